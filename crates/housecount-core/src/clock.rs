@@ -1,0 +1,122 @@
+//! How a node follows the log's clock between two exchanges with the log.
+//!
+//! Events are stamped when they come in, but the log's clock is read only with every append and read. In
+//! between a node adds its own monotonic clock. Each exchange bounds the difference of the two: the log read
+//! its clock somewhere between our sending and our receiving. An estimate inside these bounds is kept as it
+//! is; one outside is moved to the nearest bound. So slow exchanges (wide bounds) don't disturb it, and fast
+//! ones keep it within a round trip.
+//!
+//! It never goes backwards: when the log's clock does (a failover to a machine that runs behind), the estimate
+//! runs 1 % slow until it meets it, because frozen time would prove nothing and stepped time proves it twice.
+
+use crate::time::UnixMs;
+
+/// By how much the estimate may lag its own monotonic clock while it waits for a log that stepped back.
+const SLEW_DIVISOR: u64 = 100;
+
+/// An estimate of the log's clock. `mono` is any clock of this process that never goes backwards, in ms.
+#[derive(Clone, Debug, Default)]
+pub struct LogClock {
+    /// Log time = mono + offset; meaningless until the first exchange.
+    offset_ms: i64,
+    /// When the bounds were last compared.
+    compared_mono_ms: u64,
+    /// What was last handed out.
+    last: UnixMs,
+    /// Whether there was an exchange at all.
+    set: bool,
+}
+
+impl LogClock {
+    /// Takes in an exchange: asked at `sent`, answered at `received` (both mono), the log's clock said `log`.
+    pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, log: UnixMs) {
+        let log = i64::try_from(log.0).unwrap_or(i64::MAX);
+        let mono = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let (low, high) =
+            (log.saturating_sub(mono(received_mono_ms)), log.saturating_sub(mono(sent_mono_ms)));
+        if !self.set || self.offset_ms < low {
+            self.offset_ms = low;
+        } else if self.offset_ms > high {
+            let passed_ms = received_mono_ms.saturating_sub(self.compared_mono_ms);
+            let step_ms = mono(passed_ms.div_ceil(SLEW_DIVISOR));
+            self.offset_ms = self.offset_ms.saturating_sub(step_ms).max(high);
+        }
+        self.set = true;
+        self.compared_mono_ms = received_mono_ms;
+    }
+
+    /// The log's clock now; `None` before the first exchange. Never less than what it said before.
+    pub fn now(&mut self, mono_ms: u64) -> Option<UnixMs> {
+        if !self.set {
+            return None;
+        }
+        let mono = i64::try_from(mono_ms).unwrap_or(i64::MAX);
+        let estimate = UnixMs(u64::try_from(mono.saturating_add(self.offset_ms)).unwrap_or(0));
+        self.last = self.last.max(estimate);
+        Some(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn unknown_before_the_first_exchange() {
+        assert_eq!(LogClock::default().now(5), None);
+    }
+
+    #[test]
+    fn a_slow_exchange_disturbs_nothing() {
+        let mut clock = LogClock::default();
+        clock.observe(100, 100, UnixMs(1_000_100));
+        // The log answered at once, but its answer lay in a socket for a minute.
+        clock.observe(200, 60_200, UnixMs(1_000_200));
+        assert_eq!(clock.now(60_300), Some(UnixMs(1_060_300)));
+    }
+
+    #[test]
+    fn follows_a_log_that_steps_forward_at_once() {
+        let mut clock = LogClock::default();
+        clock.observe(0, 0, UnixMs(1_000_000));
+        clock.observe(10, 12, UnixMs(1_600_010));
+        assert_eq!(clock.now(12), Some(UnixMs(1_600_010)));
+    }
+
+    #[test]
+    fn a_log_that_steps_back_slows_it_and_never_turns_it() {
+        let mut clock = LogClock::default();
+        clock.observe(0, 0, UnixMs(1_000_000));
+        let mut last = clock.now(0).unwrap();
+        // The log lost ten minutes. Asked every 100 ms, the estimate keeps running, 1 % slow.
+        for tick in 1..=1_000 {
+            let mono = tick * 100;
+            clock.observe(mono, mono, UnixMs(400_000 + mono));
+            let now = clock.now(mono).unwrap();
+            assert!(now > last, "time stood still at {mono}");
+            last = now;
+        }
+        assert_eq!(last, UnixMs(1_099_000));
+    }
+
+    proptest! {
+        /// Whatever the delays, the estimate stays within the shortest one-way delay seen of the true clock.
+        #[test]
+        fn stays_within_the_bounds(delays in proptest::collection::vec((0u64..500, 0u64..500), 1..100)) {
+            let (mut clock, mut mono, truth) = (LogClock::default(), 10_000u64, 1_700_000_000_000u64);
+            let (mut low, mut high) = (u64::MAX, u64::MAX);
+            for (there, back) in delays {
+                let sent = mono;
+                mono += there;
+                let read = truth + mono;
+                mono += back;
+                clock.observe(sent, mono, UnixMs(read));
+                low = low.min(back);
+                high = high.min(there);
+                let now = clock.now(mono).unwrap().0;
+                prop_assert!(now >= truth + mono - low && now <= truth + mono + high);
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Reading and writing the primitives of the stored formats: little-endian integers, LEB128 varints,
+//! length-prefixed strings, and a CRC-32 at the end.
+//!
+//! Every read is checked: bytes come from outside, so a short or wild input is an error and never a panic.
+
+/// Why bytes could not be read. Whoever knows which item they came from adds its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end before the value does.
+    #[error("the bytes end too early, at byte {at}")]
+    Truncated {
+        /// Where.
+        at: usize,
+    },
+    /// The checksum doesn't match the bytes: they were damaged on the way or on the disk.
+    #[error("the checksum is {found:08x}, but the bytes give {computed:08x}")]
+    Checksum {
+        /// What is stored.
+        found: u32,
+        /// What the bytes give.
+        computed: u32,
+    },
+    /// The format is newer than this program, or not ours.
+    #[error("format version {found} is unknown; this program reads version {known}")]
+    Version {
+        /// The version byte.
+        found: u8,
+        /// The newest one known here.
+        known: u8,
+    },
+    /// A value breaks its rule.
+    #[error("{what} at byte {at} breaks its rule")]
+    Invalid {
+        /// Which value.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+}
+
+/// Appends `value` as a LEB128 varint: 7 bits a byte, low ones first.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends `text` behind its length.
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends the CRC-32 (IEEE) of all bytes so far.
+pub fn seal(out: &mut Vec<u8>) {
+    let sum = crc32fast::hash(out);
+    out.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// Reads what the functions above wrote.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader over sealed bytes, whose checksum is compared first, and whose version must be `known`.
+    pub fn open(sealed: &'a [u8], known: u8) -> Result<Reader<'a>, DecodeError> {
+        let body = sealed.len().checked_sub(4).ok_or(DecodeError::Truncated { at: sealed.len() })?;
+        let (bytes, sum) = sealed.split_at(body);
+        let mut found = [0; 4];
+        found.copy_from_slice(sum);
+        let (found, computed) = (u32::from_le_bytes(found), crc32fast::hash(bytes));
+        if found != computed {
+            return Err(DecodeError::Checksum { found, computed });
+        }
+        let mut reader = Reader { bytes, at: 0 };
+        match reader.byte()? {
+            version if version == known => Ok(reader),
+            found => Err(DecodeError::Version { found, known }),
+        }
+    }
+
+    /// The offset of the next byte.
+    #[must_use]
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// One byte.
+    pub fn byte(&mut self) -> Result<u8, DecodeError> {
+        let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// `len` bytes.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let end = self.at.checked_add(len).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or(DecodeError::Truncated { at: self.bytes.len() })?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// A 64-bit little-endian integer.
+    pub fn u64_le(&mut self) -> Result<u64, DecodeError> {
+        let mut raw = [0; 8];
+        raw.copy_from_slice(self.take(8)?);
+        Ok(u64::from_le_bytes(raw))
+    }
+
+    /// A LEB128 varint of at most 64 bits.
+    pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        let start = self.at;
+        let mut value = 0u64;
+        for shift in (0..70).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::Invalid { what: "a varint", at: start })
+    }
+
+    /// A length-prefixed string of at most `bytes_max` bytes.
+    pub fn text(&mut self, what: &'static str, bytes_max: usize) -> Result<&'a str, DecodeError> {
+        let at = self.at;
+        let len = usize::try_from(self.varint()?).ok().filter(|len| *len <= bytes_max);
+        let raw = self.take(len.ok_or(DecodeError::Invalid { what, at })?)?;
+        std::str::from_utf8(raw).map_err(|_| DecodeError::Invalid { what, at })
+    }
+
+    /// That nothing is left over.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        if self.at == self.bytes.len() {
+            return Ok(());
+        }
+        Err(DecodeError::Invalid { what: "what follows the last value", at: self.at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sealed(fill: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = vec![7];
+        fill(&mut out);
+        seal(&mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn varints_round_trip(value: u64) {
+            let bytes = sealed(|out| put_varint(out, value));
+            let mut reader = Reader::open(&bytes, 7).unwrap();
+            prop_assert_eq!(reader.varint().unwrap(), value);
+            prop_assert!(reader.finish().is_ok());
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_or_a_value(bytes: Vec<u8>) {
+            if let Ok(mut reader) = Reader::open(&bytes, 7) {
+                let _ = reader.varint();
+                let _ = reader.text("text", 10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_varint_of_more_than_64_bits_is_refused() {
+        let bytes = sealed(|out| out.extend([0xff; 9].iter().chain(&[0x02])));
+        let error = Reader::open(&bytes, 7).unwrap().varint().unwrap_err();
+        assert_eq!(error, DecodeError::Invalid { what: "a varint", at: 1 });
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let mut bytes = sealed(|out| put_text(out, "hello"));
+        assert!(matches!(Reader::open(&bytes, 8), Err(DecodeError::Version { found: 7, known: 8 })));
+        bytes[3] ^= 1;
+        assert!(matches!(Reader::open(&bytes, 7), Err(DecodeError::Checksum { .. })));
+        assert!(matches!(Reader::open(&[1, 2], 7), Err(DecodeError::Truncated { .. })));
+    }
+}

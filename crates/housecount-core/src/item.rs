@@ -1,0 +1,59 @@
+//! An item of the cold tier: named attributes, in the types that DynamoDB has and housecount uses.
+
+use std::collections::BTreeMap;
+
+/// An attribute's value. Numbers are unsigned: housecount stores counts and times, and neither is negative.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attr {
+    /// Text (`S`).
+    S(String),
+    /// A number (`N`).
+    N(u64),
+    /// Bytes (`B`).
+    B(Vec<u8>),
+    /// `BOOL`.
+    Bool(bool),
+    /// Text by name (`M` of `S`).
+    Texts(BTreeMap<String, String>),
+}
+
+/// An item's attributes by name, its keys left out.
+pub type Item = BTreeMap<String, Attr>;
+
+/// A stored item is not what this program wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("attribute `{name}` is missing or of another type")]
+pub struct AttrError {
+    /// Which attribute.
+    pub name: &'static str,
+}
+
+/// The number at `name`.
+pub fn number(item: &Item, name: &'static str) -> Result<u64, AttrError> {
+    match item.get(name) {
+        Some(Attr::N(n)) => Ok(*n),
+        _ => Err(AttrError { name }),
+    }
+}
+
+/// The number at `name`, or 0 where a version or program before ours wrote none.
+#[must_use]
+pub fn number_or_zero(item: &Item, name: &'static str) -> u64 {
+    number(item, name).unwrap_or(0)
+}
+
+/// The text at `name`.
+pub fn text<'a>(item: &'a Item, name: &'static str) -> Result<&'a str, AttrError> {
+    match item.get(name) {
+        Some(Attr::S(s)) => Ok(s),
+        _ => Err(AttrError { name }),
+    }
+}
+
+/// The bytes at `name`.
+pub fn bytes<'a>(item: &'a Item, name: &'static str) -> Result<&'a [u8], AttrError> {
+    match item.get(name) {
+        Some(Attr::B(b)) => Ok(b),
+        _ => Err(AttrError { name }),
+    }
+}

@@ -1,0 +1,169 @@
+//! Every stored name: the keys of the cold tier as one enum, and the keys in Redis.
+//!
+//! The schema at a glance; docs/FORMATS.md has the values byte by byte.
+
+use crate::time::UnixMs;
+
+/// The partition key of all rosters.
+const ROSTER_PK: &str = "ROSTER";
+/// The partition key of the list of configured stages.
+const STAGES_PK: &str = "STAGES";
+
+/// The key of an item in the cold tier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A stage's count at a moment. Written every 5 min a stage, kept 30 days (TTL); other programs read it.
+    /// `STAGE#<stage>` / `SNAPSHOT#<ms>` -> [`snapshot`](crate::snapshot)
+    Snapshot {
+        /// The stage.
+        stage: String,
+        /// The moment.
+        at: UnixMs,
+    },
+    /// A stage's configuration. Written when it is created or changed, kept until it is deleted.
+    /// `STAGE#<stage>` / `CONFIG` -> [`stage`](crate::stage)
+    Config {
+        /// The stage.
+        stage: String,
+    },
+    /// A copy of the configuration, so that all configured stages can be listed without a Scan.
+    /// `STAGES` / `<stage>` -> [`stage`](crate::stage)
+    Listed {
+        /// The stage.
+        stage: String,
+    },
+    /// All counts of one snapshot, packed, so that the last ones can be found without a Scan. Written every
+    /// 5 min, kept 30 days (TTL). `ROSTER` / `<ms>#<part>` -> [`roster`](crate::roster)
+    Roster {
+        /// The snapshot's moment.
+        at: UnixMs,
+        /// 0 and up: a large one is several items.
+        part: u32,
+    },
+    /// Who does a task that one node is enough for. `LEASE#<name>` / `LEASE` -> [`lease`](crate::lease)
+    Lease {
+        /// The task.
+        name: &'static str,
+    },
+}
+
+impl Key {
+    /// The partition key.
+    #[must_use]
+    pub fn pk(&self) -> String {
+        match self {
+            Key::Snapshot { stage, .. } | Key::Config { stage } => stage_pk(stage),
+            Key::Listed { .. } => STAGES_PK.to_string(),
+            Key::Roster { .. } => ROSTER_PK.to_string(),
+            Key::Lease { name } => format!("LEASE#{name}"),
+        }
+    }
+
+    /// The sort key.
+    #[must_use]
+    pub fn sk(&self) -> String {
+        match self {
+            Key::Snapshot { at, .. } => format!("SNAPSHOT#{at}"),
+            Key::Config { .. } => "CONFIG".to_string(),
+            Key::Listed { stage } => stage.clone(),
+            Key::Roster { at, part } => format!("{at:013}#{part:04}"),
+            Key::Lease { .. } => "LEASE".to_string(),
+        }
+    }
+}
+
+fn stage_pk(stage: &str) -> String {
+    format!("STAGE#{stage}")
+}
+
+/// Items of one partition key whose sort keys lie between two, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The partition key.
+    pub pk: String,
+    /// The least sort key.
+    pub first: String,
+    /// The greatest sort key.
+    pub last: String,
+}
+
+impl KeyRange {
+    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time from
+    /// 2001 to 2286, while Unix milliseconds have 13 digits.
+    #[must_use]
+    pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
+        let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(9_999_999_999_999));
+        KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
+    }
+
+    /// All rosters up to `to`, included.
+    #[must_use]
+    pub fn rosters(to: UnixMs) -> KeyRange {
+        let last = format!("{:013}#9999", to.0.min(9_999_999_999_999));
+        KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
+    }
+
+    /// The configured stages whose id is greater than `after`.
+    #[must_use]
+    pub fn listed(after: Option<&str>) -> KeyRange {
+        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least id greater
+        // than `after` is `after` itself and a "!".
+        let first = after.map_or("!".to_string(), |after| format!("{after}!"));
+        KeyRange { pk: STAGES_PK.to_string(), first, last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX) }
+    }
+}
+
+/// A log partition's stream in Redis. The braces make a Redis Cluster put a partition's keys in one slot.
+#[must_use]
+pub fn redis_stream(prefix: &str, partition: u16) -> String {
+    format!("{prefix}{{{partition}}}:log")
+}
+
+/// A hash beside the stream: `born`, `whole`, `attended`. Its loss is how a lost log is noticed.
+#[must_use]
+pub fn redis_meta(prefix: &str, partition: u16) -> String {
+    format!("{prefix}{{{partition}}}:meta")
+}
+
+/// A stage's count as a plain string, for readers that expect one (`publish_counts`).
+#[must_use]
+pub fn redis_count(prefix: &str, stage: &str) -> String {
+    format!("{prefix}viewers:{stage}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frozen: other programs read the first two, and stored data has them all.
+    #[test]
+    fn keys_are_frozen() {
+        let at = UnixMs(1_790_000_000_000);
+        let stage = || "arn:aws:ivs:s/1".to_string();
+        let names = |key: Key| (key.pk(), key.sk());
+        let pair = |pk: &str, sk: &str| (pk.to_string(), sk.to_string());
+        assert_eq!(
+            names(Key::Snapshot { stage: stage(), at }),
+            pair("STAGE#arn:aws:ivs:s/1", "SNAPSHOT#1790000000000")
+        );
+        assert_eq!(names(Key::Config { stage: stage() }), pair("STAGE#arn:aws:ivs:s/1", "CONFIG"));
+        assert_eq!(names(Key::Listed { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
+        assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
+        assert_eq!(names(Key::Lease { name: "snapshot" }), pair("LEASE#snapshot", "LEASE"));
+        assert_eq!(redis_stream("hc:", 3), "hc:{3}:log");
+        assert_eq!(redis_meta("hc:", 3), "hc:{3}:meta");
+        assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
+    }
+
+    #[test]
+    fn ranges_hold_what_they_should() {
+        let range = KeyRange::snapshots("s", UnixMs(1_790_000_000_000), UnixMs::MAX);
+        let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
+        assert!(range.first <= sk && sk <= range.last);
+        assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
+        let range = KeyRange::listed(Some("a"));
+        assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
+        let range = KeyRange::rosters(UnixMs(1_790_000_000_000));
+        assert!(range.last > Key::Roster { at: UnixMs(1_790_000_000_000), part: 9998 }.sk());
+    }
+}

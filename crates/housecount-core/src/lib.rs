@@ -1,0 +1,38 @@
+//! The pure core of housecount: what a viewer is, and every byte that is stored.
+//!
+//! Nothing here reads a clock, opens a file or a socket, or starts a task: `now` is always an argument,
+//! so the same calls give the same state on every node, in every test and in a simulation.
+//!
+//! # The map
+//! - [`ids`]: stage, viewer and session ids, parsed once at the edge.
+//! - [`time`]: [`UnixMs`](time::UnixMs), the log's clock.
+//! - [`clock`]: how a node follows the log's clock between two exchanges with it.
+//! - [`limits`]: every bound in the system.
+//! - [`event`]: beats and leaves.
+//! - [`record`]: the bytes of a batch of events in the log.
+//! - [`presence`]: the fold of events into who is online: **the one place that defines "viewer"**.
+//! - [`bridge`]: what to answer while the fold is known to be missing viewers.
+//! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
+//! - [`snapshot`], [`roster`], [`stage`], [`lease`]: its records, one a file.
+//!
+//! # The laws
+//! 1. A session is online from its first beat until its leave has taken effect or `ttl` after its last beat;
+//!    a viewer is online on a stage while any of its sessions there is.
+//! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
+//! 3. Time never goes backwards, and stands still while the log does.
+
+pub mod bridge;
+pub mod clock;
+pub mod codec;
+pub mod event;
+pub mod ids;
+pub mod item;
+pub mod keys;
+pub mod lease;
+pub mod limits;
+pub mod presence;
+pub mod record;
+pub mod roster;
+pub mod snapshot;
+pub mod stage;
+pub mod time;

@@ -1,0 +1,86 @@
+//! Every bound in the system, in one place, asserted against its neighbours.
+//!
+//! Hitting a bound is a counted outcome (reject, shed, stretch), never growth or a crash. Each bound is hit
+//! by a test; the test's name is the constant's, in lower case.
+
+/// A stage id's bytes. IVS stage ARNs have about 70; other platforms use URLs.
+pub const STAGE_ID_BYTES_MAX: usize = 256;
+/// A viewer id's bytes.
+pub const VIEWER_ID_BYTES_MAX: usize = 128;
+/// A session id's bytes.
+pub const SESSION_ID_BYTES_MAX: usize = 128;
+
+/// The body of one heartbeat or leave. Three ids and their JSON fit many times over.
+pub const BEAT_BODY_BYTES_MAX: usize = 64 * 1024;
+/// The body of any other request.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Heartbeats in one `/v1/heartbeats` call.
+pub const BATCH_BEATS_MAX: usize = 10_000;
+/// Rows of one page of a list.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Rows of one page when the caller doesn't say.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// The request line and headers together.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// How long a client may take to send its headers: slower ones hold a connection for nothing.
+pub const HEADER_READ_MS_MAX: u64 = 10_000;
+/// How long a client may take to send a body.
+pub const BODY_READ_MS_MAX: u64 = 10_000;
+/// Connections a node holds open at once; further ones wait in the listen queue.
+pub const CONNECTIONS_MAX: usize = 50_000;
+
+/// Events of one log record; a fuller batch is several records.
+pub const RECORD_EVENTS_MAX: usize = 2_048;
+/// Bytes of one log record: the events above with ids of every length, and still one network write.
+pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Records that one read of a partition returns at most.
+pub const READ_RECORDS_MAX: usize = 256;
+/// Partitions of a log. More than one is of use on Redis Cluster only.
+pub const PARTITIONS_MAX: u16 = 256;
+/// Events a node holds while they wait for the log: about ten minutes of 100,000 viewers at 30 s.
+pub const WAITING_EVENTS_MAX: usize = 2_000_000;
+/// How far beyond its record's position an event's time may lie: two nodes' readings of the log's clock
+/// differ by a round trip at most; anything beyond this is a broken clock, and is taken as the position.
+pub const STAMP_AHEAD_MS_MAX: u64 = 1_000;
+/// How long a request waits for the log to take its beat before it is told to come back.
+pub const ACK_WAIT_MS_MAX: u64 = 5_000;
+/// Without word from the log for this long, a count is no longer called complete.
+pub const SILENCE_MS_MAX: u64 = 2_000;
+/// A snapshot older than this is no bridge: its audience has gone home.
+pub const BRIDGE_AGE_MS_MAX: u64 = 60 * 60 * 1000;
+/// How long a stage without sessions keeps its peak in memory.
+pub const STAGE_IDLE_MS: u64 = 60 * 60 * 1000;
+
+/// A stage's display name, and its customer, in bytes.
+pub const STAGE_NAME_BYTES_MAX: usize = 256;
+/// Tags of a stage.
+pub const STAGE_TAGS_MAX: usize = 50;
+/// Bytes of a tag's key, and of its value. Both as AWS has them (resource tags: 50, 128 and 256).
+pub const TAG_KEY_BYTES_MAX: usize = 128;
+/// See [`TAG_KEY_BYTES_MAX`].
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
+
+/// Bytes of one stored item, keys and names included. DynamoDB's limit is 400 KB (Service quotas, 2026-10).
+pub const ITEM_BYTES_MAX: usize = 380 * 1024;
+/// Bytes of the packed part of a roster item, which leaves room for its keys.
+pub const ROSTER_BYTES_MAX: usize = 256 * 1024;
+/// Items of one BatchWriteItem (DynamoDB API reference, 2026-10).
+pub const WRITE_BATCH_ITEMS: usize = 25;
+
+const _: () = {
+    // A record always holds at least one event of the longest ids, and a full one fits its bytes or is split.
+    assert!(STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX + 64 < RECORD_BYTES_MAX);
+    // A batch call's body limit is what bounds it, with ids of a usual length.
+    assert!(BATCH_BEATS_MAX * 100 <= BODY_BYTES_MAX);
+    assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+    assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
+    assert!(ITEM_BYTES_MAX < 400 * 1000);
+    // A stage's configuration always fits one item.
+    assert!(
+        STAGE_TAGS_MAX * (TAG_KEY_BYTES_MAX + TAG_VALUE_BYTES_MAX)
+            + 2 * STAGE_NAME_BYTES_MAX
+            + STAGE_ID_BYTES_MAX
+            < ITEM_BYTES_MAX
+    );
+};

@@ -1,0 +1,282 @@
+//! The fold against an oracle that is naive, slow and obviously right.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::time::UnixMs;
+
+const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
+
+type Said = EventRef<'static>;
+
+fn beat(at: u64, viewer: &'static str, session: &'static str) -> Said {
+    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "stage", viewer, session }
+}
+
+fn leave(at: u64, viewer: &'static str, session: &'static str) -> Said {
+    EventRef { kind: Kind::Leave, ..beat(at, viewer, session) }
+}
+
+fn fold(events: &[Said], now: u64) -> Presence {
+    let mut presence = Presence::new(RULES);
+    for event in events {
+        presence.apply(event);
+    }
+    presence.advance(UnixMs(now));
+    presence
+}
+
+/// Promise 1, word for word, over all events ever said.
+fn oracle_online(events: &[Said], now: u64) -> BTreeSet<(&'static str, &'static str, &'static str)> {
+    let covers = |l: &&Said, b: &&Said| {
+        l.kind == Kind::Leave
+            && l.stage == b.stage
+            && l.viewer == b.viewer
+            && (l.session == b.session || l.session.is_empty())
+            && l.at >= b.at
+            && l.at.0 + RULES.leave_grace_ms <= now
+    };
+    let beats = events.iter().filter(|e| e.kind == Kind::Beat && e.at.0 <= now);
+    beats
+        .filter(|b| now < b.at.0 + RULES.ttl_ms && !events.iter().any(|l| covers(&l, b)))
+        .map(|b| (b.stage, b.viewer, b.session))
+        .collect()
+}
+
+fn check_against_oracle(presence: &Presence, events: &[Said], now: u64) {
+    let online = oracle_online(events, now);
+    for stage in STAGES {
+        let here: Vec<_> = online.iter().filter(|o| o.0 == stage).collect();
+        let viewers: BTreeSet<_> = here.iter().map(|o| o.1).collect();
+        let count = Count { viewers: viewers.len() as u64, sessions: here.len() as u64 };
+        assert_eq!(presence.count(stage), count, "{stage} at {now}");
+        let listed: Vec<String> = presence.viewers_of(stage, None, 100).into_iter().map(|w| w.id).collect();
+        assert_eq!(listed, viewers.iter().map(|v| v.to_string()).collect::<Vec<_>>());
+    }
+    let viewers: BTreeSet<_> = online.iter().map(|o| o.1).collect();
+    let stages: BTreeSet<_> = online.iter().map(|o| o.0).collect();
+    let count = Count { viewers: viewers.len() as u64, sessions: online.len() as u64 };
+    assert_eq!(presence.totals(), Totals { count, stages: stages.len() as u64 }, "totals at {now}");
+}
+
+const STAGES: [&str; 3] = ["stage", "stage-2", "stage-3"];
+const VIEWERS: [&str; 4] = ["ann", "bob", "cy", "dee"];
+const SESSIONS: [&str; 3] = ["", "tab-1", "tab-2"];
+
+fn events() -> impl Strategy<Value = Vec<Said>> {
+    let event = (1u64..600, 0..4usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
+        |(at, kind, stage, viewer, session)| EventRef {
+            at: UnixMs(at),
+            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            stage: STAGES[stage],
+            viewer: VIEWERS[viewer],
+            session: SESSIONS[session],
+        },
+    );
+    proptest::collection::vec(event, 1..40)
+}
+
+/// What a state answers, and what a node built from its checkpoint would.
+fn answers(presence: &Presence) -> String {
+    let stages: Vec<_> =
+        STAGES.iter().map(|s| (presence.count(s), presence.viewers_of(s, None, 9))).collect();
+    let viewers: Vec<_> = VIEWERS.iter().map(|v| presence.viewer(v)).collect();
+    format!("{:?} {stages:?} {viewers:?}", presence.totals())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Said in order, asked at every millisecond.
+    #[test]
+    fn counts_equal_the_oracle_at_every_millisecond(mut events in events()) {
+        events.sort();
+        let mut presence = Presence::new(RULES);
+        let mut said = 0;
+        for now in 1..800 {
+            while said < events.len() && events[said].at.0 == now {
+                presence.apply(&events[said]);
+                said += 1;
+            }
+            presence.advance(UnixMs(now));
+            check_against_oracle(&presence, &events[..said], now);
+        }
+        prop_assert_eq!(presence.totals(), Totals::default());
+        prop_assert_eq!(presence.seats.all().count(), 0, "a session was never dropped");
+    }
+
+    /// Each event arrives up to 100 ms late, some twice, in any order, between any two ticks.
+    #[test]
+    fn late_and_repeated_events_change_nothing(
+        events in events(),
+        delays in proptest::collection::vec(0u64..100, 80),
+        repeat in 1..3usize,
+    ) {
+        let mut arrivals: Vec<(u64, Said)> = events
+            .iter()
+            .cycle()
+            .take(events.len() * repeat)
+            .zip(delays)
+            .map(|(e, delay)| (e.at.0 + delay, *e))
+            .collect();
+        arrivals.sort_by_key(|(at, _)| *at);
+        let mut presence = Presence::new(RULES);
+        for now in 1..800 {
+            arrivals.iter().filter(|(at, _)| *at == now).for_each(|(_, e)| { presence.apply(e); });
+            presence.advance(UnixMs(now));
+            let known: Vec<Said> = arrivals.iter().filter(|(at, _)| *at <= now).map(|(_, e)| *e).collect();
+            check_against_oracle(&presence, &known, now);
+        }
+    }
+
+    /// Any order, any repetition, any split by ticks: the same answers.
+    #[test]
+    fn the_state_is_a_function_of_the_set(
+        (events, shuffled) in events().prop_flat_map(|e| (Just(e.clone()), Just(e).prop_shuffle())),
+        ticks in proptest::collection::vec(0u64..600, 40),
+    ) {
+        let now = 600;
+        let straight = fold(&events, now);
+        let mut other = Presence::new(RULES);
+        for (event, tick) in shuffled.iter().chain(&events).zip(ticks.iter().cycle()) {
+            // Time may pass between two events, but never beyond what is still to come.
+            other.advance(UnixMs(*tick.min(&RULES.leave_grace_ms)));
+            other.apply(event);
+        }
+        other.advance(UnixMs(now));
+        prop_assert_eq!(answers(&straight), answers(&other));
+    }
+
+    /// A checkpoint rebuilds the state: the same answers now and at every later moment.
+    #[test]
+    fn a_checkpoint_rebuilds_the_state(events in events(), now in 1u64..600) {
+        let known: Vec<Said> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
+        let mut first = fold(&known, now);
+        let mut second = Presence::new(RULES);
+        first.events().for_each(|e| { second.apply(&e); });
+        for later in now..now + 130 {
+            first.advance(UnixMs(later));
+            second.advance(UnixMs(later));
+            prop_assert_eq!(answers(&first), answers(&second), "at {}", later);
+        }
+    }
+
+    /// Pages joined are the whole list, whatever the page's size.
+    #[test]
+    fn pages_join_to_the_whole(events in events(), limit in 1..4usize) {
+        let presence = fold(&events, 500);
+        let mut paged: Vec<WatchView> = Vec::new();
+        loop {
+            let after = paged.last().map(|w| w.id.clone());
+            let page = presence.viewers_of("stage", after.as_deref(), limit);
+            prop_assert!(page.len() <= limit);
+            if page.is_empty() { break; }
+            paged.extend(page);
+        }
+        prop_assert_eq!(paged, presence.viewers_of("stage", None, 100));
+    }
+}
+
+fn viewers(presence: &Presence) -> u64 {
+    presence.count("stage").viewers
+}
+
+#[test]
+fn online_from_the_first_beat_until_ttl_after_the_last() {
+    let mut presence = fold(&[beat(1_000, "ann", ""), beat(1_050, "ann", "")], 1_169);
+    assert_eq!(viewers(&presence), 1);
+    presence.advance(UnixMs(1_170));
+    assert_eq!(viewers(&presence), 0);
+}
+
+#[test]
+fn a_leave_takes_effect_after_its_grace() {
+    let mut presence = fold(&[beat(1_000, "ann", "a"), leave(1_010, "ann", "a")], 1_012);
+    assert_eq!(viewers(&presence), 1);
+    presence.advance(UnixMs(1_013));
+    assert_eq!(viewers(&presence), 0);
+}
+
+#[test]
+fn a_reload_does_not_flap() {
+    let mut presence = fold(&[beat(1_000, "ann", "a"), leave(1_010, "ann", "a")], 1_011);
+    presence.apply(&beat(1_012, "ann", "b"));
+    for now in 1_012..1_132 {
+        presence.advance(UnixMs(now));
+        assert_eq!(viewers(&presence), 1, "at {now}");
+    }
+    assert_eq!(presence.count("stage").sessions, 1);
+}
+
+#[test]
+fn closing_one_of_two_tabs_keeps_the_viewer() {
+    let events = [beat(1_000, "ann", "a"), beat(1_000, "ann", "b"), leave(1_010, "ann", "a")];
+    let presence = fold(&events, 1_050);
+    assert_eq!(presence.count("stage"), Count { viewers: 1, sessions: 1 });
+}
+
+#[test]
+fn a_leave_without_a_session_ends_them_all() {
+    let events = [beat(1_000, "ann", ""), beat(1_000, "ann", "b"), leave(1_010, "ann", "")];
+    assert_eq!(fold(&events, 1_050).count("stage"), Count::default());
+}
+
+#[test]
+fn a_late_beat_older_than_a_leave_brings_nobody_back() {
+    for session in ["a", ""] {
+        let mut presence = fold(&[beat(1_000, "ann", "a"), leave(1_020, "ann", session)], 1_030);
+        presence.apply(&beat(1_015, "ann", "a"));
+        presence.apply(&beat(1_020, "ann", "a"));
+        assert_eq!(viewers(&presence), 0);
+        presence.apply(&beat(1_021, "ann", "a"));
+        assert_eq!(viewers(&presence), 1);
+    }
+}
+
+#[test]
+fn a_leave_may_come_before_the_beat_it_covers() {
+    let mut presence = fold(&[leave(1_020, "ann", "")], 1_030);
+    presence.apply(&beat(1_015, "ann", "a"));
+    assert_eq!(viewers(&presence), 0);
+    assert!(presence.stage("stage").is_none(), "a stage that nobody watched was never seen");
+}
+
+#[test]
+fn too_old_to_matter_is_said_so() {
+    let mut presence = fold(&[], 1_000);
+    assert_eq!(presence.apply(&beat(880, "ann", "")), Applied::TooOld);
+    assert_eq!(presence.apply(&beat(881, "ann", "")), Applied::Taken);
+}
+
+#[test]
+fn a_viewer_on_two_stages_is_one_viewer() {
+    let events = [beat(1_000, "ann", ""), EventRef { stage: "stage-2", ..beat(1_000, "ann", "") }];
+    let totals = fold(&events, 1_001).totals();
+    assert_eq!(totals, Totals { count: Count { viewers: 1, sessions: 2 }, stages: 2 });
+}
+
+#[test]
+fn an_idle_stage_keeps_its_peak_for_an_hour() {
+    let mut presence = fold(&[beat(1_000, "ann", ""), beat(1_000, "bob", "")], 1_001);
+    presence.advance(UnixMs(1_120));
+    assert_eq!(presence.stage("stage").map(|s| (s.count.viewers, s.peak)), Some((0, 2)));
+    presence.advance(UnixMs(1_120).plus(STAGE_IDLE_MS));
+    assert_eq!(presence.stage("stage"), None);
+}
+
+#[test]
+fn memory_is_given_back() {
+    let mut presence = Presence::new(RULES);
+    for now in 1..2_000u64 {
+        let viewer: &'static str = VIEWERS[(now % 4) as usize];
+        presence.apply(&beat(now, viewer, SESSIONS[(now % 3) as usize]));
+        presence.advance(UnixMs(now));
+    }
+    assert!(presence.seats.all().count() <= 12);
+    assert!(presence.expiry.len() <= 12, "{}", presence.expiry.len());
+    presence.advance(UnixMs(10_000));
+    presence.advance(UnixMs(10_000_000));
+    assert_eq!((presence.seats.all().count(), presence.expiry.len(), presence.stages().count()), (0, 0, 0));
+}

@@ -1,0 +1,106 @@
+//! A snapshot: a stage's count at a moment, in the cold tier, for history and restore.
+//!
+//! `stageArn`, `timestamp`, `viewerCount` and `ttl` are read by other programs and never change their meaning.
+
+use crate::item::{Attr, AttrError, Item, number, number_or_zero, text};
+use crate::presence::Count;
+use crate::time::UnixMs;
+
+/// A stage's count at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The stage.
+    pub stage: String,
+    /// The moment, on the log's clock.
+    pub at: UnixMs,
+    /// Who was online.
+    pub count: Count,
+    /// The most viewers at once until then.
+    pub peak: u64,
+    /// Whether the count was bridged from an earlier snapshot, and not counted.
+    pub recovering: bool,
+}
+
+impl Snapshot {
+    /// The item, which expires `retention_ms` after its moment. `ttl` is in seconds, rounded up.
+    #[must_use]
+    pub fn to_item(&self, retention_ms: u64) -> Item {
+        let mut item = Item::from([
+            ("stageArn".to_string(), Attr::S(self.stage.clone())),
+            ("timestamp".to_string(), Attr::N(self.at.0)),
+            ("viewerCount".to_string(), Attr::N(self.count.viewers)),
+            ("sessionCount".to_string(), Attr::N(self.count.sessions)),
+            ("peak".to_string(), Attr::N(self.peak)),
+            ("ttl".to_string(), Attr::N(expiry_s(self.at, retention_ms))),
+        ]);
+        if self.recovering {
+            item.insert("recovering".to_string(), Attr::Bool(true));
+        }
+        item
+    }
+
+    /// The snapshot that an item holds; `None` if it has expired by `now` and only awaits its deletion.
+    ///
+    /// # Errors
+    /// An attribute that every snapshot has is missing.
+    pub fn from_item(item: &Item, now: UnixMs) -> Result<Option<Snapshot>, AttrError> {
+        if is_expired(item, now) {
+            return Ok(None);
+        }
+        let viewers = number(item, "viewerCount")?;
+        Ok(Some(Snapshot {
+            stage: text(item, "stageArn")?.to_string(),
+            at: UnixMs(number(item, "timestamp")?),
+            count: Count { viewers, sessions: number(item, "sessionCount").unwrap_or(viewers) },
+            peak: number(item, "peak").unwrap_or(viewers),
+            recovering: item.get("recovering") == Some(&Attr::Bool(true)),
+        }))
+    }
+}
+
+/// When an item of this age expires, in Unix seconds as DynamoDB's TTL wants it.
+#[must_use]
+pub fn expiry_s(at: UnixMs, retention_ms: u64) -> u64 {
+    at.plus(retention_ms).0.div_ceil(1000)
+}
+
+/// Whether an item's TTL has passed: neither DynamoDB nor an emulator deletes promptly, so readers look.
+#[must_use]
+pub fn is_expired(item: &Item, now: UnixMs) -> bool {
+    let ttl_s = number_or_zero(item, "ttl");
+    ttl_s != 0 && ttl_s.saturating_mul(1000) <= now.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let count = Count { viewers: 41, sessions: 43 };
+        Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_001), count, peak: 50, recovering: false }
+    }
+
+    #[test]
+    fn round_trip_and_expiry() {
+        let item = snapshot().to_item(1_000);
+        assert_eq!(item["ttl"], Attr::N(1_790_000_002), "rounded up: never early");
+        assert_eq!(Snapshot::from_item(&item, UnixMs(1_790_000_001_999)).unwrap(), Some(snapshot()));
+        assert_eq!(Snapshot::from_item(&item, UnixMs(1_790_000_002_000)).unwrap(), None);
+        let bridged = Snapshot { recovering: true, ..snapshot() };
+        assert_eq!(Snapshot::from_item(&bridged.to_item(1_000), UnixMs::ZERO).unwrap(), Some(bridged));
+    }
+
+    /// Items of the usual programs have the contract's attributes and no more.
+    #[test]
+    fn reads_the_items_of_other_writers() {
+        let item = Item::from([
+            ("stageArn".to_string(), Attr::S("s".into())),
+            ("timestamp".to_string(), Attr::N(5)),
+            ("viewerCount".to_string(), Attr::N(7)),
+        ]);
+        let read = Snapshot::from_item(&item, UnixMs(9)).unwrap().unwrap();
+        assert_eq!((read.count, read.peak), (Count { viewers: 7, sessions: 7 }, 7));
+        let error = Snapshot::from_item(&Item::new(), UnixMs(9)).unwrap_err();
+        assert_eq!(error.to_string(), "attribute `viewerCount` is missing or of another type");
+    }
+}

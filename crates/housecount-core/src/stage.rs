@@ -1,0 +1,129 @@
+//! A stage's configuration: what an operator says about it. A stage needs none to be watched.
+
+use std::collections::BTreeMap;
+
+use crate::item::{Attr, AttrError, Item, number_or_zero, text};
+use crate::limits::{STAGE_NAME_BYTES_MAX, STAGE_TAGS_MAX, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX};
+use crate::time::UnixMs;
+
+/// What an operator says about a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageConfig {
+    /// The stage's id.
+    pub stage: String,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Who pays for it.
+    pub customer: Option<String>,
+    /// Whatever else: it joins the exports.
+    pub tags: BTreeMap<String, String>,
+    /// When it was created, on the log's clock.
+    pub created_at: UnixMs,
+}
+
+/// Why a configuration is refused. The text is meant for whoever sent it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} has {found} {unit}; at most {max} are allowed")]
+pub struct StageConfigError {
+    what: &'static str,
+    found: usize,
+    unit: &'static str,
+    max: usize,
+}
+
+impl StageConfig {
+    /// That it keeps its bounds, so that it always fits an item.
+    pub fn check(&self) -> Result<(), StageConfigError> {
+        let within = |what, unit, found: usize, max| {
+            if found <= max { Ok(()) } else { Err(StageConfigError { what, found, unit, max }) }
+        };
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        within("name", "bytes", length(&self.name), STAGE_NAME_BYTES_MAX)?;
+        within("customer", "bytes", length(&self.customer), STAGE_NAME_BYTES_MAX)?;
+        within("tags", "entries", self.tags.len(), STAGE_TAGS_MAX)?;
+        for (key, value) in &self.tags {
+            within("a tag's key", "bytes", key.len(), TAG_KEY_BYTES_MAX)?;
+            within("a tag's value", "bytes", value.len(), TAG_VALUE_BYTES_MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The item, for the stage's own key and for the list.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        let mut item = Item::from([
+            ("stageArn".to_string(), Attr::S(self.stage.clone())),
+            ("createdAt".to_string(), Attr::N(self.created_at.0)),
+        ]);
+        let mut put = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                item.insert(name.to_string(), Attr::S(value.clone()));
+            }
+        };
+        put("name", &self.name);
+        put("customer", &self.customer);
+        if !self.tags.is_empty() {
+            item.insert("tags".to_string(), Attr::Texts(self.tags.clone()));
+        }
+        item
+    }
+
+    /// The configuration that an item holds.
+    ///
+    /// # Errors
+    /// The stage's id is missing.
+    pub fn from_item(item: &Item) -> Result<StageConfig, AttrError> {
+        let optional = |name| text(item, name).ok().map(str::to_string);
+        Ok(StageConfig {
+            stage: text(item, "stageArn")?.to_string(),
+            name: optional("name"),
+            customer: optional("customer"),
+            tags: match item.get("tags") {
+                Some(Attr::Texts(tags)) => tags.clone(),
+                _ => BTreeMap::new(),
+            },
+            created_at: UnixMs(number_or_zero(item, "createdAt")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> StageConfig {
+        StageConfig {
+            stage: "s".into(),
+            name: Some("The final".into()),
+            customer: None,
+            tags: BTreeMap::from([("sport".into(), "chess".into())]),
+            created_at: UnixMs(5),
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(StageConfig::from_item(&config().to_item()).unwrap(), config());
+        let bare = StageConfig { stage: "s".into(), ..StageConfig::default() };
+        assert_eq!(StageConfig::from_item(&bare.to_item()).unwrap(), bare);
+        assert!(StageConfig::from_item(&Item::new()).is_err());
+    }
+
+    #[test]
+    fn stage_name_bytes_max_and_stage_tags_max() {
+        let name = |bytes: usize| StageConfig { name: Some("n".repeat(bytes)), ..config() }.check();
+        assert_eq!(name(STAGE_NAME_BYTES_MAX), Ok(()));
+        assert_eq!(
+            name(STAGE_NAME_BYTES_MAX + 1).unwrap_err().to_string(),
+            "name has 257 bytes; at most 256 are allowed"
+        );
+        let tags = |n: usize, key: usize, value: usize| {
+            let tag = |i| (format!("{i:0>key$}"), "v".repeat(value));
+            StageConfig { tags: (0..n).map(tag).collect(), ..config() }.check().is_ok()
+        };
+        assert!(tags(STAGE_TAGS_MAX, TAG_KEY_BYTES_MAX, TAG_VALUE_BYTES_MAX));
+        assert!(!tags(STAGE_TAGS_MAX + 1, 3, 1));
+        assert!(!tags(1, TAG_KEY_BYTES_MAX + 1, 1));
+        assert!(!tags(1, 1, TAG_VALUE_BYTES_MAX + 1));
+    }
+}

@@ -1,0 +1,70 @@
+//! Time: Unix milliseconds on the log's clock, and nothing else.
+//!
+//! A plain count of milliseconds, not a calendar: parsing and printing dates is the shell's business.
+//! All arithmetic saturates, because a time may come from outside (a stored record, a query parameter).
+
+use std::fmt;
+
+/// A moment on the log's clock, in milliseconds since 1970-01-01T00:00:00Z.
+///
+/// `UnixMs::ZERO` also serves as "never": no event can be that old.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMs(pub u64);
+
+impl UnixMs {
+    /// The epoch; stands for "never" where a moment is optional.
+    pub const ZERO: UnixMs = UnixMs(0);
+    /// Later than any event.
+    pub const MAX: UnixMs = UnixMs(u64::MAX);
+
+    /// The moment `ms` later.
+    #[must_use]
+    pub fn plus(self, ms: u64) -> UnixMs {
+        UnixMs(self.0.saturating_add(ms))
+    }
+
+    /// The moment `ms` earlier, never before the epoch.
+    #[must_use]
+    pub fn minus(self, ms: u64) -> UnixMs {
+        UnixMs(self.0.saturating_sub(ms))
+    }
+
+    /// Milliseconds from `earlier` to here; 0 if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: UnixMs) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The last multiple of `step_ms` since the epoch that is not later than this moment.
+    ///
+    /// A step of 0 is taken as 1, so that no setting can divide by zero.
+    #[must_use]
+    pub fn aligned(self, step_ms: u64) -> UnixMs {
+        UnixMs(self.0 - self.0 % step_ms.max(1))
+    }
+}
+
+impl fmt::Display for UnixMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(UnixMs::MAX.plus(1), UnixMs::MAX);
+        assert_eq!(UnixMs::ZERO.minus(1), UnixMs::ZERO);
+        assert_eq!(UnixMs(5).since(UnixMs(9)), 0);
+    }
+
+    #[test]
+    fn aligned_is_the_last_multiple() {
+        assert_eq!(UnixMs(899_999).aligned(300_000), UnixMs(600_000));
+        assert_eq!(UnixMs(900_000).aligned(300_000), UnixMs(900_000));
+        assert_eq!(UnixMs(7).aligned(0), UnixMs(7));
+    }
+}
