@@ -103,6 +103,13 @@ impl KeyRange {
         KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
     }
 
+    /// The parts of one roster.
+    #[must_use]
+    pub fn roster(at: UnixMs) -> KeyRange {
+        let sk = |part| Key::Roster { at, part }.sk();
+        KeyRange { pk: ROSTER_PK.to_string(), first: sk(0), last: sk(9999) }
+    }
+
     /// The configured stages whose id is greater than `after`.
     #[must_use]
     pub fn listed(after: Option<&str>) -> KeyRange {

@@ -1,0 +1,129 @@
+//! Start-up: the stores are reached, the log is read to its end, and what it can't know is bridged.
+//!
+//! Every step waits for its store for as long as it takes, and says on `/readyz` what it waits for. Only what
+//! waiting can't mend (a table with other keys, a log with other partitions) stops the node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount_core::limits::BRIDGE_AGE_MS_MAX;
+use housecount_core::roster::Roster;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::cold::Cold;
+use crate::config::Settings;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::follow::{Follower, Past};
+use crate::hub::Hub;
+use crate::tasks::restore::last_roster;
+
+/// Between two tries to reach a store.
+const RETRY: Duration = Duration::from_millis(500);
+/// A store that is still away is mentioned in the log every so many tries.
+const TRIES_PER_LINE: u32 = 20;
+
+/// What a node that isn't ready waits for, for `/readyz`.
+#[derive(Debug)]
+pub struct Readiness(Mutex<Option<String>>);
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness(Mutex::new(Some("starting".to_string())))
+    }
+}
+
+impl Readiness {
+    /// What is waited for; `None` once the node is ready.
+    pub fn waits_for(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+
+    /// Sets what is waited for.
+    pub fn set(&self, waits_for: Option<String>) {
+        *self.0.lock() = waits_for;
+    }
+}
+
+/// Brings a node from nothing to live.
+///
+/// # Errors
+/// Only what waiting can't mend.
+pub async fn bootstrap(
+    follower: &mut Follower,
+    hub: &Hub,
+    cold: Option<&Arc<dyn Cold>>,
+    settings: &Settings,
+    readiness: &Readiness,
+) -> StoreResult<()> {
+    if let Some(cold) = cold {
+        retry("the cold tier", readiness, async || cold.check().await).await?;
+    }
+    let now = retry("the log", readiness, async || follower.read_on().await).await?;
+    let roster = match cold {
+        Some(cold) => retry("the cold tier", readiness, async || last_roster(&**cold, now).await).await?,
+        None => None,
+    };
+    if let Some((_, roster)) = &roster {
+        hub.remember_peaks(roster);
+    }
+    bridge(follower.past(now), now, roster, hub, cold.is_some(), settings.rules.ttl_ms);
+    hub.advance(now);
+    hub.go_live();
+    readiness.set(None);
+    let (count, stages) = hub.totals().of;
+    tracing::info!(viewers = count.viewers, stages, "ready");
+    Ok(())
+}
+
+/// Lets earlier counts stand in for what the log doesn't know.
+fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, has_cold: bool, ttl_ms: u64) {
+    match past {
+        Past::Whole => {}
+        // A cold tier that has never seen a snapshot: there was nothing before.
+        Past::Lost { .. } if has_cold && roster.is_none() => {}
+        Past::Lost { born } => {
+            let (taken, roster) = roster.unwrap_or_default();
+            let is_fresh = now.since(taken) <= BRIDGE_AGE_MS_MAX;
+            let roster = if is_fresh { roster } else { Roster::default() };
+            let viewers = roster.total.viewers;
+            tracing::warn!(viewers, %taken, "the hot tier was lost; bridging from the last snapshot");
+            hub.open_bridge(roster, born.plus(ttl_ms));
+        }
+        Past::Unattended { since } => {
+            hub.advance(since);
+            let roster = hub.roster().of;
+            let viewers = roster.total.viewers;
+            tracing::warn!(viewers, %since, "nobody has listened for a while; bridging the counts from then");
+            hub.open_bridge(roster, now.plus(ttl_ms));
+        }
+    }
+}
+
+/// Tries until it works, or until it is clear that it never will.
+async fn retry<T>(
+    what: &str,
+    readiness: &Readiness,
+    mut call: impl AsyncFnMut() -> StoreResult<T>,
+) -> StoreResult<T> {
+    let mut tries = 0;
+    loop {
+        match call().await {
+            Ok(done) => return Ok(done),
+            Err(error) if is_final(&error) => return Err(error),
+            Err(error) => {
+                readiness.set(Some(format!("waiting for {what}: {error}")));
+                if tries % TRIES_PER_LINE == 0 {
+                    tracing::warn!(%error, "waiting for {what}");
+                }
+                tries += 1;
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// A missing table may be made, and a key may be granted, while we wait; other keys in a table never change.
+fn is_final(error: &StoreError) -> bool {
+    matches!(error.kind(), ErrorKind::Schema | ErrorKind::Unsupported)
+}

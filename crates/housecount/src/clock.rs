@@ -1,0 +1,105 @@
+//! The only file that reads the machine's clocks.
+//!
+//! Everything else works with the log's clock ([`LogClock`]), or with `mono_ms`, which never goes backwards
+//! and means nothing outside this process.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use housecount_core::clock::LogClock;
+use housecount_core::event::Kind;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Milliseconds since this process first asked.
+#[must_use]
+pub fn mono_ms() -> u64 {
+    u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// This machine's idea of the time. For logs that have no clock of their own, and for file names.
+#[must_use]
+pub fn wall() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The clock of an embedded log: this machine's time when the log was opened, and a monotonic clock from then
+/// on, so that a stepped clock neither times everybody out nor proves time twice.
+#[derive(Debug)]
+pub struct OwnClock {
+    opened: UnixMs,
+    opened_mono_ms: u64,
+}
+
+impl OwnClock {
+    /// Starts now, but not before `floor`: the last time that the log already has.
+    #[must_use]
+    pub fn starting_at_least(floor: UnixMs) -> OwnClock {
+        OwnClock { opened: wall().max(floor), opened_mono_ms: mono_ms() }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.opened.plus(mono_ms().saturating_sub(self.opened_mono_ms))
+    }
+}
+
+/// The log's clock as this node knows it, shared by all that stamp and all that exchange.
+#[derive(Debug, Default)]
+pub struct SharedClock(Mutex<Stamper>);
+
+#[derive(Debug, Default)]
+struct Stamper {
+    clock: LogClock,
+    last_leave: UnixMs,
+}
+
+impl SharedClock {
+    /// The log's time now; `None` before the first exchange with it.
+    pub fn now(&self) -> Option<UnixMs> {
+        self.0.lock().clock.now(mono_ms())
+    }
+
+    /// The time of an event that has just come in; `None` before the first exchange with the log.
+    ///
+    /// A leave covers beats of its own millisecond, so a beat that comes after a leave is stamped after it:
+    /// otherwise a quick reload would be taken for a beat that the leave ended.
+    pub fn stamp(&self, kind: Kind) -> Option<UnixMs> {
+        let mut stamper = self.0.lock();
+        let now = stamper.clock.now(mono_ms())?;
+        match kind {
+            Kind::Beat => Some(now.max(stamper.last_leave.plus(1))),
+            Kind::Leave => {
+                stamper.last_leave = now;
+                Some(now)
+            }
+        }
+    }
+
+    /// Takes in an exchange that was sent at `sent_mono_ms` and has just been answered.
+    pub fn observe(&self, sent_mono_ms: u64, log: UnixMs) {
+        self.0.lock().clock.observe(sent_mono_ms, mono_ms(), log);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_after_a_leave_is_stamped_after_it() {
+        let clock = SharedClock::default();
+        assert_eq!(clock.stamp(Kind::Beat), None);
+        clock.observe(mono_ms(), UnixMs(1_000_000));
+        for _ in 0..1_000 {
+            let leave = clock.stamp(Kind::Leave);
+            assert!(clock.stamp(Kind::Beat) > leave);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Items between core's types and the SDK's.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use housecount_core::item::{Attr, Item};
+
+use super::Record;
+
+/// The attributes of a stored item, keys included.
+pub(super) type Attributes = HashMap<String, AttributeValue>;
+
+pub(super) fn to_sdk(record: &Record) -> Attributes {
+    let attrs = record.item.iter().map(|(name, attr)| (name.clone(), value(attr)));
+    attrs.chain(key_attributes(&record.key.pk(), &record.key.sk())).collect()
+}
+
+pub(super) fn key_attributes(pk: &str, sk: &str) -> Attributes {
+    let text = |s: &str| AttributeValue::S(s.to_string());
+    HashMap::from([("pk".to_string(), text(pk)), ("sk".to_string(), text(sk))])
+}
+
+fn value(attr: &Attr) -> AttributeValue {
+    match attr {
+        Attr::S(s) => AttributeValue::S(s.clone()),
+        Attr::N(n) => AttributeValue::N(n.to_string()),
+        Attr::B(b) => AttributeValue::B(Blob::new(b.clone())),
+        Attr::Bool(b) => AttributeValue::Bool(*b),
+        Attr::Texts(texts) => AttributeValue::M(
+            texts.iter().map(|(name, text)| (name.clone(), AttributeValue::S(text.clone()))).collect(),
+        ),
+    }
+}
+
+/// The item, its keys left out. Attributes of types that housecount doesn't use are other programs' business.
+pub(super) fn from_sdk(attributes: Attributes) -> Item {
+    let known = |(name, value)| match value {
+        AttributeValue::S(s) => Some((name, Attr::S(s))),
+        AttributeValue::N(n) => n.parse().ok().map(|n| (name, Attr::N(n))),
+        AttributeValue::B(b) => Some((name, Attr::B(b.into_inner()))),
+        AttributeValue::Bool(b) => Some((name, Attr::Bool(b))),
+        AttributeValue::M(map) => {
+            let texts = map.into_iter().filter_map(|(k, v)| v.as_s().ok().map(|s| (k, s.clone())));
+            Some((name, Attr::Texts(texts.collect())))
+        }
+        _ => None,
+    };
+    attributes.into_iter().filter(|(name, _)| name != "pk" && name != "sk").filter_map(known).collect()
+}
+
+/// The sort key of a stored item.
+pub(super) fn sort_key(attributes: &Attributes) -> String {
+    attributes.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default()
+}

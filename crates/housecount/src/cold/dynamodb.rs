@@ -1,0 +1,262 @@
+//! The cold tier through the official SDK: on AWS, on an emulator, or on the embedded engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
+};
+use housecount_core::item::Item;
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::limits::WRITE_BATCH_ITEMS;
+
+use super::attr::{from_sdk, key_attributes, sort_key, to_sdk};
+use super::embedded::Engine;
+use super::table::{self, EMBEDDED_TABLE};
+use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, connect};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::lock::FolderLock;
+
+/// Batches under way at once.
+const BATCHES_MAX: usize = 8;
+/// How often what a batch left unprocessed is sent again before the call fails as throttled.
+const RESENDS_MAX: u32 = 8;
+/// The longest first wait before sending again; it doubles each time, up to [`RESEND_WAIT_MAX`].
+const RESEND_WAIT: Duration = Duration::from_millis(50);
+const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct DynamoCold {
+    pub(super) client: Client,
+    pub(super) table: String,
+    /// For people.
+    pub(super) shown: String,
+    is_embedded: bool,
+    _lock: Option<Arc<FolderLock>>,
+}
+
+impl DynamoCold {
+    /// Opens a cold tier. The embedded one is made if it isn't there; a remote one may be away.
+    ///
+    /// # Errors
+    /// The embedded store's folder is held by another process, or can't be used.
+    pub async fn open(target: &ColdTarget) -> StoreResult<DynamoCold> {
+        let shown = target.to_string();
+        match target {
+            ColdTarget::Embedded(folder) => {
+                let lock = FolderLock::take(folder)?;
+                let mut cold = Self::over(&Engine::open(&folder.join("cold.sqlite"))?).await?;
+                cold.shown = shown;
+                cold._lock = Some(Arc::new(lock));
+                Ok(cold)
+            }
+            ColdTarget::Dynamo { table, region, endpoint } => Ok(DynamoCold {
+                client: connect::client(region.as_deref(), endpoint.as_deref()).await,
+                table: table.clone(),
+                shown,
+                is_embedded: false,
+                _lock: None,
+            }),
+        }
+    }
+
+    /// A cold tier over an engine in this process, its table made.
+    ///
+    /// # Errors
+    /// The engine fails.
+    pub async fn over(engine: &Engine) -> StoreResult<DynamoCold> {
+        let cold = DynamoCold {
+            client: connect::embedded(engine),
+            table: EMBEDDED_TABLE.to_string(),
+            shown: "embedded".to_string(),
+            is_embedded: true,
+            _lock: None,
+        };
+        cold.create_table(&table::TableOptions::default(), |_| ()).await?;
+        Ok(cold)
+    }
+
+    /// An SDK error as ours, with the way out where there is one.
+    pub(super) fn failed<E>(&self, doing: &str, error: SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let shown = &self.shown;
+        let kind = match error.code() {
+            Some("ResourceNotFoundException") => {
+                return self.missing();
+            }
+            Some(
+                "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "LimitExceededException",
+            ) => ErrorKind::Throttled,
+            Some(
+                "AccessDeniedException"
+                | "UnrecognizedClientException"
+                | "InvalidSignatureException"
+                | "ExpiredTokenException"
+                | "MissingAuthenticationTokenException"
+                | "IncompleteSignatureException",
+            ) => ErrorKind::Denied,
+            Some("ValidationException") => ErrorKind::Schema,
+            _ => ErrorKind::Unavailable,
+        };
+        // The context's text carries the chain of causes, which SdkError's own Display leaves out.
+        let cause = match error.message() {
+            Some(message) => message.to_string(),
+            None => DisplayErrorContext(&error).to_string(),
+        };
+        StoreError::caused(kind, format!("{doing} {shown}"), cause)
+    }
+
+    /// Writes requests in batches, several at once.
+    async fn write(&self, requests: Vec<WriteRequest>) -> StoreResult<()> {
+        let mut batches =
+            requests.chunks(WRITE_BATCH_ITEMS).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
+        let mut under_way = tokio::task::JoinSet::new();
+        loop {
+            while under_way.len() < BATCHES_MAX
+                && let Some(batch) = batches.next()
+            {
+                let cold = self.clone();
+                under_way.spawn(async move { cold.write_batch(batch).await });
+            }
+            match under_way.join_next().await {
+                None => return Ok(()),
+                Some(Ok(done)) => done?,
+                Some(Err(e)) => return Err(StoreError::caused(ErrorKind::Unavailable, "writing a batch", e)),
+            }
+        }
+    }
+
+    /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that for us.
+    async fn write_batch(&self, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
+        let mut wait_max = RESEND_WAIT;
+        for _ in 0..=RESENDS_MAX {
+            let call = self.client.batch_write_item().request_items(&self.table, batch).send().await;
+            let answer = call.map_err(|e| self.failed("writing to", e))?;
+            batch =
+                answer.unprocessed_items.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            // Full jitter, so that nodes throttled together don't come back together.
+            tokio::time::sleep(wait_max.mul_f64(rand::random())).await;
+            wait_max = (wait_max * 2).min(RESEND_WAIT_MAX);
+        }
+        let left = batch.len();
+        Err(StoreError::new(ErrorKind::Throttled, format!("{} left {left} items unprocessed", self.shown)))
+    }
+}
+
+#[async_trait]
+impl Cold for DynamoCold {
+    async fn check(&self) -> StoreResult<()> {
+        self.check_table().await
+    }
+
+    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+        let mut requests = Vec::with_capacity(records.len());
+        for record in &records {
+            let put = PutRequest::builder().set_item(Some(to_sdk(record))).build();
+            let put = put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
+            requests.push(WriteRequest::builder().put_request(put).build());
+        }
+        self.write(requests).await
+    }
+
+    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_sdk(&record)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = match condition {
+            Condition::Absent => put.condition_expression("attribute_not_exists(pk)"),
+            Condition::AbsentOrAtMost { attr, value } => put
+                .condition_expression("attribute_not_exists(pk) OR #attr <= :value")
+                .expression_attribute_names("#attr", attr)
+                .expression_attribute_values(":value", AttributeValue::N(value.to_string())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(Put::Done),
+            Err(error) => match refused_by(&error) {
+                // The SDK tried again after an answer was lost: what is there is what we put.
+                Some(there) if there == record.item => Ok(Put::Done),
+                Some(there) => Ok(Put::Refused(there)),
+                None => Err(self.failed("writing to", error)),
+            },
+        }
+    }
+
+    async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
+        let key = key_attributes(&key.pk(), &key.sk());
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        let answer = get.send().await.map_err(|e| self.failed("reading", e))?;
+        Ok(answer.item.map(from_sdk))
+    }
+
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+        let text = |s: &str| AttributeValue::S(s.to_string());
+        let mut rows = Vec::new();
+        let mut from = page.after.as_ref().map(|sk| key_attributes(&range.pk, sk));
+        loop {
+            let left = page.limit.saturating_sub(rows.len());
+            if left == 0 {
+                return Ok(rows);
+            }
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+                .expression_attribute_values(":pk", text(&range.pk))
+                .expression_attribute_values(":first", text(&range.first))
+                .expression_attribute_values(":last", text(&range.last))
+                .scan_index_forward(!page.backwards)
+                .limit(i32::try_from(left).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(from.take());
+            let answer = query.send().await.map_err(|e| self.failed("reading", e))?;
+            let items = answer.items.unwrap_or_default();
+            rows.extend(items.into_iter().map(|item| (sort_key(&item), from_sdk(item))));
+            match answer.last_evaluated_key {
+                Some(key) => from = Some(key),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
+        let mut requests = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let delete = DeleteRequest::builder().set_key(Some(key_attributes(&key.pk(), &key.sk()))).build();
+            let delete =
+                delete.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a delete", e))?;
+            requests.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        self.write(requests).await
+    }
+
+    fn needs_sweeping(&self) -> bool {
+        self.is_embedded
+    }
+}
+
+/// What is there, if a put failed because of its condition.
+fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
+    match error.as_service_error() {
+        Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+            Some(from_sdk(refused.item().cloned().unwrap_or_else(HashMap::new)))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,114 @@
+//! The cold tier: what is kept for good, in DynamoDB or in an embedded store that speaks its API.
+//!
+//! Items are put by key and say the same thing however often they are put: so a put may be tried again, and two
+//! nodes may do the same work at once. The contract below is checked for every backend by one suite
+//! (tests/it/contract/cold.rs). There is one implementation: the embedded store is the same client over an
+//! in-process engine instead of the network.
+
+mod attr;
+mod connect;
+mod dynamodb;
+mod embedded;
+mod table;
+mod target;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use housecount_core::item::Item;
+use housecount_core::keys::{Key, KeyRange};
+
+pub use self::dynamodb::DynamoCold;
+pub use self::embedded::Engine;
+pub use self::table::{TableOptions, TableState};
+pub use self::target::ColdTarget;
+use crate::error::StoreResult;
+
+/// An item with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it lies.
+    pub key: Key,
+    /// What it says.
+    pub item: Item,
+}
+
+/// What must hold for a conditional put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// There is no item at the key.
+    Absent,
+    /// There is none, or its number `attr` is at most `value`.
+    AbsentOrAtMost {
+        /// The attribute.
+        attr: &'static str,
+        /// The number.
+        value: u64,
+    },
+}
+
+/// What became of a conditional put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// The item is there, by this call or by an earlier one with the very same item whose answer was lost.
+    Done,
+    /// The condition doesn't hold; this is what is there.
+    Refused(Item),
+}
+
+/// How much of a range to read, and from which end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows at most.
+    pub limit: usize,
+    /// Greatest sort key first.
+    pub backwards: bool,
+    /// Go on behind this sort key.
+    pub after: Option<String>,
+}
+
+impl Page {
+    /// The first `limit` rows.
+    #[must_use]
+    pub fn first(limit: usize) -> Page {
+        Page { limit, backwards: false, after: None }
+    }
+
+    /// The last `limit` rows, last one first.
+    #[must_use]
+    pub fn last(limit: usize) -> Page {
+        Page { limit, backwards: true, after: None }
+    }
+}
+
+/// A row of a range: its sort key and its item.
+pub type Row = (String, Item);
+
+/// The cold tier.
+#[async_trait]
+pub trait Cold: Send + Sync + fmt::Debug {
+    /// That the tier is there and laid out as it must be.
+    ///
+    /// # Errors
+    /// `Schema` names what is missing or different, and how to mend it.
+    async fn check(&self) -> StoreResult<()>;
+
+    /// Puts items, replacing what is there. On an error some of them may be there: put them all again.
+    async fn put(&self, records: Vec<Record>) -> StoreResult<()>;
+
+    /// Puts an item if the condition holds.
+    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put>;
+
+    /// The item at a key, read consistently; `None` if there is none.
+    async fn get(&self, key: &Key) -> StoreResult<Option<Item>>;
+
+    /// Rows of a range, in the order of their sort keys. Fewer than `limit` only if there are no more.
+    /// Rows whose TTL has passed may be among them: readers look.
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>>;
+
+    /// Deletes what is at these keys; nothing where nothing is. As `put` otherwise.
+    async fn delete(&self, keys: Vec<Key>) -> StoreResult<()>;
+
+    /// Whether expired items must be deleted by us. DynamoDB does it by itself, at no charge.
+    fn needs_sweeping(&self) -> bool;
+}

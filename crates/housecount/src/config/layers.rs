@@ -1,0 +1,233 @@
+//! Settings as text, by layer, and how they are read out of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::ConfigError;
+
+/// The defaults, with prose: what `housecount config` prints.
+pub(super) const DEFAULT_TOML: &str = include_str!("default.toml");
+/// In front of a setting's name in the environment.
+const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
+/// Settings whose value may hold a password, and is never repeated.
+const SECRET: [&str; 2] = ["log", "cold"];
+
+/// A value and where it is from.
+#[derive(Clone, Debug)]
+struct Given {
+    value: String,
+    source: String,
+}
+
+/// All settings as text: the highest layer's of each.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    given: BTreeMap<String, Given>,
+}
+
+impl Layers {
+    /// The layers of this process: `flags` over the environment over `file` over the defaults.
+    ///
+    /// # Errors
+    /// A file that can't be read, or a setting that there isn't.
+    #[allow(clippy::disallowed_methods)] // the one place that reads the environment
+    pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Result<Layers, ConfigError> {
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
+        let environment: Vec<_> = environment.collect();
+        let from_environment = environment.iter().find(|(name, _)| name == "HOUSECOUNT_CONFIG");
+        let file = file.or_else(|| from_environment.map(|(_, path)| Path::new(path)));
+        let text = match file {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| ConfigError(format!("--config {}: {e}", path.display())))?;
+                Some((path.display().to_string(), text))
+            }
+        };
+        let environment = environment.iter().filter(|(name, _)| name != "HOUSECOUNT_CONFIG").cloned();
+        Layers::of(text, environment.collect(), flags)
+    }
+
+    /// The layers: `flags` over `environment` over `file` (its name and text) over the defaults.
+    ///
+    /// # Errors
+    /// A file that is no TOML, or a setting that there isn't.
+    pub fn of(
+        file: Option<(String, String)>,
+        environment: Vec<(String, String)>,
+        flags: Vec<(String, String)>,
+    ) -> Result<Layers, ConfigError> {
+        let mut layers = Layers { given: BTreeMap::new() };
+        let defaults = parse("default.toml", DEFAULT_TOML)?;
+        layers.given = defaults
+            .into_iter()
+            .map(|(k, value)| (k, Given { value, source: "the default".into() }))
+            .collect();
+        if let Some((name, text)) = file {
+            for (key, value) in parse(&name, &text)? {
+                layers.set(&key, value, &name)?;
+            }
+        }
+        for (name, value) in environment {
+            let key = layers.key_of_variable(&name);
+            layers.set(&key, value, &name)?;
+        }
+        for (key, value) in flags {
+            layers.set(&key, value, "--set")?;
+        }
+        Ok(layers)
+    }
+
+    /// `HOUSECOUNT_STAGES_AUTO` is `stages.auto`.
+    fn key_of_variable(&self, variable: &str) -> String {
+        let name = variable.trim_start_matches(ENVIRONMENT_PREFIX).to_lowercase();
+        let known = self.given.keys().find(|key| key.replace('.', "_") == name);
+        known.cloned().unwrap_or(name)
+    }
+
+    fn set(&mut self, key: &str, value: String, source: &str) -> Result<(), ConfigError> {
+        if !self.given.contains_key(key) {
+            let near = self.given.keys().min_by_key(|known| distance(known, key));
+            let hint = match near.filter(|known| distance(known, key) <= 2) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    format!("the settings are {}", self.given.keys().cloned().collect::<Vec<_>>().join(", "))
+                }
+            };
+            return Err(ConfigError(format!("`{key}` (from {source}) is not a setting: {hint}")));
+        }
+        self.given.insert(key.to_string(), Given { value, source: source.to_string() });
+        Ok(())
+    }
+
+    fn given(&self, key: &str) -> Result<&Given, ConfigError> {
+        self.given.get(key).ok_or_else(|| ConfigError(format!("`{key}` has no default")))
+    }
+
+    /// The error for a setting whose value is wrong.
+    #[must_use]
+    pub fn wrong(&self, key: &str, why: &str) -> ConfigError {
+        match self.given.get(key) {
+            Some(Given { source, .. }) if SECRET.contains(&key) => {
+                ConfigError(format!("`{key}` (from {source}): {why}"))
+            }
+            Some(Given { value, source }) => {
+                ConfigError(format!("`{key}` = \"{value}\" (from {source}): {why}"))
+            }
+            None => ConfigError(format!("`{key}`: {why}")),
+        }
+    }
+
+    /// A setting's text.
+    pub fn text(&self, key: &str) -> Result<String, ConfigError> {
+        Ok(self.given(key)?.value.clone())
+    }
+
+    /// A duration in milliseconds.
+    pub fn duration_ms(&self, key: &str) -> Result<u64, ConfigError> {
+        let text = &self.given(key)?.value;
+        if text.parse::<f64>().is_ok() {
+            return Err(self.wrong(key, &format!("a duration needs a unit, such as {text}s")));
+        }
+        let duration = humantime::parse_duration(text)
+            .map_err(|_| self.wrong(key, "it is no duration, such as 10ms, 30s, 5m, 1h or 30d"))?;
+        // A year is more than any of them could mean, and keeps every sum far from overflowing.
+        let ms = u64::try_from(duration.as_millis()).ok().filter(|ms| *ms <= 3_660 * 86_400_000);
+        ms.ok_or_else(|| self.wrong(key, "it must be at most ten years"))
+    }
+
+    /// `true` or `false`.
+    pub fn switch(&self, key: &str) -> Result<bool, ConfigError> {
+        self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is true or false"))
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+        let text = &self.given(key)?.value;
+        let chosen = choices.iter().find(|(name, _)| name == text);
+        let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        chosen.map(|(_, value)| *value).ok_or_else(|| self.wrong(key, &format!("it is one of {}", names())))
+    }
+}
+
+/// A TOML file's settings as text, tables flattened: `[stages] auto` is `stages.auto`.
+fn parse(name: &str, text: &str) -> Result<BTreeMap<String, String>, ConfigError> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        ConfigError(format!("{name}, line {line}: {}", e.message().replace('\n', " ")))
+    })?;
+    let mut flat = BTreeMap::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => {
+                for (sub, value) in inner {
+                    flat.insert(format!("{key}.{sub}"), plain(name, &key, value)?);
+                }
+            }
+            value => {
+                let text = plain(name, &key, value)?;
+                flat.insert(key, text);
+            }
+        }
+    }
+    Ok(flat)
+}
+
+fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigError> {
+    match value {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Float(number) => Ok(number.to_string()),
+        toml::Value::Boolean(switch) => Ok(switch.to_string()),
+        _ => Err(ConfigError(format!("`{key}` (from {name}) is a list or a date, and no setting is one"))),
+    }
+}
+
+/// Edit distance, for "did you mean". Names are short.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let cost = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, value: &str) -> (String, String) {
+        (key.to_string(), value.to_string())
+    }
+
+    #[test]
+    fn flag_over_environment_over_file_over_default() {
+        let file = || Some(pair("my.toml", "ttl = \"4m\"\nlinger = \"5ms\"\n[stages]\nauto = false\n"));
+        let environment = || vec![pair("HOUSECOUNT_TTL", "5m"), pair("HOUSECOUNT_STAGES_AUTO", "true")];
+        let layers = Layers::of(file(), environment(), vec![pair("ttl", "6m")]).unwrap();
+        assert_eq!(layers.duration_ms("ttl"), Ok(360_000));
+        assert_eq!(layers.duration_ms("linger"), Ok(5));
+        assert_eq!(layers.duration_ms("interval"), Ok(30_000));
+        assert_eq!(layers.switch("stages.auto"), Ok(true));
+        let layers = Layers::of(file(), environment(), Vec::new()).unwrap();
+        assert_eq!(layers.duration_ms("ttl"), Ok(300_000));
+        let layers = Layers::of(file(), Vec::new(), Vec::new()).unwrap();
+        assert_eq!(layers.switch("stages.auto"), Ok(false));
+    }
+
+    #[test]
+    fn every_source_is_named_when_it_is_wrong() {
+        let error = Layers::of(None, vec![pair("HOUSECOUNT_COLOUR", "red")], Vec::new()).unwrap_err();
+        assert!(error.0.starts_with("`colour` (from HOUSECOUNT_COLOUR) is not a setting"), "{error}");
+        let error = Layers::of(Some(pair("my.toml", "a = \n")), Vec::new(), Vec::new()).unwrap_err();
+        assert!(error.0.starts_with("my.toml, line 1: "), "{error}");
+        let error = Layers::of(Some(pair("my.toml", "ttl = [1]\n")), Vec::new(), Vec::new()).unwrap_err();
+        assert!(error.0.contains("`ttl` (from my.toml)"), "{error}");
+    }
+}

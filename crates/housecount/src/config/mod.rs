@@ -1,0 +1,196 @@
+//! Settings: flag > environment > file > default, each checked, and named with its source when it is wrong.
+//!
+//! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
+//! that reads the environment.
+
+mod layers;
+
+use std::path::PathBuf;
+
+use housecount_core::presence::Rules;
+
+pub use self::layers::Layers;
+use crate::cold::ColdTarget;
+use crate::log::LogTarget;
+
+/// Why the settings can't be used: one line that names the setting, its source and the way out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// When a heartbeat is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// When the log has it.
+    Log,
+    /// When this node has it.
+    Memory,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// A JSON object a line.
+    Json,
+}
+
+/// All settings, parsed. Names are those of `default.toml`, with their unit.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `listen`
+    pub listen: String,
+    /// `log`
+    pub log: LogTarget,
+    /// `cold`; `None` for `none`
+    pub cold: Option<ColdTarget>,
+    /// `interval`
+    pub interval_ms: u64,
+    /// `ttl` and `leave_grace`
+    pub rules: Rules,
+    /// `linger`
+    pub linger_ms: u64,
+    /// `ack`
+    pub ack: Ack,
+    /// `window`
+    pub window_ms: u64,
+    /// `snapshot_interval`
+    pub snapshot_interval_ms: u64,
+    /// `snapshot_retention`
+    pub snapshot_retention_ms: u64,
+    /// `lateness_max`
+    pub lateness_max_ms: u64,
+    /// `redis_prefix`
+    pub redis_prefix: String,
+    /// `publish_counts`
+    pub publish_counts: bool,
+    /// `stages.auto`
+    pub stages_auto: bool,
+    /// `log_level`
+    pub log_level: String,
+    /// `log_format`
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// The settings that the layers add up to.
+    ///
+    /// # Errors
+    /// The first one that is wrong.
+    pub fn from_layers(layers: &Layers) -> Result<Settings, ConfigError> {
+        let data = PathBuf::from(layers.text("data")?);
+        let or_default = |text: String, kind: &str, sub: &str| {
+            if text.is_empty() { format!("{kind}:{}", data.join(sub).display()) } else { text }
+        };
+        let log = or_default(layers.text("log")?, "file", "log");
+        let cold = or_default(layers.text("cold")?, "embedded", "cold");
+        let settings = Settings {
+            listen: layers.text("listen")?,
+            log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
+            cold: ColdTarget::parse(&cold, &layers.text("table")?).map_err(|e| layers.wrong("cold", &e))?,
+            interval_ms: layers.duration_ms("interval")?,
+            rules: Rules {
+                ttl_ms: layers.duration_ms("ttl")?,
+                leave_grace_ms: layers.duration_ms("leave_grace")?,
+            },
+            linger_ms: layers.duration_ms("linger")?,
+            ack: layers.choice("ack", &[("log", Ack::Log), ("memory", Ack::Memory)])?,
+            window_ms: layers.duration_ms("window")?,
+            snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
+            snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
+            lateness_max_ms: layers.duration_ms("lateness_max")?,
+            redis_prefix: layers.text("redis_prefix")?,
+            publish_counts: layers.switch("publish_counts")?,
+            stages_auto: layers.switch("stages.auto")?,
+            log_level: layers.text("log_level")?,
+            log_format: layers
+                .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+        };
+        layers.choice("archive", &[("off", ())])?;
+        settings.check(layers)?;
+        Ok(settings)
+    }
+
+    /// What holds between settings.
+    fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
+        let at_least = |name: &str, ms: u64, min: u64, shown: &str| {
+            if ms >= min { Ok(()) } else { Err(layers.wrong(name, &format!("it must be at least {shown}"))) }
+        };
+        at_least("interval", self.interval_ms, 100, "100ms")?;
+        at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
+        at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
+        at_least("window", self.window_ms, 1_000, "1s")?;
+        if self.rules.ttl_ms < 3 * self.interval_ms {
+            let text = format!(
+                "it must be at least 3 x interval ({}), or a viewer with one lost beat is taken for gone",
+                layers.text("interval")?
+            );
+            return Err(layers.wrong("ttl", &text));
+        }
+        if self.rules.leave_grace_ms >= self.rules.ttl_ms {
+            return Err(layers.wrong("leave_grace", "it must be less than ttl"));
+        }
+        if self.linger_ms > 1_000 {
+            return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
+        }
+        if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
+            return Err(layers.wrong("publish_counts", "it needs a Redis log"));
+        }
+        Ok(())
+    }
+
+    /// How much of the log is kept: all that a node that starts now needs, and a window more.
+    #[must_use]
+    pub fn log_kept_ms(&self) -> u64 {
+        2 * self.rules.ttl_ms + self.window_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let flags = flags.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Settings::from_layers(&Layers::of(None, Vec::new(), flags)?)
+    }
+
+    #[test]
+    fn defaults_are_the_contract() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:7400");
+        assert_eq!(settings.log, LogTarget::File("./housecount-data/log".into()));
+        assert_eq!(settings.cold, Some(ColdTarget::Embedded("./housecount-data/cold".into())));
+        assert_eq!((settings.interval_ms, settings.linger_ms), (30_000, 10));
+        assert_eq!(settings.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
+        assert_eq!(settings.snapshot_retention_ms, 30 * 24 * 3_600_000);
+        assert!(settings.stages_auto && !settings.publish_counts);
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_that_names_it() {
+        for (flags, named) in [
+            (vec![("ttl", "89s")], "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)"),
+            (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
+            (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
+            (vec![("archive", "packed")], "it is one of off"),
+            (vec![("publish_counts", "yes")], "it is true or false"),
+            (vec![("publish_counts", "true")], "it needs a Redis log"),
+            (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
+            (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
+            (vec![("leave_grace", "2m")], "it must be less than ttl"),
+            (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
+            (vec![("tll", "red")], "did you mean `ttl`?"),
+        ] {
+            let error = settings(&flags).unwrap_err().to_string();
+            assert!(error.contains(named) && !error.contains('\n'), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
+        assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,289 @@
+//! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to the log as
+//! one record a partition, folded into this node's own state, and only then acknowledged.
+//!
+//! A partition has one committer and one append under way: while it waits, the next batch gathers. An append
+//! that fails is tried again until the log takes it: the events carry their own times, so that one which was
+//! applied after all, or is applied a minute late, says the same thing. What waits is bounded by number
+//! (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::event::{Event, EventRef, Kind, Seat, partition_of};
+use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX, WAITING_EVENTS_MAX};
+use housecount_core::record;
+use parking_lot::RwLock;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::clock::{SharedClock, mono_ms};
+use crate::config::Ack;
+use crate::hub::Hub;
+use crate::log::Log;
+use crate::metrics::{KindLabel, Metrics};
+
+/// The first and the longest wait before an append is tried again.
+const RETRY_MS_FIRST: u64 = 20;
+const RETRY_MS_MAX: u64 = 1_000;
+/// How long a stopping node goes on trying to append.
+const STOP_WAIT_MS_MAX: u64 = 8_000;
+
+/// Why events were not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The log has not been heard yet, so nobody knows what time it is.
+    Starting,
+    /// Too many events wait for the log. These were not taken.
+    Full,
+    /// The log has not taken them in time. They wait on, and will be appended with their true times.
+    NotYet,
+    /// This node is stopping. These were not taken.
+    Stopping,
+}
+
+/// What committers and submitters share.
+#[derive(Debug)]
+struct Shared {
+    log: Arc<dyn Log>,
+    hub: Arc<Hub>,
+    clock: Arc<SharedClock>,
+    metrics: Arc<Metrics>,
+    waiting: AtomicUsize,
+    linger: Duration,
+    lateness_max_ms: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+    ack: Ack,
+    waiting_max: usize,
+    /// One a partition; none once the node is stopping.
+    lanes: RwLock<Vec<mpsc::UnboundedSender<Submission>>>,
+}
+
+/// Events of one request for one partition, and whom to tell when the log has them.
+#[derive(Debug)]
+struct Submission {
+    events: Vec<Event>,
+    taken: oneshot::Sender<()>,
+}
+
+/// The committers, to be awaited when the node stops.
+pub type Committers = JoinSet<()>;
+
+impl Ingest {
+    /// Starts a committer a partition. `stop` tells them that the node stops; they end when all that was
+    /// taken is appended, or given up.
+    #[must_use]
+    pub fn start(
+        log: Arc<dyn Log>,
+        hub: Arc<Hub>,
+        clock: Arc<SharedClock>,
+        metrics: Arc<Metrics>,
+        settings: &crate::config::Settings,
+        stop: &watch::Receiver<bool>,
+    ) -> (Ingest, Committers) {
+        let partitions = log.partitions();
+        let shared = Arc::new(Shared {
+            log,
+            hub,
+            clock,
+            metrics,
+            waiting: AtomicUsize::new(0),
+            linger: Duration::from_millis(settings.linger_ms),
+            lateness_max_ms: settings.lateness_max_ms,
+        });
+        let mut committers = JoinSet::new();
+        let lanes = (0..partitions).map(|partition| {
+            let (lane, inbox) = mpsc::unbounded_channel();
+            let committer = Committer { partition, shared: shared.clone(), stop: stop.clone() };
+            committers.spawn(committer.run(inbox));
+            lane
+        });
+        let lanes = RwLock::new(lanes.collect());
+        (Ingest { shared, ack: settings.ack, waiting_max: WAITING_EVENTS_MAX, lanes }, committers)
+    }
+
+    /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
+    ///
+    /// # Errors
+    /// See [`Refused`]. After `NotYet` the events will still be counted.
+    pub async fn submit(&self, said: Vec<(Kind, Seat)>) -> Result<(), Refused> {
+        let waits = self.enqueue(said)?;
+        let wait_until = Instant::now() + Duration::from_millis(ACK_WAIT_MS_MAX);
+        for wait in waits {
+            match timeout_at(wait_until, wait).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(Refused::NotYet),
+            }
+        }
+        Ok(())
+    }
+
+    /// How much of what may wait for the log does, from 0 to 1.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        self.shared.waiting.load(Ordering::Relaxed) as f64 / self.waiting_max as f64
+    }
+
+    /// Takes in nothing more; the committers end when they are through.
+    pub fn close(&self) {
+        self.lanes.write().clear();
+    }
+
+    /// Hands the events to their committers. What is to be awaited before they count as acknowledged.
+    fn enqueue(&self, said: Vec<(Kind, Seat)>) -> Result<Vec<oneshot::Receiver<()>>, Refused> {
+        let shared = &self.shared;
+        let lanes = self.lanes.read();
+        if lanes.is_empty() {
+            return Err(Refused::Stopping);
+        }
+        let count = said.len();
+        if shared.waiting.load(Ordering::Relaxed) + count > self.waiting_max {
+            shared.metrics.shed.inc_by(count as u64);
+            return Err(Refused::Full);
+        }
+        let mut by_lane: Vec<Vec<Event>> = vec![Vec::new(); lanes.len()];
+        for (kind, seat) in said {
+            let at = shared.clock.stamp(kind).ok_or(Refused::Starting)?;
+            let label = if kind == Kind::Beat { "beat" } else { "leave" };
+            shared.metrics.events.get_or_create(&KindLabel { kind: label }).inc();
+            let lane = partition_of(seat.viewer.as_str(), shared.log.partitions());
+            by_lane[usize::from(lane)].push(Event { at, kind, seat });
+        }
+        shared.waiting.fetch_add(count, Ordering::Relaxed);
+        if self.ack == Ack::Memory {
+            let events = by_lane.iter().flatten().map(Event::as_ref);
+            shared.hub.apply(events, shared.clock.now().unwrap_or_default());
+        }
+        let mut waits = Vec::new();
+        for (lane, events) in lanes.iter().zip(by_lane).filter(|(_, events)| !events.is_empty()) {
+            let (taken, wait) = oneshot::channel();
+            // The committer ends only after the lanes are gone.
+            let _ = lane.send(Submission { events, taken });
+            if self.ack == Ack::Log {
+                waits.push(wait);
+            }
+        }
+        Ok(waits)
+    }
+}
+
+/// Appends one partition's events.
+struct Committer {
+    partition: u16,
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    taken: Vec<oneshot::Sender<()>>,
+}
+
+impl Batch {
+    fn add(&mut self, submission: Submission) {
+        self.events.extend(submission.events);
+        self.taken.push(submission.taken);
+    }
+
+    fn is_full(&self) -> bool {
+        self.events.len() >= RECORD_EVENTS_MAX
+    }
+}
+
+impl Committer {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Submission>) {
+        while let Some(first) = inbox.recv().await {
+            let mut batch = Batch::default();
+            batch.add(first);
+            self.gather(&mut inbox, &mut batch).await;
+            self.commit(batch).await;
+        }
+    }
+
+    /// Lets others join for up to `linger`, or until the batch is full. While idle there is no timer at all.
+    async fn gather(&self, inbox: &mut mpsc::UnboundedReceiver<Submission>, batch: &mut Batch) {
+        let until = Instant::now() + self.shared.linger;
+        while !batch.is_full() {
+            match inbox.try_recv() {
+                Ok(submission) => batch.add(submission),
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+                Err(mpsc::error::TryRecvError::Empty) => match timeout_at(until, inbox.recv()).await {
+                    Ok(Some(submission)) => batch.add(submission),
+                    Ok(None) | Err(_) => return,
+                },
+            }
+        }
+    }
+
+    async fn commit(&mut self, batch: Batch) {
+        let count = batch.events.len();
+        let mut all_taken = true;
+        for chunk in batch.events.chunks(RECORD_EVENTS_MAX) {
+            all_taken &= self.append(chunk).await;
+        }
+        self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.shared.metrics.waiting.set(self.shared.waiting.load(Ordering::Relaxed) as i64);
+        if all_taken {
+            // Whoever has stopped waiting is told nothing.
+            batch.taken.into_iter().for_each(|taken| drop(taken.send(())));
+        }
+    }
+
+    /// Appends events until the log has them, and folds them. False if they were given up.
+    async fn append(&mut self, events: &[Event]) -> bool {
+        let Shared { log, hub, clock, metrics, .. } = &*self.shared;
+        let refs: Vec<EventRef<'_>> = events.iter().map(Event::as_ref).collect();
+        let record = Bytes::from(record::encode(&refs));
+        metrics.batch_events.observe(events.len() as f64);
+        let mut retry_ms = RETRY_MS_FIRST;
+        let mut stopping_since_ms = None;
+        loop {
+            let sent_ms = mono_ms();
+            match log.append(self.partition, record.clone()).await {
+                Ok(position) => {
+                    metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
+                    clock.observe(sent_ms, position.at);
+                    hub.apply(refs, position.at);
+                    return true;
+                }
+                Err(error) => {
+                    metrics.append_failures.inc();
+                    if retry_ms == RETRY_MS_FIRST {
+                        tracing::warn!(%error, events = events.len(), "the log did not take a batch; trying again");
+                    }
+                }
+            }
+            let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
+            let age_ms = clock.now().unwrap_or_default().since(oldest);
+            if *self.stop.borrow() && stopping_since_ms.is_none() {
+                stopping_since_ms = Some(mono_ms());
+            }
+            let stop_waited_ms = stopping_since_ms.map_or(0, |since| mono_ms().saturating_sub(since));
+            if age_ms > self.shared.lateness_max_ms || stop_waited_ms > STOP_WAIT_MS_MAX {
+                metrics.late.inc_by(events.len() as u64);
+                tracing::error!(
+                    events = events.len(),
+                    age_ms,
+                    "events given up: the log was away for too long"
+                );
+                return false;
+            }
+            // A stop cuts the wait short, once.
+            let wait = Duration::from_millis(rand::random_range(retry_ms / 2..=retry_ms));
+            if *self.stop.borrow() {
+                tokio::time::sleep(wait).await;
+            } else {
+                let _ = timeout(wait, self.stop.changed()).await;
+            }
+            retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
+        }
+    }
+}

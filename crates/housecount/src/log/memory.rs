@@ -1,0 +1,84 @@
+//! A log in this process's memory: the fastest, and gone with the process.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount_core::limits::READ_RECORDS_MAX;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use super::{Log, Origin, Position, Tail};
+use crate::clock::OwnClock;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// See the module's text. It has one partition: a second would only cost.
+#[derive(Debug)]
+pub struct MemoryLog {
+    clock: OwnClock,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    records: VecDeque<(Position, Bytes)>,
+    last: Position,
+    origin: Origin,
+}
+
+impl Default for MemoryLog {
+    fn default() -> MemoryLog {
+        let clock = OwnClock::starting_at_least(UnixMs::ZERO);
+        let origin = Origin { born: clock.now(), ..Origin::default() };
+        MemoryLog {
+            clock,
+            inner: Mutex::new(Inner { records: VecDeque::new(), last: Position::START, origin }),
+        }
+    }
+}
+
+/// The position after `last` for a record appended at `now`, however the clock behaves.
+pub(super) fn next_position(last: Position, now: UnixMs) -> Position {
+    if now > last.at { Position { at: now, seq: 0 } } else { Position { at: last.at, seq: last.seq + 1 } }
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn append(&self, _partition: u16, record: Bytes) -> StoreResult<Position> {
+        let mut inner = self.inner.lock();
+        inner.last = next_position(inner.last, self.clock.now());
+        let last = inner.last;
+        inner.records.push_back((last, record));
+        Ok(last)
+    }
+
+    async fn read(&self, _partition: u16, after: Position) -> StoreResult<Tail> {
+        let inner = self.inner.lock();
+        let from = inner.records.partition_point(|(at, _)| *at <= after);
+        let records: Vec<_> = inner.records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
+        let more = from + records.len() < inner.records.len();
+        Ok(Tail { records, more, clock: self.clock.now().max(inner.last.at), origin: inner.origin })
+    }
+
+    async fn tend(&self, _partition: u16, before: UnixMs) -> StoreResult<()> {
+        let mut inner = self.inner.lock();
+        let keep = inner.records.partition_point(|(position, _)| position.at < before);
+        inner.records.drain(..keep);
+        inner.origin.attended = self.clock.now();
+        Ok(())
+    }
+
+    async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
+        let mut inner = self.inner.lock();
+        inner.origin.whole |= inner.origin.born == born;
+        Ok(())
+    }
+
+    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+        Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
+    }
+}

@@ -1,0 +1,148 @@
+//! The log: where accepted beats and leaves go first, and what every node follows.
+//!
+//! A log is a few partitions of records, each in the order of its positions, and a clock. Every node appends
+//! to it and reads all of it; nothing else passes between nodes. The contract below is checked for every
+//! backend by one suite (tests/it/contract/log.rs). Retrying is the caller's business: see `ingest`, `follow`.
+
+mod file;
+mod memory;
+mod redis;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount_core::time::UnixMs;
+
+pub use self::file::FileLog;
+pub use self::memory::MemoryLog;
+pub use self::redis::{RedisLog, RedisTarget};
+use crate::error::StoreResult;
+
+/// Where a record lies: the log's clock when it was appended, and a number among those of the same millisecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The log's time of the append.
+    pub at: UnixMs,
+    /// 0 and up within the same millisecond.
+    pub seq: u64,
+}
+
+impl Position {
+    /// Before every record.
+    pub const START: Position = Position { at: UnixMs::ZERO, seq: 0 };
+}
+
+impl fmt::Display for Position {
+    /// As Redis Streams write it, which every backend uses in messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at, self.seq)
+    }
+}
+
+/// What is known of a partition's past. Lost together with its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// When the partition came to be, on the log's clock. Another value than before: everything was lost.
+    pub born: UnixMs,
+    /// Whether it holds all that matters even though it is young: somebody who knew wrote a checkpoint.
+    pub whole: bool,
+    /// When a node last tended it; zero for never. Later than that, nobody may have been listening to players.
+    pub attended: UnixMs,
+}
+
+/// What a read found, all of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    /// Records after the position asked for, in order.
+    pub records: Vec<(Position, Bytes)>,
+    /// Whether there are more: read again after the last of these.
+    pub more: bool,
+    /// The log's clock. Every record appended later has a position at or after it. Never goes backwards.
+    pub clock: UnixMs,
+    /// The partition's past.
+    pub origin: Origin,
+}
+
+/// A log.
+#[async_trait]
+pub trait Log: Send + Sync + fmt::Debug {
+    /// How many partitions it has, at least 1: the same for its whole life and on every node.
+    fn partitions(&self) -> u16;
+
+    /// Appends a record and returns where it lies, once the log has it as safely as its documentation says.
+    /// On an error it may lie in the log all the same; appending it again is harmless, since records say the
+    /// same thing however often they are read.
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position>;
+
+    /// Reads on after a position. An empty or unknown partition is made, and has no records. A position that
+    /// has been trimmed reads on at the first record that is left.
+    async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail>;
+
+    /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
+    /// of them), and notes that somebody was there. Does nothing else twice.
+    async fn tend(&self, partition: u16, before: UnixMs) -> StoreResult<()>;
+
+    /// Notes that a checkpoint of all that matters has been appended to the partition born at `born`. Nothing
+    /// if it has been born again since.
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
+
+    /// Shows counts to other programs, as plain keys beside the log; 0 removes one.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is nothing that other programs could read.
+    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
+}
+
+/// A log's address, parsed and complete, but not opened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `memory:`: in this process, gone with it. For tests and tries.
+    Memory,
+    /// `file:DIR`: in a folder of this machine, for one process.
+    File(PathBuf),
+    /// `redis://`, `rediss://` or `redis-cluster://`.
+    Redis(RedisTarget),
+}
+
+impl LogTarget {
+    /// Parses a log URL.
+    ///
+    /// # Errors
+    /// A text that names what is wrong with it, without its password.
+    pub fn parse(url: &str) -> Result<LogTarget, String> {
+        match url.split_once(':') {
+            Some(("memory", "")) => Ok(LogTarget::Memory),
+            Some(("file", dir)) if !dir.is_empty() => Ok(LogTarget::File(PathBuf::from(dir))),
+            Some(("redis" | "rediss" | "redis-cluster", _)) => RedisTarget::parse(url).map(LogTarget::Redis),
+            _ => Err("a log is memory:, file:DIR, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or \
+                      redis-cluster://HOST:PORT,HOST:PORT"
+                .to_string()),
+        }
+    }
+
+    /// Opens the log. A log that is away is opened all the same: its calls fail until it is back.
+    ///
+    /// # Errors
+    /// What trying again can't mend: a folder in use, a file that isn't ours, a bad certificate.
+    pub async fn open(&self, redis_prefix: &str) -> StoreResult<Arc<dyn Log>> {
+        Ok(match self {
+            LogTarget::Memory => Arc::new(MemoryLog::default()),
+            LogTarget::File(folder) => Arc::new(FileLog::open(folder)?),
+            LogTarget::Redis(target) => Arc::new(RedisLog::open(target, redis_prefix)?),
+        })
+    }
+}
+
+impl fmt::Display for LogTarget {
+    /// For people: never with a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogTarget::Memory => f.write_str("memory (gone when housecount stops)"),
+            LogTarget::File(folder) => write!(f, "file:{}", folder.display()),
+            LogTarget::Redis(target) => target.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What is counted about this process, for `/metrics`, through the crate `prometheus-client`.
+//!
+//! Help texts stand beside the names, once. Counts of viewers are not kept here: they are asked of the hub at
+//! each scrape, so that there is one definition of them.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// `code`: why it was refused, as in the API's errors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CodeLabel {
+    /// The code.
+    pub code: String,
+}
+
+/// `kind`: beat or leave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// The kind.
+    pub kind: &'static str,
+}
+
+/// `route` and `status` of an answered request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabel {
+    /// The route's pattern, never the path itself.
+    pub route: String,
+    /// The status code.
+    pub status: u16,
+}
+
+/// All metrics of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Beats and leaves taken in.
+    pub events: Family<KindLabel, Counter>,
+    /// Heartbeats and requests refused.
+    pub rejected: Family<CodeLabel, Counter>,
+    /// Events not taken because too many wait for the log.
+    pub shed: Counter,
+    /// Events given up because the log was away for too long.
+    pub late: Counter,
+    /// Events waiting for the log.
+    pub waiting: Gauge,
+    /// Events in one append.
+    pub batch_events: Histogram,
+    /// Seconds an append took.
+    pub append_seconds: Histogram,
+    /// Appends that failed and were tried again.
+    pub append_failures: Counter,
+    /// Records read from the log.
+    pub records_read: Counter,
+    /// Records whose bytes could not be read, and were passed over.
+    pub records_corrupt: Counter,
+    /// Reads of the log that failed and were tried again.
+    pub read_failures: Counter,
+    /// Snapshots of all stages written.
+    pub snapshots: Counter,
+    /// Snapshots that failed and were tried again.
+    pub snapshot_failures: Counter,
+    /// When the last snapshot was taken.
+    pub snapshot_last: Gauge<f64, AtomicU64>,
+    /// Stages in the last snapshot.
+    pub snapshot_stages: Gauge,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Answered requests.
+    pub requests: Family<RouteLabel, Counter>,
+    viewers: Gauge,
+    sessions: Gauge,
+    stages: Gauge,
+    complete: Gauge,
+    as_of: Gauge<f64, AtomicU64>,
+}
+
+/// What the hub knows at a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveFigures {
+    /// Distinct online viewers.
+    pub viewers: u64,
+    /// Online sessions.
+    pub sessions: u64,
+    /// Stages with somebody online.
+    pub stages: u64,
+    /// Whether these are all.
+    pub complete: bool,
+    /// When they were so, Unix ms.
+    pub as_of_ms: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("housecount"),
+            events: Family::default(),
+            rejected: Family::default(),
+            shed: Counter::default(),
+            late: Counter::default(),
+            waiting: Gauge::default(),
+            batch_events: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            append_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            append_failures: Counter::default(),
+            records_read: Counter::default(),
+            records_corrupt: Counter::default(),
+            read_failures: Counter::default(),
+            snapshots: Counter::default(),
+            snapshot_failures: Counter::default(),
+            snapshot_last: Gauge::default(),
+            snapshot_stages: Gauge::default(),
+            connections: Gauge::default(),
+            requests: Family::default(),
+            viewers: Gauge::default(),
+            sessions: Gauge::default(),
+            stages: Gauge::default(),
+            complete: Gauge::default(),
+            as_of: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("events", "Beats and leaves taken in", self.events.clone());
+        r.register("rejected", "Heartbeats and requests refused, by why", self.rejected.clone());
+        r.register("shed", "Events not taken because too many wait for the log", self.shed.clone());
+        r.register("late", "Events given up because the log was away for too long", self.late.clone());
+        r.register("waiting_events", "Events waiting for the log", self.waiting.clone());
+        r.register("batch_events", "Events in one append", self.batch_events.clone());
+        let seconds = Unit::Seconds;
+        r.register_with_unit("append", "Time of an append", seconds.clone(), self.append_seconds.clone());
+        r.register(
+            "append_failures",
+            "Appends that failed and were tried again",
+            self.append_failures.clone(),
+        );
+        r.register("records_read", "Records read from the log", self.records_read.clone());
+        r.register("records_corrupt", "Records that could not be read", self.records_corrupt.clone());
+        r.register(
+            "read_failures",
+            "Reads of the log that failed and were tried again",
+            self.read_failures.clone(),
+        );
+        r.register("snapshots", "Snapshots of all stages written", self.snapshots.clone());
+        r.register(
+            "snapshot_failures",
+            "Snapshots that failed and were tried again",
+            self.snapshot_failures.clone(),
+        );
+        let last = self.snapshot_last.clone();
+        r.register_with_unit(
+            "snapshot_last_timestamp",
+            "Unix time of the last snapshot",
+            seconds.clone(),
+            last,
+        );
+        r.register("snapshot_stages", "Stages in the last snapshot", self.snapshot_stages.clone());
+        r.register("connections", "Open connections", self.connections.clone());
+        r.register("requests", "Answered requests", self.requests.clone());
+        r.register("viewers", "Distinct online viewers", self.viewers.clone());
+        r.register("sessions", "Online sessions", self.sessions.clone());
+        r.register("stages", "Stages with somebody online", self.stages.clone());
+        r.register("complete", "1 if the counts are known to be whole", self.complete.clone());
+        r.register_with_unit("as_of_timestamp", "Unix time of the counts", seconds, self.as_of.clone());
+    }
+
+    /// Everything, in Prometheus's text format.
+    #[must_use]
+    pub fn encode(&self, live: LiveFigures) -> String {
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.viewers.set(count(live.viewers));
+        self.sessions.set(count(live.sessions));
+        self.stages.set(count(live.stages));
+        self.complete.set(i64::from(live.complete));
+        self.as_of.set(live.as_of_ms as f64 / 1000.0);
+        let mut out = String::new();
+        // Writing to a string can't fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Counts a refusal.
+    pub fn reject(&self, code: &str) {
+        self.rejected.get_or_create(&CodeLabel { code: code.to_string() }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_encoded_with_help_and_unit() {
+        let metrics = Metrics::default();
+        metrics.events.get_or_create(&KindLabel { kind: "beat" }).inc_by(3);
+        let live = LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
+        let text = metrics.encode(live);
+        for line in [
+            "# HELP housecount_events Beats and leaves taken in.",
+            "housecount_events_total{kind=\"beat\"} 3",
+            "housecount_viewers 41",
+            "housecount_complete 1",
+            "housecount_as_of_timestamp_seconds 1.5",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+    }
+}

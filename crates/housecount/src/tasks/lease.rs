@@ -1,0 +1,34 @@
+//! Takes and gives back leases in the cold tier. See `housecount_core::lease` for why they are so simple.
+
+use housecount_core::keys::Key;
+use housecount_core::lease::Lease;
+use housecount_core::time::UnixMs;
+
+use crate::cold::{Cold, Condition, Put, Record};
+use crate::error::StoreResult;
+
+/// How long a lease is taken for: longer than any task that takes one, short enough for another node to step in.
+pub const LEASE_MS: u64 = 30_000;
+
+fn record(name: &'static str, holder: &str, until: UnixMs) -> Record {
+    let lease = Lease { holder: holder.to_string(), until };
+    Record { key: Key::Lease { name }, item: lease.to_item() }
+}
+
+/// Takes the lease `name` if it is free at `now`. False if another node has it.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn take(cold: &dyn Cold, name: &'static str, holder: &str, now: UnixMs) -> StoreResult<bool> {
+    let free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: now.0 };
+    let put = cold.put_if(record(name, holder, now.plus(LEASE_MS)), free).await?;
+    Ok(put == Put::Done)
+}
+
+/// Gives the lease back at `now`, so that the next one need not wait.
+///
+/// # Errors
+/// The cold tier's. It runs out by itself then.
+pub async fn give_back(cold: &dyn Cold, name: &'static str, holder: &str, now: UnixMs) -> StoreResult<()> {
+    cold.put(vec![record(name, holder, now)]).await
+}

@@ -1,0 +1,51 @@
+//! What a node does by itself, beside following the log: one task a file, one runner for those that tick.
+
+pub mod lease;
+pub mod publish;
+pub mod restore;
+pub mod snapshot;
+pub mod sweep;
+pub mod tend;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::StoreResult;
+
+/// Whether a tick has done all there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing more until the next tick.
+    Done,
+    /// There is more: call again at once.
+    More,
+}
+
+/// Calls `tick` every `period`, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
+/// A tick that fails is logged, and comes again with the next period.
+pub async fn run_every(
+    name: &'static str,
+    period: Duration,
+    mut stop: watch::Receiver<bool>,
+    mut tick: impl AsyncFnMut() -> StoreResult<Progress>,
+) {
+    loop {
+        let wait = period.mul_f64(rand::random_range(0.9..1.1));
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        loop {
+            match tick().await {
+                Ok(Progress::More) if !*stop.borrow() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(task = name, %error, "a task failed; it will be tried again");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The snapshot service: every active stage's count into the cold tier, at once on start and then every
+//! `snapshot_interval`, aligned, by one node at a time.
+//!
+//! What is written is captured once and then written until it is there, so that a retry says the same thing.
+//! First the stages' snapshots, then the roster that names them: a roster that is there is whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount_core::item::{Attr, Item};
+use housecount_core::keys::Key;
+use housecount_core::roster::Roster;
+use housecount_core::snapshot::{Snapshot, expiry_s};
+use housecount_core::time::UnixMs;
+use tokio::sync::{Mutex, watch};
+
+use super::restore::last_roster;
+use super::{Progress, lease, sweep};
+use crate::clock::{SharedClock, mono_ms};
+use crate::cold::{Cold, Record};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::hub::{Answer, Hub};
+use crate::metrics::Metrics;
+
+/// The lease's name.
+const LEASE: &str = "snapshot";
+/// The first and the longest wait before a snapshot that failed is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long to wait when another node has the lease, before looking whether it has done the work.
+const ELSEWHERE: Duration = Duration::from_secs(2);
+/// How long to wait for this node's counts to reach the moment that is asked for.
+const CATCH_UP: Duration = Duration::from_millis(20);
+
+/// What became of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was written.
+    Saved(Saved),
+    /// Nobody watches anything.
+    NothingActive,
+    /// Another node has done it.
+    DoneElsewhere,
+    /// Another node is at it.
+    BusyElsewhere,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The snapshot's moment.
+    pub at: UnixMs,
+    /// Stages saved.
+    pub stages: u64,
+    /// Viewers in it.
+    pub viewers: u64,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Snapshots {
+    hub: Arc<Hub>,
+    cold: Arc<dyn Cold>,
+    clock: Arc<SharedClock>,
+    metrics: Arc<Metrics>,
+    node: String,
+    interval_ms: u64,
+    retention_ms: u64,
+    /// Whether the last roster written here named any stage; unknown at first. One snapshot at a time.
+    last_was_empty: Mutex<Option<bool>>,
+}
+
+impl Snapshots {
+    /// The service. `node` is for whoever looks at the lease.
+    #[must_use]
+    pub fn new(
+        hub: Arc<Hub>,
+        cold: Arc<dyn Cold>,
+        clock: Arc<SharedClock>,
+        metrics: Arc<Metrics>,
+        node: String,
+        settings: &crate::config::Settings,
+    ) -> Snapshots {
+        Snapshots {
+            hub,
+            cold,
+            clock,
+            metrics,
+            node,
+            interval_ms: settings.snapshot_interval_ms,
+            retention_ms: settings.snapshot_retention_ms,
+            last_was_empty: Mutex::new(None),
+        }
+    }
+
+    /// Runs until `stop`: once at once, then at every multiple of the interval.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        let work = async {
+            self.until_done(None).await;
+            loop {
+                let slot = self.next_slot();
+                self.wait_for(slot).await;
+                self.until_done(Some(slot)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = work => {}
+        }
+    }
+
+    /// One snapshot by hand, of now.
+    ///
+    /// # Errors
+    /// The cold tier's, or that the counts are not known.
+    pub async fn once(&self) -> StoreResult<Outcome> {
+        self.take(None).await
+    }
+
+    fn now(&self) -> UnixMs {
+        self.clock.now().unwrap_or_default()
+    }
+
+    fn next_slot(&self) -> UnixMs {
+        self.now().aligned(self.interval_ms).plus(self.interval_ms)
+    }
+
+    /// Until this node's counts are of `slot`. While the log is away, time stands still and so do we.
+    async fn wait_for(&self, slot: UnixMs) {
+        tokio::time::sleep(Duration::from_millis(slot.since(self.now()))).await;
+        while self.hub.totals().standing.as_of < slot {
+            tokio::time::sleep(CATCH_UP).await;
+        }
+    }
+
+    /// Tries until the snapshot is there, or until the next one is due.
+    async fn until_done(&self, slot: Option<UnixMs>) {
+        let due = slot.unwrap_or_else(|| self.now()).aligned(self.interval_ms).plus(self.interval_ms);
+        let mut retry = RETRY_FIRST;
+        while self.now() < due {
+            match self.take(slot).await {
+                Ok(Outcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
+                Ok(_) => return,
+                Err(error) => {
+                    self.metrics.snapshot_failures.inc();
+                    tracing::warn!(%error, "the snapshot failed; trying again");
+                    tokio::time::sleep(retry.mul_f64(rand::random_range(0.5..1.0))).await;
+                    retry = (retry * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// One try: of `slot`, unless another node has done it, or of now.
+    async fn take(&self, slot: Option<UnixMs>) -> StoreResult<Outcome> {
+        let mut last_was_empty = self.last_was_empty.lock().await;
+        let started_ms = mono_ms();
+        if !lease::take(&*self.cold, LEASE, &self.node, self.now()).await? {
+            return Ok(Outcome::BusyElsewhere);
+        }
+        let outcome = self.write(slot, &mut last_was_empty, started_ms).await;
+        // Given back whatever became of it; if that fails, it runs out.
+        let _ = lease::give_back(&*self.cold, LEASE, &self.node, self.now()).await;
+        let outcome = outcome?;
+        if self.cold.needs_sweeping() {
+            while sweep::step(&*self.cold, self.now().minus(self.retention_ms)).await? == Progress::More {}
+        }
+        Ok(outcome)
+    }
+
+    async fn write(
+        &self,
+        slot: Option<UnixMs>,
+        last_was_empty: &mut Option<bool>,
+        started_ms: u64,
+    ) -> StoreResult<Outcome> {
+        if let Some(slot) = slot
+            && last_roster(&*self.cold, self.now()).await?.is_some_and(|(at, _)| at >= slot)
+        {
+            return Ok(Outcome::DoneElsewhere);
+        }
+        let answer = self.hub.roster();
+        if !answer.standing.complete && !answer.standing.recovering {
+            return Err(StoreError::new(ErrorKind::Unavailable, "the counts are not known just now"));
+        }
+        let at = slot.unwrap_or(answer.standing.as_of);
+        let (stages, viewers) = (answer.of.stages.len() as u64, answer.of.total.viewers);
+        // The first empty roster says that everybody has gone; more would say nothing new.
+        if stages == 0 && *last_was_empty == Some(true) {
+            tracing::debug!("no stage is active; no snapshot");
+            return Ok(Outcome::NothingActive);
+        }
+        self.cold.put(snapshot_records(&answer, at, self.retention_ms)).await?;
+        self.cold.put(roster_records(&answer.of, at, self.retention_ms)).await?;
+        *last_was_empty = Some(stages == 0);
+        self.metrics.snapshots.inc();
+        self.metrics.snapshot_last.set(at.0 as f64 / 1000.0);
+        self.metrics.snapshot_stages.set(i64::try_from(stages).unwrap_or(i64::MAX));
+        if stages == 0 {
+            return Ok(Outcome::NothingActive);
+        }
+        let took_ms = mono_ms().saturating_sub(started_ms);
+        tracing::info!(stages, viewers, took_ms, "snapshot saved");
+        Ok(Outcome::Saved(Saved { at, stages, viewers, took_ms }))
+    }
+}
+
+fn snapshot_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> Vec<Record> {
+    let records = answer.of.stages.iter().map(|view| {
+        let snapshot = Snapshot {
+            stage: view.stage.clone(),
+            at,
+            count: view.count,
+            peak: view.peak,
+            recovering: answer.standing.recovering,
+        };
+        let key = Key::Snapshot { stage: view.stage.clone(), at };
+        Record { key, item: snapshot.to_item(retention_ms) }
+    });
+    records.collect()
+}
+
+fn roster_records(roster: &Roster, at: UnixMs, retention_ms: u64) -> Vec<Record> {
+    let parts = roster.encode();
+    let count = parts.len() as u64;
+    let record = |(part, packed): (u32, Vec<u8>)| Record {
+        key: Key::Roster { at, part },
+        item: Item::from([
+            ("roster".to_string(), Attr::B(packed)),
+            ("parts".to_string(), Attr::N(count)),
+            ("ttl".to_string(), Attr::N(expiry_s(at, retention_ms))),
+        ]),
+    };
+    (0..).zip(parts).map(record).collect()
+}
