@@ -56,13 +56,24 @@ pub async fn bootstrap(
     settings: &Settings,
     readiness: &Readiness,
 ) -> StoreResult<()> {
+    let mut wait = Wait { readiness, tries: 0 };
     if let Some(cold) = cold {
-        retry("the cold tier", readiness, async || cold.check().await).await?;
+        while let Err(error) = cold.check().await {
+            wait.again("the cold tier", error).await?;
+        }
     }
-    let now = retry("the log", readiness, async || follower.read_on().await).await?;
-    let roster = match cold {
-        Some(cold) => retry("the cold tier", readiness, async || last_roster(&**cold, now).await).await?,
-        None => None,
+    let now = loop {
+        match follower.read_on().await {
+            Ok(now) => break now,
+            Err(error) => wait.again("the log", error).await?,
+        }
+    };
+    let roster = loop {
+        let Some(cold) = cold else { break None };
+        match last_roster(&**cold, now).await {
+            Ok(roster) => break roster,
+            Err(error) => wait.again("the cold tier", error).await?,
+        }
     };
     if let Some((_, roster)) = &roster {
         hub.remember_peaks(roster);
@@ -100,26 +111,25 @@ fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, 
     }
 }
 
-/// Tries until it works, or until it is clear that it never will.
-async fn retry<T>(
-    what: &str,
-    readiness: &Readiness,
-    mut call: impl AsyncFnMut() -> StoreResult<T>,
-) -> StoreResult<T> {
-    let mut tries = 0;
-    loop {
-        match call().await {
-            Ok(done) => return Ok(done),
-            Err(error) if is_final(&error) => return Err(error),
-            Err(error) => {
-                readiness.set(Some(format!("waiting for {what}: {error}")));
-                if tries % TRIES_PER_LINE == 0 {
-                    tracing::warn!(%error, "waiting for {what}");
-                }
-                tries += 1;
-                tokio::time::sleep(RETRY).await;
-            }
+/// Waits for stores, and says so.
+struct Wait<'a> {
+    readiness: &'a Readiness,
+    tries: u32,
+}
+
+impl Wait<'_> {
+    /// A store has failed: waits before it is tried again, unless it is clear that this never helps.
+    async fn again(&mut self, what: &str, error: StoreError) -> StoreResult<()> {
+        if is_final(&error) {
+            return Err(error);
         }
+        self.readiness.set(Some(format!("waiting for {what}: {error}")));
+        if self.tries.is_multiple_of(TRIES_PER_LINE) {
+            tracing::warn!(%error, "waiting for {what}");
+        }
+        self.tries += 1;
+        tokio::time::sleep(RETRY).await;
+        Ok(())
     }
 }
 

@@ -168,7 +168,7 @@ impl Follower {
     }
 
     /// Follows until `stop`.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut outage = Outage::default();
         let mut last_ms = mono_ms();
         loop {

@@ -140,9 +140,9 @@ impl Hub {
         state.is_live && !state.bridge.is_open(state.presence.now())
     }
 
-    /// Whether the log has been read to its end once.
-    pub fn is_live(&self) -> bool {
-        self.state.lock().is_live
+    /// Whether nothing has been heard from the log for so long that counts may be old.
+    pub fn is_silent(&self) -> bool {
+        mono_ms().saturating_sub(self.state.lock().heard_mono_ms) >= SILENCE_MS_MAX
     }
 
     /// Who is online on a stage.

@@ -233,7 +233,9 @@ impl Committer {
         self.shared.metrics.waiting.set(self.shared.waiting.load(Ordering::Relaxed) as i64);
         if all_taken {
             // Whoever has stopped waiting is told nothing.
-            batch.taken.into_iter().for_each(|taken| drop(taken.send(())));
+            for taken in batch.taken {
+                let _ = taken.send(());
+            }
         }
     }
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! The housecount binary: see `cmd`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    housecount::cmd::run()
+}

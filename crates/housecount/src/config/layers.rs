@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ConfigError;
 
 /// The defaults, with prose: what `housecount config` prints.
-pub(super) const DEFAULT_TOML: &str = include_str!("default.toml");
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// In front of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may hold a password, and is never repeated.

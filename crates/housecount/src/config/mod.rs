@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use housecount_core::presence::Rules;
 
-pub use self::layers::Layers;
+pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::cold::ColdTarget;
 use crate::log::LogTarget;
 

@@ -9,6 +9,7 @@ pub mod tend;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::error::StoreResult;
@@ -22,27 +23,35 @@ pub enum Progress {
     More,
 }
 
-/// Calls `tick` every `period`, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
+/// Something that is done every now and then.
+#[async_trait]
+pub trait Tick: Send {
+    /// For the log.
+    const NAME: &'static str;
+
+    /// How often.
+    fn period(&self) -> Duration;
+
+    /// Does some of it.
+    async fn tick(&mut self) -> StoreResult<Progress>;
+}
+
+/// Ticks every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
 /// A tick that fails is logged, and comes again with the next period.
-pub async fn run_every(
-    name: &'static str,
-    period: Duration,
-    mut stop: watch::Receiver<bool>,
-    mut tick: impl AsyncFnMut() -> StoreResult<Progress>,
-) {
+pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
     loop {
-        let wait = period.mul_f64(rand::random_range(0.9..1.1));
+        let wait = task.period().mul_f64(rand::random_range(0.9..1.1));
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(wait) => {}
         }
         loop {
-            match tick().await {
+            match task.tick().await {
                 Ok(Progress::More) if !*stop.borrow() => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(task = name, %error, "a task failed; it will be tried again");
+                    tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
                     break;
                 }
             }

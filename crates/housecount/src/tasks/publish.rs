@@ -4,32 +4,49 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Progress;
+use async_trait::async_trait;
+
+use super::{Progress, Tick};
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
 
-/// How often.
-pub const PERIOD: Duration = Duration::from_secs(1);
+/// See the module's text.
+#[derive(Debug)]
+pub struct Publish {
+    log: Arc<dyn Log>,
+    hub: Arc<Hub>,
+    /// What was published last, by stage.
+    published: BTreeMap<String, u64>,
+}
 
-/// What was published last, by stage.
-pub type Published = BTreeMap<String, u64>;
-
-/// Publishes what has changed since the last round.
-///
-/// # Errors
-/// The log's. What was not published stays changed, and comes again.
-pub async fn tick(log: &Arc<dyn Log>, hub: &Hub, published: &mut Published) -> StoreResult<Progress> {
-    let views = hub.stages().of;
-    let now: Published = views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();
-    let mut changes: Vec<(String, u64)> = Vec::new();
-    for (stage, viewers) in &now {
-        if published.get(stage).copied().unwrap_or(0) != *viewers {
-            changes.push((stage.clone(), *viewers));
-        }
+impl Publish {
+    /// Nothing is published yet.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, hub: Arc<Hub>) -> Publish {
+        Publish { log, hub, published: BTreeMap::new() }
     }
-    changes.extend(published.keys().filter(|stage| !now.contains_key(*stage)).map(|s| (s.clone(), 0)));
-    log.publish(&changes).await?;
-    *published = now;
-    Ok(Progress::Done)
+}
+
+#[async_trait]
+impl Tick for Publish {
+    const NAME: &'static str = "publish";
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// Publishes what has changed. What fails stays changed, and comes again.
+    async fn tick(&mut self) -> StoreResult<Progress> {
+        let views = self.hub.stages().of;
+        let now: BTreeMap<String, u64> =
+            views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();
+        let is_new = |(stage, viewers): &(&String, &u64)| self.published.get(*stage) != Some(*viewers);
+        let changed = now.iter().filter(is_new).map(|(stage, viewers)| (stage.clone(), *viewers));
+        let gone = self.published.keys().filter(|stage| !now.contains_key(*stage)).map(|s| (s.clone(), 0));
+        let changes: Vec<_> = changed.chain(gone).collect();
+        self.log.publish(&changes).await?;
+        self.published = now;
+        Ok(Progress::Done)
+    }
 }

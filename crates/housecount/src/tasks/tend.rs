@@ -3,27 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Progress;
+use async_trait::async_trait;
+
+use super::{Progress, Tick};
 use crate::clock::SharedClock;
-use crate::config::Settings;
 use crate::error::StoreResult;
 use crate::log::Log;
 
-/// How often, at most: the note is compared with `interval`, so it must be a fraction of it.
-#[must_use]
-pub fn period(settings: &Settings) -> Duration {
-    Duration::from_millis((settings.interval_ms / 6).clamp(50, 5_000))
+/// See the module's text.
+#[derive(Debug)]
+pub struct Tend {
+    /// The log to tend.
+    pub log: Arc<dyn Log>,
+    /// Its clock.
+    pub clock: Arc<SharedClock>,
+    /// How much of it is kept.
+    pub kept_ms: u64,
+    /// The setting: the note is compared with it, so it must be made several times as often.
+    pub interval_ms: u64,
 }
 
-/// One round over all partitions.
-///
-/// # Errors
-/// The log's.
-pub async fn tick(log: &Arc<dyn Log>, clock: &SharedClock, settings: &Settings) -> StoreResult<Progress> {
-    if let Some(now) = clock.now() {
-        for partition in 0..log.partitions() {
-            log.tend(partition, now.minus(settings.log_kept_ms())).await?;
-        }
+#[async_trait]
+impl Tick for Tend {
+    const NAME: &'static str = "tend";
+
+    fn period(&self) -> Duration {
+        Duration::from_millis((self.interval_ms / 6).clamp(50, 5_000))
     }
-    Ok(Progress::Done)
+
+    async fn tick(&mut self) -> StoreResult<Progress> {
+        if let Some(now) = self.clock.now() {
+            for partition in 0..self.log.partitions() {
+                self.log.tend(partition, now.minus(self.kept_ms)).await?;
+            }
+        }
+        Ok(Progress::Done)
+    }
 }

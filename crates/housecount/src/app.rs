@@ -1,0 +1,187 @@
+//! Builds a node, starts its tasks, and stops them in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::bootstrap::{Readiness, bootstrap};
+use crate::clock::SharedClock;
+use crate::cold::{Cold, DynamoCold};
+use crate::config::Settings;
+use crate::error::{StoreError, StoreResult};
+use crate::follow::Follower;
+use crate::http::{self, Bound};
+use crate::hub::Hub;
+use crate::ingest::{Committers, Ingest};
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::stages::Stages;
+use crate::tasks::publish::Publish;
+use crate::tasks::run_every;
+use crate::tasks::snapshot::Snapshots;
+use crate::tasks::tend::Tend;
+
+/// How long tasks may take to end once they are told to.
+const STOP_WAIT: Duration = Duration::from_secs(9);
+
+/// Everything a request needs.
+#[derive(Debug)]
+pub struct Node {
+    /// The settings it was started with.
+    pub settings: Settings,
+    /// The log's clock.
+    pub clock: Arc<SharedClock>,
+    /// Who is online.
+    pub hub: Arc<Hub>,
+    /// The way into the log.
+    pub ingest: Ingest,
+    /// The cold tier, unless there is none.
+    pub cold: Option<Arc<dyn Cold>>,
+    /// Stages' configuration and snapshots.
+    pub stages: Stages,
+    /// The snapshot service, unless there is no cold tier.
+    pub snapshots: Option<Arc<Snapshots>>,
+    /// What it waits for.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Node {
+    /// When a player is to beat next: the interval give or take a tenth, so that beats spread, stretched
+    /// under load, and never above a third of the ttl.
+    #[must_use]
+    pub fn next_ms(&self) -> u64 {
+        let max_ms = self.settings.rules.ttl_ms / 3;
+        let interval_ms = self.settings.interval_ms as f64;
+        // Nothing up to half full, twice the interval when full.
+        let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
+        let next_ms = interval_ms * stretch * rand::random_range(0.9..1.1);
+        (next_ms as u64).clamp(1, max_ms)
+    }
+}
+
+/// A node that runs, until it is stopped.
+#[derive(Debug)]
+pub struct App {
+    /// What requests need; `--demo` too.
+    pub node: Arc<Node>,
+    log: Arc<dyn Log>,
+    committers: Committers,
+    stop: watch::Sender<bool>,
+    stop_committing: watch::Sender<bool>,
+    follower: Follower,
+}
+
+impl App {
+    /// Opens the stores and puts the node together. Nothing runs yet.
+    ///
+    /// # Errors
+    /// What trying again can't mend: a folder in use, a bad certificate.
+    pub async fn build(settings: Settings) -> StoreResult<App> {
+        let log = settings.log.open(&settings.redis_prefix).await?;
+        let cold: Option<Arc<dyn Cold>> = match &settings.cold {
+            Some(target) => Some(Arc::new(DynamoCold::open(target).await?)),
+            None => None,
+        };
+        Ok(App::over(settings, log, cold))
+    }
+
+    /// Puts a node together over stores that are open.
+    #[must_use]
+    pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
+        let metrics = Arc::new(Metrics::default());
+        let clock = Arc::new(SharedClock::default());
+        let hub = Arc::new(Hub::new(settings.rules));
+        let (stop, _) = watch::channel(false);
+        let (stop_committing, stop_seen) = watch::channel(false);
+        let (ingest, committers) =
+            Ingest::start(log.clone(), hub.clone(), clock.clone(), metrics.clone(), &settings, &stop_seen);
+        let follower = Follower::new(log.clone(), hub.clone(), clock.clone(), metrics.clone(), &settings);
+        let name = format!("{:08x}", rand::random::<u32>());
+        let snapshots = cold.as_ref().map(|cold| {
+            let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
+            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name, &settings))
+        });
+        let stages = Stages::new(cold.clone(), settings.stages_auto);
+        let readiness = Readiness::default();
+        let node = Node { settings, clock, hub, ingest, cold, stages, snapshots, readiness, metrics };
+        App { node: Arc::new(node), log, committers, stop, stop_committing, follower }
+    }
+
+    /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
+    /// taken is appended, tasks end, stores close.
+    ///
+    /// # Errors
+    /// What was found at start and waiting can't mend.
+    pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
+        let App { node, log, mut committers, stop, stop_committing, mut follower } = self;
+        let router = http::router(node.clone());
+        let mut tasks = JoinSet::new();
+        let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
+        tasks.spawn({
+            let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
+            async move { live(&node, log, &mut follower, stop, failed).await }
+        });
+        let (stop_serving, serving) = watch::channel(false);
+        let server = tokio::spawn(http::run(bound, router, node.metrics.clone(), serving));
+
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            Some(error) = failure.recv() => Err(error),
+        };
+        tracing::info!("stopping");
+        node.readiness.set(Some("stopping".to_string()));
+        let _ = stop_serving.send(true);
+        let _ = server.await;
+        node.ingest.close();
+        let _ = stop_committing.send(true);
+        while committers.join_next().await.is_some() {}
+        let _ = stop.send(true);
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        tracing::info!("stopped");
+        outcome
+    }
+}
+
+/// Bootstraps the node, then runs everything it does by itself.
+async fn live(
+    node: &Arc<Node>,
+    log: Arc<dyn Log>,
+    follower: &mut Follower,
+    mut stop: watch::Receiver<bool>,
+    failed: tokio::sync::mpsc::Sender<StoreError>,
+) {
+    let cold = node.cold.as_ref();
+    let started = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => return,
+        started = bootstrap(follower, &node.hub, cold, &node.settings, &node.readiness) => started,
+    };
+    if let Err(error) = started {
+        let _ = failed.send(error).await;
+        return;
+    }
+    let mut tasks = JoinSet::new();
+    if let Some(snapshots) = node.snapshots.clone() {
+        let stop = stop.clone();
+        tasks.spawn(async move { snapshots.run(stop).await });
+    }
+    let tend = Tend {
+        log: log.clone(),
+        clock: node.clock.clone(),
+        kept_ms: node.settings.log_kept_ms(),
+        interval_ms: node.settings.interval_ms,
+    };
+    tasks.spawn(run_every(tend, stop.clone()));
+    if node.settings.publish_counts {
+        tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
+    }
+    follower.run(stop).await;
+    while tasks.join_next().await.is_some() {}
+}

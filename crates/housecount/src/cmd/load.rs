@@ -1,0 +1,103 @@
+//! `housecount load`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Failure, runtime};
+use crate::audience::Shape;
+use crate::client::Client;
+use crate::load::{self, Plan, Report, Transport};
+
+/// Play a simulated audience against running housecounts, and check that every acknowledged heartbeat is
+/// counted. Exits 1 if one is not.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20 --interval 5s --duration 60s
+  housecount load --url http://10.0.0.1:7400 --url http://10.0.0.2:7400 --transport batch --json")]
+pub(super) struct LoadArgs {
+    /// The node; repeat it for several, which take turns
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
+    url: Vec<String>,
+    /// How many watch at once
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    viewers: u32,
+    /// How many stages
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    stages: u32,
+    /// For how long
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// How often a viewer beats; at most the nodes' own interval, or viewers time out
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// How long a viewer stays, on average; then another one comes
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    stay: Duration,
+    /// How heartbeats travel
+    #[arg(long, value_enum, default_value_t = Transport::Http)]
+    transport: Transport,
+    /// The same seed plays the same audience
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
+    let nodes = args.url.iter().map(|url| Client::new(url)).collect::<Result<Vec<_>, _>>()?;
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let ms = |duration: Duration| duration.as_millis() as u64;
+    let shape = Shape {
+        viewers: args.viewers,
+        stages: args.stages,
+        interval_ms: ms(args.interval),
+        stay_ms: ms(args.stay),
+        gap_ms: 0,
+        ramp_ms: ms(args.interval).min(ms(args.duration) / 2),
+        prefix: format!("load-{seed}-"),
+        seed,
+    };
+    let plan = Plan { nodes, shape, duration: args.duration, transport: args.transport };
+    // Hidden by itself where there is no terminal.
+    let bar = ProgressBar::new(ms(args.duration));
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}");
+    bar.set_style(style.map_err(|e| e.to_string())?);
+    let report = runtime()?.block_on(load::run(plan, |at_ms, acknowledged| {
+        bar.set_position(at_ms);
+        bar.set_message(format!("{acknowledged} heartbeats"));
+    }))?;
+    bar.finish_and_clear();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+    } else {
+        print(&report, seed);
+    }
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(report: &Report, seed: u64) {
+    let Report { sent, acknowledged, failed, leaves, .. } = report;
+    println!("heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves");
+    println!("rate         {:.0} heartbeats a second over {:.1} s", report.beats_per_second, report.seconds);
+    println!("answers      p50 {:.1} ms, p99 {:.1} ms", report.p50_ms, report.p99_ms);
+    println!("counted      {} of {} viewers, by name", report.counted_viewers, report.expected_viewers);
+    println!(
+        "polls        {} of the totals, {} low, {} incomplete",
+        report.polls, report.low_polls, report.incomplete_polls
+    );
+    println!("seed         {seed}");
+    for problem in &report.problems {
+        println!("problem      {problem}");
+    }
+    let verdict = if report.is_good() {
+        "every acknowledged heartbeat is counted"
+    } else {
+        "NOT everything is counted"
+    };
+    println!("{verdict}");
+}

@@ -1,0 +1,105 @@
+//! `housecount serve`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, SettingArgs, runtime};
+use crate::app::App;
+use crate::config::{LogFormat, Settings};
+use crate::demo;
+use crate::http::Bound;
+
+/// Take heartbeats and answer counts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount serve
+  housecount serve --demo 500
+  housecount serve --listen 0.0.0.0:7400 --log redis://10.0.0.5:6379/0 \\
+      --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
+  HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
+pub(super) struct ServeArgs {
+    /// Where the API listens [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Where the embedded stores live [default: ./housecount-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis-cluster://H:P,H:P [default: file:DATA/log]
+    #[arg(long, value_name = "URL")]
+    log: Option<String>,
+    /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]
+    #[arg(long, value_name = "URL")]
+    cold: Option<String>,
+    /// Whether every heartbeat is kept for audit [default: off]
+    #[arg(long, value_name = "off")]
+    archive: Option<String>,
+    /// Also keep counts as plain keys in Redis, for programs that expect them
+    #[arg(long)]
+    publish_counts: bool,
+    /// Simulate this many viewers on a few stages
+    #[arg(long, value_name = "VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    demo: Option<u32>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
+    let flags = vec![
+        ("listen", args.listen.clone()),
+        ("data", args.data.clone()),
+        ("log", args.log.clone()),
+        ("cold", args.cold.clone()),
+        ("archive", args.archive.clone()),
+        ("publish_counts", args.publish_counts.then(|| "true".to_string())),
+    ];
+    let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
+    start_logging(&settings)?;
+    runtime()?.block_on(serve(settings, args.demo))
+}
+
+async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
+    // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
+    let bound = Bound::take(&settings.listen).await?;
+    let address = bound.address;
+    let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
+    let app = App::build(settings).await.map_err(|e| e.to_string())?;
+    if let Some(viewers) = demo {
+        tokio::spawn(demo::run(app.node.clone(), viewers));
+    }
+    println!("housecount {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    println!("  counts   http://{address}/v1/stats   http://{address}/v1/stages");
+    println!("  API      http://{address}/openapi.json");
+    println!("  log      {log}");
+    println!("  cold     {}", cold.as_deref().unwrap_or("none: nothing is kept for good"));
+    let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
+    app.run(bound, shutdown).await.map_err(|e| e.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn start_logging(settings: &Settings) -> Result<(), Failure> {
+    let level = &settings.log_level;
+    // Libraries speak up from warnings on; housecount at the level asked for.
+    let filter = if level.contains(['=', ',']) { level.clone() } else { format!("warn,housecount={level}") };
+    let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Pretty => logger.with_target(false).try_init(),
+        LogFormat::Json => logger.json().try_init(),
+    };
+    started.map_err(|e| format!("the log can't be started: {e}"))
+}

@@ -1,0 +1,139 @@
+//! `housecount table create|status|delete`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, SettingArgs, runtime};
+use crate::cold::{ColdTarget, DynamoCold, TableOptions};
+
+/// Make, describe or delete the table of the cold tier.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount table create --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
+  housecount table create --cold 'dynamodb://t?region=us-east-1' --provisioned 25,25 --point-in-time-recovery
+  housecount table status --cold 'dynamodb://t?endpoint=http://127.0.0.1:8000&region=local'
+  housecount table delete --cold 'dynamodb://t?region=us-east-1' --yes")]
+pub(super) struct TableArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make the table unless it is there, wait until it is ACTIVE, and switch TTL on.
+    Create {
+        #[command(flatten)]
+        cold: ColdArgs,
+        /// Read and write units a second, instead of paying by request
+        #[arg(long, value_name = "READ,WRITE", value_parser = units)]
+        provisioned: Option<(u32, u32)>,
+        /// Continuous backups
+        #[arg(long)]
+        point_in_time_recovery: bool,
+    },
+    /// Tell what the table is like. Exit 1 if there is none.
+    Status {
+        #[command(flatten)]
+        cold: ColdArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete the table and everything in it.
+    Delete {
+        #[command(flatten)]
+        cold: ColdArgs,
+        /// Yes, delete everything
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ColdArgs {
+    /// dynamodb://TABLE?region=R&endpoint=E
+    #[arg(long = "cold", value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+fn units(text: &str) -> Result<(u32, u32), String> {
+    let parsed =
+        text.split_once(',').and_then(|(read, write)| Some((read.parse().ok()?, write.parse().ok()?)));
+    let positive = parsed.filter(|(read, write)| *read > 0 && *write > 0);
+    positive.ok_or_else(|| format!("`{text}` is not READ,WRITE, such as 25,25"))
+}
+
+pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
+    runtime()?.block_on(async {
+        match &args.action {
+            Action::Create { cold, provisioned, point_in_time_recovery } => {
+                let options = TableOptions {
+                    provisioned: *provisioned,
+                    point_in_time_recovery: *point_in_time_recovery,
+                };
+                let (cold, shown) = open(cold).await?;
+                println!("{shown}");
+                let created = cold.create_table(&options, |step| println!("  {step}")).await;
+                created.map_err(|e| e.to_string())?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Action::Status { cold, json } => status(cold, *json).await,
+            Action::Delete { cold, yes } => delete(cold, *yes).await,
+        }
+    })
+}
+
+async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), Failure> {
+    let settings = args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
+    match settings.cold {
+        Some(target @ ColdTarget::Dynamo { .. }) => {
+            let shown = target.to_string();
+            Ok((DynamoCold::open(&target).await.map_err(|e| e.to_string())?, shown))
+        }
+        _ => Err("only a DynamoDB table needs making: give --cold 'dynamodb://TABLE?region=R'; \
+                  the embedded store makes its own"
+            .to_string()),
+    }
+}
+
+async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
+    let (cold, shown) = open(args).await?;
+    let Some(state) = cold.table_state().await.map_err(|e| e.to_string())? else {
+        if json {
+            println!("{}", serde_json::json!({ "table": shown, "exists": false }));
+        } else {
+            println!(
+                "{shown}\n  There is no such table; make it with: housecount table create --cold '{shown}'"
+            );
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    if json {
+        let body = serde_json::json!({
+            "table": shown, "exists": true, "status": state.status, "billing": state.billing,
+            "ttl": state.ttl, "items": state.items, "bytes": state.bytes,
+        });
+        println!("{body}");
+    } else {
+        println!("{shown}");
+        println!("  status   {}", state.status);
+        println!("  billing  {}", state.billing);
+        println!("  TTL      {}", if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" });
+        println!("  items    {} ({} bytes) when DynamoDB last counted", state.items, state.bytes);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn delete(args: &ColdArgs, yes: bool) -> Result<ExitCode, Failure> {
+    let (cold, shown) = open(args).await?;
+    if !yes {
+        return Err(format!("this deletes {shown} and everything in it, for good; add --yes"));
+    }
+    let was_there = cold.delete_table().await.map_err(|e| e.to_string())?;
+    println!("{shown}\n  {}", if was_there { "The table is deleted." } else { "There was no such table." });
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,36 @@
+//! `housecount snapshot` and `housecount restore`: what a running node does when asked.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::Value;
+
+use super::{Failure, runtime};
+use crate::client::Client;
+
+/// Which node to ask.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount snapshot
+  housecount restore --url http://10.0.0.7:7400")]
+pub(super) struct ThroughArgs {
+    /// The node to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
+    url: String,
+}
+
+pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure> {
+    runtime()?.block_on(async {
+        let client = Client::new(&args.url)?;
+        let (status, body) = client.call(Method::POST, &format!("/v1/admin/{action}"), "").await?;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status != 200 {
+            let detail = body["detail"].as_str().unwrap_or("no reason given");
+            return Err(format!("{}: {action} was refused ({status}): {detail}", args.url));
+        }
+        println!("{body:#}");
+        Ok(ExitCode::SUCCESS)
+    })
+}

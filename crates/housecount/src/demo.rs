@@ -1,0 +1,50 @@
+//! `--demo N`: a simulated audience inside the node, so that there is something to see.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount_core::event::{Kind, Seat};
+use housecount_core::ids::{SessionId, StageId, ViewerId};
+use tokio::time::Instant;
+
+use crate::app::Node;
+use crate::audience::{Audience, Shape};
+
+/// Stages of the demo.
+const STAGES: u32 = 5;
+
+/// Plays the audience for ever. It goes through ingest as players do, just without HTTP.
+pub async fn run(node: Arc<Node>, viewers: u32) {
+    let mut audience = Audience::new(Shape {
+        viewers,
+        stages: STAGES,
+        interval_ms: node.settings.interval_ms,
+        stay_ms: 120_000,
+        gap_ms: 20_000,
+        ramp_ms: 10_000,
+        prefix: "demo-".to_string(),
+        seed: rand::random(),
+    });
+    // Until the log's clock is known, nobody can be counted.
+    while node.readiness.waits_for().is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let started = Instant::now();
+    loop {
+        let Some(at_ms) = audience.next_at_ms() else { return };
+        tokio::time::sleep_until(started + Duration::from_millis(at_ms)).await;
+        let now_ms = started.elapsed().as_millis() as u64;
+        let mut said = Vec::new();
+        while audience.next_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            said.extend(audience.next().and_then(|action| {
+                let kind = if action.is_leave { Kind::Leave } else { Kind::Beat };
+                let stage = StageId::parse(&audience.stage_name(action.stage)).ok()?;
+                let viewer = ViewerId::parse(&audience.viewer_name(action.viewer)).ok()?;
+                Some((kind, Seat { stage, viewer, session: SessionId::unnamed() }))
+            }));
+        }
+        if let Err(refused) = node.ingest.submit(said).await {
+            tracing::debug!(?refused, "the demo's audience was not heard");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Snapshot and restore by hand.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{Problem, ProblemBody};
+use crate::app::Node;
+use crate::tasks::restore::last_roster;
+use crate::tasks::snapshot::Outcome;
+
+/// What a snapshot saved.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedBody {
+    /// `saved`, `nothingActive`, or `busyElsewhere`: another node is at it.
+    outcome: &'static str,
+    /// The snapshot's moment, Unix ms.
+    at: Option<u64>,
+    /// Stages saved.
+    stages: u64,
+    /// Viewers in it.
+    viewers: u64,
+    /// How long it took.
+    took_ms: u64,
+}
+
+/// Save every active stage's count now.
+#[utoipa::path(post, path = "/v1/admin/snapshot", tag = "operations",
+    responses((status = 200, body = SavedBody),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, Problem> {
+    let service = node.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
+    let nothing = |outcome| SavedBody { outcome, at: None, stages: 0, viewers: 0, took_ms: 0 };
+    Ok(Json(match service.once().await? {
+        Outcome::Saved(saved) => SavedBody {
+            outcome: "saved",
+            at: Some(saved.at.0),
+            stages: saved.stages,
+            viewers: saved.viewers,
+            took_ms: saved.took_ms,
+        },
+        Outcome::NothingActive => nothing("nothingActive"),
+        Outcome::BusyElsewhere | Outcome::DoneElsewhere => nothing("busyElsewhere"),
+    }))
+}
+
+/// What a restore found.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredBody {
+    /// Whether there was a snapshot to restore.
+    restored: bool,
+    /// When it was taken, Unix ms.
+    taken_at: Option<u64>,
+    /// Stages in it.
+    stages: u64,
+    /// Viewers in it.
+    viewers: u64,
+    /// Until when its counts stand in, Unix ms.
+    until: Option<u64>,
+}
+
+/// Let the last snapshot's counts stand in for one ttl, as after a loss of the hot tier.
+///
+/// For when this node's counts are known to be low. Until it ends, counts say `recovering`.
+#[utoipa::path(post, path = "/v1/admin/restore", tag = "operations",
+    responses((status = 200, body = RestoredBody),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>, Problem> {
+    let cold = node.cold.as_ref().ok_or_else(Problem::no_cold)?;
+    let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
+    let Some((taken, roster)) = last_roster(&**cold, now).await? else {
+        return Ok(Json(RestoredBody {
+            restored: false,
+            taken_at: None,
+            stages: 0,
+            viewers: 0,
+            until: None,
+        }));
+    };
+    let until = now.plus(node.settings.rules.ttl_ms);
+    let (stages, viewers) = (roster.stages.len() as u64, roster.total.viewers);
+    tracing::info!(stages, viewers, "restored by hand");
+    node.hub.open_bridge(roster, until);
+    Ok(Json(RestoredBody { restored: true, taken_at: Some(taken.0), stages, viewers, until: Some(until.0) }))
+}

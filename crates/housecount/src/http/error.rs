@@ -1,0 +1,176 @@
+//! Every error of the API, made once: RFC 9457 `application/problem+json` with a stable `code`.
+//!
+//! `detail` is for people: it names the input and the way out. Codes never change their meaning.
+
+use axum::Json;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use housecount_core::ids::IdError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{ErrorKind, StoreError};
+use crate::ingest::Refused;
+use crate::stages::NotOpen;
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after_s: Option<u32>,
+}
+
+/// An RFC 9457 problem.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Always `about:blank`: the status and the code say it all.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// Stable, for programs.
+    code: &'static str,
+    /// For people: what is wrong with which input, and the way out.
+    detail: String,
+}
+
+/// How long clients are asked to stay away when the node can't take more.
+const RETRY_AFTER_S: u32 = 5;
+
+impl Problem {
+    /// A problem of the client's making.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { status, code, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// Something that is not there just now.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Problem { retry_after_s: Some(RETRY_AFTER_S), ..problem }
+    }
+
+    /// A body that can't be used.
+    pub fn body(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
+    }
+
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Its text.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// There is no stage of this name, neither configured nor seen.
+    pub fn no_stage(stage: &str) -> Problem {
+        let detail = format!("stage `{stage}` is neither configured nor has it been watched");
+        Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+    }
+
+    /// `cold = none`.
+    pub fn no_cold() -> Problem {
+        let detail = "this node keeps nothing for good (cold = none); start it with a cold tier";
+        Problem::new(StatusCode::NOT_IMPLEMENTED, "no_cold_tier", detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(ProblemCode(self.code));
+        response
+    }
+}
+
+/// A response's problem code, for the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemCode(pub &'static str);
+
+impl From<IdError> for Problem {
+    fn from(error: IdError) -> Problem {
+        let what = match error {
+            IdError::Empty { what } | IdError::TooLong { what, .. } | IdError::BadCharacter { what, .. } => {
+                what
+            }
+        };
+        let code = match what {
+            "stage" => "invalid_stage",
+            "viewer" => "invalid_viewer",
+            _ => "invalid_session",
+        };
+        Problem::new(StatusCode::BAD_REQUEST, code, error.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        match refused {
+            Refused::Starting => Problem::unavailable("starting", "the log has not been reached yet"),
+            Refused::Full => Problem::unavailable("overloaded", "too many heartbeats wait for the log"),
+            Refused::NotYet => Problem::unavailable(
+                "log_unavailable",
+                "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
+            ),
+            Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error.kind() {
+            ErrorKind::Corrupt => {
+                tracing::error!(%error, "stored data can't be read");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "corrupt_data", error.to_string())
+            }
+            ErrorKind::Unsupported => Problem::no_cold(),
+            _ => {
+                tracing::warn!(%error, "a request failed");
+                Problem::unavailable("cold_tier_unavailable", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<NotOpen> for Problem {
+    fn from(not_open: NotOpen) -> Problem {
+        match not_open {
+            NotOpen::NotConfigured(stage) => {
+                let detail = format!("stage `{stage}` is not configured, and stages.auto is false");
+                Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+            }
+            NotOpen::Unknown(why) => Problem::unavailable("cold_tier_unavailable", why),
+        }
+    }
+}
+
+/// No such route.
+pub async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}; see /openapi.json", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// The route is there, for other methods.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not for {}; see /openapi.json", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

@@ -1,0 +1,110 @@
+//! Connections: accepted up to a bound, served by hyper's HTTP/1, and ended with care when the node stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use housecount_core::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_MS_MAX};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::{Semaphore, watch};
+
+use crate::metrics::Metrics;
+
+/// How long open requests are waited for when the node stops.
+const DRAIN: Duration = Duration::from_secs(7);
+/// After a failed accept (no file descriptors left): long enough for some to be given back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A port that is ours.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    /// Its address; the port is a real one, also if 0 was asked for.
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// One line that names the address.
+    pub async fn take(listen: &str) -> Result<Bound, String> {
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!(
+                    "`listen` = \"{listen}\": the port is taken; stop what has it, or choose another with --listen"
+                )
+            }
+            _ => format!("`listen` = \"{listen}\": {e}"),
+        };
+        let addresses: Vec<SocketAddr> = lookup_host(listen).await.map_err(failed)?.collect();
+        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Bound { listener, address })
+    }
+}
+
+/// Serves until `stop`, then lets open requests finish.
+pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&bound.listener, &free) => accepted,
+        };
+        let Some((stream, permit)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let connection = serve(stream, router.clone());
+        let connection = graceful.watch(connection);
+        let metrics = metrics.clone();
+        metrics.connections.inc();
+        tokio::spawn(async move {
+            // How a connection ends is the client's business.
+            let _ = connection.await;
+            metrics.connections.dec();
+            drop(permit);
+        });
+    }
+    drop(bound);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+}
+
+/// The next connection, once there is room for it. None if it couldn't be accepted.
+async fn accept(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = free.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            let _ = stream.set_nodelay(true);
+            Some((stream, permit))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            None
+        }
+    }
+}
+
+type Served = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+
+fn serve(stream: TcpStream, router: Router) -> Served {
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEADER_READ_MS_MAX))
+        .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}

@@ -1,0 +1,81 @@
+//! A stage's snapshots: its count every five minutes, for 30 days.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use housecount_core::limits::PAGE_ROWS_MAX;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{Problem, ProblemBody};
+use super::extract::{Asked, StagePath, moment};
+use crate::app::Node;
+
+/// How far back to look when the caller doesn't say.
+const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
+
+/// A range of time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RangeQuery {
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, included; now if not given.
+    to: Option<String>,
+}
+
+/// A stage's count at a moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SnapshotBody {
+    /// Unix ms.
+    timestamp: u64,
+    /// Distinct online viewers.
+    viewers: u64,
+    /// Online sessions.
+    sessions: u64,
+    /// The most viewers at once until then.
+    peak: u64,
+    /// Whether it was bridged and not counted.
+    recovering: bool,
+}
+
+/// A stage's snapshots.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotsBody {
+    /// The stage.
+    stage: String,
+    /// In the order of time, at most 1,000.
+    snapshots: Vec<SnapshotBody>,
+    /// Where to go on (`from`) if there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_from: Option<u64>,
+}
+
+/// A stage's snapshots.
+#[utoipa::path(get, path = "/v1/stages/{stage}/snapshots", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded"), RangeQuery),
+    responses((status = 200, body = SnapshotsBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn of_stage(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    Asked(range): Asked<RangeQuery>,
+) -> Result<Json<SnapshotsBody>, Problem> {
+    let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
+    let to = range.to.map_or(Ok(now), |text| moment("to", &text))?;
+    let from = range.from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", &text))?;
+    let found = node.stages.snapshots(&stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
+    let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);
+    let snapshots = found.into_iter().take(PAGE_ROWS_MAX).map(|snapshot| SnapshotBody {
+        timestamp: snapshot.at.0,
+        viewers: snapshot.count.viewers,
+        sessions: snapshot.count.sessions,
+        peak: snapshot.peak,
+        recovering: snapshot.recovering,
+    });
+    Ok(Json(SnapshotsBody { stage: stage.to_string(), snapshots: snapshots.collect(), next_from }))
+}

@@ -1,0 +1,273 @@
+//! Stages: what operators say about them, and their counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, Request, StatusCode, header};
+use housecount_core::ids::StageId;
+use housecount_core::limits::BODY_BYTES_MAX;
+use housecount_core::presence::StageView;
+use housecount_core::stage::StageConfig;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use super::body;
+use super::error::{Problem, ProblemBody};
+use super::extract::{Asked, PageQuery, StagePath};
+use super::live::StandingBody;
+use crate::app::Node;
+use crate::hub::Answer;
+use crate::stages::Created;
+
+/// A stage: what is configured about it, and who watches it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageBody {
+    /// Its id.
+    stage: String,
+    /// Whether an operator has configured it.
+    configured: bool,
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Who pays for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<String>,
+    /// Whatever else was said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tags: BTreeMap<String, String>,
+    /// When it was configured, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<u64>,
+    /// Distinct online viewers.
+    viewers: u64,
+    /// Online sessions.
+    sessions: u64,
+    /// The most viewers at once, as far as is known.
+    peak: u64,
+}
+
+impl StageBody {
+    fn new(stage: &str, config: Option<StageConfig>, view: Option<StageView>) -> StageBody {
+        let count = view.as_ref().map(|v| v.count).unwrap_or_default();
+        let configured = config.is_some();
+        let created_at = config.as_ref().map(|c| c.created_at.0);
+        let config = config.unwrap_or_default();
+        StageBody {
+            stage: stage.to_string(),
+            configured,
+            name: config.name,
+            customer: config.customer,
+            tags: config.tags,
+            created_at,
+            viewers: count.viewers,
+            sessions: count.sessions,
+            peak: view.map_or(0, |v| v.peak),
+        }
+    }
+}
+
+/// A stage with its standing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StageAnswer {
+    #[serde(flatten)]
+    stage: StageBody,
+    #[serde(flatten)]
+    standing: StandingBody,
+}
+
+/// A page of stages.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StagesBody {
+    /// Sorted by id.
+    stages: Vec<StageBody>,
+    /// To be given back for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    #[serde(flatten)]
+    standing: StandingBody,
+}
+
+/// What an operator says about a stage.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct NewStageBody {
+    /// Its id: 1-256 bytes of printable ASCII without spaces.
+    stage: String,
+    /// What people call it: at most 256 bytes.
+    name: Option<String>,
+    /// Who pays for it: at most 256 bytes.
+    customer: Option<String>,
+    /// At most 50; keys of 128 and values of 256 bytes.
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+/// What is to change. What is missing stays; null removes.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct StageChangeBody {
+    /// What people call it.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    name: Option<Option<String>>,
+    /// Who pays for it.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    customer: Option<Option<String>>,
+    /// Tag by tag: null removes one.
+    tags: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// `null` is something else than nothing.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+fn check(config: &StageConfig) -> Result<(), Problem> {
+    config.check().map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "invalid_stage_config", e.to_string()))
+}
+
+/// All stages that are configured or watched, each with its count and peak.
+#[utoipa::path(get, path = "/v1/stages", tag = "operators", params(PageQuery),
+    responses((status = 200, body = StagesBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn list(
+    State(node): State<Arc<Node>>,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<StagesBody>, Problem> {
+    let (limit, after) = (page.limit()?, page.after());
+    let configured = node.stages.list(after, limit + 1).await?;
+    let Answer { of: known, standing } = node.hub.stages();
+    let known = known.into_iter().filter(|view| after.is_none_or(|after| view.stage.as_str() > after));
+    let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
+    for view in known.take(limit + 1) {
+        merged.insert(view.stage.clone(), (None, Some(view)));
+    }
+    for config in configured {
+        let view = node.hub.stage(&config.stage).of;
+        merged.insert(config.stage.clone(), (Some(config), view));
+    }
+    let mut stages: Vec<StageBody> =
+        merged.into_iter().map(|(stage, (config, view))| StageBody::new(&stage, config, view)).collect();
+    let more = stages.len() > limit;
+    stages.truncate(limit);
+    let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
+    Ok(Json(StagesBody { stages, cursor, standing: standing.into() }))
+}
+
+/// Configure a stage. A stage needs no configuration to be watched.
+#[utoipa::path(post, path = "/v1/stages", tag = "operators", request_body = NewStageBody,
+    responses((status = 201, body = StageAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "it is configured", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn create(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<StageAnswer>), Problem> {
+    let new: NewStageBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    let stage = StageId::parse(&new.stage)?;
+    let config = StageConfig {
+        stage: new.stage,
+        name: new.name,
+        customer: new.customer,
+        tags: new.tags,
+        created_at: node.clock.now().ok_or(crate::ingest::Refused::Starting)?,
+    };
+    check(&config)?;
+    match node.stages.create(config.clone()).await? {
+        Created::Done => {
+            let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
+            Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(answer(&node, &stage, Some(config)))))
+        }
+        Created::AlreadyThere => {
+            let detail = format!("stage `{stage}` is configured; change it with PATCH");
+            Err(Problem::new(StatusCode::CONFLICT, "stage_exists", detail))
+        }
+    }
+}
+
+fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAnswer {
+    let Answer { of: view, standing } = node.hub.stage(stage.as_str());
+    StageAnswer { stage: StageBody::new(stage.as_str(), config, view), standing: standing.into() }
+}
+
+/// A stage's configuration and count.
+#[utoipa::path(get, path = "/v1/stages/{stage}", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = StageAnswer),
+        (status = 404, description = "neither configured nor seen", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn show(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+) -> Result<Json<StageAnswer>, Problem> {
+    let config = node.stages.get(&stage).await?;
+    let mut found = answer(&node, &stage, config);
+    if found.stage.peak == 0 && node.cold.is_some() {
+        // Nobody has been here for a while: its last snapshot remembers.
+        match node.stages.last_snapshot(&stage).await? {
+            Some(last) => found.stage.peak = last.peak,
+            None if !found.stage.configured => return Err(Problem::no_stage(stage.as_str())),
+            None => {}
+        }
+    } else if found.stage.peak == 0 && !found.stage.configured {
+        return Err(Problem::no_stage(stage.as_str()));
+    }
+    Ok(Json(found))
+}
+
+/// Change a stage's configuration: what is missing stays, null removes.
+#[utoipa::path(patch, path = "/v1/stages/{stage}", tag = "operators", request_body = StageChangeBody,
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = StageAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn change(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    request: Request<Body>,
+) -> Result<Json<StageAnswer>, Problem> {
+    let change: StageChangeBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    let mut config = node.stages.get(&stage).await?.ok_or_else(|| not_configured(&stage))?;
+    if let Some(name) = change.name {
+        config.name = name;
+    }
+    if let Some(customer) = change.customer {
+        config.customer = customer;
+    }
+    for (key, value) in change.tags.unwrap_or_default() {
+        match value {
+            Some(value) => config.tags.insert(key, value),
+            None => config.tags.remove(&key),
+        };
+    }
+    check(&config)?;
+    node.stages.replace(config.clone()).await?;
+    Ok(Json(answer(&node, &stage, Some(config))))
+}
+
+fn not_configured(stage: &StageId) -> Problem {
+    let detail = format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
+    Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+}
+
+/// Forget a stage's configuration. Its history stays.
+#[utoipa::path(delete, path = "/v1/stages/{stage}", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded")),
+    responses((status = 204),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn delete(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+) -> Result<StatusCode, Problem> {
+    if node.stages.get(&stage).await?.is_none() {
+        return Err(not_configured(&stage));
+    }
+    node.stages.delete(&stage).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,106 @@
+//! Who is online, by name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use housecount_core::presence::WatchView;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::{Problem, ProblemBody};
+use super::extract::{Asked, PageQuery, StagePath, ViewerPath};
+use super::live::StandingBody;
+use crate::app::Node;
+use crate::hub::Answer;
+
+/// A viewer on a stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OnlineBody {
+    /// The viewer.
+    viewer: String,
+    /// The viewer's online sessions.
+    sessions: Vec<String>,
+    /// The latest heartbeat of them, Unix ms.
+    last_beat_at: u64,
+}
+
+/// A page of viewers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViewersBody {
+    /// Sorted by id.
+    viewers: Vec<OnlineBody>,
+    /// To be given back for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    #[serde(flatten)]
+    standing: StandingBody,
+}
+
+/// Who watches a stage now.
+#[utoipa::path(get, path = "/v1/stages/{stage}/viewers", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded"), PageQuery),
+    responses((status = 200, body = ViewersBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn of_stage(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    Asked(page): Asked<PageQuery>,
+) -> Result<Json<ViewersBody>, Problem> {
+    let limit = page.limit()?;
+    let Answer { of: mut online, standing } = node.hub.viewers_of(stage.as_str(), page.after(), limit + 1);
+    let more = online.len() > limit;
+    online.truncate(limit);
+    let cursor = online.last().filter(|_| more).map(|last| last.id.clone());
+    let viewers = online.into_iter().map(|WatchView { id, sessions, last_beat }| OnlineBody {
+        viewer: id,
+        sessions,
+        last_beat_at: last_beat.0,
+    });
+    Ok(Json(ViewersBody { viewers: viewers.collect(), cursor, standing: standing.into() }))
+}
+
+/// A stage that a viewer watches.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchingBody {
+    /// The stage.
+    stage: String,
+    /// The viewer's online sessions there.
+    sessions: Vec<String>,
+    /// The latest heartbeat of them, Unix ms.
+    last_beat_at: u64,
+}
+
+/// Where a viewer is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViewerBody {
+    /// The viewer.
+    viewer: String,
+    /// Whether the viewer is online anywhere.
+    online: bool,
+    /// Where, sorted by stage.
+    stages: Vec<WatchingBody>,
+    #[serde(flatten)]
+    standing: StandingBody,
+}
+
+/// Where a viewer is now.
+#[utoipa::path(get, path = "/v1/viewers/{viewer}", tag = "operators",
+    params(("viewer" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = ViewerBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn show(State(node): State<Arc<Node>>, ViewerPath(viewer): ViewerPath) -> Json<ViewerBody> {
+    let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
+    let stages: Vec<WatchingBody> = watching
+        .into_iter()
+        .map(|WatchView { id, sessions, last_beat }| WatchingBody {
+            stage: id,
+            sessions,
+            last_beat_at: last_beat.0,
+        })
+        .collect();
+    let online = !stages.is_empty();
+    Json(ViewerBody { viewer: viewer.to_string(), online, stages, standing: standing.into() })
+}

@@ -1,0 +1,147 @@
+//! Asks the nodes whether they count what they acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use parking_lot::Mutex;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::Shared;
+use crate::client::Client;
+
+/// Between two polls of the totals.
+const POLL: Duration = Duration::from_millis(100);
+/// How often a node is asked again at the end, before what it doesn't count is called lost.
+const TRIES: u32 = 50;
+/// Problems that are told in words.
+const PROBLEMS_MAX: usize = 5;
+
+/// What polling the totals found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Polls {
+    pub(super) total: u64,
+    pub(super) low: u64,
+    pub(super) incomplete: u64,
+    pub(super) problems: Vec<String>,
+}
+
+async fn get(node: &Client, path: &str) -> Result<Value, String> {
+    let (status, body) = node.call(Method::GET, path, "").await?;
+    if status != 200 {
+        return Err(format!("{path} answered {status}"));
+    }
+    serde_json::from_slice(&body).map_err(|e| format!("{path}: {e}"))
+}
+
+/// Polls every node's totals until it is aborted.
+pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
+    // What one node acknowledged, another one counts within 100 ms: with several nodes, the truth of the
+    // poll before is asked for.
+    let is_one = shared.plan.nodes.len() == 1;
+    let mut before = (0, 0);
+    loop {
+        let now = shared.truth.lock().totals();
+        let (online, leaves) = if is_one { now } else { before };
+        for node in &shared.plan.nodes {
+            let answer = get(node, "/v1/stats").await;
+            let left_meanwhile = shared.truth.lock().totals().1 - leaves;
+            let floor = online.saturating_sub(left_meanwhile);
+            note(&mut polls.lock(), answer, floor);
+        }
+        before = now;
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn note(polls: &mut Polls, answer: Result<Value, String>, floor: u64) {
+    polls.total += 1;
+    let problem = match answer {
+        Ok(stats) if stats["complete"] != true => {
+            polls.incomplete += 1;
+            return;
+        }
+        Ok(stats) => match stats["viewers"].as_u64() {
+            Some(viewers) if viewers >= floor => return,
+            viewers => {
+                polls.low += 1;
+                format!("/v1/stats said {} viewers, and {floor} were acknowledged", viewers.unwrap_or(0))
+            }
+        },
+        Err(problem) => problem,
+    };
+    if polls.problems.len() < PROBLEMS_MAX {
+        polls.problems.push(problem);
+    }
+}
+
+/// What asking by name found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) counted: u64,
+    pub(super) stats_viewers: u64,
+    pub(super) problems: Vec<String>,
+}
+
+/// Asks every node who is online, until all of `expected` are or it has been asked often enough.
+pub(super) async fn names(shared: &Shared, expected: &BTreeSet<(String, String)>) -> Outcome {
+    let mut outcome = Outcome { counted: expected.len() as u64, ..Outcome::default() };
+    for (i, node) in shared.plan.nodes.iter().enumerate() {
+        let mut missing = expected.clone();
+        for _ in 0..TRIES {
+            match still_missing(node, &missing).await {
+                Ok(left) => missing = left,
+                Err(problem) => outcome.problems = vec![problem],
+            }
+            if missing.is_empty() {
+                break;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        outcome.counted = outcome.counted.min((expected.len() - missing.len()) as u64);
+        if let Some((stage, viewer)) = missing.first() {
+            let count = missing.len();
+            outcome
+                .problems
+                .push(format!("node {i} doesn't count {count} viewers, such as {viewer} on {stage}"));
+        }
+        if i == 0 {
+            let stats = get(node, "/v1/stats").await.unwrap_or_default();
+            outcome.stats_viewers = stats["viewers"].as_u64().unwrap_or(0);
+        }
+    }
+    outcome
+}
+
+/// Those of `missing` that the node doesn't list as online.
+async fn still_missing(
+    node: &Client,
+    missing: &BTreeSet<(String, String)>,
+) -> Result<BTreeSet<(String, String)>, String> {
+    let mut by_stage: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (stage, viewer) in missing {
+        by_stage.entry(stage).or_default().insert(viewer);
+    }
+    let mut left = BTreeSet::new();
+    for (stage, mut viewers) in by_stage {
+        let mut cursor: Option<String> = None;
+        loop {
+            let stage = utf8_percent_encode(stage, NON_ALPHANUMERIC);
+            let behind =
+                cursor.iter().map(|c| format!("&cursor={}", utf8_percent_encode(c, NON_ALPHANUMERIC)));
+            let behind: String = behind.collect();
+            let page = get(node, &format!("/v1/stages/{stage}/viewers?limit=1000{behind}")).await?;
+            for row in page["viewers"].as_array().into_iter().flatten() {
+                viewers.remove(row["viewer"].as_str().unwrap_or_default());
+            }
+            cursor = page["cursor"].as_str().map(str::to_string);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        left.extend(viewers.into_iter().map(|viewer| (stage.to_string(), viewer.to_string())));
+    }
+    Ok(left)
+}

@@ -1,0 +1,273 @@
+//! Load: a simulated audience over HTTP, and the check that every heartbeat acknowledged to it is counted.
+//!
+//! It keeps its own truth: who had a heartbeat acknowledged and hasn't left. While it runs it polls the totals,
+//! which may never be lower than that truth; when it ends it asks every node who is online on every stage, by
+//! name. Other traffic on the same nodes can only make counts higher, and is no error.
+
+mod check;
+mod truth;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use hyper::Method;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::check::Polls;
+use self::truth::Truth;
+use crate::audience::{Action, Audience, Shape};
+use crate::client::Client;
+
+/// Requests under way at once. More than this and the audience waits, as players' own queues would.
+const REQUESTS_MAX: usize = 512;
+/// Heartbeats of one call, with `--transport batch`.
+const BATCH_BEATS: usize = 1_000;
+
+/// How heartbeats travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// One `POST /v1/heartbeat` a heartbeat
+    Http,
+    /// Up to 1,000 of them in one `POST /v1/heartbeats`
+    Batch,
+}
+
+/// What to play, to whom, for how long.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The nodes; requests go to them in turn.
+    pub nodes: Vec<Client>,
+    /// The audience.
+    pub shape: Shape,
+    /// For how long.
+    pub duration: Duration,
+    /// How.
+    pub transport: Transport,
+}
+
+/// How it went.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Heartbeats sent.
+    pub sent: u64,
+    /// Heartbeats acknowledged.
+    pub acknowledged: u64,
+    /// Heartbeats refused, or not answered.
+    pub failed: u64,
+    /// Leaves acknowledged.
+    pub leaves: u64,
+    /// Heartbeats acknowledged a second.
+    pub beats_per_second: f64,
+    /// Half of the requests were answered within this.
+    pub p50_ms: f64,
+    /// 99 of 100 requests were answered within this.
+    pub p99_ms: f64,
+    /// Viewers that must be counted at the end.
+    pub expected_viewers: u64,
+    /// How many of them are, on the node that counts the fewest.
+    pub counted_viewers: u64,
+    /// What `/v1/stats` of the first node says at the end; higher if others watch too.
+    pub stats_viewers: u64,
+    /// How often the totals were polled meanwhile.
+    pub polls: u64,
+    /// Polls that showed fewer than were acknowledged, though the node said `complete`.
+    pub low_polls: u64,
+    /// Polls in which the node said that its count is not complete.
+    pub incomplete_polls: u64,
+    /// What was wrong, for people.
+    pub problems: Vec<String>,
+}
+
+impl Report {
+    /// Whether every acknowledged heartbeat was counted.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.counted_viewers == self.expected_viewers && self.low_polls == 0 && self.acknowledged > 0
+    }
+}
+
+/// What senders share.
+struct Shared {
+    plan: Plan,
+    truth: Mutex<Truth>,
+    figures: Mutex<Figures>,
+}
+
+struct Figures {
+    sent: u64,
+    acknowledged: u64,
+    failed: u64,
+    leaves: u64,
+    latency_us: Histogram<u64>,
+    first_failure: Option<String>,
+}
+
+impl Figures {
+    fn fail(&mut self, count: u64, why: String) {
+        self.failed += count;
+        self.first_failure.get_or_insert(why);
+    }
+}
+
+/// Plays the plan. `progress` is told how far it is, in ms, and how many heartbeats are acknowledged.
+///
+/// # Errors
+/// No node answers at all.
+pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Report, String> {
+    for node in &plan.nodes {
+        let (status, body) = node.call(Method::GET, "/readyz", "").await?;
+        if status != 200 {
+            let why: Value = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(format!(
+                "the node is not ready: {}",
+                why["detail"].as_str().unwrap_or("it doesn't say why")
+            ));
+        }
+    }
+    let latency_us = Histogram::new(3).map_err(|e| e.to_string())?;
+    let figures = Figures { sent: 0, acknowledged: 0, failed: 0, leaves: 0, latency_us, first_failure: None };
+    let shared = Arc::new(Shared { plan, truth: Mutex::default(), figures: Mutex::new(figures) });
+    let started = Instant::now();
+    let polls = Arc::new(Mutex::new(Polls::default()));
+    let poller = tokio::spawn(check::poll(shared.clone(), polls.clone()));
+    play(&shared, started, &mut progress).await;
+    poller.abort();
+    let seconds = started.elapsed().as_secs_f64();
+    let polls = polls.lock().clone();
+    Ok(report(&shared, seconds, polls).await)
+}
+
+/// Sends what is due until the time is up, and waits for the answers.
+async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(u64, u64)) {
+    let free = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let mut audience = Audience::new(shared.plan.shape.clone());
+    let mut senders = JoinSet::new();
+    let duration_ms = shared.plan.duration.as_millis() as u64;
+    let mut turn = 0;
+    while let Some(at_ms) = audience.next_at_ms().filter(|at_ms| *at_ms < duration_ms) {
+        tokio::time::sleep_until(started + Duration::from_millis(at_ms)).await;
+        let now_ms = (started.elapsed().as_millis() as u64).min(duration_ms - 1);
+        let mut due = Vec::new();
+        while audience.next_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            due.extend(audience.next());
+        }
+        for call in calls(&audience, due, shared.plan.transport) {
+            turn += 1;
+            let Ok(permit) = free.clone().acquire_owned().await else { return };
+            let shared = shared.clone();
+            senders.spawn(async move {
+                send(&shared, turn, call).await;
+                drop(permit);
+            });
+            while senders.try_join_next().is_some() {}
+        }
+        progress(now_ms, shared.figures.lock().acknowledged);
+    }
+    while senders.join_next().await.is_some() {}
+    progress(duration_ms, shared.figures.lock().acknowledged);
+}
+
+/// A request, and who it is about.
+struct Call {
+    path: &'static str,
+    body: Bytes,
+    is_leave: bool,
+    about: Vec<(String, String)>,
+}
+
+/// What is due, as requests.
+fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Call> {
+    let name = |action: &Action| (audience.stage_name(action.stage), audience.viewer_name(action.viewer));
+    let seat = |(stage, viewer): &(String, String)| json!({ "stage": stage, "viewer": viewer });
+    let (leaves, beats): (Vec<_>, Vec<_>) = due.iter().partition(|action| action.is_leave);
+    let one = |path, is_leave| {
+        move |action: &Action| {
+            let about = name(action);
+            Call { path, body: Bytes::from(seat(&about).to_string()), is_leave, about: vec![about] }
+        }
+    };
+    let mut calls: Vec<Call> = match transport {
+        Transport::Http => beats.into_iter().map(one("/v1/heartbeat", false)).collect(),
+        Transport::Batch => beats
+            .chunks(BATCH_BEATS)
+            .map(|chunk| {
+                let about: Vec<_> = chunk.iter().map(|action| name(action)).collect();
+                let body = Value::from_iter(about.iter().map(seat)).to_string();
+                Call { path: "/v1/heartbeats", body: Bytes::from(body), is_leave: false, about }
+            })
+            .collect(),
+    };
+    calls.extend(leaves.into_iter().map(one("/v1/leave", true)));
+    calls
+}
+
+async fn send(shared: &Shared, turn: usize, call: Call) {
+    let count = call.about.len() as u64;
+    if call.is_leave {
+        // From now on nobody can say whether the viewer is counted.
+        call.about.iter().for_each(|(stage, viewer)| shared.truth.lock().leave(stage, viewer));
+    } else {
+        shared.figures.lock().sent += count;
+    }
+    let node = &shared.plan.nodes[turn % shared.plan.nodes.len()];
+    let started = Instant::now();
+    let answer = node.call(Method::POST, call.path, call.body).await;
+    let elapsed_us = started.elapsed().as_micros() as u64;
+    let mut figures = shared.figures.lock();
+    match answer {
+        Ok((204, _)) => figures.leaves += 1,
+        Ok((200, _)) => {
+            figures.acknowledged += count;
+            figures.latency_us.saturating_record(elapsed_us);
+            drop(figures);
+            let mut truth = shared.truth.lock();
+            call.about.into_iter().for_each(|(stage, viewer)| truth.beat(stage, viewer));
+        }
+        Ok((status, body)) => {
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let why = body["detail"].as_str().unwrap_or("no reason given").to_string();
+            figures.fail(
+                if call.is_leave { 0 } else { count },
+                format!("{} answered {status}: {why}", call.path),
+            );
+        }
+        Err(why) => figures.fail(if call.is_leave { 0 } else { count }, why),
+    }
+}
+
+async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
+    let expected = shared.truth.lock().online(shared.plan.shape.interval_ms);
+    let outcome = check::names(shared, &expected).await;
+    let figures = shared.figures.lock();
+    let ms = |quantile| figures.latency_us.value_at_quantile(quantile) as f64 / 1000.0;
+    let mut problems = polls.problems;
+    problems.extend(outcome.problems);
+    problems.extend(figures.first_failure.clone());
+    Report {
+        seconds,
+        sent: figures.sent,
+        acknowledged: figures.acknowledged,
+        failed: figures.failed,
+        leaves: figures.leaves,
+        beats_per_second: figures.acknowledged as f64 / seconds.max(0.001),
+        p50_ms: ms(0.5),
+        p99_ms: ms(0.99),
+        expected_viewers: expected.len() as u64,
+        counted_viewers: outcome.counted,
+        stats_viewers: outcome.stats_viewers,
+        polls: polls.total,
+        low_polls: polls.low,
+        incomplete_polls: polls.incomplete,
+        problems,
+    }
+}

@@ -1,0 +1,72 @@
+//! Who must be counted: had a heartbeat acknowledged, and hasn't begun to leave.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::clock::mono_ms;
+
+/// How many intervals an acknowledged heartbeat is good for: ttl is at least three, and answers take time.
+const GOOD_FOR_INTERVALS: u64 = 2;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to leave.
+    acknowledged: HashMap<(String, String), Option<u64>>,
+    online: u64,
+    /// Leaves begun so far, of viewers that were online.
+    leaves: u64,
+}
+
+impl Truth {
+    pub(super) fn beat(&mut self, stage: String, viewer: String) {
+        let now_ms = mono_ms();
+        let known = self.acknowledged.entry((stage, viewer)).or_insert_with(|| {
+            self.online += 1;
+            Some(now_ms)
+        });
+        // An answer that comes after its viewer's leave was sent brings nobody back.
+        if known.is_some() {
+            *known = Some(now_ms);
+        }
+    }
+
+    pub(super) fn leave(&mut self, stage: &str, viewer: &str) {
+        let known = self.acknowledged.insert((stage.to_string(), viewer.to_string()), None);
+        if let Some(Some(_)) = known {
+            self.online -= 1;
+            self.leaves += 1;
+        }
+    }
+
+    /// How many must be counted, and how many leaves have begun.
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (self.online, self.leaves)
+    }
+
+    /// Everybody who must be counted now, for players that beat every `interval_ms`.
+    pub(super) fn online(&self, interval_ms: u64) -> BTreeSet<(String, String)> {
+        let oldest_ms = mono_ms().saturating_sub(interval_ms * GOOD_FOR_INTERVALS);
+        let good = self.acknowledged.iter().filter(|(_, at_ms)| at_ms.is_some_and(|at| at >= oldest_ms));
+        good.map(|(seat, _)| seat.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat() -> (String, String) {
+        ("s".to_string(), "v".to_string())
+    }
+
+    #[test]
+    fn acknowledged_until_the_leave_begins() {
+        let mut truth = Truth::default();
+        truth.beat(seat().0, seat().1);
+        truth.beat(seat().0, seat().1);
+        assert_eq!((truth.totals(), truth.online(1_000).len()), ((1, 0), 1));
+        truth.leave("s", "v");
+        truth.beat(seat().0, seat().1);
+        assert_eq!((truth.totals(), truth.online(1_000).len()), ((0, 1), 0));
+    }
+}

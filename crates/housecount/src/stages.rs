@@ -1,0 +1,179 @@
+//! The book of stages: their configuration and snapshots in the cold tier, and whether one is open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use housecount_core::ids::StageId;
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::snapshot::Snapshot;
+use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::clock::mono_ms;
+use crate::cold::{Cold, Condition, Page, Put, Record};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// How long it is remembered whether a stage is configured. Only asked where `stages.auto` is false.
+const REMEMBERED_MS: u64 = 10_000;
+/// Stages remembered at most; more are asked for each time.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// Whether a configuration was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was.
+    Done,
+    /// There is one already.
+    AlreadyThere,
+}
+
+/// A stage that heartbeats may not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotOpen {
+    /// It is not configured.
+    NotConfigured(StageId),
+    /// Nobody can say just now.
+    Unknown(String),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Stages {
+    cold: Option<Arc<dyn Cold>>,
+    auto: bool,
+    remembered: Mutex<HashMap<StageId, (bool, u64)>>,
+}
+
+fn unsupported() -> StoreError {
+    StoreError::new(ErrorKind::Unsupported, "this node keeps nothing for good (cold = none)")
+}
+
+impl Stages {
+    /// The book. With `auto` every stage is open.
+    #[must_use]
+    pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool) -> Stages {
+        Stages { cold, auto, remembered: Mutex::default() }
+    }
+
+    /// That heartbeats may open this stage.
+    ///
+    /// # Errors
+    /// See [`NotOpen`].
+    pub async fn check_open(&self, stage: &StageId) -> Result<(), NotOpen> {
+        if self.auto {
+            return Ok(());
+        }
+        let known = self.remembered.lock().get(stage).copied();
+        let is_open = match known {
+            Some((is_open, at_ms)) if mono_ms().saturating_sub(at_ms) < REMEMBERED_MS => is_open,
+            _ => {
+                let config = self.get(stage).await.map_err(|e| NotOpen::Unknown(e.to_string()))?;
+                self.remember(stage, config.is_some());
+                config.is_some()
+            }
+        };
+        if is_open { Ok(()) } else { Err(NotOpen::NotConfigured(stage.clone())) }
+    }
+
+    fn remember(&self, stage: &StageId, is_open: bool) {
+        let mut remembered = self.remembered.lock();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.retain(|_, (_, at_ms)| mono_ms().saturating_sub(*at_ms) < REMEMBERED_MS);
+        }
+        if remembered.len() < REMEMBERED_MAX {
+            remembered.insert(stage.clone(), (is_open, mono_ms()));
+        }
+    }
+
+    fn cold(&self) -> StoreResult<&Arc<dyn Cold>> {
+        self.cold.as_ref().ok_or_else(unsupported)
+    }
+
+    /// A stage's configuration. Nothing is configured where there is no cold tier.
+    pub async fn get(&self, stage: &StageId) -> StoreResult<Option<StageConfig>> {
+        let Some(cold) = &self.cold else { return Ok(None) };
+        match cold.get(&Key::Config { stage: stage.to_string() }).await? {
+            Some(item) => parse(&item).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes a configuration. First its own item, which decides who was first; then the copy in the list,
+    /// also if it was there, in case its maker died in between.
+    pub async fn create(&self, config: StageConfig) -> StoreResult<Created> {
+        let cold = self.cold()?;
+        let key = Key::Config { stage: config.stage.clone() };
+        let put = cold.put_if(Record { key, item: config.to_item() }, Condition::Absent).await?;
+        let (created, item) = match put {
+            Put::Done => (Created::Done, config.to_item()),
+            Put::Refused(there) => (Created::AlreadyThere, there),
+        };
+        let listed = Key::Listed { stage: config.stage.clone() };
+        cold.put(vec![Record { key: listed, item }]).await?;
+        if let Ok(stage) = StageId::parse(&config.stage) {
+            self.remember(&stage, true);
+        }
+        Ok(created)
+    }
+
+    /// Replaces a configuration.
+    pub async fn replace(&self, config: StageConfig) -> StoreResult<()> {
+        let item = config.to_item();
+        let keys = [Key::Config { stage: config.stage.clone() }, Key::Listed { stage: config.stage }];
+        let records = keys.into_iter().map(|key| Record { key, item: item.clone() });
+        self.cold()?.put(records.collect()).await
+    }
+
+    /// Forgets a configuration, and nothing else.
+    pub async fn delete(&self, stage: &StageId) -> StoreResult<()> {
+        let stage_text = stage.to_string();
+        let keys = vec![Key::Config { stage: stage_text.clone() }, Key::Listed { stage: stage_text }];
+        self.cold()?.delete(keys).await?;
+        self.remember(stage, false);
+        Ok(())
+    }
+
+    /// Configurations in the order of their ids.
+    pub async fn list(&self, after: Option<&str>, limit: usize) -> StoreResult<Vec<StageConfig>> {
+        let Some(cold) = &self.cold else { return Ok(Vec::new()) };
+        let rows = cold.query(&KeyRange::listed(after), &Page::first(limit)).await?;
+        rows.iter().map(|(_, item)| parse(item)).collect()
+    }
+
+    /// A stage's snapshots, at most `limit`, those that have expired left out.
+    pub async fn snapshots(
+        &self,
+        stage: &StageId,
+        from: UnixMs,
+        to: UnixMs,
+        limit: usize,
+        now: UnixMs,
+    ) -> StoreResult<Vec<Snapshot>> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let range = KeyRange::snapshots(stage.as_str(), from, to);
+        let rows = self.cold()?.query(&range, &Page::first(limit)).await?;
+        let read = |(sk, item): &(String, _)| {
+            Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
+        };
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
+    }
+
+    /// A stage's last snapshot, if there is one that has not expired.
+    pub async fn last_snapshot(&self, stage: &StageId) -> StoreResult<Option<Snapshot>> {
+        let range = KeyRange::snapshots(stage.as_str(), UnixMs::ZERO, UnixMs::MAX);
+        let rows = self.cold()?.query(&range, &Page::last(1)).await?;
+        let Some((sk, item)) = rows.first() else { return Ok(None) };
+        Snapshot::from_item(item, UnixMs::ZERO).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
+    }
+}
+
+fn parse(item: &housecount_core::item::Item) -> StoreResult<StageConfig> {
+    StageConfig::from_item(item).map_err(|e| corrupt("a stage's configuration", e))
+}
+
+fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
+    StoreError::caused(ErrorKind::Corrupt, what.to_string(), error)
+}
