@@ -78,7 +78,17 @@ pub async fn bootstrap(
     if let Some((_, roster)) = &roster {
         hub.remember_peaks(roster);
     }
-    bridge(follower.past(now), now, roster, hub, cold.is_some(), settings.rules.ttl_ms);
+    let past = match follower.past(now) {
+        // A cold tier that has never seen a snapshot: there was nothing before, and the log is told so.
+        Past::Lost { .. } if cold.is_some() && roster.is_none() => {
+            while let Err(error) = follower.mark_whole().await {
+                wait.again("the log", error).await?;
+            }
+            Past::Whole
+        }
+        past => past,
+    };
+    bridge(past, now, roster, hub, settings.rules.ttl_ms);
     hub.advance(now);
     hub.go_live();
     readiness.set(None);
@@ -91,8 +101,6 @@ pub async fn bootstrap(
 fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, has_cold: bool, ttl_ms: u64) {
     match past {
         Past::Whole => {}
-        // A cold tier that has never seen a snapshot: there was nothing before.
-        Past::Lost { .. } if has_cold && roster.is_none() => {}
         Past::Lost { born } => {
             let (taken, roster) = roster.unwrap_or_default();
             let is_fresh = now.since(taken) <= BRIDGE_AGE_MS_MAX;

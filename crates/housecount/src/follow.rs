@@ -167,6 +167,17 @@ impl Follower {
         }
     }
 
+    /// Tells every partition that it holds all that matters.
+    ///
+    /// # Errors
+    /// The log's.
+    pub async fn mark_whole(&self) -> StoreResult<()> {
+        for (partition, place) in (0..).zip(&self.places) {
+            self.log.mark_whole(partition, place.origin.born).await?;
+        }
+        Ok(())
+    }
+
     /// Follows until `stop`.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut outage = Outage::default();

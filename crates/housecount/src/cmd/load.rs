@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, runtime};
+use super::{Failure, runtime, say};
 use crate::audience::Shape;
 use crate::client::Client;
 use crate::load::{self, Plan, Report, Transport};
@@ -73,7 +73,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     }))?;
     bar.finish_and_clear();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+        say(&serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
     } else {
         print(&report, seed);
     }
@@ -82,22 +82,23 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
 
 fn print(report: &Report, seed: u64) {
     let Report { sent, acknowledged, failed, leaves, .. } = report;
-    println!("heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves");
-    println!("rate         {:.0} heartbeats a second over {:.1} s", report.beats_per_second, report.seconds);
-    println!("answers      p50 {:.1} ms, p99 {:.1} ms", report.p50_ms, report.p99_ms);
-    println!("counted      {} of {} viewers, by name", report.counted_viewers, report.expected_viewers);
-    println!(
-        "polls        {} of the totals, {} low, {} incomplete",
-        report.polls, report.low_polls, report.incomplete_polls
-    );
-    println!("seed         {seed}");
-    for problem in &report.problems {
-        println!("problem      {problem}");
-    }
-    let verdict = if report.is_good() {
-        "every acknowledged heartbeat is counted"
+    let Report { polls, low_polls, incomplete_polls, .. } = report;
+    let mut lines = vec![
+        format!("heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves"),
+        format!(
+            "rate         {:.0} heartbeats a second over {:.1} s",
+            report.beats_per_second, report.seconds
+        ),
+        format!("answers      p50 {:.1} ms, p99 {:.1} ms", report.p50_ms, report.p99_ms),
+        format!("counted      {} of {} viewers, by name", report.counted_viewers, report.expected_viewers),
+        format!("polls        {polls} of the totals, {low_polls} low, {incomplete_polls} incomplete"),
+        format!("seed         {seed}"),
+    ];
+    lines.extend(report.problems.iter().map(|problem| format!("problem      {problem}")));
+    lines.push(if report.is_good() {
+        "every acknowledged heartbeat is counted".to_string()
     } else {
-        "NOT everything is counted"
-    };
-    println!("{verdict}");
+        "NOT every acknowledged heartbeat is counted".to_string()
+    });
+    say(&lines.join("\n"));
 }

@@ -5,6 +5,7 @@ mod serve;
 mod table;
 mod through;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,7 +96,7 @@ pub fn run() -> ExitCode {
         Command::Snapshot(args) => through::run(&args, "snapshot"),
         Command::Restore(args) => through::run(&args, "restore"),
         Command::Settings => {
-            print!("{}", crate::config::DEFAULT_TOML);
+            say(crate::config::DEFAULT_TOML.trim_end());
             Ok(ExitCode::SUCCESS)
         }
     };
@@ -103,6 +104,12 @@ pub fn run() -> ExitCode {
         eprintln!("housecount: {failure}");
         ExitCode::from(2)
     })
+}
+
+/// Prints lines. Whoever reads them may have gone (`| head`), which is no reason to fail.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }
 
 /// A runtime for a command that waits more than it works.

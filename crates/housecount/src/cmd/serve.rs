@@ -1,12 +1,13 @@
 //! `housecount serve`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, SettingArgs, runtime};
+use super::{Failure, SettingArgs, runtime, say};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
 use crate::demo;
@@ -70,11 +71,15 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     if let Some(viewers) = demo {
         tokio::spawn(demo::run(app.node.clone(), viewers));
     }
-    println!("housecount {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    println!("  counts   http://{address}/v1/stats   http://{address}/v1/stages");
-    println!("  API      http://{address}/openapi.json");
-    println!("  log      {log}");
-    println!("  cold     {}", cold.as_deref().unwrap_or("none: nothing is kept for good"));
+    let (version, cold) =
+        (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
+    say(&format!(
+        "housecount {version} listens on http://{address}\n  \
+         counts   http://{address}/v1/stats   http://{address}/v1/stages\n  \
+         API      http://{address}/openapi.json\n  \
+         log      {log}\n  \
+         cold     {cold}"
+    ));
     let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
     app.run(bound, shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
@@ -97,6 +102,7 @@ fn start_logging(settings: &Settings) -> Result<(), Failure> {
     let filter = if level.contains(['=', ',']) { level.clone() } else { format!("warn,housecount={level}") };
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = logger.with_ansi(std::io::stderr().is_terminal());
     let started = match settings.log_format {
         LogFormat::Pretty => logger.with_target(false).try_init(),
         LogFormat::Json => logger.json().try_init(),

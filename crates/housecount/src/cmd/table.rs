@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, SettingArgs, runtime};
+use super::{Failure, SettingArgs, runtime, say};
 use crate::cold::{ColdTarget, DynamoCold, TableOptions};
 
 /// Make, describe or delete the table of the cold tier.
@@ -76,8 +76,8 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
                     point_in_time_recovery: *point_in_time_recovery,
                 };
                 let (cold, shown) = open(cold).await?;
-                println!("{shown}");
-                let created = cold.create_table(&options, |step| println!("  {step}")).await;
+                say(&shown);
+                let created = cold.create_table(&options, |step| say(&format!("  {step}"))).await;
                 created.map_err(|e| e.to_string())?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -104,7 +104,7 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
     let (cold, shown) = open(args).await?;
     let Some(state) = cold.table_state().await.map_err(|e| e.to_string())? else {
         if json {
-            println!("{}", serde_json::json!({ "table": shown, "exists": false }));
+            say(&serde_json::json!({ "table": shown, "exists": false }).to_string());
         } else {
             println!(
                 "{shown}\n  There is no such table; make it with: housecount table create --cold '{shown}'"
@@ -117,13 +117,16 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
             "table": shown, "exists": true, "status": state.status, "billing": state.billing,
             "ttl": state.ttl, "items": state.items, "bytes": state.bytes,
         });
-        println!("{body}");
+        say(&body.to_string());
     } else {
-        println!("{shown}");
-        println!("  status   {}", state.status);
-        println!("  billing  {}", state.billing);
-        println!("  TTL      {}", if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" });
-        println!("  items    {} ({} bytes) when DynamoDB last counted", state.items, state.bytes);
+        say(&shown);
+        say(&format!("  status   {}", state.status));
+        say(&format!("  billing  {}", state.billing));
+        say(&format!(
+            "  TTL      {}",
+            if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" }
+        ));
+        say(&format!("  items    {} ({} bytes) when DynamoDB last counted", state.items, state.bytes));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -134,6 +137,9 @@ async fn delete(args: &ColdArgs, yes: bool) -> Result<ExitCode, Failure> {
         return Err(format!("this deletes {shown} and everything in it, for good; add --yes"));
     }
     let was_there = cold.delete_table().await.map_err(|e| e.to_string())?;
-    println!("{shown}\n  {}", if was_there { "The table is deleted." } else { "There was no such table." });
+    say(&format!(
+        "{shown}\n  {}",
+        if was_there { "The table is deleted." } else { "There was no such table." }
+    ));
     Ok(ExitCode::SUCCESS)
 }

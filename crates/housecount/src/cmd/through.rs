@@ -6,7 +6,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{Failure, runtime};
+use super::{Failure, runtime, say};
 use crate::client::Client;
 
 /// Which node to ask.
@@ -30,7 +30,7 @@ pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure>
             let detail = body["detail"].as_str().unwrap_or("no reason given");
             return Err(format!("{}: {action} was refused ({status}): {detail}", args.url));
         }
-        println!("{body:#}");
+        say(&format!("{body:#}"));
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -28,8 +28,13 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// A client for AWS, or for whatever answers at `endpoint`.
-pub(super) async fn client(region: Option<&str>, endpoint: Option<&str>) -> Client {
+/// A client for AWS, or for whatever answers at `endpoint`. `keys` (id and secret) instead of the SDK's
+/// credential chain.
+pub(super) async fn client(
+    region: Option<&str>,
+    endpoint: Option<&str>,
+    keys: Option<(&str, &str)>,
+) -> Client {
     crate::tls::install_provider();
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -39,6 +44,9 @@ pub(super) async fn client(region: Option<&str>, endpoint: Option<&str>) -> Clie
         .timeout_config(timeouts());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_string()));
+    }
+    if let Some((id, secret)) = keys {
+        loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "given"));
     }
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);

@@ -47,6 +47,14 @@ impl DynamoCold {
     /// # Errors
     /// The embedded store's folder is held by another process, or can't be used.
     pub async fn open(target: &ColdTarget) -> StoreResult<DynamoCold> {
+        DynamoCold::open_as(target, None).await
+    }
+
+    /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_as(target: &ColdTarget, keys: Option<(&str, &str)>) -> StoreResult<DynamoCold> {
         let shown = target.to_string();
         match target {
             ColdTarget::Embedded(folder) => {
@@ -57,7 +65,7 @@ impl DynamoCold {
                 Ok(cold)
             }
             ColdTarget::Dynamo { table, region, endpoint } => Ok(DynamoCold {
-                client: connect::client(region.as_deref(), endpoint.as_deref()).await,
+                client: connect::client(region.as_deref(), endpoint.as_deref(), keys).await,
                 table: table.clone(),
                 shown,
                 is_embedded: false,

@@ -85,15 +85,15 @@ impl Settings {
         };
         let log = or_default(layers.text("log")?, "file", "log");
         let cold = or_default(layers.text("cold")?, "embedded", "cold");
+        let ttl_ms = layers.duration_ms("ttl")?;
+        // By a grace of ttl or more the session has timed out anyway.
+        let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
         let settings = Settings {
             listen: layers.text("listen")?,
             log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?).map_err(|e| layers.wrong("cold", &e))?,
             interval_ms: layers.duration_ms("interval")?,
-            rules: Rules {
-                ttl_ms: layers.duration_ms("ttl")?,
-                leave_grace_ms: layers.duration_ms("leave_grace")?,
-            },
+            rules: Rules { ttl_ms, leave_grace_ms },
             linger_ms: layers.duration_ms("linger")?,
             ack: layers.choice("ack", &[("log", Ack::Log), ("memory", Ack::Memory)])?,
             window_ms: layers.duration_ms("window")?,
@@ -127,9 +127,6 @@ impl Settings {
                 layers.text("interval")?
             );
             return Err(layers.wrong("ttl", &text));
-        }
-        if self.rules.leave_grace_ms >= self.rules.ttl_ms {
-            return Err(layers.wrong("leave_grace", "it must be less than ttl"));
         }
         if self.linger_ms > 1_000 {
             return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
@@ -179,7 +176,6 @@ mod tests {
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
-            (vec![("leave_grace", "2m")], "it must be less than ttl"),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {

@@ -104,6 +104,8 @@ type Served = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>
 fn serve(stream: TcpStream, router: Router) -> Served {
     http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client that has said all it will say still gets its answer.
+        .half_close(true)
         .header_read_timeout(Duration::from_millis(HEADER_READ_MS_MAX))
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))

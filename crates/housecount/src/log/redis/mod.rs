@@ -120,6 +120,11 @@ impl RedisLog {
         })
     }
 
+    /// A cluster takes a pipeline only if all its keys lie on one master, so there each goes alone.
+    fn publish_batch(&self) -> usize {
+        if matches!(self.link, Link::One(_)) { PUBLISH_BATCH } else { 1 }
+    }
+
     fn failed(&self, doing: &str, error: RedisError) -> StoreError {
         let kind = match error.kind() {
             RedisKind::AuthenticationFailed | RedisKind::Server(redis::ServerErrorKind::NoPerm) => {
@@ -276,14 +281,14 @@ impl Log for RedisLog {
     }
 
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
-        for batch in counts.chunks(PUBLISH_BATCH) {
+        let command = |stage: &str, viewers: u64| {
+            let key = redis_count(&self.prefix, stage);
+            if viewers == 0 { Cmd::del(key) } else { Cmd::set(key, viewers) }
+        };
+        for batch in counts.chunks(self.publish_batch()) {
             let mut pipeline = redis::pipe();
             for (stage, viewers) in batch {
-                let key = redis_count(&self.prefix, stage);
-                match viewers {
-                    0 => pipeline.del(key).ignore(),
-                    _ => pipeline.set(key, *viewers).ignore(),
-                };
+                pipeline.add_command(command(stage, *viewers)).ignore();
             }
             self.run::<()>("publishing counts beside", &Call::Pipeline(&pipeline)).await?;
         }

@@ -1,0 +1,170 @@
+//! The command line: what is wrong is one line that names it, and what waits says so.
+
+use std::process::Output;
+
+use hyper::Method;
+use serde_json::Value;
+
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::free_port;
+use crate::support::node::{Node, housecount};
+use crate::support::redis::{Flavour, Server};
+
+fn run(arguments: &[&str]) -> Output {
+    housecount().args(arguments).output().unwrap()
+}
+
+/// The command fails with one line that says this.
+fn refuses(arguments: &[&str], named: &str) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert!(said.starts_with("housecount: ") && said.trim_end().lines().count() == 1, "{said}");
+    assert!(said.contains(named), "{arguments:?}: {said:?} does not say {named:?}");
+}
+
+#[test]
+fn bad_settings_stop_the_start_with_one_line() {
+    refuses(
+        &["serve", "--set", "ttl=89s"],
+        "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)",
+    );
+    refuses(&["serve", "--set", "tll=5m"], "`tll` (from --set) is not a setting: did you mean `ttl`?");
+    refuses(&["serve", "--log", "kafka://h"], "`log` (from --set): a log is memory:");
+    refuses(&["serve", "--cold", "s3://b"], "`cold`");
+    refuses(&["serve", "--archive", "items"], "`archive`");
+    refuses(&["serve", "--config", "/nowhere.toml"], "--config /nowhere.toml: No such file");
+    refuses(&["load", "--url", "https://h"], "--url https://h");
+    refuses(&["table", "create"], "only a DynamoDB table needs making");
+    refuses(&["table", "delete", "--cold", "dynamodb://table"], "add --yes");
+    let output = housecount().args(["serve"]).env("HOUSECOUNT_COLOUR", "red").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("`colour` (from HOUSECOUNT_COLOUR) is not a setting"), "{said}");
+}
+
+#[test]
+fn help_shows_examples() {
+    for command in [vec!["--help"], vec!["serve", "--help"], vec!["load", "--help"], vec!["table", "--help"]]
+    {
+        let output = run(&command);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("Examples:\n  housecount "), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn settings_are_a_configuration_file() {
+    let output = run(&["settings"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, &output.stdout).unwrap();
+    // The same as the defaults, so it is only the impossible port that is wrong.
+    let file = file.to_str().unwrap();
+    refuses(&["serve", "--config", file, "--listen", "127.0.0.1:99999"], "`listen` = \"127.0.0.1:99999\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_and_a_taken_folder_are_named() {
+    let node = Node::ready(&[]).await;
+    let taken = node.address.trim_start_matches("http://").to_string();
+    refuses(&["serve", "--listen", &taken, "--log", "memory:"], "the port is taken");
+    let data = node.data().to_str().unwrap().to_string();
+    refuses(&["serve", "--listen", "127.0.0.1:0", "--data", &data], "is in use by another housecount");
+}
+
+async fn waits_for(node: &Node) -> String {
+    let (status, body) = node.call(Method::GET, "/readyz", Value::Null).await;
+    assert_eq!((status, body["code"].as_str()), (503, Some("not_ready")), "{body}");
+    body["detail"].as_str().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_is_waited_for() {
+    let port = free_port();
+    let node = Node::start(&[&format!("log=redis://:secret@127.0.0.1:{port}/0"), "cold=none"]);
+    eventually("it says what it waits for", async || waits_for(&node).await.contains("waiting for the log"))
+        .await;
+    let said = waits_for(&node).await;
+    assert!(said.contains(&port.to_string()) && !said.contains("secret"), "{said}");
+    let stats = node.stats().await;
+    assert_eq!((stats["complete"].as_bool(), stats["viewers"].as_u64()), (Some(false), Some(0)));
+    let beat = serde_json::json!({ "stage": "s", "viewer": "v" });
+    let (status, body) = node.call(Method::POST, "/v1/heartbeat", beat).await;
+    assert_eq!((status, body["code"].as_str()), (503, Some("starting")));
+    let _redis = Server::start_at(port, Flavour::Redis, &["--requirepass", "secret"]).await;
+    node.until_ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_missing_is_waited_for() {
+    let dynamo = Dynamo::start().await;
+    let cold = dynamo.url("table");
+    let node = Node::start(&["log=memory:", &format!("cold={cold}")]);
+    eventually("it says how to make it", async || {
+        waits_for(&node).await.contains("housecount table create --cold 'dynamodb://table?")
+    })
+    .await;
+    let made = run(&["table", "create", "--cold", &cold]);
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(made.status.success() && said.contains("TTL is switched on for the attribute `ttl`."), "{said}");
+    node.until_ready().await;
+    let again = run(&["table", "create", "--cold", &cold]);
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.success() && said.contains("The table is there."), "{said}");
+    let status = run(&["table", "status", "--cold", &cold, "--json"]);
+    let state: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!((state["status"].as_str(), state["ttl"].as_bool()), (Some("ACTIVE"), Some(true)));
+    assert!(run(&["table", "delete", "--cold", &cold, "--yes"]).status.success());
+    assert_eq!(run(&["table", "status", "--cold", &cold]).status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dynamodb_that_is_away_is_waited_for() {
+    let port = free_port();
+    let cold = format!("cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{port}");
+    let node = Node::start(&["log=memory:", &cold]);
+    eventually("it says what it waits for", async || {
+        waits_for(&node).await.contains("waiting for the cold tier")
+    })
+    .await;
+    assert_eq!(node.status("/healthz").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_other_keys_stops_the_start() {
+    let dynamo = Dynamo::start().await;
+    let create = serde_json::json!({
+        "TableName": "other", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+    });
+    dynamo.call("CreateTable", create);
+    let url = dynamo.url("other");
+    let output = tokio::task::spawn_blocking(move || {
+        run(&["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--cold", &url])
+    });
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("housecount: dynamodb://other") && said.contains("has the keys id (S) HASH"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshot_and_restore_by_hand() {
+    let node = Node::ready(&["log=memory:"]).await;
+    node.beat_many("s", 0, 41).await;
+    let said = |output: Output| -> Value {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let saved = said(run(&["snapshot", "--url", &node.address]));
+    assert_eq!((saved["outcome"].as_str(), saved["viewers"].as_u64()), (Some("saved"), Some(41)));
+    let restored = said(run(&["restore", "--url", &node.address]));
+    assert_eq!((restored["restored"].as_bool(), restored["viewers"].as_u64()), (Some(true), Some(41)));
+    assert_eq!(node.stats().await["recovering"], true);
+    refuses(&["snapshot", "--url", "http://127.0.0.1:1"], "Connection refused");
+}

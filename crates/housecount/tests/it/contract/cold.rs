@@ -1,0 +1,202 @@
+//! What every cold tier must do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use housecount::cold::{Cold, ColdTarget, Condition, DynamoCold, Engine, Page, Put, Record, TableOptions};
+use housecount::error::ErrorKind;
+use housecount_core::item::{Attr, Item};
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::limits::WRITE_BATCH_ITEMS;
+use housecount_core::time::UnixMs;
+use serde_json::json;
+
+use crate::support::dynamo::Dynamo;
+
+async fn keeps_the_contract(cold: &dyn Cold) {
+    cold.check().await.unwrap();
+    put_replaces(cold).await;
+    every_type_comes_back(cold).await;
+    many_are_put_and_deleted(cold).await;
+    a_range_is_read_in_order(cold).await;
+    conditions_hold(cold).await;
+    cold.put(Vec::new()).await.unwrap();
+    cold.delete(Vec::new()).await.unwrap();
+}
+
+fn item(n: u64) -> Item {
+    Item::from([("n".to_string(), Attr::N(n))])
+}
+
+fn snapshot(stage: &str, at: u64) -> Key {
+    Key::Snapshot { stage: stage.to_string(), at: UnixMs(1_790_000_000_000 + at) }
+}
+
+async fn put_replaces(cold: &dyn Cold) {
+    let key = Key::Config { stage: "put".to_string() };
+    assert_eq!(cold.get(&key).await.unwrap(), None);
+    for n in [1, 2, 2] {
+        cold.put(vec![Record { key: key.clone(), item: item(n) }]).await.unwrap();
+        assert_eq!(cold.get(&key).await.unwrap(), Some(item(n)));
+    }
+    cold.delete(vec![key.clone()]).await.unwrap();
+    cold.delete(vec![key.clone()]).await.unwrap();
+    assert_eq!(cold.get(&key).await.unwrap(), None);
+}
+
+async fn every_type_comes_back(cold: &dyn Cold) {
+    let key = Key::Config { stage: "types/e?%#".to_string() };
+    let texts = [("sport".to_string(), "chess ♞".to_string()), ("empty".to_string(), String::new())];
+    let item = Item::from([
+        ("s".to_string(), Attr::S("Zoë\n".to_string())),
+        ("n".to_string(), Attr::N(u64::MAX)),
+        ("b".to_string(), Attr::B((0..=255).collect())),
+        ("bool".to_string(), Attr::Bool(true)),
+        ("texts".to_string(), Attr::Texts(texts.into())),
+    ]);
+    cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
+    assert_eq!(cold.get(&key).await.unwrap(), Some(item));
+}
+
+async fn many_are_put_and_deleted(cold: &dyn Cold) {
+    let count = WRITE_BATCH_ITEMS as u64 * 4 + 3;
+    let records = (0..count).map(|n| Record { key: snapshot("many", n), item: item(n) });
+    cold.put(records.collect()).await.unwrap();
+    let range = KeyRange::snapshots("many", UnixMs::ZERO, UnixMs::MAX);
+    assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap().len() as u64, count);
+    cold.delete((0..count).map(|n| snapshot("many", n)).collect()).await.unwrap();
+    assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap(), []);
+}
+
+async fn a_range_is_read_in_order(cold: &dyn Cold) {
+    let records = (0..20).map(|n| Record { key: snapshot("range", n), item: item(n) });
+    let other = Record { key: Key::Config { stage: "range".to_string() }, item: item(99) };
+    cold.put(records.chain([other]).collect()).await.unwrap();
+    let numbers = async |from: u64, to: u64, page: Page| -> Vec<u64> {
+        let at = |n| UnixMs(1_790_000_000_000 + n);
+        let rows = cold.query(&KeyRange::snapshots("range", at(from), at(to)), &page).await.unwrap();
+        let n = |item: &Item| housecount_core::item::number(item, "n").unwrap();
+        rows.iter().map(|(_, item)| n(item)).collect()
+    };
+    assert_eq!(numbers(5, 8, Page::first(100)).await, [5, 6, 7, 8], "both ends belong to it");
+    assert_eq!(numbers(0, 100, Page::first(3)).await, [0, 1, 2]);
+    assert_eq!(numbers(0, 100, Page::last(3)).await, [19, 18, 17]);
+    let behind = Page { after: Some(snapshot("range", 4).sk()), ..Page::first(2) };
+    assert_eq!(numbers(0, 100, behind).await, [5, 6]);
+    assert_eq!(numbers(50, 100, Page::first(2)).await, Vec::<u64>::new());
+}
+
+async fn conditions_hold(cold: &dyn Cold) {
+    let key = Key::Lease { name: "test" };
+    let put = async |n, condition| {
+        cold.put_if(Record { key: key.clone(), item: item(n) }, condition).await.unwrap()
+    };
+    let at_most = |value| Condition::AbsentOrAtMost { attr: "n", value };
+    assert_eq!(put(10, Condition::Absent).await, Put::Done);
+    assert_eq!(put(20, Condition::Absent).await, Put::Refused(item(10)));
+    assert_eq!(put(10, Condition::Absent).await, Put::Done, "the very same item: an answer was lost");
+    assert_eq!(put(20, at_most(9)).await, Put::Refused(item(10)));
+    assert_eq!(put(20, at_most(10)).await, Put::Done);
+    cold.delete(vec![key.clone()]).await.unwrap();
+    assert_eq!(put(30, at_most(0)).await, Put::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_in_memory() {
+    let cold = DynamoCold::over(&Engine::memory().unwrap()).await.unwrap();
+    keeps_the_contract(&cold).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = ColdTarget::Embedded(folder.path().join("cold"));
+    let cold = DynamoCold::open(&target).await.unwrap();
+    keeps_the_contract(&cold).await;
+    let record = Record { key: snapshot("kept", 1), item: item(1) };
+    cold.put(vec![record.clone()]).await.unwrap();
+    assert_eq!(DynamoCold::open(&target).await.unwrap_err().kind(), ErrorKind::Held);
+    drop(cold);
+    let again = DynamoCold::open(&target).await.unwrap();
+    assert_eq!(again.get(&record.key).await.unwrap(), Some(record.item));
+}
+
+/// Over a socket, as on AWS.
+async fn remote(dynamo: &Dynamo, table: &str) -> DynamoCold {
+    let target = ColdTarget::parse(&dynamo.url(table), "unused").unwrap().unwrap();
+    DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo, "table").await;
+    let error = cold.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(error.to_string().contains("housecount table create --cold 'dynamodb://table?"), "{error}");
+    for _ in 0..2 {
+        let mut steps = Vec::new();
+        cold.create_table(&TableOptions::default(), |step| steps.push(step.to_string())).await.unwrap();
+        assert!(steps.contains(&"The table is ACTIVE.".to_string()), "{steps:?}");
+    }
+    keeps_the_contract(&cold).await;
+    let state = cold.table_state().await.unwrap().unwrap();
+    assert!(state.ttl && state.status == "ACTIVE" && state.billing == "PAY_PER_REQUEST", "{state:?}");
+    assert!(cold.delete_table().await.unwrap());
+    assert!(!cold.delete_table().await.unwrap());
+    assert_eq!(cold.table_state().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provisioned_table() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo, "table").await;
+    let options = TableOptions { provisioned: Some((5, 7)), ..TableOptions::default() };
+    cold.create_table(&options, |_| ()).await.unwrap();
+    assert_eq!(cold.table_state().await.unwrap().unwrap().billing, "PROVISIONED");
+    let table = dynamo.call("DescribeTable", json!({ "TableName": "table" }));
+    assert_eq!(table["Table"]["ProvisionedThroughput"]["WriteCapacityUnits"], 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_with_other_keys_is_named() {
+    let dynamo = Dynamo::start().await;
+    let create = json!({
+        "TableName": "other", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+    });
+    dynamo.call("CreateTable", create);
+    let error = remote(&dynamo, "other").await.check().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema);
+    let text = error.to_string();
+    assert!(
+        text.contains("has the keys id (S) HASH, and housecount needs pk (S) HASH, sk (S) RANGE"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_drops_nothing() {
+    let dynamo = Dynamo::start().await;
+    let cold = Arc::new(remote(&dynamo, "table").await);
+    cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
+    dynamo.faults.throttled.store(2, Ordering::SeqCst);
+    dynamo.faults.unprocessed.store(6, Ordering::SeqCst);
+    let records = (0..100).map(|n| Record { key: snapshot("throttled", n), item: item(n) });
+    cold.put(records.collect()).await.unwrap();
+    assert_eq!(dynamo.faults.throttled.load(Ordering::SeqCst), 0, "the faults were met");
+    assert_eq!(dynamo.faults.unprocessed.load(Ordering::SeqCst), 0, "the faults were met");
+    assert_eq!(dynamo.snapshots("table", "throttled").len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conditional_put_whose_answer_was_lost_is_done() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo, "table").await;
+    cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
+    dynamo.faults.lying.store(1, Ordering::SeqCst);
+    let record = Record { key: Key::Config { stage: "s".to_string() }, item: item(1) };
+    assert_eq!(cold.put_if(record, Condition::Absent).await.unwrap(), Put::Done);
+    assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the fault was met");
+}

@@ -1,0 +1,315 @@
+//! What every log must do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use housecount::log::{Log, LogTarget, Position, Tail};
+use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
+use housecount_core::time::UnixMs;
+
+use crate::support::redis::{Cluster, Flavour, Server};
+
+/// How to open a fresh log, and how to open it again as another node would.
+struct Backend {
+    target: Box<dyn Fn(usize) -> LogTarget>,
+    /// Whether what one handle appends is there for another one opened later.
+    survives: bool,
+    /// Whether two handles may be open at once.
+    shared: bool,
+}
+
+impl Backend {
+    async fn open(&self, n: usize) -> Arc<dyn Log> {
+        (self.target)(n).open(&format!("test-{n}:")).await.unwrap()
+    }
+}
+
+async fn keeps_the_contract(backend: Backend) {
+    appended_is_read_in_order(&*backend.open(0).await).await;
+    an_empty_log_has_a_clock_and_an_origin(&*backend.open(1).await).await;
+    reading_twice_is_the_same(&*backend.open(2).await).await;
+    pages_join(&*backend.open(3).await).await;
+    bytes_are_kept(&*backend.open(4).await).await;
+    tending_forgets_only_what_is_old(&*backend.open(5).await).await;
+    whole_is_remembered_for_this_birth_only(&*backend.open(6).await).await;
+    partitions_are_apart(&*backend.open(7).await).await;
+    concurrent_appends_all_lie_in_the_log(backend.open(8).await).await;
+    if backend.survives {
+        a_later_handle_finds_it_all(&backend).await;
+    }
+    if backend.shared {
+        two_handles_are_one_log(&backend).await;
+    }
+}
+
+fn record(n: usize) -> Bytes {
+    Bytes::from(format!("record {n}"))
+}
+
+async fn read_all(log: &dyn Log, partition: u16, mut after: Position) -> Vec<(Position, Bytes)> {
+    let mut all = Vec::new();
+    loop {
+        let tail = log.read(partition, after).await.unwrap();
+        all.extend(tail.records);
+        match (tail.more, all.last()) {
+            (true, Some((last, _))) => after = *last,
+            _ => return all,
+        }
+    }
+}
+
+async fn appended_is_read_in_order(log: &dyn Log) {
+    let mut positions = Vec::new();
+    for n in 0..20 {
+        positions.push((log.append(0, record(n)).await.unwrap(), record(n)));
+    }
+    assert!(positions.windows(2).all(|pair| pair[0].0 < pair[1].0), "{positions:?}");
+    assert_eq!(read_all(log, 0, Position::START).await, positions);
+    assert_eq!(read_all(log, 0, positions[11].0).await, positions[12..]);
+    assert_eq!(read_all(log, 0, positions[19].0).await, []);
+}
+
+async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {
+    let first = log.read(0, Position::START).await.unwrap();
+    assert!(first.records.is_empty() && !first.more);
+    assert!(first.clock > UnixMs(1_700_000_000_000), "{}", first.clock);
+    assert!(first.origin.born <= first.clock && first.origin.born > UnixMs::ZERO);
+    assert!(!first.origin.whole);
+    assert_eq!(first.origin.attended, UnixMs::ZERO);
+    let position = log.append(0, record(0)).await.unwrap();
+    assert!(position.at >= first.clock, "a record lies before a clock that was read earlier");
+    let second = log.read(0, Position::START).await.unwrap();
+    assert!(second.clock >= position.at);
+    assert_eq!(second.origin.born, first.origin.born, "born twice");
+}
+
+async fn reading_twice_is_the_same(log: &dyn Log) {
+    log.append(0, record(1)).await.unwrap();
+    let first = log.read(0, Position::START).await.unwrap();
+    let second = log.read(0, Position::START).await.unwrap();
+    assert_eq!(first.records, second.records);
+    assert!(second.clock >= first.clock);
+}
+
+async fn pages_join(log: &dyn Log) {
+    let count = READ_RECORDS_MAX * 2 + 7;
+    for n in 0..count {
+        log.append(0, record(n)).await.unwrap();
+    }
+    let Tail { records, more, .. } = log.read(0, Position::START).await.unwrap();
+    assert!(records.len() <= READ_RECORDS_MAX && more);
+    let all = read_all(log, 0, Position::START).await;
+    assert_eq!(
+        all.iter().map(|(_, r)| r.clone()).collect::<Vec<_>>(),
+        (0..count).map(record).collect::<Vec<_>>()
+    );
+}
+
+async fn bytes_are_kept(log: &dyn Log) {
+    let every_byte = Bytes::from_iter(0..=255u8);
+    let largest = Bytes::from(vec![0xa5; RECORD_BYTES_MAX]);
+    for record in [Bytes::new(), every_byte, largest] {
+        let position = log.append(0, record.clone()).await.unwrap();
+        assert_eq!(read_all(log, 0, Position::START).await.last(), Some(&(position, record)));
+    }
+}
+
+async fn tending_forgets_only_what_is_old(log: &dyn Log) {
+    log.read(0, Position::START).await.unwrap();
+    for n in 0..300 {
+        log.append(0, record(n)).await.unwrap();
+    }
+    let middle = log.append(0, record(300)).await.unwrap();
+    // Nothing is that old.
+    log.tend(0, UnixMs(1)).await.unwrap();
+    assert_eq!(read_all(log, 0, Position::START).await.len(), 301);
+    // Records of later milliseconds stay whatever happens.
+    let mut last = middle;
+    while last.at == middle.at {
+        last = log.append(0, record(301)).await.unwrap();
+    }
+    for _ in 0..2 {
+        log.tend(0, last.at).await.unwrap();
+        let left = read_all(log, 0, Position::START).await;
+        assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
+        assert_eq!(left.last(), Some(&(last, record(301))));
+    }
+    let tail = log.read(0, last).await.unwrap();
+    assert!(tail.origin.attended > UnixMs::ZERO && tail.origin.attended <= tail.clock);
+    let next = log.append(0, record(302)).await.unwrap();
+    assert!(next > last);
+    assert_eq!(read_all(log, 0, middle).await.last(), Some(&(next, record(302))));
+}
+
+async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
+    let born = log.read(0, Position::START).await.unwrap().origin.born;
+    log.mark_whole(0, born.minus(1)).await.unwrap();
+    assert!(!log.read(0, Position::START).await.unwrap().origin.whole);
+    log.mark_whole(0, born).await.unwrap();
+    assert!(log.read(0, Position::START).await.unwrap().origin.whole);
+}
+
+async fn partitions_are_apart(log: &dyn Log) {
+    for partition in 0..log.partitions() {
+        log.append(partition, record(usize::from(partition))).await.unwrap();
+    }
+    for partition in 0..log.partitions() {
+        let all = read_all(log, partition, Position::START).await;
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].1, record(usize::from(partition)));
+    }
+}
+
+async fn concurrent_appends_all_lie_in_the_log(log: Arc<dyn Log>) {
+    let mut appends = tokio::task::JoinSet::new();
+    for n in 0..64 {
+        let log = log.clone();
+        appends.spawn(async move { (log.append(0, record(n)).await.unwrap(), record(n)) });
+    }
+    let mut appended = appends.join_all().await;
+    appended.sort();
+    assert_eq!(read_all(&*log, 0, Position::START).await, appended);
+}
+
+async fn a_later_handle_finds_it_all(backend: &Backend) {
+    let first = backend.open(20).await;
+    let position = first.append(0, record(1)).await.unwrap();
+    let before = first.read(0, Position::START).await.unwrap();
+    drop(first);
+    let second = backend.open(20).await;
+    let after = second.read(0, Position::START).await.unwrap();
+    assert_eq!(after.records, [(position, record(1))]);
+    assert_eq!(after.origin, before.origin);
+    assert!(after.clock >= before.clock, "the clock went backwards");
+    assert!(second.append(0, record(2)).await.unwrap() > position);
+}
+
+async fn two_handles_are_one_log(backend: &Backend) {
+    let (one, other) = (backend.open(21).await, backend.open(21).await);
+    let position = one.append(0, record(1)).await.unwrap();
+    assert_eq!(read_all(&*other, 0, Position::START).await, [(position, record(1))]);
+    let later = other.append(0, record(2)).await.unwrap();
+    assert_eq!(read_all(&*one, 0, position).await, [(later, record(2))]);
+    assert_eq!(
+        one.read(0, later).await.unwrap().origin.born,
+        other.read(0, later).await.unwrap().origin.born
+    );
+}
+
+fn at(url: String) -> Backend {
+    let target = LogTarget::parse(&url).unwrap();
+    Backend { target: Box::new(move |_| target.clone()), survives: true, shared: true }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory() {
+    keeps_the_contract(Backend { target: Box::new(|_| LogTarget::Memory), survives: false, shared: false })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().into();
+    let target = move |n| LogTarget::File(path.join(format!("log-{n}")));
+    keeps_the_contract(Backend { target: Box::new(target), survives: true, shared: false }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    keeps_the_contract(at(server.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn valkey() {
+    let server = Server::start(Flavour::Valkey, &[]).await;
+    keeps_the_contract(at(server.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_with_partitions() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    keeps_the_contract(at(format!("{}?partitions=4", server.url()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_cluster() {
+    let cluster = Cluster::start().await;
+    keeps_the_contract(at(cluster.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_with_a_password_and_a_database() {
+    let server = Server::start(Flavour::Redis, &["--requirepass", "secret"]).await;
+    keeps_the_contract(at(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
+    assert!(server.command("DBSIZE").starts_with("-NOAUTH"), "the server does ask for it");
+    let wrong = LogTarget::parse(&format!("redis://:wrong@127.0.0.1:{}/3", server.port)).unwrap();
+    let error = wrong.open("hc:").await.unwrap().read(0, Position::START).await.unwrap_err();
+    assert_eq!(error.kind(), housecount::error::ErrorKind::Denied);
+    assert!(!error.to_string().contains("wrong@"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+    std::fs::write(file("cert.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(file("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    let tls_port = crate::support::free_port();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let arguments = ["--tls-port", &tls_port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key];
+    let more = ["--tls-ca-cert-file", &cert, "--tls-auth-clients", "no"];
+    let _server = Server::start(Flavour::Redis, &[&arguments[..], &more[..]].concat()).await;
+    keeps_the_contract(at(format!("rediss://localhost:{tls_port}/0?ca={cert}"))).await;
+    // Without the authority nobody is trusted.
+    let target = LogTarget::parse(&format!("rediss://localhost:{tls_port}/0")).unwrap();
+    assert!(target.open("hc:").await.unwrap().read(0, Position::START).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_other_partitions_is_refused() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let open = async |url: String| LogTarget::parse(&url).unwrap().open("hc:").await.unwrap();
+    open(server.url()).await.read(0, Position::START).await.unwrap();
+    let other = open(format!("{}?partitions=4", server.url())).await;
+    let error = other.read(0, Position::START).await.unwrap_err().to_string();
+    assert!(error.contains("it has 1 partitions, and this node was told 4: set ?partitions=1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_that_comes_back_is_used_again() {
+    let mut server = Server::start(Flavour::Redis, &[]).await;
+    let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
+    let born = log.read(0, Position::START).await.unwrap().origin.born;
+    server.kill();
+    let error = log.append(0, record(1)).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    server.run().await;
+    crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok()).await;
+    let origin = log.read(0, Position::START).await.unwrap().origin;
+    assert!(origin.born > born && !origin.whole, "the loss must be noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn publish_sets_and_removes_plain_keys() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let cluster = Cluster::start().await;
+    for (url, ports) in
+        [(server.url(), vec![server.port]), (cluster.url(), cluster.masters.iter().map(|m| m.port).collect())]
+    {
+        let get = |key: &str| -> Vec<String> {
+            let ask = |port: &u16| crate::support::redis::command_at(*port, &format!("GET {key}"));
+            ports.iter().map(ask).filter(|answer| !answer.starts_with(['-', '$'])).collect()
+        };
+        let log = LogTarget::parse(&url).unwrap().open("hc:").await.unwrap();
+        let counts: Vec<(String, u64)> = (0..50).map(|n| (format!("stage/{n}"), n + 1)).collect();
+        log.publish(&counts).await.unwrap();
+        assert_eq!(get("hc:viewers:stage/41"), ["42"]);
+        log.publish(&[("stage/41".to_string(), 0)]).await.unwrap();
+        assert!(get("hc:viewers:stage/41").is_empty());
+        assert_eq!(get("hc:viewers:stage/40"), ["41"]);
+    }
+}

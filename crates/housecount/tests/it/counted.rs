@@ -1,0 +1,103 @@
+//! The main promise on real input: every acknowledged heartbeat is counted, on every kind of store.
+
+use std::time::Duration;
+
+use housecount::audience::Shape;
+use housecount::client::Client;
+use housecount::load::{self, Plan, Report, Transport};
+use serde_json::Value;
+
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::Node;
+use crate::support::redis::{Flavour, Server};
+
+/// A small audience with a lot of coming and going.
+async fn play(nodes: &[&Node], transport: Transport) -> Report {
+    let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
+    let shape = Shape {
+        viewers: 1_500,
+        stages: 20,
+        interval_ms: 2_000,
+        stay_ms: 6_000,
+        gap_ms: 0,
+        ramp_ms: 2_000,
+        prefix: "load-".to_string(),
+        seed: 41,
+    };
+    let plan = Plan { nodes, shape, duration: Duration::from_secs(8), transport };
+    let report = load::run(plan, |_, _| ()).await.unwrap();
+    assert!(report.is_good() && report.failed == 0, "{report:#?}");
+    assert!(report.polls > 20 && report.incomplete_polls == 0, "{report:#?}");
+    assert!(report.expected_viewers > 1_000, "{report:#?}");
+    report
+}
+
+/// Leaves are in effect after their grace; then the totals are the truth exactly.
+async fn equals_the_truth(node: &Node, report: &Report) {
+    eventually("the totals equal the truth", async || {
+        node.stats().await["viewers"].as_u64() == Some(report.expected_viewers)
+    })
+    .await;
+    let stages = node.get("/v1/stages?limit=1000").await;
+    let sum: u64 = stages["stages"].as_array().unwrap().iter().map(|s| s["viewers"].as_u64().unwrap()).sum();
+    assert_eq!(sum, report.expected_viewers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded() {
+    let node = Node::ready(&[]).await;
+    for transport in [Transport::Http, Transport::Batch] {
+        let report = play(&[&node], transport).await;
+        if transport == Transport::Http {
+            equals_the_truth(&node, &report).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_from_memory() {
+    let node = Node::ready(&["log=memory:", "ack=memory"]).await;
+    let report = play(&[&node], Transport::Http).await;
+    equals_the_truth(&node, &report).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
+    let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+    let (log, cold) = (format!("log={}", redis.url()), format!("cold={}", dynamo.url("table")));
+    let made = crate::support::node::housecount()
+        .args(["table", "create", "--cold", &dynamo.url("table")])
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let settings = [log.as_str(), cold.as_str(), "publish_counts=true"];
+    let (one, other) = (Node::ready(&settings).await, Node::ready(&settings).await);
+    let report = play(&[&one, &other], Transport::Http).await;
+    equals_the_truth(&one, &report).await;
+    equals_the_truth(&other, &report).await;
+    let hottest = one.viewers("load-0000").await;
+    eventually("the plain key shows the count", async || {
+        redis.command("GET hc:viewers:load-0000").trim() == hottest.to_string()
+    })
+    .await;
+}
+
+/// What one node takes, the other shows in the answer to a question asked 100 ms later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_takes_the_other_shows() {
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", redis.url());
+    let (one, other) = (Node::ready(&[&log]).await, Node::ready(&[&log]).await);
+    for n in 1..=20u64 {
+        let answer = one.beat("s", &format!("viewer-{n}")).await;
+        assert_eq!(answer["viewers"], n, "the reply counts the beat it answers");
+        let shown = async || other.viewers("s").await == n;
+        eventually("the other node shows it", shown).await;
+    }
+    let strip = |mut stats: Value| {
+        stats["asOf"] = Value::Null;
+        stats
+    };
+    assert_eq!(strip(one.stats().await), strip(other.stats().await));
+}

@@ -1,0 +1,279 @@
+//! Nothing acknowledged is lost, and no count is low without a flag: real processes, really killed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount, signal};
+use crate::support::redis::{Cluster, Flavour, Server};
+
+fn figures(stats: &Value) -> (u64, bool, bool) {
+    (stats["viewers"].as_u64().unwrap(), stats["complete"] == true, stats["recovering"] == true)
+}
+
+fn make_table(dynamo: &Dynamo) -> String {
+    let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    format!("cold={}", dynamo.url("table"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_embedded_node_knows_everybody_again() {
+    let mut node = Node::ready(&[]).await;
+    node.beat_many("s", 0, 5_000).await;
+    for n in 0..50 {
+        node.beat("t", &format!("single-{n}")).await;
+    }
+    node.kill();
+    node.restart();
+    node.until_ready().await;
+    assert_eq!(figures(&node.stats().await), (5_050, true, false));
+    assert_eq!((node.viewers("s").await, node.viewers("t").await), (5_000, 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_node_loses_nothing_that_it_took() {
+    let mut node = Node::ready(&["ack=memory", "linger=1s"]).await;
+    node.beat_many("s", 0, 100).await;
+    assert!(node.stop().success());
+    node.restart();
+    node.until_ready().await;
+    assert_eq!(node.viewers("s").await, 100);
+}
+
+/// Down for longer than an interval: nobody could beat, so nobody is counted out because of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_long_stop_the_counts_from_before_stand_in() {
+    let mut node = Node::ready(&["interval=300ms", "ttl=2s"]).await;
+    node.beat_many("s", 0, 100).await;
+    node.kill();
+    tokio::time::sleep(std::time::Duration::from_millis(3_000)).await; // longer than ttl: an outage has a length
+    node.restart();
+    node.until_ready().await;
+    let (viewers, complete, recovering) = figures(&node.stats().await);
+    assert_eq!((viewers, complete, recovering), (100, false, true));
+    assert_eq!(node.viewers("s").await, 100);
+    node.beat("s", "somebody-new").await;
+    eventually("the count is real again", async || !figures(&node.stats().await).2).await;
+    assert!(node.viewers("s").await <= 1);
+}
+
+/// Polls a node until told to stop; the lowest count it showed without a flag, and at all.
+fn watch(node: &Node, stage: &'static str) -> (Arc<AtomicBool>, tokio::task::JoinHandle<u64>) {
+    let (client, stop) = (node.client.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let polling = tokio::spawn(async move {
+        let mut lowest = u64::MAX;
+        while !stopped.load(Ordering::SeqCst) {
+            let (_, body) = client.call(Method::GET, &format!("/v1/stages/{stage}"), "").await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            lowest = lowest.min(body["viewers"].as_u64().unwrap());
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        lowest
+    });
+    (stop, polling)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flushed_redis_lowers_no_count() {
+    let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+    let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
+    let nodes = [Node::ready(&[&log, &cold]).await, Node::ready(&[&log, &cold]).await];
+    nodes[0].beat_many("s", 0, 2_000).await;
+    nodes[1].beat_many("s", 2_000, 1_000).await;
+    for node in &nodes {
+        eventually("both know all", async || node.viewers("s").await == 3_000).await;
+    }
+    let watched = nodes.each_ref().map(|node| watch(node, "s"));
+    assert_eq!(redis.command("FLUSHALL"), "+OK");
+    nodes[0].beat_many("s", 3_000, 10).await;
+    for node in &nodes {
+        eventually("new ones are counted", async || node.viewers("s").await == 3_010).await;
+    }
+    eventually("the log is told again", async || redis.command("HGET hc:{0}:meta whole") == "1").await;
+    for (stop, polling) in watched {
+        stop.store(true, Ordering::SeqCst);
+        assert_eq!(polling.await.unwrap().min(3_000), 3_000, "a count was low");
+    }
+    // A node that starts only now finds everything in the log.
+    let third = Node::ready(&[&log, &cold]).await;
+    assert_eq!(figures(&third.stats().await), (3_010, true, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
+    let mut redis = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", redis.url());
+    let node = Node::ready(&[&log]).await;
+    node.beat_many("s", 0, 500).await;
+    let (stop, polling) = watch(&node, "s");
+    redis.kill();
+    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1).await;
+    assert_eq!(node.status("/readyz").await, 503);
+    // Not acknowledged, but kept: it counts as soon as the log is back.
+    let late = node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "late" })).await;
+    assert_eq!((late.0, late.1["code"].as_str()), (503, Some("log_unavailable")), "{}", late.1);
+    redis.run().await;
+    eventually("everybody is counted", async || figures(&node.stats().await) == (501, true, false)).await;
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(polling.await.unwrap(), 500, "a count was low");
+    let second = Node::ready(&[&log]).await;
+    assert_eq!(figures(&second.stats().await), (501, true, false));
+}
+
+/// While the log stands still, time stands still: nobody times out because Redis is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_redis_times_nobody_out() {
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let node = Node::ready(&[&format!("log={}", redis.url()), "interval=500ms", "ttl=2s"]).await;
+    node.beat_many("s", 0, 100).await;
+    signal(redis.pid(), "STOP");
+    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await; // longer than ttl: an outage has a length
+    assert_eq!(node.viewers("s").await, 100);
+    // Players go on meanwhile; what they say is appended with its true time.
+    let beats: Vec<Value> =
+        (0..100).map(|n| json!({ "stage": "s", "viewer": format!("viewer-{n}") })).collect();
+    let (status, _) = node.call(Method::POST, "/v1/heartbeats", Value::from(beats)).await;
+    assert_eq!(status, 503);
+    signal(redis.pid(), "CONT");
+    eventually("the log is back", async || node.status("/readyz").await == 200).await;
+    eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
+    let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+    let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
+    let settings = [log.as_str(), cold.as_str(), "interval=1s", "ttl=4s", "snapshot_interval=1s"];
+    let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
+    // An audience that goes on beating until the end.
+    nodes[0].beat_many("s", 0, 300).await;
+    nodes[1].beat_many("t", 300, 40).await;
+    eventually("both stages are saved", async || {
+        let saved = |stage, viewers: &str| {
+            let last = dynamo.snapshots("table", stage).last().cloned().unwrap_or_default();
+            last["viewerCount"]["N"] == viewers
+        };
+        saved("s", "300") && saved("t", "40")
+    })
+    .await;
+    nodes.iter_mut().for_each(Node::kill);
+    assert_eq!(redis.command("FLUSHALL"), "+OK");
+    for node in &mut nodes {
+        node.restart();
+        node.until_ready().await;
+        let stats = node.stats().await;
+        assert_eq!((figures(&stats), &stats["stages"]), ((340, false, true), &json!(2)));
+        assert_eq!((node.viewers("s").await, node.viewers("t").await), (300, 40));
+    }
+    // Everybody but ten comes back within an interval.
+    nodes[0].beat_many("s", 0, 290).await;
+    nodes[1].beat_many("t", 300, 40).await;
+    eventually("the counts are real again", async || figures(&nodes[0].stats().await).1).await;
+    let (viewers, complete, recovering) = figures(&nodes[0].stats().await);
+    assert!(complete && !recovering && viewers <= 330, "{viewers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_as_other_programs_read_them() {
+    let dynamo = Dynamo::start().await;
+    let cold = make_table(&dynamo);
+    let node = Node::ready(&["log=memory:", &cold, "snapshot_interval=1s"]).await;
+    let arn = "arn:aws:ivs:eu-west-1:1:stage/AbC";
+    node.beat_many(arn, 0, 7).await;
+    eventually("it is saved", async || dynamo.snapshots("table", arn).len() >= 2).await;
+    let items = dynamo.snapshots("table", arn);
+    let item = &items[1];
+    let number = |name: &str| item[name]["N"].as_str().unwrap().parse::<u64>().unwrap();
+    let at = number("timestamp");
+    assert_eq!(item["pk"]["S"], format!("STAGE#{arn}"));
+    assert_eq!(item["sk"]["S"], format!("SNAPSHOT#{at}"));
+    assert_eq!(item["stageArn"]["S"], arn);
+    assert_eq!(number("viewerCount"), 7);
+    assert_eq!(at % 1_000, 0, "aligned");
+    assert_eq!(number("ttl"), at / 1_000 + 30 * 24 * 3_600);
+    let ttl = dynamo.call("DescribeTimeToLive", json!({ "TableName": "table" }));
+    assert_eq!(ttl["TimeToLiveDescription"]["TimeToLiveStatus"], "ENABLED");
+    assert_eq!(ttl["TimeToLiveDescription"]["AttributeName"], "ttl");
+    let path = format!("/v1/stages/{}/snapshots", arn.replace('/', "%2F"));
+    let listed = node.get(&path).await;
+    assert_eq!(
+        (&listed["snapshots"][1]["timestamp"], &listed["snapshots"][1]["viewers"]),
+        (&json!(at), &json!(7))
+    );
+    let none = node.get(&format!("{path}?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z")).await;
+    assert_eq!(none["snapshots"], json!([]));
+}
+
+/// The cold tier away: snapshots fail, are counted and tried again; heartbeats notice nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_cold_tier_delays_snapshots_only() {
+    let dynamo = Dynamo::start().await;
+    let cold = make_table(&dynamo);
+    let node = Node::ready(&["log=memory:", &cold, "snapshot_interval=10s"]).await;
+    dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
+    node.beat_many("s", 0, 7).await;
+    eventually("a failure is counted", async || {
+        let (_, metrics) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        metrics.lines().any(|l| l.starts_with("housecount_snapshot_failures_total ") && !l.ends_with(" 0"))
+    })
+    .await;
+    assert_eq!(node.beat("s", "viewer-0").await["viewers"], 7);
+    dynamo.faults.throttled.store(0, Ordering::SeqCst);
+    eventually("it is saved after all", async || !dynamo.snapshots("table", "s").is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_write_each_snapshot_once() {
+    let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+    let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
+    let settings = [log.as_str(), cold.as_str(), "snapshot_interval=3s"];
+    let nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
+    nodes[0].beat_many("s", 0, 7).await;
+    let aligned = || {
+        let items = dynamo.snapshots("table", "s");
+        items.iter().filter(|i| i["sk"]["S"].as_str().unwrap().ends_with("000")).count()
+    };
+    eventually("three slots are saved", async || aligned() >= 3).await;
+    let mut saved = 0;
+    for node in &nodes {
+        let (_, metrics) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        let line = metrics.lines().find(|l| l.starts_with("housecount_snapshots_total ")).unwrap();
+        saved += line.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+    }
+    // Each node also saves once when it starts, here before anybody watched.
+    assert!(saved <= aligned() + 2, "{saved} snapshots for {} slots", aligned());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_snapshots_are_swept_from_the_embedded_store() {
+    let node = Node::ready(&["snapshot_interval=1s", "snapshot_retention=2s"]).await;
+    node.beat_many("s", 0, 7).await;
+    let listed = async || node.get("/v1/stages/s/snapshots").await["snapshots"].as_array().unwrap().clone();
+    eventually("some are saved", async || listed().await.len() >= 2).await;
+    let first = listed().await[0]["timestamp"].clone();
+    eventually("the first one goes", async || listed().await.iter().all(|s| s["timestamp"] != first)).await;
+    assert!(listed().await.len() <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_counts_on_all_its_masters() {
+    let cluster = Cluster::start().await;
+    let log = format!("log={}", cluster.url());
+    let (one, other) = (Node::ready(&[&log]).await, Node::ready(&[&log]).await);
+    one.beat_many("s", 0, 1_000).await;
+    other.beat_many("s", 1_000, 500).await;
+    for node in [&one, &other] {
+        eventually("both know all", async || node.viewers("s").await == 1_500).await;
+    }
+    let used = cluster.masters.iter().filter(|master| master.command("DBSIZE") != ":0").count();
+    assert_eq!(used, 3, "the partitions lie on all masters");
+}

@@ -1,0 +1,141 @@
+//! DynamoDB's API on a loopback port, over the embedded engine, with faults to order.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use housecount::cold::Engine;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How many of the coming calls go wrong, and how.
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Answered as throttled.
+    pub throttled: AtomicU32,
+    /// Batches of which all but one item is left unprocessed.
+    pub unprocessed: AtomicU32,
+    /// Applied, and then answered 500.
+    pub lying: AtomicU32,
+    /// Calls that were answered by the engine.
+    pub answered: AtomicU32,
+}
+
+/// Takes one fault if there is one left.
+fn take(fault: &AtomicU32) -> bool {
+    fault.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+/// A DynamoDB of our own.
+pub struct Dynamo {
+    pub engine: Engine,
+    pub faults: Arc<Faults>,
+    pub port: u16,
+    server: JoinHandle<()>,
+}
+
+impl Dynamo {
+    pub async fn start() -> Dynamo {
+        let (engine, faults) = (Engine::memory().unwrap(), Arc::new(Faults::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(serve(listener, engine.clone(), faults.clone()));
+        Dynamo { engine, faults, port, server }
+    }
+
+    /// A cold tier's address on it.
+    pub fn url(&self, table: &str) -> String {
+        format!("dynamodb://{table}?region=eu-west-1&endpoint=http://127.0.0.1:{}", self.port)
+    }
+
+    /// One call past the faults: what any other program would see.
+    pub fn call(&self, operation: &str, body: Value) -> Value {
+        let (status, answer) = self.engine.call(operation, body.to_string().as_bytes());
+        assert_eq!(status, 200, "{operation}: {answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// What other programs ask: the snapshots of a stage.
+    pub fn snapshots(&self, table: &str, stage: &str) -> Vec<Value> {
+        let answer = self.call(
+            "Query",
+            json!({
+                "TableName": table,
+                "KeyConditionExpression": "pk = :pk AND begins_with(sk, :sk)",
+                "ExpressionAttributeValues": {
+                    ":pk": { "S": format!("STAGE#{stage}") }, ":sk": { "S": "SNAPSHOT#" },
+                },
+            }),
+        );
+        answer["Items"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Dynamo {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, engine: Engine, faults: Arc<Faults>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (engine, faults) = (engine.clone(), faults.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| answer(request, engine.clone(), faults.clone()));
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    engine: Engine,
+    faults: Arc<Faults>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or("");
+    let operation = target.rsplit('.').next().unwrap_or_default().to_string();
+    let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    if take(&faults.throttled) {
+        let kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
+        return Ok(response(400, json!({ "__type": kind, "message": "slow down" }).to_string()));
+    }
+    if operation == "BatchWriteItem" && take(&faults.unprocessed) {
+        return Ok(partly(&engine, &body));
+    }
+    let call = tokio::task::spawn_blocking(move || engine.call(&operation, &body));
+    let (status, text) = call.await.unwrap();
+    if take(&faults.lying) {
+        return Ok(response(500, json!({ "__type": "InternalServerError", "message": "lie" }).to_string()));
+    }
+    faults.answered.fetch_add(1, Ordering::SeqCst);
+    Ok(response(status, text))
+}
+
+/// Writes one item of a batch, and gives the others back.
+fn partly(engine: &Engine, body: &[u8]) -> Response<Full<Bytes>> {
+    let mut asked: Value = serde_json::from_slice(body).unwrap();
+    let mut left = json!({});
+    for (table, requests) in asked["RequestItems"].as_object_mut().unwrap() {
+        let requests = requests.as_array_mut().unwrap();
+        left[table] = Value::from(requests.split_off(1));
+    }
+    let (status, answer) = engine.call("BatchWriteItem", asked.to_string().as_bytes());
+    let mut answer: Value = serde_json::from_str(&answer).unwrap();
+    answer["UnprocessedItems"] = left;
+    response(status, answer.to_string())
+}
+
+fn response(status: u16, body: String) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    response.body(Full::new(Bytes::from(body))).unwrap()
+}

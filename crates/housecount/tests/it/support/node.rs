@@ -1,0 +1,157 @@
+//! The real binary, as a user starts it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use housecount::client::Client;
+use hyper::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::eventually;
+
+/// The binary, with an environment that holds nothing of the developer's.
+pub fn housecount() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_housecount"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("HOUSECOUNT_") || name.starts_with("AWS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// A running node.
+pub struct Node {
+    child: Child,
+    pub client: Client,
+    pub address: String,
+    settings: Vec<String>,
+    /// Where its embedded stores live, if it has any.
+    data: Option<TempDir>,
+}
+
+impl Node {
+    /// Starts a node with settings like `ttl=6s`, on a port of the system's choosing.
+    pub fn start(settings: &[&str]) -> Node {
+        let data = tempfile::tempdir().unwrap();
+        let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        settings.push(format!("data={}", data.path().display()));
+        let (child, address) = spawn(&settings);
+        let client = Client::new(&address).unwrap();
+        Node { child, client, address, settings, data: Some(data) }
+    }
+
+    /// Starts a node and waits until it is ready.
+    pub async fn ready(settings: &[&str]) -> Node {
+        let node = Node::start(settings);
+        node.until_ready().await;
+        node
+    }
+
+    /// Starts it again, over the same data.
+    pub fn restart(&mut self) {
+        let (child, address) = spawn(&self.settings);
+        self.client = Client::new(&address).unwrap();
+        (self.child, self.address) = (child, address);
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.as_ref().unwrap().path()
+    }
+
+    pub async fn until_ready(&self) {
+        eventually("the node is ready", async || self.status("/readyz").await == 200).await;
+    }
+
+    pub async fn status(&self, path: &str) -> u16 {
+        self.client.call(Method::GET, path, "").await.map_or(0, |(status, _)| status)
+    }
+
+    pub async fn call(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, body) = self.client.call(method, path, body).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call(Method::GET, path, Value::Null).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    pub async fn beat(&self, stage: &str, viewer: &str) -> Value {
+        let body = json!({ "stage": stage, "viewer": viewer });
+        let (status, body) = self.call(Method::POST, "/v1/heartbeat", body).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Beats of many viewers in one call; their names count up from `from`.
+    pub async fn beat_many(&self, stage: &str, from: usize, count: usize) {
+        let beats: Vec<Value> = (from..from + count)
+            .map(|n| json!({ "stage": stage, "viewer": format!("viewer-{n}") }))
+            .collect();
+        let (status, body) = self.call(Method::POST, "/v1/heartbeats", Value::from(beats)).await;
+        assert_eq!((status, body["accepted"].as_u64()), (200, Some(count as u64)), "{body}");
+    }
+
+    pub async fn viewers(&self, stage: &str) -> u64 {
+        let (_, body) = self.call(Method::GET, &format!("/v1/stages/{stage}"), Value::Null).await;
+        body["viewers"].as_u64().unwrap_or(0)
+    }
+
+    pub async fn stats(&self) -> Value {
+        self.get("/v1/stats").await
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn stop(&mut self) -> ExitStatus {
+        signal(self.pid(), "TERM");
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process that the test started.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(sent.success());
+}
+
+fn spawn(settings: &[String]) -> (Child, String) {
+    let mut command = housecount();
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let address = line.split_whitespace().last().unwrap_or_default().to_string();
+    assert!(address.starts_with("http://"), "serve did not say where it listens: {line:?}");
+    (child, address)
+}

@@ -1,0 +1,96 @@
+//! The house rules that a machine can check. Rules that nobody checks are broken.
+
+use std::path::{Path, PathBuf};
+
+/// Longer files hold more than one concept.
+const LINES_MAX: usize = 420;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = Vec::new();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(found.len() > 50);
+    found
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{} does not begin with //!", path.display());
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for (path, text) in sources() {
+        let is_test = path.components().any(|c| c.as_os_str() == "tests");
+        let lines = text.lines().count();
+        assert!(is_test || lines <= LINES_MAX, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn the_core_is_pure() {
+    for (path, text) in sources() {
+        if !path.to_string_lossy().contains("housecount-core") {
+            continue;
+        }
+        for banned in
+            ["std::fs", "std::net", "std::thread", "std::env", "tokio", "SystemTime", "Instant::now"]
+        {
+            assert!(!text.contains(banned), "{} uses {banned}", path.display());
+        }
+    }
+}
+
+/// `main -> cmd -> app -> {http, tasks} -> {ingest, follow, hub, log, cold, …} -> core`
+#[test]
+fn imports_go_one_way() {
+    let rules: [(&str, &[&str]); 6] = [
+        (
+            "src/log/",
+            &["crate::cold", "crate::http", "crate::app", "crate::tasks", "crate::hub", "crate::cmd"],
+        ),
+        (
+            "src/cold/",
+            &["crate::log", "crate::http", "crate::app", "crate::tasks", "crate::hub", "crate::cmd"],
+        ),
+        (
+            "src/hub.rs",
+            &["crate::log", "crate::cold", "crate::http", "crate::app", "crate::tasks", "crate::cmd"],
+        ),
+        ("src/ingest.rs", &["crate::http", "crate::app", "crate::tasks", "crate::cmd", "crate::cold"]),
+        ("src/tasks/", &["crate::http", "crate::app", "crate::cmd"]),
+        ("src/http/", &["crate::cmd", "crate::load"]),
+    ];
+    for (path, text) in sources() {
+        let shown = path.to_string_lossy();
+        for (place, banned) in rules {
+            let is_here = shown.contains(&format!("crates/housecount/{place}"))
+                || shown.contains(&format!("../housecount/{place}"));
+            for banned in banned.iter().filter(|b| is_here && text.contains(**b)) {
+                panic!("{shown} uses {banned}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_commands_print() {
+    for (path, text) in sources() {
+        let shown = path.to_string_lossy().into_owned();
+        let may = shown.contains("/src/cmd/") || shown.contains("/tests/");
+        assert!(may || !text.contains("println!"), "{shown} prints");
+    }
+}
