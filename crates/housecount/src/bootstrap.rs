@@ -98,17 +98,22 @@ pub async fn bootstrap(
 }
 
 /// Lets earlier counts stand in for what the log doesn't know.
-fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, has_cold: bool, ttl_ms: u64) {
+fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, ttl_ms: u64) {
     match past {
         Past::Whole => {}
-        Past::Lost { born } => {
-            let (taken, roster) = roster.unwrap_or_default();
-            let is_fresh = now.since(taken) <= BRIDGE_AGE_MS_MAX;
-            let roster = if is_fresh { roster } else { Roster::default() };
-            let viewers = roster.total.viewers;
-            tracing::warn!(viewers, %taken, "the hot tier was lost; bridging from the last snapshot");
-            hub.open_bridge(roster, born.plus(ttl_ms));
-        }
+        Past::Lost { born } => match roster.filter(|(taken, _)| now.since(*taken) <= BRIDGE_AGE_MS_MAX) {
+            Some((taken, roster)) => {
+                let viewers = roster.total.viewers;
+                tracing::warn!(viewers, %taken, "the hot tier was lost; bridging from the last snapshot");
+                hub.open_bridge(roster, born.plus(ttl_ms));
+            }
+            None => {
+                tracing::warn!(
+                    "the log is new and there is no recent snapshot; counts are not whole for one ttl"
+                );
+                hub.open_bridge(Roster::default(), born.plus(ttl_ms));
+            }
+        },
         Past::Unattended { since } => {
             hub.advance(since);
             let roster = hub.roster().of;

@@ -35,6 +35,8 @@ use crate::metrics::Metrics;
 const POLL: Duration = Duration::from_millis(25);
 /// The longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_millis(500);
+/// A round takes no longer than this, whatever the log does: after a longer one this process was asleep.
+const ASLEEP_MS_MIN: u64 = 10_000;
 /// How long time is held back after an outage, for all nodes to append what they hold.
 const SETTLE_MS: u64 = 2_000;
 
@@ -190,7 +192,7 @@ impl Follower {
                     if let Some(away_ms) = outage.over() {
                         tracing::info!(away_ms, "the log is back");
                     }
-                    if asleep_ms > self.interval_ms {
+                    if asleep_ms > self.interval_ms.max(ASLEEP_MS_MIN) {
                         self.bridge_from_here(now);
                     }
                     self.retell().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
@@ -117,10 +117,9 @@ impl DynamoCold {
             Some("ValidationException") => ErrorKind::Schema,
             _ => ErrorKind::Unavailable,
         };
-        // The context's text carries the chain of causes, which SdkError's own Display leaves out.
         let cause = match error.message() {
             Some(message) => message.to_string(),
-            None => DisplayErrorContext(&error).to_string(),
+            None => chain(&error),
         };
         StoreError::caused(kind, format!("{doing} {shown}"), cause)
     }
@@ -257,6 +256,15 @@ impl Cold for DynamoCold {
     fn needs_sweeping(&self) -> bool {
         self.is_embedded
     }
+}
+
+/// The causes of an error, which the SDK's own Display leaves out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let said = causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    });
+    said.replace('\n', " ")
 }
 
 /// What is there, if a put failed because of its condition.

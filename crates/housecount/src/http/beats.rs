@@ -37,6 +37,10 @@ pub struct BeatBody<'a> {
 
 impl BeatBody<'_> {
     fn parse(bytes: &[u8]) -> Result<Seat, Problem> {
+        // serde would also take an array for the fields in their order, which nobody means.
+        if bytes.trim_ascii_start().first().is_some_and(|b| *b != b'{') {
+            return Err(Problem::body("not a heartbeat: it is no JSON object"));
+        }
         let body: BeatBody<'_> =
             serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))?;
         body.seat()

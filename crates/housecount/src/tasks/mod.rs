@@ -39,6 +39,7 @@ pub trait Tick: Send {
 /// Ticks every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
 /// A tick that fails is logged, and comes again with the next period.
 pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
+    let mut is_failing = false;
     loop {
         let wait = task.period().mul_f64(rand::random_range(0.9..1.1));
         tokio::select! {
@@ -49,9 +50,15 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
         loop {
             match task.tick().await {
                 Ok(Progress::More) if !*stop.borrow() => {}
-                Ok(_) => break,
+                Ok(_) => {
+                    is_failing = false;
+                    break;
+                }
                 Err(error) => {
-                    tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
+                    // Once an outage is enough.
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
+                    }
                     break;
                 }
             }

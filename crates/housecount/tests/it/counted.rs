@@ -13,8 +13,7 @@ use crate::support::node::Node;
 use crate::support::redis::{Flavour, Server};
 
 /// A small audience with a lot of coming and going.
-async fn play(nodes: &[&Node], transport: Transport) -> Report {
-    let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
+fn small() -> (Shape, Duration) {
     let shape = Shape {
         viewers: 1_500,
         stages: 20,
@@ -25,7 +24,18 @@ async fn play(nodes: &[&Node], transport: Transport) -> Report {
         prefix: "load-".to_string(),
         seed: 41,
     };
-    let plan = Plan { nodes, shape, duration: Duration::from_secs(8), transport };
+    (shape, Duration::from_secs(8))
+}
+
+/// `load --viewers 10000 --stages 20 --interval 5s --duration 60s`.
+fn full() -> (Shape, Duration) {
+    let shape = Shape { viewers: 10_000, interval_ms: 5_000, stay_ms: 600_000, ramp_ms: 5_000, ..small().0 };
+    (shape, Duration::from_secs(60))
+}
+
+async fn play(nodes: &[&Node], (shape, duration): (Shape, Duration), transport: Transport) -> Report {
+    let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
+    let plan = Plan { nodes, shape, duration, transport };
     let report = load::run(plan, |_, _| ()).await.unwrap();
     assert!(report.is_good() && report.failed == 0, "{report:#?}");
     assert!(report.polls > 20 && report.incomplete_polls == 0, "{report:#?}");
@@ -48,7 +58,7 @@ async fn equals_the_truth(node: &Node, report: &Report) {
 async fn embedded() {
     let node = Node::ready(&[]).await;
     for transport in [Transport::Http, Transport::Batch] {
-        let report = play(&[&node], transport).await;
+        let report = play(&[&node], small(), transport).await;
         if transport == Transport::Http {
             equals_the_truth(&node, &report).await;
         }
@@ -58,12 +68,16 @@ async fn embedded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_from_memory() {
     let node = Node::ready(&["log=memory:", "ack=memory"]).await;
-    let report = play(&[&node], Transport::Http).await;
+    let report = play(&[&node], small(), Transport::Http).await;
     equals_the_truth(&node, &report).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
+    two_nodes_answer_alike(small()).await;
+}
+
+async fn two_nodes_answer_alike(audience: (Shape, Duration)) {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), format!("cold={}", dynamo.url("table")));
     let made = crate::support::node::housecount()
@@ -73,7 +87,7 @@ async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
     assert!(made.status.success());
     let settings = [log.as_str(), cold.as_str(), "publish_counts=true"];
     let (one, other) = (Node::ready(&settings).await, Node::ready(&settings).await);
-    let report = play(&[&one, &other], Transport::Http).await;
+    let report = play(&[&one, &other], audience, Transport::Http).await;
     equals_the_truth(&one, &report).await;
     equals_the_truth(&other, &report).await;
     let hottest = one.viewers("load-0000").await;
@@ -81,9 +95,27 @@ async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
         redis.command("GET hc:viewers:load-0000").trim() == hottest.to_string()
     })
     .await;
+    println!("{report:#?}");
 }
 
-/// What one node takes, the other shows in the answer to a question asked 100 ms later.
+/// The size that users start with: `cargo test --release -p housecount --test it -- --ignored --nocapture full_size`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute"]
+async fn full_size_embedded() {
+    let node = Node::ready(&[]).await;
+    let report = play(&[&node], full(), Transport::Http).await;
+    equals_the_truth(&node, &report).await;
+    println!("{report:#?}");
+}
+
+/// The same with two nodes on Redis and DynamoDB's API.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute"]
+async fn full_size_two_nodes_on_redis_and_dynamodb() {
+    two_nodes_answer_alike(full()).await;
+}
+
+/// What one node takes, the other shows. How soon is a figure (docs/ARCHITECTURE.md), not a test.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_takes_the_other_shows() {
     let redis = Server::start(Flavour::Redis, &[]).await;

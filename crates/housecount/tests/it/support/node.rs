@@ -143,7 +143,7 @@ pub fn signal(pid: u32, name: &str) {
 
 fn spawn(settings: &[String]) -> (Child, String) {
     let mut command = housecount();
-    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log_level=error"]);
     for setting in settings {
         command.args(["--set", setting]);
     }
