@@ -1,7 +1,7 @@
 //! Every bound in the system, in one place, asserted against its neighbours.
 //!
-//! Hitting a bound is a counted outcome (reject, shed, stretch), never growth or a crash. Each bound is hit
-//! by a test; the test's name is the constant's, in lower case.
+//! Hitting a bound is a counted outcome (reject, shed, stretch), never growth or a crash. Each bound is hit by a
+//! test, most often one with the constant's name; `tests/it/tidy.rs` sees to it that each is spoken of in one.
 
 /// A stage id's bytes. IVS stage ARNs have about 70; other platforms use URLs.
 pub const STAGE_ID_BYTES_MAX: usize = 256;

@@ -116,7 +116,8 @@ fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, 
         },
         Past::Unattended { since } => {
             hub.advance(since);
-            let roster = hub.roster().of;
+            let is_fresh = now.since(since) <= BRIDGE_AGE_MS_MAX;
+            let roster = if is_fresh { hub.roster().of } else { Roster::default() };
             let viewers = roster.total.viewers;
             tracing::warn!(viewers, %since, "nobody has listened for a while; bridging the counts from then");
             hub.open_bridge(roster, now.plus(ttl_ms));
@@ -149,4 +150,32 @@ impl Wait<'_> {
 /// A missing table may be made, and a key may be granted, while we wait; other keys in a table never change.
 fn is_final(error: &StoreError) -> bool {
     matches!(error.kind(), ErrorKind::Schema | ErrorKind::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::presence::{Count, Rules, StageView};
+
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_790_000_000_000);
+
+    /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms` old.
+    fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
+        let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 });
+        let count = Count { viewers: 41, sessions: 43 };
+        let stages = vec![StageView { stage: "s".to_string(), count, peak: 50 }];
+        let roster = Some((NOW.minus(age_ms), Roster { total: count, stages }));
+        bridge(Past::Lost { born: NOW }, NOW, roster, &hub, 1_000);
+        hub.advance(NOW);
+        hub.go_live();
+        let answer = hub.count("s");
+        (answer.of.viewers, answer.standing.complete, answer.standing.recovering)
+    }
+
+    #[test]
+    fn bridge_age_ms_max_lets_old_audiences_go_home() {
+        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX), (41, false, true));
+        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1), (0, false, true), "still flagged");
+    }
 }

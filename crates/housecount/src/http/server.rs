@@ -51,8 +51,18 @@ impl Bound {
 }
 
 /// Serves until `stop`, then lets open requests finish.
-pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    run_with(CONNECTIONS_MAX, bound, router, metrics, stop).await;
+}
+
+async fn run_with(
+    connections_max: usize,
+    bound: Bound,
+    router: Router,
+    metrics: Arc<Metrics>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let free = Arc::new(Semaphore::new(connections_max));
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -109,4 +119,36 @@ fn serve(stream: TcpStream, router: Router) -> Served {
         .header_read_timeout(Duration::from_millis(HEADER_READ_MS_MAX))
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_max_lets_others_wait() {
+        let bound = Bound::take("127.0.0.1:0").await.unwrap();
+        let (address, metrics) = (bound.address, Arc::new(Metrics::default()));
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(run_with(2, bound, router, metrics.clone(), stopped));
+        let ask = async |stream: &mut TcpStream| {
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200");
+        };
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        ask(&mut first).await;
+        ask(&mut second).await;
+        let mut third = TcpStream::connect(address).await.unwrap();
+        assert_eq!(metrics.connections.get(), 2);
+        drop(first);
+        ask(&mut third).await;
+        assert_eq!(metrics.connections.get(), 2);
+    }
 }

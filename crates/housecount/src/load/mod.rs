@@ -27,6 +27,8 @@ use crate::client::Client;
 
 /// Requests under way at once. More than this and the audience waits, as players' own queues would.
 const REQUESTS_MAX: usize = 512;
+/// The longest answer that is told apart: the client gives up before.
+const LATENCY_US_MAX: u64 = 60_000_000;
 /// Heartbeats of one call, with `--transport batch`.
 const BATCH_BEATS: usize = 1_000;
 
@@ -134,7 +136,7 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
             ));
         }
     }
-    let latency_us = Histogram::new(3).map_err(|e| e.to_string())?;
+    let latency_us = Histogram::new_with_max(LATENCY_US_MAX, 3).map_err(|e| e.to_string())?;
     let figures = Figures { sent: 0, acknowledged: 0, failed: 0, leaves: 0, latency_us, first_failure: None };
     let shared = Arc::new(Shared { plan, truth: Mutex::default(), figures: Mutex::new(figures) });
     let started = Instant::now();

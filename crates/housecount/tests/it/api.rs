@@ -1,5 +1,9 @@
 //! The API as players and operators meet it: what is good, and everything that is bad.
 
+use housecount_core::limits::{
+    BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX, HEADER_BYTES_MAX, PAGE_ROWS_DEFAULT,
+    STAGE_ID_BYTES_MAX,
+};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -93,7 +97,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     check(beat(r#"{"stage":"s","viewer":"v","session":"\u0007"}"#), 400, "invalid_session", "no control");
     let long = |n: usize| "x".repeat(n);
     check(
-        beat(&json!({ "stage": long(257), "viewer": "v" }).to_string()),
+        beat(&json!({ "stage": long(STAGE_ID_BYTES_MAX + 1), "viewer": "v" }).to_string()),
         400,
         "invalid_stage",
         "at most 256",
@@ -111,7 +115,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     check(beat(r#"{"stage":"s","#), 400, "invalid_body", "EOF");
     check(beat(""), 400, "invalid_body", "EOF");
     check(beat("\u{feff}{}"), 400, "invalid_body", "not a heartbeat");
-    let padded = format!("{}{}", r#"{"stage":"s","viewer":"v"}"#, " ".repeat(64 * 1024));
+    let padded = format!("{}{}", r#"{"stage":"s","viewer":"v"}"#, " ".repeat(BEAT_BODY_BYTES_MAX));
     check(beat(&padded), 413, "body_too_large", "65536 bytes");
     check(post(&node, "/v1/heartbeat", "text/html", "{}"), 415, "unsupported_media_type", "text/html");
     check(post(&node, "/v1/leave", "application/json", "{}"), 400, "invalid_stage", "stage is missing");
@@ -141,7 +145,7 @@ async fn wrong_paths_methods_and_queries() {
     check(get("/v1/stages?limit=1001"), 400, "invalid_query", "1 to 1000");
     check(get("/v1/stages?limit=many"), 400, "invalid_query", "limit");
     check(get("/v1/stages/s/snapshots?from=yesterday"), 400, "invalid_query", "from=yesterday");
-    let long = "h".repeat(20_000);
+    let long = "h".repeat(HEADER_BYTES_MAX);
     let (status, _) =
         raw(&node, &format!("GET / HTTP/1.1\r\nhost: x\r\nx: {long}\r\nconnection: close\r\n\r\n"));
     assert_eq!(status, 431, "headers are bounded");
@@ -184,8 +188,8 @@ async fn many_heartbeats_at_once() {
         let beats: Vec<Value> = (0..n).map(|n| json!({ "stage": "u", "viewer": format!("v{n}") })).collect();
         post(&node, "/v1/heartbeats", "application/json", &Value::from(beats).to_string())
     };
-    check(many(10_001), 413, "too_many_heartbeats", "at most 10000");
-    let (status, body) = many(10_000);
+    check(many(BATCH_BEATS_MAX + 1), 413, "too_many_heartbeats", "at most 10000");
+    let (status, body) = many(BATCH_BEATS_MAX);
     assert_eq!((status, &body["accepted"]), (200, &json!(10_000)));
     assert_eq!(node.viewers("u").await, 10_000);
 
@@ -193,7 +197,7 @@ async fn many_heartbeats_at_once() {
     check(batch("application/json", "[{]"), 400, "invalid_body", "not a JSON array");
     check(batch("application/json", ""), 400, "invalid_body", "no heartbeats");
     check(batch("application/xml", "[]"), 415, "unsupported_media_type", "application/xml");
-    check(batch("application/json", &" ".repeat(1024 * 1024 + 1)), 413, "body_too_large", "1048576 bytes");
+    check(batch("application/json", &" ".repeat(BODY_BYTES_MAX + 1)), 413, "body_too_large", "1048576 bytes");
     assert_eq!(batch("application/json", "[]"), (200, json!({ "accepted": 0, "rejected": [] })));
 }
 
@@ -270,7 +274,7 @@ async fn viewers_by_name() {
     let tab = json!({ "stage": "t", "viewer": "viewer-7", "session": "tab" });
     node.call(Method::POST, "/v1/heartbeat", tab).await;
     let first = node.get("/v1/stages/s/viewers").await;
-    assert_eq!(first["viewers"].as_array().unwrap().len(), 100);
+    assert_eq!(first["viewers"].as_array().unwrap().len(), PAGE_ROWS_DEFAULT);
     let cursor = first["cursor"].as_str().unwrap();
     let second = node.get(&format!("/v1/stages/s/viewers?limit=200&cursor={cursor}")).await;
     assert_eq!(second["viewers"].as_array().unwrap().len(), 150);
@@ -335,4 +339,29 @@ async fn openapi_describes_every_route() {
             assert!(api["paths"][path][method]["responses"].is_object(), "{method} {path}");
         }
     }
+}
+
+/// Clients that begin a request and don't go on are let go: headers first, then bodies.
+#[tokio::test(flavor = "multi_thread")]
+async fn header_read_ms_max_and_body_read_ms_max() {
+    let node = Node::ready(&FAST).await;
+    let begun = |request: &'static str| {
+        let address = node.address.trim_start_matches("http://").to_string();
+        tokio::task::spawn_blocking(move || {
+            use std::io::{Read, Write};
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        })
+    };
+    let headers = begun("POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\n");
+    let body = begun(
+        "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\nconnection: close\r\n\r\n{\"sta",
+    );
+    let body = body.await.unwrap();
+    assert!(body.starts_with("HTTP/1.1 408 ") && body.contains("body_too_slow"), "{body}");
+    let headers = headers.await.unwrap();
+    assert!(headers.is_empty() || headers.starts_with("HTTP/1.1 4"), "{headers}");
 }

@@ -3,10 +3,13 @@
 //! `./test` installs what these need. Servers listen on loopback, on ports of the system's choosing, and end
 //! with the test that started them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
+
 mod api;
 mod cli;
 mod contract;
 mod counted;
+mod inside;
 mod recovery;
 mod support;
 mod tidy;

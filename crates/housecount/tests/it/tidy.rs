@@ -79,9 +79,8 @@ fn imports_go_one_way() {
         for (place, banned) in rules {
             let is_here = shown.contains(&format!("crates/housecount/{place}"))
                 || shown.contains(&format!("../housecount/{place}"));
-            for banned in banned.iter().filter(|b| is_here && text.contains(**b)) {
-                panic!("{shown} uses {banned}");
-            }
+            let used = banned.iter().find(|banned| is_here && text.contains(**banned));
+            assert!(used.is_none(), "{shown} uses {used:?}");
         }
     }
 }
@@ -93,4 +92,23 @@ fn only_commands_print() {
         let may = shown.contains("/src/cmd/") || shown.contains("/tests/");
         assert!(may || !text.contains("println!"), "{shown} prints");
     }
+}
+
+/// A bound that no test speaks of by its name is a guess.
+#[test]
+fn every_bound_is_hit_by_a_test() {
+    let sources = sources();
+    let limits = sources.iter().find(|(path, _)| path.ends_with("limits.rs")).unwrap();
+    let names = limits.1.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let tests: String = sources
+        .iter()
+        .map(|(path, text)| {
+            let is_test = path.components().any(|c| c.as_os_str() == "tests") || path.ends_with("tests.rs");
+            let from = if is_test { 0 } else { text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len()) };
+            text[from..].to_string()
+        })
+        .collect();
+    let is_silent = |name: &&str| !tests.contains(*name) && !tests.contains(&name.to_lowercase());
+    let silent: Vec<&str> = names.filter(is_silent).collect();
+    assert!(silent.is_empty(), "no test speaks of {silent:?}");
 }

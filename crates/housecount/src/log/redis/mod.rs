@@ -57,15 +57,18 @@ pub struct RedisLog {
 enum Link {
     /// Reconnects by itself, for ever.
     One(ConnectionManager),
-    Cluster {
-        client: ClusterClient,
-        current: Mutex<ClusterLink>,
-    },
+    Cluster(Box<ClusterLink>),
 }
 
-/// A cluster's connection, if there is one, and since when it has done nothing but fail.
-#[derive(Default)]
+/// A cluster's client, and its connection if there is one.
 struct ClusterLink {
+    client: ClusterClient,
+    current: Mutex<Current>,
+}
+
+/// A connection, if there is one, and since when it has done nothing but fail.
+#[derive(Default)]
+struct Current {
     connection: Option<ClusterConnection>,
     failing_since_ms: Option<u64>,
 }
@@ -95,7 +98,8 @@ impl RedisLog {
             if let Some(certificates) = certificates {
                 builder = builder.certs(certificates);
             }
-            Link::Cluster { client: builder.build().map_err(refused)?, current: Mutex::default() }
+            let client = builder.build().map_err(refused)?;
+            Link::Cluster(Box::new(ClusterLink { client, current: Mutex::default() }))
         } else {
             let address = target.addresses.first().map_or("", String::as_str);
             let client = match certificates {
@@ -138,39 +142,39 @@ impl RedisLog {
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
         let done = match &self.link {
             Link::One(manager) => call.on(&mut manager.clone()).await,
-            Link::Cluster { client, current } => {
-                let known = current.lock().connection.clone();
-                let done = match known {
-                    Some(mut connection) => call.on(&mut connection).await,
-                    None => Self::connect_and_run(client, current, call).await,
-                };
-                note_outcome(&mut current.lock(), done.is_ok());
-                done
-            }
+            Link::Cluster(cluster) => cluster.run(call).await,
         };
         done.map_err(|error| self.failed(doing, error))
     }
-
-    async fn connect_and_run<T: FromRedisValue>(
-        client: &ClusterClient,
-        current: &Mutex<ClusterLink>,
-        call: &Call<'_>,
-    ) -> Result<T, RedisError> {
-        let mut connection = client.get_async_connection().await?;
-        current.lock().connection = Some(connection.clone());
-        call.on(&mut connection).await
-    }
 }
 
-/// Throws a cluster's connection away once it has failed for too long.
-fn note_outcome(link: &mut ClusterLink, worked: bool) {
-    if worked {
-        link.failing_since_ms = None;
-        return;
+impl ClusterLink {
+    async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
+        let done = async {
+            let known = self.current.lock().connection.clone();
+            let mut connection = match known {
+                Some(connection) => connection,
+                None => self.client.get_async_connection().await?,
+            };
+            self.current.lock().connection.get_or_insert_with(|| connection.clone());
+            call.on(&mut connection).await
+        };
+        let done = done.await;
+        self.note(done.is_ok());
+        done
     }
-    let since_ms = *link.failing_since_ms.get_or_insert_with(mono_ms);
-    if mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
-        *link = ClusterLink::default();
+
+    /// Throws the connection away once it has failed for too long.
+    fn note(&self, worked: bool) {
+        let mut current = self.current.lock();
+        if worked {
+            current.failing_since_ms = None;
+            return;
+        }
+        let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
+        if mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
+            *current = Current::default();
+        }
     }
 }
 

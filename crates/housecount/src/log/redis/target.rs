@@ -108,6 +108,13 @@ mod tests {
     }
 
     #[test]
+    fn partitions_max() {
+        let parse = |n: u32| RedisTarget::parse(&format!("redis://h?partitions={n}"));
+        assert_eq!(parse(u32::from(PARTITIONS_MAX)).map(|t| t.partitions), Ok(PARTITIONS_MAX));
+        assert!(parse(u32::from(PARTITIONS_MAX) + 1).is_err());
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (url, named) in [
             ("redis://h?partitions=0", "partitions=0"),

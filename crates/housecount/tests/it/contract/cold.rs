@@ -7,7 +7,7 @@ use housecount::cold::{Cold, ColdTarget, Condition, DynamoCold, Engine, Page, Pu
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
-use housecount_core::limits::WRITE_BATCH_ITEMS;
+use housecount_core::limits::{ITEM_BYTES_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
 use serde_json::json;
 
@@ -17,6 +17,7 @@ async fn keeps_the_contract(cold: &dyn Cold) {
     cold.check().await.unwrap();
     put_replaces(cold).await;
     every_type_comes_back(cold).await;
+    item_bytes_max_fits(cold).await;
     many_are_put_and_deleted(cold).await;
     a_range_is_read_in_order(cold).await;
     conditions_hold(cold).await;
@@ -54,6 +55,14 @@ async fn every_type_comes_back(cold: &dyn Cold) {
         ("bool".to_string(), Attr::Bool(true)),
         ("texts".to_string(), Attr::Texts(texts.into())),
     ]);
+    cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
+    assert_eq!(cold.get(&key).await.unwrap(), Some(item));
+}
+
+/// As large as any item that housecount writes.
+async fn item_bytes_max_fits(cold: &dyn Cold) {
+    let key = Key::Config { stage: "large".to_string() };
+    let item = Item::from([("b".to_string(), Attr::B(vec![0xa5; ITEM_BYTES_MAX - 100]))]);
     cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
     assert_eq!(cold.get(&key).await.unwrap(), Some(item));
 }

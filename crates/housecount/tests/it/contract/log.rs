@@ -313,3 +313,40 @@ async fn publish_sets_and_removes_plain_keys() {
         assert_eq!(get("hc:viewers:stage/40"), ["41"]);
     }
 }
+
+/// The driver may lose all its nodes while a master is away; it must find them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_whose_master_comes_back_is_used_again() {
+    let mut cluster = Cluster::start().await;
+    let log = LogTarget::parse(&cluster.url()).unwrap().open("hc:").await.unwrap();
+    let mut busy = tokio::task::JoinSet::new();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for n in 0..64u16 {
+        let (log, stop) = (log.clone(), stop.clone());
+        busy.spawn(async move {
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                let _ = log.append(n % log.partitions(), record(usize::from(n))).await;
+            }
+        });
+    }
+    cluster.masters[1].kill();
+    let some_fail = async || {
+        let mut failed = 0;
+        for partition in 0..log.partitions() {
+            failed += usize::from(log.append(partition, record(0)).await.is_err());
+        }
+        failed > 0
+    };
+    crate::support::eventually("some partitions are away", some_fail).await;
+    cluster.masters[1].run().await;
+    let all_work = async || {
+        let mut worked = 0;
+        for partition in 0..log.partitions() {
+            worked += u16::from(log.append(partition, record(0)).await.is_ok());
+        }
+        worked == log.partitions()
+    };
+    crate::support::eventually("all partitions are used again", all_work).await;
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    busy.join_all().await;
+}

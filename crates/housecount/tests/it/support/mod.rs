@@ -1,6 +1,7 @@
 //! Real servers for tests, each started by the test that needs it and ended with it.
 
 pub mod dynamo;
+pub mod faulty;
 pub mod node;
 pub mod redis;
 

@@ -1,0 +1,188 @@
+//! A node in this process, over a log whose faults are to order: what can't be brought about from outside.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use housecount::app::{App, Node};
+use housecount::client::Client;
+use housecount::config::{Layers, Settings};
+use housecount::http::Bound;
+use housecount::ingest::Refused;
+use housecount::log::{Log, Position};
+use housecount_core::event::{EventRef, Kind, Seat};
+use housecount_core::ids::{SessionId, StageId, ViewerId};
+use housecount_core::limits::{RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX};
+use housecount_core::record;
+use tokio::sync::oneshot;
+
+use crate::support::eventually;
+use crate::support::faulty::FaultyLog;
+
+/// A node that runs until it is dropped.
+struct Inside {
+    node: Arc<Node>,
+    log: Arc<FaultyLog>,
+    client: Client,
+    _stop: oneshot::Sender<()>,
+}
+
+async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
+    let flags = [("cold", "none"), ("log", "memory:")].iter().chain(settings);
+    let flags = flags.map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    let log = Arc::new(log);
+    let app = App::over(settings, log.clone(), None);
+    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let node = app.node.clone();
+    tokio::spawn(app.run(bound, async {
+        let _ = stopped.await;
+    }));
+    Inside { node, log, client, _stop: stop }
+}
+
+impl Inside {
+    async fn ready(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
+        let inside = start(log, settings).await;
+        eventually("the node is ready", async || inside.node.readiness.waits_for().is_none()).await;
+        inside
+    }
+
+    fn viewers(&self) -> u64 {
+        self.node.hub.count("s").of.viewers
+    }
+
+    fn metric(&self, line: &str) -> bool {
+        self.node.metrics.encode(self.node.hub.figures()).lines().any(|l| l == line)
+    }
+}
+
+fn said(viewer: usize) -> (Kind, Seat) {
+    let seat = Seat {
+        stage: StageId::parse("s").unwrap(),
+        viewer: ViewerId::parse(&format!("viewer-{viewer}")).unwrap(),
+        session: SessionId::unnamed(),
+    };
+    (Kind::Beat, seat)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_of_a_moment_share_an_append() {
+    let inside = Inside::ready(FaultyLog::default(), &[("linger", "500ms")]).await;
+    let mut submitted = tokio::task::JoinSet::new();
+    for n in 0..100 {
+        let node = inside.node.clone();
+        submitted.spawn(async move { node.ingest.submit(vec![said(n)]).await });
+    }
+    assert!(submitted.join_all().await.iter().all(|s| *s == Ok(())));
+    assert_eq!(inside.viewers(), 100);
+    assert!(inside.log.appended.load(Ordering::SeqCst) <= 2, "they did not share");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_events_max_splits_a_batch() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    let many = (0..RECORD_EVENTS_MAX * 2 + 1).map(said).collect();
+    assert_eq!(inside.node.ingest.submit(many).await, Ok(()));
+    assert_eq!(inside.viewers() as usize, RECORD_EVENTS_MAX * 2 + 1);
+    assert_eq!(inside.log.appended.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_fails_is_tried_again() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    inside.log.refused.store(3, Ordering::SeqCst);
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert!(inside.metric("housecount_append_failures_total 3"));
+    assert_eq!(inside.viewers(), 1);
+}
+
+/// Applied, and answered with a failure: the retry says the same thing, at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_counts_nobody_twice() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    inside.log.lying.store(2, Ordering::SeqCst);
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
+    let tail = inside.log.read(0, Position::START).await.unwrap();
+    let events = tail.records.iter().map(|(_, r)| record::decode(r).unwrap());
+    let times: Vec<_> = events.map(|e| e[0].at).collect();
+    assert!(times.iter().all(|at| *at == times[0]), "{times:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    assert_eq!(inside.viewers(), 0);
+    inside.log.away.store(false, Ordering::SeqCst);
+    eventually("it is counted all the same", async || inside.viewers() == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_events_max_sheds_what_is_too_much() {
+    let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    let some = || (0..500_000).map(|_| said(1)).collect::<Vec<_>>();
+    for _ in 0..WAITING_EVENTS_MAX / 500_000 {
+        assert_eq!(inside.node.ingest.submit(some()).await, Ok(()));
+    }
+    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(Refused::Full));
+    assert!(inside.metric("housecount_shed_total 1"));
+    let slowed_ms = inside.node.next_ms();
+    assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
+    inside.log.away.store(false, Ordering::SeqCst);
+    eventually("there is room again", async || inside.node.ingest.submit(vec![said(2)]).await == Ok(()))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lateness_max_gives_up_what_is_too_old() {
+    let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    eventually("it is given up and counted", async || inside.metric("housecount_late_total 1")).await;
+    inside.log.away.store(false, Ordering::SeqCst);
+    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Ok(()));
+    assert_eq!(inside.viewers(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
+    let now = inside.node.clock.now().unwrap();
+    let beat = |viewer, ahead_ms| {
+        let at = now.plus(ahead_ms);
+        Bytes::from(record::encode(&[EventRef { at, kind: Kind::Beat, stage: "s", viewer, session: "" }]))
+    };
+    inside.log.append(0, beat("far", 3_600_000)).await.unwrap();
+    inside.log.append(0, beat("near", STAMP_AHEAD_MS_MAX / 2)).await.unwrap();
+    eventually("both are counted", async || inside.viewers() == 2).await;
+    eventually("neither stays for an hour", async || inside.viewers() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_is_counted_and_passed_over() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    inside.log.append(0, Bytes::from_static(b"not a record at all")).await.unwrap();
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    eventually("it is counted", async || inside.metric("housecount_records_corrupt_total 1")).await;
+    assert_eq!(inside.viewers(), 1);
+}
+
+/// A log that answers nothing: counts are flagged after `SILENCE_MS_MAX`, and right again once it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_ms_max_flags_the_counts() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
+    let complete = || inside.node.hub.totals().standing.complete;
+    eventually("the counts are whole", async || complete()).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    eventually("they are flagged", async || !complete()).await;
+    let (status, _) = inside.client.call(hyper::Method::GET, "/readyz", "").await.unwrap();
+    assert_eq!(status, 503);
+    inside.log.away.store(false, Ordering::SeqCst);
+    eventually("they are whole again", async || complete()).await;
+}

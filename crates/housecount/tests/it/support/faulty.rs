@@ -1,0 +1,66 @@
+//! A log with faults to order, around a real one.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount::log::{Log, MemoryLog, Position, Tail};
+use housecount_core::time::UnixMs;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct FaultyLog {
+    pub log: MemoryLog,
+    /// Appends that fail from now on.
+    pub refused: AtomicU32,
+    /// Appends that are applied from now on, and then answered with a failure.
+    pub lying: AtomicU32,
+    /// Whether it is away altogether.
+    pub away: AtomicBool,
+    /// Appends that were applied.
+    pub appended: AtomicUsize,
+}
+
+fn failure() -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, "a fault to order")
+}
+
+fn take(fault: &AtomicU32) -> bool {
+    fault.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+#[async_trait]
+impl Log for FaultyLog {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        if self.away.load(Ordering::SeqCst) || take(&self.refused) {
+            return Err(failure());
+        }
+        let position = self.log.append(partition, record).await?;
+        self.appended.fetch_add(1, Ordering::SeqCst);
+        if take(&self.lying) { Err(failure()) } else { Ok(position) }
+    }
+
+    async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(failure());
+        }
+        self.log.read(partition, after).await
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs) -> StoreResult<()> {
+        self.log.tend(partition, before).await
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_whole(partition, born).await
+    }
+
+    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish(counts).await
+    }
+}
