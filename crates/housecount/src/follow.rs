@@ -5,7 +5,7 @@
 //!
 //! # After an outage
 //! Nodes hold what players said meanwhile and append it with its true times, which takes them a moment. Until
-//! then time is held back ([`SETTLE_MS`]) and counts are not called complete. When nobody can have listened to
+//! then time is held back (`SETTLE_MS`) and counts are not called complete. When nobody can have listened to
 //! players for more than an interval (all nodes were down, or this one was asleep), the counts from before
 //! stand in for one ttl.
 //!
