@@ -24,7 +24,7 @@ use crate::tasks::snapshot::Snapshots;
 use crate::tasks::tend::Tend;
 
 /// How long tasks may take to end once they are told to.
-const STOP_WAIT: Duration = Duration::from_secs(9);
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// Everything a request needs.
 #[derive(Debug)]
@@ -135,9 +135,9 @@ impl App {
         tracing::info!("stopping");
         node.readiness.set(Some("stopping".to_string()));
         let _ = stop_serving.send(true);
+        let _ = stop_committing.send(true);
         let _ = server.await;
         node.ingest.close();
-        let _ = stop_committing.send(true);
         while committers.join_next().await.is_some() {}
         let _ = stop.send(true);
         let ended = async { while tasks.join_next().await.is_some() {} };

@@ -28,8 +28,8 @@ use crate::metrics::{KindLabel, Metrics};
 /// The first and the longest wait before an append is tried again.
 const RETRY_MS_FIRST: u64 = 20;
 const RETRY_MS_MAX: u64 = 1_000;
-/// How long a stopping node goes on trying to append.
-const STOP_WAIT_MS_MAX: u64 = 8_000;
+/// How long a stopping node goes on trying to append, all in all.
+const STOP_WAIT_MS_MAX: u64 = 7_000;
 
 /// Why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,12 @@ struct Shared {
     waiting: AtomicUsize,
     linger: Duration,
     lateness_max_ms: u64,
+}
+
+impl Shared {
+    fn note_waiting(&self, events: usize) {
+        self.metrics.waiting.set(i64::try_from(events).unwrap_or(i64::MAX));
+    }
 }
 
 /// See the module's text.
@@ -101,7 +107,8 @@ impl Ingest {
         let mut committers = JoinSet::new();
         let lanes = (0..partitions).map(|partition| {
             let (lane, inbox) = mpsc::unbounded_channel();
-            let committer = Committer { partition, shared: shared.clone(), stop: stop.clone() };
+            let committer =
+                Committer { partition, shared: shared.clone(), stop: stop.clone(), stopping_since_ms: None };
             committers.spawn(committer.run(inbox));
             lane
         });
@@ -156,7 +163,7 @@ impl Ingest {
             let lane = partition_of(seat.viewer.as_str(), shared.log.partitions());
             by_lane[usize::from(lane)].push(Event { at, kind, seat });
         }
-        shared.waiting.fetch_add(count, Ordering::Relaxed);
+        shared.note_waiting(shared.waiting.fetch_add(count, Ordering::Relaxed) + count);
         if self.ack == Ack::Memory {
             let events = by_lane.iter().flatten().map(Event::as_ref);
             shared.hub.apply(events, shared.clock.now().unwrap_or_default());
@@ -179,6 +186,8 @@ struct Committer {
     partition: u16,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
+    /// When this committer first saw that the node stops.
+    stopping_since_ms: Option<u64>,
 }
 
 #[derive(Default)]
@@ -229,8 +238,8 @@ impl Committer {
         for chunk in batch.events.chunks(RECORD_EVENTS_MAX) {
             all_taken &= self.append(chunk).await;
         }
-        self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
-        self.shared.metrics.waiting.set(self.shared.waiting.load(Ordering::Relaxed) as i64);
+        let before = self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.shared.note_waiting(before - count);
         if all_taken {
             // Whoever has stopped waiting is told nothing.
             for taken in batch.taken {
@@ -241,13 +250,18 @@ impl Committer {
 
     /// Appends events until the log has them, and folds them. False if they were given up.
     async fn append(&mut self, events: &[Event]) -> bool {
-        let Shared { log, hub, clock, metrics, .. } = &*self.shared;
+        let shared = self.shared.clone();
+        let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().map(Event::as_ref).collect();
         let record = Bytes::from(record::encode(&refs));
         metrics.batch_events.observe(events.len() as f64);
         let mut retry_ms = RETRY_MS_FIRST;
-        let mut stopping_since_ms = None;
         loop {
+            if self.is_hopeless(events) {
+                metrics.late.inc_by(events.len() as u64);
+                tracing::error!(events = events.len(), "events given up: the log was away for too long");
+                return false;
+            }
             let sent_ms = mono_ms();
             match log.append(self.partition, record.clone()).await {
                 Ok(position) => {
@@ -263,21 +277,6 @@ impl Committer {
                     }
                 }
             }
-            let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
-            let age_ms = clock.now().unwrap_or_default().since(oldest);
-            if *self.stop.borrow() && stopping_since_ms.is_none() {
-                stopping_since_ms = Some(mono_ms());
-            }
-            let stop_waited_ms = stopping_since_ms.map_or(0, |since| mono_ms().saturating_sub(since));
-            if age_ms > self.shared.lateness_max_ms || stop_waited_ms > STOP_WAIT_MS_MAX {
-                metrics.late.inc_by(events.len() as u64);
-                tracing::error!(
-                    events = events.len(),
-                    age_ms,
-                    "events given up: the log was away for too long"
-                );
-                return false;
-            }
             // A stop cuts the wait short, once.
             let wait = Duration::from_millis(rand::random_range(retry_ms / 2..=retry_ms));
             if *self.stop.borrow() {
@@ -287,5 +286,16 @@ impl Committer {
             }
             retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
         }
+    }
+
+    /// Whether to stop trying: the events are older than anybody wants, or the node has no time left.
+    fn is_hopeless(&mut self, events: &[Event]) -> bool {
+        let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
+        let age_ms = self.shared.clock.now().unwrap_or_default().since(oldest);
+        if *self.stop.borrow() {
+            self.stopping_since_ms.get_or_insert_with(mono_ms);
+        }
+        let stopping_ms = self.stopping_since_ms.map_or(0, |since| mono_ms().saturating_sub(since));
+        age_ms > self.shared.lateness_max_ms || stopping_ms > STOP_WAIT_MS_MAX
     }
 }

@@ -14,7 +14,8 @@ use crate::clock::mono_ms;
 use crate::cold::{Cold, Condition, Page, Put, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How long it is remembered whether a stage is configured. Only asked where `stages.auto` is false.
+/// How long a configuration, or that there is none, is answered from memory. A change made through another node
+/// shows here after this time.
 const REMEMBERED_MS: u64 = 10_000;
 /// Stages remembered at most; more are asked for each time.
 const REMEMBERED_MAX: usize = 100_000;
@@ -42,7 +43,20 @@ pub enum NotOpen {
 pub struct Stages {
     cold: Option<Arc<dyn Cold>>,
     auto: bool,
-    remembered: Mutex<HashMap<StageId, (bool, u64)>>,
+    remembered: Mutex<HashMap<StageId, Remembered>>,
+}
+
+/// What the cold tier last said about a stage, and when.
+#[derive(Clone, Debug)]
+struct Remembered {
+    config: Option<StageConfig>,
+    at_ms: u64,
+}
+
+impl Remembered {
+    fn is_fresh(&self) -> bool {
+        mono_ms().saturating_sub(self.at_ms) < REMEMBERED_MS
+    }
 }
 
 fn unsupported() -> StoreError {
@@ -64,25 +78,44 @@ impl Stages {
         if self.auto {
             return Ok(());
         }
-        let known = self.remembered.lock().get(stage).copied();
-        let is_open = match known {
-            Some((is_open, at_ms)) if mono_ms().saturating_sub(at_ms) < REMEMBERED_MS => is_open,
-            _ => {
-                let config = self.get(stage).await.map_err(|e| NotOpen::Unknown(e.to_string()))?;
-                self.remember(stage, config.is_some());
-                config.is_some()
-            }
-        };
-        if is_open { Ok(()) } else { Err(NotOpen::NotConfigured(stage.clone())) }
+        match self.look_up(stage).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(NotOpen::NotConfigured(stage.clone())),
+            Err(error) => Err(NotOpen::Unknown(error.to_string())),
+        }
     }
 
-    fn remember(&self, stage: &StageId, is_open: bool) {
+    /// A stage's configuration as it was at most ten seconds ago, or, while the cold tier is away, as it was when
+    /// it last answered.
+    ///
+    /// # Errors
+    /// The cold tier's, if it has never answered for this stage.
+    pub async fn look_up(&self, stage: &StageId) -> StoreResult<Option<StageConfig>> {
+        let known = self.remembered.lock().get(stage).cloned();
+        match known {
+            Some(known) if known.is_fresh() => Ok(known.config),
+            known => match (self.get(stage).await, known) {
+                (Ok(config), _) => {
+                    self.remember(stage, config.clone());
+                    Ok(config)
+                }
+                (Err(_), Some(known)) => {
+                    // Not asked again for a while, or every call would wait for a cold tier that is away.
+                    self.remember(stage, known.config.clone());
+                    Ok(known.config)
+                }
+                (Err(error), None) => Err(error),
+            },
+        }
+    }
+
+    fn remember(&self, stage: &StageId, config: Option<StageConfig>) {
         let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
-            remembered.retain(|_, (_, at_ms)| mono_ms().saturating_sub(*at_ms) < REMEMBERED_MS);
+            remembered.retain(|_, known| known.is_fresh());
         }
         if remembered.len() < REMEMBERED_MAX {
-            remembered.insert(stage.clone(), (is_open, mono_ms()));
+            remembered.insert(stage.clone(), Remembered { config, at_ms: mono_ms() });
         }
     }
 
@@ -110,9 +143,9 @@ impl Stages {
             Put::Refused(there) => (Created::AlreadyThere, there),
         };
         let listed = Key::Listed { stage: config.stage.clone() };
-        cold.put(vec![Record { key: listed, item }]).await?;
+        cold.put(vec![Record { key: listed, item: item.clone() }]).await?;
         if let Ok(stage) = StageId::parse(&config.stage) {
-            self.remember(&stage, true);
+            self.remember(&stage, Some(parse(&item)?));
         }
         Ok(created)
     }
@@ -120,9 +153,13 @@ impl Stages {
     /// Replaces a configuration.
     pub async fn replace(&self, config: StageConfig) -> StoreResult<()> {
         let item = config.to_item();
-        let keys = [Key::Config { stage: config.stage.clone() }, Key::Listed { stage: config.stage }];
+        let keys = [Key::Config { stage: config.stage.clone() }, Key::Listed { stage: config.stage.clone() }];
         let records = keys.into_iter().map(|key| Record { key, item: item.clone() });
-        self.cold()?.put(records.collect()).await
+        self.cold()?.put(records.collect()).await?;
+        if let Ok(stage) = StageId::parse(&config.stage) {
+            self.remember(&stage, Some(config));
+        }
+        Ok(())
     }
 
     /// Forgets a configuration, and nothing else.
@@ -130,7 +167,7 @@ impl Stages {
         let stage_text = stage.to_string();
         let keys = vec![Key::Config { stage: stage_text.clone() }, Key::Listed { stage: stage_text }];
         self.cold()?.delete(keys).await?;
-        self.remember(stage, false);
+        self.remember(stage, None);
         Ok(())
     }
 
@@ -162,11 +199,12 @@ impl Stages {
     }
 
     /// A stage's last snapshot, if there is one that has not expired.
-    pub async fn last_snapshot(&self, stage: &StageId) -> StoreResult<Option<Snapshot>> {
+    pub async fn last_snapshot(&self, stage: &StageId, now: UnixMs) -> StoreResult<Option<Snapshot>> {
+        let Some(cold) = &self.cold else { return Ok(None) };
         let range = KeyRange::snapshots(stage.as_str(), UnixMs::ZERO, UnixMs::MAX);
-        let rows = self.cold()?.query(&range, &Page::last(1)).await?;
+        let rows = cold.query(&range, &Page::last(1)).await?;
         let Some((sk, item)) = rows.first() else { return Ok(None) };
-        Snapshot::from_item(item, UnixMs::ZERO).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
+        Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
     }
 }
 

@@ -71,9 +71,11 @@ impl SettingArgs {
             let (name, value) = pair
                 .split_once('=')
                 .ok_or_else(|| ConfigError(format!("--set {pair}: write --set NAME=VALUE")))?;
-            given.push((name.to_string(), value.to_string()));
+            given.push(("--set".to_string(), name.to_string(), value.to_string()));
         }
-        let named = flags.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
+        let flag = |name: &str| format!("--{}", name.replace('_', "-"));
+        let named =
+            flags.into_iter().filter_map(|(name, value)| Some((flag(name), name.to_string(), value?)));
         given.extend(named);
         Layers::of_process(self.config.as_deref(), given)
     }

@@ -12,9 +12,9 @@ use crate::cold::{ColdTarget, DynamoCold, TableOptions};
 #[command(after_help = "\
 Examples:
   housecount table create --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
-  housecount table create --cold 'dynamodb://t?region=us-east-1' --provisioned 25,25 --point-in-time-recovery
-  housecount table status --cold 'dynamodb://t?endpoint=http://127.0.0.1:8000&region=local'
-  housecount table delete --cold 'dynamodb://t?region=us-east-1' --yes")]
+  housecount table create --cold 'dynamodb://audience?region=us-east-1' --provisioned 25,25 --point-in-time-recovery
+  housecount table status --cold 'dynamodb://audience?endpoint=http://127.0.0.1:8000&region=local'
+  housecount table delete --cold 'dynamodb://audience?region=us-east-1' --yes")]
 pub(super) struct TableArgs {
     #[command(subcommand)]
     action: Action,

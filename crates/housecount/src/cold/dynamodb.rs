@@ -213,6 +213,9 @@ impl Cold for DynamoCold {
     }
 
     async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+        if range.first > range.last {
+            return Ok(Vec::new()); // DynamoDB would call it a mistake
+        }
         let text = |s: &str| AttributeValue::S(s.to_string());
         let mut rows = Vec::new();
         let mut from = page.after.as_ref().map(|sk| key_attributes(&range.pk, sk));

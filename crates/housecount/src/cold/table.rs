@@ -54,6 +54,9 @@ impl DynamoCold {
     /// `Schema` if there is a table of that name with other keys.
     pub async fn create_table(&self, options: &TableOptions, mut say: impl FnMut(&str)) -> StoreResult<()> {
         match self.describe().await? {
+            Some(_) if options.provisioned.is_some() => {
+                say("The table is there; its capacity is not changed.")
+            }
             Some(_) => say("The table is there."),
             None => {
                 self.send_create(options).await?;
@@ -187,8 +190,10 @@ impl DynamoCold {
     async fn is_ttl_on(&self) -> StoreResult<bool> {
         let call = self.client.describe_time_to_live().table_name(&self.table).send().await;
         let answer = call.map_err(|e| self.failed("describing", e))?;
-        let status = answer.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
-        Ok(matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+        let ttl = answer.time_to_live_description;
+        let is_ours = ttl.as_ref().is_some_and(|ttl| ttl.attribute_name() == Some(TTL_ATTRIBUTE));
+        let status = ttl.and_then(|ttl| ttl.time_to_live_status);
+        Ok(is_ours && matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
     }
 
     /// CreateTable has no field for it. False if it was on.
@@ -213,9 +218,17 @@ impl DynamoCold {
             PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let recovery =
             recovery.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "describing the backups", e))?;
-        let call = self.client.update_continuous_backups().table_name(&self.table);
-        let call = call.point_in_time_recovery_specification(recovery).send().await;
-        call.map(drop).map_err(|e| self.failed("switching point-in-time recovery on for", e))
+        for _ in 0..READY_POLLS_MAX {
+            let call = self.client.update_continuous_backups().table_name(&self.table);
+            match call.point_in_time_recovery_specification(recovery.clone()).send().await {
+                Ok(_) => return Ok(()),
+                // A table that has just been made is not ready for it yet.
+                Err(e) if e.code() == Some("ContinuousBackupsUnavailableException") => {}
+                Err(e) => return Err(self.failed("switching point-in-time recovery on for", e)),
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(self.not_ready("is not ready for point-in-time recovery yet"))
     }
 }
 

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use super::ConfigError;
 
-/// The defaults, with prose: what `housecount config` prints.
+/// The defaults, with prose: what `housecount settings` prints.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// In front of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may hold a password, and is never repeated.
 const SECRET: [&str; 2] = ["log", "cold"];
+
+/// A flag as it was given, the setting it sets, and its value.
+pub type Flag = (String, String, String);
 
 /// A value and where it is from.
 #[derive(Clone, Debug)]
@@ -26,14 +29,21 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The layers of this process: `flags` over the environment over `file` over the defaults.
+    /// The layers of this process: `flags` (the flag, the setting, its value) over the environment over `file` over the defaults.
     ///
     /// # Errors
     /// A file that can't be read, or a setting that there isn't.
     #[allow(clippy::disallowed_methods)] // the one place that reads the environment
-    pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Result<Layers, ConfigError> {
-        let environment = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
-        let environment: Vec<_> = environment.collect();
+    pub fn of_process(file: Option<&Path>, flags: Vec<Flag>) -> Result<Layers, ConfigError> {
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            // A name that is not UTF-8 is none of ours.
+            let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else {
+                continue;
+            };
+            let value = value.into_string().map_err(|_| ConfigError(format!("{name} is not UTF-8")))?;
+            environment.push((name.to_string(), value));
+        }
         let from_environment = environment.iter().find(|(name, _)| name == "HOUSECOUNT_CONFIG");
         let file = file.or_else(|| from_environment.map(|(_, path)| Path::new(path)));
         let text = match file {
@@ -55,7 +65,7 @@ impl Layers {
     pub fn of(
         file: Option<(String, String)>,
         environment: Vec<(String, String)>,
-        flags: Vec<(String, String)>,
+        flags: Vec<Flag>,
     ) -> Result<Layers, ConfigError> {
         let mut layers = Layers { given: BTreeMap::new() };
         let defaults = parse("default.toml", DEFAULT_TOML)?;
@@ -72,8 +82,8 @@ impl Layers {
             let key = layers.key_of_variable(&name);
             layers.set(&key, value, &name)?;
         }
-        for (key, value) in flags {
-            layers.set(&key, value, "--set")?;
+        for (flag, key, value) in flags {
+            layers.set(&key, value, &flag)?;
         }
         Ok(layers)
     }
@@ -210,7 +220,8 @@ mod tests {
     fn flag_over_environment_over_file_over_default() {
         let file = || Some(pair("my.toml", "ttl = \"4m\"\nlinger = \"5ms\"\n[stages]\nauto = false\n"));
         let environment = || vec![pair("HOUSECOUNT_TTL", "5m"), pair("HOUSECOUNT_STAGES_AUTO", "true")];
-        let layers = Layers::of(file(), environment(), vec![pair("ttl", "6m")]).unwrap();
+        let layers =
+            Layers::of(file(), environment(), vec![("--set".into(), "ttl".into(), "6m".into())]).unwrap();
         assert_eq!(layers.duration_ms("ttl"), Ok(360_000));
         assert_eq!(layers.duration_ms("linger"), Ok(5));
         assert_eq!(layers.duration_ms("interval"), Ok(30_000));

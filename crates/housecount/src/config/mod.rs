@@ -131,6 +131,11 @@ impl Settings {
         if self.linger_ms > 1_000 {
             return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
         }
+        if !self.stages_auto && self.cold.is_none() {
+            return Err(
+                layers.wrong("stages.auto", "without a cold tier no stage can be configured, so none opens")
+            );
+        }
         if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
             return Err(layers.wrong("publish_counts", "it needs a Redis log"));
         }
@@ -149,7 +154,7 @@ mod tests {
     use super::*;
 
     fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let flags = flags.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let flags = flags.iter().map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
         Settings::from_layers(&Layers::of(None, Vec::new(), flags)?)
     }
 

@@ -36,6 +36,13 @@ pub struct SavedBody {
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, Problem> {
     let service = node.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
+    let standing = node.hub.totals().standing;
+    if !standing.complete && !standing.recovering {
+        return Err(Problem::unavailable(
+            "counts_unknown",
+            "the log is silent, so the counts are not known just now",
+        ));
+    }
     let nothing = |outcome| SavedBody { outcome, at: None, stages: 0, viewers: 0, took_ms: 0 };
     Ok(Json(match service.once().await? {
         Outcome::Saved(saved) => SavedBody {

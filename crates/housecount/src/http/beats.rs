@@ -18,6 +18,7 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
 use crate::app::Node;
+use crate::stages::NotOpen;
 
 /// "This session watches this stage now." Other fields are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,10 +38,7 @@ pub struct BeatBody<'a> {
 
 impl BeatBody<'_> {
     fn parse(bytes: &[u8]) -> Result<Seat, Problem> {
-        // serde would also take an array for the fields in their order, which nobody means.
-        if bytes.trim_ascii_start().first().is_some_and(|b| *b != b'{') {
-            return Err(Problem::body("not a heartbeat: it is no JSON object"));
-        }
+        body::check_object(bytes)?;
         let body: BeatBody<'_> =
             serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))?;
         body.seat()
@@ -161,7 +159,12 @@ pub async fn heartbeats(
     let mut taken = Vec::with_capacity(parsed.len());
     for (index, beat) in parsed {
         let checked = match beat {
-            Ok(seat) => node.stages.check_open(&seat.stage).await.map(|()| seat).map_err(Problem::from),
+            Ok(seat) => match node.stages.check_open(&seat.stage).await {
+                Ok(()) => Ok(seat),
+                Err(NotOpen::NotConfigured(stage)) => Err(NotOpen::NotConfigured(stage).into()),
+                // One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
+                Err(unknown) => return Err(unknown.into()),
+            },
             Err(problem) => Err(problem),
         };
         match checked {

@@ -40,7 +40,19 @@ pub async fn read(request: Request<Body>, bytes_max: usize) -> Result<Bytes, Pro
 pub async fn read_json<T: DeserializeOwned>(request: Request<Body>, bytes_max: usize) -> Result<T, Problem> {
     content_type(request.headers(), &["application/json", "text/plain"])?;
     let bytes = read(request, bytes_max).await?;
+    check_object(&bytes)?;
     serde_json::from_slice(&bytes).map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
+}
+
+/// serde would also take an array for a struct's fields in their order, which nobody means.
+///
+/// # Errors
+/// 400 if it is no object.
+pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') | None => Ok(()), // serde has a word for an empty one
+        Some(_) => Err(Problem::body("the body is no JSON object")),
+    }
 }
 
 /// The body's content type, without parameters, if it is one of `allowed`. A missing one is the first.

@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::ids::{IdError, StageId, ViewerId};
 use housecount_core::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use housecount_core::time::UnixMs;
 use serde::Deserialize;
@@ -104,8 +104,13 @@ impl PageQuery {
     }
 
     /// Behind which id to go on.
-    pub fn after(&self) -> Option<&str> {
-        self.cursor.as_deref()
+    ///
+    /// # Errors
+    /// 400 if it is none that a page could have ended with.
+    pub fn after(&self, rule: fn(&str) -> Result<(), IdError>) -> Result<Option<&str>, Problem> {
+        let Some(cursor) = self.cursor.as_deref() else { return Ok(None) };
+        rule(cursor).map_err(|_| bad_query("cursor is not one that an earlier page gave"))?;
+        Ok(Some(cursor))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use housecount_core::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_MS_MAX};
+use housecount_core::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, REQUEST_WAIT_MS_MAX};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::metrics::Metrics;
 
 /// How long open requests are waited for when the node stops.
-const DRAIN: Duration = Duration::from_secs(7);
+const DRAIN: Duration = Duration::from_secs(6);
 /// After a failed accept (no file descriptors left): long enough for some to be given back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -74,7 +74,7 @@ async fn run_with(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let connection = serve(stream, router.clone());
+        let connection = serve(stream, router.clone(), Duration::from_millis(REQUEST_WAIT_MS_MAX));
         let connection = graceful.watch(connection);
         let metrics = metrics.clone();
         metrics.connections.inc();
@@ -111,12 +111,12 @@ async fn accept(
 
 type Served = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
 
-fn serve(stream: TcpStream, router: Router) -> Served {
+fn serve(stream: TcpStream, router: Router, request_wait: Duration) -> Served {
     http1::Builder::new()
         .timer(TokioTimer::new())
         // A client that has said all it will say still gets its answer.
         .half_close(true)
-        .header_read_timeout(Duration::from_millis(HEADER_READ_MS_MAX))
+        .header_read_timeout(request_wait)
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }
@@ -127,6 +127,22 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    /// With the patience of a test: in service it is `REQUEST_WAIT_MS_MAX`.
+    #[tokio::test]
+    async fn request_wait_ms_max_ends_idle_and_slow_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for begun in [&b""[..], b"GET / HTTP/1.1\r\nhost:"] {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let served = tokio::spawn(serve(stream, Router::new(), Duration::from_millis(50)));
+            client.write_all(begun).await.unwrap();
+            let _ = served.await.unwrap();
+            let mut rest = Vec::new();
+            let _ = client.read_to_end(&mut rest).await;
+        }
+    }
 
     #[tokio::test]
     async fn connections_max_lets_others_wait() {

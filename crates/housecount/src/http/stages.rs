@@ -82,12 +82,16 @@ pub struct StageAnswer {
 
 /// A page of stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StagesBody {
     /// Sorted by id.
     stages: Vec<StageBody>,
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// False while the cold tier is away: the counts are right, but names and stages that are only configured
+    /// are missing.
+    configuration_known: bool,
     #[serde(flatten)]
     standing: StandingBody,
 }
@@ -102,8 +106,7 @@ pub struct NewStageBody {
     /// Who pays for it: at most 256 bytes.
     customer: Option<String>,
     /// At most 50; keys of 128 and values of 256 bytes.
-    #[serde(default)]
-    tags: BTreeMap<String, String>,
+    tags: Option<BTreeMap<String, String>>,
 }
 
 /// What is to change. What is missing stays; null removes.
@@ -118,12 +121,18 @@ pub struct StageChangeBody {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     customer: Option<Option<String>>,
-    /// Tag by tag: null removes one.
-    tags: Option<BTreeMap<String, Option<String>>>,
+    /// Tag by tag: null removes one; null for all of it removes them all.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    tags: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// `null` is something else than nothing.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
     Option::deserialize(deserializer).map(Some)
 }
 
@@ -139,8 +148,16 @@ pub async fn list(
     State(node): State<Arc<Node>>,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<StagesBody>, Problem> {
-    let (limit, after) = (page.limit()?, page.after());
-    let configured = node.stages.list(after, limit + 1).await?;
+    let limit = page.limit()?;
+    let after = page.after(StageId::check)?;
+    // Counts don't depend on the cold tier: while it is away they come without what is configured.
+    let (configured, configuration_known) = match node.stages.list(after, limit + 1).await {
+        Ok(configured) => (configured, true),
+        Err(error) => {
+            tracing::debug!(%error, "stages are listed without their configuration");
+            (Vec::new(), false)
+        }
+    };
     let Answer { of: known, standing } = node.hub.stages();
     let known = known.into_iter().filter(|view| after.is_none_or(|after| view.stage.as_str() > after));
     let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
@@ -156,7 +173,7 @@ pub async fn list(
     let more = stages.len() > limit;
     stages.truncate(limit);
     let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
-    Ok(Json(StagesBody { stages, cursor, standing: standing.into() }))
+    Ok(Json(StagesBody { stages, cursor, configuration_known, standing: standing.into() }))
 }
 
 /// Configure a stage. A stage needs no configuration to be watched.
@@ -175,7 +192,7 @@ pub async fn create(
         stage: new.stage,
         name: new.name,
         customer: new.customer,
-        tags: new.tags,
+        tags: new.tags.unwrap_or_default(),
         created_at: node.clock.now().ok_or(crate::ingest::Refused::Starting)?,
     };
     check(&config)?;
@@ -206,17 +223,23 @@ pub async fn show(
     State(node): State<Arc<Node>>,
     StagePath(stage): StagePath,
 ) -> Result<Json<StageAnswer>, Problem> {
-    let config = node.stages.get(&stage).await?;
-    let mut found = answer(&node, &stage, config);
-    if found.stage.peak == 0 && node.cold.is_some() {
-        // Nobody has been here for a while: its last snapshot remembers.
-        match node.stages.last_snapshot(&stage).await? {
-            Some(last) => found.stage.peak = last.peak,
-            None if !found.stage.configured => return Err(Problem::no_stage(stage.as_str())),
-            None => {}
-        }
-    } else if found.stage.peak == 0 && !found.stage.configured {
-        return Err(Problem::no_stage(stage.as_str()));
+    let mut found = answer(&node, &stage, None);
+    let is_watched = found.stage.peak > 0;
+    match node.stages.look_up(&stage).await {
+        Ok(config) => found = answer(&node, &stage, config),
+        // Counts don't depend on the cold tier.
+        Err(_) if is_watched => {}
+        Err(error) => return Err(error.into()),
+    }
+    if found.stage.peak > 0 {
+        return Ok(Json(found));
+    }
+    // Nobody has been here for a while: its last snapshot remembers.
+    let now = node.clock.now().unwrap_or_default();
+    match node.stages.last_snapshot(&stage, now).await? {
+        Some(last) => found.stage.peak = last.peak,
+        None if found.stage.configured || !node.hub.totals().standing.complete => {}
+        None => return Err(Problem::no_stage(stage.as_str())),
     }
     Ok(Json(found))
 }
@@ -233,6 +256,7 @@ pub async fn change(
     request: Request<Body>,
 ) -> Result<Json<StageAnswer>, Problem> {
     let change: StageChangeBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    node.cold.as_ref().ok_or_else(Problem::no_cold)?;
     let mut config = node.stages.get(&stage).await?.ok_or_else(|| not_configured(&stage))?;
     if let Some(name) = change.name {
         config.name = name;
@@ -240,7 +264,10 @@ pub async fn change(
     if let Some(customer) = change.customer {
         config.customer = customer;
     }
-    for (key, value) in change.tags.unwrap_or_default() {
+    if change.tags == Some(None) {
+        config.tags.clear();
+    }
+    for (key, value) in change.tags.flatten().unwrap_or_default() {
         match value {
             Some(value) => config.tags.insert(key, value),
             None => config.tags.remove(&key),
@@ -265,6 +292,7 @@ pub async fn delete(
     State(node): State<Arc<Node>>,
     StagePath(stage): StagePath,
 ) -> Result<StatusCode, Problem> {
+    node.cold.as_ref().ok_or_else(Problem::no_cold)?;
     if node.stages.get(&stage).await?.is_none() {
         return Err(not_configured(&stage));
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use housecount_core::ids::ViewerId;
 use housecount_core::presence::WatchView;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -49,7 +50,8 @@ pub async fn of_stage(
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<ViewersBody>, Problem> {
     let limit = page.limit()?;
-    let Answer { of: mut online, standing } = node.hub.viewers_of(stage.as_str(), page.after(), limit + 1);
+    let after = page.after(ViewerId::check)?;
+    let Answer { of: mut online, standing } = node.hub.viewers_of(stage.as_str(), after, limit + 1);
     let more = online.len() > limit;
     online.truncate(limit);
     let cursor = online.last().filter(|_| more).map(|last| last.id.clone());

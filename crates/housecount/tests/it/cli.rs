@@ -31,7 +31,7 @@ fn bad_settings_stop_the_start_with_one_line() {
         "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)",
     );
     refuses(&["serve", "--set", "tll=5m"], "`tll` (from --set) is not a setting: did you mean `ttl`?");
-    refuses(&["serve", "--log", "kafka://h"], "`log` (from --set): a log is memory:");
+    refuses(&["serve", "--log", "kafka://h"], "`log` (from --log): a log is memory:");
     refuses(&["serve", "--cold", "s3://b"], "`cold`");
     refuses(&["serve", "--archive", "items"], "`archive`");
     refuses(&["serve", "--config", "/nowhere.toml"], "--config /nowhere.toml: No such file");

@@ -29,7 +29,7 @@ struct Inside {
 
 async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let flags = [("cold", "none"), ("log", "memory:")].iter().chain(settings);
-    let flags = flags.map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let log = Arc::new(log);
     let app = App::over(settings, log.clone(), None);
