@@ -27,6 +27,11 @@ impl Bridge {
         Bridge { until, total: roster.total, stages }
     }
 
+    /// Keeps it open until `until` at least, with the floors that it has.
+    pub fn extend(&mut self, until: UnixMs) {
+        self.until = self.until.max(until);
+    }
+
     /// Whether counts at `now` are bridged.
     #[must_use]
     pub fn is_open(&self, now: UnixMs) -> bool {

@@ -35,8 +35,9 @@ pub const CONNECTIONS_MAX: usize = 50_000;
 pub const RECORD_EVENTS_MAX: usize = 2_048;
 /// Bytes of one log record: the events above with ids of every length, and still one network write.
 pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Records that one read of a partition returns at most.
-pub const READ_RECORDS_MAX: usize = 256;
+/// Records that one read of a partition returns at most: full ones of usual ids are then 8 MB, which Redis copies
+/// well within the time that a call may take.
+pub const READ_RECORDS_MAX: usize = 64;
 /// Partitions of a log. More than one is of use on Redis Cluster only.
 pub const PARTITIONS_MAX: u16 = 256;
 /// Events a node holds while they wait for the log: about ten minutes of 100,000 viewers at 30 s.

@@ -14,7 +14,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
-use crate::ingest::{Committers, Ingest};
+use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::stages::Stages;
@@ -97,9 +97,18 @@ impl App {
         let hub = Arc::new(Hub::new(settings.rules));
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
-        let (ingest, committers) =
-            Ingest::start(log.clone(), hub.clone(), clock.clone(), metrics.clone(), &settings, &stop_seen);
-        let follower = Follower::new(log.clone(), hub.clone(), clock.clone(), metrics.clone(), &settings);
+        let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
+        let (ingest, committers) = Ingest::start(
+            log.clone(),
+            hub.clone(),
+            clock.clone(),
+            metrics.clone(),
+            &acknowledged,
+            &settings,
+            &stop_seen,
+        );
+        let follower =
+            Follower::new(log.clone(), hub.clone(), clock.clone(), metrics.clone(), acknowledged, &settings);
         let name = format!("{:08x}", rand::random::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
@@ -175,6 +184,7 @@ async fn live(
     let tend = Tend {
         log: log.clone(),
         clock: node.clock.clone(),
+        hub: node.hub.clone(),
         kept_ms: node.settings.log_kept_ms(),
         interval_ms: node.settings.interval_ms,
     };

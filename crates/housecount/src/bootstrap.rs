@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::{Follower, Past};
 use crate::hub::Hub;
-use crate::tasks::restore::last_roster;
+use crate::tasks::restore::{Remembered, last_roster};
 
 /// Between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);
@@ -62,25 +62,22 @@ pub async fn bootstrap(
             wait.again("the cold tier", error).await?;
         }
     }
-    let now = loop {
-        match follower.read_on().await {
-            Ok(now) => break now,
-            Err(error) => wait.again("the log", error).await?,
-        }
-    };
-    let roster = loop {
-        let Some(cold) = cold else { break None };
-        match last_roster(&**cold, now).await {
-            Ok(roster) => break roster,
+    let reached = read_to_end(follower, &mut wait).await?;
+    let remembered = loop {
+        let Some(cold) = cold else { break Remembered::Unusable };
+        match last_roster(&**cold, reached).await {
+            Ok(remembered) => break remembered,
             Err(error) => wait.again("the cold tier", error).await?,
         }
     };
-    if let Some((_, roster)) = &roster {
+    // The cold tier may have kept us waiting, while other nodes went on.
+    let now = read_to_end(follower, &mut wait).await?;
+    if let Remembered::Last(_, roster) = &remembered {
         hub.remember_peaks(roster);
     }
     let past = match follower.past(now) {
-        // A cold tier that has never seen a snapshot: there was nothing before, and the log is told so.
-        Past::Lost { .. } if cold.is_some() && roster.is_none() => {
+        // There was nothing before, and the log is told so.
+        Past::Lost { .. } if remembered == Remembered::Nothing => {
             while let Err(error) = follower.mark_whole().await {
                 wait.again("the log", error).await?;
             }
@@ -88,7 +85,7 @@ pub async fn bootstrap(
         }
         past => past,
     };
-    bridge(past, now, roster, hub, settings.rules.ttl_ms);
+    bridge(past, now, remembered, hub, settings.rules.ttl_ms);
     hub.advance(now);
     hub.go_live();
     readiness.set(None);
@@ -97,21 +94,30 @@ pub async fn bootstrap(
     Ok(())
 }
 
+async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResult<UnixMs> {
+    loop {
+        match follower.read_on().await {
+            Ok(now) => return Ok(now),
+            Err(error) => wait.again("the log", error).await?,
+        }
+    }
+}
+
 /// Lets earlier counts stand in for what the log doesn't know.
-fn bridge(past: Past, now: UnixMs, roster: Option<(UnixMs, Roster)>, hub: &Hub, ttl_ms: u64) {
+fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u64) {
     match past {
         Past::Whole => {}
-        Past::Lost { born } => match roster.filter(|(taken, _)| now.since(*taken) <= BRIDGE_AGE_MS_MAX) {
-            Some((taken, roster)) => {
+        Past::Lost { until } => match remembered {
+            Remembered::Last(taken, roster) if now.since(taken) <= BRIDGE_AGE_MS_MAX => {
                 let viewers = roster.total.viewers;
                 tracing::warn!(viewers, %taken, "the hot tier was lost; bridging from the last snapshot");
-                hub.open_bridge(roster, born.plus(ttl_ms));
+                hub.open_bridge(roster, until);
             }
-            None => {
+            _ => {
                 tracing::warn!(
                     "the log is new and there is no recent snapshot; counts are not whole for one ttl"
                 );
-                hub.open_bridge(Roster::default(), born.plus(ttl_ms));
+                hub.open_bridge(Roster::default(), until);
             }
         },
         Past::Unattended { since } => {
@@ -165,8 +171,8 @@ mod tests {
         let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 });
         let count = Count { viewers: 41, sessions: 43 };
         let stages = vec![StageView { stage: "s".to_string(), count, peak: 50 }];
-        let roster = Some((NOW.minus(age_ms), Roster { total: count, stages }));
-        bridge(Past::Lost { born: NOW }, NOW, roster, &hub, 1_000);
+        let remembered = Remembered::Last(NOW.minus(age_ms), Roster { total: count, stages });
+        bridge(Past::Lost { until: NOW.plus(1_000) }, NOW, remembered, &hub, 1_000);
         hub.advance(NOW);
         hub.go_live();
         let answer = hub.count("s");

@@ -9,9 +9,10 @@
 //! players for more than an interval (all nodes were down, or this one was asleep), the counts from before
 //! stand in for one ttl.
 //!
-//! # When the log has lost everything
-//! Its partitions are born again. A node that still knows everything writes it into the new log, as ordinary
-//! events with their old times, so that a node which starts later finds it there.
+//! # When the log has lost something
+//! Its partitions are born again, or have gone back to an earlier state. Every node that still knows everything
+//! writes it into the log again, as ordinary events with their old times, so that a node which starts later finds
+//! it there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,17 +29,18 @@ use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
 use crate::error::StoreResult;
 use crate::hub::Hub;
-use crate::log::{Log, Origin, Position};
+use crate::ingest::Acknowledged;
+use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 
 /// Between two reads. Two nodes' counts differ by this and two round trips at most.
 const POLL: Duration = Duration::from_millis(25);
 /// The longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_millis(500);
-/// A round takes no longer than this, whatever the log does: after a longer one this process was asleep.
-const ASLEEP_MS_MIN: u64 = 10_000;
-/// How long time is held back after an outage, for all nodes to append what they hold.
+/// How long time is held back after an outage, for all nodes to append what they hold: at least this, a tenth of the
+/// outage if that is longer, and until this node's own backlog is nearly gone; but no longer than the last.
 const SETTLE_MS: u64 = 2_000;
+const SETTLE_MS_MAX: u64 = 60_000;
 
 /// Where a partition has been read to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,8 +56,10 @@ pub struct Follower {
     hub: Arc<Hub>,
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
+    acknowledged: Arc<Acknowledged>,
     interval_ms: u64,
     ttl_ms: u64,
+    kept_ms: u64,
     places: Vec<Place>,
     /// Partitions that have lost everything, and that this node has not told it again yet.
     untold: BTreeSet<u16>,
@@ -66,10 +70,10 @@ pub struct Follower {
 pub enum Past {
     /// All that matters is in the log.
     Whole,
-    /// The log came to be at this time and nobody has told it what was before.
+    /// The log came to be a short while ago, and nobody has told it what was before.
     Lost {
-        /// When.
-        born: UnixMs,
+        /// Until when those who still watch have beaten again.
+        until: UnixMs,
     },
     /// Nobody has listened to players since this time.
     Unattended {
@@ -86,11 +90,24 @@ impl Follower {
         hub: Arc<Hub>,
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
+        acknowledged: Arc<Acknowledged>,
         settings: &Settings,
     ) -> Follower {
         let places = vec![Place::default(); usize::from(log.partitions())];
-        let (interval_ms, ttl_ms) = (settings.interval_ms, settings.rules.ttl_ms);
-        Follower { log, hub, clock, metrics, interval_ms, ttl_ms, places, untold: BTreeSet::new() }
+        let (interval_ms, ttl_ms, kept_ms) =
+            (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
+        Follower {
+            log,
+            hub,
+            clock,
+            metrics,
+            acknowledged,
+            interval_ms,
+            ttl_ms,
+            kept_ms,
+            places,
+            untold: BTreeSet::new(),
+        }
     }
 
     /// Reads every partition to its end. The time up to which everything has been read.
@@ -115,14 +132,21 @@ impl Follower {
     }
 
     async fn read_partition(&mut self, partition: u16) -> StoreResult<UnixMs> {
+        // Asked before reading: whatever was acknowledged until now must be found.
+        let acknowledged = self.acknowledged.last(partition);
         loop {
-            let place = &mut self.places[usize::from(partition)];
+            let place = self.places[usize::from(partition)];
             let sent_ms = mono_ms();
             let tail = self.log.read(partition, place.after).await?;
             self.clock.observe(sent_ms, tail.clock);
-            if place.origin.born != UnixMs::ZERO && place.origin.born != tail.origin.born {
+            if self.has_lost(place, acknowledged, &tail) {
+                // Everything in it is read again: its positions may have begun anew.
+                self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
+                self.acknowledged.set(partition, Position::START);
                 self.untold.insert(partition);
+                return Box::pin(self.read_partition(partition)).await;
             }
+            let place = &mut self.places[usize::from(partition)];
             place.origin = tail.origin;
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;
@@ -134,6 +158,18 @@ impl Follower {
                 return Ok(tail.clock);
             }
         }
+    }
+
+    /// Whether a partition has lost something that this node knows it had: it was born again, or the last record that
+    /// was read from it or acknowledged by it is gone, and is far too young to have been trimmed.
+    fn has_lost(&self, place: Place, acknowledged: Position, tail: &Tail) -> bool {
+        let is_reborn = place.origin.born != UnixMs::ZERO && place.origin.born != tail.origin.born;
+        let is_young = |at: UnixMs| tail.clock.since(at) < self.kept_ms / 2;
+        let read = place.after;
+        let is_read_gone = read != Position::START && is_young(read.at) && !tail.holds_after;
+        let end = tail.records.last().map_or(read, |(last, _)| *last);
+        let is_acknowledged_gone = !tail.more && acknowledged > end && is_young(acknowledged.at);
+        is_reborn || is_read_gone || is_acknowledged_gone
     }
 
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
@@ -148,6 +184,8 @@ impl Follower {
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();
+                // Whoever beat in it is counted again within a ttl; until then counts may be low.
+                self.hub.doubt_until(position.at.plus(self.ttl_ms));
                 tracing::error!(%error, partition, %position, "a log record can't be read; it is passed over");
             }
         }
@@ -156,17 +194,23 @@ impl Follower {
     /// What the log's past says, once it has been read to its end, at `now`.
     #[must_use]
     pub fn past(&self, now: UnixMs) -> Past {
+        let unattended = self.unattended_since().filter(|since| now.since(*since) > self.interval_ms);
         let young = |place: &&Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
-        if let Some(place) = self.places.iter().filter(young).max_by_key(|place| place.origin.born) {
-            return Past::Lost { born: place.origin.born };
+        let youngest = self.places.iter().filter(young).map(|place| place.origin.born).max();
+        match (youngest, unattended) {
+            (Some(_), Some(_)) => Past::Lost { until: now.plus(self.ttl_ms) },
+            (Some(born), None) => Past::Lost { until: born.plus(self.ttl_ms) },
+            (None, Some(since)) => Past::Unattended { since },
+            (None, None) => Past::Whole,
         }
-        let signs = self.places.iter().flat_map(|place| [place.after.at, place.origin.attended]);
-        match signs.max() {
-            Some(since) if since != UnixMs::ZERO && now.since(since) > self.interval_ms => {
-                Past::Unattended { since }
-            }
-            _ => Past::Whole,
-        }
+    }
+
+    /// When a node that knew all last tended the log. Its records say little: a node that has just started may have
+    /// appended some, and doesn't know all.
+    fn unattended_since(&self) -> Option<UnixMs> {
+        let latest =
+            |time: fn(&Place) -> UnixMs| self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO);
+        latest(|place| place.origin.attended).or_else(|| latest(|place| place.after.at))
     }
 
     /// Tells every partition that it holds all that matters.
@@ -183,20 +227,22 @@ impl Follower {
     /// Follows until `stop`.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut outage = Outage::default();
-        let mut last_ms = mono_ms();
+        let mut last = (mono_ms(), self.hub.now());
+        let mut overslept_ms = 0;
         loop {
-            let asleep_ms = mono_ms().saturating_sub(last_ms);
-            last_ms = mono_ms();
             let wait = match self.read_on().await {
                 Ok(now) => {
                     if let Some(away_ms) = outage.over() {
                         tracing::info!(away_ms, "the log is back");
                     }
-                    if asleep_ms > self.interval_ms.max(ASLEEP_MS_MIN) {
+                    self.retell().await;
+                    // This process was asleep, or time on the log's clock has jumped: nobody was heard meanwhile.
+                    let jumped_ms = now.since(last.1).saturating_sub(mono_ms().saturating_sub(last.0));
+                    if overslept_ms.max(jumped_ms) > self.interval_ms {
                         self.bridge_from_here(now);
                     }
-                    self.retell().await;
-                    if !outage.is_settling() {
+                    last = (mono_ms(), now);
+                    if !outage.is_settling(self.metrics.waiting.get()) {
                         self.hub.advance(now);
                     }
                     POLL
@@ -208,41 +254,36 @@ impl Follower {
                     RETRY_MAX.min(POLL * 4)
                 }
             };
+            let before_ms = mono_ms();
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(wait) => {}
             }
+            overslept_ms = mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
         }
     }
 
-    /// Lets today's counts stand in for one ttl from `now`: nobody has listened for a while.
+    /// Lets today's counts stand in for one ttl from `now`.
     fn bridge_from_here(&self, now: UnixMs) {
         let roster = self.hub.roster().of;
-        tracing::warn!(
-            viewers = roster.total.viewers,
-            "this node was asleep; bridging its counts for one ttl"
-        );
+        let viewers = roster.total.viewers;
+        tracing::warn!(viewers, "this node was asleep, or its clock jumped; bridging its counts for one ttl");
         self.hub.open_bridge(roster, now.plus(self.ttl_ms));
     }
 
-    /// Writes what this node knows into partitions that have lost everything, unless another node has.
+    /// Writes what this node knows into partitions that have lost something. Every node does: another one may know
+    /// less, and what is written twice says the same thing.
     async fn retell(&mut self) {
         for partition in std::mem::take(&mut self.untold) {
-            if self.places[usize::from(partition)].origin.whole {
-                continue;
-            }
             if !self.hub.knows_all() {
-                tracing::warn!(
-                    partition,
-                    "the log has lost everything, and this node doesn't know all of it"
-                );
+                tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
                 continue;
             }
             match self.checkpoint(partition).await {
-                Ok(events) => tracing::warn!(partition, events, "the log had lost everything; told it again"),
+                Ok(events) => tracing::warn!(partition, events, "the log had lost something; told it again"),
                 Err(error) => {
-                    tracing::warn!(%error, partition, "the log has lost everything; telling it again failed");
+                    tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
                     self.untold.insert(partition);
                 }
             }
@@ -284,7 +325,8 @@ fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Byt
 #[derive(Debug, Default)]
 struct Outage {
     since_ms: Option<u64>,
-    settled_ms: u64,
+    /// When time may go on: at the earliest, and at the latest.
+    settled_ms: (u64, u64),
 }
 
 impl Outage {
@@ -301,11 +343,15 @@ impl Outage {
         if away_ms < SILENCE_MS_MAX {
             return None;
         }
-        self.settled_ms = mono_ms() + SETTLE_MS;
+        let now_ms = mono_ms();
+        let least_ms = (away_ms / 10).clamp(SETTLE_MS, SETTLE_MS_MAX);
+        self.settled_ms = (now_ms + least_ms, now_ms + SETTLE_MS_MAX);
         Some(away_ms)
     }
 
-    fn is_settling(&self) -> bool {
-        mono_ms() < self.settled_ms
+    fn is_settling(&self, waiting_events: i64) -> bool {
+        let (earliest_ms, latest_ms) = self.settled_ms;
+        let has_backlog = waiting_events > RECORD_EVENTS_MAX as i64;
+        mono_ms() < if has_backlog { latest_ms } else { earliest_ms }
     }
 }

@@ -120,7 +120,20 @@ impl Hub {
 
     /// The log has been read to its end for the first time.
     pub fn go_live(&self) {
-        self.state.lock().is_live = true;
+        let mut state = self.state.lock();
+        // While the past was folded all of it was present at once, which was nobody's peak.
+        state.presence.reset_peaks();
+        state.is_live = true;
+    }
+
+    /// Up to where this node has followed the log's clock.
+    pub fn now(&self) -> UnixMs {
+        self.state.lock().presence.now()
+    }
+
+    /// Counts may be low until `until`: something could not be read.
+    pub fn doubt_until(&self, until: UnixMs) {
+        self.state.lock().bridge.extend(until);
     }
 
     /// Lets earlier counts stand in until `until`.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use housecount_core::event::{Event, EventRef, Kind, Seat, partition_of};
 use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX, WAITING_EVENTS_MAX};
 use housecount_core::record;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Ack;
 use crate::hub::Hub;
-use crate::log::Log;
+use crate::log::{Log, Position};
 use crate::metrics::{KindLabel, Metrics};
 
 /// The first and the longest wait before an append is tried again.
@@ -44,6 +44,31 @@ pub enum Refused {
     Stopping,
 }
 
+/// The last record of each partition that was acknowledged to this node. The follower must find it in the log; if it
+/// doesn't, the log has lost it.
+#[derive(Debug)]
+pub struct Acknowledged(Mutex<Vec<Position>>);
+
+impl Acknowledged {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(partitions: u16) -> Acknowledged {
+        Acknowledged(Mutex::new(vec![Position::START; usize::from(partitions)]))
+    }
+
+    /// The last one of a partition.
+    pub fn last(&self, partition: u16) -> Position {
+        self.0.lock().get(usize::from(partition)).copied().unwrap_or_default()
+    }
+
+    /// The last one of a partition is this.
+    pub fn set(&self, partition: u16, position: Position) {
+        if let Some(last) = self.0.lock().get_mut(usize::from(partition)) {
+            *last = position;
+        }
+    }
+}
+
 /// What committers and submitters share.
 #[derive(Debug)]
 struct Shared {
@@ -51,6 +76,7 @@ struct Shared {
     hub: Arc<Hub>,
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
+    acknowledged: Arc<Acknowledged>,
     waiting: AtomicUsize,
     linger: Duration,
     lateness_max_ms: u64,
@@ -91,6 +117,7 @@ impl Ingest {
         hub: Arc<Hub>,
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
+        acknowledged: &Arc<Acknowledged>,
         settings: &crate::config::Settings,
         stop: &watch::Receiver<bool>,
     ) -> (Ingest, Committers) {
@@ -100,6 +127,7 @@ impl Ingest {
             hub,
             clock,
             metrics,
+            acknowledged: acknowledged.clone(),
             waiting: AtomicUsize::new(0),
             linger: Duration::from_millis(settings.linger_ms),
             lateness_max_ms: settings.lateness_max_ms,
@@ -268,6 +296,7 @@ impl Committer {
                     metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
                     clock.observe(sent_ms, position.at);
                     hub.apply(refs, position.at);
+                    shared.acknowledged.set(self.partition, position);
                     return true;
                 }
                 Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use housecount_core::ids::StageId;
 use housecount_core::keys::{Key, KeyRange};
@@ -17,6 +18,8 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 /// How long a configuration, or that there is none, is answered from memory. A change made through another node
 /// shows here after this time.
 const REMEMBERED_MS: u64 = 10_000;
+/// How long a count waits for what is configured about its stage.
+const READ_WAIT: Duration = Duration::from_secs(2);
 /// Stages remembered at most; more are asked for each time.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -94,7 +97,7 @@ impl Stages {
         let known = self.remembered.lock().get(stage).cloned();
         match known {
             Some(known) if known.is_fresh() => Ok(known.config),
-            known => match (self.get(stage).await, known) {
+            known => match (in_time(self.get(stage)).await, known) {
                 (Ok(config), _) => {
                     self.remember(stage, config.clone());
                     Ok(config)
@@ -174,7 +177,7 @@ impl Stages {
     /// Configurations in the order of their ids.
     pub async fn list(&self, after: Option<&str>, limit: usize) -> StoreResult<Vec<StageConfig>> {
         let Some(cold) = &self.cold else { return Ok(Vec::new()) };
-        let rows = cold.query(&KeyRange::listed(after), &Page::first(limit)).await?;
+        let rows = in_time(cold.query(&KeyRange::listed(after), &Page::first(limit))).await?;
         rows.iter().map(|(_, item)| parse(item)).collect()
     }
 
@@ -206,6 +209,12 @@ impl Stages {
         let Some((sk, item)) = rows.first() else { return Ok(None) };
         Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
     }
+}
+
+/// A read that a count waits for: it is worth little, so it gets little time.
+async fn in_time<T>(read: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+    let late = |_| StoreError::new(ErrorKind::Unavailable, "the cold tier takes too long to answer");
+    tokio::time::timeout(READ_WAIT, read).await.map_err(late)?
 }
 
 fn parse(item: &housecount_core::item::Item) -> StoreResult<StageConfig> {

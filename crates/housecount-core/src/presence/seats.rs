@@ -276,9 +276,8 @@ impl Seats {
         stage.peak = stage.peak.max(stage.count.viewers);
     }
 
-    pub(super) fn set_peak_at_least(&mut self, stage: StageIndex, peak: u64) {
-        let stage = &mut self.stages[stage as usize];
-        stage.peak = stage.peak.max(peak);
+    pub(super) fn reset_peaks(&mut self) {
+        self.stages.iter_mut().for_each(|(_, stage)| stage.peak = stage.count.viewers);
     }
 
     /// All stages, in no order that means anything.

@@ -267,6 +267,18 @@ fn an_idle_stage_keeps_its_peak_for_an_hour() {
 }
 
 #[test]
+fn the_past_folded_at_once_is_no_peak() {
+    let mut presence = Presence::new(RULES);
+    for (n, viewer) in VIEWERS.iter().enumerate() {
+        let at = 1_000 + n as u64 * 200;
+        presence.apply(&beat(at, viewer, ""));
+    }
+    presence.advance(UnixMs(1_601));
+    presence.reset_peaks();
+    assert_eq!(presence.stage("stage").map(|s| (s.count.viewers, s.peak)), Some((1, 1)));
+}
+
+#[test]
 fn memory_is_given_back() {
     let mut presence = Presence::new(RULES);
     for now in 1..2_000u64 {

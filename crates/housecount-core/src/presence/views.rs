@@ -62,11 +62,9 @@ impl Presence {
         })
     }
 
-    /// Remembers a peak from before this node started. Nothing if the stage is unknown.
-    pub fn raise_peak(&mut self, stage: &str, peak: u64) {
-        if let Some(stage) = self.seats.find_stage(stage) {
-            self.seats.set_peak_at_least(stage, peak);
-        }
+    /// Forgets all peaks but those of now.
+    pub fn reset_peaks(&mut self) {
+        self.seats.reset_peaks();
     }
 
     /// The online viewers of a stage whose id is greater than `after`, sorted, at most `limit`.

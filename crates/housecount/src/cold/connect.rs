@@ -16,7 +16,7 @@ const ATTEMPTS_MAX: u32 = 4;
 /// How long one try may take. DynamoDB answers in some milliseconds; a try lost on the way is worth another.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take with all its tries.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 

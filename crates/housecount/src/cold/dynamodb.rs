@@ -86,7 +86,10 @@ impl DynamoCold {
             is_embedded: true,
             _lock: None,
         };
-        cold.create_table(&table::TableOptions::default(), |_| ()).await?;
+        // The engine counts all items to describe a table: it is only asked when there is nothing to count.
+        if cold.check().await.is_err() {
+            cold.create_table(&table::TableOptions::default(), |_| ()).await?;
+        }
         Ok(cold)
     }
 
@@ -167,6 +170,9 @@ impl DynamoCold {
 #[async_trait]
 impl Cold for DynamoCold {
     async fn check(&self) -> StoreResult<()> {
+        if self.is_embedded {
+            return self.get(&Key::Lease { name: "check" }).await.map(drop);
+        }
         self.check_table().await
     }
 

@@ -121,6 +121,9 @@ impl Settings {
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
         at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
         at_least("window", self.window_ms, 1_000, "1s")?;
+        if self.snapshot_retention_ms < self.snapshot_interval_ms {
+            return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
+        }
         if self.rules.ttl_ms < 3 * self.interval_ms {
             let text = format!(
                 "it must be at least 3 x interval ({}), or a viewer with one lost beat is taken for gone",

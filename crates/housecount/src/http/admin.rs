@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody};
 use crate::app::Node;
-use crate::tasks::restore::last_roster;
+use crate::tasks::restore::{Remembered, last_roster};
 use crate::tasks::snapshot::Outcome;
 
 /// What a snapshot saved.
@@ -84,7 +84,7 @@ pub struct RestoredBody {
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>, Problem> {
     let cold = node.cold.as_ref().ok_or_else(Problem::no_cold)?;
     let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
-    let Some((taken, roster)) = last_roster(&**cold, now).await? else {
+    let Remembered::Last(taken, roster) = last_roster(&**cold, now).await? else {
         return Ok(Json(RestoredBody {
             restored: false,
             taken_at: None,

@@ -1,6 +1,6 @@
 //! Asks the nodes whether they count what they acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Shared;
 use crate::client::Client;
+use crate::clock::mono_ms;
 
 /// Between two polls of the totals.
 const POLL: Duration = Duration::from_millis(100);
@@ -38,20 +39,24 @@ async fn get(node: &Client, path: &str) -> Result<Value, String> {
 
 /// Polls every node's totals until it is aborted.
 pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
-    // What one node acknowledged, another one counts within 100 ms: with several nodes, the truth of the
-    // poll before is asked for.
+    // A node counts at once what it has acknowledged itself, and a little later what another one has.
     let is_one = shared.plan.nodes.len() == 1;
-    let mut before = (0, 0);
+    let late_ms = if is_one { 0 } else { shared.plan.agree_within.as_millis() as u64 };
+    let mut past = VecDeque::new();
     loop {
-        let now = shared.truth.lock().totals();
-        let (online, leaves) = if is_one { now } else { before };
+        let now_ms = mono_ms();
+        past.push_back((now_ms, shared.truth.lock().totals()));
+        while past.get(1).is_some_and(|(at_ms, _)| at_ms + late_ms <= now_ms) {
+            past.pop_front();
+        }
+        let due = past.front().filter(|(at_ms, _)| at_ms + late_ms <= now_ms);
+        let (online, leaves) = due.map_or((0, shared.truth.lock().totals().1), |(_, totals)| *totals);
         for node in &shared.plan.nodes {
             let answer = get(node, "/v1/stats").await;
             let left_meanwhile = shared.truth.lock().totals().1 - leaves;
             let floor = online.saturating_sub(left_meanwhile);
             note(&mut polls.lock(), answer, floor);
         }
-        before = now;
         tokio::time::sleep(POLL).await;
     }
 }

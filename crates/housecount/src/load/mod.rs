@@ -7,6 +7,7 @@
 mod check;
 mod truth;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How.
     pub transport: Transport,
+    /// How soon every node counts what another one has acknowledged.
+    pub agree_within: Duration,
 }
 
 /// How it went.
@@ -78,6 +81,8 @@ pub struct Report {
     pub expected_viewers: u64,
     /// How many of them are, on the node that counts the fewest.
     pub counted_viewers: u64,
+    /// `expectedViewers`, stage by stage.
+    pub expected_by_stage: BTreeMap<String, u64>,
     /// What `/v1/stats` of the first node says at the end; higher if others watch too.
     pub stats_viewers: u64,
     /// How often the totals were polled meanwhile.
@@ -250,6 +255,10 @@ async fn send(shared: &Shared, turn: usize, call: Call) {
 async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
     let expected = shared.truth.lock().online(shared.plan.shape.interval_ms);
     let outcome = check::names(shared, &expected).await;
+    let mut expected_by_stage = BTreeMap::new();
+    for (stage, _) in &expected {
+        *expected_by_stage.entry(stage.clone()).or_insert(0) += 1;
+    }
     let figures = shared.figures.lock();
     let ms = |quantile| figures.latency_us.value_at_quantile(quantile) as f64 / 1000.0;
     let mut problems = polls.problems;
@@ -266,6 +275,7 @@ async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
         p99_ms: ms(0.99),
         expected_viewers: expected.len() as u64,
         counted_viewers: outcome.counted,
+        expected_by_stage,
         stats_viewers: outcome.stats_viewers,
         polls: polls.total,
         low_polls: polls.low,

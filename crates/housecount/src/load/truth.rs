@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::mono_ms;
 
-/// How many intervals an acknowledged heartbeat is good for: ttl is at least three, and answers take time.
-const GOOD_FOR_INTERVALS: u64 = 2;
+/// How many intervals an acknowledged heartbeat is good for: ttl is at least three of the nodes' own.
+const GOOD_FOR_INTERVALS: u64 = 3;
 
 /// See the module's text.
 #[derive(Debug, Default)]

@@ -297,11 +297,14 @@ fn read_tail(connection: &Connection, after: Position, clock: UnixMs) -> rusqlit
         let (born, attended) = (from_sql(row.get(0)?), from_sql(row.get(2)?));
         Ok(Origin { born, whole: row.get(1)?, attended })
     })?;
+    let holds_after = transaction
+        .prepare_cached("SELECT 1 FROM record WHERE at = ?1 AND seq = ?2")?
+        .exists(params![to_sql(after.at), seq])?;
     let more = records.len() > READ_RECORDS_MAX;
     let mut records = records;
     records.truncate(READ_RECORDS_MAX);
     let last = records.last().map_or(after.at, |(position, _)| position.at);
-    Ok(Tail { records, more, clock: clock.max(last), origin })
+    Ok(Tail { records, more, holds_after, clock: clock.max(last), origin })
 }
 
 #[async_trait]

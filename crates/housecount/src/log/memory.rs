@@ -61,7 +61,14 @@ impl Log for MemoryLog {
         let from = inner.records.partition_point(|(at, _)| *at <= after);
         let records: Vec<_> = inner.records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
         let more = from + records.len() < inner.records.len();
-        Ok(Tail { records, more, clock: self.clock.now().max(inner.last.at), origin: inner.origin })
+        let holds_after = from > 0 && inner.records.get(from - 1).is_some_and(|(at, _)| *at == after);
+        Ok(Tail {
+            records,
+            more,
+            holds_after,
+            clock: self.clock.now().max(inner.last.at),
+            origin: inner.origin,
+        })
     }
 
     async fn tend(&self, _partition: u16, before: UnixMs) -> StoreResult<()> {

@@ -60,6 +60,9 @@ pub struct Tail {
     pub records: Vec<(Position, Bytes)>,
     /// Whether there are more: read again after the last of these.
     pub more: bool,
+    /// Whether the record at the position asked for is still there. It isn't once it has been trimmed; if it is too
+    /// young for that, the log went back to an earlier state (Redis restarted from a dump, or failed over).
+    pub holds_after: bool,
     /// The log's clock. Every record appended later has a position at or after it. Never goes backwards.
     pub clock: UnixMs,
     /// The partition's past.

@@ -36,17 +36,11 @@ pub trait Tick: Send {
     async fn tick(&mut self) -> StoreResult<Progress>;
 }
 
-/// Ticks every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
+/// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
 /// A tick that fails is logged, and comes again with the next period.
 pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
     let mut is_failing = false;
     loop {
-        let wait = task.period().mul_f64(rand::random_range(0.9..1.1));
-        tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(wait) => {}
-        }
         loop {
             match task.tick().await {
                 Ok(Progress::More) if !*stop.borrow() => {}
@@ -62,6 +56,12 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
                     break;
                 }
             }
+        }
+        let wait = task.period().mul_f64(rand::random_range(0.9..1.1));
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

@@ -18,13 +18,18 @@ pub struct Publish {
     hub: Arc<Hub>,
     /// What was published last, by stage.
     published: BTreeMap<String, u64>,
+    /// Rounds until everything is published again: keys expire, and a Redis may have lost them.
+    rounds_left: u32,
 }
+
+/// Everything is published again every so many rounds: three times before a key expires.
+const ROUNDS: u32 = 20;
 
 impl Publish {
     /// Nothing is published yet.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, hub: Arc<Hub>) -> Publish {
-        Publish { log, hub, published: BTreeMap::new() }
+        Publish { log, hub, published: BTreeMap::new(), rounds_left: ROUNDS }
     }
 }
 
@@ -38,6 +43,11 @@ impl Tick for Publish {
 
     /// Publishes what has changed. What fails stays changed, and comes again.
     async fn tick(&mut self) -> StoreResult<Progress> {
+        self.rounds_left -= 1;
+        if self.rounds_left == 0 {
+            self.rounds_left = ROUNDS;
+            self.published.values_mut().for_each(|viewers| *viewers = u64::MAX);
+        }
         let views = self.hub.stages().of;
         let now: BTreeMap<String, u64> =
             views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();

@@ -1,49 +1,79 @@
 //! Finds the last counts that were saved, without a Scan.
 
-use housecount_core::item::{bytes, number};
+use housecount_core::item::{bytes, number_or_zero};
 use housecount_core::keys::KeyRange;
 use housecount_core::roster::Roster;
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
-use crate::cold::{Cold, Page};
-use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::cold::{Cold, Page, Row};
+use crate::error::StoreResult;
 
-/// How many rosters are looked at before we give up: one may lack parts if its writer died.
-const ROSTERS_MAX: usize = 5;
+/// How many rosters are looked at before we give up: one may lack parts if its writer died, be damaged, or hold
+/// counts that were bridged themselves.
+const ROSTERS_MAX: usize = 20;
 /// More parts than any roster has.
 const PARTS_MAX: usize = 10_000;
+/// The attribute of a roster whose counts were bridged: they must not be bridged from again.
+pub const RECOVERING: &str = "recovering";
 
-/// The last whole roster that is not expired at `now`, and when it was taken.
+/// What the cold tier remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// No snapshot was ever taken: there was nothing before.
+    Nothing,
+    /// Snapshots were taken, but none of them is of use.
+    Unusable,
+    /// The last one that is, and when it was taken.
+    Last(UnixMs, Roster),
+}
+
+/// When the last snapshot was taken, whatever it holds.
 ///
 /// # Errors
-/// The cold tier's; `Corrupt` names a roster whose bytes are damaged.
-pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Option<(UnixMs, Roster)>> {
-    let mut to = now;
+/// The cold tier's.
+pub async fn last_taken(cold: &dyn Cold) -> StoreResult<Option<UnixMs>> {
+    let rows = cold.query(&KeyRange::rosters(UnixMs::MAX), &Page::last(1)).await?;
+    Ok(rows.first().and_then(|(sk, _)| roster_key(sk)))
+}
+
+/// The last whole roster of counts that were really counted, unless it is expired at `now`.
+///
+/// # Errors
+/// The cold tier's. A roster that can't be read is passed over, and said so.
+pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Remembered> {
+    let (mut to, mut found) = (UnixMs::MAX, Remembered::Nothing);
     for _ in 0..ROSTERS_MAX {
         let last = cold.query(&KeyRange::rosters(to), &Page::last(1)).await?;
-        let Some((sk, item)) = last.into_iter().next() else { return Ok(None) };
-        let (at, parts) = roster_key(&sk)
-            .zip(number(&item, "parts").ok())
-            .ok_or_else(|| StoreError::new(ErrorKind::Corrupt, format!("the roster {sk} has no parts")))?;
+        let Some((sk, item)) = last.into_iter().next() else { return Ok(found) };
+        found = Remembered::Unusable;
+        let Some(at) = roster_key(&sk) else { return Ok(found) };
+        let parts = number_or_zero(&item, "parts");
         if is_expired(&item, now) {
-            return Ok(None);
+            return Ok(found);
         }
-        let rows = cold.query(&KeyRange::roster(at), &Page::first(PARTS_MAX)).await?;
-        if rows.len() as u64 == parts {
-            let mut roster = Roster::default();
-            for (sk, item) in &rows {
-                let corrupt = |e: Box<dyn std::error::Error + Send + Sync>| {
-                    StoreError::caused(ErrorKind::Corrupt, format!("the roster {sk}"), e)
-                };
-                let part = bytes(item, "roster").map_err(|e| corrupt(e.into()))?;
-                roster.add_part(part).map_err(|e| corrupt(e.into()))?;
+        if !item.contains_key(RECOVERING) {
+            let rows = cold.query(&KeyRange::roster(at), &Page::first(PARTS_MAX)).await?;
+            match read(&rows) {
+                Ok(roster) if rows.len() as u64 == parts => return Ok(Remembered::Last(at, roster)),
+                Ok(_) => tracing::warn!(%at, "a roster lacks parts; looking at the one before"),
+                Err(error) => {
+                    tracing::error!(%error, %at, "a roster can't be read; looking at the one before")
+                }
             }
-            return Ok(Some((at, roster)));
         }
         to = at.minus(1);
     }
-    Ok(None)
+    Ok(found)
+}
+
+/// A roster from its parts.
+fn read(rows: &[Row]) -> Result<Roster, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roster = Roster::default();
+    for (_, item) in rows {
+        roster.add_part(bytes(item, "roster")?)?;
+    }
+    Ok(roster)
 }
 
 /// When a roster with this sort key was taken.

@@ -14,7 +14,7 @@ use housecount_core::snapshot::{Snapshot, expiry_s};
 use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, watch};
 
-use super::restore::last_roster;
+use super::restore::{RECOVERING, last_taken};
 use super::{Progress, lease, sweep};
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::{Cold, Record};
@@ -56,6 +56,12 @@ pub struct Saved {
     pub viewers: u64,
     /// How long it took.
     pub took_ms: u64,
+}
+
+/// Counts that are to be written, however often that is tried.
+struct Captured {
+    at: UnixMs,
+    answer: Answer<Roster>,
 }
 
 /// See the module's text.
@@ -117,7 +123,7 @@ impl Snapshots {
     /// # Errors
     /// The cold tier's, or that the counts are not known.
     pub async fn once(&self) -> StoreResult<Outcome> {
-        self.take(None).await
+        self.take(None, &mut None).await
     }
 
     fn now(&self) -> UnixMs {
@@ -139,9 +145,9 @@ impl Snapshots {
     /// Tries until the snapshot is there, or until the next one is due.
     async fn until_done(&self, slot: Option<UnixMs>) {
         let due = slot.unwrap_or_else(|| self.now()).aligned(self.interval_ms).plus(self.interval_ms);
-        let mut retry = RETRY_FIRST;
+        let (mut retry, mut captured) = (RETRY_FIRST, None);
         while self.now() < due {
-            match self.take(slot).await {
+            match self.take(slot, &mut captured).await {
                 Ok(Outcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
                 Ok(_) => return,
                 Err(error) => {
@@ -155,13 +161,17 @@ impl Snapshots {
     }
 
     /// One try: of `slot`, unless another node has done it, or of now.
-    async fn take(&self, slot: Option<UnixMs>) -> StoreResult<Outcome> {
+    async fn take(&self, slot: Option<UnixMs>, captured: &mut Option<Captured>) -> StoreResult<Outcome> {
         let mut last_was_empty = self.last_was_empty.lock().await;
         let started_ms = mono_ms();
+        let Captured { at, answer } = match captured {
+            Some(captured) => captured,
+            None => captured.insert(self.capture(slot)?),
+        };
         if !lease::take(&*self.cold, LEASE, &self.node, self.now()).await? {
             return Ok(Outcome::BusyElsewhere);
         }
-        let outcome = self.write(slot, &mut last_was_empty, started_ms).await;
+        let outcome = self.write(slot, *at, answer, &mut last_was_empty, started_ms).await;
         // Given back whatever became of it; if that fails, it runs out.
         let _ = lease::give_back(&*self.cold, LEASE, &self.node, self.now()).await;
         let outcome = outcome?;
@@ -171,30 +181,37 @@ impl Snapshots {
         Ok(outcome)
     }
 
-    async fn write(
-        &self,
-        slot: Option<UnixMs>,
-        last_was_empty: &mut Option<bool>,
-        started_ms: u64,
-    ) -> StoreResult<Outcome> {
-        if let Some(slot) = slot
-            && last_roster(&*self.cold, self.now()).await?.is_some_and(|(at, _)| at >= slot)
-        {
-            return Ok(Outcome::DoneElsewhere);
-        }
+    fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {
         let answer = self.hub.roster();
         if !answer.standing.complete && !answer.standing.recovering {
             return Err(StoreError::new(ErrorKind::Unavailable, "the counts are not known just now"));
         }
-        let at = slot.unwrap_or(answer.standing.as_of);
+        Ok(Captured { at: slot.unwrap_or(answer.standing.as_of), answer })
+    }
+
+    async fn write(
+        &self,
+        slot: Option<UnixMs>,
+        at: UnixMs,
+        answer: &Answer<Roster>,
+        last_was_empty: &mut Option<bool>,
+        started_ms: u64,
+    ) -> StoreResult<Outcome> {
+        if let Some(slot) = slot
+            && last_taken(&*self.cold).await?.is_some_and(|taken| taken >= slot)
+        {
+            // What the other node wrote, this one doesn't know.
+            *last_was_empty = None;
+            return Ok(Outcome::DoneElsewhere);
+        }
         let (stages, viewers) = (answer.of.stages.len() as u64, answer.of.total.viewers);
         // The first empty roster says that everybody has gone; more would say nothing new.
         if stages == 0 && *last_was_empty == Some(true) {
             tracing::debug!("no stage is active; no snapshot");
             return Ok(Outcome::NothingActive);
         }
-        self.cold.put(snapshot_records(&answer, at, self.retention_ms)).await?;
-        self.cold.put(roster_records(&answer.of, at, self.retention_ms)).await?;
+        self.cold.put(snapshot_records(answer, at, self.retention_ms)).await?;
+        self.cold.put(roster_records(answer, at, self.retention_ms)).await?;
         *last_was_empty = Some(stages == 0);
         self.metrics.snapshots.inc();
         self.metrics.snapshot_last.set(at.0 as f64 / 1000.0);
@@ -223,16 +240,19 @@ fn snapshot_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> V
     records.collect()
 }
 
-fn roster_records(roster: &Roster, at: UnixMs, retention_ms: u64) -> Vec<Record> {
-    let parts = roster.encode();
+fn roster_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> Vec<Record> {
+    let parts = answer.of.encode();
     let count = parts.len() as u64;
-    let record = |(part, packed): (u32, Vec<u8>)| Record {
-        key: Key::Roster { at, part },
-        item: Item::from([
+    let record = |(part, packed): (u32, Vec<u8>)| {
+        let mut item = Item::from([
             ("roster".to_string(), Attr::B(packed)),
             ("parts".to_string(), Attr::N(count)),
             ("ttl".to_string(), Attr::N(expiry_s(at, retention_ms))),
-        ]),
+        ]);
+        if answer.standing.recovering {
+            item.insert(RECOVERING.to_string(), Attr::Bool(true));
+        }
+        Record { key: Key::Roster { at, part }, item }
     };
     (0..).zip(parts).map(record).collect()
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::{Progress, Tick};
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
+use crate::hub::Hub;
 use crate::log::Log;
 
 /// See the module's text.
@@ -17,6 +18,8 @@ pub struct Tend {
     pub log: Arc<dyn Log>,
     /// Its clock.
     pub clock: Arc<SharedClock>,
+    /// Who is online. A node that doesn't know all doesn't tend: the note would say that nothing is missing.
+    pub hub: Arc<Hub>,
     /// How much of it is kept.
     pub kept_ms: u64,
     /// The setting: the note is compared with it, so it must be made several times as often.
@@ -32,11 +35,14 @@ impl Tick for Tend {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        if let Some(now) = self.clock.now() {
-            for partition in 0..self.log.partitions() {
-                self.log.tend(partition, now.minus(self.kept_ms)).await?;
+        let Some(now) = self.clock.now().filter(|_| self.hub.knows_all()) else { return Ok(Progress::Done) };
+        let mut outcome = Ok(Progress::Done);
+        for partition in 0..self.log.partitions() {
+            // One that fails must not keep the others from being trimmed.
+            if let Err(error) = self.log.tend(partition, now.minus(self.kept_ms)).await {
+                outcome = Err(error);
             }
         }
-        Ok(Progress::Done)
+        outcome
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use housecount::cold::ColdTarget;
 use hyper::Method;
 use serde_json::Value;
 
@@ -50,6 +51,9 @@ fn help_shows_examples() {
         let output = run(&command);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains("Examples:\n  housecount "), "{command:?}: {said}");
+        for url in said.split('\'').filter(|word| word.starts_with("dynamodb://")) {
+            assert!(ColdTarget::parse(url, "unused").is_ok(), "{command:?} shows {url}");
+        }
     }
 }
 

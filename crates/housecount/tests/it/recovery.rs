@@ -58,6 +58,12 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     assert_eq!((viewers, complete, recovering), (100, false, true));
     assert_eq!(node.viewers("s").await, 100);
     node.beat("s", "somebody-new").await;
+    // Restarted once more before anybody could come back: what is missing is still missing.
+    node.kill();
+    node.restart();
+    node.until_ready().await;
+    let (viewers, complete, recovering) = figures(&node.stats().await);
+    assert!(viewers >= 100 && !complete && recovering, "{viewers}");
     eventually("the count is real again", async || !figures(&node.stats().await).2).await;
     assert!(node.viewers("s").await <= 1);
 }
@@ -146,38 +152,74 @@ async fn a_frozen_redis_times_nobody_out() {
     eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false)).await;
 }
 
+/// Redis restarts from a dump: not empty, and not what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_goes_back_to_a_dump_is_told_again() {
+    let mut redis = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", redis.url());
+    let node = Node::ready(&[&log]).await;
+    node.beat_many("s", 0, 100).await;
+    assert_eq!(redis.command("SAVE"), "+OK");
+    node.beat_many("s", 100, 200).await;
+    let (stop, polling) = watch(&node, "s");
+    redis.kill();
+    redis.run().await;
+    assert_eq!(redis.command("EXISTS hc:{0}:log"), ":1", "it has loaded its dump");
+    eventually("the node is sure again", async || figures(&node.stats().await) == (300, true, false)).await;
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(polling.await.unwrap(), 300, "a count was low");
+    eventually("a node that starts now knows all", async || {
+        let second = Node::ready(&[&log]).await;
+        figures(&second.stats().await) == (300, true, false)
+    })
+    .await;
+}
+
+/// A connection that leads nowhere any more is left: the node finds the server that took the place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_demoted_to_a_replica_is_left() {
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let node = Node::ready(&[&format!("log={}", redis.url())]).await;
+    node.beat("s", "ann").await;
+    assert_eq!(redis.command("REPLICAOF 127.0.0.1 1"), "+OK");
+    let refused = node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
+    assert_eq!(refused.0, 503);
+    assert_eq!(redis.command("REPLICAOF NO ONE"), "+OK");
+    eventually("what was said is counted", async || node.viewers("s").await == 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
-    let settings = [log.as_str(), cold.as_str(), "interval=1s", "ttl=4s", "snapshot_interval=1s"];
+    let settings = [log.as_str(), cold.as_str(), "interval=1s", "ttl=10s", "snapshot_interval=1s"];
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
-    // An audience that goes on beating until the end.
     nodes[0].beat_many("s", 0, 300).await;
     nodes[1].beat_many("t", 300, 40).await;
-    eventually("both stages are saved", async || {
-        let saved = |stage, viewers: &str| {
-            let last = dynamo.snapshots("table", stage).last().cloned().unwrap_or_default();
-            last["viewerCount"]["N"] == viewers
-        };
-        saved("s", "300") && saved("t", "40")
+    eventually("all of them are saved", async || {
+        let (status, saved) = nodes[0].call(Method::POST, "/v1/admin/snapshot", Value::Null).await;
+        status == 200 && saved["viewers"] == 340
     })
     .await;
     nodes.iter_mut().for_each(Node::kill);
     assert_eq!(redis.command("FLUSHALL"), "+OK");
-    for node in &mut nodes {
-        node.restart();
+    nodes.iter_mut().for_each(Node::restart);
+    for node in &nodes {
         node.until_ready().await;
         let stats = node.stats().await;
         assert_eq!((figures(&stats), &stats["stages"]), ((340, false, true), &json!(2)));
         assert_eq!((node.viewers("s").await, node.viewers("t").await), (300, 40));
     }
-    // Everybody but ten comes back within an interval.
-    nodes[0].beat_many("s", 0, 290).await;
-    nodes[1].beat_many("t", 300, 40).await;
-    eventually("the counts are real again", async || figures(&nodes[0].stats().await).1).await;
-    let (viewers, complete, recovering) = figures(&nodes[0].stats().await);
-    assert!(complete && !recovering && viewers <= 330, "{viewers}");
+    // All but ten of the audience go on beating until the end.
+    eventually("the counts are real again", async || {
+        nodes[0].beat_many("s", 0, 290).await;
+        nodes[1].beat_many("t", 300, 40).await;
+        figures(&nodes[0].stats().await).1 && figures(&nodes[1].stats().await).1
+    })
+    .await;
+    for node in &nodes {
+        assert_eq!(figures(&node.stats().await), (330, true, false));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,6 +251,42 @@ async fn snapshots_are_as_other_programs_read_them() {
     );
     let none = node.get(&format!("{path}?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z")).await;
     assert_eq!(none["snapshots"], json!([]));
+}
+
+/// The cold tier away: counts, stage by stage too, don't depend on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cold_tier_that_is_away_hides_no_count() {
+    let dynamo = Dynamo::start().await;
+    let cold = make_table(&dynamo);
+    let node = Node::ready(&["log=memory:", &cold]).await;
+    node.call(Method::POST, "/v1/stages", json!({ "stage": "s", "name": "The final" })).await;
+    node.beat_many("s", 0, 7).await;
+    node.beat_many("t", 0, 3).await;
+    dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
+    let stage = node.get("/v1/stages/s").await;
+    assert_eq!((&stage["viewers"], &stage["name"]), (&json!(7), &json!("The final")));
+    let listed = node.get("/v1/stages").await;
+    assert_eq!(listed["configurationKnown"], false);
+    assert_eq!(
+        listed["stages"][1],
+        json!({ "stage": "t", "configured": false, "viewers": 3, "sessions": 3, "peak": 3 })
+    );
+    let (status, body) = node.call(Method::PATCH, "/v1/stages/s", json!({ "name": "x" })).await;
+    assert_eq!((status, body["code"].as_str()), (503, Some("cold_tier_unavailable")));
+}
+
+/// Stopped while the log is away: it ends, and soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_can_be_stopped_while_the_log_is_away() {
+    let mut redis = Server::start(Flavour::Redis, &[]).await;
+    let mut node = Node::ready(&[&format!("log={}", redis.url()), "ack=memory"]).await;
+    redis.kill();
+    for n in 0..6 {
+        node.beat_many("s", n * 5_000, 5_000).await; // 15 records wait
+    }
+    let started = tokio::time::Instant::now();
+    assert!(node.stop().success());
+    println!("stopped after {:?}", started.elapsed());
 }
 
 /// The cold tier away: snapshots fail, are counted and tried again; heartbeats notice nothing.

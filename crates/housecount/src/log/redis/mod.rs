@@ -5,9 +5,9 @@
 //! blocked on: the same calls work on a cluster, no connection is ever stuck behind a blocking one, and an idle
 //! node costs Redis a few hundred microseconds a second.
 //!
-//! Every call gives up after [`RESPONSE_TIMEOUT`]; the driver reconnects by itself. A cluster's client that
-//! has failed for [`REBUILD_AFTER_MS`] is thrown away and made anew, since one that lost all its nodes while a
-//! master was failing over may never find them again.
+//! Every call gives up after `RESPONSE_TIMEOUT`; the driver reconnects by itself when a connection breaks. One that
+//! has done nothing but fail for `REBUILD_AFTER_MS` is thrown away and made anew: a cluster's client that lost all its
+//! nodes may never find them again, and a connection to a host that vanished only times out.
 
 mod target;
 
@@ -38,8 +38,10 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a cluster's client may fail without a break before it is made anew.
+/// How long a connection may fail without a break before it is made anew.
 const REBUILD_AFTER_MS: u64 = 3_000;
+/// How long a published count stays when nobody publishes it any more: no ghosts after the last node.
+const PUBLISHED_S: u64 = 60;
 /// Keys set by one pipeline of `publish`.
 const PUBLISH_BATCH: usize = 500;
 
@@ -54,22 +56,27 @@ pub struct RedisLog {
     mark_whole: Script,
 }
 
-enum Link {
-    /// Reconnects by itself, for ever.
-    One(ConnectionManager),
-    Cluster(Box<ClusterLink>),
-}
-
-/// A cluster's client, and its connection if there is one.
-struct ClusterLink {
-    client: ClusterClient,
+/// A client, and its connection if there is one.
+struct Link {
+    client: AnyClient,
     current: Mutex<Current>,
 }
 
-/// A connection, if there is one, and since when it has done nothing but fail.
+enum AnyClient {
+    One(Box<Client>),
+    Cluster(Box<ClusterClient>),
+}
+
+#[derive(Clone)]
+enum Connection {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+/// A connection, and since when it has done nothing but fail.
 #[derive(Default)]
 struct Current {
-    connection: Option<ClusterConnection>,
+    connection: Option<Connection>,
     failing_since_ms: Option<u64>,
 }
 
@@ -89,7 +96,7 @@ impl RedisLog {
         let refused =
             |e: RedisError| StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e);
         let certificates = certificates(target)?;
-        let link = if target.is_cluster {
+        let client = if target.is_cluster {
             let mut builder = ClusterClient::builder(target.addresses.iter().map(String::as_str))
                 .response_timeout(RESPONSE_TIMEOUT)
                 .connection_timeout(CONNECTION_TIMEOUT)
@@ -98,21 +105,16 @@ impl RedisLog {
             if let Some(certificates) = certificates {
                 builder = builder.certs(certificates);
             }
-            let client = builder.build().map_err(refused)?;
-            Link::Cluster(Box::new(ClusterLink { client, current: Mutex::default() }))
+            AnyClient::Cluster(Box::new(builder.build().map_err(refused)?))
         } else {
             let address = target.addresses.first().map_or("", String::as_str);
             let client = match certificates {
                 Some(certificates) => Client::build_with_tls(address, certificates),
                 None => Client::open(address),
             };
-            let config = ConnectionManagerConfig::new()
-                .set_response_timeout(Some(RESPONSE_TIMEOUT))
-                .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-                .set_number_of_retries(1);
-            let manager = client.and_then(|client| client.get_connection_manager_lazy(config));
-            Link::One(manager.map_err(refused)?)
+            AnyClient::One(Box::new(client.map_err(refused)?))
         };
+        let link = Link { client, current: Mutex::default() };
         Ok(RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
@@ -126,7 +128,7 @@ impl RedisLog {
 
     /// A cluster takes a pipeline only if all its keys lie on one master, so there each goes alone.
     fn publish_batch(&self) -> usize {
-        if matches!(self.link, Link::One(_)) { PUBLISH_BATCH } else { 1 }
+        if matches!(self.link.client, AnyClient::One(_)) { PUBLISH_BATCH } else { 1 }
     }
 
     fn failed(&self, doing: &str, error: RedisError) -> StoreError {
@@ -140,40 +142,56 @@ impl RedisLog {
     }
 
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
-        let done = match &self.link {
-            Link::One(manager) => call.on(&mut manager.clone()).await,
-            Link::Cluster(cluster) => cluster.run(call).await,
-        };
-        done.map_err(|error| self.failed(doing, error))
+        self.link.run(call).await.map_err(|error| self.failed(doing, error))
     }
 }
 
-impl ClusterLink {
+impl Link {
     async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
         let done = async {
             let known = self.current.lock().connection.clone();
             let mut connection = match known {
                 Some(connection) => connection,
-                None => self.client.get_async_connection().await?,
+                None => self.client.connect().await?,
             };
             self.current.lock().connection.get_or_insert_with(|| connection.clone());
-            call.on(&mut connection).await
+            match &mut connection {
+                Connection::One(one) => call.on(one).await,
+                Connection::Cluster(cluster) => call.on(cluster).await,
+            }
         };
         let done = done.await;
-        self.note(done.is_ok());
+        self.note(done.as_ref().err());
         done
     }
 
-    /// Throws the connection away once it has failed for too long.
-    fn note(&self, worked: bool) {
+    /// Throws the connection away once it has failed for too long, or at once if it leads to a replica: the driver
+    /// notices connections that break, but not those that lead nowhere.
+    fn note(&self, error: Option<&RedisError>) {
         let mut current = self.current.lock();
-        if worked {
+        let Some(error) = error else {
             current.failing_since_ms = None;
             return;
-        }
+        };
+        let is_replica = error.kind() == RedisKind::Server(redis::ServerErrorKind::ReadOnly);
         let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
-        if mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
+        if is_replica || mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
             *current = Current::default();
+        }
+    }
+}
+
+impl AnyClient {
+    async fn connect(&self) -> Result<Connection, RedisError> {
+        match self {
+            AnyClient::One(client) => {
+                let config = ConnectionManagerConfig::new()
+                    .set_response_timeout(Some(RESPONSE_TIMEOUT))
+                    .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+                    .set_number_of_retries(1);
+                client.get_connection_manager_lazy(config).map(Connection::One)
+            }
+            AnyClient::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
         }
     }
 }
@@ -230,15 +248,16 @@ fn parse_tail(reply: Vec<Vec<u8>>, after: Position, partitions: u16) -> Result<T
         ));
     }
     let origin = Origin { born: UnixMs(number(1)?), whole: number(2)? == 1, attended: UnixMs(number(3)?) };
-    let clock = UnixMs(number(0)?);
-    let mut records = Vec::with_capacity(reply.len().saturating_sub(5) / 2);
-    let mut entries = reply.into_iter().skip(5);
+    let (clock, holds_after) = (UnixMs(number(0)?), number(5)? == 1);
+    let mut records = Vec::with_capacity(reply.len().saturating_sub(6) / 2);
+    let mut entries = reply.into_iter().skip(6);
     while let (Some(id), Some(body)) = (entries.next(), entries.next()) {
         let position = parse_position(&id).ok_or("a stream id is not MS-SEQ")?;
         records.push((position, Bytes::from(body)));
     }
     let last = records.last().map_or(after.at, |(position, _)| position.at);
-    Ok(Tail { more: records.len() >= READ_RECORDS_MAX, records, clock: clock.max(last), origin })
+    let more = records.len() >= READ_RECORDS_MAX;
+    Ok(Tail { records, more, holds_after, clock: clock.max(last), origin })
 }
 
 #[async_trait]
@@ -287,7 +306,7 @@ impl Log for RedisLog {
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
         let command = |stage: &str, viewers: u64| {
             let key = redis_count(&self.prefix, stage);
-            if viewers == 0 { Cmd::del(key) } else { Cmd::set(key, viewers) }
+            if viewers == 0 { Cmd::del(key) } else { Cmd::set_ex(key, viewers, PUBLISHED_S) }
         };
         for batch in counts.chunks(self.publish_batch()) {
             let mut pipeline = redis::pipe();

@@ -6,7 +6,8 @@
 -- ARGV[2]  how many records at most
 -- ARGV[3]  how many partitions this node believes the log has
 --
--- Returns { now in ms, born, whole, attended, partitions, record id, record bytes, record id, ... };
+-- Returns { now in ms, born, whole, attended, partitions, whether the record at ARGV[1] is there,
+--           record id, record bytes, record id, ... };
 -- the numbers as strings, because Redis cuts Lua's to integers of its own width.
 -- A partition without meta is new, or was lost: it is born now.
 local time = redis.call('TIME')
@@ -16,7 +17,8 @@ if not meta[1] then
   redis.call('HSET', KEYS[2], 'born', now, 'whole', '0', 'attended', '0', 'partitions', ARGV[3])
   meta = { now, '0', '0', ARGV[3] }
 end
-local reply = { now, meta[1], meta[2] or '0', meta[3] or '0', meta[4] or ARGV[3] }
+local held = #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) == 1 and '1' or '0'
+local reply = { now, meta[1], meta[2] or '0', meta[3] or '0', meta[4] or ARGV[3], held }
 local read = redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], ARGV[1])
 if read then
   for _, entry in ipairs(read[1][2]) do

@@ -168,6 +168,18 @@ async fn a_provisioned_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn point_in_time_recovery_is_waited_for() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo, "table").await;
+    dynamo.faults.too_early.store(2, Ordering::SeqCst);
+    let options = TableOptions { point_in_time_recovery: true, ..TableOptions::default() };
+    let mut steps = Vec::new();
+    cold.create_table(&options, |step| steps.push(step.to_string())).await.unwrap();
+    assert_eq!(steps.last().map(String::as_str), Some("Point-in-time recovery is on."));
+    assert_eq!(dynamo.faults.too_early.load(Ordering::SeqCst), 0, "the faults were met");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_with_other_keys_is_named() {
     let dynamo = Dynamo::start().await;
     let create = json!({

@@ -68,6 +68,11 @@ async fn appended_is_read_in_order(log: &dyn Log) {
     assert_eq!(read_all(log, 0, Position::START).await, positions);
     assert_eq!(read_all(log, 0, positions[11].0).await, positions[12..]);
     assert_eq!(read_all(log, 0, positions[19].0).await, []);
+    assert!(log.read(0, positions[19].0).await.unwrap().holds_after);
+    assert!(log.read(0, positions[3].0).await.unwrap().holds_after);
+    let never = Position { seq: positions[19].0.seq + 1, ..positions[19].0 };
+    assert!(!log.read(0, never).await.unwrap().holds_after, "there is no such record");
+    assert!(!log.read(0, Position::START).await.unwrap().holds_after);
 }
 
 async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {

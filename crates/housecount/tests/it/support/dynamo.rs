@@ -24,6 +24,8 @@ pub struct Faults {
     pub unprocessed: AtomicU32,
     /// Applied, and then answered 500.
     pub lying: AtomicU32,
+    /// UpdateContinuousBackups that come too early; the engine doesn't know the call, so all are answered here.
+    pub too_early: AtomicU32,
     /// Calls that were answered by the engine.
     pub answered: AtomicU32,
 }
@@ -108,6 +110,13 @@ async fn answer(
     if take(&faults.throttled) {
         let kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
         return Ok(response(400, json!({ "__type": kind, "message": "slow down" }).to_string()));
+    }
+    if operation == "UpdateContinuousBackups" {
+        let kind = "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException";
+        return Ok(match take(&faults.too_early) {
+            true => response(400, json!({ "__type": kind, "message": "not yet" }).to_string()),
+            false => response(200, "{}".to_string()),
+        });
     }
     if operation == "BatchWriteItem" && take(&faults.unprocessed) {
         return Ok(partly(&engine, &body));

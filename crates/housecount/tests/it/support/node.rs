@@ -32,6 +32,7 @@ pub struct Node {
     child: Child,
     pub client: Client,
     pub address: String,
+    flags: Vec<String>,
     settings: Vec<String>,
     /// Where its embedded stores live, if it has any.
     data: Option<TempDir>,
@@ -40,12 +41,22 @@ pub struct Node {
 impl Node {
     /// Starts a node with settings like `ttl=6s`, on a port of the system's choosing.
     pub fn start(settings: &[&str]) -> Node {
+        Node::start_with(&[], settings)
+    }
+
+    /// The same with simulated viewers.
+    pub fn demo(viewers: u32, settings: &[&str]) -> Node {
+        Node::start_with(&["--demo", &viewers.to_string()], settings)
+    }
+
+    fn start_with(flags: &[&str], settings: &[&str]) -> Node {
+        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let data = tempfile::tempdir().unwrap();
         let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("data={}", data.path().display()));
-        let (child, address) = spawn(&settings);
+        let (child, address) = spawn(&flags, &settings);
         let client = Client::new(&address).unwrap();
-        Node { child, client, address, settings, data: Some(data) }
+        Node { child, client, address, flags, settings, data: Some(data) }
     }
 
     /// Starts a node and waits until it is ready.
@@ -57,7 +68,7 @@ impl Node {
 
     /// Starts it again, over the same data.
     pub fn restart(&mut self) {
-        let (child, address) = spawn(&self.settings);
+        let (child, address) = spawn(&self.flags, &self.settings);
         self.client = Client::new(&address).unwrap();
         (self.child, self.address) = (child, address);
     }
@@ -142,9 +153,10 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success());
 }
 
-fn spawn(settings: &[String]) -> (Child, String) {
+fn spawn(flags: &[String], settings: &[String]) -> (Child, String) {
     let mut command = housecount();
     command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log_level=error"]);
+    command.args(flags);
     for setting in settings {
         command.args(["--set", setting]);
     }
