@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::bootstrap::{Readiness, bootstrap};
+use crate::bootstrap::bootstrap;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
@@ -17,6 +17,8 @@ use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::node::Readiness;
 use crate::stages::Stages;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
@@ -25,43 +27,6 @@ use crate::tasks::tend::Tend;
 
 /// How long tasks may take to end once they are told to.
 const STOP_WAIT: Duration = Duration::from_secs(2);
-
-/// Everything a request needs.
-#[derive(Debug)]
-pub struct Node {
-    /// The settings it was started with.
-    pub settings: Settings,
-    /// The log's clock.
-    pub clock: Arc<SharedClock>,
-    /// Who is online.
-    pub hub: Arc<Hub>,
-    /// The way into the log.
-    pub ingest: Ingest,
-    /// The cold tier, unless there is none.
-    pub cold: Option<Arc<dyn Cold>>,
-    /// Stages' configuration and snapshots.
-    pub stages: Stages,
-    /// The snapshot service, unless there is no cold tier.
-    pub snapshots: Option<Arc<Snapshots>>,
-    /// What it waits for.
-    pub readiness: Readiness,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Node {
-    /// When a player is to beat next: the interval give or take a tenth, so that beats spread, stretched
-    /// under load, and never above a third of the ttl.
-    #[must_use]
-    pub fn next_ms(&self) -> u64 {
-        let max_ms = self.settings.rules.ttl_ms / 3;
-        let interval_ms = self.settings.interval_ms as f64;
-        // Nothing up to half full, twice the interval when full.
-        let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
-        let next_ms = interval_ms * stretch * rand::random_range(0.9..1.1);
-        (next_ms as u64).clamp(1, max_ms)
-    }
-}
 
 /// A node that runs, until it is stopped.
 #[derive(Debug)]

@@ -9,41 +9,19 @@ use std::time::Duration;
 use housecount_core::limits::BRIDGE_AGE_MS_MAX;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
-use parking_lot::Mutex;
 
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::{Follower, Past};
 use crate::hub::Hub;
+use crate::node::Readiness;
 use crate::tasks::restore::{Remembered, last_roster};
 
 /// Between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);
 /// A store that is still away is mentioned in the log every so many tries.
 const TRIES_PER_LINE: u32 = 20;
-
-/// What a node that isn't ready waits for, for `/readyz`.
-#[derive(Debug)]
-pub struct Readiness(Mutex<Option<String>>);
-
-impl Default for Readiness {
-    fn default() -> Readiness {
-        Readiness(Mutex::new(Some("starting".to_string())))
-    }
-}
-
-impl Readiness {
-    /// What is waited for; `None` once the node is ready.
-    pub fn waits_for(&self) -> Option<String> {
-        self.0.lock().clone()
-    }
-
-    /// Sets what is waited for.
-    pub fn set(&self, waits_for: Option<String>) {
-        *self.0.lock() = waits_for;
-    }
-}
 
 /// Brings a node from nothing to live.
 ///

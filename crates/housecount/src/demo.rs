@@ -7,8 +7,8 @@ use housecount_core::event::{Kind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
-use crate::app::Node;
 use crate::audience::{Audience, Shape};
+use crate::node::Node;
 
 /// Stages of the demo.
 const STAGES: u32 = 5;

@@ -18,6 +18,7 @@ pub mod load;
 pub mod lock;
 pub mod log;
 pub mod metrics;
+pub mod node;
 pub mod stages;
 pub mod tasks;
 pub mod tls;

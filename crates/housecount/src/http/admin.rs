@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody};
-use crate::app::Node;
+use crate::node::Node;
 use crate::tasks::restore::{Remembered, last_roster};
 use crate::tasks::snapshot::Outcome;
 

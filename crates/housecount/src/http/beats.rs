@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
-use crate::app::Node;
+use crate::node::Node;
 use crate::stages::NotOpen;
 
 /// "This session watches this stage now." Other fields are ignored.

@@ -8,8 +8,8 @@ use housecount_core::presence::Count;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::Node;
 use crate::hub::{Answer, Standing};
+use crate::node::Node;
 
 /// How far an answer can be trusted.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::server::{Bound, run};
-use crate::app::Node;
+use crate::node::Node;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
-use crate::app::Node;
 use crate::metrics::RouteLabel;
+use crate::node::Node;
 
 /// Whether the process is alive: it answers.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = String)))]

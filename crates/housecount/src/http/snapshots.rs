@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, StagePath, moment};
-use crate::app::Node;
+use crate::node::Node;
 
 /// How far back to look when the caller doesn't say.
 const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;

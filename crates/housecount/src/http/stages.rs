@@ -19,8 +19,8 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, PageQuery, StagePath};
 use super::live::StandingBody;
-use crate::app::Node;
 use crate::hub::Answer;
+use crate::node::Node;
 use crate::stages::Created;
 
 /// A stage: what is configured about it, and who watches it.

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, PageQuery, StagePath, ViewerPath};
 use super::live::StandingBody;
-use crate::app::Node;
 use crate::hub::Answer;
+use crate::node::Node;
 
 /// A viewer on a stage.
 #[derive(Debug, Serialize, ToSchema)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use housecount::app::{App, Node};
+use housecount::app::App;
 use housecount::client::Client;
 use housecount::config::{Layers, Settings};
 use housecount::http::Bound;
 use housecount::ingest::Refused;
 use housecount::log::{Log, Position};
+use housecount::node::Node;
 use housecount_core::event::{EventRef, Kind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX};

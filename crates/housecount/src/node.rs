@@ -1,0 +1,73 @@
+//! A node: everything that requests and tasks share. It is put together, started and stopped in `app`.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clock::SharedClock;
+use crate::cold::Cold;
+use crate::config::Settings;
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::stages::Stages;
+use crate::tasks::snapshot::Snapshots;
+
+/// Everything a request needs.
+#[derive(Debug)]
+pub struct Node {
+    /// The settings it was started with.
+    pub settings: Settings,
+    /// The log's clock.
+    pub clock: Arc<SharedClock>,
+    /// Who is online.
+    pub hub: Arc<Hub>,
+    /// The way into the log.
+    pub ingest: Ingest,
+    /// The cold tier, unless there is none.
+    pub cold: Option<Arc<dyn Cold>>,
+    /// Stages' configuration and snapshots.
+    pub stages: Stages,
+    /// The snapshot service, unless there is no cold tier.
+    pub snapshots: Option<Arc<Snapshots>>,
+    /// What it waits for.
+    pub readiness: Readiness,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Node {
+    /// When a player is to beat next: the interval give or take a tenth, so that beats spread, stretched
+    /// under load, and never above a third of the ttl.
+    #[must_use]
+    pub fn next_ms(&self) -> u64 {
+        let max_ms = self.settings.rules.ttl_ms / 3;
+        let interval_ms = self.settings.interval_ms as f64;
+        // Nothing up to half full, twice the interval when full.
+        let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
+        let next_ms = interval_ms * stretch * rand::random_range(0.9..1.1);
+        (next_ms as u64).clamp(1, max_ms)
+    }
+}
+
+/// What a node that isn't ready waits for, for `/readyz`.
+#[derive(Debug)]
+pub struct Readiness(Mutex<Option<String>>);
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness(Mutex::new(Some("starting".to_string())))
+    }
+}
+
+impl Readiness {
+    /// What is waited for; `None` once the node is ready.
+    pub fn waits_for(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+
+    /// Sets what is waited for.
+    pub fn set(&self, waits_for: Option<String>) {
+        *self.0.lock() = waits_for;
+    }
+}
