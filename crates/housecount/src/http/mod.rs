@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod extract;
 mod live;
+mod openapi;
 mod ops;
 mod server;
 mod snapshots;
@@ -19,31 +20,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use utoipa::OpenApi;
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::server::{Bound, run};
 use crate::node::Node;
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "housecount",
-        description = "Live audience counts that are never wrong without saying so. Every count comes with \
-                       `asOf` (Unix ms), `complete` and `recovering`. Errors are RFC 9457 problems with a stable `code`."
-    ),
-    tags(
-        (name = "players", description = "What players send"),
-        (name = "operators", description = "What dashboards and backends ask"),
-        (name = "operations", description = "What keeps it running")
-    )
-)]
-struct ApiDoc;
-
 /// All routes.
 pub fn router(node: Arc<Node>) -> Router {
-    let (router, api) = OpenApiRouter::with_openapi(ApiDoc::openapi())
+    let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
         // For players
         .routes(routes!(beats::heartbeat))
         .routes(routes!(beats::heartbeats))
@@ -62,7 +48,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))
         .split_for_parts();
-    let api = serde_json::to_string_pretty(&api).unwrap_or_default();
+    let api = openapi::text(&api);
     router
         .route("/openapi.json", get(move || async move { ops::json_text(api) }))
         .route("/", get(ops::index))

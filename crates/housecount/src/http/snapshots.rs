@@ -54,7 +54,7 @@ pub struct SnapshotsBody {
 }
 
 /// A stage's snapshots.
-#[utoipa::path(get, path = "/v1/stages/{stage}/snapshots", tag = "operators",
+#[utoipa::path(get, path = "/v1/stages/{stage}/snapshots", operation_id = "listStageSnapshots", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), RangeQuery),
     responses((status = 200, body = SnapshotsBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),

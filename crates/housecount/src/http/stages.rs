@@ -141,7 +141,7 @@ fn check(config: &StageConfig) -> Result<(), Problem> {
 }
 
 /// All stages that are configured or watched, each with its count and peak.
-#[utoipa::path(get, path = "/v1/stages", tag = "operators", params(PageQuery),
+#[utoipa::path(get, path = "/v1/stages", operation_id = "listStages", tag = "operators", params(PageQuery),
     responses((status = 200, body = StagesBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
@@ -177,7 +177,7 @@ pub async fn list(
 }
 
 /// Configure a stage. A stage needs no configuration to be watched.
-#[utoipa::path(post, path = "/v1/stages", tag = "operators", request_body = NewStageBody,
+#[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
     responses((status = 201, body = StageAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "it is configured", body = ProblemBody,
@@ -214,7 +214,7 @@ fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAns
 }
 
 /// A stage's configuration and count.
-#[utoipa::path(get, path = "/v1/stages/{stage}", tag = "operators",
+#[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageAnswer),
         (status = 404, description = "neither configured nor seen", body = ProblemBody,
@@ -245,7 +245,7 @@ pub async fn show(
 }
 
 /// Change a stage's configuration: what is missing stays, null removes.
-#[utoipa::path(patch, path = "/v1/stages/{stage}", tag = "operators", request_body = StageChangeBody,
+#[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StageChangeBody,
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -284,7 +284,7 @@ fn not_configured(stage: &StageId) -> Problem {
 }
 
 /// Forget a stage's configuration. Its history stays.
-#[utoipa::path(delete, path = "/v1/stages/{stage}", tag = "operators",
+#[utoipa::path(delete, path = "/v1/stages/{stage}", operation_id = "deleteStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 204),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]

@@ -40,7 +40,7 @@ pub struct ViewersBody {
 }
 
 /// Who watches a stage now.
-#[utoipa::path(get, path = "/v1/stages/{stage}/viewers", tag = "operators",
+#[utoipa::path(get, path = "/v1/stages/{stage}/viewers", operation_id = "listStageViewers", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), PageQuery),
     responses((status = 200, body = ViewersBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
@@ -89,7 +89,7 @@ pub struct ViewerBody {
 }
 
 /// Where a viewer is now.
-#[utoipa::path(get, path = "/v1/viewers/{viewer}", tag = "operators",
+#[utoipa::path(get, path = "/v1/viewers/{viewer}", operation_id = "showViewer", tag = "operators",
     params(("viewer" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = ViewerBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]

@@ -331,6 +331,7 @@ async fn openapi_describes_every_route() {
     let node = Node::ready(&FAST).await;
     let api = node.get("/openapi.json").await;
     assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
+    let mut names = std::collections::BTreeSet::new();
     for (path, methods) in [
         ("/v1/heartbeat", vec!["post"]),
         ("/v1/heartbeats", vec!["post"]),
@@ -348,7 +349,12 @@ async fn openapi_describes_every_route() {
         ("/metrics", vec!["get"]),
     ] {
         for method in methods {
-            assert!(api["paths"][path][method]["responses"].is_object(), "{method} {path}");
+            let name = api["paths"][path][method]["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_string()), "two operations are called {name}");
+            let responses = api["paths"][path][method]["responses"].as_object().unwrap();
+            let is_described =
+                |response: &Value| response["description"].as_str().is_some_and(|d| !d.is_empty());
+            assert!(responses.values().all(is_described), "{method} {path}: {responses:?}");
         }
     }
 }
