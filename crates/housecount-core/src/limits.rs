@@ -22,8 +22,9 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
 /// The request line and headers together.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// How long a connection may lie without a whole request: idle between two, or slow in sending one's headers.
-/// Longer than players' intervals, so that each beat finds its connection open, and than the 60 s after which load
+/// How long a client may take to send a request's headers once it has begun: slower ones hold a connection for nothing.
+pub const HEADER_READ_MS_MAX: u64 = 10_000;
+/// How long a connection may lie idle between two requests. Longer than players' intervals, so that each beat finds its connection open, and than the 60 s after which load
 /// balancers close theirs (AWS ALB's default, 2026-10), so that they never send into a connection we close.
 pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
 /// How long a client may take to send a body.

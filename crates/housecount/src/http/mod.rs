@@ -11,6 +11,7 @@ mod extract;
 mod live;
 mod openapi;
 mod ops;
+mod patience;
 mod server;
 mod snapshots;
 mod stages;

@@ -359,11 +359,20 @@ async fn openapi_describes_every_route() {
     }
 }
 
-/// A client that begins a body and doesn't go on is let go.
+/// Clients that begin a request and don't go on are let go, in the headers and in the body.
 #[tokio::test(flavor = "multi_thread")]
-async fn body_read_ms_max() {
+async fn header_read_ms_max_and_body_read_ms_max() {
     let node = Node::ready(&FAST).await;
+    let address = node.address.trim_start_matches("http://").to_string();
+    let headers = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\n").unwrap();
+        stream.read(&mut [0; 64]).unwrap_or(0)
+    });
     let request =
         "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\nconnection: close\r\n\r\n{\"sta";
     check(raw(&node, request), 408, "body_too_slow", "10000 ms");
+    headers.await.unwrap();
+    assert_eq!(node.status("/healthz").await, 200);
 }
