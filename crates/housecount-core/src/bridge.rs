@@ -27,9 +27,18 @@ impl Bridge {
         Bridge { until, total: roster.total, stages }
     }
 
-    /// Keeps it open until `until` at least, with the floors that it has.
-    pub fn extend(&mut self, until: UnixMs) {
+    /// Keeps it open until `until` at least. The floors of one that was over by `now` are not brought back.
+    pub fn extend(&mut self, until: UnixMs, now: UnixMs) {
+        if !self.is_open(now) {
+            *self = Bridge::default();
+        }
         self.until = self.until.max(until);
+    }
+
+    /// Until when it stands.
+    #[must_use]
+    pub fn until(&self) -> UnixMs {
+        self.until
     }
 
     /// Whether counts at `now` are bridged.
@@ -75,6 +84,17 @@ mod tests {
 
     fn count(viewers: u64) -> Count {
         Count { viewers, sessions: viewers }
+    }
+
+    #[test]
+    fn extending_keeps_floors_and_never_brings_old_ones_back() {
+        let stages = || vec![StageView { stage: "s".into(), count: count(40), peak: 50 }];
+        let mut bridge = Bridge::new(Roster { total: count(40), stages: stages() }, UnixMs(100));
+        bridge.extend(UnixMs(200), UnixMs(99));
+        assert_eq!(bridge.count("s", count(3), UnixMs(199)), count(40));
+        bridge.extend(UnixMs(400), UnixMs(300));
+        assert!(bridge.is_open(UnixMs(399)));
+        assert_eq!(bridge.count("s", count(3), UnixMs(399)), count(3));
     }
 
     #[test]

@@ -37,6 +37,8 @@ use crate::metrics::Metrics;
 const POLL: Duration = Duration::from_millis(25);
 /// The longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_millis(500);
+/// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.
+const ASLEEP_MS_MIN: u64 = 1_000;
 /// How long time is held back after an outage, for all nodes to append what they hold: at least this, a tenth of the
 /// outage if that is longer, and until this node's own backlog is nearly gone; but no longer than the last.
 const SETTLE_MS: u64 = 2_000;
@@ -63,6 +65,8 @@ pub struct Follower {
     places: Vec<Place>,
     /// Partitions that have lost everything, and that this node has not told it again yet.
     untold: BTreeSet<u16>,
+    /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
+    slowest_read_ms: u64,
 }
 
 /// What the log's past says about a node that has just read all of it.
@@ -107,6 +111,7 @@ impl Follower {
             kept_ms,
             places,
             untold: BTreeSet::new(),
+            slowest_read_ms: 0,
         }
     }
 
@@ -139,6 +144,7 @@ impl Follower {
             let sent_ms = mono_ms();
             let tail = self.log.read(partition, place.after).await?;
             self.clock.observe(sent_ms, tail.clock);
+            self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             if self.has_lost(place, acknowledged, &tail) {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
@@ -227,9 +233,11 @@ impl Follower {
     /// Follows until `stop`.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut outage = Outage::default();
-        let mut last = (mono_ms(), self.hub.now());
+        let mut last: Option<(u64, UnixMs)> = None;
         let mut overslept_ms = 0;
         loop {
+            let round_ms = mono_ms();
+            self.slowest_read_ms = 0;
             let wait = match self.read_on().await {
                 Ok(now) => {
                     if let Some(away_ms) = outage.over() {
@@ -237,11 +245,15 @@ impl Follower {
                     }
                     self.retell().await;
                     // This process was asleep, or time on the log's clock has jumped: nobody was heard meanwhile.
-                    let jumped_ms = now.since(last.1).saturating_sub(mono_ms().saturating_sub(last.0));
-                    if overslept_ms.max(jumped_ms) > self.interval_ms {
+                    let jumped_ms = last.map_or(0, |(mono, log)| {
+                        now.since(log).saturating_sub(round_ms.saturating_sub(mono))
+                    });
+                    if overslept_ms.max(jumped_ms).max(self.slowest_read_ms)
+                        > self.interval_ms.max(ASLEEP_MS_MIN)
+                    {
                         self.bridge_from_here(now);
                     }
-                    last = (mono_ms(), now);
+                    last = Some((round_ms, now));
                     if !outage.is_settling(self.metrics.waiting.get()) {
                         self.hub.advance(now);
                     }
@@ -278,6 +290,7 @@ impl Follower {
         for partition in std::mem::take(&mut self.untold) {
             if !self.hub.knows_all() {
                 tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
+                self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
                 continue;
             }
             match self.checkpoint(partition).await {

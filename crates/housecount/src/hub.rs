@@ -126,19 +126,18 @@ impl Hub {
         state.is_live = true;
     }
 
-    /// Up to where this node has followed the log's clock.
-    pub fn now(&self) -> UnixMs {
-        self.state.lock().presence.now()
-    }
-
     /// Counts may be low until `until`: something could not be read.
     pub fn doubt_until(&self, until: UnixMs) {
-        self.state.lock().bridge.extend(until);
+        let mut state = self.state.lock();
+        let now = state.presence.now();
+        state.bridge.extend(until, now);
     }
 
     /// Lets earlier counts stand in until `until`.
     pub fn open_bridge(&self, roster: Roster, until: UnixMs) {
-        self.state.lock().bridge = Bridge::new(roster, until);
+        let mut state = self.state.lock();
+        let doubted_until = state.bridge.until();
+        state.bridge = Bridge::new(roster, until.max(doubted_until));
     }
 
     /// Remembers peaks from before this node started.

@@ -284,12 +284,14 @@ impl Committer {
         let record = Bytes::from(record::encode(&refs));
         metrics.batch_events.observe(events.len() as f64);
         let mut retry_ms = RETRY_MS_FIRST;
+        let mut was_tried = false;
         loop {
-            if self.is_hopeless(events) {
+            if self.is_out_of_time() || was_tried && self.is_too_old(events) {
                 metrics.late.inc_by(events.len() as u64);
                 tracing::error!(events = events.len(), "events given up: the log was away for too long");
                 return false;
             }
+            was_tried = true;
             let sent_ms = mono_ms();
             match log.append(self.partition, record.clone()).await {
                 Ok(position) => {
@@ -317,14 +319,17 @@ impl Committer {
         }
     }
 
-    /// Whether to stop trying: the events are older than anybody wants, or the node has no time left.
-    fn is_hopeless(&mut self, events: &[Event]) -> bool {
-        let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
-        let age_ms = self.shared.clock.now().unwrap_or_default().since(oldest);
+    /// Whether a stopping node has no time left.
+    fn is_out_of_time(&mut self) -> bool {
         if *self.stop.borrow() {
             self.stopping_since_ms.get_or_insert_with(mono_ms);
         }
-        let stopping_ms = self.stopping_since_ms.map_or(0, |since| mono_ms().saturating_sub(since));
-        age_ms > self.shared.lateness_max_ms || stopping_ms > STOP_WAIT_MS_MAX
+        self.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
+    }
+
+    /// Whether the events are older than anybody wants.
+    fn is_too_old(&self, events: &[Event]) -> bool {
+        let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
+        self.shared.clock.now().unwrap_or_default().since(oldest) > self.shared.lateness_max_ms
     }
 }

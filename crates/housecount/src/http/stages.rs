@@ -73,9 +73,12 @@ impl StageBody {
 
 /// A stage with its standing.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StageAnswer {
     #[serde(flatten)]
     stage: StageBody,
+    /// False while the cold tier is away and has not been asked about this stage before: the count is right.
+    configuration_known: bool,
     #[serde(flatten)]
     standing: StandingBody,
 }
@@ -210,7 +213,8 @@ pub async fn create(
 
 fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAnswer {
     let Answer { of: view, standing } = node.hub.stage(stage.as_str());
-    StageAnswer { stage: StageBody::new(stage.as_str(), config, view), standing: standing.into() }
+    let stage = StageBody::new(stage.as_str(), config, view);
+    StageAnswer { stage, configuration_known: true, standing: standing.into() }
 }
 
 /// A stage's configuration and count.
@@ -228,7 +232,7 @@ pub async fn show(
     match node.stages.look_up(&stage).await {
         Ok(config) => found = answer(&node, &stage, config),
         // Counts don't depend on the cold tier.
-        Err(_) if is_watched => {}
+        Err(_) if is_watched => found.configuration_known = false,
         Err(error) => return Err(error.into()),
     }
     if found.stage.peak > 0 {

@@ -55,7 +55,7 @@ pub struct FileLog {
 /// What the writing thread is asked to do. It answers every order.
 enum Order {
     Append(Bytes, oneshot::Sender<StoreResult<Position>>),
-    Tend(UnixMs, oneshot::Sender<StoreResult<()>>),
+    Tend { before: UnixMs, attended: bool, reply: oneshot::Sender<StoreResult<()>> },
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
 }
 
@@ -200,7 +200,7 @@ impl Writer {
                         Order::Append(_, reply) => {
                             let _ = reply.send(Ok(positions.next().unwrap_or(self.last)));
                         }
-                        Order::Tend(_, reply) | Order::MarkWhole(_, reply) => {
+                        Order::Tend { reply, .. } | Order::MarkWhole(_, reply) => {
                             let _ = reply.send(Ok(()));
                         }
                     }
@@ -219,7 +219,7 @@ impl Writer {
                 for order in orders {
                     match order {
                         Order::Append(_, reply) => drop(reply.send(Err(again()))),
-                        Order::Tend(_, reply) | Order::MarkWhole(_, reply) => {
+                        Order::Tend { reply, .. } | Order::MarkWhole(_, reply) => {
                             drop(reply.send(Err(again())));
                         }
                     }
@@ -241,11 +241,13 @@ impl Writer {
                         .execute(params![to_sql(self.last.at), seq, body.as_ref()])?;
                     positions.push(self.last);
                 }
-                Order::Tend(before, _) => {
+                Order::Tend { before, attended, .. } => {
                     // The last record stays: it is where the clock and the positions go on after a restart.
                     let keep = (*before).min(self.last.at);
                     transaction.execute("DELETE FROM record WHERE at < ?1", [to_sql(keep)])?;
-                    transaction.execute("UPDATE origin SET attended = ?1", [to_sql(self.clock.now())])?;
+                    if *attended {
+                        transaction.execute("UPDATE origin SET attended = ?1", [to_sql(self.clock.now())])?;
+                    }
                 }
                 Order::MarkWhole(born, _) => {
                     transaction.execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
@@ -331,8 +333,8 @@ impl Log for FileLog {
         read.await.map_err(|e| failed(e.into()))?.map_err(|e| failed(e.into()))
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs) -> StoreResult<()> {
-        self.order(|reply| Order::Tend(before, reply)).await
+    async fn tend(&self, _partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+        self.order(|reply| Order::Tend { before, attended, reply }).await
     }
 
     async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {

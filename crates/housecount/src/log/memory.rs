@@ -71,11 +71,13 @@ impl Log for MemoryLog {
         })
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs) -> StoreResult<()> {
+    async fn tend(&self, _partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
         let mut inner = self.inner.lock();
         let keep = inner.records.partition_point(|(position, _)| position.at < before);
         inner.records.drain(..keep);
-        inner.origin.attended = self.clock.now();
+        if attended {
+            inner.origin.attended = self.clock.now();
+        }
         Ok(())
     }
 

@@ -85,8 +85,8 @@ pub trait Log: Send + Sync + fmt::Debug {
     async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail>;
 
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
-    /// of them), and notes that somebody was there. Does nothing else twice.
-    async fn tend(&self, partition: u16, before: UnixMs) -> StoreResult<()>;
+    /// of them), and, if `attended`, notes that a node which knows all was there. Twice is as good as once.
+    async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()>;
 
     /// Notes that a checkpoint of all that matters has been appended to the partition born at `born`. Nothing
     /// if it has been born again since.

@@ -12,6 +12,8 @@ use crate::error::StoreResult;
 /// How many rosters are looked at before we give up: one may lack parts if its writer died, be damaged, or hold
 /// counts that were bridged themselves.
 const ROSTERS_MAX: usize = 20;
+/// A snapshot that is further ahead of now was taken by a clock that was wrong, and says nothing.
+const AHEAD_MS_MAX: u64 = 10_000;
 /// More parts than any roster has.
 const PARTS_MAX: usize = 10_000;
 /// The attribute of a roster whose counts were bridged: they must not be bridged from again.
@@ -32,8 +34,8 @@ pub enum Remembered {
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn last_taken(cold: &dyn Cold) -> StoreResult<Option<UnixMs>> {
-    let rows = cold.query(&KeyRange::rosters(UnixMs::MAX), &Page::last(1)).await?;
+pub async fn last_taken(cold: &dyn Cold, now: UnixMs) -> StoreResult<Option<UnixMs>> {
+    let rows = cold.query(&KeyRange::rosters(now.plus(AHEAD_MS_MAX)), &Page::last(1)).await?;
     Ok(rows.first().and_then(|(sk, _)| roster_key(sk)))
 }
 
@@ -42,7 +44,7 @@ pub async fn last_taken(cold: &dyn Cold) -> StoreResult<Option<UnixMs>> {
 /// # Errors
 /// The cold tier's. A roster that can't be read is passed over, and said so.
 pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Remembered> {
-    let (mut to, mut found) = (UnixMs::MAX, Remembered::Nothing);
+    let (mut to, mut found) = (now.plus(AHEAD_MS_MAX), Remembered::Nothing);
     for _ in 0..ROSTERS_MAX {
         let last = cold.query(&KeyRange::rosters(to), &Page::last(1)).await?;
         let Some((sk, item)) = last.into_iter().next() else { return Ok(found) };

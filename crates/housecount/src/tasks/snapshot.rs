@@ -198,7 +198,7 @@ impl Snapshots {
         started_ms: u64,
     ) -> StoreResult<Outcome> {
         if let Some(slot) = slot
-            && last_taken(&*self.cold).await?.is_some_and(|taken| taken >= slot)
+            && last_taken(&*self.cold, self.now()).await?.is_some_and(|taken| taken >= slot)
         {
             // What the other node wrote, this one doesn't know.
             *last_was_empty = None;

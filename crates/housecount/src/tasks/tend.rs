@@ -18,7 +18,7 @@ pub struct Tend {
     pub log: Arc<dyn Log>,
     /// Its clock.
     pub clock: Arc<SharedClock>,
-    /// Who is online. A node that doesn't know all doesn't tend: the note would say that nothing is missing.
+    /// Who is online.
     pub hub: Arc<Hub>,
     /// How much of it is kept.
     pub kept_ms: u64,
@@ -35,11 +35,14 @@ impl Tick for Tend {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        let Some(now) = self.clock.now().filter(|_| self.hub.knows_all()) else { return Ok(Progress::Done) };
+        let Some(now) = self.clock.now() else { return Ok(Progress::Done) };
+        // Trimming is harmless. The note says that nothing is missing: not while this node misses something, nor while
+        // some of the log is away, nor before all nodes have appended what they held meanwhile.
+        let attended = self.hub.knows_all() && !self.hub.is_silent();
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.
-            if let Err(error) = self.log.tend(partition, now.minus(self.kept_ms)).await {
+            if let Err(error) = self.log.tend(partition, now.minus(self.kept_ms), attended).await {
                 outcome = Err(error);
             }
         }

@@ -127,7 +127,8 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     }
     let middle = log.append(0, record(300)).await.unwrap();
     // Nothing is that old.
-    log.tend(0, UnixMs(1)).await.unwrap();
+    log.tend(0, UnixMs(1), false).await.unwrap();
+    assert_eq!(log.read(0, middle).await.unwrap().origin.attended, UnixMs::ZERO, "nobody said so");
     assert_eq!(read_all(log, 0, Position::START).await.len(), 301);
     // Records of later milliseconds stay whatever happens.
     let mut last = middle;
@@ -135,7 +136,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         last = log.append(0, record(301)).await.unwrap();
     }
     for _ in 0..2 {
-        log.tend(0, last.at).await.unwrap();
+        log.tend(0, last.at, true).await.unwrap();
         let left = read_all(log, 0, Position::START).await;
         assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
         assert_eq!(left.last(), Some(&(last, record(301))));

@@ -52,8 +52,8 @@ impl Log for FaultyLog {
         self.log.read(partition, after).await
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs) -> StoreResult<()> {
-        self.log.tend(partition, before).await
+    async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+        self.log.tend(partition, before, attended).await
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
