@@ -186,7 +186,8 @@ impl Follower {
                 let latest = position.at.plus(STAMP_AHEAD_MS_MAX);
                 let sane = |event: EventRef<'_>| if event.at > latest { position.at } else { event.at };
                 let events = events.into_iter().map(|event| EventRef { at: sane(event), ..event });
-                self.hub.apply(events, position.at);
+                let too_old = self.hub.apply(events, position.at);
+                self.metrics.too_old.inc_by(too_old as u64);
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();

@@ -93,7 +93,6 @@ impl Shared {
 pub struct Ingest {
     shared: Arc<Shared>,
     ack: Ack,
-    waiting_max: usize,
     /// One a partition; none once the node is stopping.
     lanes: RwLock<Vec<mpsc::UnboundedSender<Submission>>>,
 }
@@ -141,7 +140,7 @@ impl Ingest {
             lane
         });
         let lanes = RwLock::new(lanes.collect());
-        (Ingest { shared, ack: settings.ack, waiting_max: WAITING_EVENTS_MAX, lanes }, committers)
+        (Ingest { shared, ack: settings.ack, lanes }, committers)
     }
 
     /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
@@ -163,7 +162,7 @@ impl Ingest {
     /// How much of what may wait for the log does, from 0 to 1.
     #[must_use]
     pub fn load(&self) -> f64 {
-        self.shared.waiting.load(Ordering::Relaxed) as f64 / self.waiting_max as f64
+        self.shared.waiting.load(Ordering::Relaxed) as f64 / WAITING_EVENTS_MAX as f64
     }
 
     /// Takes in nothing more; the committers end when they are through.
@@ -179,7 +178,7 @@ impl Ingest {
             return Err(Refused::Stopping);
         }
         let count = said.len();
-        if shared.waiting.load(Ordering::Relaxed) + count > self.waiting_max {
+        if shared.waiting.load(Ordering::Relaxed) + count > WAITING_EVENTS_MAX {
             shared.metrics.shed.inc_by(count as u64);
             return Err(Refused::Full);
         }

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub records_read: Counter,
     /// Records whose bytes could not be read, and were passed over.
     pub records_corrupt: Counter,
+    /// Events read from the log that were too old to change any count.
+    pub too_old: Counter,
     /// Reads of the log that failed and were tried again.
     pub read_failures: Counter,
     /// Snapshots of all stages written.
@@ -109,6 +111,7 @@ impl Default for Metrics {
             append_failures: Counter::default(),
             records_read: Counter::default(),
             records_corrupt: Counter::default(),
+            too_old: Counter::default(),
             read_failures: Counter::default(),
             snapshots: Counter::default(),
             snapshot_failures: Counter::default(),
@@ -144,6 +147,7 @@ impl Metrics {
             self.append_failures.clone(),
         );
         r.register("records_read", "Records read from the log", self.records_read.clone());
+        r.register("events_too_old", "Events read that were too old to matter", self.too_old.clone());
         r.register("records_corrupt", "Records that could not be read", self.records_corrupt.clone());
         r.register(
             "read_failures",

@@ -21,6 +21,7 @@ Examples:
   housecount serve --demo 500
   housecount serve --listen 0.0.0.0:7400 --log redis://10.0.0.5:6379/0 \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
+  housecount serve --set interval=10s --set ttl=60s        any setting; see housecount settings
   HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
 pub(super) struct ServeArgs {
     /// Where the API listens [default: 127.0.0.1:7400]
