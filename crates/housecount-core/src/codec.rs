@@ -90,6 +90,18 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// All bytes that are left.
+    #[must_use]
+    pub fn rest(self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     /// One byte.
     pub fn byte(&mut self) -> Result<u8, DecodeError> {
         let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
@@ -111,6 +123,13 @@ impl<'a> Reader<'a> {
         let mut raw = [0; 8];
         raw.copy_from_slice(self.take(8)?);
         Ok(u64::from_le_bytes(raw))
+    }
+
+    /// A 32-bit little-endian integer.
+    pub fn u32_le(&mut self) -> Result<u32, DecodeError> {
+        let mut raw = [0; 4];
+        raw.copy_from_slice(self.take(4)?);
+        Ok(u32::from_le_bytes(raw))
     }
 
     /// A LEB128 varint of at most 64 bits.

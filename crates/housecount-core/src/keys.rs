@@ -8,6 +8,10 @@ use crate::time::UnixMs;
 const ROSTER_PK: &str = "ROSTER";
 /// The partition key of the list of configured stages.
 const STAGES_PK: &str = "STAGES";
+/// The partition key of the list of ledgers.
+const LEDGERS_PK: &str = "LEDGERS";
+/// The greatest number that 13 digits hold: sorting as text is sorting by time from 2001 to 2286.
+const MS_OF_13_DIGITS: u64 = 9_999_999_999_999;
 
 /// The key of an item in the cold tier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +47,57 @@ pub enum Key {
     /// Who does a task that one node is enough for. `LEASE#<name>` / `LEASE` -> [`lease`](crate::lease)
     Lease {
         /// The task.
-        name: &'static str,
+        name: String,
     },
+    /// That there is a ledger of so many partitions, so that readers find it without a Scan. Written once.
+    /// `LEDGERS` / `<partitions>`
+    Ledger {
+        /// How many.
+        partitions: u16,
+    },
+    /// What a partition's viewers proved in one window. Written every window, kept for good.
+    /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger)
+    Chunk {
+        /// Whose.
+        chain: Chain,
+        /// The window's start.
+        window: UnixMs,
+    },
+    /// A further part of a chunk that is too large for one item.
+    /// `LEDGER#<partitions>#<partition>` / `<ms>#<CRC-32 of the chunk>#<part>`
+    ChunkPart {
+        /// Whose.
+        chain: Chain,
+        /// The window's start.
+        window: UnixMs,
+        /// The chunk's checksum: two writers' parts are not mixed.
+        crc: u32,
+        /// 1 and up.
+        part: u32,
+    },
+}
+
+/// A partition's ledger: the chain of its chunks. The number of partitions belongs to its name, since it decides which
+/// viewers are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Chain {
+    /// How many partitions there are.
+    pub partitions: u16,
+    /// Which one this is.
+    pub partition: u16,
+}
+
+impl Chain {
+    /// All chains of a ledger.
+    pub fn all(partitions: u16) -> impl Iterator<Item = Chain> {
+        (0..partitions).map(move |partition| Chain { partitions, partition })
+    }
+
+    /// The partition key of its chunks.
+    #[must_use]
+    pub fn pk(self) -> String {
+        format!("LEDGER#{}#{}", self.partitions, self.partition)
+    }
 }
 
 impl Key {
@@ -56,6 +109,8 @@ impl Key {
             Key::Listed { .. } => STAGES_PK.to_string(),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
+            Key::Ledger { .. } => LEDGERS_PK.to_string(),
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => chain.pk(),
         }
     }
 
@@ -68,8 +123,17 @@ impl Key {
             Key::Listed { stage } => stage.clone(),
             Key::Roster { at, part } => format!("{at:013}#{part:04}"),
             Key::Lease { .. } => "LEASE".to_string(),
+            Key::Ledger { partitions } => format!("{partitions:05}"),
+            Key::Chunk { window, .. } => chunk_sk(*window),
+            Key::ChunkPart { window, crc, part, .. } => {
+                format!("{}#{crc:08x}#{part:04}", chunk_sk(*window))
+            }
         }
     }
+}
+
+fn chunk_sk(window: UnixMs) -> String {
+    format!("{:013}", window.0.min(MS_OF_13_DIGITS))
 }
 
 fn stage_pk(stage: &str) -> String {
@@ -92,14 +156,27 @@ impl KeyRange {
     /// 2001 to 2286, while Unix milliseconds have 13 digits.
     #[must_use]
     pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
-        let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(9_999_999_999_999));
+        let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
         KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
+    }
+
+    /// A chain's chunks, and their parts, of windows that begin from `from` to `to`, both included.
+    #[must_use]
+    pub fn chunks(chain: Chain, from: UnixMs, to: UnixMs) -> KeyRange {
+        // `~` sorts after the `#` of a part.
+        KeyRange { pk: chain.pk(), first: chunk_sk(from), last: format!("{}~", chunk_sk(to)) }
+    }
+
+    /// All ledgers.
+    #[must_use]
+    pub fn ledgers() -> KeyRange {
+        KeyRange { pk: LEDGERS_PK.to_string(), first: "0".to_string(), last: "99999".to_string() }
     }
 
     /// All rosters up to `to`, included.
     #[must_use]
     pub fn rosters(to: UnixMs) -> KeyRange {
-        let last = format!("{:013}#9999", to.0.min(9_999_999_999_999));
+        let last = format!("{:013}#9999", to.0.min(MS_OF_13_DIGITS));
         KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
     }
 
@@ -156,7 +233,14 @@ mod tests {
         assert_eq!(names(Key::Config { stage: stage() }), pair("STAGE#arn:aws:ivs:s/1", "CONFIG"));
         assert_eq!(names(Key::Listed { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
         assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
-        assert_eq!(names(Key::Lease { name: "snapshot" }), pair("LEASE#snapshot", "LEASE"));
+        assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
+        let chain = Chain { partitions: 8, partition: 3 };
+        assert_eq!(names(Key::Ledger { partitions: 8 }), pair("LEDGERS", "00008"));
+        assert_eq!(names(Key::Chunk { chain, window: at }), pair("LEDGER#8#3", "1790000000000"));
+        assert_eq!(
+            names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
+            pair("LEDGER#8#3", "1790000000000#0000beef#0012")
+        );
         assert_eq!(redis_stream("hc:", 3), "hc:{3}:log");
         assert_eq!(redis_meta("hc:", 3), "hc:{3}:meta");
         assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
@@ -168,6 +252,13 @@ mod tests {
         let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
         assert!(range.first <= sk && sk <= range.last);
         assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
+        let chain = Chain { partitions: 1, partition: 0 };
+        let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
+        let part =
+            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }.sk();
+        assert!(
+            part <= range.last && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
+        );
         let range = KeyRange::listed(Some("a"));
         assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
         let range = KeyRange::rosters(UnixMs(1_790_000_000_000));

@@ -171,7 +171,7 @@ impl DynamoCold {
 impl Cold for DynamoCold {
     async fn check(&self) -> StoreResult<()> {
         if self.is_embedded {
-            return self.get(&Key::Lease { name: "check" }).await.map(drop);
+            return self.get(&Key::Lease { name: "check".to_string() }).await.map(drop);
         }
         self.check_table().await
     }

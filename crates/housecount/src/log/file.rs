@@ -32,14 +32,17 @@ use crate::lock::FolderLock;
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// Layout version, in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (at INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (at, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), born INTEGER NOT NULL,
-        whole INTEGER NOT NULL, attended INTEGER NOT NULL);
+        whole INTEGER NOT NULL, attended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
 ";
+
+/// From layout 1, which knew no ledger.
+const FROM_1_TO_2: &str = "ALTER TABLE origin ADD COLUMN committed INTEGER NOT NULL DEFAULT 0";
 
 /// See the module's text. It has one partition: one file is written in one order anyway.
 #[derive(Debug)]
@@ -57,6 +60,7 @@ enum Order {
     Append(Bytes, oneshot::Sender<StoreResult<Position>>),
     Tend { before: UnixMs, attended: bool, reply: oneshot::Sender<StoreResult<()>> },
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
+    NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
 }
 
 impl FileLog {
@@ -72,7 +76,7 @@ impl FileLog {
         let last = last_position(&writer).map_err(|e| failed(&path, e))?;
         let clock = Arc::new(OwnClock::starting_at_least(last.at));
         let born = clock.now();
-        let sql = "INSERT OR IGNORE INTO origin VALUES (1, ?1, 0, 0)";
+        let sql = "INSERT OR IGNORE INTO origin VALUES (1, ?1, 0, 0, 0)";
         writer.execute(sql, [to_sql(born)]).map_err(|e| failed(&path, e))?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
 
@@ -127,7 +131,7 @@ fn connect(path: &Path) -> StoreResult<Connection> {
 fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
     let version: i64 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| failed(path, e))?;
-    if version != 0 && version != SCHEMA_VERSION {
+    if !(0..=SCHEMA_VERSION).contains(&version) {
         return Err(StoreError::new(
             ErrorKind::Schema,
             format!(
@@ -138,6 +142,9 @@ fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
         ));
     }
     connection.execute_batch(SCHEMA).map_err(|e| failed(path, e))?;
+    if version == 1 {
+        connection.execute_batch(FROM_1_TO_2).map_err(|e| failed(path, e))?;
+    }
     connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(|e| failed(path, e))
 }
 
@@ -200,7 +207,9 @@ impl Writer {
                         Order::Append(_, reply) => {
                             let _ = reply.send(Ok(positions.next().unwrap_or(self.last)));
                         }
-                        Order::Tend { reply, .. } | Order::MarkWhole(_, reply) => {
+                        Order::Tend { reply, .. }
+                        | Order::MarkWhole(_, reply)
+                        | Order::NoteCommitted(_, reply) => {
                             let _ = reply.send(Ok(()));
                         }
                     }
@@ -219,7 +228,9 @@ impl Writer {
                 for order in orders {
                     match order {
                         Order::Append(_, reply) => drop(reply.send(Err(again()))),
-                        Order::Tend { reply, .. } | Order::MarkWhole(_, reply) => {
+                        Order::Tend { reply, .. }
+                        | Order::MarkWhole(_, reply)
+                        | Order::NoteCommitted(_, reply) => {
                             drop(reply.send(Err(again())));
                         }
                     }
@@ -251,6 +262,10 @@ impl Writer {
                 }
                 Order::MarkWhole(born, _) => {
                     transaction.execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
+                }
+                Order::NoteCommitted(to, _) => {
+                    let sql = "UPDATE origin SET committed = max(committed, ?1)";
+                    transaction.execute(sql, [to_sql(*to)])?;
                 }
             }
         }
@@ -295,9 +310,9 @@ fn read_tail(connection: &Connection, after: Position, clock: UnixMs) -> rusqlit
             Ok((Position { at: from_sql(row.get(0)?), seq }, Bytes::from(body)))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let origin = transaction.query_row("SELECT born, whole, attended FROM origin", [], |row| {
-        let (born, attended) = (from_sql(row.get(0)?), from_sql(row.get(2)?));
-        Ok(Origin { born, whole: row.get(1)?, attended })
+    let origin = transaction.query_row("SELECT born, whole, attended, committed FROM origin", [], |row| {
+        let time = |i| row.get(i).map(from_sql);
+        Ok(Origin { born: time(0)?, whole: row.get(1)?, attended: time(2)?, committed: time(3)? })
     })?;
     let holds_after = transaction
         .prepare_cached("SELECT 1 FROM record WHERE at = ?1 AND seq = ?2")?
@@ -339,6 +354,10 @@ impl Log for FileLog {
 
     async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
         self.order(|reply| Order::MarkWhole(born, reply)).await
+    }
+
+    async fn note_committed(&self, _partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.order(|reply| Order::NoteCommitted(to, reply)).await
     }
 
     async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {

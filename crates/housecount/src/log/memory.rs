@@ -87,6 +87,12 @@ impl Log for MemoryLog {
         Ok(())
     }
 
+    async fn note_committed(&self, _partition: u16, to: UnixMs) -> StoreResult<()> {
+        let mut inner = self.inner.lock();
+        inner.origin.committed = inner.origin.committed.max(to);
+        Ok(())
+    }
+
     async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
     }

@@ -51,6 +51,8 @@ pub struct Origin {
     pub whole: bool,
     /// When a node last tended it; zero for never. Later than that, nobody may have been listening to players.
     pub attended: UnixMs,
+    /// Up to when the ledger has what the partition's records prove; zero if nobody has said.
+    pub committed: UnixMs,
 }
 
 /// What a read found, all of one moment.
@@ -91,6 +93,10 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Notes that a checkpoint of all that matters has been appended to the partition born at `born`. Nothing
     /// if it has been born again since.
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
+
+    /// Notes that the ledger has what the partition's records prove up to `to`. An earlier note changes nothing. Lost
+    /// with the partition's past; to be said again then.
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()>;
 
     /// Shows counts to other programs, as plain keys beside the log; 0 removes one.
     ///

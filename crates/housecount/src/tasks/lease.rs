@@ -10,16 +10,16 @@ use crate::error::StoreResult;
 /// How long a lease is taken for: longer than any task that takes one, short enough for another node to step in.
 pub const LEASE_MS: u64 = 30_000;
 
-fn record(name: &'static str, holder: &str, until: UnixMs) -> Record {
+fn record(name: &str, holder: &str, until: UnixMs) -> Record {
     let lease = Lease { holder: holder.to_string(), until };
-    Record { key: Key::Lease { name }, item: lease.to_item() }
+    Record { key: Key::Lease { name: name.to_string() }, item: lease.to_item() }
 }
 
 /// Takes the lease `name` if it is free at `now`. False if another node has it.
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn take(cold: &dyn Cold, name: &'static str, holder: &str, now: UnixMs) -> StoreResult<bool> {
+pub async fn take(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<bool> {
     let free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: now.0 };
     let put = cold.put_if(record(name, holder, now.plus(LEASE_MS)), free).await?;
     Ok(put == Put::Done)
@@ -29,6 +29,6 @@ pub async fn take(cold: &dyn Cold, name: &'static str, holder: &str, now: UnixMs
 ///
 /// # Errors
 /// The cold tier's. It runs out by itself then.
-pub async fn give_back(cold: &dyn Cold, name: &'static str, holder: &str, now: UnixMs) -> StoreResult<()> {
+pub async fn give_back(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<()> {
     cold.put(vec![record(name, holder, now)]).await
 }

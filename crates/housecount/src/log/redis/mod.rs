@@ -54,6 +54,7 @@ pub struct RedisLog {
     read: Script,
     tend: Script,
     mark_whole: Script,
+    note_committed: Script,
 }
 
 /// A client, and its connection if there is one.
@@ -122,6 +123,7 @@ impl RedisLog {
             read: Script::new(include_str!("read.lua")),
             tend: Script::new(include_str!("tend.lua")),
             mark_whole: Script::new(include_str!("mark_whole.lua")),
+            note_committed: Script::new(include_str!("note_committed.lua")),
             shown,
         })
     }
@@ -247,10 +249,15 @@ fn parse_tail(reply: Vec<Vec<u8>>, after: Position, partitions: u16) -> Result<T
             "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
         ));
     }
-    let origin = Origin { born: UnixMs(number(1)?), whole: number(2)? == 1, attended: UnixMs(number(3)?) };
+    let origin = Origin {
+        born: UnixMs(number(1)?),
+        whole: number(2)? == 1,
+        attended: UnixMs(number(3)?),
+        committed: UnixMs(number(6)?),
+    };
     let (clock, holds_after) = (UnixMs(number(0)?), number(5)? == 1);
-    let mut records = Vec::with_capacity(reply.len().saturating_sub(6) / 2);
-    let mut entries = reply.into_iter().skip(6);
+    let mut records = Vec::with_capacity(reply.len().saturating_sub(7) / 2);
+    let mut entries = reply.into_iter().skip(7);
     while let (Some(id), Some(body)) = (entries.next(), entries.next()) {
         let position = parse_position(&id).ok_or("a stream id is not MS-SEQ")?;
         records.push((position, Bytes::from(body)));
@@ -302,6 +309,12 @@ impl Log for RedisLog {
         let mut script = self.mark_whole.prepare_invoke();
         script.key(redis_meta(&self.prefix, partition)).arg(born.0.to_string());
         self.run("marking", &Call::Script(&script)).await
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        let mut script = self.note_committed.prepare_invoke();
+        script.key(redis_meta(&self.prefix, partition)).arg(to.0);
+        self.run("noting in", &Call::Script(&script)).await
     }
 
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {

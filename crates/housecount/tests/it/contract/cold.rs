@@ -96,7 +96,7 @@ async fn a_range_is_read_in_order(cold: &dyn Cold) {
 }
 
 async fn conditions_hold(cold: &dyn Cold) {
-    let key = Key::Lease { name: "test" };
+    let key = Key::Lease { name: "test".to_string() };
     let put = async |n, condition| {
         cold.put_if(Record { key: key.clone(), item: item(n) }, condition).await.unwrap()
     };

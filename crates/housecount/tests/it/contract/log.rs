@@ -34,6 +34,7 @@ async fn keeps_the_contract(backend: Backend) {
     tending_forgets_only_what_is_old(&*backend.open(5).await).await;
     whole_is_remembered_for_this_birth_only(&*backend.open(6).await).await;
     partitions_are_apart(&*backend.open(7).await).await;
+    what_is_committed_only_grows(&*backend.open(9).await).await;
     concurrent_appends_all_lie_in_the_log(backend.open(8).await).await;
     if backend.survives {
         a_later_handle_finds_it_all(&backend).await;
@@ -154,6 +155,17 @@ async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
     assert!(!log.read(0, Position::START).await.unwrap().origin.whole);
     log.mark_whole(0, born).await.unwrap();
     assert!(log.read(0, Position::START).await.unwrap().origin.whole);
+}
+
+async fn what_is_committed_only_grows(log: &dyn Log) {
+    let committed = async || log.read(0, Position::START).await.unwrap().origin.committed;
+    assert_eq!(committed().await, UnixMs::ZERO);
+    for (noted, known) in [(1_790_000_300_000, 1_790_000_300_000), (1_790_000_000_000, 1_790_000_300_000)] {
+        log.note_committed(0, UnixMs(noted)).await.unwrap();
+        assert_eq!(committed().await, UnixMs(known));
+    }
+    log.tend(0, UnixMs::ZERO, true).await.unwrap();
+    assert_eq!(committed().await, UnixMs(1_790_000_300_000));
 }
 
 async fn partitions_are_apart(log: &dyn Log) {

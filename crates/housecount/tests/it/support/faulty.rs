@@ -60,6 +60,10 @@ impl Log for FaultyLog {
         self.log.mark_whole(partition, born).await
     }
 
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.log.note_committed(partition, to).await
+    }
+
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
         self.log.publish(counts).await
     }

@@ -1,0 +1,267 @@
+//! The book: what a partition's chunks add up to, and the way from proof to the next chunk.
+//!
+//! A chunk is **proof minus book**: [`Draft`](super::draft::Draft) takes in all that is proven, leaves out what the book says is written
+//! already, and what is left is the next chunk, late spans and all. The book goes on by reading the chunk back
+//! ([`Book::apply`]), which is also what every reader does, so a writer and a reader can't differ. If another node
+//! wrote the window's chunk first, its chunk is applied instead, and what it lacked is left over for the next one.
+//!
+//! An *entry* is a viewer on a stage. It is *open* while its last span reaches to the book's edge. Its place in the list
+//! is how chunks speak of it, so the order of entries, and when they are dropped, is part of the format: new ones come
+//! last, and an entry goes when its last span ended more than `kept` before the next chunk's window.
+
+use smallvec::SmallVec;
+
+use super::chunk::{Changed, Chunk, Late, Link, New};
+use crate::codec::DecodeError;
+use crate::span::{Span, normalize};
+use crate::time::UnixMs;
+
+/// A keyframe is written when the last one is this many chunks back: at five minutes, half a day. More make the ledger
+/// dearer, fewer make reading start further back (docs/FORMATS.md has the figures).
+pub const KEYFRAME_CHUNKS: u32 = 144;
+
+/// Why a chunk can't be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// Its bytes can't be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It doesn't follow the one before it: at least one is missing, or was replaced.
+    #[error("it follows the chunk of {}, but the one before it is of {}: one is missing or was replaced",
+        shown(.expected), shown(.found))]
+    Broken {
+        /// The chunk that it says it follows.
+        expected: Option<Link>,
+        /// The chunk that was read before it.
+        found: Option<Link>,
+    },
+    /// It speaks of entries that the chunks before it don't have.
+    #[error("it speaks of {what} that the chunks before it don't have")]
+    Unknown {
+        /// Of what.
+        what: &'static str,
+    },
+}
+
+fn shown(link: &Option<Link>) -> String {
+    link.map_or("nothing".to_string(), |link| format!("{} ({:08x})", link.from, link.crc))
+}
+
+/// Who is told what chunks say: a stage, a viewer, and when. No two spans of one viewer on a stage overlap, but they may
+/// touch, and be empty.
+pub trait Tell {
+    /// A span begins. What was open at a window's start is not said again.
+    fn opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
+    /// A span that began has come to its end.
+    fn closed(&mut self, stage: &str, viewer: &str, span: Span);
+    /// A span from before the window, whole.
+    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.closed(stage, viewer, span);
+    }
+}
+
+/// Nobody listens.
+impl Tell for () {
+    fn closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) viewer: Box<str>,
+    pub(super) stage: u32,
+    pub(super) is_open: bool,
+    /// From when a reader hasn't been told yet; only while it is open.
+    untold_from: UnixMs,
+    /// What is written, as far back as `kept`. Never empty but for an instant.
+    pub(super) spans: SmallVec<[Span; 1]>,
+}
+
+impl Entry {
+    pub(super) fn ended(&self) -> UnixMs {
+        self.spans.last().map_or(UnixMs::ZERO, |span| span.to)
+    }
+
+    /// Adds a span at the end, or where it belongs if it is late.
+    fn add(&mut self, span: Span) {
+        match self.spans.last_mut() {
+            Some(last) if last.to == span.from => last.to = span.to,
+            Some(last) if last.to > span.from => {
+                let mut spans = self.spans.to_vec();
+                spans.push(span);
+                normalize(&mut spans);
+                self.spans = spans.into();
+            }
+            _ => self.spans.push(span),
+        }
+    }
+}
+
+/// What is written of a partition, as of the end of its last chunk's window.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    edge: UnixMs,
+    pub(super) since: UnixMs,
+    chunks: u32,
+    last: Option<Link>,
+    pub(super) stages: Vec<Box<str>>,
+    pub(super) entries: Vec<Entry>,
+    /// The book before the last keyframe, as long as late spans may reach into it. Only for writers.
+    pub(super) before: Option<Box<Book>>,
+}
+
+impl Book {
+    /// The end of the last window that is written; zero if none is.
+    #[must_use]
+    pub fn edge(&self) -> UnixMs {
+        self.edge
+    }
+
+    /// The last chunk.
+    #[must_use]
+    pub fn last(&self) -> Option<Link> {
+        self.last
+    }
+
+    /// How many viewers were on any stage at the edge.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_open).count()
+    }
+
+    /// Takes in the next chunk, or a keyframe to begin with, and tells what it says.
+    ///
+    /// # Errors
+    /// The chunk doesn't follow; then nothing has changed.
+    pub fn apply(&mut self, chunk: &Chunk, link: Link, tell: &mut impl Tell) -> Result<(), ChunkError> {
+        self.check(chunk)?;
+        let from = chunk.window.from;
+        if chunk.is_keyframe() || from > self.edge {
+            self.close_all(tell);
+        }
+        if chunk.is_keyframe() {
+            let before = std::mem::take(self);
+            if before.last.is_some() {
+                self.before = Some(Box::new(before));
+            }
+            (self.since, self.chunks) = (from, 0);
+        } else {
+            self.entries.retain(|entry| is_kept(entry, chunk));
+        }
+        let horizon = from.minus(chunk.kept_ms);
+        self.entries.iter_mut().filter(|entry| entry.spans.len() > 1).for_each(|entry| {
+            let last = entry.ended();
+            entry.spans.retain(|span| span.to >= horizon || span.to == last);
+        });
+        if let Some(before) = &mut self.before {
+            // One book back is enough: keyframes are much further apart than what is kept.
+            before.before = None;
+            if before.edge < horizon {
+                self.before = None;
+            }
+        }
+        self.stages.extend(chunk.stages.iter().cloned());
+        self.toggle_known(chunk, tell);
+        for new in &chunk.new {
+            self.add_new(new, chunk.window, tell);
+        }
+        for Late { entry, span } in &chunk.late {
+            let entry = &mut self.entries[*entry as usize];
+            entry.add(*span);
+            tell.late(&self.stages[entry.stage as usize], &entry.viewer, *span);
+        }
+        (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
+        Ok(())
+    }
+
+    /// Ends the reading: tells the spans that are still open, up to the edge.
+    pub fn close_all(&mut self, tell: &mut impl Tell) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is_open) {
+            entry.is_open = false;
+            tell.closed(
+                &self.stages[entry.stage as usize],
+                &entry.viewer,
+                Span::new(entry.untold_from, self.edge),
+            );
+        }
+    }
+
+    /// That a chunk follows, and speaks of nothing that isn't there.
+    fn check(&self, chunk: &Chunk) -> Result<(), ChunkError> {
+        let begins = self.last.is_none() && chunk.is_keyframe();
+        if !begins && (chunk.previous != self.last || chunk.window.from < self.edge) {
+            return Err(ChunkError::Broken { expected: chunk.previous, found: self.last });
+        }
+        let known = |what, holds| if holds { Ok(()) } else { Err(ChunkError::Unknown { what }) };
+        let (mut stages, mut open, mut closed) = (0, 0, 0);
+        if !chunk.is_keyframe() {
+            known("a keyframe", chunk.since == self.since)?;
+            stages = self.stages.len() as u64;
+            let is_open = |entry: &&Entry| entry.is_open && chunk.window.from == self.edge;
+            let kept = || self.entries.iter().filter(|entry| is_kept(entry, chunk));
+            open = kept().filter(is_open).count() as u64;
+            closed = kept().count() as u64 - open;
+        }
+        known("stages", stages == u64::from(chunk.known_stages))?;
+        known("entries", open + closed == u64::from(chunk.known_entries))?;
+        let below = |changed: &[Changed], n| changed.last().is_none_or(|last| u64::from(last.rank) < n);
+        known("open entries", below(&chunk.open, open))?;
+        known("closed entries", below(&chunk.closed, closed))
+    }
+
+    fn toggle_known(&mut self, chunk: &Chunk, tell: &mut impl Tell) {
+        let (mut open, mut closed) = (chunk.open.iter().peekable(), chunk.closed.iter().peekable());
+        let mut rank = [0u32; 2];
+        let Book { entries, stages, .. } = self;
+        for entry in entries {
+            let (rank, changes) =
+                if entry.is_open { (&mut rank[0], &mut open) } else { (&mut rank[1], &mut closed) };
+            let toggles =
+                changes.next_if(|changed| changed.rank == *rank).map(|changed| &changed.toggles[..]);
+            *rank += 1;
+            match toggles {
+                Some(toggles) => toggle(entry, toggles, chunk.window, &stages[entry.stage as usize], tell),
+                None if entry.is_open => entry.add(chunk.window),
+                None => {}
+            }
+        }
+    }
+
+    fn add_new(&mut self, new: &New, window: Span, tell: &mut impl Tell) {
+        let (viewer, stage) = (new.viewer.clone(), new.stage);
+        let mut entry =
+            Entry { viewer, stage, is_open: false, untold_from: UnixMs::ZERO, spans: SmallVec::new() };
+        toggle(&mut entry, &new.toggles, window, &self.stages[stage as usize], tell);
+        self.entries.push(entry);
+    }
+
+    /// Whether the chunk of a window that begins at `from` is to be a keyframe.
+    pub(super) fn wants_keyframe(&self, from: UnixMs, kept_ms: u64) -> bool {
+        let is_due = self.chunks >= KEYFRAME_CHUNKS && from.since(self.since) >= 2 * kept_ms;
+        self.last.is_none() || is_due
+    }
+}
+
+fn is_kept(entry: &Entry, chunk: &Chunk) -> bool {
+    entry.ended().plus(chunk.kept_ms) >= chunk.window.from
+}
+
+/// Switches an entry off and on through a window.
+fn toggle(entry: &mut Entry, toggles: &[u32], window: Span, stage: &str, tell: &mut impl Tell) {
+    let mut since = window.from;
+    for at in toggles.iter().map(|at| window.from.plus(u64::from(*at))) {
+        if entry.is_open {
+            if at > since {
+                entry.add(Span::new(since, at));
+            }
+            tell.closed(stage, &entry.viewer, Span::new(entry.untold_from, at));
+        } else {
+            entry.untold_from = at;
+            tell.opened(stage, &entry.viewer, at);
+        }
+        entry.is_open = !entry.is_open;
+        since = at;
+    }
+    if entry.is_open {
+        entry.add(Span::new(since, window.to));
+    }
+}

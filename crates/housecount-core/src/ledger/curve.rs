@@ -1,0 +1,145 @@
+//! How many watched at once: the concurrency of proven presence, summed up by steps of time.
+//!
+//! It is made of the moments at which viewers come and go, and not of anybody's total: so that its integral and the sum
+//! of all watch times are two ways to one number (`housecount verify`).
+
+use std::collections::BTreeMap;
+
+use super::book::Tell;
+use crate::span::Span;
+use crate::time::UnixMs;
+
+/// Concurrency over one step of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The step, cut off at the ends of the range.
+    pub span: Span,
+    /// Viewer-milliseconds; divided by the span's length, the average.
+    pub integral_ms: u64,
+    /// The fewest at once.
+    pub min: u64,
+    /// The most at once.
+    pub max: u64,
+}
+
+/// Steps of a range, made as far as all is known. Holds the moments of what may still change, and no more.
+#[derive(Debug)]
+pub struct Curve {
+    range: Span,
+    step_ms: u64,
+    stage: Option<String>,
+    changes: BTreeMap<UnixMs, i64>,
+    at: UnixMs,
+    level: i64,
+    step: Option<Step>,
+    steps: Vec<Step>,
+}
+
+impl Curve {
+    /// The curve of one stage, or of all together, by steps aligned to the epoch.
+    #[must_use]
+    pub fn new(range: Span, step_ms: u64, stage: Option<String>) -> Curve {
+        let at = range.from;
+        Curve { range, step_ms, stage, changes: BTreeMap::new(), at, level: 0, step: None, steps: Vec::new() }
+    }
+
+    /// Adds a span of one viewer.
+    pub fn add(&mut self, stage: &str, span: Span) {
+        self.change(stage, span.from, 1);
+        self.change(stage, span.to, -1);
+    }
+
+    fn change(&mut self, stage: &str, at: UnixMs, by: i64) {
+        if self.stage.as_ref().is_some_and(|wanted| wanted != stage) || at >= self.range.to {
+            return;
+        }
+        debug_assert!(at >= self.at || at < self.range.from, "what was final has changed");
+        *self.changes.entry(at.max(self.at)).or_default() += by;
+    }
+
+    /// All changes before `to` are known: the steps up to there are made.
+    pub fn advance(&mut self, to: UnixMs) {
+        let to = to.min(self.range.to);
+        while let Some(change) = self.changes.first_entry().filter(|change| *change.key() < to) {
+            let (at, by) = change.remove_entry();
+            self.run_to(at);
+            self.level += by;
+        }
+        self.run_to(to);
+    }
+
+    /// The level stays as it is until `to`.
+    fn run_to(&mut self, to: UnixMs) {
+        while self.at < to {
+            let level = u64::try_from(self.level).unwrap_or(0);
+            debug_assert!(self.level >= 0, "fewer than nobody");
+            let whole = self.at.aligned(self.step_ms).plus(self.step_ms.max(1)).min(self.range.to);
+            let new = Step { span: Span::new(self.at, whole), integral_ms: 0, min: level, max: level };
+            let step = self.step.get_or_insert(new);
+            let until = whole.min(to);
+            step.integral_ms += level * until.since(self.at);
+            step.min = step.min.min(level);
+            step.max = step.max.max(level);
+            self.at = until;
+            if until == whole {
+                self.steps.extend(self.step.take());
+            }
+        }
+    }
+
+    /// Steps that are made, since the last time this was asked.
+    pub fn take(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.steps)
+    }
+
+    /// All changes are known: the last steps.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Step> {
+        self.advance(self.range.to);
+        self.steps
+    }
+}
+
+impl Tell for Curve {
+    fn opened(&mut self, stage: &str, _viewer: &str, at: UnixMs) {
+        self.change(stage, at, 1);
+    }
+
+    fn closed(&mut self, stage: &str, _viewer: &str, span: Span) {
+        self.change(stage, span.to, -1);
+    }
+
+    fn late(&mut self, stage: &str, _viewer: &str, span: Span) {
+        self.add(stage, span);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RANGE: Span = Span { from: UnixMs(13), to: UnixMs(95) };
+
+    proptest! {
+        /// Against counting every single millisecond.
+        #[test]
+        fn counts_every_millisecond(spans in proptest::collection::vec((0u64..100, 0u64..40), 0..30), step_ms in 1u64..30) {
+            let spans: Vec<Span> = spans.into_iter().map(|(at, ms)| Span::new(UnixMs(at), UnixMs(at + ms))).collect();
+            let mut curve = Curve::new(RANGE, step_ms, Some("s".into()));
+            spans.iter().for_each(|span| curve.add("s", *span));
+            curve.add("other", RANGE);
+            curve.advance(UnixMs(50));
+            let mut steps = curve.take();
+            steps.extend(curve.finish());
+            let level = |ms: u64| spans.iter().filter(|span| (span.from.0..span.to.0).contains(&ms)).count() as u64;
+            prop_assert_eq!(steps.first().map(|s| s.span.from), Some(RANGE.from));
+            prop_assert_eq!(steps.last().map(|s| s.span.to), Some(RANGE.to));
+            for step in &steps {
+                let levels: Vec<u64> = (step.span.from.0..step.span.to.0).map(level).collect();
+                prop_assert_eq!(step.integral_ms, levels.iter().sum::<u64>());
+                prop_assert_eq!((Some(&step.min), Some(&step.max)), (levels.iter().min(), levels.iter().max()));
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Names: ids packed by what they look like, because ids are most of the ledger's bytes.
+//!
+//! Ids of one length that were made by one program have the same shape: a UUID is 32 hexadecimal digits with hyphens in
+//! fixed places, a prefix is always there. So for every length in use the shape is written once, as runs of positions
+//! of one class, and every id then takes as many bits as its classes leave open: a UUID 128 instead of 288, 16 characters
+//! of base64url 96. An id with no shape at all takes its bytes.
+//!
+//! ```text
+//! varint  number of different lengths; then for each, ascending:
+//!   varint  the length in bytes
+//!   runs until the length is filled: u8 class, varint number of positions,
+//!                                    and for class 0 the bytes themselves
+//! ```
+//! In the bits: for each id the index of its length (minimal), then for each position that is not of class 0 the
+//! byte's index in its class (minimal).
+
+use super::bits::{BitReader, BitWriter};
+use crate::codec::{DecodeError, Reader, put_varint};
+
+/// The classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is one known byte.
+/// A smaller class comes before a greater one that holds it, so that the first that fits is the best.
+const CLASSES: [&[(u8, u8)]; 9] = [
+    &[],
+    &[(b'0', b'9')],
+    &[(b'0', b'9'), (b'a', b'f')],
+    &[(b'0', b'9'), (b'A', b'F')],
+    &[(b'0', b'9'), (b'a', b'z')],
+    &[(b'0', b'9'), (b'A', b'Z'), (b'a', b'z')],
+    &[(b'-', b'-'), (b'0', b'9'), (b'A', b'Z'), (b'_', b'_'), (b'a', b'z')],
+    &[(b' ', b'~')],
+    &[(0, 255)],
+];
+/// The class of one byte.
+const FIXED: u8 = 0;
+
+/// A class's bytes, found both ways.
+#[derive(Debug)]
+struct Class {
+    size: u64,
+    /// By byte: its index, or -1.
+    index: [i16; 256],
+    /// By index: its byte.
+    byte: [u8; 256],
+}
+
+static TABLES: std::sync::LazyLock<Vec<Class>> = std::sync::LazyLock::new(|| CLASSES.map(class).into());
+
+fn class(ranges: &[(u8, u8)]) -> Class {
+    let mut class = Class { size: 0, index: [-1; 256], byte: [0; 256] };
+    for byte in ranges.iter().flat_map(|(first, last)| *first..=*last) {
+        class.index[usize::from(byte)] = class.size as i16;
+        class.byte[class.size as usize] = byte;
+        class.size += 1;
+    }
+    class
+}
+
+/// What ids of one length look like: for each position its class, and its byte where that is fixed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shape {
+    positions: Vec<(u8, u8)>,
+}
+
+impl Shape {
+    /// The shape that takes the fewest bits for these ids: each position's own class; or one class for all that are
+    /// not fixed, or for all, when the ids are so few that telling classes apart costs more than it saves.
+    fn of(ids: &[&str]) -> Shape {
+        let length = ids.first().map_or(0, |id| id.len());
+        let column = |at: usize| ids.iter().map(move |id| id.as_bytes()[at]);
+        let own: Vec<(u8, u8)> = (0..length).map(|at| classify(column(at))).collect();
+        let open = |at: &usize| own[*at].0 != FIXED;
+        let of_open = at_least_a_class(classify((0..length).filter(open).flat_map(column)));
+        let of_all = at_least_a_class(classify((0..length).flat_map(column)));
+        let coarse = own.iter().map(|p| if p.0 == FIXED { *p } else { (of_open, 0) }).collect();
+        let flat = vec![(of_all, 0); length];
+        let shapes = [own.clone(), coarse, flat].map(|positions| Shape { positions });
+        let [first, rest @ ..] = shapes;
+        let count = ids.len() as u64;
+        rest.into_iter()
+            .fold(first, |best, shape| if shape.bits(count) < best.bits(count) { shape } else { best })
+    }
+
+    /// About how many bits it and `count` ids take.
+    fn bits(&self, count: u64) -> u64 {
+        let of_one = |(class, _): &(u8, u8)| u64::from(TABLES[usize::from(*class)].size.max(1).ilog2());
+        let mut head = Vec::new();
+        self.put(&mut head);
+        8 * head.len() as u64 + count * self.positions.iter().map(of_one).sum::<u64>()
+    }
+
+    fn put(&self, head: &mut Vec<u8>) {
+        for run in self.positions.chunk_by(|a, b| a.0 == b.0) {
+            head.push(run[0].0);
+            put_varint(head, run.len() as u64);
+            if run[0].0 == FIXED {
+                head.extend(run.iter().map(|(_, byte)| byte));
+            }
+        }
+    }
+
+    fn get(head: &mut Reader<'_>, length: usize) -> Result<Shape, DecodeError> {
+        let mut positions = Vec::with_capacity(length);
+        while positions.len() < length {
+            let at = head.at();
+            let wrong = DecodeError::Invalid { what: "a run of positions", at };
+            let class = head.byte()?;
+            let run = usize::try_from(head.varint()?).map_err(|_| wrong)?;
+            if usize::from(class) >= CLASSES.len() || run == 0 || run > length - positions.len() {
+                return Err(wrong);
+            }
+            if class == FIXED {
+                positions.extend(head.take(run)?.iter().map(|byte| (FIXED, *byte)));
+            } else {
+                positions.extend(std::iter::repeat_n((class, 0), run));
+            }
+        }
+        Ok(Shape { positions })
+    }
+}
+
+/// The first class that holds all these bytes.
+fn classify(mut bytes: impl Iterator<Item = u8>) -> (u8, u8) {
+    let Some(first) = bytes.next() else { return (FIXED, 0) };
+    let mut seen = [false; 256];
+    seen[usize::from(first)] = true;
+    let mut is_fixed = true;
+    for byte in bytes {
+        is_fixed &= byte == first;
+        seen[usize::from(byte)] = true;
+    }
+    if is_fixed {
+        return (FIXED, first);
+    }
+    let holds = |class: &Class| (0..256).all(|byte| !seen[byte] || class.index[byte] >= 0);
+    let class = TABLES.iter().skip(1).position(holds).map_or(CLASSES.len() - 1, |i| i + 1);
+    (class as u8, 0)
+}
+
+/// A class for positions of several bytes, even if only one of them is in use.
+fn at_least_a_class((class, _): (u8, u8)) -> u8 {
+    if class == FIXED { CLASSES.len() as u8 - 1 } else { class }
+}
+
+/// The shapes of a list of ids, by length.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    by_length: Vec<(usize, Shape)>,
+}
+
+impl Shapes {
+    /// The shapes of these ids.
+    pub(super) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Shapes {
+        let mut groups: std::collections::BTreeMap<usize, Vec<&str>> = std::collections::BTreeMap::new();
+        ids.for_each(|id| groups.entry(id.len()).or_default().push(id));
+        Shapes { by_length: groups.into_iter().map(|(length, ids)| (length, Shape::of(&ids))).collect() }
+    }
+
+    /// Whether there were no ids.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_length.is_empty()
+    }
+
+    pub(super) fn put(&self, head: &mut Vec<u8>) {
+        put_varint(head, self.by_length.len() as u64);
+        for (length, shape) in &self.by_length {
+            put_varint(head, *length as u64);
+            shape.put(head);
+        }
+    }
+
+    pub(super) fn get(head: &mut Reader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
+        let mut by_length: Vec<(usize, Shape)> = Vec::new();
+        for _ in 0..head.varint()? {
+            let at = head.at();
+            let length = usize::try_from(head.varint()?).ok().filter(|length| *length <= bytes_max);
+            let length = length.ok_or(DecodeError::Invalid { what: "the length of ids", at })?;
+            if by_length.last().is_some_and(|(last, _)| *last >= length) {
+                return Err(DecodeError::Invalid { what: "the order of lengths", at });
+            }
+            by_length.push((length, Shape::get(head, length)?));
+        }
+        Ok(Shapes { by_length })
+    }
+
+    /// An id of the list that the shapes were made of.
+    pub(super) fn write(&self, id: &str, bits: &mut BitWriter) {
+        let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length) else {
+            debug_assert!(false, "an id that the shapes were not made of");
+            return;
+        };
+        bits.minimal(which as u64, self.by_length.len() as u64);
+        for (byte, (class, _)) in id.bytes().zip(&self.by_length[which].1.positions) {
+            if *class != FIXED {
+                let class = &TABLES[usize::from(*class)];
+                bits.minimal(class.index[usize::from(byte)].max(0) as u64, class.size);
+            }
+        }
+    }
+
+    pub(super) fn read(&self, bits: &mut BitReader<'_>, what: &'static str) -> Result<Box<str>, DecodeError> {
+        let which = bits.minimal(self.by_length.len() as u64)? as usize;
+        let (length, shape) = &self.by_length[which];
+        let mut id = Vec::with_capacity(*length);
+        for (class, byte) in &shape.positions {
+            id.push(match *class {
+                FIXED => *byte,
+                class => {
+                    let class = &TABLES[usize::from(class)];
+                    class.byte[bits.minimal(class.size)? as usize]
+                }
+            });
+        }
+        let id = String::from_utf8(id).map_err(|_| DecodeError::Invalid { what, at: 0 })?;
+        Ok(id.into_boxed_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::seal;
+    use proptest::prelude::*;
+
+    fn round_trip(ids: &[String]) -> usize {
+        let shapes = Shapes::of(ids.iter().map(String::as_str));
+        let (mut head, mut bits) = (vec![1], BitWriter::default());
+        shapes.put(&mut head);
+        ids.iter().for_each(|id| shapes.write(id, &mut bits));
+        let bits = bits.finish();
+        let size = head.len() - 1 + bits.len();
+        seal(&mut head);
+        let mut reader = Reader::open(&head, 1).unwrap();
+        let shapes = Shapes::get(&mut reader, 256).unwrap();
+        reader.finish().unwrap();
+        let mut reader = BitReader::new(&bits);
+        for id in ids {
+            assert_eq!(*shapes.read(&mut reader, "an id").unwrap(), **id);
+        }
+        size
+    }
+
+    proptest! {
+        #[test]
+        fn ids_round_trip(ids in proptest::collection::vec("[a-z]{0,3}|[0-9a-f]{8}-[0-9a-f]{4}|\\PC{0,20}|user-[0-9]{1,6}", 1..40)) {
+            round_trip(&ids);
+        }
+    }
+
+    #[test]
+    fn ids_take_what_their_shape_leaves_open() {
+        let uuid = |n: u64| {
+            let x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", x >> 32, x & 0xffff, n % 65_521, x >> 48, x >> 16)
+        };
+        let uuids: Vec<String> = (0..1_000).map(uuid).collect();
+        let size = round_trip(&uuids);
+        assert!((15_000..16_100).contains(&size), "{size}");
+        let numbered: Vec<String> = (100_000..101_000).map(|n| format!("user-{n}")).collect();
+        let size = round_trip(&numbered);
+        assert!(size < 1_400, "{size}");
+        assert!(round_trip(&["only-me".to_string()]) <= 11);
+        assert!(round_trip(&["ann".to_string(), "bob".to_string()]) <= 12);
+    }
+
+    #[test]
+    fn every_class_is_tried_before_a_greater_one_that_holds_it() {
+        for (i, class) in TABLES.iter().enumerate().skip(1) {
+            for greater in &TABLES[i + 1..] {
+                assert!(class.size <= greater.size);
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The chain of chunks against the set of events, and its frozen bytes.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRng;
+
+use super::book::Tell;
+use super::*;
+use crate::codec::{DecodeError, seal};
+use crate::event::{EventRef, Kind};
+use crate::proof::Proof;
+use crate::span::{Span, measure, normalize};
+use crate::time::UnixMs;
+
+const TTL_MS: u64 = 120;
+const WINDOW_MS: u64 = 50;
+const LATENESS_MS: u64 = 300;
+const KEPT_MS: u64 = LATENESS_MS + TTL_MS;
+const BASE: u64 = 1_000_000;
+
+type Said = EventRef<'static>;
+/// By stage and viewer.
+type Spans = BTreeMap<(String, String), Vec<Span>>;
+
+/// A node that proves and commits.
+struct Node {
+    proof: Proof,
+    book: Book,
+}
+
+impl Node {
+    fn new() -> Node {
+        Node { proof: Proof::new(TTL_MS), book: Book::default() }
+    }
+
+    fn hear(&mut self, said: &[Said]) {
+        said.iter().for_each(|event| {
+            self.proof.apply(event);
+        });
+    }
+
+    /// The next chunk, as this node sees it.
+    fn chunk(&self, window: Span) -> Vec<u8> {
+        let mut draft = Draft::new(&self.book, window, KEPT_MS);
+        let within = draft.within();
+        self.proof.each(0..self.proof.places(), within, |proven| draft.add(proven));
+        draft.finish().encode()
+    }
+
+    /// Takes in the chunk that was written, and forgets what no event can reach any more.
+    fn take(&mut self, chunk: &[u8]) {
+        let (chunk, link) = Chunk::decode(chunk).unwrap();
+        self.book.apply(&chunk, link, &mut ()).unwrap();
+        let floor = self.book.edge().minus(LATENESS_MS);
+        self.proof.refuse_before(floor);
+        self.proof.forget(0..self.proof.places(), floor.minus(TTL_MS));
+    }
+}
+
+/// What a reader gets out of a chain. That nothing is told twice is checked on the way.
+fn read(chunks: &[Vec<u8>]) -> Spans {
+    let (mut book, mut told) = (Book::default(), Told::default());
+    for bytes in chunks {
+        let (chunk, link) = Chunk::decode(bytes).unwrap();
+        assert_eq!(chunk.encode(), *bytes, "the same bytes again");
+        book.apply(&chunk, link, &mut told).unwrap();
+    }
+    book.close_all(&mut told);
+    let Told { mut spans, ms } = told;
+    spans.values_mut().for_each(normalize);
+    spans.retain(|_, set| !set.is_empty());
+    assert_eq!(ms, spans.values().map(|set| measure(set)).sum::<u64>());
+    spans
+}
+
+#[derive(Default)]
+struct Told {
+    spans: Spans,
+    ms: u64,
+}
+
+impl Tell for Told {
+    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.ms += span.ms();
+        self.spans.entry((stage.to_string(), viewer.to_string())).or_default().push(span);
+    }
+}
+
+fn proven(said: &[Said], until: UnixMs) -> Spans {
+    let mut proof = Proof::new(TTL_MS);
+    said.iter().for_each(|event| assert!(proof.apply(event)));
+    let mut spans = Spans::new();
+    proof.each(0..proof.places(), Span::new(UnixMs::ZERO, until), |p| {
+        spans.insert((p.stage.to_string(), p.viewer.to_string()), p.spans.to_vec());
+    });
+    spans
+}
+
+const STAGES: [&str; 3] = ["s/1", "s/2", "another-stage"];
+const VIEWERS: [&str; 6] = ["ann", "bob", "viewer-10", "viewer-11", "Zoë", "d"];
+const SESSIONS: [&str; 2] = ["", "tab"];
+
+/// An event, and how late a node hears of it.
+fn said(length_ms: u64) -> impl Strategy<Value = (Said, u64)> {
+    let late = prop_oneof![8 => Just(0u64), 1 => 0..LATENESS_MS];
+    ((0..length_ms, 0..6usize, 0..3usize, 0..6usize, 0..2usize), late).prop_map(
+        |((at, kind, stage, viewer, session), late)| {
+            let event = EventRef {
+                at: UnixMs(BASE + at),
+                kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+                stage: STAGES[stage],
+                viewer: VIEWERS[viewer],
+                session: SESSIONS[session],
+            };
+            (event, late)
+        },
+    )
+}
+
+fn windows(length_ms: u64) -> impl Iterator<Item = Span> {
+    let count = (length_ms + LATENESS_MS).div_ceil(WINDOW_MS) + 4;
+    (0..count).map(|n| Span::new(UnixMs(BASE + n * WINDOW_MS), UnixMs(BASE + (n + 1) * WINDOW_MS)))
+}
+
+/// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether what the node
+/// wrote came second: then it takes the other's.
+fn play(
+    said: &[(Said, u64)],
+    length_ms: u64,
+    nodes: usize,
+    mut turn: impl FnMut(usize) -> usize,
+) -> Vec<Vec<u8>> {
+    let mut nodes: Vec<Node> = (0..nodes).map(|_| Node::new()).collect();
+    let mut said: Vec<&(Said, u64)> = said.iter().collect();
+    said.sort_by_key(|(event, late)| event.at.0 + late);
+    let (mut heard, mut chunks) = (0, Vec::new());
+    for (n, window) in windows(length_ms).enumerate() {
+        let now = window.to.plus(TTL_MS).0;
+        while let Some((event, _)) = said.get(heard).filter(|(event, late)| event.at.0 + late <= now) {
+            nodes.iter_mut().for_each(|node| node.hear(&[*event]));
+            heard += 1;
+        }
+        let written = nodes[turn(n) % nodes.len()].chunk(window);
+        nodes.iter_mut().for_each(|node| node.take(&written));
+        chunks.push(written);
+    }
+    assert_eq!(heard, said.len());
+    chunks
+}
+
+proptest! {
+    /// Every viewer's spans are those that the set of events proves, to the millisecond, whoever commits.
+    #[test]
+    fn a_chain_says_what_was_proven(
+        said in proptest::collection::vec(said(1_500), 1..200), turns: u64,
+    ) {
+        let chunks = play(&said, 1_500, 2, |n| (turns >> (n % 64) & 1) as usize);
+        let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+        prop_assert_eq!(read(&chunks), proven(&events, UnixMs::MAX));
+    }
+
+    /// A node that knows only the latest events, and the chain, goes on where the others stopped.
+    #[test]
+    fn a_node_that_starts_late_takes_over(said in proptest::collection::vec(said(1_500), 1..200), at in 2usize..25) {
+        let said: Vec<(Said, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
+        let chunks = play(&said, 1_500, 1, |_| 0);
+        let mut late = Node::new();
+        chunks[..at].iter().for_each(|chunk| late.take(chunk));
+        let from = late.book.edge().minus(TTL_MS);
+        said.iter().filter(|(event, _)| event.at >= from).for_each(|(event, _)| late.hear(&[*event]));
+        let mut all: Vec<Vec<u8>> = chunks[..at].to_vec();
+        for window in windows(1_500).skip(at) {
+            all.push(late.chunk(window));
+            late.take(all.last().unwrap());
+        }
+        prop_assert_eq!(read(&all), read(&chunks));
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_or_a_chunk(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), version: bool) {
+        if version {
+            bytes.insert(0, chunk::VERSION);
+        }
+        seal(&mut bytes);
+        if let Ok((chunk, link)) = Chunk::decode(&bytes) {
+            let _ = Book::default().apply(&chunk, link, &mut ());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found(said in proptest::collection::vec(said(100), 1..40), bit: prop::sample::Index) {
+        let chunks = play(&said, 100, 1, |_| 0);
+        let mut bytes = chunks[1].clone();
+        let bit = bit.index(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let is_found = matches!(Chunk::decode(&bytes), Err(DecodeError::Checksum { .. }));
+        prop_assert!(is_found);
+    }
+}
+
+/// Long enough for several keyframes, with a reader that starts at each.
+#[test]
+fn keyframes_begin_anew() {
+    let length_ms = WINDOW_MS * u64::from(book::KEYFRAME_CHUNKS) * 5 / 2;
+    let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+    let mut at = 0;
+    let said: Vec<(Said, u64)> = (0..8_000)
+        .map(|_| {
+            at += rng.random_range(0..5);
+            let pick = |rng: &mut TestRng, n: usize| rng.random_range(0..n);
+            let event = EventRef {
+                at: UnixMs(BASE + at % length_ms),
+                kind: if pick(&mut rng, 9) == 0 { Kind::Leave } else { Kind::Beat },
+                stage: STAGES[pick(&mut rng, 3)],
+                viewer: VIEWERS[pick(&mut rng, 6)],
+                session: SESSIONS[pick(&mut rng, 2)],
+            };
+            (event, if pick(&mut rng, 20) == 0 { rng.random_range(0..LATENESS_MS) } else { 0 })
+        })
+        .collect();
+    let chunks = play(&said, length_ms, 2, |n| n);
+    let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+    let all = read(&chunks);
+    assert_eq!(all, proven(&events, UnixMs::MAX));
+
+    let is_keyframe = |bytes: &Vec<u8>| Chunk::decode(bytes).unwrap().0.is_keyframe();
+    let keyframes: Vec<usize> = (0..chunks.len()).filter(|n| is_keyframe(&chunks[*n])).collect();
+    assert!(keyframes.len() >= 3, "{keyframes:?}");
+    for start in keyframes {
+        let from = windows(length_ms).nth(start).unwrap().from;
+        let here = |spans: &Spans| -> BTreeMap<_, u64> {
+            let within = |set: &Vec<Span>| {
+                set.iter().filter_map(|s| s.clip(Span::new(from, UnixMs::MAX))).map(Span::ms).sum()
+            };
+            spans.iter().map(|(who, set)| (who.clone(), within(set))).filter(|(_, ms)| *ms > 0).collect()
+        };
+        // Late spans of windows before the keyframe lie after it: they are told, and clipped away here.
+        assert_eq!(here(&read(&chunks[start..])), here(&all));
+    }
+}
+
+#[test]
+fn a_removed_or_replaced_chunk_is_noticed() {
+    let beat = |at| {
+        (EventRef { at: UnixMs(BASE + at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" }, 0)
+    };
+    let said: Vec<(Said, u64)> = (0..10).map(|n| beat(n * 40)).collect();
+    let chunks = play(&said, 400, 1, |_| 0);
+    let mut book = Book::default();
+    let mut apply = |n: usize| {
+        let (chunk, link) = Chunk::decode(&chunks[n]).unwrap();
+        book.apply(&chunk, link, &mut ())
+    };
+    assert!(matches!(apply(1), Err(ChunkError::Broken { found: None, .. })), "not a keyframe");
+    apply(0).unwrap();
+    apply(1).unwrap();
+    assert!(matches!(apply(1), Err(ChunkError::Broken { .. })), "twice");
+    let error = apply(3).unwrap_err();
+    assert!(matches!(error, ChunkError::Broken { .. }), "one is missing");
+    assert!(error.to_string().contains("one is missing or was replaced"), "{error}");
+    apply(2).unwrap();
+    assert_eq!(book.open(), 1);
+}

@@ -1,0 +1,128 @@
+//! Proof against an oracle that takes the rule word for word, over all pairs of events ever said.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TTL_MS: u64 = 120;
+const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
+const VIEWERS: [&str; 2] = ["ann", "bob"];
+const STAGES: [&str; 2] = ["s/1", "s/2"];
+const SESSIONS: [&str; 3] = ["", "tab-1", "tab-2"];
+
+type Said = EventRef<'static>;
+
+fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
+    let here: Vec<&Said> = events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
+    let mut spans = Vec::new();
+    for beat in here.iter().filter(|e| e.kind == Kind::Beat) {
+        for later in &here {
+            let is_of_session =
+                later.session == beat.session || (later.kind == Kind::Leave && later.session.is_empty());
+            if is_of_session && later.at >= beat.at && later.at.since(beat.at) <= TTL_MS {
+                spans.push(Span::new(beat.at, later.at));
+            }
+        }
+    }
+    normalize(&mut spans);
+    spans
+}
+
+fn proof_of(events: &[Said]) -> Proof {
+    let mut proof = Proof::new(TTL_MS);
+    events.iter().for_each(|event| assert!(proof.apply(event)));
+    proof
+}
+
+fn events() -> impl Strategy<Value = Vec<Said>> {
+    let event = (1u64..1_500, 0..4usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
+        |(at, kind, stage, viewer, session)| EventRef {
+            at: UnixMs(at),
+            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            stage: STAGES[stage],
+            viewer: VIEWERS[viewer],
+            session: SESSIONS[session],
+        },
+    );
+    proptest::collection::vec(event, 1..80)
+}
+
+fn check(proof: &Proof, events: &[Said], within: Span) {
+    for stage in STAGES {
+        for viewer in VIEWERS {
+            let mut expected = oracle(events, stage, viewer);
+            expected = expected.into_iter().filter_map(|span| span.clip(within)).collect();
+            assert_eq!(proof.of(stage, viewer, within), expected, "{viewer} on {stage}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn is_the_rule_whatever_the_order((said, shuffled) in events().prop_flat_map(|said| {
+        let twice: Vec<Said> = said.iter().chain(&said).copied().collect();
+        (Just(said), Just(twice).prop_shuffle())
+    })) {
+        check(&proof_of(&said), &said, ALWAYS);
+        check(&proof_of(&shuffled), &said, ALWAYS);
+        check(&proof_of(&said), &said, Span::new(UnixMs(400), UnixMs(900)));
+    }
+
+    /// Told again from any moment on, another node proves the same from then on, with whatever comes later.
+    #[test]
+    fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
+        let proof = proof_of(&said);
+        let told: Vec<Said> = proof.events(UnixMs(from)).map(|e| said_of(&e)).collect();
+        let mut again = proof_of(&told);
+        let later: Vec<Said> = later.into_iter().filter(|e| e.at.0 >= from).collect();
+        later.iter().for_each(|event| assert!(again.apply(event)));
+        let all: Vec<Said> = said.iter().chain(&later).copied().collect();
+        check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
+    }
+
+    /// Forgetting what no acceptable event can reach changes nothing.
+    #[test]
+    fn what_is_forgotten_could_not_matter(said in events(), floor in 0u64..1_500, later in events()) {
+        let mut proof = proof_of(&said);
+        let floor = UnixMs(floor);
+        proof.refuse_before(floor);
+        proof.forget(0..proof.places(), floor.minus(TTL_MS));
+        let later: Vec<Said> = later.into_iter().filter(|event| {
+            let taken = event.at >= floor;
+            assert_eq!(proof.apply(event), taken);
+            taken
+        }).collect();
+        let all: Vec<Said> = said.iter().chain(&later).copied().collect();
+        check(&proof, &all, Span::new(floor, UnixMs::MAX));
+    }
+}
+
+/// An event whose ids live as long as the test's.
+fn said_of(event: &EventRef<'_>) -> Said {
+    let of = |known: &[&'static str], id: &str| *known.iter().find(|k| **k == id).unwrap();
+    EventRef {
+        at: event.at,
+        kind: event.kind,
+        stage: of(&STAGES, event.stage),
+        viewer: of(&VIEWERS, event.viewer),
+        session: of(&SESSIONS, event.session),
+    }
+}
+
+#[test]
+fn everybody_is_gone_through_and_forgotten() {
+    let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
+    let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
+    let mut seen = BTreeSet::new();
+    proof.each(0..proof.places(), ALWAYS, |proven| {
+        seen.insert((proven.viewer.to_string(), proven.spans.to_vec()));
+    });
+    assert_eq!(seen, BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])]));
+    assert_eq!(proof.len(), 2);
+    proof.forget(0..proof.places(), UnixMs(11));
+    assert_eq!((proof.len(), proof.is_empty()), (1, false));
+    proof.forget(0..proof.places(), UnixMs(51));
+    assert!(proof.is_empty() && proof.stages.is_empty() && proof.by_stage.is_empty());
+}
