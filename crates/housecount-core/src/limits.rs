@@ -55,6 +55,16 @@ pub const BRIDGE_AGE_MS_MAX: u64 = 60 * 60 * 1000;
 /// How long a stage without sessions keeps its peak in memory.
 pub const STAGE_IDLE_MS: u64 = 60 * 60 * 1000;
 
+/// How long the log keeps what the ledger doesn't have yet, while the cold tier is away. Nodes still know it after that, and
+/// write it when they can; only if all of them stop as well is it lost.
+pub const UNCOMMITTED_MS_MAX: u64 = 6 * 60 * 60 * 1000;
+/// Rows of watch time that one pass over the ledger holds in memory.
+pub const EXPORT_ROWS_MAX: usize = 1_000_000;
+/// Steps of one history.
+pub const HISTORY_STEPS_MAX: u64 = 10_000;
+/// Scans of the ledger at once; further ones wait.
+pub const SCANS_MAX: usize = 4;
+
 /// A stage's display name, and its customer, in bytes.
 pub const STAGE_NAME_BYTES_MAX: usize = 256;
 /// Tags of a stage.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use housecount_core::limits::SCANS_MAX;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::bootstrap::bootstrap;
@@ -15,11 +16,13 @@ use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
+use crate::ledger::Proofs;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
+use crate::tasks::commit::Commit;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
 use crate::tasks::snapshot::Snapshots;
@@ -38,6 +41,7 @@ pub struct App {
     stop: watch::Sender<bool>,
     stop_committing: watch::Sender<bool>,
     follower: Follower,
+    commit: Option<Commit>,
 }
 
 impl App {
@@ -72,17 +76,33 @@ impl App {
             &settings,
             &stop_seen,
         );
-        let follower =
-            Follower::new(log.clone(), hub.clone(), clock.clone(), metrics.clone(), acknowledged, &settings);
+        let ttl_ms = settings.rules.ttl_ms;
+        let proofs =
+            cold.as_ref().map(|_| Arc::new(Proofs::new(log.partitions(), ttl_ms, settings.lateness_max_ms)));
+        let follower = Follower::new(
+            log.clone(),
+            hub.clone(),
+            clock.clone(),
+            metrics.clone(),
+            acknowledged,
+            proofs.clone(),
+            &settings,
+        );
         let name = format!("{:08x}", rand::random::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
-            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name, &settings))
+            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings))
+        });
+        let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
+            let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
+            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name, &settings)
         });
         let stages = Stages::new(cold.clone(), settings.stages_auto);
         let readiness = Readiness::default();
-        let node = Node { settings, clock, hub, ingest, cold, stages, snapshots, readiness, metrics };
-        App { node: Arc::new(node), log, committers, stop, stop_committing, follower }
+        let scans = Semaphore::new(SCANS_MAX);
+        let node =
+            Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
+        App { node: Arc::new(node), log, committers, stop, stop_committing, follower, commit }
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
@@ -91,13 +111,13 @@ impl App {
     /// # Errors
     /// What was found at start and waiting can't mend.
     pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
-        let App { node, log, mut committers, stop, stop_committing, mut follower } = self;
+        let App { node, log, mut committers, stop, stop_committing, mut follower, commit } = self;
         let router = http::router(node.clone());
         let mut tasks = JoinSet::new();
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
         tasks.spawn({
             let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
-            async move { live(&node, log, &mut follower, stop, failed).await }
+            async move { live(&node, log, &mut follower, commit, stop, failed).await }
         });
         let (stop_serving, serving) = watch::channel(false);
         let server = tokio::spawn(http::run(bound, router, node.metrics.clone(), serving));
@@ -128,6 +148,7 @@ async fn live(
     node: &Arc<Node>,
     log: Arc<dyn Log>,
     follower: &mut Follower,
+    commit: Option<Commit>,
     mut stop: watch::Receiver<bool>,
     failed: tokio::sync::mpsc::Sender<StoreError>,
 ) {
@@ -150,10 +171,15 @@ async fn live(
         log: log.clone(),
         clock: node.clock.clone(),
         hub: node.hub.clone(),
+        proofs: node.proofs.clone(),
         kept_ms: node.settings.log_kept_ms(),
+        ttl_ms: node.settings.rules.ttl_ms,
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
+    if let Some(commit) = commit {
+        tasks.spawn(run_every(commit, stop.clone()));
+    }
     if node.settings.publish_counts {
         tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
     }

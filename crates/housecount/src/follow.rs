@@ -30,6 +30,7 @@ use crate::config::Settings;
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::ingest::Acknowledged;
+use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 
@@ -59,6 +60,8 @@ pub struct Follower {
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
     acknowledged: Arc<Acknowledged>,
+    /// None where nothing is kept for good.
+    proofs: Option<Arc<Proofs>>,
     interval_ms: u64,
     ttl_ms: u64,
     kept_ms: u64,
@@ -95,6 +98,7 @@ impl Follower {
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
         acknowledged: Arc<Acknowledged>,
+        proofs: Option<Arc<Proofs>>,
         settings: &Settings,
     ) -> Follower {
         let places = vec![Place::default(); usize::from(log.partitions())];
@@ -106,6 +110,7 @@ impl Follower {
             clock,
             metrics,
             acknowledged,
+            proofs,
             interval_ms,
             ttl_ms,
             kept_ms,
@@ -154,6 +159,9 @@ impl Follower {
             }
             let place = &mut self.places[usize::from(partition)];
             place.origin = tail.origin;
+            if let Some(proofs) = &self.proofs {
+                proofs.note_committed(partition, tail.origin.committed);
+            }
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;
             }
@@ -186,8 +194,11 @@ impl Follower {
                 let latest = position.at.plus(STAMP_AHEAD_MS_MAX);
                 let sane = |event: EventRef<'_>| if event.at > latest { position.at } else { event.at };
                 let events = events.into_iter().map(|event| EventRef { at: sane(event), ..event });
-                let too_old = self.hub.apply(events, position.at);
+                let too_old = self.hub.apply(events.clone(), position.at);
                 self.metrics.too_old.inc_by(too_old as u64);
+                if let Some(proofs) = &self.proofs {
+                    self.metrics.uncredited.inc_by(proofs.apply(partition, events) as u64);
+                }
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();
@@ -305,10 +316,13 @@ impl Follower {
     }
 
     async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
-        let records = self.hub.with_events(|events| {
+        let mut records = self.hub.with_events(|events| {
             let mine = |event: &EventRef<'_>| partition_of(event.viewer, self.log.partitions()) == partition;
             encode_all(events.filter(mine))
         });
+        if let Some(proofs) = &self.proofs {
+            records.extend(proofs.with_events(partition, |events| encode_all(events)));
+        }
         let count = records.iter().map(|(count, _)| count).sum();
         for (_, record) in records {
             self.log.append(partition, record).await?;

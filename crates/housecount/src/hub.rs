@@ -146,6 +146,11 @@ impl Hub {
         self.state.lock().peaks = peaks.collect();
     }
 
+    /// Up to when all that was appended has been taken in.
+    pub fn now(&self) -> UnixMs {
+        self.state.lock().presence.now()
+    }
+
     /// Whether this node knows everybody who is online, even if it hasn't heard from the log just now.
     pub fn knows_all(&self) -> bool {
         let state = self.state.lock();

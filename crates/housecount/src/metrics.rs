@@ -47,6 +47,16 @@ pub struct Metrics {
     pub shed: Counter,
     /// Events given up because the log was away for too long.
     pub late: Counter,
+    /// Events that came too late to be credited in the ledger.
+    pub uncredited: Counter,
+    /// Windows of the ledger written or taken over.
+    pub commits: Counter,
+    /// Windows that could not be written, and were tried again.
+    pub commit_failures: Counter,
+    /// Bytes of chunks written.
+    pub commit_bytes: Counter,
+    /// The end of the last window that this node knows to be in the ledger, Unix s.
+    pub committed: Gauge<f64, AtomicU64>,
     /// Events waiting for the log.
     pub waiting: Gauge,
     /// Events in one append.
@@ -115,6 +125,11 @@ impl Default for Metrics {
             read_failures: Counter::default(),
             snapshots: Counter::default(),
             snapshot_failures: Counter::default(),
+            uncredited: Counter::default(),
+            commits: Counter::default(),
+            commit_failures: Counter::default(),
+            commit_bytes: Counter::default(),
+            committed: Gauge::default(),
             snapshot_last: Gauge::default(),
             snapshot_stages: Gauge::default(),
             connections: Gauge::default(),
@@ -168,6 +183,16 @@ impl Metrics {
             last,
         );
         r.register("snapshot_stages", "Stages in the last snapshot", self.snapshot_stages.clone());
+        r.register("events_uncredited", "Events too late to be credited", self.uncredited.clone());
+        r.register("commits", "Windows of the ledger written", self.commits.clone());
+        r.register("commit_failures", "Windows that could not be written", self.commit_failures.clone());
+        r.register_with_unit("commit", "Chunks written", Unit::Bytes, self.commit_bytes.clone());
+        r.register_with_unit(
+            "committed_timestamp",
+            "End of the last window in the ledger",
+            Unit::Seconds,
+            self.committed.clone(),
+        );
         r.register("connections", "Open connections", self.connections.clone());
         r.register("requests", "Answered requests", self.requests.clone());
         r.register("viewers", "Distinct online viewers", self.viewers.clone());

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
+use crate::ledger::Proofs;
 use crate::metrics::Metrics;
 use crate::stages::Stages;
 use crate::tasks::snapshot::Snapshots;
@@ -26,10 +28,14 @@ pub struct Node {
     pub ingest: Ingest,
     /// The cold tier, unless there is none.
     pub cold: Option<Arc<dyn Cold>>,
+    /// What has been proven since the ledger's last window; none where nothing is kept for good.
+    pub proofs: Option<Arc<Proofs>>,
     /// Stages' configuration and snapshots.
     pub stages: Stages,
     /// The snapshot service, unless there is no cold tier.
     pub snapshots: Option<Arc<Snapshots>>,
+    /// Scans of the ledger that may begin.
+    pub scans: Semaphore,
     /// What it waits for.
     pub readiness: Readiness,
     /// What is counted.

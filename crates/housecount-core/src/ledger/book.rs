@@ -122,6 +122,12 @@ impl Book {
         self.last
     }
 
+    /// From when on it knows what is written.
+    #[must_use]
+    pub fn begins(&self) -> UnixMs {
+        self.before.as_ref().map_or(self.since, |before| before.since)
+    }
+
     /// How many viewers were on any stage at the edge.
     #[must_use]
     pub fn open(&self) -> usize {

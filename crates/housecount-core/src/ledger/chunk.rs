@@ -108,6 +108,12 @@ impl Chunk {
         self.since == self.window.from
     }
 
+    /// How far before its window late spans may lie.
+    #[must_use]
+    pub fn kept_ms(&self) -> u64 {
+        self.kept_ms
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

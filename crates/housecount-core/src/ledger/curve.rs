@@ -92,6 +92,17 @@ impl Curve {
         std::mem::take(&mut self.steps)
     }
 
+    /// Viewer-milliseconds of the whole range, all changes being known and none advanced over.
+    #[must_use]
+    pub fn integral(&self) -> u64 {
+        let (mut at, mut level, mut sum) = (self.range.from, 0i64, 0);
+        for (change, by) in &self.changes {
+            sum += u64::try_from(level).unwrap_or(0) * change.since(at);
+            (at, level) = (*change, level + by);
+        }
+        sum + u64::try_from(level).unwrap_or(0) * self.range.to.since(at)
+    }
+
     /// All changes are known: the last steps.
     #[must_use]
     pub fn finish(mut self) -> Vec<Step> {
@@ -129,9 +140,11 @@ mod tests {
             let mut curve = Curve::new(RANGE, step_ms, Some("s".into()));
             spans.iter().for_each(|span| curve.add("s", *span));
             curve.add("other", RANGE);
+            let integral = curve.integral();
             curve.advance(UnixMs(50));
             let mut steps = curve.take();
             steps.extend(curve.finish());
+            prop_assert_eq!(integral, steps.iter().map(|step| step.integral_ms).sum::<u64>());
             let level = |ms: u64| spans.iter().filter(|span| (span.from.0..span.to.0).contains(&ms)).count() as u64;
             prop_assert_eq!(steps.first().map(|s| s.span.from), Some(RANGE.from));
             prop_assert_eq!(steps.last().map(|s| s.span.to), Some(RANGE.to));

@@ -1,16 +1,24 @@
 //! The command line: one subcommand a file. Only these print.
 
+mod export;
 mod load;
 mod serve;
 mod table;
 mod through;
+mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::calendar;
+use crate::cold::{Cold, DynamoCold};
 use crate::config::{ConfigError, Layers, Settings};
 
 /// Counts the audiences of live streams: live counts that are never wrong without saying so.
@@ -27,6 +35,8 @@ Examples:
   housecount serve --log redis://127.0.0.1:6379/0 --cold 'dynamodb://my-table?region=eu-west-1'
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
+  housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
+  housecount verify --from 2026-10-01 --to 2026-11-01
 
 Every setting can be given by a flag (--set NAME=VALUE), by the environment (HOUSECOUNT_NAME), or in a file
 (--config FILE). `housecount settings` prints them all with their defaults."
@@ -44,6 +54,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Make, describe or delete the table of the cold tier.
     Table(table::TableArgs),
+    /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
+    Export(export::ExportArgs),
+    /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
+    Verify(verify::VerifyArgs),
     /// Have a running node save every active stage's count now.
     Snapshot(through::ThroughArgs),
     /// Have a running node let the last snapshot's counts stand in for one ttl.
@@ -85,6 +99,60 @@ impl SettingArgs {
     }
 }
 
+/// A range of time, and where the ledger is.
+#[derive(Debug, Args)]
+struct RangeArgs {
+    /// From when: RFC 3339, a date (UTC) or Unix ms
+    #[arg(long, value_name = "T", value_parser = moment)]
+    from: UnixMs,
+    /// Until when, not included
+    #[arg(long, value_name = "T", value_parser = moment)]
+    to: UnixMs,
+    /// Only this stage
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+    /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
+    #[arg(long = "cold", value_name = "URL")]
+    url: Option<String>,
+    /// Where the embedded stores live [default: ./housecount-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+impl RangeArgs {
+    fn range(&self) -> Result<Span, Failure> {
+        if self.from < self.to {
+            return Ok(Span::new(self.from, self.to));
+        }
+        let (from, to) = (calendar::shown(self.from), calendar::shown(self.to));
+        Err(format!("--from {from} is not before --to {to}"))
+    }
+
+    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+        let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
+        let settings = self.settings.settings(flags).map_err(|e| e.to_string())?;
+        let target = settings.cold.ok_or("cold = none: there is no ledger to read")?;
+        let cold = DynamoCold::open_to_read(&target).await.map_err(|e| e.to_string())?;
+        Ok(Arc::new(cold))
+    }
+}
+
+fn moment(text: &str) -> Result<UnixMs, String> {
+    let expected = "neither RFC 3339 (2026-10-01T12:00:00Z) nor a date (2026-10-01) nor Unix milliseconds";
+    calendar::parse(text).ok_or_else(|| format!("`{text}` is {expected}"))
+}
+
+/// A bar for what is read, in thousandths; hidden by itself where there is no terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(1_000);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// Why a command failed: one line for people.
 type Failure = String;
 
@@ -95,6 +163,8 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Table(args) => table::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Snapshot(args) => through::run(&args, "snapshot"),
         Command::Restore(args) => through::run(&args, "restore"),
         Command::Settings => {

@@ -50,6 +50,22 @@ impl DynamoCold {
         DynamoCold::open_as(target, None).await
     }
 
+    /// Opens a cold tier only to read: an embedded one even while a node has it open.
+    ///
+    /// # Errors
+    /// There is none in the folder, or it can't be used.
+    pub async fn open_to_read(target: &ColdTarget) -> StoreResult<DynamoCold> {
+        let ColdTarget::Embedded(folder) = target else { return DynamoCold::open(target).await };
+        let file = folder.join("cold.sqlite");
+        if !file.exists() {
+            let context = format!("there is no cold tier in {}", folder.display());
+            return Err(StoreError::new(ErrorKind::Missing, context));
+        }
+        let mut cold = Self::over(&Engine::open(&file)?).await?;
+        cold.shown = target.to_string();
+        Ok(cold)
+    }
+
     /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
     ///
     /// # Errors

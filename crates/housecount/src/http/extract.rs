@@ -5,12 +5,16 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use housecount_core::ids::{IdError, StageId, ViewerId};
 use housecount_core::limits::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::error::Problem;
+use crate::calendar;
+use crate::ingest::Refused;
+use crate::node::Node;
 
 fn bad_path(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_path", detail)
@@ -91,6 +95,12 @@ pub struct PageQuery {
 }
 
 impl PageQuery {
+    /// A page of a list whose query has more in it.
+    #[must_use]
+    pub fn new(limit: Option<usize>, cursor: Option<String>) -> PageQuery {
+        PageQuery { limit, cursor }
+    }
+
     /// Rows at most.
     ///
     /// # Errors
@@ -119,12 +129,35 @@ impl PageQuery {
 /// # Errors
 /// 400 that names the parameter.
 pub fn moment(name: &str, text: &str) -> Result<UnixMs, Problem> {
-    if let Ok(ms) = text.parse() {
-        return Ok(UnixMs(ms));
-    }
-    let parsed = text.parse::<jiff::Timestamp>().ok().and_then(|t| u64::try_from(t.as_millisecond()).ok());
     let expected = "neither Unix milliseconds nor RFC 3339, such as 2026-10-01T12:00:00Z";
-    parsed.map(UnixMs).ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
+    calendar::parse(text).ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
+}
+
+/// How far back to look when the caller doesn't say.
+const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
+
+/// From a moment to another, which is not part of it: a day before `to`, and now, if not given.
+///
+/// # Errors
+/// 400 if one is no moment, or the range is empty.
+pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
+    let now = node.clock.now().ok_or(Refused::Starting)?;
+    let to = to.map_or(Ok(now), |text| moment("to", text))?;
+    let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", text))?;
+    if from < to {
+        return Ok(Span::new(from, to));
+    }
+    Err(bad_query(format!("from={from} is not before to={to}")))
+}
+
+/// A duration in a query, such as 30s or 5m.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub fn duration_ms(name: &str, text: &str, min_ms: u64) -> Result<u64, Problem> {
+    let parsed = humantime::parse_duration(text).ok().and_then(|d| u64::try_from(d.as_millis()).ok());
+    let expected = "not a duration of at least a second, such as 30s, 5m or 1h";
+    parsed.filter(|ms| *ms >= min_ms).ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
 }
 
 #[cfg(test)]

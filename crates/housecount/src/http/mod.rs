@@ -16,6 +16,7 @@ mod server;
 mod snapshots;
 mod stages;
 mod viewers;
+mod watch;
 
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(viewers::of_stage))
         .routes(routes!(viewers::show))
         .routes(routes!(snapshots::of_stage))
+        .routes(routes!(watch::of_stage))
+        .routes(routes!(watch::of_viewer))
+        .routes(routes!(watch::history))
         .routes(routes!(admin::snapshot))
         .routes(routes!(admin::restore))
         // For whoever runs it

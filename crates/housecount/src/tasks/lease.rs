@@ -25,6 +25,14 @@ pub async fn take(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> Sto
     Ok(put == Put::Done)
 }
 
+/// Keeps the lease, which this node holds at `now`, for longer.
+///
+/// # Errors
+/// The cold tier's. It is held until it runs out then.
+pub async fn renew(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<()> {
+    cold.put(vec![record(name, holder, now.plus(LEASE_MS))]).await
+}
+
 /// Gives the lease back at `now`, so that the next one need not wait.
 ///
 /// # Errors

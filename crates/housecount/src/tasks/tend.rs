@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick};
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
 use crate::hub::Hub;
+use crate::ledger::Proofs;
 use crate::log::Log;
 
 /// See the module's text.
@@ -20,10 +23,24 @@ pub struct Tend {
     pub clock: Arc<SharedClock>,
     /// Who is online.
     pub hub: Arc<Hub>,
-    /// How much of it is kept.
+    /// What the ledger doesn't have yet is kept; none where nothing is kept for good.
+    pub proofs: Option<Arc<Proofs>>,
+    /// How much of it is kept in any case.
     pub kept_ms: u64,
+    /// The setting: what the ledger needs reaches this far back.
+    pub ttl_ms: u64,
     /// The setting: the note is compared with it, so it must be made several times as often.
     pub interval_ms: u64,
+}
+
+impl Tend {
+    /// What may go: only what the ledger has, and what has waited for it for too long.
+    fn before(&self, partition: u16, now: UnixMs) -> UnixMs {
+        let unneeded = now.minus(self.kept_ms);
+        let Some(proofs) = &self.proofs else { return unneeded };
+        let written = proofs.committed(partition).minus(2 * self.ttl_ms);
+        unneeded.min(written).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
+    }
 }
 
 #[async_trait]
@@ -42,7 +59,7 @@ impl Tick for Tend {
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.
-            if let Err(error) = self.log.tend(partition, now.minus(self.kept_ms), attended).await {
+            if let Err(error) = self.log.tend(partition, self.before(partition, now), attended).await {
                 outcome = Err(error);
             }
         }

@@ -1,0 +1,75 @@
+//! Moments as people write them, and calendar months, through the crate `jiff`. All in UTC.
+
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// A moment as Unix milliseconds or RFC 3339; `None` if it is neither.
+#[must_use]
+pub fn parse(text: &str) -> Option<UnixMs> {
+    if let Ok(ms) = text.parse() {
+        return Some(UnixMs(ms));
+    }
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok();
+    let at = text.parse::<Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()))?;
+    u64::try_from(at.as_millisecond()).ok().map(UnixMs)
+}
+
+fn timestamp(at: UnixMs) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()
+}
+
+/// A moment in RFC 3339; its milliseconds if it is beyond the calendar.
+#[must_use]
+pub fn shown(at: UnixMs) -> String {
+    timestamp(at).map_or_else(|| at.to_string(), |at| at.to_string())
+}
+
+/// A range by calendar months, each with its name, such as `2026-11`.
+#[must_use]
+pub fn months(range: Span) -> Vec<(String, Span)> {
+    let (mut months, mut from) = (Vec::new(), range.from);
+    while from < range.to {
+        let day = timestamp(from).map(|at| at.to_zoned(TimeZone::UTC).date());
+        let next = day.and_then(|day| day.last_of_month().tomorrow().ok());
+        let next = next.and_then(|next| next.to_zoned(TimeZone::UTC).ok()).map(|next| next.timestamp());
+        let to = next.and_then(|next| u64::try_from(next.as_millisecond()).ok()).map_or(range.to, UnixMs);
+        let name = day.map_or("beyond the calendar".to_string(), |day| day.strftime("%Y-%m").to_string());
+        months.push((name, Span::new(from, to.min(range.to))));
+        from = to;
+    }
+    months
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        let at = UnixMs(1_790_000_000_123);
+        for text in ["1790000000123", "2026-09-21T14:13:20.123Z", "2026-09-21T16:13:20.123+02:00"] {
+            assert_eq!(parse(text), Some(at), "{text}");
+        }
+        assert_eq!(shown(at), "2026-09-21T14:13:20.123Z");
+        assert_eq!(shown(parse("2026-11-01").unwrap()), "2026-11-01T00:00:00Z");
+        assert_eq!((parse("yesterday"), parse("")), (None, None));
+        assert_eq!(shown(UnixMs::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn months_join() {
+        let at = |text: &str| parse(text).unwrap();
+        let range = Span::new(at("2026-11-15"), at("2027-01-02"));
+        let names: Vec<_> = months(range).into_iter().map(|(name, span)| (name, shown(span.from))).collect();
+        let pair = |name: &str, from: &str| (name.to_string(), format!("{from}T00:00:00Z"));
+        assert_eq!(
+            names,
+            [pair("2026-11", "2026-11-15"), pair("2026-12", "2026-12-01"), pair("2027-01", "2027-01-01")]
+        );
+        assert_eq!(months(range).iter().map(|(_, span)| span.ms()).sum::<u64>(), range.ms());
+        assert_eq!(months(Span::new(at("2026-11-01"), at("2026-12-01"))).len(), 1);
+        assert!(months(Span::new(at("2026-11-01"), at("2026-11-01"))).is_empty());
+    }
+}

@@ -1,0 +1,106 @@
+//! `housecount export`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, RangeArgs, bar, runtime, say};
+use crate::calendar;
+use crate::export::{self, Exported, Format, Request, Round};
+
+/// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount export --from 2026-10-01 --to 2026-11-01 --out october.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out invoice.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
+  housecount export --from 2026-10-01 --to 2026-10-02 --format ndjson --out - \\
+      --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1' | jq .viewer
+
+Only time that the ledger has is written. A range that reaches past it is refused, unless --partial.")]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    range: RangeArgs,
+    /// How the file is written
+    #[arg(long, value_enum, default_value = "csv")]
+    format: FormatArg,
+    /// The file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// One row a customer and calendar month (UTC), instead of one a stage and viewer
+    #[arg(long, value_enum)]
+    group: Option<GroupArg>,
+    /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
+    #[arg(long, value_enum, default_value = "none")]
+    round: RoundArg,
+    /// Write what there is, even if the ledger doesn't have the whole range yet
+    #[arg(long)]
+    partial: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GroupArg {
+    Customer,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoundArg {
+    ViewerMinute,
+    TotalMinute,
+    None,
+}
+
+pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    let request = Request {
+        range: args.range.range()?,
+        stage: args.range.stage.clone(),
+        by_customer: args.group.is_some(),
+        round: match args.round {
+            RoundArg::ViewerMinute => Round::ViewerMinute,
+            RoundArg::TotalMinute => Round::TotalMinute,
+            RoundArg::None => Round::None,
+        },
+        format: match args.format {
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Ndjson => Format::Ndjson,
+            FormatArg::Parquet => Format::Parquet,
+        },
+    };
+    let exported = runtime()?.block_on(export(args, &request))?;
+    let Exported { rows, watch_ms, committed_to } = exported;
+    if args.out.as_os_str() != "-" {
+        let hours = watch_ms as f64 / 3_600_000.0;
+        say(&format!("{}: {rows} rows, {watch_ms} ms watched ({hours:.3} h)", args.out.display()));
+    }
+    if committed_to < request.range.to {
+        eprintln!("housecount: the ledger has it up to {} only", calendar::shown(committed_to));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failure> {
+    let cold = args.range.cold().await?;
+    let committed_to = export::committed_to(&cold).await.map_err(|e| e.to_string())?;
+    if committed_to < request.range.to && !args.partial {
+        let has = calendar::shown(committed_to);
+        return Err(format!("the ledger has it up to {has} only: choose --to {has}, or add --partial"));
+    }
+    let bar = bar();
+    let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
+    let exported = if args.out.as_os_str() == "-" {
+        export::write(&cold, request, Box::new(std::io::stdout()), progress).await
+    } else {
+        export::to_file(&cold, request, &args.out, progress).await
+    };
+    bar.finish_and_clear();
+    exported.map_err(|e| e.to_string())
+}

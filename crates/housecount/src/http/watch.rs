@@ -1,0 +1,308 @@
+//! Who watched how long, and how many watched at once: the ledger, and what is proven since.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::ledger::watch::{Wanted, Watched};
+use housecount_core::limits::HISTORY_STEPS_MAX;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{Problem, ProblemBody};
+use super::extract::{Asked, PageQuery, StagePath, ViewerPath, duration_ms, range};
+use crate::cold::Cold;
+use crate::ledger::Proofs;
+use crate::ledger::scan::{self, WatchPage};
+use crate::node::Node;
+
+/// Steps of a history when the caller doesn't say how long one is: no more than this.
+const STEPS_DEFAULT: u64 = 500;
+
+/// A range of time and a page of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WatchQuery {
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, not included; now if not given.
+    to: Option<String>,
+    /// Rows at most: 1 to 1,000, 100 if not given.
+    limit: Option<usize>,
+    /// The last page's `cursor`, to go on behind it.
+    cursor: Option<String>,
+    /// Also when exactly.
+    #[serde(default)]
+    intervals: bool,
+}
+
+/// A span of proven time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IntervalBody {
+    /// Unix ms, included.
+    from: u64,
+    /// Unix ms, not included.
+    to: u64,
+}
+
+/// Proven time.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchedBody {
+    /// Milliseconds watched within the range.
+    watch_ms: u64,
+    /// When the first of it began, Unix ms.
+    first_at: u64,
+    /// When the last of it ended, Unix ms.
+    last_at: u64,
+    /// When exactly, with `intervals=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intervals: Option<Vec<IntervalBody>>,
+}
+
+impl WatchedBody {
+    fn new(row: Watched, intervals: bool) -> WatchedBody {
+        let spans = row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
+        WatchedBody {
+            watch_ms: row.watch_ms,
+            first_at: row.first_at.0,
+            last_at: row.last_at.0,
+            intervals: intervals.then(|| spans.collect()),
+        }
+    }
+}
+
+/// How far an answer is written for good.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CoverBody {
+    /// The range, Unix ms.
+    from: u64,
+    /// Its end, not included.
+    to: u64,
+    /// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow.
+    committed_to: u64,
+    /// Whether the ledger has the whole range.
+    complete: bool,
+}
+
+impl CoverBody {
+    fn new(range: Span, committed_to: UnixMs) -> CoverBody {
+        let complete = range.to <= committed_to;
+        CoverBody { from: range.from.0, to: range.to.0, committed_to: committed_to.0, complete }
+    }
+}
+
+/// A viewer's time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViewerWatchBody {
+    /// The viewer.
+    viewer: String,
+    #[serde(flatten)]
+    watched: WatchedBody,
+}
+
+/// A stage's watch time, by viewer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StageWatchBody {
+    /// The stage.
+    stage: String,
+    /// Sorted by viewer.
+    watch: Vec<ViewerWatchBody>,
+    /// To be given back for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    #[serde(flatten)]
+    cover: CoverBody,
+}
+
+/// A viewer's time on a stage.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OnStageBody {
+    /// The stage.
+    stage: String,
+    #[serde(flatten)]
+    watched: WatchedBody,
+}
+
+/// A viewer's watch time, by stage.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViewersWatchBody {
+    /// The viewer.
+    viewer: String,
+    /// Sorted by stage.
+    watch: Vec<OnStageBody>,
+    /// To be given back for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    #[serde(flatten)]
+    cover: CoverBody,
+}
+
+/// The stores that a scan reads.
+fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
+    node.cold.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
+}
+
+async fn rows(
+    node: &Node,
+    query: &WatchQuery,
+    mut wanted: Wanted,
+    limit: usize,
+) -> Result<(WatchPage, Span), Problem> {
+    let (cold, proofs) = stores(node)?;
+    let range = range(node, query.from.as_deref(), query.to.as_deref())?;
+    wanted.intervals = query.intervals;
+    // Never closed.
+    let _one_of_few = node.scans.acquire().await.ok();
+    Ok((scan::watch(cold, proofs, range, wanted, limit).await?, range))
+}
+
+/// Who watched a stage, and how long.
+///
+/// Proven time only: between two heartbeats of a session at most `ttl` apart, and from the last one to a leave. Several
+/// sessions of a viewer at once count once.
+#[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
+    responses((status = 200, body = StageWatchBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn of_stage(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    Asked(query): Asked<WatchQuery>,
+) -> Result<Json<StageWatchBody>, Problem> {
+    let page = PageQuery::new(query.limit, query.cursor.clone());
+    let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
+    let wanted = Wanted { stage: Some(stage.to_string()), after, ..Wanted::default() };
+    let (found, range) = rows(&node, &query, wanted, page.limit()?).await?;
+    let cursor = found.rows.last().filter(|_| found.more).map(|((_, viewer), _)| viewer.to_string());
+    let watch = found.rows.into_iter().map(|((_, viewer), row)| ViewerWatchBody {
+        viewer: viewer.into(),
+        watched: WatchedBody::new(row, query.intervals),
+    });
+    Ok(Json(StageWatchBody {
+        stage: stage.to_string(),
+        watch: watch.collect(),
+        cursor,
+        cover: CoverBody::new(range, found.committed_to),
+    }))
+}
+
+/// Where a viewer watched, and how long.
+#[utoipa::path(get, path = "/v1/viewers/{viewer}/watch", operation_id = "listViewerWatch", tag = "operators",
+    params(("viewer" = String, Path, description = "percent-encoded"), WatchQuery),
+    responses((status = 200, body = ViewersWatchBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn of_viewer(
+    State(node): State<Arc<Node>>,
+    ViewerPath(viewer): ViewerPath,
+    Asked(query): Asked<WatchQuery>,
+) -> Result<Json<ViewersWatchBody>, Problem> {
+    let page = PageQuery::new(query.limit, query.cursor.clone());
+    let after = page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
+    let wanted = Wanted { viewer: Some(viewer.to_string()), after, ..Wanted::default() };
+    let (found, range) = rows(&node, &query, wanted, page.limit()?).await?;
+    let cursor = found.rows.last().filter(|_| found.more).map(|((stage, _), _)| stage.to_string());
+    let watch = found.rows.into_iter().map(|((stage, _), row)| OnStageBody {
+        stage: stage.into(),
+        watched: WatchedBody::new(row, query.intervals),
+    });
+    Ok(Json(ViewersWatchBody {
+        viewer: viewer.to_string(),
+        watch: watch.collect(),
+        cursor,
+        cover: CoverBody::new(range, found.committed_to),
+    }))
+}
+
+/// A range of time in steps.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, not included; now if not given.
+    to: Option<String>,
+    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500 steps at most.
+    step: Option<String>,
+}
+
+/// Concurrency over a step.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepBody {
+    /// When it begins, Unix ms.
+    at: u64,
+    /// Viewers on average.
+    avg: f64,
+    /// The fewest at once.
+    min: u64,
+    /// The most at once.
+    max: u64,
+}
+
+/// A stage's concurrency.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryBody {
+    /// The stage.
+    stage: String,
+    /// How long a step is; the first and the last may be cut off.
+    step_ms: u64,
+    /// In the order of time, aligned to the epoch.
+    history: Vec<StepBody>,
+    #[serde(flatten)]
+    cover: CoverBody,
+}
+
+/// How many watched a stage at once.
+///
+/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor anybody's silence
+/// after the last one, as the live count does.
+#[utoipa::path(get, path = "/v1/stages/{stage}/history", operation_id = "showStageHistory", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
+    responses((status = 200, body = HistoryBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn history(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<HistoryBody>, Problem> {
+    let (cold, proofs) = stores(&node)?;
+    let range = range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let step_ms = match query.step {
+        Some(text) => duration_ms("step", &text, 1_000)?,
+        // Whole windows, so that steps look the same from call to call.
+        None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.settings.window_ms),
+    };
+    let steps = range.ms().div_ceil(step_ms) + 1;
+    if steps > HISTORY_STEPS_MAX {
+        let detail = format!(
+            "the range has {steps} steps; at most {HISTORY_STEPS_MAX} are answered: make step longer"
+        );
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
+    }
+    let _one_of_few = node.scans.acquire().await.ok();
+    let (steps, committed_to) = scan::history(cold, proofs, range, step_ms, stage.as_str()).await?;
+    let history = steps.into_iter().map(|step| StepBody {
+        at: step.span.from.0,
+        avg: step.integral_ms as f64 / step.span.ms().max(1) as f64,
+        min: step.min,
+        max: step.max,
+    });
+    Ok(Json(HistoryBody {
+        stage: stage.to_string(),
+        step_ms,
+        history: history.collect(),
+        cover: CoverBody::new(range, committed_to),
+    }))
+}

@@ -1,0 +1,13 @@
+//! The ledger on a node: what is proven and not yet written, and the way to what is.
+//!
+//! - [`proofs`]: the fold of the log into proven time, on every node.
+//! - [`chain`]: a partition's chunks in the cold tier: read in order, written where there is none.
+//! - [`scan`]: all partitions' chunks of a range, joined with what is proven since.
+//!
+//! `tasks/commit` writes it.
+
+pub mod chain;
+pub mod proofs;
+pub mod scan;
+
+pub use proofs::Proofs;

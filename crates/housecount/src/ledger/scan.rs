@@ -1,0 +1,198 @@
+//! A range of the ledger: all its chains in step, then what is proven since.
+//!
+//! One chunk is held at a time, so a range may be as long as it likes; what is made of it is bounded by whoever listens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount_core::event::partition_of;
+use housecount_core::keys::Chain;
+use housecount_core::ledger::Tell;
+use housecount_core::ledger::curve::{Curve, Step};
+use housecount_core::ledger::watch::{Wanted, Watch, Watched, Who};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::chain::{self, Reading};
+use super::proofs::Proofs;
+use crate::cold::Cold;
+use crate::error::StoreResult;
+
+/// A chain that is read, and up to when all it says is told.
+#[derive(Debug)]
+struct Lane {
+    chain: Chain,
+    reading: Reading,
+    told_to: UnixMs,
+    is_done: bool,
+}
+
+/// Chains of a range, read in step.
+#[derive(Debug)]
+pub struct Scan {
+    cold: Arc<dyn Cold>,
+    range: Span,
+    lanes: Vec<Lane>,
+    windows: u64,
+}
+
+impl Scan {
+    /// Opens the chains that may speak of the range: all, or those of one viewer.
+    ///
+    /// # Errors
+    /// The cold tier's, or that a chain's first chunk can't be read.
+    pub async fn open(cold: &Arc<dyn Cold>, range: Span, viewer: Option<&str>) -> StoreResult<Scan> {
+        let mut lanes = Vec::new();
+        for chain in chain::all(cold).await? {
+            if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
+                continue;
+            }
+            let reading = Reading::open(&**cold, chain, range.from).await?;
+            lanes.push(Lane { chain, reading, told_to: UnixMs::ZERO, is_done: false });
+        }
+        Ok(Scan { cold: cold.clone(), range, lanes, windows: 0 })
+    }
+
+    /// Reads a chunk of the chain that is furthest behind. The time before which all is told; `None` at the end.
+    ///
+    /// # Errors
+    /// The cold tier's; `Corrupt`, naming the item that is not what it must be.
+    pub async fn next(&mut self, tell: &mut (impl Tell + Send)) -> StoreResult<Option<UnixMs>> {
+        let behind = self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
+        let Some(lane) = behind else { return Ok(None) };
+        match lane.reading.next(&*self.cold, tell).await? {
+            Some(chunk) => {
+                self.windows += 1;
+                let kept_ms = chunk.kept_ms();
+                // Late spans of the range may come this long after it.
+                lane.is_done = chunk.window.from >= self.range.to.plus(kept_ms);
+                lane.told_to = lane.reading.book.edge().minus(kept_ms);
+            }
+            None => {
+                lane.is_done = true;
+                lane.told_to = lane.reading.book.edge();
+            }
+        }
+        Ok(self.lanes.iter().map(|lane| lane.told_to).min())
+    }
+
+    /// Chunks read so far.
+    #[must_use]
+    pub fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// Tells what is still open, and returns where each chain ended.
+    pub fn finish(mut self, tell: &mut impl Tell) -> Vec<(Chain, UnixMs)> {
+        self.lanes
+            .iter_mut()
+            .map(|lane| {
+                lane.reading.book.close_all(tell);
+                (lane.chain, lane.reading.book.edge())
+            })
+            .collect()
+    }
+}
+
+/// Where a ledger's chains end, and what is proven since.
+fn tail(
+    proofs: &Proofs,
+    ends: &[(Chain, UnixMs)],
+    range: Span,
+    mut with: impl FnMut(&str, &str, Span),
+) -> UnixMs {
+    let edge = |chain| ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge);
+    let mut committed_to = UnixMs::MAX;
+    for chain in Chain::all(proofs.partitions()) {
+        let from = edge(chain);
+        committed_to = committed_to.min(from);
+        proofs.each(chain.partition, Span::new(from.max(range.from), range.to), |proven| {
+            proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
+        });
+    }
+    committed_to
+}
+
+/// Rows of a range, and up to when they are committed.
+#[derive(Debug)]
+pub struct WatchPage {
+    /// In order.
+    pub rows: Vec<(Who, Watched)>,
+    /// Whether there are more after them.
+    pub more: bool,
+    /// Up to when the ledger has it; zero if nothing is committed yet.
+    pub committed_to: UnixMs,
+}
+
+/// Who watched how long: the ledger and what is proven since.
+///
+/// # Errors
+/// As [`Scan::next`].
+pub async fn watch(
+    cold: &Arc<dyn Cold>,
+    proofs: &Proofs,
+    range: Span,
+    wanted: Wanted,
+    limit: usize,
+) -> StoreResult<WatchPage> {
+    let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
+    let mut watch = Watch::new(range, wanted, limit);
+    while scan.next(&mut watch).await?.is_some() {}
+    let ends = scan.finish(&mut watch);
+    let committed_to = tail(proofs, &ends, range, |stage, viewer, span| watch.add(stage, viewer, span));
+    let (rows, more) = watch.finish();
+    Ok(WatchPage { rows, more, committed_to })
+}
+
+/// Who watched how long by the ledger alone: for files that are to be final. `progress` is told the part that is read.
+///
+/// # Errors
+/// As [`Scan::next`].
+pub async fn committed(
+    cold: &Arc<dyn Cold>,
+    range: Span,
+    wanted: Wanted,
+    limit: usize,
+    progress: &mut (impl FnMut(f64) + Send),
+) -> StoreResult<WatchPage> {
+    let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
+    let mut watch = Watch::new(range, wanted, limit);
+    while let Some(told_to) = scan.next(&mut watch).await? {
+        progress(told_to.since(range.from) as f64 / range.ms().max(1) as f64);
+    }
+    let committed_to = committed_to(&scan.finish(&mut watch));
+    let (rows, more) = watch.finish();
+    Ok(WatchPage { rows, more, committed_to })
+}
+
+/// Up to when there is a ledger: a ledger's chains are as far as the one that is furthest behind; if the number of
+/// partitions has changed, the ledger that goes on counts.
+#[must_use]
+pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
+    let mut by_ledger: BTreeMap<u16, UnixMs> = BTreeMap::new();
+    for (chain, edge) in ends {
+        by_ledger.entry(chain.partitions).and_modify(|to| *to = (*to).min(*edge)).or_insert(*edge);
+    }
+    by_ledger.into_values().max().unwrap_or_default()
+}
+
+/// How many watched at once, by steps, and up to when that is committed: the ledger and what is proven since.
+///
+/// # Errors
+/// As [`Scan::next`].
+pub async fn history(
+    cold: &Arc<dyn Cold>,
+    proofs: &Proofs,
+    range: Span,
+    step_ms: u64,
+    stage: &str,
+) -> StoreResult<(Vec<Step>, UnixMs)> {
+    let mut scan = Scan::open(cold, range, None).await?;
+    let mut curve = Curve::new(range, step_ms, Some(stage.to_string()));
+    while let Some(told_to) = scan.next(&mut curve).await? {
+        curve.advance(told_to);
+    }
+    let ends = scan.finish(&mut curve);
+    let committed_to = tail(proofs, &ends, range, |stage, _, span| curve.add(stage, span));
+    Ok((curve.finish(), committed_to))
+}

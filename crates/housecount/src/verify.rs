@@ -1,0 +1,317 @@
+//! Verify: the ledger recomputed from its raw chunks, two ways, and compared with everything else that is known.
+//!
+//! One way adds up every viewer's spans, as a set, so that time told twice would show. The other goes along the moments at
+//! which viewers come and go, and integrates how many there are. Both must say the same, to the millisecond. Snapshots,
+//! which other code took of other state, must never show fewer viewers than were proven at their moment. Days are looked
+//! at one by one, so memory is bounded by a day's audience.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use housecount_core::keys::{Chain, KeyRange};
+use housecount_core::ledger::curve::Curve;
+use housecount_core::ledger::{Book, Tell};
+use housecount_core::snapshot::Snapshot;
+use housecount_core::span::{Span, measure, normalize};
+use housecount_core::time::UnixMs;
+
+use crate::cold::{Cold, Page};
+use crate::error::{ErrorKind, StoreResult};
+use crate::ledger::chain::{self, Reader};
+
+/// What is held in memory at once.
+const PIECE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Snapshots of a stage that are read at once.
+const SNAPSHOTS: usize = 10_000;
+
+/// What was found about one stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageFound {
+    /// Viewers, those of each day added up.
+    pub viewers: u64,
+    /// The sum of their watch times.
+    pub watch_ms: u64,
+    /// The integral of how many watched at once.
+    pub integral_ms: u64,
+    /// Snapshots compared.
+    pub snapshots: u64,
+    /// Snapshots with fewer viewers than were proven then.
+    pub low_snapshots: u64,
+}
+
+impl StageFound {
+    /// Whether all agrees.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.watch_ms == self.integral_ms && self.low_snapshots == 0
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// By stage.
+    pub stages: BTreeMap<String, StageFound>,
+    /// Chunks read.
+    pub chunks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong, each naming its item.
+    pub problems: Vec<String>,
+    /// What is odd and harmless.
+    pub notes: Vec<String>,
+    /// Up to when there is a ledger.
+    pub committed_to: UnixMs,
+}
+
+impl Found {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty() && self.stages.values().all(StageFound::agrees)
+    }
+
+    fn problem(&mut self, problem: String) {
+        // Days overlap in what must be read for them.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Verifies a range, of one stage or of all.
+///
+/// # Errors
+/// The cold tier's. What is wrong in it is found, and no error.
+pub async fn verify(
+    cold: &Arc<dyn Cold>,
+    range: Span,
+    stage: Option<&str>,
+    mut progress: impl FnMut(f64),
+) -> StoreResult<Found> {
+    let mut found = Found::default();
+    let mut from = range.from;
+    while from < range.to {
+        let piece = Span::new(from, from.aligned(PIECE_MS).plus(PIECE_MS).min(range.to));
+        day(cold, piece, stage, &mut found, |at| {
+            progress(at.since(range.from) as f64 / range.ms().max(1) as f64);
+        })
+        .await?;
+        from = piece.to;
+    }
+    if found.committed_to < range.to {
+        let to = crate::calendar::shown(found.committed_to);
+        found.problem(format!("the ledger ends at {to}, before the end of the range"));
+    }
+    Ok(found)
+}
+
+async fn day(
+    cold: &Arc<dyn Cold>,
+    range: Span,
+    stage: Option<&str>,
+    found: &mut Found,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<()> {
+    let mut told = Told { range, stage: stage.map(str::to_string), stages: HashMap::new() };
+    let mut ends = Vec::new();
+    for chain in chain::all(cold).await? {
+        let edge = read_chain(&**cold, chain, range, &mut told, found, &mut progress).await?;
+        ends.push((chain, edge));
+    }
+    found.committed_to = found.committed_to.max(crate::ledger::scan::committed_to(&ends));
+    for (stage, told) in told.stages {
+        let mut day = told.sum();
+        snapshots(&**cold, &stage, range, &told.on_time, &mut day, found).await?;
+        let sum = found.stages.entry(stage).or_default();
+        sum.viewers += day.viewers;
+        sum.watch_ms += day.watch_ms;
+        sum.integral_ms += day.integral_ms;
+        sum.snapshots += day.snapshots;
+        sum.low_snapshots += day.low_snapshots;
+    }
+    Ok(())
+}
+
+/// Reads a chain through, past whatever is wrong in it: after a chunk that can't be used, on from the next keyframe.
+async fn read_chain(
+    cold: &dyn Cold,
+    chain: Chain,
+    range: Span,
+    told: &mut Told,
+    found: &mut Found,
+    progress: &mut impl FnMut(UnixMs),
+) -> StoreResult<UnixMs> {
+    let opened = Reader::understanding(cold, chain, range.from).await;
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            found.problem(error.to_string());
+            Reader::at(chain, range.from, UnixMs::MAX)
+        }
+        Err(error) => return Err(error),
+    };
+    let (mut book, mut is_lost, mut edge) = (Book::default(), false, UnixMs::ZERO);
+    loop {
+        let read = match reader.next(cold).await {
+            Ok(None) => break,
+            Ok(Some(stored)) => {
+                found.chunks += 1;
+                found.bytes += stored.bytes.len() as u64;
+                for stray in &stored.strays {
+                    let note = format!(
+                        "{} / {stray}: a second copy or a writer that came second; no reader uses it: harmless",
+                        chain.pk()
+                    );
+                    if !found.notes.contains(&note) {
+                        found.notes.push(note);
+                    }
+                }
+                stored.decode(chain)
+            }
+            Err(error) => Err(error),
+        };
+        let (chunk, link) = match read {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                found.problem(error.to_string());
+                book.close_all(told);
+                (book, is_lost) = (Book::default(), true);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        edge = chunk.window.to;
+        if chunk.window.from >= range.to.plus(chunk.kept_ms()) {
+            break;
+        }
+        progress(chunk.window.from);
+        if is_lost && !chunk.is_keyframe() {
+            continue; // it can't be understood without the one that is lost
+        }
+        is_lost = false;
+        if let Err(error) = book.apply(&chunk, link, told) {
+            let sk = housecount_core::keys::Key::Chunk { chain, window: chunk.window.from }.sk();
+            found.problem(chain::corrupt(chain, &sk, error).to_string());
+            book.close_all(told);
+            (book, is_lost) = (Book::default(), !chunk.is_keyframe());
+            if chunk.is_keyframe() && book.apply(&chunk, link, told).is_err() {
+                is_lost = true;
+            }
+        }
+    }
+    book.close_all(told);
+    // What lies beyond isn't read, but is there.
+    Ok(if edge >= range.to { edge } else { edge.max(book.edge()) })
+}
+
+/// Compares a stage's snapshots with what was proven, and heard in time, at their moments.
+async fn snapshots(
+    cold: &dyn Cold,
+    stage: &str,
+    range: Span,
+    on_time: &[Span],
+    day: &mut StageFound,
+    found: &mut Found,
+) -> StoreResult<()> {
+    let rows = cold
+        .query(&KeyRange::snapshots(stage, range.from, range.to.minus(1)), &Page::first(SNAPSHOTS))
+        .await?;
+    for (sk, item) in rows {
+        // Expired ones say as much as the others.
+        let snapshot = match Snapshot::from_item(&item, UnixMs::ZERO) {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => continue,
+            Err(error) => {
+                found.problem(format!("STAGE#{stage} / {sk}: {error}"));
+                continue;
+            }
+        };
+        let at = snapshot.at;
+        let proven = on_time.iter().filter(|span| span.from <= at && at < span.to).count() as u64;
+        day.snapshots += 1;
+        if snapshot.count.viewers < proven {
+            day.low_snapshots += 1;
+            let viewers = snapshot.count.viewers;
+            found.problem(format!("STAGE#{stage} / {sk}: {viewers} viewers, but {proven} were proven then"));
+        }
+    }
+    Ok(())
+}
+
+/// All that was told about a range.
+struct Told {
+    range: Span,
+    stage: Option<String>,
+    stages: HashMap<String, StageTold>,
+}
+
+struct StageTold {
+    range: Span,
+    viewers: HashMap<Box<str>, Vec<Span>>,
+    curve: Curve,
+    on_time: Vec<Span>,
+}
+
+impl StageTold {
+    fn sum(&self) -> StageFound {
+        let mut sum = StageFound { viewers: self.viewers.len() as u64, ..StageFound::default() };
+        for spans in self.viewers.values() {
+            let mut spans = spans.clone();
+            normalize(&mut spans);
+            sum.watch_ms += measure(&spans);
+        }
+        sum.integral_ms = self.curve.integral();
+        sum
+    }
+}
+
+impl Told {
+    fn of(&mut self, stage: &str) -> Option<&mut StageTold> {
+        if self.stage.as_ref().is_some_and(|wanted| wanted != stage) {
+            return None;
+        }
+        if !self.stages.contains_key(stage) {
+            let curve = Curve::new(self.range, self.range.ms(), None);
+            let (range, viewers, on_time) = (self.range, HashMap::new(), Vec::new());
+            self.stages.insert(stage.to_string(), StageTold { range, viewers, curve, on_time });
+        }
+        self.stages.get_mut(stage)
+    }
+}
+
+impl StageTold {
+    /// A viewer's span, if any of it is in the range.
+    fn add(&mut self, viewer: &str, span: Span) -> bool {
+        let Some(span) = span.clip(self.range) else { return false };
+        match self.viewers.get_mut(viewer) {
+            Some(spans) => spans.push(span),
+            None => drop(self.viewers.insert(viewer.into(), vec![span])),
+        }
+        true
+    }
+}
+
+impl Tell for Told {
+    fn opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
+        if let Some(told) = self.of(stage) {
+            told.curve.opened(stage, viewer, at);
+        }
+    }
+
+    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+        if let Some(told) = self.of(stage) {
+            told.curve.closed(stage, viewer, span);
+            if told.add(viewer, span) {
+                told.on_time.push(span);
+            }
+        }
+    }
+
+    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
+        if let Some(told) = self.of(stage) {
+            told.curve.late(stage, viewer, span);
+            told.add(viewer, span);
+        }
+    }
+}
