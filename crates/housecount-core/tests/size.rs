@@ -32,7 +32,7 @@ fn bytes() {
             crowd.play((n + 1) * WINDOW_MS + TTL_MS, |event| {
                 proof.apply(&event);
             });
-            let mut draft = Draft::new(&book, window, KEPT_MS);
+            let mut draft = Draft::new(&book, window, KEPT_MS, window.to.plus(75_000));
             let mut here = 0;
             let within = draft.within();
             proof.each(0..proof.places(), within, |proven| {

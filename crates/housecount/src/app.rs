@@ -156,7 +156,7 @@ async fn live(
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return,
-        started = bootstrap(follower, &node.hub, cold, &node.settings, &node.readiness) => started,
+        started = bootstrap(follower, &node.hub, cold, node.proofs.as_deref(), &node.settings, &node.readiness) => started,
     };
     if let Err(error) = started {
         let _ = failed.send(error).await;

@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::{Follower, Past};
 use crate::hub::Hub;
+use crate::ledger::{self, Proofs};
 use crate::node::Readiness;
 use crate::tasks::restore::{Remembered, last_roster};
 
@@ -31,6 +32,7 @@ pub async fn bootstrap(
     follower: &mut Follower,
     hub: &Hub,
     cold: Option<&Arc<dyn Cold>>,
+    proofs: Option<&Proofs>,
     settings: &Settings,
     readiness: &Readiness,
 ) -> StoreResult<()> {
@@ -63,6 +65,15 @@ pub async fn bootstrap(
         }
         past => past,
     };
+    if let (Past::Lost { .. }, Some((cold, proofs))) = (past, cold.zip(proofs)) {
+        let carried = loop {
+            match ledger::restore::carry(&**cold, proofs).await {
+                Ok(carried) => break carried,
+                Err(error) => wait.again("the cold tier", error).await?,
+            }
+        };
+        tracing::info!(viewers = carried, "proof goes on where the ledger ended");
+    }
     bridge(past, now, remembered, hub, settings.rules.ttl_ms);
     hub.advance(now);
     hub.go_live();

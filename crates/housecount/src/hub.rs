@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use housecount_core::bridge::Bridge;
-use housecount_core::event::EventRef;
+use housecount_core::event::{EventRef, Kind};
 use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::presence::{Applied, Count, Presence, Rules, StageView, WatchView};
 use housecount_core::roster::Roster;
@@ -193,6 +193,19 @@ impl Hub {
         let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
         let views = all.into_iter().filter_map(|(stage, real)| state.view(real, &stage)).collect();
         state.answer(views)
+    }
+
+    /// The latest beats known of these events' sessions: what they go on from.
+    pub fn beats_before<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
+        let state = self.state.lock();
+        let before = |event: &EventRef<'a>| {
+            let at = state.presence.last_beat(event.stage, event.viewer, event.session)?;
+            (at < event.at).then_some(EventRef { at, kind: Kind::Beat, ..*event })
+        };
+        let mut beats: Vec<EventRef<'a>> = events.iter().filter_map(before).collect();
+        beats.sort_unstable();
+        beats.dedup();
+        beats
     }
 
     /// The online viewers of a stage, a page of them.

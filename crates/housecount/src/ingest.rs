@@ -80,6 +80,7 @@ struct Shared {
     waiting: AtomicUsize,
     linger: Duration,
     lateness_max_ms: u64,
+    ttl_ms: u64,
 }
 
 impl Shared {
@@ -130,6 +131,7 @@ impl Ingest {
             waiting: AtomicUsize::new(0),
             linger: Duration::from_millis(settings.linger_ms),
             lateness_max_ms: settings.lateness_max_ms,
+            ttl_ms: settings.rules.ttl_ms,
         });
         let mut committers = JoinSet::new();
         let lanes = (0..partitions).map(|partition| {
@@ -283,7 +285,7 @@ impl Committer {
         let record = Bytes::from(record::encode(&refs));
         metrics.batch_events.observe(events.len() as f64);
         let mut retry_ms = RETRY_MS_FIRST;
-        let mut was_tried = false;
+        let (mut was_tried, mut is_told_before) = (false, false);
         loop {
             if self.is_out_of_time() || was_tried && self.is_too_old(events) {
                 metrics.late.inc_by(events.len() as u64);
@@ -291,6 +293,9 @@ impl Committer {
                 return false;
             }
             was_tried = true;
+            if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
+                is_told_before = self.tell_before(&refs).await;
+            }
             let sent_ms = mono_ms();
             match log.append(self.partition, record.clone()).await {
                 Ok(position) => {
@@ -318,6 +323,14 @@ impl Committer {
         }
     }
 
+    /// Repeats the beats that late events go on from: by the time these come, a node may read the log that finds those no
+    /// longer there, and could not prove the time between. Whether it is done; it may be left out.
+    async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
+        let before = self.shared.hub.beats_before(events);
+        before.is_empty()
+            || self.shared.log.append(self.partition, Bytes::from(record::encode(&before))).await.is_ok()
+    }
+
     /// Whether a stopping node has no time left.
     fn is_out_of_time(&mut self) -> bool {
         if *self.stop.borrow() {
@@ -328,7 +341,11 @@ impl Committer {
 
     /// Whether the events are older than anybody wants.
     fn is_too_old(&self, events: &[Event]) -> bool {
+        self.is_older_than(events, self.shared.lateness_max_ms)
+    }
+
+    fn is_older_than(&self, events: &[Event], ms: u64) -> bool {
         let oldest = events.iter().map(|event| event.at).min().unwrap_or_default();
-        self.shared.clock.now().unwrap_or_default().since(oldest) > self.shared.lateness_max_ms
+        self.shared.clock.now().unwrap_or_default().since(oldest) > ms
     }
 }

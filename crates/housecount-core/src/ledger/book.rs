@@ -70,6 +70,8 @@ pub(super) struct Entry {
     pub(super) viewer: Box<str>,
     pub(super) stage: u32,
     pub(super) is_open: bool,
+    /// Whether its proof goes on through the book's reach.
+    reaches: bool,
     /// From when a reader hasn't been told yet; only while it is open.
     untold_from: UnixMs,
     /// What is written, as far back as `kept`. Never empty but for an instant.
@@ -100,6 +102,7 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     edge: UnixMs,
+    reach: UnixMs,
     pub(super) since: UnixMs,
     chunks: u32,
     last: Option<Link>,
@@ -175,8 +178,29 @@ impl Book {
             entry.add(*span);
             tell.late(&self.stages[entry.stage as usize], &entry.viewer, *span);
         }
+        self.note_reach(chunk);
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
         Ok(())
+    }
+
+    /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer and span. With it, a node
+    /// that finds nothing else left goes on where proof had come to.
+    pub fn carried(&self) -> impl Iterator<Item = (&str, &str, Span)> {
+        let span = Span::new(self.edge, self.reach);
+        let reaching = self.entries.iter().filter(move |entry| entry.reaches && !span.is_empty());
+        reaching.map(move |entry| (&*self.stages[entry.stage as usize], &*entry.viewer, span))
+    }
+
+    fn note_reach(&mut self, chunk: &Chunk) {
+        self.reach = chunk.window.to.plus(chunk.reach_ms);
+        let (mut short, mut rank) = (chunk.short.iter().peekable(), 0);
+        for entry in &mut self.entries {
+            entry.reaches = false;
+            if entry.is_open {
+                entry.reaches = short.next_if(|short| **short == rank).is_none();
+                rank += 1;
+            }
+        }
     }
 
     /// Ends the reading: tells the spans that are still open, up to the edge.
@@ -234,8 +258,14 @@ impl Book {
 
     fn add_new(&mut self, new: &New, window: Span, tell: &mut impl Tell) {
         let (viewer, stage) = (new.viewer.clone(), new.stage);
-        let mut entry =
-            Entry { viewer, stage, is_open: false, untold_from: UnixMs::ZERO, spans: SmallVec::new() };
+        let mut entry = Entry {
+            viewer,
+            stage,
+            is_open: false,
+            reaches: false,
+            untold_from: UnixMs::ZERO,
+            spans: SmallVec::new(),
+        };
         toggle(&mut entry, &new.toggles, window, &self.stages[stage as usize], tell);
         self.entries.push(entry);
     }

@@ -11,9 +11,11 @@
 //! varint  ms since the keyframe's start; 0: this is a keyframe
 //! varint  ms since the start of the previous chunk; 0: there is none;  u32 LE its CRC-32, unless there is none
 //! varint  kept: entries whose last span ended more than this before the window were dropped first, ms
+//! varint  reach: how far beyond the window it says whose proof goes on, ms; 0: it doesn't say
 //! varint  stages, entries that the chunks before have left
-//! varint  new stages, open entries that change, closed entries that change, joins, others, late spans
-//! u8 x 3  Rice parameters: ranks of open entries, of closed ones, starts of joins
+//! varint  new stages, open entries that change, closed entries that change, joins, others, late spans,
+//!         short ones
+//! u8 x 4  Rice parameters: ranks of open entries, of closed ones, starts of joins, ranks of short ones
 //! shapes  of the new stages' ids, if there are any; of the new viewers' ids, if there are any
 //! bits:
 //!   each new stage        its id
@@ -24,6 +26,8 @@
 //!   each other            minimal: its stage; its viewer's id
 //!   each late span        minimal: its entry; ms before the window that it begins, less 1, below kept; its length less 1,
 //!                         below what is left to the window
+//!   each short one        Rice: its rank among the entries open at the window's end, less the one before, less 1: its
+//!                         proof was not known to go on through `reach`
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
 //! *Toggles* are the moments at which an entry is switched off or on, by turns, ms after the window's start: each
@@ -91,6 +95,7 @@ pub struct Chunk {
     /// The chunk before, unless this is the first.
     pub previous: Option<Link>,
     pub(super) kept_ms: u64,
+    pub(super) reach_ms: u64,
     pub(super) known_stages: u32,
     pub(super) known_entries: u32,
     pub(super) stages: Vec<Box<str>>,
@@ -99,6 +104,8 @@ pub struct Chunk {
     /// By their first toggle, then those without any.
     pub(super) new: Vec<New>,
     pub(super) late: Vec<Late>,
+    /// Ranks among the entries that are open at the end.
+    pub(super) short: Vec<u32>,
 }
 
 impl Chunk {
@@ -130,6 +137,7 @@ impl Chunk {
         }
         let counts = [
             self.kept_ms,
+            self.reach_ms,
             u64::from(self.known_stages),
             u64::from(self.known_entries),
             self.stages.len() as u64,
@@ -138,6 +146,7 @@ impl Chunk {
             joins as u64,
             (self.new.len() - joins) as u64,
             self.late.len() as u64,
+            self.short.len() as u64,
         ];
         counts.iter().for_each(|n| put_varint(&mut out, *n));
         let mut bits = BitWriter::default();
@@ -149,15 +158,17 @@ impl Chunk {
 
     fn put_bits(&self, joins: usize, head: &mut Vec<u8>, bits: &mut BitWriter) {
         let window_ms = self.window.ms();
-        let parameter = |changed: &[Changed]| {
-            rice_parameter(changed.len() as u64, changed.last().map_or(0, |last| u64::from(last.rank)))
+        let of_ranks = |count: usize, last: Option<u32>| {
+            rice_parameter(count as u64, u64::from(last.unwrap_or_default()))
         };
+        let parameter = |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
         let (joined, others) = self.new.split_at(joins);
         let first = |new: &New| u64::from(new.toggles[0]);
         let of_open = parameter(&self.open);
         let of_closed = parameter(&self.closed);
         let of_joins = rice_parameter(joins as u64, joined.last().map_or(0, first));
-        head.extend([of_open as u8, of_closed as u8, of_joins as u8]);
+        let of_short = of_ranks(self.short.len(), self.short.last().copied());
+        head.extend([of_open as u8, of_closed as u8, of_joins as u8, of_short as u8]);
         let stage_names = shapes(self.stages.iter().map(|stage| &**stage), head);
         let viewer_names = shapes(self.new.iter().map(|new| &*new.viewer), head);
         for stage in &self.stages {
@@ -192,6 +203,11 @@ impl Chunk {
             bits.minimal(before_ms - 1, self.kept_ms);
             bits.minimal(span.ms() - 1, before_ms);
         }
+        let mut next = 0;
+        for rank in &self.short {
+            bits.rice(u64::from(rank - next), of_short);
+            next = rank + 1;
+        }
     }
 
     /// The chunk that these bytes hold, and the link that names it.
@@ -213,6 +229,7 @@ impl Chunk {
             since,
             previous,
             kept_ms,
+            reach_ms: within(&mut head, "reach", 0, KEPT_MS_MAX)?,
             known_stages: count(&mut head, "the number of stages", u64::from(u32::MAX / 2))?,
             known_entries: count(&mut head, "the number of entries", u64::from(u32::MAX / 2))?,
             stages: Vec::new(),
@@ -220,6 +237,7 @@ impl Chunk {
             closed: Vec::new(),
             new: Vec::new(),
             late: Vec::new(),
+            short: Vec::new(),
         };
         chunk.get_rest(head)?;
         let crc = bytes.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc));
@@ -236,7 +254,8 @@ impl Chunk {
         let joins = number("the number of joins")?;
         let others = number("the number of others")?;
         let late = number("the number of late spans")?;
-        let mut k = [0; 3];
+        let short = number("the number of short ones")?;
+        let mut k = [0; 4];
         for k in &mut k {
             *k = within(&mut head, "a Rice parameter", 0, 30)? as u32;
         }
@@ -264,6 +283,12 @@ impl Chunk {
             self.new.push(New { stage, viewer, toggles });
         }
         self.get_late(late, &mut bits)?;
+        let mut next = 0;
+        for _ in 0..short {
+            let rank = get_rank(k[3], next, &mut bits)?;
+            self.short.push(rank);
+            next = u64::from(rank) + 1;
+        }
         // Less than a byte is left, and it is zero.
         if bits.left() >= 8 || (1..=bits.left()).any(|_| bits.plain(1) != Ok(0)) {
             return Err(DecodeError::Invalid { what: "what follows the last value", at: 0 });
@@ -372,6 +397,11 @@ fn get_join(
     Ok(start)
 }
 
+fn get_rank(k: u32, next: u64, bits: &mut BitReader<'_>) -> Result<u32, DecodeError> {
+    let rank = next.checked_add(bits.rice(k)?).and_then(|rank| u32::try_from(rank).ok());
+    rank.filter(|rank| *rank < u32::MAX).ok_or(DecodeError::Invalid { what: "a rank", at: 0 })
+}
+
 fn get_changed(
     n: u32,
     k: u32,
@@ -381,12 +411,11 @@ fn get_changed(
     let mut changed = Vec::with_capacity(n.min(1 << 16) as usize);
     let mut next = 0u64;
     for _ in 0..n {
-        let wrong = DecodeError::Invalid { what: "a rank", at: 0 };
-        let rank = next.checked_add(bits.rice(k)?).filter(|rank| *rank < u64::from(u32::MAX)).ok_or(wrong)?;
+        let rank = get_rank(k, next, bits)?;
         let mut toggles = Toggles::new();
         get_toggles(0, window_ms, &mut toggles, bits)?;
-        changed.push(Changed { rank: rank as u32, toggles });
-        next = rank + 1;
+        changed.push(Changed { rank, toggles });
+        next = u64::from(rank) + 1;
     }
     Ok(changed)
 }

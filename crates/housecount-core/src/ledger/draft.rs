@@ -10,6 +10,7 @@ use super::book::{Book, Entry};
 use super::chunk::{Changed, Chunk, Late, New, Toggles};
 use crate::proof::Proven;
 use crate::span::{Span, normalize, subtract};
+use crate::time::UnixMs;
 
 /// The next chunk in the making.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Draft<'a> {
     book: &'a Book,
     window: Span,
     kept_ms: u64,
+    reach: UnixMs,
     is_keyframe: bool,
     /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
     entries: Index<'a>,
@@ -30,6 +32,8 @@ pub struct Draft<'a> {
     stages: HashMap<Box<str>, u32, RandomState>,
     new: Vec<Fresh>,
     late: Vec<Late>,
+    /// By the place of a known entry: whether it is open at the window's end, and then whether its proof reaches on.
+    ends: Vec<Option<bool>>,
     /// Kept between calls for its memory.
     written: Vec<Span>,
 }
@@ -53,13 +57,14 @@ struct Known {
 struct Fresh {
     new: New,
     late: Vec<Span>,
+    reaches: bool,
 }
 
 impl<'a> Draft<'a> {
     /// A draft of the chunk of `window`, which must not begin before the book's edge. Late spans and entries reach
-    /// `kept_ms` back.
+    /// `kept_ms` back. `reach` is how far it says whose proof goes on: no later than what is known.
     #[must_use]
-    pub fn new(book: &'a Book, window: Span, kept_ms: u64) -> Draft<'a> {
+    pub fn new(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let is_keyframe = book.wants_keyframe(window.from, kept_ms);
         let (mut open, mut closed) = (Known::default(), Known::default());
         let place = |entry: &Entry| {
@@ -74,6 +79,7 @@ impl<'a> Draft<'a> {
         };
         let places = book.entries.iter().map(place).collect();
         let is_heard = vec![false; open.count as usize];
+        let ends = vec![None; (open.count + closed.count) as usize];
         let (entries, before) = match (&book.before, is_keyframe) {
             (_, true) => (Index::default(), Index::of(book)),
             (Some(before), false) => (Index::of(book), Index::of(before)),
@@ -83,6 +89,7 @@ impl<'a> Draft<'a> {
             book,
             window,
             kept_ms,
+            reach: reach.max(window.to),
             is_keyframe,
             entries,
             before,
@@ -93,14 +100,15 @@ impl<'a> Draft<'a> {
             stages: HashMap::default(),
             new: Vec::new(),
             late: Vec::new(),
+            ends,
             written: Vec::new(),
         }
     }
 
-    /// What is of interest to it: the window, and what may be late.
+    /// What is of interest to it: the window, what may be late, and what goes on.
     #[must_use]
     pub fn within(&self) -> Span {
-        Span::new(self.window.from.minus(self.kept_ms), self.window.to)
+        Span::new(self.window.from.minus(self.kept_ms), self.reach)
     }
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only once.
@@ -127,10 +135,12 @@ impl<'a> Draft<'a> {
                     .extend([Some(span.from), ends].iter().flatten().map(|at| at.since(window.from) as u32));
             }
         });
+        let reaches = proven.spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
         let Some(place) = entry.and_then(|i| self.places[i as usize]) else {
             if !(late.is_empty() && toggles.is_empty()) {
                 let stage = self.stage(proven.stage);
-                self.new.push(Fresh { new: New { stage, viewer: proven.viewer.into(), toggles }, late });
+                let new = New { stage, viewer: proven.viewer.into(), toggles };
+                self.new.push(Fresh { new, late, reaches });
             }
             return;
         };
@@ -143,6 +153,8 @@ impl<'a> Draft<'a> {
                 toggles.insert(0, 0);
             }
         }
+        let is_open = place.is_open != (toggles.len() % 2 == 1);
+        self.ends[place.index as usize] = is_open.then_some(reaches);
         if !toggles.is_empty() {
             let known = if place.is_open { &mut self.open } else { &mut self.closed };
             known.changed.push(Changed { rank: place.rank, toggles });
@@ -180,11 +192,16 @@ impl<'a> Draft<'a> {
             self.late.extend(fresh.late.iter().map(|span| Late { entry, span: *span }));
         }
         self.late.sort_unstable();
+        let new_ends =
+            self.new.iter().map(|fresh| (fresh.new.toggles.len() % 2 == 1).then_some(fresh.reaches));
+        let open_at_end = self.ends.iter().copied().chain(new_ends).flatten();
+        let short = (0..).zip(open_at_end).filter(|(_, reaches)| !reaches).map(|(rank, _)| rank).collect();
         Chunk {
             window: self.window,
             since: if self.is_keyframe { self.window.from } else { self.book.since },
             previous: self.book.last(),
             kept_ms: self.kept_ms,
+            reach_ms: self.reach.since(self.window.to),
             known_stages,
             known_entries,
             stages,
@@ -192,6 +209,7 @@ impl<'a> Draft<'a> {
             closed: self.closed.changed,
             new: self.new.into_iter().map(|fresh| fresh.new).collect(),
             late: self.late,
+            short,
         }
     }
 

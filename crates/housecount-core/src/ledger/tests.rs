@@ -17,6 +17,7 @@ const TTL_MS: u64 = 120;
 const WINDOW_MS: u64 = 50;
 const LATENESS_MS: u64 = 300;
 const KEPT_MS: u64 = LATENESS_MS + TTL_MS;
+const REACH_MS: u64 = 70;
 const BASE: u64 = 1_000_000;
 
 type Said = EventRef<'static>;
@@ -42,7 +43,7 @@ impl Node {
 
     /// The next chunk, as this node sees it.
     fn chunk(&self, window: Span) -> Vec<u8> {
-        let mut draft = Draft::new(&self.book, window, KEPT_MS);
+        let mut draft = Draft::new(&self.book, window, KEPT_MS, window.to.plus(REACH_MS));
         let within = draft.within();
         self.proof.each(0..self.proof.places(), within, |proven| draft.add(proven));
         draft.finish().encode()
@@ -175,6 +176,28 @@ proptest! {
             late.take(all.last().unwrap());
         }
         prop_assert_eq!(read(&all), read(&chunks));
+    }
+
+    #[test]
+    /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left out.
+    #[test]
+    fn what_goes_on_is_carried(said in proptest::collection::vec(said(1_500), 1..200), at in 1usize..25) {
+        let said: Vec<(Said, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
+        let chunks = play(&said, 1_500, 1, |_| 0);
+        let mut node = Node::new();
+        chunks[..at].iter().for_each(|chunk| node.take(chunk));
+        let edge = node.book.edge();
+        // When the chunk was written, this was known.
+        let known: Vec<Said> = said.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
+        let span = Span::new(edge, edge.plus(REACH_MS));
+        let goes_on = |set: &[Span]| set.iter().any(|s| s.from < edge && s.to >= span.to);
+        let expected: Vec<_> = proven(&known, UnixMs::MAX).into_iter().filter(|(_, set)| goes_on(set)).map(|(who, _)| who).collect();
+        let mut carried: Vec<_> = node.book.carried().map(|(s, v, of)| {
+            assert_eq!(of, span);
+            (s.to_string(), v.to_string())
+        }).collect();
+        carried.sort();
+        prop_assert_eq!(carried, expected);
     }
 
     #[test]

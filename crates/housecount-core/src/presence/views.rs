@@ -94,6 +94,15 @@ impl Presence {
         nearest.into_sorted_vec().into_iter().map(watch).collect()
     }
 
+    /// A session's latest beat, if it is known.
+    #[must_use]
+    pub fn last_beat(&self, stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
+        let (stage, viewer) = (self.seats.find_stage(stage)?, self.seats.find_viewer(viewer)?);
+        let mut seats = self.seats.of_viewer(viewer);
+        let seat = seats.find(|seat| seat.stage == stage && *seat.session == *session)?;
+        Some(seat.beat).filter(|beat| *beat > UnixMs::ZERO)
+    }
+
     /// Where a viewer is now, by stage.
     #[must_use]
     pub fn viewer(&self, viewer: &str) -> Vec<WatchView> {

@@ -50,12 +50,17 @@ struct Stage {
     visits: u32,
 }
 
+/// The session that what was carried over belongs to: no player's id has a control character.
+const CARRIED: &str = "\u{1}";
+
 /// What has been proven, as far back as events can still matter. See the module's text.
 #[derive(Debug)]
 pub struct Proof {
     ttl_ms: u64,
     /// Events before this are refused.
     floor: UnixMs,
+    /// Whether anything was ever carried over.
+    is_carried: bool,
     visits: Slab<Visit>,
     stages: Slab<Stage>,
     by_name: HashTable<VisitIndex>,
@@ -81,6 +86,7 @@ impl Proof {
         Proof {
             ttl_ms,
             floor: UnixMs::ZERO,
+            is_carried: false,
             visits: Slab::new(),
             stages: Slab::new(),
             by_name: HashTable::new(),
@@ -100,6 +106,11 @@ impl Proof {
             Kind::Beat => {
                 let ttl_ms = self.ttl_ms;
                 let Visit { sessions, leaves, .. } = visit;
+                if self.is_carried {
+                    // Whichever session goes on first: they are no longer told apart.
+                    let carried = sessions.iter_mut().filter(|session| *session.id == *CARRIED);
+                    carried.for_each(|session| session.leave(event.at, ttl_ms));
+                }
                 session_of(sessions, event.session).beat(event.at, ttl_ms, leaves);
             }
             Kind::Leave if event.session.is_empty() => {
@@ -113,6 +124,17 @@ impl Proof {
             }
         }
         true
+    }
+
+    /// Takes in what the ledger says was proven beyond its edge, after everything else was lost. Any session of the viewer
+    /// that beats within a ttl goes on from there: which one it was is lost too.
+    pub fn carry(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.is_carried = true;
+        let visit = self.find_or_insert(stage, viewer);
+        let ttl_ms = self.ttl_ms;
+        let carried = session_of(&mut self.visits[visit as usize].sessions, CARRIED);
+        carried.beat(span.from, ttl_ms, &[]);
+        carried.beat(span.to, span.ms().max(ttl_ms), &[]);
     }
 
     /// Refuses events before `floor` from now on. An earlier floor changes nothing.
@@ -189,7 +211,9 @@ impl Proof {
             let of = move |session, kind, at| EventRef { at, kind, stage, viewer: &visit.viewer, session };
             let of_all = visit.leaves.iter().filter(move |at| **at >= from);
             let of_all = of_all.map(move |at| of("", Kind::Leave, *at));
-            let of_each = visit.sessions.iter().flat_map(move |session| {
+            // What was carried over is nobody's session, and no log record could hold it.
+            let told = visit.sessions.iter().filter(|session| *session.id != *CARRIED);
+            let of_each = told.flat_map(move |session| {
                 session.events(from, self.ttl_ms).map(move |(kind, at)| of(&session.id, kind, at))
             });
             of_all.chain(of_each)

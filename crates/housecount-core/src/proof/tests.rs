@@ -112,6 +112,21 @@ fn said_of(event: &EventRef<'_>) -> Said {
 }
 
 #[test]
+fn what_was_carried_goes_on_with_any_session() {
+    let beat =
+        |at, session| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session };
+    let mut proof = Proof::new(TTL_MS);
+    proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
+    proof.apply(&beat(1_060 + TTL_MS + 1, "tab-1"));
+    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))], "too late");
+    proof.apply(&beat(1_100, "tab-2"));
+    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_100))]);
+    proof.apply(&beat(1_200, "tab-2"));
+    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
+}
+
+#[test]
 fn everybody_is_gone_through_and_forgotten() {
     let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);

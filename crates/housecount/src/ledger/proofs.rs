@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_core::event::EventRef;
+use housecount_core::ledger::Book;
 use housecount_core::proof::{Proof, Proven};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -54,6 +55,13 @@ impl Proofs {
     pub fn apply<'a>(&self, partition: u16, events: impl IntoIterator<Item = EventRef<'a>>) -> usize {
         let mut proof = self.of(partition).proof.lock();
         events.into_iter().filter(|event| !proof.apply(event)).count()
+    }
+
+    /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how many viewers it was.
+    pub fn carry(&self, partition: u16, book: &Book) -> usize {
+        let mut proof = self.of(partition).proof.lock();
+        let carried = book.carried().map(|(stage, viewer, span)| proof.carry(stage, viewer, span));
+        carried.count()
     }
 
     /// Up to when the ledger has a partition; zero if that isn't known.

@@ -24,7 +24,7 @@ use crate::ledger::chain::{self, Reading, Stored, Written};
 use crate::log::Log;
 use crate::metrics::Metrics;
 
-/// How long other nodes leave the work to the one that did it last, at most.
+/// How long a node leaves the work to others, at most.
 const YIELD_MS_MAX: u64 = 10_000;
 
 /// See the module's text.
@@ -38,6 +38,7 @@ pub struct Commit {
     node: String,
     window_ms: u64,
     ttl_ms: u64,
+    interval_ms: u64,
     writers: Vec<Writer>,
     is_listed: bool,
 }
@@ -46,7 +47,7 @@ pub struct Commit {
 #[derive(Debug)]
 struct Writer {
     chain: Chain,
-    /// What is written, once it has been needed. Only the node that writes holds it.
+    /// What is written, once it has been needed.
     reading: Option<Reading>,
     lease_until: UnixMs,
     /// The window's end for which this node holds back, and until when on its own clock.
@@ -69,7 +70,20 @@ impl Commit {
             |chain| Writer { chain, reading: None, lease_until: UnixMs::ZERO, yields: (UnixMs::ZERO, 0) };
         let writers = Chain::all(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
-        Commit { log, cold, hub, proofs, metrics, node, window_ms, ttl_ms, writers, is_listed: false }
+        let interval_ms = settings.interval_ms;
+        Commit {
+            log,
+            cold,
+            hub,
+            proofs,
+            metrics,
+            node,
+            window_ms,
+            ttl_ms,
+            interval_ms,
+            writers,
+            is_listed: false,
+        }
     }
 
     /// Commits what is due in a partition at `now`, one window at most.
@@ -77,11 +91,8 @@ impl Commit {
     /// # Errors
     /// A store's. Nothing is lost; call it again.
     pub async fn step(&mut self, partition: u16, now: UnixMs) -> StoreResult<Progress> {
-        let due = now.minus(self.ttl_ms).aligned(self.window_ms);
-        if self.proofs.committed(partition) >= due || !self.is_my_turn(partition, due) {
-            return Ok(Progress::Done);
-        }
-        if !self.hold_lease(partition, now).await? {
+        let due = self.due(now);
+        if self.proofs.committed(partition) >= due || !self.hold_lease(partition, now).await? {
             return Ok(Progress::Done);
         }
         self.list().await?;
@@ -97,7 +108,9 @@ impl Commit {
             return Ok(Progress::Done);
         };
         let started_ms = mono_ms();
-        let (mut reading, bytes) = self.draft(partition, reading, window).await?;
+        // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden tabs.
+        let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
+        let (mut reading, bytes) = self.draft(partition, reading, window, reach).await?;
         let stored = Stored { window: window.from, bytes, strays: Vec::new() };
         let chain = self.writers[usize::from(partition)].chain;
         let (_, link) = stored.decode(chain)?;
@@ -114,39 +127,36 @@ impl Commit {
         Ok(if edge < due { Progress::More } else { Progress::Done })
     }
 
-    /// Whoever wrote the last window goes first; the others wait a moment, and mostly find it done.
-    fn is_my_turn(&mut self, partition: u16, due: UnixMs) -> bool {
+    /// Each node waits for a moment of its own, so that mostly one finds the work and the others find it done. The nodes
+    /// take turns by chance: what only one of them knows, it writes when it is its turn.
+    fn is_my_turn(&mut self, partition: u16, now: UnixMs) -> bool {
+        let due = self.due(now);
         let wait_ms = (self.window_ms / 4).min(YIELD_MS_MAX);
         let writer = &mut self.writers[usize::from(partition)];
-        if writer.reading.is_some() {
-            return true;
-        }
         if writer.yields.0 != due {
             writer.yields = (due, mono_ms() + rand::random_range(0..=wait_ms));
         }
         mono_ms() >= writer.yields.1
     }
 
+    /// The end of the last window that is final at `now`.
+    fn due(&self, now: UnixMs) -> UnixMs {
+        now.minus(self.ttl_ms).aligned(self.window_ms)
+    }
+
     async fn hold_lease(&mut self, partition: u16, now: UnixMs) -> StoreResult<bool> {
+        // No longer than half a window, so that another node can have the next one.
+        let lease_ms = lease::LEASE_MS.min(self.window_ms / 2);
         let writer = &mut self.writers[usize::from(partition)];
-        if now.plus(lease::LEASE_MS / 2) < writer.lease_until {
+        if now < writer.lease_until {
             return Ok(true);
         }
         let name = format!("ledger-{}-{}", writer.chain.partitions, writer.chain.partition);
-        let is_mine = now < writer.lease_until;
-        let held = if is_mine {
-            lease::renew(&*self.cold, &name, &self.node, now).await?;
-            true
-        } else {
-            lease::take(&*self.cold, &name, &self.node, now).await?
-        };
-        if held {
-            writer.lease_until = now.plus(lease::LEASE_MS);
-        } else {
-            // Another node writes: what this one remembers is no longer the last word.
-            writer.reading = None;
+        let is_held = lease::take(&*self.cold, &name, &self.node, now, lease_ms).await?;
+        if is_held {
+            writer.lease_until = now.plus(lease_ms);
         }
-        Ok(held)
+        Ok(is_held)
     }
 
     /// Makes the ledger known to readers, once.
@@ -185,10 +195,16 @@ impl Commit {
     }
 
     /// Makes the chunk, on a thread of its own: a million viewers take a while.
-    async fn draft(&self, partition: u16, reading: Reading, window: Span) -> StoreResult<(Reading, Vec<u8>)> {
+    async fn draft(
+        &self,
+        partition: u16,
+        reading: Reading,
+        window: Span,
+        reach: UnixMs,
+    ) -> StoreResult<(Reading, Vec<u8>)> {
         let proofs = self.proofs.clone();
         let drafted = tokio::task::spawn_blocking(move || {
-            let mut draft = Draft::new(&reading.book, window, proofs.kept_ms());
+            let mut draft = Draft::new(&reading.book, window, proofs.kept_ms(), reach);
             let within = draft.within();
             proofs.each(partition, within, |proven| draft.add(proven));
             let bytes = draft.finish().encode();
@@ -240,6 +256,9 @@ impl Tick for Commit {
         let now = self.hub.now();
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.proofs.partitions() {
+            if !self.is_my_turn(partition, now) {
+                continue;
+            }
             // One that fails must not keep the others waiting.
             match self.step(partition, now).await {
                 Ok(Progress::Done) => {}

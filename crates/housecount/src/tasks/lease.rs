@@ -15,22 +15,20 @@ fn record(name: &str, holder: &str, until: UnixMs) -> Record {
     Record { key: Key::Lease { name: name.to_string() }, item: lease.to_item() }
 }
 
-/// Takes the lease `name` if it is free at `now`. False if another node has it.
+/// Takes the lease `name` for `lease_ms` if it is free at `now`. False if another node has it.
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn take(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<bool> {
+pub async fn take(
+    cold: &dyn Cold,
+    name: &str,
+    holder: &str,
+    now: UnixMs,
+    lease_ms: u64,
+) -> StoreResult<bool> {
     let free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: now.0 };
-    let put = cold.put_if(record(name, holder, now.plus(LEASE_MS)), free).await?;
+    let put = cold.put_if(record(name, holder, now.plus(lease_ms)), free).await?;
     Ok(put == Put::Done)
-}
-
-/// Keeps the lease, which this node holds at `now`, for longer.
-///
-/// # Errors
-/// The cold tier's. It is held until it runs out then.
-pub async fn renew(cold: &dyn Cold, name: &str, holder: &str, now: UnixMs) -> StoreResult<()> {
-    cold.put(vec![record(name, holder, now.plus(LEASE_MS))]).await
 }
 
 /// Gives the lease back at `now`, so that the next one need not wait.

@@ -168,7 +168,7 @@ impl Snapshots {
             Some(captured) => captured,
             None => captured.insert(self.capture(slot)?),
         };
-        if !lease::take(&*self.cold, LEASE, &self.node, self.now()).await? {
+        if !lease::take(&*self.cold, LEASE, &self.node, self.now(), lease::LEASE_MS).await? {
             return Ok(Outcome::BusyElsewhere);
         }
         let outcome = self.write(slot, *at, answer, &mut last_was_empty, started_ms).await;

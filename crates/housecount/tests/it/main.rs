@@ -10,6 +10,7 @@ mod cli;
 mod contract;
 mod counted;
 mod inside;
+mod ledger;
 mod recovery;
 mod support;
 mod tidy;

@@ -1,5 +1,8 @@
 //! Real servers for tests, each started by the test that needs it and ended with it.
 
+pub mod cold;
+#[path = "../../../../housecount-core/tests/crowd/mod.rs"]
+pub mod crowd;
 pub mod dynamo;
 pub mod faulty;
 pub mod node;

@@ -1,0 +1,35 @@
+//! After everything hot was lost: the ledger says who was watching at its end, and proof goes on from there.
+
+use housecount_core::keys::Chain;
+
+use super::chain::Reading;
+use super::proofs::Proofs;
+use crate::cold::Cold;
+use crate::error::{ErrorKind, StoreResult};
+
+/// Carries over what the ledger knew to go on beyond its end. Returns how many viewers that was.
+///
+/// # Errors
+/// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify` tells more.
+pub async fn carry(cold: &dyn Cold, proofs: &Proofs) -> StoreResult<usize> {
+    let mut carried = 0;
+    for chain in Chain::all(proofs.partitions()) {
+        match last_book(cold, chain).await {
+            Ok(reading) => {
+                carried += proofs.carry(chain.partition, &reading.book);
+                proofs.note_committed(chain.partition, reading.book.edge());
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, "the ledger can't be read; proof begins anew");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(carried)
+}
+
+async fn last_book(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
+    let mut reading = Reading::open(cold, chain, housecount_core::time::UnixMs::MAX).await?;
+    while reading.next(cold, &mut ()).await?.is_some() {}
+    Ok(reading)
+}

@@ -1,0 +1,4 @@
+//! The ledger: what was proven is written for good, to the millisecond, whatever fails.
+
+mod oracle;
+mod stage;

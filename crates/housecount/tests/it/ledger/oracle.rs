@@ -1,0 +1,264 @@
+//! Every viewer's watch time equals the oracle's, to the millisecond.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use housecount_core::event::Kind;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::stage::{BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, Totals, WINDOW_MS, oracle};
+use crate::support::crowd::Rng;
+
+const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
+
+/// Viewers on stages for some hours: churn, tabs, reloads, beats that are lost, come twice, or come late because their
+/// node was cut off.
+fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
+    let (mut rng, mut said) = (Rng(seed), Vec::new());
+    for n in 0..viewers {
+        let mut at = BASE.plus(rng.below(ms * 2 / 3));
+        // Now and then a viewer comes back, often to another stage.
+        for _ in 0..=rng.below(3) {
+            let stage = format!("stage-{}", rng.below(stages));
+            let tabs = 1 + u64::from(rng.below(4) == 0);
+            for tab in 0..tabs {
+                let start = at.plus(rng.below(MINUTE_MS));
+                let stay = rng.lognormal(25.0 * MINUTE_MS as f64, 1.0) as u64;
+                let end = start.plus(stay).min(BASE.plus(ms));
+                let session = if rng.below(2) == 0 { String::new() } else { format!("tab-{n}-{tab}") };
+                visit(&mut rng, &mut said, &stage, &format!("viewer-{n}"), session, Span::new(start, end));
+            }
+            at = at.plus(rng.below(ms / 3));
+        }
+    }
+    let twice: Vec<Said> = said.iter().filter(|_| rng.below(50) == 0).cloned().collect();
+    said.extend(
+        twice
+            .into_iter()
+            .map(|twice| Said { logged: twice.logged.plus(1 + rng.below(5 * MINUTE_MS)), ..twice }),
+    );
+    said.retain(|said| said.at < BASE.plus(ms));
+    said
+}
+
+fn visit(rng: &mut Rng, said: &mut Vec<Said>, stage: &str, viewer: &str, mut session: String, span: Span) {
+    // One in eight is behind a node that is cut off for a while.
+    let cut_from = span.from.plus(rng.below(span.ms().max(1)));
+    let cut_ms = if rng.below(8) == 0 { rng.below(50 * MINUTE_MS) } else { 0 };
+    let cut = Span::new(cut_from, cut_from.plus(cut_ms));
+    let mut repeats = Vec::new();
+    let mut say = |at: UnixMs, kind, session: &str, rng: &mut Rng| {
+        let is_cut = cut.from <= at && at < cut.to;
+        let logged = if is_cut { cut.to.plus(rng.below(3_000)) } else { at.plus(rng.below(40)) };
+        let (stage, viewer, session) = (stage.to_string(), viewer.to_string(), session.to_string());
+        said.push(Said { at, logged, kind, stage, viewer, session });
+    };
+    let (mut at, mut last_beat) = (span.from, None);
+    while at < span.to {
+        if rng.below(40) != 0 {
+            // A node that was cut off also repeats the beats that what it held goes on from.
+            if let Some(last) = last_beat.filter(|last| *last < cut.from && cut.from <= at && at < cut.to) {
+                repeats.push((last, session.clone()));
+            }
+            last_beat = Some(at);
+            say(at, Kind::Beat, &session, rng);
+        }
+        match rng.below(60) {
+            // A reload: a leave, and a new session a moment later.
+            0 => {
+                at = at.plus(rng.below(20_000));
+                say(at, Kind::Leave, &session, rng);
+                if !session.is_empty() {
+                    session.push('r');
+                }
+                at = at.plus(1 + rng.below(4_000));
+            }
+            // Silence, often longer than a ttl.
+            1 => at = at.plus(rng.below(6 * MINUTE_MS)),
+            // A hidden tab beats once a minute.
+            2..=5 => at = at.plus(59_000 + rng.below(2_000)),
+            _ => at = at.plus(27_000 + rng.below(3_001)),
+        }
+    }
+    if rng.below(10) < 7 {
+        let last = span.to.plus(rng.below(10_000));
+        say(last, Kind::Leave, &session, rng);
+        if rng.below(5) == 0 {
+            say(last.plus(1), Kind::Leave, "", rng);
+        }
+    }
+    for (at, session) in repeats {
+        let (stage, viewer) = (stage.to_string(), viewer.to_string());
+        said.push(Said { at, logged: cut.to, kind: Kind::Beat, stage, viewer, session });
+    }
+}
+
+/// When windows are due: a while after each.
+fn dues(ms: u64) -> impl Iterator<Item = UnixMs> {
+    let windows = (ms + LATENESS_MS + TTL_MS).div_ceil(WINDOW_MS) + 2;
+    (1..=windows).map(|n| BASE.aligned(WINDOW_MS).plus(n * WINDOW_MS + TTL_MS + 1_500))
+}
+
+async fn equals_the_oracle(stage: &Stage) {
+    let expected = oracle(&stage.said);
+    let found = stage.totals(ALWAYS).await;
+    let differs = |who: &&(String, String)| expected.get(*who) != found.get(*who);
+    let who: Vec<_> = expected.keys().chain(found.keys()).filter(differs).take(3).collect();
+    let shown = |of: &Totals| who.iter().map(|who| of.get(*who).copied()).collect::<Vec<_>>();
+    assert!(who.is_empty(), "{who:?}: {:?}, and not {:?}", shown(&found), shown(&expected));
+    // Conservation, on the other path.
+    let mut by_stage: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((stage, _), ms) in &expected {
+        *by_stage.entry(stage).or_default() += ms;
+    }
+    let end = stage.said.iter().map(|said| said.at).max().unwrap().plus(TTL_MS);
+    for (id, sum) in by_stage {
+        assert_eq!(stage.integral(Span::new(BASE.minus(WINDOW_MS), end), id).await, sum, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn every_viewers_time_is_exact() {
+    let ms = 3 * HOUR_MS;
+    let stage = Stage::new(audience(2_000, 30, ms, 1)).await;
+    let late = stage.said.iter().filter(|said| said.logged.since(said.at) > WINDOW_MS).count();
+    assert!(stage.said.len() > 200_000 && late > 5_000, "{} said, {late} late", stage.said.len());
+    let mut node = stage.node().await;
+    for now in dues(ms) {
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+    }
+    equals_the_oracle(&stage).await;
+}
+
+/// Two nodes that hear the same take turns, or both commit at once, neither knowing of the other.
+#[tokio::test]
+async fn two_that_commit_at_once_change_nothing() {
+    let ms = HOUR_MS;
+    let stage = Stage::new(audience(300, 10, ms, 2)).await;
+    stage.cold.lease_for_all.store(true, Ordering::SeqCst);
+    let (mut a, mut b) = (stage.node().await, stage.node().await);
+    for now in dues(ms) {
+        stage.hear(&mut a, now).await;
+        stage.hear(&mut b, now.minus(1_000)).await;
+        let (of_a, of_b) = tokio::join!(a.commit(now), b.commit(now.minus(1_000)));
+        of_a.unwrap();
+        of_b.unwrap();
+    }
+    equals_the_oracle(&stage).await;
+}
+
+/// The node that commits dies at every call it makes, before the call is carried out or after.
+#[tokio::test]
+async fn a_committer_may_die_at_every_step() {
+    let ms = HOUR_MS;
+    let stage = Stage::new(audience(300, 10, ms, 3)).await;
+    let (mut deaths, mut step) = (0, 0i64);
+    let mut survivor = stage.node().await;
+    let mut dies = stage.node().await;
+    for now in dues(ms) {
+        stage.hear(&mut survivor, now).await;
+        stage.hear(&mut dies, now).await;
+        stage.cold.fail(step / 2, step % 2 == 1);
+        let died = dies.commit(now).await.is_err();
+        assert_eq!(died, stage.cold.has_failed.load(Ordering::SeqCst));
+        stage.cold.fail(-1, false);
+        if died {
+            deaths += 1;
+            // What it held in memory is gone; the log has what isn't committed.
+            dies = stage.node().await;
+        }
+        // A commit makes fewer calls than this, however it begins.
+        step = (step + 1) % 16;
+        // By then the lease has run out.
+        survivor.commit(now.plus(WINDOW_MS / 2)).await.unwrap();
+    }
+    assert!(deaths >= 8, "{deaths}");
+    equals_the_oracle(&stage).await;
+}
+
+/// The cold tier is away for longer than an hour: windows wait, and are committed.
+#[tokio::test]
+async fn windows_wait_for_the_cold_tier() {
+    let ms = 2 * HOUR_MS;
+    let stage = Stage::new(audience(300, 10, ms, 4)).await;
+    let mut node = stage.node().await;
+    for (n, now) in dues(ms).enumerate() {
+        stage.cold.away.store((3..18).contains(&n), Ordering::SeqCst);
+        stage.hear(&mut node, now).await;
+        assert_eq!(node.commit(now).await.is_err(), (3..18).contains(&n));
+        if n == 10 {
+            // Another node starts meanwhile, and is the one to commit later.
+            node = stage.node().await;
+        }
+    }
+    equals_the_oracle(&stage).await;
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_refused_and_counted() {
+    let beat = |at: u64, logged: u64| Said {
+        at: BASE.plus(at),
+        logged: BASE.plus(logged),
+        kind: Kind::Beat,
+        stage: "s".to_string(),
+        viewer: "ann".to_string(),
+        session: String::new(),
+    };
+    let now = BASE.aligned(WINDOW_MS).plus(3 * HOUR_MS + TTL_MS);
+    let edge = now.minus(TTL_MS).since(BASE);
+    let in_time = edge - LATENESS_MS;
+    let stage = Stage::new(vec![beat(10_000, 10_000), beat(40_000, 40_000)]).await;
+    let mut node = stage.node().await;
+    stage.hear(&mut node, now).await;
+    node.commit(now).await.unwrap();
+    let late = [beat(in_time - 1, edge), beat(in_time, edge), beat(in_time + 30_000, edge)];
+    assert_eq!(node.proofs.apply(0, late.iter().map(Said::event)), 1, "one was too late");
+    let next = now.plus(WINDOW_MS);
+    node.commit(next).await.unwrap();
+    let totals = stage.totals(ALWAYS).await;
+    assert_eq!(totals[&("s".to_string(), "ann".to_string())], 30_000 + 30_000);
+}
+
+/// Everything hot is lost a moment after a commit: proof goes on where the ledger says it had come to.
+#[tokio::test]
+async fn after_a_total_loss_proof_goes_on_where_it_ended() {
+    let window = BASE.aligned(WINDOW_MS).plus(WINDOW_MS);
+    let commit_at = window.plus(WINDOW_MS + TTL_MS + 1_000);
+    let beats = |viewer: &str, from: UnixMs, to: UnixMs| -> Vec<Said> {
+        let times = (from.0..=to.0).step_by(30_000).map(UnixMs);
+        let said = |at| Said {
+            at,
+            logged: at,
+            kind: Kind::Beat,
+            stage: "s".to_string(),
+            viewer: viewer.to_string(),
+            session: "tab".to_string(),
+        };
+        times.map(said).collect()
+    };
+    let mut said = beats("stays", window.plus(20_000), commit_at);
+    said.extend(beats("went", window.plus(20_000), window.plus(WINDOW_MS + 25_000)));
+    let stage = Stage::new(said).await;
+    let mut node = stage.node().await;
+    stage.hear(&mut node, commit_at).await;
+    node.commit(commit_at).await.unwrap();
+    drop(node);
+
+    // Nothing is left but the cold tier. Both come back after 40 s.
+    let lost = Stage { said: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
+    let mut node = lost.node().await;
+    let carried = housecount::ledger::restore::carry(&*lost.cold, &node.proofs).await.unwrap();
+    assert_eq!(carried, 1, "only who was known to go on");
+    let back = commit_at.plus(40_000);
+    let again: Vec<Said> = ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
+    node.proofs.apply(0, again.iter().map(Said::event));
+    node.commit(commit_at.plus(WINDOW_MS)).await.unwrap();
+    let totals = lost.totals(ALWAYS).await;
+    let of = |viewer: &str| totals[&("s".to_string(), viewer.to_string())];
+    assert_eq!(of("stays"), back.plus(60_000).since(window.plus(20_000)), "without a gap");
+    // What this one did after the window's end died with the log, and nothing is made up for it.
+    let proven = window.plus(WINDOW_MS).since(window.plus(20_000));
+    assert_eq!(of("went"), proven + 60_000);
+}

@@ -1,0 +1,165 @@
+//! Nodes that prove and commit over one log and one cold tier, on a clock of the test's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount::cold::Cold;
+use housecount::config::{Layers, Settings};
+use housecount::error::StoreResult;
+use housecount::hub::Hub;
+use housecount::ledger::{Proofs, scan};
+use housecount::log::{Log, MemoryLog, Position};
+use housecount::metrics::Metrics;
+use housecount::tasks::Progress;
+use housecount::tasks::commit::Commit;
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::ledger::watch::Wanted;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use crate::support::cold::FaultyCold;
+
+pub const WINDOW_MS: u64 = 300_000;
+pub const TTL_MS: u64 = 120_000;
+pub const LATENESS_MS: u64 = 3_600_000;
+pub const MINUTE_MS: u64 = 60_000;
+pub const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub const BASE: UnixMs = UnixMs(1_790_000_100_000);
+
+pub fn settings(set: &[(&str, &str)]) -> Settings {
+    let flags = [("cold", "none"), ("log", "memory:")].iter().chain(set);
+    let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
+    Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap()
+}
+
+/// Something that a player said, and when the log had it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub at: UnixMs,
+    pub logged: UnixMs,
+    pub kind: Kind,
+    pub stage: String,
+    pub viewer: String,
+    pub session: String,
+}
+
+impl Said {
+    pub fn event(&self) -> EventRef<'_> {
+        let Said { at, kind, .. } = *self;
+        EventRef { at, kind, stage: &self.stage, viewer: &self.viewer, session: &self.session }
+    }
+}
+
+/// By stage and viewer.
+pub type Totals = BTreeMap<(String, String), u64>;
+
+/// A node, from the log's records on that it has read.
+#[derive(Debug)]
+pub struct Node {
+    pub proofs: Arc<Proofs>,
+    commit: Commit,
+    heard: usize,
+}
+
+/// The log as a list in the order of `logged`, and what all nodes share.
+pub struct Stage {
+    pub said: Vec<Said>,
+    pub cold: Arc<FaultyCold>,
+    pub log: Arc<MemoryLog>,
+}
+
+impl Stage {
+    pub async fn new(mut said: Vec<Said>) -> Stage {
+        said.sort_by_key(|said| said.logged);
+        Stage { said, cold: Arc::new(FaultyCold::new().await), log: Arc::new(MemoryLog::default()) }
+    }
+
+    pub fn cold(&self) -> Arc<dyn Cold> {
+        self.cold.clone()
+    }
+
+    /// A node that finds in the log what has been left there.
+    pub async fn node(&self) -> Node {
+        let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules)));
+        let metrics = Arc::new(Metrics::default());
+        let commit =
+            Commit::new(log, self.cold(), hub, proofs.clone(), metrics, "test".to_string(), &settings(&[]));
+        let committed = self.log.read(0, Position::START).await.unwrap().origin.committed;
+        proofs.note_committed(0, committed);
+        // As `tend` trims it.
+        let kept = committed.minus(2 * TTL_MS);
+        let heard = self.said.partition_point(|said| said.logged < kept);
+        Node { proofs, commit, heard }
+    }
+
+    /// Lets a node read the log up to `now`.
+    pub async fn hear(&self, node: &mut Node, now: UnixMs) {
+        let to = self.said.partition_point(|said| said.logged <= now);
+        node.proofs.apply(0, self.said[node.heard..to].iter().map(Said::event));
+        node.heard = to;
+        let committed = self.log.read(0, Position::START).await.unwrap().origin.committed;
+        node.proofs.note_committed(0, committed);
+    }
+
+    /// Who watched how long, by the ledger alone.
+    pub async fn totals(&self, range: Span) -> Totals {
+        let page = scan::committed(&self.cold(), range, Wanted::default(), usize::MAX, &mut |_| ()).await;
+        let page = page.unwrap();
+        assert!(!page.more);
+        page.rows
+            .into_iter()
+            .map(|((stage, viewer), row)| ((stage.into(), viewer.into()), row.watch_ms))
+            .collect()
+    }
+
+    /// The integral of how many watched at once, by the ledger alone.
+    pub async fn integral(&self, range: Span, stage: &str) -> u64 {
+        let nobody = Proofs::new(1, TTL_MS, LATENESS_MS);
+        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, stage).await.unwrap().0;
+        steps.iter().map(|step| step.integral_ms).sum()
+    }
+}
+
+impl Node {
+    /// Commits all that is due at `now`.
+    pub async fn commit(&mut self, now: UnixMs) -> StoreResult<()> {
+        while self.commit.step(0, now).await? == Progress::More {}
+        Ok(())
+    }
+}
+
+/// The billing rule, word for word: a beat and a later beat or leave of its session at most a ttl apart prove the time between
+/// them. The measure of the union, by stage and viewer.
+pub fn oracle(said: &[Said]) -> Totals {
+    let mut by_session: BTreeMap<(&str, &str, &str), Vec<&Said>> = BTreeMap::new();
+    let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();
+    for said in said {
+        by_session.entry((&said.stage, &said.viewer, &said.session)).or_default().push(said);
+        if said.kind == Kind::Leave && said.session.is_empty() {
+            leaves_of_all.entry((&said.stage, &said.viewer)).or_default().push(said.at);
+        }
+    }
+    let mut proven: BTreeMap<(String, String), Vec<(u64, u64)>> = BTreeMap::new();
+    for ((stage, viewer, _), said) in by_session {
+        let all = leaves_of_all.get(&(stage, viewer)).cloned().unwrap_or_default();
+        let mut times: Vec<u64> =
+            said.iter().map(|said| said.at.0).chain(all.iter().map(|at| at.0)).collect();
+        times.sort_unstable();
+        for beat in said.iter().filter(|said| said.kind == Kind::Beat).map(|said| said.at.0) {
+            let reached = times.partition_point(|at| *at <= beat + TTL_MS);
+            let last = times[..reached].last().copied().unwrap_or(beat);
+            proven.entry((stage.to_string(), viewer.to_string())).or_default().push((beat, last));
+        }
+    }
+    let measure = |mut spans: Vec<(u64, u64)>| {
+        spans.sort_unstable();
+        let (mut sum, mut end) = (0, 0);
+        for (from, to) in spans {
+            sum += to.saturating_sub(from.max(end));
+            end = end.max(to);
+        }
+        sum
+    };
+    proven.into_iter().map(|(who, spans)| (who, measure(spans))).filter(|(_, ms)| *ms > 0).collect()
+}

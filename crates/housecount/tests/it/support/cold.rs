@@ -1,0 +1,102 @@
+//! A cold tier with faults to order, around the real embedded one.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use housecount::cold::{Cold, Condition, DynamoCold, Engine, Page, Put, Record, Row};
+use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount_core::item::Item;
+use housecount_core::keys::{Key, KeyRange};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct FaultyCold {
+    pub cold: DynamoCold,
+    /// Calls until the one that fails; negative for none.
+    pub fails_in: AtomicI64,
+    /// Whether the call that fails is carried out first, its answer being lost.
+    pub lies: AtomicBool,
+    /// Whether a call has failed.
+    pub has_failed: AtomicBool,
+    /// Whether it is away altogether.
+    pub away: AtomicBool,
+    /// Whether everybody gets every lease.
+    pub lease_for_all: AtomicBool,
+    /// Calls so far.
+    pub calls: AtomicUsize,
+}
+
+impl FaultyCold {
+    pub async fn new() -> FaultyCold {
+        FaultyCold::over(DynamoCold::over(&Engine::memory().unwrap()).await.unwrap())
+    }
+
+    pub fn over(cold: DynamoCold) -> FaultyCold {
+        FaultyCold {
+            cold,
+            fails_in: AtomicI64::new(-1),
+            lies: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+            away: AtomicBool::new(false),
+            lease_for_all: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    /// Orders that the `n`-th call from now on fails, after it was carried out if it `lies`.
+    pub fn fail(&self, n: i64, lies: bool) {
+        self.fails_in.store(n, Ordering::SeqCst);
+        self.lies.store(lies, Ordering::SeqCst);
+        self.has_failed.store(false, Ordering::SeqCst);
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let failure = || Err(StoreError::new(ErrorKind::Unavailable, "a fault to order"));
+        if self.away.load(Ordering::SeqCst) {
+            return failure();
+        }
+        if self.fails_in.fetch_sub(1, Ordering::SeqCst) != 0 {
+            return call.await;
+        }
+        self.has_failed.store(true, Ordering::SeqCst);
+        if self.lies.load(Ordering::SeqCst) {
+            call.await?;
+        }
+        failure()
+    }
+}
+
+#[async_trait]
+impl Cold for FaultyCold {
+    async fn check(&self) -> StoreResult<()> {
+        self.call(self.cold.check()).await
+    }
+
+    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+        self.call(self.cold.put(records)).await
+    }
+
+    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+        if self.lease_for_all.load(Ordering::SeqCst) && matches!(record.key, Key::Lease { .. }) {
+            return Ok(Put::Done);
+        }
+        self.call(self.cold.put_if(record, condition)).await
+    }
+
+    async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
+        self.call(self.cold.get(key)).await
+    }
+
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+        self.call(self.cold.query(range, page)).await
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
+        self.call(self.cold.delete(keys)).await
+    }
+
+    fn needs_sweeping(&self) -> bool {
+        self.cold.needs_sweeping()
+    }
+}
