@@ -1,4 +1,5 @@
 //! The ledger: what was proven is written for good, to the millisecond, whatever fails.
 
+mod damage;
 mod oracle;
 mod stage;

@@ -1,0 +1,202 @@
+//! What `verify` finds, and what readers do, when the ledger isn't what was written.
+
+use std::sync::Arc;
+
+use housecount::cold::{Cold, Page, Record};
+use housecount::error::ErrorKind;
+use housecount::ledger::scan;
+use housecount::verify::{Found, verify};
+use housecount_core::item::{Attr, Item};
+use housecount_core::keys::{Chain, Key, KeyRange};
+use housecount_core::ledger::watch::Wanted;
+use housecount_core::presence::Count;
+use housecount_core::snapshot::Snapshot;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use housecount_core::event::Kind;
+
+const CHAIN: Chain = Chain { partitions: 1, partition: 0 };
+
+fn range() -> Span {
+    let from = BASE.aligned(WINDOW_MS);
+    Span::new(from, from.plus(HOUR_MS))
+}
+
+fn window(n: u64) -> UnixMs {
+    range().from.plus(n * WINDOW_MS)
+}
+
+/// An hour of `viewers` who all stay, committed.
+async fn an_hour(viewers: usize) -> Stage {
+    let beats = |viewer: usize| {
+        (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| Said {
+            at: range().from.plus(ms + viewer as u64 % 1_000),
+            logged: range().from.plus(ms + 1_000),
+            kind: Kind::Beat,
+            stage: format!("stage-{}", viewer % 3),
+            viewer: format!(
+                "{:032x}-{viewer}",
+                (viewer as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_ac69_5d12_b3a1)
+            ),
+            session: String::new(),
+        })
+    };
+    let stage = Stage::new((0..viewers).flat_map(beats).collect()).await;
+    let mut node = stage.node().await;
+    for n in 1..=12 {
+        let now = window(n).plus(TTL_MS + 1_000);
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+    }
+    stage
+}
+
+async fn found(stage: &Stage) -> Found {
+    verify(&stage.cold(), range(), None, |_| ()).await.unwrap()
+}
+
+/// What a reader of watch times is told.
+async fn read(stage: &Stage) -> Result<u64, ErrorKind> {
+    let page = scan::committed(&stage.cold(), range(), Wanted::default(), 1_000, &mut |_| ()).await;
+    page.map(|page| page.rows.iter().map(|(_, row)| row.watch_ms).sum()).map_err(|e| e.kind())
+}
+
+async fn items(cold: &Arc<dyn Cold>, n: u64) -> Vec<(String, Item)> {
+    cold.query(&KeyRange::chunks(CHAIN, window(n), window(n)), &Page::first(100)).await.unwrap()
+}
+
+fn key(n: u64) -> Key {
+    Key::Chunk { chain: CHAIN, window: window(n) }
+}
+
+fn names(found: &Found, n: u64) -> bool {
+    let sk = format!("LEDGER#1#0 / {}", window(n));
+    found.problems.iter().any(|problem| problem.contains(&sk))
+}
+
+#[tokio::test]
+async fn an_undamaged_ledger_agrees() {
+    let stage = an_hour(30).await;
+    let found = found(&stage).await;
+    assert!(found.is_good() && found.notes.is_empty(), "{found:?}");
+    assert_eq!((found.chunks, found.stages.len()), (12, 3));
+    let sum: u64 = found.stages.values().map(|stage| stage.watch_ms).sum();
+    assert!(sum > 30 * 55 * MINUTE_MS);
+    assert_eq!(read(&stage).await, Ok(sum));
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_found_and_never_a_wrong_number() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let (_, mut item) = items(&cold, 4).await.remove(0);
+    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
+    bytes[20] ^= 4;
+    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    let found = found(&stage).await;
+    assert!(!found.is_good() && names(&found, 4), "{:?}", found.problems);
+    assert!(found.problems.iter().any(|problem| problem.contains("checksum")), "{:?}", found.problems);
+    assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
+}
+
+#[tokio::test]
+async fn a_removed_window_is_found() {
+    for n in [3, 11] {
+        let stage = an_hour(30).await;
+        stage.cold().delete(vec![key(n)]).await.unwrap();
+        let found = found(&stage).await;
+        assert!(!found.is_good(), "window {n}");
+        if n == 11 {
+            // Nothing follows that could miss it; but the ledger now ends before the range does.
+            assert!(found.problems[0].contains("ends at"), "{:?}", found.problems);
+        } else {
+            assert!(
+                names(&found, n + 1) && found.problems[0].contains("one is missing"),
+                "{:?}",
+                found.problems
+            );
+            assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_doubled_window_is_harmless_and_said() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let before = read(&stage).await;
+    let (_, item) = items(&cold, 4).await.remove(0);
+    let copy = Key::ChunkPart { chain: CHAIN, window: window(4), crc: 7, part: 1 };
+    cold.put(vec![Record { key: copy, item: item.clone() }]).await.unwrap();
+    let doubled = found(&stage).await;
+    assert!(doubled.is_good(), "{:?}", doubled.problems);
+    assert!(doubled.notes[0].contains("harmless"), "{:?}", doubled.notes);
+    assert_eq!(read(&stage).await, before);
+    // Under the key of another window it is none of this.
+    cold.put(vec![Record { key: key(6), item }]).await.unwrap();
+    let replaced = found(&stage).await;
+    assert!(!replaced.is_good() && names(&replaced, 6), "{:?}", replaced.problems);
+}
+
+/// So many viewers that a chunk is several items.
+#[tokio::test]
+async fn a_missing_part_is_found() {
+    let stage = an_hour(30_000).await;
+    let cold = stage.cold();
+    let parts = items(&cold, 0).await;
+    assert!(parts.len() > 1, "{} parts", parts.len());
+    let whole = found(&stage).await;
+    assert!(whole.is_good(), "{:?}", whole.problems);
+    let sum = read(&stage).await.unwrap();
+    assert!(sum > 1_000 * 55 * MINUTE_MS);
+
+    let (sk, item) = parts[1].clone();
+    let crc = u32::from_str_radix(sk.split('#').nth(1).unwrap(), 16).unwrap();
+    let part = Key::ChunkPart { chain: CHAIN, window: window(0), crc, part: 1 };
+    cold.delete(vec![part.clone()]).await.unwrap();
+    let missing = found(&stage).await;
+    assert!(!missing.is_good() && missing.problems[0].contains("is missing"), "{:?}", missing.problems);
+    assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
+
+    // A writer that came second has left its own parts beside: nobody takes them for these.
+    cold.put(vec![Record { key: part, item: item.clone() }]).await.unwrap();
+    let other = Key::ChunkPart { chain: CHAIN, window: window(0), crc: crc ^ 1, part: 1 };
+    cold.put(vec![Record { key: other, item }]).await.unwrap();
+    let strays = found(&stage).await;
+    assert!(strays.is_good() && strays.notes.len() == 1, "{:?} {:?}", strays.problems, strays.notes);
+    assert_eq!(read(&stage).await, Ok(sum));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_too_low_is_found() {
+    let stage = an_hour(30).await;
+    let at = window(5).plus(1_234);
+    let snapshot = |viewers| Snapshot {
+        stage: "stage-1".to_string(),
+        at,
+        count: Count { viewers, sessions: viewers },
+        peak: viewers,
+        recovering: false,
+    };
+    let key = Key::Snapshot { stage: "stage-1".to_string(), at };
+    for (viewers, is_good) in [(10, true), (12, true), (9, false)] {
+        let item = snapshot(viewers).to_item(HOUR_MS);
+        stage.cold().put(vec![Record { key: key.clone(), item }]).await.unwrap();
+        let found = found(&stage).await;
+        assert_eq!(found.is_good(), is_good, "{viewers}: {:?}", found.problems);
+        assert_eq!(found.stages["stage-1"].snapshots, 1);
+    }
+}
+
+/// A number of partitions that has changed: both ledgers are read.
+#[tokio::test]
+async fn two_ledgers_are_one_history() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let sum = read(&stage).await.unwrap();
+    cold.put(vec![Record { key: Key::Ledger { partitions: 2 }, item: Item::new() }]).await.unwrap();
+    assert_eq!(read(&stage).await, Ok(sum));
+    assert!(found(&stage).await.is_good());
+}
