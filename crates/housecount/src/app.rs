@@ -61,7 +61,11 @@ impl App {
     /// Puts a node together over stores that are open.
     #[must_use]
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
-        let metrics = Arc::new(Metrics::default());
+        let mut metrics = Metrics::default();
+        if let Some(cold) = &cold {
+            metrics.show_units(cold.meter().units());
+        }
+        let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
         let hub = Arc::new(Hub::new(settings.rules));
         let (stop, _) = watch::channel(false);

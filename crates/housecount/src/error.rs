@@ -66,6 +66,13 @@ impl StoreError {
         self.kind
     }
 
+    /// Whether it is that whoever was written to doesn't read any more.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        let cause = self.source.as_deref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Whether trying again may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -35,6 +35,18 @@ pub struct RouteLabel {
     pub status: u16,
 }
 
+/// `kind`: read or write; `purpose`: what for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UnitLabel {
+    /// The kind.
+    pub kind: &'static str,
+    /// The purpose.
+    pub purpose: &'static str,
+}
+
+/// DynamoDB's capacity units.
+pub type Units = Family<UnitLabel, Counter<f64, AtomicU64>>;
+
 /// All metrics of one node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -215,6 +227,12 @@ impl Metrics {
         // Writing to a string can't fail.
         let _ = text::encode(&mut out, &self.registry);
         out
+    }
+
+    /// Shows what the cold tier consumes, too.
+    pub fn show_units(&mut self, units: Units) {
+        let help = "DynamoDB capacity units consumed, as its replies say";
+        self.registry.register("cold_consumed_units", help, units);
     }
 
     /// Counts a refusal.

@@ -90,8 +90,10 @@ pub async fn verify(
     mut progress: impl FnMut(f64),
 ) -> StoreResult<Found> {
     let mut found = Found::default();
-    let mut from = range.from;
-    while from < range.to {
+    let (first, last) = chain::extent(cold).await?.unwrap_or((range.to, range.from));
+    // Late spans may lie before the first window.
+    let mut from = range.from.max(first.minus(PIECE_MS));
+    while from < range.to && from <= last {
         let piece = Span::new(from, from.aligned(PIECE_MS).plus(PIECE_MS).min(range.to));
         day(cold, piece, stage, &mut found, |at| {
             progress(at.since(range.from) as f64 / range.ms().max(1) as f64);

@@ -285,3 +285,25 @@ fn a_removed_or_replaced_chunk_is_noticed() {
     apply(2).unwrap();
     assert_eq!(book.open(), 1);
 }
+
+/// Frozen bytes: chunks written by any version must be read for good. Explained bit by bit in docs/FORMATS.md.
+#[test]
+fn version_1_is_frozen() {
+    let event = |at, kind, viewer, session| EventRef { at: UnixMs(at), kind, stage: "s/1", viewer, session };
+    let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
+    let mut node = Node::new();
+    let mut said: Vec<Said> = (0..=20).map(|n| event(1_000_100 + n * 100, Kind::Beat, "ann", "")).collect();
+    said.extend((0..=4).map(|n| event(1_000_250 + n * 100, Kind::Beat, "bob", "tab")));
+    said.push(event(1_000_700, Kind::Leave, "bob", "tab"));
+    said.extend((0..=9).map(|n| event(1_001_300 + n * 100, Kind::Beat, "bob", "")));
+    node.hear(&said);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+
+    let first = node.chunk(window(0));
+    node.take(&first);
+    // A beat that was cut off for a while: it proves 60 ms of the window before.
+    node.hear(&[event(1_000_760, Kind::Beat, "bob", "tab"), event(1_000_820, Kind::Leave, "bob", "tab")]);
+    let second = node.chunk(window(1));
+    assert_eq!(hex(&first), "");
+    assert_eq!(hex(&second), "");
+}

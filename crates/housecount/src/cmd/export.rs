@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use housecount_core::limits::EXPORT_ROWS_MAX;
 
 use super::{Failure, RangeArgs, bar, runtime, say};
 use crate::calendar;
@@ -74,6 +75,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
             FormatArg::Ndjson => Format::Ndjson,
             FormatArg::Parquet => Format::Parquet,
         },
+        rows_max: EXPORT_ROWS_MAX,
     };
     let exported = runtime()?.block_on(export(args, &request))?;
     let Exported { rows, watch_ms, committed_to } = exported;
@@ -102,5 +104,9 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
         export::to_file(&cold, request, &args.out, progress).await
     };
     bar.finish_and_clear();
-    exported.map_err(|e| e.to_string())
+    match exported {
+        // Whoever reads it has gone (`| head`), which is no reason to fail.
+        Err(error) if error.is_broken_pipe() => std::process::exit(0),
+        exported => exported.map_err(|e| e.to_string()),
+    }
 }

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, PutRequest, ReturnValuesOnConditionCheckFailure, WriteRequest,
+    AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+    WriteRequest,
 };
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
@@ -17,6 +18,7 @@ use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::attr::{from_sdk, key_attributes, sort_key, to_sdk};
 use super::embedded::Engine;
+use super::meter::{Meter, Purpose};
 use super::table::{self, EMBEDDED_TABLE};
 use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, connect};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -38,6 +40,7 @@ pub struct DynamoCold {
     /// For people.
     pub(super) shown: String,
     is_embedded: bool,
+    meter: Meter,
     _lock: Option<Arc<FolderLock>>,
 }
 
@@ -85,6 +88,7 @@ impl DynamoCold {
                 table: table.clone(),
                 shown,
                 is_embedded: false,
+                meter: Meter::default(),
                 _lock: None,
             }),
         }
@@ -100,6 +104,7 @@ impl DynamoCold {
             table: EMBEDDED_TABLE.to_string(),
             shown: "embedded".to_string(),
             is_embedded: true,
+            meter: Meter::default(),
             _lock: None,
         };
         // The engine counts all items to describe a table: it is only asked when there is nothing to count.
@@ -144,7 +149,7 @@ impl DynamoCold {
     }
 
     /// Writes requests in batches, several at once.
-    async fn write(&self, requests: Vec<WriteRequest>) -> StoreResult<()> {
+    async fn write(&self, purpose: Purpose, requests: Vec<WriteRequest>) -> StoreResult<()> {
         let mut batches =
             requests.chunks(WRITE_BATCH_ITEMS).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
         let mut under_way = tokio::task::JoinSet::new();
@@ -153,7 +158,7 @@ impl DynamoCold {
                 && let Some(batch) = batches.next()
             {
                 let cold = self.clone();
-                under_way.spawn(async move { cold.write_batch(batch).await });
+                under_way.spawn(async move { cold.write_batch(purpose, batch).await });
             }
             match under_way.join_next().await {
                 None => return Ok(()),
@@ -164,11 +169,13 @@ impl DynamoCold {
     }
 
     /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that for us.
-    async fn write_batch(&self, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
+    async fn write_batch(&self, purpose: Purpose, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
         let mut wait_max = RESEND_WAIT;
         for _ in 0..=RESENDS_MAX {
-            let call = self.client.batch_write_item().request_items(&self.table, batch).send().await;
+            let call = self.client.batch_write_item().request_items(&self.table, batch);
+            let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
             let answer = call.map_err(|e| self.failed("writing to", e))?;
+            self.meter.write(purpose, answer.consumed_capacity());
             batch =
                 answer.unprocessed_items.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
             if batch.is_empty() {
@@ -193,19 +200,22 @@ impl Cold for DynamoCold {
     }
 
     async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else { return Ok(()) };
         let mut requests = Vec::with_capacity(records.len());
         for record in &records {
             let put = PutRequest::builder().set_item(Some(to_sdk(record))).build();
             let put = put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
-        self.write(requests).await
+        self.write(purpose, requests).await
     }
 
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+        let purpose = Purpose::of(&record.key);
         let put = self
             .client
             .put_item()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .table_name(&self.table)
             .set_item(Some(to_sdk(&record)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -217,7 +227,10 @@ impl Cold for DynamoCold {
                 .expression_attribute_values(":value", AttributeValue::N(value.to_string())),
         };
         match put.send().await {
-            Ok(_) => Ok(Put::Done),
+            Ok(answer) => {
+                self.meter.write(purpose, answer.consumed_capacity());
+                Ok(Put::Done)
+            }
             Err(error) => match refused_by(&error) {
                 // The SDK tried again after an answer was lost: what is there is what we put.
                 Some(there) if there == record.item => Ok(Put::Done),
@@ -228,9 +241,12 @@ impl Cold for DynamoCold {
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
+        let purpose = Purpose::of(key);
         let key = key_attributes(&key.pk(), &key.sk());
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading", e))?;
+        self.meter.read(purpose, answer.consumed_capacity());
         Ok(answer.item.map(from_sdk))
     }
 
@@ -254,10 +270,12 @@ impl Cold for DynamoCold {
                 .expression_attribute_values(":pk", text(&range.pk))
                 .expression_attribute_values(":first", text(&range.first))
                 .expression_attribute_values(":last", text(&range.last))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .scan_index_forward(!page.backwards)
                 .limit(i32::try_from(left).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(from.take());
             let answer = query.send().await.map_err(|e| self.failed("reading", e))?;
+            self.meter.read(Purpose::of_range(range), answer.consumed_capacity());
             let items = answer.items.unwrap_or_default();
             rows.extend(items.into_iter().map(|item| (sort_key(&item), from_sdk(item))));
             match answer.last_evaluated_key {
@@ -268,6 +286,7 @@ impl Cold for DynamoCold {
     }
 
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
+        let Some(purpose) = keys.first().map(Purpose::of) else { return Ok(()) };
         let mut requests = Vec::with_capacity(keys.len());
         for key in &keys {
             let delete = DeleteRequest::builder().set_key(Some(key_attributes(&key.pk(), &key.sk()))).build();
@@ -275,7 +294,11 @@ impl Cold for DynamoCold {
                 delete.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a delete", e))?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
-        self.write(requests).await
+        self.write(purpose, requests).await
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
     }
 
     fn needs_sweeping(&self) -> bool {

@@ -9,6 +9,7 @@ mod attr;
 mod connect;
 mod dynamodb;
 mod embedded;
+mod meter;
 mod table;
 mod target;
 
@@ -20,6 +21,7 @@ use housecount_core::keys::{Key, KeyRange};
 
 pub use self::dynamodb::DynamoCold;
 pub use self::embedded::Engine;
+pub use self::meter::{Meter, Purpose};
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
 use crate::error::StoreResult;
@@ -108,6 +110,9 @@ pub trait Cold: Send + Sync + fmt::Debug {
 
     /// Deletes what is at these keys; nothing where nothing is. As `put` otherwise.
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()>;
+
+    /// What it has consumed so far.
+    fn meter(&self) -> Meter;
 
     /// Whether expired items must be deleted by us. DynamoDB does it by itself, at no charge.
     fn needs_sweeping(&self) -> bool;

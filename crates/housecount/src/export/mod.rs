@@ -17,7 +17,6 @@ use std::sync::Arc;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
 use housecount_core::ledger::watch::{Wanted, Watched};
-use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
@@ -75,6 +74,8 @@ pub struct Request {
     pub round: Round,
     /// See [`Format`].
     pub format: Format,
+    /// Rows held in memory at once: [`EXPORT_ROWS_MAX`](housecount_core::limits::EXPORT_ROWS_MAX).
+    pub rows_max: usize,
 }
 
 /// What was exported.
@@ -87,6 +88,9 @@ pub struct Exported {
     /// Up to when the ledger has it.
     pub committed_to: UnixMs,
 }
+
+/// Longer than a window, and than late spans reach back.
+const MARGIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -142,18 +146,17 @@ pub async fn write(
         Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
     };
     let mut export = Export { cold, request, configs: HashMap::new(), rows: 0, watch_ms: 0 };
-    let mut committed_to = UnixMs::MAX;
-    let pieces = if request.by_customer {
-        calendar::months(request.range)
-    } else {
-        vec![(String::new(), request.range)]
-    };
+    let committed_to = committed_to(cold).await?;
+    let (first, last) = chain::extent(cold).await?.unwrap_or_default();
+    // Nothing lies further from it than this, and nobody has to go through years without a ledger.
+    let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS));
+    let range = request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
+    let pieces = if request.by_customer { calendar::months(range) } else { vec![(String::new(), range)] };
     for (month, range) in pieces {
         let mut wanted = Wanted { stage: request.stage.clone(), ..Wanted::default() };
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         loop {
-            let page = scan::committed(cold, range, wanted.clone(), EXPORT_ROWS_MAX, &mut progress).await?;
-            committed_to = committed_to.min(page.committed_to);
+            let page = scan::committed(cold, range, wanted.clone(), request.rows_max, &mut progress).await?;
             wanted.after = page.rows.last().map(|(who, _)| who.clone());
             for ((stage, viewer), watched) in page.rows {
                 export.watch_ms += watched.watch_ms;

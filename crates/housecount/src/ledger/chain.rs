@@ -254,6 +254,24 @@ impl Reading {
     }
 }
 
+/// From the first window of any ledger to the start of the last, by their keys alone; `None` if there is no ledger.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)>> {
+    let mut extent: Option<(UnixMs, UnixMs)> = None;
+    for chain in all(cold).await? {
+        let range = KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX);
+        for page in [Page::first(1), Page::last(1)] {
+            if let Some((sk, _)) = cold.query(&range, &page).await?.first() {
+                let at = window_of(chain, sk)?;
+                extent = Some(extent.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+            }
+        }
+    }
+    Ok(extent)
+}
+
 /// The end of a chain's last window; zero if it has none.
 ///
 /// # Errors

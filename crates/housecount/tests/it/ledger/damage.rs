@@ -19,7 +19,7 @@ use housecount_core::event::Kind;
 
 const CHAIN: Chain = Chain { partitions: 1, partition: 0 };
 
-fn range() -> Span {
+pub fn range() -> Span {
     let from = BASE.aligned(WINDOW_MS);
     Span::new(from, from.plus(HOUR_MS))
 }
@@ -29,7 +29,7 @@ fn window(n: u64) -> UnixMs {
 }
 
 /// An hour of `viewers` who all stay, committed.
-async fn an_hour(viewers: usize) -> Stage {
+pub async fn an_hour(viewers: usize) -> Stage {
     let beats = |viewer: usize| {
         (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| Said {
             at: range().from.plus(ms + viewer as u64 % 1_000),

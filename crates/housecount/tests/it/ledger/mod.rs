@@ -1,5 +1,8 @@
 //! The ledger: what was proven is written for good, to the millisecond, whatever fails.
 
+mod bounds;
 mod damage;
+mod figures;
 mod oracle;
+mod served;
 mod stage;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use housecount::cold::{Cold, Condition, DynamoCold, Engine, Page, Put, Record, Row};
+use housecount::cold::{Cold, Condition, DynamoCold, Engine, Meter, Page, Put, Record, Row};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
@@ -94,6 +94,10 @@ impl Cold for FaultyCold {
 
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
         self.call(self.cold.delete(keys)).await
+    }
+
+    fn meter(&self) -> Meter {
+        self.cold.meter()
     }
 
     fn needs_sweeping(&self) -> bool {

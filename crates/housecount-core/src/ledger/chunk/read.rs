@@ -1,0 +1,204 @@
+//! Bytes to a chunk: checked, for they come from outside.
+
+use super::super::bits::BitReader;
+use super::super::names::Shapes;
+use super::{Changed, Chunk, Late, Link, New, Toggles, VERSION};
+use crate::codec::{DecodeError, Reader};
+use crate::ids::{StageId, ViewerId};
+use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::span::Span;
+use crate::time::UnixMs;
+
+/// The latest start of a window: what the 13 digits of a chunk's key hold.
+const FROM_MS_MAX: u64 = 9_999_999_999_999;
+/// The longest window, ms: toggles are 32 bits.
+const WINDOW_MS_MAX: u64 = u32::MAX as u64;
+/// The longest `kept`, ms: what a minimal code holds.
+const KEPT_MS_MAX: u64 = 1 << 47;
+
+impl Chunk {
+    /// The chunk that these bytes hold, and the link that names it.
+    ///
+    /// # Errors
+    /// A wrong checksum, an unknown version, or bytes that break the format.
+    pub fn decode(bytes: &[u8]) -> Result<(Chunk, Link), DecodeError> {
+        let mut head = Reader::open(bytes, VERSION)?;
+        let from = UnixMs(within(&mut head, "the window's start", 0, FROM_MS_MAX)?);
+        let window_ms = within(&mut head, "the window's length", 1, WINDOW_MS_MAX)?;
+        let since = from.minus(within(&mut head, "the keyframe's distance", 0, from.0)?);
+        let previous = match within(&mut head, "the previous chunk's distance", 0, from.0)? {
+            0 => None,
+            ms => Some(Link { from: from.minus(ms), crc: head.u32_le()? }),
+        };
+        let kept_ms = within(&mut head, "kept", 0, KEPT_MS_MAX)?;
+        let mut chunk = Chunk {
+            window: Span::new(from, from.plus(window_ms)),
+            since,
+            previous,
+            kept_ms,
+            reach_ms: within(&mut head, "reach", 0, KEPT_MS_MAX)?,
+            known_stages: count(&mut head, "the number of stages", u64::from(u32::MAX / 2))?,
+            known_entries: count(&mut head, "the number of entries", u64::from(u32::MAX / 2))?,
+            stages: Vec::new(),
+            open: Vec::new(),
+            closed: Vec::new(),
+            new: Vec::new(),
+            late: Vec::new(),
+            short: Vec::new(),
+        };
+        chunk.get_rest(head)?;
+        let crc = bytes.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc));
+        Ok((chunk, Link { from, crc }))
+    }
+
+    fn get_rest(&mut self, mut head: Reader<'_>) -> Result<(), DecodeError> {
+        // Nothing takes less than a bit, so there are at most this many of anything.
+        let bits_max = 8 * head.left() as u64;
+        let mut number = |what| count(&mut head, what, bits_max);
+        let stages = number("the number of new stages")?;
+        let open = number("the number of changed open entries")?;
+        let closed = number("the number of changed closed entries")?;
+        let joins = number("the number of joins")?;
+        let others = number("the number of others")?;
+        let late = number("the number of late spans")?;
+        let short = number("the number of short ones")?;
+        let mut k = [0; 4];
+        for k in &mut k {
+            *k = within(&mut head, "a Rice parameter", 0, 30)? as u32;
+        }
+        let mut names = |n: u32, max| if n > 0 { Shapes::get(&mut head, max).map(Some) } else { Ok(None) };
+        let stage_names = names(stages, STAGE_ID_BYTES_MAX)?;
+        let viewer_names = names(joins.saturating_add(others), VIEWER_ID_BYTES_MAX)?;
+        let mut bits = BitReader::new(head.rest());
+        for _ in 0..stages {
+            self.stages.push(read_id(stage_names.as_ref(), &mut bits, "a stage id", |id| {
+                StageId::check(id).is_ok()
+            })?);
+        }
+        let window_ms = self.window.ms();
+        self.open = get_changed(open, k[0], window_ms, &mut bits)?;
+        self.closed = get_changed(closed, k[1], window_ms, &mut bits)?;
+        let all_stages = u64::from(self.known_stages) + u64::from(stages);
+        let (mut start, is_viewer) = (0, |id: &str| ViewerId::check(id).is_ok());
+        for n in 0..u64::from(joins) + u64::from(others) {
+            let mut toggles = Toggles::new();
+            if n < u64::from(joins) {
+                start = get_join(k[2], start, window_ms, &mut toggles, &mut bits)?;
+            }
+            let stage = bits.minimal(all_stages)? as u32;
+            let viewer = read_id(viewer_names.as_ref(), &mut bits, "a viewer id", is_viewer)?;
+            self.new.push(New { stage, viewer, toggles });
+        }
+        self.get_late(late, &mut bits)?;
+        let mut next = 0;
+        for _ in 0..short {
+            let rank = get_rank(k[3], next, &mut bits)?;
+            self.short.push(rank);
+            next = u64::from(rank) + 1;
+        }
+        // Less than a byte is left, and it is zero.
+        if bits.left() >= 8 || (1..=bits.left()).any(|_| bits.plain(1) != Ok(0)) {
+            return Err(DecodeError::Invalid { what: "what follows the last value", at: 0 });
+        }
+        Ok(())
+    }
+
+    fn get_late(&mut self, late: u32, bits: &mut BitReader<'_>) -> Result<(), DecodeError> {
+        let entries = u64::from(self.known_entries) + self.new.len() as u64;
+        for _ in 0..late {
+            let entry = bits.minimal(entries)? as u32;
+            let before_ms = bits.minimal(self.kept_ms)? + 1;
+            let ms = bits.minimal(before_ms)? + 1;
+            let from = UnixMs(
+                self.window
+                    .from
+                    .0
+                    .checked_sub(before_ms)
+                    .ok_or(DecodeError::Invalid { what: "a late span", at: 0 })?,
+            );
+            self.late.push(Late { entry, span: Span::new(from, from.plus(ms)) });
+        }
+        Ok(())
+    }
+}
+
+fn read_id(
+    shapes: Option<&Shapes>,
+    bits: &mut BitReader<'_>,
+    what: &'static str,
+    is_id: impl Fn(&str) -> bool,
+) -> Result<Box<str>, DecodeError> {
+    let wrong = DecodeError::Invalid { what, at: 0 };
+    let id = shapes.ok_or(wrong)?.read(bits, what)?;
+    if is_id(&id) { Ok(id) } else { Err(wrong) }
+}
+
+fn within(head: &mut Reader<'_>, what: &'static str, min: u64, max: u64) -> Result<u64, DecodeError> {
+    let at = head.at();
+    let n = head.varint()?;
+    if (min..=max).contains(&n) { Ok(n) } else { Err(DecodeError::Invalid { what, at }) }
+}
+
+fn count(head: &mut Reader<'_>, what: &'static str, max: u64) -> Result<u32, DecodeError> {
+    Ok(within(head, what, 0, max.min(u64::from(u32::MAX / 2)))? as u32)
+}
+
+fn get_more(at: u64, window_ms: u64, bits: &mut BitReader<'_>) -> Result<bool, DecodeError> {
+    Ok(at + 1 < window_ms && bits.plain(1)? == 1)
+}
+
+/// Toggles from `lowest` on, at least one.
+fn get_toggles(
+    mut lowest: u64,
+    window_ms: u64,
+    toggles: &mut Toggles,
+    bits: &mut BitReader<'_>,
+) -> Result<(), DecodeError> {
+    loop {
+        let toggle = lowest + bits.minimal(window_ms - lowest)?;
+        toggles.push(toggle as u32);
+        if !get_more(toggle, window_ms, bits)? {
+            return Ok(());
+        }
+        lowest = toggle + 1;
+    }
+}
+
+fn get_join(
+    k: u32,
+    start: u64,
+    window_ms: u64,
+    toggles: &mut Toggles,
+    bits: &mut BitReader<'_>,
+) -> Result<u64, DecodeError> {
+    let wrong = DecodeError::Invalid { what: "a join's start", at: 0 };
+    let start = start.checked_add(bits.rice(k)?).filter(|start| *start < window_ms).ok_or(wrong)?;
+    toggles.push(start as u32);
+    if get_more(start, window_ms, bits)? {
+        get_toggles(start + 1, window_ms, toggles, bits)?;
+    }
+    Ok(start)
+}
+
+fn get_rank(k: u32, next: u64, bits: &mut BitReader<'_>) -> Result<u32, DecodeError> {
+    let rank = next.checked_add(bits.rice(k)?).and_then(|rank| u32::try_from(rank).ok());
+    rank.filter(|rank| *rank < u32::MAX).ok_or(DecodeError::Invalid { what: "a rank", at: 0 })
+}
+
+fn get_changed(
+    n: u32,
+    k: u32,
+    window_ms: u64,
+    bits: &mut BitReader<'_>,
+) -> Result<Vec<Changed>, DecodeError> {
+    let mut changed = Vec::with_capacity(n.min(1 << 16) as usize);
+    let mut next = 0u64;
+    for _ in 0..n {
+        let rank = get_rank(k, next, bits)?;
+        let mut toggles = Toggles::new();
+        get_toggles(0, window_ms, &mut toggles, bits)?;
+        changed.push(Changed { rank, toggles });
+        next = u64::from(rank) + 1;
+    }
+    Ok(changed)
+}

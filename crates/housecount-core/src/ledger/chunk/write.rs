@@ -1,0 +1,121 @@
+//! A chunk to bytes.
+
+use super::super::bits::{BitWriter, rice_parameter};
+use super::super::names::Shapes;
+use super::{Changed, Chunk, Late, New, VERSION};
+use crate::codec::{put_varint, seal};
+
+impl Chunk {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let from = self.window.from;
+        let joins = self.new.iter().take_while(|new| !new.toggles.is_empty()).count();
+        let mut out = vec![VERSION];
+        let mut put = |n: u64| put_varint(&mut out, n);
+        put(from.0);
+        put(self.window.ms());
+        put(from.since(self.since));
+        put(self.previous.map_or(0, |link| from.since(link.from)));
+        if let Some(link) = self.previous {
+            out.extend_from_slice(&link.crc.to_le_bytes());
+        }
+        let counts = [
+            self.kept_ms,
+            self.reach_ms,
+            u64::from(self.known_stages),
+            u64::from(self.known_entries),
+            self.stages.len() as u64,
+            self.open.len() as u64,
+            self.closed.len() as u64,
+            joins as u64,
+            (self.new.len() - joins) as u64,
+            self.late.len() as u64,
+            self.short.len() as u64,
+        ];
+        counts.iter().for_each(|n| put_varint(&mut out, *n));
+        let mut bits = BitWriter::default();
+        self.put_bits(joins, &mut out, &mut bits);
+        out.extend(bits.finish());
+        seal(&mut out);
+        out
+    }
+
+    fn put_bits(&self, joins: usize, head: &mut Vec<u8>, bits: &mut BitWriter) {
+        let window_ms = self.window.ms();
+        let of_ranks = |count: usize, last: Option<u32>| {
+            rice_parameter(count as u64, u64::from(last.unwrap_or_default()))
+        };
+        let parameter = |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
+        let (joined, others) = self.new.split_at(joins);
+        let first = |new: &New| u64::from(new.toggles[0]);
+        let of_open = parameter(&self.open);
+        let of_closed = parameter(&self.closed);
+        let of_joins = rice_parameter(joins as u64, joined.last().map_or(0, first));
+        let of_short = of_ranks(self.short.len(), self.short.last().copied());
+        head.extend([of_open as u8, of_closed as u8, of_joins as u8, of_short as u8]);
+        let stage_names = shapes(self.stages.iter().map(|stage| &**stage), head);
+        let viewer_names = shapes(self.new.iter().map(|new| &*new.viewer), head);
+        for stage in &self.stages {
+            stage_names.write(stage, bits);
+        }
+        for (changed, k) in [(&self.open, of_open), (&self.closed, of_closed)] {
+            let mut next = 0;
+            for Changed { rank, toggles } in changed {
+                bits.rice(u64::from(rank - next), k);
+                next = rank + 1;
+                put_toggles(toggles, 0, window_ms, bits);
+            }
+        }
+        let stages = u64::from(self.known_stages) + self.stages.len() as u64;
+        let mut start = 0;
+        for new in joined {
+            bits.rice(first(new) - start, of_joins);
+            start = first(new);
+            put_more(start, new.toggles.len() > 1, window_ms, bits);
+            put_toggles(&new.toggles[1..], start + 1, window_ms, bits);
+            bits.minimal(u64::from(new.stage), stages);
+            viewer_names.write(&new.viewer, bits);
+        }
+        for new in others {
+            bits.minimal(u64::from(new.stage), stages);
+            viewer_names.write(&new.viewer, bits);
+        }
+        let entries = u64::from(self.known_entries) + self.new.len() as u64;
+        for Late { entry, span } in &self.late {
+            let before_ms = self.window.from.since(span.from);
+            bits.minimal(u64::from(*entry), entries);
+            bits.minimal(before_ms - 1, self.kept_ms);
+            bits.minimal(span.ms() - 1, before_ms);
+        }
+        let mut next = 0;
+        for rank in &self.short {
+            bits.rice(u64::from(rank - next), of_short);
+            next = rank + 1;
+        }
+    }
+}
+
+fn shapes<'a>(ids: impl Iterator<Item = &'a str>, head: &mut Vec<u8>) -> Shapes {
+    let shapes = Shapes::of(ids);
+    if !shapes.is_empty() {
+        shapes.put(head);
+    }
+    shapes
+}
+
+/// A bit that says whether another toggle follows the one at `at`, unless none could.
+fn put_more(at: u64, more: bool, window_ms: u64, bits: &mut BitWriter) {
+    if at + 1 < window_ms {
+        bits.plain(u64::from(more), 1);
+    }
+}
+
+/// Toggles from `lowest` on, if there are any.
+fn put_toggles(toggles: &[u32], mut lowest: u64, window_ms: u64, bits: &mut BitWriter) {
+    for (i, toggle) in toggles.iter().map(|toggle| u64::from(*toggle)).enumerate() {
+        bits.minimal(toggle - lowest, window_ms - lowest);
+        put_more(toggle, i + 1 < toggles.len(), window_ms, bits);
+        lowest = toggle + 1;
+    }
+}

@@ -1,0 +1,103 @@
+//! What the cold tier costs, read off its replies: consumed capacity, by what it was for.
+
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+use housecount_core::keys::{Key, KeyRange};
+
+use crate::metrics::{UnitLabel, Units};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Watch records.
+    Ledger,
+    /// Counts, and what names them.
+    Snapshots,
+    /// Which node does what.
+    Leases,
+    /// Stages' configuration.
+    Stages,
+}
+
+impl Purpose {
+    /// What an item is for.
+    #[must_use]
+    pub fn of(key: &Key) -> Purpose {
+        match key {
+            Key::Ledger { .. } | Key::Chunk { .. } | Key::ChunkPart { .. } => Purpose::Ledger,
+            Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
+            Key::Lease { .. } => Purpose::Leases,
+            Key::Config { .. } | Key::Listed { .. } => Purpose::Stages,
+        }
+    }
+
+    /// What items of a range are for.
+    #[must_use]
+    pub fn of_range(range: &KeyRange) -> Purpose {
+        if range.pk.starts_with("LEDGER") {
+            Purpose::Ledger
+        } else if range.pk == "ROSTER" || range.first.starts_with("SNAPSHOT") {
+            Purpose::Snapshots
+        } else {
+            Purpose::Stages
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Purpose::Ledger => "ledger",
+            Purpose::Snapshots => "snapshots",
+            Purpose::Leases => "leases",
+            Purpose::Stages => "stages",
+        }
+    }
+}
+
+/// Read and write units so far. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    units: Units,
+}
+
+impl Meter {
+    /// The counters, to be shown.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        self.units.clone()
+    }
+
+    /// Write units for a purpose.
+    #[must_use]
+    pub fn written(&self, purpose: Purpose) -> f64 {
+        self.units.get_or_create(&label("write", purpose)).get()
+    }
+
+    pub(super) fn write<'a>(
+        &self,
+        purpose: Purpose,
+        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        self.add("write", purpose, consumed);
+    }
+
+    pub(super) fn read<'a>(
+        &self,
+        purpose: Purpose,
+        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        self.add("read", purpose, consumed);
+    }
+
+    fn add<'a>(
+        &self,
+        kind: &'static str,
+        purpose: Purpose,
+        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        let units: f64 = consumed.into_iter().filter_map(|consumed| consumed.capacity_units).sum();
+        self.units.get_or_create(&label(kind, purpose)).inc_by(units);
+    }
+}
+
+fn label(kind: &'static str, purpose: Purpose) -> UnitLabel {
+    UnitLabel { kind, purpose: purpose.name() }
+}

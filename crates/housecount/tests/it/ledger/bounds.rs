@@ -1,0 +1,109 @@
+//! The ledger's bounds, each reached.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use housecount::app::App;
+use housecount::client::Client;
+use housecount::clock::{SharedClock, mono_ms};
+use housecount::cold::Cold;
+use housecount::export::{self, Format, Request, Round};
+use housecount::http::Bound;
+use housecount::hub::Hub;
+use housecount::ledger::Proofs;
+use housecount::log::{Log, MemoryLog, Position};
+use housecount::tasks::Tick;
+use housecount::tasks::tend::Tend;
+use housecount_core::limits::{EXPORT_ROWS_MAX, SCANS_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::time::UnixMs;
+use hyper::Method;
+
+use super::damage;
+use super::stage::{HOUR_MS, LATENESS_MS, TTL_MS, settings};
+use crate::support::cold::FaultyCold;
+use crate::support::eventually;
+
+/// The log is trimmed behind what is committed; what is not is kept, but for so long only.
+#[tokio::test]
+async fn uncommitted_ms_max() {
+    let log = Arc::new(MemoryLog::default());
+    let appended = log.append(0, "a record".into()).await.unwrap().at;
+    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+    let kept_ms = settings(&[]).log_kept_ms();
+    // The same log at another time, with so much committed: is the record still there?
+    let is_kept = async |later_ms: u64, committed: UnixMs| {
+        let clock = Arc::new(SharedClock::default());
+        clock.observe(mono_ms(), appended.plus(later_ms));
+        proofs.note_committed(0, committed);
+        let hub = Arc::new(Hub::new(settings(&[]).rules));
+        let proofs = Some(proofs.clone());
+        let mut tend =
+            Tend { log: log.clone(), clock, hub, proofs, kept_ms, ttl_ms: TTL_MS, interval_ms: 30_000 };
+        tend.tick().await.unwrap();
+        !log.read(0, Position::START).await.unwrap().records.is_empty()
+    };
+    assert!(is_kept(2 * kept_ms, UnixMs::ZERO).await, "nothing is committed");
+    assert!(
+        is_kept(HOUR_MS, appended.plus(2 * TTL_MS)).await,
+        "what comes before may prove what comes after"
+    );
+    assert!(is_kept(UNCOMMITTED_MS_MAX - 1_000, appended).await);
+    assert!(!is_kept(UNCOMMITTED_MS_MAX + 1_000, appended).await, "no longer than this");
+
+    let position = log.append(0, "another".into()).await.unwrap().at;
+    assert!(is_kept(position.since(appended) + kept_ms - 1_000, position.plus(HOUR_MS)).await, "young");
+    assert!(!is_kept(position.since(appended) + kept_ms + 1_000, position.plus(HOUR_MS)).await);
+}
+
+/// An export in passes of a few rows is the same as in one.
+#[tokio::test]
+async fn export_rows_max() {
+    let stage = damage::an_hour(30).await;
+    let folder = tempfile::tempdir().unwrap();
+    let exported = async |rows_max: usize, by_customer: bool| {
+        let range = damage::range();
+        let request = Request {
+            range,
+            stage: None,
+            by_customer,
+            round: Round::ViewerMinute,
+            format: Format::Csv,
+            rows_max,
+        };
+        let out = folder.path().join("out.csv");
+        let (mut parts, cold) = (Vec::new(), stage.cold());
+        let exported = export::to_file(&cold, &request, &out, |part| parts.push(part)).await.unwrap();
+        assert!(parts.iter().all(|part| (0.0..=2.0).contains(part)) && !parts.is_empty());
+        (exported, std::fs::read_to_string(out).unwrap())
+    };
+    for by_customer in [false, true] {
+        let whole = exported(EXPORT_ROWS_MAX, by_customer).await;
+        assert_eq!(whole.0.rows, if by_customer { 1 } else { 30 });
+        for rows_max in [1, 7, 30] {
+            assert_eq!(exported(rows_max, by_customer).await, whole, "{rows_max}");
+        }
+    }
+}
+
+/// So many scans at once; another one waits until one is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn scans_max() {
+    let cold = Arc::new(FaultyCold::new().await);
+    let shared: Arc<dyn Cold> = cold.clone();
+    let app = App::over(settings(&[]), Arc::new(MemoryLog::default()), Some(shared));
+    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+    let node = app.node.clone();
+    tokio::spawn(app.run(bound, std::future::pending()));
+    eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+    assert_eq!(node.scans.available_permits(), SCANS_MAX);
+    let taken = node.scans.acquire_many(SCANS_MAX as u32).await.unwrap();
+    let before = cold.calls.load(Ordering::SeqCst);
+    let waits =
+        tokio::spawn(async move { client.call(Method::GET, "/v1/stages/s/watch", "").await.unwrap().0 });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    drop(taken);
+    assert_eq!(waits.await.unwrap(), 200);
+    assert!(cold.calls.load(Ordering::SeqCst) > before);
+}

@@ -1,0 +1,213 @@
+//! The ledger's figures, measured. Not checks of every day: `cargo test --release -p housecount --test it -- --ignored
+//! --nocapture --test-threads 1 figures`. What they print is in docs/PROOFS.md.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use housecount::app::App;
+use housecount::client::Client;
+use housecount::clock::mono_ms;
+use housecount::cold::{Cold, ColdTarget, DynamoCold, Purpose};
+use housecount::http::Bound;
+use housecount::hub::Hub;
+use housecount::ledger::Proofs;
+use housecount::log::MemoryLog;
+use housecount::metrics::Metrics;
+use housecount::tasks::Progress;
+use housecount::tasks::commit::Commit;
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::keys::Chain;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use hyper::Method;
+
+use super::stage::{BASE, HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
+use crate::support::cold::FaultyCold;
+use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
+use crate::support::eventually;
+
+const MONTH_WINDOWS: u64 = 30 * 24 * 12;
+/// DynamoDB on-demand write, us-east-1, 2026-10.
+const DOLLARS_PER_MILLION: f64 = 0.625;
+
+/// A node that commits over a cold tier, on a clock of the test's.
+fn writer(cold: Arc<dyn Cold>) -> (Arc<Proofs>, Commit) {
+    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+    let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
+    let hub = Arc::new(Hub::new(settings(&[]).rules));
+    let commit = Commit::new(log, cold, hub, proofs.clone(), metrics, "test".to_string(), &settings(&[]));
+    (proofs, commit)
+}
+
+async fn commit_all(commit: &mut Commit, now: UnixMs) {
+    while commit.step(0, now).await.unwrap() == Progress::More {}
+}
+
+/// Plays a crowd window by window and commits each.
+async fn play(crowd: &mut Crowd, proofs: &Proofs, commit: &mut Commit, windows: std::ops::Range<u64>) {
+    for n in windows {
+        let edge_ms = (n + 1) * WINDOW_MS;
+        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        crowd
+            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+        proofs.apply(
+            0,
+            said.iter().map(|(at, kind, stage, viewer)| EventRef {
+                at: *at,
+                kind: *kind,
+                stage,
+                viewer,
+                session: "",
+            }),
+        );
+        commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
+    }
+}
+
+/// Four hours to warm up, then a day: two keyframes of half a day each.
+#[tokio::test]
+#[ignore = "a figure, and takes minutes"]
+async fn bytes_and_dollars() {
+    for (name, shape) in [
+        ("10,000 viewers, 16 characters of base64url", USUAL),
+        ("the same, 36-character UUIDs", Shape { ids: Ids::Uuid, ..USUAL }),
+        ("the same, 16 hexadecimal digits", Shape { ids: Ids::Hex16, ..USUAL }),
+        ("base64url, one stage", Shape { stages: 1, ..USUAL }),
+        ("base64url, 10,000 small stages", Shape { stages: 10_000, zipf: false, ..USUAL }),
+    ] {
+        let cold = Arc::new(FaultyCold::new().await);
+        let (proofs, mut commit) = writer(cold.clone());
+        let base = BASE.aligned(WINDOW_MS);
+        let mut crowd = Crowd::new(shape, base);
+        let (warm, windows) = (48, 288);
+        play(&mut crowd, &proofs, &mut commit, 0..warm).await;
+        let before = cold.meter().written(Purpose::Ledger);
+        let (mut here, mut open) = (0u64, 0u64);
+        for n in warm..warm + windows {
+            play(&mut crowd, &proofs, &mut commit, n..n + 1).await;
+            let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
+            proofs.each(0, window, |proven| {
+                here += 1;
+                open += u64::from(proven.spans.last().is_some_and(|span| span.to == window.to));
+            });
+        }
+        let units = cold.meter().written(Purpose::Ledger) - before;
+        let month = units / windows as f64 * MONTH_WINDOWS as f64;
+        println!(
+            "{name}: {:.0} viewers at a window's end, {:.0} in a window; {:.2} write units a window, {:.2} B a \
+             viewer-window; {:.3} M units and ${:.3} a month",
+            open as f64 / windows as f64,
+            here as f64 / windows as f64,
+            units / windows as f64,
+            units * 1024.0 / here as f64,
+            month / 1e6,
+            month / 1e6 * DOLLARS_PER_MILLION
+        );
+    }
+}
+
+/// A million viewers' window, while events go on coming in.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, and takes a gigabyte"]
+async fn a_million_viewers() {
+    let cold = Arc::new(FaultyCold::new().await);
+    let (proofs, mut commit) = writer(cold.clone());
+    let shape = Shape { viewers: 1_000_000, stages: 100, stay_ms: 1_800_000.0, ..USUAL };
+    let mut crowd = Crowd::new(shape, BASE.aligned(WINDOW_MS));
+    // Nearly all of them have come by then.
+    play(&mut crowd, &proofs, &mut commit, 0..14).await;
+    println!("{} viewers on stages are remembered", proofs.len());
+    let (stop, busy) = (Arc::new(AtomicBool::new(false)), proofs.clone());
+    let stopped = stop.clone();
+    let at = BASE.aligned(WINDOW_MS).plus(15 * WINDOW_MS + TTL_MS);
+    let worst = std::thread::spawn(move || {
+        // As the follower does: a small record every so often. The wait is for the lock.
+        let (mut worst_us, mut n) = (0, 0u64);
+        while !stopped.load(Ordering::Relaxed) {
+            let viewer = format!("busy-{}", n % 1_000);
+            n += 1;
+            let beat = EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
+            let started = tokio::time::Instant::now();
+            busy.apply(0, [beat]);
+            worst_us = worst_us.max(started.elapsed().as_micros());
+            std::thread::yield_now();
+        }
+        (worst_us, n)
+    });
+    for n in 14..17 {
+        let edge_ms = (n + 1) * WINDOW_MS;
+        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        crowd
+            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+        proofs.apply(
+            0,
+            said.iter().map(|(at, kind, stage, viewer)| EventRef {
+                at: *at,
+                kind: *kind,
+                stage,
+                viewer,
+                session: "",
+            }),
+        );
+        drop(said);
+        let started_ms = mono_ms();
+        commit_all(&mut commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
+        let took_ms = mono_ms() - started_ms;
+        println!("window {n}: {} open, committed in {took_ms} ms", housecount_open(&cold).await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (worst_us, applied) = worst.join().unwrap();
+    println!("{applied} records applied meanwhile; the longest took {worst_us} us, lock and all");
+}
+
+async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
+    let chain = Chain { partitions: 1, partition: 0 };
+    let mut reading = housecount::ledger::chain::Reading::open(&**cold, chain, UnixMs::MAX).await.unwrap();
+    while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}
+    reading.book.open()
+}
+
+/// One stage's day from the embedded store on disk, over HTTP: with 10,000 viewers in the day, and with 10,000 at once.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, and takes a minute"]
+async fn a_stage_day() {
+    for (name, viewers) in [("10,000 viewers in a day", 208), ("10,000 viewers at once", 10_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+        let cold: Arc<dyn Cold> = Arc::new(cold);
+        let (proofs, mut commit) = writer(cold.clone());
+        let base = BASE.aligned(24 * HOUR_MS).plus(24 * HOUR_MS);
+        let warm_ms = base.since(BASE.aligned(WINDOW_MS));
+        let mut crowd = Crowd::new(Shape { viewers, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
+        // The day, and what is read beyond it for late spans.
+        let windows = (warm_ms + 24 * HOUR_MS + LATENESS_MS + TTL_MS) / WINDOW_MS + 2;
+        play(&mut crowd, &proofs, &mut commit, 0..windows).await;
+        let mut stage = String::new();
+        proofs.each(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| stage = proven.stage.to_string());
+
+        let app = App::over(settings(&[]), Arc::new(MemoryLog::default()), Some(cold));
+        let bound = Bound::take("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+        let node = app.node.clone();
+        tokio::spawn(app.run(bound, std::future::pending()));
+        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        let stage = stage.replace(':', "%3A").replace('/', "%2F");
+        let range = format!("from={base}&to={}", base.plus(24 * HOUR_MS));
+        for (what, path) in [
+            ("watch", format!("/v1/stages/{stage}/watch?{range}&limit=1000")),
+            ("history", format!("/v1/stages/{stage}/history?{range}&step=5m")),
+        ] {
+            let mut took_ms = Vec::new();
+            let mut bytes = 0;
+            for _ in 0..7 {
+                let started_ms = mono_ms();
+                let (status, body) = client.call(Method::GET, &path, "").await.unwrap();
+                took_ms.push(mono_ms() - started_ms);
+                bytes = body.len();
+                assert_eq!(status, 200);
+            }
+            took_ms.sort_unstable();
+            println!("{name}: {what} of the day took {took_ms:?} ms ({bytes} bytes)");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The ledger as users meet it: real nodes, real heartbeats, the API and the commands.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use housecount_core::limits::HISTORY_STEPS_MAX;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::dynamo::Dynamo;
+use crate::support::node::{Node, housecount};
+use crate::support::redis::{Flavour, Server};
+
+const QUICK: [&str; 5] =
+    ["interval=300ms", "ttl=1s", "window=1s", "snapshot_interval=1s", "leave_grace=50ms"];
+/// Well below the ttl, so that a busy machine tears no proof.
+const BEAT_EVERY: Duration = Duration::from_millis(150);
+
+fn ms(body: &Value, field: &str) -> u64 {
+    body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
+}
+
+async fn say(node: &Node, stage: &str, viewer: &str, session: &str) -> u64 {
+    let body = json!({ "stage": stage, "viewer": viewer, "session": session });
+    let (status, body) = node.call(Method::POST, "/v1/heartbeat", body).await;
+    assert_eq!(status, 200, "{body}");
+    ms(&body, "asOf")
+}
+
+/// Everybody beats, at one node after the other, until the ledger of `node` has it up to `to`.
+async fn party(nodes: &[&Node], who: &[(&str, &str, &str)], node: &Node, to: u64) {
+    let mut turns = nodes.iter().cycle();
+    let mut ticks = tokio::time::interval(BEAT_EVERY);
+    for _ in 0..400 {
+        ticks.tick().await;
+        let at = turns.next().unwrap();
+        for (stage, viewer, session) in who {
+            say(at, stage, viewer, session).await;
+        }
+        if ms(&node.get("/v1/stages/s/watch").await, "committedTo") >= to {
+            return;
+        }
+    }
+    panic!("the ledger never came to {to}");
+}
+
+fn rows(body: &Value) -> &Vec<Value> {
+    body["watch"].as_array().unwrap()
+}
+
+fn sum(body: &Value) -> u64 {
+    rows(body).iter().map(|row| ms(row, "watchMs")).sum()
+}
+
+fn run(arguments: &[&str]) -> (i32, String) {
+    let output = housecount().args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watched_how_long() {
+    let mut node = Node::ready(&QUICK).await;
+    let start = say(&node, "s", "once", "").await;
+    let who = [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("s", "bob", ""), ("t", "bob", "")];
+    party(&[&node], &who, &node, start + 3_000).await;
+
+    let (from, to) = (start - 500, start + 2_500);
+    let range = format!("from={from}&to={to}");
+    let stage = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true")).await;
+    assert_eq!((stage["complete"].clone(), ms(&stage, "from"), ms(&stage, "to")), (json!(true), from, to));
+    let names: Vec<&str> = rows(&stage).iter().map(|row| row["viewer"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ann", "bob"], "one heartbeat proves nothing");
+    for row in rows(&stage) {
+        // Without a pause, and two tabs are one viewer.
+        let whole = json!([{ "from": row["firstAt"], "to": row["lastAt"] }]);
+        assert_eq!(row["intervals"], whole);
+        assert_eq!(ms(row, "watchMs"), ms(row, "lastAt") - ms(row, "firstAt"));
+        assert_eq!(ms(row, "lastAt"), to);
+        assert!(ms(row, "firstAt") >= start);
+    }
+    let bob = node.get(&format!("/v1/viewers/bob/watch?{range}")).await;
+    assert_eq!(rows(&bob).iter().map(|row| row["stage"].as_str().unwrap()).collect::<Vec<_>>(), ["s", "t"]);
+    assert_eq!(rows(&bob)[0]["watchMs"], rows(&stage)[1]["watchMs"]);
+
+    // Conservation: the integral of how many watched is the sum of how long they did.
+    let history = node.get(&format!("/v1/stages/s/history?{range}&step=1s")).await;
+    let mut integral = 0.0;
+    let steps = history["history"].as_array().unwrap();
+    for (n, step) in steps.iter().enumerate() {
+        let next = steps.get(n + 1).map_or(to, |next| ms(next, "at"));
+        integral += step["avg"].as_f64().unwrap() * (next - ms(step, "at")) as f64;
+        assert!(ms(step, "min") <= ms(step, "max") && ms(step, "max") <= 2, "{step}");
+    }
+    assert_eq!(integral.round() as u64, sum(&stage));
+
+    // Page by page it is the same.
+    let first = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1")).await;
+    assert_eq!((rows(&first).len(), &first["cursor"]), (1, &json!("ann")));
+    let second = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1&cursor=ann")).await;
+    assert_eq!((&rows(&second)[0], &second["cursor"]), (&rows(&stage)[1], &Value::Null));
+
+    node.kill();
+    node.restart();
+    node.until_ready().await;
+    let again = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true")).await;
+    assert_eq!(rows(&again), rows(&stage), "after kill -9");
+}
+
+/// The commands read what a running node writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn export_and_verify_beside_a_running_node() {
+    let node = Node::ready(&QUICK).await;
+    let body = json!({ "stage": "s", "customer": "acme", "tags": { "sport": "chess, fast" } });
+    assert_eq!(node.call(Method::POST, "/v1/stages", body).await.0, 201);
+    let start = say(&node, "s", "ann", "").await;
+    party(&[&node], &[("s", "ann", ""), ("s", "bob", ""), ("t", "bob", "")], &node, start + 3_000).await;
+    let (from, to) = (start.to_string(), (start + 2_500).to_string());
+    let data = node.data().display().to_string();
+    let common = ["--from", &from, "--to", &to, "--data", &data];
+
+    let (code, said) = run(&[&["verify"][..], &common].concat());
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("all agrees"), "{said}");
+    let (code, said) = run(&[&["verify", "--json"][..], &common].concat());
+    let found: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &found["agrees"]), (0, &json!(true)));
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("watch.csv").display().to_string();
+    let (code, said) = run(&[&["export", "--out", &out][..], &common].concat());
+    assert_eq!(code, 0, "{said}");
+    let csv = std::fs::read_to_string(&out).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "stage,viewer,watch_ms,first_at_ms,last_at_ms,customer,name,tags");
+    let exported: u64 =
+        lines[1..].iter().map(|line| line.split(',').nth(2).unwrap().parse::<u64>().unwrap()).sum();
+    let proven = found["stages"].as_array().unwrap().iter().map(|stage| ms(stage, "watchMs")).sum::<u64>();
+    assert_eq!((lines.len(), exported), (4, proven));
+    assert!(lines[1].ends_with(r#",acme,,"{""sport"":""chess, fast""}""#), "{}", lines[1]);
+
+    let grouped =
+        ["export", "--group", "customer", "--round", "viewer-minute", "--format", "ndjson", "--out", "-"];
+    let (code, said) = run(&[&grouped[..], &common].concat());
+    let months: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, months.len()), (0, 2), "{said}");
+    assert_eq!((&months[1]["customer"], ms(&months[1], "billed_minutes")), (&json!("acme"), 2));
+    assert_eq!(months.iter().map(|month| ms(month, "watch_ms")).sum::<u64>(), proven);
+
+    let parquet = folder.path().join("watch.parquet").display().to_string();
+    let (code, said) = run(&[&["export", "--format", "parquet", "--out", &parquet][..], &common].concat());
+    assert_eq!(code, 0, "{said}");
+    let bytes = std::fs::read(&parquet).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+
+    // Beyond what is committed it is refused; nothing half is left anywhere.
+    let late = folder.path().join("late.csv").display().to_string();
+    let (code, said) =
+        run(&["export", "--out", &late, "--from", &from, "--to", "2100-01-01", "--data", &data]);
+    assert_eq!(code, 2);
+    assert!(said.contains("choose --to") && said.contains("--partial"), "{said}");
+    let nowhere = folder.path().join("no/such/folder.csv").display().to_string();
+    assert_eq!(run(&[&["export", "--out", &nowhere][..], &common].concat()).0, 2);
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["watch.csv", "watch.parquet"]);
+    let (code, said) = run(&["verify", "--from", &from, "--to", "2100-01-01", "--data", &data]);
+    assert_eq!(code, 1);
+    assert!(said.contains("NOT all agrees") && said.contains("the ledger ends at"), "{said}");
+    let (code, said) = run(&["verify", "--from", &to, "--to", &from, "--data", &data]);
+    assert!(code == 2 && said.contains("is not before"), "{said}");
+    let (code, said) = run(&["verify", "--from", &from, "--to", &to, "--data", "/nowhere"]);
+    assert!(code == 2 && said.contains("there is no cold tier in"), "{said}");
+}
+
+/// One interval without a gap, from the first beat until `to`.
+async fn is_unbroken(node: &Node, viewer: &str, from: u64, to: u64) {
+    let path = format!("/v1/viewers/{viewer}/watch?from={}&to={to}&intervals=true", from - 1_000);
+    let body = node.get(&path).await;
+    assert_eq!(body["complete"], true, "{body}");
+    let [row] = &rows(&body)[..] else { panic!("{body}") };
+    let whole = json!([{ "from": row["firstAt"], "to": to }]);
+    assert_eq!(row["intervals"], whole, "{viewer}");
+    assert!(ms(row, "firstAt") <= from + 1_000, "{row}");
+}
+
+async fn two_nodes() -> (Server, Dynamo, [Node; 2], Vec<String>) {
+    let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+    let made = run(&["table", "create", "--cold", &dynamo.url("table")]);
+    assert_eq!(made.0, 0, "{}", made.1);
+    let mut settings: Vec<String> = QUICK.iter().map(ToString::to_string).collect();
+    settings.extend([format!("log={}", redis.url()), format!("cold={}", dynamo.url("table"))]);
+    let set: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let (a, b) = (Node::ready(&set).await, Node::ready(&set).await);
+    (redis, dynamo, [a, b], settings)
+}
+
+/// Redis loses everything; a node starts after that; then those that knew die. What was proven before is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn proof_outlives_redis_and_the_nodes_that_made_it() {
+    let (redis, dynamo, [mut a, mut b], settings) = two_nodes().await;
+    let who = [("s", "ann", ""), ("s", "bob", "tab")];
+    let start = say(&a, "s", "ann", "").await;
+    party(&[&a, &b], &who, &a, start + 2_000).await;
+    let path = format!("/v1/stages/s/watch?from={start}&to={}&intervals=true", start + 1_500);
+    assert_eq!(a.get(&path).await, b.get(&path).await, "both read the same");
+
+    // From here on nothing can be committed, until those that know what was are gone.
+    dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
+    let mut ticks = tokio::time::interval(BEAT_EVERY);
+    for turn in 0..20 {
+        ticks.tick().await;
+        if turn == 10 {
+            assert_eq!(redis.command("FLUSHALL"), "+OK");
+        }
+        for (stage, viewer, session) in who {
+            say(if turn % 2 == 0 { &a } else { &b }, stage, viewer, session).await;
+        }
+    }
+    // Until both have told it to the log again.
+    let told = || redis.command("HGET hc:{0}:meta whole").contains('1');
+    crate::support::eventually("the log is whole", async || {
+        say(&a, "s", "ann", "").await;
+        say(&b, "s", "bob", "tab").await;
+        told()
+    })
+    .await;
+    a.kill();
+    b.kill();
+    dynamo.faults.throttled.store(0, Ordering::SeqCst);
+    let set: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let c = Node::start(&set);
+    c.until_ready().await;
+    let now = say(&c, "s", "ann", "").await;
+    say(&c, "s", "bob", "tab").await;
+    // The new node took a moment to start, which may have been longer than a ttl: proof goes on after it.
+    party(&[&c], &who, &c, now + 2_000).await;
+    let body = c.get(&format!("/v1/viewers/ann/watch?from={}&to={now}&intervals=true", start - 1_000)).await;
+    let first = &rows(&body)[0]["intervals"][0];
+    assert!(ms(first, "from") <= start + 1_000, "{body}");
+    assert!(
+        ms(first, "to") - ms(first, "from") >= 20 * 150,
+        "what was proven before the loss is gone: {body}"
+    );
+    let (code, said) = run(&[
+        "verify",
+        "--from",
+        &start.to_string(),
+        "--to",
+        &now.to_string(),
+        "--cold",
+        &dynamo.url("table"),
+    ]);
+    assert_eq!(code, 0, "{said}");
+}
+
+/// The cold tier is away, and says so each time: windows wait in the log and in memory, and then all are written.
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_wait_while_dynamodb_is_away() {
+    let (_redis, dynamo, [mut a, b], settings) = two_nodes().await;
+    let who = [("s", "ann", ""), ("s", "bob", "tab")];
+    let start = say(&a, "s", "ann", "").await;
+    dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
+    let mut ticks = tokio::time::interval(BEAT_EVERY);
+    for _ in 0..20 {
+        ticks.tick().await;
+        for (stage, viewer, session) in who {
+            say(&b, stage, viewer, session).await;
+        }
+    }
+    a.kill();
+    dynamo.faults.throttled.store(0, Ordering::SeqCst);
+    // Another one, which finds in the log what has waited, commits some of it.
+    let set: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let c = Node::start(&set);
+    let to = say(&b, "s", "ann", "").await;
+    party(&[&b], &who, &b, to + 1_000).await;
+    c.until_ready().await;
+    is_unbroken(&b, "ann", start, to).await;
+    is_unbroken(&c, "bob", start, to).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_questions_are_named() {
+    let node = Node::ready(&QUICK).await;
+    let status = async |path: &str| {
+        let (status, body) = node.call(Method::GET, path, Value::Null).await;
+        (status, body["code"].as_str().unwrap_or_default().to_string())
+    };
+    let bad = (400, "invalid_query".to_string());
+    for path in [
+        "/v1/stages/s/watch?from=5&to=5",
+        "/v1/stages/s/watch?from=yesterday",
+        "/v1/stages/s/watch?limit=0",
+        "/v1/stages/s/watch?intervals=perhaps",
+        "/v1/viewers/v/watch?cursor=a%20b",
+        "/v1/stages/s/history?step=5",
+        "/v1/stages/s/history?step=10ms",
+        "/v1/stages/s/history?step=1s",
+        "/v1/stages/s/history?from=0&to=18446744073709551615&step=1s",
+    ] {
+        assert_eq!(status(path).await, bad, "{path}");
+    }
+    for path in [
+        "/v1/stages/s/watch?from=0&to=18446744073709551615",
+        "/v1/viewers/nobody/watch",
+        "/v1/stages/s/history?from=0",
+    ] {
+        assert_eq!(status(path).await.0, 200, "{path}");
+    }
+    // As many steps as are allowed, and one more.
+    let to = 1_790_000_000_000 + HISTORY_STEPS_MAX * 1_000;
+    let path = |from: u64| format!("/v1/stages/s/history?from={from}&to={to}&step=1s");
+    assert_eq!(status(&path(1_790_000_001_000)).await.0, 200);
+    assert_eq!(status(&path(1_789_999_999_000)).await, bad);
+    let none = Node::ready(&["cold=none"]).await;
+    for path in ["/v1/stages/s/watch", "/v1/viewers/v/watch", "/v1/stages/s/history"] {
+        let (status, body) = none.call(Method::GET, path, Value::Null).await;
+        assert_eq!((status, &body["code"]), (501, &json!("no_cold_tier")), "{path}");
+    }
+}
