@@ -58,6 +58,8 @@ pub const STAGE_IDLE_MS: u64 = 60 * 60 * 1000;
 /// How long the log keeps what the ledger doesn't have yet, while the cold tier is away. Nodes still know it after that, and
 /// write it when they can; only if all of them stop as well is it lost.
 pub const UNCOMMITTED_MS_MAX: u64 = 6 * 60 * 60 * 1000;
+/// The longest window of the ledger: well below what the log keeps of what isn't committed.
+pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 /// Rows of watch time that one pass over the ledger holds in memory.
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 /// Steps of one history.
@@ -87,6 +89,7 @@ const _: () = {
     // A batch call's body limit is what bounds it, with ids of a usual length.
     assert!(BATCH_BEATS_MAX * 100 <= BODY_BYTES_MAX);
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
     assert!(ITEM_BYTES_MAX < 400 * 1000);

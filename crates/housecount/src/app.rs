@@ -81,8 +81,9 @@ impl App {
             &stop_seen,
         );
         let ttl_ms = settings.rules.ttl_ms;
-        let proofs =
-            cold.as_ref().map(|_| Arc::new(Proofs::new(log.partitions(), ttl_ms, settings.lateness_max_ms)));
+        let proofs = cold.as_ref().map(|_| {
+            Arc::new(Proofs::new(log.partitions(), ttl_ms, settings.lateness_max_ms, settings.window_ms))
+        });
         let follower = Follower::new(
             log.clone(),
             hub.clone(),
@@ -176,6 +177,7 @@ async fn live(
         clock: node.clock.clone(),
         hub: node.hub.clone(),
         proofs: node.proofs.clone(),
+        forgot_at: None,
         kept_ms: node.settings.log_kept_ms(),
         ttl_ms: node.settings.rules.ttl_ms,
         interval_ms: node.settings.interval_ms,

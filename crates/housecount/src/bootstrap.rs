@@ -67,7 +67,7 @@ pub async fn bootstrap(
     };
     if let (Past::Lost { .. }, Some((cold, proofs))) = (past, cold.zip(proofs)) {
         let carried = loop {
-            match ledger::restore::carry(&**cold, proofs).await {
+            match ledger::restore::carry(&**cold, proofs, &follower.lost(now)).await {
                 Ok(carried) => break carried,
                 Err(error) => wait.again("the cold tier", error).await?,
             }

@@ -213,14 +213,20 @@ impl Follower {
     #[must_use]
     pub fn past(&self, now: UnixMs) -> Past {
         let unattended = self.unattended_since().filter(|since| now.since(*since) > self.interval_ms);
-        let young = |place: &&Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
-        let youngest = self.places.iter().filter(young).map(|place| place.origin.born).max();
+        let youngest = self.lost(now).iter().map(|p| self.places[usize::from(*p)].origin.born).max();
         match (youngest, unattended) {
             (Some(_), Some(_)) => Past::Lost { until: now.plus(self.ttl_ms) },
             (Some(born), None) => Past::Lost { until: born.plus(self.ttl_ms) },
             (None, Some(since)) => Past::Unattended { since },
             (None, None) => Past::Whole,
         }
+    }
+
+    /// Partitions that came to be a short while ago, and that nobody has told what was before.
+    #[must_use]
+    pub fn lost(&self, now: UnixMs) -> Vec<u16> {
+        let young = |place: &Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
+        (0..).zip(&self.places).filter(|(_, place)| young(place)).map(|(partition, _)| partition).collect()
     }
 
     /// When a node that knew all last tended the log. Its records say little: a node that has just started may have

@@ -9,6 +9,10 @@
 //! is how chunks speak of it, so the order of entries, and when they are dropped, is part of the format: new ones come
 //! last, and an entry goes when its last span ended more than `kept` before the next chunk's window.
 
+use std::hash::BuildHasher;
+use std::sync::LazyLock;
+
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::chunk::{Changed, Chunk, Late, Link, New};
@@ -68,10 +72,10 @@ impl Tell for () {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) viewer: Box<str>,
+    /// The viewer's hash: most that differ are told apart by it, without a look at their ids.
+    pub(super) tag: u64,
     pub(super) stage: u32,
     pub(super) is_open: bool,
-    /// Whether its proof goes on through the book's reach.
-    reaches: bool,
     /// From when a reader hasn't been told yet; only while it is open.
     untold_from: UnixMs,
     /// What is written, as far back as `kept`. Never empty but for an instant.
@@ -81,6 +85,12 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn ended(&self) -> UnixMs {
         self.spans.last().map_or(UnixMs::ZERO, |span| span.to)
+    }
+
+    /// Forgets spans that ended before `horizon`, but for the last one.
+    fn forget(&mut self, horizon: UnixMs) {
+        let last = self.ended();
+        self.spans.retain(|span| span.to >= horizon || span.to == last);
     }
 
     /// Adds a span at the end, or where it belongs if it is late.
@@ -103,11 +113,17 @@ impl Entry {
 pub struct Book {
     edge: UnixMs,
     reach: UnixMs,
+    /// Ranks among the open entries of those whose proof was not known to go on through `reach`.
+    short: Vec<u32>,
     pub(super) since: UnixMs,
     chunks: u32,
     last: Option<Link>,
     pub(super) stages: Vec<Box<str>>,
     pub(super) entries: Vec<Entry>,
+    /// Nothing is known of what is written before this, so nothing may be written there any more.
+    floor: UnixMs,
+    /// Whether the next chunk must be a keyframe, because what comes before can't be read.
+    is_torn: bool,
     /// The book before the last keyframe, as long as late spans may reach into it. Only for writers.
     pub(super) before: Option<Box<Book>>,
 }
@@ -128,7 +144,25 @@ impl Book {
     /// From when on it knows what is written.
     #[must_use]
     pub fn begins(&self) -> UnixMs {
-        self.before.as_ref().map_or(self.since, |before| before.since)
+        let since = self.before.as_ref().map_or(self.since, |before| before.since);
+        since.max(self.floor)
+    }
+
+    /// A book that goes on after a chain that can't be read, but for its last chunk's link and its window's end. What comes next is a
+    /// keyframe, and nothing is written of the time before.
+    #[must_use]
+    pub fn torn(last: Link, edge: UnixMs) -> Book {
+        Book { last: Some(last), edge, floor: edge, is_torn: true, ..Book::default() }
+    }
+
+    /// Writes nothing of the time before it knows what is written there: for a book that can't be read from further back.
+    pub fn forgo_before(&mut self) {
+        self.floor = self.floor.max(self.begins());
+    }
+
+    /// Before this nothing may be written.
+    pub(super) fn floor(&self) -> UnixMs {
+        self.floor
     }
 
     /// How many viewers were on any stage at the edge.
@@ -149,18 +183,20 @@ impl Book {
         }
         if chunk.is_keyframe() {
             let before = std::mem::take(self);
+            self.floor = before.floor;
             if before.last.is_some() {
                 self.before = Some(Box::new(before));
             }
             (self.since, self.chunks) = (from, 0);
         } else {
-            self.entries.retain(|entry| is_kept(entry, chunk));
+            self.entries.retain_mut(|entry| {
+                if entry.spans.len() > 1 {
+                    entry.forget(from.minus(chunk.kept_ms));
+                }
+                is_kept(entry, chunk)
+            });
         }
         let horizon = from.minus(chunk.kept_ms);
-        self.entries.iter_mut().filter(|entry| entry.spans.len() > 1).for_each(|entry| {
-            let last = entry.ended();
-            entry.spans.retain(|span| span.to >= horizon || span.to == last);
-        });
         if let Some(before) = &mut self.before {
             // One book back is enough: keyframes are much further apart than what is kept.
             before.before = None;
@@ -178,7 +214,9 @@ impl Book {
             entry.add(*span);
             tell.late(&self.stages[entry.stage as usize], &entry.viewer, *span);
         }
-        self.note_reach(chunk);
+        (self.reach, self.short) = (chunk.window.to.plus(chunk.reach_ms), chunk.short.clone());
+        // Entries from before have been dropped, and with them what was written of them.
+        self.floor = self.floor.max(from.minus(chunk.kept_ms));
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
         Ok(())
     }
@@ -187,20 +225,13 @@ impl Book {
     /// that finds nothing else left goes on where proof had come to.
     pub fn carried(&self) -> impl Iterator<Item = (&str, &str, Span)> {
         let span = Span::new(self.edge, self.reach);
-        let reaching = self.entries.iter().filter(move |entry| entry.reaches && !span.is_empty());
-        reaching.map(move |entry| (&*self.stages[entry.stage as usize], &*entry.viewer, span))
-    }
-
-    fn note_reach(&mut self, chunk: &Chunk) {
-        self.reach = chunk.window.to.plus(chunk.reach_ms);
-        let (mut short, mut rank) = (chunk.short.iter().peekable(), 0);
-        for entry in &mut self.entries {
-            entry.reaches = false;
-            if entry.is_open {
-                entry.reaches = short.next_if(|short| **short == rank).is_none();
-                rank += 1;
-            }
-        }
+        let mut short = self.short.iter().peekable();
+        let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open));
+        let reaching = open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
+        reaching
+            .filter(move |_| !span.is_empty())
+            .map(|(_, entry)| entry)
+            .map(move |entry| (&*self.stages[entry.stage as usize], &*entry.viewer, span))
     }
 
     /// Ends the reading: tells the spans that are still open, up to the edge.
@@ -216,20 +247,24 @@ impl Book {
     }
 
     /// That a chunk follows, and speaks of nothing that isn't there.
-    fn check(&self, chunk: &Chunk) -> Result<(), ChunkError> {
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn check(&self, chunk: &Chunk) -> Result<(), ChunkError> {
         let begins = self.last.is_none() && chunk.is_keyframe();
         if !begins && (chunk.previous != self.last || chunk.window.from < self.edge) {
             return Err(ChunkError::Broken { expected: chunk.previous, found: self.last });
         }
         let known = |what, holds| if holds { Ok(()) } else { Err(ChunkError::Unknown { what }) };
-        let (mut stages, mut open, mut closed) = (0, 0, 0);
+        let (mut stages, mut open, mut closed) = (0, 0u64, 0u64);
         if !chunk.is_keyframe() {
             known("a keyframe", chunk.since == self.since)?;
             stages = self.stages.len() as u64;
-            let is_open = |entry: &&Entry| entry.is_open && chunk.window.from == self.edge;
-            let kept = || self.entries.iter().filter(|entry| is_kept(entry, chunk));
-            open = kept().filter(is_open).count() as u64;
-            closed = kept().count() as u64 - open;
+            let is_next = chunk.window.from == self.edge;
+            for entry in self.entries.iter().filter(|entry| is_kept(entry, chunk)) {
+                let count = if entry.is_open && is_next { &mut open } else { &mut closed };
+                *count += 1;
+            }
         }
         known("stages", stages == u64::from(chunk.known_stages))?;
         known("entries", open + closed == u64::from(chunk.known_entries))?;
@@ -262,7 +297,7 @@ impl Book {
             viewer,
             stage,
             is_open: false,
-            reaches: false,
+            tag: tag(&new.viewer),
             untold_from: UnixMs::ZERO,
             spans: SmallVec::new(),
         };
@@ -273,8 +308,16 @@ impl Book {
     /// Whether the chunk of a window that begins at `from` is to be a keyframe.
     pub(super) fn wants_keyframe(&self, from: UnixMs, kept_ms: u64) -> bool {
         let is_due = self.chunks >= KEYFRAME_CHUNKS && from.since(self.since) >= 2 * kept_ms;
-        self.last.is_none() || is_due
+        self.last.is_none() || self.is_torn || is_due
     }
+}
+
+/// Seeded at random: ids come from outside.
+static TAGS: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// A viewer's hash, for this process only.
+pub(super) fn tag(viewer: &str) -> u64 {
+    TAGS.hash_one(viewer)
 }
 
 fn is_kept(entry: &Entry, chunk: &Chunk) -> bool {

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::book::{Book, Entry};
+use super::book::{Book, Entry, tag};
 use super::chunk::{Changed, Chunk, Late, New, Toggles};
 use crate::proof::Proven;
 use crate::span::{Span, normalize, subtract};
@@ -108,7 +108,7 @@ impl<'a> Draft<'a> {
     /// What is of interest to it: the window, what may be late, and what goes on.
     #[must_use]
     pub fn within(&self) -> Span {
-        Span::new(self.window.from.minus(self.kept_ms), self.reach)
+        Span::new(self.window.from.minus(self.kept_ms).max(self.book.floor()), self.reach)
     }
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only once.
@@ -123,10 +123,12 @@ impl<'a> Draft<'a> {
             normalize(&mut self.written);
         }
         let (mut late, mut toggles, mut goes_on) = (Vec::new(), Toggles::new(), false);
-        let window = self.window;
+        let (window, floor) = (self.window, self.within().from);
         subtract(proven.spans, &self.written, |span| {
             if span.from < window.from {
-                late.push(Span::new(span.from, span.to.min(window.from)));
+                late.extend(
+                    Span::new(span.from, span.to.min(window.from)).clip(Span::new(floor, window.from)),
+                );
             }
             if let Some(span) = span.clip(window) {
                 goes_on |= span.from == window.from;
@@ -246,7 +248,7 @@ impl<'a> Index<'a> {
         let hasher = RandomState::default();
         let stages = (0..).zip(&book.stages).map(|(i, id)| (&**id, i)).collect();
         let mut entries = HashTable::with_capacity(book.entries.len());
-        let hash = |entry: &Entry| hasher.hash_one((entry.stage, &*entry.viewer));
+        let hash = |entry: &Entry| hasher.hash_one((entry.stage, entry.tag));
         for (i, entry) in (0..).zip(&book.entries) {
             entries.insert_unique(hash(entry), i, |i| hash(&book.entries[*i as usize]));
         }
@@ -256,11 +258,12 @@ impl<'a> Index<'a> {
     fn find(&self, stage: &str, viewer: &str) -> Option<u32> {
         let stage = *self.stages.get(stage)?;
         let entries = &self.book?.entries;
+        let tag = tag(viewer);
         let is_it = |i: &u32| {
             let entry = &entries[*i as usize];
-            entry.stage == stage && *entry.viewer == *viewer
+            entry.tag == tag && entry.stage == stage && *entry.viewer == *viewer
         };
-        self.entries.find(self.hasher.hash_one((stage, viewer)), is_it).copied()
+        self.entries.find(self.hasher.hash_one((stage, tag)), is_it).copied()
     }
 
     fn entry(&self, stage: &str, viewer: &str) -> Option<&'a Entry> {

@@ -160,6 +160,11 @@ impl Shapes {
         self.by_length.is_empty()
     }
 
+    /// Whether they leave nothing open: all ids of the list are one and the same, and take no bits.
+    pub(super) fn is_one_id(&self) -> bool {
+        self.by_length.len() == 1 && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
+    }
+
     pub(super) fn put(&self, head: &mut Vec<u8>) {
         put_varint(head, self.by_length.len() as u64);
         for (length, shape) in &self.by_length {

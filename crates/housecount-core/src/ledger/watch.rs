@@ -53,6 +53,8 @@ pub struct Watch {
     limit: usize,
     rows: BTreeMap<Box<str>, BTreeMap<Box<str>, Watched>>,
     count: usize,
+    /// The last row, once there are as many as may be.
+    last: Option<Who>,
     more: bool,
 }
 
@@ -60,7 +62,7 @@ impl Watch {
     /// Nothing is added up yet.
     #[must_use]
     pub fn new(range: Span, wanted: Wanted, limit: usize) -> Watch {
-        Watch { range, wanted, limit, rows: BTreeMap::new(), count: 0, more: false }
+        Watch { range, wanted, limit, rows: BTreeMap::new(), count: 0, last: None, more: false }
     }
 
     /// Adds a span. No two of one viewer on a stage may overlap.
@@ -69,15 +71,16 @@ impl Watch {
         if !self.wanted.holds(stage, viewer) {
             return;
         }
+        // Most of a long range is beyond the page.
+        if self.last.as_ref().is_some_and(|(s, v)| (stage, viewer) > (&**s, &**v)) {
+            self.more = true;
+            return;
+        }
         let keep_intervals = self.wanted.intervals;
-        let known = self.rows.get_mut(stage).and_then(|rows| rows.get_mut(viewer));
-        let row = match known {
-            Some(row) => row,
-            None => match self.insert(stage, viewer, span.from) {
-                Some(row) => row,
-                None => return,
-            },
-        };
+        if !self.rows.get(stage).is_some_and(|rows| rows.contains_key(viewer)) {
+            self.insert(stage, viewer, span.from);
+        }
+        let Some(row) = self.rows.get_mut(stage).and_then(|rows| rows.get_mut(viewer)) else { return };
         row.watch_ms += span.ms();
         row.first_at = row.first_at.min(span.from);
         row.last_at = row.last_at.max(span.to);
@@ -86,27 +89,29 @@ impl Watch {
         }
     }
 
-    /// A new row, unless it is beyond the limit.
-    fn insert(&mut self, stage: &str, viewer: &str, from: UnixMs) -> Option<&mut Watched> {
+    /// A new row, in the place of the last one if there are as many as may be.
+    fn insert(&mut self, stage: &str, viewer: &str, from: UnixMs) {
         if self.count >= self.limit {
             self.more = true;
-            let (last_stage, mut last_rows) = self.rows.pop_last()?;
-            let is_before =
-                last_rows.last_key_value().is_some_and(|(v, _)| (stage, viewer) < (&*last_stage, &**v));
-            if is_before {
-                last_rows.pop_last();
-                self.count -= 1;
-            }
-            if !last_rows.is_empty() {
-                self.rows.insert(last_stage, last_rows);
-            }
-            if !is_before {
-                return None;
-            }
+            self.drop_last();
         }
-        self.count += 1;
         let row = Watched { watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
-        Some(self.rows.entry(stage.into()).or_default().entry(viewer.into()).or_insert(row))
+        self.rows.entry(stage.into()).or_default().insert(viewer.into(), row);
+        self.count += 1;
+        if self.count >= self.limit {
+            let last = self.rows.last_key_value();
+            self.last =
+                last.and_then(|(stage, rows)| Some((stage.clone(), rows.last_key_value()?.0.clone())));
+        }
+    }
+
+    fn drop_last(&mut self) {
+        let Some(mut rows) = self.rows.last_entry() else { return };
+        rows.get_mut().pop_last();
+        self.count -= 1;
+        if rows.get().is_empty() {
+            rows.remove();
+        }
     }
 
     /// The rows in order, and whether there are more after them.

@@ -39,6 +39,8 @@ type StageIndex = u32;
 struct Visit {
     viewer: Box<str>,
     stage: StageIndex,
+    /// Whether an event came after what it proves may have been written.
+    is_late: bool,
     /// Leaves without a session, sorted.
     leaves: Vec<UnixMs>,
     sessions: SmallVec<[Session; 1]>,
@@ -59,6 +61,8 @@ pub struct Proof {
     ttl_ms: u64,
     /// Events before this are refused.
     floor: UnixMs,
+    /// Events before this may prove what is written otherwise already.
+    settled: UnixMs,
     /// Whether anything was ever carried over.
     is_carried: bool,
     visits: Slab<Visit>,
@@ -86,6 +90,7 @@ impl Proof {
         Proof {
             ttl_ms,
             floor: UnixMs::ZERO,
+            settled: UnixMs::ZERO,
             is_carried: false,
             visits: Slab::new(),
             stages: Slab::new(),
@@ -102,6 +107,7 @@ impl Proof {
         }
         let visit = self.find_or_insert(event.stage, event.viewer);
         let visit = &mut self.visits[visit as usize];
+        visit.is_late |= event.at < self.settled;
         match event.kind {
             Kind::Beat => {
                 let ttl_ms = self.ttl_ms;
@@ -137,8 +143,9 @@ impl Proof {
         carried.beat(span.to, span.ms().max(ttl_ms), &[]);
     }
 
-    /// Refuses events before `floor` from now on. An earlier floor changes nothing.
-    pub fn refuse_before(&mut self, floor: UnixMs) {
+    /// The ledger has it up to `edge`; events before `floor` are refused from now on. Earlier times change nothing.
+    pub fn note_committed(&mut self, edge: UnixMs, floor: UnixMs) {
+        self.settled = self.settled.max(edge.plus(self.ttl_ms));
         self.floor = self.floor.max(floor);
     }
 
@@ -161,9 +168,25 @@ impl Proof {
     }
 
     /// Calls `with` for everybody at `places` who has proven anything within `within`.
-    pub fn each(&self, places: std::ops::Range<usize>, within: Span, mut with: impl FnMut(Proven<'_>)) {
+    pub fn each(&self, places: std::ops::Range<usize>, within: Span, with: impl FnMut(Proven<'_>)) {
+        self.each_unsettled(places, within, UnixMs::ZERO, with);
+    }
+
+    /// The same, but for those whose proof ended before `settled` without an event that came late: who wrote what was proven
+    /// until then has written theirs.
+    pub fn each_unsettled(
+        &self,
+        places: std::ops::Range<usize>,
+        within: Span,
+        settled: UnixMs,
+        mut with: impl FnMut(Proven<'_>),
+    ) {
         let mut spans = Vec::new();
-        for visit in places.filter_map(|place| self.visits.get(place)) {
+        let is_unsettled = |visit: &&Visit| {
+            visit.is_late
+                || visit.sessions.iter().flat_map(|session| session.runs()).any(|run| run.to >= settled)
+        };
+        for visit in places.filter_map(|place| self.visits.get(place)).filter(is_unsettled) {
             self.proven_by(visit, within, &mut spans);
             if !spans.is_empty() {
                 let stage = &self.stages[visit.stage as usize].id;
@@ -246,7 +269,13 @@ impl Proof {
         if let Some(visit) = self.find_on(on, viewer) {
             return visit;
         }
-        let visit = Visit { viewer: viewer.into(), stage: on, leaves: Vec::new(), sessions: SmallVec::new() };
+        let visit = Visit {
+            viewer: viewer.into(),
+            stage: on,
+            is_late: false,
+            leaves: Vec::new(),
+            sessions: SmallVec::new(),
+        };
         let index = self.visits.insert(visit) as VisitIndex;
         self.stages[on as usize].visits += 1;
         let (visits, hasher) = (&self.visits, &self.hasher);

@@ -87,7 +87,7 @@ proptest! {
     fn what_is_forgotten_could_not_matter(said in events(), floor in 0u64..1_500, later in events()) {
         let mut proof = proof_of(&said);
         let floor = UnixMs(floor);
-        proof.refuse_before(floor);
+        proof.note_committed(floor, floor);
         proof.forget(0..proof.places(), floor.minus(TTL_MS));
         let later: Vec<Said> = later.into_iter().filter(|event| {
             let taken = event.at >= floor;

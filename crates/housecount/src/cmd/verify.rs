@@ -20,7 +20,8 @@ Examples:
   housecount verify --from 2026-10-01 --to 2026-11-01 --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
 
 Every chunk's checksum and its place in the chain are checked. Every viewer's time is added up, and compared with the
-integral of how many watched at once, to the millisecond. No snapshot may show fewer viewers than were proven then.
+integral of how many watched at once, to the millisecond. No snapshot may show less than half the viewers that were proven
+then; those that show fewer at all are counted as low (a viewer who left and came back within a ttl, a node that was cut off).
 Exit 0: all agrees. Exit 1: something does not. Exit 2: it could not be found out.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
@@ -52,7 +53,8 @@ fn json(found: &Found) -> serde_json::Value {
     let stages = found.stages.iter().map(|(stage, of)| {
         serde_json::json!({
             "stage": stage, "viewers": of.viewers, "watchMs": of.watch_ms, "integralMs": of.integral_ms,
-            "snapshots": of.snapshots, "lowSnapshots": of.low_snapshots, "agrees": of.agrees(),
+            "snapshots": of.snapshots, "lowSnapshots": of.low_snapshots,
+            "wrongSnapshots": of.wrong_snapshots, "agrees": of.agrees(),
         })
     });
     serde_json::json!({
@@ -87,6 +89,7 @@ fn print(found: &Found) {
             sum.integral_ms += of.integral_ms;
             sum.snapshots += of.snapshots;
             sum.low_snapshots += of.low_snapshots;
+            sum.wrong_snapshots += of.wrong_snapshots;
         }
         if n < STAGES_SHOWN {
             lines.push(line(stage, of));

@@ -271,6 +271,7 @@ impl Cold for DynamoCold {
                 .expression_attribute_values(":first", text(&range.first))
                 .expression_attribute_values(":last", text(&range.last))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .consistent_read(page.consistent)
                 .scan_index_forward(!page.backwards)
                 .limit(i32::try_from(left).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(from.take());

@@ -67,19 +67,21 @@ pub struct Page {
     pub backwards: bool,
     /// Go on behind this sort key.
     pub after: Option<String>,
+    /// Whether what has just been written must be seen. Costs twice.
+    pub consistent: bool,
 }
 
 impl Page {
     /// The first `limit` rows.
     #[must_use]
     pub fn first(limit: usize) -> Page {
-        Page { limit, backwards: false, after: None }
+        Page { limit, backwards: false, after: None, consistent: false }
     }
 
     /// The last `limit` rows, last one first.
     #[must_use]
     pub fn last(limit: usize) -> Page {
-        Page { limit, backwards: true, after: None }
+        Page { limit, backwards: true, after: None, consistent: false }
     }
 }
 

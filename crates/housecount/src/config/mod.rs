@@ -7,6 +7,7 @@ mod layers;
 
 use std::path::PathBuf;
 
+use housecount_core::limits::WINDOW_MS_MAX;
 use housecount_core::presence::Rules;
 
 pub use self::layers::{DEFAULT_TOML, Layers};
@@ -121,6 +122,11 @@ impl Settings {
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
         at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
         at_least("window", self.window_ms, 1_000, "1s")?;
+        if self.window_ms > WINDOW_MS_MAX {
+            return Err(
+                layers.wrong("window", "it must be at most 1h: so long is everybody's proof kept in memory")
+            );
+        }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
             return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
         }
@@ -178,6 +184,8 @@ mod tests {
         for (flags, named) in [
             (vec![("ttl", "89s")], "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)"),
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
+            // WINDOW_MS_MAX
+            (vec![("window", "61m")], "it must be at most 1h"),
             (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
             (vec![("archive", "packed")], "it is one of off"),
             (vec![("publish_counts", "yes")], "it is true or false"),

@@ -13,8 +13,16 @@ impl Csv {
     /// Writes the header.
     pub fn new(out: Box<dyn Write + Send>, columns: Vec<Column>) -> io::Result<Csv> {
         let mut writer = csv::Writer::from_writer(out);
-        writer.write_record(columns.iter().map(|column| column.name))?;
+        writer.write_record(columns.iter().map(|column| column.name)).map_err(cause)?;
         Ok(Csv { writer })
+    }
+}
+
+/// What the writer below said: a pipe that is closed must be known as one.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
@@ -24,7 +32,7 @@ impl Sink for Csv {
             Cell::Text(text) => text,
             Cell::Number(number) => number.to_string(),
         });
-        Ok(self.writer.write_record(shown.collect::<Vec<_>>())?)
+        self.writer.write_record(shown.collect::<Vec<_>>()).map_err(cause)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

@@ -20,7 +20,7 @@ const CRC: &str = "crc";
 /// Bytes of a part, which leave room for its keys.
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
 /// Items asked for at once.
-const ROWS: usize = 32;
+const ROWS: usize = 8;
 
 /// An item of a chain is not what it must be: says which.
 pub fn corrupt(chain: Chain, sk: &str, why: impl std::fmt::Display) -> StoreError {
@@ -125,14 +125,10 @@ impl Reader {
     /// # Errors
     /// The cold tier's, or that this chunk can't be read.
     pub async fn understanding(cold: &dyn Cold, chain: Chain, at: UnixMs) -> StoreResult<Reader> {
-        let range = KeyRange::chunks(chain, UnixMs::ZERO, at);
-        let last = cold.query(&range, &Page::last(1)).await?;
-        let Some((sk, _)) = last.first() else { return Ok(Reader::at(chain, UnixMs::ZERO, UnixMs::MAX)) };
-        let window = window_of(chain, sk)?;
-        let stored = Reader::at(chain, window, window).next(cold).await?;
-        let stored = stored.ok_or_else(|| corrupt(chain, sk, "a part without its chunk"))?;
-        let (chunk, _) = stored.decode(chain)?;
-        Ok(Reader::at(chain, chunk.since, UnixMs::MAX))
+        match last_before(cold, chain, at).await? {
+            Some(last) => Ok(Reader::at(chain, last.decode(chain)?.0.since, UnixMs::MAX)),
+            None => Ok(Reader::at(chain, UnixMs::ZERO, UnixMs::MAX)),
+        }
     }
 
     /// Whose chunks they are.
@@ -186,7 +182,7 @@ impl Reader {
 
     async fn peek(&mut self, cold: &dyn Cold) -> StoreResult<Option<&String>> {
         if self.rows.is_empty() && !self.is_at_end {
-            let page = Page { limit: ROWS, backwards: false, after: self.after.clone() };
+            let page = Page { after: self.after.clone(), consistent: true, ..Page::first(ROWS) };
             self.rows = cold.query(&self.range, &page).await?.into();
             self.is_at_end = self.rows.len() < ROWS;
             self.after = self.rows.back().map(|(sk, _)| sk.clone()).or(self.after.take());
@@ -222,6 +218,37 @@ impl Reading {
         Ok(Reading { reader: Reader::understanding(cold, chain, from).await?, book: Book::default() })
     }
 
+    /// The same, read to its end.
+    ///
+    /// # Errors
+    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
+    pub async fn at_end(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
+        let mut reading = Reading::open(cold, chain, from).await?;
+        while reading.next(cold, &mut ()).await?.is_some() {
+            // A chunk of a million viewers takes a while.
+            tokio::task::yield_now().await;
+        }
+        Ok(reading)
+    }
+
+    /// Goes on after the last chunk of a chain that can't be read.
+    ///
+    /// # Errors
+    /// The cold tier's, or that not even its last chunk can be read: somebody must restore or delete it.
+    pub async fn torn(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
+        let last = last_before(cold, chain, UnixMs::MAX).await?;
+        let (chunk, link) = match last {
+            Some(stored) => stored.decode(chain)?,
+            None => return Reading::open(cold, chain, UnixMs::MAX).await,
+        };
+        let mut reading = Reading {
+            reader: Reader::at(chain, UnixMs::ZERO, UnixMs::MAX),
+            book: Book::torn(link, chunk.window.to),
+        };
+        reading.skip_to(chunk.window.from);
+        Ok(reading)
+    }
+
     /// Reads the next chunk into the book; its window's end. `None` at the end, for now.
     ///
     /// # Errors
@@ -254,6 +281,16 @@ impl Reading {
     }
 }
 
+/// The start of a chain's first window, by its key alone.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn first(cold: &dyn Cold, chain: Chain) -> StoreResult<Option<UnixMs>> {
+    let range = KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX);
+    let rows = cold.query(&range, &Page::first(1)).await?;
+    rows.first().map(|(sk, _)| window_of(chain, sk)).transpose()
+}
+
 /// From the first window of any ledger to the start of the last, by their keys alone; `None` if there is no ledger.
 ///
 /// # Errors
@@ -272,18 +309,31 @@ pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)
     Ok(extent)
 }
 
+/// The last chunk whose window begins at or before `at`. Parts whose chunk was never written are passed over.
+async fn last_before(cold: &dyn Cold, chain: Chain, at: UnixMs) -> StoreResult<Option<Stored>> {
+    let mut to = at;
+    loop {
+        let page = Page { consistent: true, ..Page::last(1) };
+        let last = cold.query(&KeyRange::chunks(chain, UnixMs::ZERO, to), &page).await?;
+        let Some((sk, _)) = last.first() else { return Ok(None) };
+        let window = window_of(chain, sk)?;
+        if let Some(stored) = Reader::at(chain, window, window).next(cold).await? {
+            return Ok(Some(stored));
+        }
+        if window == UnixMs::ZERO {
+            return Ok(None);
+        }
+        to = window.minus(1);
+    }
+}
+
 /// The end of a chain's last window; zero if it has none.
 ///
 /// # Errors
 /// The cold tier's, or that the last chunk can't be read.
 pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<UnixMs> {
-    let last = cold.query(&KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX), &Page::last(1)).await?;
-    let Some((sk, _)) = last.first() else { return Ok(UnixMs::ZERO) };
-    let window = window_of(chain, sk)?;
-    match Reader::at(chain, window, window).next(cold).await? {
-        Some(stored) => Ok(stored.decode(chain)?.0.window.to),
-        None => Err(corrupt(chain, sk, "a part without its chunk")),
-    }
+    let last = last_before(cold, chain, UnixMs::MAX).await?;
+    last.map_or(Ok(UnixMs::ZERO), |stored| Ok(stored.decode(chain)?.0.window.to))
 }
 
 /// All chains of the cold tier's ledgers.

@@ -10,10 +10,10 @@ use housecount_core::ledger::Book;
 use housecount_core::proof::{Proof, Proven};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Viewers gone through under one lock: a millisecond or less.
-const SLICE: usize = 4_096;
+const SLICE: usize = 2_048;
 
 #[derive(Debug)]
 struct Partition {
@@ -28,14 +28,15 @@ pub struct Proofs {
     partitions: Vec<Partition>,
     ttl_ms: u64,
     lateness_max_ms: u64,
+    window_ms: u64,
 }
 
 impl Proofs {
     /// Nothing is proven yet.
     #[must_use]
-    pub fn new(partitions: u16, ttl_ms: u64, lateness_max_ms: u64) -> Proofs {
+    pub fn new(partitions: u16, ttl_ms: u64, lateness_max_ms: u64, window_ms: u64) -> Proofs {
         let partition = |_| Partition { proof: Mutex::new(Proof::new(ttl_ms)), committed: AtomicU64::new(0) };
-        Proofs { partitions: (0..partitions).map(partition).collect(), ttl_ms, lateness_max_ms }
+        Proofs { partitions: (0..partitions).map(partition).collect(), ttl_ms, lateness_max_ms, window_ms }
     }
 
     /// How many partitions there are.
@@ -44,11 +45,11 @@ impl Proofs {
         u16::try_from(self.partitions.len()).unwrap_or(u16::MAX)
     }
 
-    /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed, and may prove a `ttl`
-    /// more.
+    /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed, may prove a `ttl` more, and
+    /// may come while the next window is being written.
     #[must_use]
     pub fn kept_ms(&self) -> u64 {
-        self.lateness_max_ms + self.ttl_ms
+        self.lateness_max_ms + self.ttl_ms + self.window_ms
     }
 
     /// Takes in events of a partition. Returns how many came too late to be credited.
@@ -70,23 +71,36 @@ impl Proofs {
         UnixMs(self.of(partition).committed.load(Ordering::Relaxed))
     }
 
-    /// The ledger has a partition up to `to`: what is too far back to matter is refused and forgotten. An earlier time
-    /// changes nothing.
+    /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An earlier time changes nothing.
     pub fn note_committed(&self, partition: u16, to: UnixMs) {
         let known = self.of(partition).committed.fetch_max(to.0, Ordering::Relaxed);
         if known >= to.0 {
             return;
         }
         let floor = to.minus(self.lateness_max_ms);
-        self.in_slices(partition, |proof, places| {
-            proof.refuse_before(floor);
-            proof.forget(places, floor.minus(self.ttl_ms));
-        });
+        self.of(partition).proof.lock().note_committed(to, floor);
+    }
+
+    /// Forgets what no event that is still taken can reach, and is written as far as late spans are. Takes a while.
+    pub fn forget(&self, partition: u16) {
+        let before = self.committed(partition).minus(self.kept_ms());
+        self.in_slices(partition, |proof, places| proof.forget(places, before));
     }
 
     /// Calls `with` for everybody in a partition who has proven anything within `within`, in no order.
-    pub fn each(&self, partition: u16, within: Span, mut with: impl FnMut(Proven<'_>)) {
-        self.in_slices(partition, |proof, places| proof.each(places, within, &mut with));
+    pub fn each(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
+        self.each_unsettled(partition, within, UnixMs::ZERO, with);
+    }
+
+    /// The same, but for those who have proven nothing since `settled`, and nothing late.
+    pub fn each_unsettled(
+        &self,
+        partition: u16,
+        within: Span,
+        settled: UnixMs,
+        mut with: impl FnMut(Proven<'_>),
+    ) {
+        self.in_slices(partition, |proof, places| proof.each_unsettled(places, within, settled, &mut with));
     }
 
     /// When the first time that is proven within `within` begins.
@@ -134,7 +148,10 @@ impl Proofs {
             let mut proof = self.of(partition).proof.lock();
             let to = proof.places().min(from + SLICE);
             with(&mut proof, from..to);
-            if to >= proof.places() {
+            let is_last = to >= proof.places();
+            // Whoever waits comes next, and not whoever has just been here.
+            MutexGuard::unlock_fair(proof);
+            if is_last {
                 return;
             }
             from = to;

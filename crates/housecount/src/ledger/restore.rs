@@ -7,13 +7,14 @@ use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreResult};
 
-/// Carries over what the ledger knew to go on beyond its end. Returns how many viewers that was.
+/// Carries over what the ledger knew to go on beyond its end, in the partitions that were lost. Returns how many viewers that was.
 ///
 /// # Errors
 /// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify` tells more.
-pub async fn carry(cold: &dyn Cold, proofs: &Proofs) -> StoreResult<usize> {
+pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResult<usize> {
     let mut carried = 0;
-    for chain in Chain::all(proofs.partitions()) {
+    for partition in lost.iter().copied() {
+        let chain = Chain { partitions: proofs.partitions(), partition };
         match last_book(cold, chain).await {
             Ok(reading) => {
                 carried += proofs.carry(chain.partition, &reading.book);

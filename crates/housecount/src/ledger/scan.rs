@@ -60,6 +60,8 @@ impl Scan {
     pub async fn next(&mut self, tell: &mut (impl Tell + Send)) -> StoreResult<Option<UnixMs>> {
         let behind = self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
         let Some(lane) = behind else { return Ok(None) };
+        // Its bytes may have been at hand: others want this thread too.
+        tokio::task::yield_now().await;
         match lane.reading.next(&*self.cold, tell).await? {
             Some(chunk) => {
                 self.windows += 1;
@@ -69,11 +71,16 @@ impl Scan {
                 lane.told_to = lane.reading.book.edge().minus(kept_ms);
             }
             None => {
+                // What is still open is told now: a ledger that ended long ago must not hold the others back.
+                lane.reading.book.close_all(tell);
                 lane.is_done = true;
-                lane.told_to = lane.reading.book.edge();
+                lane.told_to = UnixMs::MAX;
             }
         }
-        Ok(self.lanes.iter().map(|lane| lane.told_to).min())
+        // What is proven since comes after the ledger's end.
+        let ends: Vec<_> = self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
+        let told_to = self.lanes.iter().map(|lane| lane.told_to).min();
+        Ok(told_to.map(|told_to| told_to.min(committed_to(&ends))))
     }
 
     /// Chunks read so far.
@@ -99,13 +106,18 @@ fn tail(
     proofs: &Proofs,
     ends: &[(Chain, UnixMs)],
     range: Span,
+    viewer: Option<&str>,
     mut with: impl FnMut(&str, &str, Span),
 ) -> UnixMs {
     let edge = |chain| ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge);
     let mut committed_to = UnixMs::MAX;
     for chain in Chain::all(proofs.partitions()) {
+        if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
+            continue;
+        }
         let from = edge(chain);
-        committed_to = committed_to.min(from);
+        // The scan may have stopped before the ledger's end.
+        committed_to = committed_to.min(from.max(proofs.committed(chain.partition)));
         proofs.each(chain.partition, Span::new(from.max(range.from), range.to), |proven| {
             proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
         });
@@ -136,10 +148,12 @@ pub async fn watch(
     limit: usize,
 ) -> StoreResult<WatchPage> {
     let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
+    let viewer = wanted.viewer.clone();
     let mut watch = Watch::new(range, wanted, limit);
     while scan.next(&mut watch).await?.is_some() {}
     let ends = scan.finish(&mut watch);
-    let committed_to = tail(proofs, &ends, range, |stage, viewer, span| watch.add(stage, viewer, span));
+    let committed_to =
+        tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| watch.add(stage, viewer, span));
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
 }
@@ -193,6 +207,6 @@ pub async fn history(
         curve.advance(told_to);
     }
     let ends = scan.finish(&mut curve);
-    let committed_to = tail(proofs, &ends, range, |stage, _, span| curve.add(stage, span));
+    let committed_to = tail(proofs, &ends, range, None, |stage, _, span| curve.add(stage, span));
     Ok((curve.finish(), committed_to))
 }

@@ -42,7 +42,12 @@ const SCHEMA: &str = "
 ";
 
 /// From layout 1, which knew no ledger.
-const FROM_1_TO_2: &str = "ALTER TABLE origin ADD COLUMN committed INTEGER NOT NULL DEFAULT 0";
+const FROM_1_TO_2: &str = "
+    BEGIN;
+    ALTER TABLE origin ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
+    PRAGMA user_version = 2;
+    COMMIT;
+";
 
 /// See the module's text. It has one partition: one file is written in one order anyway.
 #[derive(Debug)]

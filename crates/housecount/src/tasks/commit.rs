@@ -9,21 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key};
-use housecount_core::ledger::{Chunk, Draft};
+use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick, lease};
 use crate::clock::mono_ms;
-use crate::cold::{Cold, Record};
+use crate::cold::{Cold, Condition, Put, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
-use crate::ledger::chain::{self, Reading, Stored, Written};
+use crate::ledger::chain::{self, Reading, Written};
 use crate::log::Log;
 use crate::metrics::Metrics;
 
+/// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
+const GAP_MS_MAX: u64 = 1 << 31;
+/// The attribute of a ledger's item: where its chains begin.
+const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
 const YIELD_MS_MAX: u64 = 10_000;
 
@@ -40,7 +45,6 @@ pub struct Commit {
     ttl_ms: u64,
     interval_ms: u64,
     writers: Vec<Writer>,
-    is_listed: bool,
 }
 
 /// A partition's ledger as this node would write it.
@@ -52,6 +56,8 @@ struct Writer {
     lease_until: UnixMs,
     /// The window's end for which this node holds back, and until when on its own clock.
     yields: (UnixMs, u64),
+    /// The last window for which everybody was gone through.
+    whole_at: UnixMs,
 }
 
 impl Commit {
@@ -66,24 +72,17 @@ impl Commit {
         node: String,
         settings: &crate::config::Settings,
     ) -> Commit {
-        let writer =
-            |chain| Writer { chain, reading: None, lease_until: UnixMs::ZERO, yields: (UnixMs::ZERO, 0) };
+        let writer = |chain| Writer {
+            chain,
+            reading: None,
+            lease_until: UnixMs::ZERO,
+            yields: (UnixMs::ZERO, 0),
+            whole_at: UnixMs::ZERO,
+        };
         let writers = Chain::all(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
-        Commit {
-            log,
-            cold,
-            hub,
-            proofs,
-            metrics,
-            node,
-            window_ms,
-            ttl_ms,
-            interval_ms,
-            writers,
-            is_listed: false,
-        }
+        Commit { log, cold, hub, proofs, metrics, node, window_ms, ttl_ms, interval_ms, writers }
     }
 
     /// Commits what is due in a partition at `now`, one window at most.
@@ -95,36 +94,58 @@ impl Commit {
         if self.proofs.committed(partition) >= due || !self.hold_lease(partition, now).await? {
             return Ok(Progress::Done);
         }
-        self.list().await?;
         let mut reading = match self.writers[usize::from(partition)].reading.take() {
             Some(reading) => reading,
             None => self.open(partition).await?,
         };
-        while reading.next(&*self.cold, &mut ()).await?.is_some() {}
-        let edge = reading.book.edge();
-        let Some(window) = self.next_window(partition, edge, due) else {
-            self.note(partition, edge).await?;
+        let outcome = self.write_next(partition, now, due, &mut reading).await;
+        // What doesn't fit is read anew; after any other failure what is known stays known.
+        if outcome.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Corrupt) {
             self.writers[usize::from(partition)].reading = Some(reading);
+        }
+        outcome
+    }
+
+    async fn write_next(
+        &mut self,
+        partition: u16,
+        now: UnixMs,
+        due: UnixMs,
+        reading: &mut Reading,
+    ) -> StoreResult<Progress> {
+        while reading.next(&*self.cold, &mut ()).await?.is_some() {
+            tokio::task::yield_now().await;
+        }
+        let edge = match reading.book.last() {
+            Some(_) => reading.book.edge(),
+            None => self.beginning(partition, due).await?,
+        };
+        let Some(window) = self.next_window(partition, edge, due) else {
+            self.note(partition, reading.book.edge()).await?;
             return Ok(Progress::Done);
         };
         let started_ms = mono_ms();
         // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden tabs.
         let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
-        let (mut reading, bytes) = self.draft(partition, reading, window, reach).await?;
-        let stored = Stored { window: window.from, bytes, strays: Vec::new() };
+        let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
+        reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
-        let (_, link) = stored.decode(chain)?;
-        let (stored, was_first) = match chain::write(&*self.cold, chain, link, &stored.bytes).await? {
-            Written::Done => (stored, true),
-            Written::Elsewhere(theirs) => (theirs, false),
+        let written = chain::write(&*self.cold, chain, link, &bytes).await?;
+        let was_first = matches!(written, Written::Done);
+        let (chunk, link) = match written {
+            Written::Done => (chunk, link),
+            Written::Elsewhere(theirs) => {
+                // What this node knew of the window and they didn't is left over for the next one.
+                self.writers[usize::from(partition)].whole_at = UnixMs::ZERO;
+                theirs.decode(chain)?
+            }
         };
-        let chunk = reading.take(&stored, &mut ())?;
-        reading.skip_to(stored.window);
-        let (open, edge) = (reading.book.open(), reading.book.edge());
-        self.writers[usize::from(partition)].reading = Some(reading);
-        self.count(partition, &chunk, &stored, was_first, open, started_ms);
-        self.note(partition, edge).await?;
-        Ok(if edge < due { Progress::More } else { Progress::Done })
+        let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
+        absorb(reading, chunk, link).await?;
+        reading.skip_to(link.from);
+        self.count(partition, shown, was_first, reading.book.open(), started_ms);
+        self.note(partition, reading.book.edge()).await?;
+        Ok(if reading.book.edge() < due { Progress::More } else { Progress::Done })
     }
 
     /// Each node waits for a moment of its own, so that mostly one finds the work and the others find it done. The nodes
@@ -159,60 +180,89 @@ impl Commit {
         Ok(is_held)
     }
 
-    /// Makes the ledger known to readers, once.
-    async fn list(&mut self) -> StoreResult<()> {
-        if !self.is_listed {
-            let key = Key::Ledger { partitions: self.proofs.partitions() };
-            self.cold.put(vec![Record { key, item: Default::default() }]).await?;
-            self.is_listed = true;
+    /// Where the ledger begins, which whoever comes first decides for all; and makes it known to readers.
+    async fn beginning(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
+        let first = self.proofs.first(partition, Span::new(UnixMs::ZERO, due));
+        let last = due.minus(self.window_ms);
+        let from = first.unwrap_or(last).aligned(self.window_ms).min(last);
+        let key = Key::Ledger { partitions: self.proofs.partitions() };
+        let item = Item::from([(FROM.to_string(), Attr::N(from.0))]);
+        match self.cold.put_if(Record { key, item }, Condition::Absent).await? {
+            Put::Done => Ok(from),
+            Put::Refused(there) => match number_or_zero(&there, FROM) {
+                0 => Ok(from),
+                from => Ok(UnixMs(from)),
+            },
         }
-        Ok(())
     }
 
-    /// Reads as much of the chain as a writer must know: what late spans may reach into.
+    /// Reads as much of the chain as a writer must know: what late spans may reach into. Where that can't be read, the ledger goes
+    /// on without it: with a keyframe, and without late spans of that time.
     async fn open(&self, partition: u16) -> StoreResult<Reading> {
         let chain = self.writers[usize::from(partition)].chain;
-        let mut reading = Reading::open(&*self.cold, chain, UnixMs::MAX).await?;
-        while reading.next(&*self.cold, &mut ()).await?.is_some() {}
+        let cold = &*self.cold;
+        let mut reading = match Reading::at_end(cold, chain, UnixMs::MAX).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, partition, "the ledger can't be read; it goes on with a keyframe");
+                return Reading::torn(cold, chain).await;
+            }
+            reading => reading?,
+        };
         let reach = reading.book.edge().minus(self.proofs.kept_ms());
         if reading.book.begins() > reach {
-            reading = Reading::open(&*self.cold, chain, reach).await?;
+            match Reading::at_end(cold, chain, reach).await {
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::error!(%error, partition, "the ledger can't be read further back");
+                    reading.book.forgo_before();
+                }
+                further => reading = further?,
+            }
         }
         Ok(reading)
     }
 
-    /// The window to be written next, if one is final: the one after the last, unless nothing was proven for longer.
+    /// The window to be written next, if one is final. It always begins where the last one ended, so that two writers always
+    /// want the same place; if nothing was proven for longer, it is as long as that.
     fn next_window(&self, partition: u16, edge: UnixMs, due: UnixMs) -> Option<Span> {
-        let last = due.minus(self.window_ms);
-        let from = if edge >= last {
-            edge
-        } else {
-            let first = self.proofs.first(partition, Span::new(edge, due));
-            first.unwrap_or(last).aligned(self.window_ms).min(last).max(edge)
-        };
-        let window = Span::new(from, from.aligned(self.window_ms).plus(self.window_ms));
-        (window.to <= due).then_some(window)
+        let to = edge.aligned(self.window_ms).plus(self.window_ms);
+        if to >= due {
+            return (to == due).then_some(Span::new(edge, to));
+        }
+        let first = self.proofs.first(partition, Span::new(edge, due)).unwrap_or(due);
+        let gap = first.aligned(self.window_ms).min(edge.plus(GAP_MS_MAX).aligned(self.window_ms));
+        Some(Span::new(edge, gap.max(to)))
     }
 
-    /// Makes the chunk, on a thread of its own: a million viewers take a while.
+    /// Makes the chunk, and sees that it can be read, on a thread of its own: a million viewers take a while.
     async fn draft(
-        &self,
+        &mut self,
         partition: u16,
-        reading: Reading,
+        reading: &mut Reading,
         window: Span,
         reach: UnixMs,
-    ) -> StoreResult<(Reading, Vec<u8>)> {
-        let proofs = self.proofs.clone();
+    ) -> StoreResult<Drafted> {
+        let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
+        let kept_ms = proofs.kept_ms();
+        let writer = &mut self.writers[usize::from(partition)];
+        // Mostly those are enough who may have proven anything since the last window. Everybody now and then: another node may
+        // have written less than this one knows.
+        let settled = if window.from.since(writer.whole_at) >= kept_ms / 3 {
+            writer.whole_at = window.from;
+            UnixMs::ZERO
+        } else {
+            window.from
+        };
         let drafted = tokio::task::spawn_blocking(move || {
-            let mut draft = Draft::new(&reading.book, window, proofs.kept_ms(), reach);
+            let mut draft = Draft::new(&book, window, kept_ms, reach);
             let within = draft.within();
-            proofs.each(partition, within, |proven| draft.add(proven));
+            proofs.each_unsettled(partition, within, settled, |proven| draft.add(proven));
             let bytes = draft.finish().encode();
-            (reading, bytes)
+            let (chunk, link) = Chunk::decode(&bytes).map_err(ChunkError::from)?;
+            book.check(&chunk)?;
+            Ok(Drafted { book, bytes, chunk, link })
         });
-        drafted
-            .await
-            .map_err(|e| StoreError::caused(ErrorKind::Unavailable, "making a chunk of the ledger", e))
+        let drafted = drafted.await.map_err(|e| unusable(e.to_string()))?;
+        drafted.map_err(|e: ChunkError| unusable(e.to_string()))
     }
 
     /// Tells the log, and this node's proof, up to when the ledger has it.
@@ -225,19 +275,40 @@ impl Commit {
     fn count(
         &self,
         partition: u16,
-        chunk: &Chunk,
-        stored: &Stored,
+        (window, bytes, keyframe): (Span, usize, bool),
         was_first: bool,
         open: usize,
         started_ms: u64,
     ) {
-        let (bytes, took_ms) = (stored.bytes.len(), mono_ms().saturating_sub(started_ms));
+        let took_ms = mono_ms().saturating_sub(started_ms);
         self.metrics.commits.inc();
         self.metrics.commit_bytes.inc_by(bytes as u64);
-        self.metrics.committed.set(chunk.window.to.0 as f64 / 1000.0);
-        let keyframe = chunk.is_keyframe();
-        tracing::info!(partition, window = %chunk.window.from, bytes, open, keyframe, was_first, took_ms, "committed");
+        self.metrics.committed.set(window.to.0 as f64 / 1000.0);
+        let window = window.from;
+        tracing::info!(partition, %window, bytes, open, keyframe, was_first, took_ms, "committed");
     }
+}
+
+/// A chunk in the making, and the book it follows.
+struct Drafted {
+    book: Book,
+    bytes: Vec<u8>,
+    chunk: Chunk,
+    link: Link,
+}
+
+/// A chunk of our own making that can't be used: everything is read anew before the next try.
+fn unusable(why: String) -> StoreError {
+    StoreError::caused(ErrorKind::Corrupt, "making a chunk of the ledger", why)
+}
+
+/// Takes a chunk into the book, on a thread of its own.
+async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<()> {
+    let mut book = std::mem::take(&mut reading.book);
+    let absorbed = tokio::task::spawn_blocking(move || book.apply(&chunk, link, &mut ()).map(|()| book));
+    let absorbed = absorbed.await.map_err(|e| unusable(e.to_string()))?;
+    reading.book = absorbed.map_err(|e| unusable(e.to_string()))?;
+    Ok(())
 }
 
 #[async_trait]

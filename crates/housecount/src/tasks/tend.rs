@@ -25,6 +25,8 @@ pub struct Tend {
     pub hub: Arc<Hub>,
     /// What the ledger doesn't have yet is kept; none where nothing is kept for good.
     pub proofs: Option<Arc<Proofs>>,
+    /// The latest window after which this node has forgotten.
+    pub forgot_at: Option<UnixMs>,
     /// How much of it is kept in any case.
     pub kept_ms: u64,
     /// The setting: what the ledger needs reaches this far back.
@@ -34,6 +36,18 @@ pub struct Tend {
 }
 
 impl Tend {
+    /// Proof that is written and can't change any more goes, once after each window, on a thread of its own.
+    async fn forget(&mut self) {
+        let Some(proofs) = self.proofs.clone() else { return };
+        let committed = (0..proofs.partitions()).map(|partition| proofs.committed(partition)).max();
+        if committed == std::mem::replace(&mut self.forgot_at, committed) {
+            return;
+        }
+        let forgets = move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
+        // It comes again with the next window if the thread can't be had.
+        let _ = tokio::task::spawn_blocking(forgets).await;
+    }
+
     /// What may go: only what the ledger has, and what has waited for it for too long.
     fn before(&self, partition: u16, now: UnixMs) -> UnixMs {
         let unneeded = now.minus(self.kept_ms);
@@ -56,6 +70,7 @@ impl Tick for Tend {
         // Trimming is harmless. The note says that nothing is missing: not while this node misses something, nor while
         // some of the log is away, nor before all nodes have appended what they held meanwhile.
         let attended = self.hub.knows_all() && !self.hub.is_silent();
+        self.forget().await;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.

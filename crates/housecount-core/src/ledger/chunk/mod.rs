@@ -57,6 +57,14 @@ pub struct Link {
     pub crc: u32,
 }
 
+impl Link {
+    /// The link that names a chunk's bytes.
+    #[must_use]
+    pub fn of(from: UnixMs, bytes: &[u8]) -> Link {
+        Link { from, crc: bytes.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc)) }
+    }
+}
+
 /// An entry that was there and changes: `rank` among the open ones, or among the closed ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ledger) struct Changed {

@@ -11,6 +11,8 @@ use crate::time::UnixMs;
 
 /// The latest start of a window: what the 13 digits of a chunk's key hold.
 const FROM_MS_MAX: u64 = 9_999_999_999_999;
+/// More late spans of one viewer on a stage than lie in an hour.
+const LATE_PER_ENTRY_MAX: u64 = 1 << 12;
 /// The longest window, ms: toggles are 32 bits.
 const WINDOW_MS_MAX: u64 = u32::MAX as u64;
 /// The longest `kept`, ms: what a minimal code holds.
@@ -47,8 +49,7 @@ impl Chunk {
             short: Vec::new(),
         };
         chunk.get_rest(head)?;
-        let crc = bytes.last_chunk::<4>().map_or(0, |crc| u32::from_le_bytes(*crc));
-        Ok((chunk, Link { from, crc }))
+        Ok((chunk, Link::of(from, bytes)))
     }
 
     fn get_rest(&mut self, mut head: Reader<'_>) -> Result<(), DecodeError> {
@@ -69,6 +70,19 @@ impl Chunk {
         let mut names = |n: u32, max| if n > 0 { Shapes::get(&mut head, max).map(Some) } else { Ok(None) };
         let stage_names = names(stages, STAGE_ID_BYTES_MAX)?;
         let viewer_names = names(joins.saturating_add(others), VIEWER_ID_BYTES_MAX)?;
+        let all_stages = u64::from(self.known_stages) + u64::from(stages);
+        // What takes no bits can't be bounded by them: one viewer is on each stage once, and a stage is there once.
+        let repeats = |names: &Option<Shapes>, n: u64, max: u64| {
+            names.as_ref().is_some_and(Shapes::is_one_id) && n > max
+        };
+        let new = u64::from(joins) + u64::from(others);
+        let entries = u64::from(self.known_entries) + new;
+        if repeats(&stage_names, stages.into(), 1)
+            || repeats(&viewer_names, new, all_stages)
+            || u64::from(late) > entries.saturating_mul(LATE_PER_ENTRY_MAX)
+        {
+            return Err(DecodeError::Invalid { what: "a count", at: 0 });
+        }
         let mut bits = BitReader::new(head.rest());
         for _ in 0..stages {
             self.stages.push(read_id(stage_names.as_ref(), &mut bits, "a stage id", |id| {
@@ -78,7 +92,6 @@ impl Chunk {
         let window_ms = self.window.ms();
         self.open = get_changed(open, k[0], window_ms, &mut bits)?;
         self.closed = get_changed(closed, k[1], window_ms, &mut bits)?;
-        let all_stages = u64::from(self.known_stages) + u64::from(stages);
         let (mut start, is_viewer) = (0, |id: &str| ViewerId::check(id).is_ok());
         for n in 0..u64::from(joins) + u64::from(others) {
             let mut toggles = Toggles::new();

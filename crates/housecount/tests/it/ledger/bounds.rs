@@ -19,7 +19,7 @@ use housecount_core::time::UnixMs;
 use hyper::Method;
 
 use super::damage;
-use super::stage::{HOUR_MS, LATENESS_MS, TTL_MS, settings};
+use super::stage::{HOUR_MS, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
 use crate::support::cold::FaultyCold;
 use crate::support::eventually;
 
@@ -28,7 +28,7 @@ use crate::support::eventually;
 async fn uncommitted_ms_max() {
     let log = Arc::new(MemoryLog::default());
     let appended = log.append(0, "a record".into()).await.unwrap().at;
-    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
     let kept_ms = settings(&[]).log_kept_ms();
     // The same log at another time, with so much committed: is the record still there?
     let is_kept = async |later_ms: u64, committed: UnixMs| {
@@ -37,8 +37,16 @@ async fn uncommitted_ms_max() {
         proofs.note_committed(0, committed);
         let hub = Arc::new(Hub::new(settings(&[]).rules));
         let proofs = Some(proofs.clone());
-        let mut tend =
-            Tend { log: log.clone(), clock, hub, proofs, kept_ms, ttl_ms: TTL_MS, interval_ms: 30_000 };
+        let mut tend = Tend {
+            log: log.clone(),
+            clock,
+            hub,
+            proofs,
+            forgot_at: None,
+            kept_ms,
+            ttl_ms: TTL_MS,
+            interval_ms: 30_000,
+        };
         tend.tick().await.unwrap();
         !log.read(0, Position::START).await.unwrap().records.is_empty()
     };

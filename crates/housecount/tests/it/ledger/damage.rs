@@ -181,12 +181,12 @@ async fn a_snapshot_that_is_too_low_is_found() {
         recovering: false,
     };
     let key = Key::Snapshot { stage: "stage-1".to_string(), at };
-    for (viewers, is_good) in [(10, true), (12, true), (9, false)] {
+    for (viewers, is_good, low) in [(10, true, 0), (12, true, 0), (9, true, 1), (4, false, 1)] {
         let item = snapshot(viewers).to_item(HOUR_MS);
         stage.cold().put(vec![Record { key: key.clone(), item }]).await.unwrap();
         let found = found(&stage).await;
         assert_eq!(found.is_good(), is_good, "{viewers}: {:?}", found.problems);
-        assert_eq!(found.stages["stage-1"].snapshots, 1);
+        assert_eq!((found.stages["stage-1"].snapshots, found.stages["stage-1"].low_snapshots), (1, low));
     }
 }
 

@@ -17,6 +17,7 @@ use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::keys::Chain;
+use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use hyper::Method;
@@ -32,7 +33,7 @@ const DOLLARS_PER_MILLION: f64 = 0.625;
 
 /// A node that commits over a cold tier, on a clock of the test's.
 fn writer(cold: Arc<dyn Cold>) -> (Arc<Proofs>, Commit) {
-    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
     let hub = Arc::new(Hub::new(settings(&[]).rules));
     let commit = Commit::new(log, cold, hub, proofs.clone(), metrics, "test".to_string(), &settings(&[]));
@@ -43,16 +44,12 @@ async fn commit_all(commit: &mut Commit, now: UnixMs) {
     while commit.step(0, now).await.unwrap() == Progress::More {}
 }
 
-/// Plays a crowd window by window and commits each.
-async fn play(crowd: &mut Crowd, proofs: &Proofs, commit: &mut Commit, windows: std::ops::Range<u64>) {
-    for n in windows {
-        let edge_ms = (n + 1) * WINDOW_MS;
-        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
-        crowd
-            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+/// Applies events a record at a time, as the follower does.
+fn hear(proofs: &Proofs, said: &[(UnixMs, Kind, String, String)]) {
+    for record in said.chunks(RECORD_EVENTS_MAX) {
         proofs.apply(
             0,
-            said.iter().map(|(at, kind, stage, viewer)| EventRef {
+            record.iter().map(|(at, kind, stage, viewer)| EventRef {
                 at: *at,
                 kind: *kind,
                 stage,
@@ -60,6 +57,17 @@ async fn play(crowd: &mut Crowd, proofs: &Proofs, commit: &mut Commit, windows: 
                 session: "",
             }),
         );
+    }
+}
+
+/// Plays a crowd window by window and commits each.
+async fn play(crowd: &mut Crowd, proofs: &Proofs, commit: &mut Commit, windows: std::ops::Range<u64>) {
+    for n in windows {
+        let edge_ms = (n + 1) * WINDOW_MS;
+        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        crowd
+            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+        hear(proofs, &said);
         commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
     }
 }
@@ -139,16 +147,7 @@ async fn a_million_viewers() {
         let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
         crowd
             .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
-        proofs.apply(
-            0,
-            said.iter().map(|(at, kind, stage, viewer)| EventRef {
-                at: *at,
-                kind: *kind,
-                stage,
-                viewer,
-                session: "",
-            }),
-        );
+        hear(&proofs, &said);
         drop(said);
         let started_ms = mono_ms();
         commit_all(&mut commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;

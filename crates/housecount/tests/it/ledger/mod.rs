@@ -1,6 +1,7 @@
 //! The ledger: what was proven is written for good, to the millisecond, whatever fails.
 
 mod bounds;
+mod corpus;
 mod damage;
 mod figures;
 mod oracle;

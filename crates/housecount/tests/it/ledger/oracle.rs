@@ -249,7 +249,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     // Nothing is left but the cold tier. Both come back after 40 s.
     let lost = Stage { said: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
-    let carried = housecount::ledger::restore::carry(&*lost.cold, &node.proofs).await.unwrap();
+    let carried = housecount::ledger::restore::carry(&*lost.cold, &node.proofs, &[0]).await.unwrap();
     assert_eq!(carried, 1, "only who was known to go on");
     let back = commit_at.plus(40_000);
     let again: Vec<Said> = ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();

@@ -80,7 +80,7 @@ impl Stage {
 
     /// A node that finds in the log what has been left there.
     pub async fn node(&self) -> Node {
-        let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS));
+        let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
         let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules)));
         let metrics = Arc::new(Metrics::default());
         let commit =
@@ -100,6 +100,7 @@ impl Stage {
         node.heard = to;
         let committed = self.log.read(0, Position::START).await.unwrap().origin.committed;
         node.proofs.note_committed(0, committed);
+        node.proofs.forget(0);
     }
 
     /// Who watched how long, by the ledger alone.
@@ -115,7 +116,7 @@ impl Stage {
 
     /// The integral of how many watched at once, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
-        let nobody = Proofs::new(1, TTL_MS, LATENESS_MS);
+        let nobody = Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS);
         let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, stage).await.unwrap().0;
         steps.iter().map(|step| step.integral_ms).sum()
     }
