@@ -200,3 +200,75 @@ async fn two_ledgers_are_one_history() {
     assert_eq!(read(&stage).await, Ok(sum));
     assert!(found(&stage).await.is_good());
 }
+
+/// A writer that died between a chunk's parts and the item that names them.
+#[tokio::test]
+async fn parts_without_their_chunk_are_passed_over() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let sum = read(&stage).await;
+    let stray = Key::ChunkPart { chain: CHAIN, window: window(12), crc: 7, part: 1 };
+    let item = Item::from([("chunk".to_string(), Attr::B(vec![1, 2, 3]))]);
+    cold.put(vec![Record { key: stray, item }]).await.unwrap();
+    assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(12));
+    assert_eq!(read(&stage).await, sum);
+    assert!(found(&stage).await.is_good());
+    // A node that starts now goes on, in the very window.
+    let mut node = stage.node().await;
+    let now = window(13).plus(TTL_MS + 1_000);
+    stage.hear(&mut node, now).await;
+    node.commit(now).await.unwrap();
+    assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(13));
+}
+
+/// A chunk that can't be read any more stays an error for whoever reads it; what comes after is written all the same.
+#[tokio::test]
+async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let (_, mut item) = items(&cold, 4).await.remove(0);
+    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
+    bytes[20] ^= 4;
+    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    for n in 13..=14 {
+        // Each time a node that has to read the chain first.
+        let mut node = stage.node().await;
+        let now = window(n).plus(TTL_MS + 1_000);
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+    }
+    let after = Span::new(window(12), window(14));
+    let page = scan::committed(&cold, after, Wanted::default(), 1_000, &mut |_| ()).await.unwrap();
+    assert_eq!((page.rows.len(), page.committed_to), (30, window(14)));
+    assert!(page.rows.iter().all(|(_, row)| row.watch_ms <= after.ms()));
+    assert!(verify(&cold, after, None, |_| ()).await.unwrap().is_good());
+    assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
+    let found = found(&stage).await;
+    assert!(
+        names(&found, 4) && found.problems.iter().all(|problem| !problem.contains("ends at")),
+        "{:?}",
+        found.problems
+    );
+}
+
+/// Chunks before a keyframe that were removed: the keyframe says that there were some.
+#[tokio::test]
+async fn a_removed_beginning_is_found() {
+    let stage = an_hour(30).await;
+    let cold = stage.cold();
+    let (_, mut item) = items(&cold, 4).await.remove(0);
+    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
+    bytes[20] ^= 4;
+    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    let mut node = stage.node().await;
+    let now = window(13).plus(TTL_MS + 1_000);
+    stage.hear(&mut node, now).await;
+    node.commit(now).await.unwrap();
+    cold.delete((0..12).map(key).collect()).await.unwrap();
+    let found = verify(&cold, Span::new(window(12), window(13)), None, |_| ()).await.unwrap();
+    assert!(
+        names(&found, 12) && found.problems[0].contains("those before it are missing"),
+        "{:?}",
+        found.problems
+    );
+}

@@ -196,6 +196,41 @@ async fn windows_wait_for_the_cold_tier() {
     equals_the_oracle(&stage).await;
 }
 
+/// Nobody watches for hours, and nodes that know different things come back to it: the chain doesn't fork, and what came late before
+/// the gap isn't lost in it.
+#[tokio::test]
+async fn a_gap_is_one_chunk() {
+    let mut said = audience(50, 3, HOUR_MS, 5);
+    let night_ms = 7 * HOUR_MS;
+    said.extend(audience(50, 3, HOUR_MS, 6).into_iter().map(|said| Said {
+        at: said.at.plus(night_ms),
+        logged: said.logged.plus(night_ms),
+        ..said
+    }));
+    let stage = Stage::new(said).await;
+    stage.cold.lease_for_all.store(true, Ordering::SeqCst);
+    let (mut a, mut b) = (stage.node().await, stage.node().await);
+    // What was said last before the night waits until after it: the cold tier was away in the evening.
+    let evening = BASE.plus(40 * MINUTE_MS);
+    for now in dues(night_ms + HOUR_MS) {
+        let is_night = now > evening && now < BASE.plus(night_ms);
+        stage.cold.away.store(is_night, Ordering::SeqCst);
+        stage.hear(&mut a, now).await;
+        stage.hear(&mut b, now.minus(WINDOW_MS)).await;
+        let (of_a, of_b) = tokio::join!(a.commit(now), b.commit(now.minus(WINDOW_MS)));
+        assert!(is_night || (of_a.is_ok() && of_b.is_ok()), "{of_a:?} {of_b:?}");
+    }
+    equals_the_oracle(&stage).await;
+    let chain = housecount_core::keys::Chain { partitions: 1, partition: 0 };
+    let mut reading =
+        housecount::ledger::chain::Reading::open(&*stage.cold, chain, UnixMs::ZERO).await.unwrap();
+    let mut longest_ms = 0;
+    while let Some(chunk) = reading.next(&*stage.cold, &mut ()).await.unwrap() {
+        longest_ms = chunk.window.ms().max(longest_ms);
+    }
+    assert!(longest_ms > 3 * HOUR_MS, "{longest_ms}");
+}
+
 #[tokio::test]
 async fn what_comes_too_late_is_refused_and_counted() {
     let beat = |at: u64, logged: u64| Said {

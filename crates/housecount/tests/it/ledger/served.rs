@@ -185,12 +185,15 @@ async fn is_unbroken(node: &Node, viewer: &str, from: u64, to: u64) {
     assert!(ms(row, "firstAt") <= from + 1_000, "{row}");
 }
 
-async fn two_nodes() -> (Server, Dynamo, [Node; 2], Vec<String>) {
+async fn two_nodes(partitions: u16) -> (Server, Dynamo, [Node; 2], Vec<String>) {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let made = run(&["table", "create", "--cold", &dynamo.url("table")]);
     assert_eq!(made.0, 0, "{}", made.1);
     let mut settings: Vec<String> = QUICK.iter().map(ToString::to_string).collect();
-    settings.extend([format!("log={}", redis.url()), format!("cold={}", dynamo.url("table"))]);
+    settings.extend([
+        format!("log={}?partitions={partitions}", redis.url()),
+        format!("cold={}", dynamo.url("table")),
+    ]);
     let set: Vec<&str> = settings.iter().map(String::as_str).collect();
     let (a, b) = (Node::ready(&set).await, Node::ready(&set).await);
     (redis, dynamo, [a, b], settings)
@@ -199,7 +202,7 @@ async fn two_nodes() -> (Server, Dynamo, [Node; 2], Vec<String>) {
 /// Redis loses everything; a node starts after that; then those that knew die. What was proven before is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn proof_outlives_redis_and_the_nodes_that_made_it() {
-    let (redis, dynamo, [mut a, mut b], settings) = two_nodes().await;
+    let (redis, dynamo, [mut a, mut b], settings) = two_nodes(1).await;
     let who = [("s", "ann", ""), ("s", "bob", "tab")];
     let start = say(&a, "s", "ann", "").await;
     party(&[&a, &b], &who, &a, start + 2_000).await;
@@ -258,7 +261,7 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
 /// The cold tier is away, and says so each time: windows wait in the log and in memory, and then all are written.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_wait_while_dynamodb_is_away() {
-    let (_redis, dynamo, [mut a, b], settings) = two_nodes().await;
+    let (_redis, dynamo, [mut a, b], settings) = two_nodes(2).await;
     let who = [("s", "ann", ""), ("s", "bob", "tab")];
     let start = say(&a, "s", "ann", "").await;
     dynamo.faults.throttled.store(u32::MAX, Ordering::SeqCst);
