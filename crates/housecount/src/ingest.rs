@@ -287,9 +287,16 @@ impl Committer {
         let mut retry_ms = RETRY_MS_FIRST;
         let (mut was_tried, mut is_told_before) = (false, false);
         loop {
-            if self.is_out_of_time() || was_tried && self.is_too_old(events) {
-                metrics.late.inc_by(events.len() as u64);
-                tracing::error!(events = events.len(), "events given up: the log was away for too long");
+            let is_out_of_time = self.is_out_of_time();
+            if is_out_of_time || was_tried && self.is_older_than(events, shared.lateness_max_ms) {
+                let kept = if is_out_of_time { Vec::new() } else { self.young_enough(events) };
+                let given_up = events.len() - kept.len();
+                metrics.late.inc_by(given_up as u64);
+                tracing::error!(events = given_up, "events given up: the log was away for too long");
+                if !kept.is_empty() {
+                    // These are still wanted. Their requests have long been told to come back.
+                    Box::pin(self.append(&kept)).await;
+                }
                 return false;
             }
             was_tried = true;
@@ -339,9 +346,10 @@ impl Committer {
         self.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
     }
 
-    /// Whether the events are older than anybody wants.
-    fn is_too_old(&self, events: &[Event]) -> bool {
-        self.is_older_than(events, self.shared.lateness_max_ms)
+    /// Those that are not older than anybody wants.
+    fn young_enough(&self, events: &[Event]) -> Vec<Event> {
+        let now = self.shared.clock.now().unwrap_or_default();
+        events.iter().filter(|event| now.since(event.at) <= self.shared.lateness_max_ms).cloned().collect()
     }
 
     fn is_older_than(&self, events: &[Event], ms: u64) -> bool {
