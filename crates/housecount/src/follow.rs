@@ -161,6 +161,7 @@ impl Follower {
             place.origin = tail.origin;
             if let Some(proofs) = &self.proofs {
                 proofs.note_committed(partition, tail.origin.committed);
+                self.metrics.committed.set(proofs.committed_to().0 as f64 / 1000.0);
             }
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;

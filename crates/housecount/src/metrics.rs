@@ -67,7 +67,7 @@ pub struct Metrics {
     pub commit_failures: Counter,
     /// Bytes of chunks written.
     pub commit_bytes: Counter,
-    /// The end of the last window that this node knows to be in the ledger, Unix s.
+    /// Up to when the ledger has all partitions, as far as this node has heard, Unix s.
     pub committed: Gauge<f64, AtomicU64>,
     /// Events waiting for the log.
     pub waiting: Gauge,

@@ -108,7 +108,9 @@ pub async fn verify(
     }
     if found.committed_to < range.to {
         let to = crate::calendar::shown(found.committed_to);
-        found.problem(format!("the ledger ends at {to}, before the end of the range"));
+        found.problem(format!(
+            "the ledger ends at {to}, before the end of the range: choose --to {to} for what is there"
+        ));
     }
     Ok(found)
 }
@@ -178,8 +180,11 @@ async fn read_chain(
         let read = match reader.next(cold).await {
             Ok(None) => break,
             Ok(Some(stored)) => {
-                found.chunks += 1;
-                found.bytes += stored.bytes.len() as u64;
+                // Days overlap in what must be read for them; each chunk is counted on its own.
+                if range.from <= stored.window && stored.window < range.to {
+                    found.chunks += 1;
+                    found.bytes += stored.bytes.len() as u64;
+                }
                 for stray in &stored.strays {
                     let note = format!(
                         "{} / {stray}: a second copy or a writer that came second; no reader uses it: harmless",

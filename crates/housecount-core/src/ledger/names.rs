@@ -66,11 +66,15 @@ impl Shape {
     /// not fixed, or for all, when the ids are so few that telling classes apart costs more than it saves.
     fn of(ids: &[&str]) -> Shape {
         let length = ids.first().map_or(0, |id| id.len());
-        let column = |at: usize| ids.iter().map(move |id| id.as_bytes()[at]);
-        let own: Vec<(u8, u8)> = (0..length).map(|at| classify(column(at))).collect();
-        let open = |at: &usize| own[*at].0 != FIXED;
-        let of_open = at_least_a_class(classify((0..length).filter(open).flat_map(column)));
-        let of_all = at_least_a_class(classify((0..length).flat_map(column)));
+        let mut seen = vec![[false; 256]; length];
+        for id in ids {
+            seen.iter_mut().zip(id.bytes()).for_each(|(seen, byte)| seen[usize::from(byte)] = true);
+        }
+        let own: Vec<(u8, u8)> = seen.iter().map(classify).collect();
+        let is_open = |(_, (class, _)): &(&[bool; 256], &(u8, u8))| *class != FIXED;
+        let of_open =
+            at_least_a_class(classify(&either(seen.iter().zip(&own).filter(is_open).map(|(s, _)| s))));
+        let of_all = at_least_a_class(classify(&either(seen.iter())));
         let coarse = own.iter().map(|p| if p.0 == FIXED { *p } else { (of_open, 0) }).collect();
         let flat = vec![(of_all, 0); length];
         let shapes = [own.clone(), coarse, flat].map(|positions| Shape { positions });
@@ -118,18 +122,18 @@ impl Shape {
     }
 }
 
+/// The bytes that are in any of these sets.
+fn either<'a>(sets: impl Iterator<Item = &'a [bool; 256]>) -> [bool; 256] {
+    sets.fold([false; 256], |all, set| std::array::from_fn(|byte| all[byte] || set[byte]))
+}
+
 /// The first class that holds all these bytes.
-fn classify(mut bytes: impl Iterator<Item = u8>) -> (u8, u8) {
-    let Some(first) = bytes.next() else { return (FIXED, 0) };
-    let mut seen = [false; 256];
-    seen[usize::from(first)] = true;
-    let mut is_fixed = true;
-    for byte in bytes {
-        is_fixed &= byte == first;
-        seen[usize::from(byte)] = true;
-    }
-    if is_fixed {
-        return (FIXED, first);
+fn classify(seen: &[bool; 256]) -> (u8, u8) {
+    let mut bytes = (0..=255u8).filter(|byte| seen[usize::from(*byte)]);
+    match (bytes.next(), bytes.next()) {
+        (None, _) => return (FIXED, 0),
+        (Some(only), None) => return (FIXED, only),
+        _ => {}
     }
     let holds = |class: &Class| (0..256).all(|byte| !seen[byte] || class.index[byte] >= 0);
     let class = TABLES.iter().skip(1).position(holds).map_or(CLASSES.len() - 1, |i| i + 1);

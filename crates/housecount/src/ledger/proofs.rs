@@ -71,6 +71,12 @@ impl Proofs {
         UnixMs(self.of(partition).committed.load(Ordering::Relaxed))
     }
 
+    /// Up to when the ledger has all partitions.
+    #[must_use]
+    pub fn committed_to(&self) -> UnixMs {
+        (0..self.partitions()).map(|partition| self.committed(partition)).min().unwrap_or_default()
+    }
+
     /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An earlier time changes nothing.
     pub fn note_committed(&self, partition: u16, to: UnixMs) {
         let known = self.of(partition).committed.fetch_max(to.0, Ordering::Relaxed);

@@ -283,7 +283,6 @@ impl Commit {
         let took_ms = mono_ms().saturating_sub(started_ms);
         self.metrics.commits.inc();
         self.metrics.commit_bytes.inc_by(bytes as u64);
-        self.metrics.committed.set(window.to.0 as f64 / 1000.0);
         let window = window.from;
         tracing::info!(partition, %window, bytes, open, keyframe, was_first, took_ms, "committed");
     }

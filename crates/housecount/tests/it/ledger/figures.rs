@@ -120,9 +120,9 @@ async fn bytes_and_dollars() {
 async fn a_million_viewers() {
     let cold = Arc::new(FaultyCold::new().await);
     let (proofs, mut commit) = writer(cold.clone());
-    let shape = Shape { viewers: 1_300_000, stages: 100, stay_ms: 1_800_000.0, ..USUAL };
+    let shape = Shape { viewers: 1_130_000, stages: 100, stay_ms: 1_800_000.0, ..USUAL };
     let mut crowd = Crowd::new(shape, BASE.aligned(WINDOW_MS));
-    // A million of them have come by then.
+    // By then a million of them are there in a window.
     play(&mut crowd, &proofs, &mut commit, 0..14).await;
     println!("{} viewers on stages are remembered; {} MB resident, all in all", proofs.len(), resident_mb());
     let (stop, busy) = (Arc::new(AtomicBool::new(false)), proofs.clone());
@@ -152,7 +152,11 @@ async fn a_million_viewers() {
         let started_ms = mono_ms();
         commit_all(&mut commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
         let took_ms = mono_ms() - started_ms;
-        println!("window {n}: {} open, committed in {took_ms} ms", housecount_open(&cold).await);
+        let base = BASE.aligned(WINDOW_MS);
+        let (mut here, window) = (0, Span::new(base.plus(n * WINDOW_MS), base.plus(edge_ms)));
+        proofs.each(0, window, |_| here += 1);
+        let open = housecount_open(&cold).await;
+        println!("window {n}: {here} viewers in it, {open} at its end, committed in {took_ms} ms");
     }
     stop.store(true, Ordering::Relaxed);
     let (worst_us, applied) = worst.join().unwrap();
