@@ -126,7 +126,8 @@ async fn a_million_viewers() {
     play(&mut crowd, &proofs, &mut commit, 0..14).await;
     println!("{} viewers on stages are remembered; {} MB resident, all in all", proofs.len(), resident_mb());
     let (stop, busy) = (Arc::new(AtomicBool::new(false)), proofs.clone());
-    let stopped = stop.clone();
+    let (stopped, committing) = (stop.clone(), Arc::new(AtomicBool::new(false)));
+    let is_committing = committing.clone();
     let at = BASE.aligned(WINDOW_MS).plus(15 * WINDOW_MS + TTL_MS);
     let worst = std::thread::spawn(move || {
         // As the follower does: a small record every so often. The wait is for the lock.
@@ -137,7 +138,9 @@ async fn a_million_viewers() {
             let beat = EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
             let started = tokio::time::Instant::now();
             busy.apply(0, [beat]);
-            worst_us = worst_us.max(started.elapsed().as_micros());
+            if is_committing.load(Ordering::Relaxed) {
+                worst_us = worst_us.max(started.elapsed().as_micros());
+            }
             std::thread::park_timeout(std::time::Duration::from_millis(1));
         }
         (worst_us, n)
@@ -149,9 +152,11 @@ async fn a_million_viewers() {
             .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
         hear(&proofs, &said);
         drop(said);
+        committing.store(true, Ordering::Relaxed);
         let started_ms = mono_ms();
         commit_all(&mut commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
         let took_ms = mono_ms() - started_ms;
+        committing.store(false, Ordering::Relaxed);
         let base = BASE.aligned(WINDOW_MS);
         let (mut here, window) = (0, Span::new(base.plus(n * WINDOW_MS), base.plus(edge_ms)));
         proofs.each(0, window, |_| here += 1);
@@ -160,7 +165,9 @@ async fn a_million_viewers() {
     }
     stop.store(true, Ordering::Relaxed);
     let (worst_us, applied) = worst.join().unwrap();
-    println!("{applied} records applied meanwhile; the longest took {worst_us} us, lock and all");
+    println!(
+        "{applied} records applied, one a millisecond; the longest during a commit took {worst_us} us, lock and all"
+    );
 }
 
 fn resident_mb() -> u64 {
