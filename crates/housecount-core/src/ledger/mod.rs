@@ -1,6 +1,6 @@
 //! The ledger: proven watch time, packed for good.
 //!
-//! - [`chunk`]: a window of one partition as bytes; [`names`] and [`bits`] are how they are packed.
+//! - [`chunk`]: a window of one partition as bytes; `names` and `bits` are how they are packed.
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
 //! - [`watch`], [`curve`]: what readers make of it: who watched how long; how many watched at once.
 //!

@@ -11,7 +11,7 @@
 //! take back what is written for good.
 //!
 //! # The layout
-//! Beats of a session at most `ttl` apart form a [`Run`]: its first and last beat say all that its beats can prove,
+//! Beats of a session at most `ttl` apart form a *run*: its first and last beat say all that its beats can prove,
 //! now or with any event that is still to come. So memory is bounded by sessions, not by beats. What lies so far
 //! back that no acceptable event can reach it is forgotten ([`Proof::forget`]).
 
