@@ -10,13 +10,14 @@ use housecount::clock::mono_ms;
 use housecount::cold::{Cold, ColdTarget, DynamoCold, Purpose};
 use housecount::http::Bound;
 use housecount::hub::Hub;
-use housecount::ledger::Proofs;
+use housecount::ledger::{Proofs, scan};
 use housecount::log::MemoryLog;
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::keys::Chain;
+use housecount_core::ledger::watch::Wanted;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -226,4 +227,33 @@ async fn a_stage_day() {
             println!("{name}: {what} of the day took {took_ms:?} ms ({bytes} bytes)");
         }
     }
+}
+
+/// Thirty days of one stage, 1,000 viewers at once: how much memory reading them takes.
+#[tokio::test]
+#[ignore = "a figure, and takes minutes"]
+async fn thirty_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+    let cold: Arc<dyn Cold> = Arc::new(cold);
+    let (proofs, mut commit) = writer(cold.clone());
+    let mut crowd = Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
+    for window in 0..MONTH_WINDOWS {
+        play(&mut crowd, &proofs, &mut commit, window..window + 1).await;
+        proofs.forget(0);
+    }
+    let from = BASE.aligned(WINDOW_MS);
+    let range = Span::new(from, from.plus(MONTH_WINDOWS * WINDOW_MS));
+    // From here on the peak is counted anew.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before_mb = resident_mb();
+    let started_ms = mono_ms();
+    let page = scan::watch(&cold, &proofs, range, Wanted::default(), 1_000).await.unwrap();
+    let took_ms = mono_ms() - started_ms;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
+    println!(
+        "a page of {} rows of 30 days took {took_ms} ms; {before_mb} MB resident before, at most {peak} meanwhile",
+        page.rows.len()
+    );
 }
