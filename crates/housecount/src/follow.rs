@@ -190,12 +190,13 @@ impl Follower {
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
         self.metrics.records_read.inc();
         match record::decode(record) {
-            Ok(events) => {
+            Ok(mut events) => {
                 // A stamp from a broken clock must not keep a session online for ever.
                 let latest = position.at.plus(STAMP_AHEAD_MS_MAX);
-                let sane = |event: EventRef<'_>| if event.at > latest { position.at } else { event.at };
-                let events = events.into_iter().map(|event| EventRef { at: sane(event), ..event });
-                let too_old = self.hub.apply(events.clone(), position.at);
+                for event in events.iter_mut().filter(|event| event.at > latest) {
+                    event.at = position.at;
+                }
+                let too_old = self.hub.apply(events.iter().copied(), position.at);
                 self.metrics.too_old.inc_by(too_old as u64);
                 if let Some(proofs) = &self.proofs {
                     self.metrics.uncredited.inc_by(proofs.apply(partition, events) as u64);

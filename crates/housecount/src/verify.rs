@@ -43,6 +43,16 @@ pub struct StageFound {
 }
 
 impl StageFound {
+    /// Adds what was found about another day, or another stage.
+    pub fn add(&mut self, other: &StageFound) {
+        self.viewers += other.viewers;
+        self.watch_ms += other.watch_ms;
+        self.integral_ms += other.integral_ms;
+        self.snapshots += other.snapshots;
+        self.low_snapshots += other.low_snapshots;
+        self.wrong_snapshots += other.wrong_snapshots;
+    }
+
     /// Whether all agrees.
     #[must_use]
     pub fn agrees(&self) -> bool {
@@ -146,12 +156,7 @@ async fn day(
         let mut day = told.sum();
         snapshots(&**cold, &stage, range, &told.on_time, &mut day, found).await?;
         let sum = found.stages.entry(stage).or_default();
-        sum.viewers += day.viewers;
-        sum.watch_ms += day.watch_ms;
-        sum.integral_ms += day.integral_ms;
-        sum.snapshots += day.snapshots;
-        sum.low_snapshots += day.low_snapshots;
-        sum.wrong_snapshots += day.wrong_snapshots;
+        sum.add(&day);
     }
     Ok(())
 }

@@ -123,12 +123,10 @@ impl<'a> Draft<'a> {
             normalize(&mut self.written);
         }
         let (mut late, mut toggles, mut goes_on) = (Vec::new(), Toggles::new(), false);
-        let (window, floor) = (self.window, self.within().from);
+        let window = self.window;
         subtract(proven.spans, &self.written, |span| {
             if span.from < window.from {
-                late.extend(
-                    Span::new(span.from, span.to.min(window.from)).clip(Span::new(floor, window.from)),
-                );
+                late.push(Span::new(span.from, span.to.min(window.from)));
             }
             if let Some(span) = span.clip(window) {
                 goes_on |= span.from == window.from;
@@ -186,8 +184,8 @@ impl<'a> Draft<'a> {
         // that know the same write the same.
         let key = |fresh: &Fresh| (fresh.new.toggles.is_empty(), fresh.new.toggles.first().copied());
         self.new.sort_unstable_by(|a, b| {
-            let names = |f: &'_ Fresh| (f.new.stage, f.new.viewer.clone());
-            key(a).cmp(&key(b)).then_with(|| names(a).cmp(&names(b)))
+            let by_name = || (a.new.stage, &a.new.viewer).cmp(&(b.new.stage, &b.new.viewer));
+            key(a).cmp(&key(b)).then_with(by_name)
         });
         let known_entries = self.open.count + self.closed.count;
         for (entry, fresh) in (known_entries..).zip(&self.new) {

@@ -83,16 +83,11 @@ fn print(found: &Found) {
     let mut stages: Vec<_> = found.stages.iter().collect();
     stages.sort_by_key(|(_, of)| of.agrees());
     for (n, (stage, of)) in stages.into_iter().enumerate() {
-        for sum in [&mut total, &mut rest].into_iter().take(if n < STAGES_SHOWN { 1 } else { 2 }) {
-            sum.viewers += of.viewers;
-            sum.watch_ms += of.watch_ms;
-            sum.integral_ms += of.integral_ms;
-            sum.snapshots += of.snapshots;
-            sum.low_snapshots += of.low_snapshots;
-            sum.wrong_snapshots += of.wrong_snapshots;
-        }
+        total.add(of);
         if n < STAGES_SHOWN {
             lines.push(line(stage, of));
+        } else {
+            rest.add(of);
         }
     }
     if let Some(more) = found.stages.len().checked_sub(STAGES_SHOWN).filter(|more| *more > 0) {

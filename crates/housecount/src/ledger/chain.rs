@@ -249,7 +249,7 @@ impl Reading {
         Ok(reading)
     }
 
-    /// Reads the next chunk into the book; its window's end. `None` at the end, for now.
+    /// Reads the next chunk into the book. `None` at the end, for now.
     ///
     /// # Errors
     /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
@@ -259,19 +259,11 @@ impl Reading {
         tell: &mut (impl Tell + Send),
     ) -> StoreResult<Option<Chunk>> {
         let Some(stored) = self.reader.next(cold).await? else { return Ok(None) };
-        self.take(&stored, tell).map(Some)
-    }
-
-    /// Takes in a chunk that was read otherwise, or has just been written.
-    ///
-    /// # Errors
-    /// `Corrupt` if it can't be read or doesn't follow.
-    pub fn take(&mut self, stored: &Stored, tell: &mut impl Tell) -> StoreResult<Chunk> {
         let chain = self.reader.chain;
         let (chunk, link) = stored.decode(chain)?;
         let sk = Key::Chunk { chain, window: stored.window }.sk();
         self.book.apply(&chunk, link, tell).map_err(|e: ChunkError| corrupt(chain, &sk, e))?;
-        Ok(chunk)
+        Ok(Some(chunk))
     }
 
     /// Goes on reading after a chunk that was taken otherwise.

@@ -1,6 +1,7 @@
 //! After everything hot was lost: the ledger says who was watching at its end, and proof goes on from there.
 
 use housecount_core::keys::Chain;
+use housecount_core::time::UnixMs;
 
 use super::chain::Reading;
 use super::proofs::Proofs;
@@ -15,7 +16,7 @@ pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResul
     let mut carried = 0;
     for partition in lost.iter().copied() {
         let chain = Chain { partitions: proofs.partitions(), partition };
-        match last_book(cold, chain).await {
+        match Reading::at_end(cold, chain, UnixMs::MAX).await {
             Ok(reading) => {
                 carried += proofs.carry(chain.partition, &reading.book);
                 proofs.note_committed(chain.partition, reading.book.edge());
@@ -27,10 +28,4 @@ pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResul
         }
     }
     Ok(carried)
-}
-
-async fn last_book(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
-    let mut reading = Reading::open(cold, chain, housecount_core::time::UnixMs::MAX).await?;
-    while reading.next(cold, &mut ()).await?.is_some() {}
-    Ok(reading)
 }

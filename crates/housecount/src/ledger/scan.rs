@@ -33,7 +33,6 @@ pub struct Scan {
     cold: Arc<dyn Cold>,
     range: Span,
     lanes: Vec<Lane>,
-    windows: u64,
 }
 
 impl Scan {
@@ -50,7 +49,7 @@ impl Scan {
             let reading = Reading::open(&**cold, chain, range.from).await?;
             lanes.push(Lane { chain, reading, told_to: UnixMs::ZERO, is_done: false });
         }
-        Ok(Scan { cold: cold.clone(), range, lanes, windows: 0 })
+        Ok(Scan { cold: cold.clone(), range, lanes })
     }
 
     /// Reads a chunk of the chain that is furthest behind. The time before which all is told; `None` at the end.
@@ -64,7 +63,6 @@ impl Scan {
         tokio::task::yield_now().await;
         match lane.reading.next(&*self.cold, tell).await? {
             Some(chunk) => {
-                self.windows += 1;
                 let kept_ms = chunk.kept_ms();
                 // Late spans of the range may come this long after it.
                 lane.is_done = chunk.window.from >= self.range.to.plus(kept_ms);
@@ -81,12 +79,6 @@ impl Scan {
         let ends: Vec<_> = self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
         let told_to = self.lanes.iter().map(|lane| lane.told_to).min();
         Ok(told_to.map(|told_to| told_to.min(committed_to(&ends))))
-    }
-
-    /// Chunks read so far.
-    #[must_use]
-    pub fn windows(&self) -> u64 {
-        self.windows
     }
 
     /// Tells what is still open, and returns where each chain ended.

@@ -67,6 +67,14 @@ async fn items(cold: &Arc<dyn Cold>, n: u64) -> Vec<(String, Item)> {
     cold.query(&KeyRange::chunks(CHAIN, window(n), window(n)), &Page::first(100)).await.unwrap()
 }
 
+/// Damages a window's chunk.
+async fn flip_a_bit(cold: &Arc<dyn Cold>, n: u64) {
+    let (_, mut item) = items(cold, n).await.remove(0);
+    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
+    bytes[20] ^= 4;
+    cold.put(vec![Record { key: key(n), item }]).await.unwrap();
+}
+
 fn key(n: u64) -> Key {
     Key::Chunk { chain: CHAIN, window: window(n) }
 }
@@ -91,10 +99,7 @@ async fn an_undamaged_ledger_agrees() {
 async fn a_flipped_byte_is_found_and_never_a_wrong_number() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
-    let (_, mut item) = items(&cold, 4).await.remove(0);
-    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
-    bytes[20] ^= 4;
-    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    flip_a_bit(&cold, 4).await;
     let found = found(&stage).await;
     assert!(!found.is_good() && names(&found, 4), "{:?}", found.problems);
     assert!(found.problems.iter().any(|problem| problem.contains("checksum")), "{:?}", found.problems);
@@ -226,10 +231,7 @@ async fn parts_without_their_chunk_are_passed_over() {
 async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
-    let (_, mut item) = items(&cold, 4).await.remove(0);
-    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
-    bytes[20] ^= 4;
-    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    flip_a_bit(&cold, 4).await;
     for n in 13..=14 {
         // Each time a node that has to read the chain first.
         let mut node = stage.node().await;
@@ -256,10 +258,7 @@ async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
 async fn a_removed_beginning_is_found() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
-    let (_, mut item) = items(&cold, 4).await.remove(0);
-    let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
-    bytes[20] ^= 4;
-    cold.put(vec![Record { key: key(4), item }]).await.unwrap();
+    flip_a_bit(&cold, 4).await;
     let mut node = stage.node().await;
     let now = window(13).plus(TTL_MS + 1_000);
     stage.hear(&mut node, now).await;

@@ -135,8 +135,8 @@ async fn every_viewers_time_is_exact() {
 /// Two nodes that hear the same take turns, or both commit at once, neither knowing of the other.
 #[tokio::test]
 async fn two_that_commit_at_once_change_nothing() {
-    let ms = HOUR_MS;
-    let stage = Stage::new(audience(300, 10, ms, 2)).await;
+    let ms = 3 * HOUR_MS;
+    let stage = Stage::new(audience(2_000, 30, ms, 2)).await;
     stage.cold.lease_for_all.store(true, Ordering::SeqCst);
     let (mut a, mut b) = (stage.node().await, stage.node().await);
     for now in dues(ms) {
@@ -152,8 +152,8 @@ async fn two_that_commit_at_once_change_nothing() {
 /// The node that commits dies at every call it makes, before the call is carried out or after.
 #[tokio::test]
 async fn a_committer_may_die_at_every_step() {
-    let ms = HOUR_MS;
-    let stage = Stage::new(audience(300, 10, ms, 3)).await;
+    let ms = 3 * HOUR_MS;
+    let stage = Stage::new(audience(2_000, 30, ms, 3)).await;
     let (mut deaths, mut step) = (0, 0i64);
     let mut survivor = stage.node().await;
     let mut dies = stage.node().await;
