@@ -10,13 +10,14 @@ mod crowd;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use crowd::{Crowd, Shape, USUAL};
+use housecount_core::fold::{Fold, Proven, Rules};
 use housecount_core::ledger::{Book, Chunk, Draft};
-use housecount_core::proof::{Proof, Proven};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 const WINDOW_MS: u64 = 300_000;
 const TTL_MS: u64 = 120_000;
+const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 3_000 };
 const KEPT_MS: u64 = 3_600_000 + TTL_MS;
 
 /// What one viewer proved on one stage.
@@ -31,9 +32,10 @@ fn draft(proven: &[Row], book: &Book, window: Span) -> Chunk {
 }
 
 /// The book after an hour, what is proven for the next window, and how many watched in it.
-fn an_hour_in(shape: Shape) -> (Proof, Book, Span, Vec<Row>, u64) {
+fn an_hour_in(shape: Shape) -> (Fold, Book, Span, Vec<Row>, u64) {
     let base = UnixMs(1_790_000_000_000).aligned(WINDOW_MS);
-    let (mut crowd, mut proof, mut book) = (Crowd::new(shape, base), Proof::new(TTL_MS), Book::default());
+    let (mut crowd, mut proof, mut book) =
+        (Crowd::new(shape, base), Fold::new(RULES, 1, true), Book::default());
     for n in 0.. {
         let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
         crowd.play((n + 1) * WINDOW_MS + TTL_MS, |event| {
@@ -41,7 +43,7 @@ fn an_hour_in(shape: Shape) -> (Proof, Book, Span, Vec<Row>, u64) {
         });
         let within = Span::new(window.from.minus(KEPT_MS), window.to.plus(75_000));
         let mut proven = Vec::new();
-        proof.each(0..proof.places(), within, |p| {
+        proof.each_proven(0, within, |p| {
             proven.push((p.stage.to_string(), p.viewer.to_string(), p.spans.to_vec()));
         });
         if n == 12 {
@@ -65,7 +67,7 @@ fn ledger(c: &mut Criterion) {
         let within = Span::new(window.from.minus(KEPT_MS), window.to.plus(75_000));
         b.iter(|| {
             let mut count = 0;
-            proof.each(0..proof.places(), within, |_| count += 1);
+            proof.each_proven(0, within, |_| count += 1);
             count
         });
     });
@@ -84,7 +86,8 @@ fn ledger(c: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("apply", |b| {
         b.iter(|| {
-            let (mut crowd, mut proof, mut count) = (Crowd::new(USUAL, window.from), Proof::new(TTL_MS), 0);
+            let (mut crowd, mut proof, mut count) =
+                (Crowd::new(USUAL, window.from), Fold::new(RULES, 1, true), 0);
             let mut until_ms = 0;
             while count < 1_000_000 {
                 until_ms += 10_000;

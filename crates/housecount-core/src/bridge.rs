@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::presence::{Count, StageView};
+use crate::fold::{Count, StageView};
 use crate::roster::Roster;
 use crate::time::UnixMs;
 

@@ -69,6 +69,11 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader over sealed bytes, whose checksum is compared first, and whose version must be `known`.
     pub fn open(sealed: &'a [u8], known: u8) -> Result<Reader<'a>, DecodeError> {
+        Reader::open_any(sealed, known, known).map(|(_, reader)| reader)
+    }
+
+    /// The same for versions from `oldest` to `known`; and which one it is.
+    pub fn open_any(sealed: &'a [u8], oldest: u8, known: u8) -> Result<(u8, Reader<'a>), DecodeError> {
         let body = sealed.len().checked_sub(4).ok_or(DecodeError::Truncated { at: sealed.len() })?;
         let (bytes, sum) = sealed.split_at(body);
         let mut found = [0; 4];
@@ -79,7 +84,7 @@ impl<'a> Reader<'a> {
         }
         let mut reader = Reader { bytes, at: 0 };
         match reader.byte()? {
-            version if version == known => Ok(reader),
+            version if (oldest..=known).contains(&version) => Ok((version, reader)),
             found => Err(DecodeError::Version { found, known }),
         }
     }

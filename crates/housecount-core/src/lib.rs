@@ -10,7 +10,7 @@
 //! - [`limits`]: every bound in the system.
 //! - [`event`]: beats and leaves.
 //! - [`record`]: the bytes of a batch of events in the log.
-//! - [`presence`]: the fold of events into who is online: **the one place that defines "viewer"**.
+//! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`]) out.
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
 //! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
 //! - [`snapshot`], [`roster`], [`stage`], [`lease`]: its records, one a file.
@@ -25,14 +25,13 @@ pub mod bridge;
 pub mod clock;
 pub mod codec;
 pub mod event;
+pub mod fold;
 pub mod ids;
 pub mod item;
 pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod limits;
-pub mod presence;
-pub mod proof;
 pub mod record;
 pub mod roster;
 pub mod snapshot;

@@ -1,72 +1,123 @@
-//! The log record: a batch of events as bytes, version 1.
+//! The log record: a batch of events as bytes, version 2.
 //!
 //! ```text
-//! u8      version = 1
+//! u8      version = 2
 //! u64 LE  base: the earliest time in the batch, Unix ms
 //! varint  number of stages; then for each: varint length, bytes
-//! varint  number of events; then for each:
+//! varint  number of events told whole; then for each:
 //!   varint  2 x index of its stage + (1 if it is a leave)
 //!   varint  its time - base, ms
 //!   varint  length of the viewer id, its bytes
 //!   varint  length of the session id, its bytes
+//! varint  number of beats told by handle; then for each:
+//!   varint  its time - base, ms
+//!   8 bytes its session's handle
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
 //! Times are whole (base + offset) rather than relative to the record's position, so that the same event sent
 //! twice is the same event. Stages are written once a record: a busy stage's long ARN costs its bytes once a
-//! batch. Ids are checked again on the way back: the log is outside.
+//! batch. A session whose ids were told a short while ago is told by its [handle](crate::fold::handle): nine bytes a
+//! steady beat, and none for its stage. Ids are checked again on the way back: the log is outside.
 
 use std::collections::HashMap;
 
 use crate::codec::{DecodeError, Reader, put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
+use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
     RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use crate::time::UnixMs;
 
-/// The version this program writes, and the only one there is.
-pub const VERSION: u8 = 1;
+/// The version this program writes.
+pub const VERSION: u8 = 2;
+/// The oldest version it reads.
+const VERSION_OLDEST: u8 = 1;
 
-/// The bytes of `events`, which must be at least one and at most [`RECORD_EVENTS_MAX`].
+/// What a record says about one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// An event with all its ids.
+    Event(EventRef<'a>),
+    /// A beat of a session whose ids the log knows.
+    Beat {
+        /// When it was said.
+        at: UnixMs,
+        /// Which session.
+        handle: Handle,
+    },
+}
+
+impl Said<'_> {
+    /// When it was said, on the log's clock.
+    #[must_use]
+    pub fn at(&self) -> UnixMs {
+        match self {
+            Said::Event(event) => event.at,
+            Said::Beat { at, .. } => *at,
+        }
+    }
+
+    /// The same, said at another time.
+    #[must_use]
+    pub fn moved_to(self, at: UnixMs) -> Self {
+        match self {
+            Said::Event(event) => Said::Event(EventRef { at, ..event }),
+            Said::Beat { handle, .. } => Said::Beat { at, handle },
+        }
+    }
+}
+
+/// The bytes of what was said, which must be at least one event and at most [`RECORD_EVENTS_MAX`].
 #[must_use]
-pub fn encode(events: &[EventRef<'_>]) -> Vec<u8> {
-    debug_assert!(!events.is_empty() && events.len() <= RECORD_EVENTS_MAX);
-    let base = events.iter().map(|e| e.at).min().unwrap_or_default();
+pub fn encode(said: &[Said<'_>]) -> Vec<u8> {
+    debug_assert!(!said.is_empty() && said.len() <= RECORD_EVENTS_MAX);
+    let base = said.iter().map(Said::at).min().unwrap_or_default();
+    let whole =
+        || said.iter().filter_map(|said| if let Said::Event(event) = said { Some(event) } else { None });
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
-    for event in events {
+    for event in whole() {
         index.entry(event.stage).or_insert_with(|| {
             stages.push(event.stage);
             stages.len() - 1
         });
     }
-    let mut out = Vec::with_capacity(32 + events.len() * 48);
+    let told = whole().count();
+    let mut out = Vec::with_capacity(32 + told * 48 + (said.len() - told) * 10);
     out.push(VERSION);
     out.extend_from_slice(&base.0.to_le_bytes());
     put_varint(&mut out, stages.len() as u64);
     stages.iter().for_each(|stage| put_text(&mut out, stage));
-    put_varint(&mut out, events.len() as u64);
-    for event in events {
+    put_varint(&mut out, told as u64);
+    for event in whole() {
         let stage = index.get(event.stage).copied().unwrap_or_default() as u64;
         put_varint(&mut out, stage * 2 + u64::from(event.kind == Kind::Leave));
         put_varint(&mut out, event.at.since(base));
         put_text(&mut out, event.viewer);
         put_text(&mut out, event.session);
     }
+    put_varint(&mut out, (said.len() - told) as u64);
+    for said in said {
+        if let Said::Beat { at, handle } = said {
+            put_varint(&mut out, at.since(base));
+            out.extend_from_slice(&handle.bytes());
+        }
+    }
     seal(&mut out);
     out
 }
 
-/// The events of a record, which borrow its bytes.
+/// What a record says, which borrows its bytes: what is told whole first.
 ///
 /// # Errors
 /// A wrong checksum, an unknown version, an id that breaks its rule, or more than [`RECORD_BYTES_MAX`] bytes.
-pub fn decode(record: &[u8]) -> Result<Vec<EventRef<'_>>, DecodeError> {
+pub fn decode(record: &[u8]) -> Result<Vec<Said<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
     }
-    let mut reader = Reader::open(record, VERSION)?;
+    let (version, mut reader) = Reader::open_any(record, VERSION_OLDEST, VERSION)?;
     let base = UnixMs(reader.u64_le()?);
     let count = bounded(&mut reader, "the number of stages")?;
     let mut stages = Vec::with_capacity(count);
@@ -74,22 +125,35 @@ pub fn decode(record: &[u8]) -> Result<Vec<EventRef<'_>>, DecodeError> {
         stages.push(id(&mut reader, "a stage id", STAGE_ID_BYTES_MAX, |s| StageId::check(s).is_ok())?);
     }
     let count = bounded(&mut reader, "the number of events")?;
-    let mut events = Vec::with_capacity(count);
+    let mut said = Vec::with_capacity(count);
     for _ in 0..count {
-        let at = reader.at();
-        let head = reader.varint()?;
-        let stage = usize::try_from(head / 2).ok().and_then(|i| stages.get(i));
-        let stage = *stage.ok_or(DecodeError::Invalid { what: "a stage index", at })?;
-        events.push(EventRef {
-            kind: if head % 2 == 1 { Kind::Leave } else { Kind::Beat },
-            at: base.plus(reader.varint()?),
-            stage,
-            viewer: id(&mut reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())?,
-            session: id(&mut reader, "a session id", SESSION_ID_BYTES_MAX, |s| SessionId::check(s).is_ok())?,
-        });
+        said.push(Said::Event(event(&mut reader, base, &stages)?));
+    }
+    // Version 1 had no handles, and ended here.
+    let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
+    said.reserve_exact(count);
+    for _ in 0..count {
+        let at = base.plus(reader.varint()?);
+        let mut handle = [0; 8];
+        handle.copy_from_slice(reader.take(8)?);
+        said.push(Said::Beat { at, handle: Handle::from_bytes(handle) });
     }
     reader.finish()?;
-    Ok(events)
+    Ok(said)
+}
+
+fn event<'a>(reader: &mut Reader<'a>, base: UnixMs, stages: &[&'a str]) -> Result<EventRef<'a>, DecodeError> {
+    let at = reader.at();
+    let head = reader.varint()?;
+    let stage = usize::try_from(head / 2).ok().and_then(|i| stages.get(i));
+    let stage = *stage.ok_or(DecodeError::Invalid { what: "a stage index", at })?;
+    Ok(EventRef {
+        kind: if head % 2 == 1 { Kind::Leave } else { Kind::Beat },
+        at: base.plus(reader.varint()?),
+        stage,
+        viewer: id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())?,
+        session: id(reader, "a session id", SESSION_ID_BYTES_MAX, |s| SessionId::check(s).is_ok())?,
+    })
 }
 
 /// A count that can't make us allocate more than a record may hold.
@@ -119,60 +183,91 @@ mod tests {
         EventRef { at: UnixMs(at), kind: Kind::Beat, stage, viewer, session }
     }
 
-    /// Frozen bytes: logs written by any version must stay readable. See docs/FORMATS.md.
+    /// Frozen bytes: two versions may share a log for a while. See docs/FORMATS.md.
     #[test]
-    fn version_1_is_frozen() {
-        let events = [
-            beat(1_000_030, "s/1", "ann", ""),
-            EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") },
+    fn version_2_is_frozen() {
+        let said = [
+            Said::Event(beat(1_000_030, "s/1", "ann", "")),
+            Said::Event(EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") }),
+            Said::Beat { at: UnixMs(1_000_009), handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]) },
         ];
-        let bytes = encode(&events);
+        let bytes = encode(&said);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
-            "0140420f000000000002\
+            "0240420f000000000002\
              03732f3103732f32\
              02001e03616e6e00\
              030003626f6203746162\
-             a971efa2"
+             01090102030405060708\
+             0d4d0842"
         );
-        assert_eq!(decode(&bytes).unwrap(), events);
+        assert_eq!(decode(&bytes).unwrap(), said);
+    }
+
+    /// A log that an older housecount has written is read on.
+    #[test]
+    fn version_1_is_still_read() {
+        let hex = "0140420f000000000002\
+                   03732f3103732f32\
+                   02001e03616e6e00\
+                   030003626f6203746162\
+                   a971efa2";
+        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let leave = EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") };
+        let said = [Said::Event(beat(1_000_030, "s/1", "ann", "")), Said::Event(leave)];
+        assert_eq!(decode(&bytes).unwrap(), said);
+    }
+
+    #[test]
+    fn a_steady_beat_takes_nine_bytes() {
+        let handles = (0..RECORD_EVENTS_MAX as u64).map(|n| Handle::from_bytes(n.to_be_bytes()));
+        let said: Vec<_> =
+            handles.zip(0..).map(|(handle, n)| Said::Beat { at: UnixMs(7_000 + n % 10), handle }).collect();
+        assert!(encode(&said).len() <= 9 * said.len() + 20);
     }
 
     #[test]
     fn record_events_max_full_of_the_longest_ids_fits() {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
-        let events: Vec<_> = stage.iter().map(|s| beat(7, s, &viewer, &session)).collect();
-        let bytes = encode(&events);
+        let said: Vec<_> = stage.iter().map(|s| Said::Event(beat(7, s, &viewer, &session))).collect();
+        let bytes = encode(&said);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
     }
 
-    fn events() -> impl Strategy<Value = Vec<(u64, bool, String, String, String)>> {
-        let event = (0u64..1 << 50, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
+    type Told = (u64, Option<u64>, bool, String, String, String);
+
+    fn told() -> impl Strategy<Value = Vec<Told>> {
+        let handle = proptest::option::of(any::<u64>());
+        let event = (0u64..1 << 50, handle, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
         proptest::collection::vec(event, 1..50)
+    }
+
+    fn said((at, handle, is_leave, stage, viewer, session): &Told) -> Said<'_> {
+        match handle {
+            Some(handle) => Said::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) },
+            None => {
+                let kind = if *is_leave { Kind::Leave } else { Kind::Beat };
+                Said::Event(EventRef { kind, ..beat(*at, stage, viewer, session) })
+            }
+        }
     }
 
     proptest! {
         #[test]
-        fn round_trip(events in events()) {
-            let events: Vec<EventRef<'_>> = events
-                .iter()
-                .map(|(at, leave, stage, viewer, session)| EventRef {
-                    at: UnixMs(*at),
-                    kind: if *leave { Kind::Leave } else { Kind::Beat },
-                    stage, viewer, session,
-                })
-                .collect();
-            let bytes = encode(&events);
-            prop_assert_eq!(decode(&bytes).unwrap(), events);
+        fn round_trip(told in told()) {
+            let mut all: Vec<Said<'_>> = told.iter().map(said).collect();
+            let bytes = encode(&all);
+            all.sort_by_key(|said| matches!(said, Said::Beat { .. }));
+            prop_assert_eq!(decode(&bytes).unwrap(), all);
         }
 
         #[test]
-        fn a_flipped_bit_is_always_found(events in events(), at: usize, bit in 0u8..8) {
-            let events: Vec<_> = events.iter().map(|e| beat(e.0, &e.2, &e.3, &e.4)).collect();
-            let mut bytes = encode(&events);
+        fn a_flipped_bit_is_always_found(told in told(), at: usize, bit in 0u8..8) {
+            let mut bytes = encode(&told.iter().map(said).collect::<Vec<_>>());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             prop_assert!(decode(&bytes).is_err());

@@ -10,9 +10,9 @@
 //! ```
 
 use crate::codec::{DecodeError, Reader, put_text, put_varint, seal};
+use crate::fold::{Count, StageView};
 use crate::ids::StageId;
 use crate::limits::{ROSTER_BYTES_MAX, STAGE_ID_BYTES_MAX};
-use crate::presence::{Count, StageView};
 
 /// The version this program writes, and the only one there is.
 pub const VERSION: u8 = 1;

@@ -2,8 +2,8 @@
 //!
 //! `stageArn`, `timestamp`, `viewerCount` and `ttl` are read by other programs and never change their meaning.
 
+use crate::fold::Count;
 use crate::item::{Attr, AttrError, Item, number, number_or_zero, text};
-use crate::presence::Count;
 use crate::time::UnixMs;
 
 /// A stage's count at a moment.

@@ -67,7 +67,7 @@ impl App {
         }
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
-        let hub = Arc::new(Hub::new(settings.rules));
+        let hub = Arc::new(Hub::new(settings.rules, log.partitions(), cold.is_some()));
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
@@ -80,10 +80,9 @@ impl App {
             &settings,
             &stop_seen,
         );
-        let ttl_ms = settings.rules.ttl_ms;
-        let proofs = cold.as_ref().map(|_| {
-            Arc::new(Proofs::new(log.partitions(), ttl_ms, settings.lateness_max_ms, settings.window_ms))
-        });
+        let proofs = cold
+            .as_ref()
+            .map(|_| Arc::new(Proofs::new(hub.fold(), settings.lateness_max_ms, settings.window_ms)));
         let follower = Follower::new(
             log.clone(),
             hub.clone(),
@@ -179,7 +178,7 @@ async fn live(
         proofs: node.proofs.clone(),
         forgot_at: None,
         kept_ms: node.settings.log_kept_ms(),
-        ttl_ms: node.settings.rules.ttl_ms,
+        rules: node.settings.rules,
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));

@@ -149,7 +149,7 @@ fn is_final(error: &StoreError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::presence::{Count, Rules, StageView};
+    use housecount_core::fold::{Count, Rules, StageView};
 
     use super::*;
 
@@ -157,7 +157,7 @@ mod tests {
 
     /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms` old.
     fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
-        let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 });
+        let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 }, 1, false);
         let count = Count { viewers: 41, sessions: 43 };
         let stages = vec![StageView { stage: "s".to_string(), count, peak: 50 }];
         let remembered = Remembered::Last(NOW.minus(age_ms), Roster { total: count, stages });

@@ -19,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use housecount_core::event::{EventRef, partition_of};
+use housecount_core::event::EventRef;
+use housecount_core::fold::HandleKey;
 use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX, STAMP_AHEAD_MS_MAX};
-use housecount_core::record;
+use housecount_core::record::{self, Said};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
@@ -62,6 +63,8 @@ pub struct Follower {
     acknowledged: Arc<Acknowledged>,
     /// None where nothing is kept for good.
     proofs: Option<Arc<Proofs>>,
+    /// What a partition's handles are made with, as last heard; at first, what this node would have them made with.
+    keys: Vec<HandleKey>,
     interval_ms: u64,
     ttl_ms: u64,
     kept_ms: u64,
@@ -102,6 +105,8 @@ impl Follower {
         settings: &Settings,
     ) -> Follower {
         let places = vec![Place::default(); usize::from(log.partitions())];
+        // Never zero: that stands for none.
+        let keys = places.iter().map(|_| HandleKey(rand::random::<u64>() | 1)).collect();
         let (interval_ms, ttl_ms, kept_ms) =
             (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
         Follower {
@@ -111,6 +116,7 @@ impl Follower {
             metrics,
             acknowledged,
             proofs,
+            keys,
             interval_ms,
             ttl_ms,
             kept_ms,
@@ -147,13 +153,16 @@ impl Follower {
         loop {
             let place = self.places[usize::from(partition)];
             let sent_ms = mono_ms();
-            let tail = self.log.read(partition, place.after).await?;
+            let tail = self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
             self.clock.observe(sent_ms, tail.clock);
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
+            self.keys[usize::from(partition)] = tail.origin.key;
+            self.hub.set_key(partition, tail.origin.key);
             if self.has_lost(place, acknowledged, &tail) {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
                 self.acknowledged.set(partition, Position::START);
+                self.hub.tell_again_from(tail.clock);
                 self.untold.insert(partition);
                 return Box::pin(self.read_partition(partition)).await;
             }
@@ -190,17 +199,15 @@ impl Follower {
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
         self.metrics.records_read.inc();
         match record::decode(record) {
-            Ok(mut events) => {
+            Ok(mut said) => {
                 // A stamp from a broken clock must not keep a session online for ever.
                 let latest = position.at.plus(STAMP_AHEAD_MS_MAX);
-                for event in events.iter_mut().filter(|event| event.at > latest) {
-                    event.at = position.at;
+                for said in said.iter_mut().filter(|said| said.at() > latest) {
+                    *said = said.moved_to(position.at);
                 }
-                let too_old = self.hub.apply(events.iter().copied(), position.at);
-                self.metrics.too_old.inc_by(too_old as u64);
-                if let Some(proofs) = &self.proofs {
-                    self.metrics.uncredited.inc_by(proofs.apply(partition, events) as u64);
-                }
+                let late = self.hub.take_in(partition, &said, position.at);
+                self.metrics.too_old.inc_by(late.too_old as u64);
+                self.metrics.uncredited.inc_by(late.uncredited as u64);
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();
@@ -324,13 +331,11 @@ impl Follower {
     }
 
     async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
-        let mut records = self.hub.with_events(|events| {
-            let mine = |event: &EventRef<'_>| partition_of(event.viewer, self.log.partitions()) == partition;
-            encode_all(events.filter(mine))
-        });
-        if let Some(proofs) = &self.proofs {
-            records.extend(proofs.with_events(partition, |events| encode_all(events)));
-        }
+        // What may still be online, and what the ledger may not have.
+        let online = self.hub.now().minus(self.ttl_ms);
+        let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
+        let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
+        let records = self.hub.with_events(partition, from, |events| encode_all(events));
         let count = records.iter().map(|(count, _)| count).sum();
         for (_, record) in records {
             self.log.append(partition, record).await?;
@@ -345,7 +350,7 @@ impl Follower {
 fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Bytes)> {
     let (mut records, mut batch) = (Vec::new(), Vec::new());
     for event in events {
-        batch.push(event);
+        batch.push(Said::Event(event));
         if batch.len() == RECORD_EVENTS_MAX {
             records.push((batch.len(), Bytes::from(record::encode(&batch))));
             batch.clear();

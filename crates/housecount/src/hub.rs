@@ -4,11 +4,13 @@
 //! whole, and whether it is bridged. The lock is held for a batch at a time and never over an await.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
+use housecount_core::fold::{Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
 use housecount_core::limits::SILENCE_MS_MAX;
-use housecount_core::presence::{Applied, Count, Presence, Rules, StageView, WatchView};
+use housecount_core::record::Said;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -39,12 +41,29 @@ pub struct Answer<T> {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Hub {
+    /// Locked before `state`, if both are.
+    fold: Arc<Mutex<Fold>>,
     state: Mutex<State>,
+}
+
+/// How many events came too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// Too late to change any count.
+    pub too_old: usize,
+    /// Of these, too late for their time to be credited.
+    pub uncredited: usize,
+}
+
+impl Late {
+    fn note(&mut self, applied: Applied) {
+        self.too_old += usize::from(applied != Applied::Taken);
+        self.uncredited += usize::from(applied == Applied::Uncredited);
+    }
 }
 
 #[derive(Debug)]
 struct State {
-    presence: Presence,
     bridge: Bridge,
     /// Peaks from before this node started, of stages that nobody has come to yet.
     peaks: BTreeMap<String, u64>,
@@ -57,23 +76,22 @@ struct State {
 }
 
 impl State {
-    fn standing(&self) -> Standing {
-        let now = self.presence.now();
+    fn standing(&self, fold: &Fold) -> Standing {
+        let now = fold.now();
         let recovering = self.bridge.is_open(now);
         let silent_ms = mono_ms().saturating_sub(self.heard_mono_ms);
         Standing {
             as_of: self.as_of.max(now),
-            complete: self.is_live && !recovering && silent_ms < SILENCE_MS_MAX,
+            complete: self.is_live && !recovering && fold.knows_names() && silent_ms < SILENCE_MS_MAX,
             recovering,
         }
     }
 
-    fn answer<T>(&self, of: T) -> Answer<T> {
-        Answer { of, standing: self.standing() }
+    fn answer<T>(&self, fold: &Fold, of: T) -> Answer<T> {
+        Answer { of, standing: self.standing(fold) }
     }
 
-    fn view(&self, real: Option<StageView>, stage: &str) -> Option<StageView> {
-        let now = self.presence.now();
+    fn view(&self, now: UnixMs, real: Option<StageView>, stage: &str) -> Option<StageView> {
         let floor = self.bridge.stage(stage, now);
         let peak = self.peaks.get(stage).copied().unwrap_or(0);
         let known = real.as_ref().map(|view| view.count).unwrap_or_default();
@@ -84,12 +102,12 @@ impl State {
 }
 
 impl Hub {
-    /// A hub that knows nobody yet.
+    /// A hub that knows nobody yet, over a log of so many partitions. With `keeps_proof` it also keeps what is proven.
     #[must_use]
-    pub fn new(rules: Rules) -> Hub {
+    pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Hub {
         Hub {
+            fold: Arc::new(Mutex::new(Fold::new(rules, partitions, keeps_proof))),
             state: Mutex::new(State {
-                presence: Presence::new(rules),
                 bridge: Bridge::default(),
                 peaks: BTreeMap::new(),
                 is_live: false,
@@ -99,38 +117,69 @@ impl Hub {
         }
     }
 
-    /// Takes in events that the log has, `as_of` the time it had them. Any order, any number of times.
-    /// Returns how many were too old to matter.
-    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>, as_of: UnixMs) -> usize {
+    /// The fold itself, for whoever asks what is proven.
+    #[must_use]
+    pub fn fold(&self) -> Arc<Mutex<Fold>> {
+        self.fold.clone()
+    }
+
+    /// Takes in events that the log will have, `as_of` the time of it. Any order, any number of times.
+    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>, as_of: UnixMs) -> Late {
+        let (mut fold, mut late) = (self.fold.lock(), Late::default());
+        events.into_iter().for_each(|event| late.note(fold.apply(&event)));
+        drop(fold);
+        self.note_as_of(as_of);
+        late
+    }
+
+    /// Takes in what a partition's record says, which the log has since `told`.
+    pub fn take_in(&self, partition: u16, said: &[Said<'_>], told: UnixMs) -> Late {
+        let mut late = Late::default();
+        self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
+        self.note_as_of(told);
+        late
+    }
+
+    fn note_as_of(&self, as_of: UnixMs) {
         let mut state = self.state.lock();
-        let applied = events.into_iter().map(|event| state.presence.apply(&event));
-        let too_old = applied.filter(|applied| *applied == Applied::TooOld).count();
         if state.is_live {
             state.as_of = state.as_of.max(as_of);
         }
-        too_old
+    }
+
+    /// How events are best said in a record at `now`.
+    pub fn say<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Said<'a>> {
+        let fold = self.fold.lock();
+        events.iter().map(|event| fold.say(event, now)).collect()
+    }
+
+    /// A partition's handles are made with this key.
+    pub fn set_key(&self, partition: u16, key: HandleKey) {
+        self.fold.lock().set_key(partition, key);
+    }
+
+    /// The log may have lost ids that it was told before `from`: they are told again.
+    pub fn tell_again_from(&self, from: UnixMs) {
+        self.fold.lock().tell_again_from(from);
     }
 
     /// All that was appended before `now` has been applied: time may go on to it.
     pub fn advance(&self, now: UnixMs) {
-        let mut state = self.state.lock();
-        state.presence.advance(now);
-        state.heard_mono_ms = mono_ms();
+        self.fold.lock().advance(now);
+        self.state.lock().heard_mono_ms = mono_ms();
     }
 
     /// The log has been read to its end for the first time.
     pub fn go_live(&self) {
-        let mut state = self.state.lock();
         // While the past was folded all of it was present at once, which was nobody's peak.
-        state.presence.reset_peaks();
-        state.is_live = true;
+        self.fold.lock().reset_peaks();
+        self.state.lock().is_live = true;
     }
 
     /// Counts may be low until `until`: something could not be read.
     pub fn doubt_until(&self, until: UnixMs) {
-        let mut state = self.state.lock();
-        let now = state.presence.now();
-        state.bridge.extend(until, now);
+        let now = self.now();
+        self.state.lock().bridge.extend(until, now);
     }
 
     /// Lets earlier counts stand in until `until`.
@@ -148,13 +197,13 @@ impl Hub {
 
     /// Up to when all that was appended has been taken in.
     pub fn now(&self) -> UnixMs {
-        self.state.lock().presence.now()
+        self.fold.lock().now()
     }
 
     /// Whether this node knows everybody who is online, even if it hasn't heard from the log just now.
     pub fn knows_all(&self) -> bool {
-        let state = self.state.lock();
-        state.is_live && !state.bridge.is_open(state.presence.now())
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        state.is_live && fold.knows_names() && !state.bridge.is_open(fold.now())
     }
 
     /// Whether nothing has been heard from the log for so long that counts may be old.
@@ -164,42 +213,43 @@ impl Hub {
 
     /// Who is online on a stage.
     pub fn count(&self, stage: &str) -> Answer<Count> {
-        let state = self.state.lock();
-        let count = state.bridge.count(stage, state.presence.count(stage), state.presence.now());
-        state.answer(count)
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        let count = state.bridge.count(stage, fold.count(stage), fold.now());
+        state.answer(&fold, count)
     }
 
     /// Who is online altogether, and on how many stages.
     pub fn totals(&self) -> Answer<(Count, u64)> {
-        let state = self.state.lock();
-        let (totals, now) = (state.presence.totals(), state.presence.now());
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        let (totals, now) = (fold.totals(), fold.now());
         let bridged = state.bridge.stages(now).filter(|floor| floor.count.viewers > 0);
-        let bridged = bridged.filter(|floor| state.presence.count(&floor.stage).viewers == 0).count();
-        state.answer((state.bridge.total(totals.count, now), totals.stages + bridged as u64))
+        let bridged = bridged.filter(|floor| fold.count(&floor.stage).viewers == 0).count();
+        state.answer(&fold, (state.bridge.total(totals.count, now), totals.stages + bridged as u64))
     }
 
     /// A stage, if it is known here.
     pub fn stage(&self, stage: &str) -> Answer<Option<StageView>> {
-        let state = self.state.lock();
-        state.answer(state.view(state.presence.stage(stage), stage))
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        state.answer(&fold, state.view(fold.now(), fold.stage(stage), stage))
     }
 
     /// All stages known here, sorted.
     pub fn stages(&self) -> Answer<Vec<StageView>> {
-        let state = self.state.lock();
-        let real = state.presence.stages().map(|view| (view.stage.clone(), Some(view)));
-        let bridged = state.bridge.stages(state.presence.now()).map(|view| (view.stage.clone(), None));
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        let now = fold.now();
+        let real = fold.stages().map(|view| (view.stage.clone(), Some(view)));
+        let bridged = state.bridge.stages(now).map(|view| (view.stage.clone(), None));
         // Real ones last, so that they win.
         let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
-        let views = all.into_iter().filter_map(|(stage, real)| state.view(real, &stage)).collect();
-        state.answer(views)
+        let views = all.into_iter().filter_map(|(stage, real)| state.view(now, real, &stage)).collect();
+        state.answer(&fold, views)
     }
 
     /// The latest beats known of these events' sessions: what they go on from.
     pub fn beats_before<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
-        let state = self.state.lock();
+        let fold = self.fold.lock();
         let before = |event: &EventRef<'a>| {
-            let at = state.presence.last_beat(event.stage, event.viewer, event.session)?;
+            let at = fold.last_beat(event.stage, event.viewer, event.session)?;
             (at < event.at).then_some(EventRef { at, kind: Kind::Beat, ..*event })
         };
         let mut beats: Vec<EventRef<'a>> = events.iter().filter_map(before).collect();
@@ -210,14 +260,14 @@ impl Hub {
 
     /// The online viewers of a stage, a page of them.
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
-        let state = self.state.lock();
-        state.answer(state.presence.viewers_of(stage, after, limit))
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        state.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
     /// Where a viewer is now.
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
-        let state = self.state.lock();
-        state.answer(state.presence.viewer(viewer))
+        let (fold, state) = (self.fold.lock(), self.state.lock());
+        state.answer(&fold, fold.viewer(viewer))
     }
 
     /// All counts of one moment: what a snapshot writes.
@@ -228,9 +278,14 @@ impl Hub {
         Answer { of: Roster { total, stages: active }, standing: stages.standing }
     }
 
-    /// Runs `with` over events that rebuild this state: a checkpoint.
-    pub fn with_events<T>(&self, with: impl FnOnce(&mut dyn Iterator<Item = EventRef<'_>>) -> T) -> T {
-        with(&mut self.state.lock().presence.events())
+    /// Runs `with` over events that say again what matters of a partition from `from` on: a checkpoint.
+    pub fn with_events<T>(
+        &self,
+        partition: u16,
+        from: UnixMs,
+        with: impl FnOnce(&mut dyn Iterator<Item = EventRef<'_>>) -> T,
+    ) -> T {
+        with(&mut self.fold.lock().events(partition, from))
     }
 
     /// The figures of `/metrics`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use housecount_core::event::{Event, EventRef, Kind, Seat, partition_of};
 use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX, WAITING_EVENTS_MAX};
-use housecount_core::record;
+use housecount_core::record::{self, Said};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -282,7 +282,9 @@ impl Committer {
         let shared = self.shared.clone();
         let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().map(Event::as_ref).collect();
-        let record = Bytes::from(record::encode(&refs));
+        // With handles where the log knows the ids; whole once it may have lost them.
+        let mut said = hub.say(&refs, clock.now().unwrap_or_default());
+        let mut record = Bytes::from(record::encode(&said));
         metrics.batch_events.observe(events.len() as f64);
         let mut retry_ms = RETRY_MS_FIRST;
         let (mut was_tried, mut is_told_before) = (false, false);
@@ -308,12 +310,14 @@ impl Committer {
                 Ok(position) => {
                     metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
                     clock.observe(sent_ms, position.at);
-                    hub.apply(refs, position.at);
+                    hub.take_in(self.partition, &said, position.at);
                     shared.acknowledged.set(self.partition, position);
                     return true;
                 }
                 Err(error) => {
                     metrics.append_failures.inc();
+                    said = refs.iter().copied().map(Said::Event).collect();
+                    record = Bytes::from(record::encode(&said));
                     if retry_ms == RETRY_MS_FIRST {
                         tracing::warn!(%error, events = events.len(), "the log did not take a batch; trying again");
                     }
@@ -333,7 +337,8 @@ impl Committer {
     /// Repeats the beats that late events go on from: by the time these come, a node may read the log that finds those no
     /// longer there, and could not prove the time between. Whether it is done; it may be left out.
     async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
-        let before = self.shared.hub.beats_before(events);
+        let before: Vec<Said<'_>> =
+            self.shared.hub.beats_before(events).into_iter().map(Said::Event).collect();
         before.is_empty()
             || self.shared.log.append(self.partition, Bytes::from(record::encode(&before))).await.is_ok()
     }

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::book::{Book, Entry, tag};
 use super::chunk::{Changed, Chunk, Late, New, Toggles};
-use crate::proof::Proven;
+use crate::fold::Proven;
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 

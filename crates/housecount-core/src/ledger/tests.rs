@@ -9,11 +9,12 @@ use super::book::Tell;
 use super::*;
 use crate::codec::{DecodeError, seal};
 use crate::event::{EventRef, Kind};
-use crate::proof::Proof;
+use crate::fold::{Applied, Fold, Rules};
 use crate::span::{Span, measure, normalize};
 use crate::time::UnixMs;
 
 const TTL_MS: u64 = 120;
+const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 3 };
 const WINDOW_MS: u64 = 50;
 const LATENESS_MS: u64 = 300;
 const KEPT_MS: u64 = LATENESS_MS + TTL_MS;
@@ -26,13 +27,13 @@ type Spans = BTreeMap<(String, String), Vec<Span>>;
 
 /// A node that proves and commits.
 struct Node {
-    proof: Proof,
+    proof: Fold,
     book: Book,
 }
 
 impl Node {
     fn new() -> Node {
-        Node { proof: Proof::new(TTL_MS), book: Book::default() }
+        Node { proof: Fold::new(RULES, 1, true), book: Book::default() }
     }
 
     fn hear(&mut self, said: &[Said]) {
@@ -45,7 +46,7 @@ impl Node {
     fn chunk(&self, window: Span) -> Vec<u8> {
         let mut draft = Draft::new(&self.book, window, KEPT_MS, window.to.plus(REACH_MS));
         let within = draft.within();
-        self.proof.each(0..self.proof.places(), within, |proven| draft.add(proven));
+        self.proof.each_proven(0, within, |proven| draft.add(proven));
         draft.finish().encode()
     }
 
@@ -54,8 +55,8 @@ impl Node {
         let (chunk, link) = Chunk::decode(chunk).unwrap();
         self.book.apply(&chunk, link, &mut ()).unwrap();
         let floor = self.book.edge().minus(LATENESS_MS);
-        self.proof.note_committed(self.book.edge(), floor);
-        self.proof.forget(0..self.proof.places(), floor.minus(TTL_MS));
+        self.proof.note_committed(0, self.book.edge(), floor);
+        self.proof.forget(0, 0..self.proof.places(), floor.minus(TTL_MS));
     }
 }
 
@@ -89,10 +90,10 @@ impl Tell for Told {
 }
 
 fn proven(said: &[Said], until: UnixMs) -> Spans {
-    let mut proof = Proof::new(TTL_MS);
-    said.iter().for_each(|event| assert!(proof.apply(event)));
+    let mut proof = Fold::new(RULES, 1, true);
+    said.iter().for_each(|event| assert_ne!(proof.apply(event), Applied::Uncredited));
     let mut spans = Spans::new();
-    proof.each(0..proof.places(), Span::new(UnixMs::ZERO, until), |p| {
+    proof.each_proven(0, Span::new(UnixMs::ZERO, until), |p| {
         spans.insert((p.stage.to_string(), p.viewer.to_string()), p.spans.to_vec());
     });
     spans

@@ -7,8 +7,8 @@ mod layers;
 
 use std::path::PathBuf;
 
+use housecount_core::fold::Rules;
 use housecount_core::limits::WINDOW_MS_MAX;
-use housecount_core::presence::Rules;
 
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::cold::ColdTarget;
@@ -151,10 +151,10 @@ impl Settings {
         Ok(())
     }
 
-    /// How much of the log is kept: all that a node that starts now needs, and a window more.
+    /// How much of the log is kept: all that a node that starts now needs, with its ids, and a window more.
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
-        2 * self.rules.ttl_ms + self.window_ms
+        2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::presence::Count;
+use housecount_core::fold::Count;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use housecount_core::fold::WatchView;
 use housecount_core::ids::ViewerId;
-use housecount_core::presence::WatchView;
 use serde::Serialize;
 use utoipa::ToSchema;
 

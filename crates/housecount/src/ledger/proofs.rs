@@ -1,48 +1,47 @@
 //! What has been proven, on this node, by partition: in memory from a while before what the ledger has, up to now.
 //!
-//! Only the follower adds to it, so that no heartbeat waits for it. Whoever goes through all of it does so a slice at a
-//! time, so that the follower doesn't wait either.
+//! It is the fold's second reading, under the fold's lock: whoever goes through all of it does so a slice at a time, so that
+//! no heartbeat waits for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use housecount_core::event::EventRef;
+use housecount_core::fold::{Fold, Proven};
 use housecount_core::ledger::Book;
-use housecount_core::proof::{Proof, Proven};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use parking_lot::{Mutex, MutexGuard};
 
-/// Viewers gone through under one lock: a millisecond or less.
-const SLICE: usize = 2_048;
-
-#[derive(Debug)]
-struct Partition {
-    proof: Mutex<Proof>,
-    /// Up to when the ledger has it, in Unix ms.
-    committed: AtomicU64,
-}
+/// Seats gone through under one lock: a quarter of a millisecond or less.
+const SLICE: usize = 512;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Proofs {
-    partitions: Vec<Partition>,
+    fold: Arc<Mutex<Fold>>,
+    /// Up to when the ledger has each partition, in Unix ms.
+    committed: Vec<AtomicU64>,
     ttl_ms: u64,
     lateness_max_ms: u64,
     window_ms: u64,
 }
 
 impl Proofs {
-    /// Nothing is proven yet.
+    /// What a fold that keeps proof has proven.
     #[must_use]
-    pub fn new(partitions: u16, ttl_ms: u64, lateness_max_ms: u64, window_ms: u64) -> Proofs {
-        let partition = |_| Partition { proof: Mutex::new(Proof::new(ttl_ms)), committed: AtomicU64::new(0) };
-        Proofs { partitions: (0..partitions).map(partition).collect(), ttl_ms, lateness_max_ms, window_ms }
+    pub fn new(fold: Arc<Mutex<Fold>>, lateness_max_ms: u64, window_ms: u64) -> Proofs {
+        let (partitions, ttl_ms) = {
+            let fold = fold.lock();
+            (fold.partitions(), fold.rules().ttl_ms)
+        };
+        let committed = (0..partitions).map(|_| AtomicU64::new(0)).collect();
+        Proofs { fold, committed, ttl_ms, lateness_max_ms, window_ms }
     }
 
     /// How many partitions there are.
     #[must_use]
     pub fn partitions(&self) -> u16 {
-        u16::try_from(self.partitions.len()).unwrap_or(u16::MAX)
+        u16::try_from(self.committed.len()).unwrap_or(u16::MAX)
     }
 
     /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed, may prove a `ttl` more, and
@@ -52,23 +51,17 @@ impl Proofs {
         self.lateness_max_ms + self.ttl_ms + self.window_ms
     }
 
-    /// Takes in events of a partition. Returns how many came too late to be credited.
-    pub fn apply<'a>(&self, partition: u16, events: impl IntoIterator<Item = EventRef<'a>>) -> usize {
-        let mut proof = self.of(partition).proof.lock();
-        events.into_iter().filter(|event| !proof.apply(event)).count()
-    }
-
     /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how many viewers it was.
-    pub fn carry(&self, partition: u16, book: &Book) -> usize {
-        let mut proof = self.of(partition).proof.lock();
-        let carried = book.carried().map(|(stage, viewer, span)| proof.carry(stage, viewer, span));
+    pub fn carry(&self, book: &Book) -> usize {
+        let mut fold = self.fold.lock();
+        let carried = book.carried().map(|(stage, viewer, span)| fold.carry(stage, viewer, span));
         carried.count()
     }
 
     /// Up to when the ledger has a partition; zero if that isn't known.
     #[must_use]
     pub fn committed(&self, partition: u16) -> UnixMs {
-        UnixMs(self.of(partition).committed.load(Ordering::Relaxed))
+        UnixMs(self.of(partition).load(Ordering::Relaxed))
     }
 
     /// Up to when the ledger has all partitions.
@@ -79,18 +72,18 @@ impl Proofs {
 
     /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An earlier time changes nothing.
     pub fn note_committed(&self, partition: u16, to: UnixMs) {
-        let known = self.of(partition).committed.fetch_max(to.0, Ordering::Relaxed);
+        let known = self.of(partition).fetch_max(to.0, Ordering::Relaxed);
         if known >= to.0 {
             return;
         }
         let floor = to.minus(self.lateness_max_ms);
-        self.of(partition).proof.lock().note_committed(to, floor);
+        self.fold.lock().note_committed(partition, to, floor);
     }
 
     /// Forgets what no event that is still taken can reach, and is written as far as late spans are. Takes a while.
     pub fn forget(&self, partition: u16) {
         let before = self.committed(partition).minus(self.kept_ms());
-        self.in_slices(partition, |proof, places| proof.forget(places, before));
+        self.in_slices(|fold, places| fold.forget(partition, places, before));
     }
 
     /// Calls `with` for everybody in a partition who has proven anything within `within`, in no order.
@@ -106,7 +99,7 @@ impl Proofs {
         settled: UnixMs,
         mut with: impl FnMut(Proven<'_>),
     ) {
-        self.in_slices(partition, |proof, places| proof.each_unsettled(places, within, settled, &mut with));
+        self.in_slices(|fold, places| fold.each_unsettled(partition, places, within, settled, &mut with));
     }
 
     /// When the first time that is proven within `within` begins.
@@ -120,10 +113,10 @@ impl Proofs {
         first
     }
 
-    /// Viewers on stages that are remembered.
+    /// Sessions that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.proof.lock().len()).sum()
+        self.fold.lock().len()
     }
 
     /// Whether nobody is remembered.
@@ -132,31 +125,19 @@ impl Proofs {
         self.len() == 0
     }
 
-    /// Runs `with` over events that prove again, on any node, what the ledger doesn't have.
-    pub fn with_events<T>(
-        &self,
-        partition: u16,
-        with: impl FnOnce(&mut dyn Iterator<Item = EventRef<'_>>) -> T,
-    ) -> T {
-        let from = self.committed(partition).minus(self.ttl_ms);
-        let proof = self.of(partition).proof.lock();
-        let mut events = proof.events(from);
-        with(&mut events)
+    fn of(&self, partition: u16) -> &AtomicU64 {
+        &self.committed[usize::from(partition)]
     }
 
-    fn of(&self, partition: u16) -> &Partition {
-        &self.partitions[usize::from(partition)]
-    }
-
-    fn in_slices(&self, partition: u16, mut with: impl FnMut(&mut Proof, std::ops::Range<usize>)) {
+    fn in_slices(&self, mut with: impl FnMut(&mut Fold, std::ops::Range<usize>)) {
         let mut from = 0;
         loop {
-            let mut proof = self.of(partition).proof.lock();
-            let to = proof.places().min(from + SLICE);
-            with(&mut proof, from..to);
-            let is_last = to >= proof.places();
+            let mut fold = self.fold.lock();
+            let to = fold.places().min(from + SLICE);
+            with(&mut fold, from..to);
+            let is_last = to >= fold.places();
             // Whoever waits comes next, and not whoever has just been here.
-            MutexGuard::unlock_fair(proof);
+            MutexGuard::unlock_fair(fold);
             if is_last {
                 return;
             }

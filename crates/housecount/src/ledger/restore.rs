@@ -18,7 +18,7 @@ pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResul
         let chain = Chain { partitions: proofs.partitions(), partition };
         match Reading::at_end(cold, chain, UnixMs::MAX).await {
             Ok(reading) => {
-                carried += proofs.carry(chain.partition, &reading.book);
+                carried += proofs.carry(&reading.book);
                 proofs.note_committed(chain.partition, reading.book.edge());
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -32,13 +33,14 @@ use crate::lock::FolderLock;
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// Layout version, in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS record (at INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (at, seq)) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS origin (one INTEGER PRIMARY KEY CHECK (one = 1), born INTEGER NOT NULL,
-        whole INTEGER NOT NULL, attended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0);
+        whole INTEGER NOT NULL, attended INTEGER NOT NULL, committed INTEGER NOT NULL DEFAULT 0,
+        key INTEGER NOT NULL DEFAULT 0);
 ";
 
 /// From layout 1, which knew no ledger.
@@ -46,6 +48,14 @@ const FROM_1_TO_2: &str = "
     BEGIN;
     ALTER TABLE origin ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
     PRAGMA user_version = 2;
+    COMMIT;
+";
+
+/// From layout 2, which knew no handles.
+const FROM_2_TO_3: &str = "
+    BEGIN;
+    ALTER TABLE origin ADD COLUMN key INTEGER NOT NULL DEFAULT 0;
+    PRAGMA user_version = 3;
     COMMIT;
 ";
 
@@ -66,6 +76,7 @@ enum Order {
     Tend { before: UnixMs, attended: bool, reply: oneshot::Sender<StoreResult<()>> },
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
     NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
+    TakeKey(HandleKey, oneshot::Sender<StoreResult<()>>),
 }
 
 impl FileLog {
@@ -81,7 +92,7 @@ impl FileLog {
         let last = last_position(&writer).map_err(|e| failed(&path, e))?;
         let clock = Arc::new(OwnClock::starting_at_least(last.at));
         let born = clock.now();
-        let sql = "INSERT OR IGNORE INTO origin VALUES (1, ?1, 0, 0, 0)";
+        let sql = "INSERT OR IGNORE INTO origin VALUES (1, ?1, 0, 0, 0, 0)";
         writer.execute(sql, [to_sql(born)]).map_err(|e| failed(&path, e))?;
         let reader = Arc::new(Mutex::new(connect(&path)?));
 
@@ -93,6 +104,20 @@ impl FileLog {
         wal.push("-wal");
         spawn("log-sync", move || sync_behind(&PathBuf::from(wal), &to_sync))?;
         Ok(FileLog { orders: Some(orders), writer: Some(writer), reader, clock, _lock: lock })
+    }
+
+    async fn read_on(&self, after: Position) -> StoreResult<Tail> {
+        let (reader, clock) = (self.reader.clone(), self.clock.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let connection = reader.lock();
+            // The clock first: whatever is appended after it lies at or after it.
+            let now = clock.now();
+            read_tail(&connection, after, now)
+        });
+        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
+            StoreError::caused(ErrorKind::Unavailable, "reading the file log", e)
+        };
+        read.await.map_err(|e| failed(e.into()))?.map_err(|e| failed(e.into()))
     }
 
     async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> Order) -> StoreResult<T> {
@@ -149,6 +174,9 @@ fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
     connection.execute_batch(SCHEMA).map_err(|e| failed(path, e))?;
     if version == 1 {
         connection.execute_batch(FROM_1_TO_2).map_err(|e| failed(path, e))?;
+    }
+    if version == 1 || version == 2 {
+        connection.execute_batch(FROM_2_TO_3).map_err(|e| failed(path, e))?;
     }
     connection.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(|e| failed(path, e))
 }
@@ -214,7 +242,8 @@ impl Writer {
                         }
                         Order::Tend { reply, .. }
                         | Order::MarkWhole(_, reply)
-                        | Order::NoteCommitted(_, reply) => {
+                        | Order::NoteCommitted(_, reply)
+                        | Order::TakeKey(_, reply) => {
                             let _ = reply.send(Ok(()));
                         }
                     }
@@ -235,7 +264,8 @@ impl Writer {
                         Order::Append(_, reply) => drop(reply.send(Err(again()))),
                         Order::Tend { reply, .. }
                         | Order::MarkWhole(_, reply)
-                        | Order::NoteCommitted(_, reply) => {
+                        | Order::NoteCommitted(_, reply)
+                        | Order::TakeKey(_, reply) => {
                             drop(reply.send(Err(again())));
                         }
                     }
@@ -271,6 +301,10 @@ impl Writer {
                 Order::NoteCommitted(to, _) => {
                     let sql = "UPDATE origin SET committed = max(committed, ?1)";
                     transaction.execute(sql, [to_sql(*to)])?;
+                }
+                Order::TakeKey(key, _) => {
+                    let sql = "UPDATE origin SET key = ?1 WHERE key = 0";
+                    transaction.execute(sql, [key.0.cast_signed()])?;
                 }
             }
         }
@@ -315,10 +349,12 @@ fn read_tail(connection: &Connection, after: Position, clock: UnixMs) -> rusqlit
             Ok((Position { at: from_sql(row.get(0)?), seq }, Bytes::from(body)))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let origin = transaction.query_row("SELECT born, whole, attended, committed FROM origin", [], |row| {
-        let time = |i| row.get(i).map(from_sql);
-        Ok(Origin { born: time(0)?, whole: row.get(1)?, attended: time(2)?, committed: time(3)? })
-    })?;
+    let origin =
+        transaction.query_row("SELECT born, whole, attended, committed, key FROM origin", [], |row| {
+            let time = |i| row.get(i).map(from_sql);
+            let key = HandleKey(row.get::<_, i64>(4)?.cast_unsigned());
+            Ok(Origin { born: time(0)?, whole: row.get(1)?, attended: time(2)?, committed: time(3)?, key })
+        })?;
     let holds_after = transaction
         .prepare_cached("SELECT 1 FROM record WHERE at = ?1 AND seq = ?2")?
         .exists(params![to_sql(after.at), seq])?;
@@ -339,18 +375,13 @@ impl Log for FileLog {
         self.order(|reply| Order::Append(record, reply)).await
     }
 
-    async fn read(&self, _partition: u16, after: Position) -> StoreResult<Tail> {
-        let (reader, clock) = (self.reader.clone(), self.clock.clone());
-        let read = tokio::task::spawn_blocking(move || {
-            let connection = reader.lock();
-            // The clock first: whatever is appended after it lies at or after it.
-            let now = clock.now();
-            read_tail(&connection, after, now)
-        });
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            StoreError::caused(ErrorKind::Unavailable, "reading the file log", e)
-        };
-        read.await.map_err(|e| failed(e.into()))?.map_err(|e| failed(e.into()))
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let tail = self.read_on(after).await?;
+        if tail.origin.key != HandleKey::default() || key == HandleKey::default() {
+            return Ok(tail);
+        }
+        self.order(|reply| Order::TakeKey(key, reply)).await?;
+        self.read(partition, after, HandleKey::default()).await
     }
 
     async fn tend(&self, _partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {

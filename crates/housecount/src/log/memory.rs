@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -56,8 +57,11 @@ impl Log for MemoryLog {
         Ok(last)
     }
 
-    async fn read(&self, _partition: u16, after: Position) -> StoreResult<Tail> {
-        let inner = self.inner.lock();
+    async fn read(&self, _partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let mut inner = self.inner.lock();
+        if inner.origin.key == HandleKey::default() {
+            inner.origin.key = key;
+        }
         let from = inner.records.partition_point(|(at, _)| *at <= after);
         let records: Vec<_> = inner.records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
         let more = from + records.len() < inner.records.len();

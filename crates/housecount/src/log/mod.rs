@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
 pub use self::file::FileLog;
@@ -53,6 +54,8 @@ pub struct Origin {
     pub attended: UnixMs,
     /// Up to when the ledger has what the partition's records prove; zero if nobody has said.
     pub committed: UnixMs,
+    /// What handles in the partition's records are made with; zero if no reader has brought one yet.
+    pub key: HandleKey,
 }
 
 /// What a read found, all of one moment.
@@ -83,8 +86,9 @@ pub trait Log: Send + Sync + fmt::Debug {
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position>;
 
     /// Reads on after a position. An empty or unknown partition is made, and has no records. A position that
-    /// has been trimmed reads on at the first record that is left.
-    async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail>;
+    /// has been trimmed reads on at the first record that is left. A partition without a key takes `key`, unless
+    /// that is zero.
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
 
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
     /// of them), and, if `attended`, notes that a node which knows all was there. Twice is as good as once.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use housecount_core::fold::Rules;
 use housecount_core::limits::UNCOMMITTED_MS_MAX;
 use housecount_core::time::UnixMs;
 
@@ -30,7 +31,7 @@ pub struct Tend {
     /// How much of it is kept in any case.
     pub kept_ms: u64,
     /// The setting: what the ledger needs reaches this far back.
-    pub ttl_ms: u64,
+    pub rules: Rules,
     /// The setting: the note is compared with it, so it must be made several times as often.
     pub interval_ms: u64,
 }
@@ -52,7 +53,7 @@ impl Tend {
     fn before(&self, partition: u16, now: UnixMs) -> UnixMs {
         let unneeded = now.minus(self.kept_ms);
         let Some(proofs) = &self.proofs else { return unneeded };
-        let written = proofs.committed(partition).minus(2 * self.ttl_ms);
+        let written = proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
         unneeded.min(written).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
     }
 }

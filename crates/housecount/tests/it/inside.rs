@@ -12,9 +12,10 @@ use housecount::ingest::Refused;
 use housecount::log::{Log, Position};
 use housecount::node::Node;
 use housecount_core::event::{EventRef, Kind, Seat};
+use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX};
-use housecount_core::record;
+use housecount_core::record::{self, Said};
 use tokio::sync::oneshot;
 
 use crate::support::eventually;
@@ -107,9 +108,9 @@ async fn a_lost_answer_counts_nobody_twice() {
     inside.log.lying.store(2, Ordering::SeqCst);
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
     assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
-    let tail = inside.log.read(0, Position::START).await.unwrap();
+    let tail = inside.log.read(0, Position::START, HandleKey::default()).await.unwrap();
     let events = tail.records.iter().map(|(_, r)| record::decode(r).unwrap());
-    let times: Vec<_> = events.map(|e| e[0].at).collect();
+    let times: Vec<_> = events.map(|e| e[0].at()).collect();
     assert!(times.iter().all(|at| *at == times[0]), "{times:?}");
 }
 
@@ -157,7 +158,13 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     let now = inside.node.clock.now().unwrap();
     let beat = |viewer, ahead_ms| {
         let at = now.plus(ahead_ms);
-        Bytes::from(record::encode(&[EventRef { at, kind: Kind::Beat, stage: "s", viewer, session: "" }]))
+        Bytes::from(record::encode(&[Said::Event(EventRef {
+            at,
+            kind: Kind::Beat,
+            stage: "s",
+            viewer,
+            session: "",
+        })]))
     };
     inside.log.append(0, beat("far", 3_600_000)).await.unwrap();
     inside.log.append(0, beat("near", STAMP_AHEAD_MS_MAX / 2)).await.unwrap();

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
@@ -254,10 +255,11 @@ fn parse_tail(reply: Vec<Vec<u8>>, after: Position, partitions: u16) -> Result<T
         whole: number(2)? == 1,
         attended: UnixMs(number(3)?),
         committed: UnixMs(number(6)?),
+        key: HandleKey(number(7)?),
     };
     let (clock, holds_after) = (UnixMs(number(0)?), number(5)? == 1);
-    let mut records = Vec::with_capacity(reply.len().saturating_sub(7) / 2);
-    let mut entries = reply.into_iter().skip(7);
+    let mut records = Vec::with_capacity(reply.len().saturating_sub(8) / 2);
+    let mut entries = reply.into_iter().skip(8);
     while let (Some(id), Some(body)) = (entries.next(), entries.next()) {
         let position = parse_position(&id).ok_or("a stream id is not MS-SEQ")?;
         records.push((position, Bytes::from(body)));
@@ -282,14 +284,15 @@ impl Log for RedisLog {
         })
     }
 
-    async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
         let mut script = self.read.prepare_invoke();
         script
             .key(redis_stream(&self.prefix, partition))
             .key(redis_meta(&self.prefix, partition))
             .arg(after.to_string())
             .arg(READ_RECORDS_MAX)
-            .arg(self.partitions);
+            .arg(self.partitions)
+            .arg(key.0);
         let reply: Vec<Vec<u8>> = self.run("reading", &Call::Script(&script)).await?;
         parse_tail(reply, after, self.partitions)
             .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))

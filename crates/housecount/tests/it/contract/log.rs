@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use housecount::log::{Log, LogTarget, Position, Tail};
+use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
 use housecount_core::time::UnixMs;
 
@@ -51,7 +52,7 @@ fn record(n: usize) -> Bytes {
 async fn read_all(log: &dyn Log, partition: u16, mut after: Position) -> Vec<(Position, Bytes)> {
     let mut all = Vec::new();
     loop {
-        let tail = log.read(partition, after).await.unwrap();
+        let tail = log.read(partition, after, HandleKey::default()).await.unwrap();
         all.extend(tail.records);
         match (tail.more, all.last()) {
             (true, Some((last, _))) => after = *last,
@@ -69,15 +70,15 @@ async fn appended_is_read_in_order(log: &dyn Log) {
     assert_eq!(read_all(log, 0, Position::START).await, positions);
     assert_eq!(read_all(log, 0, positions[11].0).await, positions[12..]);
     assert_eq!(read_all(log, 0, positions[19].0).await, []);
-    assert!(log.read(0, positions[19].0).await.unwrap().holds_after);
-    assert!(log.read(0, positions[3].0).await.unwrap().holds_after);
+    assert!(log.read(0, positions[19].0, HandleKey::default()).await.unwrap().holds_after);
+    assert!(log.read(0, positions[3].0, HandleKey::default()).await.unwrap().holds_after);
     let never = Position { seq: positions[19].0.seq + 1, ..positions[19].0 };
-    assert!(!log.read(0, never).await.unwrap().holds_after, "there is no such record");
-    assert!(!log.read(0, Position::START).await.unwrap().holds_after);
+    assert!(!log.read(0, never, HandleKey::default()).await.unwrap().holds_after, "there is no such record");
+    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().holds_after);
 }
 
 async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {
-    let first = log.read(0, Position::START).await.unwrap();
+    let first = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(first.records.is_empty() && !first.more);
     assert!(first.clock > UnixMs(1_700_000_000_000), "{}", first.clock);
     assert!(first.origin.born <= first.clock && first.origin.born > UnixMs::ZERO);
@@ -85,15 +86,15 @@ async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {
     assert_eq!(first.origin.attended, UnixMs::ZERO);
     let position = log.append(0, record(0)).await.unwrap();
     assert!(position.at >= first.clock, "a record lies before a clock that was read earlier");
-    let second = log.read(0, Position::START).await.unwrap();
+    let second = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(second.clock >= position.at);
     assert_eq!(second.origin.born, first.origin.born, "born twice");
 }
 
 async fn reading_twice_is_the_same(log: &dyn Log) {
     log.append(0, record(1)).await.unwrap();
-    let first = log.read(0, Position::START).await.unwrap();
-    let second = log.read(0, Position::START).await.unwrap();
+    let first = log.read(0, Position::START, HandleKey::default()).await.unwrap();
+    let second = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert_eq!(first.records, second.records);
     assert!(second.clock >= first.clock);
 }
@@ -103,7 +104,7 @@ async fn pages_join(log: &dyn Log) {
     for n in 0..count {
         log.append(0, record(n)).await.unwrap();
     }
-    let Tail { records, more, .. } = log.read(0, Position::START).await.unwrap();
+    let Tail { records, more, .. } = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(records.len() <= READ_RECORDS_MAX && more);
     let all = read_all(log, 0, Position::START).await;
     assert_eq!(
@@ -122,14 +123,18 @@ async fn bytes_are_kept(log: &dyn Log) {
 }
 
 async fn tending_forgets_only_what_is_old(log: &dyn Log) {
-    log.read(0, Position::START).await.unwrap();
+    log.read(0, Position::START, HandleKey::default()).await.unwrap();
     for n in 0..300 {
         log.append(0, record(n)).await.unwrap();
     }
     let middle = log.append(0, record(300)).await.unwrap();
     // Nothing is that old.
     log.tend(0, UnixMs(1), false).await.unwrap();
-    assert_eq!(log.read(0, middle).await.unwrap().origin.attended, UnixMs::ZERO, "nobody said so");
+    assert_eq!(
+        log.read(0, middle, HandleKey::default()).await.unwrap().origin.attended,
+        UnixMs::ZERO,
+        "nobody said so"
+    );
     assert_eq!(read_all(log, 0, Position::START).await.len(), 301);
     // Records of later milliseconds stay whatever happens.
     let mut last = middle;
@@ -142,7 +147,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
         assert_eq!(left.last(), Some(&(last, record(301))));
     }
-    let tail = log.read(0, last).await.unwrap();
+    let tail = log.read(0, last, HandleKey::default()).await.unwrap();
     assert!(tail.origin.attended > UnixMs::ZERO && tail.origin.attended <= tail.clock);
     let next = log.append(0, record(302)).await.unwrap();
     assert!(next > last);
@@ -150,15 +155,16 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
 }
 
 async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
-    let born = log.read(0, Position::START).await.unwrap().origin.born;
+    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.born;
     log.mark_whole(0, born.minus(1)).await.unwrap();
-    assert!(!log.read(0, Position::START).await.unwrap().origin.whole);
+    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
     log.mark_whole(0, born).await.unwrap();
-    assert!(log.read(0, Position::START).await.unwrap().origin.whole);
+    assert!(log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
 }
 
 async fn what_is_committed_only_grows(log: &dyn Log) {
-    let committed = async || log.read(0, Position::START).await.unwrap().origin.committed;
+    let committed =
+        async || log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
     assert_eq!(committed().await, UnixMs::ZERO);
     for (noted, known) in [(1_790_000_300_000, 1_790_000_300_000), (1_790_000_000_000, 1_790_000_300_000)] {
         log.note_committed(0, UnixMs(noted)).await.unwrap();
@@ -193,10 +199,10 @@ async fn concurrent_appends_all_lie_in_the_log(log: Arc<dyn Log>) {
 async fn a_later_handle_finds_it_all(backend: &Backend) {
     let first = backend.open(20).await;
     let position = first.append(0, record(1)).await.unwrap();
-    let before = first.read(0, Position::START).await.unwrap();
+    let before = first.read(0, Position::START, HandleKey::default()).await.unwrap();
     drop(first);
     let second = backend.open(20).await;
-    let after = second.read(0, Position::START).await.unwrap();
+    let after = second.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert_eq!(after.records, [(position, record(1))]);
     assert_eq!(after.origin, before.origin);
     assert!(after.clock >= before.clock, "the clock went backwards");
@@ -210,8 +216,8 @@ async fn two_handles_are_one_log(backend: &Backend) {
     let later = other.append(0, record(2)).await.unwrap();
     assert_eq!(read_all(&*one, 0, position).await, [(later, record(2))]);
     assert_eq!(
-        one.read(0, later).await.unwrap().origin.born,
-        other.read(0, later).await.unwrap().origin.born
+        one.read(0, later, HandleKey::default()).await.unwrap().origin.born,
+        other.read(0, later, HandleKey::default()).await.unwrap().origin.born
     );
 }
 
@@ -264,7 +270,8 @@ async fn redis_with_a_password_and_a_database() {
     keeps_the_contract(at(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
     assert!(server.command("DBSIZE").starts_with("-NOAUTH"), "the server does ask for it");
     let wrong = LogTarget::parse(&format!("redis://:wrong@127.0.0.1:{}/3", server.port)).unwrap();
-    let error = wrong.open("hc:").await.unwrap().read(0, Position::START).await.unwrap_err();
+    let error =
+        wrong.open("hc:").await.unwrap().read(0, Position::START, HandleKey::default()).await.unwrap_err();
     assert_eq!(error.kind(), housecount::error::ErrorKind::Denied);
     assert!(!error.to_string().contains("wrong@"), "{error}");
 }
@@ -284,16 +291,16 @@ async fn redis_over_tls() {
     keeps_the_contract(at(format!("rediss://localhost:{tls_port}/0?ca={cert}"))).await;
     // Without the authority nobody is trusted.
     let target = LogTarget::parse(&format!("rediss://localhost:{tls_port}/0")).unwrap();
-    assert!(target.open("hc:").await.unwrap().read(0, Position::START).await.is_err());
+    assert!(target.open("hc:").await.unwrap().read(0, Position::START, HandleKey::default()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_with_other_partitions_is_refused() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let open = async |url: String| LogTarget::parse(&url).unwrap().open("hc:").await.unwrap();
-    open(server.url()).await.read(0, Position::START).await.unwrap();
+    open(server.url()).await.read(0, Position::START, HandleKey::default()).await.unwrap();
     let other = open(format!("{}?partitions=4", server.url())).await;
-    let error = other.read(0, Position::START).await.unwrap_err().to_string();
+    let error = other.read(0, Position::START, HandleKey::default()).await.unwrap_err().to_string();
     assert!(error.contains("it has 1 partitions, and this node was told 4: set ?partitions=1"), "{error}");
 }
 
@@ -301,13 +308,13 @@ async fn a_log_with_other_partitions_is_refused() {
 async fn redis_that_comes_back_is_used_again() {
     let mut server = Server::start(Flavour::Redis, &[]).await;
     let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
-    let born = log.read(0, Position::START).await.unwrap().origin.born;
+    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.born;
     server.kill();
     let error = log.append(0, record(1)).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     server.run().await;
     crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok()).await;
-    let origin = log.read(0, Position::START).await.unwrap().origin;
+    let origin = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin;
     assert!(origin.born > born && !origin.whole, "the loss must be noticed");
 }
 

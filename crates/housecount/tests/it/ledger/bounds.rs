@@ -14,6 +14,7 @@ use housecount::ledger::Proofs;
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::tasks::Tick;
 use housecount::tasks::tend::Tend;
+use housecount_core::fold::HandleKey;
 use housecount_core::limits::{EXPORT_ROWS_MAX, SCANS_MAX, UNCOMMITTED_MS_MAX};
 use housecount_core::time::UnixMs;
 use hyper::Method;
@@ -28,15 +29,15 @@ use crate::support::eventually;
 async fn uncommitted_ms_max() {
     let log = Arc::new(MemoryLog::default());
     let appended = log.append(0, "a record".into()).await.unwrap().at;
-    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
+    let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
+    let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
     let kept_ms = settings(&[]).log_kept_ms();
     // The same log at another time, with so much committed: is the record still there?
     let is_kept = async |later_ms: u64, committed: UnixMs| {
         let clock = Arc::new(SharedClock::default());
         clock.observe(mono_ms(), appended.plus(later_ms));
         proofs.note_committed(0, committed);
-        let hub = Arc::new(Hub::new(settings(&[]).rules));
-        let proofs = Some(proofs.clone());
+        let (hub, proofs) = (hub.clone(), Some(proofs.clone()));
         let mut tend = Tend {
             log: log.clone(),
             clock,
@@ -44,11 +45,11 @@ async fn uncommitted_ms_max() {
             proofs,
             forgot_at: None,
             kept_ms,
-            ttl_ms: TTL_MS,
+            rules: settings(&[]).rules,
             interval_ms: 30_000,
         };
         tend.tick().await.unwrap();
-        !log.read(0, Position::START).await.unwrap().records.is_empty()
+        !log.read(0, Position::START, HandleKey::default()).await.unwrap().records.is_empty()
     };
     assert!(is_kept(2 * kept_ms, UnixMs::ZERO).await, "nothing is committed");
     assert!(

@@ -33,12 +33,13 @@ const MONTH_WINDOWS: u64 = 30 * 24 * 12;
 const DOLLARS_PER_MILLION: f64 = 0.625;
 
 /// A node that commits over a cold tier, on a clock of the test's.
-fn writer(cold: Arc<dyn Cold>) -> (Arc<Proofs>, Commit) {
-    let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
+fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, Commit) {
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
-    let hub = Arc::new(Hub::new(settings(&[]).rules));
-    let commit = Commit::new(log, cold, hub, proofs.clone(), metrics, "test".to_string(), &settings(&[]));
-    (proofs, commit)
+    let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
+    let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
+    let commit =
+        Commit::new(log, cold, hub.clone(), proofs.clone(), metrics, "test".to_string(), &settings(&[]));
+    (hub, proofs, commit)
 }
 
 async fn commit_all(commit: &mut Commit, now: UnixMs) {
@@ -46,29 +47,28 @@ async fn commit_all(commit: &mut Commit, now: UnixMs) {
 }
 
 /// Applies events a record at a time, as the follower does.
-fn hear(proofs: &Proofs, said: &[(UnixMs, Kind, String, String)]) {
+fn hear(hub: &Hub, said: &[(UnixMs, Kind, String, String)]) {
     for record in said.chunks(RECORD_EVENTS_MAX) {
-        proofs.apply(
-            0,
-            record.iter().map(|(at, kind, stage, viewer)| EventRef {
-                at: *at,
-                kind: *kind,
-                stage,
-                viewer,
-                session: "",
-            }),
-        );
+        let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
+            at: *at,
+            kind: *kind,
+            stage,
+            viewer,
+            session: "",
+        });
+        hub.apply(events, UnixMs::ZERO);
     }
+    hub.advance(said.iter().map(|(at, ..)| *at).max().unwrap_or_default());
 }
 
 /// Plays a crowd window by window and commits each.
-async fn play(crowd: &mut Crowd, proofs: &Proofs, commit: &mut Commit, windows: std::ops::Range<u64>) {
+async fn play(crowd: &mut Crowd, hub: &Hub, commit: &mut Commit, windows: std::ops::Range<u64>) {
     for n in windows {
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
         crowd
             .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
-        hear(proofs, &said);
+        hear(hub, &said);
         commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
     }
 }
@@ -85,15 +85,15 @@ async fn bytes_and_dollars() {
         ("base64url, 10,000 small stages", Shape { stages: 10_000, zipf: false, ..USUAL }),
     ] {
         let cold = Arc::new(FaultyCold::new().await);
-        let (proofs, mut commit) = writer(cold.clone());
+        let (hub, proofs, mut commit) = writer(cold.clone());
         let base = BASE.aligned(WINDOW_MS);
         let mut crowd = Crowd::new(shape, base);
         let (warm, windows) = (48, 288);
-        play(&mut crowd, &proofs, &mut commit, 0..warm).await;
+        play(&mut crowd, &hub, &mut commit, 0..warm).await;
         let before = cold.meter().written(Purpose::Ledger);
         let (mut here, mut open) = (0u64, 0u64);
         for n in warm..warm + windows {
-            play(&mut crowd, &proofs, &mut commit, n..n + 1).await;
+            play(&mut crowd, &hub, &mut commit, n..n + 1).await;
             let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
             proofs.each(0, window, |proven| {
                 here += 1;
@@ -120,13 +120,13 @@ async fn bytes_and_dollars() {
 #[ignore = "a figure, and takes a gigabyte"]
 async fn a_million_viewers() {
     let cold = Arc::new(FaultyCold::new().await);
-    let (proofs, mut commit) = writer(cold.clone());
+    let (hub, proofs, mut commit) = writer(cold.clone());
     let shape = Shape { viewers: 1_130_000, stages: 100, stay_ms: 1_800_000.0, ..USUAL };
     let mut crowd = Crowd::new(shape, BASE.aligned(WINDOW_MS));
     // By then a million of them are there in a window.
-    play(&mut crowd, &proofs, &mut commit, 0..14).await;
+    play(&mut crowd, &hub, &mut commit, 0..14).await;
     println!("{} viewers on stages are remembered; {} MB resident, all in all", proofs.len(), resident_mb());
-    let (stop, busy) = (Arc::new(AtomicBool::new(false)), proofs.clone());
+    let (stop, busy) = (Arc::new(AtomicBool::new(false)), hub.clone());
     let (stopped, committing) = (stop.clone(), Arc::new(AtomicBool::new(false)));
     let is_committing = committing.clone();
     let at = BASE.aligned(WINDOW_MS).plus(15 * WINDOW_MS + TTL_MS);
@@ -138,7 +138,7 @@ async fn a_million_viewers() {
             n += 1;
             let beat = EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
             let started = tokio::time::Instant::now();
-            busy.apply(0, [beat]);
+            busy.apply([beat], at);
             if is_committing.load(Ordering::Relaxed) {
                 worst_us = worst_us.max(started.elapsed().as_micros());
             }
@@ -151,7 +151,7 @@ async fn a_million_viewers() {
         let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
         crowd
             .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
-        hear(&proofs, &said);
+        hear(&hub, &said);
         drop(said);
         committing.store(true, Ordering::Relaxed);
         let started_ms = mono_ms();
@@ -192,13 +192,13 @@ async fn a_stage_day() {
         let folder = tempfile::tempdir().unwrap();
         let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
         let cold: Arc<dyn Cold> = Arc::new(cold);
-        let (proofs, mut commit) = writer(cold.clone());
+        let (hub, proofs, mut commit) = writer(cold.clone());
         let base = BASE.aligned(24 * HOUR_MS).plus(24 * HOUR_MS);
         let warm_ms = base.since(BASE.aligned(WINDOW_MS));
         let mut crowd = Crowd::new(Shape { viewers, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
         // The day, and what is read beyond it for late spans.
         let windows = (warm_ms + 24 * HOUR_MS + LATENESS_MS + TTL_MS) / WINDOW_MS + 2;
-        play(&mut crowd, &proofs, &mut commit, 0..windows).await;
+        play(&mut crowd, &hub, &mut commit, 0..windows).await;
         let mut stage = String::new();
         proofs.each(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| stage = proven.stage.to_string());
 
@@ -236,10 +236,10 @@ async fn thirty_days() {
     let folder = tempfile::tempdir().unwrap();
     let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
     let cold: Arc<dyn Cold> = Arc::new(cold);
-    let (proofs, mut commit) = writer(cold.clone());
+    let (hub, proofs, mut commit) = writer(cold.clone());
     let mut crowd = Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
     for window in 0..MONTH_WINDOWS {
-        play(&mut crowd, &proofs, &mut commit, window..window + 1).await;
+        play(&mut crowd, &hub, &mut commit, window..window + 1).await;
         proofs.forget(0);
     }
     let from = BASE.aligned(WINDOW_MS);

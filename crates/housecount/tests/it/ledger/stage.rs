@@ -13,6 +13,7 @@ use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
 use housecount_core::event::{EventRef, Kind};
+use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::Wanted;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -56,6 +57,7 @@ pub type Totals = BTreeMap<(String, String), u64>;
 /// A node, from the log's records on that it has read.
 #[derive(Debug)]
 pub struct Node {
+    pub hub: Arc<Hub>,
     pub proofs: Arc<Proofs>,
     commit: Commit,
     heard: usize,
@@ -80,25 +82,35 @@ impl Stage {
 
     /// A node that finds in the log what has been left there.
     pub async fn node(&self) -> Node {
-        let proofs = Arc::new(Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS));
-        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules)));
+        let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
+        let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
-        let commit =
-            Commit::new(log, self.cold(), hub, proofs.clone(), metrics, "test".to_string(), &settings(&[]));
-        let committed = self.log.read(0, Position::START).await.unwrap().origin.committed;
+        let commit = Commit::new(
+            log,
+            self.cold(),
+            hub.clone(),
+            proofs.clone(),
+            metrics,
+            "test".to_string(),
+            &settings(&[]),
+        );
+        let committed =
+            self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
         proofs.note_committed(0, committed);
         // As `tend` trims it.
         let kept = committed.minus(2 * TTL_MS);
         let heard = self.said.partition_point(|said| said.logged < kept);
-        Node { proofs, commit, heard }
+        Node { hub, proofs, commit, heard }
     }
 
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut Node, now: UnixMs) {
         let to = self.said.partition_point(|said| said.logged <= now);
-        node.proofs.apply(0, self.said[node.heard..to].iter().map(Said::event));
+        node.hub.apply(self.said[node.heard..to].iter().map(Said::event), now);
+        node.hub.advance(now);
         node.heard = to;
-        let committed = self.log.read(0, Position::START).await.unwrap().origin.committed;
+        let committed =
+            self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
         node.proofs.note_committed(0, committed);
         node.proofs.forget(0);
     }
@@ -116,7 +128,8 @@ impl Stage {
 
     /// The integral of how many watched at once, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
-        let nobody = Proofs::new(1, TTL_MS, LATENESS_MS, WINDOW_MS);
+        let nobody = Hub::new(settings(&[]).rules, 1, true);
+        let nobody = Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS);
         let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, stage).await.unwrap().0;
         steps.iter().map(|step| step.integral_ms).sum()
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::log::{Log, MemoryLog, Position, Tail};
+use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
 /// See the module's text.
@@ -45,11 +46,11 @@ impl Log for FaultyLog {
         if take(&self.lying) { Err(failure()) } else { Ok(position) }
     }
 
-    async fn read(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
         if self.away.load(Ordering::SeqCst) {
             return Err(failure());
         }
-        self.log.read(partition, after).await
+        self.log.read(partition, after, key).await
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {

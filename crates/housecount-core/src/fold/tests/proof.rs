@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::event::{EventRef, Kind};
+use crate::fold::*;
+use crate::span::{Span, normalize};
+use crate::time::UnixMs;
 
 const TTL_MS: u64 = 120;
+const RULES: Rules = Rules { ttl_ms: TTL_MS, leave_grace_ms: 3 };
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 const VIEWERS: [&str; 2] = ["ann", "bob"];
 const STAGES: [&str; 2] = ["s/1", "s/2"];
@@ -30,9 +34,9 @@ fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
     spans
 }
 
-fn proof_of(events: &[Said]) -> Proof {
-    let mut proof = Proof::new(TTL_MS);
-    events.iter().for_each(|event| assert!(proof.apply(event)));
+fn proof_of(events: &[Said]) -> Fold {
+    let mut proof = Fold::new(RULES, 1, true);
+    events.iter().for_each(|event| assert_ne!(proof.apply(event), Applied::Uncredited));
     proof
 }
 
@@ -49,12 +53,12 @@ fn events() -> impl Strategy<Value = Vec<Said>> {
     proptest::collection::vec(event, 1..80)
 }
 
-fn check(proof: &Proof, events: &[Said], within: Span) {
+fn check(proof: &Fold, events: &[Said], within: Span) {
     for stage in STAGES {
         for viewer in VIEWERS {
             let mut expected = oracle(events, stage, viewer);
             expected = expected.into_iter().filter_map(|span| span.clip(within)).collect();
-            assert_eq!(proof.of(stage, viewer, within), expected, "{viewer} on {stage}");
+            assert_eq!(proof.proven(stage, viewer, within), expected, "{viewer} on {stage}");
         }
     }
 }
@@ -74,10 +78,10 @@ proptest! {
     #[test]
     fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&said);
-        let told: Vec<Said> = proof.events(UnixMs(from)).map(|e| said_of(&e)).collect();
+        let told: Vec<Said> = proof.events(0, UnixMs(from)).map(|e| said_of(&e)).collect();
         let mut again = proof_of(&told);
         let later: Vec<Said> = later.into_iter().filter(|e| e.at.0 >= from).collect();
-        later.iter().for_each(|event| assert!(again.apply(event)));
+        later.iter().for_each(|event| assert_ne!(again.apply(event), Applied::Uncredited));
         let all: Vec<Said> = said.iter().chain(&later).copied().collect();
         check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
     }
@@ -87,11 +91,11 @@ proptest! {
     fn what_is_forgotten_could_not_matter(said in events(), floor in 0u64..1_500, later in events()) {
         let mut proof = proof_of(&said);
         let floor = UnixMs(floor);
-        proof.note_committed(floor, floor);
-        proof.forget(0..proof.places(), floor.minus(TTL_MS));
+        proof.note_committed(0, floor, floor);
+        proof.forget(0, 0..proof.places(), floor.minus(TTL_MS));
         let later: Vec<Said> = later.into_iter().filter(|event| {
             let taken = event.at >= floor;
-            assert_eq!(proof.apply(event), taken);
+            assert_eq!(proof.apply(event) != Applied::Uncredited, taken);
             taken
         }).collect();
         let all: Vec<Said> = said.iter().chain(&later).copied().collect();
@@ -115,15 +119,15 @@ fn said_of(event: &EventRef<'_>) -> Said {
 fn what_was_carried_goes_on_with_any_session() {
     let beat =
         |at, session| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session };
-    let mut proof = Proof::new(TTL_MS);
+    let mut proof = Fold::new(RULES, 1, true);
     proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
-    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
+    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
     proof.apply(&beat(1_060 + TTL_MS + 1, "tab-1"));
-    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))], "too late");
+    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))], "too late");
     proof.apply(&beat(1_100, "tab-2"));
-    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_100))]);
+    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_100))]);
     proof.apply(&beat(1_200, "tab-2"));
-    assert_eq!(proof.of("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
+    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
 }
 
 #[test]
@@ -131,13 +135,16 @@ fn everybody_is_gone_through_and_forgotten() {
     let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
     let mut seen = BTreeSet::new();
-    proof.each(0..proof.places(), ALWAYS, |proven| {
+    proof.each_unsettled(0, 0..proof.places(), ALWAYS, UnixMs::ZERO, |proven| {
         seen.insert((proven.viewer.to_string(), proven.spans.to_vec()));
     });
     assert_eq!(seen, BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])]));
     assert_eq!(proof.len(), 2);
-    proof.forget(0..proof.places(), UnixMs(11));
+    // Nobody is online any more.
+    proof.advance(UnixMs(1_000));
+    proof.forget(0, 0..proof.places(), UnixMs(11));
     assert_eq!((proof.len(), proof.is_empty()), (1, false));
-    proof.forget(0..proof.places(), UnixMs(51));
-    assert!(proof.is_empty() && proof.stages.is_empty() && proof.by_stage.is_empty());
+    proof.forget(0, 0..proof.places(), UnixMs(51));
+    proof.advance(UnixMs(10_000_000));
+    assert!(proof.is_empty() && proof.stages().count() == 0);
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::event::{EventRef, Kind};
+use crate::fold::*;
+use crate::limits::STAGE_IDLE_MS;
 use crate::time::UnixMs;
 
 const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
@@ -19,8 +21,8 @@ fn leave(at: u64, viewer: &'static str, session: &'static str) -> Said {
     EventRef { kind: Kind::Leave, ..beat(at, viewer, session) }
 }
 
-fn fold(events: &[Said], now: u64) -> Presence {
-    let mut presence = Presence::new(RULES);
+fn fold(events: &[Said], now: u64) -> Fold {
+    let mut presence = Fold::new(RULES, 1, false);
     for event in events {
         presence.apply(event);
     }
@@ -45,7 +47,7 @@ fn oracle_online(events: &[Said], now: u64) -> BTreeSet<(&'static str, &'static 
         .collect()
 }
 
-fn check_against_oracle(presence: &Presence, events: &[Said], now: u64) {
+fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
     let online = oracle_online(events, now);
     for stage in STAGES {
         let here: Vec<_> = online.iter().filter(|o| o.0 == stage).collect();
@@ -79,7 +81,7 @@ fn events() -> impl Strategy<Value = Vec<Said>> {
 }
 
 /// What a state answers, and what a node built from its checkpoint would.
-fn answers(presence: &Presence) -> String {
+fn answers(presence: &Fold) -> String {
     let stages: Vec<_> =
         STAGES.iter().map(|s| (presence.count(s), presence.viewers_of(s, None, 9))).collect();
     let viewers: Vec<_> = VIEWERS.iter().map(|v| presence.viewer(v)).collect();
@@ -93,7 +95,7 @@ proptest! {
     #[test]
     fn counts_equal_the_oracle_at_every_millisecond(mut events in events()) {
         events.sort();
-        let mut presence = Presence::new(RULES);
+        let mut presence = Fold::new(RULES, 1, false);
         let mut said = 0;
         for now in 1..800 {
             while said < events.len() && events[said].at.0 == now {
@@ -104,7 +106,7 @@ proptest! {
             check_against_oracle(&presence, &events[..said], now);
         }
         prop_assert_eq!(presence.totals(), Totals::default());
-        prop_assert_eq!(presence.seats.all().count(), 0, "a session was never dropped");
+        prop_assert_eq!(presence.len(), 0, "a session was never dropped");
     }
 
     /// Each event arrives up to 100 ms late, some twice, in any order, between any two ticks.
@@ -122,7 +124,7 @@ proptest! {
             .map(|(e, delay)| (e.at.0 + delay, *e))
             .collect();
         arrivals.sort_by_key(|(at, _)| *at);
-        let mut presence = Presence::new(RULES);
+        let mut presence = Fold::new(RULES, 1, false);
         for now in 1..800 {
             arrivals.iter().filter(|(at, _)| *at == now).for_each(|(_, e)| { presence.apply(e); });
             presence.advance(UnixMs(now));
@@ -139,7 +141,7 @@ proptest! {
     ) {
         let now = 600;
         let straight = fold(&events, now);
-        let mut other = Presence::new(RULES);
+        let mut other = Fold::new(RULES, 1, false);
         for (event, tick) in shuffled.iter().chain(&events).zip(ticks.iter().cycle()) {
             // Time may pass between two events, but never beyond what is still to come.
             other.advance(UnixMs(*tick.min(&RULES.leave_grace_ms)));
@@ -154,8 +156,8 @@ proptest! {
     fn a_checkpoint_rebuilds_the_state(events in events(), now in 1u64..600) {
         let known: Vec<Said> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
         let mut first = fold(&known, now);
-        let mut second = Presence::new(RULES);
-        first.events().for_each(|e| { second.apply(&e); });
+        let mut second = Fold::new(RULES, 1, false);
+        first.events(0, UnixMs::ZERO).for_each(|e| { second.apply(&e); });
         for later in now..now + 130 {
             first.advance(UnixMs(later));
             second.advance(UnixMs(later));
@@ -179,7 +181,7 @@ proptest! {
     }
 }
 
-fn viewers(presence: &Presence) -> u64 {
+fn viewers(presence: &Fold) -> u64 {
     presence.count("stage").viewers
 }
 
@@ -268,7 +270,7 @@ fn an_idle_stage_keeps_its_peak_for_an_hour() {
 
 #[test]
 fn the_past_folded_at_once_is_no_peak() {
-    let mut presence = Presence::new(RULES);
+    let mut presence = Fold::new(RULES, 1, false);
     for (n, viewer) in VIEWERS.iter().enumerate() {
         let at = 1_000 + n as u64 * 200;
         presence.apply(&beat(at, viewer, ""));
@@ -280,15 +282,15 @@ fn the_past_folded_at_once_is_no_peak() {
 
 #[test]
 fn memory_is_given_back() {
-    let mut presence = Presence::new(RULES);
+    let mut presence = Fold::new(RULES, 1, false);
     for now in 1..2_000u64 {
         let viewer: &'static str = VIEWERS[(now % 4) as usize];
         presence.apply(&beat(now, viewer, SESSIONS[(now % 3) as usize]));
         presence.advance(UnixMs(now));
     }
-    assert!(presence.seats.all().count() <= 12);
-    assert!(presence.expiry.len() <= 12, "{}", presence.expiry.len());
+    assert!(presence.len() <= 12);
+    assert!(presence.looks.len() <= 12, "{}", presence.looks.len());
     presence.advance(UnixMs(10_000));
     presence.advance(UnixMs(10_000_000));
-    assert_eq!((presence.seats.all().count(), presence.expiry.len(), presence.stages().count()), (0, 0, 0));
+    assert_eq!((presence.len(), presence.looks.len(), presence.stages().count()), (0, 0, 0));
 }

@@ -1,0 +1,142 @@
+//! The fold's speed: a beat of a known viewer, a viewer who joins, and what encoding and decoding a record costs; one
+//! core. `cargo bench -p housecount-core --bench fold`; figures in docs/PERFORMANCE.md.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::fold::{Fold, Handle, HandleKey, Rules};
+use housecount_core::record::{self, Said};
+use housecount_core::time::UnixMs;
+
+const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
+const KEY: HandleKey = HandleKey(7);
+const NOW: u64 = 1_790_000_000_000;
+/// Beats of one batch, as a busy node gathers them.
+const BATCH: usize = 1_024;
+
+/// Ids of 36 characters, in no order that memory could follow.
+fn viewer(n: u64) -> String {
+    let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        mixed >> 32,
+        mixed & 0xffff,
+        n & 0xfff,
+        n >> 12 & 0xfff,
+        n
+    )
+}
+
+fn beat(viewer: &str, at: u64) -> EventRef<'_> {
+    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "stage-1", viewer, session: "" }
+}
+
+/// A stage with so many viewers, who have all beaten once.
+fn audience(viewers: u64) -> (Fold, Vec<String>) {
+    let mut fold = Fold::new(RULES, 1, true);
+    fold.set_key(0, KEY);
+    let names: Vec<String> = (0..viewers).map(viewer).collect();
+    for name in &names {
+        fold.apply_all(0, &[Said::Event(beat(name, NOW))], UnixMs(NOW), |_| ());
+    }
+    fold.advance(UnixMs(NOW));
+    (fold, names)
+}
+
+fn known(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a beat of a known viewer");
+    group.throughput(Throughput::Elements(BATCH as u64)).measurement_time(Duration::from_secs(4));
+    for viewers in [10_000, 100_000, 1_000_000] {
+        let (mut fold, names) = audience(viewers);
+        let handles: Vec<Handle> = names.iter().map(|name| Handle::of(KEY, "stage-1", name, "")).collect();
+        // In another order than they came: players spread over the interval.
+        let order = |n: usize| n.wrapping_mul(7_919) % handles.len();
+        let (mut from, mut at, mut batch) = (0, NOW, Vec::with_capacity(BATCH));
+        group.bench_function(BenchmarkId::new("by handle", viewers), |b| {
+            b.iter(|| {
+                at += 1;
+                batch.clear();
+                let beat = |n| Said::Beat { at: UnixMs(at), handle: handles[order(n)] };
+                batch.extend((from..from + BATCH).map(beat));
+                fold.apply_all(0, &batch, UnixMs(at), |applied| {
+                    black_box(applied);
+                });
+                from += BATCH;
+            });
+        });
+        group.bench_function(BenchmarkId::new("by its ids", viewers), |b| {
+            b.iter(|| {
+                at += 1;
+                for n in from..from + BATCH {
+                    black_box(fold.apply(&beat(&names[order(n)], at)));
+                }
+                from += BATCH;
+            });
+        });
+        group.bench_function(BenchmarkId::new("what to say of it", viewers), |b| {
+            b.iter(|| {
+                for n in from..from + BATCH {
+                    black_box(fold.say(&beat(&names[order(n)], at), UnixMs(at)));
+                }
+                from += BATCH;
+            });
+        });
+    }
+}
+
+fn joining(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a viewer who joins");
+    group.throughput(Throughput::Elements(100_000)).sample_size(10).measurement_time(Duration::from_secs(4));
+    let (names, more): (Vec<_>, Vec<_>) =
+        ((0..900_000).map(viewer).collect(), (900_000..1_000_000).map(viewer).collect());
+    let full = || {
+        let mut fold = Fold::new(RULES, 1, true);
+        names.iter().for_each(|name: &String| {
+            fold.apply(&beat(name, NOW));
+        });
+        fold
+    };
+    group.bench_function("from 900,000 to 1,000,000", |b| {
+        b.iter_batched(
+            full,
+            |mut fold| {
+                more.iter().for_each(|name: &String| {
+                    fold.apply(&beat(name, NOW));
+                });
+                fold
+            },
+            BatchSize::LargeInput,
+        );
+    });
+}
+
+fn records(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a record");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    let names: Vec<String> = (0..BATCH as u64).map(viewer).collect();
+    let whole: Vec<Said<'_>> = names.iter().map(|name| Said::Event(beat(name, NOW))).collect();
+    let handle = |name: &String| Handle::of(KEY, "stage-1", name, "");
+    let brief: Vec<Said<'_>> =
+        names.iter().map(|name| Said::Beat { at: UnixMs(NOW), handle: handle(name) }).collect();
+    for (what, said) in [("told whole", whole), ("by handle", brief)] {
+        let bytes = record::encode(&said);
+        group.bench_function(BenchmarkId::new("encode", what), |b| {
+            b.iter(|| record::encode(black_box(&said)))
+        });
+        group.bench_function(BenchmarkId::new("decode", what), |b| {
+            b.iter(|| record::decode(black_box(&bytes)).map(|said| said.len()));
+        });
+    }
+    group.bench_function("handles", |b| {
+        b.iter(|| {
+            names.iter().for_each(|name| {
+                black_box(handle(name));
+            })
+        });
+    });
+}
+
+criterion_group!(benches, known, joining, records);
+criterion_main!(benches);

@@ -1,0 +1,55 @@
+//! When to look at a seat again: lists by second, and the exact order only within the second that has come.
+//!
+//! A seat has one valid entry, the one in its `look_s`; a beat touches nothing here. When the second comes, a seat that has
+//! beaten since is put off, once a `ttl`, and the others are taken in the order of their milliseconds.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::seats::{NOWHERE, SeatIndex};
+use crate::time::UnixMs;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    by_second: BTreeMap<u32, Vec<SeatIndex>>,
+    soon: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
+}
+
+/// The second of a moment.
+pub(super) fn second(at: UnixMs) -> u32 {
+    u32::try_from(at.0 / 1_000).unwrap_or(NOWHERE).min(NOWHERE - 1)
+}
+
+impl Looks {
+    /// Looks at a seat in a second.
+    pub(super) fn put(&mut self, second: u32, seat: SeatIndex) {
+        self.by_second.entry(second).or_default().push(seat);
+    }
+
+    /// Looks at a seat at a moment of a second that has come.
+    pub(super) fn put_soon(&mut self, at: UnixMs, seat: SeatIndex) {
+        self.soon.push(Reverse((at, seat)));
+    }
+
+    /// The seats of the next second that has come.
+    pub(super) fn come(&mut self, now: UnixMs) -> Option<(u32, Vec<SeatIndex>)> {
+        let first = self.by_second.first_entry()?;
+        (*first.key() <= second(now)).then(|| first.remove_entry())
+    }
+
+    /// The next seat whose moment has come.
+    pub(super) fn due(&mut self, now: UnixMs) -> Option<(UnixMs, SeatIndex)> {
+        let Reverse((at, _)) = self.soon.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.soon.pop().map(|Reverse(due)| due)
+    }
+
+    /// How many entries there are, stale ones too.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.soon.len() + self.by_second.values().map(Vec::len).sum::<usize>()
+    }
+}

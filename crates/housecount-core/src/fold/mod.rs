@@ -1,0 +1,375 @@
+//! The fold: events in; who is online, and what watch time is proven, out.
+//!
+//! There is one state, and two rules that only read it: [`presence`] says who is online, [`proof`] what is billed.
+//!
+//! # The state
+//! What is known of a session (`times`) is the set of its leaves, and its beats summed up as runs. It is a function
+//! of the *set* of events: order, repetition and batching don't matter. What is forgotten could not matter any more: no
+//! event that is still taken reaches it.
+//!
+//! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change something. A beat of a known
+//! session is found by its [`Handle`] and touches a seat of 56 bytes, and nothing else.
+
+pub mod handle;
+mod looks;
+mod names;
+pub mod presence;
+pub mod proof;
+mod seats;
+#[cfg(test)]
+mod tests;
+mod times;
+mod views;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+pub use self::handle::{Handle, HandleKey};
+use self::looks::Looks;
+pub use self::presence::{Count, Totals};
+pub use self::proof::Proven;
+use self::seats::{Flag, Ids, SeatIndex, Seats, StageIndex};
+pub use self::views::{StageView, WatchView};
+use crate::event::{EventRef, Kind, partition_of};
+use crate::record::Said;
+use crate::time::UnixMs;
+
+/// The times that the rules speak of. Both come from settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a session stays online after its last beat, and how far apart two beats prove the time between.
+    pub ttl_ms: u64,
+    /// How long after it was said a leave takes effect.
+    pub leave_grace_ms: u64,
+}
+
+impl Rules {
+    /// How long after its ids were told in the log a session's beats may come with its handle alone. The log is kept for so
+    /// much longer, that whoever reads it finds the ids of all it needs.
+    #[must_use]
+    pub fn told_ms(self) -> u64 {
+        3 * self.ttl_ms
+    }
+}
+
+/// Beats that are looked for at once.
+const AHEAD: usize = 32;
+
+/// What became of an event. Only for the counters: nothing else depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is part of the state.
+    Taken,
+    /// It is so old that it can't change any count any more. Time that it proves is credited.
+    TooOld,
+    /// It is so old that nothing is credited for it either.
+    Uncredited,
+}
+
+/// What a partition's ledger has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Committed {
+    /// Events before this are refused.
+    floor: UnixMs,
+    /// Events before this may prove what is written otherwise already.
+    settled: UnixMs,
+}
+
+/// See the module's text. Bounded by the sessions of one `ttl`, and by those whose proof is kept.
+#[derive(Debug)]
+pub struct Fold {
+    rules: Rules,
+    /// Whether what is proven is asked for; if not, it is forgotten with the presence of its session.
+    keeps_proof: bool,
+    now: UnixMs,
+    seats: Seats,
+    keys: Vec<HandleKey>,
+    committed: Vec<Committed>,
+    totals: Totals,
+    looks: Looks,
+    /// Leaves that wait to take effect, by the time they do.
+    pending: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
+    /// Stages on which nobody is left, by since when.
+    idle_stages: VecDeque<(UnixMs, StageIndex)>,
+    /// Seats that may be online, if only their ids were known.
+    nameless: usize,
+    /// Whether anything was ever carried over.
+    is_carried: bool,
+    /// Ids told before this may be lost.
+    told_from_s: u32,
+}
+
+impl Fold {
+    /// Nothing is known. `leave_grace` must be less than `ttl`; the settings see to it.
+    #[must_use]
+    pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Fold {
+        debug_assert!(rules.leave_grace_ms < rules.ttl_ms);
+        let partitions = usize::from(partitions.max(1));
+        Fold {
+            rules,
+            keeps_proof,
+            now: UnixMs::ZERO,
+            seats: Seats::default(),
+            keys: vec![HandleKey::default(); partitions],
+            committed: vec![Committed::default(); partitions],
+            totals: Totals::default(),
+            looks: Looks::default(),
+            pending: BinaryHeap::new(),
+            idle_stages: VecDeque::new(),
+            nameless: 0,
+            is_carried: false,
+            told_from_s: 1,
+        }
+    }
+
+    /// The time up to which all that was said is taken as known.
+    #[must_use]
+    pub fn now(&self) -> UnixMs {
+        self.now
+    }
+
+    /// The rules it keeps.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// How many partitions the log has.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.keys.len() as u16
+    }
+
+    /// The partition of a viewer.
+    #[must_use]
+    pub fn partition(&self, viewer: &str) -> u16 {
+        match self.keys.len() {
+            1 => 0,
+            partitions => partition_of(viewer, partitions as u16),
+        }
+    }
+
+    fn handle(&self, ids: Ids<'_>) -> (u8, Handle) {
+        let partition = self.partition(ids.viewer);
+        let key = self.keys[usize::from(partition)];
+        (partition as u8, Handle::of(key, ids.stage, ids.viewer, ids.session))
+    }
+
+    /// A partition's handles are made with this key from now on.
+    pub fn set_key(&mut self, partition: u16, key: HandleKey) {
+        let Some(known) = self.keys.get_mut(usize::from(partition)) else { return };
+        if *known == key {
+            return;
+        }
+        *known = key;
+        self.seats.rekey(partition as u8, key);
+        let nameless = |seat: &SeatIndex| {
+            let seat = &self.seats[*seat];
+            seat.is_nameless() && seat.look_s != seats::NOWHERE
+        };
+        self.nameless = self.seats.within(0..self.seats.places()).filter(nameless).count();
+    }
+
+    /// Takes in one event, whose ids must have been checked. Applying it again changes nothing.
+    pub fn apply(&mut self, event: &EventRef<'_>) -> Applied {
+        let (partition, handle) = self.handle(ids(event));
+        match self.refusal(partition, event.at) {
+            Some(refusal) => refusal,
+            None => {
+                let seat = self.find_or_insert(partition, handle, ids(event));
+                self.take(seat, event.kind, event.at)
+            }
+        }
+    }
+
+    /// Takes in what a record of a partition says, which the log has had since `told`. Calls `with` for what became of each.
+    pub fn apply_all(
+        &mut self,
+        partition: u16,
+        said: &[Said<'_>],
+        told: UnixMs,
+        mut with: impl FnMut(Applied),
+    ) {
+        for said in said.chunks(AHEAD) {
+            // All are looked for before the first is changed: so their cache misses overlap.
+            let mut found = [None; AHEAD];
+            for (said, found) in said.iter().zip(&mut found) {
+                if let Said::Beat { handle, .. } = said {
+                    *found = self.seats.find_handle(*handle);
+                }
+            }
+            for (said, found) in said.iter().zip(found) {
+                with(self.apply_said(partition as u8, said, found, told));
+            }
+        }
+    }
+
+    fn apply_said(
+        &mut self,
+        partition: u8,
+        said: &Said<'_>,
+        found: Option<SeatIndex>,
+        told: UnixMs,
+    ) -> Applied {
+        match said {
+            Said::Event(event) => {
+                let (partition, handle) = self.handle(ids(event));
+                if let Some(refusal) = self.refusal(partition, event.at) {
+                    return refusal;
+                }
+                let seat = self.find_or_insert(partition, handle, ids(event));
+                let told_s = &mut self.seats[seat].told_s;
+                *told_s = looks::second(told).max(*told_s);
+                self.take(seat, event.kind, event.at)
+            }
+            Said::Beat { at, handle } => match self.refusal(partition, *at) {
+                Some(refusal) => refusal,
+                None => {
+                    // Nothing that is taken in drops or moves a seat.
+                    let seat =
+                        found.unwrap_or_else(|| self.seats.find_or_insert_nameless(*handle, partition));
+                    self.take(seat, Kind::Beat, *at)
+                }
+            },
+        }
+    }
+
+    /// What an event may be said as, at `now`: with its handle alone, if its ids are in the log since a short while ago.
+    #[must_use]
+    pub fn say<'a>(&self, event: &EventRef<'a>, now: UnixMs) -> Said<'a> {
+        let whole = Said::Event(*event);
+        let (partition, handle) = self.handle(ids(event));
+        if event.kind == Kind::Leave || self.keys[usize::from(partition)] == HandleKey::default() {
+            return whole;
+        }
+        let Some(seat) = self.seats.find_handle(handle) else { return whole };
+        let known = &self.seats[seat];
+        let is_told = known.told_s >= self.told_from_s
+            && looks::second(now) < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
+        if is_told && !known.is(Flag::Ambiguous) && self.seats.has(seat, ids(event)) {
+            return Said::Beat { at: event.at, handle };
+        }
+        whole
+    }
+
+    /// The log may have lost ids that it was told before `from`: they are told again.
+    pub fn tell_again_from(&mut self, from: UnixMs) {
+        self.told_from_s = looks::second(from).saturating_add(1).max(self.told_from_s);
+    }
+
+    /// Whether everybody who may be online has a name. If not, counts may be low.
+    #[must_use]
+    pub fn knows_names(&self) -> bool {
+        self.nameless == 0
+    }
+
+    /// Moves time on to `now`: what became due takes effect. An earlier `now` changes nothing.
+    pub fn advance(&mut self, now: UnixMs) {
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
+        while let Some(Reverse((at, seat))) = self.pending.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.pending.pop();
+            if self.seats.get(seat).is_some() {
+                self.take_effect(seat);
+            }
+        }
+        while let Some((second, seats)) = self.looks.come(now) {
+            for seat in seats {
+                if self.seats.get(seat).is_some_and(|known| known.look_s == second) {
+                    self.put_off(seat, self.due(seat));
+                }
+            }
+        }
+        while let Some((due, seat)) = self.looks.due(now) {
+            if self.seats.get(seat).is_some_and(|known| known.look_s == looks::second(due)) {
+                self.age(seat);
+            }
+        }
+        self.forget_idle_stages();
+    }
+
+    /// Why nothing at `at` can be taken in any more, if so.
+    fn refusal(&self, partition: u8, at: UnixMs) -> Option<Applied> {
+        if at < self.committed.get(usize::from(partition))?.floor {
+            return Some(Applied::Uncredited);
+        }
+        (!self.keeps_proof && at.plus(self.rules.ttl_ms) <= self.now).then_some(Applied::TooOld)
+    }
+
+    fn find_or_insert(&mut self, partition: u8, handle: Handle, ids: Ids<'_>) -> SeatIndex {
+        let named = self.seats.find_handle(handle).filter(|seat| self.seats.has(*seat, ids));
+        if let Some(seat) = named {
+            return seat;
+        }
+        let nameless = self.seats.find_handle(handle).map(|seat| &self.seats[seat]);
+        if nameless.is_some_and(|seat| seat.is_nameless() && seat.look_s != seats::NOWHERE) {
+            self.nameless -= 1;
+        }
+        let seat = self.seats.find_or_insert(handle, partition, ids);
+        self.refresh(seat); // it may have been online without a name
+        seat
+    }
+
+    fn take(&mut self, seat: SeatIndex, kind: Kind, at: UnixMs) -> Applied {
+        let (rules, now) = (self.rules, self.now);
+        let known = &mut self.seats[seat];
+        let is_late =
+            at < self.committed.get(usize::from(known.partition)).map_or(UnixMs::ZERO, |c| c.settled);
+        if is_late {
+            known.set(Flag::Late, true);
+        }
+        match kind {
+            Kind::Beat => {
+                let is_online = known.is(Flag::Online);
+                if known.goes_on(at, rules.ttl_ms) {
+                    if self.is_carried {
+                        self.carry_on(seat, at);
+                    }
+                    if !is_online {
+                        self.beaten(seat, at);
+                    }
+                } else {
+                    let mut times = self.seats.times(seat);
+                    times.beat(at, rules.ttl_ms);
+                    self.seats.set_times(seat, times);
+                    self.carry_on(seat, at);
+                    self.beaten(seat, at);
+                }
+            }
+            Kind::Leave => self.leave(seat, at),
+        }
+        if at.plus(rules.ttl_ms) <= now { Applied::TooOld } else { Applied::Taken }
+    }
+
+    /// A beat may have changed who is online.
+    fn beaten(&mut self, seat: SeatIndex, at: UnixMs) {
+        self.look_after(seat, at);
+        if !self.seats[seat].is_nameless() {
+            self.refresh(seat);
+        }
+    }
+
+    fn leave(&mut self, seat: SeatIndex, at: UnixMs) {
+        let mut times = self.seats.times(seat);
+        if !times.leave(at) {
+            return; // said again; the first one is pending or in effect
+        }
+        self.seats.set_times(seat, times);
+        self.look_after(seat, at);
+        let effective = at.plus(self.rules.leave_grace_ms);
+        if effective <= self.now {
+            self.take_effect(seat);
+        } else {
+            self.pending.push(Reverse((effective, seat)));
+        }
+    }
+}
+
+fn ids<'a>(event: &EventRef<'a>) -> Ids<'a> {
+    Ids { stage: event.stage, viewer: event.viewer, session: event.session }
+}

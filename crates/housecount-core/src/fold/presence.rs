@@ -1,0 +1,179 @@
+//! Who is online. **The one place that defines "viewer".**
+//!
+//! # The rule
+//! At time `now` a session is online if its latest beat is later than every leave that has taken effect, and
+//! is less than `ttl` old. A leave takes effect `leave_grace` after it was said, and covers every beat said at
+//! or before it; a leave without a session covers all of the viewer's sessions on that stage. So a reload
+//! (leave, then beat) never flaps the count, and a late beat older than a leave brings nobody back.
+//! A viewer is online on a stage while any of its sessions there is.
+
+use super::Fold;
+use super::looks::second;
+use super::seats::{Flag, NOWHERE, SeatIndex};
+use crate::limits::STAGE_IDLE_MS;
+use crate::time::UnixMs;
+
+/// How many are online on a stage, or altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Distinct online viewers.
+    pub viewers: u64,
+    /// Online sessions.
+    pub sessions: u64,
+}
+
+/// How many are online altogether. A viewer on two stages is one viewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Distinct online viewers, and online sessions.
+    pub count: Count,
+    /// Stages with at least one online viewer.
+    pub stages: u64,
+}
+
+impl Fold {
+    /// The rule, and the only place that applies it.
+    fn is_online(&self, seat: SeatIndex) -> bool {
+        let known = &self.seats[seat];
+        if known.is_nameless() || known.is(Flag::Carried) {
+            return false;
+        }
+        let in_effect = |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
+        let (beat, _) = self.seats.last(seat);
+        let mut unnamed = self.seats.ring_here(seat).filter(|other| self.seats[*other].is_unnamed());
+        beat.plus(self.rules.ttl_ms) > self.now
+            && beat > in_effect(seat)
+            && unnamed.next().is_none_or(|unnamed| beat > in_effect(unnamed))
+    }
+
+    /// Brings the counts in line with the rule for one session.
+    pub(super) fn refresh(&mut self, seat: SeatIndex) {
+        let online = self.is_online(seat);
+        if online == self.seats[seat].is(Flag::Online) {
+            return;
+        }
+        let stage = self.seats[seat].stage;
+        let others = |elsewhere: bool| {
+            let other = self.seats.ring(seat).skip(1).find(|other| {
+                let other = &self.seats[*other];
+                other.is(Flag::Online) && (elsewhere || other.stage == stage)
+            });
+            other.is_some()
+        };
+        let (is_first_here, is_first) = (!others(false), !others(true));
+        self.seats[seat].set(Flag::Online, online);
+        self.seats.list(seat, online);
+
+        step(&mut self.totals.count.sessions, online);
+        if is_first {
+            step(&mut self.totals.count.viewers, online);
+        }
+        let known = self.seats.stage_mut(stage);
+        step(&mut known.count.sessions, online);
+        if !is_first_here {
+            return;
+        }
+        step(&mut known.count.viewers, online);
+        known.peak = known.peak.max(known.count.viewers);
+        if known.count.viewers == u64::from(online) {
+            step(&mut self.totals.stages, online);
+        }
+        if known.online.is_empty() {
+            known.idle_since = self.now;
+            if !std::mem::replace(&mut known.is_queued, true) {
+                self.idle_stages.push_back((self.now, stage));
+            }
+        }
+    }
+
+    /// A leave of a session takes effect.
+    pub(super) fn take_effect(&mut self, seat: SeatIndex) {
+        if !self.seats[seat].is_unnamed() {
+            return self.refresh(seat);
+        }
+        // Session "" can only be left by a leave without a session, which covers all the viewer's sessions.
+        let here: Vec<SeatIndex> = self.seats.ring_here(seat).collect();
+        here.into_iter().for_each(|other| self.refresh(other));
+    }
+
+    /// Sees to it that a seat about which something was said at `at` is looked at in time.
+    pub(super) fn look_after(&mut self, seat: SeatIndex, at: UnixMs) {
+        let due = at.plus(self.rules.ttl_ms);
+        let known = &mut self.seats[seat];
+        if due <= self.now || second(due) >= known.look_s {
+            return;
+        }
+        if known.is_nameless() && known.look_s == NOWHERE {
+            self.nameless += 1;
+        }
+        known.look_s = second(due);
+        self.looks.put(second(due), seat);
+    }
+
+    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more.
+    pub(super) fn age(&mut self, seat: SeatIndex) {
+        if !self.seats[seat].is_nameless() {
+            self.refresh(seat);
+        }
+        let due = self.due(seat);
+        self.seats[seat].look_s = NOWHERE;
+        if due > self.now {
+            self.put_off(seat, due);
+            return;
+        }
+        if self.seats[seat].is_nameless() {
+            self.nameless -= 1;
+        }
+        if !self.keeps_proof {
+            self.seats.remove(seat);
+        }
+    }
+
+    /// From when on a seat is of no interest here.
+    pub(super) fn due(&self, seat: SeatIndex) -> UnixMs {
+        let (beat, left) = self.seats.last(seat);
+        // An online session's next change by age is its expiry; any other is kept for its leave's sake.
+        let latest = if self.seats[seat].is(Flag::Online) { beat } else { beat.max(left) };
+        latest.plus(self.rules.ttl_ms)
+    }
+
+    pub(super) fn put_off(&mut self, seat: SeatIndex, due: UnixMs) {
+        self.seats[seat].look_s = second(due);
+        if second(due) <= second(self.now) {
+            self.looks.put_soon(due, seat);
+        } else {
+            self.looks.put(second(due), seat);
+        }
+    }
+
+    /// Stages that nobody has watched for long lose their peaks, and go.
+    pub(super) fn forget_idle_stages(&mut self) {
+        while let Some((since, stage)) = self.idle_stages.front().copied() {
+            if since.plus(STAGE_IDLE_MS) > self.now {
+                break;
+            }
+            self.idle_stages.pop_front();
+            let known = self.seats.stage_mut(stage);
+            known.is_queued = false;
+            if !known.online.is_empty() {
+                continue;
+            }
+            if known.idle_since > since {
+                known.is_queued = true;
+                self.idle_stages.push_back((known.idle_since, stage));
+                continue;
+            }
+            known.peak = 0;
+            self.seats.drop_stage_if_unused(stage);
+        }
+    }
+}
+
+fn step(count: &mut u64, up: bool) {
+    if up {
+        *count += 1;
+    } else {
+        debug_assert!(*count > 0, "a count below zero");
+        *count = count.saturating_sub(1);
+    }
+}

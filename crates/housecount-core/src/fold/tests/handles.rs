@@ -1,0 +1,133 @@
+//! Beats told by handle say the same as beats told whole, wherever their ids are told.
+
+use proptest::prelude::*;
+
+use crate::event::{EventRef, Kind};
+use crate::fold::*;
+use crate::record::Said;
+use crate::span::Span;
+use crate::time::UnixMs;
+
+const RULES: Rules = Rules { ttl_ms: 2_000, leave_grace_ms: 3 };
+const KEY: HandleKey = HandleKey(7);
+const STAGES: [&str; 2] = ["s/1", "s/2"];
+const VIEWERS: [&str; 3] = ["ann", "bob", "cy"];
+const SESSIONS: [&str; 2] = ["", "tab"];
+const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
+
+fn fold() -> Fold {
+    let mut fold = Fold::new(RULES, 1, true);
+    fold.set_key(0, KEY);
+    fold
+}
+
+fn handle(event: &EventRef<'_>) -> Handle {
+    Handle::of(KEY, event.stage, event.viewer, event.session)
+}
+
+fn hear(fold: &mut Fold, said: Said<'_>) {
+    fold.apply_all(0, &[said], said.at(), |_| ());
+}
+
+fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
+    let event = (1u64..20_000, 0..6usize, 0..2usize, 0..3usize, 0..2usize).prop_map(
+        |(at, kind, stage, viewer, session)| EventRef {
+            at: UnixMs(at),
+            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            stage: STAGES[stage],
+            viewer: VIEWERS[viewer],
+            session: SESSIONS[session],
+        },
+    );
+    proptest::collection::vec(event, 1..60)
+}
+
+/// All that can be asked.
+fn answers(fold: &Fold) -> String {
+    let proven: Vec<_> =
+        STAGES.iter().flat_map(|s| VIEWERS.iter().map(|v| fold.proven(s, v, ALWAYS))).collect();
+    let stages: Vec<_> = STAGES.iter().map(|s| (fold.count(s), fold.viewers_of(s, None, 9))).collect();
+    let viewers: Vec<_> = VIEWERS.iter().map(|v| fold.viewer(v)).collect();
+    format!("{:?} {stages:?} {viewers:?} {proven:?}", fold.totals())
+}
+
+proptest! {
+    /// Some beats are told by handle, before or after their ids are told, in any order; each session's ids once at least.
+    #[test]
+    fn a_handle_says_the_same_as_the_ids(
+        (events, shuffled) in events().prop_flat_map(|e| (Just(e.clone()), Just(e).prop_shuffle())),
+        by_handle in proptest::collection::vec(any::<bool>(), 60),
+        now in 1u64..22_000,
+    ) {
+        let (mut plain, mut told) = (fold(), fold());
+        events.iter().for_each(|event| { plain.apply(event); });
+        let mut whole = std::collections::BTreeSet::new();
+        for (event, by_handle) in shuffled.iter().zip(by_handle) {
+            let said = if by_handle && event.kind == Kind::Beat {
+                Said::Beat { at: event.at, handle: handle(event) }
+            } else {
+                whole.insert((event.stage, event.viewer, event.session));
+                Said::Event(*event)
+            };
+            hear(&mut told, said);
+        }
+        let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
+        for event in events.iter().filter(|e| !is_told(e)) {
+            hear(&mut told, Said::Event(*event));
+        }
+        prop_assert!(told.knows_names());
+        plain.advance(UnixMs(now));
+        told.advance(UnixMs(now));
+        prop_assert_eq!(answers(&plain), answers(&told));
+        // Another key changes nothing but the handles.
+        told.set_key(0, HandleKey(8));
+        prop_assert_eq!(answers(&plain), answers(&told));
+        told.advance(UnixMs(50_000));
+        plain.advance(UnixMs(50_000));
+        prop_assert_eq!(answers(&plain), answers(&told));
+        told.forget(0, 0..told.places(), UnixMs(50_000));
+        prop_assert!(told.is_empty());
+    }
+}
+
+fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
+    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" }
+}
+
+#[test]
+fn ids_are_told_first_and_again_after_a_while() {
+    let mut fold = fold();
+    let first = beat(1_000, "ann");
+    assert_eq!(fold.say(&first, UnixMs(1_000)), Said::Event(first), "never told");
+    fold.apply(&first);
+    assert_eq!(fold.say(&first, UnixMs(1_000)), Said::Event(first), "known, but not told in the log");
+    hear(&mut fold, Said::Event(first));
+    let next = beat(2_000, "ann");
+    assert_eq!(fold.say(&next, UnixMs(2_000)), Said::Beat { at: next.at, handle: handle(&next) });
+    let leave = EventRef { kind: Kind::Leave, ..next };
+    assert_eq!(
+        fold.say(&leave, UnixMs(2_000)),
+        Said::Event(leave),
+        "rare, and it may speak of other sessions"
+    );
+    assert_eq!(fold.say(&next, UnixMs(1_000 + RULES.told_ms())), Said::Event(next), "told too long ago");
+    fold.tell_again_from(UnixMs(1_500));
+    assert_eq!(fold.say(&next, UnixMs(2_000)), Said::Event(next), "the log may have lost it");
+}
+
+#[test]
+fn without_names_nobody_is_counted_and_it_is_said_so() {
+    let mut fold = fold();
+    let said = Said::Beat { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
+    hear(&mut fold, said);
+    fold.advance(UnixMs(1_001));
+    assert!(!fold.knows_names());
+    assert_eq!(fold.totals().count.viewers, 0);
+    hear(&mut fold, Said::Event(beat(500, "ann")));
+    assert!(fold.knows_names());
+    assert_eq!(fold.totals().count.viewers, 1);
+    hear(&mut fold, Said::Beat { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
+    assert!(!fold.knows_names());
+    fold.advance(UnixMs(3_500));
+    assert!(fold.knows_names(), "whoever it was has gone");
+}

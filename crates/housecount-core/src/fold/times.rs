@@ -1,0 +1,162 @@
+//! What is known of one session: its beats, summed up as runs, and its leaves. Both rules read only this.
+//!
+//! Beats that follow each other within `ttl` form a *run*: its first and last beat say all that its beats can prove, now
+//! or with any event that is still to come, and the last of all says until when the session is online. So memory is
+//! bounded by sessions and breaks, not by beats.
+//!
+//! Nearly every session has one run, and at most a leave behind it: that is kept in 16 bytes ([`Brief`]). Whatever else
+//! players come up with is kept whole, beside.
+
+use smallvec::SmallVec;
+
+use crate::event::Kind;
+use crate::span::Span;
+use crate::time::UnixMs;
+
+/// The first and the last of beats that are each at most `ttl` after the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) first: UnixMs,
+    pub(super) last: UnixMs,
+}
+
+/// A session's beats and leaves, whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Sorted, more than `ttl` apart.
+    pub(super) runs: SmallVec<[Run; 1]>,
+    /// Sorted.
+    pub(super) leaves: SmallVec<[UnixMs; 2]>,
+}
+
+/// One run at most, and at most one leave, after its last beat. Lengths of up to 49 days fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Brief {
+    /// The last beat; zero for none.
+    pub(super) beat: UnixMs,
+    /// From the run's first beat to its last.
+    run_ms: u32,
+    /// From the last beat to the leave; zero for none.
+    left_ms: u32,
+}
+
+impl Brief {
+    /// Takes in the usual next beat: after the last one, in the same run, with no leave between. False if it is none.
+    #[inline]
+    pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
+        let since = at.0.wrapping_sub(self.beat.0);
+        let run_ms = u64::from(self.run_ms).saturating_add(since);
+        if self.left_ms != 0 || self.beat == UnixMs::ZERO || since > ttl_ms || run_ms > u64::from(u32::MAX) {
+            return false;
+        }
+        self.beat = at;
+        self.run_ms = run_ms as u32;
+        true
+    }
+
+    /// The last leave; zero for none.
+    pub(super) fn left(self) -> UnixMs {
+        if self.left_ms == 0 { UnixMs::ZERO } else { self.beat.plus(u64::from(self.left_ms)) }
+    }
+
+    pub(super) fn run(self) -> Run {
+        Run { first: self.beat.minus(u64::from(self.run_ms)), last: self.beat }
+    }
+
+    /// All of it.
+    pub(super) fn times(self) -> Times {
+        let mut times = Times::default();
+        if self.beat > UnixMs::ZERO {
+            times.runs.push(self.run());
+        }
+        if self.left_ms > 0 {
+            times.leaves.push(self.left());
+        }
+        times
+    }
+}
+
+impl Times {
+    /// The same in brief, if that says it all.
+    pub(super) fn brief(&self) -> Option<Brief> {
+        let (run, left) = match (&*self.runs, &*self.leaves) {
+            ([], []) => return Some(Brief::default()),
+            ([run], []) => (run, run.last),
+            ([run], [left]) if *left > run.last => (run, *left),
+            _ => return None,
+        };
+        let run_ms = u32::try_from(run.last.since(run.first)).ok()?;
+        let left_ms = u32::try_from(left.since(run.last)).ok()?;
+        Some(Brief { beat: run.last, run_ms, left_ms })
+    }
+
+    /// The last beat; zero for none.
+    pub(super) fn beat_last(&self) -> UnixMs {
+        self.runs.last().map_or(UnixMs::ZERO, |run| run.last)
+    }
+
+    /// The last leave that was said at or before `at`; zero for none.
+    pub(super) fn leave_until(&self, at: UnixMs) -> UnixMs {
+        let next = self.leaves.partition_point(|leave| *leave <= at);
+        next.checked_sub(1).map_or(UnixMs::ZERO, |i| self.leaves[i])
+    }
+
+    /// Takes in a beat.
+    pub(super) fn beat(&mut self, at: UnixMs, ttl_ms: u64) {
+        let next = self.runs.partition_point(|run| run.last < at);
+        let before = next.checked_sub(1).filter(|i| at.since(self.runs[*i].last) <= ttl_ms);
+        let after = self.runs.get(next).filter(|run| run.first.since(at) <= ttl_ms).copied();
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                self.runs[before].last = after.last;
+                self.runs.remove(next);
+            }
+            (Some(before), None) => self.runs[before].last = at,
+            (None, Some(after)) => self.runs[next].first = after.first.min(at),
+            (None, None) => self.runs.insert(next, Run { first: at, last: at }),
+        }
+    }
+
+    /// Takes in a leave. False if it was known.
+    pub(super) fn leave(&mut self, at: UnixMs) -> bool {
+        match self.leaves.binary_search(&at) {
+            Ok(_) => false,
+            Err(place) => {
+                self.leaves.insert(place, at);
+                true
+            }
+        }
+    }
+
+    /// What the session proves; `of_all` are the leaves of all the viewer's sessions.
+    pub(super) fn proves(&self, of_all: &[UnixMs], ttl_ms: u64) -> impl Iterator<Item = Span> {
+        self.runs.iter().map(move |run| {
+            let reached = run.last.plus(ttl_ms);
+            let latest = |leaves: &[UnixMs]| {
+                let next = leaves.partition_point(|leave| *leave <= reached);
+                next.checked_sub(1).map_or(UnixMs::ZERO, |i| leaves[i])
+            };
+            Span::new(run.first, run.last.max(latest(&self.leaves)).max(latest(of_all)))
+        })
+    }
+
+    /// Forgets what ended before `before`. False if nothing is left.
+    pub(super) fn forget(&mut self, before: UnixMs) -> bool {
+        self.runs.retain(|run| run.last >= before);
+        self.leaves.retain(|at| *at >= before);
+        !(self.runs.is_empty() && self.leaves.is_empty())
+    }
+
+    /// Events that say the same again from `from` on, with whatever comes later. Of a run that goes on through `from`, and
+    /// wherever beats have been summed up, some that prove the same stand in.
+    pub(super) fn events(&self, from: UnixMs, ttl_ms: u64) -> impl Iterator<Item = (Kind, UnixMs)> {
+        let leaves = self.leaves.iter().filter(move |at| **at >= from).map(|at| (Kind::Leave, *at));
+        let runs = self.runs.iter().filter(move |run| run.last.plus(ttl_ms) >= from);
+        let beats = runs.flat_map(move |run| {
+            let (first, last) = (run.first.max(from.min(run.last)), run.last);
+            let steps = (first.0..last.0).step_by(usize::try_from(ttl_ms.max(1)).unwrap_or(usize::MAX));
+            steps.map(UnixMs).chain([last]).map(|at| (Kind::Beat, at))
+        });
+        leaves.chain(beats)
+    }
+}
