@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::seats::{NOWHERE, SeatIndex};
+use super::seat::{NOWHERE, SeatIndex};
 use crate::time::UnixMs;
 
 /// See the module's text.

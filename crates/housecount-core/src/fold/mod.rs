@@ -15,7 +15,9 @@ mod looks;
 mod names;
 pub mod presence;
 pub mod proof;
+mod seat;
 mod seats;
+mod stages;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -28,7 +30,8 @@ pub use self::handle::{Handle, HandleKey};
 use self::looks::Looks;
 pub use self::presence::{Count, Totals};
 pub use self::proof::Proven;
-use self::seats::{Flag, Ids, SeatIndex, Seats, StageIndex};
+use self::seat::{Flag, Ids, NOWHERE, SeatIndex, StageIndex};
+use self::seats::Seats;
 pub use self::views::{StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
 use crate::record::Said;
@@ -165,7 +168,7 @@ impl Fold {
         self.seats.rekey(partition as u8, key);
         let nameless = |seat: &SeatIndex| {
             let seat = &self.seats[*seat];
-            seat.is_nameless() && seat.look_s != seats::NOWHERE
+            seat.is_nameless() && seat.look_s != NOWHERE
         };
         self.nameless = self.seats.within(0..self.seats.places()).filter(nameless).count();
     }
@@ -307,7 +310,7 @@ impl Fold {
             return seat;
         }
         let nameless = self.seats.find_handle(handle).map(|seat| &self.seats[seat]);
-        if nameless.is_some_and(|seat| seat.is_nameless() && seat.look_s != seats::NOWHERE) {
+        if nameless.is_some_and(|seat| seat.is_nameless() && seat.look_s != NOWHERE) {
             self.nameless -= 1;
         }
         let seat = self.seats.find_or_insert(handle, partition, ids);

@@ -9,7 +9,7 @@
 
 use super::Fold;
 use super::looks::second;
-use super::seats::{Flag, NOWHERE, SeatIndex};
+use super::seat::{Flag, NOWHERE, SeatIndex};
 use crate::limits::STAGE_IDLE_MS;
 use crate::time::UnixMs;
 
@@ -68,7 +68,7 @@ impl Fold {
         if is_first {
             step(&mut self.totals.count.viewers, online);
         }
-        let known = self.seats.stage_mut(stage);
+        let known = &mut self.seats.stages[stage];
         step(&mut known.count.sessions, online);
         if !is_first_here {
             return;
@@ -153,7 +153,7 @@ impl Fold {
                 break;
             }
             self.idle_stages.pop_front();
-            let known = self.seats.stage_mut(stage);
+            let known = &mut self.seats.stages[stage];
             known.is_queued = false;
             if !known.online.is_empty() {
                 continue;
@@ -164,7 +164,7 @@ impl Fold {
                 continue;
             }
             known.peak = 0;
-            self.seats.drop_stage_if_unused(stage);
+            self.seats.stages.drop_if_unused(stage);
         }
     }
 }

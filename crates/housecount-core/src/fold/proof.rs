@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::seats::{Flag, Ids, NOWHERE, SeatIndex};
+use super::seat::{Flag, Ids, NOWHERE, SeatIndex};
 use super::{Committed, Fold};
 use crate::event::{EventRef, Kind};
 use crate::span::{Span, normalize};
@@ -119,7 +119,7 @@ impl Fold {
             if is_late || spans.iter().any(|span| span.to >= settled) {
                 self.clip(&mut spans, within);
                 if !spans.is_empty() {
-                    let stage = &self.seats.stage(known.stage).id;
+                    let stage = &self.seats.stages[known.stage].id;
                     with(Proven { stage, viewer: self.seats.viewer(seat), spans: &spans });
                 }
             }
@@ -131,7 +131,7 @@ impl Fold {
     pub fn proven(&self, stage: &str, viewer: &str, within: Span) -> Vec<Span> {
         let mut spans = Vec::new();
         let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
-        let found = self.seats.find_viewer(handle.head(), viewer).zip(self.seats.find_stage(stage));
+        let found = self.seats.find_viewer(handle.head(), viewer).zip(self.seats.stages.find(stage));
         if let Some((anchor, stage)) = found
             && let Some(seat) = self.seats.ring(anchor).find(|seat| self.seats[*seat].stage == stage)
         {
@@ -193,7 +193,7 @@ impl Fold {
             let of = move |(kind, at): (Kind, UnixMs)| EventRef {
                 at,
                 kind,
-                stage: &self.seats.stage(self.seats[seat].stage).id,
+                stage: &self.seats.stages[self.seats[seat].stage].id,
                 viewer: self.seats.viewer(seat),
                 session: self.seats.session(seat),
             };

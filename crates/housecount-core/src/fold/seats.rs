@@ -1,134 +1,26 @@
 //! Where sessions and stages lie in memory, and how they find each other.
 //!
-//! This file knows nothing of the rules: it stores and links. A session on a stage is a *seat* of 56 bytes; a viewer's
-//! seats form a ring, and a table of rings is searched by the viewer's half of a [`Handle`]. A seat of which only the
+//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a table of rings is searched by the viewer's half of a [`Handle`]. A seat of which only the
 //! handle is known, because the log told its ids before this node began to read, is *nameless*.
 //!
-//! The table is cut in shards, so that growing it moves a few thousand entries at a time and never holds anybody up.
+//! The table is cut in shards of unequal shares, so that they don't all grow at once: that would hold everybody up, and
+//! leave half of the room free for long.
 //! Nothing is iterated in hash order, so that two nodes answer alike.
 
-use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
-use slab::Slab;
 
 use super::handle::{Handle, HandleKey};
-use super::names::{Name, Names};
-use super::presence::Count;
-use super::times::{Brief, Times};
+use super::names::Names;
+use super::seat::{Flag, Ids, NOWHERE, Seat, SeatIndex};
+use super::stages::Stages;
+use super::times::Times;
 use crate::time::UnixMs;
 
-/// A seat's place. 32 bits wide: four billion sessions are more than any node's memory holds.
-pub(super) type SeatIndex = u32;
-/// A stage's place.
-pub(super) type StageIndex = u32;
-
-/// Shards of the table: a million viewers are 16,000 each.
+/// Shards of the table: a million viewers are 11,000 to 22,000 each.
 const SHARDS: usize = 64;
-/// Not in any list.
-pub(super) const NOWHERE: u32 = u32::MAX;
-
-/// The ids of a seat.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ids<'a> {
-    pub(super) stage: &'a str,
-    pub(super) viewer: &'a str,
-    pub(super) session: &'a str,
-}
-
-/// One session of a viewer on a stage.
-///
-/// In this order, so that what a beat touches lies together.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct Seat {
-    /// What is known of it, if that can be said in brief; else see [`Seats::times`].
-    brief: Brief,
-    pub(super) handle: Handle,
-    /// The viewer's next seat, on any stage; the last one's is the first.
-    next: SeatIndex,
-    pub(super) partition: u8,
-    flags: u8,
-    viewer: Name,
-    session: Name,
-    /// [`NOWHERE`] for a nameless seat.
-    pub(super) stage: StageIndex,
-    /// Where the stage's list of those online has it.
-    place: u32,
-    /// In which second it is to be looked at again; [`NOWHERE`] for never.
-    pub(super) look_s: u32,
-    /// When its ids were last told in the log, Unix seconds; zero for never.
-    pub(super) told_s: u32,
-}
-
-const _: () = assert!(size_of::<Seat>() <= 56);
-
-/// What is true of a seat, or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Flag {
-    /// It is in use; others are free.
-    Used = 1,
-    /// It is in the counts.
-    Online = 2,
-    /// An event came after what it proves may have been written.
-    Late = 4,
-    /// Another seat has the same handle.
-    Ambiguous = 8,
-    /// It stands for what the ledger said, and for no session.
-    Carried = 16,
-    /// Its times don't fit in brief.
-    Spilled = 32,
-}
-
-impl Seat {
-    pub(super) fn is(&self, flag: Flag) -> bool {
-        self.flags & flag as u8 != 0
-    }
-
-    pub(super) fn set(&mut self, flag: Flag, on: bool) {
-        if on {
-            self.flags |= flag as u8;
-        } else {
-            self.flags &= !(flag as u8);
-        }
-    }
-
-    /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the stage.
-    pub(super) fn is_unnamed(&self) -> bool {
-        self.session == Name::EMPTY
-    }
-
-    /// Whether only its handle is known.
-    pub(super) fn is_nameless(&self) -> bool {
-        self.stage == NOWHERE
-    }
-
-    /// Takes in the usual next beat, if it is that.
-    #[inline]
-    pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
-        !self.is(Flag::Spilled) && self.brief.goes_on(at, ttl_ms)
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) id: Box<str>,
-    pub(super) count: Count,
-    /// The most viewers so far.
-    pub(super) peak: u64,
-    /// The seats that are online here, in no order.
-    pub(super) online: Vec<SeatIndex>,
-    /// Since when none is.
-    pub(super) idle_since: UnixMs,
-    /// Whether its turn to be forgotten is waited for.
-    pub(super) is_queued: bool,
-    /// How many seats are on it, online or not.
-    seats: u32,
-}
-
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Seats {
@@ -137,9 +29,8 @@ pub(super) struct Seats {
     names: Names,
     spilled: HashMap<SeatIndex, Times, RandomState>,
     shards: Vec<HashTable<SeatIndex>>,
-    stages: Slab<Stage>,
-    by_stage: HashTable<StageIndex>,
-    hasher: RandomState,
+    shares: [u8; 256],
+    pub(super) stages: Stages,
 }
 
 impl Default for Seats {
@@ -150,9 +41,8 @@ impl Default for Seats {
             names: Names::default(),
             spilled: HashMap::default(),
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
-            stages: Slab::new(),
-            by_stage: HashTable::new(),
-            hasher: RandomState::default(),
+            shares: shares(),
+            stages: Stages::default(),
         }
     }
 }
@@ -170,10 +60,19 @@ impl IndexMut<SeatIndex> for Seats {
     }
 }
 
-/// A head's shard, and its hash within: the head is a hash already, but a short one.
-fn spread(head: u32) -> (usize, u64) {
+/// By a head's first byte, its shard: the largest has twice the share of the smallest, and their sizes lie evenly between.
+fn shares() -> [u8; 256] {
+    let mut shares = [0; 256];
+    for (byte, shard) in (0u32..).zip(&mut shares) {
+        *shard = ((1.0 + f64::from(byte) / 256.0).log2() * SHARDS as f64) as u8;
+    }
+    shares
+}
+
+/// A head's hash within its shard: it is a hash already, but a short one.
+fn spread(head: u32) -> u64 {
     let hash = u64::from(head).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (head as usize % SHARDS, hash ^ hash >> 32)
+    hash ^ hash >> 32
 }
 
 impl Seats {
@@ -209,9 +108,14 @@ impl Seats {
         self.ring(seat).filter(move |other| self[*other].stage == stage)
     }
 
+    /// A head's shard, and its hash within.
+    fn shard(&self, head: u32) -> (usize, u64) {
+        (usize::from(self.shares[(head >> 24) as usize]), spread(head))
+    }
+
     /// The seat with this handle; the first one found, should there be two.
     pub(super) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
-        let (shard, hash) = spread(handle.head());
+        let (shard, hash) = self.shard(handle.head());
         let mut found = None;
         self.shards[shard].find(hash, |anchor| {
             // Heads alone tell most viewers apart, and most viewers have one seat.
@@ -225,7 +129,7 @@ impl Seats {
 
     /// Any seat of a viewer whose handles have this head.
     pub(super) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
-        let (shard, hash) = spread(head);
+        let (shard, hash) = self.shard(head);
         let is_it = |anchor: &SeatIndex| {
             let seat = &self[*anchor];
             seat.handle.head() == head && self.names.bytes(seat.viewer) == viewer.as_bytes()
@@ -242,7 +146,7 @@ impl Seats {
     /// Whether a seat of the right viewer has these ids.
     fn is_of(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
         let seat = &self[seat];
-        let stage = self.stages.get(seat.stage as usize);
+        let stage = self.stages.get(seat.stage);
         self.names.bytes(seat.session) == ids.session.as_bytes()
             && stage.is_some_and(|stage| *stage.id == *ids.stage)
     }
@@ -285,19 +189,7 @@ impl Seats {
     /// A new seat, in no ring that could be found.
     fn insert(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         let at = self.free.pop().unwrap_or(self.seats.len() as SeatIndex);
-        let seat = Seat {
-            brief: Brief::default(),
-            handle,
-            viewer: Name::UNKNOWN,
-            session: Name::UNKNOWN,
-            stage: NOWHERE,
-            next: at,
-            place: NOWHERE,
-            look_s: NOWHERE,
-            told_s: 0,
-            partition,
-            flags: Flag::Used as u8,
-        };
+        let seat = Seat::new(at, handle, partition);
         match self.seats.get_mut(at as usize) {
             Some(free) => *free = seat,
             None => self.seats.push(seat),
@@ -307,14 +199,14 @@ impl Seats {
 
     /// Puts a ring into the table.
     fn hook(&mut self, anchor: SeatIndex) {
-        let (shard, hash) = spread(self[anchor].handle.head());
+        let (shard, hash) = self.shard(self[anchor].handle.head());
         let seats = &self.seats;
-        self.shards[shard].insert_unique(hash, anchor, |i| spread(seats[*i as usize].handle.head()).1);
+        self.shards[shard].insert_unique(hash, anchor, |i| spread(seats[*i as usize].handle.head()));
     }
 
     /// Takes a ring out of the table.
     fn unhook(&mut self, anchor: SeatIndex) {
-        let (shard, hash) = spread(self[anchor].handle.head());
+        let (shard, hash) = self.shard(self[anchor].handle.head());
         if let Ok(entry) = self.shards[shard].find_entry(hash, |i| *i == anchor) {
             entry.remove();
         }
@@ -322,8 +214,7 @@ impl Seats {
 
     /// Gives a seat that is in no ring its ids, and puts it into its viewer's ring.
     fn name(&mut self, seat: SeatIndex, ids: Ids<'_>) {
-        let stage = self.find_stage(ids.stage).unwrap_or_else(|| self.insert_stage(ids.stage));
-        self.stages[stage as usize].seats += 1;
+        let stage = self.stages.enter(ids.stage);
         let sibling = self.find_viewer(self[seat].handle.head(), ids.viewer);
         let viewer = match sibling {
             Some(sibling) => self[sibling].viewer,
@@ -353,17 +244,14 @@ impl Seats {
             self.unlink(seat, gone);
         }
         self.names.remove(gone.session);
-        self[seat].flags = 0;
+        self[seat].clear();
         self.free.push(seat);
-        if let Some(stage) = self.stages.get_mut(gone.stage as usize) {
-            stage.seats -= 1;
-            self.drop_stage_if_unused(gone.stage);
-        }
+        self.stages.exit(gone.stage);
     }
 
     /// Takes a seat out of a ring of several.
     fn unlink(&mut self, seat: SeatIndex, gone: Seat) {
-        let (shard, hash) = spread(gone.handle.head());
+        let (shard, hash) = self.shard(gone.handle.head());
         if let Some(anchor) = self.shards[shard].find_mut(hash, |i| *i == seat) {
             *anchor = gone.next;
         }
@@ -382,12 +270,8 @@ impl Seats {
                 self.remove(*seat);
                 continue;
             }
-            let handle = Handle::of(
-                key,
-                &self.stages[self[*seat].stage as usize].id,
-                self.viewer(*seat),
-                self.session(*seat),
-            );
+            let handle =
+                Handle::of(key, &self.stages[self[*seat].stage].id, self.viewer(*seat), self.session(*seat));
             let known = &mut self[*seat];
             known.set(Flag::Ambiguous, false);
             known.handle = handle;
@@ -462,7 +346,7 @@ impl Seats {
 
     /// Puts a seat into its stage's list of those online, or takes it out.
     pub(super) fn list(&mut self, seat: SeatIndex, online: bool) {
-        let stage = &mut self.stages[self.seats[seat as usize].stage as usize];
+        let stage = &mut self.stages[self.seats[seat as usize].stage];
         if online {
             self.seats[seat as usize].place = stage.online.len() as u32;
             stage.online.push(seat);
@@ -474,62 +358,19 @@ impl Seats {
             self.seats[*moved as usize].place = place;
         }
     }
-
-    fn insert_stage(&mut self, id: &str) -> StageIndex {
-        let stage = self.stages.insert(Stage {
-            id: id.into(),
-            count: Count::default(),
-            peak: 0,
-            online: Vec::new(),
-            idle_since: UnixMs::ZERO,
-            is_queued: false,
-            seats: 0,
-        });
-        let (stages, hasher) = (&self.stages, &self.hasher);
-        self.by_stage.insert_unique(hasher.hash_one(id), stage as StageIndex, |i| {
-            hasher.hash_one(&*stages[*i as usize].id)
-        });
-        stage as StageIndex
-    }
-
-    /// Drops a stage that nobody can ask for any more.
-    pub(super) fn drop_stage_if_unused(&mut self, stage: StageIndex) {
-        let known = &self.stages[stage as usize];
-        if known.seats > 0 || known.peak > 0 || known.is_queued {
-            return;
-        }
-        let gone = self.stages.remove(stage as usize);
-        if let Ok(entry) = self.by_stage.find_entry(self.hasher.hash_one(&*gone.id), |i| *i == stage) {
-            entry.remove();
-        }
-    }
-
-    pub(super) fn find_stage(&self, id: &str) -> Option<StageIndex> {
-        let hash = self.hasher.hash_one(id);
-        self.by_stage.find(hash, |i| *self.stages[*i as usize].id == *id).copied()
-    }
-
-    pub(super) fn stage(&self, stage: StageIndex) -> &Stage {
-        &self.stages[stage as usize]
-    }
-
-    pub(super) fn stage_mut(&mut self, stage: StageIndex) -> &mut Stage {
-        &mut self.stages[stage as usize]
-    }
-
-    /// All stages, in no order that means anything.
-    pub(super) fn all_stages(&self) -> impl Iterator<Item = &Stage> {
-        self.stages.iter().map(|(_, stage)| stage)
-    }
-
-    pub(super) fn reset_peaks(&mut self) {
-        self.stages.iter_mut().for_each(|(_, stage)| stage.peak = stage.count.viewers);
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shards_share_unequally_and_all_have_some() {
+        let shares = shares();
+        let counts = |shard: usize| shares.iter().filter(|s| usize::from(**s) == shard).count();
+        assert!((0..SHARDS).all(|shard| (2..=7).contains(&counts(shard))));
+        assert!(counts(SHARDS - 1) > counts(0));
+    }
 
     /// Two sessions with one handle are kept apart by their ids, and marked.
     #[test]
@@ -546,7 +387,7 @@ mod tests {
         seats.remove(ann);
         assert_eq!((seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))), (None, Some(bob)));
         seats.remove(bob);
-        assert_eq!((seats.len(), seats.stages.len(), seats.by_stage.len()), (0, 0, 0));
+        assert_eq!((seats.len(), seats.stages.all().count()), (0, 0));
         assert!(seats.shards.iter().all(HashTable::is_empty));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::seats::{Flag, Ids, SeatIndex};
+use super::seat::{Flag, Ids, SeatIndex};
 use super::{Count, Fold, Totals};
 use crate::time::UnixMs;
 
@@ -32,7 +32,7 @@ impl Fold {
     /// Who is online on `stage`; nobody if it is unknown.
     #[must_use]
     pub fn count(&self, stage: &str) -> Count {
-        self.seats.find_stage(stage).map_or(Count::default(), |i| self.seats.stage(i).count)
+        self.seats.stages.find(stage).map_or(Count::default(), |i| self.seats.stages[i].count)
     }
 
     /// Who is online altogether.
@@ -44,7 +44,7 @@ impl Fold {
     /// The stage, if any session of it is or was online within the last hour.
     #[must_use]
     pub fn stage(&self, stage: &str) -> Option<StageView> {
-        let stage = self.seats.stage(self.seats.find_stage(stage)?);
+        let stage = &self.seats.stages[self.seats.stages.find(stage)?];
         (stage.peak > 0).then(|| StageView {
             stage: stage.id.to_string(),
             count: stage.count,
@@ -54,7 +54,7 @@ impl Fold {
 
     /// All stages that [`stage`](Self::stage) knows, in no order.
     pub fn stages(&self) -> impl Iterator<Item = StageView> {
-        self.seats.all_stages().filter(|s| s.peak > 0).map(|s| StageView {
+        self.seats.stages.all().filter(|s| s.peak > 0).map(|s| StageView {
             stage: s.id.to_string(),
             count: s.count,
             peak: s.peak,
@@ -63,16 +63,16 @@ impl Fold {
 
     /// Forgets all peaks but those of now.
     pub fn reset_peaks(&mut self) {
-        self.seats.reset_peaks();
+        self.seats.stages.reset_peaks();
     }
 
     /// The online viewers of a stage whose id is greater than `after`, sorted, at most `limit`.
     /// Looks at every session of the stage once, and holds `limit` of them at a time.
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
-        let Some(stage) = self.seats.find_stage(stage) else { return Vec::new() };
+        let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
         let mut nearest: BinaryHeap<(&str, SeatIndex)> = BinaryHeap::with_capacity(limit + 1);
-        for seat in self.seats.stage(stage).online.iter().copied() {
+        for seat in self.seats.stages[stage].online.iter().copied() {
             let id = self.seats.viewer(seat);
             if after.is_some_and(|after| id <= after) {
                 continue;
@@ -105,7 +105,7 @@ impl Fold {
         let Some(anchor) = self.seats.find_viewer(handle.head(), viewer) else { return Vec::new() };
         let mut by_stage: BTreeMap<&str, SeatIndex> = BTreeMap::new();
         for seat in self.seats.ring(anchor).filter(|seat| self.seats[*seat].is(Flag::Online)) {
-            by_stage.insert(&self.seats.stage(self.seats[seat].stage).id, seat);
+            by_stage.insert(&self.seats.stages[self.seats[seat].stage].id, seat);
         }
         by_stage.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.ring_here(seat))).collect()
     }

@@ -11,6 +11,7 @@ mod contract;
 mod counted;
 mod inside;
 mod ledger;
+mod memory;
 mod recovery;
 mod support;
 mod tidy;

@@ -1,0 +1,119 @@
+//! One session of a viewer on a stage, in 56 bytes.
+
+use super::handle::Handle;
+use super::names::Name;
+use super::times::Brief;
+use crate::time::UnixMs;
+
+/// A seat's place. 32 bits wide: four billion sessions are more than any node's memory holds.
+pub(super) type SeatIndex = u32;
+/// A stage's place.
+pub(super) type StageIndex = u32;
+
+/// Not in any list.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// The ids of a seat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ids<'a> {
+    pub(super) stage: &'a str,
+    pub(super) viewer: &'a str,
+    pub(super) session: &'a str,
+}
+
+/// One session of a viewer on a stage.
+///
+/// In this order, so that what a beat touches lies together.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Seat {
+    /// What is known of it, if that can be said in brief; else see `Seats::times`.
+    pub(super) brief: Brief,
+    pub(super) handle: Handle,
+    /// The viewer's next seat, on any stage; the last one's is the first.
+    pub(super) next: SeatIndex,
+    pub(super) partition: u8,
+    flags: u8,
+    pub(super) viewer: Name,
+    pub(super) session: Name,
+    /// [`NOWHERE`] for a nameless seat.
+    pub(super) stage: StageIndex,
+    /// Where the stage's list of those online has it.
+    pub(super) place: u32,
+    /// In which second it is to be looked at again; [`NOWHERE`] for never.
+    pub(super) look_s: u32,
+    /// When its ids were last told in the log, Unix seconds; zero for never.
+    pub(super) told_s: u32,
+}
+
+const _: () = assert!(size_of::<Seat>() <= 56);
+
+/// What is true of a seat, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Flag {
+    /// It is in use; others are free.
+    Used = 1,
+    /// It is in the counts.
+    Online = 2,
+    /// An event came after what it proves may have been written.
+    Late = 4,
+    /// Another seat has the same handle.
+    Ambiguous = 8,
+    /// It stands for what the ledger said, and for no session.
+    Carried = 16,
+    /// Its times don't fit in brief.
+    Spilled = 32,
+}
+
+impl Seat {
+    /// A nameless seat at a place, in a ring of its own.
+    pub(super) fn new(at: SeatIndex, handle: Handle, partition: u8) -> Seat {
+        Seat {
+            brief: Brief::default(),
+            handle,
+            next: at,
+            partition,
+            flags: Flag::Used as u8,
+            viewer: Name::UNKNOWN,
+            session: Name::UNKNOWN,
+            stage: NOWHERE,
+            place: NOWHERE,
+            look_s: NOWHERE,
+            told_s: 0,
+        }
+    }
+
+    /// It is free from now on.
+    pub(super) fn clear(&mut self) {
+        self.flags = 0;
+    }
+
+    pub(super) fn is(&self, flag: Flag) -> bool {
+        self.flags & flag as u8 != 0
+    }
+
+    pub(super) fn set(&mut self, flag: Flag, on: bool) {
+        if on {
+            self.flags |= flag as u8;
+        } else {
+            self.flags &= !(flag as u8);
+        }
+    }
+
+    /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the stage.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.session == Name::EMPTY
+    }
+
+    /// Whether only its handle is known.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.stage == NOWHERE
+    }
+
+    /// Takes in the usual next beat, if it is that.
+    #[inline]
+    pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
+        !self.is(Flag::Spilled) && self.brief.goes_on(at, ttl_ms)
+    }
+}
