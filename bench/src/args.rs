@@ -1,0 +1,170 @@
+//! The command line, and the plan it makes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Parser, Subcommand};
+
+use crate::contender::{self, Contender};
+
+const EXAMPLES: &str = "\
+Examples:
+  bench/run                                    everything; over an hour; rewrites docs/PERFORMANCE.md
+  bench/run --quick                            a smoke test of about two minutes; its figures are noise
+  bench/run --only floor,redis --rounds 3      some contenders; see --list
+  bench/run --only floor,redis,fastify-usual --seconds 5
+  bench/run --only redis --housecount /tmp/before --floor /tmp/floor --report /tmp/before.md
+                                               without building: to compare two builds";
+
+/// Measure housecount against the floor and against the usual way.
+///
+/// Runs with options of their own (--quick, --only, --rounds, --seconds, --housecount, --floor) report to
+/// bench/target/PERFORMANCE.md, so that the published figures are always those of one whole run of what is built here.
+#[derive(Debug, Parser)]
+#[command(name = "bench/run", bin_name = "bench/run", version = None, after_help = EXAMPLES)]
+pub struct Args {
+    /// Short rounds and few contenders, to see that everything works.
+    #[arg(long)]
+    pub quick: bool,
+    /// Only these contenders.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Names the contenders and their loads, and ends.
+    #[arg(long)]
+    pub list: bool,
+    /// How often every contender has its turn [default: 5, quick: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: Option<u32>,
+    /// How long each load is measured [default: 10, quick: 2].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: Option<u64>,
+    /// Different stages that the viewers are on.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub stages: u32,
+    /// A housecount to measure, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    pub housecount: Option<PathBuf>,
+    /// A floor to measure (`floor PORT`), instead of building one.
+    #[arg(long, value_name = "FILE")]
+    pub floor: Option<PathBuf>,
+    /// Where the report goes [default: docs/PERFORMANCE.md, of a run with options bench/target/PERFORMANCE.md].
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Parts of the harness that run as processes of their own.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else this program can be.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// A WebSocket server that echoes, one runtime a core.
+    #[command(hide = true)]
+    Echo {
+        /// On 127.0.0.1.
+        port: u16,
+    },
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// How long a load is measured.
+    pub measured: Duration,
+    /// How long it runs before that.
+    pub warm_up: Duration,
+    /// Viewers of all loads but the memory's.
+    pub viewers: usize,
+    /// Stages they are on.
+    pub stages: usize,
+    /// WebSockets that beat.
+    pub sockets: usize,
+    /// Idle HTTP connections.
+    pub idle_http: usize,
+    /// Idle WebSockets.
+    pub idle_ws: usize,
+    /// Viewers whose memory is measured: first, and in the end.
+    pub crowd: (usize, usize),
+}
+
+impl Sizes {
+    fn new(is_quick: bool, seconds: Option<u64>, stages: u32) -> Sizes {
+        let default_s = if is_quick { 2 } else { 10 };
+        let sizes = Sizes {
+            measured: Duration::from_secs(seconds.unwrap_or(default_s)),
+            warm_up: Duration::from_secs(2),
+            viewers: 100_000,
+            stages: usize::try_from(stages).unwrap_or(1),
+            sockets: 1_000,
+            idle_http: 10_000,
+            idle_ws: 5_000,
+            crowd: (10_000, 1_000_000),
+        };
+        if !is_quick {
+            return sizes;
+        }
+        let warm_up = Duration::from_secs(1);
+        Sizes { warm_up, sockets: 200, idle_http: 1_000, idle_ws: 500, crowd: (10_000, 100_000), ..sizes }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// In this order, and the other way round every other round.
+    pub contenders: Vec<Contender>,
+    /// How often.
+    pub rounds: u32,
+    /// How much.
+    pub sizes: Sizes,
+    /// The server to measure.
+    pub housecount: PathBuf,
+    /// The floor to measure it against.
+    pub floor: PathBuf,
+    /// What the harness leaves behind: results, logs.
+    pub target: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+    /// The command that does it again.
+    pub command: String,
+}
+
+impl Args {
+    /// Checks the names, and fills in what was not said.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        let bench = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let root = bench.parent().context("bench/ is not in a repository")?.to_path_buf();
+        let has_own_sizes = self.rounds.is_some() || self.seconds.is_some();
+        let has_own_builds = self.housecount.is_some() || self.floor.is_some();
+        let is_partial = self.quick || !self.only.is_empty() || has_own_sizes || has_own_builds;
+        let target = bench.join("target");
+        let report =
+            if is_partial { target.join("PERFORMANCE.md") } else { root.join("docs/PERFORMANCE.md") };
+        let built = root.join(std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from));
+        let said: Vec<String> = std::env::args().skip(1).collect();
+        Ok(Plan {
+            contenders: self.contenders()?,
+            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 5 }),
+            sizes: Sizes::new(self.quick, self.seconds, self.stages),
+            housecount: self.housecount.clone().unwrap_or_else(|| built.join("release/housecount")),
+            floor: self.floor.clone().unwrap_or_else(|| built.join("release/examples/floor")),
+            report: self.report.clone().unwrap_or(report),
+            target,
+            command: format!("bench/run {}", said.join(" ")).trim_end().to_string(),
+        })
+    }
+
+    fn contenders(&self) -> anyhow::Result<Vec<Contender>> {
+        let all = contender::all();
+        for name in &self.only {
+            let names: Vec<&str> = all.iter().map(|c| c.name).collect();
+            ensure!(names.contains(&name.as_str()), "--only {name}: not one of {}", names.join(", "));
+        }
+        let is_wanted = |c: &Contender| match self.only.as_slice() {
+            [] => !self.quick || c.is_quick,
+            only => only.iter().any(|name| name == c.name),
+        };
+        Ok(all.into_iter().filter(is_wanted).collect())
+    }
+}

@@ -1,0 +1,82 @@
+//! The loads, one a file. Each bounds itself, and yields figures.
+
+mod batch;
+mod crowd;
+mod idle;
+mod log_bytes;
+mod open;
+mod socket;
+mod wrk;
+
+use hdrhistogram::Histogram;
+
+use crate::args::Sizes;
+use crate::contender::{Load, Setup};
+use crate::results::{Figures, figure};
+use crate::running::{Place, Running, Spent};
+
+/// What became of a load.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was measured.
+    Figures(Figures),
+    /// The contender can't take it.
+    Skipped(String),
+}
+
+/// What every load is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Ground<'a> {
+    /// On whom.
+    pub running: &'a Running,
+    /// How it was started.
+    pub setup: Setup,
+    /// How much.
+    pub sizes: &'a Sizes,
+    /// Where files are.
+    pub place: &'a Place,
+}
+
+/// Puts a load on a running contender.
+pub fn run(load: Load, ground: Ground<'_>) -> anyhow::Result<Outcome> {
+    match load {
+        Load::Saturated(connections) => wrk::run(ground, connections).map(Outcome::Figures),
+        Load::Open(rate) => open::measure(ground, rate).map(Outcome::Figures),
+        Load::Batch => batch::measure(ground).map(Outcome::Figures),
+        Load::WebSocket => socket::measure(ground),
+        Load::IdleHttp => idle::measure(ground).map(Outcome::Figures),
+        Load::IdleWebSocket => socket::measure_idle(ground),
+        Load::Crowd => crowd::measure(ground).map(Outcome::Figures),
+        Load::LogBytes(shape) => log_bytes::measure(ground, shape).map(Outcome::Figures),
+    }
+}
+
+/// Makes housecount know the audience, so that what is measured are beats of known viewers.
+pub fn introduce(ground: Ground<'_>) -> anyhow::Result<()> {
+    if matches!(ground.setup, Setup::Housecount { .. }) {
+        batch::fill(ground.running, 0..ground.sizes.viewers, ground.sizes.stages)?;
+    }
+    Ok(())
+}
+
+/// From a microsecond to a minute, to 0.1 %.
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
+/// CPU a heartbeat, of whoever spent any.
+fn costs(spent: Spent, beats: f64) -> Figures {
+    let beats = beats.max(1.0);
+    let mut figures = Figures::from([
+        (figure::SERVER_US, spent.server_us / beats),
+        (figure::ALL_US, (spent.server_us + spent.redis_us.unwrap_or_default()) / beats),
+    ]);
+    figures.extend(spent.redis_us.map(|us| (figure::REDIS_US, us / beats)));
+    figures
+}
+
+/// Half and 99 % of what is in a histogram of microseconds.
+fn latencies(times: &Histogram<u64>) -> [(&'static str, f64); 2] {
+    let ms = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
+    [(figure::P50_MS, ms(0.5)), (figure::P99_MS, ms(0.99))]
+}

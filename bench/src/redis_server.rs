@@ -1,0 +1,127 @@
+//! A redis-server of our own, and the questions asked of it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::contender::Persistence;
+use crate::cpu::Cpu;
+use crate::process::Process;
+
+/// Where housecount keeps its one partition's records, by its default prefix (core/keys.rs).
+const STREAM: &str = "hc:{0}:log";
+/// Entries read at once.
+const PAGE: usize = 1_000;
+
+/// A running redis-server.
+#[derive(Debug)]
+pub struct RedisServer {
+    process: Process,
+    address: SocketAddr,
+}
+
+/// What a log takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamSize {
+    /// Records.
+    pub records: u64,
+    /// What is in the records.
+    pub record_bytes: u64,
+    /// What Redis needs to keep them.
+    pub memory_bytes: u64,
+}
+
+impl RedisServer {
+    /// Starts one on an empty directory.
+    pub fn start(
+        address: SocketAddr,
+        persistence: Persistence,
+        dir: &Path,
+        log: &Path,
+    ) -> anyhow::Result<RedisServer> {
+        std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--dir"]).arg(dir);
+        command.args(["--port", &address.port().to_string()]);
+        if persistence == Persistence::AofEverysec {
+            command.args(["--appendonly", "yes", "--appendfsync", "everysec"]);
+        }
+        let process = Process::start("redis-server", command, log.to_path_buf())?;
+        let mut server = RedisServer { process, address };
+        let is_ready = || connect(address).and_then(|mut c| Ok(redis::cmd("PING").exec(&mut c)?)).is_ok();
+        server.process.wait_until(Duration::from_secs(10), is_ready)?;
+        Ok(server)
+    }
+
+    /// For `--log`.
+    pub fn url(&self) -> String {
+        format!("redis://{}/0", self.address)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What it has used.
+    pub fn cpu(&self) -> anyhow::Result<Cpu> {
+        Cpu::of(self.process.pid())
+    }
+
+    /// What its data takes.
+    pub fn used_memory(&self) -> anyhow::Result<u64> {
+        let info: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connect(self.address)?)?;
+        info.get("used_memory").context("Redis does not say used_memory")
+    }
+
+    /// What housecount's log takes.
+    pub fn stream_size(&self) -> anyhow::Result<StreamSize> {
+        let mut connection = connect(self.address)?;
+        let mut size = StreamSize::default();
+        let mut after = "-".to_string();
+        loop {
+            let page: redis::streams::StreamRangeReply = redis::cmd("XRANGE")
+                .arg(STREAM)
+                .arg(&after)
+                .arg("+")
+                .arg("COUNT")
+                .arg(PAGE)
+                .query(&mut connection)
+                .context("reading the log")?;
+            for entry in &page.ids {
+                size.records += 1;
+                size.record_bytes += entry.map.values().map(bytes_of).sum::<u64>();
+            }
+            match page.ids.last() {
+                Some(last) if page.ids.len() == PAGE => after = format!("({}", last.id),
+                _ => break,
+            }
+        }
+        let memory: Option<u64> = redis::cmd("MEMORY")
+            .arg("USAGE")
+            .arg(STREAM)
+            .arg("SAMPLES")
+            .arg(0)
+            .query(&mut connection)
+            .context("MEMORY USAGE of the log")?;
+        size.memory_bytes = memory.unwrap_or_default();
+        Ok(size)
+    }
+}
+
+fn bytes_of(value: &redis::Value) -> u64 {
+    match value {
+        redis::Value::BulkString(bytes) => bytes.len() as u64,
+        _ => 0,
+    }
+}
+
+fn connect(address: SocketAddr) -> anyhow::Result<redis::Connection> {
+    let client = redis::Client::open(format!("redis://{address}/0")).context("Redis's address")?;
+    client
+        .get_connection_with_timeout(Duration::from_secs(5))
+        .with_context(|| format!("connecting to Redis at {address}"))
+}

@@ -1,0 +1,141 @@
+//! Turns: every contender in every round, the other way round every other round, so that no one always comes first
+//! and what drifts (heat, a neighbour) hits all.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::Plan;
+use crate::contender::{Contender, Load};
+use crate::load::{self, Ground, Outcome};
+use crate::machine::Machine;
+use crate::results::{Results, figure};
+use crate::running::{self, Place, Running};
+
+/// Runs all of it. What fails is noted, and the rest goes on.
+pub fn run(plan: &Plan, place: &Place, machine: Machine) -> Results {
+    let results = Results {
+        machine,
+        command: plan.command.clone(),
+        rounds: plan.rounds,
+        seconds: plan.sizes.measured.as_secs(),
+        rows: Vec::new(),
+        skipped: Vec::new(),
+        failures: Vec::new(),
+    };
+    let steps: usize = plan.contenders.iter().map(|c| c.loads.len()).sum();
+    let mut turns = Turns { plan, place, results, progress: progress(steps as u64 * u64::from(plan.rounds)) };
+    for round in 1..=plan.rounds {
+        let mut order: Vec<&Contender> = plan.contenders.iter().collect();
+        if round % 2 == 0 {
+            order.reverse();
+        }
+        for contender in order {
+            match running::missing(plan, contender) {
+                Some(why) => turns.skip_all(contender, &why),
+                None => turns.take(contender, round),
+            }
+        }
+    }
+    turns.progress.finish_and_clear();
+    let place_of = |name: &str| plan.contenders.iter().position(|c| c.name == name);
+    let load_of = |name: &str, load: &str| {
+        let contender = plan.contenders.iter().find(|c| c.name == name);
+        contender.and_then(|c| c.loads.iter().position(|l| l.to_string() == load))
+    };
+    let mut results = turns.results;
+    results.rows.sort_by_key(|row| (place_of(&row.contender), load_of(&row.contender, &row.load)));
+    results
+}
+
+fn progress(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone, {eta} to go  {wide_msg}")
+    {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(std::time::Duration::from_millis(500));
+    bar
+}
+
+struct Turns<'a> {
+    plan: &'a Plan,
+    place: &'a Place,
+    results: Results,
+    progress: ProgressBar,
+}
+
+impl Turns<'_> {
+    fn take(&mut self, contender: &Contender, round: u32) {
+        let mut running = None;
+        for load in &contender.loads {
+            self.say(&format!("round {round}: {}, {load}", contender.name));
+            let outcome = self.one(contender, *load, round, &mut running);
+            self.progress.inc(1);
+            match outcome {
+                Ok(Outcome::Figures(figures)) => {
+                    let errors = figures.get(figure::ERRORS).copied().unwrap_or_default();
+                    self.results.add(contender.name, contender.what, &load.to_string(), round, figures);
+                    if errors > 0.0 {
+                        self.fail(contender, *load, round, &format!("{errors} answers were not a success"));
+                        running = None;
+                    }
+                }
+                Ok(Outcome::Skipped(why)) => self.skip(&format!("{}, {load}: {why}", contender.name)),
+                Err(error) => {
+                    self.fail(contender, *load, round, &format!("{error:#}"));
+                    // The next load is not to suffer from what this one did.
+                    running = None;
+                }
+            }
+        }
+    }
+
+    /// The contender runs on from load to load, unless a load wants it fresh.
+    fn one(
+        &self,
+        contender: &Contender,
+        load: Load,
+        round: u32,
+        slot: &mut Option<Running>,
+    ) -> anyhow::Result<Outcome> {
+        if load.wants_fresh() {
+            *slot = None;
+        }
+        let is_new = slot.is_none();
+        let running = match slot {
+            Some(running) => running,
+            None => slot.insert(Running::start(self.plan, self.place, contender, round)?),
+        };
+        let ground = Ground { running, setup: contender.setup, sizes: &self.plan.sizes, place: self.place };
+        if is_new && !load.wants_fresh() {
+            load::introduce(ground)?;
+        }
+        load::run(load, ground)
+    }
+
+    fn fail(&mut self, contender: &Contender, load: Load, round: u32, why: &str) {
+        let failure = format!("round {round}, {}, {load}: {why}", contender.name);
+        self.progress.suspend(|| eprintln!("bench: {failure}"));
+        self.results.failures.push(failure);
+    }
+
+    fn skip_all(&mut self, contender: &Contender, why: &str) {
+        self.progress.inc(contender.loads.len() as u64);
+        self.skip(&format!("{}: {why}", contender.name));
+    }
+
+    fn skip(&mut self, note: &str) {
+        if !self.results.skipped.iter().any(|said| said == note) {
+            self.progress.suspend(|| eprintln!("bench: skipped {note}"));
+            self.results.skipped.push(note.to_string());
+        }
+    }
+
+    fn say(&self, what: &str) {
+        if self.progress.is_hidden() {
+            eprintln!("{what}");
+        } else {
+            self.progress.set_message(what.to_string());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A contender that runs: its processes, where it listens, what it has used.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::args::Plan;
+use crate::contender::{Contender, Log, Persistence, Setup};
+use crate::cpu::{self, Cpu};
+use crate::http::{Client, get, post};
+use crate::process::Process;
+use crate::redis_server::RedisServer;
+use crate::viewers;
+
+const READY_WAIT: Duration = Duration::from_secs(30);
+
+/// Where things lie while the harness runs. What is under `dir` goes with it.
+#[derive(Debug)]
+pub struct Place {
+    /// Data of servers.
+    pub dir: PathBuf,
+    /// Their output.
+    pub logs: PathBuf,
+    /// A heartbeat's body a line, for wrk.
+    pub bodies: PathBuf,
+}
+
+impl Place {
+    /// Makes the folders and wrk's file.
+    pub fn prepare(plan: &Plan) -> anyhow::Result<Place> {
+        let dir = plan.target.join(format!("run-{}", std::process::id()));
+        let place = Place { logs: plan.target.join("logs"), bodies: dir.join("beats.ndjson"), dir };
+        for dir in [&place.dir, &place.logs] {
+            std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        }
+        let lines: String =
+            (0..plan.sizes.viewers).map(|n| viewers::beat(n, plan.sizes.stages) + "\n").collect();
+        std::fs::write(&place.bodies, lines)
+            .with_context(|| format!("writing {}", place.bodies.display()))?;
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// See the module's text. Its processes end when it is dropped, the servers before their Redis.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it takes heartbeats.
+    pub addresses: Vec<SocketAddr>,
+    servers: Vec<Process>,
+    /// The store behind it.
+    pub redis: Option<RedisServer>,
+    dir: PathBuf,
+}
+
+/// What was used up to a moment.
+#[derive(Debug)]
+pub struct Used {
+    servers: Vec<Cpu>,
+    redis: Option<Cpu>,
+}
+
+/// CPU microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// All servers.
+    pub server_us: f64,
+    /// Their Redis.
+    pub redis_us: Option<f64>,
+}
+
+/// Why a contender can't take part, if it can't.
+pub fn missing(plan: &Plan, contender: &Contender) -> Option<String> {
+    let is_there = |path: &Path| path.is_file();
+    match contender.setup {
+        Setup::Floor if !is_there(&plan.floor) => Some(format!(
+            "{} is not there: build it (cargo build --release -p housecount --example floor) or say --floor FILE",
+            plan.floor.display()
+        )),
+        Setup::Housecount { .. } if !is_there(&plan.housecount) => Some(format!(
+            "{} is not there: build it (cargo build --release -p housecount) or say --housecount FILE",
+            plan.housecount.display()
+        )),
+        Setup::Usual { .. } if Command::new("node").arg("--version").output().is_err() => {
+            Some("node is not there: install Node 20 or newer".to_string())
+        }
+        Setup::Usual { .. } if !plan.target.join("usual/node_modules").is_dir() => {
+            Some("bench/target/usual/node_modules is not there: bench/run installs it".to_string())
+        }
+        _ => None,
+    }
+}
+
+impl Running {
+    /// Starts a contender on empty stores, and waits until it is ready.
+    pub fn start(plan: &Plan, place: &Place, contender: &Contender, round: u32) -> anyhow::Result<Running> {
+        let dir = place.dir.join(contender.name);
+        std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let log = |what: &str| place.logs.join(format!("{}-{round}-{what}.log", contender.name));
+        let mut running = Running { addresses: Vec::new(), servers: Vec::new(), redis: None, dir };
+        let persistence = match contender.setup {
+            Setup::Housecount { log: Log::Redis(persistence), .. } => Some(persistence),
+            Setup::Usual { .. } => Some(Persistence::None),
+            _ => None,
+        };
+        if let Some(persistence) = persistence {
+            let dir = running.dir.join("redis");
+            running.redis = Some(RedisServer::start(free_address()?, persistence, &dir, &log("redis"))?);
+        }
+        let nodes = if let Setup::Housecount { nodes, .. } = contender.setup { nodes } else { 1 };
+        for node in 0..nodes {
+            let address = free_address()?;
+            let command = running.command(plan, contender.setup, node, address)?;
+            let mut server = Process::start(contender.name, command, log(&node.to_string()))?;
+            server.wait_until(READY_WAIT, || is_ready(contender.setup, address))?;
+            running.servers.push(server);
+            running.addresses.push(address);
+        }
+        Ok(running)
+    }
+
+    fn command(
+        &self,
+        plan: &Plan,
+        setup: Setup,
+        node: usize,
+        address: SocketAddr,
+    ) -> anyhow::Result<Command> {
+        let port = address.port().to_string();
+        let with = |program: &Path, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        };
+        Ok(match setup {
+            Setup::Floor => with(&plan.floor, &[&port]),
+            Setup::Echo => with(&std::env::current_exe().context("this program's path")?, &["echo", &port]),
+            Setup::Usual { framework, mode } => {
+                let redis = self.redis.as_ref().context("no Redis")?.port().to_string();
+                let mut command = with(Path::new("node"), &["server.js", &port, framework, mode, &redis]);
+                command.current_dir(plan.target.join("usual")).env("NODE_ENV", "production");
+                command
+            }
+            Setup::Housecount { log, set, has_cold, .. } => {
+                let data = self.dir.join(format!("node-{node}"));
+                let log = match (log, &self.redis) {
+                    (Log::Memory, _) => "memory:".to_string(),
+                    (Log::File, _) => format!("file:{}", data.join("log").display()),
+                    (Log::Redis(_), Some(redis)) => redis.url(),
+                    (Log::Redis(_), None) => bail!("no Redis"),
+                };
+                let mut command = with(&plan.housecount, &["serve", "--listen", &address.to_string()]);
+                command.arg("--data").arg(&data).args(["--log", &log]);
+                if !has_cold {
+                    command.args(["--cold", "none"]);
+                }
+                command.args(set.iter().flat_map(|set| ["--set", set]));
+                command
+            }
+        })
+    }
+
+    /// The one server.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.servers.first().map(Process::pid).context("no server runs")
+    }
+
+    /// The first address.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.addresses.first().copied().context("no server runs")
+    }
+
+    /// Resident bytes of the one server, once they stand still.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        cpu::resident(self.pid()?)
+    }
+
+    /// What was used until now.
+    pub fn used(&self) -> anyhow::Result<Used> {
+        let servers: anyhow::Result<Vec<Cpu>> = self.servers.iter().map(|s| Cpu::of(s.pid())).collect();
+        Ok(Used { servers: servers?, redis: self.redis.as_ref().map(RedisServer::cpu).transpose()? })
+    }
+
+    /// What has been used since.
+    pub fn spent_since(&self, before: &Used) -> anyhow::Result<Spent> {
+        let now = self.used()?;
+        let ns = now.servers.iter().zip(&before.servers).map(|(now, before)| now.ns_since(before));
+        let redis = now.redis.zip(before.redis.as_ref()).map(|(now, before)| now.ns_since(before));
+        Ok(Spent { server_us: ns.sum::<u64>() as f64 / 1e3, redis_us: redis.map(|ns| ns as f64 / 1e3) })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.servers.clear();
+        self.redis = None;
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// An address nobody listens on just now.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    listener.local_addr().context("the address of a listener")
+}
+
+fn is_ready(setup: Setup, address: SocketAddr) -> bool {
+    let ask = || {
+        let mut client = Client::connect(address)?;
+        let request = match setup {
+            Setup::Echo => return Ok(()),
+            Setup::Housecount { .. } => get("/readyz"),
+            Setup::Floor | Setup::Usual { .. } => post("/v1/heartbeat", &viewers::beat(0, 1)),
+        };
+        let (status, _) = client.send(&request)?;
+        ensure!(status == 200, "answered {status}");
+        Ok(())
+    };
+    ask().is_ok()
+}
