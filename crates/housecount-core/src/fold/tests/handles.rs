@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::event::{EventRef, Kind};
 use crate::fold::*;
-use crate::record::Said;
+use crate::record::{self, Said};
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -130,4 +130,82 @@ fn without_names_nobody_is_counted_and_it_is_said_so() {
     assert!(!fold.knows_names());
     fold.advance(UnixMs(3_500));
     assert!(fold.knows_names(), "whoever it was has gone");
+}
+
+/// A log as nodes keep it: records with their times, the oldest trimmed.
+#[derive(Default)]
+struct Log(std::collections::VecDeque<(UnixMs, Vec<u8>)>);
+
+impl Log {
+    /// What a node knows that reads it now.
+    fn read(&self, rules: Rules, now: UnixMs) -> Fold {
+        let mut fold = Fold::new(rules, 1, true);
+        fold.set_key(0, KEY);
+        for (at, record) in &self.0 {
+            fold.apply_all(0, &record::decode(record).unwrap(), *at, |_| ());
+        }
+        fold.advance(now);
+        fold
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// For half an hour viewers come, stay, reload and go. Whenever a node starts, the trimmed log tells it all: who is
+    /// online, by name, and what is proven since the last committed window.
+    #[test]
+    fn the_log_is_kept_for_as_long_as_its_handles_need(seed: u64) {
+        let rules = Rules { ttl_ms: 40_000, leave_grace_ms: 1_000 };
+        let (window_ms, mut log, mut node) = (60_000, Log::default(), Log::default().read(rules, UnixMs(1)));
+        let names: Vec<String> = (0..40).map(|n| format!("viewer-{n}")).collect();
+        let mut drawn = seed | 1;
+        let mut draw = |below: u64| {
+            drawn = drawn.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (drawn >> 33) % below
+        };
+        let mut leaves_at = vec![0u64; names.len()];
+        for second in 1_000..2_800u64 {
+            let now = UnixMs(second * 1_000);
+            let mut events = Vec::new();
+            for (n, viewer) in names.iter().enumerate() {
+                let session = if n % 3 == 0 { "tab" } else { "" };
+                let event = |kind| EventRef { at: now, kind, stage: STAGES[n % 2], viewer, session };
+                if leaves_at[n] <= second && draw(200) == 0 {
+                    leaves_at[n] = second + draw(900);
+                    events.push(event(Kind::Beat));
+                } else if leaves_at[n] > second && second % 10 == n as u64 % 10 && draw(20) > 0 {
+                    events.push(event(Kind::Beat));
+                } else if leaves_at[n] == second && n % 2 == 0 {
+                    events.push(event(Kind::Leave));
+                }
+            }
+            if !events.is_empty() {
+                let said: Vec<Said<'_>> = events.iter().map(|event| node.say(event, now)).collect();
+                node.apply_all(0, &said, now, |_| ());
+                log.0.push_back((now, record::encode(&said)));
+            }
+            node.advance(now);
+            let committed = now.minus(rules.ttl_ms).aligned(window_ms);
+            let kept = now.minus(2 * rules.ttl_ms + rules.told_ms() + window_ms);
+            let kept = kept.min(committed.minus(2 * rules.ttl_ms + rules.told_ms()));
+            while log.0.front().is_some_and(|(at, _)| *at < kept) {
+                log.0.pop_front();
+            }
+            if second % 37 == 0 {
+                let started = log.read(rules, now);
+                prop_assert!(started.knows_names(), "at {}", now);
+                prop_assert_eq!(started.totals(), node.totals(), "at {}", now);
+                let since = Span::new(committed, now);
+                for (n, viewer) in names.iter().enumerate() {
+                    let of = |fold: &Fold| fold.proven(STAGES[n % 2], viewer, since);
+                    prop_assert_eq!(of(&started), of(&node), "{} at {}", viewer, now);
+                }
+            }
+        }
+        // Most beats are told by handle.
+        let said: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
+        let by_handle = said.iter().filter(|said| matches!(said, Said::Beat { .. })).count();
+        prop_assert!(by_handle * 4 > said.len() * 3, "{} of {}", by_handle, said.len());
+    }
 }

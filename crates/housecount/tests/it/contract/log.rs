@@ -36,6 +36,7 @@ async fn keeps_the_contract(backend: Backend) {
     whole_is_remembered_for_this_birth_only(&*backend.open(6).await).await;
     partitions_are_apart(&*backend.open(7).await).await;
     what_is_committed_only_grows(&*backend.open(9).await).await;
+    the_first_key_is_kept(&*backend.open(10).await).await;
     concurrent_appends_all_lie_in_the_log(backend.open(8).await).await;
     if backend.survives {
         a_later_handle_finds_it_all(&backend).await;
@@ -160,6 +161,14 @@ async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
     assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
     log.mark_whole(0, born).await.unwrap();
     assert!(log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
+}
+
+async fn the_first_key_is_kept(log: &dyn Log) {
+    let key = async |offered| log.read(0, Position::START, HandleKey(offered)).await.unwrap().origin.key;
+    assert_eq!(key(0).await, HandleKey::default(), "nobody has brought one");
+    assert_eq!(key(u64::MAX - 6).await, HandleKey(u64::MAX - 6));
+    assert_eq!(key(8).await, HandleKey(u64::MAX - 6));
+    assert_eq!(key(0).await, HandleKey(u64::MAX - 6));
 }
 
 async fn what_is_committed_only_grows(log: &dyn Log) {
