@@ -14,3 +14,4 @@ mod ledger;
 mod recovery;
 mod support;
 mod tidy;
+mod ws;
