@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{Fold, Handle, HandleKey, Rules};
-use housecount_core::record::{self, Said};
+use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
@@ -39,7 +39,7 @@ fn audience(viewers: u64) -> (Fold, Vec<String>) {
     fold.set_key(0, KEY);
     let names: Vec<String> = (0..viewers).map(viewer).collect();
     for name in &names {
-        fold.apply_all(0, &[Said::Event(beat(name, NOW))], UnixMs(NOW), |_| ());
+        fold.apply_all(0, &[Told::Event(beat(name, NOW))], UnixMs(NOW), |_| ());
     }
     fold.advance(UnixMs(NOW));
     (fold, names)
@@ -58,7 +58,7 @@ fn known(c: &mut Criterion) {
             b.iter(|| {
                 at += 1;
                 batch.clear();
-                let beat = |n| Said::Beat { at: UnixMs(at), handle: handles[order(n)] };
+                let beat = |n| Told::Beat { at: UnixMs(at), handle: handles[order(n)] };
                 batch.extend((from..from + BATCH).map(beat));
                 fold.apply_all(0, &batch, UnixMs(at), |applied| {
                     black_box(applied);
@@ -78,7 +78,7 @@ fn known(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("what to say of it", viewers), |b| {
             b.iter(|| {
                 for n in from..from + BATCH {
-                    black_box(fold.say(&beat(&names[order(n)], at), UnixMs(at)));
+                    black_box(fold.tell(&beat(&names[order(n)], at), UnixMs(at)));
                 }
                 from += BATCH;
             });
@@ -116,10 +116,10 @@ fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("a record");
     group.throughput(Throughput::Elements(BATCH as u64));
     let names: Vec<String> = (0..BATCH as u64).map(viewer).collect();
-    let whole: Vec<Said<'_>> = names.iter().map(|name| Said::Event(beat(name, NOW))).collect();
+    let whole: Vec<Told<'_>> = names.iter().map(|name| Told::Event(beat(name, NOW))).collect();
     let handle = |name: &String| Handle::of(KEY, "stage-1", name, "");
-    let brief: Vec<Said<'_>> =
-        names.iter().map(|name| Said::Beat { at: UnixMs(NOW), handle: handle(name) }).collect();
+    let brief: Vec<Told<'_>> =
+        names.iter().map(|name| Told::Beat { at: UnixMs(NOW), handle: handle(name) }).collect();
     for (what, said) in [("told whole", whole), ("by handle", brief)] {
         let bytes = record::encode(&said);
         group.bench_function(BenchmarkId::new("encode", what), |b| {

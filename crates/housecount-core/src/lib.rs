@@ -9,6 +9,7 @@
 //! - [`clock`]: how a node follows the log's clock between two exchanges with it.
 //! - [`limits`]: every bound in the system.
 //! - [`event`]: beats and leaves.
+//! - [`batch`]: events while they gather for a record.
 //! - [`record`]: the bytes of a batch of events in the log.
 //! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`]) out.
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
@@ -21,6 +22,7 @@
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 
+pub mod batch;
 pub mod bridge;
 pub mod clock;
 pub mod codec;

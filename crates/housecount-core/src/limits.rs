@@ -31,6 +31,14 @@ pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
 pub const CONNECTIONS_MAX: usize = 50_000;
+/// A message on a WebSocket: the longest ids with every character escaped still fit.
+pub const WS_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// Messages without sense that a WebSocket may send one after the other before it is closed.
+pub const WS_BAD_MESSAGES_MAX: usize = 10;
+/// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until one is sent.
+pub const WS_ANSWERS_WAITING_MAX: usize = 16;
+/// Threads that serve connections: more than any machine has cores for.
+pub const WORKERS_MAX: usize = 256;
 
 /// Events of one log record; a fuller batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
@@ -88,6 +96,9 @@ const _: () = {
     assert!(STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX + 64 < RECORD_BYTES_MAX);
     // A batch call's body limit is what bounds it, with ids of a usual length.
     assert!(BATCH_BEATS_MAX * 100 <= BODY_BYTES_MAX);
+    assert!(
+        6 * (STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) + 64 < WS_MESSAGE_BYTES_MAX
+    );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);

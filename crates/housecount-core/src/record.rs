@@ -37,7 +37,7 @@ const VERSION_OLDEST: u8 = 1;
 
 /// What a record says about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum Told<'a> {
     /// An event with all its ids.
     Event(EventRef<'a>),
     /// A beat of a session whose ids the log knows.
@@ -49,13 +49,13 @@ pub enum Said<'a> {
     },
 }
 
-impl Said<'_> {
+impl Told<'_> {
     /// When it was said, on the log's clock.
     #[must_use]
     pub fn at(&self) -> UnixMs {
         match self {
-            Said::Event(event) => event.at,
-            Said::Beat { at, .. } => *at,
+            Told::Event(event) => event.at,
+            Told::Beat { at, .. } => *at,
         }
     }
 
@@ -63,19 +63,19 @@ impl Said<'_> {
     #[must_use]
     pub fn moved_to(self, at: UnixMs) -> Self {
         match self {
-            Said::Event(event) => Said::Event(EventRef { at, ..event }),
-            Said::Beat { handle, .. } => Said::Beat { at, handle },
+            Told::Event(event) => Told::Event(EventRef { at, ..event }),
+            Told::Beat { handle, .. } => Told::Beat { at, handle },
         }
     }
 }
 
 /// The bytes of what was said, which must be at least one event and at most [`RECORD_EVENTS_MAX`].
 #[must_use]
-pub fn encode(said: &[Said<'_>]) -> Vec<u8> {
+pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
     debug_assert!(!said.is_empty() && said.len() <= RECORD_EVENTS_MAX);
-    let base = said.iter().map(Said::at).min().unwrap_or_default();
+    let base = said.iter().map(Told::at).min().unwrap_or_default();
     let whole =
-        || said.iter().filter_map(|said| if let Said::Event(event) = said { Some(event) } else { None });
+        || said.iter().filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
     for event in whole() {
@@ -84,13 +84,13 @@ pub fn encode(said: &[Said<'_>]) -> Vec<u8> {
             stages.len() - 1
         });
     }
-    let told = whole().count();
-    let mut out = Vec::with_capacity(32 + told * 48 + (said.len() - told) * 10);
+    let wholes = whole().count();
+    let mut out = Vec::with_capacity(32 + wholes * 48 + (said.len() - wholes) * 10);
     out.push(VERSION);
     out.extend_from_slice(&base.0.to_le_bytes());
     put_varint(&mut out, stages.len() as u64);
     stages.iter().for_each(|stage| put_text(&mut out, stage));
-    put_varint(&mut out, told as u64);
+    put_varint(&mut out, wholes as u64);
     for event in whole() {
         let stage = index.get(event.stage).copied().unwrap_or_default() as u64;
         put_varint(&mut out, stage * 2 + u64::from(event.kind == Kind::Leave));
@@ -98,9 +98,9 @@ pub fn encode(said: &[Said<'_>]) -> Vec<u8> {
         put_text(&mut out, event.viewer);
         put_text(&mut out, event.session);
     }
-    put_varint(&mut out, (said.len() - told) as u64);
+    put_varint(&mut out, (said.len() - wholes) as u64);
     for said in said {
-        if let Said::Beat { at, handle } = said {
+        if let Told::Beat { at, handle } = said {
             put_varint(&mut out, at.since(base));
             out.extend_from_slice(&handle.bytes());
         }
@@ -113,7 +113,7 @@ pub fn encode(said: &[Said<'_>]) -> Vec<u8> {
 ///
 /// # Errors
 /// A wrong checksum, an unknown version, an id that breaks its rule, or more than [`RECORD_BYTES_MAX`] bytes.
-pub fn decode(record: &[u8]) -> Result<Vec<Said<'_>>, DecodeError> {
+pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
     }
@@ -127,7 +127,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<Said<'_>>, DecodeError> {
     let count = bounded(&mut reader, "the number of events")?;
     let mut said = Vec::with_capacity(count);
     for _ in 0..count {
-        said.push(Said::Event(event(&mut reader, base, &stages)?));
+        said.push(Told::Event(event(&mut reader, base, &stages)?));
     }
     // Version 1 had no handles, and ended here.
     let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
@@ -136,7 +136,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<Said<'_>>, DecodeError> {
         let at = base.plus(reader.varint()?);
         let mut handle = [0; 8];
         handle.copy_from_slice(reader.take(8)?);
-        said.push(Said::Beat { at, handle: Handle::from_bytes(handle) });
+        said.push(Told::Beat { at, handle: Handle::from_bytes(handle) });
     }
     reader.finish()?;
     Ok(said)
@@ -187,9 +187,9 @@ mod tests {
     #[test]
     fn version_2_is_frozen() {
         let said = [
-            Said::Event(beat(1_000_030, "s/1", "ann", "")),
-            Said::Event(EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") }),
-            Said::Beat { at: UnixMs(1_000_009), handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]) },
+            Told::Event(beat(1_000_030, "s/1", "ann", "")),
+            Told::Event(EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") }),
+            Told::Beat { at: UnixMs(1_000_009), handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]) },
         ];
         let bytes = encode(&said);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -216,7 +216,7 @@ mod tests {
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
         let leave = EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") };
-        let said = [Said::Event(beat(1_000_030, "s/1", "ann", "")), Said::Event(leave)];
+        let said = [Told::Event(beat(1_000_030, "s/1", "ann", "")), Told::Event(leave)];
         assert_eq!(decode(&bytes).unwrap(), said);
     }
 
@@ -224,7 +224,7 @@ mod tests {
     fn a_steady_beat_takes_nine_bytes() {
         let handles = (0..RECORD_EVENTS_MAX as u64).map(|n| Handle::from_bytes(n.to_be_bytes()));
         let said: Vec<_> =
-            handles.zip(0..).map(|(handle, n)| Said::Beat { at: UnixMs(7_000 + n % 10), handle }).collect();
+            handles.zip(0..).map(|(handle, n)| Told::Beat { at: UnixMs(7_000 + n % 10), handle }).collect();
         assert!(encode(&said).len() <= 9 * said.len() + 20);
     }
 
@@ -232,42 +232,42 @@ mod tests {
     fn record_events_max_full_of_the_longest_ids_fits() {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
-        let said: Vec<_> = stage.iter().map(|s| Said::Event(beat(7, s, &viewer, &session))).collect();
+        let said: Vec<_> = stage.iter().map(|s| Told::Event(beat(7, s, &viewer, &session))).collect();
         let bytes = encode(&said);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
     }
 
-    type Told = (u64, Option<u64>, bool, String, String, String);
+    type Drawn = (u64, Option<u64>, bool, String, String, String);
 
-    fn told() -> impl Strategy<Value = Vec<Told>> {
+    fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
         let handle = proptest::option::of(any::<u64>());
         let event = (0u64..1 << 50, handle, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
         proptest::collection::vec(event, 1..50)
     }
 
-    fn said((at, handle, is_leave, stage, viewer, session): &Told) -> Said<'_> {
+    fn said((at, handle, is_leave, stage, viewer, session): &Drawn) -> Told<'_> {
         match handle {
-            Some(handle) => Said::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) },
+            Some(handle) => Told::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) },
             None => {
                 let kind = if *is_leave { Kind::Leave } else { Kind::Beat };
-                Said::Event(EventRef { kind, ..beat(*at, stage, viewer, session) })
+                Told::Event(EventRef { kind, ..beat(*at, stage, viewer, session) })
             }
         }
     }
 
     proptest! {
         #[test]
-        fn round_trip(told in told()) {
-            let mut all: Vec<Said<'_>> = told.iter().map(said).collect();
+        fn round_trip(drawn in drawn()) {
+            let mut all: Vec<Told<'_>> = drawn.iter().map(said).collect();
             let bytes = encode(&all);
-            all.sort_by_key(|said| matches!(said, Said::Beat { .. }));
+            all.sort_by_key(|said| matches!(said, Told::Beat { .. }));
             prop_assert_eq!(decode(&bytes).unwrap(), all);
         }
 
         #[test]
-        fn a_flipped_bit_is_always_found(told in told(), at: usize, bit in 0u8..8) {
-            let mut bytes = encode(&told.iter().map(said).collect::<Vec<_>>());
+        fn a_flipped_bit_is_always_found(drawn in drawn(), at: usize, bit in 0u8..8) {
+            let mut bytes = encode(&drawn.iter().map(said).collect::<Vec<_>>());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             prop_assert!(decode(&bytes).is_err());

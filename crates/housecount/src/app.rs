@@ -27,6 +27,7 @@ use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
 use crate::tasks::snapshot::Snapshots;
 use crate::tasks::tend::Tend;
+use crate::workers::Workers;
 
 /// How long tasks may take to end once they are told to.
 const STOP_WAIT: Duration = Duration::from_secs(2);
@@ -37,6 +38,7 @@ pub struct App {
     /// What requests need; `--demo` too.
     pub node: Arc<Node>,
     log: Arc<dyn Log>,
+    workers: Workers,
     committers: Committers,
     stop: watch::Sender<bool>,
     stop_committing: watch::Sender<bool>,
@@ -71,6 +73,7 @@ impl App {
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
+        let workers = Workers::start(settings.workers);
         let (ingest, committers) = Ingest::start(
             log.clone(),
             hub.clone(),
@@ -78,6 +81,7 @@ impl App {
             metrics.clone(),
             &acknowledged,
             &settings,
+            &workers.homes(),
             &stop_seen,
         );
         let proofs = cold
@@ -106,7 +110,7 @@ impl App {
         let scans = Semaphore::new(SCANS_MAX);
         let node =
             Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
-        App { node: Arc::new(node), log, committers, stop, stop_committing, follower, commit }
+        App { node: Arc::new(node), log, workers, committers, stop, stop_committing, follower, commit }
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
@@ -115,8 +119,7 @@ impl App {
     /// # Errors
     /// What was found at start and waiting can't mend.
     pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
-        let App { node, log, mut committers, stop, stop_committing, mut follower, commit } = self;
-        let router = http::router(node.clone());
+        let App { node, log, workers, mut committers, stop, stop_committing, mut follower, commit } = self;
         let mut tasks = JoinSet::new();
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
         tasks.spawn({
@@ -124,7 +127,7 @@ impl App {
             async move { live(&node, log, &mut follower, commit, stop, failed).await }
         });
         let (stop_serving, serving) = watch::channel(false);
-        let server = tokio::spawn(http::run(bound, router, node.metrics.clone(), serving));
+        let server = tokio::spawn(http::serve(bound, node.clone(), workers, serving));
 
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
@@ -134,9 +137,12 @@ impl App {
         node.readiness.set(Some("stopping".to_string()));
         let _ = stop_serving.send(true);
         let _ = stop_committing.send(true);
-        let _ = server.await;
+        let workers = server.await;
         node.ingest.close();
         while committers.join_next().await.is_some() {}
+        if let Ok(workers) = workers {
+            workers.stop().await;
+        }
         let _ = stop.send(true);
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {

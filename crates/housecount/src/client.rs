@@ -43,6 +43,13 @@ impl Client {
         Ok(Client { pool, base })
     }
 
+    /// Its host and port.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let uri: Uri = self.base.parse().unwrap_or_default();
+        format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80))
+    }
+
     /// Calls, and reads the whole answer.
     ///
     /// # Errors

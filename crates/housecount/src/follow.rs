@@ -22,7 +22,7 @@ use bytes::Bytes;
 use housecount_core::event::EventRef;
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX, STAMP_AHEAD_MS_MAX};
-use housecount_core::record::{self, Said};
+use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
@@ -350,7 +350,7 @@ impl Follower {
 fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Bytes)> {
     let (mut records, mut batch) = (Vec::new(), Vec::new());
     for event in events {
-        batch.push(Said::Event(event));
+        batch.push(Told::Event(event));
         if batch.len() == RECORD_EVENTS_MAX {
             records.push((batch.len(), Bytes::from(record::encode(&batch))));
             batch.clear();

@@ -10,7 +10,7 @@ use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
 use housecount_core::limits::SILENCE_MS_MAX;
-use housecount_core::record::Said;
+use housecount_core::record::Told;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -133,7 +133,7 @@ impl Hub {
     }
 
     /// Takes in what a partition's record says, which the log has since `told`.
-    pub fn take_in(&self, partition: u16, said: &[Said<'_>], told: UnixMs) -> Late {
+    pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
         self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
         self.note_as_of(told);
@@ -148,9 +148,9 @@ impl Hub {
     }
 
     /// How events are best said in a record at `now`.
-    pub fn say<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Said<'a>> {
+    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let fold = self.fold.lock();
-        events.iter().map(|event| fold.say(event, now)).collect()
+        events.iter().map(|event| fold.tell(event, now)).collect()
     }
 
     /// A partition's handles are made with this key.

@@ -26,3 +26,4 @@ pub mod stages;
 pub mod tasks;
 pub mod tls;
 pub mod verify;
+pub mod workers;

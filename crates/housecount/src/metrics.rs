@@ -95,6 +95,8 @@ pub struct Metrics {
     pub snapshot_stages: Gauge,
     /// Open connections.
     pub connections: Gauge,
+    /// Those of them that are WebSockets.
+    pub websockets: Gauge,
     /// Answered requests.
     pub requests: Family<RouteLabel, Counter>,
     viewers: Gauge,
@@ -145,6 +147,7 @@ impl Default for Metrics {
             snapshot_last: Gauge::default(),
             snapshot_stages: Gauge::default(),
             connections: Gauge::default(),
+            websockets: Gauge::default(),
             requests: Family::default(),
             viewers: Gauge::default(),
             sessions: Gauge::default(),
@@ -206,6 +209,7 @@ impl Metrics {
             self.committed.clone(),
         );
         r.register("connections", "Open connections", self.connections.clone());
+        r.register("websockets", "Open WebSockets", self.websockets.clone());
         r.register("requests", "Answered requests", self.requests.clone());
         r.register("viewers", "Distinct online viewers", self.viewers.clone());
         r.register("sessions", "Online sessions", self.sessions.clone());

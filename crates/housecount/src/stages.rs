@@ -73,6 +73,12 @@ impl Stages {
         Stages { cold, auto, remembered: Mutex::default() }
     }
 
+    /// Whether every stage is open, so that none needs to be asked about.
+    #[must_use]
+    pub fn opens_all(&self) -> bool {
+        self.auto
+    }
+
     /// That heartbeats may open this stage.
     ///
     /// # Errors

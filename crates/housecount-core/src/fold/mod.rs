@@ -34,7 +34,7 @@ use self::seat::{Flag, Ids, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
 pub use self::views::{StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
-use crate::record::Said;
+use crate::record::Told;
 use crate::time::UnixMs;
 
 /// The times that the rules speak of. Both come from settings.
@@ -189,7 +189,7 @@ impl Fold {
     pub fn apply_all(
         &mut self,
         partition: u16,
-        said: &[Said<'_>],
+        said: &[Told<'_>],
         told: UnixMs,
         mut with: impl FnMut(Applied),
     ) {
@@ -197,25 +197,25 @@ impl Fold {
             // All are looked for before the first is changed: so their cache misses overlap.
             let mut found = [None; AHEAD];
             for (said, found) in said.iter().zip(&mut found) {
-                if let Said::Beat { handle, .. } = said {
+                if let Told::Beat { handle, .. } = said {
                     *found = self.seats.find_handle(*handle);
                 }
             }
             for (said, found) in said.iter().zip(found) {
-                with(self.apply_said(partition as u8, said, found, told));
+                with(self.apply_told(partition as u8, said, found, told));
             }
         }
     }
 
-    fn apply_said(
+    fn apply_told(
         &mut self,
         partition: u8,
-        said: &Said<'_>,
+        said: &Told<'_>,
         found: Option<SeatIndex>,
         told: UnixMs,
     ) -> Applied {
         match said {
-            Said::Event(event) => {
+            Told::Event(event) => {
                 let (partition, handle) = self.handle(ids(event));
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
@@ -225,7 +225,7 @@ impl Fold {
                 *told_s = looks::second(told).max(*told_s);
                 self.take(seat, event.kind, event.at)
             }
-            Said::Beat { at, handle } => match self.refusal(partition, *at) {
+            Told::Beat { at, handle } => match self.refusal(partition, *at) {
                 Some(refusal) => refusal,
                 None => {
                     // Nothing that is taken in drops or moves a seat.
@@ -239,8 +239,8 @@ impl Fold {
 
     /// What an event may be said as, at `now`: with its handle alone, if its ids are in the log since a short while ago.
     #[must_use]
-    pub fn say<'a>(&self, event: &EventRef<'a>, now: UnixMs) -> Said<'a> {
-        let whole = Said::Event(*event);
+    pub fn tell<'a>(&self, event: &EventRef<'a>, now: UnixMs) -> Told<'a> {
+        let whole = Told::Event(*event);
         let (partition, handle) = self.handle(ids(event));
         if event.kind == Kind::Leave || self.keys[usize::from(partition)] == HandleKey::default() {
             return whole;
@@ -250,7 +250,7 @@ impl Fold {
         let is_told = known.told_s >= self.told_from_s
             && looks::second(now) < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
         if is_told && !known.is(Flag::Ambiguous) && self.seats.has(seat, ids(event)) {
-            return Said::Beat { at: event.at, handle };
+            return Told::Beat { at: event.at, handle };
         }
         whole
     }

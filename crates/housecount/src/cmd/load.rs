@@ -22,6 +22,7 @@ const AGREE_WITHIN: Duration = Duration::from_secs(1);
 #[command(after_help = "\
 Examples:
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20 --interval 5s --duration 60s
+  housecount load --viewers 5000 --interval 5s --transport ws
   housecount load --url http://10.0.0.1:7400 --url http://10.0.0.2:7400 --transport batch --json")]
 pub(super) struct LoadArgs {
     /// The node; repeat it for several, which take turns

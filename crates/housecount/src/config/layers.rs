@@ -146,6 +146,11 @@ impl Layers {
         ms.ok_or_else(|| self.wrong(key, "it must be at most ten years"))
     }
 
+    /// A whole number.
+    pub fn number(&self, key: &str) -> Result<usize, ConfigError> {
+        self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is a number"))
+    }
+
     /// `true` or `false`.
     pub fn switch(&self, key: &str) -> Result<bool, ConfigError> {
         self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is true or false"))

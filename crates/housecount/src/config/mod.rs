@@ -8,11 +8,12 @@ mod layers;
 use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
-use housecount_core::limits::WINDOW_MS_MAX;
+use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::cold::ColdTarget;
 use crate::log::LogTarget;
+use crate::workers;
 
 /// Why the settings can't be used: one line that names the setting, its source and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,8 @@ pub enum LogFormat {
 pub struct Settings {
     /// `listen`
     pub listen: String,
+    /// `workers`; at least one
+    pub workers: usize,
     /// `log`
     pub log: LogTarget,
     /// `cold`; `None` for `none`
@@ -91,6 +94,10 @@ impl Settings {
         let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
         let settings = Settings {
             listen: layers.text("listen")?,
+            workers: match layers.number("workers")? {
+                0 => workers::one_a_core().min(WORKERS_MAX),
+                workers => workers,
+            },
             log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?).map_err(|e| layers.wrong("cold", &e))?,
             interval_ms: layers.duration_ms("interval")?,
@@ -118,6 +125,9 @@ impl Settings {
         let at_least = |name: &str, ms: u64, min: u64, shown: &str| {
             if ms >= min { Ok(()) } else { Err(layers.wrong(name, &format!("it must be at least {shown}"))) }
         };
+        if self.workers > WORKERS_MAX {
+            return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+        }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
         at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
@@ -186,6 +196,9 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
+            // WORKERS_MAX
+            (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
+            (vec![("workers", "many")], "it is a number"),
             (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
             (vec![("archive", "packed")], "it is one of off"),
             (vec![("publish_counts", "yes")], "it is true or false"),

@@ -1,6 +1,5 @@
 //! What players send: heartbeats, one or many, and leaves.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,56 +7,20 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
-use housecount_core::event::{Kind, Seat};
-use housecount_core::ids::{SessionId, StageId, ViewerId};
+use housecount_core::event::Kind;
+use housecount_core::ids::StageId;
 use housecount_core::limits::{BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX};
-use serde::{Deserialize, Serialize};
+use hyper::body::Body as HttpBody;
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
+use super::words::{AllGood, BeatBody};
+use crate::ingest::Said;
 use crate::node::Node;
 use crate::stages::NotOpen;
-
-/// "This session watches this stage now." Other fields are ignored.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct BeatBody<'a> {
-    /// The stage: 1-256 bytes of printable ASCII without spaces.
-    #[serde(borrow, default)]
-    #[schema(required = true, nullable = false)]
-    stage: Option<Cow<'a, str>>,
-    /// The viewer: 1-128 bytes of UTF-8 without control characters.
-    #[serde(borrow, default)]
-    #[schema(required = true, nullable = false)]
-    viewer: Option<Cow<'a, str>>,
-    /// The player (tab, device); the same rule. Without one it is session "".
-    #[serde(borrow, default)]
-    session: Option<Cow<'a, str>>,
-}
-
-impl BeatBody<'_> {
-    fn parse(bytes: &[u8]) -> Result<Seat, Problem> {
-        body::check_object(bytes)?;
-        let body: BeatBody<'_> =
-            serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))?;
-        body.seat()
-    }
-
-    fn seat(&self) -> Result<Seat, Problem> {
-        let missing = |what, code| {
-            let detail = format!("{what} is missing; send {{\"stage\", \"viewer\", \"session\"?}}");
-            Problem::new(StatusCode::BAD_REQUEST, code, detail)
-        };
-        let stage = self.stage.as_deref().ok_or_else(|| missing("stage", "invalid_stage"))?;
-        let viewer = self.viewer.as_deref().ok_or_else(|| missing("viewer", "invalid_viewer"))?;
-        Ok(Seat {
-            stage: StageId::parse(stage)?,
-            viewer: ViewerId::parse(viewer)?,
-            session: SessionId::parse(self.session.as_deref().unwrap_or(""))?,
-        })
-    }
-}
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,12 +49,43 @@ pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<Json<BeatenBody>, Problem> {
-    let seat = read_seat(request).await?;
-    node.stages.check_open(&seat.stage).await?;
-    let stage = seat.stage.clone();
-    node.ingest.submit(vec![(Kind::Beat, seat)]).await?;
-    let count = node.hub.count(stage.as_str()).into();
-    Ok(Json(BeatenBody { count, next_ms: node.next_ms() }))
+    beat(&node, request).await.map(Json)
+}
+
+/// Takes a heartbeat.
+///
+/// # Errors
+/// As the route tells.
+pub async fn beat<B>(node: &Node, request: Request<B>) -> Result<BeatenBody, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let bytes = read_one(request).await?;
+    let body = BeatBody::parse(&bytes)?;
+    let said = body.said(Kind::Beat)?;
+    check_open(node, said.stage).await?;
+    node.ingest.take(said)?.acknowledged().await?;
+    Ok(BeatenBody::of(node, said.stage))
+}
+
+impl BeatenBody {
+    /// What a stage's heartbeat is answered now.
+    pub fn of(node: &Node, stage: &str) -> BeatenBody {
+        BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms() }
+    }
+}
+
+/// That heartbeats may open a stage, whose id has been checked.
+///
+/// # Errors
+/// See [`NotOpen`].
+pub async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
+    if node.stages.opens_all() {
+        return Ok(());
+    }
+    let stage = StageId::parse(stage).map_err(|e| NotOpen::Unknown(e.to_string()))?;
+    // In a box, or every connection would have room for it.
+    Box::pin(node.stages.check_open(&stage)).await
 }
 
 /// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
@@ -103,14 +97,29 @@ pub async fn heartbeat(
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
-    let seat = read_seat(request).await?;
-    node.ingest.submit(vec![(Kind::Leave, seat)]).await?;
-    Ok(StatusCode::NO_CONTENT)
+    goodbye(&node, request).await.map(|()| StatusCode::NO_CONTENT)
 }
 
-async fn read_seat(request: Request<Body>) -> Result<Seat, Problem> {
+/// Takes a leave.
+///
+/// # Errors
+/// As the route tells.
+pub async fn goodbye<B>(node: &Node, request: Request<B>) -> Result<(), Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let bytes = read_one(request).await?;
+    let body = BeatBody::parse(&bytes)?;
+    node.ingest.take(body.said(Kind::Leave)?)?.acknowledged().await?;
+    Ok(())
+}
+
+async fn read_one<B>(request: Request<B>) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     body::content_type(request.headers(), &["application/json", "text/plain"])?;
-    BeatBody::parse(&body::read(request, BEAT_BODY_BYTES_MAX).await?)
+    body::read(request.into_body(), BEAT_BODY_BYTES_MAX).await
 }
 
 /// What became of many heartbeats.
@@ -147,45 +156,72 @@ pub async fn heartbeats(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<Json<BatchBody>, Problem> {
+    many(&node, request).await.map(Json)
+}
+
+/// Takes many heartbeats.
+///
+/// # Errors
+/// As the route tells.
+pub async fn many<B>(node: &Node, request: Request<B>) -> Result<BatchBody, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let kind = body::content_type(
         request.headers(),
         &["application/json", "application/x-ndjson", "application/ndjson", "text/plain"],
     )?;
-    let bytes = body::read(request, BODY_BYTES_MAX).await?;
+    let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
     let is_lines = kind.ends_with("ndjson") || !bytes.trim_ascii_start().starts_with(b"[");
     let parsed = if is_lines { parse_lines(&bytes)? } else { parse_array(&bytes)? };
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
-    for (index, beat) in parsed {
-        let checked = match beat {
-            Ok(seat) => match node.stages.check_open(&seat.stage).await {
-                Ok(()) => Ok(seat),
-                Err(NotOpen::NotConfigured(stage)) => Err(NotOpen::NotConfigured(stage).into()),
-                // One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
-                Err(unknown) => return Err(unknown.into()),
-            },
-            Err(problem) => Err(problem),
-        };
-        match checked {
-            Ok(seat) => taken.push((Kind::Beat, seat)),
+    for (index, beat) in &parsed {
+        match check(node, beat).await? {
+            Ok(said) => taken.push(said),
             Err(problem) => {
                 node.metrics.reject(problem.code());
-                let detail = problem.detail().to_string();
-                outcome.rejected.push(RejectedBody { index, code: problem.code(), detail });
+                let (code, detail) = (problem.code(), problem.detail().to_string());
+                outcome.rejected.push(RejectedBody { index: *index, code, detail });
             }
         }
     }
     outcome.accepted = taken.len();
     if !taken.is_empty() {
-        node.ingest.submit(taken).await?;
+        for receipt in node.ingest.take_all(&taken)? {
+            receipt.acknowledged().await?;
+        }
     }
-    Ok(Json(outcome))
+    Ok(outcome)
 }
 
-type Parsed = Vec<(usize, Result<Seat, Problem>)>;
+type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
 
-fn parse_array(bytes: &Bytes) -> Result<Parsed, Problem> {
+/// One of many, or why it isn't taken.
+///
+/// # Errors
+/// One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
+async fn check<'a>(
+    node: &Node,
+    beat: &'a Result<BeatBody<'_>, Problem>,
+) -> Result<Result<Said<'a>, Problem>, Problem> {
+    let said = match beat {
+        Ok(body) => body.said(Kind::Beat),
+        Err(problem) => Err(problem.clone()),
+    };
+    let Ok(heard) = said else { return Ok(said) };
+    match check_open(node, heard.stage).await {
+        Ok(()) => Ok(Ok(heard)),
+        Err(NotOpen::NotConfigured(stage)) => Ok(Err(NotOpen::NotConfigured(stage).into())),
+        Err(unknown) => Err(unknown.into()),
+    }
+}
+
+fn parse_array(bytes: &Bytes) -> Result<Parsed<'_>, Problem> {
+    if let Ok(AllGood(beats)) = serde_json::from_slice(bytes) {
+        return Ok(beats.into_iter().map(Ok).enumerate().collect());
+    }
     // Each element is parsed by itself, so that one of a wrong type doesn't spoil the others.
     let elements: Vec<&serde_json::value::RawValue> =
         serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a JSON array: {e}")))?;
@@ -193,7 +229,7 @@ fn parse_array(bytes: &Bytes) -> Result<Parsed, Problem> {
     Ok(elements.iter().map(|e| BeatBody::parse(e.get().as_bytes())).enumerate().collect())
 }
 
-fn parse_lines(bytes: &Bytes) -> Result<Parsed, Problem> {
+fn parse_lines(bytes: &Bytes) -> Result<Parsed<'_>, Problem> {
     let lines: Vec<_> =
         bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
     if lines.is_empty() {

@@ -1,12 +1,15 @@
 //! Reading bodies: always to their end, never more than their bound, never for ever.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use housecount_core::limits::BODY_READ_MS_MAX;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use hyper::body::Body;
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
@@ -15,17 +18,16 @@ use super::error::Problem;
 ///
 /// # Errors
 /// 413 if it is longer than `bytes_max`, 408 if it takes too long, 400 if it breaks off.
-pub async fn read(request: Request<Body>, bytes_max: usize) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("the body is larger than {bytes_max} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    };
-    let body = Limited::new(request.into_body(), bytes_max);
-    let read = tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), body.collect());
-    match read.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off")),
+pub async fn read<B>(body: B, bytes_max: usize) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut whole = std::pin::pin!(gather(body, bytes_max));
+    if let Some(read) = at_once(whole.as_mut()).await {
+        return read;
+    }
+    match tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), whole).await {
+        Ok(read) => read,
         Err(_) => {
             let detail = format!("the body took longer than {BODY_READ_MS_MAX} ms");
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
@@ -33,13 +35,57 @@ pub async fn read(request: Request<Body>, bytes_max: usize) -> Result<Bytes, Pro
     }
 }
 
+/// What comes of it if it is looked at twice: hyper hands a body over when it has been asked for once. Most bodies
+/// come together with their headers, and need no timer.
+async fn at_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let mut is_second = false;
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if is_second => Poll::Ready(None),
+        Poll::Pending => {
+            is_second = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// The pieces of a body as one.
+async fn gather<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut whole = Bytes::new();
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off");
+        let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+        if whole.len() + piece.len() > bytes_max {
+            let detail = format!("the body is larger than {bytes_max} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+        }
+        whole = if whole.is_empty() {
+            piece
+        } else {
+            let mut joined = BytesMut::from(whole);
+            joined.extend_from_slice(&piece);
+            joined.freeze()
+        };
+    }
+    Ok(whole)
+}
+
 /// The body as JSON.
 ///
 /// # Errors
 /// 415 for another content type, 400 for what doesn't fit.
-pub async fn read_json<T: DeserializeOwned>(request: Request<Body>, bytes_max: usize) -> Result<T, Problem> {
+pub async fn read_json<T: DeserializeOwned>(
+    request: Request<axum::body::Body>,
+    bytes_max: usize,
+) -> Result<T, Problem> {
     content_type(request.headers(), &["application/json", "text/plain"])?;
-    let bytes = read(request, bytes_max).await?;
+    let bytes = read(request.into_body(), bytes_max).await?;
     check_object(&bytes)?;
     serde_json::from_slice(&bytes).map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
 }

@@ -63,6 +63,16 @@ impl Problem {
         self.code
     }
 
+    /// When to come back, if that may help.
+    pub fn retry_after_s(&self) -> Option<u32> {
+        self.retry_after_s
+    }
+
+    /// Whether what was sent makes no sense, wherever and whenever it is sent.
+    pub fn is_the_clients(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST
+    }
+
     /// Its text.
     pub fn detail(&self) -> &str {
         &self.detail

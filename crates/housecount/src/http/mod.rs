@@ -8,6 +8,7 @@ mod beats;
 mod body;
 mod error;
 mod extract;
+mod front;
 mod live;
 mod openapi;
 mod ops;
@@ -17,6 +18,8 @@ mod snapshots;
 mod stages;
 mod viewers;
 mod watch;
+mod words;
+mod ws;
 
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::server::{Bound, run};
+pub use self::server::{Bound, run, serve};
 use crate::node::Node;
 
 /// All routes.
@@ -36,6 +39,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(beats::heartbeat))
         .routes(routes!(beats::heartbeats))
         .routes(routes!(beats::leave))
+        .routes(routes!(ws::upgrade_required))
         // For operators
         .routes(routes!(live::stats))
         .routes(routes!(stages::list, stages::create))

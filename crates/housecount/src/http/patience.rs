@@ -1,8 +1,9 @@
 //! A connection that waits long for a request to begin, and not long for its headers to end.
 //!
-//! hyper has one timer for both: it starts when a connection falls idle. Players beat every 30 s on connections that
-//! must stay open in between, while whoever sends headers byte by byte should be let go soon. So hyper's timer is the
-//! long one, and this wrapper adds the short one: from a request's first byte to the blank line behind its headers.
+//! Players beat every 30 s on connections that must stay open in between, while whoever sends headers byte by byte
+//! should be let go soon. hyper has one time for both, and sets a timer anew at each request; this wrapper has two,
+//! and one timer a connection. It is moved only when it goes off too early or would go off too late, so a request that
+//! comes in one piece moves none.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What ends a request's headers.
 const END: &[u8] = b"\r\n\r\n";
@@ -20,28 +21,35 @@ const END: &[u8] = b"\r\n\r\n";
 pub struct Patient<S> {
     inner: S,
     headers_within: Duration,
+    request_within: Duration,
     state: State,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// No request has begun.
-    Idle,
-    /// Headers are coming in; so many bytes of [`END`] have been seen last. The timer runs.
-    Headers { matched: usize, timer: Pin<Box<Sleep>> },
+    /// No request has begun. Since when that has been waited for.
+    Idle { since: Option<Instant> },
+    /// Headers are coming in; so many bytes of [`END`] have been seen last.
+    Headers { matched: usize, since: Option<Instant> },
     /// They are complete; what follows is the body's and the handler's time.
     Answering,
 }
 
 impl<S> Patient<S> {
-    /// Wraps a connection.
-    pub fn new(inner: S, headers_within: Duration) -> Patient<S> {
-        Patient { inner, headers_within, state: State::Idle }
+    /// Wraps a connection whose requests' headers must end within one time, and begin within another.
+    pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
+        Patient { inner, headers_within, request_within, state: State::Idle { since: None }, timer: None }
+    }
+
+    /// The connection itself.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 
     fn note_read(&mut self, bytes: &[u8]) {
-        if matches!(self.state, State::Idle) {
-            self.state = State::Headers { matched: 0, timer: Box::pin(sleep(self.headers_within)) };
+        if matches!(self.state, State::Idle { .. }) {
+            self.state = State::Headers { matched: 0, since: None };
         }
         let State::Headers { matched, .. } = &mut self.state else { return };
         for byte in bytes {
@@ -51,6 +59,31 @@ impl<S> Patient<S> {
                 self.state = State::Answering;
                 return;
             }
+        }
+    }
+
+    fn note_write(&mut self) {
+        self.state = State::Idle { since: None };
+    }
+
+    /// Ready once what is waited for should have come.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (since, within) = match &mut self.state {
+            State::Idle { since } => (since, self.request_within),
+            State::Headers { since, .. } => (since, self.headers_within),
+            State::Answering => return Poll::Pending,
+        };
+        let deadline = *since.get_or_insert_with(Instant::now) + within;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
         }
     }
 }
@@ -67,9 +100,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
-                let State::Headers { timer, .. } = &mut this.state else { return Poll::Pending };
-                ready!(timer.as_mut().poll(cx));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the headers took too long")))
+                ready!(this.poll_patience(cx));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long")))
             }
         }
     }
@@ -78,7 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.state = State::Idle;
+        this.note_write();
         Pin::new(&mut this.inner).poll_write(cx, bytes)
     }
 
@@ -100,7 +132,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.state = State::Idle;
+        this.note_write();
         Pin::new(&mut this.inner).poll_write_vectored(cx, slices)
     }
 }
@@ -114,7 +146,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn headers_get_little_time_and_all_else_gets_more() {
         let (mut client, server) = duplex(1_024);
-        let mut server = Patient::new(server, Duration::from_secs(10));
+        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let minute = Duration::from_secs(60);
         let mut buffer = [0; 64];
         for answer in [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\n"] {
@@ -133,6 +165,23 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
+    /// The timer that was set for the first wait goes off in the middle of the last one, and is moved.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_its_last_answer_on() {
+        let (mut client, server) = duplex(1_024);
+        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let mut buffer = [0; 64];
+        for _ in 0..5 {
+            assert!(tokio::time::timeout(Duration::from_secs(50), server.read(&mut buffer)).await.is_err());
+            client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            assert!(server.read(&mut buffer).await.unwrap() > 0);
+            server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        }
+        let answered = Instant::now();
+        assert_eq!(server.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(answered.elapsed().as_secs(), 75);
+    }
+
     #[test]
     fn the_end_is_found_however_it_is_cut() {
         for (pieces, is_found) in [
@@ -142,9 +191,7 @@ mod tests {
             (vec!["a\r\nb\r\nc", "\r\n"], false),
             (vec!["\n\n"], false),
         ] {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            let _guard = runtime.enter();
-            let mut patient = Patient::new((), Duration::from_secs(1));
+            let mut patient = Patient::new((), Duration::from_secs(1), Duration::from_secs(1));
             pieces.iter().for_each(|piece| patient.note_read(piece.as_bytes()));
             assert_eq!(matches!(patient.state, State::Answering), is_found, "{pieces:?}");
         }

@@ -1,21 +1,27 @@
-//! Connections: accepted up to a bound, served by hyper's HTTP/1, and ended with care when the node stops.
+//! Connections: accepted up to a bound, handed to the worker with the fewest, served there by hyper's HTTP/1, and ended with care when the node stops.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
 use housecount_core::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_MS_MAX, REQUEST_WAIT_MS_MAX};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::front::{Front, routed};
 use super::patience::Patient;
 use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::workers::{Place, Workers};
 
 /// How long open requests are waited for when the node stops.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -51,44 +57,79 @@ impl Bound {
     }
 }
 
-/// Serves until `stop`, then lets open requests finish.
-pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-    run_with(CONNECTIONS_MAX, bound, router, metrics, stop).await;
+/// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
+#[derive(Debug)]
+pub struct Guest {
+    _permit: OwnedSemaphorePermit,
+    _place: Place,
+    metrics: Arc<Metrics>,
 }
 
-async fn run_with(
-    connections_max: usize,
-    bound: Bound,
-    router: Router,
-    metrics: Arc<Metrics>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let free = Arc::new(Semaphore::new(connections_max));
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&bound.listener, &free) => accepted,
-        };
-        let Some((stream, permit)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let connection = serve(stream, router.clone(), Duration::from_millis(REQUEST_WAIT_MS_MAX));
-        let connection = graceful.watch(connection);
-        let metrics = metrics.clone();
-        metrics.connections.inc();
-        tokio::spawn(async move {
-            // How a connection ends is the client's business.
-            let _ = connection.await;
-            metrics.connections.dec();
-            drop(permit);
-        });
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
     }
-    drop(bound);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
+}
+
+/// Serves a node on the workers until `stop`, then lets open requests finish. Gives the workers back.
+pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch::Receiver<bool>) -> Workers {
+    let front = Front::new(node.clone(), stop.clone());
+    let server = Server { connections_max: CONNECTIONS_MAX, metrics: node.metrics.clone(), workers, stop };
+    server.run(bound, move |request, guest| front.clone().answer(request, guest)).await
+}
+
+/// Serves any router in the same way, on the caller's runtime.
+pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    let workers = Workers::start(0);
+    let server = Server { connections_max: CONNECTIONS_MAX, metrics, workers, stop };
+    server.run(bound, move |request, _| routed(router.clone(), request)).await;
+}
+
+/// How many connections are served, where, and until when.
+struct Server {
+    connections_max: usize,
+    metrics: Arc<Metrics>,
+    workers: Workers,
+    stop: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Serves with `answer`, which is told on which connection a request came.
+    async fn run<A, F, B>(mut self, bound: Bound, answer: A) -> Workers
+    where
+        A: Fn(Request<Incoming>, Arc<Guest>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let free = Arc::new(Semaphore::new(self.connections_max));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop) => break,
+                accepted = accept(&bound.listener, &free) => accepted,
+            };
+            let Some((stream, permit)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (runtime, place) = self.workers.least_busy();
+            self.metrics.connections.inc();
+            let guest = Arc::new(Guest { _permit: permit, _place: place, metrics: self.metrics.clone() });
+            let (answer, stop) = (answer.clone(), self.stop.clone());
+            runtime.spawn(async move {
+                // A socket belongs to the runtime that it is registered with.
+                let Ok(stream) = TcpStream::from_std(stream) else { return };
+                let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
+                serve_connection(stream, move |request| answer(request, guest.clone()), wait, stop).await;
+            });
+        }
+        drop(bound);
+        // Every permit is back when the last connection has ended.
+        let ended = free.acquire_many(u32::try_from(self.connections_max).unwrap_or(u32::MAX));
+        if tokio::time::timeout(DRAIN, ended).await.is_err() {
+            tracing::warn!("some requests did not finish in time");
+        }
+        self.workers
     }
 }
 
@@ -96,13 +137,15 @@ async fn run_with(
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
     let permit = free.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            let _ = stream.set_nodelay(true);
-            Some((stream, permit))
-        }
+    let accepted = async {
+        let (stream, _) = listener.accept().await?;
+        let _ = stream.set_nodelay(true);
+        stream.into_std()
+    };
+    match accepted.await {
+        Ok(stream) => Some((stream, permit)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             None
@@ -110,25 +153,50 @@ async fn accept(
     }
 }
 
-type Served = http1::Connection<TokioIo<Patient<TcpStream>>, TowerToHyperService<Router>>;
-
-fn serve(stream: TcpStream, router: Router, request_wait: Duration) -> Served {
-    let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX));
-    http1::Builder::new()
-        .timer(TokioTimer::new())
+/// Serves a connection until it ends, or the node stops and no request is open.
+async fn serve_connection<A, F, B>(
+    stream: TcpStream,
+    answer: A,
+    request_wait: Duration,
+    mut stop: watch::Receiver<bool>,
+) where
+    A: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
+    let service = service_fn(move |request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let connection = http1::Builder::new()
         // A client that has said all it will say still gets its answer.
         .half_close(true)
-        .header_read_timeout(request_wait)
+        // `Patient` has the time.
+        .header_read_timeout(None)
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    // How a connection ends is the client's business.
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
+    use http_body_util::Full;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    async fn hello(_: Request<Incoming>) -> Response<Full<Bytes>> {
+        Response::new(Full::from("hello"))
+    }
 
     /// With the patience of a test: in service it is `REQUEST_WAIT_MS_MAX`.
     #[tokio::test]
@@ -137,8 +205,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let served = tokio::spawn(serve(stream, Router::new(), Duration::from_millis(50)));
-        let _ = served.await.unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(serve_connection(stream, hello, Duration::from_millis(50), stopped)).await.unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }
@@ -147,9 +215,10 @@ mod tests {
     async fn connections_max_lets_others_wait() {
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let (address, metrics) = (bound.address, Arc::new(Metrics::default()));
-        let router = Router::new().route("/", get(|| async { "hello" }));
-        let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(run_with(2, bound, router, metrics.clone(), stopped));
+        let (_stop, stop) = watch::channel(false);
+        let server =
+            Server { connections_max: 2, metrics: metrics.clone(), workers: Workers::start(2), stop };
+        tokio::spawn(server.run(bound, |request, _| hello(request)));
         let ask = async |stream: &mut TcpStream| {
             stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
             let mut answer = [0; 12];

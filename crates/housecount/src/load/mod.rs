@@ -1,4 +1,4 @@
-//! Load: a simulated audience over HTTP, and the check that every heartbeat acknowledged to it is counted.
+//! Load: a simulated audience over HTTP or WebSockets, and the check that every heartbeat acknowledged to it is counted.
 //!
 //! It keeps its own truth: who had a heartbeat acknowledged and hasn't left. While it runs it polls the totals,
 //! which may never be lower than that truth; when it ends it asks every node who is online on every stage, by
@@ -6,6 +6,7 @@
 
 mod check;
 mod truth;
+mod ws;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ const BATCH_BEATS: usize = 1_000;
 pub enum Transport {
     /// One `POST /v1/heartbeat` a heartbeat
     Http,
+    /// Over one WebSocket a viewer
+    Ws,
     /// Up to 1,000 of them in one `POST /v1/heartbeats`
     Batch,
 }
@@ -161,6 +164,8 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
     let mut senders = JoinSet::new();
     let duration_ms = shared.plan.duration.as_millis() as u64;
     let mut turn = 0;
+    let is_ws = shared.plan.transport == Transport::Ws;
+    let mut viewers = ws::Viewers::new(shared.clone());
     while let Some(at_ms) = audience.next_at_ms().filter(|at_ms| *at_ms < duration_ms) {
         tokio::time::sleep_until(started + Duration::from_millis(at_ms)).await;
         let now_ms = (started.elapsed().as_millis() as u64).min(duration_ms - 1);
@@ -170,6 +175,11 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
         }
         for call in calls(&audience, due, shared.plan.transport) {
             turn += 1;
+            begin(shared, &call);
+            if is_ws {
+                viewers.say(turn, call);
+                continue;
+            }
             let Ok(permit) = free.clone().acquire_owned().await else { return };
             let shared = shared.clone();
             senders.spawn(async move {
@@ -181,6 +191,7 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
         progress(now_ms, shared.figures.lock().acknowledged);
     }
     while senders.join_next().await.is_some() {}
+    viewers.end().await;
     progress(duration_ms, shared.figures.lock().acknowledged);
 }
 
@@ -200,11 +211,15 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
     let one = |path, is_leave| {
         move |action: &Action| {
             let about = name(action);
-            Call { path, body: Bytes::from(seat(&about).to_string()), is_leave, about: vec![about] }
+            let mut body = seat(&about);
+            if is_leave && transport == Transport::Ws {
+                body["leave"] = Value::Bool(true);
+            }
+            Call { path, body: Bytes::from(body.to_string()), is_leave, about: vec![about] }
         }
     };
     let mut calls: Vec<Call> = match transport {
-        Transport::Http => beats.into_iter().map(one("/v1/heartbeat", false)).collect(),
+        Transport::Http | Transport::Ws => beats.into_iter().map(one("/v1/heartbeat", false)).collect(),
         Transport::Batch => beats
             .chunks(BATCH_BEATS)
             .map(|chunk| {
@@ -218,18 +233,28 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
     calls
 }
 
-async fn send(shared: &Shared, turn: usize, call: Call) {
-    let count = call.about.len() as u64;
+/// From now on a call is on its way.
+fn begin(shared: &Shared, call: &Call) {
     if call.is_leave {
         // From now on nobody can say whether the viewer is counted.
         call.about.iter().for_each(|(stage, viewer)| shared.truth.lock().leave(stage, viewer));
     } else {
-        shared.figures.lock().sent += count;
+        shared.figures.lock().sent += call.about.len() as u64;
     }
+}
+
+async fn send(shared: &Shared, turn: usize, call: Call) {
     let node = &shared.plan.nodes[turn % shared.plan.nodes.len()];
     let started = Instant::now();
-    let answer = node.call(Method::POST, call.path, call.body).await;
+    let answer = node.call(Method::POST, call.path, call.body.clone()).await;
     let elapsed_us = started.elapsed().as_micros() as u64;
+    let answer = answer.map(|(status, body)| (status, serde_json::from_slice(&body).unwrap_or_default()));
+    note(shared, call, answer, elapsed_us);
+}
+
+/// Takes in an answer: its status, and its body as JSON.
+fn note(shared: &Shared, call: Call, answer: Result<(u16, Value), String>, elapsed_us: u64) {
+    let count = call.about.len() as u64;
     let mut figures = shared.figures.lock();
     match answer {
         Ok((204, _)) => figures.leaves += 1,
@@ -241,7 +266,6 @@ async fn send(shared: &Shared, turn: usize, call: Call) {
             call.about.into_iter().for_each(|(stage, viewer)| truth.beat(stage, viewer));
         }
         Ok((status, body)) => {
-            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let why = body["detail"].as_str().unwrap_or("no reason given").to_string();
             figures.fail(
                 if call.is_leave { 0 } else { count },

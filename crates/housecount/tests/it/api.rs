@@ -134,6 +134,7 @@ async fn wrong_paths_methods_and_queries() {
     let get =
         |path: &str| raw(&node, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
     check(get("/v1/heartbeat"), 405, "method_not_allowed", "GET is not for /v1/heartbeat");
+    check(get("/v1/ws"), 426, "upgrade_required", "WebSockets");
     check(get("/v1/nothing"), 404, "not_found", "/openapi.json");
     check(get("/v1/stages/a%zzb"), 400, "invalid_path", "byte 12");
     check(get("/v1/stages/a%2"), 400, "invalid_path", "byte 12");
@@ -336,6 +337,7 @@ async fn openapi_describes_every_route() {
         ("/v1/heartbeat", vec!["post"]),
         ("/v1/heartbeats", vec!["post"]),
         ("/v1/leave", vec!["post"]),
+        ("/v1/ws", vec!["get"]),
         ("/v1/stats", vec!["get"]),
         ("/v1/stages", vec!["get", "post"]),
         ("/v1/stages/{stage}", vec!["get", "patch", "delete"]),

@@ -147,21 +147,25 @@ async fn what_one_node_takes_the_other_shows() {
 /// The command itself, and its verdict.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_reports_and_exits_by_its_verdict() {
-    let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    let load = |url: String| {
+    let load = |url: String, transport: &str| {
         let arguments =
             ["load", "--url", &url, "--viewers", "50", "--interval", "500ms", "--duration", "2s", "--json"];
         let mut command = crate::support::node::housecount();
-        command.args(arguments);
+        command.args(arguments).args(["--transport", transport, "--stay", "3s"]);
         tokio::task::spawn_blocking(move || command.output().unwrap())
     };
-    let output = load(node.address.clone()).await.unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{report:#}");
-    assert_eq!((report["expectedViewers"].as_u64(), report["countedViewers"].as_u64()), (Some(50), Some(50)));
-    assert!(report["p99Ms"].as_f64() > Some(0.0) && report["failed"] == 0, "{report:#}");
+    for transport in ["http", "ws", "batch"] {
+        let node = Node::ready(&["log=memory:", "cold=none"]).await;
+        let output = load(node.address.clone(), transport).await.unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{transport}: {report:#}");
+        assert!(report["expectedViewers"].as_u64() > Some(0), "{transport}: {report:#}");
+        assert_eq!(report["expectedViewers"], report["countedViewers"], "{transport}: {report:#}");
+        assert!(report["p99Ms"].as_f64() > Some(0.0) && report["failed"] == 0, "{transport}: {report:#}");
+        assert!(report["leaves"].as_u64() > Some(0), "{transport}: {report:#}");
+    }
 
-    let output = load(forgetful().await).await.unwrap();
+    let output = load(forgetful().await, "http").await.unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{report:#}");
     assert!(report["lowPolls"].as_u64() > Some(0) && report["countedViewers"] == 0, "{report:#}");

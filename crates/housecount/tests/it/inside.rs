@@ -15,16 +15,17 @@ use housecount_core::event::{EventRef, Kind, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX};
-use housecount_core::record::{self, Said};
+use housecount_core::record::{self, Told};
 use tokio::sync::oneshot;
 
 use crate::support::eventually;
 use crate::support::faulty::FaultyLog;
 
 /// A node that runs until it is dropped.
-struct Inside {
-    node: Arc<Node>,
-    log: Arc<FaultyLog>,
+pub struct Inside {
+    pub node: Arc<Node>,
+    pub log: Arc<FaultyLog>,
+    pub address: String,
     client: Client,
     _stop: oneshot::Sender<()>,
 }
@@ -36,17 +37,18 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let log = Arc::new(log);
     let app = App::over(settings, log.clone(), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
-    let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+    let address = format!("http://{}", bound.address);
+    let client = Client::new(&address).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let node = app.node.clone();
     tokio::spawn(app.run(bound, async {
         let _ = stopped.await;
     }));
-    Inside { node, log, client, _stop: stop }
+    Inside { node, log, address, client, _stop: stop }
 }
 
 impl Inside {
-    async fn ready(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
+    pub async fn ready(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
         let inside = start(log, settings).await;
         eventually("the node is ready", async || inside.node.readiness.waits_for().is_none()).await;
         inside
@@ -56,7 +58,7 @@ impl Inside {
         self.node.hub.count("s").of.viewers
     }
 
-    fn metric(&self, line: &str) -> bool {
+    pub fn metric(&self, line: &str) -> bool {
         self.node.metrics.encode(self.node.hub.figures()).lines().any(|l| l == line)
     }
 }
@@ -158,7 +160,7 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     let now = inside.node.clock.now().unwrap();
     let beat = |viewer, ahead_ms| {
         let at = now.plus(ahead_ms);
-        Bytes::from(record::encode(&[Said::Event(EventRef {
+        Bytes::from(record::encode(&[Told::Event(EventRef {
             at,
             kind: Kind::Beat,
             stage: "s",

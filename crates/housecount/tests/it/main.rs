@@ -15,3 +15,4 @@ mod memory;
 mod recovery;
 mod support;
 mod tidy;
+mod ws;

@@ -41,7 +41,7 @@ fn of_a_viewer() {
             let event =
                 |viewer| EventRef { at: now, kind: Kind::Beat, stage: "stage-1", viewer, session: "" };
             let events: Vec<_> = names.iter().map(|name| event(name.as_str())).collect();
-            hub.take_in(0, &hub.say(&events, now), now);
+            hub.take_in(0, &hub.tell(&events, now), now);
             hub.advance(now);
         }
     }

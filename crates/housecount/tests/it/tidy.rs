@@ -70,7 +70,7 @@ fn imports_go_one_way() {
             "src/hub.rs",
             &["crate::log", "crate::cold", "crate::http", "crate::app", "crate::tasks", "crate::cmd"],
         ),
-        ("src/ingest.rs", &["crate::http", "crate::app", "crate::tasks", "crate::cmd", "crate::cold"]),
+        ("src/ingest/", &["crate::http", "crate::app", "crate::tasks", "crate::cmd", "crate::cold"]),
         ("src/tasks/", &["crate::http", "crate::app", "crate::cmd"]),
         ("src/http/", &["crate::cmd", "crate::load", "crate::app"]),
         ("src/node.rs", &["crate::http", "crate::app", "crate::cmd"]),

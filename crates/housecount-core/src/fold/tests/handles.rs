@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::event::{EventRef, Kind};
 use crate::fold::*;
-use crate::record::{self, Said};
+use crate::record::{self, Told};
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -25,7 +25,7 @@ fn handle(event: &EventRef<'_>) -> Handle {
     Handle::of(KEY, event.stage, event.viewer, event.session)
 }
 
-fn hear(fold: &mut Fold, said: Said<'_>) {
+fn hear(fold: &mut Fold, said: Told<'_>) {
     fold.apply_all(0, &[said], said.at(), |_| ());
 }
 
@@ -64,16 +64,16 @@ proptest! {
         let mut whole = std::collections::BTreeSet::new();
         for (event, by_handle) in shuffled.iter().zip(by_handle) {
             let said = if by_handle && event.kind == Kind::Beat {
-                Said::Beat { at: event.at, handle: handle(event) }
+                Told::Beat { at: event.at, handle: handle(event) }
             } else {
                 whole.insert((event.stage, event.viewer, event.session));
-                Said::Event(*event)
+                Told::Event(*event)
             };
             hear(&mut told, said);
         }
         let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
         for event in events.iter().filter(|e| !is_told(e)) {
-            hear(&mut told, Said::Event(*event));
+            hear(&mut told, Told::Event(*event));
         }
         prop_assert!(told.knows_names());
         plain.advance(UnixMs(now));
@@ -98,35 +98,35 @@ fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
 fn ids_are_told_first_and_again_after_a_while() {
     let mut fold = fold();
     let first = beat(1_000, "ann");
-    assert_eq!(fold.say(&first, UnixMs(1_000)), Said::Event(first), "never told");
+    assert_eq!(fold.tell(&first, UnixMs(1_000)), Told::Event(first), "never told");
     fold.apply(&first);
-    assert_eq!(fold.say(&first, UnixMs(1_000)), Said::Event(first), "known, but not told in the log");
-    hear(&mut fold, Said::Event(first));
+    assert_eq!(fold.tell(&first, UnixMs(1_000)), Told::Event(first), "known, but not told in the log");
+    hear(&mut fold, Told::Event(first));
     let next = beat(2_000, "ann");
-    assert_eq!(fold.say(&next, UnixMs(2_000)), Said::Beat { at: next.at, handle: handle(&next) });
+    assert_eq!(fold.tell(&next, UnixMs(2_000)), Told::Beat { at: next.at, handle: handle(&next) });
     let leave = EventRef { kind: Kind::Leave, ..next };
     assert_eq!(
-        fold.say(&leave, UnixMs(2_000)),
-        Said::Event(leave),
+        fold.tell(&leave, UnixMs(2_000)),
+        Told::Event(leave),
         "rare, and it may speak of other sessions"
     );
-    assert_eq!(fold.say(&next, UnixMs(1_000 + RULES.told_ms())), Said::Event(next), "told too long ago");
+    assert_eq!(fold.tell(&next, UnixMs(1_000 + RULES.told_ms())), Told::Event(next), "told too long ago");
     fold.tell_again_from(UnixMs(1_500));
-    assert_eq!(fold.say(&next, UnixMs(2_000)), Said::Event(next), "the log may have lost it");
+    assert_eq!(fold.tell(&next, UnixMs(2_000)), Told::Event(next), "the log may have lost it");
 }
 
 #[test]
 fn without_names_nobody_is_counted_and_it_is_said_so() {
     let mut fold = fold();
-    let said = Said::Beat { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
+    let said = Told::Beat { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
     hear(&mut fold, said);
     fold.advance(UnixMs(1_001));
     assert!(!fold.knows_names());
     assert_eq!(fold.totals().count.viewers, 0);
-    hear(&mut fold, Said::Event(beat(500, "ann")));
+    hear(&mut fold, Told::Event(beat(500, "ann")));
     assert!(fold.knows_names());
     assert_eq!(fold.totals().count.viewers, 1);
-    hear(&mut fold, Said::Beat { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
+    hear(&mut fold, Told::Beat { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
     assert!(!fold.knows_names());
     fold.advance(UnixMs(3_500));
     assert!(fold.knows_names(), "whoever it was has gone");
@@ -181,7 +181,7 @@ proptest! {
                 }
             }
             if !events.is_empty() {
-                let said: Vec<Said<'_>> = events.iter().map(|event| node.say(event, now)).collect();
+                let said: Vec<Told<'_>> = events.iter().map(|event| node.tell(event, now)).collect();
                 node.apply_all(0, &said, now, |_| ());
                 log.0.push_back((now, record::encode(&said)));
             }
@@ -205,7 +205,7 @@ proptest! {
         }
         // Most beats are told by handle.
         let said: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
-        let by_handle = said.iter().filter(|said| matches!(said, Said::Beat { .. })).count();
+        let by_handle = said.iter().filter(|said| matches!(said, Told::Beat { .. })).count();
         prop_assert!(by_handle * 4 > said.len() * 3, "{} of {}", by_handle, said.len());
     }
 }

@@ -1,0 +1,128 @@
+//! A batch: events of one record while they gather, in two growing buffers that are used again and again.
+//!
+//! A heartbeat that joins is copied once, into a text that is there already: nothing is allocated for it.
+
+use crate::event::{EventRef, Kind};
+use crate::limits::RECORD_EVENTS_MAX;
+use crate::time::UnixMs;
+
+/// Events in the order in which they came. Ids must have been checked, as for every [`EventRef`].
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// All ids, one after the other.
+    text: String,
+    events: Vec<Entry>,
+}
+
+/// An event whose ids begin at `start` of the text. Their lengths fit: see `limits`.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: UnixMs,
+    start: u32,
+    stage_len: u16,
+    viewer_len: u8,
+    session_len: u8,
+    kind: Kind,
+}
+
+impl Batch {
+    /// Adds an event.
+    pub fn push(&mut self, event: &EventRef<'_>) {
+        debug_assert!(!self.is_full());
+        self.events.push(Entry {
+            at: event.at,
+            start: self.text.len() as u32,
+            stage_len: event.stage.len() as u16,
+            viewer_len: event.viewer.len() as u8,
+            session_len: event.session.len() as u8,
+            kind: event.kind,
+        });
+        for id in [event.stage, event.viewer, event.session] {
+            self.text.push_str(id);
+        }
+    }
+
+    /// The events.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = EventRef<'_>> {
+        self.events.iter().map(|entry| {
+            let viewer = entry.start as usize + usize::from(entry.stage_len);
+            let session = viewer + usize::from(entry.viewer_len);
+            EventRef {
+                at: entry.at,
+                kind: entry.kind,
+                stage: &self.text[entry.start as usize..viewer],
+                viewer: &self.text[viewer..session],
+                session: &self.text[session..session + usize::from(entry.session_len)],
+            }
+        })
+    }
+
+    /// When the first of them was said; `None` if there are none.
+    #[must_use]
+    pub fn oldest(&self) -> Option<UnixMs> {
+        self.events.iter().map(|entry| entry.at).min()
+    }
+
+    /// Those said at or after `since`.
+    #[must_use]
+    pub fn since(&self, since: UnixMs) -> Batch {
+        let mut kept = Batch::default();
+        self.iter().filter(|event| event.at >= since).for_each(|event| kept.push(&event));
+        kept
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Whether it is as much as a record holds.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= RECORD_EVENTS_MAX
+    }
+
+    /// Forgets them, and keeps the room.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.events.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let (stage, viewer) = ("s".repeat(STAGE_ID_BYTES_MAX), "é".repeat(VIEWER_ID_BYTES_MAX / 2));
+        let session = "t".repeat(SESSION_ID_BYTES_MAX);
+        let longest =
+            EventRef { at: UnixMs(7), kind: Kind::Leave, stage: &stage, viewer: &viewer, session: &session };
+        let short = EventRef { at: UnixMs(5), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+        let mut batch = Batch::default();
+        for _ in 0..2 {
+            for _ in 0..RECORD_EVENTS_MAX / 2 {
+                assert!(!batch.is_full());
+                batch.push(&longest);
+                batch.push(&short);
+            }
+            assert!(batch.is_full());
+            let expected = (0..RECORD_EVENTS_MAX).map(|n| if n % 2 == 0 { longest } else { short });
+            assert!(batch.iter().eq(expected));
+            assert_eq!(batch.oldest(), Some(UnixMs(5)));
+            let kept = batch.since(UnixMs(6));
+            assert!(kept.len() == RECORD_EVENTS_MAX / 2 && kept.iter().all(|event| event == longest));
+            batch.clear();
+            assert!(batch.is_empty() && batch.oldest().is_none());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The direct path: what players send is answered here, on the HTTP library itself; everything else by the router.
+//!
+//! A heartbeat costs hardly more than receiving a request at all, so what a framework does for each one (boxes,
+//! extensions, a route's name as a string) would be most of it. The handlers are the same functions that the router calls.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::Service;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::counter::Counter;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::beats;
+use super::error::Problem;
+use super::server::Guest;
+use crate::metrics::RouteLabel;
+use crate::node::Node;
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Front(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    node: Arc<Node>,
+    router: Router,
+    beat: Route,
+    beats: Route,
+    leave: Route,
+    ws: Route,
+    stop: watch::Receiver<bool>,
+}
+
+/// A route, and the counter of its good answers, which needs no looking up.
+#[derive(Debug)]
+struct Route {
+    path: &'static str,
+    good: StatusCode,
+    answered: Counter,
+}
+
+impl Route {
+    fn new(node: &Node, path: &'static str, good: StatusCode) -> Route {
+        let answered = node.metrics.requests.get_or_create(&label(path, good)).clone();
+        Route { path, good, answered }
+    }
+
+    /// Counts an answer, and gives it its shape.
+    fn answer(&self, node: &Node, outcome: Result<Response<Answer>, Problem>) -> Response<Answer> {
+        match outcome {
+            Ok(response) if response.status() == self.good => {
+                self.answered.inc();
+                response
+            }
+            Ok(response) => {
+                node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
+                response
+            }
+            Err(problem) => {
+                node.metrics.reject(problem.code());
+                let response = problem.into_response().map(Answer::Routed);
+                node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
+                response
+            }
+        }
+    }
+}
+
+fn label(path: &str, status: StatusCode) -> RouteLabel {
+    RouteLabel { route: path.to_string(), status: status.as_u16() }
+}
+
+impl Front {
+    /// The front of a node. Connections that outlive their request end with `stop`.
+    #[must_use]
+    pub fn new(node: Arc<Node>, stop: watch::Receiver<bool>) -> Front {
+        let route = |path, good| Route::new(&node, path, good);
+        let beat = route("/v1/heartbeat", StatusCode::OK);
+        let beats = route("/v1/heartbeats", StatusCode::OK);
+        let leave = route("/v1/leave", StatusCode::NO_CONTENT);
+        let ws = route("/v1/ws", StatusCode::SWITCHING_PROTOCOLS);
+        let router = super::router(node.clone());
+        Front(Arc::new(Inner { node, router, beat, beats, leave, ws, stop }))
+    }
+
+    /// Answers a request that came on a guest's connection.
+    pub async fn answer(self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
+        let Inner { node, router, beat, beats, leave, ws, stop } = &*self.0;
+        if request.method() == Method::POST {
+            match request.uri().path() {
+                "/v1/heartbeat" => {
+                    return beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)));
+                }
+                "/v1/leave" => return leave.answer(node, beats::goodbye(node, request).await.map(nothing)),
+                "/v1/heartbeats" => {
+                    return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
+                }
+                _ => {}
+            }
+        } else if request.method() == Method::GET
+            && request.uri().path() == ws.path
+            && let Some(response) = super::ws::upgrade(&mut request, node, guest, stop.clone())
+        {
+            return ws.answer(node, Ok(response));
+        }
+        routed(router.clone(), request).await
+    }
+}
+
+/// The router's answer.
+pub async fn routed(router: Router, request: Request<Incoming>) -> Response<Answer> {
+    let answered = TowerToHyperService::new(router).call(request.map(axum::body::Body::new));
+    answered.await.unwrap_or_else(|never: Infallible| match never {}).map(Answer::Routed)
+}
+
+fn json(body: &impl Serialize) -> Response<Answer> {
+    let mut text = Vec::with_capacity(128);
+    // Our own bodies can always be written.
+    let _ = serde_json::to_writer(&mut text, body);
+    let mut response = Response::new(Answer::Whole(Full::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn nothing(_: ()) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(Full::default()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A body: one that is there as a whole, or one of the router's.
+#[derive(Debug)]
+pub enum Answer {
+    /// All of it.
+    Whole(Full<Bytes>),
+    /// The router's.
+    Routed(axum::body::Body),
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            Answer::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {}),
+            Answer::Routed(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::Whole(body) => body.is_end_stream(),
+            Answer::Routed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::Whole(body) => body.size_hint(),
+            Answer::Routed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The messages of a WebSocket: what a player says, and what it is answered.
+
+use axum::http::StatusCode;
+use housecount_core::event::Kind;
+use serde::{Deserialize, Serialize};
+
+use crate::http::beats::BeatenBody;
+use crate::http::body;
+use crate::http::error::Problem;
+use crate::http::words::{BeatBody, Word};
+
+/// What a player says.
+#[derive(Debug, Default, Deserialize)]
+pub struct Message<'a> {
+    #[serde(borrow, default)]
+    stage: Option<Word<'a>>,
+    #[serde(borrow, default)]
+    viewer: Option<Word<'a>>,
+    #[serde(borrow, default)]
+    session: Option<Word<'a>>,
+    #[serde(default)]
+    leave: Option<bool>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// 400 that says what is wrong with it.
+    pub fn parse(text: &'a str) -> Result<Message<'a>, Problem> {
+        body::check_object(text.as_bytes())?;
+        serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))
+    }
+
+    /// Beat or leave.
+    pub fn kind(&self) -> Kind {
+        if self.leave == Some(true) { Kind::Leave } else { Kind::Beat }
+    }
+
+    /// Its ids; `None` if it has none and means those of the last heartbeat.
+    pub fn ids(self) -> Option<BeatBody<'a>> {
+        let Message { stage, viewer, session, .. } = self;
+        let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
+        has_ids.then_some(BeatBody { stage, viewer, session })
+    }
+}
+
+/// There is no heartbeat that `{}` could repeat.
+pub fn nothing_to_repeat() -> Problem {
+    let detail = "stage is missing, and this connection has sent no heartbeat to repeat";
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_stage", detail)
+}
+
+/// Anything but text.
+pub fn not_text() -> Problem {
+    Problem::body("a binary message; send JSON as text")
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Serialize)]
+pub struct Beaten<'a> {
+    /// The stage that it was about.
+    pub stage: &'a str,
+    /// As `POST /v1/heartbeat` answers.
+    #[serde(flatten)]
+    pub body: BeatenBody,
+}
+
+/// The answer to a leave.
+#[derive(Debug, Serialize)]
+pub struct Left<'a> {
+    /// The stage that it was about.
+    pub stage: &'a str,
+    /// Always true.
+    pub left: bool,
+}
+
+/// The answer to what wasn't taken.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Complaint {
+    /// As in a problem.
+    code: &'static str,
+    /// As in a problem.
+    detail: String,
+    /// When to try again, if that may help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+impl From<Problem> for Complaint {
+    fn from(problem: Problem) -> Complaint {
+        let retry_after_ms = problem.retry_after_s().map(|seconds| u64::from(seconds) * 1_000);
+        Complaint { code: problem.code(), detail: problem.detail().to_string(), retry_after_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read() {
+        let read = |text| Message::parse(text).map(|message| (message.kind(), message.ids().is_some()));
+        assert_eq!(read("{}"), Ok((Kind::Beat, false)));
+        assert_eq!(read(r#"{"leave":true}"#), Ok((Kind::Leave, false)));
+        assert_eq!(read(r#"{"leave":false,"viewer":"v"}"#), Ok((Kind::Beat, true)));
+        assert_eq!(read(r#"{"stage":"s","viewer":"v","leave":true,"more":1}"#), Ok((Kind::Leave, true)));
+        for bad in ["", "[]", "{", r#"{"leave":1}"#, r#"{"stage":5}"#] {
+            assert_eq!(read(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `GET /v1/ws`: heartbeats over a WebSocket, through the crate `tokio-tungstenite`.
+//!
+//! The upgrade is answered by hand on the direct path. From then on the connection is the bare socket with a player's
+//! talk (`talk`) on it: hyper's buffers are given back, and an idle player costs a few kilobytes.
+
+mod due;
+mod message;
+mod silence;
+mod talk;
+
+use std::sync::Arc;
+
+use axum::http::header::{
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response as Routed};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use self::talk::Talk;
+use super::error::{Problem, ProblemBody};
+use super::front::Answer;
+use super::patience::Patient;
+use super::server::Guest;
+use crate::metrics::Metrics;
+use crate::node::Node;
+
+/// Send heartbeats and leaves as messages, and be told counts.
+///
+/// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat again; a leave: the same
+/// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
+/// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
+#[utoipa::path(get, path = "/v1/ws", tag = "players",
+    responses(
+        (status = 101, description = "from here on WebSocket messages"),
+        (status = 426, description = "it is for WebSockets only",
+            body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn upgrade_required() -> Routed {
+    let detail = "this address is for WebSockets (version 13): ask for an upgrade";
+    let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail).into_response();
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
+/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one.
+pub fn upgrade(
+    request: &mut Request<Incoming>,
+    node: &Arc<Node>,
+    guest: Arc<Guest>,
+    stop: watch::Receiver<bool>,
+) -> Option<Response<Answer>> {
+    let accept = accept_key(request.headers())?;
+    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), guest, stop));
+    let mut response = Response::new(Answer::Whole(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    Some(response)
+}
+
+/// What proves to the client that its request was understood, if it is a request for a WebSocket.
+fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
+    let has = |name: HeaderName, word: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
+    };
+    let is_upgrade =
+        has(CONNECTION, "upgrade") && has(UPGRADE, "websocket") && has(SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(SEC_WEBSOCKET_KEY).filter(|_| is_upgrade)?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+}
+
+/// Speaks with the player, once the answer is sent.
+async fn go_on(upgrade: OnUpgrade, node: Arc<Node>, guest: Arc<Guest>, stop: watch::Receiver<bool>) {
+    let Some((stream, begun)) = upgrade.await.ok().and_then(bare) else { return };
+    let open = Open::count(&node.metrics);
+    let config = talk::config();
+    let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
+    Talk::new(socket, node.clone()).run(stop).await;
+    drop((open, guest));
+}
+
+/// The socket itself, and what was read from it already.
+fn bare(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Patient<TcpStream>>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
+}
+
+/// An open WebSocket, for the metrics.
+struct Open<'a>(&'a Metrics);
+
+impl Open<'_> {
+    fn count(metrics: &Metrics) -> Open<'_> {
+        metrics.websockets.inc();
+        Open(metrics)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.websockets.dec();
+    }
+}

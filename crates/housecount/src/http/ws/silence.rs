@@ -1,0 +1,57 @@
+//! A timer that goes off when nothing has been heard for a while.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// See the module's text. Hearing something doesn't move the timer: it is moved when it goes off too early.
+#[derive(Debug)]
+pub struct Silence {
+    within: Duration,
+    heard: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    /// From now on something must be heard within this time.
+    pub fn new(within: Duration) -> Silence {
+        let heard = Instant::now();
+        Silence { within, heard, timer: Box::pin(sleep_until(heard + within)) }
+    }
+
+    /// Something has been heard.
+    pub fn broken(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// Waits until it has been silent for too long. May be dropped and called again.
+    pub async fn too_long(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            let until = self.heard + self.within;
+            if until <= Instant::now() {
+                return;
+            }
+            self.timer.as_mut().reset(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_silent_from_the_last_word_on() {
+        let mut silence = Silence::new(Duration::from_secs(75));
+        for _ in 0..5 {
+            let half = Duration::from_secs(50);
+            assert!(tokio::time::timeout(half, silence.too_long()).await.is_err());
+            silence.broken();
+        }
+        let last = Instant::now();
+        silence.too_long().await;
+        assert_eq!(last.elapsed().as_secs(), 75);
+    }
+}

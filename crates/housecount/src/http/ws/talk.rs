@@ -1,0 +1,247 @@
+//! A player's talk over a WebSocket, from the upgrade to the close.
+//!
+//! One task does all of it: it reads on while heartbeats wait for the log, and sends when the socket takes it. What it
+//! holds is bounded: a message, the last heartbeat, a few answers that are due (`due`), one complaint, one message
+//! on its way out.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Sink, SinkExt, StreamExt};
+use housecount_core::batch::Batch;
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX};
+use housecount_core::time::UnixMs;
+use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, Message as Frame, WebSocketConfig, frame::coding::CloseCode,
+};
+use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
+
+use super::due::Dues;
+use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
+use super::silence::Silence;
+use crate::http::beats::{BeatenBody, check_open};
+use crate::http::error::Problem;
+use crate::ingest::{Refused, Said};
+use crate::node::Node;
+
+/// How long a close may take until the player has seen it.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+/// Room to read into: a heartbeat with long ids fits, and every connection has it.
+const READ_BUFFER_BYTES: usize = 1_024;
+
+/// Small buffers, since there are many players; what is sent goes out at once.
+pub fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(WS_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(WS_MESSAGE_BYTES_MAX))
+}
+
+/// See the module's text.
+pub struct Talk {
+    socket: WebSocketStream<TcpStream>,
+    node: Arc<Node>,
+    /// The last heartbeat, and nothing else.
+    last: Batch,
+    dues: Dues,
+    complaint: Option<Complaint>,
+    /// Messages without sense, one after the other.
+    bad: usize,
+    /// Whether all that was sent is on its way.
+    is_flushed: bool,
+}
+
+/// What happens next.
+enum Next {
+    Heard(Result<Frame, Error>),
+    Told(Result<(), Refused>),
+    Flushed,
+    Silent,
+    Stopped,
+    Gone,
+}
+
+impl Talk {
+    pub fn new(socket: WebSocketStream<TcpStream>, node: Arc<Node>) -> Talk {
+        let (last, dues) = (Batch::default(), Dues::default());
+        Talk { socket, node, last, dues, complaint: None, bad: 0, is_flushed: true }
+    }
+
+    /// Talks until the player goes, or `stop`.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        let mut silence = Silence::new(silence);
+        loop {
+            if self.is_flushed && self.send_next().is_err() {
+                return;
+            }
+            let next = tokio::select! {
+                biased;
+                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
+                _ = stopped.as_mut() => Next::Stopped,
+                () = silence.too_long() => Next::Silent,
+            };
+            match next {
+                Next::Heard(Ok(frame)) => {
+                    silence.broken();
+                    self.hear(frame).await;
+                    if self.bad >= WS_BAD_MESSAGES_MAX {
+                        return self.end(CloseCode::Policy, "too many bad messages").await;
+                    }
+                }
+                Next::Heard(Err(error)) => return self.broken(&error).await,
+                Next::Told(outcome) => self.dues.note(outcome),
+                Next::Flushed => {}
+                Next::Silent => return self.end(CloseCode::Normal, "nothing heard for too long").await,
+                Next::Stopped => return self.end(CloseCode::Away, "this node is stopping").await,
+                Next::Gone => return,
+            }
+        }
+    }
+
+    async fn hear(&mut self, frame: Frame) {
+        let outcome = match &frame {
+            Frame::Text(text) => Message::parse(text).map(Some),
+            Frame::Binary(_) => Err(not_text()),
+            // Pings and closes are answered by the library.
+            _ => return,
+        };
+        let outcome = match outcome {
+            Ok(message) => self.take(message.unwrap_or_default()).await,
+            Err(problem) => Err(problem),
+        };
+        match outcome {
+            Ok(()) => self.bad = 0,
+            Err(problem) => {
+                self.bad = if problem.is_the_clients() { self.bad + 1 } else { 0 };
+                self.complain(problem);
+            }
+        }
+    }
+
+    /// Takes in a heartbeat or leave.
+    async fn take(&mut self, message: Message<'_>) -> Result<(), Problem> {
+        let kind = message.kind();
+        let ids = message.ids();
+        let said = match &ids {
+            Some(ids) => ids.said(kind)?,
+            None => {
+                let EventRef { stage, viewer, session, .. } =
+                    self.last.iter().next().ok_or_else(nothing_to_repeat)?;
+                Said { kind, stage, viewer, session }
+            }
+        };
+        if kind == Kind::Beat {
+            check_open(&self.node, said.stage).await?;
+        }
+        let receipt = self.node.ingest.take(said)?;
+        self.dues.add(said.stage, kind, receipt);
+        if let (Kind::Beat, Some(ids)) = (kind, &ids) {
+            let Said { stage, viewer, session, .. } = ids.said(kind)?;
+            self.last.clear();
+            self.last.push(&EventRef { at: UnixMs::ZERO, kind, stage, viewer, session });
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, problem: Problem) {
+        self.node.metrics.reject(problem.code());
+        self.complaint = Some(problem.into());
+    }
+
+    /// Sends what is to be said, one after the other, for as long as the socket takes it at once.
+    fn send_next(&mut self) -> Result<(), Error> {
+        while self.is_flushed {
+            if let Some(complaint) = self.complaint.take() {
+                self.send(&complaint)?;
+                continue;
+            }
+            match self.dues.take() {
+                None => return Ok(()),
+                Some((_, _, Err(refused))) => self.complain(refused.into()),
+                Some((stage, Kind::Leave, Ok(()))) => self.send(&Left { stage: &stage, left: true })?,
+                Some((stage, Kind::Beat, Ok(()))) => {
+                    let body = BeatenBody::of(&self.node, &stage);
+                    self.send(&Beaten { stage: &stage, body })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, body: &impl Serialize) -> Result<(), Error> {
+        // Our own bodies can always be written.
+        let text = serde_json::to_string(body).unwrap_or_default();
+        Pin::new(&mut self.socket).start_send(Frame::Text(Utf8Bytes::from(text)))?;
+        // Nobody is to be woken: if it isn't out yet, the next wait begins with asking again.
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        self.is_flushed = match self.socket.poll_flush_unpin(&mut context) {
+            Poll::Ready(done) => done.map(|()| true)?,
+            Poll::Pending => false,
+        };
+        Ok(())
+    }
+
+    /// What can't be read ends the talk; the player is told why, if it still listens.
+    async fn broken(self, error: &Error) {
+        match error {
+            Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large").await,
+            Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8").await,
+            Error::Protocol(_) => self.end(CloseCode::Protocol, "not WebSocket").await,
+            _ => {}
+        }
+    }
+
+    /// Closes, and waits until the player has seen it: data that is still unread when a socket is closed would take
+    /// back what was sent.
+    async fn end(mut self, code: CloseCode, reason: &'static str) {
+        let said = async {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            self.socket.close(Some(frame)).await?;
+            while let Some(Ok(_)) = self.socket.next().await {}
+            let stream = self.socket.get_mut();
+            stream.shutdown().await?;
+            let mut rest = vec![0; READ_BUFFER_BYTES];
+            while stream.read(&mut rest).await? > 0 {}
+            Ok::<_, Error>(())
+        };
+        let _ = timeout(CLOSE_WAIT, said).await;
+    }
+}
+
+/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
+async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flushed: &mut bool) -> Next {
+    let mut told = pin!(dues.told());
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
+            return Poll::Ready(Next::Told(outcome));
+        }
+        if !*is_flushed {
+            match socket.poll_flush_unpin(cx) {
+                Poll::Ready(Ok(())) => {
+                    *is_flushed = true;
+                    return Poll::Ready(Next::Flushed);
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Next::Gone),
+                Poll::Pending => {}
+            }
+        }
+        if !dues.has_room() {
+            return Poll::Pending;
+        }
+        socket.poll_next_unpin(cx).map(|heard| heard.map_or(Next::Gone, Next::Heard))
+    })
+    .await
+}

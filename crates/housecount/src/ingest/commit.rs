@@ -1,0 +1,132 @@
+//! A committer: appends a lane's batches, one at a time, until the log has them.
+//!
+//! An append that fails is tried again until the log takes it: the events carry their own times, so that one which was
+//! applied after all, or is applied a minute late, says the same thing. What is older than anybody wants
+//! (`lateness_max`) is given up and counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::batch::Batch;
+use housecount_core::event::EventRef;
+use housecount_core::record::{self, Told};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::lane::Lane;
+use super::{Refused, Shared};
+use crate::clock::mono_ms;
+
+/// The first and the longest wait before an append is tried again.
+const RETRY_MS_FIRST: u64 = 20;
+const RETRY_MS_MAX: u64 = 1_000;
+/// How long a stopping node goes on trying to append, all in all.
+const STOP_WAIT_MS_MAX: u64 = 7_000;
+
+/// See the module's text.
+pub(super) struct Committer {
+    pub(super) partition: u16,
+    pub(super) lane: Arc<Lane>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) stop: watch::Receiver<bool>,
+    /// When this committer first saw that the node stops.
+    pub(super) stopping_since_ms: Option<u64>,
+}
+
+impl Committer {
+    /// Ends when the lane is closed, and all that was taken is appended or given up.
+    pub(super) async fn run(mut self) {
+        let lane = self.lane.clone();
+        while let Some(batch) = lane.next(self.shared.linger).await {
+            let is_taken = lane.while_telling(self.append(&batch)).await;
+            self.shared.release(batch.len());
+            lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+        }
+    }
+
+    /// Appends events until the log has them, and folds them. False if they were given up.
+    async fn append(&mut self, events: &Batch) -> bool {
+        let shared = self.shared.clone();
+        let Shared { log, hub, clock, metrics, .. } = &*shared;
+        let refs: Vec<EventRef<'_>> = events.iter().collect();
+        // By handle where the log knows the ids; whole once it may have lost them.
+        let mut told = hub.tell(&refs, clock.now().unwrap_or_default());
+        let mut record = Bytes::from(record::encode(&told));
+        metrics.batch_events.observe(events.len() as f64);
+        let mut retry_ms = RETRY_MS_FIRST;
+        let (mut was_tried, mut is_told_before) = (false, false);
+        loop {
+            let is_out_of_time = self.is_out_of_time();
+            if is_out_of_time || was_tried && self.is_older_than(events, shared.lateness_max_ms) {
+                let kept = if is_out_of_time { Batch::default() } else { self.young_enough(events) };
+                let given_up = events.len() - kept.len();
+                metrics.late.inc_by(given_up as u64);
+                tracing::error!(events = given_up, "events given up: the log was away for too long");
+                if !kept.is_empty() {
+                    // These are still wanted. Their requests have long been told to come back.
+                    Box::pin(self.append(&kept)).await;
+                }
+                return false;
+            }
+            was_tried = true;
+            if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
+                is_told_before = self.tell_before(&refs).await;
+            }
+            let sent_ms = mono_ms();
+            match log.append(self.partition, record.clone()).await {
+                Ok(position) => {
+                    metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
+                    clock.observe(sent_ms, position.at);
+                    hub.take_in(self.partition, &told, position.at);
+                    shared.acknowledged.note(self.partition, position);
+                    return true;
+                }
+                Err(error) => {
+                    metrics.append_failures.inc();
+                    told = refs.iter().copied().map(Told::Event).collect();
+                    record = Bytes::from(record::encode(&told));
+                    if retry_ms == RETRY_MS_FIRST {
+                        tracing::warn!(%error, events = events.len(), "the log did not take a batch; trying again");
+                    }
+                }
+            }
+            // A stop cuts the wait short, once.
+            let wait = Duration::from_millis(rand::random_range(retry_ms / 2..=retry_ms));
+            if *self.stop.borrow() {
+                tokio::time::sleep(wait).await;
+            } else {
+                let _ = timeout(wait, self.stop.changed()).await;
+            }
+            retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
+        }
+    }
+
+    /// Repeats the beats that late events go on from: by the time these come, a node may read the log that finds those no
+    /// longer there, and could not prove the time between. Whether it is done; it may be left out.
+    async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
+        let before = self.shared.hub.beats_before(events).into_iter();
+        let before: Vec<Told<'_>> = before.map(Told::Event).collect();
+        before.is_empty()
+            || self.shared.log.append(self.partition, Bytes::from(record::encode(&before))).await.is_ok()
+    }
+
+    /// Whether a stopping node has no time left.
+    fn is_out_of_time(&mut self) -> bool {
+        if *self.stop.borrow() {
+            self.stopping_since_ms.get_or_insert_with(mono_ms);
+        }
+        self.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
+    }
+
+    /// Those that are not older than anybody wants.
+    fn young_enough(&self, events: &Batch) -> Batch {
+        let now = self.shared.clock.now().unwrap_or_default();
+        events.since(now.minus(self.shared.lateness_max_ms))
+    }
+
+    fn is_older_than(&self, events: &Batch, ms: u64) -> bool {
+        let oldest = events.oldest().unwrap_or_default();
+        self.shared.clock.now().unwrap_or_default().since(oldest) > ms
+    }
+}

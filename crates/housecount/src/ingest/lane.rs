@@ -1,0 +1,236 @@
+//! A lane: where the events of one worker for one partition gather, and what their requests wait on.
+//!
+//! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at once, a fuller one
+//! than none when the first of its events has lingered, or when every connection of the worker waits in it already, so
+//! that nobody is left who could join. All requests of a batch wait on one [`Round`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use housecount_core::batch::Batch;
+use housecount_core::event::EventRef;
+use housecount_core::limits::ACK_WAIT_MS_MAX;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::Refused;
+
+/// How often requests are looked at that may have waited for too long; only while an append takes its time.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Empty batches that are kept for later: one to fill while another one is appended.
+const SPARE_MAX: usize = 2;
+
+/// What the requests of a batch wait on.
+#[derive(Debug)]
+pub(super) struct Round {
+    since: Instant,
+    outcome: OnceLock<Result<(), Refused>>,
+    told: Notify,
+}
+
+impl Round {
+    fn begin() -> Arc<Round> {
+        Arc::new(Round { since: Instant::now(), outcome: OnceLock::new(), told: Notify::new() })
+    }
+
+    /// The first word is what counts.
+    fn tell(&self, outcome: Result<(), Refused>) {
+        let _ = self.outcome.set(outcome);
+        self.told.notify_waiters();
+    }
+
+    /// Waits until the log has the batch, or nobody waits for it any longer.
+    pub(super) async fn taken(&self) -> Result<(), Refused> {
+        loop {
+            // Made before asking, so that no word is missed in between.
+            let told = self.told.notified();
+            if let Some(outcome) = self.outcome.get() {
+                return *outcome;
+            }
+            told.await;
+        }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.since.elapsed() >= Duration::from_millis(ACK_WAIT_MS_MAX)
+    }
+}
+
+/// A batch that fills.
+#[derive(Debug)]
+struct Filling {
+    batch: Batch,
+    /// When its first event came.
+    since: Instant,
+    requests: usize,
+    /// None before its first event, and once its requests have been sent away.
+    round: Option<Arc<Round>>,
+}
+
+impl Filling {
+    fn over(batch: Batch) -> Filling {
+        Filling { batch, since: Instant::now(), requests: 0, round: None }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    open: Filling,
+    /// Full ones that wait for their append.
+    full: VecDeque<Filling>,
+    /// Who waits for the append that is under way.
+    under_way: Option<Arc<Round>>,
+    spare: Vec<Batch>,
+    is_closed: bool,
+}
+
+impl State {
+    /// Adds an event. What its request waits on.
+    fn push(&mut self, event: &EventRef<'_>) -> &Arc<Round> {
+        if self.open.batch.is_full() {
+            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
+            self.full.push_back(std::mem::replace(&mut self.open, fresh));
+        } else if self.open.batch.is_empty() {
+            self.open.since = Instant::now();
+        }
+        self.open.batch.push(event);
+        self.open.round.get_or_insert_with(Round::begin)
+    }
+
+    /// Whether a batch is to be appended without waiting for more.
+    fn is_due(&self, connections: Option<&Arc<AtomicUsize>>) -> bool {
+        let all_wait = |open: &Arc<AtomicUsize>| self.open.requests >= open.load(Ordering::Relaxed);
+        let is_full = self.open.batch.is_full() || !self.full.is_empty();
+        is_full || self.is_closed || connections.is_some_and(all_wait)
+    }
+
+    /// The next batch to append.
+    fn take(&mut self) -> Batch {
+        let taken = self.full.pop_front().unwrap_or_else(|| {
+            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
+            std::mem::replace(&mut self.open, fresh)
+        });
+        self.under_way = taken.round;
+        taken.batch
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Lane {
+    state: Mutex<State>,
+    /// There is a first event, a batch that is due, or the end.
+    stirred: Notify,
+    /// How many connections have requests that may join; unknown if `None`.
+    connections: Option<Arc<AtomicUsize>>,
+}
+
+impl Lane {
+    /// An empty lane.
+    pub(super) fn new(connections: Option<Arc<AtomicUsize>>) -> Lane {
+        let state = State {
+            open: Filling::over(Batch::default()),
+            full: VecDeque::new(),
+            under_way: None,
+            spare: Vec::new(),
+            is_closed: false,
+        };
+        Lane { state: Mutex::new(state), stirred: Notify::new(), connections }
+    }
+
+    /// Adds a request's events, and says what it waits on: a round a batch. False once the lane is closed.
+    pub(super) fn push(&self, events: &[EventRef<'_>], mut waits_on: impl FnMut(Arc<Round>)) -> bool {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return false;
+        }
+        let was_empty = state.open.batch.is_empty();
+        for (n, event) in events.iter().enumerate() {
+            let is_other_batch = state.open.batch.is_full();
+            let round = state.push(event);
+            if n == 0 || is_other_batch {
+                waits_on(round.clone());
+            }
+        }
+        state.open.requests += 1;
+        let is_stirred = was_empty || state.is_due(self.connections.as_ref());
+        drop(state);
+        if is_stirred {
+            self.stirred.notify_one();
+        }
+        true
+    }
+
+    /// Takes in nothing more.
+    pub(super) fn close(&self) {
+        self.state.lock().is_closed = true;
+        self.stirred.notify_one();
+    }
+
+    /// Waits for the next batch: full, or as full as it is when its first event has lingered. `None` once the lane is
+    /// closed and empty. While nothing comes there is no timer at all.
+    pub(super) async fn next(&self, linger: Duration) -> Option<Batch> {
+        loop {
+            let until = {
+                let mut state = self.state.lock();
+                if state.open.batch.is_empty() && state.full.is_empty() {
+                    if state.is_closed {
+                        return None;
+                    }
+                    None
+                } else if state.is_due(self.connections.as_ref()) {
+                    return Some(state.take());
+                } else {
+                    Some(state.open.since + linger)
+                }
+            };
+            match until {
+                None => self.stirred.notified().await,
+                Some(until) => {
+                    if timeout_at(until, self.stirred.notified()).await.is_err() {
+                        return Some(self.state.lock().take());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The batch that was taken is appended, or given up: its requests are told, and its room is kept.
+    pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) {
+        batch.clear();
+        let mut state = self.state.lock();
+        let round = state.under_way.take();
+        if state.spare.len() < SPARE_MAX {
+            state.spare.push(batch);
+        }
+        drop(state);
+        if let Some(round) = round {
+            round.tell(outcome);
+        }
+    }
+
+    /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their events wait on.
+    pub(super) async fn while_telling<T>(&self, append: impl Future<Output = T>) -> T {
+        let mut append = std::pin::pin!(append);
+        loop {
+            match timeout(TELL_EVERY, append.as_mut()).await {
+                Ok(done) => return done,
+                Err(_) => self.tell_overdue(),
+            }
+        }
+    }
+
+    fn tell_overdue(&self) {
+        let mut state = self.state.lock();
+        let State { open, full, under_way, .. } = &mut *state;
+        let rounds = full.iter_mut().map(|filling| &mut filling.round);
+        let rounds = rounds.chain([under_way, &mut open.round]);
+        let is_overdue = |round: &&mut Option<Arc<Round>>| round.as_ref().is_some_and(|r| r.is_overdue());
+        let overdue: Vec<_> = rounds.filter(is_overdue).filter_map(Option::take).collect();
+        drop(state);
+        overdue.iter().for_each(|round| round.tell(Err(Refused::NotYet)));
+    }
+}

@@ -1,0 +1,306 @@
+//! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to the log as
+//! one record a partition, folded into this node's own state, and only then acknowledged.
+//!
+//! Each worker has a lane of its own to each partition, and appends what came in on its own connections: a request
+//! never waits for another thread. A lane has one append under way: while it waits, the next batch gathers. What waits
+//! is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
+
+mod commit;
+mod lane;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount_core::event::{EventRef, Kind, Seat, partition_of};
+use housecount_core::limits::WAITING_EVENTS_MAX;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::commit::Committer;
+use self::lane::{Lane, Round};
+use crate::clock::SharedClock;
+use crate::config::Ack;
+use crate::hub::Hub;
+use crate::log::{Log, Position};
+use crate::metrics::{KindLabel, Metrics};
+use crate::workers::{Home, MAIN, here};
+
+/// Why events were not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The log has not been heard yet, so nobody knows what time it is.
+    Starting,
+    /// Too many events wait for the log. These were not taken.
+    Full,
+    /// The log has not taken them in time. They wait on, and will be appended with their true times.
+    NotYet,
+    /// This node is stopping. These were not taken.
+    Stopping,
+}
+
+/// The last record of each partition that was acknowledged to this node. The follower must find it in the log; if it
+/// doesn't, the log has lost it.
+#[derive(Debug)]
+pub struct Acknowledged(Mutex<Vec<Position>>);
+
+impl Acknowledged {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(partitions: u16) -> Acknowledged {
+        Acknowledged(Mutex::new(vec![Position::START; usize::from(partitions)]))
+    }
+
+    /// The last one of a partition.
+    pub fn last(&self, partition: u16) -> Position {
+        self.0.lock().get(usize::from(partition)).copied().unwrap_or_default()
+    }
+
+    /// This one was acknowledged. There may have been a later one: lanes append side by side.
+    pub fn note(&self, partition: u16, position: Position) {
+        if let Some(last) = self.0.lock().get_mut(usize::from(partition)) {
+            *last = position.max(*last);
+        }
+    }
+
+    /// The last one of a partition is this, whatever it was.
+    pub fn set(&self, partition: u16, position: Position) {
+        if let Some(last) = self.0.lock().get_mut(usize::from(partition)) {
+            *last = position;
+        }
+    }
+}
+
+/// What committers and submitters share.
+#[derive(Debug)]
+struct Shared {
+    log: Arc<dyn Log>,
+    hub: Arc<Hub>,
+    clock: Arc<SharedClock>,
+    metrics: Arc<Metrics>,
+    acknowledged: Arc<Acknowledged>,
+    linger: Duration,
+    lateness_max_ms: u64,
+    ttl_ms: u64,
+}
+
+impl Shared {
+    /// Makes room for events, which are counted as waiting from here on.
+    fn admit(&self, events: usize) -> Result<(), Refused> {
+        let before = self.metrics.waiting.inc_by(events as i64);
+        if before + events as i64 <= WAITING_EVENTS_MAX as i64 {
+            return Ok(());
+        }
+        self.release(events);
+        self.metrics.shed.inc_by(events as u64);
+        Err(Refused::Full)
+    }
+
+    /// These wait no longer.
+    fn release(&self, events: usize) {
+        self.metrics.waiting.dec_by(events as i64);
+    }
+}
+
+/// What a player said. Its ids have been checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// What.
+    pub kind: Kind,
+    /// About which stage.
+    pub stage: &'a str,
+    /// About whom.
+    pub viewer: &'a str,
+    /// About which session; empty for none.
+    pub session: &'a str,
+}
+
+impl<'a> Said<'a> {
+    /// What was said about a seat.
+    #[must_use]
+    pub fn of(kind: Kind, seat: &'a Seat) -> Said<'a> {
+        let (stage, viewer, session) = (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
+        Said { kind, stage, viewer, session }
+    }
+
+    fn at(&self, at: UnixMs) -> EventRef<'a> {
+        EventRef { at, kind: self.kind, stage: self.stage, viewer: self.viewer, session: self.session }
+    }
+}
+
+/// That events were taken in, to be awaited before they count as acknowledged.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Receipt(Option<Arc<Round>>);
+
+impl Receipt {
+    /// Waits until the event is acknowledged.
+    ///
+    /// # Errors
+    /// See [`Refused`]. After `NotYet` it will still be counted.
+    pub async fn acknowledged(&self) -> Result<(), Refused> {
+        match &self.0 {
+            Some(round) => round.taken().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+    ack: Ack,
+    /// By worker, and by partition.
+    lanes: Vec<Vec<Arc<Lane>>>,
+    beats: Counter,
+    leaves: Counter,
+}
+
+/// The committers, to be awaited when the node stops.
+pub type Committers = JoinSet<()>;
+
+impl Ingest {
+    /// Starts a committer a worker and partition, on that worker's runtime. `stop` tells them that the node stops; they
+    /// end when all that was taken is appended, or given up.
+    #[must_use]
+    #[allow(clippy::too_many_arguments)] // what they share, once
+    pub fn start(
+        log: Arc<dyn Log>,
+        hub: Arc<Hub>,
+        clock: Arc<SharedClock>,
+        metrics: Arc<Metrics>,
+        acknowledged: &Arc<Acknowledged>,
+        settings: &crate::config::Settings,
+        homes: &[Home],
+        stop: &watch::Receiver<bool>,
+    ) -> (Ingest, Committers) {
+        let partitions = log.partitions();
+        let counter = |kind| metrics.events.get_or_create(&KindLabel { kind }).clone();
+        let (beats, leaves) = (counter("beat"), counter("leave"));
+        let shared = Arc::new(Shared {
+            log,
+            hub,
+            clock,
+            metrics,
+            acknowledged: acknowledged.clone(),
+            linger: Duration::from_millis(settings.linger_ms),
+            lateness_max_ms: settings.lateness_max_ms,
+            ttl_ms: settings.rules.ttl_ms,
+        });
+        let mut committers = JoinSet::new();
+        let mut lane = |partition, home: &Home| {
+            // Where nobody waits for the append, waiting requests say nothing about who may come.
+            let open = home.open.clone().filter(|_| settings.ack == Ack::Log);
+            let lane = Arc::new(Lane::new(open));
+            let committer = Committer {
+                partition,
+                lane: lane.clone(),
+                shared: shared.clone(),
+                stop: stop.clone(),
+                stopping_since_ms: None,
+            };
+            committers.spawn_on(committer.run(), &home.runtime);
+            lane
+        };
+        let lanes = homes.iter().map(|home| (0..partitions).map(|p| lane(p, home)).collect());
+        let lanes = lanes.collect();
+        (Ingest { shared, ack: settings.ack, lanes, beats, leaves }, committers)
+    }
+
+    /// This worker's lanes, by partition.
+    fn lanes(&self) -> &[Arc<Lane>] {
+        self.lanes.get(here()).unwrap_or(&self.lanes[MAIN])
+    }
+
+    /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
+    ///
+    /// # Errors
+    /// See [`Refused`]. After `NotYet` the events will still be counted.
+    pub async fn submit(&self, said: Vec<(Kind, Seat)>) -> Result<(), Refused> {
+        let borrowed: Vec<Said<'_>> = said.iter().map(|(kind, seat)| Said::of(*kind, seat)).collect();
+        for receipt in self.take_all(&borrowed)? {
+            receipt.acknowledged().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what a player said, stamped with the log's time.
+    ///
+    /// # Errors
+    /// See [`Refused`]; it was not taken.
+    pub fn take(&self, said: Said<'_>) -> Result<Receipt, Refused> {
+        let shared = &self.shared;
+        let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
+        let lanes = self.lanes();
+        let lane = &lanes[usize::from(partition_of(event.viewer, lanes.len() as u16))];
+        shared.admit(1)?;
+        let mut round = None;
+        if !lane.push(&[event], |its| round = Some(its)) {
+            shared.release(1);
+            return Err(Refused::Stopping);
+        }
+        if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
+        if self.ack == Ack::Memory {
+            shared.hub.apply([event], shared.clock.now().unwrap_or_default());
+            return Ok(Receipt(None));
+        }
+        Ok(Receipt(round))
+    }
+
+    /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
+    ///
+    /// # Errors
+    /// See [`Refused`]; they were not taken, or not all if the node is stopping.
+    pub fn take_all(&self, said: &[Said<'_>]) -> Result<Vec<Receipt>, Refused> {
+        let shared = &self.shared;
+        let mut stamped = Vec::with_capacity(said.len());
+        for said in said {
+            stamped.push(said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?));
+        }
+        shared.admit(stamped.len())?;
+        let (lanes, mut rounds) = (self.lanes(), Vec::new());
+        let mut left = stamped.len();
+        for (lane, events) in lanes.iter().zip(by_partition(&stamped, lanes.len())) {
+            if !lane.push(&events, |round| rounds.push(round)) {
+                shared.release(left);
+                return Err(Refused::Stopping);
+            }
+            left -= events.len();
+        }
+        let leaves = stamped.iter().filter(|event| event.kind == Kind::Leave).count();
+        self.leaves.inc_by(leaves as u64);
+        self.beats.inc_by((stamped.len() - leaves) as u64);
+        if self.ack == Ack::Memory {
+            shared.hub.apply(stamped, shared.clock.now().unwrap_or_default());
+            return Ok(Vec::new());
+        }
+        Ok(rounds.into_iter().map(|round| Receipt(Some(round))).collect())
+    }
+
+    /// How much of what may wait for the log does, from 0 to 1.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        self.shared.metrics.waiting.get() as f64 / WAITING_EVENTS_MAX as f64
+    }
+
+    /// Takes in nothing more; the committers end when they are through.
+    pub fn close(&self) {
+        self.lanes.iter().flatten().for_each(|lane| lane.close());
+    }
+}
+
+/// The events of each partition.
+fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Cow<'e, [EventRef<'a>]>> {
+    if partitions == 1 {
+        return vec![Cow::Borrowed(events)];
+    }
+    let mut all = vec![Vec::new(); partitions];
+    for event in events {
+        all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
+    }
+    all.into_iter().map(Cow::Owned).collect()
+}

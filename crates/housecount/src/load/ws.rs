@@ -1,0 +1,151 @@
+//! Heartbeats over WebSockets, one a viewer, through the crate `tokio-tungstenite`.
+//!
+//! Each viewer is a task that says one thing after the other and waits for its answer. It connects when it has something to
+//! say, so a connection that broke is made again with the next heartbeat.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::{Call, REQUESTS_MAX, Shared, note};
+use crate::client::Client;
+
+/// How long an answer may take, and a connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What a viewer has still to say. More would mean that its answers take longer than this many intervals.
+const CALLS_MAX: usize = 8;
+/// There may be many thousands of these.
+const BUFFER_BYTES: usize = 1_024;
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// The viewers that are connected.
+pub(super) struct Viewers {
+    shared: Arc<Shared>,
+    talking: HashMap<(String, String), mpsc::Sender<Call>>,
+    tasks: JoinSet<()>,
+    /// Connections that may be made at once.
+    connecting: Arc<Semaphore>,
+}
+
+impl Viewers {
+    pub(super) fn new(shared: Arc<Shared>) -> Viewers {
+        let connecting = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Viewers { shared, talking: HashMap::new(), tasks: JoinSet::new(), connecting }
+    }
+
+    /// Has a viewer say something.
+    pub(super) fn say(&mut self, turn: usize, call: Call) {
+        let Some(viewer) = call.about.first().cloned() else { return };
+        let is_leave = call.is_leave;
+        let talking = self.talking.entry(viewer.clone()).or_insert_with(|| {
+            let (said, to_say) = mpsc::channel(CALLS_MAX);
+            let node = self.shared.plan.nodes[turn % self.shared.plan.nodes.len()].clone();
+            self.tasks.spawn(talk(self.shared.clone(), node, self.connecting.clone(), to_say));
+            said
+        });
+        if let Err(mpsc::error::TrySendError::Full(call) | mpsc::error::TrySendError::Closed(call)) =
+            talking.try_send(call)
+        {
+            note(&self.shared, call, Err("a viewer's earlier heartbeats are not answered yet".into()), 0);
+        }
+        if is_leave {
+            // It ends when it has said goodbye.
+            self.talking.remove(&viewer);
+        }
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Waits until all is said.
+    pub(super) async fn end(mut self) {
+        self.talking.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn talk(
+    shared: Arc<Shared>,
+    node: Client,
+    connecting: Arc<Semaphore>,
+    mut to_say: mpsc::Receiver<Call>,
+) {
+    let mut socket = None;
+    while let Some(call) = to_say.recv().await {
+        let started = Instant::now();
+        let answer = say(&mut socket, &node, &connecting, &call).await;
+        if answer.is_err() {
+            socket = None;
+        }
+        note(&shared, call, answer, started.elapsed().as_micros() as u64);
+    }
+    if let Some(mut socket) = socket {
+        let closed = async {
+            let _ = socket.close(None).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        };
+        let _ = timeout(ANSWER_WITHIN, closed).await;
+    }
+}
+
+/// Says it, and gives the answer the status that it would have over HTTP.
+async fn say(
+    socket: &mut Option<Socket>,
+    node: &Client,
+    connecting: &Semaphore,
+    call: &Call,
+) -> Result<(u16, Value), String> {
+    let answered = async {
+        if socket.is_none() {
+            let _permit = connecting.acquire().await.map_err(|e| e.to_string())?;
+            *socket = Some(connect(node).await?);
+        }
+        let Some(socket) = socket else { return Err("not connected".to_string()) };
+        let text = String::from_utf8_lossy(&call.body).into_owned();
+        socket.send(Message::text(text)).await.map_err(|e| e.to_string())?;
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(answer(&text)),
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(format!("closed: {}", frame.map_or_else(String::new, |f| f.to_string())));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("closed".to_string()),
+            }
+        }
+    };
+    match timeout(ANSWER_WITHIN, answered).await {
+        Ok(answer) => answer,
+        Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+    }
+}
+
+fn answer(text: &str) -> (u16, Value) {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    let status = match (body["left"] == true, body["viewers"].is_u64()) {
+        (true, _) => 204,
+        (_, true) => 200,
+        _ => 503,
+    };
+    (status, body)
+}
+
+async fn connect(node: &Client) -> Result<Socket, String> {
+    let authority = node.authority();
+    let stream = TcpStream::connect(&authority).await.map_err(|e| format!("{authority}: {e}"))?;
+    let _ = stream.set_nodelay(true);
+    let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(0);
+    let url = format!("ws://{authority}/v1/ws");
+    let connected = client_async_with_config(url.as_str(), stream, Some(config)).await;
+    connected.map(|(socket, _)| socket).map_err(|e| format!("{url}: {e}"))
+}

@@ -1,0 +1,151 @@
+//! Workers: a thread a core, each with a runtime of its own, which serve connections and append what came in on them.
+//!
+//! A request is read, gathered, acknowledged and answered on one thread, so nothing of it is woken across threads and
+//! no lock of it is fought for. Everything else (following the log, tasks, the cold tier) is on the main runtime.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+thread_local! {
+    /// This thread's number; see [`here`].
+    static HERE: Cell<usize> = const { Cell::new(MAIN) };
+}
+
+/// The number of every thread that is no worker.
+pub const MAIN: usize = 0;
+
+/// Which worker this thread is: 1 and up, or [`MAIN`].
+#[must_use]
+pub fn here() -> usize {
+    HERE.get()
+}
+
+/// As many workers as the machine has cores for this process.
+#[must_use]
+pub fn one_a_core() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// See the module's text. Dropping them ends their threads.
+#[derive(Debug)]
+pub struct Workers {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    runtime: Handle,
+    /// Connections that it serves.
+    open: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+    /// Dropped to end it.
+    stop: oneshot::Sender<()>,
+}
+
+/// Where requests are served.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// On this.
+    pub runtime: Handle,
+    /// How many connections are served there now; unknown for the main runtime, whose requests come from within.
+    pub open: Option<Arc<AtomicUsize>>,
+}
+
+/// A connection's place at a worker, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Workers {
+    /// Starts so many workers. One that the system refuses is done without: the main runtime serves if there are none.
+    #[must_use]
+    pub fn start(count: usize) -> Workers {
+        let started = (1..=count).map_while(|number| match start(number) {
+            Ok(worker) => Some(worker),
+            Err(error) => {
+                tracing::error!(%error, number, "a worker can't be started; going on without it");
+                None
+            }
+        });
+        Workers { workers: started.collect() }
+    }
+
+    /// The runtimes by [`here`]: the main one, which is the caller's, and the workers'.
+    #[must_use]
+    pub fn homes(&self) -> Vec<Home> {
+        let main = Home { runtime: Handle::current(), open: None };
+        let homes =
+            self.workers.iter().map(|w| Home { runtime: w.runtime.clone(), open: Some(w.open.clone()) });
+        std::iter::once(main).chain(homes).collect()
+    }
+
+    /// A place where the fewest connections are.
+    #[must_use]
+    pub fn least_busy(&self) -> (Handle, Place) {
+        let least = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
+        let (runtime, open) = match least {
+            Some(worker) => (worker.runtime.clone(), worker.open.clone()),
+            None => (Handle::current(), Arc::default()),
+        };
+        open.fetch_add(1, Ordering::Relaxed);
+        (runtime, Place(open))
+    }
+
+    /// Ends them, and whatever still runs on them.
+    pub async fn stop(self) {
+        let threads = self.workers.into_iter().map(|Worker { thread, stop, .. }| {
+            drop(stop);
+            thread
+        });
+        let threads: Vec<_> = threads.collect();
+        let _ = tokio::task::spawn_blocking(|| threads.into_iter().for_each(|t| drop(t.join()))).await;
+    }
+}
+
+fn start(number: usize) -> std::io::Result<Worker> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        HERE.set(number);
+        let _ = runtime.block_on(stopped);
+    })?;
+    Ok(Worker { runtime: handle, open: Arc::default(), thread, stop })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_spread_evenly_and_places_given_back() {
+        let workers = Workers::start(3);
+        let mut places = Vec::new();
+        let mut served = [0; 4];
+        for _ in 0..30 {
+            let (runtime, place) = workers.least_busy();
+            served[runtime.spawn(async { here() }).await.unwrap()] += 1;
+            places.push(place);
+        }
+        assert_eq!((served, here()), ([0, 10, 10, 10], MAIN));
+        drop(places);
+        assert!(workers.workers.iter().all(|worker| worker.open.load(Ordering::Relaxed) == 0));
+        workers.stop().await;
+    }
+
+    #[tokio::test]
+    async fn without_workers_the_main_runtime_serves() {
+        let (runtime, _place) = Workers::start(0).least_busy();
+        assert_eq!(runtime.spawn(async { here() }).await.unwrap(), MAIN);
+    }
+}

@@ -1,0 +1,227 @@
+//! Heartbeats over a WebSocket, as players meet it: what is good, everything that is bad, and how it ends.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use housecount_core::limits::{WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::inside::Inside;
+use crate::support::eventually;
+use crate::support::faulty::FaultyLog;
+use crate::support::node::Node;
+
+const FAST: [&str; 5] = ["log=memory:", "cold=none", "interval=1s", "ttl=3s", "leave_grace=200ms"];
+
+/// A player, connected.
+struct Player(WebSocketStream<TcpStream>);
+
+impl Player {
+    async fn connect(address: &str) -> Player {
+        let authority = address.trim_start_matches("http://");
+        let stream = TcpStream::connect(authority).await.unwrap();
+        let url = format!("ws://{authority}/v1/ws");
+        Player(tokio_tungstenite::client_async(url, stream).await.unwrap().0)
+    }
+
+    async fn say(&mut self, text: impl ToString) {
+        self.0.send(Message::text(text.to_string())).await.unwrap();
+    }
+
+    /// The next answer.
+    async fn hear(&mut self) -> Value {
+        match self.0.next().await.unwrap().unwrap() {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("not an answer: {other:?}"),
+        }
+    }
+
+    async fn ask(&mut self, text: impl ToString) -> Value {
+        self.say(text).await;
+        self.hear().await
+    }
+
+    async fn beat(&mut self, stage: &str, viewer: &str) -> Value {
+        self.ask(json!({ "stage": stage, "viewer": viewer })).await
+    }
+
+    /// Why the node closes, whatever it still says before.
+    async fn closed(&mut self) -> CloseCode {
+        loop {
+            match self.0.next().await.expect("a close").expect("a close") {
+                Message::Close(frame) => return frame.unwrap().code,
+                _ => continue,
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_beats_repeats_and_leaves() {
+    let node = Node::ready(&FAST).await;
+    let mut ann = Player::connect(&node.address).await;
+    let answer = ann.beat("s", "ann").await;
+    assert_eq!(
+        (&answer["stage"], &answer["viewers"], &answer["sessions"]),
+        (&json!("s"), &json!(1), &json!(1))
+    );
+    // The same fields as over HTTP, and the stage.
+    let mut over_http = node.beat("s", "ann").await;
+    over_http["stage"] = json!("s");
+    let keys = |answer: &Value| answer.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&answer), keys(&over_http));
+    assert!((900..=1_000).contains(&answer["nextMs"].as_u64().unwrap()));
+
+    let mut bob = Player::connect(&node.address).await;
+    assert_eq!(bob.ask(r#"{"stage":"s","viewer":"bob","session":"tab"}"#).await["viewers"], 2);
+    assert_eq!(ann.ask("{}").await["viewers"], 2, "{{}} repeats the last heartbeat");
+    let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    assert!(metrics.contains("housecount_websockets 2"), "{metrics}");
+    assert!(metrics.contains("housecount_requests_total{route=\"/v1/ws\",status=\"101\"} 2"), "{metrics}");
+
+    assert_eq!(bob.ask(r#"{"leave":true}"#).await, json!({ "stage": "s", "left": true }));
+    eventually("bob has left", async || node.viewers("s").await == 1).await;
+    let by_name = json!({ "stage": "s", "viewer": "ann", "leave": true });
+    assert_eq!(bob.ask(by_name).await["left"], true, "a leave may name somebody else");
+    eventually("ann has left", async || node.viewers("s").await == 0).await;
+    // Closing is no leave: the session stays for its ttl.
+    ann.beat("s", "ann").await;
+    ann.0.close(None).await.unwrap();
+    while ann.0.next().await.is_some() {}
+    assert_eq!(node.viewers("s").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
+    let node = Node::ready(&FAST).await;
+    let mut player = Player::connect(&node.address).await;
+    for (said, code, named) in [
+        ("{}", "invalid_stage", "no heartbeat to repeat"),
+        (r#"{"leave":true}"#, "invalid_stage", "no heartbeat to repeat"),
+        (r#"{"stage":"s"}"#, "invalid_viewer", "viewer is missing"),
+        (r#"{"stage":"a b","viewer":"v"}"#, "invalid_stage", "without spaces"),
+        (r#"{"stage":"s","viewer":"v","session":"\u0007"}"#, "invalid_session", "no control"),
+        (r#"{"stage":5,"viewer":"v"}"#, "invalid_body", "expected a string"),
+        ("[]", "invalid_body", "no JSON object"),
+        ("", "invalid_body", "EOF"),
+    ] {
+        let answer = player.ask(said).await;
+        assert_eq!(answer["code"], code, "{said}: {answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(named), "{said}: {answer}");
+        assert!(answer.get("retryAfterMs").is_none(), "{said}: {answer}");
+    }
+    assert_eq!(player.beat("s", "ann").await["viewers"], 1, "the connection stays");
+    player.0.send(Message::binary(Bytes::from_static(b"{}"))).await.unwrap();
+    assert!(player.hear().await["detail"].as_str().unwrap().contains("binary"));
+    player.0.send(Message::Ping(Bytes::from_static(b"hello"))).await.unwrap();
+    assert_eq!(player.0.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"hello")));
+    // One was bad already.
+    for _ in 1..WS_BAD_MESSAGES_MAX {
+        player.say("nonsense").await;
+    }
+    assert_eq!(player.closed().await, CloseCode::Policy);
+    assert_eq!(node.viewers("s").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ws_message_bytes_max() {
+    let node = Node::ready(&FAST).await;
+    let beat = r#"{"stage":"s","viewer":"ann"}"#;
+    let padded = |bytes: usize| format!("{beat}{}", " ".repeat(bytes - beat.len()));
+    let mut player = Player::connect(&node.address).await;
+    assert_eq!(player.ask(padded(WS_MESSAGE_BYTES_MAX)).await["viewers"], 1);
+    player.say(padded(WS_MESSAGE_BYTES_MAX + 1)).await;
+    assert_eq!(player.closed().await, CloseCode::Size);
+    // In pieces it is no smaller.
+    let mut player = Player::connect(&node.address).await;
+    player.say(padded(100 * WS_MESSAGE_BYTES_MAX)).await;
+    assert_eq!(player.closed().await, CloseCode::Size);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_is_not_open_is_named() {
+    let node = Node::ready(&["log=memory:", "stages.auto=false"]).await;
+    let mut player = Player::connect(&node.address).await;
+    for _ in 0..2 * WS_BAD_MESSAGES_MAX {
+        assert_eq!(player.beat("s", "ann").await["code"], "stage_not_found", "and that is no nonsense");
+    }
+    assert_eq!(node.call(Method::POST, "/v1/stages", json!({ "stage": "t" })).await.0, 201);
+    assert_eq!(player.beat("t", "ann").await["viewers"], 1);
+}
+
+/// Beats that wait for the log share an answer a stage, and it has the latest count.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_coalesced() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    let mut player = Player::connect(&inside.address).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    player.say(r#"{"stage":"s","viewer":"viewer-0"}"#).await;
+    // From the second batch on they wait together for the first one's append.
+    for n in 1..100 {
+        player.say(json!({ "stage": "s", "viewer": format!("viewer-{n}") })).await;
+    }
+    eventually("all are taken", async || inside.metric("housecount_waiting_events 100")).await;
+    inside.log.away.store(false, Ordering::SeqCst);
+    let mut answers = 1;
+    while player.hear().await["viewers"] != 100 {
+        answers += 1;
+    }
+    assert!(answers <= 3, "{answers} answers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ack_wait_ms_max_is_told_with_when_to_come_back() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    let mut player = Player::connect(&inside.address).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    let answer = player.beat("s", "ann").await;
+    assert_eq!((&answer["code"], &answer["retryAfterMs"]), (&json!("log_unavailable"), &json!(5_000)));
+    inside.log.away.store(false, Ordering::SeqCst);
+    eventually("it is counted all the same", async || inside.node.hub.count("s").of.viewers == 1).await;
+    assert_eq!(player.ask("{}").await["viewers"], 1);
+}
+
+/// A player that reads nothing holds a few answers' memory, however much it says; once it reads it gets the latest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_skips_to_the_latest() {
+    let node = Node::ready(&FAST).await;
+    let mut slow = Player::connect(&node.address).await;
+    let beats = 50_000;
+    let mut said = 0;
+    // It stops being read from, or all of it is read; either way the node lives and holds little.
+    while said < beats {
+        let sent = slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, said % 500)));
+        match tokio::time::timeout(Duration::from_secs(2), sent).await {
+            Ok(sent) => sent.unwrap(),
+            Err(_) => break,
+        }
+        said += 1;
+    }
+    let flushed = tokio::time::timeout(Duration::from_secs(10), slow.0.flush()).await;
+    assert_eq!(node.status("/healthz").await, 200);
+    let mut answers = 0;
+    if flushed.is_ok() {
+        slow.say(r#"{"stage":"last","viewer":"v"}"#).await;
+        while slow.hear().await["stage"] != "last" {
+            answers += 1;
+        }
+        assert!(answers < said, "{answers} answers to {said} heartbeats");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_node_says_goodbye() {
+    let mut node = Node::ready(&FAST).await;
+    let mut player = Player::connect(&node.address).await;
+    player.beat("s", "ann").await;
+    let stopped = tokio::task::spawn_blocking(move || node.stop());
+    assert_eq!(player.closed().await, CloseCode::Away);
+    assert!(stopped.await.unwrap().success());
+}
