@@ -36,7 +36,7 @@ use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 
 /// Between two reads. Two nodes' counts differ by this and two round trips at most.
-const POLL: Duration = Duration::from_millis(25);
+const POLL: Duration = Duration::from_millis(100);
 /// The longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_millis(500);
 /// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
@@ -41,9 +42,17 @@ pub struct Answer<T> {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Hub {
-    /// Locked before `state`, if both are.
+    /// Locked before `past`, if both are.
     fold: Arc<Mutex<Fold>>,
-    state: Mutex<State>,
+    past: Mutex<Past>,
+    /// Whether there ever was a bridge; if not, nobody need look.
+    has_bridge: AtomicBool,
+    /// Whether the log has been read to its end once.
+    is_live: AtomicBool,
+    /// When the log was last heard.
+    heard_mono_ms: AtomicU64,
+    /// The latest time known to have come on the log's clock, in Unix ms.
+    as_of_ms: AtomicU64,
 }
 
 /// How many events came too late.
@@ -62,35 +71,15 @@ impl Late {
     }
 }
 
-#[derive(Debug)]
-struct State {
+/// What is known from before this node started, or before the log lost something.
+#[derive(Debug, Default)]
+struct Past {
     bridge: Bridge,
-    /// Peaks from before this node started, of stages that nobody has come to yet.
+    /// Peaks of stages that nobody has come to yet.
     peaks: BTreeMap<String, u64>,
-    /// Whether the log has been read to its end once.
-    is_live: bool,
-    /// When the log was last heard.
-    heard_mono_ms: u64,
-    /// The latest time known to have come on the log's clock.
-    as_of: UnixMs,
 }
 
-impl State {
-    fn standing(&self, fold: &Fold) -> Standing {
-        let now = fold.now();
-        let recovering = self.bridge.is_open(now);
-        let silent_ms = mono_ms().saturating_sub(self.heard_mono_ms);
-        Standing {
-            as_of: self.as_of.max(now),
-            complete: self.is_live && !recovering && fold.knows_names() && silent_ms < SILENCE_MS_MAX,
-            recovering,
-        }
-    }
-
-    fn answer<T>(&self, fold: &Fold, of: T) -> Answer<T> {
-        Answer { of, standing: self.standing(fold) }
-    }
-
+impl Past {
     fn view(&self, now: UnixMs, real: Option<StageView>, stage: &str) -> Option<StageView> {
         let floor = self.bridge.stage(stage, now);
         let peak = self.peaks.get(stage).copied().unwrap_or(0);
@@ -107,14 +96,38 @@ impl Hub {
     pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Hub {
         Hub {
             fold: Arc::new(Mutex::new(Fold::new(rules, partitions, keeps_proof))),
-            state: Mutex::new(State {
-                bridge: Bridge::default(),
-                peaks: BTreeMap::new(),
-                is_live: false,
-                heard_mono_ms: 0,
-                as_of: UnixMs::ZERO,
-            }),
+            past: Mutex::default(),
+            has_bridge: AtomicBool::new(false),
+            is_live: AtomicBool::new(false),
+            heard_mono_ms: AtomicU64::new(0),
+            as_of_ms: AtomicU64::new(0),
         }
+    }
+
+    fn standing(&self, fold: &Fold) -> Standing {
+        let recovering = self.is_bridged(fold.now());
+        Standing {
+            as_of: UnixMs(self.as_of_ms.load(Ordering::Relaxed)).max(fold.now()),
+            complete: self.is_live() && !recovering && fold.knows_names() && !self.is_silent(),
+            recovering,
+        }
+    }
+
+    fn answer<T>(&self, fold: &Fold, of: T) -> Answer<T> {
+        Answer { of, standing: self.standing(fold) }
+    }
+
+    fn is_live(&self) -> bool {
+        self.is_live.load(Ordering::Relaxed)
+    }
+
+    fn is_bridged(&self, now: UnixMs) -> bool {
+        self.has_bridge.load(Ordering::Acquire) && self.past.lock().bridge.is_open(now)
+    }
+
+    fn change_bridge(&self, change: impl FnOnce(&mut Bridge)) {
+        change(&mut self.past.lock().bridge);
+        self.has_bridge.store(true, Ordering::Release);
     }
 
     /// The fold itself, for whoever asks what is proven.
@@ -141,16 +154,14 @@ impl Hub {
     }
 
     fn note_as_of(&self, as_of: UnixMs) {
-        let mut state = self.state.lock();
-        if state.is_live {
-            state.as_of = state.as_of.max(as_of);
+        if self.is_live() {
+            self.as_of_ms.fetch_max(as_of.0, Ordering::Relaxed);
         }
     }
 
-    /// How events are best said in a record at `now`.
+    /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
-        let fold = self.fold.lock();
-        events.iter().map(|event| fold.tell(event, now)).collect()
+        self.fold.lock().tell(events, now)
     }
 
     /// A partition's handles are made with this key.
@@ -166,33 +177,31 @@ impl Hub {
     /// All that was appended before `now` has been applied: time may go on to it.
     pub fn advance(&self, now: UnixMs) {
         self.fold.lock().advance(now);
-        self.state.lock().heard_mono_ms = mono_ms();
+        self.heard_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 
     /// The log has been read to its end for the first time.
     pub fn go_live(&self) {
         // While the past was folded all of it was present at once, which was nobody's peak.
         self.fold.lock().reset_peaks();
-        self.state.lock().is_live = true;
+        self.is_live.store(true, Ordering::Relaxed);
     }
 
     /// Counts may be low until `until`: something could not be read.
     pub fn doubt_until(&self, until: UnixMs) {
         let now = self.now();
-        self.state.lock().bridge.extend(until, now);
+        self.change_bridge(|bridge| bridge.extend(until, now));
     }
 
     /// Lets earlier counts stand in until `until`.
     pub fn open_bridge(&self, roster: Roster, until: UnixMs) {
-        let mut state = self.state.lock();
-        let doubted_until = state.bridge.until();
-        state.bridge = Bridge::new(roster, until.max(doubted_until));
+        self.change_bridge(|bridge| *bridge = Bridge::new(roster, until.max(bridge.until())));
     }
 
     /// Remembers peaks from before this node started.
     pub fn remember_peaks(&self, roster: &Roster) {
         let peaks = roster.stages.iter().map(|view| (view.stage.clone(), view.peak));
-        self.state.lock().peaks = peaks.collect();
+        self.past.lock().peaks = peaks.collect();
     }
 
     /// Up to when all that was appended has been taken in.
@@ -202,47 +211,58 @@ impl Hub {
 
     /// Whether this node knows everybody who is online, even if it hasn't heard from the log just now.
     pub fn knows_all(&self) -> bool {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
-        state.is_live && fold.knows_names() && !state.bridge.is_open(fold.now())
+        let fold = self.fold.lock();
+        self.is_live() && fold.knows_names() && !self.is_bridged(fold.now())
     }
 
     /// Whether nothing has been heard from the log for so long that counts may be old.
     pub fn is_silent(&self) -> bool {
-        mono_ms().saturating_sub(self.state.lock().heard_mono_ms) >= SILENCE_MS_MAX
+        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed)) >= SILENCE_MS_MAX
     }
 
     /// Who is online on a stage.
     pub fn count(&self, stage: &str) -> Answer<Count> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
-        let count = state.bridge.count(stage, fold.count(stage), fold.now());
-        state.answer(&fold, count)
+        let fold = self.fold.lock();
+        let mut count = fold.count(stage);
+        if self.has_bridge.load(Ordering::Acquire) {
+            count = self.past.lock().bridge.count(stage, count, fold.now());
+        }
+        self.answer(&fold, count)
     }
 
     /// Who is online altogether, and on how many stages.
     pub fn totals(&self) -> Answer<(Count, u64)> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
+        let fold = self.fold.lock();
         let (totals, now) = (fold.totals(), fold.now());
-        let bridged = state.bridge.stages(now).filter(|floor| floor.count.viewers > 0);
-        let bridged = bridged.filter(|floor| fold.count(&floor.stage).viewers == 0).count();
-        state.answer(&fold, (state.bridge.total(totals.count, now), totals.stages + bridged as u64))
+        let (total, bridged) = {
+            let past = self.past.lock();
+            let bridged = past.bridge.stages(now).filter(|floor| floor.count.viewers > 0);
+            let bridged = bridged.filter(|floor| fold.count(&floor.stage).viewers == 0).count();
+            (past.bridge.total(totals.count, now), bridged)
+        };
+        self.answer(&fold, (total, totals.stages + bridged as u64))
     }
 
     /// A stage, if it is known here.
     pub fn stage(&self, stage: &str) -> Answer<Option<StageView>> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
-        state.answer(&fold, state.view(fold.now(), fold.stage(stage), stage))
+        let fold = self.fold.lock();
+        let view = self.past.lock().view(fold.now(), fold.stage(stage), stage);
+        self.answer(&fold, view)
     }
 
     /// All stages known here, sorted.
     pub fn stages(&self) -> Answer<Vec<StageView>> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
+        let fold = self.fold.lock();
         let now = fold.now();
-        let real = fold.stages().map(|view| (view.stage.clone(), Some(view)));
-        let bridged = state.bridge.stages(now).map(|view| (view.stage.clone(), None));
-        // Real ones last, so that they win.
-        let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
-        let views = all.into_iter().filter_map(|(stage, real)| state.view(now, real, &stage)).collect();
-        state.answer(&fold, views)
+        let views = {
+            let past = self.past.lock();
+            let real = fold.stages().map(|view| (view.stage.clone(), Some(view)));
+            let bridged = past.bridge.stages(now).map(|view| (view.stage.clone(), None));
+            // Real ones last, so that they win.
+            let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
+            all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect()
+        };
+        self.answer(&fold, views)
     }
 
     /// The latest beats known of these events' sessions: what they go on from.
@@ -260,14 +280,14 @@ impl Hub {
 
     /// The online viewers of a stage, a page of them.
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
-        state.answer(&fold, fold.viewers_of(stage, after, limit))
+        let fold = self.fold.lock();
+        self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
     /// Where a viewer is now.
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
-        let (fold, state) = (self.fold.lock(), self.state.lock());
-        state.answer(&fold, fold.viewer(viewer))
+        let fold = self.fold.lock();
+        self.answer(&fold, fold.viewer(viewer))
     }
 
     /// All counts of one moment: what a snapshot writes.

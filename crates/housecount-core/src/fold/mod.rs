@@ -237,22 +237,33 @@ impl Fold {
         }
     }
 
-    /// What an event may be said as, at `now`: with its handle alone, if its ids are in the log since a short while ago.
+    /// How events are told in a record at `now`: by handle, if their ids are in the log since a short while ago.
     #[must_use]
-    pub fn tell<'a>(&self, event: &EventRef<'a>, now: UnixMs) -> Told<'a> {
-        let whole = Told::Event(*event);
-        let (partition, handle) = self.handle(ids(event));
-        if event.kind == Kind::Leave || self.keys[usize::from(partition)] == HandleKey::default() {
-            return whole;
+    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
+        let mut told = Vec::with_capacity(events.len());
+        for events in events.chunks(AHEAD) {
+            // As in `apply_all`, cache misses overlap.
+            let mut found = [None; AHEAD];
+            for (event, found) in events.iter().zip(&mut found) {
+                let (partition, handle) = self.handle(ids(event));
+                if event.kind == Kind::Beat && self.keys[usize::from(partition)] != HandleKey::default() {
+                    *found = self.seats.find_handle(handle);
+                }
+            }
+            told.extend(events.iter().zip(found).map(|(event, seat)| self.tell_of(event, seat, now)));
         }
-        let Some(seat) = self.seats.find_handle(handle) else { return whole };
+        told
+    }
+
+    fn tell_of<'a>(&self, event: &EventRef<'a>, seat: Option<SeatIndex>, now: UnixMs) -> Told<'a> {
+        let Some(seat) = seat else { return Told::Event(*event) };
         let known = &self.seats[seat];
         let is_told = known.told_s >= self.told_from_s
             && looks::second(now) < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
         if is_told && !known.is(Flag::Ambiguous) && self.seats.has(seat, ids(event)) {
-            return Told::Beat { at: event.at, handle };
+            return Told::Beat { at: event.at, handle: known.handle };
         }
-        whole
+        Told::Event(*event)
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.

@@ -98,21 +98,18 @@ fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
 fn ids_are_told_first_and_again_after_a_while() {
     let mut fold = fold();
     let first = beat(1_000, "ann");
-    assert_eq!(fold.tell(&first, UnixMs(1_000)), Told::Event(first), "never told");
+    let tell = |fold: &Fold, event: EventRef<'static>, now| fold.tell(&[event], UnixMs(now)).remove(0);
+    assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "never told");
     fold.apply(&first);
-    assert_eq!(fold.tell(&first, UnixMs(1_000)), Told::Event(first), "known, but not told in the log");
+    assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "known, but not told in the log");
     hear(&mut fold, Told::Event(first));
     let next = beat(2_000, "ann");
-    assert_eq!(fold.tell(&next, UnixMs(2_000)), Told::Beat { at: next.at, handle: handle(&next) });
+    assert_eq!(tell(&fold, next, 2_000), Told::Beat { at: next.at, handle: handle(&next) });
     let leave = EventRef { kind: Kind::Leave, ..next };
-    assert_eq!(
-        fold.tell(&leave, UnixMs(2_000)),
-        Told::Event(leave),
-        "rare, and it may speak of other sessions"
-    );
-    assert_eq!(fold.tell(&next, UnixMs(1_000 + RULES.told_ms())), Told::Event(next), "told too long ago");
+    assert_eq!(tell(&fold, leave, 2_000), Told::Event(leave), "rare, and it may speak of other sessions");
+    assert_eq!(tell(&fold, next, 1_000 + RULES.told_ms()), Told::Event(next), "told too long ago");
     fold.tell_again_from(UnixMs(1_500));
-    assert_eq!(fold.tell(&next, UnixMs(2_000)), Told::Event(next), "the log may have lost it");
+    assert_eq!(tell(&fold, next, 2_000), Told::Event(next), "the log may have lost it");
 }
 
 #[test]
@@ -181,7 +178,7 @@ proptest! {
                 }
             }
             if !events.is_empty() {
-                let said: Vec<Told<'_>> = events.iter().map(|event| node.tell(event, now)).collect();
+                let said: Vec<Told<'_>> = node.tell(&events, now);
                 node.apply_all(0, &said, now, |_| ());
                 log.0.push_back((now, record::encode(&said)));
             }
