@@ -56,16 +56,19 @@ pub async fn heartbeat(
 ///
 /// # Errors
 /// As the route tells.
-pub async fn beat<B>(node: &Node, request: Request<B>) -> Result<BeatenBody, Problem>
+pub fn beat<B>(node: &Node, request: Request<B>) -> impl Future<Output = Result<BeatenBody, Problem>>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let bytes = read_one(request).await?;
-    let body = BeatBody::parse(&bytes)?;
-    let said = body.said(Kind::Beat)?;
-    check_open(node, said.stage).await?;
-    node.ingest.take(said)?.acknowledged().await?;
-    Ok(BeatenBody::of(node, said.stage))
+    let bytes = read_one(request);
+    async move {
+        let bytes = bytes.await?;
+        let body = BeatBody::parse(&bytes)?;
+        let said = body.said(Kind::Beat)?;
+        check_open(node, said.stage).await?;
+        node.ingest.take(said)?.acknowledged().await?;
+        Ok(BeatenBody::of(node, said.stage))
+    }
 }
 
 impl BeatenBody {
@@ -104,22 +107,31 @@ pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Res
 ///
 /// # Errors
 /// As the route tells.
-pub async fn goodbye<B>(node: &Node, request: Request<B>) -> Result<(), Problem>
+pub fn goodbye<B>(node: &Node, request: Request<B>) -> impl Future<Output = Result<(), Problem>>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let bytes = read_one(request).await?;
-    let body = BeatBody::parse(&bytes)?;
-    node.ingest.take(body.said(Kind::Leave)?)?.acknowledged().await?;
-    Ok(())
+    let bytes = read_one(request);
+    async move {
+        let bytes = bytes.await?;
+        let body = BeatBody::parse(&bytes)?;
+        node.ingest.take(body.said(Kind::Leave)?)?.acknowledged().await?;
+        Ok(())
+    }
 }
 
-async fn read_one<B>(request: Request<B>) -> Result<Bytes, Problem>
+/// A request's body. All else of the request is let go first: every connection has room for what its request's answer
+/// keeps over an await.
+fn read_one<B>(request: Request<B>) -> impl Future<Output = Result<Bytes, Problem>>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    body::content_type(request.headers(), &["application/json", "text/plain"])?;
-    body::read(request.into_body(), BEAT_BODY_BYTES_MAX).await
+    let is_json = body::content_type(request.headers(), &["application/json", "text/plain"]).map(drop);
+    let body = request.into_body();
+    async move {
+        is_json?;
+        body::read(body, BEAT_BODY_BYTES_MAX).await
+    }
 }
 
 /// What became of many heartbeats.

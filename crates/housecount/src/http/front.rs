@@ -95,24 +95,31 @@ impl Front {
     }
 
     /// Answers a request that came on a guest's connection.
-    pub async fn answer(self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
-        let Inner { node, router, beat, beats, leave, ws, stop } = &*self.0;
-        if request.method() == Method::POST {
-            match request.uri().path() {
-                "/v1/heartbeat" => {
-                    return beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)));
-                }
-                "/v1/leave" => return leave.answer(node, beats::goodbye(node, request).await.map(nothing)),
-                "/v1/heartbeats" => {
-                    return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
-                }
-                _ => {}
+    pub async fn answer(self, request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
+        let Inner { node, beat, leave, .. } = &*self.0;
+        let is_post = request.method() == Method::POST;
+        match request.uri().path() {
+            "/v1/heartbeat" if is_post => {
+                beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)))
             }
-        } else if request.method() == Method::GET
-            && request.uri().path() == ws.path
-            && let Some(response) = super::ws::upgrade(&mut request, node, guest, stop.clone())
-        {
-            return ws.answer(node, Ok(response));
+            "/v1/leave" if is_post => leave.answer(node, beats::goodbye(node, request).await.map(nothing)),
+            // In a box: every connection has room for what is not in one.
+            _ => Box::pin(self.answer_others(request, guest)).await,
+        }
+    }
+
+    async fn answer_others(&self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
+        let Inner { node, router, beats, ws, stop, .. } = &*self.0;
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/v1/heartbeats") => {
+                return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
+            }
+            (&Method::GET, "/v1/ws") => {
+                if let Some(response) = super::ws::upgrade(&mut request, node, guest, stop.clone()) {
+                    return ws.answer(node, Ok(response));
+                }
+            }
+            _ => {}
         }
         routed(router.clone(), request).await
     }

@@ -154,19 +154,21 @@ async fn accept(
 }
 
 /// Serves a connection until it ends, or the node stops and no request is open.
-async fn serve_connection<A, F, B>(
+fn serve_connection<A, F, B>(
     stream: TcpStream,
     answer: A,
     request_wait: Duration,
     mut stop: watch::Receiver<bool>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     A: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
     let service = service_fn(move |request| {
-        let answered = answer(request);
+        // In a box, which is there only while a request is open: most connections are idle.
+        let answered = Box::pin(answer(request));
         async move { Ok::<_, Infallible>(answered.await) }
     });
     let connection = http1::Builder::new()
@@ -177,14 +179,17 @@ async fn serve_connection<A, F, B>(
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    // How a connection ends is the client's business.
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    // In a box, since a task has room for whatever is moved in it twice.
+    let mut connection = Box::pin(connection);
+    async move {
+        // How a connection ends is the client's business.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
     }
-    let _ = connection.await;
 }
 
 #[cfg(test)]

@@ -234,3 +234,70 @@ impl Lane {
         overdue.iter().for_each(|round| round.tell(Err(Refused::NotYet)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::event::Kind;
+    use housecount_core::limits::RECORD_EVENTS_MAX;
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+
+    const BEAT: EventRef<'_> =
+        EventRef { at: UnixMs(7), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+    const LINGER: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
+        let open = Arc::new(AtomicUsize::new(3));
+        let lane = Arc::new(Lane::new(Some(open.clone())));
+        let next = tokio::spawn({
+            let lane = lane.clone();
+            async move { lane.next(LINGER).await.map(|batch| batch.len()) }
+        });
+        assert!(lane.push(&[BEAT], drop) && lane.push(&[BEAT], drop));
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished(), "a third may come");
+        assert!(lane.push(&[BEAT; 5], drop));
+        assert_eq!(next.await.unwrap(), Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_are_taken_in_order_and_their_requests_told_by_one_word() {
+        let lane = Lane::new(None);
+        let mut rounds = Vec::new();
+        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], |round| rounds.push(round)));
+        assert_eq!(rounds.len(), 2, "one a batch");
+        for (expected, round) in [RECORD_EVENTS_MAX, 1].into_iter().zip(&rounds) {
+            let batch = lane.next(LINGER).await.unwrap();
+            assert_eq!(batch.len(), expected);
+            lane.done(batch, Ok(()));
+            assert_eq!(round.taken().await, Ok(()));
+        }
+        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        lane.close();
+        assert!(!lane.push(&[BEAT], drop));
+        assert_eq!(lane.next(LINGER).await.unwrap().len(), 1, "what was taken is still appended");
+        assert!(lane.next(LINGER).await.is_none());
+    }
+
+    /// ack_wait_ms_max, also for those who wait behind an append that takes for ever.
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_wait_for_too_long_are_sent_away() {
+        let lane = Arc::new(Lane::new(None));
+        let mut rounds = Vec::new();
+        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        let batch = lane.next(Duration::ZERO).await.unwrap();
+        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        let stuck = tokio::spawn({
+            let lane = lane.clone();
+            async move { lane.while_telling(std::future::pending::<()>()).await }
+        });
+        for round in &rounds {
+            assert_eq!(round.taken().await, Err(Refused::NotYet));
+        }
+        stuck.abort();
+        lane.done(batch, Ok(()));
+        assert_eq!(lane.next(Duration::ZERO).await.unwrap().len(), 1, "its event waits on");
+    }
+}

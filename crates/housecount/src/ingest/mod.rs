@@ -257,9 +257,13 @@ impl Ingest {
     /// See [`Refused`]; they were not taken, or not all if the node is stopping.
     pub fn take_all(&self, said: &[Said<'_>]) -> Result<Vec<Receipt>, Refused> {
         let shared = &self.shared;
-        let mut stamped = Vec::with_capacity(said.len());
+        let mut stamped: Vec<EventRef<'_>> = Vec::with_capacity(said.len());
         for said in said {
-            stamped.push(said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?));
+            let at = match stamped.last().filter(|before| before.kind == said.kind) {
+                Some(before) => before.at,
+                None => shared.clock.stamp(said.kind).ok_or(Refused::Starting)?,
+            };
+            stamped.push(said.at(at));
         }
         shared.admit(stamped.len())?;
         let (lanes, mut rounds) = (self.lanes(), Vec::new());
@@ -303,4 +307,20 @@ fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Co
         all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
     }
     all.into_iter().map(Cow::Owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_acknowledged_last_is_the_latest_unless_it_is_set() {
+        let (earlier, later) = (Position { at: UnixMs(5), seq: 1 }, Position { at: UnixMs(5), seq: 2 });
+        let acknowledged = Acknowledged::new(2);
+        acknowledged.note(1, later);
+        acknowledged.note(1, earlier);
+        assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, later));
+        acknowledged.set(1, Position::START);
+        assert_eq!(acknowledged.last(1), Position::START);
+    }
 }

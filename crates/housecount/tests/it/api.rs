@@ -67,6 +67,47 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
     assert_eq!((&stats["viewers"], &stats["sessions"], &stats["stages"]), (&json!(2), &json!(3), &json!(2)));
 }
 
+/// What players send doesn't go through the router, and is answered as if it did.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_have_the_same_headers_on_every_path() {
+    use std::io::{Read, Write};
+    let node = Node::ready(&FAST).await;
+    let head = |method: &str, path: &str, body: &str| {
+        let mut stream = std::net::TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let is_fixed = |line: &&str| !line.starts_with("date") && !line.starts_with("content-length");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ").map(str::to_string));
+        assert!(length.is_none_or(|length| length == body.len().to_string()), "{answer}");
+        head.lines().filter(is_fixed).collect::<Vec<_>>().join("\n")
+    };
+    let beat = r#"{"stage":"s","viewer":"ann"}"#;
+    let ok = "HTTP/1.1 200 OK\ncontent-type: application/json\nconnection: close";
+    assert_eq!(head("GET", "/v1/stats", ""), ok);
+    assert_eq!(head("POST", "/v1/heartbeat", beat), ok);
+    assert_eq!(head("POST", "/v1/heartbeat?and=more", beat), ok);
+    assert_eq!(head("POST", "/v1/heartbeats", &format!("[{beat}]")), ok);
+    assert_eq!(head("POST", "/v1/leave", beat), "HTTP/1.1 204 No Content\nconnection: close");
+    let problem = "content-type: application/problem+json\nconnection: close";
+    assert_eq!(head("POST", "/v1/heartbeat", "{}"), format!("HTTP/1.1 400 Bad Request\n{problem}"));
+    assert_eq!(head("POST", "/v1/heartbeat/", beat), format!("HTTP/1.1 404 Not Found\n{problem}"));
+    assert_eq!(head("GET", "/v1/stages/x", ""), format!("HTTP/1.1 404 Not Found\n{problem}"));
+    let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    for (route, status, count) in
+        [("/v1/heartbeat", 200, 2), ("/v1/heartbeat", 400, 1), ("/v1/leave", 204, 1), ("/v1/stats", 200, 1)]
+    {
+        let line = format!("housecount_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");
+        assert!(metrics.contains(&line), "{line} is missing in\n{metrics}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn leaves_and_expiry() {
     let node = Node::ready(&FAST).await;

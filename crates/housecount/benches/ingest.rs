@@ -1,0 +1,79 @@
+//! Heartbeats through ingest into a log in memory: taken, gathered, encoded, appended, folded, acknowledged, on one core.
+
+#![allow(clippy::unwrap_used, missing_docs)] // it is a bench
+
+use std::sync::Arc;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use housecount::clock::{SharedClock, mono_ms};
+use housecount::config::{Layers, Settings};
+use housecount::hub::Hub;
+use housecount::ingest::{Acknowledged, Ingest, Said};
+use housecount::log::{Log, MemoryLog, Position};
+use housecount::metrics::Metrics;
+use housecount::workers::Workers;
+use housecount_core::event::Kind;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+/// Different viewers.
+const VIEWERS: usize = 100_000;
+
+fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
+    let flags = [("linger", "0ms"), ("log", "memory:"), ("cold", "none"), ("ack", ack)];
+    let flags = flags.map(|(key, value)| ("--set".to_string(), key.to_string(), value.to_string()));
+    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let (hub, clock) = (Arc::new(Hub::new(settings.rules)), Arc::new(SharedClock::default()));
+    let acknowledged = Arc::new(Acknowledged::new(1));
+    let homes = Workers::start(0).homes();
+    let metrics = Arc::new(Metrics::default());
+    let (ingest, mut committers) =
+        Ingest::start(log, hub, clock.clone(), metrics, &acknowledged, &settings, &homes, &stopped);
+    clock.observe(mono_ms(), housecount::clock::wall());
+    tokio::spawn(async move { while committers.join_next().await.is_some() {} });
+    (ingest, stop)
+}
+
+fn through_ingest(c: &mut Criterion) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let viewers: Vec<String> =
+        (0..VIEWERS).map(|n| format!("{n:08x}-1111-4222-8333-{:012x}", n * 31)).collect();
+    let mut group = c.benchmark_group("ingest");
+    for (name, ack, size) in
+        [("32 requests a batch", "log", 32), ("256 requests a batch", "log", 256), ("memory", "memory", 256)]
+    {
+        let log = Arc::new(MemoryLog::default());
+        let (ingest, _stop) = {
+            let _guard = runtime.enter();
+            ingest(log.clone(), ack)
+        };
+        let mut next = 0;
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    let receipts: Vec<_> = (0..size)
+                        .map(|_| {
+                            next = (next + 7_919) % VIEWERS;
+                            let viewer = &viewers[next];
+                            ingest
+                                .take(Said { kind: Kind::Beat, stage: "stage", viewer, session: "" })
+                                .unwrap()
+                        })
+                        .collect();
+                    for receipt in receipts {
+                        receipt.acknowledged().await.unwrap();
+                    }
+                    tokio::task::yield_now().await;
+                    // What nobody reads any more is dropped, as the ledger does.
+                    log.tend(0, log.read(0, Position::START).await.unwrap().clock, false).await.unwrap();
+                });
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, through_ingest);
+criterion_main!(benches);
