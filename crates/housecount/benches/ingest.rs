@@ -13,6 +13,7 @@ use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::workers::Workers;
 use housecount_core::event::Kind;
+use housecount_core::fold::HandleKey;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let flags = flags.map(|(key, value)| ("--set".to_string(), key.to_string(), value.to_string()));
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let (stop, stopped) = watch::channel(false);
-    let (hub, clock) = (Arc::new(Hub::new(settings.rules)), Arc::new(SharedClock::default()));
+    let (hub, clock) = (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
     let acknowledged = Arc::new(Acknowledged::new(1));
     let homes = Workers::start(0).homes();
     let metrics = Arc::new(Metrics::default());
@@ -67,7 +68,13 @@ fn through_ingest(c: &mut Criterion) {
                     }
                     tokio::task::yield_now().await;
                     // What nobody reads any more is dropped, as the ledger does.
-                    log.tend(0, log.read(0, Position::START).await.unwrap().clock, false).await.unwrap();
+                    log.tend(
+                        0,
+                        log.read(0, Position::START, HandleKey::default()).await.unwrap().clock,
+                        false,
+                    )
+                    .await
+                    .unwrap();
                 });
             });
         });

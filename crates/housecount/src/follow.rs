@@ -161,7 +161,7 @@ impl Follower {
             if self.has_lost(place, acknowledged, &tail) {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
-                self.acknowledged.set(partition, Position::START);
+                self.acknowledged.forget(partition);
                 self.hub.tell_again_from(tail.clock);
                 self.untold.insert(partition);
                 return Box::pin(self.read_partition(partition)).await;
@@ -198,6 +198,9 @@ impl Follower {
 
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
         self.metrics.records_read.inc();
+        if self.acknowledged.is_own(partition, position) {
+            return;
+        }
         match record::decode(record) {
             Ok(mut said) => {
                 // A stamp from a broken clock must not keep a session online for ever.

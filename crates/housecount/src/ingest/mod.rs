@@ -9,6 +9,7 @@ mod commit;
 mod lane;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,35 +43,57 @@ pub enum Refused {
     Stopping,
 }
 
-/// The last record of each partition that was acknowledged to this node. The follower must find it in the log; if it
+/// What of each partition was acknowledged to this node, and so has been folded. The follower must find it in the log; if it
 /// doesn't, the log has lost it.
 #[derive(Debug)]
-pub struct Acknowledged(Mutex<Vec<Position>>);
+pub struct Acknowledged(Mutex<Vec<Own>>);
+
+/// This node's records of a partition.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    last: Position,
+    /// Those that the follower has not come to, at most a few: it reads the log ten times a second.
+    ahead: BTreeSet<Position>,
+}
 
 impl Acknowledged {
     /// Nothing yet.
     #[must_use]
     pub fn new(partitions: u16) -> Acknowledged {
-        Acknowledged(Mutex::new(vec![Position::START; usize::from(partitions)]))
+        Acknowledged(Mutex::new(vec![Own::default(); usize::from(partitions)]))
+    }
+
+    fn with<T: Default>(&self, partition: u16, with: impl FnOnce(&mut Own) -> T) -> T {
+        self.0.lock().get_mut(usize::from(partition)).map(with).unwrap_or_default()
     }
 
     /// The last one of a partition.
     pub fn last(&self, partition: u16) -> Position {
-        self.0.lock().get(usize::from(partition)).copied().unwrap_or_default()
+        self.with(partition, |own| own.last)
     }
 
     /// This one was acknowledged. There may have been a later one: lanes append side by side.
     pub fn note(&self, partition: u16, position: Position) {
-        if let Some(last) = self.0.lock().get_mut(usize::from(partition)) {
-            *last = position.max(*last);
-        }
+        self.with(partition, |own| {
+            own.last = own.last.max(position);
+            own.ahead.insert(position);
+        });
     }
 
-    /// The last one of a partition is this, whatever it was.
-    pub fn set(&self, partition: u16, position: Position) {
-        if let Some(last) = self.0.lock().get_mut(usize::from(partition)) {
-            *last = position;
-        }
+    /// The follower has come to `position`. Whether it is this node's own, and so is folded already.
+    pub fn is_own(&self, partition: u16, position: Position) -> bool {
+        self.with(partition, |own| {
+            // Some were read before they were noted, and folded twice, which changes nothing.
+            while own.ahead.first().is_some_and(|first| *first < position) {
+                own.ahead.pop_first();
+            }
+            own.ahead.remove(&position)
+        })
+    }
+
+    /// The log has lost some of it: nothing that it has is taken as known.
+    pub fn forget(&self, partition: u16) {
+        self.with(partition, |own| *own = Own::default());
     }
 }
 
@@ -314,13 +337,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_acknowledged_last_is_the_latest_unless_it_is_set() {
-        let (earlier, later) = (Position { at: UnixMs(5), seq: 1 }, Position { at: UnixMs(5), seq: 2 });
+    fn what_was_acknowledged_is_known_as_own_once() {
+        let at = |seq| Position { at: UnixMs(5), seq };
         let acknowledged = Acknowledged::new(2);
-        acknowledged.note(1, later);
-        acknowledged.note(1, earlier);
-        assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, later));
-        acknowledged.set(1, Position::START);
+        acknowledged.note(1, at(7));
+        acknowledged.note(1, at(3));
+        assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, at(7)));
+        assert!(!acknowledged.is_own(0, at(3)) && !acknowledged.is_own(1, at(2)), "another node's");
+        assert!(acknowledged.is_own(1, at(3)) && !acknowledged.is_own(1, at(3)));
+        acknowledged.note(1, at(8));
+        assert!(!acknowledged.is_own(1, at(9)), "and what lies before is behind the follower");
+        assert!(!acknowledged.is_own(1, at(8)));
+        acknowledged.note(1, at(10));
+        acknowledged.forget(1);
         assert_eq!(acknowledged.last(1), Position::START);
+        assert!(!acknowledged.is_own(1, at(10)), "the log may have begun anew");
     }
 }

@@ -33,6 +33,7 @@ pub use self::target::RedisTarget;
 use super::{Log, Origin, Position, Tail};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::workers::here;
 
 /// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen with this
 /// load was 1.5 ms, and an append to a slow disk some tens.
@@ -58,10 +59,12 @@ pub struct RedisLog {
     note_committed: Script,
 }
 
-/// A client, and its connection if there is one.
+/// A client, and its connections: one a worker, driven by that worker's own runtime, so that an append is not handed from
+/// thread to thread; and one for all else.
 struct Link {
     client: AnyClient,
-    current: Mutex<Current>,
+    /// By [`here`].
+    currents: Mutex<Vec<Current>>,
 }
 
 enum AnyClient {
@@ -116,7 +119,7 @@ impl RedisLog {
             };
             AnyClient::One(Box::new(client.map_err(refused)?))
         };
-        let link = Link { client, current: Mutex::default() };
+        let link = Link { client, currents: Mutex::default() };
         Ok(RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
@@ -152,12 +155,14 @@ impl RedisLog {
 impl Link {
     async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
         let done = async {
-            let known = self.current.lock().connection.clone();
+            let known = self.with_current(|current| current.connection.clone());
             let mut connection = match known {
                 Some(connection) => connection,
                 None => self.client.connect().await?,
             };
-            self.current.lock().connection.get_or_insert_with(|| connection.clone());
+            self.with_current(|current| {
+                current.connection.get_or_insert_with(|| connection.clone());
+            });
             match &mut connection {
                 Connection::One(one) => call.on(one).await,
                 Connection::Cluster(cluster) => call.on(cluster).await,
@@ -171,16 +176,26 @@ impl Link {
     /// Throws the connection away once it has failed for too long, or at once if it leads to a replica: the driver
     /// notices connections that break, but not those that lead nowhere.
     fn note(&self, error: Option<&RedisError>) {
-        let mut current = self.current.lock();
-        let Some(error) = error else {
-            current.failing_since_ms = None;
-            return;
-        };
-        let is_replica = error.kind() == RedisKind::Server(redis::ServerErrorKind::ReadOnly);
-        let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
-        if is_replica || mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
-            *current = Current::default();
+        self.with_current(|current| {
+            let Some(error) = error else {
+                current.failing_since_ms = None;
+                return;
+            };
+            let is_replica = error.kind() == RedisKind::Server(redis::ServerErrorKind::ReadOnly);
+            let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
+            if is_replica || mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
+                *current = Current::default();
+            }
+        });
+    }
+
+    /// Runs `with` over this worker's connection.
+    fn with_current<T>(&self, with: impl FnOnce(&mut Current) -> T) -> T {
+        let mut currents = self.currents.lock();
+        if currents.len() <= here() {
+            currents.resize_with(here() + 1, Current::default);
         }
+        with(&mut currents[here()])
     }
 }
 
