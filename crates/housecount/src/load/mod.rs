@@ -6,6 +6,7 @@
 
 mod check;
 mod truth;
+mod turns;
 mod ws;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use self::check::Polls;
 use self::truth::Truth;
+use self::turns::Turns;
 use crate::audience::{Action, Audience, Shape};
 use crate::client::Client;
 
@@ -161,7 +163,7 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
 async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(u64, u64)) {
     let free = Arc::new(Semaphore::new(REQUESTS_MAX));
     let mut audience = Audience::new(shared.plan.shape.clone());
-    let mut senders = JoinSet::new();
+    let (mut senders, mut turns) = (JoinSet::new(), Turns::default());
     let duration_ms = shared.plan.duration.as_millis() as u64;
     let mut turn = 0;
     let is_ws = shared.plan.transport == Transport::Ws;
@@ -182,9 +184,11 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
             }
             let Ok(permit) = free.clone().acquire_owned().await else { return };
             let shared = shared.clone();
+            let turns = turns.take(&call);
             senders.spawn(async move {
+                let turns = turns.come().await;
                 send(&shared, turn, call).await;
-                drop(permit);
+                drop((permit, turns));
             });
             while senders.try_join_next().is_some() {}
         }
