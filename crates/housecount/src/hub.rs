@@ -1,7 +1,7 @@
 //! The hub: this node's copy of who is online, and the one place that answers "how many?".
 //!
 //! Every answer (API, metrics, snapshot) comes from here with when it was true, whether it is known to be
-//! whole, and whether it is bridged. The lock is held for a batch at a time and never over an await.
+//! whole, and whether it is bridged. The lock is held for some microseconds and never over an await.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use parking_lot::Mutex;
 
 use crate::clock::mono_ms;
 use crate::metrics::LiveFigures;
+
+/// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to sleep.
+const AT_ONCE: usize = 64;
 
 /// How far a count can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +151,9 @@ impl Hub {
     /// Takes in what a partition's record says, which the log has since `told`.
     pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
-        self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
+        for said in said.chunks(AT_ONCE) {
+            self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
+        }
         self.note_as_of(told);
         late
     }
@@ -161,7 +166,8 @@ impl Hub {
 
     /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
-        self.fold.lock().tell(events, now)
+        let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock().tell(events, now));
+        told.collect()
     }
 
     /// A partition's handles are made with this key.

@@ -78,6 +78,10 @@ impl Committer {
                 Ok(position) => {
                     metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
                     clock.observe(sent_ms, position.at);
+                    if shared.is_folded_before {
+                        // Only that its ids are told now is new.
+                        told.retain(|told| matches!(told, Told::Event(_)));
+                    }
                     hub.take_in(self.partition, &told, position.at);
                     shared.acknowledged.note(self.partition, position);
                     return true;

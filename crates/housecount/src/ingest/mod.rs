@@ -106,6 +106,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     acknowledged: Arc<Acknowledged>,
     linger: Duration,
+    /// Whether events are folded when they come (`ack = "memory"`), and not when the log has them.
+    is_folded_before: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
 }
@@ -211,6 +213,7 @@ impl Ingest {
             metrics,
             acknowledged: acknowledged.clone(),
             linger: Duration::from_millis(settings.linger_ms),
+            is_folded_before: settings.ack == Ack::Memory,
             lateness_max_ms: settings.lateness_max_ms,
             ttl_ms: settings.rules.ttl_ms,
         });
