@@ -1,11 +1,12 @@
-//! A lane: where the events of one worker for one partition gather, and what their requests wait on.
+//! A lane: where the events for one partition gather, and what their requests wait on.
 //!
 //! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at once, a fuller one
-//! than none when the first of its events has lingered, or when every connection of the worker waits in it already, so
-//! that nobody is left who could join. All requests of a batch wait on one [`Round`].
+//! than none when the first of its events has lingered, or when every connection waits in it already, so that nobody is
+//! left who could join. All requests of a batch on one worker wait on one [`Round`], and are told on that worker: nobody
+//! is woken across threads but the workers themselves, once a batch.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use housecount_core::limits::ACK_WAIT_MS_MAX;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Refused;
+use crate::workers::{Home, MAIN, here};
 
 /// How often requests are looked at that may have waited for too long; only while an append takes its time.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -65,16 +68,19 @@ struct Filling {
     batch: Batch,
     /// When its first event came.
     since: Instant,
+    /// Those of workers: each holds one connection.
     requests: usize,
-    /// None before its first event, and once its requests have been sent away.
-    round: Option<Arc<Round>>,
+    rounds: Rounds,
 }
 
 impl Filling {
     fn over(batch: Batch) -> Filling {
-        Filling { batch, since: Instant::now(), requests: 0, round: None }
+        Filling { batch, since: Instant::now(), requests: 0, rounds: Rounds::default() }
     }
 }
+
+/// By worker, what its requests wait on. None before the first, and once they have been sent away.
+type Rounds = SmallVec<[Option<Arc<Round>>; 4]>;
 
 #[derive(Debug)]
 struct State {
@@ -82,14 +88,14 @@ struct State {
     /// Full ones that wait for their append.
     full: VecDeque<Filling>,
     /// Who waits for the append that is under way.
-    under_way: Option<Arc<Round>>,
+    under_way: Rounds,
     spare: Vec<Batch>,
     is_closed: bool,
 }
 
 impl State {
-    /// Adds an event. What its request waits on.
-    fn push(&mut self, event: &EventRef<'_>) -> &Arc<Round> {
+    /// Adds an event that came in on a worker. What its request waits on.
+    fn push(&mut self, event: &EventRef<'_>, worker: usize) -> &Arc<Round> {
         if self.open.batch.is_full() {
             let fresh = Filling::over(self.spare.pop().unwrap_or_default());
             self.full.push_back(std::mem::replace(&mut self.open, fresh));
@@ -97,14 +103,17 @@ impl State {
             self.open.since = Instant::now();
         }
         self.open.batch.push(event);
-        self.open.round.get_or_insert_with(Round::begin)
+        let rounds = &mut self.open.rounds;
+        if rounds.len() <= worker {
+            rounds.resize(worker + 1, None);
+        }
+        rounds[worker].get_or_insert_with(Round::begin)
     }
 
-    /// Whether a batch is to be appended without waiting for more.
-    fn is_due(&self, connections: Option<&Arc<AtomicUsize>>) -> bool {
-        let all_wait = |open: &Arc<AtomicUsize>| self.open.requests >= open.load(Ordering::Relaxed);
+    /// Whether a batch is to be appended without waiting for more. `connections` may have more to say, if that is known.
+    fn is_due(&self, connections: Option<usize>) -> bool {
         let is_full = self.open.batch.is_full() || !self.full.is_empty();
-        is_full || self.is_closed || connections.is_some_and(all_wait)
+        is_full || self.is_closed || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
     }
 
     /// The next batch to append.
@@ -113,7 +122,7 @@ impl State {
             let fresh = Filling::over(self.spare.pop().unwrap_or_default());
             std::mem::replace(&mut self.open, fresh)
         });
-        self.under_way = taken.round;
+        self.under_way = taken.rounds;
         taken.batch
     }
 }
@@ -124,21 +133,42 @@ pub(super) struct Lane {
     state: Mutex<State>,
     /// There is a first event, a batch that is due, or the end.
     stirred: Notify,
-    /// How many connections have requests that may join; unknown if `None`.
-    connections: Option<Arc<AtomicUsize>>,
+    /// Where requests are served, by worker.
+    homes: Arc<[Home]>,
+    /// Whether requests wait, so that those who don't are all that may come.
+    is_waited_on: bool,
 }
 
 impl Lane {
     /// An empty lane.
-    pub(super) fn new(connections: Option<Arc<AtomicUsize>>) -> Lane {
+    pub(super) fn new(homes: Arc<[Home]>, is_waited_on: bool) -> Lane {
         let state = State {
             open: Filling::over(Batch::default()),
             full: VecDeque::new(),
-            under_way: None,
+            under_way: Rounds::default(),
             spare: Vec::new(),
             is_closed: false,
         };
-        Lane { state: Mutex::new(state), stirred: Notify::new(), connections }
+        Lane { state: Mutex::new(state), stirred: Notify::new(), homes, is_waited_on }
+    }
+
+    /// How many connections have requests that may join; `None` if waiting requests don't tell.
+    fn connections(&self) -> Option<usize> {
+        let open = self.homes.iter().filter_map(|home| home.open.as_ref());
+        self.is_waited_on.then(|| open.map(|open| open.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Tells requests, each worker's on its own thread.
+    fn tell(&self, rounds: Rounds, outcome: Result<(), Refused>) {
+        for (worker, round) in rounds.into_iter().enumerate() {
+            match (round, self.homes.get(worker)) {
+                (Some(round), Some(home)) if worker != here() => {
+                    home.runtime.spawn(async move { round.tell(outcome) });
+                }
+                (Some(round), _) => round.tell(outcome),
+                (None, _) => {}
+            }
+        }
     }
 
     /// Adds a request's events, and says what it waits on: a round a batch. False once the lane is closed.
@@ -150,13 +180,13 @@ impl Lane {
         let was_empty = state.open.batch.is_empty();
         for (n, event) in events.iter().enumerate() {
             let is_other_batch = state.open.batch.is_full();
-            let round = state.push(event);
+            let round = state.push(event, here());
             if n == 0 || is_other_batch {
                 waits_on(round.clone());
             }
         }
-        state.open.requests += 1;
-        let is_stirred = was_empty || state.is_due(self.connections.as_ref());
+        state.open.requests += usize::from(here() != MAIN);
+        let is_stirred = was_empty || state.is_due(self.connections());
         drop(state);
         if is_stirred {
             self.stirred.notify_one();
@@ -181,7 +211,7 @@ impl Lane {
                         return None;
                     }
                     None
-                } else if state.is_due(self.connections.as_ref()) {
+                } else if state.is_due(self.connections()) {
                     return Some(state.take());
                 } else {
                     Some(state.open.since + linger)
@@ -202,14 +232,12 @@ impl Lane {
     pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) {
         batch.clear();
         let mut state = self.state.lock();
-        let round = state.under_way.take();
+        let rounds = std::mem::take(&mut state.under_way);
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch);
         }
         drop(state);
-        if let Some(round) = round {
-            round.tell(outcome);
-        }
+        self.tell(rounds, outcome);
     }
 
     /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their events wait on.
@@ -226,12 +254,11 @@ impl Lane {
     fn tell_overdue(&self) {
         let mut state = self.state.lock();
         let State { open, full, under_way, .. } = &mut *state;
-        let rounds = full.iter_mut().map(|filling| &mut filling.round);
-        let rounds = rounds.chain([under_way, &mut open.round]);
-        let is_overdue = |round: &&mut Option<Arc<Round>>| round.as_ref().is_some_and(|r| r.is_overdue());
-        let overdue: Vec<_> = rounds.filter(is_overdue).filter_map(Option::take).collect();
+        let all = full.iter_mut().map(|filling| &mut filling.rounds).chain([under_way, &mut open.rounds]);
+        let take_overdue = |round: &mut Option<Arc<Round>>| round.take_if(|round| round.is_overdue());
+        let overdue: Vec<Rounds> = all.map(|rounds| rounds.iter_mut().map(take_overdue).collect()).collect();
         drop(state);
-        overdue.iter().for_each(|round| round.tell(Err(Refused::NotYet)));
+        overdue.into_iter().for_each(|rounds| self.tell(rounds, Err(Refused::NotYet)));
     }
 }
 
@@ -242,29 +269,54 @@ mod tests {
     use housecount_core::time::UnixMs;
 
     use super::*;
+    use crate::workers::Workers;
 
     const BEAT: EventRef<'_> =
         EventRef { at: UnixMs(7), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
     const LINGER: Duration = Duration::from_secs(3_600);
 
+    fn lane(homes: Vec<Home>) -> Arc<Lane> {
+        Arc::new(Lane::new(homes.into(), true))
+    }
+
+    fn main_only() -> Vec<Home> {
+        vec![Home { runtime: tokio::runtime::Handle::current(), open: None }]
+    }
+
     #[tokio::test]
     async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
-        let open = Arc::new(AtomicUsize::new(3));
-        let lane = Arc::new(Lane::new(Some(open.clone())));
-        let next = tokio::spawn({
-            let lane = lane.clone();
-            async move { lane.next(LINGER).await.map(|batch| batch.len()) }
-        });
-        assert!(lane.push(&[BEAT], drop) && lane.push(&[BEAT], drop));
-        tokio::task::yield_now().await;
-        assert!(!next.is_finished(), "a third may come");
-        assert!(lane.push(&[BEAT; 5], drop));
-        assert_eq!(next.await.unwrap(), Some(7));
+        let workers = Workers::start(2);
+        let places: Vec<_> = (0..3).map(|_| workers.least_busy()).collect();
+        let lane = lane(workers.homes());
+        let push = async |place: usize, events: &'static [EventRef<'static>]| {
+            let (lane, (home, _)) = (lane.clone(), &places[place]);
+            let said = async move {
+                let mut round = None;
+                assert!(lane.push(events, |its| round = Some(its)));
+                (here(), round.unwrap())
+            };
+            home.spawn(said).await.unwrap()
+        };
+        let (one, first) = push(0, &[BEAT]).await;
+        let (other, second) = push(1, &[BEAT]).await;
+        assert!(one != other && one != MAIN && other != MAIN);
+        assert!(!lane.state.lock().is_due(lane.connections()), "a third may come");
+        let (third_at, third) = push(2, &[BEAT; 5]).await;
+        let batch = lane.next(LINGER).await.unwrap();
+        assert_eq!(batch.len(), 7);
+        lane.done(batch, Ok(()));
+        for round in [&first, &second, &third] {
+            assert_eq!(round.taken().await, Ok(()));
+        }
+        let shared = if third_at == one { &first } else { &second };
+        assert!(Arc::ptr_eq(shared, &third), "one a worker and batch");
+        drop(places);
+        workers.stop().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn batches_are_taken_in_order_and_their_requests_told_by_one_word() {
-        let lane = Lane::new(None);
+        let lane = lane(main_only());
         let mut rounds = Vec::new();
         assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], |round| rounds.push(round)));
         assert_eq!(rounds.len(), 2, "one a batch");
@@ -284,7 +336,7 @@ mod tests {
     /// ack_wait_ms_max, also for those who wait behind an append that takes for ever.
     #[tokio::test(start_paused = true)]
     async fn requests_that_wait_for_too_long_are_sent_away() {
-        let lane = Arc::new(Lane::new(None));
+        let lane = lane(main_only());
         let mut rounds = Vec::new();
         assert!(lane.push(&[BEAT], |round| rounds.push(round)));
         let batch = lane.next(Duration::ZERO).await.unwrap();

@@ -1,9 +1,8 @@
 //! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to the log as
 //! one record a partition, folded into this node's own state, and only then acknowledged.
 //!
-//! Each worker has a lane of its own to each partition, and appends what came in on its own connections: a request
-//! never waits for another thread. A lane has one append under way: while it waits, the next batch gathers. What waits
-//! is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
+//! There is a lane a partition, which all workers fill: so a node's appends are as few on many cores as on one. A lane has
+//! one append under way: while it waits, the next batch gathers. What waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
 
 mod commit;
 mod lane;
@@ -28,7 +27,7 @@ use crate::config::Ack;
 use crate::hub::Hub;
 use crate::log::{Log, Position};
 use crate::metrics::{KindLabel, Metrics};
-use crate::workers::{Home, MAIN, here};
+use crate::workers::Home;
 
 /// Why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +178,8 @@ impl Receipt {
 pub struct Ingest {
     shared: Arc<Shared>,
     ack: Ack,
-    /// By worker, and by partition.
-    lanes: Vec<Vec<Arc<Lane>>>,
+    /// By partition.
+    lanes: Vec<Arc<Lane>>,
     beats: Counter,
     leaves: Counter,
 }
@@ -189,7 +188,7 @@ pub struct Ingest {
 pub type Committers = JoinSet<()>;
 
 impl Ingest {
-    /// Starts a committer a worker and partition, on that worker's runtime. `stop` tells them that the node stops; they
+    /// Starts a committer a partition, on a worker's runtime. `stop` tells them that the node stops; they
     /// end when all that was taken is appended, or given up.
     #[must_use]
     #[allow(clippy::too_many_arguments)] // what they share, once
@@ -218,10 +217,10 @@ impl Ingest {
             ttl_ms: settings.rules.ttl_ms,
         });
         let mut committers = JoinSet::new();
-        let mut lane = |partition, home: &Home| {
+        let homes: Arc<[Home]> = homes.into();
+        let lane = |partition: u16| {
             // Where nobody waits for the append, waiting requests say nothing about who may come.
-            let open = home.open.clone().filter(|_| settings.ack == Ack::Log);
-            let lane = Arc::new(Lane::new(open));
+            let lane = Arc::new(Lane::new(homes.clone(), settings.ack == Ack::Log));
             let committer = Committer {
                 partition,
                 lane: lane.clone(),
@@ -229,17 +228,15 @@ impl Ingest {
                 stop: stop.clone(),
                 stopping_since_ms: None,
             };
-            committers.spawn_on(committer.run(), &home.runtime);
+            // On a worker, so that half of those who wait, or more, are on the same thread.
+            let workers = homes.get(1..).filter(|workers| !workers.is_empty()).unwrap_or(&homes);
+            if let Some(home) = workers.get(usize::from(partition) % workers.len().max(1)) {
+                committers.spawn_on(committer.run(), &home.runtime);
+            }
             lane
         };
-        let lanes = homes.iter().map(|home| (0..partitions).map(|p| lane(p, home)).collect());
-        let lanes = lanes.collect();
+        let lanes = (0..partitions).map(lane).collect();
         (Ingest { shared, ack: settings.ack, lanes, beats, leaves }, committers)
-    }
-
-    /// This worker's lanes, by partition.
-    fn lanes(&self) -> &[Arc<Lane>] {
-        self.lanes.get(here()).unwrap_or(&self.lanes[MAIN])
     }
 
     /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
@@ -261,7 +258,7 @@ impl Ingest {
     pub fn take(&self, said: Said<'_>) -> Result<Receipt, Refused> {
         let shared = &self.shared;
         let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
-        let lanes = self.lanes();
+        let lanes = &self.lanes;
         let lane = &lanes[usize::from(partition_of(event.viewer, lanes.len() as u16))];
         shared.admit(1)?;
         let mut round = None;
@@ -292,7 +289,7 @@ impl Ingest {
             stamped.push(said.at(at));
         }
         shared.admit(stamped.len())?;
-        let (lanes, mut rounds) = (self.lanes(), Vec::new());
+        let (lanes, mut rounds) = (&self.lanes, Vec::new());
         let mut left = stamped.len();
         for (lane, events) in lanes.iter().zip(by_partition(&stamped, lanes.len())) {
             if !lane.push(&events, |round| rounds.push(round)) {
@@ -319,7 +316,7 @@ impl Ingest {
 
     /// Takes in nothing more; the committers end when they are through.
     pub fn close(&self) {
-        self.lanes.iter().flatten().for_each(|lane| lane.close());
+        self.lanes.iter().for_each(|lane| lane.close());
     }
 }
 
