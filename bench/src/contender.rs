@@ -179,7 +179,7 @@ pub fn all() -> Vec<Contender> {
             true,
         ),
         with("fastify-zadd", "Fastify: ZADD", usual("fastify", "zadd"), &[few, many, CALM], false),
-        with("ws-echo", "the WebSocket stack alone: tokio-tungstenite, echo", Setup::Echo, &sockets, true),
+        with("ws-echo", "the WebSocket stack alone: tokio-tungstenite, answers of the same length", Setup::Echo, &sockets, true),
         with("ws", "housecount, GET /v1/ws, --log redis:", node(redis), &sockets, true),
         with("crowd", "housecount, --log redis:, one stage", node(redis), &[Load::Crowd], true),
         with("crowd-no-ledger", "the same, --cold none", no_ledger, &[Load::Crowd], false),

@@ -1,4 +1,5 @@
-//! The floor of WebSockets: sends back what it gets, one current-thread runtime a core, as housecount is built.
+//! The floor of WebSockets: answers each message at once with as many bytes as housecount's answers have; one current-thread
+//! runtime a core, as housecount is built.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,6 +9,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+/// As long as what housecount answers.
+const ANSWER: &str = r#"{"stage":"stage-1","viewers":10000,"sessions":10000,"asOf":1790000000000,"complete":true,"recovering":false,"nextMs":30000}"#;
 
 /// Serves until it is killed.
 pub fn serve(port: u16) -> anyhow::Result<()> {
@@ -50,7 +55,7 @@ async fn echo(stream: TcpStream) -> anyhow::Result<()> {
     while let Some(message) = socket.next().await {
         let message = message?;
         if message.is_text() {
-            socket.send(message).await?;
+            socket.send(Message::Text(Utf8Bytes::from_static(ANSWER))).await?;
         }
     }
     Ok(())
