@@ -316,15 +316,18 @@ impl Fold {
     }
 
     fn find_or_insert(&mut self, partition: u8, handle: Handle, ids: Ids<'_>) -> SeatIndex {
-        let named = self.seats.find_handle(handle).filter(|seat| self.seats.has(*seat, ids));
-        if let Some(seat) = named {
-            return seat;
+        let Some(same) = self.seats.find_handle(handle) else {
+            // A handle is made from the ids: whoever has none with it has none with them.
+            return self.seats.insert_named(handle, partition, ids);
+        };
+        if self.seats.has(same, ids) {
+            return same;
         }
-        let nameless = self.seats.find_handle(handle).map(|seat| &self.seats[seat]);
-        if nameless.is_some_and(|seat| seat.is_nameless() && seat.look_s != NOWHERE) {
+        let is_nameless = self.seats[same].is_nameless();
+        if is_nameless && self.seats[same].look_s != NOWHERE {
             self.nameless -= 1;
         }
-        let seat = self.seats.find_or_insert(handle, partition, ids);
+        let seat = self.seats.find_or_name(same, handle, partition, ids);
         self.refresh(seat); // it may have been online without a name
         seat
     }

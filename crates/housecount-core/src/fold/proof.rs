@@ -39,7 +39,7 @@ impl Fold {
         self.is_carried = true;
         let ids = Ids { stage, viewer, session: CARRIED };
         let (partition, handle) = self.handle(ids);
-        let seat = self.seats.find_or_insert(handle, partition, ids);
+        let seat = self.find_or_insert(partition, handle, ids);
         self.seats[seat].set(Flag::Carried, true);
         let mut times = self.seats.times(seat);
         times.beat(span.from, self.rules.ttl_ms);

@@ -156,24 +156,31 @@ impl Seats {
         self.names.bytes(self[seat].viewer) == ids.viewer.as_bytes() && self.is_of(seat, ids)
     }
 
-    /// The seat with these ids, made or named if it isn't there.
-    pub(super) fn find_or_insert(&mut self, handle: Handle, partition: u8, ids: Ids<'_>) -> SeatIndex {
-        if let Some(seat) = self.find(handle, ids) {
-            return seat;
-        }
-        let same = self.find_handle(handle);
-        let seat = match same {
-            Some(seat) if self[seat].is_nameless() => {
-                self.unhook(seat);
-                seat
-            }
-            _ => self.insert(handle, partition),
-        };
-        if let Some(other) = same.filter(|other| *other != seat) {
-            self[other].set(Flag::Ambiguous, true);
-            self[seat].set(Flag::Ambiguous, true);
-        }
+    /// A new seat with these ids, which no seat has.
+    pub(super) fn insert_named(&mut self, handle: Handle, partition: u8, ids: Ids<'_>) -> SeatIndex {
+        let seat = self.insert(handle, partition);
         self.name(seat, ids);
+        seat
+    }
+
+    /// The seat with these ids, where `same` has their handle but not them: it is given them if it is nameless, and is marked
+    /// together with the right one if it has others.
+    pub(super) fn find_or_name(
+        &mut self,
+        same: SeatIndex,
+        handle: Handle,
+        partition: u8,
+        ids: Ids<'_>,
+    ) -> SeatIndex {
+        if self[same].is_nameless() {
+            self.unhook(same);
+            self.name(same, ids);
+            return same;
+        }
+        let known = self.find(handle, ids);
+        let seat = known.unwrap_or_else(|| self.insert_named(handle, partition, ids));
+        self[same].set(Flag::Ambiguous, true);
+        self[seat].set(Flag::Ambiguous, true);
         seat
     }
 
@@ -378,9 +385,10 @@ mod tests {
         let mut seats = Seats::default();
         let handle = Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
         let ids = |viewer| Ids { stage: "s", viewer, session: "" };
-        let ann = seats.find_or_insert(handle, 0, ids("ann"));
+        let ann = seats.insert_named(handle, 0, ids("ann"));
         assert!(!seats[ann].is(Flag::Ambiguous));
-        let bob = seats.find_or_insert(handle, 0, ids("bob"));
+        let bob = seats.find_or_name(ann, handle, 0, ids("bob"));
+        assert_eq!(seats.find_or_name(ann, handle, 0, ids("bob")), bob);
         assert_ne!(ann, bob);
         assert!(seats[ann].is(Flag::Ambiguous) && seats[bob].is(Flag::Ambiguous));
         assert_eq!((seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))), (Some(ann), Some(bob)));
