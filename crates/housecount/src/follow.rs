@@ -35,8 +35,9 @@ use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 
-/// Between two reads. Two nodes' counts differ by this and two round trips at most.
-const POLL: Duration = Duration::from_millis(100);
+/// Between two reads. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within which nodes are
+/// to agree.
+const POLL: Duration = Duration::from_millis(50);
 /// The longest wait after a failed read.
 const RETRY_MAX: Duration = Duration::from_millis(500);
 /// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.
@@ -176,7 +177,16 @@ impl Follower {
                 place.after = *last;
             }
             for (position, record) in &tail.records {
-                self.fold(partition, *position, record);
+                let found = self.acknowledged.find(partition, *position);
+                if found.is_lost {
+                    // The log went back, and on again before anybody read it.
+                    self.hub.tell_again_from(tail.clock);
+                    self.untold.insert(partition);
+                }
+                self.metrics.records_read.inc();
+                if !found.is_own {
+                    self.fold(partition, *position, record);
+                }
             }
             if !tail.more {
                 return Ok(tail.clock);
@@ -197,10 +207,6 @@ impl Follower {
     }
 
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
-        self.metrics.records_read.inc();
-        if self.acknowledged.is_own(partition, position) {
-            return;
-        }
         match record::decode(record) {
             Ok(mut said) => {
                 // A stamp from a broken clock must not keep a session online for ever.
@@ -318,12 +324,13 @@ impl Follower {
     /// less, and what is written twice says the same thing.
     async fn retell(&mut self) {
         for partition in std::mem::take(&mut self.untold) {
-            if !self.hub.knows_all() {
+            let knows_all = self.hub.knows_all();
+            if !knows_all {
                 tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
                 self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
-                continue;
             }
-            match self.checkpoint(partition).await {
+            // What it knows is true all the same; only that it is all is not said then.
+            match self.checkpoint(partition, knows_all).await {
                 Ok(events) => tracing::warn!(partition, events, "the log had lost something; told it again"),
                 Err(error) => {
                     tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
@@ -333,7 +340,7 @@ impl Follower {
         }
     }
 
-    async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
+    async fn checkpoint(&self, partition: u16, is_all: bool) -> StoreResult<usize> {
         // What may still be online, and what the ledger may not have.
         let online = self.hub.now().minus(self.ttl_ms);
         let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
@@ -343,8 +350,10 @@ impl Follower {
         for (_, record) in records {
             self.log.append(partition, record).await?;
         }
-        let born = self.places[usize::from(partition)].origin.born;
-        self.log.mark_whole(partition, born).await?;
+        if is_all {
+            let born = self.places[usize::from(partition)].origin.born;
+            self.log.mark_whole(partition, born).await?;
+        }
         Ok(count)
     }
 }

@@ -1,7 +1,8 @@
 //! The hub: this node's copy of who is online, and the one place that answers "how many?".
 //!
 //! Every answer (API, metrics, snapshot) comes from here with when it was true, whether it is known to be
-//! whole, and whether it is bridged. The lock is held for some microseconds and never over an await.
+//! whole, and whether it is bridged. The lock is held for some microseconds (longer only while a
+//! log that lost something is told all of it again), and never over an await.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,7 +173,18 @@ impl Hub {
 
     /// A partition's handles are made with this key.
     pub fn set_key(&self, partition: u16, key: HandleKey) {
-        self.fold.lock().set_key(partition, key);
+        let (knows_all_names, until) = {
+            let mut fold = self.fold.lock();
+            (fold.set_key(partition, key), fold.now().plus(fold.rules().ttl_ms))
+        };
+        if !knows_all_names {
+            self.doubt_until(until);
+        }
+    }
+
+    /// What a partition's handles are made with.
+    pub fn key(&self, partition: u16) -> HandleKey {
+        self.fold.lock().key(partition)
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.

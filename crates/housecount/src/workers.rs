@@ -1,7 +1,7 @@
-//! Workers: a thread a core, each with a runtime of its own, which serve connections and append what came in on them.
+//! Workers: a thread a core, each with a runtime of its own, which serve connections.
 //!
-//! A request is read, gathered, acknowledged and answered on one thread, so nothing of it is woken across threads and
-//! no lock of it is fought for. Everything else (following the log, tasks, the cold tier) is on the main runtime.
+//! A request is read, gathered and answered on one thread, and woken on it: other threads are woken once a batch. Everything else
+//! (following the log, tasks, the cold tier) is on the main runtime.
 
 use std::cell::Cell;
 use std::sync::Arc;

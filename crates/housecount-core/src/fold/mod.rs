@@ -158,12 +158,20 @@ impl Fold {
         (partition as u8, Handle::of(key, ids.stage, ids.viewer, ids.session))
     }
 
-    /// A partition's handles are made with this key from now on.
-    pub fn set_key(&mut self, partition: u16, key: HandleKey) {
-        let Some(known) = self.keys.get_mut(usize::from(partition)) else { return };
+    /// What a partition's handles are made with.
+    #[must_use]
+    pub fn key(&self, partition: u16) -> HandleKey {
+        self.keys.get(usize::from(partition)).copied().unwrap_or_default()
+    }
+
+    /// A partition's handles are made with this key from now on. False if somebody who may be online, and has no name yet,
+    /// will never get one.
+    pub fn set_key(&mut self, partition: u16, key: HandleKey) -> bool {
+        let Some(known) = self.keys.get_mut(usize::from(partition)) else { return true };
         if *known == key {
-            return;
+            return true;
         }
+        let nameless_before = self.nameless;
         *known = key;
         self.seats.rekey(partition as u8, key);
         let nameless = |seat: &SeatIndex| {
@@ -171,6 +179,7 @@ impl Fold {
             seat.is_nameless() && seat.look_s != NOWHERE
         };
         self.nameless = self.seats.within(0..self.seats.places()).filter(nameless).count();
+        self.nameless == nameless_before
     }
 
     /// Takes in one event, whose ids must have been checked. Applying it again changes nothing.
@@ -351,9 +360,7 @@ impl Fold {
                         self.beaten(seat, at);
                     }
                 } else {
-                    let mut times = self.seats.times(seat);
-                    times.beat(at, rules.ttl_ms);
-                    self.seats.set_times(seat, times);
+                    self.seats.change_times(seat, |times| times.beat(at, rules.ttl_ms));
                     self.carry_on(seat, at);
                     self.beaten(seat, at);
                 }
@@ -372,11 +379,9 @@ impl Fold {
     }
 
     fn leave(&mut self, seat: SeatIndex, at: UnixMs) {
-        let mut times = self.seats.times(seat);
-        if !times.leave(at) {
+        if !self.seats.change_times(seat, |times| times.leave(at)) {
             return; // said again; the first one is pending or in effect
         }
-        self.seats.set_times(seat, times);
         self.look_after(seat, at);
         let effective = at.plus(self.rules.leave_grace_ms);
         if effective <= self.now {

@@ -115,6 +115,11 @@ impl Fold {
         if !self.seats[seat].is_nameless() {
             self.refresh(seat);
         }
+        if !self.keeps_proof {
+            // Nobody else forgets them: leaves that no beat which is still taken comes before.
+            let before = self.now.minus(self.rules.ttl_ms + self.rules.leave_grace_ms);
+            self.seats.change_times(seat, |times| times.forget(before));
+        }
         let due = self.due(seat);
         self.seats[seat].look_s = NOWHERE;
         if due > self.now {

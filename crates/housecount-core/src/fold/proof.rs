@@ -41,10 +41,18 @@ impl Fold {
         let (partition, handle) = self.handle(ids);
         let seat = self.find_or_insert(partition, handle, ids);
         self.seats[seat].set(Flag::Carried, true);
-        let mut times = self.seats.times(seat);
-        times.beat(span.from, self.rules.ttl_ms);
-        times.beat(span.to, span.ms().max(self.rules.ttl_ms));
-        self.seats.set_times(seat, times);
+        let ttl_ms = self.rules.ttl_ms;
+        self.seats.change_times(seat, |times| {
+            times.beat(span.from, ttl_ms);
+            times.beat(span.to, span.ms().max(ttl_ms));
+        });
+        // Who has beaten already, while the ledger was being read, goes on from there as well.
+        let others: Vec<SeatIndex> = self.seats.ring_here(seat).skip(1).collect();
+        for other in others {
+            for run in self.seats.times(other).runs {
+                self.carry_on(other, run.first);
+            }
+        }
     }
 
     /// A beat goes on from what was carried over, whichever session it is of: they are no longer told apart.
@@ -54,11 +62,12 @@ impl Fold {
         }
         let carried = self.seats.ring_here(seat).find(|other| self.seats[*other].is(Flag::Carried));
         let Some(carried) = carried else { return };
-        let mut times = self.seats.times(carried);
-        let reaches = times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= self.rules.ttl_ms);
-        if reaches && times.leave(at) {
-            self.seats.set_times(carried, times);
-        }
+        let ttl_ms = self.rules.ttl_ms;
+        self.seats.change_times(carried, |times| {
+            if times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms) {
+                times.leave(at);
+            }
+        });
     }
 
     /// The ledger has a partition up to `edge`; events before `floor` are refused from now on. Earlier times change nothing.
@@ -171,11 +180,8 @@ impl Fold {
             if u16::from(self.seats[seat].partition) != partition {
                 continue;
             }
-            let mut times = self.seats.times(seat);
-            let is_left = times.forget(before);
-            if is_left || self.seats[seat].look_s != NOWHERE {
-                self.seats.set_times(seat, times);
-            } else {
+            let is_left = self.seats.change_times(seat, |times| times.forget(before));
+            if !is_left && self.seats[seat].look_s == NOWHERE {
                 self.seats.remove(seat);
             }
         }

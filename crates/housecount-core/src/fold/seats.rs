@@ -306,21 +306,27 @@ impl Seats {
         spilled.map_or_else(|| known.brief.times(), Clone::clone)
     }
 
-    /// Keeps what is known of a seat's session.
-    pub(super) fn set_times(&mut self, seat: SeatIndex, times: Times) {
-        let brief = times.brief();
-        let was_spilled = self[seat].is(Flag::Spilled);
-        self[seat].set(Flag::Spilled, brief.is_none());
-        match brief {
+    /// Changes what is known of a seat's session. What is kept whole is changed where it is, however much it is.
+    pub(super) fn change_times<T>(&mut self, seat: SeatIndex, change: impl FnOnce(&mut Times) -> T) -> T {
+        if let Some(times) = self.spilled.get_mut(&seat) {
+            let changed = change(times);
+            if let Some(brief) = times.brief() {
+                self.spilled.remove(&seat);
+                self[seat].brief = brief;
+                self[seat].set(Flag::Spilled, false);
+            }
+            return changed;
+        }
+        let mut times = self[seat].brief.times();
+        let changed = change(&mut times);
+        match times.brief() {
             Some(brief) => self[seat].brief = brief,
             None => {
+                self[seat].set(Flag::Spilled, true);
                 self.spilled.insert(seat, times);
-                return;
             }
         }
-        if was_spilled {
-            self.spilled.remove(&seat);
-        }
+        changed
     }
 
     /// A session's last beat, and its last leave; zero for none.

@@ -51,6 +51,7 @@ impl Committer {
         let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
         // By handle where the log knows the ids; whole once it may have lost them.
+        let mut key = hub.key(self.partition);
         let mut told = hub.tell(&refs, clock.now().unwrap_or_default());
         let mut record = Bytes::from(record::encode(&told));
         metrics.batch_events.observe(events.len() as f64);
@@ -75,6 +76,13 @@ impl Committer {
             }
             let sent_ms = mono_ms();
             match log.append(self.partition, record.clone()).await {
+                Ok(_) if key != hub.key(self.partition) => {
+                    // The log has lost something meanwhile: nobody could read these handles.
+                    key = hub.key(self.partition);
+                    told = refs.iter().copied().map(Told::Event).collect();
+                    record = Bytes::from(record::encode(&told));
+                    continue;
+                }
                 Ok(position) => {
                     metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
                     clock.observe(sent_ms, position.at);

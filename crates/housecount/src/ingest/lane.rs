@@ -174,8 +174,8 @@ impl Lane {
     /// Adds a request's events, and says what it waits on: a round a batch. False once the lane is closed.
     pub(super) fn push(&self, events: &[EventRef<'_>], mut waits_on: impl FnMut(Arc<Round>)) -> bool {
         let mut state = self.state.lock();
-        if state.is_closed {
-            return false;
+        if state.is_closed || events.is_empty() {
+            return !state.is_closed;
         }
         let was_empty = state.open.batch.is_empty();
         for (n, event) in events.iter().enumerate() {

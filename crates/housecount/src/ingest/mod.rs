@@ -51,8 +51,19 @@ pub struct Acknowledged(Mutex<Vec<Own>>);
 #[derive(Clone, Debug, Default)]
 struct Own {
     last: Position,
-    /// Those that the follower has not come to, at most a few: it reads the log ten times a second.
+    /// How far the follower has come.
+    passed: Position,
+    /// Those that the follower has not come to, at most a few: it reads the log twenty times a second.
     ahead: BTreeSet<Position>,
+}
+
+/// What the follower finds out about a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// It is this node's own, and so is folded already.
+    pub is_own: bool,
+    /// One of this node's that should have come before it is not in the log any more.
+    pub is_lost: bool,
 }
 
 impl Acknowledged {
@@ -71,22 +82,28 @@ impl Acknowledged {
         self.with(partition, |own| own.last)
     }
 
-    /// This one was acknowledged. There may have been a later one: lanes append side by side.
+    /// This one was acknowledged, and is folded.
     pub fn note(&self, partition: u16, position: Position) {
         self.with(partition, |own| {
             own.last = own.last.max(position);
-            own.ahead.insert(position);
+            // One that was read before it was noted was folded twice, which changes nothing.
+            if position > own.passed {
+                own.ahead.insert(position);
+            }
         });
     }
 
-    /// The follower has come to `position`. Whether it is this node's own, and so is folded already.
-    pub fn is_own(&self, partition: u16, position: Position) -> bool {
+    /// The follower has come to a record.
+    pub fn find(&self, partition: u16, position: Position) -> Found {
         self.with(partition, |own| {
-            // Some were read before they were noted, and folded twice, which changes nothing.
+            own.passed = position;
+            let mut found = Found::default();
             while own.ahead.first().is_some_and(|first| *first < position) {
                 own.ahead.pop_first();
+                found.is_lost = true;
             }
-            own.ahead.remove(&position)
+            found.is_own = own.ahead.remove(&position);
+            found
         })
     }
 
@@ -337,20 +354,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_acknowledged_is_known_as_own_once() {
+    fn what_was_acknowledged_is_found_once_or_is_lost() {
         let at = |seq| Position { at: UnixMs(5), seq };
+        let found = |is_own, is_lost| Found { is_own, is_lost };
         let acknowledged = Acknowledged::new(2);
         acknowledged.note(1, at(7));
         acknowledged.note(1, at(3));
         assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, at(7)));
-        assert!(!acknowledged.is_own(0, at(3)) && !acknowledged.is_own(1, at(2)), "another node's");
-        assert!(acknowledged.is_own(1, at(3)) && !acknowledged.is_own(1, at(3)));
-        acknowledged.note(1, at(8));
-        assert!(!acknowledged.is_own(1, at(9)), "and what lies before is behind the follower");
-        assert!(!acknowledged.is_own(1, at(8)));
+        assert_eq!(acknowledged.find(0, at(3)), found(false, false), "another partition's");
+        assert_eq!(acknowledged.find(1, at(2)), found(false, false), "another node's");
+        assert_eq!(acknowledged.find(1, at(3)), found(true, false));
+        assert_eq!(acknowledged.find(1, at(4)), found(false, false));
+        acknowledged.note(1, at(4)); // the follower was faster than the answer
+        assert_eq!(acknowledged.find(1, at(9)), found(false, true), "the one at 7 is gone");
         acknowledged.note(1, at(10));
         acknowledged.forget(1);
         assert_eq!(acknowledged.last(1), Position::START);
-        assert!(!acknowledged.is_own(1, at(10)), "the log may have begun anew");
+        assert_eq!(acknowledged.find(1, at(10)), found(false, false), "the log may have begun anew");
     }
 }

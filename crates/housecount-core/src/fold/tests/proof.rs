@@ -131,6 +131,17 @@ fn what_was_carried_goes_on_with_any_session() {
 }
 
 #[test]
+fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
+    let beat =
+        |at, session| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session };
+    let mut proof = Fold::new(RULES, 1, true);
+    proof.apply(&beat(1_100, "tab-1"));
+    proof.apply(&beat(1_200, "tab-1"));
+    proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
+}
+
+#[test]
 fn everybody_is_gone_through_and_forgotten() {
     let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);

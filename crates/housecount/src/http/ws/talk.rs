@@ -89,8 +89,8 @@ impl Talk {
             }
             let next = tokio::select! {
                 biased;
-                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
                 _ = stopped.as_mut() => Next::Stopped,
+                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
                 () = silence.too_long() => Next::Silent,
             };
             match next {
