@@ -27,9 +27,9 @@ pub struct Due {
 pub struct Dues(VecDeque<Due>);
 
 impl Dues {
-    /// Whether more may come. If not, nothing is read until something is answered: no player may fill what waits for the log.
+    /// Whether more may come. If not, nothing is read until something is answered.
     pub fn has_room(&self) -> bool {
-        self.0.len() < WS_ANSWERS_WAITING_MAX && self.0.iter().all(|due| due.later.is_none())
+        self.0.len() < WS_ANSWERS_WAITING_MAX
     }
 
     /// Something was said, and taken.
