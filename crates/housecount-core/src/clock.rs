@@ -45,6 +45,15 @@ impl LogClock {
         self.compared_mono_ms = received_mono_ms;
     }
 
+    /// Another node has stamped an event with `stamp`, as far as its reading of the log's clock is ahead of ours: it has known the log
+    /// since before its clock stepped back. All nodes go by the one that is ahead, or what one takes would be old for another.
+    pub fn at_least(&mut self, mono_ms: u64, stamp: UnixMs) {
+        if self.now(mono_ms).is_some_and(|now| now < stamp) {
+            let ahead = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+            self.offset_ms = ahead(stamp.0).saturating_sub(ahead(mono_ms));
+        }
+    }
+
     /// The log's clock now; `None` before the first exchange. Never less than what it said before.
     pub fn now(&mut self, mono_ms: u64) -> Option<UnixMs> {
         if !self.set {
@@ -82,6 +91,21 @@ mod tests {
         clock.observe(0, 0, UnixMs(1_000_000));
         clock.observe(10, 12, UnixMs(1_600_010));
         assert_eq!(clock.now(12), Some(UnixMs(1_600_010)));
+    }
+
+    #[test]
+    fn all_nodes_go_by_the_one_that_is_ahead() {
+        let mut clock = LogClock::default();
+        clock.at_least(0, UnixMs(7));
+        assert_eq!(clock.now(0), None, "it knows no log yet");
+        clock.observe(0, 0, UnixMs(400_000));
+        clock.at_least(100, UnixMs(400_100));
+        assert_eq!(clock.now(100), Some(UnixMs(400_100)), "as it should be");
+        clock.at_least(100, UnixMs(1_000_000));
+        assert_eq!(clock.now(100), Some(UnixMs(1_000_000)));
+        clock.observe(200, 200, UnixMs(400_200));
+        let now = clock.now(200).unwrap();
+        assert!(UnixMs(1_000_000) < now && now < UnixMs(1_000_100), "slowed: {now}");
     }
 
     #[test]

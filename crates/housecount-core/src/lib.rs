@@ -34,6 +34,7 @@ pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod limits;
+pub mod mutants;
 pub mod record;
 pub mod roster;
 pub mod snapshot;

@@ -51,9 +51,10 @@ pub const READ_RECORDS_MAX: usize = 64;
 pub const PARTITIONS_MAX: u16 = 256;
 /// Events a node holds while they wait for the log: about ten minutes of 100,000 viewers at 30 s.
 pub const WAITING_EVENTS_MAX: usize = 2_000_000;
-/// How far beyond its record's position an event's time may lie: two nodes' readings of the log's clock
-/// differ by a round trip at most; anything beyond this is a broken clock, and is taken as the position.
-pub const STAMP_AHEAD_MS_MAX: u64 = 1_000;
+/// How far beyond its record's position an event's time may lie: nodes go on when the log's clock steps back (a failover to a
+/// machine that runs behind, a clock that is set), and so are ahead of it by as much. Anything beyond this is a broken clock, and
+/// is taken as the position.
+pub const STAMP_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
 /// How long a request waits for the log to take its beat before it is told to come back.
 pub const ACK_WAIT_MS_MAX: u64 = 5_000;
 /// Without word from the log for this long, a count is no longer called complete.

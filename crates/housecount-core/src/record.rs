@@ -26,7 +26,8 @@ use crate::event::{EventRef, Kind};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
-    RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+    RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, STAMP_AHEAD_MS_MAX,
+    VIEWER_ID_BYTES_MAX,
 };
 use crate::time::UnixMs;
 
@@ -66,6 +67,15 @@ impl Told<'_> {
             Told::Event(event) => Told::Event(EventRef { at, ..event }),
             Told::Beat { handle, .. } => Told::Beat { at, handle },
         }
+    }
+}
+
+/// Takes events that are too far ahead of their record's position as said then: a stamp from a broken clock must not keep a session
+/// online for ever. Whoever reads or writes a record does so, that all take it in as the same.
+pub fn bound(said: &mut [Told<'_>], position: UnixMs) {
+    let latest = position.plus(STAMP_AHEAD_MS_MAX);
+    for said in said.iter_mut().filter(|said| said.at() > latest) {
+        *said = said.moved_to(position);
     }
 }
 

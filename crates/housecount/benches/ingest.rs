@@ -14,6 +14,7 @@ use housecount::metrics::Metrics;
 use housecount::workers::Workers;
 use housecount_core::event::Kind;
 use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
@@ -71,7 +72,7 @@ fn through_ingest(c: &mut Criterion) {
                     log.tend(
                         0,
                         log.read(0, Position::START, HandleKey::default()).await.unwrap().clock,
-                        false,
+                        UnixMs::ZERO,
                     )
                     .await
                     .unwrap();

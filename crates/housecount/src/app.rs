@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::bootstrap::bootstrap;
+use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
@@ -96,7 +97,7 @@ impl App {
             proofs.clone(),
             &settings,
         );
-        let name = format!("{:08x}", rand::random::<u32>());
+        let name = format!("{:08x}", chance::any::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
             Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings))
@@ -114,11 +115,11 @@ impl App {
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
-    /// taken is appended, tasks end, stores close.
+    /// taken is appended, tasks end, stores close. Without `bound`, requests come from within only. Dropping it is a crash.
     ///
     /// # Errors
     /// What was found at start and waiting can't mend.
-    pub async fn run(self, bound: Bound, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
+    pub async fn run(self, bound: Option<Bound>, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
         let App { node, log, workers, mut committers, stop, stop_committing, mut follower, commit } = self;
         let mut tasks = JoinSet::new();
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
@@ -127,9 +128,18 @@ impl App {
             async move { live(&node, log, &mut follower, commit, stop, failed).await }
         });
         let (stop_serving, serving) = watch::channel(false);
-        let server = tokio::spawn(http::serve(bound, node.clone(), workers, serving));
+        let server = tokio::spawn({
+            let node = node.clone();
+            async move {
+                match bound {
+                    Some(bound) => http::serve(bound, node, workers, serving).await,
+                    None => workers,
+                }
+            }
+        });
 
         let outcome = tokio::select! {
+            biased;
             () = shutdown => Ok(()),
             Some(error) = failure.recv() => Err(error),
         };

@@ -18,12 +18,20 @@ static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Milliseconds since this process first asked.
 #[must_use]
 pub fn mono_ms() -> u64 {
+    #[cfg(feature = "sim")]
+    if let Some(simulated) = crate::sim::mono_ms() {
+        return simulated;
+    }
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// This machine's idea of the time. For logs that have no clock of their own, and for file names.
 #[must_use]
 pub fn wall() -> UnixMs {
+    #[cfg(feature = "sim")]
+    if let Some(simulated) = crate::sim::wall_ms() {
+        return UnixMs(simulated);
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -58,6 +66,8 @@ pub struct SharedClock(Mutex<Stamper>);
 struct Stamper {
     clock: LogClock,
     last_leave: UnixMs,
+    /// By how much our reading was ahead of the log's clock, when that was last heard.
+    ahead_ms: u64,
 }
 
 impl SharedClock {
@@ -82,9 +92,22 @@ impl SharedClock {
         }
     }
 
+    /// Takes in that another node is as far as this.
+    pub fn at_least(&self, stamp: UnixMs) {
+        self.0.lock().clock.at_least(mono_ms(), stamp);
+    }
+
     /// Takes in an exchange that was sent at `sent_mono_ms` and has just been answered.
     pub fn observe(&self, sent_mono_ms: u64, log: UnixMs) {
-        self.0.lock().clock.observe(sent_mono_ms, mono_ms(), log);
+        let mut stamper = self.0.lock();
+        let now_ms = mono_ms();
+        stamper.clock.observe(sent_mono_ms, now_ms, log);
+        stamper.ahead_ms = stamper.clock.now(now_ms).unwrap_or_default().since(log);
+    }
+
+    /// By how much stamps may be ahead of the positions of their records: some milliseconds, unless the log's clock has stepped back.
+    pub fn ahead_ms(&self) -> u64 {
+        self.0.lock().ahead_ms
     }
 }
 

@@ -8,6 +8,7 @@ use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
 use crate::audience::{Audience, Shape};
+use crate::chance;
 use crate::node::Node;
 
 /// Stages of the demo.
@@ -23,7 +24,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         gap_ms: 20_000,
         ramp_ms: 10_000,
         prefix: "demo-".to_string(),
-        seed: rand::random(),
+        seed: chance::any(),
     });
     // Until the log's clock is known, nobody can be counted.
     while node.readiness.waits_for().is_some() {

@@ -4,6 +4,7 @@ pub mod app;
 pub mod audience;
 pub mod bootstrap;
 pub mod calendar;
+pub mod chance;
 pub mod client;
 pub mod clock;
 pub mod cmd;
@@ -22,6 +23,8 @@ pub mod lock;
 pub mod log;
 pub mod metrics;
 pub mod node;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stages;
 pub mod tasks;
 pub mod tls;

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub records_read: Counter,
     /// Records whose bytes could not be read, and were passed over.
     pub records_corrupt: Counter,
+    /// Partitions told all over again, because the log had lost something.
+    pub retold: Counter,
     /// Events read from the log that were too old to change any count.
     pub too_old: Counter,
     /// Reads of the log that failed and were tried again.
@@ -135,6 +137,7 @@ impl Default for Metrics {
             append_failures: Counter::default(),
             records_read: Counter::default(),
             records_corrupt: Counter::default(),
+            retold: Counter::default(),
             too_old: Counter::default(),
             read_failures: Counter::default(),
             snapshots: Counter::default(),
@@ -179,6 +182,7 @@ impl Metrics {
         r.register("records_read", "Records read from the log", self.records_read.clone());
         r.register("events_too_old", "Events read that were too old to matter", self.too_old.clone());
         r.register("records_corrupt", "Records that could not be read", self.records_corrupt.clone());
+        r.register("log_retold", "Partitions told again what the log had lost", self.retold.clone());
         r.register(
             "read_failures",
             "Reads of the log that failed and were tried again",
@@ -237,6 +241,12 @@ impl Metrics {
     pub fn show_units(&mut self, units: Units) {
         let help = "DynamoDB capacity units consumed, as its replies say";
         self.registry.register("cold_consumed_units", help, units);
+    }
+
+    /// Beats, or leaves, taken in so far.
+    #[must_use]
+    pub fn taken(&self, kind: &'static str) -> u64 {
+        self.events.get_or_create(&KindLabel { kind }).get()
     }
 
     /// Counts a refusal.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
@@ -51,7 +52,7 @@ impl Node {
         let interval_ms = self.settings.interval_ms as f64;
         // Nothing up to half full, twice the interval when full.
         let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
-        let next_ms = interval_ms * stretch * rand::random_range(0.9..1.1);
+        let next_ms = interval_ms * stretch * chance::within(0.9..1.1);
         (next_ms as u64).clamp(1, max_ms)
     }
 }

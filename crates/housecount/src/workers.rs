@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 thread_local! {
     /// This thread's number; see [`here`].
@@ -18,6 +19,18 @@ thread_local! {
 
 /// The number of every thread that is no worker.
 pub const MAIN: usize = 0;
+
+/// Does what takes a while on a thread of its own: nobody else on this one waits for it.
+///
+/// # Errors
+/// It panicked, or the runtime is being shut down.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    #[cfg(feature = "sim")]
+    if crate::sim::is_on() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await
+}
 
 /// Which worker this thread is: 1 and up, or [`MAIN`].
 #[must_use]
@@ -108,7 +121,7 @@ impl Workers {
             thread
         });
         let threads: Vec<_> = threads.collect();
-        let _ = tokio::task::spawn_blocking(|| threads.into_iter().for_each(|t| drop(t.join()))).await;
+        let _ = aside(|| threads.into_iter().for_each(|t| drop(t.join()))).await;
     }
 }
 

@@ -11,6 +11,7 @@ use super::Fold;
 use super::looks::second;
 use super::seat::{Flag, NOWHERE, SeatIndex};
 use crate::limits::STAGE_IDLE_MS;
+use crate::mutants::{Mutant, is_on};
 use crate::time::UnixMs;
 
 /// How many are online on a stage, or altogether.
@@ -40,10 +41,15 @@ impl Fold {
         }
         let in_effect = |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let (beat, _) = self.seats.last(seat);
-        let mut unnamed = self.seats.ring_here(seat).filter(|other| self.seats[*other].is_unnamed());
+        let mut unnamed = self.seats.ring_here(seat).filter(|other| self.covers_all(*other));
         beat.plus(self.rules.ttl_ms) > self.now
             && beat > in_effect(seat)
             && unnamed.next().is_none_or(|unnamed| beat > in_effect(unnamed))
+    }
+
+    /// Whether a session's leaves are those of all the viewer's sessions on the stage.
+    fn covers_all(&self, seat: SeatIndex) -> bool {
+        self.seats[seat].is_unnamed() || is_on(Mutant::LeaveAll)
     }
 
     /// Brings the counts in line with the rule for one session.

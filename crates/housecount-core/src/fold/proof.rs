@@ -15,6 +15,7 @@ use std::ops::Range;
 use super::seat::{Flag, Ids, NOWHERE, SeatIndex};
 use super::{Committed, Fold};
 use crate::event::{EventRef, Kind};
+use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
@@ -157,6 +158,10 @@ impl Fold {
         let of_all = unnamed.map(|unnamed| self.seats.times(unnamed).leaves).unwrap_or_default();
         for session in self.seats.ring_here(seat) {
             spans.extend(self.seats.times(session).proves(&of_all, self.rules.ttl_ms));
+            if is_on(Mutant::CreditSilence) {
+                let (last, _) = self.seats.last(session);
+                spans.push(Span::new(last, last.plus(self.rules.ttl_ms)));
+            }
         }
     }
 

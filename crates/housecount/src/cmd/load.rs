@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, runtime, say};
 use crate::audience::Shape;
+use crate::chance;
 use crate::client::Client;
 use crate::load::{self, Plan, Report, Transport};
 
@@ -56,7 +57,7 @@ pub(super) struct LoadArgs {
 
 pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     let nodes = args.url.iter().map(|url| Client::new(url)).collect::<Result<Vec<_>, _>>()?;
-    let seed = args.seed.unwrap_or_else(rand::random);
+    let seed = args.seed.unwrap_or_else(chance::any);
     let ms = |duration: Duration| duration.as_millis() as u64;
     let shape = Shape {
         viewers: args.viewers,

@@ -82,7 +82,7 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
          cold     {cold}"
     ));
     let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
-    app.run(bound, shutdown).await.map_err(|e| e.to_string())?;
+    app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 

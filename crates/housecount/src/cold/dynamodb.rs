@@ -21,6 +21,7 @@ use super::embedded::Engine;
 use super::meter::{Meter, Purpose};
 use super::table::{self, EMBEDDED_TABLE};
 use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, connect};
+use crate::chance;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::lock::FolderLock;
 
@@ -182,7 +183,7 @@ impl DynamoCold {
                 return Ok(());
             }
             // Full jitter, so that nodes throttled together don't come back together.
-            tokio::time::sleep(wait_max.mul_f64(rand::random())).await;
+            tokio::time::sleep(wait_max.mul_f64(chance::any())).await;
             wait_max = (wait_max * 2).min(RESEND_WAIT_MAX);
         }
         let left = batch.len();

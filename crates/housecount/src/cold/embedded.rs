@@ -19,6 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::workers::aside;
 
 /// An engine; clones share it.
 #[derive(Clone)]
@@ -116,7 +117,7 @@ impl HttpConnector for InProcess {
             let operation = target.rsplit('.').next().unwrap_or_default().to_string();
             let body = request.body().bytes().unwrap_or_default().to_vec();
             // SQLite blocks: on its own thread, so that no heartbeat waits for a disk.
-            let answer = tokio::task::spawn_blocking(move || engine.call(&operation, &body));
+            let answer = aside(move || engine.call(&operation, &body));
             let (status, body) = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
             let status = StatusCode::try_from(status).map_err(|e| ConnectorError::other(e.into(), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(body)))

@@ -20,6 +20,10 @@ use crate::workers;
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
+/// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within
+/// which nodes are to agree.
+const POLL_MS: u64 = 50;
+
 /// When a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
@@ -75,6 +79,8 @@ pub struct Settings {
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
+    /// Between two reads of the log; no setting, but a simulation of hours reads less often
+    pub poll_ms: u64,
 }
 
 impl Settings {
@@ -114,6 +120,7 @@ impl Settings {
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            poll_ms: POLL_MS,
         };
         layers.choice("archive", &[("off", ())])?;
         settings.check(layers)?;

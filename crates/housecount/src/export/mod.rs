@@ -23,6 +23,7 @@ use housecount_core::time::UnixMs;
 
 use self::table::{Cell, Column, Kind, Sink};
 use crate::calendar;
+use crate::chance;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
@@ -109,7 +110,7 @@ pub async fn to_file(
         StoreError::caused(ErrorKind::Unavailable, format!("writing {}", out.display()), e)
     };
     let mut name = out.as_os_str().to_owned();
-    name.push(format!(".{:08x}.part", rand::random::<u32>()));
+    name.push(format!(".{:08x}.part", chance::any::<u32>()));
     let part = Part(PathBuf::from(name));
     let file = File::create_new(&part.0).map_err(failed)?;
     let exported = write(cold, request, Box::new(BufWriter::new(file)), progress).await?;

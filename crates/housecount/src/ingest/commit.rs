@@ -12,10 +12,10 @@ use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use housecount_core::record::{self, Told};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::lane::Lane;
 use super::{Refused, Shared};
+use crate::chance;
 use crate::clock::mono_ms;
 
 /// The first and the longest wait before an append is tried again.
@@ -90,6 +90,7 @@ impl Committer {
                         // Only that its ids are told now is new.
                         told.retain(|told| matches!(told, Told::Event(_)));
                     }
+                    record::bound(&mut told, position.at);
                     hub.take_in(self.partition, &told, position.at);
                     shared.acknowledged.note(self.partition, position);
                     return true;
@@ -103,13 +104,7 @@ impl Committer {
                     }
                 }
             }
-            // A stop cuts the wait short, once.
-            let wait = Duration::from_millis(rand::random_range(retry_ms / 2..=retry_ms));
-            if *self.stop.borrow() {
-                tokio::time::sleep(wait).await;
-            } else {
-                let _ = timeout(wait, self.stop.changed()).await;
-            }
+            tokio::time::sleep(Duration::from_millis(chance::within(retry_ms / 2..=retry_ms))).await;
             retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
         }
     }

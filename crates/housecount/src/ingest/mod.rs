@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use housecount_core::event::{EventRef, Kind, Seat, partition_of};
 use housecount_core::limits::WAITING_EVENTS_MAX;
+use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -175,15 +176,25 @@ impl<'a> Said<'a> {
 /// That events were taken in, to be awaited before they count as acknowledged.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Receipt(Option<Arc<Round>>);
+pub struct Receipt {
+    at: UnixMs,
+    /// None where nobody waits for the log.
+    round: Option<Arc<Round>>,
+}
 
 impl Receipt {
+    /// The time that they were stamped with; of several, the last.
+    #[must_use]
+    pub fn at(&self) -> UnixMs {
+        self.at
+    }
+
     /// Waits until the event is acknowledged.
     ///
     /// # Errors
     /// See [`Refused`]. After `NotYet` it will still be counted.
     pub async fn acknowledged(&self) -> Result<(), Refused> {
-        match &self.0 {
+        match &self.round {
             Some(round) => round.taken().await,
             None => Ok(()),
         }
@@ -284,11 +295,11 @@ impl Ingest {
             return Err(Refused::Stopping);
         }
         if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
-        if self.ack == Ack::Memory {
+        if self.ack == Ack::Memory || is_on(Mutant::AckEarly) {
             shared.hub.apply([event], shared.clock.now().unwrap_or_default());
-            return Ok(Receipt(None));
+            return Ok(Receipt { at: event.at, round: None });
         }
-        Ok(Receipt(round))
+        Ok(Receipt { at: event.at, round })
     }
 
     /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
@@ -305,6 +316,7 @@ impl Ingest {
             };
             stamped.push(said.at(at));
         }
+        let at = stamped.last().map_or(UnixMs::ZERO, |last| last.at);
         shared.admit(stamped.len())?;
         let (lanes, mut rounds) = (&self.lanes, Vec::new());
         let mut left = stamped.len();
@@ -322,7 +334,7 @@ impl Ingest {
             shared.hub.apply(stamped, shared.clock.now().unwrap_or_default());
             return Ok(Vec::new());
         }
-        Ok(rounds.into_iter().map(|round| Receipt(Some(round))).collect())
+        Ok(rounds.into_iter().map(|round| Receipt { at, round: Some(round) }).collect())
     }
 
     /// How much of what may wait for the log does, from 0 to 1.

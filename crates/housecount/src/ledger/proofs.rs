@@ -4,7 +4,7 @@
 //! no heartbeat waits for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::fold::{Fold, Proven};
 use housecount_core::ledger::Book;
@@ -21,6 +21,8 @@ pub struct Proofs {
     fold: Arc<Mutex<Fold>>,
     /// Up to when the ledger has each partition, in Unix ms.
     committed: Vec<AtomicU64>,
+    /// Whether this node may know more than whoever has written meanwhile.
+    owes: Vec<AtomicBool>,
     ttl_ms: u64,
     lateness_max_ms: u64,
     window_ms: u64,
@@ -35,7 +37,8 @@ impl Proofs {
             (fold.partitions(), fold.rules().ttl_ms)
         };
         let committed = (0..partitions).map(|_| AtomicU64::new(0)).collect();
-        Proofs { fold, committed, ttl_ms, lateness_max_ms, window_ms }
+        let owes = (0..partitions).map(|_| AtomicBool::new(false)).collect();
+        Proofs { fold, committed, owes, ttl_ms, lateness_max_ms, window_ms }
     }
 
     /// How many partitions there are.
@@ -62,6 +65,22 @@ impl Proofs {
     #[must_use]
     pub fn committed(&self, partition: u16) -> UnixMs {
         UnixMs(self.of(partition).load(Ordering::Relaxed))
+    }
+
+    /// The log had lost something, or this node couldn't reach it: others may have written without knowing what this one knows.
+    pub fn owe(&self, partition: u16) {
+        self.owes[usize::from(partition)].store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this node is to write soon, and all it knows.
+    #[must_use]
+    pub fn owes(&self, partition: u16) -> bool {
+        self.owes[usize::from(partition)].load(Ordering::Relaxed)
+    }
+
+    /// It has.
+    pub fn settle(&self, partition: u16) {
+        self.owes[usize::from(partition)].store(false, Ordering::Relaxed);
     }
 
     /// Up to when the ledger has all partitions.

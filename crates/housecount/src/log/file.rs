@@ -28,6 +28,7 @@ use super::{Log, Origin, Position, Tail};
 use crate::clock::{OwnClock, mono_ms};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::lock::FolderLock;
+use crate::workers::aside;
 
 /// How often what has been handed to the operating system is forced to the disk.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
@@ -73,7 +74,7 @@ pub struct FileLog {
 /// What the writing thread is asked to do. It answers every order.
 enum Order {
     Append(Bytes, oneshot::Sender<StoreResult<Position>>),
-    Tend { before: UnixMs, attended: bool, reply: oneshot::Sender<StoreResult<()>> },
+    Tend { before: UnixMs, attended: UnixMs, reply: oneshot::Sender<StoreResult<()>> },
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
     NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
     TakeKey(HandleKey, oneshot::Sender<StoreResult<()>>),
@@ -108,7 +109,7 @@ impl FileLog {
 
     async fn read_on(&self, after: Position) -> StoreResult<Tail> {
         let (reader, clock) = (self.reader.clone(), self.clock.clone());
-        let read = tokio::task::spawn_blocking(move || {
+        let read = aside(move || {
             let connection = reader.lock();
             // The clock first: whatever is appended after it lies at or after it.
             let now = clock.now();
@@ -291,9 +292,8 @@ impl Writer {
                     // The last record stays: it is where the clock and the positions go on after a restart.
                     let keep = (*before).min(self.last.at);
                     transaction.execute("DELETE FROM record WHERE at < ?1", [to_sql(keep)])?;
-                    if *attended {
-                        transaction.execute("UPDATE origin SET attended = ?1", [to_sql(self.clock.now())])?;
-                    }
+                    transaction
+                        .execute("UPDATE origin SET attended = MAX(attended, ?1)", [to_sql(*attended)])?;
                 }
                 Order::MarkWhole(born, _) => {
                     transaction.execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
@@ -384,7 +384,7 @@ impl Log for FileLog {
         self.read(partition, after, HandleKey::default()).await
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+    async fn tend(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.order(|reply| Order::Tend { before, attended, reply }).await
     }
 

@@ -75,13 +75,11 @@ impl Log for MemoryLog {
         })
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+    async fn tend(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let mut inner = self.inner.lock();
         let keep = inner.records.partition_point(|(position, _)| position.at < before);
         inner.records.drain(..keep);
-        if attended {
-            inner.origin.attended = self.clock.now();
-        }
+        inner.origin.attended = inner.origin.attended.max(attended);
         Ok(())
     }
 

@@ -91,8 +91,9 @@ pub trait Log: Send + Sync + fmt::Debug {
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
 
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
-    /// of them), and, if `attended`, notes that a node which knows all was there. Twice is as good as once.
-    async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()>;
+    /// of them), and notes that a node which knows all was there at `attended`; an earlier time than was noted, or zero, changes
+    /// nothing. The node's own time: what lies in a socket for minutes must not say that somebody was there meanwhile.
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
 
     /// Notes that a checkpoint of all that matters has been appended to the partition born at `born`. Nothing
     /// if it has been born again since.

@@ -12,10 +12,12 @@ use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key};
 use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link};
+use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick, lease};
+use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::{Cold, Condition, Put, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -24,6 +26,7 @@ use crate::ledger::Proofs;
 use crate::ledger::chain::{self, Reading, Written};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
 const GAP_MS_MAX: u64 = 1 << 31;
@@ -132,6 +135,9 @@ impl Commit {
         let chain = self.writers[usize::from(partition)].chain;
         let written = chain::write(&*self.cold, chain, link, &bytes).await?;
         let was_first = matches!(written, Written::Done);
+        if was_first && self.writers[usize::from(partition)].whole_at == window.from {
+            self.proofs.settle(partition);
+        }
         let (chunk, link) = match written {
             Written::Done => (chunk, link),
             Written::Elsewhere(theirs) => {
@@ -155,9 +161,9 @@ impl Commit {
         let wait_ms = (self.window_ms / 4).min(YIELD_MS_MAX);
         let writer = &mut self.writers[usize::from(partition)];
         if writer.yields.0 != due {
-            writer.yields = (due, mono_ms() + rand::random_range(0..=wait_ms));
+            writer.yields = (due, mono_ms() + chance::within(0..=wait_ms));
         }
-        mono_ms() >= writer.yields.1
+        mono_ms() >= writer.yields.1 || self.proofs.owes(partition)
     }
 
     /// The end of the last window that is final at `now`.
@@ -246,15 +252,15 @@ impl Commit {
         let writer = &mut self.writers[usize::from(partition)];
         // Mostly those are enough who may have proven anything since the last window. Everybody now and then: another node may
         // have written less than this one knows.
-        let settled = if window.from.since(writer.whole_at) >= kept_ms / 3 {
+        let settled = if window.from.since(writer.whole_at) >= kept_ms / 3 || self.proofs.owes(partition) {
             writer.whole_at = window.from;
             UnixMs::ZERO
         } else {
             window.from
         };
-        let drafted = tokio::task::spawn_blocking(move || {
+        let drafted = aside(move || {
             let mut draft = Draft::new(&book, window, kept_ms, reach);
-            let within = draft.within();
+            let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
             proofs.each_unsettled(partition, within, settled, |proven| draft.add(proven));
             let bytes = draft.finish().encode();
             let (chunk, link) = Chunk::decode(&bytes).map_err(ChunkError::from)?;
@@ -304,7 +310,7 @@ fn unusable(why: String) -> StoreError {
 /// Takes a chunk into the book, on a thread of its own.
 async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<()> {
     let mut book = std::mem::take(&mut reading.book);
-    let absorbed = tokio::task::spawn_blocking(move || book.apply(&chunk, link, &mut ()).map(|()| book));
+    let absorbed = aside(move || book.apply(&chunk, link, &mut ()).map(|()| book));
     let absorbed = absorbed.await.map_err(|e| unusable(e.to_string()))?;
     reading.book = absorbed.map_err(|e| unusable(e.to_string()))?;
     Ok(())

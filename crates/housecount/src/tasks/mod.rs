@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::chance;
 use crate::error::StoreResult;
 
 /// Whether a tick has done all there is to do.
@@ -58,7 +59,7 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
-        let wait = task.period().mul_f64(rand::random_range(0.9..1.1));
+        let wait = task.period().mul_f64(chance::within(0.9..1.1));
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,

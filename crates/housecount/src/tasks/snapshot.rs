@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::restore::{RECOVERING, last_taken};
 use super::{Progress, lease, sweep};
+use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::{Cold, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -29,6 +30,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How long to wait when another node has the lease, before looking whether it has done the work.
 const ELSEWHERE: Duration = Duration::from_secs(2);
+/// Counts that are this much later than the moment asked for are written under their own.
+const SLOT_MISSED_MS: u64 = 2_000;
 /// How long to wait for this node's counts to reach the moment that is asked for.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
@@ -153,7 +156,7 @@ impl Snapshots {
                 Err(error) => {
                     self.metrics.snapshot_failures.inc();
                     tracing::warn!(%error, "the snapshot failed; trying again");
-                    tokio::time::sleep(retry.mul_f64(rand::random_range(0.5..1.0))).await;
+                    tokio::time::sleep(retry.mul_f64(chance::within(0.5..1.0))).await;
                     retry = (retry * 2).min(RETRY_MAX);
                 }
             }
@@ -186,7 +189,10 @@ impl Snapshots {
         if !answer.standing.complete && !answer.standing.recovering {
             return Err(StoreError::new(ErrorKind::Unavailable, "the counts are not known just now"));
         }
-        Ok(Captured { at: slot.unwrap_or(answer.standing.as_of), answer })
+        let as_of = answer.standing.as_of;
+        // Time may have stood still over the moment: what is counted now isn't what was then.
+        let is_of = |slot: &UnixMs| as_of.since(*slot) <= SLOT_MISSED_MS;
+        Ok(Captured { at: slot.filter(is_of).unwrap_or(as_of), answer })
     }
 
     async fn write(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_core::fold::Rules;
 use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick};
@@ -14,6 +15,7 @@ use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::log::Log;
+use crate::workers::aside;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -46,15 +48,23 @@ impl Tend {
         }
         let forgets = move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
         // It comes again with the next window if the thread can't be had.
-        let _ = tokio::task::spawn_blocking(forgets).await;
+        let _ = aside(forgets).await;
     }
 
     /// What may go: only what the ledger has, and what has waited for it for too long.
     fn before(&self, partition: u16, now: UnixMs) -> UnixMs {
         let unneeded = now.minus(self.kept_ms);
+        if is_on(Mutant::TrimEarly) {
+            return unneeded;
+        }
         let Some(proofs) = &self.proofs else { return unneeded };
         let written = proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
         unneeded.min(written).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
+    }
+
+    /// The same, by the positions of records: stamps may be ahead of them.
+    fn position_before(&self, partition: u16, now: UnixMs) -> UnixMs {
+        self.before(partition, now).minus(self.clock.ahead_ms())
     }
 }
 
@@ -70,12 +80,14 @@ impl Tick for Tend {
         let Some(now) = self.clock.now() else { return Ok(Progress::Done) };
         // Trimming is harmless. The note says that nothing is missing: not while this node misses something, nor while
         // some of the log is away, nor before all nodes have appended what they held meanwhile.
-        let attended = self.hub.knows_all() && !self.hub.is_silent();
+        let is_attended = self.hub.knows_all() && !self.hub.is_silent();
+        let attended = if is_attended { now } else { UnixMs::ZERO };
         self.forget().await;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.
-            if let Err(error) = self.log.tend(partition, self.before(partition, now), attended).await {
+            if let Err(error) = self.log.tend(partition, self.position_before(partition, now), attended).await
+            {
                 outcome = Err(error);
             }
         }

@@ -41,7 +41,7 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let client = Client::new(&address).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let node = app.node.clone();
-    tokio::spawn(app.run(bound, async {
+    tokio::spawn(app.run(Some(bound), async {
         let _ = stopped.await;
     }));
     Inside { node, log, address, client, _stop: stop }
@@ -172,6 +172,29 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     inside.log.append(0, beat("near", STAMP_AHEAD_MS_MAX / 2)).await.unwrap();
     eventually("both are counted", async || inside.viewers() == 2).await;
     eventually("neither stays for an hour", async || inside.viewers() == 0).await;
+}
+
+/// Nodes go on with the time they had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_clock_is_set_back_stops_nothing() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
+    let complete = || inside.node.hub.totals().standing.complete;
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    inside.log.behind_ms.store(STAMP_AHEAD_MS_MAX / 2, Ordering::SeqCst);
+    eventually("who is gone is not counted for as long", async || inside.viewers() == 0).await;
+    eventually("the counts are whole", async || complete()).await;
+}
+
+/// Too far back, and time stands still until the log's clock is there again, which is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
+    let complete = || inside.node.hub.totals().standing.complete;
+    eventually("the counts are whole", async || complete()).await;
+    inside.log.behind_ms.store(2 * STAMP_AHEAD_MS_MAX, Ordering::SeqCst);
+    eventually("they are flagged", async || !complete()).await;
+    inside.log.behind_ms.store(0, Ordering::SeqCst);
+    eventually("they are whole again", async || complete()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

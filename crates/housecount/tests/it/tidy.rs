@@ -90,7 +90,8 @@ fn imports_go_one_way() {
 fn only_commands_print() {
     for (path, text) in sources() {
         let shown = path.to_string_lossy().into_owned();
-        let may = shown.contains("/src/cmd/") || shown.contains("/tests/");
+        let may =
+            ["/src/cmd/", "/tests/", "housecount-sim/src/main.rs"].iter().any(|here| shown.contains(here));
         assert!(may || !text.contains("println!"), "{shown} prints");
     }
 }

@@ -313,13 +313,13 @@ impl Log for RedisLog {
             .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let mut script = self.tend.prepare_invoke();
         script
             .key(redis_stream(&self.prefix, partition))
             .key(redis_meta(&self.prefix, partition))
             .arg(before.0)
-            .arg(u8::from(attended));
+            .arg(attended.0);
         self.run("tending", &Call::Script(&script)).await
     }
 

@@ -1,6 +1,7 @@
 //! What every log must do.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +12,11 @@ use housecount_core::time::UnixMs;
 
 use crate::support::redis::{Cluster, Flavour, Server};
 
+type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
+
 /// How to open a fresh log, and how to open it again as another node would.
 struct Backend {
-    target: Box<dyn Fn(usize) -> LogTarget>,
+    open: Box<dyn Fn(usize) -> Opening>,
     /// Whether what one handle appends is there for another one opened later.
     survives: bool,
     /// Whether two handles may be open at once.
@@ -22,7 +25,15 @@ struct Backend {
 
 impl Backend {
     async fn open(&self, n: usize) -> Arc<dyn Log> {
-        (self.target)(n).open(&format!("test-{n}:")).await.unwrap()
+        (self.open)(n).await
+    }
+
+    fn at(target: impl Fn(usize) -> LogTarget + 'static) -> Backend {
+        let open = move |n| -> Opening {
+            let target = target(n);
+            Box::pin(async move { target.open(&format!("test-{n}:")).await.unwrap() })
+        };
+        Backend { open: Box::new(open), survives: true, shared: true }
     }
 }
 
@@ -130,7 +141,7 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     }
     let middle = log.append(0, record(300)).await.unwrap();
     // Nothing is that old.
-    log.tend(0, UnixMs(1), false).await.unwrap();
+    log.tend(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
     assert_eq!(
         log.read(0, middle, HandleKey::default()).await.unwrap().origin.attended,
         UnixMs::ZERO,
@@ -143,13 +154,17 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         last = log.append(0, record(301)).await.unwrap();
     }
     for _ in 0..2 {
-        log.tend(0, last.at, true).await.unwrap();
+        log.tend(0, last.at, last.at).await.unwrap();
         let left = read_all(log, 0, Position::START).await;
         assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
         assert_eq!(left.last(), Some(&(last, record(301))));
     }
     let tail = log.read(0, last, HandleKey::default()).await.unwrap();
-    assert!(tail.origin.attended > UnixMs::ZERO && tail.origin.attended <= tail.clock);
+    assert_eq!(tail.origin.attended, last.at);
+    log.tend(0, UnixMs(1), last.at.minus(1)).await.unwrap();
+    log.tend(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
+    let tail = log.read(0, last, HandleKey::default()).await.unwrap();
+    assert_eq!(tail.origin.attended, last.at, "it was said later that somebody was there earlier");
     let next = log.append(0, record(302)).await.unwrap();
     assert!(next > last);
     assert_eq!(read_all(log, 0, middle).await.last(), Some(&(next, record(302))));
@@ -179,7 +194,7 @@ async fn what_is_committed_only_grows(log: &dyn Log) {
         log.note_committed(0, UnixMs(noted)).await.unwrap();
         assert_eq!(committed().await, UnixMs(known));
     }
-    log.tend(0, UnixMs::ZERO, true).await.unwrap();
+    log.tend(0, UnixMs::ZERO, UnixMs(7)).await.unwrap();
     assert_eq!(committed().await, UnixMs(1_790_000_300_000));
 }
 
@@ -232,13 +247,13 @@ async fn two_handles_are_one_log(backend: &Backend) {
 
 fn at(url: String) -> Backend {
     let target = LogTarget::parse(&url).unwrap();
-    Backend { target: Box::new(move |_| target.clone()), survives: true, shared: true }
+    Backend::at(move |_| target.clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
-    keeps_the_contract(Backend { target: Box::new(|_| LogTarget::Memory), survives: false, shared: false })
-        .await;
+    let memory = Backend { survives: false, shared: false, ..Backend::at(|_| LogTarget::Memory) };
+    keeps_the_contract(memory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +261,7 @@ async fn file() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().into();
     let target = move |n| LogTarget::File(path.join(format!("log-{n}")));
-    keeps_the_contract(Backend { target: Box::new(target), survives: true, shared: false }).await;
+    keeps_the_contract(Backend { shared: false, ..Backend::at(target) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,7 +103,7 @@ async fn scans_max() {
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = app.node.clone();
-    tokio::spawn(app.run(bound, std::future::pending()));
+    tokio::spawn(app.run(Some(bound), std::future::pending()));
     eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
     assert_eq!(node.scans.available_permits(), SCANS_MAX);
     let taken = node.scans.acquire_many(SCANS_MAX as u32).await.unwrap();

@@ -206,7 +206,7 @@ async fn a_stage_day() {
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let node = app.node.clone();
-        tokio::spawn(app.run(bound, std::future::pending()));
+        tokio::spawn(app.run(Some(bound), std::future::pending()));
         eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
         let stage = stage.replace(':', "%3A").replace('/', "%2F");
         let range = format!("from={base}&to={}", base.plus(24 * HOUR_MS));

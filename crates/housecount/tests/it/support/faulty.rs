@@ -1,6 +1,6 @@
 //! A log with faults to order, around a real one.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub struct FaultyLog {
     pub away: AtomicBool,
     /// Appends that were applied.
     pub appended: AtomicUsize,
+    /// By how much its clock has been set back since the log was opened.
+    pub behind_ms: AtomicU64,
 }
 
 fn failure() -> StoreError {
@@ -50,10 +52,12 @@ impl Log for FaultyLog {
         if self.away.load(Ordering::SeqCst) {
             return Err(failure());
         }
-        self.log.read(partition, after, key).await
+        let tail = self.log.read(partition, after, key).await?;
+        let clock = tail.clock.minus(self.behind_ms.load(Ordering::SeqCst)).max(after.at);
+        Ok(Tail { clock, ..tail })
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: bool) -> StoreResult<()> {
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.log.tend(partition, before, attended).await
     }
 

@@ -14,38 +14,35 @@
 //! writes it into the log again, as ordinary events with their old times, so that a node which starts later finds
 //! it there.
 
+mod outage;
+mod retell;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use housecount_core::event::EventRef;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX, STAMP_AHEAD_MS_MAX};
+use housecount_core::limits::STAMP_AHEAD_MS_MAX;
 use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
+use self::outage::Outage;
+use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
-use crate::error::StoreResult;
+use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ingest::Acknowledged;
 use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 
-/// Between two reads. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within which nodes are
-/// to agree.
-const POLL: Duration = Duration::from_millis(50);
-/// The longest wait after a failed read.
-const RETRY_MAX: Duration = Duration::from_millis(500);
+/// The wait after a failed read.
+const RETRY: Duration = Duration::from_millis(200);
 /// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.
 const ASLEEP_MS_MIN: u64 = 1_000;
-/// How long time is held back after an outage, for all nodes to append what they hold: at least this, a tenth of the
-/// outage if that is longer, and until this node's own backlog is nearly gone; but no longer than the last.
-const SETTLE_MS: u64 = 2_000;
-const SETTLE_MS_MAX: u64 = 60_000;
 
 /// Where a partition has been read to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +63,7 @@ pub struct Follower {
     proofs: Option<Arc<Proofs>>,
     /// What a partition's handles are made with, as last heard; at first, what this node would have them made with.
     keys: Vec<HandleKey>,
+    poll: Duration,
     interval_ms: u64,
     ttl_ms: u64,
     kept_ms: u64,
@@ -107,7 +105,7 @@ impl Follower {
     ) -> Follower {
         let places = vec![Place::default(); usize::from(log.partitions())];
         // Never zero: that stands for none.
-        let keys = places.iter().map(|_| HandleKey(rand::random::<u64>() | 1)).collect();
+        let keys = places.iter().map(|_| HandleKey(chance::any::<u64>() | 1)).collect();
         let (interval_ms, ttl_ms, kept_ms) =
             (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
         Follower {
@@ -118,6 +116,7 @@ impl Follower {
             acknowledged,
             proofs,
             keys,
+            poll: Duration::from_millis(settings.poll_ms),
             interval_ms,
             ttl_ms,
             kept_ms,
@@ -127,12 +126,14 @@ impl Follower {
         }
     }
 
-    /// Reads every partition to its end. The time up to which everything has been read.
+    /// Reads every partition to its end. The time up to which everything has been read: where the log's clock has stepped back,
+    /// that is the time with which nodes go on.
     ///
     /// # Errors
     /// The first failure; the other partitions have been read all the same.
     pub async fn read_on(&mut self) -> StoreResult<UnixMs> {
         let (mut clock, mut failure) = (UnixMs::MAX, None);
+        let before = self.clock.now().unwrap_or_default();
         for partition in 0..self.log.partitions() {
             match self.read_partition(partition).await {
                 Ok(at) => clock = clock.min(at),
@@ -144,7 +145,14 @@ impl Follower {
         }
         match failure {
             Some(error) => Err(error),
-            None => Ok(clock),
+            // Beyond what stamps may be ahead, time stands still until the log's clock has come there, and counts say so.
+            None if before <= clock.plus(STAMP_AHEAD_MS_MAX) => Ok(clock.max(before)),
+            None => Err(StoreError::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "the log's clock went back from {before} to {clock}; waiting until it is there again"
+                ),
+            )),
         }
     }
 
@@ -163,7 +171,8 @@ impl Follower {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
                 self.acknowledged.forget(partition);
-                self.hub.tell_again_from(tail.clock);
+                // Not by its clock alone: that may have gone back as well.
+                self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
                 self.untold.insert(partition);
                 return Box::pin(self.read_partition(partition)).await;
             }
@@ -209,10 +218,9 @@ impl Follower {
     fn fold(&self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
             Ok(mut said) => {
-                // A stamp from a broken clock must not keep a session online for ever.
-                let latest = position.at.plus(STAMP_AHEAD_MS_MAX);
-                for said in said.iter_mut().filter(|said| said.at() > latest) {
-                    *said = said.moved_to(position.at);
+                record::bound(&mut said, position.at);
+                if let Some(latest) = said.iter().map(Told::at).max() {
+                    self.clock.at_least(latest);
                 }
                 let late = self.hub.take_in(partition, &said, position.at);
                 self.metrics.too_old.inc_by(late.too_old as u64);
@@ -278,6 +286,9 @@ impl Follower {
                 Ok(now) => {
                     if let Some(away_ms) = outage.over() {
                         tracing::info!(away_ms, "the log is back");
+                        if let Some(proofs) = &self.proofs {
+                            (0..self.log.partitions()).for_each(|partition| proofs.owe(partition));
+                        }
                     }
                     self.retell().await;
                     // This process was asleep, or time on the log's clock has jumped: nobody was heard meanwhile.
@@ -293,13 +304,13 @@ impl Follower {
                     if !outage.is_settling(self.metrics.waiting.get()) {
                         self.hub.advance(now);
                     }
-                    POLL
+                    self.poll
                 }
                 Err(error) => {
                     if outage.begins() {
                         tracing::warn!(%error, "the log can't be read; counts stand still until it can");
                     }
-                    RETRY_MAX.min(POLL * 4)
+                    RETRY.max(self.poll)
                 }
             };
             let before_ms = mono_ms();
@@ -318,93 +329,5 @@ impl Follower {
         let viewers = roster.total.viewers;
         tracing::warn!(viewers, "this node was asleep, or its clock jumped; bridging its counts for one ttl");
         self.hub.open_bridge(roster, now.plus(self.ttl_ms));
-    }
-
-    /// Writes what this node knows into partitions that have lost something. Every node does: another one may know
-    /// less, and what is written twice says the same thing.
-    async fn retell(&mut self) {
-        for partition in std::mem::take(&mut self.untold) {
-            let knows_all = self.hub.knows_all();
-            if !knows_all {
-                tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
-                self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
-            }
-            // What it knows is true all the same; only that it is all is not said then.
-            match self.checkpoint(partition, knows_all).await {
-                Ok(events) => tracing::warn!(partition, events, "the log had lost something; told it again"),
-                Err(error) => {
-                    tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
-                    self.untold.insert(partition);
-                }
-            }
-        }
-    }
-
-    async fn checkpoint(&self, partition: u16, is_all: bool) -> StoreResult<usize> {
-        // What may still be online, and what the ledger may not have.
-        let online = self.hub.now().minus(self.ttl_ms);
-        let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
-        let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
-        let records = self.hub.with_events(partition, from, |events| encode_all(events));
-        let count = records.iter().map(|(count, _)| count).sum();
-        for (_, record) in records {
-            self.log.append(partition, record).await?;
-        }
-        if is_all {
-            let born = self.places[usize::from(partition)].origin.born;
-            self.log.mark_whole(partition, born).await?;
-        }
-        Ok(count)
-    }
-}
-
-/// Events as full records, with the number of events in each.
-fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Bytes)> {
-    let (mut records, mut batch) = (Vec::new(), Vec::new());
-    for event in events {
-        batch.push(Told::Event(event));
-        if batch.len() == RECORD_EVENTS_MAX {
-            records.push((batch.len(), Bytes::from(record::encode(&batch))));
-            batch.clear();
-        }
-    }
-    if !batch.is_empty() {
-        records.push((batch.len(), Bytes::from(record::encode(&batch))));
-    }
-    records
-}
-
-/// Whether the log can be read, and how long time is held back once it can again.
-#[derive(Debug, Default)]
-struct Outage {
-    since_ms: Option<u64>,
-    /// When time may go on: at the earliest, and at the latest.
-    settled_ms: (u64, u64),
-}
-
-impl Outage {
-    /// A read has failed. True for the first one.
-    fn begins(&mut self) -> bool {
-        let is_first = self.since_ms.is_none();
-        self.since_ms.get_or_insert_with(mono_ms);
-        is_first
-    }
-
-    /// A read has worked. How long none had, if that was long enough for players to have been turned away.
-    fn over(&mut self) -> Option<u64> {
-        let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
-        if away_ms < SILENCE_MS_MAX {
-            return None;
-        }
-        let now_ms = mono_ms();
-        let least_ms = (away_ms / 10).clamp(SETTLE_MS, SETTLE_MS_MAX);
-        self.settled_ms = (now_ms + least_ms, now_ms + SETTLE_MS_MAX);
-        Some(away_ms)
-    }
-
-    fn is_settling(&self, waiting_events: i64) -> bool {
-        let (earliest_ms, latest_ms) = self.settled_ms;
-        let has_backlog = waiting_events > RECORD_EVENTS_MAX as i64;
-        mono_ms() < if has_backlog { latest_ms } else { earliest_ms }
     }
 }

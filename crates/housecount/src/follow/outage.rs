@@ -1,0 +1,45 @@
+//! Whether the log can be read, and how long time is held back once it can again.
+
+use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX};
+
+use crate::clock::mono_ms;
+
+/// How long time is held back after an outage, for all nodes to append what they hold: at least this, a tenth of the
+/// outage if that is longer, and until this node's own backlog is nearly gone; but no longer than the last.
+const SETTLE_MS: u64 = 2_000;
+const SETTLE_MS_MAX: u64 = 60_000;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    since_ms: Option<u64>,
+    /// When time may go on: at the earliest, and at the latest.
+    settled_ms: (u64, u64),
+}
+
+impl Outage {
+    /// A read has failed. True for the first one.
+    pub(super) fn begins(&mut self) -> bool {
+        let is_first = self.since_ms.is_none();
+        self.since_ms.get_or_insert_with(mono_ms);
+        is_first
+    }
+
+    /// A read has worked. How long none had, if that was long enough for players to have been turned away.
+    pub(super) fn over(&mut self) -> Option<u64> {
+        let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
+        if away_ms < SILENCE_MS_MAX {
+            return None;
+        }
+        let now_ms = mono_ms();
+        let least_ms = (away_ms / 10).clamp(SETTLE_MS, SETTLE_MS_MAX);
+        self.settled_ms = (now_ms + least_ms, now_ms + SETTLE_MS_MAX);
+        Some(away_ms)
+    }
+
+    pub(super) fn is_settling(&self, waiting_events: i64) -> bool {
+        let (earliest_ms, latest_ms) = self.settled_ms;
+        let has_backlog = waiting_events > RECORD_EVENTS_MAX as i64;
+        mono_ms() < if has_backlog { latest_ms } else { earliest_ms }
+    }
+}

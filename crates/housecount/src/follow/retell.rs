@@ -1,0 +1,70 @@
+//! Telling the log again what it has lost.
+
+use bytes::Bytes;
+use housecount_core::event::EventRef;
+use housecount_core::limits::RECORD_EVENTS_MAX;
+use housecount_core::record::{self, Told};
+
+use super::Follower;
+use crate::error::StoreResult;
+
+impl Follower {
+    /// Writes what this node knows into partitions that have lost something. Every node does: another one may know
+    /// less, and what is written twice says the same thing.
+    pub(super) async fn retell(&mut self) {
+        for partition in std::mem::take(&mut self.untold) {
+            let knows_all = self.hub.knows_all();
+            if !knows_all {
+                tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
+                self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
+            }
+            // What it knows is true all the same; only that it is all is not said then.
+            match self.checkpoint(partition, knows_all).await {
+                Ok(events) => {
+                    self.metrics.retold.inc();
+                    if let Some(proofs) = &self.proofs {
+                        proofs.owe(partition);
+                    }
+                    tracing::warn!(partition, events, "the log had lost something; told it again");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
+                    self.untold.insert(partition);
+                }
+            }
+        }
+    }
+
+    async fn checkpoint(&self, partition: u16, is_all: bool) -> StoreResult<usize> {
+        // What may still be online, and what the ledger may not have.
+        let online = self.hub.now().minus(self.ttl_ms);
+        let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
+        let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
+        let records = self.hub.with_events(partition, from, |events| encode_all(events));
+        let count = records.iter().map(|(count, _)| count).sum();
+        for (_, record) in records {
+            self.log.append(partition, record).await?;
+        }
+        if is_all {
+            let born = self.places[usize::from(partition)].origin.born;
+            self.log.mark_whole(partition, born).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// Events as full records, with the number of events in each.
+fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Bytes)> {
+    let (mut records, mut batch) = (Vec::new(), Vec::new());
+    for event in events {
+        batch.push(Told::Event(event));
+        if batch.len() == RECORD_EVENTS_MAX {
+            records.push((batch.len(), Bytes::from(record::encode(&batch))));
+            batch.clear();
+        }
+    }
+    if !batch.is_empty() {
+        records.push((batch.len(), Bytes::from(record::encode(&batch))));
+    }
+    records
+}
