@@ -9,6 +9,8 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::{ITEM_BYTES_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
+use housecount_sim::plan::Plan;
+use housecount_sim::world::World;
 use serde_json::json;
 
 use crate::support::dynamo::Dynamo;
@@ -114,6 +116,17 @@ async fn conditions_hold(cold: &dyn Cold) {
 async fn embedded_in_memory() {
     let cold = DynamoCold::over(&Engine::memory().unwrap()).await.unwrap();
     keeps_the_contract(&cold).await;
+}
+
+/// The simulated one is a cold tier as well, or what is proven over it would prove little.
+#[tokio::test(start_paused = true)]
+async fn simulated() {
+    housecount::sim::begin(9);
+    let world = World::new(Plan::of(9), 1_000, false);
+    // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper reads are.
+    keeps_the_contract(&housecount_sim::cold::Wire::observing(world.clone())).await;
+    assert_eq!(world.violation(), None, "no item was too large");
+    housecount::sim::end();
 }
 
 #[tokio::test(flavor = "multi_thread")]

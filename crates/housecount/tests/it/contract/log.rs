@@ -9,6 +9,8 @@ use housecount::log::{Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
 use housecount_core::time::UnixMs;
+use housecount_sim::plan::Plan;
+use housecount_sim::world::World;
 
 use crate::support::redis::{Cluster, Flavour, Server};
 
@@ -262,6 +264,21 @@ async fn file() {
     let path: PathBuf = folder.path().into();
     let target = move |n| LogTarget::File(path.join(format!("log-{n}")));
     keeps_the_contract(Backend { shared: false, ..Backend::at(target) }).await;
+}
+
+/// The simulated one is a log as well, or what is proven over it would prove little.
+#[tokio::test(start_paused = true)]
+async fn simulated() {
+    housecount::sim::begin(9);
+    let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(Plan::of(9), 1_000, false)).collect();
+    assert!(worlds[0].plan.partitions > 1, "so that they can be told apart");
+    let open = move |n: usize| -> Opening {
+        let log: Arc<dyn Log> = Arc::new(housecount_sim::log::Wire::new(worlds[n].clone(), 0, 0));
+        worlds[n].truth.lock().begin();
+        Box::pin(async { log })
+    };
+    keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
+    housecount::sim::end();
 }
 
 #[tokio::test(flavor = "multi_thread")]

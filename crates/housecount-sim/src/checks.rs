@@ -1,0 +1,160 @@
+//! What must hold, at any moment and in the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount::cold::Cold;
+use housecount::hub::Answer;
+use housecount::ledger::scan;
+use housecount::node::Node;
+use housecount::verify::verify;
+use housecount_core::fold::{Count, Rules};
+use housecount_core::ledger::watch::Wanted;
+use housecount_core::span::{Span, measure};
+use housecount_core::time::UnixMs;
+
+use crate::nodes::POLL_MS;
+use crate::plan::Kind;
+use crate::truth::presence::{Asked, Bounds, Online};
+use crate::truth::proof::{Proven, missing};
+use crate::world::World;
+
+/// A count that is called complete has everything that the log had this long ago: the log was heard within `SILENCE_MS_MAX`, by
+/// reads that took half a second each at most.
+const SLACK_MS: u64 = 2_000 + 2 * 500 + POLL_MS + 500;
+
+/// What was checked: a check that never applies would show nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Counts looked at.
+    pub counts: u64,
+    /// Those that were called complete.
+    pub complete: u64,
+    /// Complete ones of which only one number could be right.
+    pub exact: u64,
+    /// Rows of watch time compared in the end.
+    pub rows: u64,
+    /// Those of which only one set of spans could be right.
+    pub rows_exact: u64,
+    /// Watch time in the ledger in the end.
+    pub watch_ms: u64,
+    /// Times that something was lost by a documented double fault.
+    pub losses: u64,
+}
+
+/// A node's counts against the truth.
+pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut Figures) {
+    let (now_ms, at) = (world.now_ms(), node.hub.now());
+    // What is of a while ago may lack the leaves since.
+    let slack_ms = if node.hub.totals().standing.complete { SLACK_MS } else { u64::MAX / 2 };
+    let of = |stage: Option<&str>| {
+        let asked = Asked { stage, run, at, now_ms, slack_ms };
+        world.truth.lock().online(asked, rules)
+    };
+    for number in 0..world.plan.stages {
+        let stage = format!("stage-{number}");
+        count(world, run, &stage, node.hub.count(&stage), of(Some(&stage)), figures);
+    }
+    let Answer { of: (total, _), standing } = node.hub.totals();
+    count(world, run, "all", Answer { of: total, standing }, of(None), figures);
+}
+
+fn count(world: &World, run: usize, stage: &str, said: Answer<Count>, may: Bounds, figures: &mut Figures) {
+    let Answer { of: Count { viewers, sessions }, standing } = said;
+    let holds = |least: fn(Online) -> u64, count: u64| {
+        let is_high = count > least(may.most) && !standing.recovering;
+        let is_low = count < least(may.least) && standing.complete;
+        !is_high && !is_low
+    };
+    if !holds(|online| online.viewers, viewers) || !holds(|online| online.sessions, sessions) {
+        world.violated(format!(
+            "run {run} counts {viewers} viewers and {sessions} sessions on {stage} as of {}, complete {}, and there \
+             are from {:?} to {:?}",
+            standing.as_of, standing.complete, may.least, may.most
+        ));
+    }
+    figures.counts += 1;
+    figures.complete += u64::from(standing.complete);
+    figures.exact += u64::from(standing.complete && may.least == may.most);
+}
+
+/// What the ledger says: by stage and viewer, a set of spans.
+///
+/// # Errors
+/// It can't be read.
+pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
+    let wanted = Wanted { intervals: true, ..Wanted::default() };
+    let range = Span::new(UnixMs::ZERO, UnixMs::MAX);
+    let page = scan::committed(cold, range, wanted, 100_000, &mut |_| ()).await.map_err(|e| e.to_string())?;
+    let mut rows = Proven::new();
+    for ((stage, viewer), watched) in page.rows {
+        if measure(&watched.intervals) != watched.watch_ms {
+            return Err(format!(
+                "{viewer} on {stage}: {} ms are not {:?}",
+                watched.watch_ms, watched.intervals
+            ));
+        }
+        rows.insert((stage.to_string(), viewer.to_string()), watched.intervals);
+    }
+    Ok(rows)
+}
+
+/// That everything of one is in the other.
+///
+/// # Errors
+/// What isn't.
+pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String> {
+    for (who, spans) in of {
+        let there = within.get(who).map_or(&[][..], Vec::as_slice);
+        if let Some(span) = missing(spans, there) {
+            let (stage, viewer) = who;
+            let near = there.iter().filter(|other| other.from <= span.to && other.to >= span.from);
+            let near: Vec<String> = near.map(|other| format!("{} to {}", other.from, other.to)).collect();
+            return Err(format!(
+                "{what}: {viewer} on {stage}, from {} to {}, but {near:?}",
+                span.from, span.to
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The ledger in the end: nothing that was proven is missing, nothing else is credited, and its own checks find nothing.
+///
+/// # Errors
+/// What is wrong.
+pub async fn ledger_in_the_end(
+    world: &World,
+    cold: &Arc<dyn Cold>,
+    ttl_ms: u64,
+    figures: &mut Figures,
+) -> Result<Proven, String> {
+    let (least, most) = {
+        let truth = world.truth.lock();
+        figures.losses = truth.lost_ms.len() as u64;
+        (truth.least(ttl_ms), truth.most(ttl_ms))
+    };
+    let rows = ledger(cold).await?;
+    is_within("proven and not credited", &least, &rows)?;
+    is_within("credited and not proven", &rows, &most)?;
+    figures.rows = rows.len() as u64;
+    figures.rows_exact = rows.keys().filter(|who| least.get(*who) == most.get(*who)).count() as u64;
+    figures.watch_ms = rows.values().map(|spans| measure(spans)).sum();
+    let range = Span::new(UnixMs::ZERO, world.committed_to());
+    let found = verify(cold, range, None, |_| ()).await.map_err(|e| e.to_string())?;
+    // Where everything hot was lost while the log's clock was behind, some times are lived twice, and a snapshot is of one of them.
+    let is_twice =
+        figures.losses > 0 && world.plan.faults.iter().any(|f| matches!(f.kind, Kind::LogClock(_)));
+    let explained = |problem: &String| is_twice && problem.contains("SNAPSHOT#");
+    if let Some(problem) = found.problems.iter().find(|problem| !explained(problem)) {
+        return Err(format!("verify: {problem}"));
+    }
+    let by_stage: BTreeMap<_, _> =
+        found.stages.iter().map(|(stage, found)| (stage, found.watch_ms)).collect();
+    let verified: u64 = by_stage.values().sum();
+    if verified != figures.watch_ms || found.stages.values().any(|stage| stage.watch_ms != stage.integral_ms)
+    {
+        return Err(format!("conservation: {} ms watched, {verified} ms verified", figures.watch_ms));
+    }
+    Ok(rows)
+}

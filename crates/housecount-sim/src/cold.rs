@@ -1,0 +1,274 @@
+//! The simulated cold tier: items in memory as DynamoDB holds them, and the way there.
+//!
+//! Reads that needn't be consistent may be of a second ago. Calls are refused, or done in part or whole before they fail, as
+//! the faults have it. The whole contract of a cold tier is tested on it as on the others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use housecount::chance;
+use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row};
+use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount_core::item::{Attr, Item, bytes, number_or_zero};
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::ledger::Chunk;
+use housecount_core::limits::ITEM_BYTES_MAX;
+use housecount_core::time::UnixMs;
+
+use crate::trouble::{Way, pass};
+use crate::world::World;
+
+/// The driver tries for this long before it gives up on a tier that can't be reached.
+const GIVE_UP: Duration = Duration::from_secs(4);
+/// How old what an inconsistent read sees may be.
+const STALE_MS: u64 = 1_000;
+
+/// The server.
+#[derive(Debug, Default)]
+pub struct Server {
+    rows: BTreeMap<String, BTreeMap<String, Versions>>,
+}
+
+/// What lies at a key, and what did until when.
+#[derive(Clone, Debug, Default)]
+struct Versions {
+    item: Option<Item>,
+    before: Option<Item>,
+    since_ms: u64,
+}
+
+impl Versions {
+    fn seen(&self, now_ms: u64, consistent: bool) -> Option<&Item> {
+        let is_new = self.since_ms + STALE_MS > now_ms;
+        if !consistent && is_new && chance::within(0..2) == 0 {
+            self.before.as_ref()
+        } else {
+            self.item.as_ref()
+        }
+    }
+}
+
+impl Server {
+    fn set(&mut self, key: &Key, item: Option<Item>, now_ms: u64) {
+        let rows = self.rows.entry(key.pk()).or_default();
+        if item.is_none() {
+            rows.remove(&key.sk());
+            return;
+        }
+        let versions = rows.entry(key.sk()).or_default();
+        *versions = Versions { before: versions.item.take(), item, since_ms: now_ms };
+    }
+
+    fn get(&self, key: &Key) -> Option<&Item> {
+        self.rows.get(&key.pk())?.get(&key.sk())?.item.as_ref()
+    }
+
+    fn query(&self, range: &KeyRange, page: &Page, consistent: bool, now_ms: u64) -> Vec<Row> {
+        let Some(rows) = self.rows.get(&range.pk) else { return Vec::new() };
+        let found = rows.range(range.first.clone()..=range.last.clone());
+        let seen = found.filter_map(|(sk, versions)| {
+            versions.seen(now_ms, consistent).map(|item| (sk.clone(), item.clone()))
+        });
+        let is_after = |(sk, _): &Row| match &page.after {
+            Some(after) if page.backwards => sk < after,
+            Some(after) => sk > after,
+            None => true,
+        };
+        if page.backwards {
+            seen.rev().filter(is_after).take(page.limit).collect()
+        } else {
+            seen.filter(is_after).take(page.limit).collect()
+        }
+    }
+
+    /// Drops what lies at keys of a ledger before a time, which is elsewhere kept for good.
+    pub fn drop_ledger_before(&mut self, time: UnixMs) {
+        let before = format!("{:013}", time.0);
+        let ledgers = self.rows.iter_mut().filter(|(pk, _)| pk.starts_with("LEDGER#"));
+        ledgers.for_each(|(_, rows)| rows.retain(|sk, _| *sk >= before));
+    }
+
+    /// Items that are there, and their bytes.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let all = || self.rows.values().flat_map(BTreeMap::values);
+        let items = || all().filter_map(|versions| versions.item.as_ref());
+        (items().count(), items().map(size).sum())
+    }
+}
+
+/// A node's way to the cold tier.
+pub struct Wire {
+    world: Arc<World>,
+    /// None for whoever looks on from outside: no fault is in the way.
+    node: Option<usize>,
+    meter: Meter,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire({:?})", self.node)
+    }
+}
+
+fn failed() -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, "the simulated cold tier doesn't answer")
+}
+
+fn size(item: &Item) -> usize {
+    let of = |attr: &Attr| match attr {
+        Attr::S(text) => text.len(),
+        Attr::N(_) => 21,
+        Attr::B(bytes) => bytes.len(),
+        Attr::Bool(_) => 1,
+        Attr::Texts(texts) => texts.iter().map(|(name, text)| name.len() + text.len()).sum(),
+    };
+    item.iter().map(|(name, attr)| name.len() + of(attr)).sum()
+}
+
+impl Wire {
+    /// A node's way.
+    #[must_use]
+    pub fn new(world: Arc<World>, node: usize) -> Wire {
+        Wire { world, node: Some(node), meter: Meter::default() }
+    }
+
+    /// The way of whoever looks on from outside.
+    #[must_use]
+    pub fn observing(world: Arc<World>) -> Wire {
+        Wire { world, node: None, meter: Meter::default() }
+    }
+
+    /// There, and what it meets.
+    async fn go(&self) -> StoreResult<()> {
+        let Some(node) = self.node else { return Ok(()) };
+        let (way, takes_ms) = {
+            let trouble = self.world.trouble.lock();
+            (trouble.to_cold(node), trouble.cold_ms())
+        };
+        match way {
+            Way::Open | Way::Held => pass(takes_ms).await,
+            Way::Refused => {
+                pass(takes_ms).await;
+                return Err(failed());
+            }
+            Way::Lost => {
+                tokio::time::sleep(GIVE_UP).await;
+                return Err(failed());
+            }
+        }
+        Ok(())
+    }
+
+    /// Back, with an answer: unless what was done is now denied.
+    async fn back<T>(&self, answer: T) -> StoreResult<T> {
+        let Some(node) = self.node else { return Ok(answer) };
+        let is_lost = {
+            let trouble = self.world.trouble.lock();
+            trouble.cut_off[node] > 0 || trouble.cold_lying > 0 && chance::within(0..3) == 0
+        };
+        if is_lost { Err(failed()) } else { Ok(answer) }
+    }
+
+    /// How many of so many items are written by a call that fails in the middle.
+    fn part(&self, count: usize) -> Option<usize> {
+        let is_partial = self.world.trouble.lock().cold_lying > 0 && chance::within(0..3) == 0;
+        is_partial.then(|| chance::within(0..=count))
+    }
+
+    fn set(&self, key: &Key, item: Option<Item>) {
+        let now_ms = self.world.now_ms();
+        if let Some(item) = &item {
+            if size(item) > ITEM_BYTES_MAX {
+                self.world.violated(format!("ITEM_BYTES_MAX: {} / {}", key.pk(), key.sk()));
+            }
+            self.tap(key, item);
+        }
+        let is_chunk = matches!(key, Key::Chunk { .. } | Key::Ledger { .. });
+        if is_chunk && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
+            self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
+        }
+        self.world.cold.lock().set(key, item, now_ms);
+    }
+
+    /// Whoever checks wants to know what is committed.
+    fn tap(&self, key: &Key, item: &Item) {
+        let Key::Chunk { chain, .. } = key else { return };
+        let chunk = bytes(item, "chunk").ok().and_then(|bytes| Chunk::decode(bytes).ok());
+        match chunk {
+            Some((chunk, _)) => self.world.committed(chain.partition, chunk.window.to),
+            None => self.world.violated("a chunk that can't be read was written".to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Cold for Wire {
+    async fn check(&self) -> StoreResult<()> {
+        self.go().await
+    }
+
+    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+        self.go().await?;
+        let part = self.part(records.len());
+        for record in records.iter().take(part.unwrap_or(records.len())) {
+            self.set(&record.key, Some(record.item.clone()));
+        }
+        if part.is_some() { Err(failed()) } else { self.back(()).await }
+    }
+
+    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+        self.go().await?;
+        if matches!(record.key, Key::Lease { .. }) && self.world.trouble.lock().lease_for_all > 0 {
+            return Ok(Put::Done);
+        }
+        let there = self.world.cold.lock().get(&record.key).cloned();
+        let holds = match (&there, condition) {
+            (None, _) => true,
+            (Some(there), _) if *there == record.item => true,
+            (Some(_), Condition::Absent) => false,
+            (Some(there), Condition::AbsentOrAtMost { attr, value }) => number_or_zero(there, attr) <= value,
+        };
+        match there {
+            Some(there) if !holds => self.back(Put::Refused(there)).await,
+            _ => {
+                self.set(&record.key, Some(record.item));
+                self.back(Put::Done).await
+            }
+        }
+    }
+
+    async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
+        self.go().await?;
+        let item = self.world.cold.lock().get(key).cloned();
+        self.back(item).await
+    }
+
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+        self.go().await?;
+        let consistent = page.consistent || self.node.is_none();
+        let rows = self.world.cold.lock().query(range, page, consistent, self.world.now_ms());
+        self.back(rows).await
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
+        self.go().await?;
+        let part = self.part(keys.len());
+        for key in keys.iter().take(part.unwrap_or(keys.len())) {
+            self.set(key, None);
+        }
+        if part.is_some() { Err(failed()) } else { self.back(()).await }
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    fn needs_sweeping(&self) -> bool {
+        // Snapshots of the first minutes are swept while it runs: nobody else would.
+        true
+    }
+}

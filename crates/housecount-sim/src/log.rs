@@ -1,0 +1,316 @@
+//! The simulated log: a server as Redis is one, with its clock, and the way there, as a node's driver sees it.
+//!
+//! The server does in memory what log/redis/*.lua do; the whole contract of a log is tested on it as on the others
+//! (crates/housecount/tests/it/contract). What is sent is on its way by itself: it may come after whoever sent it has given up,
+//! or is dead.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount::chance;
+use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount::log::{Log, Origin, Position, Tail};
+use housecount_core::fold::HandleKey;
+use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
+use housecount_core::time::UnixMs;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::trouble::{Way, pass};
+use crate::world::World;
+
+/// When the simulation begins, on the log's clock.
+pub const BEGINNING: UnixMs = UnixMs(1_790_000_000_000);
+/// A driver gives up on a call after this long, as log/redis does.
+const CALL_TIMEOUT: Duration = Duration::from_millis(500);
+/// What a failover loses.
+const LOST_MS: u64 = 1_000;
+/// How often what is held up looks whether it may go on.
+const HELD_MS: u64 = 250;
+/// A copy of an append comes this much later, at most.
+const COPY_MS_MAX: u64 = 20_000;
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    /// By how much its clock is ahead of the simulation's.
+    pub ahead_ms: i64,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Partition {
+    records: VecDeque<Held>,
+    last: Position,
+    origin: Option<Origin>,
+    /// What the origin was since when, for as long as a replica may lag.
+    origins: VecDeque<(u64, Option<Origin>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    position: Position,
+    record: Bytes,
+    applied_ms: u64,
+}
+
+impl Partition {
+    fn set(&mut self, now_ms: u64, origin: Option<Origin>) {
+        self.origin = origin;
+        self.origins.push_back((now_ms, origin));
+        while self.origins.len() > 1 && self.origins[1].0 + LOST_MS < now_ms {
+            self.origins.pop_front();
+        }
+    }
+
+    fn change(&mut self, now_ms: u64, change: impl FnOnce(&mut Origin)) {
+        if let Some(mut origin) = self.origin {
+            change(&mut origin);
+            self.set(now_ms, Some(origin));
+        }
+    }
+}
+
+impl Server {
+    /// An empty server.
+    #[must_use]
+    pub fn new(partitions: u16) -> Server {
+        Server { ahead_ms: 0, partitions: vec![Partition::default(); usize::from(partitions)] }
+    }
+
+    /// Its clock, when the simulation's says `now_ms`.
+    #[must_use]
+    pub fn clock(&self, now_ms: u64) -> UnixMs {
+        UnixMs(BEGINNING.plus(now_ms).0.saturating_add_signed(self.ahead_ms))
+    }
+
+    /// It forgets everything.
+    pub fn empty(&mut self) {
+        self.partitions.iter_mut().for_each(|partition| *partition = Partition::default());
+    }
+
+    /// It is a replica now, which lacks the last second. Returns since when.
+    pub fn go_back(&mut self, now_ms: u64) -> u64 {
+        let lost_ms = now_ms.saturating_sub(LOST_MS);
+        for partition in &mut self.partitions {
+            while partition.records.back().is_some_and(|held| held.applied_ms >= lost_ms) {
+                partition.records.pop_back();
+            }
+            if let Some(held) = partition.records.back() {
+                partition.last = held.position;
+            }
+            let before = partition.origins.iter().rev().find(|(since_ms, _)| *since_ms < lost_ms);
+            let before = before.and_then(|(_, origin)| *origin);
+            partition.set(now_ms, before);
+        }
+        lost_ms
+    }
+
+    /// How many records it holds that lie before a time.
+    #[must_use]
+    pub fn records_before(&self, time: UnixMs) -> usize {
+        let old = |partition: &Partition| partition.records.partition_point(|held| held.position.at < time);
+        self.partitions.iter().map(old).sum()
+    }
+
+    fn append(&mut self, partition: u16, record: Bytes, now_ms: u64) -> Position {
+        let now = self.clock(now_ms);
+        let partition = &mut self.partitions[usize::from(partition)];
+        let last = partition.last;
+        // As XADD does it: ids never go backwards, whatever the clock does.
+        partition.last = match now > last.at {
+            true => Position { at: now, seq: 0 },
+            false => Position { at: last.at, seq: last.seq + 1 },
+        };
+        let position = partition.last;
+        partition.records.push_back(Held { position, record, applied_ms: now_ms });
+        position
+    }
+
+    /// The reply, and when the last of its records was applied if there are more.
+    fn read(&mut self, partition: u16, after: Position, key: HandleKey, now_ms: u64) -> (Tail, u64) {
+        let now = self.clock(now_ms);
+        let partition = &mut self.partitions[usize::from(partition)];
+        if partition.origin.is_none() {
+            partition.set(now_ms, Some(Origin { born: now, ..Origin::default() }));
+        }
+        if partition.origin.is_some_and(|origin| origin.key == HandleKey::default()) {
+            partition.change(now_ms, |origin| origin.key = key);
+        }
+        let from = partition.records.partition_point(|held| held.position <= after);
+        let read = partition.records.range(from..).take(READ_RECORDS_MAX);
+        let records: Vec<_> = read.clone().map(|held| (held.position, held.record.clone())).collect();
+        let more = records.len() >= READ_RECORDS_MAX;
+        let read_to_ms = read.last().filter(|_| more).map_or(now_ms, |held| held.applied_ms);
+        let holds_after =
+            from > 0 && partition.records.get(from - 1).is_some_and(|held| held.position == after);
+        let clock = now.max(records.last().map_or(after.at, |(position, _)| position.at));
+        let origin = partition.origin.unwrap_or_default();
+        (Tail { records, more, holds_after, clock, origin }, read_to_ms)
+    }
+
+    /// How many records go, and where the last of them lay.
+    fn tend(
+        &mut self,
+        partition: u16,
+        before: UnixMs,
+        attended: UnixMs,
+        now_ms: u64,
+    ) -> Option<(usize, UnixMs)> {
+        let partition = &mut self.partitions[usize::from(partition)];
+        partition.origin?;
+        partition.change(now_ms, |origin| origin.attended = origin.attended.max(attended));
+        let gone = partition.records.partition_point(|held| held.position.at < before);
+        let last = partition.records.drain(..gone).last()?;
+        Some((gone, last.position.at))
+    }
+
+    /// What a partition's handles are made with.
+    #[must_use]
+    pub fn key(&self, partition: u16) -> HandleKey {
+        self.partitions[usize::from(partition)].origin.unwrap_or_default().key
+    }
+}
+
+/// A node's way to the log.
+pub struct Wire {
+    world: Arc<World>,
+    node: usize,
+    /// Which start of the node: see [`crate::truth`].
+    run: usize,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire({})", self.node)
+    }
+}
+
+enum Reply<T> {
+    Here(T),
+    Refused,
+    Lost,
+}
+
+/// There and back: what is done there is done whether or not anybody waits.
+async fn exchange<T>(world: Arc<World>, node: usize, work: impl FnOnce(&World) -> T) -> Reply<T> {
+    let way_ms = world.trouble.lock().way_ms();
+    pass(way_ms).await;
+    loop {
+        let way = world.trouble.lock().to_log(node);
+        match way {
+            Way::Open => break,
+            Way::Refused => return Reply::Refused,
+            Way::Held => pass(HELD_MS).await,
+            Way::Lost => return Reply::Lost,
+        }
+    }
+    let done = work(&world);
+    let way_ms = world.trouble.lock().way_ms();
+    pass(way_ms).await;
+    let way = world.trouble.lock().from_log(node);
+    if way == Way::Open { Reply::Here(done) } else { Reply::Lost }
+}
+
+impl Wire {
+    /// The way of a node's `run`.
+    #[must_use]
+    pub fn new(world: Arc<World>, node: usize, run: usize) -> Wire {
+        Wire { world, node, run }
+    }
+
+    async fn answered<T>(&self, reply: impl Future<Output = Reply<T>>) -> StoreResult<T> {
+        let until = Instant::now() + CALL_TIMEOUT;
+        match timeout_at(until, reply).await {
+            Ok(Reply::Here(answer)) => return Ok(answer),
+            Ok(Reply::Lost) => sleep_until(until).await,
+            Ok(Reply::Refused) | Err(_) => {}
+        }
+        Err(StoreError::new(ErrorKind::Unavailable, "the simulated log doesn't answer"))
+    }
+
+    /// Sends something that is done even if nobody waits for it any more.
+    async fn send<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&World) -> T + Send + 'static,
+    ) -> StoreResult<T> {
+        let (tell, told) = oneshot::channel();
+        let (world, node) = (self.world.clone(), self.node);
+        tokio::spawn(async move {
+            let _ = tell.send(exchange(world, node, work).await);
+        });
+        self.answered(async { told.await.unwrap_or(Reply::Lost) }).await
+    }
+}
+
+#[async_trait]
+impl Log for Wire {
+    fn partitions(&self) -> u16 {
+        self.world.plan.partitions
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        if record.len() > RECORD_BYTES_MAX {
+            self.world.violated(format!("RECORD_BYTES_MAX: a record of {} bytes", record.len()));
+        }
+        let is_doubled = self.world.trouble.lock().doubled > 0 && chance::within(0..3) == 0;
+        if is_doubled {
+            let (world, node, record) = (self.world.clone(), self.node, record.clone());
+            tokio::spawn(async move {
+                pass(chance::within(1..=COPY_MS_MAX)).await;
+                exchange(world, node, |world| append(world, partition, record)).await;
+            });
+        }
+        self.send(move |world| append(world, partition, record)).await
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let read = exchange(self.world.clone(), self.node, |world| {
+            world.log.lock().read(partition, after, key, world.now_ms())
+        });
+        let (tail, read_to_ms) = self.answered(read).await?;
+        self.world.truth.lock().has_read(self.run, partition, read_to_ms);
+        Ok(tail)
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.send(move |world| {
+            let gone = world.log.lock().tend(partition, before, attended, world.now_ms());
+            if let Some((gone, last)) = gone {
+                world.trimmed(partition, gone, last);
+            }
+        })
+        .await
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        let mark = move |origin: &mut Origin| origin.whole |= origin.born == born;
+        self.send(move |world| {
+            world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), mark)
+        })
+        .await
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        let note = move |origin: &mut Origin| origin.committed = origin.committed.max(to);
+        self.send(move |world| {
+            world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), note)
+        })
+        .await
+    }
+
+    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+        Err(StoreError::new(ErrorKind::Unsupported, "the simulated log has no place for counts"))
+    }
+}
+
+fn append(world: &World, partition: u16, record: Bytes) -> Position {
+    let now_ms = world.now_ms();
+    let position = world.log.lock().append(partition, record.clone(), now_ms);
+    world.appended(partition, position, &record);
+    position
+}

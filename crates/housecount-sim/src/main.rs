@@ -1,0 +1,298 @@
+//! Runs seeds, and says which one failed and how to see it again.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use housecount::clock::mono_ms;
+use housecount_core::mutants::Mutant;
+use housecount_sim::plan::{Plan, clock};
+use housecount_sim::run::{Outcome, run};
+use housecount_sim::week::{Kept, week};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked against what is true.
+///
+/// A seed decides everything, so a run can be seen again. One of a failing seed is all that a report of a bug needs.
+#[derive(Parser)]
+#[command(name = "housecount-sim", after_help = EXAMPLES)]
+struct Args {
+    /// How many seeds
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first one
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Only this one, with its plan
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Show all that happens, and what the nodes log
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Run each seed twice, and see that both runs are the same to the last message
+    #[arg(long)]
+    twice: bool,
+    /// Go on after a seed has failed
+    #[arg(long)]
+    keep_going: bool,
+    /// With a known bug switched on, which must be found
+    #[arg(long, value_enum)]
+    mutant: Option<Bug>,
+    /// Let so many days pass in which nothing goes wrong, and show what a node keeps
+    #[arg(long, value_name = "DAYS", conflicts_with_all = ["seeds", "from", "mutant", "twice"])]
+    days: Option<u64>,
+    /// How many viewers come and go in these days
+    #[arg(long, requires = "days", default_value_t = 40)]
+    viewers: usize,
+    /// How many at once; as many as there are cores by default
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+const EXAMPLES: &str = "Examples:
+  housecount-sim                          1,000 seeds
+  housecount-sim --seeds 10000 --twice    10,000, each twice
+  housecount-sim --seed 42 --trace        one, and all that happens in it
+  housecount-sim --mutant leave-all       see a known bug found
+  housecount-sim --days 7                 a week in which nothing goes wrong: what a node keeps";
+
+/// A known bug.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bug {
+    /// Credits the silence after a last beat
+    CreditSilence,
+    /// Trims the log before the ledger has it
+    TrimEarly,
+    /// Commits without what came late
+    SkipLate,
+    /// Acknowledges a beat before the log has it
+    AckEarly,
+    /// Takes a leave without looking at other sessions
+    LeaveAll,
+}
+
+impl Bug {
+    fn mutant(self) -> Mutant {
+        match self {
+            Bug::CreditSilence => Mutant::CreditSilence,
+            Bug::TrimEarly => Mutant::TrimEarly,
+            Bug::SkipLate => Mutant::SkipLate,
+            Bug::AckEarly => Mutant::AckEarly,
+            Bug::LeaveAll => Mutant::LeaveAll,
+        }
+    }
+
+    fn flag(self) -> String {
+        self.to_possible_value().map_or(String::new(), |value| format!(" --mutant {}", value.get_name()))
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.trace {
+        // The simulation's own lines bear its time; the machine's would only differ from run to run.
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_writer(std::io::stderr)
+            .with_max_level(tracing::Level::INFO)
+            .init();
+    }
+    if let Some(days) = args.days {
+        return pass_days(args.seed.unwrap_or(0), days, args.viewers);
+    }
+    let all = Sweep::new(&args).run();
+    if all.failed.is_empty() && all.trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A week or so, and what is kept at the end of each day.
+fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
+    say("day    events   sessions remembered  stages  log records  cold items      bytes  resident MB");
+    let told = week(seed, days, viewers, |kept| {
+        let Kept { day, events, sessions, stages, records, items: (items, bytes) } = kept;
+        let resident = resident_bytes().map_or("-".to_string(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
+        say(&format!(
+            "{day:>3} {events:>9} {sessions:>21} {stages:>7} {records:>12} {items:>11} {bytes:>10} {resident:>12}"
+        ));
+    });
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("it could not be simulated: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What this process has in memory, where the system says so.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim();
+    kib.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Many seeds, on all cores.
+struct Sweep<'a> {
+    args: &'a Args,
+    first: u64,
+    end: u64,
+    next: AtomicU64,
+    stop: AtomicBool,
+    sum: Mutex<Sum>,
+    bar: ProgressBar,
+}
+
+/// What came of them.
+#[derive(Debug, Default)]
+struct Sum {
+    seeds: u64,
+    lasted_ms: u64,
+    events: u64,
+    counts: u64,
+    complete: u64,
+    exact: u64,
+    rows: u64,
+    rows_exact: u64,
+    watch_ms: u64,
+    faults: u64,
+    with_losses: u64,
+    failed: BTreeSet<u64>,
+    trouble: Option<String>,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        let figures = outcome.figures;
+        self.seeds += 1;
+        self.lasted_ms += outcome.lasted_ms;
+        self.events += outcome.events;
+        self.counts += figures.counts;
+        self.complete += figures.complete;
+        self.exact += figures.exact;
+        self.rows += figures.rows;
+        self.rows_exact += figures.rows_exact;
+        self.watch_ms += figures.watch_ms;
+        self.faults += Plan::of(outcome.seed).faults.len() as u64;
+        self.with_losses += u64::from(figures.losses > 0);
+    }
+}
+
+impl<'a> Sweep<'a> {
+    fn new(args: &'a Args) -> Sweep<'a> {
+        let (first, end) = match args.seed {
+            Some(seed) => (seed, seed.saturating_add(1)),
+            None => (args.from, args.from.saturating_add(args.seeds)),
+        };
+        let is_seen = std::io::stderr().is_terminal() && args.seed.is_none();
+        let target = if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(end - first), target);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds  {per_sec}  {eta} to go")
+        {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
+        Sweep { args, first, end, next, stop, sum: Mutex::default(), bar }
+    }
+
+    fn run(self) -> Sum {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.args.threads.unwrap_or(cores).clamp(1, 1024);
+        let started_ms = mono_ms();
+        std::thread::scope(|scope| {
+            (0..threads).for_each(|_| {
+                scope.spawn(|| self.work());
+            });
+        });
+        self.bar.finish_and_clear();
+        let sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        report(&sum, self.args, mono_ms() - started_ms);
+        sum
+    }
+
+    fn work(&self) {
+        loop {
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.end || self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.args.seed.is_some() {
+                say(&Plan::of(seed).to_string());
+            }
+            self.one(seed);
+            self.bar.inc(1);
+        }
+    }
+
+    fn one(&self, seed: u64) {
+        let mutant = self.args.mutant.map(Bug::mutant);
+        let outcome = run(seed, mutant, self.args.trace);
+        let again = self.args.twice.then(|| run(seed, mutant, self.args.trace));
+        let mut sum = self.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let why = match (outcome, again) {
+            (Err(error), _) | (_, Some(Err(error))) => {
+                sum.trouble = Some(error.to_string());
+                Some(error.to_string())
+            }
+            (Ok(outcome), again) => {
+                sum.add(&outcome);
+                let differs = again.is_some_and(|again| again.is_ok_and(|again| again != outcome));
+                outcome.violation.or(differs.then(|| "a second run was another one".to_string()))
+            }
+        };
+        let Some(why) = why else { return };
+        sum.failed.insert(seed);
+        let flag = self.args.mutant.map(Bug::flag).unwrap_or_default();
+        self.bar.suspend(|| {
+            say(&format!("seed {seed} failed {why}"));
+            say(&format!(
+                "  see it again: cargo run --release -p housecount-sim -- --seed {seed} --trace{flag}"
+            ));
+            if self.args.mutant.is_some() {
+                say(&format!("  found after {} seeds", seed - self.first + 1));
+            }
+        });
+        if !self.args.keep_going {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A line for people. Whoever reads may have gone, which is no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", line.trim_end());
+}
+
+fn report(sum: &Sum, args: &Args, took_ms: u64) {
+    let percent = |part: u64, of: u64| part as f64 * 100.0 / of.max(1) as f64;
+    say(&format!(
+        "{} seeds, {} failed; {:.1} s, and {} simulated",
+        sum.seeds,
+        sum.failed.len(),
+        took_ms as f64 / 1000.0,
+        clock(sum.lasted_ms)
+    ));
+    say(&format!(
+        "{} faults, {} events; {} counts looked at, {:.1} % of them called complete, {:.1} % of these with only one \
+         right answer",
+        sum.faults,
+        sum.events,
+        sum.counts,
+        percent(sum.complete, sum.counts),
+        percent(sum.exact, sum.complete)
+    ));
+    say(&format!(
+        "{} rows of watch time, {:.0} h in all, {:.1} % of them with only one right answer; {} seeds drew a \
+         documented double fault that lost something",
+        sum.rows,
+        sum.watch_ms as f64 / 3_600_000.0,
+        percent(sum.rows_exact, sum.rows),
+        sum.with_losses
+    ));
+    if args.twice {
+        say("each seed ran twice");
+    }
+}

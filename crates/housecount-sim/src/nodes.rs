@@ -1,0 +1,135 @@
+//! The nodes: production code, each over its own wires, started, stopped and killed as the plan has it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount::app::App;
+use housecount::config::{Layers, Settings};
+use housecount::node::Node;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::plan::Plan;
+use crate::world::World;
+use crate::{cold, log};
+
+/// Between two reads of the log: ten times as long as in production, so that an hour passes in a moment.
+pub const POLL_MS: u64 = 500;
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// What its requests and tasks share.
+    pub node: Arc<Node>,
+    /// Its run: see [`crate::truth`].
+    pub run: usize,
+    task: JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// By number, those that run.
+#[derive(Debug)]
+pub struct Nodes {
+    world: Arc<World>,
+    settings: Settings,
+    running: Mutex<Vec<Option<Running>>>,
+}
+
+/// The settings that the plan has; all others are the defaults.
+///
+/// # Errors
+/// One of them is refused.
+pub fn settings(plan: &Plan) -> Result<Settings, String> {
+    let flag = |name: &str, value: String| ("--set".to_string(), name.to_string(), value);
+    let flags = vec![
+        flag("log", "memory:".to_string()),
+        flag("cold", "none".to_string()),
+        flag("window", format!("{}ms", plan.window_ms)),
+        flag("snapshot_interval", format!("{}ms", plan.snapshot_interval_ms)),
+        flag("snapshot_retention", "1h".to_string()),
+    ];
+    let layers = Layers::of(None, Vec::new(), flags).map_err(|e| e.to_string())?;
+    let mut settings = Settings::from_layers(&layers).map_err(|e| e.to_string())?;
+    settings.workers = 0;
+    settings.poll_ms = POLL_MS;
+    Ok(settings)
+}
+
+impl Nodes {
+    /// None of them runs yet.
+    #[must_use]
+    pub fn new(world: Arc<World>, settings: Settings) -> Nodes {
+        let running = (0..world.plan.nodes).map(|_| None).collect();
+        Nodes { world, settings, running: Mutex::new(running) }
+    }
+
+    /// The settings of all.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Starts a node, unless it runs.
+    pub fn start(&self, number: usize) {
+        let mut running = self.running.lock();
+        if running[number].is_some() {
+            return;
+        }
+        let run = self.world.truth.lock().begin();
+        self.world.happened(&format!("node {number} starts, run {run}"));
+        let log = Arc::new(log::Wire::new(self.world.clone(), number, run));
+        let cold = Arc::new(cold::Wire::new(self.world.clone(), number));
+        let app = App::over(self.settings.clone(), log, Some(cold));
+        let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel());
+        let world = self.world.clone();
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                // Whoever holds the other end may be gone with the whole simulation.
+                let _ = stopped.await;
+            };
+            if let Err(error) = app.run(None, stopped).await {
+                world.violated(format!("node {number} gave up: {error}"));
+            }
+        });
+        running[number] = Some(Running { node, run, task, stop: Some(stop) });
+    }
+
+    /// A node that runs, and its run.
+    #[must_use]
+    pub fn get(&self, number: usize) -> Option<(Arc<Node>, usize)> {
+        self.running.lock()[number].as_ref().map(|running| (running.node.clone(), running.run))
+    }
+
+    /// How many partitions each run has told again, by what it counts itself.
+    #[must_use]
+    pub fn told_again(&self) -> BTreeMap<usize, u64> {
+        let running = self.running.lock();
+        running.iter().flatten().map(|running| (running.run, running.node.metrics.retold.get())).collect()
+    }
+
+    /// kill -9, of those of these that run.
+    pub fn kill(&self, numbers: &[usize]) {
+        let told_again = self.told_again();
+        let mut running = self.running.lock();
+        let killed: Vec<Running> = numbers.iter().filter_map(|number| running[*number].take()).collect();
+        killed.iter().for_each(|running| running.task.abort());
+        let runs: Vec<usize> = killed.iter().map(|running| running.run).collect();
+        self.world.happened(&format!("runs {runs:?} are killed"));
+        self.world.truth.lock().over(&runs, &told_again, self.world.now_ms());
+    }
+
+    /// SIGTERM: waits until it has ended.
+    pub async fn stop(&self, number: usize) {
+        let Some(mut stopping) = self.running.lock()[number].take() else { return };
+        self.world.happened(&format!("run {} is told to stop", stopping.run));
+        if let Some(stop) = stopping.stop.take() {
+            let _ = stop.send(());
+        }
+        let _ = (&mut stopping.task).await;
+        self.world.happened(&format!("run {} has stopped", stopping.run));
+        let mut told_again = self.told_again();
+        told_again.insert(stopping.run, stopping.node.metrics.retold.get());
+        self.world.truth.lock().over(&[stopping.run], &told_again, self.world.now_ms());
+    }
+}

@@ -1,0 +1,210 @@
+//! A plan: all that a seed decides before anything runs. The table of faults, and the settings they happen under.
+//!
+//! Faults come, last and end on their own; several at once are as likely as in bad luck. Whatever is still broken at the end of
+//! them is mended, and then it must all come right within a ttl.
+
+use std::fmt;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+/// Minutes, in milliseconds.
+const MINUTE_MS: u64 = 60_000;
+/// How long all is well at first.
+const WARM_UP_MS: u64 = 3 * MINUTE_MS;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A node is killed, and starts again.
+    NodeKilled(usize),
+    /// A node is stopped in order, and starts again.
+    NodeStopped(usize),
+    /// A node can't reach the log or the cold tier, and nothing of them reaches it. Players reach it.
+    NodeCutOff(usize),
+    /// A node's machine has its wall clock set.
+    NodeClock(usize, i64),
+    /// All nodes are killed at once.
+    AllKilled,
+    /// The log forgets everything.
+    LogEmptied,
+    /// The log refuses all calls.
+    LogAway,
+    /// The log does nothing for a while, and then all that lies in its sockets.
+    LogFrozen,
+    /// The log fails over to a replica that lacks its last second.
+    LogBack,
+    /// The log's clock is set: so far ahead.
+    LogClock(i64),
+    /// Some answers of the log are lost after it has done what was asked.
+    AnswersLost,
+    /// Calls take up to seconds, and overtake each other.
+    Slow,
+    /// Appends are applied a second time, some later.
+    Doubled,
+    /// The cold tier refuses all calls.
+    ColdAway,
+    /// The cold tier throttles most calls.
+    ColdThrottled,
+    /// The cold tier does a part of what is asked, or all of it, and then fails.
+    ColdLying,
+    /// Calls to the cold tier take so long that leases run out meanwhile.
+    ColdSlow,
+    /// Everybody gets every lease.
+    LeaseForAll,
+    /// All nodes are killed and the log forgets everything: what isn't in the ledger is lost.
+    HotLost,
+}
+
+/// A fault, in milliseconds since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// When it comes.
+    pub from_ms: u64,
+    /// When it ends; what comes in a moment has ended then.
+    pub to_ms: u64,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What all of it was drawn from.
+    pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The log's partitions.
+    pub partitions: u16,
+    /// How many viewers come and go.
+    pub viewers: usize,
+    /// How many stages they watch.
+    pub stages: usize,
+    /// `window`
+    pub window_ms: u64,
+    /// `snapshot_interval`
+    pub snapshot_interval_ms: u64,
+    /// The faults, by when they come.
+    pub faults: Vec<Fault>,
+    /// When the last one has ended.
+    pub mended_ms: u64,
+    /// Whether the truth is kept and compared; a week of it would be too much.
+    pub is_checked: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Plan {
+        let mut chance = SmallRng::seed_from_u64(seed);
+        let nodes = chance.random_range(1..=3);
+        let trouble_ms = chance.random_range(15..=75) * MINUTE_MS;
+        let mended_ms = WARM_UP_MS + trouble_ms;
+        let count = chance.random_range(1..=9);
+        let mut faults: Vec<Fault> = (0..count)
+            .map(|_| {
+                let from_ms = chance.random_range(WARM_UP_MS..mended_ms);
+                let kind = kind(&mut chance, nodes);
+                let lasts_ms = lasts_ms(&mut chance, kind);
+                Fault { from_ms, to_ms: (from_ms + lasts_ms).min(mended_ms), kind }
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.from_ms);
+        Plan {
+            seed,
+            nodes,
+            partitions: chance.random_range(1..=2),
+            viewers: chance.random_range(8..=48),
+            stages: chance.random_range(1..=4),
+            window_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
+            snapshot_interval_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
+            faults,
+            mended_ms,
+            is_checked: true,
+        }
+    }
+}
+
+fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
+    let node = chance.random_range(0..nodes);
+    let step_ms = chance.random_range(-600_000..=600_000);
+    // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that nodes wait, and say so.
+    let ahead_ms = chance.random_range(-600_000..=270_000);
+    match chance.random_range(0..24) {
+        0..=3 => Kind::NodeKilled(node),
+        4..=5 => Kind::NodeStopped(node),
+        6..=7 => Kind::NodeCutOff(node),
+        8 => Kind::NodeClock(node, step_ms),
+        9 => Kind::AllKilled,
+        10 => Kind::LogEmptied,
+        11 => Kind::LogAway,
+        12 => Kind::LogFrozen,
+        13 => Kind::LogBack,
+        14 => Kind::LogClock(ahead_ms),
+        15..=16 => Kind::AnswersLost,
+        17 => Kind::Slow,
+        18 => Kind::Doubled,
+        19 => Kind::ColdAway,
+        20 => Kind::ColdThrottled,
+        21 => Kind::ColdLying,
+        22 => [Kind::ColdSlow, Kind::LeaseForAll][chance.random_range(0..2)],
+        _ => [Kind::HotLost, Kind::LogBack, Kind::LogEmptied][chance.random_range(0..3)],
+    }
+}
+
+fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
+    match kind {
+        Kind::LogEmptied | Kind::LogBack | Kind::LogClock(_) | Kind::NodeClock(..) => 0,
+        Kind::ColdAway => chance.random_range(1..=60) * MINUTE_MS,
+        Kind::NodeKilled(_) | Kind::NodeStopped(_) | Kind::AllKilled | Kind::HotLost => {
+            chance.random_range(500..5 * MINUTE_MS)
+        }
+        _ => chance.random_range(2_000..10 * MINUTE_MS),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { seed, nodes, partitions, viewers, stages, window_ms, snapshot_interval_ms, .. } = self;
+        writeln!(
+            f,
+            "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, a window of \
+             {} s, snapshots every {} s; mended at {}",
+            window_ms / 1000,
+            snapshot_interval_ms / 1000,
+            clock(self.mended_ms)
+        )?;
+        for Fault { from_ms, to_ms, kind } in &self.faults {
+            writeln!(f, "  {} to {}  {kind:?}", clock(*from_ms), clock(*to_ms))?;
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds as `1:02:03.004`.
+#[must_use]
+pub fn clock(ms: u64) -> String {
+    let (s, m, h) = (ms / 1000, ms / MINUTE_MS, ms / MINUTE_MS / 60);
+    format!("{h}:{:02}:{:02}.{:03}", m % 60, s % 60, ms % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_is_drawn_and_ends_in_time() {
+        let mut names: Vec<String> = (0..500)
+            .flat_map(|seed| Plan::of(seed).faults)
+            .map(|fault| format!("{:?}", fault.kind).split('(').next().unwrap_or_default().to_string())
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 19, "{names:?}");
+        for plan in (0..500).map(Plan::of) {
+            assert!(
+                plan.faults.iter().all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.mended_ms)
+            );
+        }
+    }
+}

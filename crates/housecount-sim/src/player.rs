@@ -1,0 +1,152 @@
+//! The audience: viewers who come, watch, have two tabs, reload, leave, or are gone without a word; and their players, which
+//! go to another node when one doesn't answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount::chance;
+use housecount::ingest::{Refused, Said};
+use housecount_core::event::Kind;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::nodes::Nodes;
+use crate::trouble::pass;
+use crate::truth::Seat;
+use crate::world::World;
+
+/// How long a player waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How often a player tries before it leaves it at that, until the next beat.
+const TRIES_MAX: usize = 3;
+
+/// The audience and what it needs.
+#[derive(Debug)]
+pub struct Audience {
+    world: Arc<World>,
+    nodes: Arc<Nodes>,
+    /// When nobody comes any more, in the simulation's time.
+    ends_ms: u64,
+    /// Acknowledgements that are waited for.
+    waiting: Mutex<JoinSet<()>>,
+}
+
+impl Audience {
+    /// Nobody is there yet.
+    #[must_use]
+    pub fn new(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) -> Arc<Audience> {
+        Arc::new(Audience { world, nodes, ends_ms, waiting: Mutex::default() })
+    }
+
+    fn is_over(&self) -> bool {
+        self.world.now_ms() >= self.ends_ms
+    }
+
+    /// A viewer's whole life.
+    pub async fn live(self: Arc<Self>, viewer: usize) {
+        pass(chance::within(0..120_000)).await;
+        while !self.is_over() {
+            let stage = format!("stage-{}", chance::within(0..self.world.plan.stages));
+            let first = self.clone().watch(viewer, stage.clone(), session());
+            if chance::within(0..6) == 0 {
+                // A second tab, on the same stage or on another one.
+                let other = format!("stage-{}", chance::within(0..self.world.plan.stages));
+                let second = self.clone().watch(viewer, other, format!("tab-{}", chance::within(0..9)));
+                tokio::join!(first, second);
+            } else {
+                first.await;
+            }
+            pass(chance::within(1_000..240_000)).await;
+        }
+    }
+
+    /// One session, from its first beat to its end.
+    async fn watch(self: Arc<Self>, viewer: usize, stage: String, session: String) {
+        let mut seat = Seat { stage, viewer: format!("viewer-{viewer:04}"), session };
+        // Most go soon, some stay.
+        let stay_ms = chance::within(5_000..chance::within(30_000..2_400_000_u64));
+        let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
+        let mut node = chance::within(0..self.world.plan.nodes);
+        while self.world.now_ms() < until_ms {
+            let next_ms = self.insist(&mut node, Kind::Beat, &seat).await;
+            let left_ms = until_ms.saturating_sub(self.world.now_ms());
+            pass(next_ms.min(left_ms)).await;
+            if chance::within(0..40) == 0 {
+                // A reload: often as another session, and at once.
+                self.insist(&mut node, Kind::Leave, &seat).await;
+                if chance::within(0..2) == 0 {
+                    seat.session = crate::player::session();
+                }
+            }
+            if chance::within(0..60) == 0 {
+                // A hidden tab: its timers sleep.
+                pass(chance::within(30_000..200_000)).await;
+            }
+        }
+        if chance::within(0..3) > 0 {
+            self.insist(&mut node, Kind::Leave, &seat).await;
+        }
+    }
+
+    /// Says something until somebody takes it. When to beat next.
+    async fn insist(&self, node: &mut usize, kind: Kind, seat: &Seat) -> u64 {
+        for _ in 0..TRIES_MAX {
+            if let Some(next_ms) = self.say(*node, kind, seat).await {
+                if chance::within(0..50) == 0 {
+                    // Its answer was lost on the way to the player, which says it again elsewhere.
+                    *node = chance::within(0..self.world.plan.nodes);
+                    continue;
+                }
+                return next_ms;
+            }
+            *node = chance::within(0..self.world.plan.nodes);
+            pass(chance::within(200..2_000)).await;
+        }
+        self.nodes.settings().interval_ms
+    }
+
+    /// One request. When to beat next, if it was acknowledged.
+    async fn say(&self, number: usize, kind: Kind, seat: &Seat) -> Option<u64> {
+        let way_ms = self.world.trouble.lock().way_ms();
+        pass(way_ms).await;
+        let (node, run) = self.nodes.get(number)?;
+        let Seat { stage, viewer, session } = seat;
+        let receipt = match node.ingest.take(Said { kind, stage, viewer, session }) {
+            Ok(receipt) => receipt,
+            Err(Refused::Starting | Refused::Full | Refused::NotYet | Refused::Stopping) => return None,
+        };
+        if !self.world.plan.is_checked {
+            return receipt.acknowledged().await.is_ok().then(|| node.next_ms());
+        }
+        self.world
+            .happened(&format!("run {run}: {kind:?} of {viewer} {session} on {stage} at {}", receipt.at()));
+        let event = {
+            let mut truth = self.world.truth.lock();
+            let seat = truth.seat(seat);
+            truth.said(seat, kind, receipt.at(), run)
+        };
+        let (world, waits) = (self.world.clone(), receipt.clone());
+        self.waiting.lock().spawn(async move {
+            if waits.acknowledged().await.is_ok()
+                && let Err(why) = world.truth.lock().acknowledged(event, run)
+            {
+                world.violated(why);
+            }
+        });
+        let answer = timeout(PATIENCE, receipt.acknowledged()).await;
+        while self.waiting.lock().try_join_next().is_some() {}
+        match answer {
+            Ok(Ok(())) => Some(node.next_ms()),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+/// A session's id: none, for the players that name none.
+fn session() -> String {
+    match chance::within(0..4) {
+        0 => String::new(),
+        _ => format!("tab-{}", chance::within(0..1_000_000)),
+    }
+}

@@ -1,0 +1,274 @@
+//! One seed, from its first beat to its last check.
+
+use std::sync::Arc;
+
+use housecount::cold::Cold;
+use housecount::config::Settings;
+use housecount_core::fold::Rules;
+use housecount_core::limits::STAMP_AHEAD_MS_MAX;
+use housecount_core::mutants::{self, Mutant};
+use housecount_core::time::UnixMs;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+
+use crate::checks::{self, Figures};
+use crate::cold::Wire;
+use crate::nodes::{Nodes, settings};
+use crate::plan::{Fault, Kind, Plan};
+use crate::player::Audience;
+use crate::trouble::pass;
+use crate::truth::proof::Proven;
+use crate::world::World;
+
+/// How long a node may hold time back for the others after an outage (`follow`), and a little for the network.
+const SETTLE_MS: u64 = 60_000 + 5_000;
+/// How long people watch on when all has come right.
+const AFTER_MS: u64 = 120_000;
+/// How often the ledger is read in between.
+const READ_MS: u64 = 8 * 60_000;
+/// How often the log is trimmed, and by how much nodes may be ahead of its clock.
+const TEND_MS: u64 = 10_000 + STAMP_AHEAD_MS_MAX;
+/// How long a commit may take when nothing is broken: leases and turns.
+const COMMIT_MS: u64 = 60_000;
+
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which seed.
+    pub seed: u64,
+    /// The checksum of all that happened.
+    pub hash: u64,
+    /// What happened that must not.
+    pub violation: Option<String>,
+    /// What was checked.
+    pub figures: Figures,
+    /// How long it took, in the simulation's time.
+    pub lasted_ms: u64,
+    /// Events that were said.
+    pub events: u64,
+}
+
+/// Runs a seed, with a bug if one is wanted.
+///
+/// # Errors
+/// No runtime could be made.
+pub fn run(seed: u64, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<Outcome> {
+    run_plan(Plan::of(seed), mutant, is_shown)
+}
+
+/// Runs a plan that was made by hand.
+///
+/// # Errors
+/// No runtime could be made.
+pub fn run_plan(plan: Plan, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<Outcome> {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    mutants::switch(mutant);
+    let outcome = runtime.block_on(async {
+        let seed = plan.seed;
+        housecount::sim::begin(seed);
+        let settings = settings(&plan).map_err(std::io::Error::other)?;
+        let world = World::new(plan, settings.rules.ttl_ms, is_shown);
+        let mut figures = Figures::default();
+        if let Err(why) = simulate(&world, settings, &mut figures).await {
+            world.violated(why);
+        }
+        let events = world.truth.lock().events().len() as u64;
+        let (hash, violation, lasted_ms) = (world.hash(), world.violation(), world.now_ms());
+        Ok(Outcome { seed, hash, violation, figures, lasted_ms, events })
+    });
+    drop(runtime);
+    mutants::switch(None);
+    housecount::sim::end();
+    outcome
+}
+
+/// A simulation under way.
+struct Simulation {
+    world: Arc<World>,
+    nodes: Arc<Nodes>,
+    /// What looks at the ledger, past all faults.
+    cold: Arc<dyn Cold>,
+    rules: Rules,
+    /// What the ledger said last.
+    read: (u64, Proven),
+}
+
+async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures) -> Result<(), String> {
+    let rules = settings.rules;
+    let nodes = Arc::new(Nodes::new(world.clone(), settings));
+    let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
+    let mut simulation =
+        Simulation { world: world.clone(), nodes: nodes.clone(), cold, rules, read: (0, Proven::new()) };
+    let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS;
+    let ends_ms = converged_ms + AFTER_MS;
+
+    let mut tasks = JoinSet::new();
+    (0..world.plan.nodes).for_each(|node| nodes.start(node));
+    for fault in world.plan.faults.clone() {
+        tasks.spawn(happen(world.clone(), nodes.clone(), fault));
+    }
+    let audience = Audience::new(world.clone(), nodes.clone(), ends_ms);
+    for viewer in 0..world.plan.viewers {
+        tasks.spawn(audience.clone().live(viewer));
+    }
+    simulation.look_until(converged_ms, figures).await?;
+    simulation.is_whole()?;
+    simulation.look_until(ends_ms, figures).await?;
+    while tasks.join_next().await.is_some() {}
+    simulation.end(figures).await
+}
+
+/// A fault comes and ends.
+async fn happen(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
+    let Fault { from_ms, to_ms, kind } = fault;
+    pass(from_ms.saturating_sub(world.now_ms())).await;
+    world.happened(&format!("{kind:?} comes"));
+    let lasts = world.trouble.lock().change(kind, true);
+    if !lasts {
+        strike(&world, &nodes, kind).await;
+    }
+    pass(to_ms.saturating_sub(world.now_ms())).await;
+    if lasts {
+        world.happened(&format!("{kind:?} ends"));
+        world.trouble.lock().change(kind, false);
+    }
+    match kind {
+        Kind::NodeKilled(node) | Kind::NodeStopped(node) => nodes.start(node),
+        Kind::AllKilled | Kind::HotLost => (0..world.plan.nodes).for_each(|node| nodes.start(node)),
+        _ => {}
+    }
+}
+
+/// A fault of a moment.
+async fn strike(world: &World, nodes: &Nodes, kind: Kind) {
+    let all: Vec<usize> = (0..world.plan.nodes).collect();
+    match kind {
+        Kind::NodeKilled(node) => nodes.kill(&[node]),
+        Kind::NodeStopped(node) => nodes.stop(node).await,
+        Kind::AllKilled => nodes.kill(&all),
+        Kind::NodeClock(_, step_ms) => housecount::sim::step_wall(step_ms),
+        Kind::LogClock(ahead_ms) => world.log.lock().ahead_ms = ahead_ms,
+        Kind::LogEmptied => empty(world, nodes),
+        Kind::LogBack => {
+            let since_ms = world.log.lock().go_back(world.now_ms());
+            world.truth.lock().log_lost(since_ms, &nodes.told_again(), world.now_ms());
+        }
+        Kind::HotLost => {
+            nodes.kill(&all);
+            empty(world, nodes);
+        }
+        _ => {}
+    }
+}
+
+fn empty(world: &World, nodes: &Nodes) {
+    world.log.lock().empty();
+    world.truth.lock().log_lost(0, &nodes.told_again(), world.now_ms());
+}
+
+impl Simulation {
+    fn running(&self) -> impl Iterator<Item = (Arc<housecount::node::Node>, usize)> {
+        (0..self.world.plan.nodes).filter_map(|number| self.nodes.get(number))
+    }
+
+    /// Looks at everything again and again, until then or until something is wrong.
+    async fn look_until(&mut self, until_ms: u64, figures: &mut Figures) -> Result<(), String> {
+        while self.world.now_ms() < until_ms {
+            pass(housecount::chance::within(800..4_000)).await;
+            for (node, run) in self.running() {
+                checks::counts(&self.world, &node, run, self.rules, figures);
+            }
+            if self.world.now_ms() >= self.read.0 + READ_MS {
+                self.read().await?;
+            }
+            if let Some(violation) = self.world.violation() {
+                return Err(violation);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is written stays written, and nothing is written that wasn't proven.
+    async fn read(&mut self) -> Result<(), String> {
+        let rows = checks::ledger(&self.cold).await?;
+        checks::is_within("written and gone", &self.read.1, &rows)?;
+        checks::is_within(
+            "credited and not proven",
+            &rows,
+            &self.world.truth.lock().most(self.rules.ttl_ms),
+        )?;
+        self.read = (self.world.now_ms(), rows);
+        Ok(())
+    }
+
+    /// All nodes are there, and know all.
+    fn is_whole(&self) -> Result<(), String> {
+        let mut running = 0;
+        for (node, run) in self.running() {
+            running += 1;
+            if !node.hub.totals().standing.complete {
+                return Err(format!(
+                    "run {run} doesn't know all a ttl after everything was mended: {:?}, waits for {:?}",
+                    node.hub.totals().standing,
+                    node.readiness.waits_for()
+                ));
+            }
+        }
+        if running < self.world.plan.nodes { Err(format!("{running} nodes run")) } else { Ok(()) }
+    }
+
+    /// Everybody has gone: the ledger must come to have all, once.
+    async fn end(&mut self, figures: &mut Figures) -> Result<(), String> {
+        let settings = self.nodes.settings().clone();
+        let last = self.world.truth.lock().events().iter().map(|event| event.at).max().unwrap_or_default();
+        let target = last.plus(2 * settings.window_ms);
+        // Where the log's clock is behind the last stamp, it has to come there first.
+        let behind_ms = last.since(self.world.log.lock().clock(self.world.now_ms()));
+        let within_ms = behind_ms + 5 * settings.window_ms + self.rules.ttl_ms + COMMIT_MS;
+        self.commit_to(target, within_ms, figures).await?;
+        self.look_until(self.world.now_ms() + 5_000, figures).await?;
+        // What the ledger has and nobody needs is trimmed, whatever happened before.
+        let kept_ms = settings.log_kept_ms() + 2 * settings.window_ms + TEND_MS;
+        let old = self.world.log.lock().records_before(self.world.committed_to().minus(kept_ms));
+        if old > 0 {
+            return Err(format!("the log still has {old} records that nobody needs"));
+        }
+        for (node, run) in self.running() {
+            let totals = node.hub.totals();
+            if totals.of.0.viewers != 0 || !totals.standing.complete {
+                return Err(format!("run {run} counts {totals:?} when everybody has gone"));
+            }
+        }
+        let rows = checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
+
+        // A node that knows only what the log has left commits on, and that changes nothing.
+        let all: Vec<usize> = (0..self.world.plan.nodes).collect();
+        self.nodes.kill(&all);
+        self.nodes.start(0);
+        let target = self.world.committed_to().plus(settings.window_ms);
+        let behind_ms = target.since(self.world.log.lock().clock(self.world.now_ms()));
+        let within_ms = behind_ms + 3 * settings.window_ms + self.rules.ttl_ms + COMMIT_MS;
+        self.commit_to(target, within_ms, figures).await?;
+        if checks::ledger(&self.cold).await? != rows {
+            return Err("committing again has changed the ledger".to_string());
+        }
+        Ok(())
+    }
+
+    async fn commit_to(
+        &mut self,
+        target: UnixMs,
+        within_ms: u64,
+        figures: &mut Figures,
+    ) -> Result<(), String> {
+        let until_ms = self.world.now_ms() + within_ms;
+        while self.world.committed_to() < target {
+            if self.world.now_ms() > until_ms {
+                let edge = self.world.committed_to();
+                return Err(format!("the ledger has come to {edge} only, and not to {target}"));
+            }
+            self.look_until(self.world.now_ms() + 5_000, figures).await?;
+        }
+        Ok(())
+    }
+}

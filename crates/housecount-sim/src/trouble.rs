@@ -1,0 +1,133 @@
+//! What is broken just now, as calls between nodes and stores find it.
+
+use std::time::Duration;
+
+use housecount::chance;
+use tokio::time::sleep;
+
+use crate::plan::Kind;
+
+/// A call in which nothing goes wrong takes this long one way, at most.
+const WAY_MS_MAX: u64 = 6;
+/// The same while calls are slow: a call may give up before its answer, and overtake another one.
+const SLOW_MS_MAX: u64 = 1_500;
+
+/// How many faults of each kind there are at the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    /// By node.
+    pub cut_off: Vec<u32>,
+    /// [`Kind::LogAway`]
+    pub log_away: u32,
+    /// [`Kind::LogFrozen`]
+    pub log_frozen: u32,
+    /// [`Kind::AnswersLost`]
+    pub answers_lost: u32,
+    /// [`Kind::Slow`]
+    pub slow: u32,
+    /// [`Kind::Doubled`]
+    pub doubled: u32,
+    /// [`Kind::ColdAway`]
+    pub cold_away: u32,
+    /// [`Kind::ColdThrottled`]
+    pub cold_throttled: u32,
+    /// [`Kind::ColdLying`]
+    pub cold_lying: u32,
+    /// [`Kind::ColdSlow`]
+    pub cold_slow: u32,
+    /// [`Kind::LeaseForAll`]
+    pub lease_for_all: u32,
+}
+
+/// What a call meets on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It comes through.
+    Open,
+    /// It is refused.
+    Refused,
+    /// It lies there until that is over.
+    Held,
+    /// Nobody hears of it.
+    Lost,
+}
+
+impl Trouble {
+    /// No trouble.
+    #[must_use]
+    pub fn none(nodes: usize) -> Trouble {
+        Trouble { cut_off: vec![0; nodes], ..Trouble::default() }
+    }
+
+    /// A fault that lasts comes or ends. False for one that doesn't: it is done elsewhere.
+    pub fn change(&mut self, kind: Kind, comes: bool) -> bool {
+        let count = match kind {
+            Kind::NodeCutOff(node) => &mut self.cut_off[node],
+            Kind::LogAway => &mut self.log_away,
+            Kind::LogFrozen => &mut self.log_frozen,
+            Kind::AnswersLost => &mut self.answers_lost,
+            Kind::Slow => &mut self.slow,
+            Kind::Doubled => &mut self.doubled,
+            Kind::ColdAway => &mut self.cold_away,
+            Kind::ColdThrottled => &mut self.cold_throttled,
+            Kind::ColdLying => &mut self.cold_lying,
+            Kind::ColdSlow => &mut self.cold_slow,
+            Kind::LeaseForAll => &mut self.lease_for_all,
+            _ => return false,
+        };
+        *count = if comes { *count + 1 } else { count.saturating_sub(1) };
+        true
+    }
+
+    /// What a call from a node to the log meets.
+    #[must_use]
+    pub fn to_log(&self, node: usize) -> Way {
+        match self {
+            _ if self.cut_off[node] > 0 => {
+                // What lies in a socket may still come when the network is back, or never.
+                if chance::within(0..2) == 0 { Way::Lost } else { Way::Held }
+            }
+            _ if self.log_away > 0 => Way::Refused,
+            _ if self.log_frozen > 0 => Way::Held,
+            _ => Way::Open,
+        }
+    }
+
+    /// What the log's answer meets.
+    #[must_use]
+    pub fn from_log(&self, node: usize) -> Way {
+        let is_lost = self.cut_off[node] > 0 || self.answers_lost > 0 && chance::within(0..3) == 0;
+        if is_lost { Way::Lost } else { Way::Open }
+    }
+
+    /// What a call from a node to the cold tier meets.
+    #[must_use]
+    pub fn to_cold(&self, node: usize) -> Way {
+        match self {
+            _ if self.cut_off[node] > 0 => Way::Lost,
+            _ if self.cold_away > 0 => Way::Refused,
+            _ if self.cold_throttled > 0 && chance::within(0..10) < 8 => Way::Refused,
+            _ => Way::Open,
+        }
+    }
+
+    /// How long a message is under way.
+    #[must_use]
+    pub fn way_ms(&self) -> u64 {
+        chance::within(1..=if self.slow > 0 { SLOW_MS_MAX } else { WAY_MS_MAX })
+    }
+
+    /// How long a call to the cold tier takes.
+    #[must_use]
+    pub fn cold_ms(&self) -> u64 {
+        match self.cold_slow {
+            0 => self.way_ms() + chance::within(2..=20),
+            _ => chance::within(1_000..=45_000),
+        }
+    }
+}
+
+/// A moment passes, in the simulation's time.
+pub async fn pass(ms: u64) {
+    sleep(Duration::from_millis(ms)).await;
+}

@@ -1,0 +1,354 @@
+//! What is true: every event that was ever said, and what became of it. Nobody under test sees it.
+//!
+//! # Runs
+//! A *run* is one start of a node until its end: what it knows is gone with it.
+//!
+//! # When something may be lost
+//! An event must be counted and credited once it was applied in the log: by then its player may have been told so. If the log
+//! loses it, the runs that know it (they have acknowledged it, or have read it) tell the log again. Only if all of them end
+//! before they have done so is it lost: the documented double fault (docs/OPERATIONS.md). Then it need not be counted any more,
+//! and still may be.
+
+pub mod presence;
+pub mod proof;
+
+use std::collections::BTreeMap;
+
+use housecount_core::event::{Kind, partition_of};
+use housecount_core::fold::{Handle, HandleKey};
+use housecount_core::record::{self, Told};
+use housecount_core::time::UnixMs;
+
+/// A session on a stage.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat {
+    /// The stage.
+    pub stage: String,
+    /// The viewer.
+    pub viewer: String,
+    /// The session; empty for none.
+    pub session: String,
+}
+
+/// Something that was said.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// About which seat.
+    pub seat: usize,
+    /// What.
+    pub kind: Kind,
+    /// Its stamp.
+    pub at: UnixMs,
+    /// The run that took it.
+    run: usize,
+    /// Whether that run knows that the log has it.
+    is_acknowledged: bool,
+    /// When the log first had it.
+    pub applied_ms: Option<u64>,
+    /// Since when the log has it, as far as it has not lost it since.
+    in_log_ms: Option<u64>,
+    /// Since when it is gone for good.
+    lost_ms: Option<u64>,
+}
+
+impl Event {
+    /// Whether it must be credited in the end.
+    fn is_kept(&self) -> bool {
+        self.applied_ms.is_some() && self.lost_ms.is_none()
+    }
+}
+
+/// A run of a node.
+#[derive(Clone, Debug)]
+struct Run {
+    is_over: bool,
+    /// By partition, when the last record that it has read was applied.
+    read_ms: Vec<u64>,
+}
+
+/// Something that the log has lost, and that those who know it have not told it again yet.
+#[derive(Clone, Debug)]
+struct Loss {
+    events: Vec<(usize, Vec<usize>)>,
+    /// Of each run that knows any of it: how many partitions it will have told again when it is done.
+    told_by: BTreeMap<usize, u64>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Truth {
+    partitions: u16,
+    seats: Vec<Seat>,
+    by_name: BTreeMap<Seat, usize>,
+    /// By seat, its events as they were said.
+    of_seat: Vec<Vec<usize>>,
+    events: Vec<Event>,
+    by_what: BTreeMap<(usize, Kind, UnixMs), usize>,
+    keys: Vec<HandleKey>,
+    handles: BTreeMap<(u64, [u8; 8]), usize>,
+    runs: Vec<Run>,
+    losses: Vec<Loss>,
+    /// When a window was written, of which partition, and its end.
+    pub commits: Vec<(u64, u16, UnixMs)>,
+    /// When events were lost for good.
+    pub lost_ms: Vec<u64>,
+    /// When the log lost anything.
+    emptied_ms: Vec<u64>,
+}
+
+impl Truth {
+    /// Nothing was said yet.
+    #[must_use]
+    pub fn new(partitions: u16) -> Truth {
+        Truth {
+            partitions,
+            seats: Vec::new(),
+            by_name: BTreeMap::new(),
+            of_seat: Vec::new(),
+            events: Vec::new(),
+            by_what: BTreeMap::new(),
+            keys: Vec::new(),
+            handles: BTreeMap::new(),
+            runs: Vec::new(),
+            losses: Vec::new(),
+            commits: Vec::new(),
+            lost_ms: Vec::new(),
+            emptied_ms: Vec::new(),
+        }
+    }
+
+    /// All seats.
+    #[must_use]
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// All events.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// A seat's events.
+    pub fn of_seat(&self, seat: usize) -> impl Iterator<Item = &Event> {
+        self.of_seat[seat].iter().map(|event| &self.events[*event])
+    }
+
+    /// The seat of this name.
+    pub fn seat(&mut self, seat: &Seat) -> usize {
+        if let Some(known) = self.by_name.get(seat) {
+            return *known;
+        }
+        let number = self.seats.len();
+        self.seats.push(seat.clone());
+        self.of_seat.push(Vec::new());
+        self.by_name.insert(seat.clone(), number);
+        for key in self.keys.clone() {
+            self.learn(key, number);
+        }
+        number
+    }
+
+    fn learn(&mut self, key: HandleKey, seat: usize) {
+        let Seat { stage, viewer, session } = &self.seats[seat];
+        self.handles.insert((key.0, Handle::of(key, stage, viewer, session).bytes()), seat);
+    }
+
+    /// A node starts. Its run's number.
+    pub fn begin(&mut self) -> usize {
+        self.runs.push(Run { is_over: false, read_ms: vec![0; usize::from(self.partitions)] });
+        self.runs.len() - 1
+    }
+
+    /// A run took an event in. Its number.
+    pub fn said(&mut self, seat: usize, kind: Kind, at: UnixMs, run: usize) -> usize {
+        if let Some(known) = self.by_what.get(&(seat, kind, at)) {
+            return *known;
+        }
+        let number = self.events.len();
+        let event = Event {
+            seat,
+            kind,
+            at,
+            run,
+            is_acknowledged: false,
+            applied_ms: None,
+            in_log_ms: None,
+            lost_ms: None,
+        };
+        self.events.push(event);
+        self.of_seat[seat].push(number);
+        self.by_what.insert((seat, kind, at), number);
+        number
+    }
+
+    /// An event was acknowledged.
+    ///
+    /// # Errors
+    /// The log never had it.
+    pub fn acknowledged(&mut self, event: usize, run: usize) -> Result<(), String> {
+        let seat = &self.seats[self.events[event].seat];
+        let event = &mut self.events[event];
+        event.is_acknowledged |= event.run == run;
+        match event.applied_ms {
+            Some(_) => Ok(()),
+            None => {
+                Err(format!("acknowledged, and not in the log: {:?} of {seat:?} at {}", event.kind, event.at))
+            }
+        }
+    }
+
+    /// A record was applied in the log.
+    ///
+    /// # Errors
+    /// It says something that nobody said, and that doesn't follow from what was.
+    pub fn applied(
+        &mut self,
+        record: &[u8],
+        key: HandleKey,
+        now_ms: u64,
+        ttl_ms: u64,
+    ) -> Result<usize, String> {
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+            (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
+        }
+        let said = record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        for said in &said {
+            let (seat, kind) = self.find(said).ok_or_else(|| format!("nobody was ever there: {said:?}"))?;
+            let Some(event) = self.by_what.get(&(seat, kind, said.at())) else {
+                if kind == Kind::Beat && self.is_between(seat, said.at(), ttl_ms) {
+                    continue;
+                }
+                return Err(format!("nobody said what the log was told: {said:?}"));
+            };
+            let event = &mut self.events[*event];
+            event.applied_ms.get_or_insert(now_ms);
+            event.in_log_ms.get_or_insert(now_ms);
+        }
+        Ok(said.len())
+    }
+
+    /// Whether a time lies between two beats of a seat that prove the time between them: a log that has lost something is told
+    /// such a run from where it matters, by a beat that stands for those before.
+    fn is_between(&self, seat: usize, at: UnixMs, ttl_ms: u64) -> bool {
+        let beats = || self.of_seat(seat).filter(|event| event.kind == Kind::Beat).map(|event| event.at);
+        let before = beats().filter(|beat| *beat <= at).max();
+        let after = beats().filter(|beat| *beat >= at).min();
+        before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
+    }
+
+    fn find(&self, said: &Told<'_>) -> Option<(usize, Kind)> {
+        match said {
+            Told::Event(event) => {
+                let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
+                let seat = Seat { stage, viewer, session: event.session.to_string() };
+                Some((*self.by_name.get(&seat)?, event.kind))
+            }
+            Told::Beat { handle, .. } => {
+                let known = |key: &HandleKey| self.handles.get(&(key.0, handle.bytes()));
+                Some((*self.keys.iter().find_map(known)?, Kind::Beat))
+            }
+        }
+    }
+
+    /// A run has read a partition as of this moment.
+    pub fn has_read(&mut self, run: usize, partition: u16, read_to_ms: u64) {
+        let read_ms = &mut self.runs[run].read_ms[usize::from(partition)];
+        *read_ms = read_to_ms.max(*read_ms);
+    }
+
+    fn partition(&self, event: &Event) -> usize {
+        usize::from(partition_of(&self.seats[event.seat].viewer, self.partitions))
+    }
+
+    fn knows(&self, run: usize, event: &Event) -> bool {
+        let has_read = event.applied_ms.is_some_and(|at| self.runs[run].read_ms[self.partition(event)] > at);
+        has_read || event.run == run && event.is_acknowledged
+    }
+
+    /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions each run has told again so far.
+    pub fn log_lost(&mut self, since_ms: u64, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+        let mut loss = Loss { events: Vec::new(), told_by: BTreeMap::new() };
+        let mut touched: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for number in 0..self.events.len() {
+            let event = &self.events[number];
+            let is_hit = match event.in_log_ms {
+                Some(at) => at >= since_ms,
+                // What was told again in another form is lost with everything else.
+                None => event.applied_ms.is_some() && since_ms == 0,
+            };
+            if !is_hit || event.lost_ms.is_some() {
+                continue;
+            }
+            let alive = told_again.keys().copied();
+            let know: Vec<usize> = alive.filter(|run| self.knows(*run, event)).collect();
+            let partition = self.partition(event);
+            for run in &know {
+                let partitions = touched.entry(*run).or_default();
+                if !partitions.contains(&partition) {
+                    partitions.push(partition);
+                }
+            }
+            self.events[number].in_log_ms = None;
+            loss.events.push((number, know));
+        }
+        for (run, partitions) in touched {
+            let so_far = told_again.get(&run).copied().unwrap_or(0);
+            loss.told_by.insert(run, so_far + partitions.len() as u64);
+        }
+        self.losses.push(loss);
+        self.emptied_ms.push(now_ms);
+        self.settle(told_again, now_ms);
+    }
+
+    /// Runs end. `told_again` says how many partitions each of those that were alive had told again.
+    pub fn over(&mut self, runs: &[usize], told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+        self.settle(told_again, now_ms);
+        for run in runs {
+            self.runs[*run].is_over = true;
+        }
+        self.settle(told_again, now_ms);
+    }
+
+    /// What has been told again is safe; what nobody knows any more is lost.
+    fn settle(&mut self, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+        let mut lost = Vec::new();
+        let runs = &self.runs;
+        for loss in &mut self.losses {
+            let Loss { events, told_by } = loss;
+            events.retain(|(event, know)| {
+                let has_told = |run: &usize| {
+                    told_by.get(run).zip(told_again.get(run)).is_some_and(|(needs, has)| has >= needs)
+                };
+                if know.iter().any(|run| !runs[*run].is_over && has_told(run)) {
+                    return false;
+                }
+                let is_known = know.iter().any(|run| !runs[*run].is_over);
+                if !is_known {
+                    lost.push(*event);
+                }
+                is_known
+            });
+        }
+        self.losses.retain(|loss| !loss.events.is_empty());
+        if lost.is_empty() {
+            return;
+        }
+        self.lost_ms.push(now_ms);
+        for event in lost {
+            // It may have been told again since by somebody who had read it late.
+            let event = &mut self.events[event];
+            event.lost_ms = event.in_log_ms.is_none().then_some(now_ms);
+        }
+    }
+
+    /// Whether a run must count an event, `slack_ms` after it could have read it.
+    fn must_know(&self, run: usize, event: &Event, now_ms: u64, slack_ms: u64) -> bool {
+        if event.lost_ms.is_some() {
+            return false;
+        }
+        let is_old = event.in_log_ms.is_some_and(|at| at + slack_ms < now_ms);
+        is_old || event.run == run && event.is_acknowledged
+    }
+}

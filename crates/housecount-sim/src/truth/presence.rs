@@ -1,0 +1,90 @@
+//! Who is online, by the rule word for word: slowly, from all events, without a fold.
+
+use std::collections::BTreeSet;
+
+use housecount_core::event::Kind;
+use housecount_core::fold::Rules;
+use housecount_core::time::UnixMs;
+
+use super::{Event, Seat, Truth};
+
+/// Viewers, and sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Online {
+    /// Distinct viewers.
+    pub viewers: u64,
+    /// Sessions.
+    pub sessions: u64,
+}
+
+/// Who must be counted, and who may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// At least these.
+    pub least: Online,
+    /// At most these.
+    pub most: Online,
+}
+
+/// Whom to ask about, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// One stage, or all.
+    pub stage: Option<&'a str>,
+    /// The run that answers.
+    pub run: usize,
+    /// The time that it has come to.
+    pub at: UnixMs,
+    /// The simulation's time.
+    pub now_ms: u64,
+    /// What was in the log this long ago must be known.
+    pub slack_ms: u64,
+}
+
+impl Truth {
+    /// What a run may answer.
+    #[must_use]
+    pub fn online(&self, asked: Asked<'_>, rules: Rules) -> Bounds {
+        let known = |event: &&Event| self.must_know(asked.run, event, asked.now_ms, asked.slack_ms);
+        let all = |_: &&Event| true;
+        Bounds { least: self.count(asked, rules, known, all), most: self.count(asked, rules, all, known) }
+    }
+
+    /// Counts with these beats and these leaves.
+    fn count(
+        &self,
+        asked: Asked<'_>,
+        Rules { ttl_ms, leave_grace_ms }: Rules,
+        beats: impl Fn(&&Event) -> bool,
+        leaves: impl Fn(&&Event) -> bool,
+    ) -> Online {
+        let now = asked.at;
+        let mut viewers = BTreeSet::new();
+        let mut sessions = 0;
+        for (number, seat) in self.seats.iter().enumerate() {
+            if asked.stage.is_some_and(|stage| stage != seat.stage) {
+                continue;
+            }
+            let unnamed = Seat { session: String::new(), ..seat.clone() };
+            let unnamed = self.by_name.get(&unnamed).filter(|unnamed| **unnamed != number);
+            let said_to_leave = [Some(number), unnamed.copied()].into_iter().flatten();
+            let left = said_to_leave
+                .flat_map(|seat| self.of_seat(seat))
+                .filter(|event| event.kind == Kind::Leave && event.at.plus(leave_grace_ms) <= now)
+                .filter(&leaves)
+                .map(|event| event.at)
+                .max();
+            let is_on =
+                |event: &Event| event.at.plus(ttl_ms) > now && left.is_none_or(|left| event.at > left);
+            if self
+                .of_seat(number)
+                .filter(|event| event.kind == Kind::Beat && is_on(event))
+                .any(|e| beats(&e))
+            {
+                sessions += 1;
+                viewers.insert(&seat.viewer);
+            }
+        }
+        Online { viewers: viewers.len() as u64, sessions }
+    }
+}

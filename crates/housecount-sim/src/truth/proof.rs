@@ -1,0 +1,116 @@
+//! What is proven, by the rule word for word: slowly, from all pairs of events, without a fold or a ledger.
+
+use std::collections::BTreeMap;
+
+use housecount_core::event::{Kind, partition_of};
+use housecount_core::span::{Span, normalize};
+use housecount_core::time::UnixMs;
+
+use super::{Event, Seat, Truth};
+
+/// By stage and viewer, a set of spans.
+pub type Proven = BTreeMap<(String, String), Vec<Span>>;
+
+/// What was read this long before a window was written is in it.
+const READ_MS: u64 = 8_000;
+/// A node that is to go on from the ledger's end starts this long after the loss, at most; and partitions are written this far apart.
+const CARRIED_MS: u64 = 10 * 60_000;
+
+impl Truth {
+    /// What must be in the ledger when all is written.
+    #[must_use]
+    pub fn least(&self, ttl_ms: u64) -> Proven {
+        let mut all = self.proven(ttl_ms, Event::is_kept);
+        for lost_ms in &self.lost_ms {
+            self.add_written(ttl_ms, *lost_ms, &mut all);
+        }
+        all.values_mut().for_each(normalize);
+        all
+    }
+
+    /// What was written before something was lost is not lost with it.
+    fn add_written(&self, ttl_ms: u64, lost_ms: u64, all: &mut Proven) {
+        let mut last: BTreeMap<u16, (u64, UnixMs)> = BTreeMap::new();
+        for (at_ms, partition, edge) in self.commits.iter().filter(|(at_ms, ..)| *at_ms < lost_ms) {
+            last.insert(*partition, (*at_ms, *edge));
+        }
+        for (partition, (at_ms, edge)) in last {
+            let in_time = |event: &Event| {
+                let was_there = event.lost_ms.is_none_or(|lost_ms| lost_ms > at_ms);
+                was_there && event.applied_ms.is_some_and(|applied| applied + READ_MS < at_ms)
+            };
+            for (who, spans) in self.proven(ttl_ms, in_time) {
+                if partition_of(&who.1, self.partitions) == partition {
+                    let written = spans.iter().filter_map(|span| span.clip(Span::new(UnixMs::ZERO, edge)));
+                    all.entry(who).or_default().extend(written);
+                }
+            }
+        }
+    }
+
+    /// What may be in it: everything that was ever said, in the log or not.
+    #[must_use]
+    pub fn most(&self, ttl_ms: u64) -> Proven {
+        let mut all = self.proven(ttl_ms, |_| true);
+        for emptied_ms in &self.emptied_ms {
+            self.add_carried(ttl_ms, *emptied_ms, &mut all);
+        }
+        all.values_mut().for_each(normalize);
+        all
+    }
+
+    /// A node that starts after the log has lost all goes on from where the ledger says that a viewer was last, at its end or a
+    /// while beyond. It doesn't say which session it was: any of the viewer's on the stage that is heard within a ttl goes on
+    /// from there (docs/OPERATIONS.md).
+    fn add_carried(&self, ttl_ms: u64, emptied_ms: u64, all: &mut Proven) {
+        let before = self.commits.iter().filter(|(at_ms, ..)| *at_ms < emptied_ms);
+        let since_ms = before.map(|(at_ms, ..)| *at_ms).max().unwrap_or_default().saturating_sub(CARRIED_MS);
+        let near = since_ms..emptied_ms + CARRIED_MS;
+        for (_, partition, edge) in self.commits.iter().filter(|(at_ms, ..)| near.contains(at_ms)) {
+            for (number, seat) in self.seats.iter().enumerate() {
+                let who = (seat.stage.clone(), seat.viewer.clone());
+                if partition_of(&seat.viewer, self.partitions) != *partition {
+                    continue;
+                }
+                let Some(spans) = all.get_mut(&who) else { continue };
+                // The ledger knows who went on for a while beyond its end.
+                let open = spans.iter().filter(|span| span.from < *edge && *edge <= span.to);
+                let Some(until) = open.map(|span| span.to.min(edge.plus(ttl_ms))).max() else { continue };
+                let goes_on = |event: &&Event| event.at > until && event.at.since(until) <= ttl_ms;
+                let last = self.of_seat(number).filter(goes_on).map(|event| event.at).max();
+                spans.extend(last.map(|last| Span::new(*edge, last)));
+            }
+        }
+    }
+
+    fn proven(&self, ttl_ms: u64, counts: impl Fn(&Event) -> bool) -> Proven {
+        let mut all = Proven::new();
+        for (number, seat) in self.seats.iter().enumerate() {
+            let unnamed = Seat { session: String::new(), ..seat.clone() };
+            let unnamed = self.by_name.get(&unnamed).filter(|unnamed| **unnamed != number);
+            let own = self.of_seat(number);
+            let leaves = unnamed.map(|unnamed| self.of_seat(*unnamed)).into_iter().flatten();
+            let leaves = leaves.filter(|event| event.kind == Kind::Leave);
+            let mut said: Vec<(UnixMs, Kind)> =
+                own.chain(leaves).filter(|event| counts(event)).map(|event| (event.at, event.kind)).collect();
+            said.sort_unstable();
+            let spans = all.entry((seat.stage.clone(), seat.viewer.clone())).or_default();
+            for (first, (from, kind)) in said.iter().enumerate() {
+                let later = said[first + 1..].iter().map(|(to, _)| *to);
+                if *kind == Kind::Beat {
+                    let to = later.take_while(|to| to.since(*from) <= ttl_ms).last();
+                    spans.extend(to.filter(|to| to > from).map(|to| Span::new(*from, to)));
+                }
+            }
+        }
+        all.values_mut().for_each(normalize);
+        all.retain(|_, spans| !spans.is_empty());
+        all
+    }
+}
+
+/// The first span of `of` that isn't within `within`, both being sets.
+#[must_use]
+pub fn missing(of: &[Span], within: &[Span]) -> Option<Span> {
+    of.iter().find(|span| !within.iter().any(|other| other.from <= span.from && span.to <= other.to)).copied()
+}

@@ -1,0 +1,81 @@
+//! Days in which viewers come and go and nothing goes wrong: what a node keeps must not grow.
+
+use std::sync::Arc;
+
+use housecount::node::Node;
+use housecount_core::time::UnixMs;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+
+use crate::nodes::{Nodes, settings};
+use crate::plan::Plan;
+use crate::player::Audience;
+use crate::trouble::pass;
+use crate::world::World;
+
+/// A day, in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What is kept at the end of a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Which day: 1 and up.
+    pub day: u64,
+    /// Beats and leaves taken in so far, by all nodes.
+    pub events: u64,
+    /// Sessions that a node remembers, the most of any.
+    pub sessions: usize,
+    /// Stages that a node knows, the most of any.
+    pub stages: usize,
+    /// Records in the log.
+    pub records: usize,
+    /// Items of the last two days in the cold tier, and their bytes.
+    pub items: (usize, usize),
+}
+
+/// Lets so many days pass, and says at the end of each what is kept.
+///
+/// # Errors
+/// No runtime could be made, or the settings are refused.
+pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) -> std::io::Result<()> {
+    let mended_ms = days * DAY_MS;
+    let plan = Plan { viewers, faults: Vec::new(), mended_ms, is_checked: false, ..Plan::of(seed) };
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let lived = runtime.block_on(async {
+        housecount::sim::begin(seed);
+        let settings = settings(&plan).map_err(std::io::Error::other)?;
+        let world = World::new(plan, settings.rules.ttl_ms, false);
+        let nodes = Arc::new(Nodes::new(world.clone(), settings));
+        (0..world.plan.nodes).for_each(|node| nodes.start(node));
+        let audience = Audience::new(world.clone(), nodes.clone(), days * DAY_MS);
+        let mut tasks = JoinSet::new();
+        for viewer in 0..viewers {
+            tasks.spawn(audience.clone().live(viewer));
+        }
+        for day in 1..=days {
+            pass((day * DAY_MS).saturating_sub(world.now_ms())).await;
+            tell(kept(&world, &nodes, day));
+            // The ledger grows for ever, as it must; here it would only hide what else does.
+            let yesterday = world.log.lock().clock(world.now_ms()).minus(DAY_MS);
+            world.cold.lock().drop_ledger_before(yesterday);
+        }
+        Ok(())
+    });
+    drop(runtime);
+    housecount::sim::end();
+    lived
+}
+
+fn kept(world: &World, nodes: &Nodes, day: u64) -> Kept {
+    let running = || (0..world.plan.nodes).filter_map(|number| nodes.get(number)).map(|(node, _)| node);
+    let remembered = running().filter_map(|node| node.proofs.as_ref().map(|proofs| proofs.len()));
+    let taken = |node: Arc<Node>| node.metrics.taken("beat") + node.metrics.taken("leave");
+    Kept {
+        day,
+        events: running().map(taken).sum(),
+        sessions: remembered.max().unwrap_or_default(),
+        stages: running().map(|node| node.hub.stages().of.len()).max().unwrap_or_default(),
+        records: world.log.lock().records_before(UnixMs::MAX),
+        items: world.cold.lock().size(),
+    }
+}

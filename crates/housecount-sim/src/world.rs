@@ -1,0 +1,140 @@
+//! The world: the stores, the trouble, the truth, and the record of what happened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use housecount::log::Position;
+use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::plan::{Plan, clock};
+use crate::trouble::Trouble;
+use crate::truth::Truth;
+use crate::{cold, log};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct World {
+    /// What is to happen.
+    pub plan: Plan,
+    /// What is broken just now.
+    pub trouble: Mutex<Trouble>,
+    /// The log's server.
+    pub log: Mutex<log::Server>,
+    /// The cold tier's server.
+    pub cold: Mutex<cold::Server>,
+    /// What is true.
+    pub truth: Mutex<Truth>,
+    /// `ttl`
+    pub ttl_ms: u64,
+    trace: Mutex<Trace>,
+    /// By partition, up to when the ledger has it, whoever knows.
+    edges: Mutex<BTreeMap<u16, UnixMs>>,
+}
+
+/// What happened, as a checksum, and as text if anybody wants to read it.
+#[derive(Debug)]
+struct Trace {
+    is_shown: bool,
+    hash: u64,
+    violation: Option<String>,
+}
+
+impl World {
+    /// Nothing has happened yet. With `is_shown` all that happens is written to standard error.
+    #[must_use]
+    pub fn new(plan: Plan, ttl_ms: u64, is_shown: bool) -> Arc<World> {
+        Arc::new(World {
+            trouble: Mutex::new(Trouble::none(plan.nodes)),
+            log: Mutex::new(log::Server::new(plan.partitions)),
+            cold: Mutex::default(),
+            truth: Mutex::new(Truth::new(plan.partitions)),
+            trace: Mutex::new(Trace { is_shown, hash: 0xcbf2_9ce4_8422_2325, violation: None }),
+            edges: Mutex::default(),
+            ttl_ms,
+            plan,
+        })
+    }
+
+    /// Milliseconds since the start.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        housecount::sim::mono_ms().unwrap_or_default()
+    }
+
+    /// Something has happened.
+    pub fn happened(&self, what: &str) {
+        let at = clock(self.now_ms());
+        let mut trace = self.trace.lock();
+        // FNV-1a: frozen by its definition, so that a seed's checksum is the same everywhere.
+        for byte in at.bytes().chain(what.bytes()) {
+            trace.hash = (trace.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if trace.is_shown {
+            tracing::info!(target: "sim", "{at} {what}");
+        }
+    }
+
+    /// Something has happened that must not. The first one counts.
+    pub fn violated(&self, what: String) {
+        let what = format!("at {}: {what}", clock(self.now_ms()));
+        self.happened(&format!("VIOLATED {what}"));
+        self.trace.lock().violation.get_or_insert(what);
+    }
+
+    /// What has happened that must not.
+    #[must_use]
+    pub fn violation(&self) -> Option<String> {
+        self.trace.lock().violation.clone()
+    }
+
+    /// The checksum of all that happened.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.trace.lock().hash
+    }
+
+    /// A record was applied in the log.
+    pub fn appended(&self, partition: u16, position: Position, record: &Bytes) {
+        if !self.plan.is_checked {
+            return;
+        }
+        let key = self.log.lock().key(partition);
+        let told = self.truth.lock().applied(record, key, self.now_ms(), self.ttl_ms);
+        match told {
+            Ok(events) => self.happened(&format!("log {partition} {position}: {events} events")),
+            Err(why) => self.violated(why),
+        }
+    }
+
+    /// Records were trimmed: the ledger must have had what they prove.
+    pub fn trimmed(&self, partition: u16, gone: usize, last: UnixMs) {
+        let edge = self.edges.lock().get(&partition).copied().unwrap_or_default();
+        let log_now = self.log.lock().clock(self.now_ms());
+        if last >= edge && log_now.since(last) < UNCOMMITTED_MS_MAX {
+            self.violated(format!("the log was trimmed to {last}, and the ledger ends at {edge}"));
+        }
+        self.happened(&format!("log {partition}: {gone} records trimmed to {last}"));
+    }
+
+    /// A window was written.
+    pub fn committed(&self, partition: u16, edge: UnixMs) {
+        self.happened(&format!("ledger {partition}: committed to {edge}"));
+        let mut edges = self.edges.lock();
+        let known = edges.entry(partition).or_default();
+        *known = edge.max(*known);
+        self.truth.lock().commits.push((self.now_ms(), partition, edge));
+    }
+
+    /// Up to when the ledger has all partitions.
+    #[must_use]
+    pub fn committed_to(&self) -> UnixMs {
+        let edges = self.edges.lock();
+        (0..self.plan.partitions)
+            .map(|p| edges.get(&p).copied().unwrap_or_default())
+            .min()
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,55 @@
+//! A few seeds of the many that the command runs, and the bugs that it must find.
+
+#![allow(clippy::unwrap_used)] // a runtime that can't be made fails the test
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use housecount_core::mutants::Mutant;
+use housecount_sim::run::{Outcome, run};
+
+/// Runs seeds on all cores, and looks at what came of each.
+fn each(seeds: std::ops::Range<u64>, look: impl Fn(&Outcome) + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    look(&run(seed, None, false).unwrap());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn two_hundred_seeds_are_clean() {
+    let (counts, exact, rows) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    each(0..200, |outcome| {
+        assert_eq!(outcome.violation, None, "seed {}", outcome.seed);
+        counts.fetch_add(outcome.figures.counts, Ordering::Relaxed);
+        exact.fetch_add(outcome.figures.exact, Ordering::Relaxed);
+        rows.fetch_add(outcome.figures.rows_exact, Ordering::Relaxed);
+    });
+    // Checks that hardly ever apply would show nothing.
+    let (counts, exact, rows) = (counts.into_inner(), exact.into_inner(), rows.into_inner());
+    assert!(exact > counts / 2 && counts > 1_000_000, "{exact} of {counts} counts had only one right answer");
+    assert!(rows > 5_000, "{rows} rows of watch time had");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    each(1_000..1_012, |outcome| assert_eq!(run(outcome.seed, None, false).unwrap(), *outcome));
+}
+
+#[test]
+fn known_bugs_are_found() {
+    for mutant in Mutant::ALL {
+        let found = (0..1_000).find(|seed| run(*seed, Some(mutant), false).unwrap().violation.is_some());
+        assert!(found.is_some(), "{mutant:?} was not found");
+    }
+}
