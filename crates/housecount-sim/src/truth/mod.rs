@@ -229,6 +229,31 @@ impl Truth {
         Ok(said.len())
     }
 
+    /// Takes what a record says for what was said: for whoever can only listen to a log. What is told by a handle must have been
+    /// told with its ids before.
+    ///
+    /// # Errors
+    /// It can't be read, or nobody knows whom it is about.
+    pub fn heard(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
+        let said = record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        for said in &said {
+            if let Told::Event(event) = said {
+                let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
+                self.seat(&Seat { stage, viewer, session: event.session.to_string() });
+            }
+        }
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+            (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
+        }
+        for said in &said {
+            let (seat, kind) = self.find(said).ok_or_else(|| format!("nobody knows who it is: {said:?}"))?;
+            let event = self.said(seat, kind, said.at(), 0);
+            self.events[event].applied_ms = Some(0);
+        }
+        Ok(())
+    }
+
     /// Whether a time lies between two beats of a seat that prove the time between them: a log that has lost something is told
     /// such a run from where it matters, by a beat that stands for those before.
     fn is_between(&self, seat: usize, at: UnixMs, ttl_ms: u64) -> bool {

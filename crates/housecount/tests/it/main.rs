@@ -9,6 +9,7 @@ mod api;
 mod cli;
 mod contract;
 mod counted;
+mod faults;
 mod inside;
 mod ledger;
 mod memory;

@@ -6,6 +6,7 @@ pub mod crowd;
 pub mod dynamo;
 pub mod faulty;
 pub mod node;
+pub mod proxy;
 pub mod redis;
 
 use std::net::TcpListener;

@@ -90,6 +90,14 @@ impl Server {
         }
     }
 
+    /// Until it has all that its master has.
+    pub async fn until_it_follows(&self) {
+        eventually("the replica follows", async || {
+            self.command("INFO replication").contains("master_link_status:up")
+        })
+        .await;
+    }
+
     /// Sends a command and returns the first line of the answer, or an error's.
     pub fn command(&self, command: &str) -> String {
         command_at(self.port, command)
@@ -119,37 +127,87 @@ pub fn command_at(port: u16, command: &str) -> String {
     line.trim().to_string()
 }
 
-/// Three masters, no replicas.
+/// Three masters, and as many replicas if wanted.
 pub struct Cluster {
     pub masters: Vec<Server>,
+    pub replicas: Vec<Server>,
 }
 
 impl Cluster {
     pub async fn start() -> Cluster {
+        Cluster::start_with(0).await
+    }
+
+    /// With a replica of each master.
+    pub async fn start_replicated() -> Cluster {
+        Cluster::start_with(3).await
+    }
+
+    async fn start_with(replicas: usize) -> Cluster {
         let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        let mut masters = Vec::new();
-        for _ in 0..3 {
-            masters.push(Server::start(Flavour::Redis, &arguments).await);
+        let mut servers = Vec::new();
+        for _ in 0..3 + replicas {
+            servers.push(Server::start(Flavour::Redis, &arguments).await);
         }
-        for (master, slots) in masters.iter().zip(["0 5461", "5462 10922", "10923 16383"]) {
+        for (master, slots) in servers.iter().zip(["0 5461", "5462 10922", "10923 16383"]) {
             assert_eq!(master.command(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "+OK");
         }
-        for other in &masters[1..] {
+        for other in &servers[1..] {
             let meet = format!("CLUSTER MEET 127.0.0.1 {}", other.port);
-            assert_eq!(masters[0].command(&meet), "+OK");
+            assert_eq!(servers[0].command(&meet), "+OK");
         }
-        for master in &masters {
+        let known = format!("cluster_known_nodes:{}", servers.len());
+        for server in &servers {
             let is_ok = async || {
-                let info = master.command("CLUSTER INFO");
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+                let info = server.command("CLUSTER INFO");
+                info.contains("cluster_state:ok") && info.contains(&known)
             };
             eventually("the cluster is formed", is_ok).await;
         }
-        Cluster { masters }
+        let replicas = servers.split_off(3);
+        for (replica, master) in replicas.iter().zip(&servers) {
+            let follow = format!("CLUSTER REPLICATE {}", master.command("CLUSTER MYID"));
+            eventually("the replica knows its master", async || replica.command(&follow) == "+OK").await;
+            replica.until_it_follows().await;
+        }
+        Cluster { masters: servers, replicas }
     }
 
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.masters.iter().map(|m| format!("127.0.0.1:{}", m.port)).collect();
         format!("redis-cluster://{}", hosts.join(","))
     }
+
+    /// Moves a slot with all its keys from one master to another, as an operator's tool does.
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        let (from, to) = (&self.masters[from], &self.masters[to]);
+        let (from_id, to_id) = (from.command("CLUSTER MYID"), to.command("CLUSTER MYID"));
+        assert_eq!(to.command(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}")), "+OK");
+        assert_eq!(from.command(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}")), "+OK");
+        loop {
+            let key = first_of(from.port, &format!("CLUSTER GETKEYSINSLOT {slot} 1"));
+            let Some(key) = key else { break };
+            let migrate = format!("MIGRATE 127.0.0.1 {} {key} 0 5000", to.port);
+            let moved = from.command(&migrate);
+            assert!(moved == "+OK" || moved == "+NOKEY", "{moved}");
+        }
+        // The new owner first, so that nobody is sent in a circle.
+        for server in [to, from].into_iter().chain(self.masters.iter()) {
+            assert_eq!(server.command(&format!("CLUSTER SETSLOT {slot} NODE {to_id}")), "+OK");
+        }
+    }
+}
+
+/// The first item of an answer that is a list.
+fn first_of(port: u16, command: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let count = lines.next().unwrap().unwrap();
+    assert!(count.starts_with('*'), "{count}");
+    if count == "*0" {
+        return None;
+    }
+    lines.nth(1).unwrap().ok()
 }

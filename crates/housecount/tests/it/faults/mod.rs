@@ -1,0 +1,101 @@
+//! Real faults against real servers: three nodes and 5,000 viewers go on, and nothing acknowledged is lost.
+
+mod cluster;
+mod crowd;
+mod tap;
+mod three_nodes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount::cold::{Cold, ColdTarget, DynamoCold};
+use housecount_sim::checks::{self, is_within};
+use housecount_sim::truth::proof::Proven;
+use serde_json::Value;
+
+use self::crowd::{Crowd, STAGE};
+use self::tap::Tap;
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::Node;
+
+/// `ttl`: three intervals, as ever. An outage of more than this stands for one of more than two minutes.
+const TTL_MS: u64 = 9_000;
+
+/// The settings of every node but for its stores: a tenth of the defaults.
+const SETTINGS: [&str; 5] =
+    ["interval=3s", "ttl=9s", "window=4s", "snapshot_interval=4s", "leave_grace=100ms"];
+
+/// Every node counts everybody, and says that it does.
+async fn all_are_counted(nodes: &[Node], crowd: &Crowd, after: &str) {
+    for (number, node) in nodes.iter().enumerate() {
+        eventually(&format!("after {after} node {number} counts all"), async || {
+            let Ok((200, body)) =
+                node.client.call(hyper::Method::GET, &format!("/v1/stages/{STAGE}"), "").await
+            else {
+                return false;
+            };
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            body["viewers"] == crowd.len() && body["complete"] == true
+        })
+        .await;
+    }
+}
+
+/// What was refused was refused by a fault, and as it should be: not at all, or 503 by a node that could not take it.
+fn refusals_are_in_order(crowd: &Crowd, may: bool) {
+    for refusal in crowd.refusals() {
+        let is_in_order = may && refusal.during.is_some() && [0, 503].contains(&refusal.status);
+        assert!(is_in_order, "{refusal:?}");
+    }
+    let wrong = crowd.wrong_counts();
+    assert!(wrong.is_empty(), "called complete, and not {}: {wrong:?}", crowd.len());
+}
+
+/// Everybody has gone. The ledger must have all that was proven, to the millisecond, and every acknowledged beat with it.
+async fn the_ledger_is_exact(nodes: &[Node], dynamo: &Dynamo, tap: &Tap, crowd: &Crowd) {
+    let target = ColdTarget::parse(&dynamo.url("table"), "unused").unwrap().unwrap();
+    let cold: Arc<dyn Cold> = Arc::new(DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap());
+    // Two windows after the last beat: what came late is in the second one.
+    let to = tap.last_ms() + TTL_MS + 2 * 4_000;
+    eventually("all is written", async || {
+        let body = nodes[0].get(&format!("/v1/stages/{STAGE}/watch?limit=1")).await;
+        body["committedTo"].as_u64().is_some_and(|committed| committed >= to)
+    })
+    .await;
+    let (proven, written) = (tap.proven(TTL_MS), checks::ledger(&cold).await.unwrap());
+    is_within("proven and not credited", &proven, &written).unwrap();
+    is_within("credited and not proven", &written, &proven).unwrap();
+    assert!(proven.len() as u64 >= crowd.len(), "{} viewers have watched", proven.len());
+    every_beat_is_credited(&crowd.acknowledged(), &proven);
+}
+
+/// A beat that was acknowledged between two moments lies in the viewer's proven time, unless it stands alone.
+fn every_beat_is_credited(acknowledged: &BTreeMap<String, Vec<(u64, u64)>>, proven: &Proven) {
+    // The log's clock is this machine's; a node's reading of it is behind by a network's delay.
+    const BEHIND_MS: u64 = 50;
+    let (mut credited, mut alone) = (0, 0);
+    for (viewer, beats) in acknowledged {
+        let who = (STAGE.to_string(), viewer.clone());
+        let spans = proven.get(&who).map_or(&[][..], Vec::as_slice);
+        for (n, (sent, answered)) in beats.iter().enumerate() {
+            let meets = |from: u64, to: u64| spans.iter().any(|span| span.from.0 <= to && from <= span.to.0);
+            let near = |other: Option<&(u64, u64)>| {
+                other.is_some_and(|(sent_then, answered_then)| {
+                    answered_then.max(answered) - sent_then.min(sent) <= TTL_MS
+                })
+            };
+            if meets(sent.saturating_sub(BEHIND_MS), *answered) {
+                credited += 1;
+            } else {
+                let before = n.checked_sub(1).and_then(|n| beats.get(n));
+                assert!(
+                    !near(before) && !near(beats.get(n + 1)),
+                    "{viewer}: {sent} to {answered}, {spans:?}"
+                );
+                alone += 1;
+            }
+        }
+    }
+    assert!(credited > 20 * alone, "{credited} credited, {alone} stood alone");
+}

@@ -1,0 +1,64 @@
+//! Listens to the log throughout a test, and so knows all that was ever said: what the ledger must come to.
+
+use std::sync::Arc;
+
+use housecount::log::{Log, LogTarget, Position};
+use housecount_core::fold::HandleKey;
+use housecount_sim::truth::Truth;
+use housecount_sim::truth::proof::Proven;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+/// See the module's text.
+pub struct Tap {
+    truth: Arc<Mutex<Truth>>,
+    task: JoinHandle<()>,
+}
+
+impl Tap {
+    /// Listens to the log at `url`.
+    pub async fn on(url: &str) -> Tap {
+        let log = LogTarget::parse(url).unwrap().open("hc:").await.unwrap();
+        let truth = Arc::new(Mutex::new(Truth::new(log.partitions())));
+        let task = tokio::spawn(listen(log, truth.clone()));
+        Tap { truth, task }
+    }
+
+    /// What all that was said proves.
+    pub fn proven(&self, ttl_ms: u64) -> Proven {
+        self.truth.lock().least(ttl_ms)
+    }
+
+    /// The latest time that anything was said at, in Unix ms.
+    pub fn last_ms(&self) -> u64 {
+        self.truth.lock().events().iter().map(|event| event.at.0).max().unwrap_or_default()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen(log: Arc<dyn Log>, truth: Arc<Mutex<Truth>>) {
+    let mut after = vec![Position::START; usize::from(log.partitions())];
+    loop {
+        for partition in 0..log.partitions() {
+            let place = &mut after[usize::from(partition)];
+            let Ok(tail) = log.read(partition, *place, HandleKey::default()).await else { continue };
+            if !tail.holds_after && *place != Position::START {
+                // It was lost, or trimmed: what is there is heard again, which changes nothing.
+                *place = Position::START;
+                continue;
+            }
+            for (position, record) in &tail.records {
+                *place = *position;
+                // A beat by a handle whose ids are nowhere any more is told again by whoever knows them.
+                let _ = truth.lock().heard(record, tail.origin.key);
+            }
+        }
+        // Often, so that little is lost unheard; nodes tell it again, whoever did.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}

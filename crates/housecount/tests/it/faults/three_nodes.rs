@@ -1,0 +1,183 @@
+//! One fault after the other, to the same three nodes, which thousands of viewers never leave alone.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::crowd::Crowd;
+use super::tap::Tap;
+use super::{SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount, signal};
+use crate::support::proxy::{Mode, Proxy};
+use crate::support::redis::{Flavour, Server};
+
+/// Longer than `ttl` by a third, as two and a half minutes would be.
+const LONG: Duration = Duration::from_secs(12);
+
+/// Three nodes, each with a network of its own to both stores.
+struct House {
+    redis: Server,
+    dynamo: Dynamo,
+    to_redis: Vec<Proxy>,
+    to_dynamo: Vec<Proxy>,
+    nodes: Vec<Node>,
+    crowd: Arc<Crowd>,
+    tap: Tap,
+}
+
+impl House {
+    async fn open(viewers: usize) -> House {
+        let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
+        let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let tap = Tap::on(&redis.url()).await;
+        let (mut to_redis, mut to_dynamo, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (near_redis, near_dynamo) =
+                (Proxy::before(redis.port).await, Proxy::before(dynamo.port).await);
+            let log = format!("log=redis://127.0.0.1:{}/0", near_redis.port);
+            let cold = format!(
+                "cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{}",
+                near_dynamo.port
+            );
+            let set: Vec<&str> = SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
+            nodes.push(Node::ready(&set).await);
+            to_redis.push(near_redis);
+            to_dynamo.push(near_dynamo);
+        }
+        let clients: Vec<_> = nodes.iter().map(|node| node.client.clone()).collect();
+        let crowd = Crowd::new(&clients, viewers);
+        House { redis, dynamo, to_redis, to_dynamo, nodes, crowd, tap }
+    }
+
+    /// A fault has been mended: all is right again, and what was refused was refused because of it.
+    async fn is_whole_after(&self, what: &'static str, may_refuse: bool) {
+        all_are_counted(&self.nodes, &self.crowd, what).await;
+        self.crowd.during(None);
+        refusals_are_in_order(&self.crowd, may_refuse);
+    }
+
+    fn set_all(&self, proxies: &[Proxy], mode: Mode) {
+        proxies.iter().for_each(|proxy| proxy.set(mode));
+    }
+
+    async fn restart(&mut self, number: usize) {
+        self.nodes[number].restart();
+        self.crowd.moved(number, self.nodes[number].client.clone());
+        self.nodes[number].until_ready().await;
+    }
+}
+
+/// How long a fault lasts is part of it: there is no event to wait for.
+async fn lasts(long: Duration) {
+    tokio::time::sleep(long).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost() {
+    let mut house = House::open(5_000).await;
+    let tasks = house.crowd.go();
+    house.is_whole_after("the start", false).await;
+
+    redis_is_killed_and_comes_back_empty(&mut house).await;
+    redis_stands_still(&house).await;
+    redis_is_flushed(&house).await;
+    dynamodb_fails_in_every_way(&house).await;
+    the_committing_node_is_killed(&mut house).await;
+    a_node_is_cut_off(&house).await;
+    every_node_is_replaced(&mut house).await;
+
+    house.crowd.end();
+    tasks.join_all().await;
+    let House { nodes, dynamo, tap, crowd, .. } = &house;
+    the_ledger_is_exact(nodes, dynamo, tap, crowd).await;
+}
+
+async fn redis_is_killed_and_comes_back_empty(house: &mut House) {
+    house.crowd.during(Some("Redis killed"));
+    house.redis.kill();
+    lasts(Duration::from_secs(3)).await;
+    house.redis.run().await;
+    house.is_whole_after("Redis came back empty", true).await;
+}
+
+async fn redis_stands_still(house: &House) {
+    house.crowd.during(Some("Redis stopped"));
+    signal(house.redis.pid(), "STOP");
+    lasts(LONG).await;
+    signal(house.redis.pid(), "CONT");
+    house.is_whole_after("Redis stood still", true).await;
+}
+
+/// Nobody notices: nodes tell it all again.
+async fn redis_is_flushed(house: &House) {
+    house.crowd.during(Some("FLUSHALL"));
+    assert_eq!(house.redis.command("FLUSHALL"), "+OK");
+    eventually("the log is told again", async || house.redis.command("HGET hc:{0}:meta whole") == "1").await;
+    house.is_whole_after("FLUSHALL", false).await;
+}
+
+/// No player ever needs the cold tier.
+async fn dynamodb_fails_in_every_way(house: &House) {
+    let faults = &house.dynamo.faults;
+    house.crowd.during(Some("DynamoDB refuses"));
+    house.set_all(&house.to_dynamo, Mode::Refusing);
+    lasts(LONG).await;
+    house.set_all(&house.to_dynamo, Mode::Open);
+    house.is_whole_after("DynamoDB refused", false).await;
+
+    house.crowd.during(Some("DynamoDB throttles"));
+    faults.throttled.store(u32::MAX, Ordering::SeqCst);
+    lasts(LONG).await;
+    faults.throttled.store(0, Ordering::SeqCst);
+    house.is_whole_after("DynamoDB throttled", false).await;
+
+    house.crowd.during(Some("DynamoDB is slow"));
+    house.set_all(&house.to_dynamo, Mode::Slow(Duration::from_millis(700)));
+    lasts(LONG).await;
+    house.set_all(&house.to_dynamo, Mode::Open);
+    house.is_whole_after("DynamoDB was slow", false).await;
+
+    house.crowd.during(Some("DynamoDB lies"));
+    faults.lying.store(40, Ordering::SeqCst);
+    let all_met = async || faults.lying.load(Ordering::SeqCst) == 0;
+    eventually("its lies are told", all_met).await;
+    house.is_whole_after("DynamoDB lied", false).await;
+}
+
+/// Whoever holds the lease dies while its chunk is on the way: the others go on, once the lease runs out.
+async fn the_committing_node_is_killed(house: &mut House) {
+    let faults = house.dynamo.faults.clone();
+    faults.hold_chunk.store(true, Ordering::SeqCst);
+    eventually("a chunk is on its way", async || faults.held_from.load(Ordering::SeqCst) != 0).await;
+    let by = faults.held_from.load(Ordering::SeqCst);
+    let committer = house.to_dynamo.iter().position(|proxy| proxy.port == by).unwrap();
+    house.crowd.during(Some("the committing node is killed"));
+    house.nodes[committer].kill();
+    lasts(Duration::from_secs(2)).await;
+    house.restart(committer).await;
+    house.is_whole_after("the committing node died", true).await;
+}
+
+/// Its players are told that it can't take what they say, and go elsewhere; what it had taken comes later.
+async fn a_node_is_cut_off(house: &House) {
+    house.crowd.during(Some("a node is cut off"));
+    house.to_redis[1].set(Mode::Cut);
+    house.to_dynamo[1].set(Mode::Cut);
+    lasts(LONG).await;
+    assert_eq!(house.nodes[1].status("/readyz").await, 503, "it says so");
+    house.to_redis[1].set(Mode::Open);
+    house.to_dynamo[1].set(Mode::Open);
+    house.is_whole_after("a node was cut off", true).await;
+}
+
+async fn every_node_is_replaced(house: &mut House) {
+    for number in 0..house.nodes.len() {
+        house.crowd.during(Some("a node is replaced"));
+        assert!(house.nodes[number].stop().success());
+        house.restart(number).await;
+        house.is_whole_after("a node was replaced", true).await;
+    }
+}
