@@ -14,6 +14,7 @@ pub mod demo;
 pub mod error;
 pub mod export;
 pub mod follow;
+pub mod fuzzed;
 pub mod http;
 pub mod hub;
 pub mod ingest;

@@ -184,8 +184,7 @@ where
         &["application/json", "application/x-ndjson", "application/ndjson", "text/plain"],
     )?;
     let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
-    let is_lines = kind.ends_with("ndjson") || !bytes.trim_ascii_start().starts_with(b"[");
-    let parsed = if is_lines { parse_lines(&bytes)? } else { parse_array(&bytes)? };
+    let parsed = parse_many(&bytes, kind.ends_with("ndjson"))?;
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
@@ -208,7 +207,8 @@ where
     Ok(outcome)
 }
 
-type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
+/// By place, a heartbeat or why it is none.
+pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
 
 /// One of many, or why it isn't taken.
 ///
@@ -230,7 +230,19 @@ async fn check<'a>(
     }
 }
 
-fn parse_array(bytes: &Bytes) -> Result<Parsed<'_>, Problem> {
+/// Heartbeats, or why they are none, by their places: an array, or one a line.
+///
+/// # Errors
+/// None of them can be read, or there are too many.
+pub fn parse_many(bytes: &[u8], is_lines: bool) -> Result<Parsed<'_>, Problem> {
+    if is_lines || !bytes.trim_ascii_start().starts_with(b"[") {
+        parse_lines(bytes)
+    } else {
+        parse_array(bytes)
+    }
+}
+
+fn parse_array(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     if let Ok(AllGood(beats)) = serde_json::from_slice(bytes) {
         return Ok(beats.into_iter().map(Ok).enumerate().collect());
     }
@@ -241,7 +253,7 @@ fn parse_array(bytes: &Bytes) -> Result<Parsed<'_>, Problem> {
     Ok(elements.iter().map(|e| BeatBody::parse(e.get().as_bytes())).enumerate().collect())
 }
 
-fn parse_lines(bytes: &Bytes) -> Result<Parsed<'_>, Problem> {
+fn parse_lines(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let lines: Vec<_> =
         bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
     if lines.is_empty() {

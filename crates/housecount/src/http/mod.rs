@@ -4,10 +4,10 @@
 //! are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to programs.
 
 mod admin;
-mod beats;
+pub(crate) mod beats;
 mod body;
 mod error;
-mod extract;
+pub(crate) mod extract;
 mod front;
 mod live;
 mod openapi;
@@ -18,8 +18,8 @@ mod snapshots;
 mod stages;
 mod viewers;
 mod watch;
-mod words;
-mod ws;
+pub(crate) mod words;
+pub(crate) mod ws;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ mod cli;
 mod contract;
 mod counted;
 mod faults;
+mod fuzzed;
 mod inside;
 mod ledger;
 mod memory;

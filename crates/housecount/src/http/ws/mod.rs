@@ -4,7 +4,7 @@
 //! talk (`talk`) on it: hyper's buffers are given back, and an idle player costs a few kilobytes.
 
 mod due;
-mod message;
+pub(crate) mod message;
 mod silence;
 mod talk;
 

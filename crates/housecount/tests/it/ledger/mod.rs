@@ -1,7 +1,6 @@
 //! The ledger: what was proven is written for good, to the millisecond, whatever fails.
 
 mod bounds;
-mod corpus;
 mod damage;
 mod figures;
 mod oracle;

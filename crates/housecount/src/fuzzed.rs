@@ -1,0 +1,121 @@
+//! Everything that reads bytes from outside, as the targets of `fuzz/` and their bounded run in the tests call it.
+//!
+//! Whatever the bytes, they are read or refused: without a panic, and without keeping more than the input is worth. Each target says
+//! whether it read them, so that a corpus that reaches nothing shows.
+
+use housecount_core::codec::seal;
+use housecount_core::event::Kind;
+use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::ledger::{Book, Chunk};
+use housecount_core::record;
+use percent_encoding::percent_decode_str;
+
+use crate::cold::ColdTarget;
+use crate::http::beats::parse_many;
+use crate::http::extract::check_percent_encoding;
+use crate::http::words::BeatBody;
+use crate::http::ws::message::Message;
+use crate::log::LogTarget;
+
+/// A target: whether it could read the bytes.
+pub type Target = fn(&[u8]) -> bool;
+
+/// All of them, by the names of their corpora.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("chunk", chunk),
+    ("record", record),
+    ("heartbeat", heartbeat),
+    ("batch", batch),
+    ("message", message),
+    ("path", path),
+    ("store", store),
+];
+
+/// The first byte says how the rest is taken: as it is, or sealed, so that the checksum doesn't stop everything.
+fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (how, body) = bytes.split_first()?;
+    let mut body = body.to_vec();
+    if how % 2 == 1 {
+        seal(&mut body);
+    }
+    Some(body)
+}
+
+/// A chunk of the ledger.
+#[must_use]
+pub fn chunk(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let Ok((chunk, link)) = Chunk::decode(&bytes) else { return false };
+    let mut book = Book::default();
+    if book.apply(&chunk, link, &mut ()).is_ok() {
+        book.carried().for_each(drop);
+    }
+    // Some that no writer makes (the same viewer many times) pack so well that they are refused; none changes.
+    if let Ok((again, _)) = Chunk::decode(&chunk.encode()) {
+        assert_eq!(again, chunk);
+    }
+    true
+}
+
+/// A record of the log.
+#[must_use]
+pub fn record(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let Ok(said) = record::decode(&bytes) else { return false };
+    assert!(said.len() <= bytes.len(), "{} events of {} bytes", said.len(), bytes.len());
+    if !said.is_empty() {
+        let again = record::encode(&said);
+        assert_eq!(record::decode(&again).as_deref(), Ok(&said[..]));
+    }
+    true
+}
+
+/// The body of `POST /v1/heartbeat`.
+#[must_use]
+pub fn heartbeat(bytes: &[u8]) -> bool {
+    BeatBody::parse(bytes).is_ok_and(|body| body.said(Kind::Beat).is_ok())
+}
+
+/// The body of `POST /v1/heartbeats`, as JSON and as NDJSON.
+#[must_use]
+pub fn batch(bytes: &[u8]) -> bool {
+    let read = |is_lines| {
+        let Ok(parsed) = parse_many(bytes, is_lines) else { return 0 };
+        assert!(parsed.len() <= bytes.len(), "{} heartbeats of {} bytes", parsed.len(), bytes.len());
+        let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
+        good.filter(|body| body.said(Kind::Beat).is_ok()).count()
+    };
+    read(false) + read(true) > 0
+}
+
+/// A message on a WebSocket.
+#[must_use]
+pub fn message(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(message) = Message::parse(text) else { return false };
+    let kind = message.kind();
+    message.ids().is_none_or(|ids| ids.said(kind).is_ok())
+}
+
+/// An id in a request's path, percent-encoded.
+#[must_use]
+pub fn path(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    if check_percent_encoding(text).is_err() {
+        return false;
+    }
+    let Ok(decoded) = percent_decode_str(text).decode_utf8() else { return false };
+    assert!(decoded.len() <= text.len());
+    StageId::parse(&decoded).is_ok() | ViewerId::parse(&decoded).is_ok()
+}
+
+/// The address of a log or of a cold tier, which is shown without its password.
+#[must_use]
+pub fn store(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let log = LogTarget::parse(text);
+    if let Ok(log) = &log {
+        drop(log.to_string());
+    }
+    log.is_ok() | ColdTarget::parse(text, "table").is_ok()
+}

@@ -1,0 +1,9 @@
+//! The body of a heartbeat: `cargo +nightly fuzz run heartbeat` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = housecount::fuzzed::heartbeat(bytes);
+});

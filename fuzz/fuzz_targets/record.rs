@@ -1,0 +1,9 @@
+//! A record of the log: `cargo +nightly fuzz run record` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = housecount::fuzzed::record(bytes);
+});

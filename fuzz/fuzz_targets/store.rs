@@ -1,0 +1,9 @@
+//! The address of a store: `cargo +nightly fuzz run store` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = housecount::fuzzed::store(bytes);
+});
