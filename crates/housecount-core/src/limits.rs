@@ -27,6 +27,8 @@ pub const HEADER_READ_MS_MAX: u64 = 10_000;
 /// How long a connection may lie idle between two requests. Longer than players' intervals, so that each beat finds its connection open, and than the 60 s after which load
 /// balancers close theirs (AWS ALB's default, 2026-10), so that they never send into a connection we close.
 pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
+/// How long a client may take to read on in an answer: who reads nothing holds a connection, and what it asked for, for nothing.
+pub const ANSWER_READ_MS_MAX: u64 = 30_000;
 /// How long a client may take to send a body.
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
@@ -37,6 +39,9 @@ pub const WS_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 pub const WS_BAD_MESSAGES_MAX: usize = 10;
 /// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until one is sent.
 pub const WS_ANSWERS_WAITING_MAX: usize = 16;
+/// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is read from it until the log has them.
+/// A player has one under way, and one a stage at most.
+pub const WS_SAID_WAITING_MAX: usize = 64;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 

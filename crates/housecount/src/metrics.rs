@@ -81,6 +81,8 @@ pub struct Metrics {
     pub records_read: Counter,
     /// Records whose bytes could not be read, and were passed over.
     pub records_corrupt: Counter,
+    /// Tries to accept a connection that failed: most often for want of file descriptors.
+    pub accept_failures: Counter,
     /// Partitions told all over again, because the log had lost something.
     pub retold: Counter,
     /// Events read from the log that were too old to change any count.
@@ -138,6 +140,7 @@ impl Default for Metrics {
             records_read: Counter::default(),
             records_corrupt: Counter::default(),
             retold: Counter::default(),
+            accept_failures: Counter::default(),
             too_old: Counter::default(),
             read_failures: Counter::default(),
             snapshots: Counter::default(),
@@ -212,6 +215,8 @@ impl Metrics {
             Unit::Seconds,
             self.committed.clone(),
         );
+        let help = "Tries to accept a connection that failed, as for want of file descriptors";
+        r.register("accept_failures", help, self.accept_failures.clone());
         r.register("connections", "Open connections", self.connections.clone());
         r.register("websockets", "Open WebSockets", self.websockets.clone());
         r.register("requests", "Answered requests", self.requests.clone());

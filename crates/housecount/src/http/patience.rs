@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use housecount_core::limits::ANSWER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -34,6 +35,8 @@ enum State {
     Headers { matched: usize, since: Option<Instant> },
     /// They are complete; what follows is the body's and the handler's time.
     Answering,
+    /// The client takes nothing more of the answer. Since when that has been waited for.
+    Stalled { since: Option<Instant> },
 }
 
 impl<S> Patient<S> {
@@ -62,8 +65,21 @@ impl<S> Patient<S> {
         }
     }
 
-    fn note_write(&mut self) {
-        self.state = State::Idle { since: None };
+    /// What became of a write: the answer goes on, or waits for the client, but not for ever.
+    fn note_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.state = State::Idle { since: None };
+            return written;
+        }
+        if !matches!(self.state, State::Stalled { .. }) {
+            self.state = State::Stalled { since: None };
+        }
+        ready!(self.poll_patience(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")))
     }
 
     /// Ready once what is waited for should have come.
@@ -71,6 +87,7 @@ impl<S> Patient<S> {
         let (since, within) = match &mut self.state {
             State::Idle { since } => (since, self.request_within),
             State::Headers { since, .. } => (since, self.headers_within),
+            State::Stalled { since } => (since, Duration::from_millis(ANSWER_READ_MS_MAX)),
             State::Answering => return Poll::Pending,
         };
         let deadline = *since.get_or_insert_with(Instant::now) + within;
@@ -110,8 +127,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.note_write();
-        Pin::new(&mut this.inner).poll_write(cx, bytes)
+        let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.note_write(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -132,8 +149,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.note_write();
-        Pin::new(&mut this.inner).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.note_write(cx, written)
     }
 }
 
@@ -180,6 +197,24 @@ mod tests {
         let answered = Instant::now();
         assert_eq!(server.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(answered.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answer_read_ms_max_ends_who_reads_nothing() {
+        let (mut client, server) = duplex(64);
+        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let half = Duration::from_millis(ANSWER_READ_MS_MAX / 2);
+        // Slowly is slow, and not for nothing.
+        for _ in 0..5 {
+            assert!(tokio::time::timeout(half, server.write_all(&[7; 65])).await.is_err());
+            client.read_exact(&mut [0; 64]).await.unwrap();
+        }
+        let begun = Instant::now();
+        let error = server.write_all(&[7; 1_024]).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), begun.elapsed().as_millis() as u64),
+            (io::ErrorKind::TimedOut, ANSWER_READ_MS_MAX)
+        );
     }
 
     #[test]

@@ -102,16 +102,26 @@ impl Server {
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
         let free = Arc::new(Semaphore::new(self.connections_max));
+        let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => break,
                 accepted = accept(&bound.listener, &free) => accepted,
             };
-            let Some((stream, permit)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+            let (stream, permit) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.metrics.accept_failures.inc();
+                    // Once an outage is enough.
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::warn!(%error, "connections can't be accepted; trying again");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             };
+            is_failing = false;
             let (runtime, place) = self.workers.least_busy();
             self.metrics.connections.inc();
             let guest = Arc::new(Guest { _permit: permit, _place: place, metrics: self.metrics.clone() });
@@ -133,24 +143,15 @@ impl Server {
     }
 }
 
-/// The next connection, once there is room for it. None if it couldn't be accepted.
+/// The next connection, once there is room for it.
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
-    let permit = free.clone().acquire_owned().await.ok()?;
-    let accepted = async {
-        let (stream, _) = listener.accept().await?;
-        let _ = stream.set_nodelay(true);
-        stream.into_std()
-    };
-    match accepted.await {
-        Ok(stream) => Some((stream, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            None
-        }
-    }
+) -> io::Result<(std::net::TcpStream, OwnedSemaphorePermit)> {
+    let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    let _ = stream.set_nodelay(true);
+    Ok((stream.into_std()?, permit))
 }
 
 /// Serves a connection until it ends, or the node stops and no request is open.

@@ -35,12 +35,12 @@ pub(super) struct Round {
 }
 
 impl Round {
-    fn begin() -> Arc<Round> {
+    pub(super) fn begin() -> Arc<Round> {
         Arc::new(Round { since: Instant::now(), outcome: OnceLock::new(), told: Notify::new() })
     }
 
     /// The first word is what counts.
-    fn tell(&self, outcome: Result<(), Refused>) {
+    pub(super) fn tell(&self, outcome: Result<(), Refused>) {
         let _ = self.outcome.set(outcome);
         self.told.notify_waiters();
     }
@@ -55,6 +55,11 @@ impl Round {
             }
             told.await;
         }
+    }
+
+    /// Whether a word was said.
+    pub(super) fn is_told(&self) -> bool {
+        self.outcome.get().is_some()
     }
 
     fn is_overdue(&self) -> bool {

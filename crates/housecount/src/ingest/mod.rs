@@ -189,6 +189,20 @@ impl Receipt {
         self.at
     }
 
+    /// One that waits until what is given with it is called: for tests of whoever waits.
+    #[cfg(test)]
+    pub fn untold() -> (Receipt, impl FnOnce()) {
+        let round = Round::begin();
+        let receipt = Receipt { at: UnixMs::ZERO, round: Some(round.clone()) };
+        (receipt, move || round.tell(Ok(())))
+    }
+
+    /// Whether it is known what became of them.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.round.as_ref().is_none_or(|round| round.is_told())
+    }
+
     /// Waits until the event is acknowledged.
     ///
     /// # Errors

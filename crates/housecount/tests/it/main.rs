@@ -14,6 +14,7 @@ mod fuzzed;
 mod inside;
 mod ledger;
 mod memory;
+mod overload;
 mod recovery;
 mod support;
 mod tidy;

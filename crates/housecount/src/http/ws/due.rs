@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use housecount_core::event::Kind;
-use housecount_core::limits::WS_ANSWERS_WAITING_MAX;
+use housecount_core::limits::{WS_ANSWERS_WAITING_MAX, WS_SAID_WAITING_MAX};
 
 use crate::ingest::{Receipt, Refused};
 
@@ -24,28 +24,52 @@ pub struct Due {
 
 /// See the module's text.
 #[derive(Debug, Default)]
-pub struct Dues(VecDeque<Due>);
+pub struct Dues {
+    answers: VecDeque<Due>,
+    /// What was said last, and how much with it since the log was last known to have all.
+    last: Receipt,
+    said: usize,
+}
 
 impl Dues {
     /// Whether more may come. If not, nothing is read until something is answered.
     pub fn has_room(&self) -> bool {
-        self.0.len() < WS_ANSWERS_WAITING_MAX
+        self.answers.len() < WS_ANSWERS_WAITING_MAX && !self.waits_for_the_log()
+    }
+
+    fn waits_for_the_log(&self) -> bool {
+        self.said >= WS_SAID_WAITING_MAX && !self.last.is_settled()
+    }
+
+    /// Waits until the log has what was said, if there is so much of it that nothing more may come.
+    pub async fn settled(&self) {
+        if self.waits_for_the_log() {
+            let _ = self.last.acknowledged().await;
+        } else {
+            std::future::pending().await
+        }
     }
 
     /// Something was said, and taken.
     pub fn add(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
-        match self.0.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
+        self.said = if self.last.is_settled() { 1 } else { self.said + 1 };
+        self.last = receipt.clone();
+        self.due(stage, kind, receipt);
+    }
+
+    fn due(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
+        match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
             Some(due) => due.later = Some(receipt),
             None => {
                 let due = Due { stage: stage.into(), kind, receipt, later: None, outcome: None };
-                self.0.push_back(due);
+                self.answers.push_back(due);
             }
         }
     }
 
     /// Waits until the next answer may be given. For ever if none is to come.
     pub async fn told(&self) -> Result<(), Refused> {
-        match self.0.front() {
+        match self.answers.front() {
             Some(due) if due.outcome.is_none() => due.receipt.acknowledged().await,
             _ => std::future::pending().await,
         }
@@ -53,17 +77,17 @@ impl Dues {
 
     /// The next answer may be given.
     pub fn note(&mut self, outcome: Result<(), Refused>) {
-        if let Some(due) = self.0.front_mut() {
+        if let Some(due) = self.answers.front_mut() {
             due.outcome = Some(outcome);
         }
     }
 
     /// The next answer, if it may be given: about which stage, to what, and what became of it.
     pub fn take(&mut self) -> Option<(Box<str>, Kind, Result<(), Refused>)> {
-        let outcome = self.0.front()?.outcome?;
-        let Due { stage, kind, later, .. } = self.0.pop_front()?;
+        let outcome = self.answers.front()?.outcome?;
+        let Due { stage, kind, later, .. } = self.answers.pop_front()?;
         if let Some(receipt) = later {
-            self.add(&stage, kind, receipt);
+            self.due(&stage, kind, receipt);
         }
         Some((stage, kind, outcome))
     }
@@ -93,5 +117,18 @@ mod tests {
             dues.add(&format!("s{n}"), Kind::Beat, Receipt::default());
         }
         assert!(!dues.has_room());
+    }
+
+    #[tokio::test]
+    async fn ws_said_waiting_max_is_what_may_wait_for_the_log() {
+        let mut dues = Dues::default();
+        let (waiting, tell) = Receipt::untold();
+        for _ in 0..WS_SAID_WAITING_MAX {
+            assert!(dues.has_room());
+            dues.add("s", Kind::Beat, waiting.clone());
+        }
+        assert!(!dues.has_room());
+        tokio::join!(dues.settled(), async { tell() });
+        assert!(dues.has_room(), "the log has them");
     }
 }

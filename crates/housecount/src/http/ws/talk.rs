@@ -223,7 +223,7 @@ impl Talk {
 
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
 async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flushed: &mut bool) -> Next {
-    let mut told = pin!(dues.told());
+    let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
             return Poll::Ready(Next::Told(outcome));
@@ -239,7 +239,11 @@ async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flush
             }
         }
         if !dues.has_room() {
-            return Poll::Pending;
+            // Asked to be woken, and once more in case it was settled meanwhile.
+            let _ = settled.as_mut().poll(cx);
+            if !dues.has_room() {
+                return Poll::Pending;
+            }
         }
         socket.poll_next_unpin(cx).map(|heard| heard.map_or(Next::Gone, Next::Heard))
     })

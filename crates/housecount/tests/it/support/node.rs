@@ -27,6 +27,20 @@ pub fn housecount() -> Command {
     command
 }
 
+/// The binary as another program starts it, which gets its path and then its arguments.
+fn housecount_by(program: &[&str]) -> Command {
+    let plain = housecount();
+    let mut command = Command::new(program[0]);
+    command.args(&program[1..]).arg(plain.get_program());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 /// A running node.
 pub struct Node {
     child: Child,
@@ -34,6 +48,8 @@ pub struct Node {
     pub address: String,
     flags: Vec<String>,
     settings: Vec<String>,
+    /// How many it may have open; as many as this process if not said.
+    files: Option<usize>,
     /// Where its embedded stores live, if it has any.
     data: Option<TempDir>,
 }
@@ -49,14 +65,41 @@ impl Node {
         Node::start_with(&["--demo", &viewers.to_string()], settings)
     }
 
+    /// Starts a node that may have so many files and connections open.
+    pub async fn ready_with_files(files: usize, settings: &[&str]) -> Node {
+        let node = Node::start_with_files(Some(files), &[], settings);
+        node.until_ready().await;
+        node
+    }
+
     fn start_with(flags: &[&str], settings: &[&str]) -> Node {
+        Node::start_with_files(None, flags, settings)
+    }
+
+    fn start_with_files(files: Option<usize>, flags: &[&str], settings: &[&str]) -> Node {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let data = tempfile::tempdir().unwrap();
         let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("data={}", data.path().display()));
-        let (child, address) = spawn(&flags, &settings);
+        let (child, address) = spawn(files, &flags, &settings);
         let client = Client::new(&address).unwrap();
-        Node { child, client, address, flags, settings, data: Some(data) }
+        Node { child, client, address, flags, settings, files, data: Some(data) }
+    }
+
+    /// What it has in memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// A figure of `/metrics`.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (status, body) = self.client.call(Method::GET, "/metrics", "").await.unwrap();
+        assert_eq!(status, 200);
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("there is no {name} in {text}"))
     }
 
     /// Starts a node and waits until it is ready.
@@ -68,7 +111,7 @@ impl Node {
 
     /// Starts it again, over the same data.
     pub fn restart(&mut self) {
-        let (child, address) = spawn(&self.flags, &self.settings);
+        let (child, address) = spawn(self.files, &self.flags, &self.settings);
         self.client = Client::new(&address).unwrap();
         (self.child, self.address) = (child, address);
     }
@@ -153,8 +196,11 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success());
 }
 
-fn spawn(flags: &[String], settings: &[String]) -> (Child, String) {
-    let mut command = housecount();
+fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child, String) {
+    let mut command = match files {
+        Some(files) => housecount_by(&["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]),
+        None => housecount(),
+    };
     command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log_level=error"]);
     command.args(flags);
     for setting in settings {

@@ -1,0 +1,132 @@
+//! More connections than there are file descriptors, as many idle ones as the system lets a process have, and clients that
+//! read nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use housecount_core::limits::ANSWER_READ_MS_MAX;
+use hyper::Method;
+
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+
+fn connect(node: &Node) -> TcpStream {
+    TcpStream::connect(node.address.trim_start_matches("http://")).unwrap()
+}
+
+/// Asks on a connection that stays open. False if nobody answers.
+fn is_answered(stream: &mut TcpStream) -> bool {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut answer = [0; 12];
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").is_ok()
+        && stream.read_exact(&mut answer).is_ok()
+        && answer == *b"HTTP/1.1 200"
+}
+
+/// The rest of an answer, so that the next one can be told.
+fn drain(stream: &mut TcpStream) {
+    stream.set_nonblocking(true).unwrap();
+    let mut rest = [0; 4_096];
+    while stream.read(&mut rest).is_ok_and(|read| read > 0) {}
+    stream.set_nonblocking(false).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_file_descriptors_those_who_are_in_stay_and_others_wait() {
+    let node = Node::ready_with_files(96, &["log=memory:", "cold=none", "workers=2"]).await;
+    // A connection of long standing; the test's own client may lose its place.
+    let mut old = connect(&node);
+    assert!(is_answered(&mut old));
+    drain(&mut old);
+    let others: Vec<TcpStream> = (0..200).map(|_| connect(&node)).collect();
+    eventually("it has run out", async || {
+        assert!(is_answered(&mut old), "whoever is in is served");
+        drain(&mut old);
+        node_metric(&mut old, "housecount_accept_failures_total") > 0
+    })
+    .await;
+    let mut late = connect(&node);
+    assert!(!is_answered(&mut late), "there is no place");
+    drop(others);
+    eventually("there is room again", async || is_answered(&mut connect(&node))).await;
+    node.beat("s", "v").await;
+    assert_eq!(node.viewers("s").await, 1);
+}
+
+/// A figure of `/metrics`, asked on a connection that is open: a new one may not be had.
+fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
+    stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let (mut text, mut buffer) = (Vec::new(), [0; 4_096]);
+    while let Ok(read) = stream.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..read]);
+        if read == 0 || text.ends_with(b"# EOF\n") {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// As many as the system lets one process have, up to 20,000.
+fn connections() -> usize {
+    let said = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
+    let limit = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap_or(1_000_000_usize);
+    limit.saturating_sub(400).min(20_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_thousand_idle_connections_cost_little() {
+    let (count, all) = (connections(), connections() + 400);
+    let node = Node::ready_with_files(all, &["log=memory:", "cold=none"]).await;
+    let before = node.resident_bytes();
+    // Players over WebSockets, which beat once in half a minute: nothing else is idle for longer.
+    let load = [
+        "load",
+        "--url",
+        &node.address,
+        "--viewers",
+        &count.to_string(),
+        "--transport",
+        "ws",
+        "--interval",
+        "30s",
+        "--duration",
+        "300s",
+    ];
+    let mut players = Command::new("sh")
+        .args(["-c", &format!("ulimit -n {all} && exec \"$0\" \"$@\"")])
+        .arg(housecount().get_program())
+        .args(load)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("they are all there", async || node.metric("housecount_websockets ").await >= count as f64)
+        .await;
+    let grown = node.resident_bytes().saturating_sub(before);
+    let a_connection = grown / count as u64;
+    // 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer; a build for tests has larger futures.
+    assert!(a_connection < 24 * 1024, "{a_connection} bytes each for {count}");
+    println!("{count} idle connections, {a_connection} bytes each, the viewers included");
+    node.beat("s", "one-more").await;
+    players.kill().unwrap();
+    players.wait().unwrap();
+    eventually("they are all gone", async || node.metric("housecount_websockets ").await == 0.0).await;
+}
+
+/// It asks and asks, and reads nothing: others are served meanwhile, and it is let go after `ANSWER_READ_MS_MAX`.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_nothing_is_let_go() {
+    const { assert!(ANSWER_READ_MS_MAX < 60_000, "or this takes too long") };
+    let node = Node::ready(&["log=memory:", "cold=none"]).await;
+    let mut deaf = connect(&node);
+    deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let asks = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
+    // Until neither side's buffers take any more.
+    while deaf.write_all(asks.as_bytes()).is_ok() {}
+    assert_eq!(node.client.call(Method::GET, "/healthz", "").await.unwrap().0, 200);
+    eventually("it is let go", async || node.metric("housecount_connections ").await <= 1.0).await;
+}

@@ -1,0 +1,4 @@
+//! More than a node can take: it stays up, within its bounds, says so, and comes back by itself.
+
+mod connections;
+mod log_stalls;
