@@ -20,8 +20,8 @@ use crate::trouble::pass;
 use crate::truth::proof::Proven;
 use crate::world::World;
 
-/// How long a node may hold time back for the others after an outage (`follow`), and a little for the network.
-const SETTLE_MS: u64 = 60_000 + 5_000;
+/// A ttl after all is mended, everything is right again; and a little for starting, for the network, and for clocks that run slow.
+const SETTLE_MS: u64 = 10_000;
 /// How long people watch on when all has come right.
 const AFTER_MS: u64 = 120_000;
 /// How often the ledger is read in between.
