@@ -16,7 +16,7 @@ use crate::cold::Wire;
 use crate::nodes::{Nodes, settings};
 use crate::plan::{Fault, Kind, Plan};
 use crate::player::Audience;
-use crate::trouble::pass;
+use crate::trouble::{COLD_SLOW_MS_MAX, pass};
 use crate::truth::proof::Proven;
 use crate::world::World;
 
@@ -99,7 +99,10 @@ async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures)
     let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
     let mut simulation =
         Simulation { world: world.clone(), nodes: nodes.clone(), cold, rules, read: (0, Proven::new()) };
-    let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS;
+    // A call that was slow when all was mended is still under way, and a node that starts waits for it.
+    let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
+    let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 };
+    let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS + under_way_ms;
     let ends_ms = converged_ms + AFTER_MS;
 
     let mut tasks = JoinSet::new();

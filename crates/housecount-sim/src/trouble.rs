@@ -12,6 +12,9 @@ const WAY_MS_MAX: u64 = 6;
 /// The same while calls are slow: a call may give up before its answer, and overtake another one.
 const SLOW_MS_MAX: u64 = 1_500;
 
+/// A call to a cold tier that is slow takes this long at most: longer than a lease.
+pub const COLD_SLOW_MS_MAX: u64 = 45_000;
+
 /// How many faults of each kind there are at the moment.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
@@ -122,7 +125,7 @@ impl Trouble {
     pub fn cold_ms(&self) -> u64 {
         match self.cold_slow {
             0 => self.way_ms() + chance::within(2..=20),
-            _ => chance::within(1_000..=45_000),
+            _ => chance::within(1_000..=COLD_SLOW_MS_MAX),
         }
     }
 }
