@@ -155,7 +155,7 @@ impl Wire {
                 pass(takes_ms).await;
                 return Err(failed());
             }
-            Way::Lost => {
+            Way::CutOff => {
                 tokio::time::sleep(GIVE_UP).await;
                 return Err(failed());
             }

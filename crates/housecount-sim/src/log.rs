@@ -200,20 +200,22 @@ enum Reply<T> {
 async fn exchange<T>(world: Arc<World>, node: usize, work: impl FnOnce(&World) -> T) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
     pass(way_ms).await;
+    // What lies in a socket while the network is away may come when it is back.
+    let is_patient = chance::within(0..2) == 0;
     loop {
         let way = world.trouble.lock().to_log(node);
         match way {
             Way::Open => break,
             Way::Refused => return Reply::Refused,
-            Way::Held => pass(HELD_MS).await,
-            Way::Lost => return Reply::Lost,
+            Way::CutOff if !is_patient => return Reply::Lost,
+            Way::Held | Way::CutOff => pass(HELD_MS).await,
         }
     }
     let done = work(&world);
     let way_ms = world.trouble.lock().way_ms();
     pass(way_ms).await;
-    let way = world.trouble.lock().from_log(node);
-    if way == Way::Open { Reply::Here(done) } else { Reply::Lost }
+    let is_lost = world.trouble.lock().loses_answer(node);
+    if is_lost { Reply::Lost } else { Reply::Here(done) }
 }
 
 impl Wire {

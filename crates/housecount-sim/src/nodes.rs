@@ -48,6 +48,7 @@ pub fn settings(plan: &Plan) -> Result<Settings, String> {
         flag("window", format!("{}ms", plan.window_ms)),
         flag("snapshot_interval", format!("{}ms", plan.snapshot_interval_ms)),
         flag("snapshot_retention", "1h".to_string()),
+        flag("ack", if plan.is_acknowledged_early { "memory" } else { "log" }.to_string()),
     ];
     let layers = Layers::of(None, Vec::new(), flags).map_err(|e| e.to_string())?;
     let mut settings = Settings::from_layers(&layers).map_err(|e| e.to_string())?;

@@ -84,6 +84,8 @@ pub struct Plan {
     pub window_ms: u64,
     /// `snapshot_interval`
     pub snapshot_interval_ms: u64,
+    /// Whether beats are acknowledged before the log has them (`ack = "memory"`).
+    pub is_acknowledged_early: bool,
     /// The faults, by when they come.
     pub faults: Vec<Fault>,
     /// When the last one has ended.
@@ -118,6 +120,7 @@ impl Plan {
             stages: chance.random_range(1..=4),
             window_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
             snapshot_interval_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
+            is_acknowledged_early: chance.random_range(0..8) == 0,
             faults,
             mended_ms,
             is_checked: true,
@@ -166,10 +169,11 @@ fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { seed, nodes, partitions, viewers, stages, window_ms, snapshot_interval_ms, .. } = self;
+        let ack = if self.is_acknowledged_early { "memory" } else { "log" };
         writeln!(
             f,
-            "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, a window of \
-             {} s, snapshots every {} s; mended at {}",
+            "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, ack = {ack}, a \
+             window of {} s, snapshots every {} s; mended at {}",
             window_ms / 1000,
             snapshot_interval_ms / 1000,
             clock(self.mended_ms)

@@ -51,8 +51,8 @@ pub enum Way {
     Refused,
     /// It lies there until that is over.
     Held,
-    /// Nobody hears of it.
-    Lost,
+    /// It comes when the network is back, or never.
+    CutOff,
 }
 
 impl Trouble {
@@ -86,28 +86,24 @@ impl Trouble {
     #[must_use]
     pub fn to_log(&self, node: usize) -> Way {
         match self {
-            _ if self.cut_off[node] > 0 => {
-                // What lies in a socket may still come when the network is back, or never.
-                if chance::within(0..2) == 0 { Way::Lost } else { Way::Held }
-            }
+            _ if self.cut_off[node] > 0 => Way::CutOff,
             _ if self.log_away > 0 => Way::Refused,
             _ if self.log_frozen > 0 => Way::Held,
             _ => Way::Open,
         }
     }
 
-    /// What the log's answer meets.
+    /// Whether the log's answer is lost.
     #[must_use]
-    pub fn from_log(&self, node: usize) -> Way {
-        let is_lost = self.cut_off[node] > 0 || self.answers_lost > 0 && chance::within(0..3) == 0;
-        if is_lost { Way::Lost } else { Way::Open }
+    pub fn loses_answer(&self, node: usize) -> bool {
+        self.cut_off[node] > 0 || self.answers_lost > 0 && chance::within(0..3) == 0
     }
 
     /// What a call from a node to the cold tier meets.
     #[must_use]
     pub fn to_cold(&self, node: usize) -> Way {
         match self {
-            _ if self.cut_off[node] > 0 => Way::Lost,
+            _ if self.cut_off[node] > 0 => Way::CutOff,
             _ if self.cold_away > 0 => Way::Refused,
             _ if self.cold_throttled > 0 && chance::within(0..10) < 8 => Way::Refused,
             _ => Way::Open,

@@ -22,6 +22,7 @@ fn plan(faults: &[(u64, u64, Kind)]) -> Plan {
         stages: 2,
         window_ms: MINUTE_MS,
         snapshot_interval_ms: MINUTE_MS,
+        is_acknowledged_early: false,
         faults: faults.iter().map(fault).collect(),
         mended_ms: faults.iter().map(|(_, to, _)| to * MINUTE_MS).max().unwrap_or(0),
         ..Plan::of(1)

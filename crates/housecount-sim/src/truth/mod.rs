@@ -80,6 +80,10 @@ pub struct Truth {
     partitions: u16,
     seats: Vec<Seat>,
     by_name: BTreeMap<Seat, usize>,
+    /// By seat, the one of the same viewer on the same stage without a session, once there is one.
+    unnamed: Vec<Option<usize>>,
+    /// By seat, its latest stamp.
+    latest: Vec<UnixMs>,
     /// By seat, its events as they were said.
     of_seat: Vec<Vec<usize>>,
     events: Vec<Event>,
@@ -104,6 +108,8 @@ impl Truth {
             partitions,
             seats: Vec::new(),
             by_name: BTreeMap::new(),
+            unnamed: Vec::new(),
+            latest: Vec::new(),
             of_seat: Vec::new(),
             events: Vec::new(),
             by_what: BTreeMap::new(),
@@ -142,6 +148,17 @@ impl Truth {
         let number = self.seats.len();
         self.seats.push(seat.clone());
         self.of_seat.push(Vec::new());
+        self.latest.push(UnixMs::ZERO);
+        let whole = Seat { session: String::new(), ..seat.clone() };
+        if *seat == whole {
+            let others = self.by_name.range(&whole..);
+            let others =
+                others.take_while(|(other, _)| (&other.stage, &other.viewer) == (&seat.stage, &seat.viewer));
+            others.for_each(|(_, other)| self.unnamed[*other] = Some(number));
+            self.unnamed.push(None);
+        } else {
+            self.unnamed.push(self.by_name.get(&whole).copied());
+        }
         self.by_name.insert(seat.clone(), number);
         for key in self.keys.clone() {
             self.learn(key, number);
@@ -178,6 +195,7 @@ impl Truth {
         };
         self.events.push(event);
         self.of_seat[seat].push(number);
+        self.latest[seat] = self.latest[seat].max(at);
         self.by_what.insert((seat, kind, at), number);
         number
     }

@@ -6,7 +6,7 @@ use housecount_core::event::Kind;
 use housecount_core::fold::Rules;
 use housecount_core::time::UnixMs;
 
-use super::{Event, Seat, Truth};
+use super::{Event, Truth};
 
 /// Viewers, and sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +65,10 @@ impl Truth {
             if asked.stage.is_some_and(|stage| stage != seat.stage) {
                 continue;
             }
-            let unnamed = Seat { session: String::new(), ..seat.clone() };
-            let unnamed = self.by_name.get(&unnamed).filter(|unnamed| **unnamed != number);
-            let said_to_leave = [Some(number), unnamed.copied()].into_iter().flatten();
+            if self.latest[number].plus(ttl_ms) <= now {
+                continue;
+            }
+            let said_to_leave = [Some(number), self.unnamed[number]].into_iter().flatten();
             let left = said_to_leave
                 .flat_map(|seat| self.of_seat(seat))
                 .filter(|event| event.kind == Kind::Leave && event.at.plus(leave_grace_ms) <= now)

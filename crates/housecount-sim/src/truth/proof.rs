@@ -6,7 +6,7 @@ use housecount_core::event::{Kind, partition_of};
 use housecount_core::span::{Span, normalize};
 use housecount_core::time::UnixMs;
 
-use super::{Event, Seat, Truth};
+use super::{Event, Truth};
 
 /// By stage and viewer, a set of spans.
 pub type Proven = BTreeMap<(String, String), Vec<Span>>;
@@ -86,10 +86,8 @@ impl Truth {
     fn proven(&self, ttl_ms: u64, counts: impl Fn(&Event) -> bool) -> Proven {
         let mut all = Proven::new();
         for (number, seat) in self.seats.iter().enumerate() {
-            let unnamed = Seat { session: String::new(), ..seat.clone() };
-            let unnamed = self.by_name.get(&unnamed).filter(|unnamed| **unnamed != number);
             let own = self.of_seat(number);
-            let leaves = unnamed.map(|unnamed| self.of_seat(*unnamed)).into_iter().flatten();
+            let leaves = self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
             let leaves = leaves.filter(|event| event.kind == Kind::Leave);
             let mut said: Vec<(UnixMs, Kind)> =
                 own.chain(leaves).filter(|event| counts(event)).map(|event| (event.at, event.kind)).collect();

@@ -309,11 +309,10 @@ impl Ingest {
             return Err(Refused::Stopping);
         }
         if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
-        if self.ack == Ack::Memory || is_on(Mutant::AckEarly) {
+        if shared.is_folded_before {
             shared.hub.apply([event], shared.clock.now().unwrap_or_default());
-            return Ok(Receipt { at: event.at, round: None });
         }
-        Ok(Receipt { at: event.at, round })
+        Ok(Receipt { at: event.at, round: round.filter(|_| !self.is_answered_first()) })
     }
 
     /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
@@ -344,11 +343,19 @@ impl Ingest {
         let leaves = stamped.iter().filter(|event| event.kind == Kind::Leave).count();
         self.leaves.inc_by(leaves as u64);
         self.beats.inc_by((stamped.len() - leaves) as u64);
-        if self.ack == Ack::Memory {
+        if shared.is_folded_before {
             shared.hub.apply(stamped, shared.clock.now().unwrap_or_default());
+        }
+        if self.is_answered_first() {
             return Ok(Vec::new());
         }
         Ok(rounds.into_iter().map(|round| Receipt { at, round: Some(round) }).collect())
+    }
+
+    /// Whether nobody waits for the log. While that isn't heard everybody does, whatever is set: a node that is cut off would go on
+    /// to tell players that all is well, and no other node could count them.
+    fn is_answered_first(&self) -> bool {
+        self.ack == Ack::Memory && !self.shared.hub.is_silent() || is_on(Mutant::AckEarly)
     }
 
     /// How much of what may wait for the log does, from 0 to 1.

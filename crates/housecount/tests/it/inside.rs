@@ -8,7 +8,7 @@ use housecount::app::App;
 use housecount::client::Client;
 use housecount::config::{Layers, Settings};
 use housecount::http::Bound;
-use housecount::ingest::Refused;
+use housecount::ingest::{Refused, Said};
 use housecount::log::{Log, Position};
 use housecount::node::Node;
 use housecount_core::event::{EventRef, Kind, Seat};
@@ -130,9 +130,11 @@ async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
 async fn waiting_events_max_sheds_what_is_too_much() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    let some = || (0..500_000).map(|_| said(1)).collect::<Vec<_>>();
-    for _ in 0..WAITING_EVENTS_MAX / 500_000 {
-        assert_eq!(inside.node.ingest.submit(some()).await, Ok(()));
+    let (_, seat) = said(1);
+    let some = vec![Said::of(Kind::Beat, &seat); WAITING_EVENTS_MAX / 4];
+    for _ in 0..4 {
+        // Nobody waits for these: the log may have been away for too long already.
+        assert!(inside.node.ingest.take_all(&some).is_ok());
     }
     assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(Refused::Full));
     assert!(inside.metric("housecount_shed_total 1"));

@@ -1,5 +1,7 @@
-//! A log that takes nothing, while twice as much is said as a node may hold: players are slowed down, then refused, memory
-//! stays within what `WAITING_EVENTS_MAX` allows, and what was taken comes into the log when it can.
+//! A slow log, while many times as much is said as it takes: players are slowed down, then refused, memory stays within what
+//! `WAITING_EVENTS_MAX` allows, and what was taken comes into the log when it can; also if it stands still in between.
+
+use std::time::Duration;
 
 use housecount_core::limits::{BATCH_BEATS_MAX, WAITING_EVENTS_MAX};
 use hyper::Method;
@@ -28,7 +30,8 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     assert_eq!(say().await.0, 200);
     eventually("the log has them", async || node.metric("housecount_waiting_events ").await == 0.0).await;
     let before = node.resident_bytes();
-    network.set(Mode::Cut);
+    // About 10,000 beats a second, which even a build for tests can be told more of.
+    network.set(Mode::Slow(Duration::from_millis(100)));
     let (mut accepted, mut refused, mut slowed_ms) = (0, 0, Vec::new());
     // Twice what may wait.
     for _ in 0..2 * WAITING_EVENTS_MAX / BATCH_BEATS_MAX {
@@ -56,17 +59,15 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     // First a third of the ttl, then no more: the default interval is 30 s, and a tenth more or less.
     let (first, last) = (slowed_ms[0], *slowed_ms.last().unwrap());
     assert!(first <= 33_000 && last > 33_000 && last <= 40_000, "{slowed_ms:?}");
-    assert!(
-        (WAITING_EVENTS_MAX - 2 * BATCH_BEATS_MAX..=WAITING_EVENTS_MAX).contains(&accepted),
-        "{accepted}"
-    );
-    assert!(refused >= WAITING_EVENTS_MAX - BATCH_BEATS_MAX, "{refused}");
+    assert!(accepted >= WAITING_EVENTS_MAX - 2 * BATCH_BEATS_MAX, "{accepted}");
+    assert!(refused >= WAITING_EVENTS_MAX / 2, "{refused}");
     assert_eq!(node.metric("housecount_shed_total").await as usize, refused);
     let grown = node.resident_bytes().saturating_sub(before);
     assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "{grown} bytes");
-    // It is up, says that it isn't ready, and that its counts may be wrong.
+    // Now it takes nothing any more. The node is up, says that it isn't ready, and that its counts may be wrong.
+    network.set(Mode::Cut);
+    eventually("it isn't ready", async || node.status("/readyz").await == 503).await;
     assert_eq!(node.status("/healthz").await, 200);
-    assert_eq!(node.status("/readyz").await, 503);
     assert_eq!(node.stats().await["complete"], false);
 
     network.set(Mode::Open);
