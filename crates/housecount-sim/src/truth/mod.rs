@@ -7,7 +7,8 @@
 //! An event must be counted and credited once it was applied in the log: by then its player may have been told so. If the log
 //! loses it, the runs that know it (they have acknowledged it, or have read it) tell the log again. Only if all of them end
 //! before they have done so is it lost: the documented double fault (docs/OPERATIONS.md). Then it need not be counted any more,
-//! and still may be.
+//! and still may be. The same goes for a beat that comes into a log which has just lost everything, told by a handle whose ids
+//! are nowhere in it.
 
 pub mod presence;
 pub mod proof;
@@ -43,7 +44,9 @@ pub struct Event {
     run: usize,
     /// Whether that run knows that the log has it.
     is_acknowledged: bool,
-    /// When the log first had it.
+    /// Whether the log ever had it, readable or not.
+    is_told: bool,
+    /// When the log first had it so that anybody could read it.
     pub applied_ms: Option<u64>,
     /// Since when the log has it, as far as it has not lost it since.
     in_log_ms: Option<u64>,
@@ -84,6 +87,8 @@ pub struct Truth {
     unnamed: Vec<Option<usize>>,
     /// By seat, its latest stamp.
     latest: Vec<UnixMs>,
+    /// By seat, whether the log has been told its ids since it last lost everything.
+    is_named: Vec<bool>,
     /// By seat, its events as they were said.
     of_seat: Vec<Vec<usize>>,
     events: Vec<Event>,
@@ -110,6 +115,7 @@ impl Truth {
             by_name: BTreeMap::new(),
             unnamed: Vec::new(),
             latest: Vec::new(),
+            is_named: Vec::new(),
             of_seat: Vec::new(),
             events: Vec::new(),
             by_what: BTreeMap::new(),
@@ -149,6 +155,7 @@ impl Truth {
         self.seats.push(seat.clone());
         self.of_seat.push(Vec::new());
         self.latest.push(UnixMs::ZERO);
+        self.is_named.push(false);
         let whole = Seat { session: String::new(), ..seat.clone() };
         if *seat == whole {
             let others = self.by_name.range(&whole..);
@@ -189,6 +196,7 @@ impl Truth {
             at,
             run,
             is_acknowledged: false,
+            is_told: false,
             applied_ms: None,
             in_log_ms: None,
             lost_ms: None,
@@ -208,9 +216,9 @@ impl Truth {
         let seat = &self.seats[self.events[event].seat];
         let event = &mut self.events[event];
         event.is_acknowledged |= event.run == run;
-        match event.applied_ms {
-            Some(_) => Ok(()),
-            None => {
+        match event.is_told {
+            true => Ok(()),
+            false => {
                 Err(format!("acknowledged, and not in the log: {:?} of {seat:?} at {}", event.kind, event.at))
             }
         }
@@ -241,8 +249,12 @@ impl Truth {
                 return Err(format!("nobody said what the log was told: {said:?}"));
             };
             let event = &mut self.events[*event];
-            event.applied_ms.get_or_insert(now_ms);
-            event.in_log_ms.get_or_insert(now_ms);
+            event.is_told = true;
+            self.is_named[seat] |= matches!(said, Told::Event(_));
+            if self.is_named[seat] {
+                event.applied_ms.get_or_insert(now_ms);
+                event.in_log_ms.get_or_insert(now_ms);
+            }
         }
         Ok(said.len())
     }
@@ -312,6 +324,9 @@ impl Truth {
 
     /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions each run has told again so far.
     pub fn log_lost(&mut self, since_ms: u64, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+        if since_ms == 0 {
+            self.is_named.fill(false);
+        }
         let mut loss = Loss { events: Vec::new(), told_by: BTreeMap::new() };
         let mut touched: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for number in 0..self.events.len() {
