@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked against what is true.
 ///
-/// A seed decides everything, so a run can be seen again. One of a failing seed is all that a report of a bug needs.
+/// A seed decides everything, so a run can be seen again: the number of a failing one is all that a report of a bug needs.
 #[derive(Parser)]
 #[command(name = "housecount-sim", after_help = EXAMPLES)]
 struct Args {
