@@ -94,14 +94,17 @@ struct Simulation {
 }
 
 async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures) -> Result<(), String> {
-    let rules = settings.rules;
+    let (rules, interval_ms) = (settings.rules, settings.interval_ms);
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
     let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
     let mut simulation =
         Simulation { world: world.clone(), nodes: nodes.clone(), cold, rules, read: (0, Proven::new()) };
     // A call that was slow when all was mended is still under way, and a node that starts waits for it.
     let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
-    let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 };
+    // Where the log's clock was set, nodes that were apart may differ in time, and find out with the first beat that one takes.
+    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
+    let apart_ms = if is_set { interval_ms } else { 0 };
+    let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 } + apart_ms;
     let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS + under_way_ms;
     let ends_ms = converged_ms + AFTER_MS;
 
