@@ -21,7 +21,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Refused;
 use crate::workers::{Home, MAIN, here};
 
-/// How often requests are looked at that may have waited for too long; only while an append takes its time.
+/// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
+/// they are looked at anyway.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
@@ -241,8 +242,13 @@ impl Lane {
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch);
         }
+        let is_behind = !state.full.is_empty();
         drop(state);
         self.tell(rounds, outcome);
+        if is_behind {
+            // Each append may be quick, and the queue long all the same.
+            self.tell_overdue();
+        }
     }
 
     /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their events wait on.
@@ -356,5 +362,22 @@ mod tests {
         stuck.abort();
         lane.done(batch, Ok(()));
         assert_eq!(lane.next(Duration::ZERO).await.unwrap().len(), 1, "its event waits on");
+    }
+
+    /// ack_wait_ms_max, also where no append takes long, but many come before.
+    #[tokio::test(start_paused = true)]
+    async fn requests_behind_a_long_queue_are_sent_away() {
+        let (lane, mut rounds) = (lane(main_only()), Vec::new());
+        assert!(lane.push(&vec![BEAT; 100 * RECORD_EVENTS_MAX], |round| rounds.push(round)));
+        let began = Instant::now();
+        while let Some(batch) = lane.next(Duration::ZERO).await {
+            lane.while_telling(tokio::time::sleep(TELL_EVERY / 2)).await;
+            lane.done(batch, Ok(()));
+            if rounds.last().is_some_and(|last| last.is_told()) {
+                break;
+            }
+        }
+        assert_eq!(rounds.last().unwrap().taken().await, Err(Refused::NotYet));
+        assert!(began.elapsed() < Duration::from_millis(ACK_WAIT_MS_MAX) + TELL_EVERY);
     }
 }
