@@ -42,6 +42,14 @@ pub const WS_ANSWERS_WAITING_MAX: usize = 16;
 /// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is read from it until the log has them.
 /// A player has one under way, and one a stage at most.
 pub const WS_SAID_WAITING_MAX: usize = 64;
+/// Between two messages of a stage to a subscriber: what people can follow, and what bounds what a stage costs whatever its audience.
+pub const LIVE_EVERY_MS_MIN: u64 = 1_000;
+/// Bytes of messages that a subscriber is sent at once; it goes on when these have been read.
+pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
+/// How long messages are kept of which nobody wants to hear: who was cut off comes back by then, or is told all again.
+pub const LIVE_FORGET_MS: u64 = 60_000;
+/// Stages that one subscription names. Who wants more wants all.
+pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 
@@ -78,6 +86,8 @@ pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
+/// Steps of all stages of one page together.
+pub const PAGE_STEPS_MAX: u64 = 100_000;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
 
@@ -108,6 +118,8 @@ const _: () = {
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+    assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
+    assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
     assert!(ITEM_BYTES_MAX < 400 * 1000);
     // A stage's configuration always fits one item.

@@ -19,6 +19,7 @@ use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
+use crate::live::Live;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -28,6 +29,7 @@ use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
+use crate::tasks::show::Show;
 use crate::tasks::snapshot::Snapshots;
 use crate::tasks::tend::Tend;
 use crate::workers::Workers;
@@ -119,8 +121,21 @@ impl App {
         let stages = Stages::new(cold.clone(), settings.stages_auto);
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
-        let node =
-            Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
+        let live = Arc::new(Live::new(hub.clone()));
+        let node = Node {
+            settings,
+            clock,
+            hub,
+            live,
+            ingest,
+            cold,
+            proofs,
+            stages,
+            snapshots,
+            scans,
+            readiness,
+            metrics,
+        };
         App {
             node: Arc::new(node),
             log,
@@ -172,6 +187,7 @@ impl App {
         };
         tracing::info!("stopping");
         node.readiness.set(Some("stopping".to_string()));
+        node.live.end();
         let _ = stop_serving.send(true);
         let _ = stop_committing.send(true);
         let workers = server.await;
@@ -240,6 +256,7 @@ async fn live(
     if let Some(commit) = alive.commit.take() {
         tasks.spawn(run_every(commit, stop.clone()));
     }
+    tasks.spawn(run_every(Show::new(node.live.clone(), node.metrics.clone()), stop.clone()));
     if node.settings.publish_counts {
         tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
     }

@@ -20,6 +20,7 @@ pub mod http;
 pub mod hub;
 pub mod ingest;
 pub mod ledger;
+pub mod live;
 pub mod load;
 pub mod lock;
 pub mod log;

@@ -79,6 +79,8 @@ pub struct Metrics {
     pub archived: Gauge<f64, AtomicU64>,
     /// Up to when the ledger has all partitions, as far as this node has heard, Unix s.
     pub committed: Gauge<f64, AtomicU64>,
+    /// Open subscriptions of live counts.
+    pub subscribers: Gauge,
     /// Events waiting for the log.
     pub waiting: Gauge,
     /// Events in one append.
@@ -165,6 +167,7 @@ impl Default for Metrics {
             archive_failures: Counter::default(),
             archived: Gauge::default(),
             committed: Gauge::default(),
+            subscribers: Gauge::default(),
             snapshot_last: Gauge::default(),
             snapshot_stages: Gauge::default(),
             connections: Gauge::default(),
@@ -235,6 +238,7 @@ impl Metrics {
         let help = "Tries to accept a connection that failed, as for want of file descriptors";
         r.register("accept_failures", help, self.accept_failures.clone());
         r.register("connections", "Open connections", self.connections.clone());
+        r.register("subscribers", "Open subscriptions of live counts", self.subscribers.clone());
         r.register("websockets", "Open WebSockets", self.websockets.clone());
         r.register("requests", "Answered requests", self.requests.clone());
         r.register("viewers", "Distinct online viewers", self.viewers.clone());

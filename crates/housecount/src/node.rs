@@ -11,6 +11,7 @@ use crate::config::Settings;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Receipt};
 use crate::ledger::Proofs;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::stages::Stages;
 use crate::tasks::snapshot::Snapshots;
@@ -24,6 +25,8 @@ pub struct Node {
     pub clock: Arc<SharedClock>,
     /// Who is online.
     pub hub: Arc<Hub>,
+    /// What subscribers of counts are told.
+    pub live: Arc<Live>,
     /// The way into the log.
     pub ingest: Ingest,
     /// The cold tier, unless there is none.

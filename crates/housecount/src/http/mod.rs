@@ -9,6 +9,7 @@ mod body;
 mod error;
 pub(crate) mod extract;
 mod front;
+mod history;
 mod live;
 mod openapi;
 mod ops;
@@ -42,6 +43,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(ws::upgrade_required))
         // For operators
         .routes(routes!(live::stats))
+        .routes(routes!(live::live))
         .routes(routes!(stages::list, stages::create))
         .routes(routes!(stages::show, stages::change, stages::delete))
         .routes(routes!(viewers::of_stage))
@@ -49,7 +51,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(snapshots::of_stage))
         .routes(routes!(watch::of_stage))
         .routes(routes!(watch::of_viewer))
-        .routes(routes!(watch::history))
+        .routes(routes!(history::of_stage))
+        .routes(routes!(history::of_all))
+        .routes(routes!(history::totals))
         .routes(routes!(admin::snapshot))
         .routes(routes!(admin::restore))
         // For whoever runs it

@@ -5,6 +5,7 @@ pub mod commit;
 pub mod lease;
 pub mod publish;
 pub mod restore;
+pub mod show;
 pub mod snapshot;
 pub mod sweep;
 pub mod tend;

@@ -14,6 +14,7 @@ mod faults;
 mod fuzzed;
 mod inside;
 mod ledger;
+mod live;
 mod memory;
 mod overload;
 mod recovery;

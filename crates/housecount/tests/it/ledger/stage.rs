@@ -130,7 +130,7 @@ impl Stage {
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
         let nobody = Hub::new(settings(&[]).rules, 1, true);
         let nobody = Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS);
-        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, stage).await.unwrap().0;
+        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;
         steps.iter().map(|step| step.integral_ms).sum()
     }
 }

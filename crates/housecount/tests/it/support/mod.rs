@@ -8,6 +8,7 @@ pub mod faulty;
 pub mod node;
 pub mod proxy;
 pub mod redis;
+pub mod sse;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
