@@ -5,7 +5,7 @@
  * newest stretch of history is too low and is drawn dashed, and only where no live count is there to show instead.
  */
 
-import { fill, h, say } from "./dom.js";
+import { fill, freshId, h, say } from "./dom.js";
 import * as format from "./format.js";
 import uPlot from "./uplot.js";
 
@@ -16,6 +16,8 @@ import uPlot from "./uplot.js";
 
 /** How long it takes until time is proven for sure: the default ttl. */
 const PROVEN_AFTER_MS = 120_000;
+/** Half of it is enough for most: hidden tabs beat once a minute. What is newer says nothing yet, and isn't drawn. */
+const MOSTLY_PROVEN_AFTER_MS = 60_000;
 /** Rows of the table that stands in for the picture. */
 const TABLE_ROWS_MAX = 500;
 
@@ -38,9 +40,9 @@ export const RANGES = {
 
 /**
  * @param {Scope} scope
- * @param {{label: string, ring: Ring}} options
+ * @param {{label: string, ring: Ring, end: Node[]}} options `end`: what stands above the curve, on the right
  */
-export function chart(scope, { label, ring }) {
+export function chart(scope, { label, ring, end }) {
   const canvas = h("div", { class: "chart-canvas", role: "img", "aria-label": label });
   const readout = h("span", { class: "chart-readout" });
   const keys = h(
@@ -50,10 +52,15 @@ export function chart(scope, { label, ring }) {
     h("li", { class: "key-proven" }, "Proven: average, and from least to most"),
     h("li", { class: "key-dashed" }, "Being proven"),
   );
-  const table = h("div", { class: "chart-table" });
-  const details = h("details", { class: "chart-data" }, h("summary", null, "As a table"), table);
-  const foot = h("div", { class: "chart-foot" }, keys, readout);
-  const element = h("div", { class: "chart" }, canvas, foot, details);
+  const table = h("div", { class: "chart-table", id: freshId(), tabindex: 0, role: "region", "aria-label": `${label}, as a table`, hidden: true });
+  const toggle = h("button", { type: "button", class: "plain-button", "aria-controls": table.id, "aria-expanded": "false", onclick: () => {
+    table.hidden = !table.hidden;
+    toggle.setAttribute("aria-expanded", String(!table.hidden));
+    fillTable();
+  } }, "As a table");
+  const head = h("div", { class: "chart-head" }, readout, h("div", { class: "panel-end" }, end));
+  const element = h("div", { class: "chart" }, head, canvas, h("div", { class: "chart-foot" }, keys, toggle), table);
+  const fillTable = () => table.hidden || fill(table, tableOf(history));
 
   let rangeMs = RANGES["1h"].ms;
   let nowMs = Date.now();
@@ -70,14 +77,13 @@ export function chart(scope, { label, ring }) {
   resize.observe(canvas);
   scope.defer(() => resize.disconnect());
   scope.on(document.documentElement, "themechange", () => plot.redraw(false));
-  scope.on(details, "toggle", () => details.open && fill(table, tableOf(history)));
 
   return {
     element,
     /** @param {History | null} found */
     setHistory(found) {
       history = found;
-      if (details.open) fill(table, tableOf(history));
+      fillTable();
     },
     /** @param {number} ms */
     setRange(ms) {
@@ -112,9 +118,16 @@ function joined(history, ring, now, current, from) {
   const stepMs = history?.stepMs ?? 0;
   const end = (/** @type {Step} */ step) => Math.min(step.at + stepMs, history?.to ?? now);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
-  const proven = steps.filter((step) => end(step) <= (history?.to ?? now) - PROVEN_AFTER_MS);
+  const until = history?.to ?? now;
+  const proven = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);
   // The dashes begin where the line ends, and stop where the live count begins.
-  const fresh = steps.slice(Math.max(0, proven.length - 1)).filter((step, i) => i === 0 || end(step) <= liveFrom);
+  const limit = Math.min(liveFrom, until - MOSTLY_PROVEN_AFTER_MS);
+  const fresh = steps.slice(Math.max(0, proven.length - 1)).filter((step, i) => i === 0 || end(step) <= limit);
+  const dashes = { at: fresh.map(middle), count: fresh.map((step) => step.avg) };
+  if (fresh.length && !ring.isEmpty && ring.count[0] !== null && ring.at[0] > (dashes.at.at(-1) ?? 0)) {
+    dashes.at.push(ring.at[0]);
+    dashes.count.push(ring.count[0]);
+  }
   const at = [...ring.at];
   const count = [...ring.count];
   if (current !== null && at.length && now / 1000 > (at.at(-1) ?? 0)) {
@@ -126,7 +139,7 @@ function joined(history, ring, now, current, from) {
   const visible = first < 0 ? at.length : Math.max(0, first - 1);
   const tables = /** @type {uPlot.AlignedData[]} */ ([
     [proven.map(middle), proven.map((s) => s.avg), proven.map((s) => s.min), proven.map((s) => s.max)],
-    [fresh.map(middle), fresh.length > 1 ? fresh.map((s) => s.avg) : fresh.map(() => undefined)],
+    [dashes.at, dashes.count],
     [at.slice(visible), count.slice(visible)],
   ]);
   return uPlot.join(tables);
@@ -146,7 +159,7 @@ function options(xRange) {
   return {
     width: 300,
     height: 200,
-    padding: [px / 2, px / 2, 0, 0],
+    padding: [px / 2, px * 1.25, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: px * 0.45 } },
     hooks: { setCursor: [] },
@@ -172,9 +185,23 @@ function options(xRange) {
       { width: 0, points: { show: false } },
       { width: 0, points: { show: false } },
       { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },
-      { stroke: colour("--live"), fill: colour("--live-area"), width: 2, paths: stepped, points: { show: false } },
+      { stroke: colour("--live"), fill: colour("--live-area"), width: 2, paths: stepped, points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly } },
     ],
   };
+}
+
+/**
+ * Only the newest point of a series is marked: where the curve is now.
+ * @param {uPlot} plot
+ * @param {number} series
+ */
+function lastOnly(plot, series) {
+  const values = plot.data[series];
+  for (let i = values.length - 1; i >= 0; i--) {
+    if (values[i] === null) return [];
+    if (values[i] !== undefined) return [i];
+  }
+  return [];
 }
 
 /**

@@ -5,7 +5,7 @@ import { code } from "./parts.js";
 
 /** @param {string} origin where this server is */
 export function firstRun(origin) {
-  const curl = `curl ${origin}/v1/heartbeat -H 'content-type: application/json' \\\n  -d '{"stage":"match-1","viewer":"ann"}'`;
+  const curl = `curl ${origin}/v1/heartbeat \\\n  -H 'content-type: application/json' \\\n  -d '{"stage":"match-1","viewer":"ann"}'`;
   const player = `import { watch } from "housecount";\n\nwatch({ url: "${origin}", stage: "match-1", viewer: "ann" });`;
   return h(
     "section",

@@ -16,7 +16,7 @@ const REFRESH_MS = 10_000;
 /** @type {import("./table.js").Column<Online>[]} */
 const COLUMNS = [
   { key: "viewer", title: "Viewer", sort: (row) => row.viewer, make: asText((row) => row.viewer) },
-  { key: "sessions", title: "Sessions", hint: "The viewer's players that are online", class: "medium", sort: (row) => row.sessions.length, descends: true, make: asText((row) => row.sessions.map((name) => name || "(unnamed)").join(", ")) },
+  { key: "players", title: "Sessions", hint: "The viewer's players that are online", class: "medium", sort: (row) => row.sessions.length, descends: true, make: asText((row) => row.sessions.map((name) => name || "(unnamed)").join(", ")) },
   { key: "beat", title: "Last beat", class: "num", sort: (row) => row.lastBeatAt, descends: true, make: asText((row) => `${format.span(now() - row.lastBeatAt)} ago`) },
 ];
 

@@ -27,7 +27,6 @@ export function overview(scope) {
   const stages = figure("Stages", { hint: "Stages with somebody online" });
   const peak = figure("Peak", { hint: "The most at once in the range of the curve" });
   const hours = figure("Watch-hours today", { hint: "Proven watch time since midnight, over all stages" });
-  const curve = chart(scope, { label: "Viewers over time", ring: totalsRing });
   const curveState = state();
   const standing = h("p", { class: "standing", role: "status", hidden: true });
 
@@ -43,8 +42,9 @@ export function overview(scope) {
     curve.setRange(range.ms);
     restart();
   });
+  const curve = chart(scope, { label: "Viewers over time", ring: totalsRing, end: [ranges] });
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, stages.element, peak.element, hours.element);
-  const hero = h("section", { class: "panel hero", "aria-label": "Altogether" }, figures, h("div", { class: "hero-curve" }, h("div", { class: "panel-end" }, ranges), curve.element, curveState.element));
+  const hero = h("section", { class: "panel hero", "aria-label": "Altogether" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
   const full = h("div", { class: "stack" }, standing, hero, table.element);
   const empty = h("div", { class: "stack", hidden: true }, firstRun(location.origin));
   const element = h("div", { class: "page" }, h("h1", { class: "sr", tabindex: -1 }, "Overview"), full, empty);
@@ -58,6 +58,7 @@ export function overview(scope) {
     sayCount(viewers.value, totals.viewers, totals);
     sayCount(sessions.value, totals.sessions, totals);
     sayCount(stages.value, totals.stages, totals);
+    say(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} a viewer` : "");
     const from = (now() - range.ms) / 1000;
     const livePeak = totalsRing.count.reduce((/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max), 0);
     say(peak.value, format.count(Math.max(historyPeak, livePeak)));
@@ -128,7 +129,7 @@ export function overview(scope) {
       }
       table.setHours(today);
       say(hours.value, format.hours(sum));
-      say(hours.note, cover?.committedTo ? `in the ledger up to ${format.timeOfDay(Math.max(cover.committedTo, midnight))}` : "not yet in the ledger");
+      say(hours.note, cover?.committedTo ? `in the ledger to ${format.timeOfDay(Math.max(cover.committedTo, midnight))}` : "not yet in the ledger");
       const sparks = new Map();
       const query = { from: now() - RANGES["1h"].ms, step: SPARK_STEP };
       for await (const page of pages("/v1/watch", { query, signal: scope.signal })) {

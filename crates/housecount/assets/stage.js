@@ -26,7 +26,6 @@ export function stage(scope, { id, query }) {
   const sessions = figure("Sessions", { hint: "Players that are online: tabs, devices" });
   const peak = figure("Peak", { hint: "The most at once, as far as is known" });
   const hours = figure("Watch-hours", { hint: "Proven watch time in the range of the curve" });
-  const curve = chart(scope, { label: "Viewers over time", ring });
   const curveState = state();
   const cover = h("p", { class: "hint" });
   const pageState = state();
@@ -42,7 +41,6 @@ export function stage(scope, { id, query }) {
   let answer = null;
 
   const showRange = () => curve.setRange(RANGES[rangeKey].ms);
-  showRange();
   const ranges = choice("Range", Object.keys(RANGES).map((key) => [key, key]), rangeKey, (key) => {
     rangeKey = key;
     showRange();
@@ -52,12 +50,16 @@ export function stage(scope, { id, query }) {
     snapshots.reload();
   });
 
+  const curve = chart(scope, { label: "Viewers over time", ring, end: [cover, ranges] });
+  showRange();
+
   const draw = scope.frame(() => {
     const isFresh = link.state === "live" || link.state === "polling";
     curve.draw(now(), isFresh && count ? count.viewers : null);
     if (!count) return;
     sayCount(viewers.value, count.viewers, count);
     sayCount(sessions.value, count.sessions, count);
+    say(sessions.note, count.viewers ? `${format.ratio(count.sessions / count.viewers)} a viewer` : "");
     viewers.mark.show(count);
     standing.hidden = isWhole(count);
     if (!isWhole(count)) say(standing, `${inWords(count).label}. ${inWords(count).detail}`);
@@ -160,7 +162,7 @@ export function stage(scope, { id, query }) {
   loop();
 
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, peak.element, hours.element);
-  const hero = h("section", { class: "panel hero", "aria-label": "Figures and curve" }, figures, h("div", { class: "hero-curve" }, h("div", { class: "panel-end" }, cover, ranges), curve.element, curveState.element));
+  const hero = h("section", { class: "panel hero", "aria-label": "Figures and curve" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
   const back = h("a", { class: "back", href: "#/" }, icon("back"), "All stages");
   const head = h("div", { class: "page-head" }, back, title, subtitle);
   return { title: id, element: h("div", { class: "page stack" }, head, pageState.element, standing, hero, below) };

@@ -1,6 +1,6 @@
 /**
- * A table of any length: real rows for what is in view, and the height of the others. Sorted, searched, and changed in
- * place: a row's cells are drawn again without being made again.
+ * A table of any length: real rows for what is in view, and the height of the others. It scrolls with the page. Sorted,
+ * searched, and changed in place: a row's cells are drawn again without being made again.
  *
  * While the pointer or the keyboard is in it, rows keep their places; a link must not move away under a finger.
  */
@@ -59,7 +59,6 @@ export class Table {
   #empty = h("p", { class: "table-empty", hidden: true });
   #body = h("tbody");
   #table;
-  #scroller;
   /** @type {Map<string, HTMLTableCellElement>} */
   #heads = new Map();
   #ask;
@@ -75,7 +74,7 @@ export class Table {
     const spacer = (/** @type {HTMLElement} */ cell) => h("tbody", { "aria-hidden": "true" }, h("tr", null, cell));
     this.#table = h(
       "table",
-      { class: "virtual", "aria-labelledby": caption },
+      { class: "virtual", "aria-labelledby": caption, tabindex: -1 },
       h("caption", { id: caption, class: "sr" }, label),
       h("colgroup", null, columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` }))),
       h("thead", null, h("tr", { "aria-rowindex": 1 }, columns.map((column) => this.#head(column)))),
@@ -84,12 +83,12 @@ export class Table {
       spacer(this.#after),
     );
     for (const cell of [this.#before, this.#after]) cell.colSpan = columns.length;
-    this.#scroller = h("div", { class: "scroller", tabindex: 0, role: "region", "aria-labelledby": caption }, this.#table);
-    this.element = h("div", { class: "table" }, this.#scroller, this.#empty);
+    this.element = h("div", { class: "table" }, this.#table, this.#empty);
 
     this.#ask = scope.frame(() => this.#draw());
     const { element } = this;
-    scope.on(this.#scroller, "scroll", () => this.#ask());
+    scope.on(document, "scroll", () => this.#ask());
+    scope.on(window, "resize", () => this.#ask());
     scope.on(element, "pointerenter", () => (this.#isHeld = true));
     scope.on(element, "pointerleave", () => (this.#isHeld = this.#hasFocus()));
     scope.on(element, "focusin", () => (this.#isHeld = true));
@@ -99,7 +98,7 @@ export class Table {
       this.#rowPx = 0;
       this.#ask();
     });
-    resize.observe(this.#scroller);
+    resize.observe(element);
     scope.defer(() => {
       resize.disconnect();
       clearTimeout(this.#later ?? undefined);
@@ -122,7 +121,7 @@ export class Table {
    */
   setFilter(filter) {
     this.#filter = filter;
-    this.#scroller.scrollTop = 0;
+    this.#toTop();
     this.arrange();
   }
 
@@ -188,8 +187,13 @@ export class Table {
     const isSame = this.#sorted.key === column.key;
     this.#sorted = { key: column.key, descends: isSame ? !this.#sorted.descends : (column.descends ?? false) };
     this.#showSorted();
-    this.#scroller.scrollTop = 0;
+    this.#toTop();
     this.arrange();
+  }
+
+  /** Where the first rows are, if the page was scrolled past them. */
+  #toTop() {
+    if (this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView({ block: "start" });
   }
 
   #showSorted() {
@@ -207,11 +211,14 @@ export class Table {
     this.#arrangeNowAndThen();
     this.#empty.hidden = this.#shown.length > 0;
     this.#table.setAttribute("aria-rowcount", String(this.#shown.length + 1));
+    // Nobody sees it: it is in a tab that isn't chosen.
+    if (!this.element.getClientRects().length) return;
     if (!this.#rowPx) this.#measure();
-    const { scrollTop, clientHeight } = this.#scroller;
-    const top = Math.floor(scrollTop / this.#rowPx) - OVERSCAN;
-    const first = Math.max(0, Math.min(top, this.#shown.length - 1));
-    const last = Math.min(this.#shown.length, Math.ceil((scrollTop + clientHeight) / this.#rowPx) + OVERSCAN);
+    const above = -this.#before.getBoundingClientRect().top;
+    const count = this.#shown.length;
+    const clamp = (/** @type {number} */ row) => Math.max(0, Math.min(count, row));
+    const first = clamp(Math.floor(above / this.#rowPx) - OVERSCAN);
+    const last = clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN);
     this.#showRows(first, Math.max(first, last));
     this.#before.style.height = `${first * this.#rowPx}px`;
     this.#after.style.height = `${(this.#shown.length - first - this.#drawn.length) * this.#rowPx}px`;
@@ -221,7 +228,7 @@ export class Table {
   #measure() {
     const probe = this.#drawn[0] ?? this.#make();
     if (!probe.tr.isConnected) this.#body.append(probe.tr);
-    this.#rowPx = probe.tr.getBoundingClientRect().height || 40;
+    this.#rowPx = probe.tr.getBoundingClientRect().height;
     if (!this.#drawn.includes(probe)) probe.tr.remove();
   }
 
@@ -255,7 +262,7 @@ export class Table {
     const row = this.#drawn[end]();
     if (end === "shift") this.#first += 1;
     // Focus that is in a row which goes would be lost: the table keeps it.
-    if (row?.tr.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
+    if (row?.tr.contains(document.activeElement)) this.#table.focus({ preventScroll: true });
     return row;
   }
 
