@@ -1,0 +1,135 @@
+/**
+ * The shell around the pages: which one is shown, how the page is connected, the theme, the key. Starts everything.
+ */
+
+import { access, isAbort } from "./api.js";
+import { cost } from "./cost.js";
+import { byId, fill, h, icon, say } from "./dom.js";
+import * as format from "./format.js";
+import { health } from "./health.js";
+import { askForKey } from "./key.js";
+import { link } from "./live.js";
+import { overview } from "./overview.js";
+import { Scope } from "./scope.js";
+import { stage } from "./stage.js";
+
+/**
+ * @typedef {{title: string, element: Element}} Page
+ * @typedef {(scope: Scope, address: {id: string, query: URLSearchParams}) => Page} MakePage
+ */
+
+/** @type {Record<string, MakePage>} */
+const PAGES = { "": overview, stage, health, cost };
+
+/** What the mark in the bar says. */
+const LINK_WORDS = {
+  off: "",
+  opening: "Connecting",
+  live: "Live",
+  polling: "Every 2 s",
+  broken: "Reconnecting",
+  refused: "Key needed",
+};
+
+const root = document.documentElement;
+const main = byId("page");
+let scope = new Scope();
+let isFirst = true;
+
+/** Shows the page that the address asks for. */
+function show() {
+  scope.end();
+  scope = new Scope();
+  const [, name = "", id = "", search = ""] = /^#?\/?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/.exec(location.hash) ?? [];
+  const make = Object.hasOwn(PAGES, name) ? PAGES[name] : lost;
+  const page = make(scope, { id: decoded(id), query: new URLSearchParams(search) });
+  document.title = page.title ? `${page.title} · housecount` : "housecount";
+  fill(main, page.element);
+  for (const anchor of document.querySelectorAll("nav a")) {
+    const isHere = anchor.getAttribute("href") === `#/${name === "stage" ? "" : name}`;
+    anchor.toggleAttribute("data-here", isHere);
+    if (isHere && name !== "stage") anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+  // Who follows a link expects to be on the new page, and a screen reader to hear its title.
+  if (!isFirst) {
+    scrollTo(0, 0);
+    main.querySelector("h1")?.focus({ preventScroll: true });
+  }
+  isFirst = false;
+}
+
+/** @param {string} id percent-encoded, unless somebody typed it */
+function decoded(id) {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
+}
+
+/** @type {MakePage} */
+const lost = () => ({
+  title: "Not found",
+  element: h(
+    "div",
+    { class: "page" },
+    h("h1", { tabindex: -1 }, "There is no such page"),
+    h("p", null, "The address may be incomplete. ", h("a", { href: "#/" }, "Go to the overview")),
+  ),
+});
+
+function showLink() {
+  root.dataset.link = link.state;
+  const mark = byId("link");
+  mark.dataset.state = link.state;
+  say(mark, LINK_WORDS[link.state]);
+  fill(byId("notices"), link.state === "broken" && brokenNotice(), link.state === "polling" && pollingNotice());
+}
+
+const brokenNotice = () =>
+  h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    icon("warn"),
+    h(
+      "p",
+      null,
+      h("strong", null, "Not connected. "),
+      link.why,
+      link.heardAt ? ` What is shown is of ${format.timeOfDaySeconds(link.heardAt)}.` : "",
+      " This page tries again by itself.",
+    ),
+    h("button", { type: "button", onclick: () => link.retry() }, "Try now"),
+  );
+
+const pollingNotice = () =>
+  h(
+    "div",
+    { class: "notice", role: "status" },
+    icon("wait"),
+    h("p", null, "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause."),
+  );
+
+function showTheme() {
+  const { shown } = theme();
+  const button = byId("theme");
+  const next = shown() === "dark" ? "light" : "dark";
+  fill(button, icon(next === "dark" ? "moon" : "sun"));
+  button.setAttribute("aria-label", `Use the ${next} theme`);
+  button.title = `Use the ${next} theme`;
+}
+
+/** @returns {{shown: () => "light" | "dark", toggle: () => void}} see theme.js */
+const theme = () => Reflect.get(window, "housecountTheme");
+
+link.addEventListener("change", showLink);
+access.addEventListener("unauthorized", () => askForKey(show));
+root.addEventListener("themechange", showTheme);
+byId("theme").addEventListener("click", () => theme().toggle());
+addEventListener("hashchange", show);
+// A request that ends with its page is no error; anything else nobody waited for is one, and belongs into the console.
+addEventListener("unhandledrejection", (event) => isAbort(event.reason) && event.preventDefault());
+showTheme();
+showLink();
+show();
