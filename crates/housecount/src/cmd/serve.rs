@@ -76,10 +76,11 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
         (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
     say(&format!(
         "housecount {version} listens on http://{address}\n  \
-         counts   http://{address}/v1/stats   http://{address}/v1/stages\n  \
-         API      http://{address}/openapi.json\n  \
-         log      {log}\n  \
-         cold     {cold}"
+         dashboard  http://{address}/\n  \
+         API        http://{address}/v1/stats   http://{address}/v1/stages\n  \
+         docs       http://{address}/docs\n  \
+         log        {log}\n  \
+         cold       {cold}"
     ));
     let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
     app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;

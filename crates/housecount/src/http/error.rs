@@ -78,6 +78,12 @@ impl Problem {
         &self.detail
     }
 
+    /// There is nothing at this path.
+    pub fn not_here(path: &str) -> Problem {
+        let detail = format!("there is nothing at {path}; see /openapi.json");
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
     /// There is no stage of this name, neither configured nor seen.
     pub fn no_stage(stage: &str) -> Problem {
         let detail = format!("stage `{stage}` is neither configured nor has it been watched");
@@ -175,8 +181,7 @@ impl From<NotOpen> for Problem {
 
 /// No such route.
 pub async fn not_found(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}; see /openapi.json", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    Problem::not_here(uri.path())
 }
 
 /// The route is there, for other methods.

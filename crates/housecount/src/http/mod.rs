@@ -4,8 +4,10 @@
 //! are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to programs.
 
 mod admin;
+mod assets;
 pub(crate) mod beats;
 mod body;
+mod docs;
 mod error;
 pub(crate) mod extract;
 mod front;
@@ -64,7 +66,12 @@ pub fn router(node: Arc<Node>) -> Router {
     let api = openapi::text(&api);
     router
         .route("/openapi.json", get(move || async move { ops::json_text(api) }))
-        .route("/", get(ops::index))
+        // For browsers
+        .route("/", get(assets::index))
+        .route("/assets/{file}", get(assets::file))
+        .route("/docs", get(docs::home))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{file}", get(docs::file))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))

@@ -47,19 +47,6 @@ pub fn json_text(text: String) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
-/// What is where, for whoever opens the address in a browser.
-pub async fn index() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    format!(
-        "housecount {version}\n\n\
-         /v1/stats       how many are online altogether\n\
-         /v1/stages      every stage with its count and peak\n\
-         /openapi.json   the whole API\n\
-         /readyz         whether this node may be sent traffic\n\
-         /metrics        for Prometheus\n"
-    )
-}
-
 /// Around every request: refuses broken percent-encoding, and counts what was answered.
 pub async fn observe(State(node): State<Arc<Node>>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();

@@ -17,6 +17,7 @@ mod ledger;
 mod live;
 mod memory;
 mod overload;
+mod pages;
 mod recovery;
 mod support;
 mod tidy;
