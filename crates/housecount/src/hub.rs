@@ -310,6 +310,11 @@ impl Hub {
         self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
+    /// The viewer's online session on a stage that beat last.
+    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
+        self.fold.lock().newest_session(stage, viewer).map(str::to_string)
+    }
+
     /// Where a viewer is now.
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
         let fold = self.fold.lock();

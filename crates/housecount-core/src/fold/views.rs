@@ -132,6 +132,18 @@ impl Fold {
         by_stage.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.ring_here(seat))).collect()
     }
 
+    /// The viewer's online session on a stage that beat last, if there is one.
+    #[must_use]
+    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<&str> {
+        let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
+        let anchor = self.seats.find_viewer(handle.head(), viewer)?;
+        let online = self.seats.ring(anchor).filter(|seat| {
+            self.seats[*seat].is(Flag::Online) && *self.seats.stages[self.seats[*seat].stage].id == *stage
+        });
+        let newest = online.max_by_key(|seat| (self.seats.last(*seat).0, self.seats.session(*seat)))?;
+        Some(self.seats.session(newest))
+    }
+
     fn watch_view(&self, id: &str, seats: impl Iterator<Item = SeatIndex>) -> WatchView {
         let mut view = WatchView { id: id.to_string(), sessions: Vec::new(), last_beat: UnixMs::ZERO };
         for seat in seats.filter(|seat| self.seats[*seat].is(Flag::Online)) {

@@ -7,6 +7,7 @@ mod admin;
 mod assets;
 pub(crate) mod beats;
 mod body;
+mod compat;
 mod docs;
 mod error;
 pub(crate) mod extract;
@@ -58,6 +59,13 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(history::totals))
         .routes(routes!(admin::snapshot))
         .routes(routes!(admin::restore))
+        // For front-ends that speak the common IVS viewer API
+        .routes(routes!(compat::rejoin))
+        .routes(routes!(compat::heartbeat))
+        .routes(routes!(compat::leave))
+        .routes(routes!(compat::list))
+        .routes(routes!(compat::duration))
+        .routes(routes!(compat::stats))
         // For whoever runs it
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))

@@ -15,6 +15,7 @@ use utoipa::OpenApi;
     tags(
         (name = "players", description = "What players send"),
         (name = "operators", description = "What dashboards and backends ask"),
+        (name = "drop-in", description = "The common IVS viewer API, for front-ends that already speak it"),
         (name = "operations", description = "What keeps it running")
     )
 )]

@@ -8,6 +8,7 @@
 mod api;
 mod archive;
 mod cli;
+mod compat;
 mod contract;
 mod counted;
 mod faults;
