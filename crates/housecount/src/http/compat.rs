@@ -100,10 +100,12 @@ impl IntoResponse for Refusal {
 /// What players send. Other fields are ignored.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ViewerBody {
+pub struct PlayerBody {
     /// The viewer.
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 128)]
     user_id: Option<String>,
     /// The stage.
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
     stage_arn: Option<String>,
     /// The session.
     participant_id: Option<String>,
@@ -123,7 +125,7 @@ impl Ids {
     }
 }
 
-impl ViewerBody {
+impl PlayerBody {
     fn ids(&self) -> Result<Ids, Problem> {
         let missing =
             |what: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", format!("{what} is required"));
@@ -136,7 +138,7 @@ impl ViewerBody {
 }
 
 async fn ids(request: Request<Body>) -> Result<Ids, Problem> {
-    body::read_json::<ViewerBody>(request, BEAT_BODY_BYTES_MAX).await?.ids()
+    body::read_json::<PlayerBody>(request, BEAT_BODY_BYTES_MAX).await?.ids()
 }
 
 /// A viewer who has come.
@@ -151,7 +153,7 @@ pub struct Joined {
 }
 
 /// A viewer comes, or comes back: a heartbeat of a session that is named.
-#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "compatRejoin", tag = "drop-in", request_body = ViewerBody,
+#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "compatRejoin", tag = "drop-in", request_body = PlayerBody,
     responses((status = 200, body = Success<Joined>), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn rejoin(
     State(node): State<Arc<Node>>,
@@ -190,7 +192,7 @@ pub struct Current {
 }
 
 /// A viewer is still there. Without a participant it is the one that was heard last.
-#[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "compatHeartbeat", tag = "drop-in", request_body = ViewerBody,
+#[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "compatHeartbeat", tag = "drop-in", request_body = PlayerBody,
     responses((status = 200, body = Success<Current>), (status = 400, body = ErrorBody),
         (status = 404, description = "the viewer has no live session there: rejoin", body = ErrorBody),
         (status = 503, body = ErrorBody)))]
@@ -222,7 +224,7 @@ pub struct Gone {
 }
 
 /// A viewer goes: all of its sessions on the stage.
-#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "compatLeave", tag = "drop-in", request_body = ViewerBody,
+#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "compatLeave", tag = "drop-in", request_body = PlayerBody,
     responses((status = 200, body = Success<Gone>), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn leave(
     State(node): State<Arc<Node>>,
@@ -322,7 +324,7 @@ pub async fn duration(
     query: Result<Asked<DurationQuery>, Problem>,
 ) -> Result<Json<Success<Watched>>, Refusal> {
     let Asked(DurationQuery { user_id, stage_arn, from, to }) = query?;
-    let Ids { stage, viewer, .. } = ViewerBody { user_id, stage_arn, participant_id: None }.ids()?;
+    let Ids { stage, viewer, .. } = PlayerBody { user_id, stage_arn, participant_id: None }.ids()?;
     let range = range(&node, from.as_deref(), to.as_deref())?;
     let (cold, proofs) = stores(&node)?;
     let wanted =

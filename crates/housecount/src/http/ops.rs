@@ -35,7 +35,8 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Probl
 }
 
 /// Everything counted about this node, in Prometheus's text format.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
 pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
     let text = node.metrics.encode(node.hub.figures());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

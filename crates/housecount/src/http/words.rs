@@ -21,11 +21,11 @@ use crate::ingest::Said;
 pub struct BeatBody<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]
-    #[schema(value_type = String, required = true, nullable = false)]
+    #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
     pub(super) stage: Option<Word<'a>>,
     /// The viewer: 1-128 bytes of UTF-8 without control characters.
     #[serde(borrow, default)]
-    #[schema(value_type = String, required = true, nullable = false)]
+    #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub(super) viewer: Option<Word<'a>>,
     /// The player (tab, device); the same rule. Without one it is session "".
     #[serde(borrow, default)]
