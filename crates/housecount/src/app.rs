@@ -7,6 +7,7 @@ use housecount_core::limits::SCANS_MAX;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::archive::Archived;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
+use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
@@ -45,6 +47,8 @@ pub struct App {
     stop_committing: watch::Sender<bool>,
     follower: Follower,
     commit: Option<Commit>,
+    archive: Option<Archive>,
+    archived: Option<Arc<Archived>>,
 }
 
 impl App {
@@ -104,14 +108,31 @@ impl App {
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
-            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name, &settings)
+            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name.clone(), &settings)
         });
+        let archived = settings.archive.map(|_| Arc::new(Archived::new(log.partitions())));
+        let archive =
+            cold.as_ref().zip(settings.archive.zip(archived.clone())).map(|(cold, (kept, archived))| {
+                let (hub, metrics) = (hub.clone(), metrics.clone());
+                Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
+            });
         let stages = Stages::new(cold.clone(), settings.stages_auto);
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
         let node =
             Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
-        App { node: Arc::new(node), log, workers, committers, stop, stop_committing, follower, commit }
+        App {
+            node: Arc::new(node),
+            log,
+            workers,
+            committers,
+            stop,
+            stop_committing,
+            follower,
+            commit,
+            archive,
+            archived,
+        }
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
@@ -120,12 +141,18 @@ impl App {
     /// # Errors
     /// What was found at start and waiting can't mend.
     pub async fn run(self, bound: Option<Bound>, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
-        let App { node, log, workers, mut committers, stop, stop_committing, mut follower, commit } = self;
+        let App { node, log, workers, mut committers, stop, stop_committing, .. } = self;
+        let mut alive = Alive {
+            follower: self.follower,
+            commit: self.commit,
+            archive: self.archive,
+            archived: self.archived,
+        };
         let mut tasks = JoinSet::new();
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
         tasks.spawn({
             let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
-            async move { live(&node, log, &mut follower, commit, stop, failed).await }
+            async move { live(&node, log, &mut alive, stop, failed).await }
         });
         let (stop_serving, serving) = watch::channel(false);
         let server = tokio::spawn({
@@ -163,16 +190,24 @@ impl App {
     }
 }
 
+/// What a node does by itself.
+struct Alive {
+    follower: Follower,
+    commit: Option<Commit>,
+    archive: Option<Archive>,
+    archived: Option<Arc<Archived>>,
+}
+
 /// Bootstraps the node, then runs everything it does by itself.
 async fn live(
     node: &Arc<Node>,
     log: Arc<dyn Log>,
-    follower: &mut Follower,
-    commit: Option<Commit>,
+    alive: &mut Alive,
     mut stop: watch::Receiver<bool>,
     failed: tokio::sync::mpsc::Sender<StoreError>,
 ) {
     let cold = node.cold.as_ref();
+    let follower = &mut alive.follower;
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return,
@@ -192,13 +227,17 @@ async fn live(
         clock: node.clock.clone(),
         hub: node.hub.clone(),
         proofs: node.proofs.clone(),
+        archived: alive.archived.clone(),
         forgot_at: None,
         kept_ms: node.settings.log_kept_ms(),
         rules: node.settings.rules,
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
-    if let Some(commit) = commit {
+    if let Some(archive) = alive.archive.take() {
+        tasks.spawn(run_every(archive, stop.clone()));
+    }
+    if let Some(commit) = alive.commit.take() {
         tasks.spawn(run_every(commit, stop.clone()));
     }
     if node.settings.publish_counts {

@@ -165,6 +165,14 @@ impl Hub {
         }
     }
 
+    /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
+    pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
+        for said in said.chunks(AT_ONCE) {
+            let fold = self.fold.lock();
+            said.iter().for_each(|said| with(fold.event(said)));
+        }
+    }
+
     /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock().tell(events, now));

@@ -1,6 +1,7 @@
 //! housecount: live audience counts that are never wrong without saying so.
 //! docs/ARCHITECTURE.md has the bird's eye view.
 pub mod app;
+pub mod archive;
 pub mod audience;
 pub mod bootstrap;
 pub mod calendar;

@@ -67,6 +67,16 @@ pub struct Metrics {
     pub commit_failures: Counter,
     /// Bytes of chunks written.
     pub commit_bytes: Counter,
+    /// Bytes of chunks of the archive written.
+    pub archive_bytes: Counter,
+    /// Heartbeats written as items.
+    pub archive_items: Counter,
+    /// Beats that could not be archived, because nobody knows their session any more.
+    pub archive_nameless: Counter,
+    /// Tries to write to the archive that failed, and were made again.
+    pub archive_failures: Counter,
+    /// Up to when the archive has what the log took, as far as this node has heard, Unix s.
+    pub archived: Gauge<f64, AtomicU64>,
     /// Up to when the ledger has all partitions, as far as this node has heard, Unix s.
     pub committed: Gauge<f64, AtomicU64>,
     /// Events waiting for the log.
@@ -149,6 +159,11 @@ impl Default for Metrics {
             commits: Counter::default(),
             commit_failures: Counter::default(),
             commit_bytes: Counter::default(),
+            archive_bytes: Counter::default(),
+            archive_items: Counter::default(),
+            archive_nameless: Counter::default(),
+            archive_failures: Counter::default(),
+            archived: Gauge::default(),
             committed: Gauge::default(),
             snapshot_last: Gauge::default(),
             snapshot_stages: Gauge::default(),
@@ -215,6 +230,8 @@ impl Metrics {
             Unit::Seconds,
             self.committed.clone(),
         );
+        self.register_archive();
+        let r = &mut self.registry;
         let help = "Tries to accept a connection that failed, as for want of file descriptors";
         r.register("accept_failures", help, self.accept_failures.clone());
         r.register("connections", "Open connections", self.connections.clone());
@@ -225,6 +242,23 @@ impl Metrics {
         r.register("stages", "Stages with somebody online", self.stages.clone());
         r.register("complete", "1 if the counts are known to be whole", self.complete.clone());
         r.register_with_unit("as_of_timestamp", "Unix time of the counts", seconds, self.as_of.clone());
+    }
+
+    fn register_archive(&mut self) {
+        let r = &mut self.registry;
+        r.register_with_unit(
+            "archive",
+            "Chunks of the archive written",
+            Unit::Bytes,
+            self.archive_bytes.clone(),
+        );
+        r.register("archive_items", "Heartbeats written as items", self.archive_items.clone());
+        let help = "Beats not archived, because nobody knows their session any more";
+        r.register("archive_nameless", help, self.archive_nameless.clone());
+        let help = "Tries to write to the archive that failed, and were made again";
+        r.register("archive_failures", help, self.archive_failures.clone());
+        let help = "Up to when the archive has what the log took";
+        r.register_with_unit("archived_timestamp", help, Unit::Seconds, self.archived.clone());
     }
 
     /// Everything, in Prometheus's text format.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::hub::Hub;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Receipt};
 use crate::ledger::Proofs;
 use crate::metrics::Metrics;
 use crate::stages::Stages;
@@ -44,16 +43,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// When a player is to beat next: the interval give or take a tenth, so that beats spread, stretched
-    /// under load, and never above a third of the ttl.
+    /// When a player is to beat next: as its last beat says (see `housecount_core::pace`), stretched under load, and never above
+    /// a third of the ttl.
     #[must_use]
-    pub fn next_ms(&self) -> u64 {
+    pub fn next_ms(&self, receipt: &Receipt) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;
-        let interval_ms = self.settings.interval_ms as f64;
-        // Nothing up to half full, twice the interval when full.
+        // Nothing up to half full, twice as long when full.
         let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
-        let next_ms = interval_ms * stretch * chance::within(0.9..1.1);
-        (next_ms as u64).clamp(1, max_ms)
+        ((receipt.gap_ms() as f64 * stretch) as u64).clamp(1, max_ms.max(1))
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::seat::{Flag, Ids, SeatIndex};
 use super::{Count, Fold, Totals};
+use crate::event::{EventRef, Kind};
+use crate::record::Told;
 use crate::time::UnixMs;
 
 /// A stage as the fold knows it.
@@ -29,6 +31,26 @@ pub struct WatchView {
 }
 
 impl Fold {
+    /// What a record says, with its ids; `None` where they aren't known.
+    #[must_use]
+    pub fn event<'a>(&'a self, said: &Told<'a>) -> Option<EventRef<'a>> {
+        let (at, handle) = match *said {
+            Told::Event(event) => return Some(event),
+            Told::Beat { at, handle } => (at, handle),
+        };
+        let seat = self.seats.find_handle(handle)?;
+        let known = &self.seats[seat];
+        // Nobody tells a beat by a handle that two sessions have.
+        let is_known = !known.is_nameless() && !known.is(Flag::Ambiguous);
+        is_known.then(|| EventRef {
+            at,
+            kind: Kind::Beat,
+            stage: &self.seats.stages[known.stage].id,
+            viewer: self.seats.viewer(seat),
+            session: self.seats.session(seat),
+        })
+    }
+
     /// Who is online on `stage`; nobody if it is unknown.
     #[must_use]
     pub fn count(&self, stage: &str) -> Count {

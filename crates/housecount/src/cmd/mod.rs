@@ -130,10 +130,13 @@ impl RangeArgs {
         Err(format!("--from {from} is not before --to {to}"))
     }
 
-    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+    fn settings(&self) -> Result<Settings, Failure> {
         let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
-        let settings = self.settings.settings(flags).map_err(|e| e.to_string())?;
-        let target = settings.cold.ok_or("cold = none: there is no ledger to read")?;
+        self.settings.settings(flags).map_err(|e| e.to_string())
+    }
+
+    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+        let target = self.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
         let cold = DynamoCold::open_to_read(&target).await.map_err(|e| e.to_string())?;
         Ok(Arc::new(cold))
     }

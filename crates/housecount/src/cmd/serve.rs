@@ -36,8 +36,8 @@ pub(super) struct ServeArgs {
     /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]
     #[arg(long, value_name = "URL")]
     cold: Option<String>,
-    /// Whether every heartbeat is kept for audit [default: off]
-    #[arg(long, value_name = "off")]
+    /// Whether every heartbeat is kept for audit: off, packed, items [default: off]
+    #[arg(long, value_name = "FORM")]
     archive: Option<String>,
     /// Also keep counts as plain keys in Redis, for programs that expect them
     #[arg(long)]

@@ -6,6 +6,7 @@
 //! in-process engine instead of the network.
 
 mod attr;
+pub mod chunks;
 mod connect;
 mod dynamodb;
 mod embedded;

@@ -11,6 +11,7 @@ use housecount_core::fold::Rules;
 use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::layers::{DEFAULT_TOML, Layers};
+use crate::archive::{Form, Kept};
 use crate::cold::ColdTarget;
 use crate::log::LogTarget;
 use crate::workers;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub snapshot_interval_ms: u64,
     /// `snapshot_retention`
     pub snapshot_retention_ms: u64,
+    /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
+    pub archive: Option<Kept>,
     /// `lateness_max`
     pub lateness_max_ms: u64,
     /// `redis_prefix`
@@ -98,6 +101,8 @@ impl Settings {
         let ttl_ms = layers.duration_ms("ttl")?;
         // By a grace of ttl or more the session has timed out anyway.
         let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
+        let forms = [("off", None), ("packed", Some(Form::Packed)), ("items", Some(Form::Items))];
+        let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
             workers: match layers.number("workers")? {
@@ -113,6 +118,14 @@ impl Settings {
             window_ms: layers.duration_ms("window")?,
             snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
             snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
+            archive: match archive {
+                Some(form) => Some(Kept {
+                    form,
+                    flush_ms: layers.duration_ms("archive_flush")?,
+                    retention_ms: layers.duration_ms("archive_retention")?,
+                }),
+                None => None,
+            },
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
@@ -122,7 +135,6 @@ impl Settings {
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
             poll_ms: POLL_MS,
         };
-        layers.choice("archive", &[("off", ())])?;
         settings.check(layers)?;
         Ok(settings)
     }
@@ -156,6 +168,18 @@ impl Settings {
         }
         if self.linger_ms > 1_000 {
             return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
+        }
+        if let Some(kept) = self.archive {
+            if self.cold.is_none() {
+                return Err(layers.wrong("archive", "there is nowhere to keep it: `cold` is none"));
+            }
+            at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
+            at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
+            if kept.flush_ms > self.window_ms {
+                return Err(
+                    layers.wrong("archive_flush", "it must be at most `window`, as the log is kept for that")
+                );
+            }
         }
         if !self.stages_auto && self.cold.is_none() {
             return Err(
@@ -207,7 +231,9 @@ mod tests {
             (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
             (vec![("workers", "many")], "it is a number"),
             (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
-            (vec![("archive", "packed")], "it is one of off"),
+            (vec![("archive", "all")], "it is one of off, packed, items"),
+            (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
+            (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
             (vec![("publish_counts", "yes")], "it is true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),

@@ -18,7 +18,7 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
 use super::words::{AllGood, BeatBody};
-use crate::ingest::Said;
+use crate::ingest::{Receipt, Said};
 use crate::node::Node;
 use crate::stages::NotOpen;
 
@@ -66,15 +66,16 @@ where
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
         check_open(node, said.stage).await?;
-        node.ingest.take(said)?.acknowledged().await?;
-        Ok(BeatenBody::of(node, said.stage))
+        let receipt = node.ingest.take(said)?;
+        receipt.acknowledged().await?;
+        Ok(BeatenBody::of(node, said.stage, &receipt))
     }
 }
 
 impl BeatenBody {
     /// What a stage's heartbeat is answered now.
-    pub fn of(node: &Node, stage: &str) -> BeatenBody {
-        BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms() }
+    pub fn of(node: &Node, stage: &str, receipt: &Receipt) -> BeatenBody {
+        BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms(receipt) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount_core::event::partition_of;
-use housecount_core::keys::Chain;
+use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::Tell;
 use housecount_core::ledger::curve::{Curve, Step};
 use housecount_core::ledger::watch::{Wanted, Watch, Watched, Who};
@@ -103,7 +103,7 @@ fn tail(
 ) -> UnixMs {
     let edge = |chain| ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge);
     let mut committed_to = UnixMs::MAX;
-    for chain in Chain::all(proofs.partitions()) {
+    for chain in Series::Ledger.chains(proofs.partitions()) {
         if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
             continue;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
-use housecount_core::keys::{Chain, Key};
+use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link};
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::span::Span;
@@ -19,11 +19,12 @@ use housecount_core::time::UnixMs;
 use super::{Progress, Tick, lease};
 use crate::chance;
 use crate::clock::mono_ms;
+use crate::cold::chunks::{self, Written};
 use crate::cold::{Cold, Condition, Put, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
-use crate::ledger::chain::{self, Reading, Written};
+use crate::ledger::chain::{self, Reading};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::workers::aside;
@@ -82,7 +83,7 @@ impl Commit {
             yields: (UnixMs::ZERO, 0),
             whole_at: UnixMs::ZERO,
         };
-        let writers = Chain::all(proofs.partitions()).map(writer).collect();
+        let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
         Commit { log, cold, hub, proofs, metrics, node, window_ms, ttl_ms, interval_ms, writers }
@@ -133,7 +134,7 @@ impl Commit {
         let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
-        let written = chain::write(&*self.cold, chain, link, &bytes).await?;
+        let written = chunks::write(&*self.cold, chain, link.from, &bytes, None).await?;
         let was_first = matches!(written, Written::Done);
         if was_first && self.writers[usize::from(partition)].whole_at == window.from {
             self.proofs.settle(partition);
@@ -143,7 +144,7 @@ impl Commit {
             Written::Elsewhere(theirs) => {
                 // What this node knew of the window and they didn't is left over for the next one.
                 self.writers[usize::from(partition)].whole_at = UnixMs::ZERO;
-                theirs.decode(chain)?
+                chain::decode(&theirs, chain)?
             }
         };
         let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
@@ -191,7 +192,7 @@ impl Commit {
         let first = self.proofs.first(partition, Span::new(UnixMs::ZERO, due));
         let last = due.minus(self.window_ms);
         let from = first.unwrap_or(last).aligned(self.window_ms).min(last);
-        let key = Key::Ledger { partitions: self.proofs.partitions() };
+        let key = Key::Series { series: Series::Ledger, partitions: self.proofs.partitions() };
         let item = Item::from([(FROM.to_string(), Attr::N(from.0))]);
         match self.cold.put_if(Record { key, item }, Condition::Absent).await? {
             Put::Done => Ok(from),

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
 
 mod api;
+mod archive;
 mod cli;
 mod contract;
 mod counted;

@@ -168,13 +168,14 @@ impl Talk {
                 self.send(&complaint)?;
                 continue;
             }
-            match self.dues.take() {
-                None => return Ok(()),
-                Some((_, _, Err(refused))) => self.complain(refused.into()),
-                Some((stage, Kind::Leave, Ok(()))) => self.send(&Left { stage: &stage, left: true })?,
-                Some((stage, Kind::Beat, Ok(()))) => {
-                    let body = BeatenBody::of(&self.node, &stage);
-                    self.send(&Beaten { stage: &stage, body })?;
+            let Some((due, outcome)) = self.dues.take() else { return Ok(()) };
+            let stage = &*due.stage;
+            match (due.kind, outcome) {
+                (_, Err(refused)) => self.complain(refused.into()),
+                (Kind::Leave, Ok(())) => self.send(&Left { stage, left: true })?,
+                (Kind::Beat, Ok(())) => {
+                    let body = BeatenBody::of(&self.node, stage, &due.receipt);
+                    self.send(&Beaten { stage, body })?;
                 }
             }
         }
