@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod edge;
 mod layers;
 
 use std::path::PathBuf;
@@ -10,9 +11,11 @@ use std::path::PathBuf;
 use housecount_core::fold::Rules;
 use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
+pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::archive::{Form, Kept};
 use crate::cold::ColdTarget;
+use crate::http::cors::is_origin;
 use crate::log::LogTarget;
 use crate::workers;
 
@@ -76,6 +79,12 @@ pub struct Settings {
     pub redis_prefix: String,
     /// `publish_counts`
     pub publish_counts: bool,
+    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
+    pub edge: EdgeSettings,
+    /// `cors.origins`
+    pub cors_origins: Vec<String>,
+    /// `cors.operator_origins`
+    pub cors_operator_origins: Vec<String>,
     /// `stages.auto`
     pub stages_auto: bool,
     /// `log_level`
@@ -129,6 +138,9 @@ impl Settings {
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
+            cors_origins: origins(layers, "cors.origins")?,
+            cors_operator_origins: origins(layers, "cors.operator_origins")?,
+            edge: EdgeSettings::from_layers(layers)?,
             stages_auto: layers.switch("stages.auto")?,
             log_level: layers.text("log_level")?,
             log_format: layers
@@ -196,6 +208,18 @@ impl Settings {
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
+    }
+}
+
+/// Sites, as browsers name them.
+fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
+    let origins = layers.list(name)?;
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(bad) => {
+            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
+            Err(layers.wrong(name, &why))
+        }
+        None => Ok(origins),
     }
 }
 

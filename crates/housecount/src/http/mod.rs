@@ -6,9 +6,11 @@
 mod admin;
 pub(crate) mod beats;
 mod body;
+pub(crate) mod cors;
 mod error;
 pub(crate) mod extract;
 mod front;
+mod headers;
 mod live;
 mod openapi;
 mod ops;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
+use super::headers;
 use crate::metrics::RouteLabel;
 use crate::node::Node;
 
@@ -48,16 +49,19 @@ pub fn json_text(text: String) -> Response {
 }
 
 /// What is where, for whoever opens the address in a browser.
-pub async fn index() -> String {
+pub async fn index() -> Response {
     let version = env!("CARGO_PKG_VERSION");
-    format!(
+    let text = format!(
         "housecount {version}\n\n\
          /v1/stats       how many are online altogether\n\
          /v1/stages      every stage with its count and peak\n\
          /openapi.json   the whole API\n\
          /readyz         whether this node may be sent traffic\n\
          /metrics        for Prometheus\n"
-    )
+    );
+    let mut response = text.into_response();
+    headers::page(response.headers_mut());
+    response
 }
 
 /// Around every request: refuses broken percent-encoding, and counts what was answered.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ impl Bound {
 pub struct Guest {
     _permit: OwnedSemaphorePermit,
     _place: Place,
+    /// Where the connection is from.
+    pub peer: IpAddr,
     metrics: Arc<Metrics>,
 }
 
@@ -109,7 +111,7 @@ impl Server {
                 _ = self.stop.wait_for(|stop| *stop) => break,
                 accepted = accept(&bound.listener, &free) => accepted,
             };
-            let (stream, permit) = match accepted {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     self.metrics.accept_failures.inc();
@@ -124,7 +126,12 @@ impl Server {
             is_failing = false;
             let (runtime, place) = self.workers.least_busy();
             self.metrics.connections.inc();
-            let guest = Arc::new(Guest { _permit: permit, _place: place, metrics: self.metrics.clone() });
+            let guest = Arc::new(Guest {
+                _permit: permit,
+                _place: place,
+                peer: peer.ip(),
+                metrics: self.metrics.clone(),
+            });
             let (answer, stop) = (answer.clone(), self.stop.clone());
             runtime.spawn(async move {
                 // A socket belongs to the runtime that it is registered with.
@@ -147,11 +154,11 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> io::Result<(std::net::TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(std::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     let _ = stream.set_nodelay(true);
-    Ok((stream.into_std()?, permit))
+    Ok((stream.into_std()?, peer, permit))
 }
 
 /// Serves a connection until it ends, or the node stops and no request is open.

@@ -31,6 +31,7 @@ use super::error::{Problem, ProblemBody};
 use super::front::Answer;
 use super::patience::Patient;
 use super::server::Guest;
+use crate::edge::Whence;
 use crate::metrics::Metrics;
 use crate::node::Node;
 
@@ -56,10 +57,11 @@ pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
     guest: Arc<Guest>,
+    whence: Whence,
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), guest, stop));
+    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), guest, whence, stop));
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -82,12 +84,18 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Speaks with the player, once the answer is sent.
-async fn go_on(upgrade: OnUpgrade, node: Arc<Node>, guest: Arc<Guest>, stop: watch::Receiver<bool>) {
+async fn go_on(
+    upgrade: OnUpgrade,
+    node: Arc<Node>,
+    guest: Arc<Guest>,
+    whence: Whence,
+    stop: watch::Receiver<bool>,
+) {
     let Some((stream, begun)) = upgrade.await.ok().and_then(bare) else { return };
     let open = Open::count(&node.metrics);
     let config = talk::config();
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    Talk::new(socket, node.clone()).run(stop).await;
+    Talk::new(socket, node.clone(), whence).run(stop).await;
     drop((open, guest));
 }
 
