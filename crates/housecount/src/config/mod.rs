@@ -17,6 +17,7 @@ use crate::archive::{Form, Kept};
 use crate::cold::ColdTarget;
 use crate::http::cors::is_origin;
 use crate::log::LogTarget;
+use crate::tls::TlsFiles;
 use crate::workers;
 
 /// Why the settings can't be used: one line that names the setting, its source and the way out.
@@ -51,6 +52,8 @@ pub enum LogFormat {
 pub struct Settings {
     /// `listen`
     pub listen: String,
+    /// `tls_cert` and `tls_key`; `None` for plain HTTP
+    pub tls: Option<TlsFiles>,
     /// `workers`; at least one
     pub workers: usize,
     /// `log`
@@ -114,6 +117,7 @@ impl Settings {
         let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
+            tls: tls(layers)?,
             workers: match layers.number("workers")? {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
@@ -208,6 +212,17 @@ impl Settings {
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
+    }
+}
+
+/// Both files or neither.
+fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
+    match (cert.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
+        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
     }
 }
 

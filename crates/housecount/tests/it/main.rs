@@ -20,4 +20,5 @@ mod overload;
 mod recovery;
 mod support;
 mod tidy;
+mod tls;
 mod ws;

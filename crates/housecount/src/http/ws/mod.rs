@@ -20,7 +20,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -31,6 +30,7 @@ use super::error::{Problem, ProblemBody};
 use super::front::Answer;
 use super::patience::Patient;
 use super::server::Guest;
+use super::stream::Stream;
 use crate::edge::Whence;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -100,8 +100,8 @@ async fn go_on(
 }
 
 /// The socket itself, and what was read from it already.
-fn bare(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Patient<TcpStream>>>().ok()?;
+fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
     Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
 }
 

@@ -17,7 +17,6 @@ use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSA
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -33,6 +32,7 @@ use crate::edge::Whence;
 use crate::edge::caps::Held;
 use crate::http::beats::{BeatenBody, welcome};
 use crate::http::error::Problem;
+use crate::http::stream::Stream;
 use crate::ingest::{Refused, Said};
 use crate::node::Node;
 
@@ -52,7 +52,7 @@ pub fn config() -> WebSocketConfig {
 
 /// See the module's text.
 pub struct Talk {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     node: Arc<Node>,
     /// Who speaks.
     whence: Whence,
@@ -79,7 +79,7 @@ enum Next {
 }
 
 impl Talk {
-    pub fn new(socket: WebSocketStream<TcpStream>, node: Arc<Node>, whence: Whence) -> Talk {
+    pub fn new(socket: WebSocketStream<Stream>, node: Arc<Node>, whence: Whence) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
         Talk { socket, node, whence, held: None, last, dues, complaint: None, bad: 0, is_flushed: true }
     }
@@ -232,7 +232,7 @@ impl Talk {
 }
 
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
-async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flushed: &mut bool) -> Next {
+async fn progress(socket: &mut WebSocketStream<Stream>, dues: &Dues, is_flushed: &mut bool) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
