@@ -15,6 +15,6 @@ pub mod draft;
 mod tests;
 pub mod watch;
 
-pub use book::{Book, ChunkError, Tell};
+pub use book::{Book, ChunkError, GENERATION_MS_MAX, Tell};
 pub use chunk::{Chunk, Link};
 pub use draft::Draft;

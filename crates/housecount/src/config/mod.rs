@@ -29,6 +29,9 @@ pub struct ConfigError(pub String);
 /// which nodes are to agree.
 const POLL_MS: u64 = 50;
 
+/// `lateness_max` where the ledger expires: what is late must find what it belongs to.
+const LATENESS_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
 /// When a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ack {
@@ -76,6 +79,8 @@ pub struct Settings {
     pub snapshot_retention_ms: u64,
     /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
     pub archive: Option<Kept>,
+    /// `ledger_retention`; `None` for good
+    pub ledger_retention_ms: Option<u64>,
     /// `lateness_max`
     pub lateness_max_ms: u64,
     /// `redis_prefix`
@@ -139,6 +144,10 @@ impl Settings {
                 }),
                 None => None,
             },
+            ledger_retention_ms: match layers.text("ledger_retention")?.is_empty() {
+                true => None,
+                false => Some(layers.duration_ms("ledger_retention")?),
+            },
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
@@ -174,6 +183,17 @@ impl Settings {
         }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
             return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
+        }
+        if let Some(ms) = self.ledger_retention_ms {
+            at_least(
+                "ledger_retention",
+                ms,
+                self.snapshot_retention_ms,
+                "snapshot_retention, which it explains",
+            )?;
+            if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
+                return Err(layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day"));
+            }
         }
         if self.rules.ttl_ms < 3 * self.interval_ms {
             let text = format!(

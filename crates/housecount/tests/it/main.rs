@@ -17,6 +17,7 @@ mod inside;
 mod ledger;
 mod memory;
 mod overload;
+mod privacy;
 mod recovery;
 mod support;
 mod tidy;
