@@ -293,6 +293,14 @@ mod tests {
             (vec![("archive", "all")], "it is one of off, packed, items"),
             (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
+            (vec![("limits.session_beats", "2000")], "it must be at most 1023"),
+            (vec![("limits.address_burst", "0")], "it must be at least 1"),
+            (vec![("limits.address_per_second", "many")], "it is a number"),
+            (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
+            (vec![("cors.origins", "https://a.example/")], "is no origin, such as"),
+            (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
+            (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
+            (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("publish_counts", "yes")], "it is true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
@@ -309,5 +317,9 @@ mod tests {
     fn a_password_is_not_repeated() {
         let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
         assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
+        let key = "0011223344556677".repeat(4);
+        let flags = [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
+        let shown = format!("{:?}", settings(&flags).unwrap());
+        assert!(!shown.contains("secret") && !shown.contains("00112233"), "{shown}");
     }
 }
