@@ -50,6 +50,19 @@ pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
 pub const LIVE_FORGET_MS: u64 = 60_000;
 /// Stages that one subscription names. Who wants more wants all.
 pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
+/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
+pub const PACED_SESSIONS_MAX: usize = 1 << 20;
+/// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
+/// online, and for some minutes what was.
+pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
+/// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
+pub const ADDRESSES_MAX: usize = 100_000;
+/// How long a TLS handshake may take, the wait for its turn included.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// TLS handshakes under way at once; further ones wait for their turn.
+pub const TLS_HANDSHAKES_MAX: usize = 256;
+/// Requests open at once on a connection that speaks HTTP/2: browsers ask for a few, and each takes some kilobytes.
+pub const H2_STREAMS_MAX: u32 = 64;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 

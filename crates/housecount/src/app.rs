@@ -13,6 +13,7 @@ use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
+use crate::edge::Edge;
 use crate::error::{StoreError, StoreResult};
 use crate::follow::Follower;
 use crate::http::{self, Bound};
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
+use crate::tasks::addresses::ForgetAddresses;
 use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
 use crate::tasks::publish::Publish;
@@ -119,6 +121,7 @@ impl App {
                 Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
             });
         let stages = Stages::new(cold.clone(), settings.stages_auto);
+        let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms));
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
         let live = Arc::new(Live::new(hub.clone()));
@@ -127,6 +130,7 @@ impl App {
             clock,
             hub,
             live,
+            edge,
             ingest,
             cold,
             proofs,
@@ -250,6 +254,7 @@ async fn live(
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
+    tasks.spawn(run_every(ForgetAddresses(node.edge.clone()), stop.clone()));
     if let Some(archive) = alive.archive.take() {
         tasks.spawn(run_every(archive, stop.clone()));
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::fold::{Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
+use housecount_core::fold::{Among, Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
 use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::record::Told;
 use housecount_core::roster::Roster;
@@ -327,6 +327,18 @@ impl Hub {
         let stages = self.stages();
         let active = stages.of.into_iter().filter(|view| view.count.viewers > 0).collect();
         Answer { of: Roster { total, stages: active }, standing: stages.standing }
+    }
+
+    /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
+    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+        let fold = self.fold.lock();
+        let mut among = fold.among(stage, viewer, session, sessions_max);
+        if !among.is_stage_known {
+            let past = self.past.lock();
+            among.is_stage_known =
+                past.peaks.contains_key(stage) || past.bridge.stage(stage, fold.now()).is_some();
+        }
+        among
     }
 
     /// Runs `with` over events that say again what matters of a partition from `from` on: a checkpoint.

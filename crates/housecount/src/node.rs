@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
+use crate::edge::Edge;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Receipt};
 use crate::ledger::Proofs;
@@ -27,6 +28,8 @@ pub struct Node {
     pub hub: Arc<Hub>,
     /// What subscribers of counts are told.
     pub live: Arc<Live>,
+    /// What is decided before the log hears of it.
+    pub edge: Arc<Edge>,
     /// The way into the log.
     pub ingest: Ingest,
     /// The cold tier, unless there is none.

@@ -15,6 +15,7 @@ use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
+use crate::clock::wall;
 use crate::cold::chunks::{self, Reader, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
@@ -171,21 +172,23 @@ async fn read_chain(
     found: &mut Found,
     progress: &mut impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
-    let opened = chain::understanding(cold, chain, range.from).await;
+    let opened = chain::understanding(cold, chain, range.from, Some(wall())).await;
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             found.problem(error.to_string());
-            Reader::at(chain, range.from, UnixMs::MAX)
+            Reader::at(chain, range.from, UnixMs::MAX).as_of(Some(wall()))
         }
         Err(error) => return Err(error),
     };
-    let first = chunks::first(cold, chain).await?;
+    let first = chunks::first(cold, chain, Some(wall())).await?;
     let (mut book, mut is_lost, mut edge) = (Book::default(), false, UnixMs::ZERO);
+    let mut expires = false;
     loop {
         let read = match reader.next(cold).await {
             Ok(None) => break,
             Ok(Some(stored)) => {
+                expires = stored.expires;
                 // Days overlap in what must be read for them; each chunk is counted on its own.
                 if range.from <= stored.window && stored.window < range.to {
                     found.chunks += 1;
@@ -215,7 +218,9 @@ async fn read_chain(
             Err(error) => return Err(error),
         };
         edge = chunk.window.to;
-        if first == Some(chunk.window.from) && chunk.previous.is_some() {
+        // Those before a keyframe that will expire have expired.
+        let is_torn = chunk.previous.is_some() && !(expires && chunk.is_keyframe());
+        if first == Some(chunk.window.from) && is_torn {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
             found.problem(
                 corrupt(chain, &sk, "it is the first, but not of the ledger: those before it are missing")

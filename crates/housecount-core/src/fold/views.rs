@@ -30,7 +30,49 @@ pub struct WatchView {
     pub last_beat: UnixMs,
 }
 
+/// A session among its viewer's, for whoever decides whether it may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// It is known, online or not.
+    pub is_known: bool,
+    /// It is online.
+    pub is_online: bool,
+    /// The viewer's online sessions on the stage.
+    pub here: usize,
+    /// The viewer's sessions that are kept, on any stage; no more are counted than was asked for.
+    pub sessions: usize,
+    /// The stage is known.
+    pub is_stage_known: bool,
+    /// Who is online on it.
+    pub count: Count,
+}
+
 impl Fold {
+    /// What is known of a session's viewer and stage. Looks at no more than `sessions_max` of the viewer's sessions: one
+    /// that is beyond them isn't found.
+    #[must_use]
+    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+        let mut among = Among::default();
+        let stage = self.seats.stages.find(stage);
+        if let Some(stage) = stage {
+            (among.is_stage_known, among.count) = (true, self.seats.stages[stage].count);
+        }
+        let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
+        let Some(anchor) = self.seats.find_viewer(handle.head(), viewer) else { return among };
+        for seat in self.seats.ring(anchor).take(sessions_max) {
+            among.sessions += 1;
+            if Some(self.seats[seat].stage) != stage {
+                continue;
+            }
+            let is_online = self.seats[seat].is(Flag::Online);
+            among.here += usize::from(is_online);
+            if self.seats.session(seat) == session {
+                (among.is_known, among.is_online) = (true, is_online);
+            }
+        }
+        among
+    }
+
     /// What a record says, with its ids; `None` where they aren't known.
     #[must_use]
     pub fn event<'a>(&'a self, said: &Told<'a>) -> Option<EventRef<'a>> {

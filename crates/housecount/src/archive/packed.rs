@@ -33,7 +33,7 @@ pub struct Packed {
 /// # Errors
 /// The cold tier's.
 pub async fn end(cold: &dyn Cold, chain: Chain, slot_ms: u64) -> StoreResult<UnixMs> {
-    let last = chunks::last_before(cold, chain, UnixMs::MAX).await?;
+    let last = chunks::last_before(cold, chain, UnixMs::MAX, None).await?;
     Ok(last.map_or(UnixMs::ZERO, |last| last.window.plus(slot_ms)))
 }
 

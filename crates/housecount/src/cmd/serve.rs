@@ -27,6 +27,12 @@ pub(super) struct ServeArgs {
     /// Where the API listens [default: 127.0.0.1:7400]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Speak TLS: the certificate with its chain (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
     /// Where the embedded stores live [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
@@ -52,6 +58,8 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let flags = vec![
         ("listen", args.listen.clone()),
+        ("tls_cert", args.tls_cert.clone()),
+        ("tls_key", args.tls_key.clone()),
         ("data", args.data.clone()),
         ("log", args.log.clone()),
         ("cold", args.cold.clone()),
@@ -65,8 +73,8 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
     // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
-    let bound = Bound::take(&settings.listen).await?;
-    let address = bound.address;
+    let bound = Bound::take(&settings.listen).await?.secured(settings.tls.clone())?;
+    let address = format!("{}://{}", bound.scheme(), bound.address);
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
     let app = App::build(settings).await.map_err(|e| e.to_string())?;
     if let Some(viewers) = demo {
@@ -75,10 +83,10 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     let (version, cold) =
         (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
     say(&format!(
-        "housecount {version} listens on http://{address}\n  \
-         dashboard  http://{address}/\n  \
-         API        http://{address}/v1/stats   http://{address}/v1/stages\n  \
-         docs       http://{address}/docs\n  \
+        "housecount {version} listens on {address}\n  \
+         dashboard  {address}/\n  \
+         API        {address}/v1/stats   {address}/v1/stages\n  \
+         docs       {address}/docs\n  \
          log        {log}\n  \
          cold       {cold}"
     ));

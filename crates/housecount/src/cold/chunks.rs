@@ -8,6 +8,7 @@ use housecount_core::codec::checksum;
 use housecount_core::item::{Attr, Item, bytes, number};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::limits::ITEM_BYTES_MAX;
+use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
 use super::{Cold, Condition, Page, Put, Record, Row};
@@ -37,6 +38,8 @@ pub struct Stored {
     pub window: UnixMs,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// It will be deleted some time, and so were those before it.
+    pub expires: bool,
     /// Items that lie beside it and belong to no chunk: a writer that came second left them. Harmless.
     pub strays: Vec<String>,
 }
@@ -104,6 +107,8 @@ pub struct Reader {
     after: Option<String>,
     rows: VecDeque<Row>,
     is_at_end: bool,
+    /// What has expired by then isn't there.
+    now: Option<UnixMs>,
 }
 
 impl Reader {
@@ -111,7 +116,13 @@ impl Reader {
     #[must_use]
     pub fn at(chain: Chain, from: UnixMs, to: UnixMs) -> Reader {
         let range = KeyRange::chunks(chain, from, to);
-        Reader { chain, range, after: None, rows: VecDeque::new(), is_at_end: false }
+        Reader { chain, range, after: None, rows: VecDeque::new(), is_at_end: false, now: None }
+    }
+
+    /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone already.
+    #[must_use]
+    pub fn as_of(self, now: Option<UnixMs>) -> Reader {
+        Reader { now, ..self }
     }
 
     /// Whose chunks they are.
@@ -160,15 +171,19 @@ impl Reader {
         while self.peek(cold).await?.is_some_and(|found| found.starts_with(&format!("{sk}#"))) {
             strays.extend(self.row(cold).await?.map(|(sk, _)| sk));
         }
-        Ok(Some(Stored { window, bytes: chunk, strays }))
+        let expires = number(&item, TTL).is_ok();
+        Ok(Some(Stored { window, bytes: chunk, expires, strays }))
     }
 
     async fn peek(&mut self, cold: &dyn Cold) -> StoreResult<Option<&String>> {
-        if self.rows.is_empty() && !self.is_at_end {
+        while self.rows.is_empty() && !self.is_at_end {
             let page = Page { after: self.after.clone(), consistent: true, ..Page::first(ROWS) };
             self.rows = cold.query(&self.range, &page).await?.into();
             self.is_at_end = self.rows.len() < ROWS;
             self.after = self.rows.back().map(|(sk, _)| sk.clone()).or(self.after.take());
+            if let Some(now) = self.now {
+                self.rows.retain(|(_, item)| !is_expired(item, now));
+            }
         }
         Ok(self.rows.front().map(|(sk, _)| sk))
     }
@@ -188,26 +203,34 @@ pub fn window_of(chain: Chain, sk: &str) -> StoreResult<UnixMs> {
     window.ok_or_else(|| corrupt(chain, sk, "its sort key is no time"))
 }
 
-/// The start of a chain's first window, by its key alone.
+/// The start of a chain's first window that hasn't expired by `now`, by its key alone.
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn first(cold: &dyn Cold, chain: Chain) -> StoreResult<Option<UnixMs>> {
-    let range = KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX);
-    let rows = cold.query(&range, &Page::first(1)).await?;
-    rows.first().map(|(sk, _)| window_of(chain, sk)).transpose()
+pub async fn first(cold: &dyn Cold, chain: Chain, now: Option<UnixMs>) -> StoreResult<Option<UnixMs>> {
+    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(now);
+    reader.peek(cold).await?.map(|sk| window_of(chain, sk)).transpose()
 }
 
-/// The last chunk whose window begins at or before `at`. Parts whose chunk was never written are passed over.
+/// The last chunk whose window begins at or before `at`, and that hasn't expired by `now`. Parts whose chunk was never written
+/// are passed over.
 ///
 /// # Errors
 /// The cold tier's, or that the chunk lacks a part.
-pub async fn last_before(cold: &dyn Cold, chain: Chain, at: UnixMs) -> StoreResult<Option<Stored>> {
+pub async fn last_before(
+    cold: &dyn Cold,
+    chain: Chain,
+    at: UnixMs,
+    now: Option<UnixMs>,
+) -> StoreResult<Option<Stored>> {
     let mut to = at;
     loop {
         let page = Page { consistent: true, ..Page::last(1) };
         let last = cold.query(&KeyRange::chunks(chain, UnixMs::ZERO, to), &page).await?;
-        let Some((sk, _)) = last.first() else { return Ok(None) };
+        let Some((sk, item)) = last.first() else { return Ok(None) };
+        if now.is_some_and(|now| is_expired(item, now)) {
+            return Ok(None);
+        }
         let window = window_of(chain, sk)?;
         if let Some(stored) = Reader::at(chain, window, window).next(cold).await? {
             return Ok(Some(stored));

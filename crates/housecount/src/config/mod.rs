@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod edge;
 mod layers;
 
 use std::path::PathBuf;
@@ -10,10 +11,13 @@ use std::path::PathBuf;
 use housecount_core::fold::Rules;
 use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
+pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::archive::{Form, Kept};
 use crate::cold::ColdTarget;
+use crate::http::cors::is_origin;
 use crate::log::LogTarget;
+use crate::tls::TlsFiles;
 use crate::workers;
 
 /// Why the settings can't be used: one line that names the setting, its source and the way out.
@@ -24,6 +28,9 @@ pub struct ConfigError(pub String);
 /// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within
 /// which nodes are to agree.
 const POLL_MS: u64 = 50;
+
+/// `lateness_max` where the ledger expires: what is late must find what it belongs to.
+const LATENESS_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// When a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +55,8 @@ pub enum LogFormat {
 pub struct Settings {
     /// `listen`
     pub listen: String,
+    /// `tls_cert` and `tls_key`; `None` for plain HTTP
+    pub tls: Option<TlsFiles>,
     /// `workers`; at least one
     pub workers: usize,
     /// `log`
@@ -70,12 +79,20 @@ pub struct Settings {
     pub snapshot_retention_ms: u64,
     /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
     pub archive: Option<Kept>,
+    /// `ledger_retention`; `None` for good
+    pub ledger_retention_ms: Option<u64>,
     /// `lateness_max`
     pub lateness_max_ms: u64,
     /// `redis_prefix`
     pub redis_prefix: String,
     /// `publish_counts`
     pub publish_counts: bool,
+    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
+    pub edge: EdgeSettings,
+    /// `cors.origins`
+    pub cors_origins: Vec<String>,
+    /// `cors.operator_origins`
+    pub cors_operator_origins: Vec<String>,
     /// `stages.auto`
     pub stages_auto: bool,
     /// `log_level`
@@ -105,6 +122,7 @@ impl Settings {
         let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
+            tls: tls(layers)?,
             workers: match layers.number("workers")? {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
@@ -126,9 +144,16 @@ impl Settings {
                 }),
                 None => None,
             },
+            ledger_retention_ms: match layers.text("ledger_retention")?.is_empty() {
+                true => None,
+                false => Some(layers.duration_ms("ledger_retention")?),
+            },
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
+            cors_origins: origins(layers, "cors.origins")?,
+            cors_operator_origins: origins(layers, "cors.operator_origins")?,
+            edge: EdgeSettings::from_layers(layers)?,
             stages_auto: layers.switch("stages.auto")?,
             log_level: layers.text("log_level")?,
             log_format: layers
@@ -158,6 +183,17 @@ impl Settings {
         }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
             return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
+        }
+        if let Some(ms) = self.ledger_retention_ms {
+            at_least(
+                "ledger_retention",
+                ms,
+                self.snapshot_retention_ms,
+                "snapshot_retention, which it explains",
+            )?;
+            if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
+                return Err(layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day"));
+            }
         }
         if self.rules.ttl_ms < 3 * self.interval_ms {
             let text = format!(
@@ -199,6 +235,29 @@ impl Settings {
     }
 }
 
+/// Both files or neither.
+fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
+    match (cert.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
+        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
+    }
+}
+
+/// Sites, as browsers name them.
+fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
+    let origins = layers.list(name)?;
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(bad) => {
+            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
+            Err(layers.wrong(name, &why))
+        }
+        None => Ok(origins),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +293,14 @@ mod tests {
             (vec![("archive", "all")], "it is one of off, packed, items"),
             (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
+            (vec![("limits.session_beats", "2000")], "it must be at most 1023"),
+            (vec![("limits.address_burst", "0")], "it must be at least 1"),
+            (vec![("limits.address_per_second", "many")], "it is a number"),
+            (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
+            (vec![("cors.origins", "https://a.example/")], "is no origin, such as"),
+            (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
+            (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
+            (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("publish_counts", "yes")], "it is true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
@@ -250,5 +317,9 @@ mod tests {
     fn a_password_is_not_repeated() {
         let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
         assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
+        let key = "0011223344556677".repeat(4);
+        let flags = [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
+        let shown = format!("{:?}", settings(&flags).unwrap());
+        assert!(!shown.contains("secret") && !shown.contains("00112233"), "{shown}");
     }
 }

@@ -1,23 +1,20 @@
-//! What browsers load: the dashboard's files, which are part of the binary, and the headers that every page comes with.
+//! What browsers load: the dashboard's files, which are part of the binary.
 //!
 //! There is no build step: a file is served as it lies in `assets/`. Browsers ask each time whether what they have is still right, so
 //! that a new version shows at once, and are answered in a few bytes if it is.
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{Embed, EmbeddedFile};
 
 use super::error::Problem;
+use super::headers;
 
 /// The files.
 #[derive(Embed)]
 #[folder = "assets/"]
 struct Files;
-
-/// What a page may load and do: nothing from elsewhere, nothing inline, and no other site may frame it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
 /// The dashboard.
 pub async fn index(headers: HeaderMap) -> Result<Response, Problem> {
@@ -39,21 +36,8 @@ fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
         ([(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)))], file.data).into_response()
     };
     response.headers_mut().insert(header::ETAG, tag);
-    dress(response.headers_mut(), POLICY);
+    headers::page(response.headers_mut(), headers::POLICY);
     Ok(response)
-}
-
-/// The headers of a page: its policy, and that nobody guesses its type or learns where a visitor came from.
-pub fn dress(headers: &mut HeaderMap, policy: &'static str) {
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
 }
 
 fn tag(file: &EmbeddedFile) -> HeaderValue {

@@ -18,7 +18,7 @@ use housecount_core::limits::{BEAT_BODY_BYTES_MAX, PAGE_ROWS_MAX};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::beats::check_open;
+use super::beats::{welcome, welcome_known};
 use super::body;
 use super::error::{Problem, ProblemCode};
 use super::extract::{Asked, StagePath, range};
@@ -175,10 +175,8 @@ pub async fn rejoin(
 
 /// Takes a beat or leave, and waits until it is acknowledged.
 async fn say(node: &Node, said: Said<'_>) -> Result<(), Problem> {
-    if said.kind == Kind::Beat {
-        check_open(node, said.stage).await?;
-    }
-    Ok(node.ingest.take(said)?.acknowledged().await?)
+    let welcomed = welcome(node, said).await?;
+    Ok(node.ingest.take(welcomed.said())?.acknowledged().await?)
 }
 
 /// How many watch a stage.
@@ -201,14 +199,16 @@ pub async fn heartbeat(
     request: Request<Body>,
 ) -> Result<Json<Success<Current>>, Refusal> {
     let Ids { stage, viewer, session } = ids(request).await?;
-    let newest = node.hub.newest_session(stage.as_str(), viewer.as_str()).ok_or_else(|| {
+    let names = &node.edge.names;
+    let name = names.viewer(viewer.as_str().into());
+    let newest = node.hub.newest_session(stage.as_str(), &name).ok_or_else(|| {
         let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;
-    let session = session.as_ref().map_or(newest.as_str(), SessionId::as_str);
-    let said = Said { kind: Kind::Beat, stage: stage.as_str(), viewer: viewer.as_str(), session };
-    check_open(&node, said.stage).await?;
-    let receipt = node.ingest.take(said)?;
+    let session =
+        session.as_ref().map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
+    let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
+    let receipt = node.ingest.take(welcomed.said())?;
     receipt.acknowledged().await?;
     let current_viewers = node.hub.count(stage.as_str()).of.viewers;
     let current = Current { current_viewers, next_ms: node.next_ms(&receipt) };
@@ -327,8 +327,8 @@ pub async fn duration(
     let Ids { stage, viewer, .. } = PlayerBody { user_id, stage_arn, participant_id: None }.ids()?;
     let range = range(&node, from.as_deref(), to.as_deref())?;
     let (cold, proofs) = stores(&node)?;
-    let wanted =
-        Wanted { stage: Some(stage.to_string()), viewer: Some(viewer.to_string()), ..Wanted::default() };
+    let name = node.edge.names.asked(viewer.as_str().into()).into_owned();
+    let wanted = Wanted { stage: Some(stage.to_string()), viewer: Some(name), ..Wanted::default() };
     // Never closed.
     let _one_of_few = node.scans.acquire().await.ok();
     let rows = scan::watch(cold, proofs, range, wanted, 1).await?.rows;

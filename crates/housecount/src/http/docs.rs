@@ -7,12 +7,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use utoipa_swagger_ui::Config;
 
-use super::assets::dress;
 use super::error::Problem;
-
-/// As the dashboard's, but for inline styles: Swagger UI sets them.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-     img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+use super::headers;
 
 /// The page's own address; its files lie below it.
 pub async fn home() -> Redirect {
@@ -35,6 +31,6 @@ fn page(name: &str) -> Result<Response, Problem> {
     let file = utoipa_swagger_ui::serve(name, Arc::new(config)).ok().flatten();
     let file = file.ok_or_else(|| Problem::not_here(&format!("/docs/{name}")))?;
     let mut response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response();
-    dress(response.headers_mut(), POLICY);
+    headers::page(response.headers_mut(), headers::POLICY_OF_DOCS);
     Ok(response)
 }

@@ -9,6 +9,7 @@ use housecount_core::ids::IdError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::edge::Unwelcome;
 use crate::error::{ErrorKind, StoreError};
 use crate::ingest::Refused;
 use crate::stages::NotOpen;
@@ -40,6 +41,8 @@ pub struct ProblemBody {
 
 /// How long clients are asked to stay away when the node can't take more.
 const RETRY_AFTER_S: u32 = 5;
+/// How long, when somebody else must go first.
+const FULL_RETRY_MS: u64 = 30_000;
 
 impl Problem {
     /// A problem of the client's making.
@@ -51,6 +54,13 @@ impl Problem {
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Problem { retry_after_s: Some(RETRY_AFTER_S), ..problem }
+    }
+
+    /// More than may be taken from this client now.
+    fn too_many(code: &'static str, retry_ms: u64, detail: String) -> Problem {
+        let seconds = u32::try_from(retry_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Problem { retry_after_s: Some(seconds), ..problem }
     }
 
     /// A body that can't be used.
@@ -71,6 +81,11 @@ impl Problem {
     /// Whether what was sent makes no sense, wherever and whenever it is sent.
     pub fn is_the_clients(&self) -> bool {
         self.status == StatusCode::BAD_REQUEST
+    }
+
+    /// Whether the node, or a store of its, is what stands in the way.
+    pub fn is_the_nodes(&self) -> bool {
+        self.status.is_server_error()
     }
 
     /// Its text.
@@ -147,6 +162,33 @@ impl From<Refused> for Problem {
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
             ),
             Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
+        }
+    }
+}
+
+impl From<Unwelcome> for Problem {
+    fn from(unwelcome: Unwelcome) -> Problem {
+        match unwelcome {
+            Unwelcome::TooManyRequests { retry_ms } => {
+                let detail = "this address sends too much; come back after Retry-After seconds".to_string();
+                Problem::too_many("too_many_requests", retry_ms, detail)
+            }
+            Unwelcome::TooManyBeats { retry_ms, max } => {
+                let detail = format!("a session may say {max} things an interval; beat every `nextMs`");
+                Problem::too_many("too_many_beats", retry_ms, detail)
+            }
+            Unwelcome::TooManySessions { max, place } => {
+                let detail = format!("this viewer has {max} sessions {place}, and may have no more");
+                Problem::too_many("too_many_sessions", FULL_RETRY_MS, detail)
+            }
+            Unwelcome::StageFull { max } => {
+                let detail = format!("the stage has {max} viewers, and may have no more");
+                Problem::too_many("stage_full", FULL_RETRY_MS, detail)
+            }
+            Unwelcome::TooManyStages { retry_ms, max } => {
+                let detail = format!("{max} stages were opened in this minute, and no more may be");
+                Problem::too_many("too_many_stages", retry_ms, detail)
+            }
         }
     }
 }

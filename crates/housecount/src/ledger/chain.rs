@@ -6,6 +6,7 @@ use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::ledger::{Book, Chunk, ChunkError, Link, Tell};
 use housecount_core::time::UnixMs;
 
+use crate::clock::wall;
 use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
@@ -23,15 +24,22 @@ pub fn decode(stored: &Stored, chain: Chain) -> StoreResult<(Chunk, Link)> {
     Ok((chunk, link))
 }
 
-/// A reader that begins with the keyframe from which the chunk before `at` can be understood, or with the first one.
+/// A reader that begins with the keyframe from which the chunk before `at` can be understood, or with the first one. What has
+/// expired by `now` is passed over.
 ///
 /// # Errors
 /// The cold tier's, or that this chunk can't be read.
-pub async fn understanding(cold: &dyn Cold, chain: Chain, at: UnixMs) -> StoreResult<Reader> {
-    match last_before(cold, chain, at).await? {
-        Some(last) => Ok(Reader::at(chain, decode(&last, chain)?.0.since, UnixMs::MAX)),
-        None => Ok(Reader::at(chain, UnixMs::ZERO, UnixMs::MAX)),
-    }
+pub async fn understanding(
+    cold: &dyn Cold,
+    chain: Chain,
+    at: UnixMs,
+    now: Option<UnixMs>,
+) -> StoreResult<Reader> {
+    let from = match last_before(cold, chain, at, now).await? {
+        Some(last) => decode(&last, chain)?.0.since,
+        None => UnixMs::ZERO,
+    };
+    Ok(Reader::at(chain, from, UnixMs::MAX).as_of(now))
 }
 
 /// A chain read into a book.
@@ -43,20 +51,22 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Begins where all can be understood that is said from `from` on.
+    /// Begins where all can be understood that is said from `from` on, and hasn't expired.
     ///
     /// # Errors
     /// The cold tier's, or that the chunk before `from` can't be read.
     pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
-        Ok(Reading { reader: understanding(cold, chain, from).await?, book: Book::default() })
+        let reader = understanding(cold, chain, from, Some(wall())).await?;
+        Ok(Reading { reader, book: Book::default() })
     }
 
-    /// The same, read to its end.
+    /// The same, read to its end. For writers: where the chain ends is where it ended, expired or not.
     ///
     /// # Errors
     /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
     pub async fn at_end(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
-        let mut reading = Reading::open(cold, chain, from).await?;
+        let reader = understanding(cold, chain, from, None).await?;
+        let mut reading = Reading { reader, book: Book::default() };
         while reading.next(cold, &mut ()).await?.is_some() {
             // A chunk of a million viewers takes a while.
             tokio::task::yield_now().await;
@@ -69,7 +79,7 @@ impl Reading {
     /// # Errors
     /// The cold tier's, or that not even its last chunk can be read: somebody must restore or delete it.
     pub async fn torn(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
-        let last = last_before(cold, chain, UnixMs::MAX).await?;
+        let last = last_before(cold, chain, UnixMs::MAX, None).await?;
         let (chunk, link) = match last {
             Some(stored) => decode(&stored, chain)?,
             None => return Reading::open(cold, chain, UnixMs::MAX).await,
@@ -129,7 +139,7 @@ pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)
 /// # Errors
 /// The cold tier's, or that the last chunk can't be read.
 pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<UnixMs> {
-    let last = last_before(cold, chain, UnixMs::MAX).await?;
+    let last = last_before(cold, chain, UnixMs::MAX, None).await?;
     last.map_or(Ok(UnixMs::ZERO), |stored| Ok(decode(&stored, chain)?.0.window.to))
 }
 

@@ -11,12 +11,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key, Series};
-use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link};
+use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, GENERATION_MS_MAX, Link};
 use housecount_core::mutants::{Mutant, is_on};
+use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::{Progress, Tick, lease};
+use super::{Progress, Tick, lease, sweep};
 use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::chunks::{self, Written};
@@ -31,6 +32,10 @@ use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
 const GAP_MS_MAX: u64 = 1 << 31;
+/// The same where chunks expire.
+const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// How often expired chunks are looked for, where the store doesn't delete them by itself.
+const SWEEP_EVERY_MS: u64 = 10 * 60 * 1_000;
 /// The attribute of a ledger's item: where its chains begin.
 const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
@@ -48,6 +53,10 @@ pub struct Commit {
     window_ms: u64,
     ttl_ms: u64,
     interval_ms: u64,
+    /// For how long chunks are kept; none for good.
+    retention_ms: Option<u64>,
+    /// When expired ones were looked for last, on this node's own clock.
+    swept_ms: u64,
     writers: Vec<Writer>,
 }
 
@@ -86,7 +95,22 @@ impl Commit {
         let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
-        Commit { log, cold, hub, proofs, metrics, node, window_ms, ttl_ms, interval_ms, writers }
+        let retention_ms = settings.ledger_retention_ms;
+        let swept_ms = 0;
+        Commit {
+            log,
+            cold,
+            hub,
+            proofs,
+            metrics,
+            node,
+            window_ms,
+            ttl_ms,
+            interval_ms,
+            retention_ms,
+            swept_ms,
+            writers,
+        }
     }
 
     /// Commits what is due in a partition at `now`, one window at most.
@@ -134,7 +158,10 @@ impl Commit {
         let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
-        let written = chunks::write(&*self.cold, chain, link.from, &bytes, None).await?;
+        // All that need a keyframe, and it, at the same time.
+        let until = chunk.since.plus(GENERATION_MS_MAX);
+        let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
+        let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
         let was_first = matches!(written, Written::Done);
         if was_first && self.writers[usize::from(partition)].whole_at == window.from {
             self.proofs.settle(partition);
@@ -236,7 +263,9 @@ impl Commit {
             return (to == due).then_some(Span::new(edge, to));
         }
         let first = self.proofs.first(partition, Span::new(edge, due)).unwrap_or(due);
-        let gap = first.aligned(self.window_ms).min(edge.plus(GAP_MS_MAX).aligned(self.window_ms));
+        // Where chunks expire, none may be so long that it outlives its keyframe.
+        let gap_ms_max = if self.retention_ms.is_some() { GAP_EXPIRING_MS_MAX } else { GAP_MS_MAX };
+        let gap = first.aligned(self.window_ms).min(edge.plus(gap_ms_max).aligned(self.window_ms));
         Some(Span::new(edge, gap.max(to)))
     }
 
@@ -276,6 +305,19 @@ impl Commit {
     async fn note(&self, partition: u16, edge: UnixMs) -> StoreResult<()> {
         self.log.note_committed(partition, edge).await?;
         self.proofs.note_committed(partition, edge);
+        Ok(())
+    }
+
+    /// Deletes what has expired, where the store doesn't do it by itself.
+    async fn sweep(&mut self, now: UnixMs) -> StoreResult<()> {
+        let is_time = self.swept_ms == 0 || mono_ms().saturating_sub(self.swept_ms) >= SWEEP_EVERY_MS;
+        if self.retention_ms.is_none() || !self.cold.needs_sweeping() || !is_time {
+            return Ok(());
+        }
+        for writer in &self.writers {
+            while sweep::expired(&*self.cold, writer.chain, now).await? == Progress::More {}
+        }
+        self.swept_ms = mono_ms();
         Ok(())
     }
 
@@ -331,6 +373,7 @@ impl Tick for Commit {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();
+        self.sweep(now).await?;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.proofs.partitions() {
             if !self.is_my_turn(partition, now) {

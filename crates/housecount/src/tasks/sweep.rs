@@ -8,6 +8,7 @@ use housecount_core::heartbeat;
 use housecount_core::item::bytes;
 use housecount_core::keys::{Chain, Key, KeyRange};
 use housecount_core::roster::Roster;
+use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
 use super::Progress;
@@ -40,6 +41,8 @@ pub async fn step(cold: &dyn Cold, before: UnixMs) -> StoreResult<Progress> {
     Ok(if more { Progress::More } else { Progress::Done })
 }
 
+/// Items of a ledger that one step deletes: they are read for it.
+const EXPIRED_PER_STEP: usize = 16;
 /// Rows that one step deletes of an archive.
 const ROWS_PER_STEP: usize = 100;
 
@@ -58,6 +61,23 @@ pub async fn chunks(cold: &dyn Cold, chain: Chain, before: UnixMs) -> StoreResul
     let more = rows.len() == ROWS_PER_STEP;
     cold.delete(rows.iter().filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect()).await?;
     Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// Deletes some of a chain's chunks, oldest first, that have expired by `now`: whole generations, as all of one expire at once.
+///
+/// # Errors
+/// As [`chunks`].
+pub async fn expired(cold: &dyn Cold, chain: Chain, now: UnixMs) -> StoreResult<Progress> {
+    let rows = cold
+        .query(&KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX), &Page::first(EXPIRED_PER_STEP))
+        .await?;
+    let gone = rows.iter().take_while(|(_, item)| is_expired(item, now));
+    let gone: Vec<Key> = gone.filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect();
+    let is_all = gone.len() == EXPIRED_PER_STEP;
+    if !gone.is_empty() {
+        cold.delete(gone).await?;
+    }
+    Ok(if is_all { Progress::More } else { Progress::Done })
 }
 
 /// Deletes some of a stage's heartbeats of before `before`.

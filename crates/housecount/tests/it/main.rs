@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
 
+mod abuse;
 mod api;
 mod archive;
 mod cli;
 mod compat;
 mod contract;
 mod counted;
+mod edge;
 mod faults;
 mod fuzzed;
 mod inside;
@@ -19,7 +21,9 @@ mod live;
 mod memory;
 mod overload;
 mod pages;
+mod privacy;
 mod recovery;
 mod support;
 mod tidy;
+mod tls;
 mod ws;

@@ -17,7 +17,6 @@ use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSA
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -29,8 +28,11 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 use super::due::Dues;
 use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
 use super::silence::Silence;
-use crate::http::beats::{BeatenBody, check_open};
+use crate::edge::Whence;
+use crate::edge::caps::Held;
+use crate::http::beats::{BeatenBody, welcome};
 use crate::http::error::Problem;
+use crate::http::stream::Stream;
 use crate::ingest::{Refused, Said};
 use crate::node::Node;
 
@@ -50,8 +52,12 @@ pub fn config() -> WebSocketConfig {
 
 /// See the module's text.
 pub struct Talk {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     node: Arc<Node>,
+    /// Who speaks.
+    whence: Whence,
+    /// The room of whom was said last, until something is acknowledged.
+    held: Option<Box<Held>>,
     /// The last heartbeat, and nothing else.
     last: Batch,
     dues: Dues,
@@ -73,9 +79,9 @@ enum Next {
 }
 
 impl Talk {
-    pub fn new(socket: WebSocketStream<TcpStream>, node: Arc<Node>) -> Talk {
+    pub fn new(socket: WebSocketStream<Stream>, node: Arc<Node>, whence: Whence) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
-        Talk { socket, node, last, dues, complaint: None, bad: 0, is_flushed: true }
+        Talk { socket, node, whence, held: None, last, dues, complaint: None, bad: 0, is_flushed: true }
     }
 
     /// Talks until the player goes, or `stop`.
@@ -102,7 +108,10 @@ impl Talk {
                     }
                 }
                 Next::Heard(Err(error)) => return self.broken(&error).await,
-                Next::Told(outcome) => self.dues.note(outcome),
+                Next::Told(outcome) => {
+                    self.held = None;
+                    self.dues.note(outcome);
+                }
                 Next::Flushed => {}
                 Next::Silent => return self.end(CloseCode::Normal, "nothing heard for too long").await,
                 Next::Stopped => return self.end(CloseCode::Away, "this node is stopping").await,
@@ -133,6 +142,7 @@ impl Talk {
 
     /// Takes in a heartbeat or leave.
     async fn take(&mut self, message: Message<'_>) -> Result<(), Problem> {
+        self.node.edge.addresses.take(self.whence, 1)?;
         let kind = message.kind();
         let ids = message.ids();
         let said = match &ids {
@@ -143,10 +153,9 @@ impl Talk {
                 Said { kind, stage, viewer, session }
             }
         };
-        if kind == Kind::Beat {
-            check_open(&self.node, said.stage).await?;
-        }
-        let receipt = self.node.ingest.take(said)?;
+        let welcomed = welcome(&self.node, said).await?;
+        let receipt = self.node.ingest.take(welcomed.said())?;
+        self.held = welcomed.held;
         self.dues.add(said.stage, kind, receipt);
         if let (Kind::Beat, Some(ids)) = (kind, &ids) {
             let Said { stage, viewer, session, .. } = ids.said(kind)?;
@@ -223,7 +232,7 @@ impl Talk {
 }
 
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
-async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flushed: &mut bool) -> Next {
+async fn progress(socket: &mut WebSocketStream<Stream>, dues: &Dues, is_flushed: &mut bool) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {

@@ -82,6 +82,11 @@ impl Stage {
 
     /// A node that finds in the log what has been left there.
     pub async fn node(&self) -> Node {
+        self.node_with(&[]).await
+    }
+
+    /// The same with settings.
+    pub async fn node_with(&self, set: &[(&str, &str)]) -> Node {
         let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
@@ -92,7 +97,7 @@ impl Stage {
             proofs.clone(),
             metrics,
             "test".to_string(),
-            &settings(&[]),
+            &settings(set),
         );
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;

@@ -82,7 +82,7 @@ impl Node {
         let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("data={}", data.path().display()));
         let (child, address) = spawn(files, &flags, &settings);
-        let client = Client::new(&address).unwrap();
+        let client = client(&address);
         Node { child, client, address, flags, settings, files, data: Some(data) }
     }
 
@@ -112,7 +112,7 @@ impl Node {
     /// Starts it again, over the same data.
     pub fn restart(&mut self) {
         let (child, address) = spawn(self.files, &self.flags, &self.settings);
-        self.client = Client::new(&address).unwrap();
+        self.client = client(&address);
         (self.child, self.address) = (child, address);
     }
 
@@ -189,6 +189,11 @@ impl Drop for Node {
     }
 }
 
+/// Its own client, which speaks no TLS: tests of that bring theirs.
+fn client(address: &str) -> Client {
+    Client::new(&address.replace("https://", "http://")).unwrap()
+}
+
 /// Sends a signal to a process that the test started.
 pub fn signal(pid: u32, name: &str) {
     // The shell's own kill: the program is missing on small systems.
@@ -211,6 +216,6 @@ fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child,
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
     let address = line.split_whitespace().last().unwrap_or_default().to_string();
-    assert!(address.starts_with("http://"), "serve did not say where it listens: {line:?}");
+    assert!(address.starts_with("http"), "serve did not say where it listens: {line:?}");
     (child, address)
 }
