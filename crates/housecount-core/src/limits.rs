@@ -42,6 +42,8 @@ pub const WS_ANSWERS_WAITING_MAX: usize = 16;
 /// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is read from it until the log has them.
 /// A player has one under way, and one a stage at most.
 pub const WS_SAID_WAITING_MAX: usize = 64;
+/// How long a node that is to stop may serve on: load balancers look every few seconds.
+pub const DRAIN_MS_MAX: u64 = 60_000;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 

@@ -8,7 +8,7 @@ mod layers;
 use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
-use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::archive::{Form, Kept};
@@ -48,6 +48,8 @@ pub enum LogFormat {
 pub struct Settings {
     /// `listen`
     pub listen: String,
+    /// `drain`
+    pub drain_ms: u64,
     /// `workers`; at least one
     pub workers: usize,
     /// `log`
@@ -105,6 +107,7 @@ impl Settings {
         let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
+            drain_ms: layers.duration_ms("drain")?,
             workers: match layers.number("workers")? {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
@@ -146,6 +149,9 @@ impl Settings {
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+        }
+        if self.drain_ms > DRAIN_MS_MAX {
+            return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
@@ -227,6 +233,8 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
+            // DRAIN_MS_MAX
+            (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX
             (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
             (vec![("workers", "many")], "it is a number"),

@@ -68,6 +68,7 @@ where
         check_open(node, said.stage).await?;
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
         Ok(BeatenBody::of(node, said.stage, &receipt))
     }
 }
@@ -117,6 +118,7 @@ where
         let bytes = bytes.await?;
         let body = BeatBody::parse(&bytes)?;
         node.ingest.take(body.said(Kind::Leave)?)?.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
         Ok(())
     }
 }
@@ -204,6 +206,7 @@ where
         for receipt in node.ingest.take_all(&taken)? {
             receipt.acknowledged().await?;
         }
+        node.metrics.acknowledged.batch.inc_by(taken.len() as u64);
     }
     Ok(outcome)
 }

@@ -12,6 +12,7 @@ use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use housecount_core::record::{self, Told};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::{Refused, Shared};
@@ -41,7 +42,10 @@ impl Committer {
         while let Some(batch) = lane.next(self.shared.linger).await {
             let is_taken = lane.while_telling(self.append(&batch)).await;
             self.shared.release(batch.len());
-            lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            if is_taken {
+                self.shared.metrics.acknowledge.observe(waited.as_secs_f64());
+            }
         }
     }
 
@@ -74,7 +78,7 @@ impl Committer {
             if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
                 is_told_before = self.tell_before(&refs).await;
             }
-            let sent_ms = mono_ms();
+            let (sent, sent_ms) = (Instant::now(), mono_ms());
             match log.append(self.partition, record.clone()).await {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost something meanwhile: nobody could read these handles.
@@ -84,7 +88,7 @@ impl Committer {
                     continue;
                 }
                 Ok(position) => {
-                    metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
+                    metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
                     if shared.is_folded_before {
                         // Only that its ids are told now is new.

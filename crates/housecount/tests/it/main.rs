@@ -15,6 +15,7 @@ mod fuzzed;
 mod inside;
 mod ledger;
 mod memory;
+mod operate;
 mod overload;
 mod recovery;
 mod support;
