@@ -80,6 +80,8 @@ pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
+/// Steps of all stages that are compared with another source at once: 48 bytes each.
+pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
 

@@ -19,6 +19,7 @@ pub mod fuzzed;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+pub mod ivs;
 pub mod ledger;
 pub mod load;
 pub mod lock;

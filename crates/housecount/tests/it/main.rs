@@ -13,6 +13,7 @@ mod counted;
 mod faults;
 mod fuzzed;
 mod inside;
+mod ivs;
 mod ledger;
 mod memory;
 mod operate;
