@@ -26,6 +26,7 @@ pub mod lock;
 pub mod log;
 pub mod metrics;
 pub mod node;
+pub mod otlp;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stages;

@@ -84,6 +84,8 @@ pub struct Settings {
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
+    /// `otlp`; `None` if empty
+    pub otlp: Option<String>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -136,6 +138,7 @@ impl Settings {
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            otlp: Some(layers.text("otlp")?).filter(|url| !url.is_empty()),
             poll_ms: POLL_MS,
         };
         settings.check(layers)?;
@@ -149,6 +152,11 @@ impl Settings {
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+        }
+        if self.otlp.as_ref().is_some_and(|url| !url.starts_with("http://")) {
+            return Err(
+                layers.wrong("otlp", "write it as http://HOST:PORT; for https go through a collector nearby")
+            );
         }
         if self.drain_ms > DRAIN_MS_MAX {
             return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
@@ -233,6 +241,7 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
+            (vec![("otlp", "https://collector")], "write it as http://HOST:PORT"),
             // DRAIN_MS_MAX
             (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX

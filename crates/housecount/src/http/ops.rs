@@ -8,11 +8,14 @@ use axum::http::{HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
 use crate::metrics::{PathLabel, RouteLabel};
 use crate::node::Node;
+use crate::otlp;
 
 /// Whether the process is alive: it answers.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = String)))]
@@ -62,10 +65,12 @@ pub async fn index() -> String {
 pub async fn observe(State(node): State<Arc<Node>>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();
     let began = Instant::now();
+    let span = tracing::debug_span!(target: otlp::TARGET, otlp::REQUEST, route, status = Empty);
     let response = match check_percent_encoding(request.uri().path()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(problem) => problem.into_response(),
     };
+    span.record("status", i64::from(response.status().as_u16()));
     if let Some(ProblemCode(code)) = response.extensions().get() {
         node.metrics.reject(code);
     }

@@ -13,11 +13,13 @@ use housecount_core::event::EventRef;
 use housecount_core::record::{self, Told};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::lane::Lane;
 use super::{Refused, Shared};
 use crate::chance;
 use crate::clock::mono_ms;
+use crate::otlp::TARGET;
 
 /// The first and the longest wait before an append is tried again.
 const RETRY_MS_FIRST: u64 = 20;
@@ -79,7 +81,8 @@ impl Committer {
                 is_told_before = self.tell_before(&refs).await;
             }
             let (sent, sent_ms) = (Instant::now(), mono_ms());
-            match log.append(self.partition, record.clone()).await {
+            let span = tracing::debug_span!(target: TARGET, "append", partition = i64::from(self.partition), events = events.len() as i64);
+            match log.append(self.partition, record.clone()).instrument(span).await {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost something meanwhile: nobody could read these handles.
                     key = hub.key(self.partition);

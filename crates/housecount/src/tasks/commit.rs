@@ -17,6 +17,8 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick, lease};
+use tracing::Instrument;
+
 use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::chunks::{self, Written};
@@ -27,6 +29,7 @@ use crate::ledger::Proofs;
 use crate::ledger::chain::{self, Reading};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::otlp::TARGET;
 use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
@@ -337,7 +340,8 @@ impl Tick for Commit {
                 continue;
             }
             // One that fails must not keep the others waiting.
-            match self.step(partition, now).await {
+            let span = tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
+            match self.step(partition, now).instrument(span).await {
                 Ok(Progress::Done) => {}
                 Ok(Progress::More) => outcome = outcome.map(|_| Progress::More),
                 Err(error) => {

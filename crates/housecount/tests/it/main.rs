@@ -17,6 +17,7 @@ mod ivs;
 mod ledger;
 mod memory;
 mod operate;
+mod otlp;
 mod overload;
 mod recovery;
 mod support;
