@@ -11,6 +11,7 @@ mod cli;
 mod contract;
 mod counted;
 mod faults;
+mod drill;
 mod fuzzed;
 mod inside;
 mod ivs;
