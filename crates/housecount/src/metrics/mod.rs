@@ -39,7 +39,7 @@ metrics! {
         // ingest
         /// Beats and leaves taken in
         events: "events" => Family<KindLabel, Counter>,
-        /// Beats and leaves that were acknowledged to who sent them, by how they came
+        /// Beats and leaves that were acknowledged to who sent them, by how they came; over a WebSocket one answer may be for several
         acknowledged: "acknowledged_events" => Family<TransportLabel, Counter>,
         /// Heartbeats and requests refused, by why
         rejected: "rejected" => Family<CodeLabel, Counter>,

@@ -107,6 +107,35 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     assert!(unseen.iter().all(|name| name.starts_with("process_")), "nobody looks at {unseen:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_players_are_told_is_counted_by_how_it_came() {
+    let node = Node::ready(&["cold=none"]).await;
+    node.beat("s", "ann").await;
+    node.beat("s", "bob").await;
+    let (status, _) =
+        node.call(Method::POST, "/v1/leave", serde_json::json!({ "stage": "s", "viewer": "bob" })).await;
+    assert_eq!(status, 204);
+    node.beat_many("s", 0, 25).await;
+    node.stats().await;
+    for (figure, expected) in [
+        ("housecount_acknowledged_events_total{transport=\"http\"}", 3.0),
+        ("housecount_acknowledged_events_total{transport=\"batch\"}", 25.0),
+        ("housecount_acknowledged_events_total{transport=\"ws\"}", 0.0),
+        ("housecount_request_seconds_count{route=\"/v1/stats\"}", 1.0),
+        ("housecount_ready", 1.0),
+    ] {
+        assert_eq!(node.metric(figure).await, expected, "{figure}");
+    }
+    let appends = node.metric("housecount_append_seconds_count").await;
+    assert!(appends >= 1.0 && node.metric("housecount_acknowledge_seconds_count").await == appends);
+    // The first of a batch waits for its append, and for the others before.
+    let (waited, took) = (
+        node.metric("housecount_acknowledge_seconds_sum").await,
+        node.metric("housecount_append_seconds_sum").await,
+    );
+    assert!(waited >= took && took > 0.0, "{waited} {took}");
+}
+
 /// Runs Prometheus's own checker, which `./test` fetches.
 fn promtool(arguments: &[&str], input: &str) {
     let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/promtool");
