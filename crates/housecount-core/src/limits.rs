@@ -63,6 +63,8 @@ pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
 pub const TLS_HANDSHAKES_MAX: usize = 256;
 /// Requests open at once on a connection that speaks HTTP/2: browsers ask for a few, and each takes some kilobytes.
 pub const H2_STREAMS_MAX: u32 = 64;
+/// How long a node that is to stop may serve on: load balancers look every few seconds.
+pub const DRAIN_MS_MAX: u64 = 60_000;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 
@@ -101,6 +103,8 @@ pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
 /// Steps of all stages of one page together.
 pub const PAGE_STEPS_MAX: u64 = 100_000;
+/// Steps of all stages that are compared with another source at once: 48 bytes each.
+pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
 

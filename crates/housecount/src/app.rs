@@ -190,7 +190,11 @@ impl App {
             Some(error) = failure.recv() => Err(error),
         };
         tracing::info!("stopping");
-        node.readiness.set(Some("stopping".to_string()));
+        node.readiness.stop();
+        if outcome.is_ok() {
+            // Whoever goes by /readyz looks elsewhere before the port is closed.
+            tokio::time::sleep(Duration::from_millis(node.settings.drain_ms)).await;
+        }
         node.live.end();
         let _ = stop_serving.send(true);
         let _ = stop_committing.send(true);

@@ -243,7 +243,12 @@ impl Hub {
 
     /// Whether nothing has been heard from the log for so long that counts may be old.
     pub fn is_silent(&self) -> bool {
-        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed)) >= SILENCE_MS_MAX
+        self.silent_ms() >= SILENCE_MS_MAX
+    }
+
+    /// How long ago the log was last read to its end.
+    fn silent_ms(&self) -> u64 {
+        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed))
     }
 
     /// Who is online on a stage.
@@ -360,6 +365,8 @@ impl Hub {
             stages,
             complete: standing.complete,
             as_of_ms: standing.as_of.0,
+            log_lag_ms: self.silent_ms(),
+            ..LiveFigures::default()
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod fuzzed;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+pub mod ivs;
 pub mod ledger;
 pub mod live;
 pub mod load;
@@ -27,6 +28,7 @@ pub mod lock;
 pub mod log;
 pub mod metrics;
 pub mod node;
+pub mod otlp;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stages;

@@ -1,6 +1,7 @@
 //! A node: everything that requests and tasks share. It is put together, started and stopped in `app`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -13,7 +14,7 @@ use crate::hub::Hub;
 use crate::ingest::{Ingest, Receipt};
 use crate::ledger::Proofs;
 use crate::live::Live;
-use crate::metrics::Metrics;
+use crate::metrics::{LiveFigures, Metrics};
 use crate::stages::Stages;
 use crate::tasks::snapshot::Snapshots;
 
@@ -49,6 +50,25 @@ pub struct Node {
 }
 
 impl Node {
+    /// Why it is not to be sent traffic; `None` while it is ready.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        let silence = "waiting for the log: nothing heard from it for a while";
+        self.readiness.waits_for().or_else(|| self.hub.is_silent().then(|| silence.to_string()))
+    }
+
+    /// The figures of `/metrics`.
+    #[must_use]
+    pub fn figures(&self) -> LiveFigures {
+        let live = self.hub.figures();
+        let now = self.clock.now().unwrap_or_default();
+        LiveFigures {
+            fold_lag_ms: now.0.saturating_sub(live.as_of_ms),
+            ready: self.waits_for().is_none(),
+            ..live
+        }
+    }
+
     /// When a player is to beat next: as its last beat says (see `housecount_core::pace`), stretched under load, and never above
     /// a third of the ttl.
     #[must_use]
@@ -62,22 +82,35 @@ impl Node {
 
 /// What a node that isn't ready waits for, for `/readyz`.
 #[derive(Debug)]
-pub struct Readiness(Mutex<Option<String>>);
+pub struct Readiness {
+    waits_for: Mutex<Option<String>>,
+    /// Then it is never ready again.
+    is_stopping: AtomicBool,
+}
 
 impl Default for Readiness {
     fn default() -> Readiness {
-        Readiness(Mutex::new(Some("starting".to_string())))
+        let waits_for = Mutex::new(Some("starting".to_string()));
+        Readiness { waits_for, is_stopping: AtomicBool::new(false) }
     }
 }
 
 impl Readiness {
     /// What is waited for; `None` once the node is ready.
     pub fn waits_for(&self) -> Option<String> {
-        self.0.lock().clone()
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return Some("stopping".to_string());
+        }
+        self.waits_for.lock().clone()
+    }
+
+    /// The node stops, whatever it may still come to.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Sets what is waited for.
     pub fn set(&self, waits_for: Option<String>) {
-        *self.0.lock() = waits_for;
+        *self.waits_for.lock() = waits_for;
     }
 }

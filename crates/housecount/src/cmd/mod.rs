@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file. Only these print.
 
 mod export;
+mod ivs;
 mod load;
 mod serve;
 mod table;
@@ -58,6 +59,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
+    /// Compare the ledger with what Amazon IVS says about its stages. Exit 1 if they are far apart.
+    Ivs(ivs::IvsArgs),
     /// Have a running node save every active stage's count now.
     Snapshot(through::ThroughArgs),
     /// Have a running node let the last snapshot's counts stand in for one ttl.
@@ -168,6 +171,7 @@ pub fn run() -> ExitCode {
         Command::Table(args) => table::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Ivs(args) => ivs::run(&args),
         Command::Snapshot(args) => through::run(&args, "snapshot"),
         Command::Restore(args) => through::run(&args, "restore"),
         Command::Settings => {

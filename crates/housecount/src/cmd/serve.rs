@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::{Failure, SettingArgs, runtime, say};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
 use crate::demo;
 use crate::http::Bound;
+use crate::otlp::{self, Traces};
 
 /// Take heartbeats and answer counts.
 #[derive(Debug, Args)]
@@ -48,6 +51,9 @@ pub(super) struct ServeArgs {
     /// Also keep counts as plain keys in Redis, for programs that expect them
     #[arg(long)]
     publish_counts: bool,
+    /// Send traces to this OpenTelemetry collector: http://HOST:4318
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// Simulate this many viewers on a few stages
     #[arg(long, value_name = "VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     demo: Option<u32>,
@@ -64,11 +70,18 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         ("log", args.log.clone()),
         ("cold", args.cold.clone()),
         ("archive", args.archive.clone()),
+        ("otlp", args.otlp.clone()),
         ("publish_counts", args.publish_counts.then(|| "true".to_string())),
     ];
     let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
-    start_logging(&settings)?;
-    runtime()?.block_on(serve(settings, args.demo))
+    runtime()?.block_on(async {
+        let traces = start_logging(&settings)?;
+        let outcome = serve(settings, args.demo).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+        outcome
+    })
 }
 
 async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
@@ -106,16 +119,23 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn start_logging(settings: &Settings) -> Result<(), Failure> {
+/// Starts the log of the process, and traces if they are wanted.
+fn start_logging(settings: &Settings) -> Result<Option<Traces>, Failure> {
     let level = &settings.log_level;
     // Libraries speak up from warnings on; housecount at the level asked for.
     let filter = if level.contains(['=', ',']) { level.clone() } else { format!("warn,housecount={level}") };
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logger = logger.with_ansi(std::io::stderr().is_terminal());
-    let started = match settings.log_format {
-        LogFormat::Pretty => logger.with_target(false).try_init(),
-        LogFormat::Json => logger.json().try_init(),
+    let logger = match settings.log_format {
+        LogFormat::Pretty => logger.with_target(false).boxed(),
+        LogFormat::Json => logger.json().boxed(),
     };
-    started.map_err(|e| format!("the log can't be started: {e}"))
+    let (layer, traces) = match &settings.otlp {
+        Some(url) => otlp::start(url).map(|(layer, traces)| (Some(layer), Some(traces)))?,
+        None => (None, None),
+    };
+    let all = tracing_subscriber::registry().with(logger.with_filter(filter)).with(layer);
+    all.try_init().map_err(|e| format!("the log can't be started: {e}"))?;
+    Ok(traces)
 }

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 
+pub(crate) use self::connect::sdk_config;
 pub use self::dynamodb::DynamoCold;
 pub use self::embedded::Engine;
 pub use self::meter::{Meter, Purpose};

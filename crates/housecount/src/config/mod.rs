@@ -9,7 +9,7 @@ mod layers;
 use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
-use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub listen: String,
     /// `tls_cert` and `tls_key`; `None` for plain HTTP
     pub tls: Option<TlsFiles>,
+    /// `drain`
+    pub drain_ms: u64,
     /// `workers`; at least one
     pub workers: usize,
     /// `log`
@@ -99,6 +101,8 @@ pub struct Settings {
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
+    /// `otlp`; `None` if empty
+    pub otlp: Option<String>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -123,6 +127,7 @@ impl Settings {
         let settings = Settings {
             listen: layers.text("listen")?,
             tls: tls(layers)?,
+            drain_ms: layers.duration_ms("drain")?,
             workers: match layers.number("workers")? {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
@@ -158,6 +163,7 @@ impl Settings {
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            otlp: Some(layers.text("otlp")?).filter(|url| !url.is_empty()),
             poll_ms: POLL_MS,
         };
         settings.check(layers)?;
@@ -171,6 +177,14 @@ impl Settings {
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+        }
+        if self.otlp.as_ref().is_some_and(|url| !url.starts_with("http://")) {
+            return Err(
+                layers.wrong("otlp", "write it as http://HOST:PORT; for https go through a collector nearby")
+            );
+        }
+        if self.drain_ms > DRAIN_MS_MAX {
+            return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
@@ -286,6 +300,9 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
+            (vec![("otlp", "https://collector")], "write it as http://HOST:PORT"),
+            // DRAIN_MS_MAX
+            (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX
             (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
             (vec![("workers", "many")], "it is a number"),

@@ -73,6 +73,7 @@ where
         let said = welcomed.said();
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
         Ok(BeatenBody::of(node, said.stage, &receipt))
     }
 }
@@ -179,6 +180,7 @@ where
         let body = BeatBody::parse(&bytes)?;
         let welcomed = welcome(node, body.said(Kind::Leave)?).await?;
         node.ingest.take(welcomed.said())?.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
         Ok(())
     }
 }
@@ -274,6 +276,7 @@ where
         for receipt in node.ingest.take_all(&said)? {
             receipt.acknowledged().await?;
         }
+        node.metrics.acknowledged.batch.inc_by(taken.len() as u64);
     }
     Ok(outcome)
 }

@@ -176,7 +176,9 @@ pub async fn rejoin(
 /// Takes a beat or leave, and waits until it is acknowledged.
 async fn say(node: &Node, said: Said<'_>) -> Result<(), Problem> {
     let welcomed = welcome(node, said).await?;
-    Ok(node.ingest.take(welcomed.said())?.acknowledged().await?)
+    node.ingest.take(welcomed.said())?.acknowledged().await?;
+    node.metrics.acknowledged.http.inc();
+    Ok(())
 }
 
 /// How many watch a stage.
@@ -210,6 +212,7 @@ pub async fn heartbeat(
     let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
     let receipt = node.ingest.take(welcomed.said())?;
     receipt.acknowledged().await?;
+    node.metrics.acknowledged.http.inc();
     let current_viewers = node.hub.count(stage.as_str()).of.viewers;
     let current = Current { current_viewers, next_ms: node.next_ms(&receipt) };
     Ok(Success::new(&node, "heartbeat recorded", Some(current)))

@@ -17,6 +17,8 @@ use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
+use tracing::Instrument;
+
 use super::{Progress, Tick, lease, sweep};
 use crate::chance;
 use crate::clock::mono_ms;
@@ -28,6 +30,7 @@ use crate::ledger::Proofs;
 use crate::ledger::chain::{self, Reading};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::otlp::TARGET;
 use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
@@ -380,7 +383,8 @@ impl Tick for Commit {
                 continue;
             }
             // One that fails must not keep the others waiting.
-            match self.step(partition, now).await {
+            let span = tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
+            match self.step(partition, now).instrument(span).await {
                 Ok(Progress::Done) => {}
                 Ok(Progress::More) => outcome = outcome.map(|_| Progress::More),
                 Err(error) => {

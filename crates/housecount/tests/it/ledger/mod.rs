@@ -6,4 +6,4 @@ mod figures;
 mod oracle;
 mod retention;
 mod served;
-mod stage;
+pub mod stage;
