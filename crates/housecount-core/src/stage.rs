@@ -23,11 +23,12 @@ pub struct StageConfig {
 
 /// Why a configuration is refused. The text is meant for whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} has {found} {unit}; at most {max} are allowed")]
+#[error("{what} has {found} {unit}; {min} to {max} are allowed")]
 pub struct StageConfigError {
     what: &'static str,
     found: usize,
     unit: &'static str,
+    min: usize,
     max: usize,
 }
 
@@ -35,7 +36,13 @@ impl StageConfig {
     /// That it keeps its bounds, so that it always fits an item.
     pub fn check(&self) -> Result<(), StageConfigError> {
         let within = |what, unit, found: usize, max| {
-            if found <= max { Ok(()) } else { Err(StageConfigError { what, found, unit, max }) }
+            // DynamoDB names no attribute with nothing.
+            let min = usize::from(what == "a tag's key");
+            if (min..=max).contains(&found) {
+                Ok(())
+            } else {
+                Err(StageConfigError { what, found, unit, min, max })
+            }
         };
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         within("name", "bytes", length(&self.name), STAGE_NAME_BYTES_MAX)?;
@@ -115,7 +122,7 @@ mod tests {
         assert_eq!(name(STAGE_NAME_BYTES_MAX), Ok(()));
         assert_eq!(
             name(STAGE_NAME_BYTES_MAX + 1).unwrap_err().to_string(),
-            "name has 257 bytes; at most 256 are allowed"
+            "name has 257 bytes; 0 to 256 are allowed"
         );
         let tags = |n: usize, key: usize, value: usize| {
             let tag = |i| (format!("{i:0>key$}"), "v".repeat(value));
