@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod auth;
 mod layers;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::archive::{Form, Kept};
+use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
 use crate::log::LogTarget;
 use crate::workers;
@@ -78,6 +80,10 @@ pub struct Settings {
     pub publish_counts: bool,
     /// `stages.auto`
     pub stages_auto: bool,
+    /// `auth.*`
+    pub auth: AuthSettings,
+    /// `insecure`
+    pub insecure: bool,
     /// `log_level`
     pub log_level: String,
     /// `log_format`
@@ -130,6 +136,8 @@ impl Settings {
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
             stages_auto: layers.switch("stages.auto")?,
+            auth: auth::settings(layers)?,
+            insecure: layers.switch("insecure")?,
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
@@ -238,6 +246,9 @@ mod tests {
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
+            (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),
+            (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
+            (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {
@@ -250,5 +261,11 @@ mod tests {
     fn a_password_is_not_repeated() {
         let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
         assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
+        let flags =
+            [("auth.viewer_keys", "secret:opensesame"), ("auth.viewer_jwks_url", "http://u:opensesame@h/")];
+        let error = settings(&flags).unwrap_err().to_string();
+        assert!(error.contains("`auth.viewer_jwks_url`") && !error.contains("opensesame"), "{error}");
+        let shown = format!("{:?}", settings(&flags[..1]).unwrap());
+        assert!(shown.contains("viewer_keys") && !shown.contains("opensesame"), "{shown}");
     }
 }
