@@ -193,3 +193,122 @@ fn inline(source: &str) -> Option<&str> {
     let is_keys = text.starts_with('{') || text.contains("-----BEGIN ");
     text.strip_prefix("secret:").or(is_keys.then_some(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::claims::Payload;
+    use super::*;
+
+    const ED: &str = include_str!("../../tests/it/auth/keys/ed.pem");
+    const OTHER: &str = include_str!("../../tests/it/auth/keys/other.pem");
+    const ED_X: &str = "EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI";
+    const OTHER_X: &str = "wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s";
+    const SECRET: &str = "a secret that somebody has published by mistake";
+
+    /// A JWKS URL on this machine: what it says may change, and how often it was asked is known.
+    #[derive(Clone, Default)]
+    struct Publisher {
+        says: Arc<Mutex<Option<String>>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Publisher {
+        async fn start(self) -> String {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+            tokio::spawn(async move {
+                loop {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let mut request = [0; 4_096];
+                    let _ = stream.read(&mut request).await;
+                    self.asked.fetch_add(1, Ordering::SeqCst);
+                    let (status, body) = match self.says.lock().clone() {
+                        Some(body) => ("200 OK", body),
+                        None => ("503 Service Unavailable", String::new()),
+                    };
+                    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+                    let _ = stream.write_all((head + &body).as_bytes()).await;
+                }
+            });
+            url
+        }
+
+        fn say(&self, keys: Value) {
+            *self.says.lock() = Some(json!({ "keys": keys }).to_string());
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::SeqCst)
+        }
+    }
+
+    fn by_url(url: String) -> Viewers {
+        let viewer_jwks_url = Some(url);
+        Viewers::new(&AuthSettings { viewer: Policy::Required, viewer_jwks_url, ..AuthSettings::default() })
+    }
+
+    fn jwk(kid: &str, x: &str) -> Value {
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "use": "sig", "alg": "EdDSA" })
+    }
+
+    fn token(kid: &str, key: &str) -> String {
+        let (sub, stage) = ("ann".to_string(), "s".to_string());
+        let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
+        let payload = Payload { sub, stage, session: None, exp, nbf: None, aud: None };
+        jwt::sign(&payload, key, Some(kid.to_string())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
+        let publisher = Publisher::default();
+        let viewers = by_url(publisher.clone().start().await);
+        let (ed, other) = (token("ed", ED), token("other", OTHER));
+        let later = async || *viewers.asked.lock().await = None;
+        let outcome = async |token: &str| viewers.verify_asking(token).await.map(|_| ());
+        assert_eq!(outcome(&ed).await, Err(TokenError::KeysAway), "it may well be right");
+        publisher.say(json!([jwk("ed", ED_X)]));
+        later().await;
+        assert_eq!((outcome(&ed).await, publisher.asked()), (Ok(()), 2));
+        for _ in 0..10 {
+            assert_eq!(outcome(&other).await, Err(TokenError::NoKey));
+        }
+        assert_eq!(publisher.asked(), 2, "it was asked just now");
+        // Rotated. Others' keys are passed over, and a secret that is published is none.
+        let published = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
+        let foreign = json!({ "kty": "new", "kid": "new" });
+        publisher.say(json!([published, foreign, jwk("other", OTHER_X)]));
+        later().await;
+        assert_eq!((outcome(&other).await, publisher.asked()), (Ok(()), 3));
+        assert_eq!(
+            viewers.verify(&ed).map(|_| ()),
+            Err(TokenError::NoKey),
+            "what was verified is verified anew"
+        );
+        assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::NoKey));
+        // Away, nonsense, without a key, too long (KEYS_BYTES_MAX): nothing changes.
+        let too_long = " ".repeat(KEYS_BYTES_MAX + 1);
+        for says in [None, Some("<html>".to_string()), Some(r#"{"keys":[]}"#.to_string()), Some(too_long)] {
+            *publisher.says.lock() = says;
+            later().await;
+            assert_eq!(outcome(&ed).await, Err(TokenError::NoKey));
+            assert_eq!(outcome(&other).await, Ok(()));
+        }
+        assert_eq!(publisher.asked(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn jwks_wait_ms_max_ends_waiting_for_a_url_that_says_nothing() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let viewers = by_url(format!("http://{}/jwks", silent.local_addr().unwrap()));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(viewers.verify_asking(&token("ed", ED)).await.err(), Some(TokenError::KeysAway));
+        assert_eq!(begun.elapsed().as_secs(), JWKS_WAIT_MS_MAX / 1_000);
+    }
+}

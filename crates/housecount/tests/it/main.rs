@@ -7,6 +7,7 @@
 
 mod api;
 mod archive;
+mod auth;
 mod cli;
 mod contract;
 mod counted;
