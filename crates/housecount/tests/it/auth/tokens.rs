@@ -31,7 +31,7 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
 /// A token whose header is what somebody wrote, with the claims and the signature of another.
 fn with_header(header: Value, token: &str) -> String {
     let (_, rest) = token.split_once('.').unwrap();
-    format!("{}.{rest}", base64url(&header.to_string()))
+    format!("{}.{rest}", base64url(header.to_string()))
 }
 
 /// Signed by HS256 with whatever text, as who forges tokens does it.
@@ -140,7 +140,7 @@ async fn forged_tokens_are_refused() {
     let eves = jwt::sign(&payload("eve", "s"), OTHER, Some("ed".to_string())).unwrap();
     let eves_claims = eves.split('.').nth(1).unwrap();
     let unsigned = |alg: &str| {
-        let header = base64url(&json!({ "alg": alg, "typ": "JWT" }).to_string());
+        let header = base64url(json!({ "alg": alg, "typ": "JWT" }).to_string());
         [format!("{header}.{eves_claims}."), format!("{header}.{eves_claims}.{}", parts[2])]
     };
     let mut forged: Vec<String> =
