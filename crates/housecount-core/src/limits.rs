@@ -68,6 +68,22 @@ pub const DRAIN_MS_MAX: u64 = 60_000;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
 
+/// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
+pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// Tokens that a node remembers to have verified: 250 bytes each with ids of 36 bytes. With more players than these some of their
+/// tokens are verified again, which costs some microseconds.
+pub const TOKENS_CACHED_MAX: usize = 256 * 1024;
+/// Keys by which viewers' tokens are verified: issuers have two or three.
+pub const VIEWER_KEYS_MAX: usize = 64;
+/// Operators' keys: each request is compared with all of them.
+pub const OPERATOR_KEYS_MAX: usize = 256;
+/// A file of keys, and an answer of a JWKS URL.
+pub const KEYS_BYTES_MAX: usize = 256 * 1024;
+/// Between two fetches of a JWKS URL, if a token names a key that isn't known: whoever makes such tokens can't make us ask more often.
+pub const JWKS_REFRESH_MS_MIN: u64 = 30_000;
+/// How long a JWKS URL may take to answer: requests wait for it.
+pub const JWKS_WAIT_MS_MAX: u64 = 4_000;
+
 /// Events of one log record; a fuller batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
 /// Bytes of one log record: the events above with ids of every length, and still one network write.
@@ -133,6 +149,7 @@ const _: () = {
         6 * (STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) + 64 < WS_MESSAGE_BYTES_MAX
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);

@@ -8,13 +8,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::archive::Archived;
+use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
 use crate::edge::Edge;
-use crate::error::{StoreError, StoreResult};
+use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
@@ -66,10 +67,13 @@ impl App {
             Some(target) => Some(Arc::new(DynamoCold::open(target).await?)),
             None => None,
         };
-        Ok(App::over(settings, log, cold))
+        let app = App::over(settings, log, cold);
+        let loaded = app.node.auth.load();
+        loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e.to_string()))?;
+        Ok(app)
     }
 
-    /// Puts a node together over stores that are open.
+    /// Puts a node together over stores that are open. Keys are not loaded: where they are needed, nobody is let in.
     #[must_use]
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
@@ -125,8 +129,10 @@ impl App {
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
         let live = Arc::new(Live::new(hub.clone()));
+        let auth = Auth::new(&settings.auth);
         let node = Node {
             settings,
+            auth,
             clock,
             hub,
             live,
@@ -172,6 +178,10 @@ impl App {
         tasks.spawn({
             let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
             async move { live(&node, log, &mut alive, stop, failed).await }
+        });
+        tasks.spawn({
+            let (node, stop) = (node.clone(), stop.subscribe());
+            async move { node.auth.keep_fresh(stop).await }
         });
         let (stop_serving, serving) = watch::channel(false);
         let server = tokio::spawn({

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod archive;
 pub mod audience;
+pub mod auth;
 pub mod bootstrap;
 pub mod calendar;
 pub mod chance;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::auth::Auth;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
@@ -23,6 +24,8 @@ use crate::tasks::snapshot::Snapshots;
 pub struct Node {
     /// The settings it was started with.
     pub settings: Settings,
+    /// Who may do what.
+    pub auth: Auth,
     /// The log's clock.
     pub clock: Arc<SharedClock>,
     /// Who is online.

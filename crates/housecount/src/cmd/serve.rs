@@ -22,7 +22,7 @@ use crate::otlp::{self, Traces};
 Examples:
   housecount serve
   housecount serve --demo 500
-  housecount serve --listen 0.0.0.0:7400 --log redis://10.0.0.5:6379/0 \\
+  housecount serve --listen 0.0.0.0:7400 --set auth.operator_keys=keys.toml --log redis://10.0.0.5:6379/0 \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
   housecount serve --set interval=10s --set ttl=60s        any setting; see housecount settings
   HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
@@ -54,6 +54,9 @@ pub(super) struct ServeArgs {
     /// Send traces to this OpenTelemetry collector: http://HOST:4318
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// Listen on an address that others reach without operator keys: whoever reaches it is an operator
+    #[arg(long)]
+    insecure: bool,
     /// Simulate this many viewers on a few stages
     #[arg(long, value_name = "VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     demo: Option<u32>,
@@ -71,6 +74,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         ("cold", args.cold.clone()),
         ("archive", args.archive.clone()),
         ("otlp", args.otlp.clone()),
+        ("insecure", args.insecure.then(|| "true".to_string())),
         ("publish_counts", args.publish_counts.then(|| "true".to_string())),
     ];
     let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
@@ -88,6 +92,14 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
     let bound = Bound::take(&settings.listen).await?.secured(settings.tls.clone())?;
     let address = format!("{}://{}", bound.scheme(), bound.address);
+    let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
+    if is_open && !settings.insecure {
+        return Err(format!(
+            "`listen` = \"{}\" is an address that others reach, and without operator keys whoever reaches it is an \
+             operator; make one with `housecount key new` and set auth.operator_keys, or start with --insecure",
+            settings.listen
+        ));
+    }
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
     let app = App::build(settings).await.map_err(|e| e.to_string())?;
     if let Some(viewers) = demo {
@@ -103,6 +115,9 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
          log        {log}\n  \
          cold       {cold}"
     ));
+    if is_open {
+        tracing::warn!("insecure: whoever reaches {address} is an operator");
+    }
     let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
     app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)

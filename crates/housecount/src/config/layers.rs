@@ -10,7 +10,7 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// In front of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may hold a password, and is never repeated.
-const SECRET: [&str; 3] = ["log", "cold", "viewer_ids_key"];
+const SECRET: [&str; 5] = ["log", "cold", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
 
 /// A flag as it was given, the setting it sets, and its value.
 pub type Flag = (String, String, String);

@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod auth;
 mod edge;
 mod layers;
 
@@ -14,6 +15,7 @@ use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
 use crate::archive::{Form, Kept};
+use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
 use crate::http::cors::is_origin;
 use crate::log::LogTarget;
@@ -97,6 +99,10 @@ pub struct Settings {
     pub cors_operator_origins: Vec<String>,
     /// `stages.auto`
     pub stages_auto: bool,
+    /// `auth.*`
+    pub auth: AuthSettings,
+    /// `insecure`
+    pub insecure: bool,
     /// `log_level`
     pub log_level: String,
     /// `log_format`
@@ -160,6 +166,8 @@ impl Settings {
             cors_operator_origins: origins(layers, "cors.operator_origins")?,
             edge: EdgeSettings::from_layers(layers)?,
             stages_auto: layers.switch("stages.auto")?,
+            auth: auth::settings(layers)?,
+            insecure: layers.switch("insecure")?,
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
@@ -322,6 +330,9 @@ mod tests {
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
+            (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),
+            (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
+            (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {
@@ -338,5 +349,11 @@ mod tests {
         let flags = [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
         let shown = format!("{:?}", settings(&flags).unwrap());
         assert!(!shown.contains("secret") && !shown.contains("00112233"), "{shown}");
+        let flags =
+            [("auth.viewer_keys", "secret:opensesame"), ("auth.viewer_jwks_url", "http://u:opensesame@h/")];
+        let error = settings(&flags).unwrap_err().to_string();
+        assert!(error.contains("`auth.viewer_jwks_url`") && !error.contains("opensesame"), "{error}");
+        let shown = format!("{:?}", settings(&flags[..1]).unwrap());
+        assert!(shown.contains("viewer_keys") && !shown.contains("opensesame"), "{shown}");
     }
 }

@@ -15,6 +15,7 @@ use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
@@ -42,6 +43,8 @@ pub struct BeatenBody {
     responses(
         (status = 200, body = BeatenBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "the stage is not configured, and stages.auto is false",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
@@ -65,11 +68,14 @@ pub fn beat<B>(node: &Node, request: Request<B>) -> impl Future<Output = Result<
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bearer = Bearer::of_headers(node, request.headers());
     let bytes = read_one(request);
     async move {
         let bytes = bytes.await?;
         let body = BeatBody::parse(&bytes)?;
-        let welcomed = welcome(node, body.said(Kind::Beat)?).await?;
+        let said = body.said(Kind::Beat)?;
+        bearer.may_say(node, body.token(), &said).await?;
+        let welcomed = welcome(node, said).await?;
         let said = welcomed.said();
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
@@ -160,6 +166,8 @@ async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
@@ -174,11 +182,14 @@ pub fn goodbye<B>(node: &Node, request: Request<B>) -> impl Future<Output = Resu
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bearer = Bearer::of_headers(node, request.headers());
     let bytes = read_one(request);
     async move {
         let bytes = bytes.await?;
         let body = BeatBody::parse(&bytes)?;
-        let welcomed = welcome(node, body.said(Kind::Leave)?).await?;
+        let said = body.said(Kind::Leave)?;
+        bearer.may_say(node, body.token(), &said).await?;
+        let welcomed = welcome(node, said).await?;
         node.ingest.take(welcomed.said())?.acknowledged().await?;
         node.metrics.acknowledged.http.inc();
         Ok(())
@@ -227,6 +238,8 @@ pub struct RejectedBody {
     responses(
         (status = 200, body = BatchBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "the address sends too much",
             body = ProblemBody, content_type = "application/problem+json"),
@@ -246,12 +259,14 @@ pub async fn many<B>(node: &Node, request: Request<B>) -> Result<BatchBody, Prob
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let allowed = allow_batch(node, request.headers());
     let kind = body::content_type(
         request.headers(),
         &["application/json", "application/x-ndjson", "application/ndjson", "text/plain"],
     )?;
     let whence = request.extensions().get::<Whence>().copied();
     let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
+    allowed?;
     let parsed = parse_many(&bytes, kind.ends_with("ndjson"))?;
     if let Some(whence) = whence {
         // The request itself was one.

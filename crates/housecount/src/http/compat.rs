@@ -8,16 +8,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use housecount_core::event::Kind;
 use housecount_core::fold::{StageView, WatchView};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::ledger::watch::Wanted;
-use housecount_core::limits::{BEAT_BODY_BYTES_MAX, PAGE_ROWS_MAX};
+use housecount_core::limits::{BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX, PAGE_ROWS_MAX};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::auth::allow_batch;
 use super::beats::{welcome, welcome_known};
 use super::body;
 use super::error::{Problem, ProblemCode};
@@ -60,41 +62,29 @@ pub struct ErrorBody {
     message: String,
 }
 
-/// A problem in this API's shape.
-#[derive(Debug)]
-pub struct Refusal(Problem);
-
-impl<P: Into<Problem>> From<P> for Refusal {
-    fn from(problem: P) -> Refusal {
-        Refusal(problem.into())
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (code, message) = (self.0.code(), self.0.detail().to_string());
-        // Its status and headers are as everywhere.
-        let mut response = self.0.into_response();
-        let error = match response.status() {
-            StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
-            StatusCode::FORBIDDEN => "FORBIDDEN",
-            StatusCode::NOT_FOUND => "NOT_FOUND",
-            StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
-            StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
-            StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
-            status if status.is_client_error() => "VALIDATION_ERROR",
-            _ => "INTERNAL_ERROR",
-        };
-        let body = Json(ErrorBody { error, message }).into_response();
-        let retry_after = response.headers_mut().remove(axum::http::header::RETRY_AFTER);
-        let (mut parts, body) = body.into_parts();
-        parts.status = response.status();
-        if let Some(retry_after) = retry_after {
-            parts.headers.insert(axum::http::header::RETRY_AFTER, retry_after);
-        }
-        parts.extensions.insert(ProblemCode(code));
-        Response::from_parts(parts, body)
-    }
+/// A problem, from wherever, in this API's shape; anything else as it is. Its status and headers stay.
+pub async fn in_its_shape(response: Response) -> Response {
+    let Some(code) = response.extensions().get::<ProblemCode>().copied() else { return response };
+    let (mut parts, body) = response.into_parts();
+    // Ours are some hundred bytes.
+    let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let error = match parts.status {
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
+        StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
+        StatusCode::SERVICE_UNAVAILABLE => "SERVICE_UNAVAILABLE",
+        status if status.is_client_error() => "VALIDATION_ERROR",
+        _ => "INTERNAL_ERROR",
+    };
+    let message = problem["detail"].as_str().unwrap_or_default().to_string();
+    let (reshaped, body) = Json(ErrorBody { error, message }).into_response().into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(reshaped.headers);
+    parts.extensions.insert(code);
+    Response::from_parts(parts, body)
 }
 
 /// What players send. Other fields are ignored.
@@ -137,7 +127,8 @@ impl PlayerBody {
     }
 }
 
-async fn ids(request: Request<Body>) -> Result<Ids, Problem> {
+async fn ids(node: &Node, request: Request<Body>) -> Result<Ids, Problem> {
+    allow_batch(node, request.headers())?;
     body::read_json::<PlayerBody>(request, BEAT_BODY_BYTES_MAX).await?.ids()
 }
 
@@ -158,10 +149,10 @@ pub struct Joined {
 pub async fn rejoin(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<Success<Joined>>, Refusal> {
-    let ids = ids(request).await?;
+) -> Result<Json<Success<Joined>>, Problem> {
+    let ids = ids(&node, request).await?;
     let Some(session) = &ids.session else {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_body", "participantId is required").into());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_body", "participantId is required"));
     };
     say(&node, ids.said(Kind::Beat)).await?;
     let joined = Joined {
@@ -199,8 +190,8 @@ pub struct Current {
 pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<Success<Current>>, Refusal> {
-    let Ids { stage, viewer, session } = ids(request).await?;
+) -> Result<Json<Success<Current>>, Problem> {
+    let Ids { stage, viewer, session } = ids(&node, request).await?;
     let names = &node.edge.names;
     let name = names.viewer(viewer.as_str().into());
     let newest = node.hub.newest_session(stage.as_str(), &name).ok_or_else(|| {
@@ -232,8 +223,8 @@ pub struct Gone {
 pub async fn leave(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<Success<Gone>>, Refusal> {
-    let ids = Ids { session: None, ..ids(request).await? };
+) -> Result<Json<Success<Gone>>, Problem> {
+    let ids = Ids { session: None, ..ids(&node, request).await? };
     say(&node, ids.said(Kind::Leave)).await?;
     let gone = Gone { user_id: ids.viewer.to_string(), stage_arn: ids.stage.to_string() };
     Ok(Success::new(&node, "viewer left", Some(gone)))
@@ -271,9 +262,8 @@ pub struct List {
     responses((status = 200, body = Success<List>), (status = 400, body = ErrorBody)))]
 pub async fn list(
     State(node): State<Arc<Node>>,
-    path: Result<StagePath, Problem>,
-) -> Result<Json<Success<List>>, Refusal> {
-    let StagePath(stage) = path?;
+    StagePath(stage): StagePath,
+) -> Result<Json<Success<List>>, Problem> {
     let Answer { of: count, standing } = node.hub.count(stage.as_str());
     let online = node.hub.viewers_of(stage.as_str(), None, PAGE_ROWS_MAX).of;
     let viewers = online.into_iter().map(|WatchView { id, sessions, last_beat }| Listed {
@@ -324,9 +314,9 @@ pub struct Watched {
         (status = 501, description = "cold = none", body = ErrorBody)))]
 pub async fn duration(
     State(node): State<Arc<Node>>,
-    query: Result<Asked<DurationQuery>, Problem>,
-) -> Result<Json<Success<Watched>>, Refusal> {
-    let Asked(DurationQuery { user_id, stage_arn, from, to }) = query?;
+    Asked(query): Asked<DurationQuery>,
+) -> Result<Json<Success<Watched>>, Problem> {
+    let DurationQuery { user_id, stage_arn, from, to } = query;
     let Ids { stage, viewer, .. } = PlayerBody { user_id, stage_arn, participant_id: None }.ids()?;
     let range = range(&node, from.as_deref(), to.as_deref())?;
     let (cold, proofs) = stores(&node)?;

@@ -9,6 +9,8 @@ use housecount_core::ids::IdError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::operators::KeyError;
+use crate::auth::{Mismatch, TokenError};
 use crate::edge::Unwelcome;
 use crate::error::{ErrorKind, StoreError};
 use crate::ingest::Refused;
@@ -78,9 +80,9 @@ impl Problem {
         self.retry_after_s
     }
 
-    /// Whether what was sent makes no sense, wherever and whenever it is sent.
+    /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent it.
     pub fn is_the_clients(&self) -> bool {
-        self.status == StatusCode::BAD_REQUEST
+        matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
     }
 
     /// Whether the node, or a store of its, is what stands in the way.
@@ -97,6 +99,17 @@ impl Problem {
     pub fn not_here(path: &str) -> Problem {
         let detail = format!("there is nothing at {path}; see /openapi.json");
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// A credential is missing, or is none.
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// A good token for something else.
+    pub fn token_mismatch(what: &str) -> Problem {
+        let detail = format!("the token is for another {what} than was sent");
+        Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
     }
 
     /// There is no stage of this name, neither configured nor seen.
@@ -124,6 +137,14 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.
+            let challenge = match self.code {
+                "token_invalid" | "token_expired" => r#"Bearer realm="housecount", error="invalid_token""#,
+                _ => r#"Bearer realm="housecount""#,
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -149,6 +170,46 @@ impl From<IdError> for Problem {
             _ => "invalid_session",
         };
         Problem::new(StatusCode::BAD_REQUEST, code, error.to_string())
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Problem {
+        let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        let invalid = |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
+        match error {
+            TokenError::Missing => {
+                let ways =
+                    "Authorization: Bearer, \"token\" in the body of a beacon, ?token= for a WebSocket";
+                refused("token_missing", format!("a viewer's token is needed ({ways})"))
+            }
+            TokenError::Invalid(why) => invalid(why),
+            TokenError::NoKey => invalid("it is signed by a key that is not known here"),
+            TokenError::Expired => {
+                refused("token_expired", "the token has expired; get another one".to_string())
+            }
+            TokenError::KeysAway => {
+                Problem::unavailable("keys_unavailable", "the keys for tokens have not been reached yet")
+            }
+        }
+    }
+}
+
+impl From<Mismatch> for Problem {
+    fn from(Mismatch(what): Mismatch) -> Problem {
+        Problem::token_mismatch(what)
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Problem {
+        match error {
+            KeyError::Unknown => Problem::unauthorized("the operator key is not known here"),
+            KeyError::Lacks(scope) => {
+                let detail = format!("the operator key lacks the scope `{scope}`");
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::auth::Bearer;
 use super::beats;
 use super::cors::{Allowed, Cors};
 use super::error::Problem;
@@ -163,7 +164,14 @@ impl Front {
                 return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
             }
             (&Method::GET, "/v1/ws") => {
-                if let Some(response) = super::ws::upgrade(&mut request, node, guest, whence, stop.clone()) {
+                let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
+                let claims = match bearer.claims(node).await {
+                    Ok(claims) => claims,
+                    Err(problem) => return ws.answer(node, Err(problem)),
+                };
+                if let Some(response) =
+                    super::ws::upgrade(&mut request, node, claims, guest, whence, stop.clone())
+                {
                     return ws.answer(node, Ok(response));
                 }
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use housecount_core::fold::Count;
@@ -15,6 +16,7 @@ use housecount_core::limits::SUBSCRIPTION_STAGES_MAX;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::may_watch;
 use super::error::{Problem, ProblemBody};
 use crate::hub::{Answer, Standing};
 use crate::live::Wanted;
@@ -98,6 +100,19 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
     Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
 }
 
+/// That whoever asks may watch all that is wanted.
+async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<(), Problem> {
+    match wanted {
+        Wanted::Stages { stages, with_totals: false } => {
+            for stage in stages {
+                may_watch(node, request, Some(stage.as_str())).await?;
+            }
+            Ok(())
+        }
+        Wanted::Stages { .. } | Wanted::All { .. } => may_watch(node, request, None).await,
+    }
+}
+
 /// Counts as they change: Server-Sent Events.
 ///
 /// `event: count` with a stage's count and its name, at once and then when it has changed, at most once a second a stage; with
@@ -110,13 +125,11 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
         ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event heard")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn live(
-    State(node): State<Arc<Node>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let wanted = wanted(&query.unwrap_or_default())?;
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
+    let (request, _) = request.into_parts();
+    let wanted = wanted(request.uri.query().unwrap_or_default())?;
+    check(&node, &request, &wanted).await?;
+    let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let subscription = node.live.subscribe(wanted, last);
     let events = stream::unfold(subscription, |mut subscription| async move {
         let text = subscription.next().await?;

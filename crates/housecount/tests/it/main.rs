@@ -8,6 +8,7 @@
 mod abuse;
 mod api;
 mod archive;
+mod auth;
 mod cli;
 mod compat;
 mod contract;

@@ -31,6 +31,7 @@ use super::front::Answer;
 use super::patience::Patient;
 use super::server::Guest;
 use super::stream::Stream;
+use crate::auth::Claims;
 use crate::edge::Whence;
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -41,8 +42,10 @@ use crate::node::Node;
 /// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
 /// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
 #[utoipa::path(get, path = "/v1/ws", tag = "players",
+    params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
         (status = 101, description = "from here on WebSocket messages"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 426, description = "it is for WebSockets only",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn upgrade_required() -> Routed {
@@ -52,16 +55,17 @@ pub async fn upgrade_required() -> Routed {
     response
 }
 
-/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one.
+/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one. `claims`: of the player's token.
 pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
+    claims: Option<Arc<Claims>>,
     guest: Arc<Guest>,
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), guest, whence, stop));
+    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, whence, stop));
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -87,6 +91,7 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 async fn go_on(
     upgrade: OnUpgrade,
     node: Arc<Node>,
+    claims: Option<Arc<Claims>>,
     guest: Arc<Guest>,
     whence: Whence,
     stop: watch::Receiver<bool>,
@@ -95,7 +100,7 @@ async fn go_on(
     let open = Open::count(&node.metrics);
     let config = talk::config();
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    Talk::new(socket, node.clone(), whence).run(stop).await;
+    Talk::new(socket, node.clone(), claims, whence).run(stop).await;
     drop((open, guest));
 }
 

@@ -18,7 +18,7 @@ use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message as Frame, WebSocketConfig, frame::coding::CloseCode,
@@ -28,6 +28,8 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 use super::due::Dues;
 use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
 use super::silence::Silence;
+use crate::auth::Claims;
+use crate::clock;
 use crate::edge::Whence;
 use crate::edge::caps::Held;
 use crate::http::beats::{BeatenBody, welcome};
@@ -58,6 +60,8 @@ pub struct Talk {
     whence: Whence,
     /// The room of whom was said last, until something is acknowledged.
     held: Option<Box<Held>>,
+    /// Of the player's token; it has none where none is needed.
+    claims: Option<Arc<Claims>>,
     /// The last heartbeat, and nothing else.
     last: Batch,
     dues: Dues,
@@ -74,14 +78,31 @@ enum Next {
     Told(Result<(), Refused>),
     Flushed,
     Silent,
+    Expired,
     Stopped,
     Gone,
 }
 
 impl Talk {
-    pub fn new(socket: WebSocketStream<Stream>, node: Arc<Node>, whence: Whence) -> Talk {
+    pub fn new(
+        socket: WebSocketStream<Stream>,
+        node: Arc<Node>,
+        claims: Option<Arc<Claims>>,
+        whence: Whence,
+    ) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
-        Talk { socket, node, whence, held: None, last, dues, complaint: None, bad: 0, is_flushed: true }
+        Talk {
+            socket,
+            node,
+            claims,
+            whence,
+            held: None,
+            last,
+            dues,
+            complaint: None,
+            bad: 0,
+            is_flushed: true,
+        }
     }
 
     /// Talks until the player goes, or `stop`.
@@ -89,6 +110,11 @@ impl Talk {
         let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
+        // In a box, which is there only for who has a token.
+        let mut expiry = self.claims.as_ref().map(|claims| {
+            let left_ms = claims.ends().since(clock::wall());
+            Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)))
+        });
         loop {
             if self.is_flushed && self.send_next().is_err() {
                 return;
@@ -97,6 +123,7 @@ impl Talk {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
                 next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
+                () = expired(&mut expiry) => Next::Expired,
                 () = silence.too_long() => Next::Silent,
             };
             match next {
@@ -114,6 +141,7 @@ impl Talk {
                 }
                 Next::Flushed => {}
                 Next::Silent => return self.end(CloseCode::Normal, "nothing heard for too long").await,
+                Next::Expired => return self.end(CloseCode::Policy, "token_expired").await,
                 Next::Stopped => return self.end(CloseCode::Away, "this node is stopping").await,
                 Next::Gone => return,
             }
@@ -153,6 +181,9 @@ impl Talk {
                 Said { kind, stage, viewer, session }
             }
         };
+        if let Some(claims) = &self.claims {
+            claims.check(&said)?;
+        }
         let welcomed = welcome(&self.node, said).await?;
         let receipt = self.node.ingest.take(welcomed.said())?;
         self.held = welcomed.held;
@@ -229,6 +260,14 @@ impl Talk {
             Ok::<_, Error>(())
         };
         let _ = timeout(CLOSE_WAIT, said).await;
+    }
+}
+
+/// When the player's token has expired.
+async fn expired(expiry: &mut Option<Pin<Box<Sleep>>>) {
+    match expiry {
+        Some(expiry) => expiry.as_mut().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -86,6 +86,16 @@ impl Node {
         Node { child, client, address, flags, settings, files, data: Some(data) }
     }
 
+    /// Starts a node whose log lines go to a file.
+    pub fn start_logging(log: std::fs::File, settings: &[&str]) -> Node {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let mut command = housecount();
+        command.stderr(log);
+        let (child, address) = spawn_by(command, &[], &settings);
+        let client = Client::new(&address).unwrap();
+        Node { child, client, address, flags: Vec::new(), settings, files: None, data: None }
+    }
+
     /// What it has in memory.
     pub fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -202,10 +212,14 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child, String) {
-    let mut command = match files {
+    let command = match files {
         Some(files) => housecount_by(&["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]),
         None => housecount(),
     };
+    spawn_by(command, flags, settings)
+}
+
+fn spawn_by(mut command: Command, flags: &[String], settings: &[String]) -> (Child, String) {
     command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log_level=error"]);
     command.args(flags);
     for setting in settings {
