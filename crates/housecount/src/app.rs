@@ -13,19 +13,21 @@ use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
+use crate::cost::Costs;
 use crate::error::{StoreError, StoreResult};
 use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
-use crate::log::Log;
+use crate::log::{Consumed, Log};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
 use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
+use crate::tasks::cost::Cost;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
 use crate::tasks::snapshot::Snapshots;
@@ -70,7 +72,10 @@ impl App {
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
         if let Some(cold) = &cold {
-            metrics.show_units(cold.meter().units());
+            metrics.show_units("cold_consumed_units", cold.meter().shown());
+        }
+        if let Consumed::Units(meter) = log.consumed() {
+            metrics.show_units("log_consumed_units", meter.shown());
         }
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
@@ -101,10 +106,12 @@ impl App {
             proofs.clone(),
             &settings,
         );
+        let costs = Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
         let name = format!("{:08x}", chance::any::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
-            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings))
+            let stretch = costs.stretch();
+            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings, stretch))
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
@@ -119,8 +126,22 @@ impl App {
         let stages = Stages::new(cold.clone(), settings.stages_auto);
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
-        let node =
-            Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
+        let reads = cold.clone().map(Cold::for_callers);
+        let node = Node {
+            settings,
+            clock,
+            hub,
+            ingest,
+            cold,
+            reads,
+            proofs,
+            stages,
+            snapshots,
+            scans,
+            readiness,
+            metrics,
+            costs,
+        };
         App {
             node: Arc::new(node),
             log,
@@ -234,6 +255,7 @@ async fn live(
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
+    tasks.spawn(run_every(Cost::new(node.costs.clone()), stop.clone()));
     if let Some(archive) = alive.archive.take() {
         tasks.spawn(run_every(archive, stop.clone()));
     }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod cmd;
 pub mod cold;
 pub mod config;
+pub mod cost;
 pub mod demo;
 pub mod error;
 pub mod export;
@@ -23,6 +24,7 @@ pub mod ledger;
 pub mod load;
 pub mod lock;
 pub mod log;
+pub mod meter;
 pub mod metrics;
 pub mod node;
 #[cfg(feature = "sim")]

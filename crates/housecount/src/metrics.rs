@@ -44,8 +44,19 @@ pub struct UnitLabel {
     pub purpose: &'static str,
 }
 
+/// `purpose`: what for; `store`: cold or log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CostLabel {
+    /// The purpose.
+    pub purpose: &'static str,
+    /// The store.
+    pub store: &'static str,
+}
+
 /// DynamoDB's capacity units.
-pub type Units = Family<UnitLabel, Counter<f64, AtomicU64>>;
+pub type UnitsShown = Family<UnitLabel, Counter<f64, AtomicU64>>;
+/// A figure that may be a fraction.
+type Figure = Gauge<f64, AtomicU64>;
 
 /// All metrics of one node.
 #[derive(Debug)]
@@ -113,11 +124,34 @@ pub struct Metrics {
     pub websockets: Gauge,
     /// Answered requests.
     pub requests: Family<RouteLabel, Counter>,
+    /// What this node's calls have cost, and what a month of them would.
+    pub cost: CostMetrics,
     viewers: Gauge,
     sessions: Gauge,
     stages: Gauge,
     complete: Gauge,
     as_of: Gauge<f64, AtomicU64>,
+}
+
+/// Of `housecount_cost_*` and `housecount_redis_*`. Set at each scrape, from what `cost` reckons.
+#[derive(Debug, Default)]
+pub struct CostMetrics {
+    /// So far, by what for.
+    pub usd: Family<CostLabel, Figure>,
+    /// A month like the last hour, by what for.
+    pub month_usd: Family<CostLabel, Figure>,
+    /// The same altogether, with storage and Redis.
+    pub total_month_usd: Figure,
+    /// Whether that is above the limit.
+    pub is_exceeded: Gauge,
+    /// What the guard has decided.
+    pub stretch: Gauge,
+    /// Commands sent.
+    pub redis_commands: Gauge,
+    /// Bytes sent, and received.
+    pub redis_bytes: Family<KindLabel, Gauge>,
+    /// Bytes in its memory.
+    pub redis_memory: Gauge,
 }
 
 /// What the hub knows at a scrape.
@@ -170,6 +204,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             websockets: Gauge::default(),
             requests: Family::default(),
+            cost: CostMetrics::default(),
             viewers: Gauge::default(),
             sessions: Gauge::default(),
             stages: Gauge::default(),
@@ -231,6 +266,7 @@ impl Metrics {
             self.committed.clone(),
         );
         self.register_archive();
+        self.register_cost();
         let r = &mut self.registry;
         let help = "Tries to accept a connection that failed, as for want of file descriptors";
         r.register("accept_failures", help, self.accept_failures.clone());
@@ -261,6 +297,25 @@ impl Metrics {
         r.register_with_unit("archived_timestamp", help, Unit::Seconds, self.archived.clone());
     }
 
+    fn register_cost(&mut self) {
+        let (r, cost) = (&mut self.registry, &self.cost);
+        r.register("cost_usd", "What this node's calls have cost so far", cost.usd.clone());
+        r.register("cost_month_usd", "What a month like the last hour costs", cost.month_usd.clone());
+        r.register("cost_total_month_usd", "The same, with storage and Redis", cost.total_month_usd.clone());
+        r.register(
+            "cost_limit_exceeded",
+            "1 if that is above cost.monthly_limit_usd",
+            cost.is_exceeded.clone(),
+        );
+        let help = "How many times as far apart the cost guard has snapshots taken";
+        r.register("cost_stretch", help, cost.stretch.clone());
+        r.register("redis_commands", "Commands this node has sent to Redis", cost.redis_commands.clone());
+        let help = "Bytes of what Redis was sent and has answered, without its protocol";
+        r.register_with_unit("redis_payload", help, Unit::Bytes, cost.redis_bytes.clone());
+        let help = "What Redis has in memory, as it last said";
+        r.register_with_unit("redis_memory", help, Unit::Bytes, cost.redis_memory.clone());
+    }
+
     /// Everything, in Prometheus's text format.
     #[must_use]
     pub fn encode(&self, live: LiveFigures) -> String {
@@ -276,10 +331,10 @@ impl Metrics {
         out
     }
 
-    /// Shows what the cold tier consumes, too.
-    pub fn show_units(&mut self, units: Units) {
+    /// Shows what a store consumes, too.
+    pub fn show_units(&mut self, name: &'static str, units: UnitsShown) {
         let help = "DynamoDB capacity units consumed, as its replies say";
-        self.registry.register("cold_consumed_units", help, units);
+        self.registry.register(name, help, units);
     }
 
     /// Beats, or leaves, taken in so far.

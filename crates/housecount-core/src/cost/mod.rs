@@ -1,8 +1,9 @@
 //! What it costs: prices, the provider's rules for what is counted, and a formula a plan.
 //!
-//! - [`prices`]: every price, from one dated file; [`Usd`], the only form that money has here.
+//! - [`prices`]: every price, from one dated file; [`money`]: the only form that money has here.
 //! - [`units`]: what DynamoDB counts for an item, a read, a batch.
 //! - [`plans`]: what an audience costs by each plan that people know, and by housecount's own; [`own`]: what housecount writes.
+//! - [`crossover`]: for how many viewers one plan is cheaper than another.
 //! - [`bill`]: readings of what was consumed, and what they come to in an hour and a month.
 //! - [`guard`]: what to do when that is above the limit.
 //!
@@ -10,13 +11,16 @@
 //! nearest micro-dollar once, at the end.
 
 pub mod bill;
+pub mod crossover;
 pub mod guard;
+pub mod money;
 pub mod own;
 pub mod plans;
 pub mod prices;
 pub mod units;
 
-pub use self::prices::{Prices, Usd};
+pub use self::money::Usd;
+pub use self::prices::Prices;
 pub use self::units::Units;
 
 /// Hours of a month, as AWS's own calculator has it: 365 x 24 / 12.

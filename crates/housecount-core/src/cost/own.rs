@@ -40,7 +40,9 @@ impl Default for Setup {
 /// Bits of an id of 16 bytes of base64url, and of where it stands among the others: FORMATS.md.
 const ID_BITS: u64 = 96 + 9 + 7;
 /// The ledger: bits of when one comes, and of who goes and when.
-const LEDGER_STAY_BITS: u64 = ID_BITS + 22;
+const LEDGER_STAY_BITS: u64 = ID_BITS + 25;
+/// The ledger: what a chunk says of itself, of its stages and of how it is packed, and its item's keys and names.
+const LEDGER_CHUNK_BYTES: u64 = 350;
 /// The ledger: bits of one who is silent for longer than a ttl and then resumes.
 const LEDGER_GAP_BITS: u64 = 2 * 22;
 /// Such gaps a viewer and hour: players that sleep, networks that break. The simulated audience has as many.
@@ -50,8 +52,8 @@ const LEDGER_KEYFRAME_MS: u64 = 12 * 3_600_000;
 /// The archive: bits of one who comes and goes.
 const ARCHIVE_STAY_BITS: u64 = ID_BITS + 14;
 /// The archive: hundredths of a bit of a beat that comes when it was asked for, give or take a network.
-const ARCHIVE_BEAT_CENTIBITS: u64 = 190;
-/// An item's keys, names and header beside what it packs.
+const ARCHIVE_BEAT_CENTIBITS: u64 = 178;
+/// The archive and the log: an item's keys, names and header beside what it packs.
 const CHUNK_BYTES: u64 = 60;
 /// A stage in the roster: an ARN and three counts.
 const ROSTER_STAGE_BYTES: u64 = 60;
@@ -76,7 +78,6 @@ pub fn times_a_month(every_ms: u64) -> u64 {
 
 /// `n` chunks of so many bytes on average, and what lies on top of some of them. Sizes vary, so that half a unit is lost to rounding.
 fn chunks(n: u64, bytes: u64) -> Units {
-    let bytes = bytes.saturating_add(CHUNK_BYTES);
     let units =
         if bytes <= WRITE_BYTES { n } else { share(n, bytes.saturating_add(WRITE_BYTES / 2), WRITE_BYTES) };
     Units::writes(units)
@@ -97,7 +98,9 @@ pub fn ledger(of: &Audience, setup: &Setup) -> Units {
     let windows = times_a_month(setup.window_ms);
     let gaps =
         share(of.viewers.saturating_mul(setup.window_ms), GAPS_A_DAY * LEDGER_GAP_BITS, 86_400_000 * 8);
-    let bytes = coming_bytes(of, setup.window_ms, LEDGER_STAY_BITS).saturating_add(gaps);
+    let bytes = coming_bytes(of, setup.window_ms, LEDGER_STAY_BITS)
+        .saturating_add(gaps)
+        .saturating_add(LEDGER_CHUNK_BYTES);
     let keyframe = of.viewers.saturating_mul(ID_BITS) / 8;
     let written = chunks(windows, bytes).plus(extra(times_a_month(LEDGER_KEYFRAME_MS), keyframe));
     let looks = Units { writes: 0, read_halves: 4 };
@@ -113,7 +116,8 @@ pub fn archive(of: &Audience, setup: &Setup) -> Units {
         ARCHIVE_BEAT_CENTIBITS,
         of.interval_ms.saturating_mul(800),
     );
-    let bytes = coming_bytes(of, flush_ms, ARCHIVE_STAY_BITS).saturating_add(beats);
+    let bytes =
+        coming_bytes(of, flush_ms, ARCHIVE_STAY_BITS).saturating_add(beats).saturating_add(CHUNK_BYTES);
     let keyframe = of.viewers.saturating_mul(ID_BITS) / 8;
     chunks(times_a_month(flush_ms), bytes).plus(extra(times_a_month(crate::archive::KEYFRAME_MS), keyframe))
 }
@@ -146,8 +150,9 @@ fn log_bytes(of: &Audience, ms: u64) -> u64 {
 /// The log where it is in DynamoDB: an item a flush, which every node reads, consistently.
 #[must_use]
 pub fn log(of: &Audience, setup: &Setup) -> Units {
-    let (flushes, bytes) = (times_a_month(setup.log_flush_ms), log_bytes(of, setup.log_flush_ms));
-    let reads = 2 * bytes.saturating_add(CHUNK_BYTES).div_ceil(super::units::READ_BYTES);
+    let flushes = times_a_month(setup.log_flush_ms);
+    let bytes = log_bytes(of, setup.log_flush_ms).saturating_add(CHUNK_BYTES);
+    let reads = 2 * bytes.div_ceil(super::units::READ_BYTES);
     let read = Units { writes: 0, read_halves: reads };
     chunks(flushes, bytes).plus(read.times(flushes).times(setup.nodes))
 }

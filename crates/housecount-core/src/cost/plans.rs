@@ -271,13 +271,20 @@ pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Pl
         parts.push(("log", own::log(of, setup)));
     }
     let need = || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
-    let (name, run_by) = match (log, kept) {
-        (LogPlace::Redis, Kept::Off) => ("housecount", "--log redis:"),
-        (LogPlace::Redis, _) => ("housecount, every heartbeat archived", "--log redis: --archive"),
-        (LogPlace::DynamoDb, Kept::Off) => ("housecount without Redis", "--log dynamodb:"),
-        (LogPlace::DynamoDb, _) => ("housecount without Redis, archived", "--log dynamodb: --archive"),
-        (LogPlace::Here, Kept::Off) => ("housecount on one node", "--log file:"),
-        (LogPlace::Here, _) => ("housecount on one node, archived", "--log file: --archive"),
+    let name = match (log, kept != Kept::Off) {
+        (LogPlace::Redis, false) => "housecount",
+        (LogPlace::Redis, true) => "housecount, every heartbeat archived",
+        (LogPlace::DynamoDb, false) => "housecount without Redis",
+        (LogPlace::DynamoDb, true) => "housecount without Redis, archived",
+        (LogPlace::Here, false) => "housecount on one node",
+        (LogPlace::Here, true) => "housecount on one node, archived",
+    };
+    let run_by = match (kept, log) {
+        (Kept::Packed, _) => "the same, --archive packed",
+        (Kept::Items, _) => "the same, --archive items",
+        (Kept::Off, LogPlace::Redis) => "--log redis: --cold dynamodb:",
+        (Kept::Off, LogPlace::DynamoDb) => "--log dynamodb: --cold dynamodb:",
+        (Kept::Off, LogPlace::Here) => "--log file: --cold dynamodb:",
     };
     Plan {
         kind: Kind::Housecount,
@@ -294,32 +301,6 @@ pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Pl
 #[must_use]
 pub fn known(of: &Audience) -> Vec<Plan> {
     vec![pure_dynamodb(of), pure_redis(of), hybrid(of), batched(of)]
-}
-
-/// The most viewers that are looked at for a crossover.
-const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
-
-/// The most viewers for whom `one` costs at most as much as `other`; `None` if it costs more already for one viewer. Both must grow, and
-/// `one` faster: else what is found is the end of the search.
-#[must_use]
-pub fn crossover(
-    of: &Audience,
-    one: impl Fn(&Audience) -> Usd,
-    other: impl Fn(&Audience) -> Usd,
-) -> Option<u64> {
-    let is_cheaper = |viewers| {
-        let of = Audience { viewers, ..*of };
-        one(&of) <= other(&of)
-    };
-    if !is_cheaper(1) {
-        return None;
-    }
-    let (mut yes, mut no) = (1, CROSSOVER_VIEWERS_MAX);
-    while no - yes > 1 {
-        let middle = yes + (no - yes) / 2;
-        if is_cheaper(middle) { yes = middle } else { no = middle }
-    }
-    Some(yes)
 }
 
 #[cfg(test)]
@@ -372,17 +353,6 @@ mod tests {
         assert!(archive <= Usd(350_000), "{archive}");
         let redis = housecount(&of, &setup, LogPlace::Redis, Kept::Off);
         assert_eq!(prices.node(Engine::Valkey, redis.redis.unwrap().bytes).unwrap().name, "cache.t4g.micro");
-    }
-
-    #[test]
-    fn crossovers_are_where_they_cross() {
-        let (prices, of) = (ours(), Audience::default());
-        let total = |plan: Plan| plan.bill(&prices, List::Now).total();
-        // A viewer of pure DynamoDB is $0.0657: 142 of them are a node of $9.34.
-        let found = crossover(&of, |of| total(pure_dynamodb(of)), |of| total(pure_redis(of)));
-        assert_eq!(found, Some(142));
-        assert_eq!(crossover(&of, |_| Usd(2), |_| Usd(1)), None);
-        assert_eq!(crossover(&of, |_| Usd(1), |_| Usd(1)), Some(CROSSOVER_VIEWERS_MAX - 1));
     }
 
     fn all(of: &Audience) -> Vec<Plan> {

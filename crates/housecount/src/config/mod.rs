@@ -4,13 +4,17 @@
 //! that reads the environment.
 
 mod layers;
+mod prices;
 
 use std::path::PathBuf;
 
+use housecount_core::cost::guard::{Guard, Limit};
+use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::layers::{DEFAULT_TOML, Layers};
+pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::cold::ColdTarget;
 use crate::log::LogTarget;
@@ -82,6 +86,10 @@ pub struct Settings {
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
+    /// The file of `prices`, read
+    pub prices: Prices,
+    /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
+    pub cost_limit: Option<Limit>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -133,6 +141,8 @@ impl Settings {
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            prices: prices(layers)?,
+            cost_limit: cost_limit(layers)?,
             poll_ms: POLL_MS,
         };
         settings.check(layers)?;
@@ -199,6 +209,19 @@ impl Settings {
     }
 }
 
+fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
+    let file = layers.text("prices")?;
+    let file = (!file.is_empty()).then(|| PathBuf::from(file));
+    read_prices(file.as_deref()).map_err(|e| layers.wrong("prices", &e.0))
+}
+
+fn cost_limit(layers: &Layers) -> Result<Option<Limit>, ConfigError> {
+    let guard = layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
+    let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
+    let month = month.map_err(|e| layers.wrong("cost.monthly_limit_usd", e))?;
+    Ok((month > Usd(0)).then_some(Limit { month, guard }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +241,7 @@ mod tests {
         assert_eq!(settings.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
         assert_eq!(settings.snapshot_retention_ms, 30 * 24 * 3_600_000);
         assert!(settings.stages_auto && !settings.publish_counts);
+        assert_eq!((settings.cost_limit, settings.prices.name.as_str()), (None, "us-east-1, 2026-10"));
     }
 
     #[test]
@@ -238,6 +262,15 @@ mod tests {
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
+            (
+                vec![("cost.monthly_limit_usd", "ten")],
+                "`cost.monthly_limit_usd` = \"ten\" (from --set): it is no decimal",
+            ),
+            (vec![("cost.guard", "stop")], "it is one of warn, stretch"),
+            (
+                vec![("prices", "/nowhere.toml")],
+                "`prices` = \"/nowhere.toml\" (from --set): /nowhere.toml: No such file",
+            ),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {

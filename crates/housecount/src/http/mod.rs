@@ -6,6 +6,7 @@
 mod admin;
 pub(crate) mod beats;
 mod body;
+mod cost;
 mod error;
 pub(crate) mod extract;
 mod front;
@@ -53,6 +54,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .routes(routes!(admin::snapshot))
         .routes(routes!(admin::restore))
         // For whoever runs it
+        .routes(routes!(cost::cost))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))

@@ -37,6 +37,7 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Probl
 /// Everything counted about this node, in Prometheus's text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
 pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    node.costs.show(&node.metrics);
     let text = node.metrics.encode(node.hub.figures());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
@@ -54,6 +55,7 @@ pub async fn index() -> String {
         "housecount {version}\n\n\
          /v1/stats       how many are online altogether\n\
          /v1/stages      every stage with its count and peak\n\
+         /v1/cost        what it costs\n\
          /openapi.json   the whole API\n\
          /readyz         whether this node may be sent traffic\n\
          /metrics        for Prometheus\n"

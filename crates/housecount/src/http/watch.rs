@@ -145,7 +145,7 @@ pub struct ViewersWatchBody {
 
 /// The stores that a scan reads.
 fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
-    node.cold.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
+    node.reads.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
 }
 
 async fn rows(

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod commit;
+pub mod cost;
 pub mod lease;
 pub mod publish;
 pub mod restore;

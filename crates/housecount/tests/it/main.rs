@@ -9,6 +9,7 @@ mod api;
 mod archive;
 mod cli;
 mod contract;
+mod cost;
 mod counted;
 mod faults;
 mod fuzzed;

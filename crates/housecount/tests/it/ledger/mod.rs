@@ -5,4 +5,4 @@ mod damage;
 mod figures;
 mod oracle;
 mod served;
-mod stage;
+pub mod stage;
