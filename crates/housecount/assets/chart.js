@@ -40,16 +40,17 @@ export const RANGES = {
 
 /**
  * @param {Scope} scope
- * @param {{label: string, ring: Ring, end: Node[]}} options `end`: what stands above the curve, on the right
+ * @param {{label: string, proven: string, ring: Ring, end: Node[]}} options `proven`: what the proven curve is called; `end`:
+ *   what stands above the curve, on the right
  */
-export function chart(scope, { label, ring, end }) {
+export function chart(scope, { label, proven, ring, end }) {
   const canvas = h("div", { class: "chart-canvas", role: "img", "aria-label": label });
   const readout = h("span", { class: "chart-readout" });
   const keys = h(
     "ul",
     { class: "chart-keys", "aria-label": "Key" },
     h("li", { class: "key-live" }, "Live count"),
-    h("li", { class: "key-proven" }, "Proven: average, and from least to most"),
+    h("li", { class: "key-proven" }, `${proven}: average, and from least to most`),
     h("li", { class: "key-dashed" }, "Being proven"),
   );
   const table = h("div", { class: "chart-table", id: freshId(), tabindex: 0, role: "region", "aria-label": `${label}, as a table`, hidden: true });

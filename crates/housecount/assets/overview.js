@@ -42,7 +42,7 @@ export function overview(scope) {
     curve.setRange(range.ms);
     restart();
   });
-  const curve = chart(scope, { label: "Viewers over time", ring: totalsRing, end: [ranges] });
+  const curve = chart(scope, { label: "Viewers over time", proven: "Proven, stage by stage", ring: totalsRing, end: [ranges] });
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, stages.element, peak.element, hours.element);
   const hero = h("section", { class: "panel hero", "aria-label": "Altogether" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
   const full = h("div", { class: "stack" }, standing, hero, table.element);

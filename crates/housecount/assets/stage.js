@@ -50,7 +50,7 @@ export function stage(scope, { id, query }) {
     snapshots.reload();
   });
 
-  const curve = chart(scope, { label: "Viewers over time", ring, end: [cover, ranges] });
+  const curve = chart(scope, { label: "Viewers over time", proven: "Proven", ring, end: [cover, ranges] });
   showRange();
 
   const draw = scope.frame(() => {
