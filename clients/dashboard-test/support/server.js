@@ -9,6 +9,9 @@ import { createInterface } from "node:readline";
 const BIN = process.env.HOUSECOUNT_BIN;
 if (!BIN) throw new Error("HOUSECOUNT_BIN names no housecount: set it to the binary under test");
 
+/** What is set for us is no setting of the server's: it would refuse it. */
+const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
+
 /** Players beat every second, so that watch time is proven within two. */
 const QUICK = { HOUSECOUNT_INTERVAL: "1s", HOUSECOUNT_TTL: "20s", HOUSECOUNT_LEAVE_GRACE: "100ms", HOUSECOUNT_WINDOW: "5s", HOUSECOUNT_SNAPSHOT_INTERVAL: "2s" };
 
@@ -34,7 +37,7 @@ export class Server {
   async start() {
     this.#data ||= await mkdtemp(join(tmpdir(), "housecount-dashboard-"));
     const args = ["serve", "--listen", this.#listen, "--data", this.#data, ...this.#args];
-    const child = spawn(BIN, args, { env: { ...process.env, ...this.#env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(BIN, args, { env: { ...INHERITED, ...this.#env }, stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     this.url = await new Promise((resolve, reject) => {
       let said = "";

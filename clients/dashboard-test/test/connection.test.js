@@ -69,7 +69,7 @@ test("where no stream can be had, totals are polled, and the page says so", asyn
   await page.route("**/v1/live**", (route) => route.fulfill({ status: 502, body: "a proxy that can't stream" }));
   await server.beat("match-2", "ann");
   await page.goto(server.url);
-  await page.getByRole("status").getByText("Every 2 s").waitFor();
+  await page.getByRole("status").getByText("Every 2 s", { exact: true }).waitFor();
   await page.getByText("The live stream can't be had here").waitFor();
   await page.getByRole("link", { name: "match-2" }).waitFor();
   const before = Number((await viewersNow(page).textContent())?.replace("≈ ", ""));

@@ -105,6 +105,20 @@ export function chart(scope, { label, proven, ring, end }) {
 }
 
 /**
+ * When a step ends: steps are aligned to the epoch, and the first one is cut off.
+ * @param {Step} step
+ * @param {number} stepMs
+ */
+const endOf = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
+
+/**
+ * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
+ * @param {History} history
+ */
+export const integral = ({ history, stepMs, to }) =>
+  history.reduce((sum, step) => sum + step.avg * (Math.min(endOf(step, stepMs), to) - step.at), 0);
+
+/**
  * The aligned columns of the plot.
  * @param {History | null} history
  * @param {Ring} ring
@@ -115,9 +129,9 @@ export function chart(scope, { label, proven, ring, end }) {
  */
 function joined(history, ring, now, current, from) {
   const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
-  const steps = (history?.history ?? []).filter((step) => step.at >= from - (history?.stepMs ?? 0));
   const stepMs = history?.stepMs ?? 0;
-  const end = (/** @type {Step} */ step) => Math.min(step.at + stepMs, history?.to ?? now);
+  const steps = (history?.history ?? []).filter((step) => step.at >= from - stepMs);
+  const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), history?.to ?? now);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
   const until = history?.to ?? now;
   const proven = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);

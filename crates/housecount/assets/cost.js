@@ -131,4 +131,4 @@ function plansPanel({ plans, audience, total }) {
  * @param {...Node} parts
  */
 const scrolling = (label, ...parts) =>
-  h("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": label }, h("table", { class: "plain" }, h("caption", { class: "sr" }, label), ...parts));
+  h("div", { class: "scroll-x", tabindex: 0, role: "group", "aria-label": label }, h("table", { class: "plain" }, h("caption", { class: "sr" }, label), ...parts));

@@ -1,7 +1,7 @@
 /** A stage's page: its curve and figures, and below it who watched, who is here, its snapshots and its configuration. */
 
 import { Problem, call, isAbort, path } from "./api.js";
-import { RANGES, chart } from "./chart.js";
+import { RANGES, chart, integral } from "./chart.js";
 import { now } from "./clock.js";
 import { configTab } from "./config-tab.js";
 import { h, icon, say, fill } from "./dom.js";
@@ -166,15 +166,4 @@ export function stage(scope, { id, query }) {
   const back = h("a", { class: "back", href: "#/" }, icon("back"), "All stages");
   const head = h("div", { class: "page-head" }, back, title, subtitle);
   return { title: id, element: h("div", { class: "page stack" }, head, pageState.element, standing, hero, below) };
-}
-
-/**
- * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
- * @param {import("./chart.js").History & {from: number}} history
- */
-function integral({ history, stepMs, from, to }) {
-  return history.reduce((sum, step) => {
-    const ms = Math.min(step.at + stepMs, to) - Math.max(step.at, from);
-    return sum + step.avg * ms;
-  }, 0);
 }

@@ -23,6 +23,7 @@ import { fill, freshId, h, icon, say } from "./dom.js";
 
 /** Rows beyond the edges, so that Tab finds the next one. */
 const OVERSCAN = 6;
+const ROWS_MIN = 10;
 /** Rows change places this often at most. */
 const ARRANGE_MS = 1_000;
 
@@ -218,8 +219,9 @@ export class Table {
     const count = this.#shown.length;
     const clamp = (/** @type {number} */ row) => Math.max(0, Math.min(count, row));
     const first = clamp(Math.floor(above / this.#rowPx) - OVERSCAN);
-    const last = clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN);
-    this.#showRows(first, Math.max(first, last));
+    // Some there always are, also below the window: who doesn't look at it reads on without scrolling.
+    const last = Math.max(clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN), clamp(first + ROWS_MIN));
+    this.#showRows(first, last);
     this.#before.style.height = `${first * this.#rowPx}px`;
     this.#after.style.height = `${(this.#shown.length - first - this.#drawn.length) * this.#rowPx}px`;
   }
