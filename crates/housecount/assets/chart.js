@@ -196,7 +196,7 @@ function options(xRange) {
     bands: [{ series: [HIGH, LOW], fill: colour("--proven-band") }],
     series: [
       {},
-      { stroke: colour("--proven"), width: 1.5, points: { show: false } },
+      { stroke: colour("--proven"), fill: colour("--proven-area"), width: 1.5, points: { show: false } },
       { width: 0, points: { show: false } },
       { width: 0, points: { show: false } },
       { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },

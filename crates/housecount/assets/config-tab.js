@@ -54,6 +54,8 @@ export function configTab(scope, id, onChanged, onDeleted) {
       stage = null;
       onDeleted();
       say(told, "Deleted. Watch time, history and snapshots are still there.");
+      // The button that was pressed is gone.
+      name.input.focus();
     });
 
   const form = h(
@@ -119,7 +121,9 @@ function tagFields(onTouched) {
       input.value = text;
       return input;
     };
-    const row = h("div", { class: "tag-row" }, cell("Tag", key, 128), cell("Value", value, 256));
+    const name = cell("Tag", key, 128);
+    name.required = true;
+    const row = h("div", { class: "tag-row" }, name, cell("Value", value, 256));
     const label = key ? `Remove tag ${key}` : "Remove this tag";
     const drop = h("button", { type: "button", class: "icon", "aria-label": label, onclick: () => {
       row.remove();
@@ -145,7 +149,7 @@ function tagFields(onTouched) {
     /** @returns {Record<string, string>} */
     read() {
       const pairs = [...rows.children].map((row) => [...row.querySelectorAll("input")].map((input) => input.value.trim()));
-      return Object.fromEntries(pairs.filter(([key]) => key));
+      return Object.fromEntries(pairs);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The watch table as CSV, put together in the browser page by page; and the command for what is too large for that. */
 
-import { isAbort, pages, path } from "./api.js";
+import { Problem, isAbort, pages, path } from "./api.js";
 import { now } from "./clock.js";
 import { fill, h, icon, say } from "./dom.js";
 import * as format from "./format.js";
@@ -13,7 +13,7 @@ const ROWS_MAX = 500_000;
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, title: string}} rangeOf what the table shows
+ * @param {() => {from: number, to: number, title: string}} rangeOf what the table shows
  */
 export function exportButton(scope, stage, rangeOf) {
   const progress = h("progress", { hidden: true, "aria-label": "Export" });
@@ -66,7 +66,7 @@ async function collect(stage, range, signal, onRows) {
     for (const row of page.watch) lines.push([quoted(stage), quoted(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
     cover = page;
     onRows(lines.length - 1);
-    if (lines.length > ROWS_MAX) throw new RangeError(`more than ${format.count(ROWS_MAX)} rows; use the command below`);
+    if (lines.length > ROWS_MAX) throw new Problem(0, "too_many_rows", `These are more than ${format.count(ROWS_MAX)} rows: use the command below.`);
   }
   return { lines, cover };
 }

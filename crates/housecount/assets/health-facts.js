@@ -110,7 +110,7 @@ export const groups = [
           const at = metrics.sum("as_of_timestamp_seconds");
           if (!at) return { value: format.NONE, note: "The log has not been heard yet", tone: "bad" };
           const ms = Math.max(0, now - at * 1000);
-          if (ms < SILENT_MS) return { value: format.latency(ms / 1000), note: "Counts follow the log", tone: "ok" };
+          if (ms < SILENT_MS) return { value: ms < 100 ? "< 0.1 s" : `${(ms / 1000).toFixed(1)} s`, note: "Counts follow the log", tone: "ok" };
           return { value: format.span(ms), note: "The log isn't heard. Is its store up, and reachable from this node?", tone: "bad" };
         },
       },

@@ -70,5 +70,6 @@ export function onlineTab(scope, stage) {
     isShown = true;
     refresh();
   };
-  return { key: "online", title: "Online now", element, onShow };
+  const onHide = () => (isShown = false);
+  return { key: "online", title: "Online now", element, onShow, onHide };
 }

@@ -97,12 +97,14 @@ export function overview(scope) {
   const loadStages = async () => {
     try {
       const listed = [];
+      let asOf = 0;
       for await (const page of pages("/v1/stages", { signal: scope.signal })) {
+        asOf ||= page.asOf;
         for (const stage of page.stages) listed.push({ ...stage, asOf: page.asOf, complete: page.complete, recovering: page.recovering });
         table.setConfigurationKnown(page.configurationKnown);
       }
       isEmptySoFar = listed.length === 0;
-      table.setStages(listed);
+      table.setStages(listed, asOf);
     } catch (error) {
       if (isAbort(error)) return;
       table.failed(error, () => void loadStages());

@@ -23,7 +23,7 @@ const COLUMNS = [
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, title: string}} rangeNow
+ * @param {() => {from: number, to: number, title: string}} rangeNow
  */
 export function snapshotsTab(scope, stage, rangeNow) {
   const table = new Table(scope, { label: "Snapshots", columns: COLUMNS, sorted: { key: "time", descends: true } });

@@ -140,8 +140,9 @@ export function stageTable(scope) {
     /**
      * All that are configured or watched. A count that was heard later than theirs stays.
      * @param {Stage[]} listed
+     * @param {number} asOf when the list was so
      */
-    setStages(listed) {
+    setStages(listed, asOf) {
       const before = new Map(rows);
       rows.clear();
       for (const stage of listed) {
@@ -152,9 +153,8 @@ export function stageTable(scope) {
         dress(row);
         rows.set(stage.stage, row);
       }
-      const latest = listed[0]?.asOf ?? 0;
       // Opened while the list was on its way.
-      for (const [id, row] of before) if (!rows.has(id) && row.asOf > latest) rows.set(id, row);
+      for (const [id, row] of before) if (!rows.has(id) && row.asOf > asOf) rows.set(id, row);
       reset();
     },
     /**

@@ -138,7 +138,7 @@ export function stage(scope, { id, query }) {
     for (const [key, value] of Object.entries(change)) query.set(key, value);
     history.replaceState(null, "", `#/stage/${encodeURIComponent(id)}?${query}`);
   };
-  const rangeNow = () => ({ from: now() - RANGES[rangeKey].ms, title: RANGES[rangeKey].title });
+  const rangeNow = () => ({ from: now() - RANGES[rangeKey].ms, to: now(), title: RANGES[rangeKey].title });
   const watch = watchTab(scope, id, rangeNow);
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);

@@ -24,6 +24,8 @@ import { fill, freshId, h, icon, say } from "./dom.js";
 /** Rows beyond the edges, so that Tab finds the next one. */
 const OVERSCAN = 6;
 const ROWS_MIN = 10;
+/** Longer texts may not fit a cell. */
+const CELL_CHARS = 16;
 /** Rows change places this often at most. */
 const ARRANGE_MS = 1_000;
 
@@ -33,7 +35,16 @@ const ARRANGE_MS = 1_000;
  * @param {(row: Row) => string} text
  * @returns {Column<Row>["make"]}
  */
-export const asText = (text) => () => ({ cell: null, draw: (cell, row) => say(cell, text(row)) });
+export const asText = (text) => () => ({
+  cell: null,
+  draw: (cell, row) => {
+    const shown = text(row);
+    say(cell, shown);
+    // It may be cut off.
+    if (shown.length > CELL_CHARS && cell.title !== shown) cell.title = shown;
+    else if (shown.length <= CELL_CHARS && cell.title) cell.removeAttribute("title");
+  },
+});
 
 /** @template Row */
 export class Table {

@@ -2,7 +2,7 @@
 
 import { freshId, h } from "./dom.js";
 
-/** @typedef {{key: string, title: string, element: Element, onShow?: () => void}} Tab */
+/** @typedef {{key: string, title: string, element: Element, onShow?: () => void, onHide?: () => void}} Tab */
 
 /**
  * @param {string} label
@@ -32,6 +32,7 @@ export function tabs(label, all, chosen, onChoice) {
   const choose = (/** @type {number} */ chosenIndex) => {
     all.forEach((tab, i) => {
       const isChosen = i === chosenIndex;
+      if (!isChosen && !panels[i].hidden) tab.onHide?.();
       buttons[i].setAttribute("aria-selected", String(isChosen));
       buttons[i].tabIndex = isChosen ? 0 : -1;
       panels[i].hidden = !isChosen;

@@ -24,7 +24,7 @@ const COLUMNS = [
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, title: string}} rangeNow
+ * @param {() => {from: number, to: number, title: string}} rangeNow
  */
 export function watchTab(scope, stage, rangeNow) {
   const table = new Table(scope, { label: "Watch time by viewer", columns: COLUMNS, sorted: { key: "watched", descends: true } });
@@ -64,7 +64,7 @@ export function watchTab(scope, stage, rangeNow) {
       table.element.hidden = true;
     }
     try {
-      const answer = await call(path`/v1/stages/${stage}/watch`, { query: { from: range.from, limit: PAGE_ROWS, cursor }, signal });
+      const answer = await call(path`/v1/stages/${stage}/watch`, { query: { from: range.from, to: range.to, limit: PAGE_ROWS, cursor }, signal });
       rows = rows.concat(answer.watch);
       cursor = answer.cursor;
       tableState.clear();
@@ -79,15 +79,22 @@ export function watchTab(scope, stage, rangeNow) {
     more.hidden = cursor === undefined;
     more.disabled = false;
   };
+  let isShown = false;
   const reload = () => {
+    // It is read from the ledger, which is not for nothing.
+    if (!isShown) return;
     range = rangeNow();
     rows = [];
     cursor = undefined;
     void load();
   };
-  reload();
+  const onShow = () => {
+    if (isShown) return;
+    isShown = true;
+    reload();
+  };
 
   const tools = h("div", { class: "tools" }, field, found, h("button", { type: "button", onclick: reload }, "Refresh"));
   const element = h("div", { class: "stack" }, tools, tableState.element, table.element, h("div", { class: "tools" }, more, cover), exportButton(scope, stage, () => range));
-  return { key: "watch", title: "Watch time", element, reload };
+  return { key: "watch", title: "Watch time", element, onShow, reload };
 }
