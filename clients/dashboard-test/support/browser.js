@@ -63,4 +63,15 @@ export async function assertAccessible(page, what) {
 export async function assertFits(page, what) {
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(wide <= 0, `${what} is ${wide} px wider than the window`);
+  const uneven = await page.evaluate(() =>
+    [...document.querySelectorAll(".virtual")]
+      .filter((table) => table.getClientRects().length)
+      .flatMap((table) => {
+        const heads = [...table.querySelectorAll("th")].filter((head) => head.getClientRects().length);
+        const sum = heads.reduce((px, head) => px + head.getBoundingClientRect().width, 0);
+        const cut = heads.filter((head) => head.scrollWidth > head.clientWidth).map((head) => `${head.textContent} is cut off`);
+        return Math.abs(sum - table.clientWidth) > 2 ? [`columns have ${sum} px of ${table.clientWidth}`, ...cut] : cut;
+      }),
+  );
+  assert.deepEqual(uneven, [], what);
 }

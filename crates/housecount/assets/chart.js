@@ -40,17 +40,17 @@ export const RANGES = {
 
 /**
  * @param {Scope} scope
- * @param {{label: string, proven: string, ring: Ring, end: Node[]}} options `proven`: what the proven curve is called; `end`:
+ * @param {{label: string, provenLabel: string, ring: Ring, end: Node[]}} options `provenLabel`: what the proven curve is called; `end`:
  *   what stands above the curve, on the right
  */
-export function chart(scope, { label, proven, ring, end }) {
+export function chart(scope, { label, provenLabel, ring, end }) {
   const canvas = h("div", { class: "chart-canvas", role: "img", "aria-label": label });
   const readout = h("span", { class: "chart-readout" });
   const keys = h(
     "ul",
     { class: "chart-keys", "aria-label": "Key" },
     h("li", { class: "key-live" }, "Live count"),
-    h("li", { class: "key-proven" }, `${proven}: average, and from least to most`),
+    h("li", { class: "key-proven" }, `${provenLabel}: average, and from least to most`),
     h("li", { class: "key-dashed" }, "Being proven"),
   );
   const table = h("div", { class: "chart-table", id: freshId(), tabindex: 0, role: "region", "aria-label": `${label}, as a table`, hidden: true });
@@ -112,6 +112,19 @@ export function chart(scope, { label, proven, ring, end }) {
 const endOf = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
 
 /**
+ * The steps of a history that are proven: what came after them is still too low.
+ * @param {{history: Step[], stepMs: number, to: number}} history
+ */
+const proven = ({ history, stepMs, to }) => history.filter((step) => endOf(step, stepMs) <= to - PROVEN_AFTER_MS);
+
+/**
+ * How many of the averages of an answer of `/v1/watch` are proven.
+ * @param {{from: number, to: number, stepMs: number}} range
+ */
+export const provenSteps = ({ from, to, stepMs }) =>
+  Math.max(0, Math.floor((to - PROVEN_AFTER_MS) / stepMs) - Math.floor(from / stepMs));
+
+/**
  * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
  * @param {History} history
  */
@@ -134,10 +147,10 @@ function joined(history, ring, now, current, from) {
   const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), history?.to ?? now);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
   const until = history?.to ?? now;
-  const proven = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);
+  const sure = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);
   // The dashes begin where the line ends, and stop where the live count begins.
   const limit = Math.min(liveFrom, until - MOSTLY_PROVEN_AFTER_MS);
-  const fresh = steps.slice(Math.max(0, proven.length - 1)).filter((step, i) => i === 0 || end(step) <= limit);
+  const fresh = steps.slice(Math.max(0, sure.length - 1)).filter((step, i) => i === 0 || end(step) <= limit);
   const dashes = { at: fresh.map(middle), count: fresh.map((step) => step.avg) };
   if (fresh.length && !ring.isEmpty && ring.count[0] !== null && ring.at[0] > (dashes.at.at(-1) ?? 0)) {
     dashes.at.push(ring.at[0]);
@@ -153,7 +166,7 @@ function joined(history, ring, now, current, from) {
   const first = at.findIndex((t) => t * 1000 >= from);
   const visible = first < 0 ? at.length : Math.max(0, first - 1);
   const tables = /** @type {uPlot.AlignedData[]} */ ([
-    [proven.map(middle), proven.map((s) => s.avg), proven.map((s) => s.min), proven.map((s) => s.max)],
+    [sure.map(middle), sure.map((s) => s.avg), sure.map((s) => s.min), sure.map((s) => s.max)],
     [dashes.at, dashes.count],
     [at.slice(visible), count.slice(visible)],
   ]);
@@ -176,7 +189,7 @@ function options(xRange) {
     height: 200,
     padding: [px / 2, px * 1.25, 0, 0],
     legend: { show: false },
-    cursor: { drag: { x: false, y: false }, y: false, points: { size: px * 0.45 } },
+    cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
     hooks: { setCursor: [] },
     scales: {
       x: { time: true, range: xRange },
@@ -258,7 +271,7 @@ function atCursor(plot) {
     }
     return null;
   };
-  const told = [format.moment(plot.data[0][idx] * 1000)];
+  const told = [format.when(plot.data[0][idx] * 1000, Date.now())];
   const live = value(LIVE);
   const proven = value(PROVEN) ?? value(DASHED);
   if (live !== null) told.push(`live ${format.count(live)}`);
@@ -275,8 +288,8 @@ function atCursor(plot) {
  * @param {History | null} history
  */
 function tableOf(history) {
-  if (!history?.history.length) return h("p", { class: "hint" }, "There is no history in this range.");
-  const rows = history.history.slice(-TABLE_ROWS_MAX).reverse();
+  if (!history || !proven(history).length) return h("p", { class: "hint" }, "There is no history in this range.");
+  const rows = proven(history).slice(-TABLE_ROWS_MAX).reverse();
   const head = ["From", "Average", "Least", "Most"].map((title) => h("th", { scope: "col" }, title));
   return h(
     "table",

@@ -1,7 +1,7 @@
 /** The first page: how many are watching, over time, and stage by stage. */
 
 import { call, isAbort, pages } from "./api.js";
-import { RANGES, chart } from "./chart.js";
+import { RANGES, chart, provenSteps } from "./chart.js";
 import { now } from "./clock.js";
 import { fill, h, say } from "./dom.js";
 import { firstRun } from "./first-run.js";
@@ -33,7 +33,8 @@ export function overview(scope) {
   /** @type {Totals | null} */
   let totals = null;
   let range = RANGES["1h"];
-  let historyPeak = 0;
+  /** @type {number | null} null: nobody knows */
+  let historyPeak = null;
   /** @type {boolean | null} null: nobody knows yet */
   let isEmptySoFar = null;
 
@@ -42,7 +43,7 @@ export function overview(scope) {
     curve.setRange(range.ms);
     restart();
   });
-  const curve = chart(scope, { label: "Viewers over time", proven: "Proven, stage by stage", ring: totalsRing, end: [ranges] });
+  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven, stage by stage", ring: totalsRing, end: [ranges] });
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, stages.element, peak.element, hours.element);
   const hero = h("section", { class: "panel hero", "aria-label": "Altogether" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
   const full = h("div", { class: "stack" }, standing, hero, table.element);
@@ -50,7 +51,7 @@ export function overview(scope) {
   const element = h("div", { class: "page" }, h("h1", { class: "sr", tabindex: -1 }, "Overview"), full, empty);
 
   const draw = scope.frame(() => {
-    const isFirstRun = isEmptySoFar === true && table.isEmpty && historyPeak === 0 && totals?.viewers === 0 && isWhole(totals);
+    const isFirstRun = isEmptySoFar === true && table.isEmpty && !historyPeak && totals?.viewers === 0 && isWhole(totals);
     empty.hidden = !isFirstRun;
     full.hidden = isFirstRun;
     curve.draw(now(), totals && (link.state === "live" || link.state === "polling") ? totals.viewers : null);
@@ -61,8 +62,8 @@ export function overview(scope) {
     say(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} a viewer` : "");
     const from = (now() - range.ms) / 1000;
     const livePeak = totalsRing.count.reduce((/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max), 0);
-    say(peak.value, format.count(Math.max(historyPeak, livePeak)));
-    say(peak.note, `in ${range.title}`);
+    say(peak.value, format.count(Math.max(historyPeak ?? 0, livePeak)));
+    say(peak.note, historyPeak === null ? "since this page was opened" : `in ${range.title}`);
     viewers.mark.show(totals);
     standing.hidden = isWhole(totals);
     if (!isWhole(totals)) say(standing, `${inWords(totals).label}. ${inWords(totals).detail}`);
@@ -77,9 +78,8 @@ export function overview(scope) {
       curveState.clear();
     } catch (error) {
       if (isAbort(error)) return;
-      curve.setHistory(null);
-      historyPeak = 0;
-      curveState.failed(error);
+      historyPeak = null;
+      curveState.failed(error, () => restart());
     }
     draw();
   };
@@ -135,7 +135,7 @@ export function overview(scope) {
       const sparks = new Map();
       const query = { from: now() - RANGES["1h"].ms, step: SPARK_STEP };
       for await (const page of pages("/v1/watch", { query, signal: scope.signal })) {
-        for (const row of page.watch) sparks.set(row.stage, row.history);
+        for (const row of page.watch) sparks.set(row.stage, row.history.slice(0, provenSteps(page)));
       }
       table.setSparks(sparks);
     } catch (error) {
@@ -160,7 +160,10 @@ export function overview(scope) {
     },
     onFresh: () => void loadStages(),
   });
-  scope.on(link, "change", draw);
+  scope.on(link, "change", () => {
+    if (isEmptySoFar === null && (link.state === "broken" || link.state === "refused")) table.unknown();
+    draw();
+  });
   loop();
   scope.every(WATCH_MS, loadWatch);
   return { title: "", element };

@@ -192,6 +192,10 @@ export function stageTable(scope) {
     setConfigurationKnown(known) {
       names.hidden = known;
     },
+    /** There is no connection, and never was. */
+    unknown() {
+      table.setEmpty("Nothing is known yet: there is no connection.");
+    },
     /**
      * @param {unknown} error
      * @param {() => void} again

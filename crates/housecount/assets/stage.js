@@ -11,7 +11,7 @@ import { onlineTab } from "./online-tab.js";
 import { choice, figure, state } from "./parts.js";
 import { Ring } from "./ring.js";
 import { snapshotsTab } from "./snapshots-tab.js";
-import { coverInWords, inWords, isWhole, sayCount } from "./standing.js";
+import { inWords, isWhole, sayCount } from "./standing.js";
 import { tabs } from "./tabs.js";
 import { watchTab } from "./watch-tab.js";
 
@@ -27,7 +27,6 @@ export function stage(scope, { id, query }) {
   const peak = figure("Peak", { hint: "The most at once, as far as is known" });
   const hours = figure("Watch-hours", { hint: "Proven watch time in the range of the curve" });
   const curveState = state();
-  const cover = h("p", { class: "hint" });
   const pageState = state();
   const standing = h("p", { class: "standing", role: "status", hidden: true });
   const title = h("h1", { tabindex: -1 }, id);
@@ -50,7 +49,7 @@ export function stage(scope, { id, query }) {
     snapshots.reload();
   });
 
-  const curve = chart(scope, { label: "Viewers over time", proven: "Proven", ring, end: [cover, ranges] });
+  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven", ring, end: [ranges] });
   showRange();
 
   const draw = scope.frame(() => {
@@ -74,14 +73,12 @@ export function stage(scope, { id, query }) {
       curve.setHistory(found);
       curveState.clear();
       say(hours.value, format.hours(integral(found)));
-      say(hours.note, `in ${range.title}`);
-      say(cover, coverInWords(found, now()));
+      say(hours.note, `in ${range.title}${found.committedTo > from ? `, in the ledger to ${format.timeOfDay(found.committedTo)}` : ""}`);
     } catch (error) {
       if (isAbort(error)) return;
-      curve.setHistory(null);
-      curveState.failed(error);
+      curveState.failed(error, () => restart());
       say(hours.value, format.NONE);
-      say(cover, "");
+      say(hours.note, "");
     }
     draw();
   };

@@ -94,7 +94,6 @@ export class Table {
       this.#body,
       spacer(this.#after),
     );
-    for (const cell of [this.#before, this.#after]) cell.colSpan = columns.length;
     this.element = h("div", { class: "table" }, this.#table, this.#empty);
 
     this.#ask = scope.frame(() => this.#draw());
