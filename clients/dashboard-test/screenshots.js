@@ -25,12 +25,26 @@ const empty = new Server();
 /** @type {{name: string, hash: string, width?: number, height?: number, colorScheme?: "light" | "dark", of?: string, whole: string, listens?: boolean}[]} */
 const shots = [
   { name: "overview-light", hash: "#/", whole: ".stages tbody:not([aria-hidden]) td", listens: true },
-  { name: "overview-dark", hash: "#/", colorScheme: "dark", whole: ".stages tbody:not([aria-hidden]) td", listens: true },
+  {
+    name: "overview-dark",
+    hash: "#/",
+    colorScheme: "dark",
+    whole: ".stages tbody:not([aria-hidden]) td",
+    listens: true,
+  },
   { name: "stage", hash: MATCH, height: 1000, whole: ".tabs tbody:not([aria-hidden]) td", listens: true },
   { name: "health", hash: "#/health", whole: ".facts" },
   { name: "cost", hash: "#/cost", whole: "main p, main table" },
   { name: "phone", hash: "#/", width: 320, height: 780, whole: ".stages tbody:not([aria-hidden]) td", listens: true },
-  { name: "4k", hash: "#/", width: 3840, height: 2160, colorScheme: "dark", whole: ".stages tbody:not([aria-hidden]) td", listens: true },
+  {
+    name: "4k",
+    hash: "#/",
+    width: 3840,
+    height: 2160,
+    colorScheme: "dark",
+    whole: ".stages tbody:not([aria-hidden]) td",
+    listens: true,
+  },
   { name: "first-run", hash: "#/", of: "empty", whole: ".first-run" },
 ];
 /** So long pages that show live counts listen first, that there is some of the live curve; and the others settle. */

@@ -26,13 +26,16 @@ export async function closeBrowser() {
  * @param {import("playwright-core").BrowserContextOptions} [options]
  */
 export async function openPage(options = {}) {
-  const window = await (await openBrowser()).newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
+  const window = await (
+    await openBrowser()
+  ).newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
   const page = await window.newPage();
   page.setDefaultTimeout(15_000);
   /** @type {string[]} */
   const complaints = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
+    if (["error", "warning"].includes(message.type()))
+      complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
   });
   page.on("pageerror", (error) => complaints.push(`thrown: ${error.stack}`));
   await page.addInitScript(() => {
@@ -51,7 +54,10 @@ export async function openPage(options = {}) {
 export async function assertAccessible(page, what) {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate(() => Reflect.get(window, "axe").run());
-  const told = violations.map((/** @type {any} */ v) => `${v.id}: ${v.help}\n  ${v.nodes.map((/** @type {any} */ n) => `${n.html} ${n.failureSummary}`).join("\n  ")}`);
+  const told = violations.map(
+    (/** @type {any} */ v) =>
+      `${v.id}: ${v.help}\n  ${v.nodes.map((/** @type {any} */ n) => `${n.html} ${n.failureSummary}`).join("\n  ")}`,
+  );
   assert.equal(told.join("\n"), "", what);
 }
 
@@ -69,7 +75,9 @@ export async function assertFits(page, what) {
       .flatMap((table) => {
         const heads = [...table.querySelectorAll("th")].filter((head) => head.getClientRects().length);
         const sum = heads.reduce((px, head) => px + head.getBoundingClientRect().width, 0);
-        const cut = heads.filter((head) => head.scrollWidth > head.clientWidth).map((head) => `${head.textContent} is cut off`);
+        const cut = heads
+          .filter((head) => head.scrollWidth > head.clientWidth)
+          .map((head) => `${head.textContent} is cut off`);
         return Math.abs(sum - table.clientWidth) > 2 ? [`columns have ${sum} px of ${table.clientWidth}`, ...cut] : cut;
       }),
   );

@@ -13,7 +13,13 @@ if (!BIN) throw new Error("HOUSECOUNT_BIN names no housecount: set it to the bin
 const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
 
 /** Players beat every second, so that watch time is proven within two. */
-const QUICK = { HOUSECOUNT_INTERVAL: "1s", HOUSECOUNT_TTL: "20s", HOUSECOUNT_LEAVE_GRACE: "100ms", HOUSECOUNT_WINDOW: "5s", HOUSECOUNT_SNAPSHOT_INTERVAL: "2s" };
+const QUICK = {
+  HOUSECOUNT_INTERVAL: "1s",
+  HOUSECOUNT_TTL: "20s",
+  HOUSECOUNT_LEAVE_GRACE: "100ms",
+  HOUSECOUNT_WINDOW: "5s",
+  HOUSECOUNT_SNAPSHOT_INTERVAL: "2s",
+};
 
 export class Server {
   #args;
@@ -91,7 +97,10 @@ export class Server {
    * @param {string[]} viewers
    */
   beat(stage, ...viewers) {
-    return this.post("/v1/heartbeats", viewers.map((viewer) => ({ stage, viewer })));
+    return this.post(
+      "/v1/heartbeats",
+      viewers.map((viewer) => ({ stage, viewer })),
+    );
   }
 }
 

@@ -7,7 +7,8 @@ import { Server, until } from "../support/server.js";
 const server = new Server();
 /** @type {Awaited<ReturnType<typeof openPage>>} */
 let opened;
-const viewersNow = (/** @type {import("playwright-core").Page} */ page) => page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
+const viewersNow = (/** @type {import("playwright-core").Page} */ page) =>
+  page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
 
 before(() => server.start());
 after(async () => {
@@ -33,9 +34,12 @@ test("a server that stops is said, what is shown looks old; when it is back the 
   await assertAccessible(page, "not connected");
 
   await server.start();
-  await page.getByRole("button", { name: "Try now" }).click({ timeout: 1_000 }).catch(() => {
-    // It has tried by itself meanwhile.
-  });
+  await page
+    .getByRole("button", { name: "Try now" })
+    .click({ timeout: 1_000 })
+    .catch(() => {
+      // It has tried by itself meanwhile.
+    });
   await page.locator("#link").getByText("Live", { exact: true }).waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
 
@@ -68,7 +72,11 @@ test("a server that wants a key is given one, which is kept in the tab", async (
   const { page } = opened;
   await server.beat("match-3", "ann");
   const detail = "an operator's key is needed";
-  const refusal = { status: 401, contentType: "application/problem+json", body: JSON.stringify({ type: "about:blank", title: "Unauthorized", status: 401, code: "unauthorized", detail }) };
+  const refusal = {
+    status: 401,
+    contentType: "application/problem+json",
+    body: JSON.stringify({ type: "about:blank", title: "Unauthorized", status: 401, code: "unauthorized", detail }),
+  };
   await page.route("**/v1/**", (route) => {
     const isRight = route.request().headers().authorization === "Bearer right";
     return isRight ? route.continue() : route.fulfill(refusal);

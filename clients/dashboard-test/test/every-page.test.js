@@ -12,8 +12,14 @@ const PAGES = {
   overview: { hash: "#/", whole: ".stages tbody:not([aria-hidden]) tr" },
   "the first run": { hash: "#/", whole: ".first-run", of: empty },
   "a stage's watch time": { hash: "#/stage/demo-0000", whole: ".tabs tbody:not([aria-hidden]) tr" },
-  "a stage's viewers": { hash: "#/stage/demo-0000?tab=online", whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr" },
-  "a stage's snapshots": { hash: "#/stage/demo-0000?tab=snapshots", whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr" },
+  "a stage's viewers": {
+    hash: "#/stage/demo-0000?tab=online",
+    whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr",
+  },
+  "a stage's snapshots": {
+    hash: "#/stage/demo-0000?tab=snapshots",
+    whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr",
+  },
   "a stage's configuration": { hash: "#/stage/demo-0000?tab=configuration", whole: ".form" },
   health: { hash: "#/health", whole: ".facts" },
   cost: { hash: "#/cost", whole: ".ours" },
@@ -22,8 +28,14 @@ const PAGES = {
 
 before(async () => {
   await Promise.all([server.start(), empty.start()]);
-  await until("the demo has been watched", async () => (await server.get("/v1/stages/demo-0000/watch")).watch.length > 0);
-  await until("a snapshot was taken", async () => (await server.get("/v1/stages/demo-0000/snapshots")).snapshots.length > 0);
+  await until(
+    "the demo has been watched",
+    async () => (await server.get("/v1/stages/demo-0000/watch")).watch.length > 0,
+  );
+  await until(
+    "a snapshot was taken",
+    async () => (await server.get("/v1/stages/demo-0000/snapshots")).snapshots.length > 0,
+  );
 });
 after(async () => {
   await closeBrowser();
@@ -58,7 +70,8 @@ test("health says that all is well, and why", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/health`);
   await page.locator(".verdict").getByText("Ready", { exact: true }).waitFor();
-  const fact = (/** @type {string} */ title) => page.locator(".fact", { has: page.getByText(title, { exact: true }) }).locator(".fact-value");
+  const fact = (/** @type {string} */ title) =>
+    page.locator(".fact", { has: page.getByText(title, { exact: true }) }).locator(".fact-value");
   await fact("Counts").getByText("Complete").waitFor();
   await fact("Last commit").getByText(/ago$/).waitFor();
   await until("beats are counted", async () => parseFloat((await fact("Heartbeats").textContent()) ?? "") > 0);

@@ -13,7 +13,10 @@ const name = (/** @type {number} */ i) => `stage-${String(i).padStart(4, "0")}`;
 
 before(async () => {
   await server.start();
-  await server.post("/v1/heartbeats", Array.from({ length: STAGES }, (_, i) => ({ stage: name(i), viewer: "ann" })));
+  await server.post(
+    "/v1/heartbeats",
+    Array.from({ length: STAGES }, (_, i) => ({ stage: name(i), viewer: "ann" })),
+  );
 });
 after(async () => {
   await closeBrowser();
@@ -32,7 +35,10 @@ test("thousands of stages are a few rows, wherever one looks", async () => {
   await page.getByRole("button", { name: "Stage", exact: true }).click();
   await rows.first().getByText(name(0)).waitFor();
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
-  await rows.last().getByText(name(STAGES - 1)).waitFor();
+  await rows
+    .last()
+    .getByText(name(STAGES - 1))
+    .waitFor();
   assert.equal(await rows.last().getAttribute("aria-rowindex"), String(STAGES + 1));
   assert.ok((await rows.count()) <= ROWS_MAX, `${await rows.count()} rows at the end`);
 

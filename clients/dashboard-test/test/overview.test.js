@@ -7,8 +7,10 @@ import { Server } from "../support/server.js";
 const server = new Server();
 /** @type {Awaited<ReturnType<typeof openPage>>} */
 let opened;
-const viewersNow = (/** @type {import("playwright-core").Page} */ page) => page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
-const rows = (/** @type {import("playwright-core").Page} */ page) => page.locator(".stages tbody:not([aria-hidden]) tr");
+const viewersNow = (/** @type {import("playwright-core").Page} */ page) =>
+  page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
+const rows = (/** @type {import("playwright-core").Page} */ page) =>
+  page.locator(".stages tbody:not([aria-hidden]) tr");
 
 before(() => server.start());
 after(async () => {
@@ -42,7 +44,12 @@ test("names and customers join rows, and what the server is told is never markup
   opened = await openPage();
   const { page } = opened;
   const nasty = "<img/src=x/onerror=alert(1)>";
-  await server.post("/v1/stages", { stage: nasty, name: `The "${nasty}"`, customer: "<b>ACME</b>", tags: { "<i>": "</script>" } });
+  await server.post("/v1/stages", {
+    stage: nasty,
+    name: `The "${nasty}"`,
+    customer: "<b>ACME</b>",
+    tags: { "<i>": "</script>" },
+  });
   await server.beat(nasty, "<script>alert(1)</script>");
   let dialogs = 0;
   page.on("dialog", (dialog) => {
@@ -115,7 +122,8 @@ test("text that streams in any pieces is the same events", async () => {
   await page.goto(server.url);
   const found = await page.evaluate(async () => {
     const { SseParser } = await import("/assets/sse.js");
-    const text = ': hello\r\n\r\nevent: count\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\nevent: lost\n\nretry: 5\nid\ndata: last\n\ndata: half';
+    const text =
+      ': hello\r\n\r\nevent: count\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\nevent: lost\n\nretry: 5\nid\ndata: last\n\ndata: half';
     const wanted = JSON.stringify(new SseParser().push(text));
     for (let size = 1; size < text.length; size++) {
       const parser = new SseParser();
@@ -130,5 +138,12 @@ test("text that streams in any pieces is the same events", async () => {
       return wanted;
     }
   });
-  assert.equal(found, JSON.stringify([{ event: "count", data: '{"a":\n1}' }, { event: "message", data: "x" }, { event: "message", data: "last" }]));
+  assert.equal(
+    found,
+    JSON.stringify([
+      { event: "count", data: '{"a":\n1}' },
+      { event: "message", data: "x" },
+      { event: "message", data: "last" },
+    ]),
+  );
 });

@@ -47,7 +47,8 @@ const pixels = (page, name) =>
     const wanted = getComputedStyle(document.documentElement).getPropertyValue(name).match(/\d+/g)?.map(Number) ?? [];
     const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
     let found = 0;
-    for (let i = 0; i < data.length; i += 4) if (wanted.every((value, c) => Math.abs(data[i + c] - value) < 4) && data[i + 3] > 200) found++;
+    for (let i = 0; i < data.length; i += 4)
+      if (wanted.every((value, c) => Math.abs(data[i + c] - value) < 4) && data[i + 3] > 200) found++;
     return found;
   }, name);
 
@@ -124,7 +125,10 @@ test("a stage is configured, changed, and its configuration deleted, but not wit
   await page.getByRole("button", { name: "Configure this stage" }).click();
   await page.getByText("Saved.").waitFor();
   const made = await read();
-  assert.deepEqual([made.configured, made.name, made.customer, made.tags], [true, "The final", "ACME", { sport: "chess" }]);
+  assert.deepEqual(
+    [made.configured, made.name, made.customer, made.tags],
+    [true, "The final", "ACME", { sport: "chess" }],
+  );
   await page.getByRole("heading", { level: 1, name: "The final" }).waitFor();
 
   await page.getByLabel("Customer").fill("");

@@ -112,7 +112,11 @@ const pollingNotice = () =>
     "div",
     { class: "notice", role: "status" },
     icon("wait"),
-    h("p", null, "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause."),
+    h(
+      "p",
+      null,
+      "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause.",
+    ),
   );
 
 const refusedNotice = () =>

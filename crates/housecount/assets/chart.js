@@ -53,12 +53,29 @@ export function chart(scope, { label, provenLabel, ring, end }) {
     h("li", { class: "key-proven" }, `${provenLabel}: average, and from least to most`),
     h("li", { class: "key-dashed" }, "Being proven"),
   );
-  const table = h("div", { class: "chart-table", id: freshId(), tabindex: 0, role: "region", "aria-label": `${label}, as a table`, hidden: true });
-  const toggle = h("button", { type: "button", class: "plain-button", "aria-controls": table.id, "aria-expanded": "false", onclick: () => {
-    table.hidden = !table.hidden;
-    toggle.setAttribute("aria-expanded", String(!table.hidden));
-    fillTable();
-  } }, "As a table");
+  const table = h("div", {
+    class: "chart-table",
+    id: freshId(),
+    tabindex: 0,
+    role: "region",
+    "aria-label": `${label}, as a table`,
+    hidden: true,
+  });
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      class: "plain-button",
+      "aria-controls": table.id,
+      "aria-expanded": "false",
+      onclick: () => {
+        table.hidden = !table.hidden;
+        toggle.setAttribute("aria-expanded", String(!table.hidden));
+        fillTable();
+      },
+    },
+    "As a table",
+  );
   const head = h("div", { class: "chart-head" }, readout, h("div", { class: "panel-end" }, end));
   const element = h("div", { class: "chart" }, head, canvas, h("div", { class: "chart-foot" }, keys, toggle), table);
   const fillTable = () => table.hidden || fill(table, tableOf(history));
@@ -67,7 +84,11 @@ export function chart(scope, { label, provenLabel, ring, end }) {
   let nowMs = Date.now();
   /** @type {History | null} */
   let history = null;
-  const plot = new uPlot(options(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]), [[], [], [], [], [], []], canvas);
+  const plot = new uPlot(
+    options(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
+    [[], [], [], [], [], []],
+    canvas,
+  );
   plot.hooks.setCursor?.push(() => say(readout, atCursor(plot)));
   scope.defer(() => plot.destroy());
 
@@ -98,7 +119,10 @@ export function chart(scope, { label, provenLabel, ring, end }) {
       nowMs = now;
       plot.setData(joined(history, ring, now, current, now - rangeMs));
       const most = history?.history.reduce((max, step) => Math.max(max, step.max), 0);
-      const told = [current === null ? "" : `${format.count(current)} now`, most === undefined ? "" : `at most ${format.count(most)} proven at once`];
+      const told = [
+        current === null ? "" : `${format.count(current)} now`,
+        most === undefined ? "" : `at most ${format.count(most)} proven at once`,
+      ];
       canvas.setAttribute("aria-label", `${label}: ${told.filter(Boolean).join(", ") || "nothing known yet"}`);
     },
   };
@@ -182,7 +206,12 @@ function options(xRange) {
   const colour = (/** @type {string} */ name) => () => resolve(name);
   const px = parseFloat(getComputedStyle(probe).fontSize);
   const font = `${Math.round(px * 0.75)}px ${getComputedStyle(document.body).fontFamily}`;
-  const axis = { font, stroke: colour("--ink-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
+  const axis = {
+    font,
+    stroke: colour("--ink-2"),
+    ticks: { show: false },
+    grid: { stroke: colour("--line"), width: 1 },
+  };
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
     width: 300,
@@ -213,7 +242,13 @@ function options(xRange) {
       { width: 0, points: { show: false } },
       { width: 0, points: { show: false } },
       { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },
-      { stroke: colour("--live"), fill: colour("--live-area"), width: 2, paths: stepped, points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly } },
+      {
+        stroke: colour("--live"),
+        fill: colour("--live-area"),
+        width: 2,
+        paths: stepped,
+        points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly },
+      },
     ],
   };
 }
@@ -296,13 +331,19 @@ function tableOf(history) {
     { class: "plain" },
     h("caption", null, `Proven viewers at once, in steps of ${format.span(history.stepMs)}, newest first`),
     h("thead", null, h("tr", null, head)),
-    h("tbody", null, rows.map((step) => h(
-      "tr",
+    h(
+      "tbody",
       null,
-      h("td", null, format.moment(step.at)),
-      h("td", null, format.average(step.avg)),
-      h("td", null, format.count(step.min)),
-      h("td", null, format.count(step.max)),
-    ))),
+      rows.map((step) =>
+        h(
+          "tr",
+          null,
+          h("td", null, format.moment(step.at)),
+          h("td", null, format.average(step.avg)),
+          h("td", null, format.count(step.min)),
+          h("td", null, format.count(step.max)),
+        ),
+      ),
+    ),
   );
 }

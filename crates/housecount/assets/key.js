@@ -35,7 +35,9 @@ export function askForKey(onKey) {
     spellcheck: "false",
     "aria-describedby": "key-hint",
   });
-  const hint = wasRefused ? "The key was refused. Is it one of this server's operator keys?" : "This server shows its counts to operators only.";
+  const hint = wasRefused
+    ? "The key was refused. Is it one of this server's operator keys?"
+    : "This server shows its counts to operators only.";
   const dialog = h(
     "dialog",
     { class: "dialog", "aria-labelledby": "key-title" },

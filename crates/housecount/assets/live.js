@@ -156,8 +156,11 @@ async function stream(scope, wishes, onOpen) {
   } catch (error) {
     if (scope.isOver) return { why: "" };
     if (error instanceof Problem) return { why: error.message, problem: error };
-    if (error instanceof SyntaxError || error instanceof RangeError) return { why: "What answers at /v1/live sent something that is no count." };
-    return { why: isAbort(error) ? `Nothing has been heard from ${location.host}.` : `${location.host} can't be reached.` };
+    if (error instanceof SyntaxError || error instanceof RangeError)
+      return { why: "What answers at /v1/live sent something that is no count." };
+    return {
+      why: isAbort(error) ? `Nothing has been heard from ${location.host}.` : `${location.host} can't be reached.`,
+    };
   } finally {
     life.end();
   }

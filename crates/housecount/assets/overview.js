@@ -22,7 +22,10 @@ const NAMES_MS = 3_000;
 /** @type {import("./app.js").MakePage} */
 export function overview(scope) {
   const table = stageTable(scope);
-  const viewers = figure("Viewers now", { class: "figure-main", hint: "Distinct viewers online over all stages: one on two stages is one" });
+  const viewers = figure("Viewers now", {
+    class: "figure-main",
+    hint: "Distinct viewers online over all stages: one on two stages is one",
+  });
   const sessions = figure("Sessions", { hint: "Players that are online: tabs, devices" });
   const stages = figure("Stages", { hint: "Stages with somebody online" });
   const peak = figure("Peak", { hint: "The most at once in the range of the curve" });
@@ -38,20 +41,44 @@ export function overview(scope) {
   /** @type {boolean | null} null: nobody knows yet */
   let isEmptySoFar = null;
 
-  const ranges = choice("Range of the curve", Object.entries(RANGES).map(([key]) => [key, key]), "1h", (key) => {
-    range = RANGES[key];
-    curve.setRange(range.ms);
-    restart();
+  const ranges = choice(
+    "Range of the curve",
+    Object.entries(RANGES).map(([key]) => [key, key]),
+    "1h",
+    (key) => {
+      range = RANGES[key];
+      curve.setRange(range.ms);
+      restart();
+    },
+  );
+  const curve = chart(scope, {
+    label: "Viewers over time",
+    provenLabel: "Proven, stage by stage",
+    ring: totalsRing,
+    end: [ranges],
   });
-  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven, stage by stage", ring: totalsRing, end: [ranges] });
-  const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, stages.element, peak.element, hours.element);
-  const hero = h("section", { class: "panel hero", "aria-label": "Altogether" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
+  const figures = h(
+    "dl",
+    { class: "figures" },
+    viewers.element,
+    sessions.element,
+    stages.element,
+    peak.element,
+    hours.element,
+  );
+  const hero = h(
+    "section",
+    { class: "panel hero", "aria-label": "Altogether" },
+    figures,
+    h("div", { class: "hero-curve" }, curve.element, curveState.element),
+  );
   const full = h("div", { class: "stack" }, standing, hero, table.element);
   const empty = h("div", { class: "stack", hidden: true }, firstRun(location.origin));
   const element = h("div", { class: "page" }, h("h1", { class: "sr", tabindex: -1 }, "Overview"), full, empty);
 
   const draw = scope.frame(() => {
-    const isFirstRun = isEmptySoFar === true && table.isEmpty && !historyPeak && totals?.viewers === 0 && isWhole(totals);
+    const isFirstRun =
+      isEmptySoFar === true && table.isEmpty && !historyPeak && totals?.viewers === 0 && isWhole(totals);
     empty.hidden = !isFirstRun;
     full.hidden = isFirstRun;
     curve.draw(now(), totals && (link.state === "live" || link.state === "polling") ? totals.viewers : null);
@@ -61,7 +88,10 @@ export function overview(scope) {
     sayCount(stages.value, totals.stages, totals);
     say(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} a viewer` : "");
     const from = (now() - range.ms) / 1000;
-    const livePeak = totalsRing.count.reduce((/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max), 0);
+    const livePeak = totalsRing.count.reduce(
+      (/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max),
+      0,
+    );
     say(peak.value, format.count(Math.max(historyPeak ?? 0, livePeak)));
     say(peak.note, historyPeak === null ? "since this page was opened" : `in ${range.title}`);
     viewers.mark.show(totals);
@@ -72,8 +102,14 @@ export function overview(scope) {
   const loadHistory = async () => {
     try {
       const to = now();
-      const found = await call("/v1/history", { query: { from: to - range.ms, step: range.step }, signal: scope.signal });
-      historyPeak = found.history.reduce((/** @type {number} */ max, /** @type {{max: number}} */ step) => Math.max(max, step.max), 0);
+      const found = await call("/v1/history", {
+        query: { from: to - range.ms, step: range.step },
+        signal: scope.signal,
+      });
+      historyPeak = found.history.reduce(
+        (/** @type {number} */ max, /** @type {{max: number}} */ step) => Math.max(max, step.max),
+        0,
+      );
       curve.setHistory(found);
       curveState.clear();
     } catch (error) {
@@ -100,7 +136,8 @@ export function overview(scope) {
       let asOf = 0;
       for await (const page of pages("/v1/stages", { signal: scope.signal })) {
         asOf ||= page.asOf;
-        for (const stage of page.stages) listed.push({ ...stage, asOf: page.asOf, complete: page.complete, recovering: page.recovering });
+        for (const stage of page.stages)
+          listed.push({ ...stage, asOf: page.asOf, complete: page.complete, recovering: page.recovering });
         table.setConfigurationKnown(page.configurationKnown);
       }
       isEmptySoFar = listed.length === 0;
@@ -131,7 +168,12 @@ export function overview(scope) {
       }
       table.setHours(today);
       say(hours.value, format.hours(sum));
-      say(hours.note, cover?.committedTo ? `in the ledger to ${format.timeOfDay(Math.max(cover.committedTo, midnight))}` : "not yet in the ledger");
+      say(
+        hours.note,
+        cover?.committedTo
+          ? `in the ledger to ${format.timeOfDay(Math.max(cover.committedTo, midnight))}`
+          : "not yet in the ledger",
+      );
       const sparks = new Map();
       const query = { from: now() - RANGES["1h"].ms, step: SPARK_STEP };
       for await (const page of pages("/v1/watch", { query, signal: scope.signal })) {

@@ -40,14 +40,19 @@ export function stage(scope, { id, query }) {
   let answer = null;
 
   const showRange = () => curve.setRange(RANGES[rangeKey].ms);
-  const ranges = choice("Range", Object.keys(RANGES).map((key) => [key, key]), rangeKey, (key) => {
-    rangeKey = key;
-    showRange();
-    remember({ range: key });
-    restart();
-    watch.reload();
-    snapshots.reload();
-  });
+  const ranges = choice(
+    "Range",
+    Object.keys(RANGES).map((key) => [key, key]),
+    rangeKey,
+    (key) => {
+      rangeKey = key;
+      showRange();
+      remember({ range: key });
+      restart();
+      watch.reload();
+      snapshots.reload();
+    },
+  );
 
   const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven", ring, end: [ranges] });
   showRange();
@@ -69,11 +74,17 @@ export function stage(scope, { id, query }) {
     const range = RANGES[rangeKey];
     const from = now() - range.ms;
     try {
-      const found = await call(path`/v1/stages/${id}/history`, { query: { from, step: range.step }, signal: scope.signal });
+      const found = await call(path`/v1/stages/${id}/history`, {
+        query: { from, step: range.step },
+        signal: scope.signal,
+      });
       curve.setHistory(found);
       curveState.clear();
       say(hours.value, format.hours(integral(found)));
-      say(hours.note, `in ${range.title}${found.committedTo > from ? `, in the ledger to ${format.timeOfDay(found.committedTo)}` : ""}`);
+      say(
+        hours.note,
+        `in ${range.title}${found.committedTo > from ? `, in the ledger to ${format.timeOfDay(found.committedTo)}` : ""}`,
+      );
     } catch (error) {
       if (isAbort(error)) return;
       curveState.failed(error, () => restart());
@@ -110,7 +121,9 @@ export function stage(scope, { id, query }) {
     pageState.clear();
     say(title, found.name ?? id);
     document.title = `${found.name ?? id} · housecount`;
-    const tags = Object.entries(found.tags ?? {}).map(([key, value]) => h("span", { class: "tag" }, `${key}: ${value}`));
+    const tags = Object.entries(found.tags ?? {}).map(([key, value]) =>
+      h("span", { class: "tag" }, `${key}: ${value}`),
+    );
     fill(subtitle, h("code", null, id), found.customer && h("span", null, found.customer), tags);
     if (!count || count.asOf < found.asOf) take(found);
     config.show(found);
@@ -119,7 +132,9 @@ export function stage(scope, { id, query }) {
   const missing = () => {
     answer = null;
     fill(subtitle, h("code", null, id));
-    pageState.say("Nobody has watched this stage, and it isn’t configured. You can configure it below; a heartbeat for it will show here at once.");
+    pageState.say(
+      "Nobody has watched this stage, and it isn’t configured. You can configure it below; a heartbeat for it will show here at once.",
+    );
     config.show(null);
     if (!count) take({ stage: id, viewers: 0, sessions: 0, asOf: now(), complete: true, recovering: false });
   };
@@ -140,7 +155,9 @@ export function stage(scope, { id, query }) {
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);
   const config = configTab(scope, id, show, loadStage);
-  const below = tabs("About this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) => remember({ tab }));
+  const below = tabs("About this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) =>
+    remember({ tab }),
+  );
 
   follow(scope, {
     stage: id,
@@ -159,7 +176,12 @@ export function stage(scope, { id, query }) {
   loop();
 
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, peak.element, hours.element);
-  const hero = h("section", { class: "panel hero", "aria-label": "Figures and curve" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
+  const hero = h(
+    "section",
+    { class: "panel hero", "aria-label": "Figures and curve" },
+    figures,
+    h("div", { class: "hero-curve" }, curve.element, curveState.element),
+  );
   const back = h("a", { class: "back", href: "#/" }, icon("back"), "All stages");
   const head = h("div", { class: "page-head" }, back, title, subtitle);
   return { title: id, element: h("div", { class: "page stack" }, head, pageState.element, standing, hero, below) };

@@ -88,8 +88,20 @@ export class Table {
       "table",
       { class: "virtual", "aria-labelledby": caption, tabindex: -1 },
       h("caption", { id: caption, class: "sr" }, label),
-      h("colgroup", null, columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` }))),
-      h("thead", null, h("tr", { "aria-rowindex": 1 }, columns.map((column) => this.#head(column)))),
+      h(
+        "colgroup",
+        null,
+        columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` })),
+      ),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          { "aria-rowindex": 1 },
+          columns.map((column) => this.#head(column)),
+        ),
+      ),
       spacer(this.#before),
       this.#body,
       spacer(this.#after),
@@ -174,10 +186,11 @@ export class Table {
     if (!this.#isDirty || this.#isHeld) return;
     const wait = this.#arrangedAt + ARRANGE_MS - performance.now();
     if (wait <= 0) this.arrange();
-    else this.#later ??= setTimeout(() => {
-      this.#later = null;
-      this.#ask();
-    }, wait);
+    else
+      this.#later ??= setTimeout(() => {
+        this.#later = null;
+        this.#ask();
+      }, wait);
   }
 
   /** @param {Column<Row>} column */
@@ -185,7 +198,9 @@ export class Table {
     const props = { scope: "col", class: `col-${column.key} ${column.class ?? ""}`, title: column.hint };
     const head = h("th", props);
     if (column.sort) {
-      head.append(h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(column) }, column.title, icon("back")));
+      head.append(
+        h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(column) }, column.title, icon("back")),
+      );
     } else {
       head.append(column.title);
     }
@@ -284,7 +299,11 @@ export class Table {
       const cell = h("td", { class: `col-${column.key} ${column.class ?? ""}` }, content);
       return { cell, draw };
     });
-    const tr = h("tr", null, cells.map(({ cell }) => cell));
+    const tr = h(
+      "tr",
+      null,
+      cells.map(({ cell }) => cell),
+    );
     return {
       tr,
       draw: (/** @type {Row} */ row, /** @type {number} */ index) => {

@@ -12,7 +12,9 @@ import { freshId, h } from "./dom.js";
  */
 export function tabs(label, all, chosen, onChoice) {
   const ids = all.map(() => freshId());
-  const panels = all.map((tab, i) => h("div", { role: "tabpanel", id: `${ids[i]}p`, "aria-labelledby": ids[i], class: "panel" }, tab.element));
+  const panels = all.map((tab, i) =>
+    h("div", { role: "tabpanel", id: `${ids[i]}p`, "aria-labelledby": ids[i], class: "panel" }, tab.element),
+  );
   const buttons = all.map((tab, i) =>
     h(
       "button",
@@ -42,12 +44,19 @@ export function tabs(label, all, chosen, onChoice) {
   const onkeydown = (/** @type {KeyboardEvent} */ event) => {
     const at = buttons.findIndex((button) => button === document.activeElement);
     const last = buttons.length - 1;
-    const to = { ArrowRight: at === last ? 0 : at + 1, ArrowLeft: at === 0 ? last : at - 1, Home: 0, End: last }[event.key];
+    const to = { ArrowRight: at === last ? 0 : at + 1, ArrowLeft: at === 0 ? last : at - 1, Home: 0, End: last }[
+      event.key
+    ];
     if (at < 0 || to === undefined) return;
     event.preventDefault();
     buttons[to].focus();
     buttons[to].click();
   };
-  choose(Math.max(0, all.findIndex(({ key }) => key === chosen)));
+  choose(
+    Math.max(
+      0,
+      all.findIndex(({ key }) => key === chosen),
+    ),
+  );
   return h("div", { class: "tabs" }, h("div", { role: "tablist", "aria-label": label, onkeydown }, buttons), panels);
 }
