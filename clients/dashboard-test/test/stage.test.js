@@ -71,6 +71,29 @@ test("figures, the live curve, and who watched how long", async () => {
   assert.equal(await page.getByRole("button", { name: "6h" }).getAttribute("aria-pressed"), "true");
 });
 
+test("an answer for a range that was left comes too late", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  /** @type {() => void} */
+  let leave = () => {};
+  const left = new Promise((resolve) => (leave = () => resolve(undefined)));
+  await page.route("**/history?**step=15s**", async (route) => {
+    await left;
+    // It is cancelled by now.
+    await route.continue().catch(() => {});
+  });
+  await page.goto(address(STAGE));
+  const hours = page.locator(".figure", { hasText: "Watch-hours" }).locator(".figure-note");
+  await page.getByRole("button", { name: "6h" }).click();
+  await hours.getByText(/^in 6 hours/).waitFor();
+  leave();
+  await page.unrouteAll({ behavior: "wait" });
+  // One more figure of the same page has come after it: had the late answer been taken, it would show.
+  await server.beat(STAGE, "late");
+  await page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value").getByText("3", { exact: true }).waitFor();
+  assert.match((await hours.textContent()) ?? "", /^in 6 hours/);
+});
+
 test("viewers are searched; those online and the snapshots are listed", async () => {
   opened = await openPage();
   const { page } = opened;

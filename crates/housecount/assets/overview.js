@@ -38,6 +38,8 @@ export function overview(scope) {
   let range = RANGES["1h"];
   /** @type {number | null} null: nobody knows */
   let historyPeak = null;
+  /** What it is the peak of, while another range is on its way. */
+  let peakRange = range;
   /** @type {boolean | null} null: nobody knows yet */
   let isEmptySoFar = null;
 
@@ -87,29 +89,32 @@ export function overview(scope) {
     sayCount(sessions.value, totals.sessions, totals);
     sayCount(stages.value, totals.stages, totals);
     say(sessions.note, totals.viewers ? `${format.ratio(totals.sessions / totals.viewers)} a viewer` : "");
-    const from = (now() - range.ms) / 1000;
+    const from = (now() - peakRange.ms) / 1000;
     const livePeak = totalsRing.count.reduce(
       (/** @type {number} */ max, n, i) => (totalsRing.at[i] >= from && n !== null && n > max ? n : max),
       0,
     );
     say(peak.value, format.count(Math.max(historyPeak ?? 0, livePeak)));
-    say(peak.note, historyPeak === null ? "since this page was opened" : `in ${range.title}`);
+    say(peak.note, historyPeak === null ? "since this page was opened" : `in ${peakRange.title}`);
     viewers.mark.show(totals);
     standing.hidden = isWhole(totals);
     if (!isWhole(totals)) say(standing, `${inWords(totals).label}. ${inWords(totals).detail}`);
   });
 
-  const loadHistory = async () => {
+  /** @param {AbortSignal} signal aborted when another range is chosen: an answer for this one would come too late */
+  const loadHistory = async (signal) => {
+    const wanted = range;
     try {
       const to = now();
       const found = await call("/v1/history", {
-        query: { from: to - range.ms, step: range.step },
-        signal: scope.signal,
+        query: { from: to - wanted.ms, step: wanted.step },
+        signal,
       });
       historyPeak = found.history.reduce(
         (/** @type {number} */ max, /** @type {{max: number}} */ step) => Math.max(max, step.max),
         0,
       );
+      peakRange = wanted;
       curve.setHistory(found);
       curveState.clear();
     } catch (error) {
@@ -123,7 +128,7 @@ export function overview(scope) {
   let restart = () => {};
   const loop = () => {
     const life = scope.child();
-    life.every(range.refreshMs, loadHistory);
+    life.every(range.refreshMs, () => loadHistory(life.signal));
     restart = () => {
       life.end();
       loop();

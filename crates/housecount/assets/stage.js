@@ -70,13 +70,14 @@ export function stage(scope, { id, query }) {
     say(peak.value, format.count(Math.max(answer?.peak ?? 0, count.viewers)));
   });
 
-  const loadHistory = async () => {
+  /** @param {AbortSignal} signal aborted when another range is chosen: an answer for this one would come too late */
+  const loadHistory = async (signal) => {
     const range = RANGES[rangeKey];
     const from = now() - range.ms;
     try {
       const found = await call(path`/v1/stages/${id}/history`, {
         query: { from, step: range.step },
-        signal: scope.signal,
+        signal,
       });
       curve.setHistory(found);
       curveState.clear();
@@ -97,7 +98,7 @@ export function stage(scope, { id, query }) {
   let restart = () => {};
   const loop = () => {
     const life = scope.child();
-    life.every(RANGES[rangeKey].refreshMs, loadHistory);
+    life.every(RANGES[rangeKey].refreshMs, () => loadHistory(life.signal));
     restart = () => {
       life.end();
       loop();
