@@ -109,9 +109,11 @@ test("where no stream can be had, totals are polled, and the page says so", asyn
   await page.locator("#link").getByText("Every 2 s", { exact: true }).waitFor();
   await page.getByText("The live stream can't be had here").waitFor();
   await page.getByRole("link", { name: "match-2" }).waitFor();
-  await server.beat("match-2", "dan", "eve");
   const row = page.locator(".stages tbody:not([aria-hidden]) tr", { hasText: "match-2" });
-  await row.locator(".col-viewers").getByText("3", { exact: true }).waitFor();
+  await until("three are shown, as long as they are here", async () => {
+    await server.beat("match-2", "ann", "dan", "eve");
+    return (await row.locator(".col-viewers").textContent()) === "3";
+  });
   await until("totals are as the server has them", async () => {
     const { viewers } = await server.get("/v1/stats");
     return (await viewersNow(page).textContent()) === String(viewers);

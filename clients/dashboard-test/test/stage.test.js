@@ -90,7 +90,11 @@ test("an answer for a range that was left comes too late", async () => {
   await page.unrouteAll({ behavior: "wait" });
   // One more figure of the same page has come after it: had the late answer been taken, it would show.
   await server.beat(STAGE, "late");
-  await page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value").getByText("3", { exact: true }).waitFor();
+  await page
+    .locator(".figure", { hasText: "Viewers now" })
+    .locator(".figure-value")
+    .getByText("3", { exact: true })
+    .waitFor();
   assert.match((await hours.textContent()) ?? "", /^in 6 hours/);
 });
 

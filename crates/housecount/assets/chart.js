@@ -156,6 +156,19 @@ export const integral = ({ history, stepMs, to }) =>
   history.reduce((sum, step) => sum + step.avg * (Math.min(endOf(step, stepMs), to) - step.at), 0);
 
 /**
+ * Whether the live count is known all through a time. It is what is drawn there then, and nothing else.
+ * @param {Ring} ring
+ * @param {number} fromMs
+ * @param {number} toMs
+ */
+function isHeard({ at, count }, fromMs, toMs) {
+  if (!at.length || at[0] * 1000 > fromMs) return false;
+  const isSilent = (/** @type {number | null} */ value, /** @type {number} */ i) =>
+    value === null && at[i] * 1000 < toMs && (at[i + 1] ?? Infinity) * 1000 > fromMs;
+  return !count.some(isSilent);
+}
+
+/**
  * The aligned columns of the plot.
  * @param {History | null} history
  * @param {Ring} ring
@@ -165,21 +178,45 @@ export const integral = ({ history, stepMs, to }) =>
  * @returns {uPlot.AlignedData}
  */
 function joined(history, ring, now, current, from) {
-  const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
-  const stepMs = history?.stepMs ?? 0;
-  const steps = (history?.history ?? []).filter((step) => step.at >= from - stepMs);
-  const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), history?.to ?? now);
+  const { history: all, stepMs, to } = history ?? { history: [], stepMs: 1, to: now };
+  const steps = all.filter((step) => step.at >= from - stepMs);
+  const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), to);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
-  const until = history?.to ?? now;
-  const sure = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);
-  // The dashes begin where the line ends, and stop where the live count begins.
-  const limit = Math.min(liveFrom, until - MOSTLY_PROVEN_AFTER_MS);
-  const fresh = steps.slice(Math.max(0, sure.length - 1)).filter((step, i) => i === 0 || end(step) <= limit);
-  const dashes = { at: fresh.map(middle), count: fresh.map((step) => step.avg) };
-  if (fresh.length && !ring.isEmpty && ring.count[0] !== null && ring.at[0] > (dashes.at.at(-1) ?? 0)) {
-    dashes.at.push(ring.at[0]);
-    dashes.count.push(ring.count[0]);
+  const sure = steps.filter((step) => end(step) <= to - PROVEN_AFTER_MS);
+  const column = (/** @type {"avg" | "min" | "max"} */ key) =>
+    sure.map((step) => (isHeard(ring, step.at, end(step)) ? null : step[key]));
+  return uPlot.join(
+    /** @type {uPlot.AlignedData[]} */ ([
+      [sure.map(middle), column("avg"), column("min"), column("max")],
+      dashes(),
+      heard(ring, now, current, from),
+    ]),
+  );
+
+  /** From where the line ends to where the live count begins. */
+  function dashes() {
+    const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
+    const before = steps.filter((step) => end(step) <= Math.min(liveFrom, to - MOSTLY_PROVEN_AFTER_MS));
+    const ends = sure.filter((step) => end(step) <= liveFrom).length;
+    const fresh = before.slice(Math.max(0, ends - 1));
+    const at = fresh.map(middle);
+    const count = fresh.map((step) => step.avg);
+    if (fresh.length && ring.count[0] != null) {
+      at.push(ring.at[0]);
+      count.push(ring.count[0]);
+    }
+    return [at, count];
   }
+}
+
+/**
+ * The live count, up to now.
+ * @param {Ring} ring
+ * @param {number} now
+ * @param {number | null} current
+ * @param {number} from
+ */
+function heard(ring, now, current, from) {
   const at = [...ring.at];
   const count = [...ring.count];
   if (current !== null && at.length && now / 1000 > (at.at(-1) ?? 0)) {
@@ -189,12 +226,7 @@ function joined(history, ring, now, current, from) {
   }
   const first = at.findIndex((t) => t * 1000 >= from);
   const visible = first < 0 ? at.length : Math.max(0, first - 1);
-  const tables = /** @type {uPlot.AlignedData[]} */ ([
-    [sure.map(middle), sure.map((s) => s.avg), sure.map((s) => s.min), sure.map((s) => s.max)],
-    [dashes.at, dashes.count],
-    [at.slice(visible), count.slice(visible)],
-  ]);
-  return uPlot.join(tables);
+  return [at.slice(visible), count.slice(visible)];
 }
 
 /**
