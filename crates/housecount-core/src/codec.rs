@@ -59,6 +59,12 @@ pub fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&sum.to_le_bytes());
 }
 
+/// The checksum that sealed bytes end with: what names them.
+#[must_use]
+pub fn checksum(sealed: &[u8]) -> u32 {
+    sealed.last_chunk().map_or(0, |sum| u32::from_le_bytes(*sum))
+}
+
 /// Reads what the functions above wrote.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {

@@ -8,8 +8,6 @@ use crate::time::UnixMs;
 const ROSTER_PK: &str = "ROSTER";
 /// The partition key of the list of configured stages.
 const STAGES_PK: &str = "STAGES";
-/// The partition key of the list of ledgers.
-const LEDGERS_PK: &str = "LEDGERS";
 /// The greatest number that 13 digits hold: sorting as text is sorting by time from 2001 to 2286.
 const MS_OF_13_DIGITS: u64 = 9_999_999_999_999;
 
@@ -49,38 +47,83 @@ pub enum Key {
         /// The task.
         name: String,
     },
-    /// That there is a ledger of so many partitions, so that readers find it without a Scan. Written once.
-    /// `LEDGERS` / `<partitions>`
-    Ledger {
+    /// That there is a series of so many partitions, so that readers find it without a Scan. Written once.
+    /// `LEDGERS` / `<partitions>`, `ARCHIVES` / `<partitions>`
+    Series {
+        /// Of what.
+        series: Series,
         /// How many.
         partitions: u16,
     },
-    /// What a partition's viewers proved in one window. Written every window, kept for good.
-    /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger)
+    /// A partition's part of a series for some time: what its viewers proved in a window, kept for good, or the heartbeats of a
+    /// slot, kept for as long as is wished (TTL).
+    /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger);
+    /// `ARCHIVE#<partitions>#<partition>` / `<ms>` -> [`archive`](crate::archive)
     Chunk {
         /// Whose.
         chain: Chain,
-        /// The window's start.
+        /// The window's start, or the slot's.
         window: UnixMs,
     },
     /// A further part of a chunk that is too large for one item.
-    /// `LEDGER#<partitions>#<partition>` / `<ms>#<CRC-32 of the chunk>#<part>`
+    /// The same / `<ms>#<CRC-32 of the chunk>#<part>`
     ChunkPart {
         /// Whose.
         chain: Chain,
-        /// The window's start.
+        /// The window's start, or the slot's.
         window: UnixMs,
         /// The chunk's checksum: two writers' parts are not mixed.
         crc: u32,
         /// 1 and up.
         part: u32,
     },
+    /// A heartbeat, where each is an item: for audit by whatever reads the table, kept for as long as is wished (TTL).
+    /// `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>` -> [`heartbeat`](crate::heartbeat)
+    Heartbeat {
+        /// On which stage.
+        stage: String,
+        /// When.
+        at: UnixMs,
+        /// Whose.
+        viewer: String,
+        /// With which player; empty for none.
+        session: String,
+    },
+    /// Up to where heartbeats have become items. `ARCHIVE#<partitions>#<partition>` / `ITEMS`
+    ItemsUntil {
+        /// Whose.
+        chain: Chain,
+    },
 }
 
-/// A partition's ledger: the chain of its chunks. The number of partitions belongs to its name, since it decides which
-/// viewers are in it.
+/// What chunks are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Series {
+    /// Proven watch time.
+    Ledger,
+    /// Every heartbeat.
+    Archive,
+}
+
+impl Series {
+    fn name(self) -> &'static str {
+        match self {
+            Series::Ledger => "LEDGER",
+            Series::Archive => "ARCHIVE",
+        }
+    }
+
+    /// All chains of a series of so many partitions.
+    pub fn chains(self, partitions: u16) -> impl Iterator<Item = Chain> {
+        (0..partitions).map(move |partition| Chain { series: self, partitions, partition })
+    }
+}
+
+/// A partition's chunks of a series. The number of partitions belongs to its name, since it decides which viewers are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chain {
+    /// Of what.
+    pub series: Series,
     /// How many partitions there are.
     pub partitions: u16,
     /// Which one this is.
@@ -88,29 +131,41 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// All chains of a ledger.
-    pub fn all(partitions: u16) -> impl Iterator<Item = Chain> {
-        (0..partitions).map(move |partition| Chain { partitions, partition })
-    }
-
     /// The partition key of its chunks.
     #[must_use]
     pub fn pk(self) -> String {
-        format!("LEDGER#{}#{}", self.partitions, self.partition)
+        format!("{}#{}#{}", self.series.name(), self.partitions, self.partition)
     }
 }
 
 impl Key {
+    /// The key of a chunk, or of a part of one, by its sort key; `None` if it is none.
+    #[must_use]
+    pub fn of_chunk(chain: Chain, sk: &str) -> Option<Key> {
+        let mut fields = sk.split('#');
+        let window = UnixMs(fields.next()?.parse().ok()?);
+        match (fields.next(), fields.next()) {
+            (None, _) => Some(Key::Chunk { chain, window }),
+            (Some(crc), Some(part)) => {
+                let crc = u32::from_str_radix(crc, 16).ok()?;
+                Some(Key::ChunkPart { chain, window, crc, part: part.parse().ok()? })
+            }
+            (Some(_), None) => None,
+        }
+    }
+
     /// The partition key.
     #[must_use]
     pub fn pk(&self) -> String {
         match self {
-            Key::Snapshot { stage, .. } | Key::Config { stage } => stage_pk(stage),
+            Key::Snapshot { stage, .. } | Key::Config { stage } | Key::Heartbeat { stage, .. } => {
+                stage_pk(stage)
+            }
             Key::Listed { .. } => STAGES_PK.to_string(),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
-            Key::Ledger { .. } => LEDGERS_PK.to_string(),
-            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => chain.pk(),
+            Key::Series { series, .. } => series_pk(*series),
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => chain.pk(),
         }
     }
 
@@ -123,17 +178,23 @@ impl Key {
             Key::Listed { stage } => stage.clone(),
             Key::Roster { at, part } => format!("{at:013}#{part:04}"),
             Key::Lease { .. } => "LEASE".to_string(),
-            Key::Ledger { partitions } => format!("{partitions:05}"),
+            Key::Series { partitions, .. } => format!("{partitions:05}"),
             Key::Chunk { window, .. } => chunk_sk(*window),
             Key::ChunkPart { window, crc, part, .. } => {
                 format!("{}#{crc:08x}#{part:04}", chunk_sk(*window))
             }
+            Key::Heartbeat { at, viewer, session, .. } => format!("HEARTBEAT#{at}#{viewer}#{session}"),
+            Key::ItemsUntil { .. } => "ITEMS".to_string(),
         }
     }
 }
 
 fn chunk_sk(window: UnixMs) -> String {
     format!("{:013}", window.0.min(MS_OF_13_DIGITS))
+}
+
+fn series_pk(series: Series) -> String {
+    format!("{}S", series.name())
 }
 
 fn stage_pk(stage: &str) -> String {
@@ -167,10 +228,18 @@ impl KeyRange {
         KeyRange { pk: chain.pk(), first: chunk_sk(from), last: format!("{}~", chunk_sk(to)) }
     }
 
-    /// All ledgers.
+    /// A stage's heartbeats from `from` to `to`, both included, where each is an item.
     #[must_use]
-    pub fn ledgers() -> KeyRange {
-        KeyRange { pk: LEDGERS_PK.to_string(), first: "0".to_string(), last: "99999".to_string() }
+    pub fn heartbeats(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
+        let sk = |at: UnixMs| format!("HEARTBEAT#{:013}", at.0.min(MS_OF_13_DIGITS));
+        // `$` sorts after the `#` behind the time.
+        KeyRange { pk: stage_pk(stage), first: sk(from), last: format!("{}$", sk(to)) }
+    }
+
+    /// All ledgers, or archives.
+    #[must_use]
+    pub fn series(series: Series) -> KeyRange {
+        KeyRange { pk: series_pk(series), first: "0".to_string(), last: "99999".to_string() }
     }
 
     /// All rosters up to `to`, included.
@@ -234,8 +303,16 @@ mod tests {
         assert_eq!(names(Key::Listed { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
         assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
         assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
-        let chain = Chain { partitions: 8, partition: 3 };
-        assert_eq!(names(Key::Ledger { partitions: 8 }), pair("LEDGERS", "00008"));
+        let chain = Chain { series: Series::Ledger, partitions: 8, partition: 3 };
+        let archive = Chain { series: Series::Archive, ..chain };
+        assert_eq!(names(Key::Series { series: Series::Ledger, partitions: 8 }), pair("LEDGERS", "00008"));
+        assert_eq!(names(Key::Series { series: Series::Archive, partitions: 1 }), pair("ARCHIVES", "00001"));
+        assert_eq!(names(Key::Chunk { chain: archive, window: at }), pair("ARCHIVE#8#3", "1790000000000"));
+        assert_eq!(names(Key::ItemsUntil { chain: archive }), pair("ARCHIVE#8#3", "ITEMS"));
+        assert_eq!(
+            names(Key::Heartbeat { stage: stage(), at, viewer: "ann".into(), session: "tab".into() }),
+            pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#ann#tab")
+        );
         assert_eq!(names(Key::Chunk { chain, window: at }), pair("LEDGER#8#3", "1790000000000"));
         assert_eq!(
             names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
@@ -252,13 +329,30 @@ mod tests {
         let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
         assert!(range.first <= sk && sk <= range.last);
         assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
-        let chain = Chain { partitions: 1, partition: 0 };
+        let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
         let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
         let part =
             Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }.sk();
+        let part_key = Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 };
+        assert_eq!(Key::of_chunk(chain, &part), Some(part_key));
+        assert_eq!(
+            Key::of_chunk(chain, &range.first),
+            Some(Key::Chunk { chain, window: UnixMs(1_790_000_000_000) })
+        );
+        assert_eq!(Key::of_chunk(chain, "ITEMS"), None);
         assert!(
             part <= range.last && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
         );
+        let range = KeyRange::heartbeats("s", UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
+        let (stage, session) = ("s".to_string(), String::new());
+        let beat = |at| Key::Heartbeat {
+            stage: stage.clone(),
+            at: UnixMs(at),
+            viewer: "~".into(),
+            session: session.clone(),
+        };
+        assert!(range.first <= beat(1_790_000_000_000).sk() && beat(1_790_000_300_000).sk() <= range.last);
+        assert!(beat(1_790_000_300_001).sk() > range.last);
         let range = KeyRange::listed(Some("a"));
         assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
         let range = KeyRange::rosters(UnixMs(1_790_000_000_000));

@@ -13,8 +13,10 @@
 //! - [`record`]: the bytes of a batch of events in the log.
 //! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`]) out.
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
+//! - [`pace`]: when a player is to beat next.
+//! - [`archive`]: every beat's time, packed for audit.
 //! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
-//! - [`snapshot`], [`roster`], [`stage`], [`lease`]: its records, one a file.
+//! - [`snapshot`], [`roster`], [`stage`], [`lease`], [`heartbeat`]: its records, one a file.
 //!
 //! # The laws
 //! 1. A session is online from its first beat until its leave has taken effect or `ttl` after its last beat;
@@ -22,12 +24,14 @@
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 
+pub mod archive;
 pub mod batch;
 pub mod bridge;
 pub mod clock;
 pub mod codec;
 pub mod event;
 pub mod fold;
+pub mod heartbeat;
 pub mod ids;
 pub mod item;
 pub mod keys;
@@ -35,6 +39,8 @@ pub mod lease;
 pub mod ledger;
 pub mod limits;
 pub mod mutants;
+pub mod pace;
+mod packing;
 pub mod record;
 pub mod roster;
 pub mod snapshot;

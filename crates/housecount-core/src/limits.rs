@@ -42,8 +42,47 @@ pub const WS_ANSWERS_WAITING_MAX: usize = 16;
 /// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is read from it until the log has them.
 /// A player has one under way, and one a stage at most.
 pub const WS_SAID_WAITING_MAX: usize = 64;
+/// Between two messages of a stage to a subscriber: what people can follow, and what bounds what a stage costs whatever its audience.
+pub const LIVE_EVERY_MS_MIN: u64 = 1_000;
+/// Bytes of messages that a subscriber is sent at once; it goes on when these have been read.
+pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
+/// How long messages are kept of which nobody wants to hear: who was cut off comes back by then, or is told all again.
+pub const LIVE_FORGET_MS: u64 = 60_000;
+/// Stages that one subscription names. Who wants more wants all.
+pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
+/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
+pub const PACED_SESSIONS_MAX: usize = 1 << 20;
+/// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
+/// online, and for some minutes what was.
+pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
+/// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
+pub const ADDRESSES_MAX: usize = 100_000;
+/// How long a TLS handshake may take, the wait for its turn included.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+/// TLS handshakes under way at once; further ones wait for their turn.
+pub const TLS_HANDSHAKES_MAX: usize = 256;
+/// Requests open at once on a connection that speaks HTTP/2: browsers ask for a few, and each takes some kilobytes.
+pub const H2_STREAMS_MAX: u32 = 64;
+/// How long a node that is to stop may serve on: load balancers look every few seconds.
+pub const DRAIN_MS_MAX: u64 = 60_000;
 /// Threads that serve connections: more than any machine has cores for.
 pub const WORKERS_MAX: usize = 256;
+
+/// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
+pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// Tokens that a node remembers to have verified: 250 bytes each with ids of 36 bytes. With more players than these some of their
+/// tokens are verified again, which costs some microseconds.
+pub const TOKENS_CACHED_MAX: usize = 256 * 1024;
+/// Keys by which viewers' tokens are verified: issuers have two or three.
+pub const VIEWER_KEYS_MAX: usize = 64;
+/// Operators' keys: each request is compared with all of them.
+pub const OPERATOR_KEYS_MAX: usize = 256;
+/// A file of keys, and an answer of a JWKS URL.
+pub const KEYS_BYTES_MAX: usize = 256 * 1024;
+/// Between two fetches of a JWKS URL, if a token names a key that isn't known: whoever makes such tokens can't make us ask more often.
+pub const JWKS_REFRESH_MS_MIN: u64 = 30_000;
+/// How long a JWKS URL may take to answer: requests wait for it.
+pub const JWKS_WAIT_MS_MAX: u64 = 4_000;
 
 /// Events of one log record; a fuller batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
@@ -78,6 +117,10 @@ pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
+/// Steps of all stages of one page together.
+pub const PAGE_STEPS_MAX: u64 = 100_000;
+/// Steps of all stages that are compared with another source at once: 48 bytes each.
+pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
 
@@ -106,8 +149,11 @@ const _: () = {
         6 * (STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) + 64 < WS_MESSAGE_BYTES_MAX
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+    assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
+    assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
     assert!(ITEM_BYTES_MAX < 400 * 1000);
     // A stage's configuration always fits one item.

@@ -23,25 +23,38 @@ pub struct StageConfig {
 
 /// Why a configuration is refused. The text is meant for whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} has {found} {unit}; at most {max} are allowed")]
-pub struct StageConfigError {
-    what: &'static str,
-    found: usize,
-    unit: &'static str,
-    max: usize,
+pub enum StageConfigError {
+    /// A bound is passed.
+    #[error("{what} has {found} {unit}; at most {max} are allowed")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much there is.
+        found: usize,
+        /// Counted in.
+        unit: &'static str,
+        /// How much there may be.
+        max: usize,
+    },
+    /// DynamoDB's maps have no empty keys.
+    #[error("a tag's key is empty")]
+    EmptyTagKey,
 }
 
 impl StageConfig {
     /// That it keeps its bounds, so that it always fits an item.
     pub fn check(&self) -> Result<(), StageConfigError> {
         let within = |what, unit, found: usize, max| {
-            if found <= max { Ok(()) } else { Err(StageConfigError { what, found, unit, max }) }
+            if found <= max { Ok(()) } else { Err(StageConfigError::TooMuch { what, found, unit, max }) }
         };
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         within("name", "bytes", length(&self.name), STAGE_NAME_BYTES_MAX)?;
         within("customer", "bytes", length(&self.customer), STAGE_NAME_BYTES_MAX)?;
         within("tags", "entries", self.tags.len(), STAGE_TAGS_MAX)?;
         for (key, value) in &self.tags {
+            if key.is_empty() {
+                return Err(StageConfigError::EmptyTagKey);
+            }
             within("a tag's key", "bytes", key.len(), TAG_KEY_BYTES_MAX)?;
             within("a tag's value", "bytes", value.len(), TAG_VALUE_BYTES_MAX)?;
         }
@@ -125,5 +138,7 @@ mod tests {
         assert!(!tags(STAGE_TAGS_MAX + 1, 3, 1));
         assert!(!tags(1, TAG_KEY_BYTES_MAX + 1, 1));
         assert!(!tags(1, 1, TAG_VALUE_BYTES_MAX + 1));
+        let nameless = StageConfig { tags: BTreeMap::from([(String::new(), "v".into())]), ..config() };
+        assert_eq!(nameless.check(), Err(StageConfigError::EmptyTagKey));
     }
 }

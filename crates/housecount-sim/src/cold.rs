@@ -187,7 +187,7 @@ impl Wire {
             }
             self.tap(key, item);
         }
-        let is_chunk = matches!(key, Key::Chunk { .. } | Key::Ledger { .. });
+        let is_chunk = matches!(key, Key::Chunk { .. } | Key::Series { .. });
         if is_chunk && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
             self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
         }

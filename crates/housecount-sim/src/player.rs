@@ -117,7 +117,7 @@ impl Audience {
             Err(Refused::Starting | Refused::Full | Refused::NotYet | Refused::Stopping) => return None,
         };
         if !self.world.plan.is_checked {
-            return receipt.acknowledged().await.is_ok().then(|| node.next_ms());
+            return receipt.acknowledged().await.is_ok().then(|| node.next_ms(&receipt));
         }
         self.world
             .happened(&format!("run {run}: {kind:?} of {viewer} {session} on {stage} at {}", receipt.at()));
@@ -139,7 +139,7 @@ impl Audience {
         let answer = timeout(PATIENCE, receipt.acknowledged()).await;
         while self.waiting.lock().try_join_next().is_some() {}
         match answer {
-            Ok(Ok(())) => Some(node.next_ms()),
+            Ok(Ok(())) => Some(node.next_ms(&receipt)),
             Ok(Err(_)) | Err(_) => None,
         }
     }

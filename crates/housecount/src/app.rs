@@ -7,25 +7,32 @@ use housecount_core::limits::SCANS_MAX;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::archive::Archived;
+use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
-use crate::error::{StoreError, StoreResult};
+use crate::edge::Edge;
+use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
+use crate::live::Live;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
+use crate::tasks::addresses::ForgetAddresses;
+use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
+use crate::tasks::show::Show;
 use crate::tasks::snapshot::Snapshots;
 use crate::tasks::tend::Tend;
 use crate::workers::Workers;
@@ -45,6 +52,8 @@ pub struct App {
     stop_committing: watch::Sender<bool>,
     follower: Follower,
     commit: Option<Commit>,
+    archive: Option<Archive>,
+    archived: Option<Arc<Archived>>,
 }
 
 impl App {
@@ -58,10 +67,13 @@ impl App {
             Some(target) => Some(Arc::new(DynamoCold::open(target).await?)),
             None => None,
         };
-        Ok(App::over(settings, log, cold))
+        let app = App::over(settings, log, cold);
+        let loaded = app.node.auth.load();
+        loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e.to_string()))?;
+        Ok(app)
     }
 
-    /// Puts a node together over stores that are open.
+    /// Puts a node together over stores that are open. Keys are not loaded: where they are needed, nobody is let in.
     #[must_use]
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
@@ -104,14 +116,48 @@ impl App {
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
-            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name, &settings)
+            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name.clone(), &settings)
         });
+        let archived = settings.archive.map(|_| Arc::new(Archived::new(log.partitions())));
+        let archive =
+            cold.as_ref().zip(settings.archive.zip(archived.clone())).map(|(cold, (kept, archived))| {
+                let (hub, metrics) = (hub.clone(), metrics.clone());
+                Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
+            });
         let stages = Stages::new(cold.clone(), settings.stages_auto);
+        let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms));
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);
-        let node =
-            Node { settings, clock, hub, ingest, cold, proofs, stages, snapshots, scans, readiness, metrics };
-        App { node: Arc::new(node), log, workers, committers, stop, stop_committing, follower, commit }
+        let live = Arc::new(Live::new(hub.clone()));
+        let auth = Auth::new(&settings.auth);
+        let node = Node {
+            settings,
+            auth,
+            clock,
+            hub,
+            live,
+            edge,
+            ingest,
+            cold,
+            proofs,
+            stages,
+            snapshots,
+            scans,
+            readiness,
+            metrics,
+        };
+        App {
+            node: Arc::new(node),
+            log,
+            workers,
+            committers,
+            stop,
+            stop_committing,
+            follower,
+            commit,
+            archive,
+            archived,
+        }
     }
 
     /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
@@ -120,12 +166,22 @@ impl App {
     /// # Errors
     /// What was found at start and waiting can't mend.
     pub async fn run(self, bound: Option<Bound>, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
-        let App { node, log, workers, mut committers, stop, stop_committing, mut follower, commit } = self;
+        let App { node, log, workers, mut committers, stop, stop_committing, .. } = self;
+        let mut alive = Alive {
+            follower: self.follower,
+            commit: self.commit,
+            archive: self.archive,
+            archived: self.archived,
+        };
         let mut tasks = JoinSet::new();
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
         tasks.spawn({
             let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
-            async move { live(&node, log, &mut follower, commit, stop, failed).await }
+            async move { live(&node, log, &mut alive, stop, failed).await }
+        });
+        tasks.spawn({
+            let (node, stop) = (node.clone(), stop.subscribe());
+            async move { node.auth.keep_fresh(stop).await }
         });
         let (stop_serving, serving) = watch::channel(false);
         let server = tokio::spawn({
@@ -144,7 +200,12 @@ impl App {
             Some(error) = failure.recv() => Err(error),
         };
         tracing::info!("stopping");
-        node.readiness.set(Some("stopping".to_string()));
+        node.readiness.stop();
+        if outcome.is_ok() {
+            // Whoever goes by /readyz looks elsewhere before the port is closed.
+            tokio::time::sleep(Duration::from_millis(node.settings.drain_ms)).await;
+        }
+        node.live.end();
         let _ = stop_serving.send(true);
         let _ = stop_committing.send(true);
         let workers = server.await;
@@ -163,16 +224,24 @@ impl App {
     }
 }
 
+/// What a node does by itself.
+struct Alive {
+    follower: Follower,
+    commit: Option<Commit>,
+    archive: Option<Archive>,
+    archived: Option<Arc<Archived>>,
+}
+
 /// Bootstraps the node, then runs everything it does by itself.
 async fn live(
     node: &Arc<Node>,
     log: Arc<dyn Log>,
-    follower: &mut Follower,
-    commit: Option<Commit>,
+    alive: &mut Alive,
     mut stop: watch::Receiver<bool>,
     failed: tokio::sync::mpsc::Sender<StoreError>,
 ) {
     let cold = node.cold.as_ref();
+    let follower = &mut alive.follower;
     let started = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return,
@@ -192,15 +261,21 @@ async fn live(
         clock: node.clock.clone(),
         hub: node.hub.clone(),
         proofs: node.proofs.clone(),
+        archived: alive.archived.clone(),
         forgot_at: None,
         kept_ms: node.settings.log_kept_ms(),
         rules: node.settings.rules,
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
-    if let Some(commit) = commit {
+    tasks.spawn(run_every(ForgetAddresses(node.edge.clone()), stop.clone()));
+    if let Some(archive) = alive.archive.take() {
+        tasks.spawn(run_every(archive, stop.clone()));
+    }
+    if let Some(commit) = alive.commit.take() {
         tasks.spawn(run_every(commit, stop.clone()));
     }
+    tasks.spawn(run_every(Show::new(node.live.clone(), node.metrics.clone()), stop.clone()));
     if node.settings.publish_counts {
         tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
     }

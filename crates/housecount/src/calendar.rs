@@ -26,6 +26,18 @@ pub fn shown(at: UnixMs) -> String {
     timestamp(at).map_or_else(|| at.to_string(), |at| at.to_string())
 }
 
+/// A duration as people say it, such as `1h 2m 3s`, whole seconds of it.
+#[must_use]
+pub fn spoken(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m {seconds}s"),
+        _ => format!("{hours}h {minutes}m {seconds}s"),
+    }
+}
+
 /// A range by calendar months, each with its name, such as `2026-11`.
 #[must_use]
 pub fn months(range: Span) -> Vec<(String, Span)> {
@@ -56,6 +68,12 @@ mod tests {
         assert_eq!(shown(parse("2026-11-01").unwrap()), "2026-11-01T00:00:00Z");
         assert_eq!((parse("yesterday"), parse("")), (None, None));
         assert_eq!(shown(UnixMs::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn durations() {
+        let said = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(spoken);
+        assert_eq!(said, ["0s", "0s", "59s", "1m 0s", "1h 0m 0s", "26h 3m 4s"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,6 +18,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub struct Client {
     pool: Pool<HttpConnector, Full<Bytes>>,
     base: String,
+    key: Option<HeaderValue>,
 }
 
 /// An answer's status and body.
@@ -40,7 +42,17 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector);
-        Ok(Client { pool, base })
+        Ok(Client { pool, base, key: None })
+    }
+
+    /// The same, with an operator key or a viewer's token in every call.
+    ///
+    /// # Errors
+    /// It can't be one.
+    pub fn with_key(self, key: &str) -> Result<Client, String> {
+        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
+        value.set_sensitive(true);
+        Ok(Client { key: Some(value), ..self })
     }
 
     /// Its host and port.
@@ -56,12 +68,15 @@ impl Client {
     /// There was none: one line that says why.
     pub async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Answer, String> {
         let failed = |e: String| format!("{method} {}{path}: {e}", self.base);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method.clone())
             .uri(format!("{}{path}", self.base))
             .header("content-type", "application/json")
             .body(Full::new(body.into()))
             .map_err(|e| failed(e.to_string()))?;
+        if let Some(key) = &self.key {
+            request.headers_mut().insert(AUTHORIZATION, key.clone());
+        }
         let answered = async {
             let response = self.pool.request(request).await.map_err(|e| failed(with_cause(&e)))?;
             let status = response.status().as_u16();
@@ -75,7 +90,8 @@ impl Client {
     }
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
+/// The deepest cause: what libraries put around it says nothing to people.
+pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;

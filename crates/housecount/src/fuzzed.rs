@@ -3,6 +3,7 @@
 //! Whatever the bytes, they are read or refused: without a panic, and without keeping more than the input is worth. Each target says
 //! whether it read them, so that a corpus that reaches nothing shows.
 
+use housecount_core::archive::Reader;
 use housecount_core::codec::seal;
 use housecount_core::event::Kind;
 use housecount_core::ids::{StageId, ViewerId};
@@ -21,7 +22,8 @@ use crate::log::LogTarget;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
+    ("archive", archive),
     ("chunk", chunk),
     ("record", record),
     ("heartbeat", heartbeat),
@@ -39,6 +41,17 @@ fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
         seal(&mut body);
     }
     Some(body)
+}
+
+/// A chunk of the archive, and the same as one that goes on with it.
+#[must_use]
+pub fn archive(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let (mut reader, mut said) = (Reader::default(), 0);
+    let is_read = reader.read(&bytes, |_| said += 1).is_ok();
+    assert!(is_read || said == 0, "half of a chunk was told");
+    let _ = reader.read(&bytes, |_| ());
+    is_read
 }
 
 /// A chunk of the ledger.

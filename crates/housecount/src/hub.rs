@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::fold::{Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
+use housecount_core::fold::{Among, Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
 use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::record::Told;
 use housecount_core::roster::Roster;
@@ -165,6 +165,14 @@ impl Hub {
         }
     }
 
+    /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
+    pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
+        for said in said.chunks(AT_ONCE) {
+            let fold = self.fold.lock();
+            said.iter().for_each(|said| with(fold.event(said)));
+        }
+    }
+
     /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock().tell(events, now));
@@ -235,7 +243,12 @@ impl Hub {
 
     /// Whether nothing has been heard from the log for so long that counts may be old.
     pub fn is_silent(&self) -> bool {
-        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed)) >= SILENCE_MS_MAX
+        self.silent_ms() >= SILENCE_MS_MAX
+    }
+
+    /// How long ago the log was last read to its end.
+    fn silent_ms(&self) -> u64 {
+        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed))
     }
 
     /// Who is online on a stage.
@@ -302,6 +315,11 @@ impl Hub {
         self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
+    /// The viewer's online session on a stage that beat last.
+    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
+        self.fold.lock().newest_session(stage, viewer).map(str::to_string)
+    }
+
     /// Where a viewer is now.
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
         let fold = self.fold.lock();
@@ -314,6 +332,18 @@ impl Hub {
         let stages = self.stages();
         let active = stages.of.into_iter().filter(|view| view.count.viewers > 0).collect();
         Answer { of: Roster { total, stages: active }, standing: stages.standing }
+    }
+
+    /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
+    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+        let fold = self.fold.lock();
+        let mut among = fold.among(stage, viewer, session, sessions_max);
+        if !among.is_stage_known {
+            let past = self.past.lock();
+            among.is_stage_known =
+                past.peaks.contains_key(stage) || past.bridge.stage(stage, fold.now()).is_some();
+        }
+        among
     }
 
     /// Runs `with` over events that say again what matters of a partition from `from` on: a checkpoint.
@@ -335,6 +365,8 @@ impl Hub {
             stages,
             complete: standing.complete,
             as_of_ms: standing.as_of.0,
+            log_lag_ms: self.silent_ms(),
+            ..LiveFigures::default()
         }
     }
 }

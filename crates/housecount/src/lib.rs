@@ -1,7 +1,9 @@
 //! housecount: live audience counts that are never wrong without saying so.
 //! docs/ARCHITECTURE.md has the bird's eye view.
 pub mod app;
+pub mod archive;
 pub mod audience;
+pub mod auth;
 pub mod bootstrap;
 pub mod calendar;
 pub mod chance;
@@ -11,6 +13,7 @@ pub mod cmd;
 pub mod cold;
 pub mod config;
 pub mod demo;
+pub mod edge;
 pub mod error;
 pub mod export;
 pub mod follow;
@@ -18,12 +21,15 @@ pub mod fuzzed;
 pub mod http;
 pub mod hub;
 pub mod ingest;
+pub mod ivs;
 pub mod ledger;
+pub mod live;
 pub mod load;
 pub mod lock;
 pub mod log;
 pub mod metrics;
 pub mod node;
+pub mod otlp;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stages;

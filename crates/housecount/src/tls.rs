@@ -1,6 +1,244 @@
-//! The one TLS stack: rustls with ring, shared by Redis and AWS.
+//! The one TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through the crate `tokio-rustls`).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX};
+use parking_lot::RwLock;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// A connection that speaks TLS.
+pub type Secured = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// How often it is looked whether the certificate has changed. A signal (SIGHUP) is heard at once.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// What is spoken above it, by ALPN: the first that the client has too.
+const H2: &[u8] = b"h2";
+const H1: &[u8] = b"http/1.1";
 
 /// Makes ring the process's provider. Harmless when there is one already.
 pub fn install_provider() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = ring::default_provider().install_default();
+}
+
+/// Where the certificate (its chain, PEM) and its key (PEM) are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `tls_cert`
+    pub cert: PathBuf,
+    /// `tls_key`
+    pub key: PathBuf,
+}
+
+/// What the files hold. Never shown.
+#[derive(PartialEq, Eq)]
+struct Pem {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl TlsFiles {
+    fn read(&self) -> Result<Pem, String> {
+        let read = |name: &str, path: &Path| {
+            std::fs::read(path).map_err(|e| format!("`{name}` = \"{}\": {e}", path.display()))
+        };
+        Ok(Pem { cert: read("tls_cert", &self.cert)?, key: read("tls_key", &self.key)? })
+    }
+
+    /// The certificate with its key, if they fit.
+    fn certified(&self, pem: &Pem) -> Result<CertifiedKey, String> {
+        let wrong = |name: &str, path: &Path, why: &dyn fmt::Display| {
+            format!("`{name}` = \"{}\": {why}", path.display())
+        };
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.cert).collect();
+        let chain = chain.map_err(|e| wrong("tls_cert", &self.cert, &e))?;
+        if chain.is_empty() {
+            return Err(wrong("tls_cert", &self.cert, &"there is no certificate in it (PEM)"));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|e| wrong("tls_key", &self.key, &e))?;
+        CertifiedKey::from_der(chain, key, &ring::default_provider())
+            .map_err(|e| wrong("tls_key", &self.key, &format!("it doesn't fit the certificate: {e}")))
+    }
+}
+
+/// The certificate as it is now.
+struct Current(RwLock<(Pem, Arc<CertifiedKey>)>);
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current")
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().1.clone())
+    }
+}
+
+/// What this node's port speaks TLS with.
+pub struct Tls {
+    files: TlsFiles,
+    current: Arc<Current>,
+    acceptor: TlsAcceptor,
+    turns: Semaphore,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// From files.
+    ///
+    /// # Errors
+    /// One line that names the setting and the file.
+    pub fn load(files: TlsFiles) -> Result<Tls, String> {
+        let pem = files.read()?;
+        let certified = Arc::new(files.certified(&pem)?);
+        let current = Arc::new(Current(RwLock::new((pem, certified))));
+        let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|e| format!("TLS can't be used: {e}"))?;
+        let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
+        config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Ok(Tls { files, current, acceptor, turns: Semaphore::new(TLS_HANDSHAKES_MAX) })
+    }
+
+    /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too long.
+    pub async fn accept(&self, stream: TcpStream) -> Option<(Secured, bool)> {
+        let shaken = async {
+            let _turn = self.turns.acquire().await.ok()?;
+            self.acceptor.accept(stream).await.ok()
+        };
+        let within = Duration::from_millis(TLS_HANDSHAKE_MS_MAX);
+        let secured = tokio::time::timeout(within, shaken).await.ok()??;
+        let is_h2 = secured.get_ref().1.alpn_protocol() == Some(H2);
+        Some((secured, is_h2))
+    }
+
+    /// Takes the certificate from its files again; says whether it is another one.
+    fn reload(&self) -> Result<bool, String> {
+        let pem = self.files.read()?;
+        if self.current.0.read().0 == pem {
+            return Ok(false);
+        }
+        let certified = Arc::new(self.files.certified(&pem)?);
+        *self.current.0.write() = (pem, certified);
+        Ok(true)
+    }
+
+    /// Follows the files until `stop`. What can't be used is said once, and the certificate that was there goes on.
+    pub async fn follow(&self, mut stop: watch::Receiver<bool>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut said = None;
+        loop {
+            let told = async {
+                match &mut hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = told => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            match self.reload() {
+                Ok(is_new) => {
+                    said = None;
+                    if is_new {
+                        tracing::info!("the TLS certificate has changed, and is used from now on");
+                    }
+                }
+                Err(why) if said.as_ref() != Some(&why) => {
+                    tracing::warn!(%why, "the new TLS certificate can't be used; the old one is");
+                    said = Some(why);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn tls(folder: &Path) -> Tls {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+        std::fs::write(&files.cert, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        Tls::load(files).unwrap()
+    }
+
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_handshake_ms_max_ends_who_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_client, server) = connection().await;
+        let begun = tokio::time::Instant::now();
+        assert!(tls(folder.path()).accept(server).await.is_none());
+        assert_eq!(begun.elapsed().as_millis() as u64, TLS_HANDSHAKE_MS_MAX);
+    }
+
+    #[tokio::test]
+    async fn tls_handshakes_max_lets_others_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls(folder.path());
+        let all = tls.turns.acquire_many(TLS_HANDSHAKES_MAX as u32).await.unwrap();
+        assert_eq!(tls.turns.available_permits(), 0);
+        // One that hangs up at once: when its turn has come, that is found out.
+        let (client, server) = connection().await;
+        drop(client);
+        let mut accepted = std::pin::pin!(tls.accept(server));
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        assert!(accepted.as_mut().poll(&mut context).is_pending());
+        drop(all);
+        assert!(accepted.await.is_none());
+    }
+
+    #[test]
+    fn files_that_dont_fit_are_named_and_the_old_ones_go_on() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (tls, other) = (tls(one.path()), tls(other.path()));
+        assert_eq!(tls.reload(), Ok(false));
+        let before = tls.current.0.read().1.clone();
+        std::fs::copy(&other.files.cert, &tls.files.cert).unwrap();
+        let why = tls.reload().unwrap_err();
+        assert!(why.contains("`tls_key`") && why.contains("doesn't fit"), "{why}");
+        assert!(Arc::ptr_eq(&before, &tls.current.0.read().1));
+        std::fs::copy(&other.files.key, &tls.files.key).unwrap();
+        assert_eq!(tls.reload(), Ok(true));
+        std::fs::write(&tls.files.cert, "nonsense").unwrap();
+        assert!(tls.reload().unwrap_err().contains("no certificate"));
+        std::fs::remove_file(&tls.files.key).unwrap();
+        let why = Tls::load(tls.files.clone()).unwrap_err();
+        assert!(why.starts_with("`tls_key` = ") && !why.contains('\n'), "{why}");
+        assert!(!format!("{tls:?}").contains("BEGIN"));
+    }
 }

@@ -15,9 +15,11 @@ use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
+use crate::clock::wall;
+use crate::cold::chunks::{self, Reader, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
-use crate::ledger::chain::{self, Reader};
+use crate::ledger::chain;
 
 /// What is held in memory at once.
 const PIECE_MS: u64 = 24 * 60 * 60 * 1000;
@@ -170,21 +172,23 @@ async fn read_chain(
     found: &mut Found,
     progress: &mut impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
-    let opened = Reader::understanding(cold, chain, range.from).await;
+    let opened = chain::understanding(cold, chain, range.from, Some(wall())).await;
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             found.problem(error.to_string());
-            Reader::at(chain, range.from, UnixMs::MAX)
+            Reader::at(chain, range.from, UnixMs::MAX).as_of(Some(wall()))
         }
         Err(error) => return Err(error),
     };
-    let first = chain::first(cold, chain).await?;
+    let first = chunks::first(cold, chain, Some(wall())).await?;
     let (mut book, mut is_lost, mut edge) = (Book::default(), false, UnixMs::ZERO);
+    let mut expires = false;
     loop {
         let read = match reader.next(cold).await {
             Ok(None) => break,
             Ok(Some(stored)) => {
+                expires = stored.expires;
                 // Days overlap in what must be read for them; each chunk is counted on its own.
                 if range.from <= stored.window && stored.window < range.to {
                     found.chunks += 1;
@@ -199,7 +203,7 @@ async fn read_chain(
                         found.notes.push(note);
                     }
                 }
-                stored.decode(chain)
+                chain::decode(&stored, chain)
             }
             Err(error) => Err(error),
         };
@@ -214,15 +218,13 @@ async fn read_chain(
             Err(error) => return Err(error),
         };
         edge = chunk.window.to;
-        if first == Some(chunk.window.from) && chunk.previous.is_some() {
+        // Those before a keyframe that will expire have expired.
+        let is_torn = chunk.previous.is_some() && !(expires && chunk.is_keyframe());
+        if first == Some(chunk.window.from) && is_torn {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
             found.problem(
-                chain::corrupt(
-                    chain,
-                    &sk,
-                    "it is the first, but not of the ledger: those before it are missing",
-                )
-                .to_string(),
+                corrupt(chain, &sk, "it is the first, but not of the ledger: those before it are missing")
+                    .to_string(),
             );
         }
         if chunk.window.from >= range.to.plus(chunk.kept_ms()) {
@@ -235,7 +237,7 @@ async fn read_chain(
         is_lost = false;
         if let Err(error) = book.apply(&chunk, link, told) {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
-            found.problem(chain::corrupt(chain, &sk, error).to_string());
+            found.problem(corrupt(chain, &sk, error).to_string());
             book.close_all(told);
             (book, is_lost) = (Book::default(), !chunk.is_keyframe());
             if chunk.is_keyframe() && book.apply(&chunk, link, told).is_err() {

@@ -32,7 +32,7 @@ pub use self::presence::{Count, Totals};
 pub use self::proof::Proven;
 use self::seat::{Flag, Ids, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
-pub use self::views::{StageView, WatchView};
+pub use self::views::{Among, StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
 use crate::record::Told;
 use crate::time::UnixMs;

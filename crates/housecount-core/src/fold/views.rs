@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use super::seat::{Flag, Ids, SeatIndex};
 use super::{Count, Fold, Totals};
+use crate::event::{EventRef, Kind};
+use crate::record::Told;
 use crate::time::UnixMs;
 
 /// A stage as the fold knows it.
@@ -28,7 +30,69 @@ pub struct WatchView {
     pub last_beat: UnixMs,
 }
 
+/// A session among its viewer's, for whoever decides whether it may come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// It is known, online or not.
+    pub is_known: bool,
+    /// It is online.
+    pub is_online: bool,
+    /// The viewer's online sessions on the stage.
+    pub here: usize,
+    /// The viewer's sessions that are kept, on any stage; no more are counted than was asked for.
+    pub sessions: usize,
+    /// The stage is known.
+    pub is_stage_known: bool,
+    /// Who is online on it.
+    pub count: Count,
+}
+
 impl Fold {
+    /// What is known of a session's viewer and stage. Looks at no more than `sessions_max` of the viewer's sessions: one
+    /// that is beyond them isn't found.
+    #[must_use]
+    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+        let mut among = Among::default();
+        let stage = self.seats.stages.find(stage);
+        if let Some(stage) = stage {
+            (among.is_stage_known, among.count) = (true, self.seats.stages[stage].count);
+        }
+        let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
+        let Some(anchor) = self.seats.find_viewer(handle.head(), viewer) else { return among };
+        for seat in self.seats.ring(anchor).take(sessions_max) {
+            among.sessions += 1;
+            if Some(self.seats[seat].stage) != stage {
+                continue;
+            }
+            let is_online = self.seats[seat].is(Flag::Online);
+            among.here += usize::from(is_online);
+            if self.seats.session(seat) == session {
+                (among.is_known, among.is_online) = (true, is_online);
+            }
+        }
+        among
+    }
+
+    /// What a record says, with its ids; `None` where they aren't known.
+    #[must_use]
+    pub fn event<'a>(&'a self, said: &Told<'a>) -> Option<EventRef<'a>> {
+        let (at, handle) = match *said {
+            Told::Event(event) => return Some(event),
+            Told::Beat { at, handle } => (at, handle),
+        };
+        let seat = self.seats.find_handle(handle)?;
+        let known = &self.seats[seat];
+        // Nobody tells a beat by a handle that two sessions have.
+        let is_known = !known.is_nameless() && !known.is(Flag::Ambiguous);
+        is_known.then(|| EventRef {
+            at,
+            kind: Kind::Beat,
+            stage: &self.seats.stages[known.stage].id,
+            viewer: self.seats.viewer(seat),
+            session: self.seats.session(seat),
+        })
+    }
+
     /// Who is online on `stage`; nobody if it is unknown.
     #[must_use]
     pub fn count(&self, stage: &str) -> Count {
@@ -108,6 +172,18 @@ impl Fold {
             by_stage.insert(&self.seats.stages[self.seats[seat].stage].id, seat);
         }
         by_stage.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.ring_here(seat))).collect()
+    }
+
+    /// The viewer's online session on a stage that beat last, if there is one.
+    #[must_use]
+    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<&str> {
+        let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
+        let anchor = self.seats.find_viewer(handle.head(), viewer)?;
+        let online = self.seats.ring(anchor).filter(|seat| {
+            self.seats[*seat].is(Flag::Online) && *self.seats.stages[self.seats[*seat].stage].id == *stage
+        });
+        let newest = online.max_by_key(|seat| (self.seats.last(*seat).0, self.seats.session(*seat)))?;
+        Some(self.seats.session(newest))
     }
 
     fn watch_view(&self, id: &str, seats: impl Iterator<Item = SeatIndex>) -> WatchView {

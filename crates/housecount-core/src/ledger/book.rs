@@ -23,6 +23,9 @@ use crate::time::UnixMs;
 /// A keyframe is written when the last one is this many chunks back: at five minutes, half a day. More make the ledger
 /// dearer, fewer make reading start further back (docs/FORMATS.md has the figures).
 pub const KEYFRAME_CHUNKS: u32 = 144;
+/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once. Longer than 144 of the longest
+/// windows, so only a ledger in which nothing happened for days has more keyframes by it.
+pub const GENERATION_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Why a chunk can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -305,9 +308,10 @@ impl Book {
         self.entries.push(entry);
     }
 
-    /// Whether the chunk of a window that begins at `from` is to be a keyframe.
-    pub(super) fn wants_keyframe(&self, from: UnixMs, kept_ms: u64) -> bool {
-        let is_due = self.chunks >= KEYFRAME_CHUNKS && from.since(self.since) >= 2 * kept_ms;
+    /// Whether the chunk of a window is to be a keyframe.
+    pub(super) fn wants_keyframe(&self, window: Span, kept_ms: u64) -> bool {
+        let is_old = self.chunks >= KEYFRAME_CHUNKS || window.to.since(self.since) > GENERATION_MS_MAX;
+        let is_due = is_old && window.from.since(self.since) >= 2 * kept_ms;
         self.last.is_none() || self.is_torn || is_due
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Draft<'a> {
     /// `kept_ms` back. `reach` is how far it says whose proof goes on: no later than what is known.
     #[must_use]
     pub fn new(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
-        let is_keyframe = book.wants_keyframe(window.from, kept_ms);
+        let is_keyframe = book.wants_keyframe(window, kept_ms);
         let (mut open, mut closed) = (Known::default(), Known::default());
         let place = |entry: &Entry| {
             if is_keyframe || entry.ended().plus(kept_ms) < window.from {

@@ -1,22 +1,21 @@
 //! The ledger: proven watch time, packed for good.
 //!
-//! - [`chunk`]: a window of one partition as bytes; `names` and `bits` are how they are packed.
+//! - [`chunk`]: a window of one partition as bytes; `packing` is how.
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
-//! - [`watch`], [`curve`]: what readers make of it: who watched how long; how many watched at once.
+//! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each stage was watched; how many at once.
 //!
 //! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a chunk only where
 //! there is none, so of two writers one comes first and the other reads what that one wrote.
 
-mod bits;
 pub mod book;
 pub mod chunk;
 pub mod curve;
 pub mod draft;
-mod names;
 #[cfg(test)]
 mod tests;
+pub mod totals;
 pub mod watch;
 
-pub use book::{Book, ChunkError, Tell};
+pub use book::{Book, ChunkError, GENERATION_MS_MAX, Tell};
 pub use chunk::{Chunk, Link};
 pub use draft::Draft;

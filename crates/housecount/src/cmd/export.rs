@@ -8,7 +8,8 @@ use housecount_core::limits::EXPORT_ROWS_MAX;
 
 use super::{Failure, RangeArgs, bar, runtime, say};
 use crate::calendar;
-use crate::export::{self, Exported, Format, Request, Round};
+use crate::error::StoreResult;
+use crate::export::{self, Exported, Format, Request, Round, raw, whole};
 
 /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ Examples:
   housecount export --from 2026-10-01 --to 2026-11-01 --out october.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out invoice.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
+  housecount export --raw --from 2026-10-01T20:00:00Z --to 2026-10-01T21:00:00Z --stage my-stage --out heartbeats.csv
   housecount export --from 2026-10-01 --to 2026-10-02 --format ndjson --out - \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1' | jq .viewer
 
@@ -36,6 +38,9 @@ pub(super) struct ExportArgs {
     /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
     #[arg(long, value_enum, default_value = "none")]
     round: RoundArg,
+    /// One row a heartbeat or leave, from the archive; --archive items needs --stage as well
+    #[arg(long, conflicts_with_all = ["group", "round", "partial"])]
+    raw: bool,
     /// Write what there is, even if the ledger doesn't have the whole range yet
     #[arg(long)]
     partial: bool,
@@ -60,7 +65,20 @@ enum RoundArg {
     None,
 }
 
+impl FormatArg {
+    fn format(self) -> Format {
+        match self {
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Ndjson => Format::Ndjson,
+            FormatArg::Parquet => Format::Parquet,
+        }
+    }
+}
+
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    if args.raw {
+        return run_raw(args);
+    }
     let request = Request {
         range: args.range.range()?,
         stage: args.range.stage.clone(),
@@ -70,11 +88,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
             RoundArg::TotalMinute => Round::TotalMinute,
             RoundArg::None => Round::None,
         },
-        format: match args.format {
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Ndjson => Format::Ndjson,
-            FormatArg::Parquet => Format::Parquet,
-        },
+        format: args.format.format(),
         rows_max: EXPORT_ROWS_MAX,
     };
     let exported = runtime()?.block_on(export(args, &request))?;
@@ -98,12 +112,35 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
     }
     let bar = bar();
     let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
-    let exported = if args.out.as_os_str() == "-" {
-        export::write(&cold, request, Box::new(std::io::stdout()), progress).await
-    } else {
-        export::to_file(&cold, request, &args.out, progress).await
-    };
+    let exported = whole::to(&args.out, async |out| export::write(&cold, request, out, progress).await).await;
     bar.finish_and_clear();
+    unless_gone(exported)
+}
+
+fn run_raw(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    let request = raw::Request {
+        range: args.range.range()?,
+        stage: args.range.stage.clone(),
+        format: args.format.format(),
+        late_ms: args.range.settings()?.lateness_max_ms,
+    };
+    let raw::Exported { rows, problems } = runtime()?.block_on(async {
+        let cold = args.range.cold().await?;
+        let bar = bar();
+        let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
+        let exported =
+            whole::to(&args.out, async |out| raw::write(&cold, &request, out, progress).await).await;
+        bar.finish_and_clear();
+        unless_gone(exported)
+    })?;
+    if args.out.as_os_str() != "-" {
+        say(&format!("{}: {rows} heartbeats and leaves", args.out.display()));
+    }
+    problems.iter().for_each(|problem| eprintln!("housecount: {problem}"));
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, Failure> {
     match exported {
         // Whoever reads it has gone (`| head`), which is no reason to fail.
         Err(error) if error.is_broken_pipe() => std::process::exit(0),

@@ -1,14 +1,17 @@
 //! The command line: one subcommand a file. Only these print.
 
 mod export;
+mod ivs;
+mod key;
 mod load;
 mod serve;
 mod table;
 mod through;
+mod token;
 mod verify;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -37,6 +40,8 @@ Examples:
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
   housecount verify --from 2026-10-01 --to 2026-11-01
+  housecount key new --name grafana --scope read
+  housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt
 
 Every setting can be given by a flag (--set NAME=VALUE), by the environment (HOUSECOUNT_NAME), or in a file
 (--config FILE). `housecount settings` prints them all with their defaults."
@@ -58,10 +63,16 @@ enum Command {
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
+    /// Compare the ledger with what Amazon IVS says about its stages. Exit 1 if they are far apart.
+    Ivs(ivs::IvsArgs),
     /// Have a running node save every active stage's count now.
     Snapshot(through::ThroughArgs),
     /// Have a running node let the last snapshot's counts stand in for one ttl.
     Restore(through::ThroughArgs),
+    /// Make an operator key.
+    Key(key::KeyArgs),
+    /// Make a viewer's token.
+    Token(token::TokenArgs),
     /// Print all settings with their defaults and what they mean, as a file for --config.
     Settings,
 }
@@ -130,10 +141,13 @@ impl RangeArgs {
         Err(format!("--from {from} is not before --to {to}"))
     }
 
-    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+    fn settings(&self) -> Result<Settings, Failure> {
         let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
-        let settings = self.settings.settings(flags).map_err(|e| e.to_string())?;
-        let target = settings.cold.ok_or("cold = none: there is no ledger to read")?;
+        self.settings.settings(flags).map_err(|e| e.to_string())
+    }
+
+    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+        let target = self.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
         let cold = DynamoCold::open_to_read(&target).await.map_err(|e| e.to_string())?;
         Ok(Arc::new(cold))
     }
@@ -165,8 +179,11 @@ pub fn run() -> ExitCode {
         Command::Table(args) => table::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Ivs(args) => ivs::run(&args),
         Command::Snapshot(args) => through::run(&args, "snapshot"),
         Command::Restore(args) => through::run(&args, "restore"),
+        Command::Key(args) => key::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Settings => {
             say(crate::config::DEFAULT_TOML.trim_end());
             Ok(ExitCode::SUCCESS)
@@ -176,6 +193,13 @@ pub fn run() -> ExitCode {
         eprintln!("housecount: {failure}");
         ExitCode::from(2)
     })
+}
+
+/// The only line of a file that has an operator key in it.
+fn key_of(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    let Some(file) = file else { return Ok(None) };
+    let text = crate::auth::read_file(file).map_err(|e| format!("--key-file {e}"))?;
+    Ok(Some(text.trim().to_string()))
 }
 
 /// Prints lines. Whoever reads them may have gone (`| head`), which is no reason to fail.

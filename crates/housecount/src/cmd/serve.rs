@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::{Failure, SettingArgs, runtime, say};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
 use crate::demo;
 use crate::http::Bound;
+use crate::otlp::{self, Traces};
 
 /// Take heartbeats and answer counts.
 #[derive(Debug, Args)]
@@ -19,7 +22,7 @@ use crate::http::Bound;
 Examples:
   housecount serve
   housecount serve --demo 500
-  housecount serve --listen 0.0.0.0:7400 --log redis://10.0.0.5:6379/0 \\
+  housecount serve --listen 0.0.0.0:7400 --set auth.operator_keys=keys.toml --log redis://10.0.0.5:6379/0 \\
       --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
   housecount serve --set interval=10s --set ttl=60s        any setting; see housecount settings
   HOUSECOUNT_TTL=90s housecount serve --log memory: --cold none")]
@@ -27,6 +30,12 @@ pub(super) struct ServeArgs {
     /// Where the API listens [default: 127.0.0.1:7400]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Speak TLS: the certificate with its chain (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
     /// Where the embedded stores live [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
@@ -36,12 +45,18 @@ pub(super) struct ServeArgs {
     /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]
     #[arg(long, value_name = "URL")]
     cold: Option<String>,
-    /// Whether every heartbeat is kept for audit [default: off]
-    #[arg(long, value_name = "off")]
+    /// Whether every heartbeat is kept for audit: off, packed, items [default: off]
+    #[arg(long, value_name = "FORM")]
     archive: Option<String>,
     /// Also keep counts as plain keys in Redis, for programs that expect them
     #[arg(long)]
     publish_counts: bool,
+    /// Send traces to this OpenTelemetry collector: http://HOST:4318
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Listen on an address that others reach without operator keys: whoever reaches it is an operator
+    #[arg(long)]
+    insecure: bool,
     /// Simulate this many viewers on a few stages
     #[arg(long, value_name = "VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     demo: Option<u32>,
@@ -52,21 +67,39 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let flags = vec![
         ("listen", args.listen.clone()),
+        ("tls_cert", args.tls_cert.clone()),
+        ("tls_key", args.tls_key.clone()),
         ("data", args.data.clone()),
         ("log", args.log.clone()),
         ("cold", args.cold.clone()),
         ("archive", args.archive.clone()),
+        ("otlp", args.otlp.clone()),
+        ("insecure", args.insecure.then(|| "true".to_string())),
         ("publish_counts", args.publish_counts.then(|| "true".to_string())),
     ];
     let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
-    start_logging(&settings)?;
-    runtime()?.block_on(serve(settings, args.demo))
+    runtime()?.block_on(async {
+        let traces = start_logging(&settings)?;
+        let outcome = serve(settings, args.demo).await;
+        if let Some(traces) = traces {
+            traces.stop().await;
+        }
+        outcome
+    })
 }
 
 async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
     // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
-    let bound = Bound::take(&settings.listen).await?;
-    let address = bound.address;
+    let bound = Bound::take(&settings.listen).await?.secured(settings.tls.clone())?;
+    let address = format!("{}://{}", bound.scheme(), bound.address);
+    let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
+    if is_open && !settings.insecure {
+        return Err(format!(
+            "`listen` = \"{}\" is an address that others reach, and without operator keys whoever reaches it is an \
+             operator; make one with `housecount key new` and set auth.operator_keys, or start with --insecure",
+            settings.listen
+        ));
+    }
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
     let app = App::build(settings).await.map_err(|e| e.to_string())?;
     if let Some(viewers) = demo {
@@ -75,12 +108,16 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     let (version, cold) =
         (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
     say(&format!(
-        "housecount {version} listens on http://{address}\n  \
-         counts   http://{address}/v1/stats   http://{address}/v1/stages\n  \
-         API      http://{address}/openapi.json\n  \
-         log      {log}\n  \
-         cold     {cold}"
+        "housecount {version} listens on {address}\n  \
+         dashboard  {address}/\n  \
+         API        {address}/v1/stats   {address}/v1/stages\n  \
+         docs       {address}/docs\n  \
+         log        {log}\n  \
+         cold       {cold}"
     ));
+    if is_open {
+        tracing::warn!("insecure: whoever reaches {address} is an operator");
+    }
     let shutdown = shutdown().map_err(|e| format!("signals can't be caught: {e}"))?;
     app.run(Some(bound), shutdown).await.map_err(|e| e.to_string())?;
     Ok(ExitCode::SUCCESS)
@@ -97,16 +134,23 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn start_logging(settings: &Settings) -> Result<(), Failure> {
+/// Starts the log of the process, and traces if they are wanted.
+fn start_logging(settings: &Settings) -> Result<Option<Traces>, Failure> {
     let level = &settings.log_level;
     // Libraries speak up from warnings on; housecount at the level asked for.
     let filter = if level.contains(['=', ',']) { level.clone() } else { format!("warn,housecount={level}") };
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logger = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logger = logger.with_ansi(std::io::stderr().is_terminal());
-    let started = match settings.log_format {
-        LogFormat::Pretty => logger.with_target(false).try_init(),
-        LogFormat::Json => logger.json().try_init(),
+    let logger = match settings.log_format {
+        LogFormat::Pretty => logger.with_target(false).boxed(),
+        LogFormat::Json => logger.json().boxed(),
     };
-    started.map_err(|e| format!("the log can't be started: {e}"))
+    let (layer, traces) = match &settings.otlp {
+        Some(url) => otlp::start(url).map(|(layer, traces)| (Some(layer), Some(traces)))?,
+        None => (None, None),
+    };
+    let all = tracing_subscriber::registry().with(logger.with_filter(filter)).with(layer);
+    all.try_init().map_err(|e| format!("the log can't be started: {e}"))?;
+    Ok(traces)
 }

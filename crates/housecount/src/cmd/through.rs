@@ -1,12 +1,13 @@
 //! `housecount snapshot` and `housecount restore`: what a running node does when asked.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{Failure, runtime, say};
+use super::{Failure, key_of, runtime, say};
 use crate::client::Client;
 
 /// Which node to ask.
@@ -19,11 +20,17 @@ pub(super) struct ThroughArgs {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
     url: String,
+    /// A file with an operator key of the scope admin
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
-        let client = Client::new(&args.url)?;
+        let mut client = Client::new(&args.url)?;
+        if let Some(key) = key_of(args.key_file.as_deref())? {
+            client = client.with_key(&key)?;
+        }
         let (status, body) = client.call(Method::POST, &format!("/v1/admin/{action}"), "").await?;
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status != 200 {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -28,13 +28,13 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// A client for AWS, or for whatever answers at `endpoint`. `keys` (id and secret) instead of the SDK's
+/// What every client of AWS is made with, or of whatever answers at `endpoint`. `keys` (id and secret) instead of the SDK's
 /// credential chain.
-pub(super) async fn client(
+pub(crate) async fn sdk_config(
     region: Option<&str>,
     endpoint: Option<&str>,
     keys: Option<(&str, &str)>,
-) -> Client {
+) -> SdkConfig {
     crate::tls::install_provider();
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -51,7 +51,16 @@ pub(super) async fn client(
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    Client::new(&loader.load().await)
+    loader.load().await
+}
+
+/// A client for DynamoDB.
+pub(super) async fn client(
+    region: Option<&str>,
+    endpoint: Option<&str>,
+    keys: Option<(&str, &str)>,
+) -> Client {
+    Client::new(&sdk_config(region, endpoint, keys).await)
 }
 
 /// A client whose calls go to the engine in this process, without a socket.

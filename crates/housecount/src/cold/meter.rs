@@ -1,7 +1,7 @@
 //! What the cold tier costs, read off its replies: consumed capacity, by what it was for.
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
-use housecount_core::keys::{Key, KeyRange};
+use housecount_core::keys::{Key, KeyRange, Series};
 
 use crate::metrics::{UnitLabel, Units};
 
@@ -10,6 +10,8 @@ use crate::metrics::{UnitLabel, Units};
 pub enum Purpose {
     /// Watch records.
     Ledger,
+    /// Every heartbeat.
+    Archive,
     /// Counts, and what names them.
     Snapshots,
     /// Which node does what.
@@ -23,10 +25,19 @@ impl Purpose {
     #[must_use]
     pub fn of(key: &Key) -> Purpose {
         match key {
-            Key::Ledger { .. } | Key::Chunk { .. } | Key::ChunkPart { .. } => Purpose::Ledger,
+            Key::Series { series, .. } => Purpose::of_series(*series),
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => Purpose::of_series(chain.series),
+            Key::Heartbeat { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
             Key::Lease { .. } => Purpose::Leases,
             Key::Config { .. } | Key::Listed { .. } => Purpose::Stages,
+        }
+    }
+
+    fn of_series(series: Series) -> Purpose {
+        match series {
+            Series::Ledger => Purpose::Ledger,
+            Series::Archive => Purpose::Archive,
         }
     }
 
@@ -35,6 +46,8 @@ impl Purpose {
     pub fn of_range(range: &KeyRange) -> Purpose {
         if range.pk.starts_with("LEDGER") {
             Purpose::Ledger
+        } else if range.pk.starts_with("ARCHIVE") || range.first.starts_with("HEARTBEAT") {
+            Purpose::Archive
         } else if range.pk == "ROSTER" || range.first.starts_with("SNAPSHOT") {
             Purpose::Snapshots
         } else {
@@ -45,6 +58,7 @@ impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Purpose::Ledger => "ledger",
+            Purpose::Archive => "archive",
             Purpose::Snapshots => "snapshots",
             Purpose::Leases => "leases",
             Purpose::Stages => "stages",

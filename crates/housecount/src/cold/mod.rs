@@ -6,6 +6,7 @@
 //! in-process engine instead of the network.
 
 mod attr;
+pub mod chunks;
 mod connect;
 mod dynamodb;
 mod embedded;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 
+pub(crate) use self::connect::sdk_config;
 pub use self::dynamodb::DynamoCold;
 pub use self::embedded::Engine;
 pub use self::meter::{Meter, Purpose};

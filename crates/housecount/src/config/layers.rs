@@ -10,7 +10,7 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// In front of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may hold a password, and is never repeated.
-const SECRET: [&str; 2] = ["log", "cold"];
+const SECRET: [&str; 5] = ["log", "cold", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
 
 /// A flag as it was given, the setting it sets, and its value.
 pub type Flag = (String, String, String);
@@ -151,6 +151,12 @@ impl Layers {
         self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is a number"))
     }
 
+    /// Texts: a list in a file, commas between them elsewhere.
+    pub fn list(&self, key: &str) -> Result<Vec<String>, ConfigError> {
+        let texts = self.given(key)?.value.split(',').map(str::trim);
+        Ok(texts.filter(|text| !text.is_empty()).map(str::to_string).collect())
+    }
+
     /// `true` or `false`.
     pub fn switch(&self, key: &str) -> Result<bool, ConfigError> {
         self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is true or false"))
@@ -194,7 +200,14 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
         toml::Value::Integer(number) => Ok(number.to_string()),
         toml::Value::Float(number) => Ok(number.to_string()),
         toml::Value::Boolean(switch) => Ok(switch.to_string()),
-        _ => Err(ConfigError(format!("`{key}` (from {name}) is a list or a date, and no setting is one"))),
+        toml::Value::Array(list) => {
+            let texts = list.into_iter().map(|value| match value {
+                toml::Value::String(text) => Ok(text),
+                _ => Err(ConfigError(format!("`{key}` (from {name}): a list here has texts in it"))),
+            });
+            Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
+        }
+        _ => Err(ConfigError(format!("`{key}` (from {name}) is a date or a table, and no setting is one"))),
     }
 }
 

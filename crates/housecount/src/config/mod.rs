@@ -3,16 +3,23 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod auth;
+mod edge;
 mod layers;
 
 use std::path::PathBuf;
 
 use housecount_core::fold::Rules;
-use housecount_core::limits::{WINDOW_MS_MAX, WORKERS_MAX};
+use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
+pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
+use crate::archive::{Form, Kept};
+use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
+use crate::http::cors::is_origin;
 use crate::log::LogTarget;
+use crate::tls::TlsFiles;
 use crate::workers;
 
 /// Why the settings can't be used: one line that names the setting, its source and the way out.
@@ -23,6 +30,9 @@ pub struct ConfigError(pub String);
 /// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within
 /// which nodes are to agree.
 const POLL_MS: u64 = 50;
+
+/// `lateness_max` where the ledger expires: what is late must find what it belongs to.
+const LATENESS_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// When a heartbeat is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +57,10 @@ pub enum LogFormat {
 pub struct Settings {
     /// `listen`
     pub listen: String,
+    /// `tls_cert` and `tls_key`; `None` for plain HTTP
+    pub tls: Option<TlsFiles>,
+    /// `drain`
+    pub drain_ms: u64,
     /// `workers`; at least one
     pub workers: usize,
     /// `log`
@@ -67,18 +81,34 @@ pub struct Settings {
     pub snapshot_interval_ms: u64,
     /// `snapshot_retention`
     pub snapshot_retention_ms: u64,
+    /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
+    pub archive: Option<Kept>,
+    /// `ledger_retention`; `None` for good
+    pub ledger_retention_ms: Option<u64>,
     /// `lateness_max`
     pub lateness_max_ms: u64,
     /// `redis_prefix`
     pub redis_prefix: String,
     /// `publish_counts`
     pub publish_counts: bool,
+    /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
+    pub edge: EdgeSettings,
+    /// `cors.origins`
+    pub cors_origins: Vec<String>,
+    /// `cors.operator_origins`
+    pub cors_operator_origins: Vec<String>,
     /// `stages.auto`
     pub stages_auto: bool,
+    /// `auth.*`
+    pub auth: AuthSettings,
+    /// `insecure`
+    pub insecure: bool,
     /// `log_level`
     pub log_level: String,
     /// `log_format`
     pub log_format: LogFormat,
+    /// `otlp`; `None` if empty
+    pub otlp: Option<String>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -98,8 +128,12 @@ impl Settings {
         let ttl_ms = layers.duration_ms("ttl")?;
         // By a grace of ttl or more the session has timed out anyway.
         let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
+        let forms = [("off", None), ("packed", Some(Form::Packed)), ("items", Some(Form::Items))];
+        let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
+            tls: tls(layers)?,
+            drain_ms: layers.duration_ms("drain")?,
             workers: match layers.number("workers")? {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
@@ -113,16 +147,33 @@ impl Settings {
             window_ms: layers.duration_ms("window")?,
             snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
             snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
+            archive: match archive {
+                Some(form) => Some(Kept {
+                    form,
+                    flush_ms: layers.duration_ms("archive_flush")?,
+                    retention_ms: layers.duration_ms("archive_retention")?,
+                }),
+                None => None,
+            },
+            ledger_retention_ms: match layers.text("ledger_retention")?.is_empty() {
+                true => None,
+                false => Some(layers.duration_ms("ledger_retention")?),
+            },
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
             publish_counts: layers.switch("publish_counts")?,
+            cors_origins: origins(layers, "cors.origins")?,
+            cors_operator_origins: origins(layers, "cors.operator_origins")?,
+            edge: EdgeSettings::from_layers(layers)?,
             stages_auto: layers.switch("stages.auto")?,
+            auth: auth::settings(layers)?,
+            insecure: layers.switch("insecure")?,
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            otlp: Some(layers.text("otlp")?).filter(|url| !url.is_empty()),
             poll_ms: POLL_MS,
         };
-        layers.choice("archive", &[("off", ())])?;
         settings.check(layers)?;
         Ok(settings)
     }
@@ -134,6 +185,14 @@ impl Settings {
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+        }
+        if self.otlp.as_ref().is_some_and(|url| !url.starts_with("http://")) {
+            return Err(
+                layers.wrong("otlp", "write it as http://HOST:PORT; for https go through a collector nearby")
+            );
+        }
+        if self.drain_ms > DRAIN_MS_MAX {
+            return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
@@ -147,6 +206,17 @@ impl Settings {
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
             return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
         }
+        if let Some(ms) = self.ledger_retention_ms {
+            at_least(
+                "ledger_retention",
+                ms,
+                self.snapshot_retention_ms,
+                "snapshot_retention, which it explains",
+            )?;
+            if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
+                return Err(layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day"));
+            }
+        }
         if self.rules.ttl_ms < 3 * self.interval_ms {
             let text = format!(
                 "it must be at least 3 x interval ({}), or a viewer with one lost beat is taken for gone",
@@ -156,6 +226,18 @@ impl Settings {
         }
         if self.linger_ms > 1_000 {
             return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
+        }
+        if let Some(kept) = self.archive {
+            if self.cold.is_none() {
+                return Err(layers.wrong("archive", "there is nowhere to keep it: `cold` is none"));
+            }
+            at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
+            at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
+            if kept.flush_ms > self.window_ms {
+                return Err(
+                    layers.wrong("archive_flush", "it must be at most `window`, as the log is kept for that")
+                );
+            }
         }
         if !self.stages_auto && self.cold.is_none() {
             return Err(
@@ -172,6 +254,29 @@ impl Settings {
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
+    }
+}
+
+/// Both files or neither.
+fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
+    match (cert.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
+        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
+    }
+}
+
+/// Sites, as browsers name them.
+fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
+    let origins = layers.list(name)?;
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(bad) => {
+            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
+            Err(layers.wrong(name, &why))
+        }
+        None => Ok(origins),
     }
 }
 
@@ -203,15 +308,31 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
+            (vec![("otlp", "https://collector")], "write it as http://HOST:PORT"),
+            // DRAIN_MS_MAX
+            (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX
             (vec![("workers", "257")], "`workers` = \"257\" (from --set): it must be at most 256"),
             (vec![("workers", "many")], "it is a number"),
             (vec![("ack", "never")], "`ack` = \"never\" (from --set): it is one of log, memory"),
-            (vec![("archive", "packed")], "it is one of off"),
+            (vec![("archive", "all")], "it is one of off, packed, items"),
+            (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
+            (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
+            (vec![("limits.session_beats", "2000")], "it must be at most 1023"),
+            (vec![("limits.address_burst", "0")], "it must be at least 1"),
+            (vec![("limits.address_per_second", "many")], "it is a number"),
+            (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
+            (vec![("cors.origins", "https://a.example/")], "is no origin, such as"),
+            (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
+            (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
+            (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("publish_counts", "yes")], "it is true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
+            (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),
+            (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
+            (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {
@@ -224,5 +345,15 @@ mod tests {
     fn a_password_is_not_repeated() {
         let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
         assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
+        let key = "0011223344556677".repeat(4);
+        let flags = [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
+        let shown = format!("{:?}", settings(&flags).unwrap());
+        assert!(!shown.contains("secret") && !shown.contains("00112233"), "{shown}");
+        let flags =
+            [("auth.viewer_keys", "secret:opensesame"), ("auth.viewer_jwks_url", "http://u:opensesame@h/")];
+        let error = settings(&flags).unwrap_err().to_string();
+        assert!(error.contains("`auth.viewer_jwks_url`") && !error.contains("opensesame"), "{error}");
+        let shown = format!("{:?}", settings(&flags[..1]).unwrap());
+        assert!(shown.contains("viewer_keys") && !shown.contains("opensesame"), "{shown}");
     }
 }

@@ -6,12 +6,12 @@
 mod csv;
 mod ndjson;
 mod parquet;
+pub mod raw;
 mod table;
+pub mod whole;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::sync::Arc;
 
 use housecount_core::item::Item;
@@ -23,7 +23,6 @@ use housecount_core::time::UnixMs;
 
 use self::table::{Cell, Column, Kind, Sink};
 use crate::calendar;
-use crate::chance;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
@@ -95,44 +94,10 @@ const MARGIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 const MINUTE_MS: u64 = 60_000;
 
-/// Writes the export to `out`, which must not be half there: it is written beside, and renamed. `progress` is told the
-/// part that is read, from 0 to 1, of pass after pass.
-///
-/// # Errors
-/// The cold tier's, or the file's.
-pub async fn to_file(
-    cold: &Arc<dyn Cold>,
-    request: &Request,
-    out: &Path,
-    progress: impl FnMut(f64) + Send,
-) -> StoreResult<Exported> {
-    let failed = |e: std::io::Error| {
-        StoreError::caused(ErrorKind::Unavailable, format!("writing {}", out.display()), e)
-    };
-    let mut name = out.as_os_str().to_owned();
-    name.push(format!(".{:08x}.part", chance::any::<u32>()));
-    let part = Part(PathBuf::from(name));
-    let file = File::create_new(&part.0).map_err(failed)?;
-    let exported = write(cold, request, Box::new(BufWriter::new(file)), progress).await?;
-    File::open(&part.0).and_then(|file| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&part.0, out).map_err(failed)?;
-    Ok(exported)
-}
-
-/// A file that isn't whole yet: it goes if it never is.
-struct Part(PathBuf);
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // Gone already once it has its name.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Writes the export.
 ///
 /// # Errors
-/// As [`to_file`].
+/// The cold tier's, or the file's.
 pub async fn write(
     cold: &Arc<dyn Cold>,
     request: &Request,
@@ -141,11 +106,7 @@ pub async fn write(
 ) -> StoreResult<Exported> {
     let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let columns = columns(request);
-    let mut sink: Box<dyn Sink + Send> = match request.format {
-        Format::Csv => Box::new(csv::Csv::new(out, columns).map_err(failed)?),
-        Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
-        Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
-    };
+    let mut sink = sink(request.format, out, columns)?;
     let mut export = Export { cold, request, configs: HashMap::new(), rows: 0, watch_ms: 0 };
     let committed_to = committed_to(cold).await?;
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
@@ -182,6 +143,20 @@ pub async fn write(
     }
     sink.finish().map_err(failed)?;
     Ok(Exported { rows: export.rows, watch_ms: export.watch_ms, committed_to })
+}
+
+/// Where rows of a format go.
+fn sink(
+    format: Format,
+    out: Box<dyn Write + Send>,
+    columns: Vec<Column>,
+) -> StoreResult<Box<dyn Sink + Send>> {
+    let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
+    Ok(match format {
+        Format::Csv => Box::new(csv::Csv::new(out, columns).map_err(failed)?),
+        Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
+        Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
+    })
 }
 
 struct Export<'a> {

@@ -1,5 +1,6 @@
 //! What players send: heartbeats, one or many, and leaves.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -14,11 +15,14 @@ use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::CountBody;
 use super::words::{AllGood, BeatBody};
-use crate::ingest::Said;
+use crate::edge::Whence;
+use crate::edge::caps::Held;
+use crate::ingest::{Receipt, Said};
 use crate::node::Node;
 use crate::stages::NotOpen;
 
@@ -39,10 +43,14 @@ pub struct BeatenBody {
     responses(
         (status = 200, body = BeatenBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "the stage is not configured, and stages.auto is false",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "too much, or no room; come back after Retry-After seconds",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "not acknowledged; come back after Retry-After seconds",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn heartbeat(
@@ -60,29 +68,89 @@ pub fn beat<B>(node: &Node, request: Request<B>) -> impl Future<Output = Result<
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bearer = Bearer::of_headers(node, request.headers());
     let bytes = read_one(request);
     async move {
         let bytes = bytes.await?;
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
-        check_open(node, said.stage).await?;
-        node.ingest.take(said)?.acknowledged().await?;
-        Ok(BeatenBody::of(node, said.stage))
+        bearer.may_say(node, body.token(), &said).await?;
+        let welcomed = welcome(node, said).await?;
+        let said = welcomed.said();
+        let receipt = node.ingest.take(said)?;
+        receipt.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
+        Ok(BeatenBody::of(node, said.stage, &receipt))
     }
 }
 
 impl BeatenBody {
     /// What a stage's heartbeat is answered now.
-    pub fn of(node: &Node, stage: &str) -> BeatenBody {
-        BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms() }
+    pub fn of(node: &Node, stage: &str, receipt: &Receipt) -> BeatenBody {
+        BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms(receipt) }
     }
+}
+
+/// What may be taken in, under the names that go on from here.
+#[derive(Debug)]
+pub struct Welcomed<'a> {
+    kind: Kind,
+    stage: &'a str,
+    viewer: Cow<'a, str>,
+    session: Cow<'a, str>,
+    /// To be kept until it is acknowledged.
+    pub held: Option<Box<Held>>,
+}
+
+impl<'a> Welcomed<'a> {
+    /// What was said, under the names that go on.
+    fn new(kind: Kind, stage: &'a str, viewer: Cow<'a, str>, session: Cow<'a, str>) -> Welcomed<'a> {
+        Welcomed { kind, stage, viewer, session, held: None }
+    }
+
+    /// What goes on.
+    pub fn said(&self) -> Said<'_> {
+        let Welcomed { kind, stage, viewer, session, .. } = self;
+        Said { kind: *kind, stage, viewer, session }
+    }
+}
+
+/// All that is asked of what a player said, whose ids have been checked, before it is taken in.
+///
+/// # Errors
+/// 404 for a stage that isn't open; 429 for who says too much, or finds no room; 503 if that can't be known just now.
+pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
+    let names = &node.edge.names;
+    let (viewer, session) = (names.viewer(said.viewer.into()), names.session(said.session.into()));
+    admit(node, Welcomed::new(said.kind, said.stage, viewer, session)).await
+}
+
+/// The same of a heartbeat under names that this node knows already.
+///
+/// # Errors
+/// As [`welcome`].
+pub async fn welcome_known<'a>(
+    node: &Node,
+    stage: &'a str,
+    viewer: &'a str,
+    session: &'a str,
+) -> Result<Welcomed<'a>, Problem> {
+    admit(node, Welcomed::new(Kind::Beat, stage, viewer.into(), session.into())).await
+}
+
+async fn admit<'a>(node: &Node, mut welcomed: Welcomed<'a>) -> Result<Welcomed<'a>, Problem> {
+    if welcomed.kind == Kind::Beat {
+        check_open(node, welcomed.stage).await?;
+    }
+    welcomed.held = node.edge.welcome(&node.hub, &welcomed.said())?;
+    Ok(welcomed)
 }
 
 /// That heartbeats may open a stage, whose id has been checked.
 ///
 /// # Errors
 /// See [`NotOpen`].
-pub async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
+async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
     if node.stages.opens_all() {
         return Ok(());
     }
@@ -98,6 +166,9 @@ pub async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
     goodbye(&node, request).await.map(|()| StatusCode::NO_CONTENT)
@@ -111,11 +182,16 @@ pub fn goodbye<B>(node: &Node, request: Request<B>) -> impl Future<Output = Resu
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bearer = Bearer::of_headers(node, request.headers());
     let bytes = read_one(request);
     async move {
         let bytes = bytes.await?;
         let body = BeatBody::parse(&bytes)?;
-        node.ingest.take(body.said(Kind::Leave)?)?.acknowledged().await?;
+        let said = body.said(Kind::Leave)?;
+        bearer.may_say(node, body.token(), &said).await?;
+        let welcomed = welcome(node, said).await?;
+        node.ingest.take(welcomed.said())?.acknowledged().await?;
+        node.metrics.acknowledged.http.inc();
         Ok(())
     }
 }
@@ -162,7 +238,11 @@ pub struct RejectedBody {
     responses(
         (status = 200, body = BatchBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "the address sends too much",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn heartbeats(
     State(node): State<Arc<Node>>,
@@ -179,18 +259,25 @@ pub async fn many<B>(node: &Node, request: Request<B>) -> Result<BatchBody, Prob
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let allowed = allow_batch(node, request.headers());
     let kind = body::content_type(
         request.headers(),
         &["application/json", "application/x-ndjson", "application/ndjson", "text/plain"],
     )?;
+    let whence = request.extensions().get::<Whence>().copied();
     let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
+    allowed?;
     let parsed = parse_many(&bytes, kind.ends_with("ndjson"))?;
+    if let Some(whence) = whence {
+        // The request itself was one.
+        node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
+    }
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
     for (index, beat) in &parsed {
         match check(node, beat).await? {
-            Ok(said) => taken.push(said),
+            Ok(welcomed) => taken.push(welcomed),
             Err(problem) => {
                 node.metrics.reject(problem.code());
                 let (code, detail) = (problem.code(), problem.detail().to_string());
@@ -200,9 +287,11 @@ where
     }
     outcome.accepted = taken.len();
     if !taken.is_empty() {
-        for receipt in node.ingest.take_all(&taken)? {
+        let said: Vec<Said<'_>> = taken.iter().map(Welcomed::said).collect();
+        for receipt in node.ingest.take_all(&said)? {
             receipt.acknowledged().await?;
         }
+        node.metrics.acknowledged.batch.inc_by(taken.len() as u64);
     }
     Ok(outcome)
 }
@@ -217,16 +306,18 @@ pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
 async fn check<'a>(
     node: &Node,
     beat: &'a Result<BeatBody<'_>, Problem>,
-) -> Result<Result<Said<'a>, Problem>, Problem> {
+) -> Result<Result<Welcomed<'a>, Problem>, Problem> {
     let said = match beat {
         Ok(body) => body.said(Kind::Beat),
         Err(problem) => Err(problem.clone()),
     };
-    let Ok(heard) = said else { return Ok(said) };
-    match check_open(node, heard.stage).await {
-        Ok(()) => Ok(Ok(heard)),
-        Err(NotOpen::NotConfigured(stage)) => Ok(Err(NotOpen::NotConfigured(stage).into())),
-        Err(unknown) => Err(unknown.into()),
+    let welcomed = match said {
+        Ok(said) => welcome(node, said).await,
+        Err(problem) => Err(problem),
+    };
+    match welcomed {
+        Err(problem) if problem.is_the_nodes() => Err(problem),
+        welcomed => Ok(welcomed),
     }
 }
 

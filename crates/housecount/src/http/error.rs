@@ -9,6 +9,9 @@ use housecount_core::ids::IdError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::operators::KeyError;
+use crate::auth::{Mismatch, TokenError};
+use crate::edge::Unwelcome;
 use crate::error::{ErrorKind, StoreError};
 use crate::ingest::Refused;
 use crate::stages::NotOpen;
@@ -40,6 +43,8 @@ pub struct ProblemBody {
 
 /// How long clients are asked to stay away when the node can't take more.
 const RETRY_AFTER_S: u32 = 5;
+/// How long, when somebody else must go first.
+const FULL_RETRY_MS: u64 = 30_000;
 
 impl Problem {
     /// A problem of the client's making.
@@ -51,6 +56,13 @@ impl Problem {
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Problem {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Problem { retry_after_s: Some(RETRY_AFTER_S), ..problem }
+    }
+
+    /// More than may be taken from this client now.
+    fn too_many(code: &'static str, retry_ms: u64, detail: String) -> Problem {
+        let seconds = u32::try_from(retry_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1);
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Problem { retry_after_s: Some(seconds), ..problem }
     }
 
     /// A body that can't be used.
@@ -68,14 +80,36 @@ impl Problem {
         self.retry_after_s
     }
 
-    /// Whether what was sent makes no sense, wherever and whenever it is sent.
+    /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent it.
     pub fn is_the_clients(&self) -> bool {
-        self.status == StatusCode::BAD_REQUEST
+        matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
+    }
+
+    /// Whether the node, or a store of its, is what stands in the way.
+    pub fn is_the_nodes(&self) -> bool {
+        self.status.is_server_error()
     }
 
     /// Its text.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// There is nothing at this path.
+    pub fn not_here(path: &str) -> Problem {
+        let detail = format!("there is nothing at {path}; see /openapi.json");
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// A credential is missing, or is none.
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// A good token for something else.
+    pub fn token_mismatch(what: &str) -> Problem {
+        let detail = format!("the token is for another {what} than was sent");
+        Problem::new(StatusCode::FORBIDDEN, "token_mismatch", detail)
     }
 
     /// There is no stage of this name, neither configured nor seen.
@@ -103,6 +137,14 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.
+            let challenge = match self.code {
+                "token_invalid" | "token_expired" => r#"Bearer realm="housecount", error="invalid_token""#,
+                _ => r#"Bearer realm="housecount""#,
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -131,6 +173,46 @@ impl From<IdError> for Problem {
     }
 }
 
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Problem {
+        let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        let invalid = |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
+        match error {
+            TokenError::Missing => {
+                let ways =
+                    "Authorization: Bearer, \"token\" in the body of a beacon, ?token= for a WebSocket";
+                refused("token_missing", format!("a viewer's token is needed ({ways})"))
+            }
+            TokenError::Invalid(why) => invalid(why),
+            TokenError::NoKey => invalid("it is signed by a key that is not known here"),
+            TokenError::Expired => {
+                refused("token_expired", "the token has expired; get another one".to_string())
+            }
+            TokenError::KeysAway => {
+                Problem::unavailable("keys_unavailable", "the keys for tokens have not been reached yet")
+            }
+        }
+    }
+}
+
+impl From<Mismatch> for Problem {
+    fn from(Mismatch(what): Mismatch) -> Problem {
+        Problem::token_mismatch(what)
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Problem {
+        match error {
+            KeyError::Unknown => Problem::unauthorized("the operator key is not known here"),
+            KeyError::Lacks(scope) => {
+                let detail = format!("the operator key lacks the scope `{scope}`");
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+            }
+        }
+    }
+}
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         match refused {
@@ -141,6 +223,33 @@ impl From<Refused> for Problem {
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
             ),
             Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
+        }
+    }
+}
+
+impl From<Unwelcome> for Problem {
+    fn from(unwelcome: Unwelcome) -> Problem {
+        match unwelcome {
+            Unwelcome::TooManyRequests { retry_ms } => {
+                let detail = "this address sends too much; come back after Retry-After seconds".to_string();
+                Problem::too_many("too_many_requests", retry_ms, detail)
+            }
+            Unwelcome::TooManyBeats { retry_ms, max } => {
+                let detail = format!("a session may say {max} things an interval; beat every `nextMs`");
+                Problem::too_many("too_many_beats", retry_ms, detail)
+            }
+            Unwelcome::TooManySessions { max, place } => {
+                let detail = format!("this viewer has {max} sessions {place}, and may have no more");
+                Problem::too_many("too_many_sessions", FULL_RETRY_MS, detail)
+            }
+            Unwelcome::StageFull { max } => {
+                let detail = format!("the stage has {max} viewers, and may have no more");
+                Problem::too_many("stage_full", FULL_RETRY_MS, detail)
+            }
+            Unwelcome::TooManyStages { retry_ms, max } => {
+                let detail = format!("{max} stages were opened in this minute, and no more may be");
+                Problem::too_many("too_many_stages", retry_ms, detail)
+            }
         }
     }
 }
@@ -175,8 +284,7 @@ impl From<NotOpen> for Problem {
 
 /// No such route.
 pub async fn not_found(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}; see /openapi.json", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    Problem::not_here(uri.path())
 }
 
 /// The route is there, for other methods.

@@ -1,5 +1,7 @@
 //! Paths, queries and times out of requests, with our errors.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -55,14 +57,16 @@ impl<S: Send + Sync> FromRequestParts<S> for StagePath {
     }
 }
 
-/// A viewer in the path, percent-encoded.
+/// A viewer in the path, percent-encoded, under the name that is kept.
 pub struct ViewerPath(pub ViewerId);
 
-impl<S: Send + Sync> FromRequestParts<S> for ViewerPath {
+impl FromRequestParts<Arc<Node>> for ViewerPath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ViewerPath, Problem> {
-        Ok(ViewerPath(ViewerId::parse(&path_text(parts, state).await?)?))
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<ViewerPath, Problem> {
+        let asked = path_text(parts, node).await?;
+        ViewerId::check(&asked)?;
+        Ok(ViewerPath(ViewerId::parse(&node.edge.names.asked(asked.into()))?))
     }
 }
 

@@ -21,9 +21,13 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::auth::Bearer;
 use super::beats;
+use super::cors::{Allowed, Cors};
 use super::error::Problem;
+use super::headers;
 use super::server::Guest;
+use crate::edge::Whence;
 use crate::metrics::RouteLabel;
 use crate::node::Node;
 
@@ -34,6 +38,7 @@ pub struct Front(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     node: Arc<Node>,
+    cors: Cors,
     router: Router,
     beat: Route,
     beats: Route,
@@ -91,31 +96,82 @@ impl Front {
         let leave = route("/v1/leave", StatusCode::NO_CONTENT);
         let ws = route("/v1/ws", StatusCode::SWITCHING_PROTOCOLS);
         let router = super::router(node.clone());
-        Front(Arc::new(Inner { node, router, beat, beats, leave, ws, stop }))
+        let cors = Cors::new(&node.settings.cors_origins, &node.settings.cors_operator_origins);
+        Front(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stop }))
     }
 
     /// Answers a request that came on a guest's connection.
     pub async fn answer(self, request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
-        let Inner { node, beat, leave, .. } = &*self.0;
+        let Inner { node, cors, beat, leave, .. } = &*self.0;
+        let whence = node.edge.addresses.whence(guest.peer, request.headers());
+        let allowed = cors.allowed(request.uri().path(), request.headers());
         let is_post = request.method() == Method::POST;
-        match request.uri().path() {
-            "/v1/heartbeat" if is_post => {
-                beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)))
-            }
-            "/v1/leave" if is_post => leave.answer(node, beats::goodbye(node, request).await.map(nothing)),
-            // In a box: every connection has room for what is not in one.
-            _ => Box::pin(self.answer_others(request, guest)).await,
-        }
+        let mut response = match self.let_in(&request, whence, &allowed) {
+            Err(response) => *response,
+            Ok(()) => match request.uri().path() {
+                "/v1/heartbeat" if is_post => {
+                    beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)))
+                }
+                "/v1/leave" if is_post => {
+                    leave.answer(node, beats::goodbye(node, request).await.map(nothing))
+                }
+                // In a box: every connection has room for what is not in one.
+                _ => Box::pin(self.answer_others(request, guest, whence)).await,
+            },
+        };
+        allowed.dress(response.headers_mut());
+        headers::everywhere(response.headers_mut());
+        response
     }
 
-    async fn answer_others(&self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
+    /// That an address may send a request, which is no preflight; if not, the answer. Whether the node lives may be asked at
+    /// any time: whoever asks decides by it where others' requests go.
+    fn let_in(
+        &self,
+        request: &Request<Incoming>,
+        whence: Whence,
+        allowed: &Allowed,
+    ) -> Result<(), Box<Response<Answer>>> {
+        let node = &self.0.node;
+        let is_probe = || matches!(request.uri().path(), "/healthz" | "/readyz");
+        let response = match node.edge.addresses.take(whence, 1) {
+            Err(unwelcome) if !is_probe() => {
+                let problem = Problem::from(unwelcome);
+                node.metrics.reject(problem.code());
+                problem.into_response().map(Answer::Routed)
+            }
+            _ => {
+                let Some(headers) = allowed.preflight(request) else { return Ok(()) };
+                let mut response = nothing(());
+                *response.headers_mut() = headers;
+                response
+            }
+        };
+        node.metrics.requests.get_or_create(&label("any", response.status())).inc();
+        Err(Box::new(response))
+    }
+
+    async fn answer_others(
+        &self,
+        mut request: Request<Incoming>,
+        guest: Arc<Guest>,
+        whence: Whence,
+    ) -> Response<Answer> {
+        request.extensions_mut().insert(whence);
         let Inner { node, router, beats, ws, stop, .. } = &*self.0;
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/v1/heartbeats") => {
                 return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
             }
             (&Method::GET, "/v1/ws") => {
-                if let Some(response) = super::ws::upgrade(&mut request, node, guest, stop.clone()) {
+                let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
+                let claims = match bearer.claims(node).await {
+                    Ok(claims) => claims,
+                    Err(problem) => return ws.answer(node, Err(problem)),
+                };
+                if let Some(response) =
+                    super::ws::upgrade(&mut request, node, claims, guest, whence, stop.clone())
+                {
                     return ws.answer(node, Ok(response));
                 }
             }

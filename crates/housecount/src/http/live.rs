@@ -1,14 +1,25 @@
-//! Counts: the shape that every one of them has, and the totals.
+//! Counts: the shape that every one of them has, the totals, and the stream of those that change.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use housecount_core::fold::Count;
+use housecount_core::ids::StageId;
+use housecount_core::limits::SUBSCRIPTION_STAGES_MAX;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::may_watch;
+use super::error::{Problem, ProblemBody};
 use crate::hub::{Answer, Standing};
+use crate::live::Wanted;
 use crate::node::Node;
 
 /// How far an answer can be trusted.
@@ -65,4 +76,92 @@ pub struct TotalsBody {
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     let Answer { of: (count, stages), standing } = node.hub.totals();
     Json(TotalsBody { viewers: count.viewers, sessions: count.sessions, stages, standing: standing.into() })
+}
+
+/// What a subscriber's query asks for: `stage`, as often as wanted, and `totals=true`. Anything else is passed over.
+fn wanted(query: &str) -> Result<Wanted, Problem> {
+    let (mut stages, mut with_totals) = (Vec::new(), false);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "stage" => stages.push(StageId::parse(&value)?),
+            "totals" => with_totals = value == "true",
+            _ => {}
+        }
+    }
+    stages.sort_unstable();
+    stages.dedup();
+    if stages.len() > SUBSCRIPTION_STAGES_MAX {
+        let detail = format!(
+            "{} stages; at most {SUBSCRIPTION_STAGES_MAX} can be named: name none to hear of all",
+            stages.len()
+        );
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
+    }
+    Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
+}
+
+/// That whoever asks may watch all that is wanted.
+async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<(), Problem> {
+    match wanted {
+        Wanted::Stages { stages, with_totals: false } => {
+            for stage in stages {
+                may_watch(node, request, Some(stage.as_str())).await?;
+            }
+            Ok(())
+        }
+        Wanted::Stages { .. } | Wanted::All { .. } => may_watch(node, request, None).await,
+    }
+}
+
+/// Counts as they change: Server-Sent Events.
+///
+/// `event: count` with a stage's count and its name, at once and then when it has changed, at most once a second a stage; with
+/// `totals=true` also `event: totals`, as `/v1/stats` answers. Comments in between keep the connection open. Who comes back with
+/// `Last-Event-ID` is told what has changed since, or `event: reset` if that can't be told: all that was heard before is to be
+/// forgotten then.
+#[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
+    params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
+        ("totals" = Option<bool>, Query, description = "also of all together"),
+        ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event heard")),
+    responses((status = 200, body = String, content_type = "text/event-stream"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
+    let (request, _) = request.into_parts();
+    let wanted = wanted(request.uri.query().unwrap_or_default())?;
+    check(&node, &request, &wanted).await?;
+    let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let subscription = node.live.subscribe(wanted, last);
+    let events = stream::unfold(subscription, |mut subscription| async move {
+        let text = subscription.next().await?;
+        Some((Ok::<_, Infallible>(text), subscription))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx gathers answers otherwise.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscription_stages_max_bounds_what_is_named() {
+        let stage = |id: &str| StageId::parse(id).unwrap();
+        let all = |with_totals| Wanted::All { with_totals };
+        let some = |stages, with_totals| Wanted::Stages { stages, with_totals };
+        assert_eq!(wanted(""), Ok(all(false)));
+        assert_eq!(wanted("totals=true&token=x"), Ok(all(true)));
+        assert_eq!(
+            wanted("stage=b&stage=a%2F1&stage=b&totals=false"),
+            Ok(some(vec![stage("a/1"), stage("b")], false))
+        );
+        assert!(wanted("stage=").is_err() && wanted("stage=a%20b").is_err());
+        let named = |count: usize| (0..count).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
+        assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX)).is_ok());
+        assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX + 1)).unwrap_err().detail().contains("name none"));
+    }
 }

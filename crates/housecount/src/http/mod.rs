@@ -4,11 +4,19 @@
 //! are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to programs.
 
 mod admin;
+mod assets;
+pub mod auth;
 pub(crate) mod beats;
 mod body;
+mod compat;
+pub(crate) mod cors;
+mod docs;
 mod error;
 pub(crate) mod extract;
 mod front;
+mod h2;
+mod headers;
+mod history;
 mod live;
 mod openapi;
 mod ops;
@@ -16,6 +24,7 @@ mod patience;
 mod server;
 mod snapshots;
 mod stages;
+mod stream;
 mod viewers;
 mod watch;
 pub(crate) mod words;
@@ -30,39 +39,111 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::server::{Bound, run, serve};
+use crate::auth::Scope;
 use crate::node::Node;
 
-/// All routes.
+/// All routes, in groups by who may call them.
+///
+/// A route is in a group, and what the group needs is checked in front of it: none can be there without. /openapi.json says it too.
 pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
-        // For players
+        .merge(for_players())
+        .merge(for_subscribers())
+        .merge(guarded(&node, Scope::Read, for_readers()))
+        .merge(guarded(&node, Scope::Stages, for_who_configures()))
+        .merge(guarded(&node, Scope::Admin, for_admins()))
+        .merge(for_drop_in(&node))
+        .merge(for_everybody())
+        .split_for_parts();
+    let api = openapi::text(&api);
+    router
+        .route("/openapi.json", get(move || async move { ops::json_text(api) }))
+        // For browsers
+        .route("/", get(assets::index))
+        .route("/assets/{file}", get(assets::file))
+        .route("/docs", get(docs::home))
+        .route("/docs/", get(docs::index))
+        .route("/docs/{file}", get(docs::file))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))
+        .with_state(node)
+}
+
+type Routes = OpenApiRouter<Arc<Node>>;
+
+/// What players send. Their handlers ask for tokens, since only they know what a token must cover; many heartbeats at once
+/// ask for an operator key with the scope `beats` instead (`auth::allow_batch`).
+fn for_players() -> Routes {
+    let routes = OpenApiRouter::new()
         .routes(routes!(beats::heartbeat))
-        .routes(routes!(beats::heartbeats))
         .routes(routes!(beats::leave))
-        .routes(routes!(ws::upgrade_required))
-        // For operators
+        .routes(routes!(ws::upgrade_required));
+    let batch = OpenApiRouter::new().routes(routes!(beats::heartbeats));
+    openapi::secured(routes, openapi::VIEWER_TOKEN, None).merge(openapi::secured(
+        batch,
+        openapi::OPERATOR_KEY,
+        Some(Scope::Beats),
+    ))
+}
+
+/// Counts as they change, for players and operators alike: what is asked of whom depends on the stages (`auth::may_watch`).
+fn for_subscribers() -> Routes {
+    openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
+}
+
+/// Scope `read`: counts, who watches, history, and what is counted about the node.
+fn for_readers() -> Routes {
+    OpenApiRouter::new()
         .routes(routes!(live::stats))
-        .routes(routes!(stages::list, stages::create))
-        .routes(routes!(stages::show, stages::change, stages::delete))
+        .routes(routes!(stages::list))
+        .routes(routes!(stages::show))
         .routes(routes!(viewers::of_stage))
         .routes(routes!(viewers::show))
         .routes(routes!(snapshots::of_stage))
         .routes(routes!(watch::of_stage))
         .routes(routes!(watch::of_viewer))
-        .routes(routes!(watch::history))
-        .routes(routes!(admin::snapshot))
-        .routes(routes!(admin::restore))
-        // For whoever runs it
-        .routes(routes!(ops::healthz))
-        .routes(routes!(ops::readyz))
+        .routes(routes!(history::of_stage))
+        .routes(routes!(history::of_all))
+        .routes(routes!(history::totals))
         .routes(routes!(ops::metrics))
-        .split_for_parts();
-    let api = openapi::text(&api);
-    router
-        .route("/openapi.json", get(move || async move { ops::json_text(api) }))
-        .route("/", get(ops::index))
-        .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))
-        .with_state(node)
+}
+
+/// Scope `stages`: stages' configuration.
+fn for_who_configures() -> Routes {
+    OpenApiRouter::new()
+        .routes(routes!(stages::create))
+        .routes(routes!(stages::change))
+        .routes(routes!(stages::delete))
+}
+
+/// Scope `admin`: what is done by hand.
+fn for_admins() -> Routes {
+    OpenApiRouter::new().routes(routes!(admin::snapshot)).routes(routes!(admin::restore))
+}
+
+/// For front-ends that speak the common IVS viewer API: scope `beats` for what players say, `read` for the rest, and errors in its own shape.
+fn for_drop_in(node: &Arc<Node>) -> Routes {
+    let said = OpenApiRouter::new()
+        .routes(routes!(compat::rejoin))
+        .routes(routes!(compat::heartbeat))
+        .routes(routes!(compat::leave));
+    let asked = OpenApiRouter::new()
+        .routes(routes!(compat::list))
+        .routes(routes!(compat::duration))
+        .routes(routes!(compat::stats));
+    guarded(node, Scope::Beats, said)
+        .merge(guarded(node, Scope::Read, asked))
+        .layer(axum::middleware::map_response(compat::in_its_shape))
+}
+
+/// What is no secret: whether the node lives, and (in [`router`]) static pages.
+fn for_everybody() -> Routes {
+    OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
+}
+
+/// Routes that need an operator key with a scope, where there are keys.
+fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
+    let guard = axum::middleware::from_fn_with_state((node.clone(), scope), auth::guard);
+    openapi::secured(routes.route_layer(guard), openapi::OPERATOR_KEY, Some(scope))
 }

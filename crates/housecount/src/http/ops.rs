@@ -7,11 +7,15 @@ use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
-use crate::metrics::RouteLabel;
+use crate::metrics::{PathLabel, RouteLabel};
 use crate::node::Node;
+use crate::otlp;
 
 /// Whether the process is alive: it answers.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = String)))]
@@ -25,19 +29,17 @@ pub async fn healthz() -> &'static str {
         (status = 503, description = "what it waits for", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Problem> {
-    match node.readiness.waits_for() {
+    match node.waits_for() {
         Some(waits_for) => Err(Problem::unavailable("not_ready", waits_for)),
-        None if node.hub.is_silent() => {
-            Err(Problem::unavailable("not_ready", "waiting for the log: nothing heard from it for a while"))
-        }
         None => Ok("ready\n"),
     }
 }
 
 /// Everything counted about this node, in Prometheus's text format.
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/metrics", tag = "operations",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
 pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
-    let text = node.metrics.encode(node.hub.figures());
+    let text = node.metrics.encode(node.figures());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
@@ -47,29 +49,21 @@ pub fn json_text(text: String) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
-/// What is where, for whoever opens the address in a browser.
-pub async fn index() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    format!(
-        "housecount {version}\n\n\
-         /v1/stats       how many are online altogether\n\
-         /v1/stages      every stage with its count and peak\n\
-         /openapi.json   the whole API\n\
-         /readyz         whether this node may be sent traffic\n\
-         /metrics        for Prometheus\n"
-    )
-}
-
 /// Around every request: refuses broken percent-encoding, and counts what was answered.
 pub async fn observe(State(node): State<Arc<Node>>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();
+    let began = Instant::now();
+    let span = tracing::debug_span!(target: otlp::TARGET, otlp::REQUEST, route, status = Empty);
     let response = match check_percent_encoding(request.uri().path()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(problem) => problem.into_response(),
     };
+    span.record("status", i64::from(response.status().as_u16()));
     if let Some(ProblemCode(code)) = response.extensions().get() {
         node.metrics.reject(code);
     }
+    let path = PathLabel { route: route.clone() };
+    node.metrics.request.get_or_create(&path).observe(began.elapsed().as_secs_f64());
     let label = RouteLabel { route, status: response.status().as_u16() };
     node.metrics.requests.get_or_create(&label).inc();
     response

@@ -1,8 +1,9 @@
-//! Connections: accepted up to a bound, handed to the worker with the fewest, served there by hyper's HTTP/1, and ended with care when the node stops.
+//! Connections: accepted up to a bound, handed to the worker with the fewest, served there by hyper's HTTP/1 (over TLS also
+//! HTTP/2, see `h2`), and ended with care when the node stops.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,12 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::front::{Front, routed};
+use super::h2;
 use super::patience::Patient;
+use super::stream::Stream;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::tls::{Tls, TlsFiles};
 use crate::workers::{Place, Workers};
 
 /// How long open requests are waited for when the node stops.
@@ -34,6 +38,7 @@ pub struct Bound {
     listener: TcpListener,
     /// Its address; the port is a real one, also if 0 was asked for.
     pub address: SocketAddr,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Bound {
@@ -53,7 +58,22 @@ impl Bound {
         let addresses: Vec<SocketAddr> = lookup_host(listen).await.map_err(failed)?.collect();
         let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Bound { listener, address })
+        Ok(Bound { listener, address, tls: None })
+    }
+
+    /// Speaks TLS only, if there are files to do it with.
+    ///
+    /// # Errors
+    /// One line that names the file that can't be used.
+    pub fn secured(self, files: Option<TlsFiles>) -> Result<Bound, String> {
+        let tls = files.map(Tls::load).transpose()?.map(Arc::new);
+        Ok(Bound { tls, ..self })
+    }
+
+    /// What its addresses begin with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -62,6 +82,8 @@ impl Bound {
 pub struct Guest {
     _permit: OwnedSemaphorePermit,
     _place: Place,
+    /// Where the connection is from.
+    pub peer: IpAddr,
     metrics: Arc<Metrics>,
 }
 
@@ -101,6 +123,11 @@ impl Server {
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
+        let tls = bound.tls.clone();
+        if let Some(tls) = tls.clone() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { tls.follow(stop).await });
+        }
         let free = Arc::new(Semaphore::new(self.connections_max));
         let mut is_failing = false;
         loop {
@@ -109,7 +136,7 @@ impl Server {
                 _ = self.stop.wait_for(|stop| *stop) => break,
                 accepted = accept(&bound.listener, &free) => accepted,
             };
-            let (stream, permit) = match accepted {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     self.metrics.accept_failures.inc();
@@ -124,13 +151,22 @@ impl Server {
             is_failing = false;
             let (runtime, place) = self.workers.least_busy();
             self.metrics.connections.inc();
-            let guest = Arc::new(Guest { _permit: permit, _place: place, metrics: self.metrics.clone() });
-            let (answer, stop) = (answer.clone(), self.stop.clone());
+            let guest = Arc::new(Guest {
+                _permit: permit,
+                _place: place,
+                peer: peer.ip(),
+                metrics: self.metrics.clone(),
+            });
+            let (answer, stop, tls) = (answer.clone(), self.stop.clone(), tls.clone());
             runtime.spawn(async move {
                 // A socket belongs to the runtime that it is registered with.
                 let Ok(stream) = TcpStream::from_std(stream) else { return };
                 let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
-                serve_connection(stream, move |request| answer(request, guest.clone()), wait, stop).await;
+                let answer = move |request| answer(request, guest.clone());
+                match tls {
+                    None => serve_connection(Stream::Plain(stream), answer, wait, stop).await,
+                    Some(tls) => Box::pin(serve_secured(&tls, stream, answer, wait, stop)).await,
+                }
             });
         }
         drop(bound);
@@ -147,16 +183,37 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> io::Result<(std::net::TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(std::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     let _ = stream.set_nodelay(true);
-    Ok((stream.into_std()?, permit))
+    Ok((stream.into_std()?, peer, permit))
+}
+
+/// The same over TLS. The handshake is the worker's: whoever accepts connections doesn't wait for it.
+async fn serve_secured<A, F, B>(
+    tls: &Tls,
+    stream: TcpStream,
+    answer: A,
+    request_wait: Duration,
+    stop: watch::Receiver<bool>,
+) where
+    A: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let Some((stream, is_h2)) = tls.accept(stream).await else { return };
+    let stream = Stream::Secured(Box::new(stream));
+    if is_h2 {
+        h2::serve(stream, answer, request_wait, stop).await;
+    } else {
+        serve_connection(stream, answer, request_wait, stop).await;
+    }
 }
 
 /// Serves a connection until it ends, or the node stops and no request is open.
 fn serve_connection<A, F, B>(
-    stream: TcpStream,
+    stream: Stream,
     answer: A,
     request_wait: Duration,
     mut stop: watch::Receiver<bool>,
@@ -212,7 +269,9 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve_connection(stream, hello, Duration::from_millis(50), stopped)).await.unwrap();
+        tokio::spawn(serve_connection(Stream::Plain(stream), hello, Duration::from_millis(50), stopped))
+            .await
+            .unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }

@@ -103,6 +103,7 @@ pub struct StagesBody {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct NewStageBody {
     /// Its id: 1-256 bytes of printable ASCII without spaces.
+    #[schema(min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
     stage: String,
     /// What people call it: at most 256 bytes.
     name: Option<String>,
@@ -221,6 +222,7 @@ fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAns
 #[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageAnswer),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "neither configured nor seen", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn show(
@@ -291,6 +293,7 @@ fn not_configured(stage: &StageId) -> Problem {
 #[utoipa::path(delete, path = "/v1/stages/{stage}", operation_id = "deleteStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 204),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn delete(
     State(node): State<Arc<Node>>,

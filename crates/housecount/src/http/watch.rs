@@ -1,27 +1,22 @@
-//! Who watched how long, and how many watched at once: the ledger, and what is proven since.
+//! Who watched how long: the ledger, and what is proven since.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::watch::{Wanted, Watched};
-use housecount_core::limits::HISTORY_STEPS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StagePath, ViewerPath, duration_ms, range};
+use super::extract::{Asked, PageQuery, StagePath, ViewerPath, range};
 use crate::cold::Cold;
 use crate::ledger::Proofs;
 use crate::ledger::scan::{self, WatchPage};
 use crate::node::Node;
-
-/// Steps of a history when the caller doesn't say how long one is: no more than this.
-const STEPS_DEFAULT: u64 = 500;
 
 /// A range of time and a page of it.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -91,7 +86,8 @@ pub struct CoverBody {
 }
 
 impl CoverBody {
-    fn new(range: Span, committed_to: UnixMs) -> CoverBody {
+    /// Of a range, as far as the ledger has it.
+    pub fn new(range: Span, committed_to: UnixMs) -> CoverBody {
         let complete = range.to <= committed_to;
         CoverBody { from: range.from.0, to: range.to.0, committed_to: committed_to.0, complete }
     }
@@ -144,7 +140,10 @@ pub struct ViewersWatchBody {
 }
 
 /// The stores that a scan reads.
-fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
+///
+/// # Errors
+/// 501 if nothing is kept.
+pub fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
     node.cold.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
 }
 
@@ -220,89 +219,5 @@ pub async fn of_viewer(
         watch: watch.collect(),
         cursor,
         cover: CoverBody::new(range, found.committed_to),
-    }))
-}
-
-/// A range of time in steps.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct HistoryQuery {
-    /// Unix ms or RFC 3339, included; a day before `to` if not given.
-    from: Option<String>,
-    /// Unix ms or RFC 3339, not included; now if not given.
-    to: Option<String>,
-    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500 steps at most.
-    step: Option<String>,
-}
-
-/// Concurrency over a step.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct StepBody {
-    /// When it begins, Unix ms.
-    at: u64,
-    /// Viewers on average.
-    avg: f64,
-    /// The fewest at once.
-    min: u64,
-    /// The most at once.
-    max: u64,
-}
-
-/// A stage's concurrency.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HistoryBody {
-    /// The stage.
-    stage: String,
-    /// How long a step is; the first and the last may be cut off.
-    step_ms: u64,
-    /// In the order of time, aligned to the epoch.
-    history: Vec<StepBody>,
-    #[serde(flatten)]
-    cover: CoverBody,
-}
-
-/// How many watched a stage at once.
-///
-/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor anybody's silence
-/// after the last one, as the live count does.
-#[utoipa::path(get, path = "/v1/stages/{stage}/history", operation_id = "showStageHistory", tag = "operators",
-    params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
-    responses((status = 200, body = HistoryBody),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 501, description = "cold = none", body = ProblemBody,
-            content_type = "application/problem+json")))]
-pub async fn history(
-    State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
-    Asked(query): Asked<HistoryQuery>,
-) -> Result<Json<HistoryBody>, Problem> {
-    let (cold, proofs) = stores(&node)?;
-    let range = range(&node, query.from.as_deref(), query.to.as_deref())?;
-    let step_ms = match query.step {
-        Some(text) => duration_ms("step", &text, 1_000)?,
-        // Whole windows, so that steps look the same from call to call.
-        None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.settings.window_ms),
-    };
-    let steps = range.ms().div_ceil(step_ms) + 1;
-    if steps > HISTORY_STEPS_MAX {
-        let detail = format!(
-            "the range has {steps} steps; at most {HISTORY_STEPS_MAX} are answered: make step longer"
-        );
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
-    }
-    let _one_of_few = node.scans.acquire().await.ok();
-    let (steps, committed_to) = scan::history(cold, proofs, range, step_ms, stage.as_str()).await?;
-    let history = steps.into_iter().map(|step| StepBody {
-        at: step.span.from.0,
-        avg: step.integral_ms as f64 / step.span.ms().max(1) as f64,
-        min: step.min,
-        max: step.max,
-    });
-    Ok(Json(HistoryBody {
-        stage: stage.to_string(),
-        step_ms,
-        history: history.collect(),
-        cover: CoverBody::new(range, committed_to),
     }))
 }

@@ -21,16 +21,20 @@ use crate::ingest::Said;
 pub struct BeatBody<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]
-    #[schema(value_type = String, required = true, nullable = false)]
+    #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
     pub(super) stage: Option<Word<'a>>,
     /// The viewer: 1-128 bytes of UTF-8 without control characters.
     #[serde(borrow, default)]
-    #[schema(value_type = String, required = true, nullable = false)]
+    #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub(super) viewer: Option<Word<'a>>,
     /// The player (tab, device); the same rule. Without one it is session "".
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
     pub(super) session: Option<Word<'a>>,
+    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`).
+    #[serde(borrow, default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) token: Option<Hidden<'a>>,
 }
 
 impl<'a> BeatBody<'a> {
@@ -41,6 +45,11 @@ impl<'a> BeatBody<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<BeatBody<'a>, Problem> {
         body::check_object(bytes)?;
         serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
+    }
+
+    /// Its token, if it has one.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|hidden| &*hidden.0.0)
     }
 
     /// What it says, its ids checked.
@@ -65,6 +74,17 @@ impl<'a> BeatBody<'a> {
 /// A string of the body, as it stands there unless it has escapes in it. (serde borrows a `Cow`, but not in an `Option`.)
 #[derive(Clone, Debug)]
 pub struct Word<'a>(Cow<'a, str>);
+
+/// A string that is never shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden<'a>(#[serde(borrow)] Word<'a>);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(token)")
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Word<'a>, D::Error> {

@@ -12,11 +12,14 @@ use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use housecount_core::record::{self, Told};
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::lane::Lane;
 use super::{Refused, Shared};
 use crate::chance;
 use crate::clock::mono_ms;
+use crate::otlp::TARGET;
 
 /// The first and the longest wait before an append is tried again.
 const RETRY_MS_FIRST: u64 = 20;
@@ -41,7 +44,10 @@ impl Committer {
         while let Some(batch) = lane.next(self.shared.linger).await {
             let is_taken = lane.while_telling(self.append(&batch)).await;
             self.shared.release(batch.len());
-            lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            if is_taken {
+                self.shared.metrics.acknowledge.observe(waited.as_secs_f64());
+            }
         }
     }
 
@@ -74,8 +80,9 @@ impl Committer {
             if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
                 is_told_before = self.tell_before(&refs).await;
             }
-            let sent_ms = mono_ms();
-            match log.append(self.partition, record.clone()).await {
+            let (sent, sent_ms) = (Instant::now(), mono_ms());
+            let span = tracing::debug_span!(target: TARGET, "append", partition = i64::from(self.partition), events = events.len() as i64);
+            match log.append(self.partition, record.clone()).instrument(span).await {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost something meanwhile: nobody could read these handles.
                     key = hub.key(self.partition);
@@ -84,7 +91,7 @@ impl Committer {
                     continue;
                 }
                 Ok(position) => {
-                    metrics.append_seconds.observe(mono_ms().saturating_sub(sent_ms) as f64 / 1000.0);
+                    metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
                     if shared.is_folded_before {
                         // Only that its ids are told now is new.

@@ -93,8 +93,9 @@ struct State {
     open: Filling,
     /// Full ones that wait for their append.
     full: VecDeque<Filling>,
-    /// Who waits for the append that is under way.
+    /// Who waits for the append that is under way, and since when.
     under_way: Rounds,
+    under_way_since: Instant,
     spare: Vec<Batch>,
     is_closed: bool,
 }
@@ -129,6 +130,7 @@ impl State {
             std::mem::replace(&mut self.open, fresh)
         });
         self.under_way = taken.rounds;
+        self.under_way_since = taken.since;
         taken.batch
     }
 }
@@ -152,6 +154,7 @@ impl Lane {
             open: Filling::over(Batch::default()),
             full: VecDeque::new(),
             under_way: Rounds::default(),
+            under_way_since: Instant::now(),
             spare: Vec::new(),
             is_closed: false,
         };
@@ -234,8 +237,9 @@ impl Lane {
         }
     }
 
-    /// The batch that was taken is appended, or given up: its requests are told, and its room is kept.
-    pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) {
+    /// The batch that was taken is appended, or given up: its requests are told, and its room is kept. How long the first
+    /// of them has waited.
+    pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) -> Duration {
         batch.clear();
         let mut state = self.state.lock();
         let rounds = std::mem::take(&mut state.under_way);
@@ -243,12 +247,14 @@ impl Lane {
             state.spare.push(batch);
         }
         let is_behind = !state.full.is_empty();
+        let waited = state.under_way_since.elapsed();
         drop(state);
         self.tell(rounds, outcome);
         if is_behind {
             // Each append may be quick, and the queue long all the same.
             self.tell_overdue();
         }
+        waited
     }
 
     /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their events wait on.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use housecount_core::event::{EventRef, Kind, Seat, partition_of};
 use housecount_core::limits::WAITING_EVENTS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
+use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -127,6 +128,7 @@ struct Shared {
     is_folded_before: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
+    interval_ms: u64,
 }
 
 impl Shared {
@@ -178,6 +180,8 @@ impl<'a> Said<'a> {
 #[must_use]
 pub struct Receipt {
     at: UnixMs,
+    /// How long after that the session is to beat again, if nothing presses; zero for many at once.
+    gap_ms: u64,
     /// None where nobody waits for the log.
     round: Option<Arc<Round>>,
 }
@@ -189,11 +193,17 @@ impl Receipt {
         self.at
     }
 
+    /// How long after that the session is to beat again, if nothing presses.
+    #[must_use]
+    pub fn gap_ms(&self) -> u64 {
+        self.gap_ms
+    }
+
     /// One that waits until what is given with it is called: for tests of whoever waits.
     #[cfg(test)]
     pub fn untold() -> (Receipt, impl FnOnce()) {
         let round = Round::begin();
-        let receipt = Receipt { at: UnixMs::ZERO, round: Some(round.clone()) };
+        let receipt = Receipt { round: Some(round.clone()), ..Receipt::default() };
         (receipt, move || round.tell(Ok(())))
     }
 
@@ -257,6 +267,7 @@ impl Ingest {
             is_folded_before: settings.ack == Ack::Memory,
             lateness_max_ms: settings.lateness_max_ms,
             ttl_ms: settings.rules.ttl_ms,
+            interval_ms: settings.interval_ms,
         });
         let mut committers = JoinSet::new();
         let homes: Arc<[Home]> = homes.into();
@@ -312,7 +323,8 @@ impl Ingest {
         if shared.is_folded_before {
             shared.hub.apply([event], shared.clock.now().unwrap_or_default());
         }
-        Ok(Receipt { at: event.at, round: round.filter(|_| !self.is_answered_first()) })
+        let gap_ms = gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
+        Ok(Receipt { at: event.at, gap_ms, round: round.filter(|_| !self.is_answered_first()) })
     }
 
     /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
@@ -349,7 +361,7 @@ impl Ingest {
         if self.is_answered_first() {
             return Ok(Vec::new());
         }
-        Ok(rounds.into_iter().map(|round| Receipt { at, round: Some(round) }).collect())
+        Ok(rounds.into_iter().map(|round| Receipt { at, gap_ms: 0, round: Some(round) }).collect())
     }
 
     /// Whether nobody waits for the log. While that isn't heard everybody does, whatever is set: a node that is cut off would go on

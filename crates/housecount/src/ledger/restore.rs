@@ -1,6 +1,6 @@
 //! After everything hot was lost: the ledger says who was watching at its end, and proof goes on from there.
 
-use housecount_core::keys::Chain;
+use housecount_core::keys::{Chain, Series};
 use housecount_core::time::UnixMs;
 
 use super::chain::Reading;
@@ -15,7 +15,7 @@ use crate::error::{ErrorKind, StoreResult};
 pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResult<usize> {
     let mut carried = 0;
     for partition in lost.iter().copied() {
-        let chain = Chain { partitions: proofs.partitions(), partition };
+        let chain = Chain { series: Series::Ledger, partitions: proofs.partitions(), partition };
         match Reading::at_end(cold, chain, UnixMs::MAX).await {
             Ok(reading) => {
                 carried += proofs.carry(&reading.book);

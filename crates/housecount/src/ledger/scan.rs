@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount_core::event::partition_of;
-use housecount_core::keys::Chain;
+use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::Tell;
 use housecount_core::ledger::curve::{Curve, Step};
+use housecount_core::ledger::totals::{StageTotals, Totals};
 use housecount_core::ledger::watch::{Wanted, Watch, Watched, Who};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -103,7 +104,7 @@ fn tail(
 ) -> UnixMs {
     let edge = |chain| ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge);
     let mut committed_to = UnixMs::MAX;
-    for chain in Chain::all(proofs.partitions()) {
+    for chain in Series::Ledger.chains(proofs.partitions()) {
         if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
             continue;
         }
@@ -182,7 +183,37 @@ pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
     by_ledger.into_values().max().unwrap_or_default()
 }
 
-/// How many watched at once, by steps, and up to when that is committed: the ledger and what is proven since.
+/// Stages of a range.
+#[derive(Debug)]
+pub struct StagePage {
+    /// In order.
+    pub rows: Totals,
+    /// Whether there are more after them.
+    pub more: bool,
+    /// As in [`WatchPage`].
+    pub committed_to: UnixMs,
+}
+
+/// How much was watched, stage by stage: the ledger and what is proven since.
+///
+/// # Errors
+/// As [`Scan::next`].
+pub async fn stages(
+    cold: &Arc<dyn Cold>,
+    proofs: &Proofs,
+    range: Span,
+    mut totals: StageTotals,
+) -> StoreResult<StagePage> {
+    let mut scan = Scan::open(cold, range, None).await?;
+    while scan.next(&mut totals).await?.is_some() {}
+    let ends = scan.finish(&mut totals);
+    let committed_to = tail(proofs, &ends, range, None, |stage, _, span| totals.add(stage, span));
+    let (rows, more) = totals.finish();
+    Ok(StagePage { rows, more, committed_to })
+}
+
+/// How many watched a stage at once, or all stages together, by steps, and up to when that is committed: the ledger and what is
+/// proven since.
 ///
 /// # Errors
 /// As [`Scan::next`].
@@ -191,10 +222,10 @@ pub async fn history(
     proofs: &Proofs,
     range: Span,
     step_ms: u64,
-    stage: &str,
+    stage: Option<&str>,
 ) -> StoreResult<(Vec<Step>, UnixMs)> {
     let mut scan = Scan::open(cold, range, None).await?;
-    let mut curve = Curve::new(range, step_ms, Some(stage.to_string()));
+    let mut curve = Curve::new(range, step_ms, stage.map(str::to_string));
     while let Some(told_to) = scan.next(&mut curve).await? {
         curve.advance(told_to);
     }

@@ -10,26 +10,35 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
-use housecount_core::keys::{Chain, Key};
-use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link};
+use housecount_core::keys::{Chain, Key, Series};
+use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, GENERATION_MS_MAX, Link};
 use housecount_core::mutants::{Mutant, is_on};
+use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::{Progress, Tick, lease};
+use tracing::Instrument;
+
+use super::{Progress, Tick, lease, sweep};
 use crate::chance;
 use crate::clock::mono_ms;
+use crate::cold::chunks::{self, Written};
 use crate::cold::{Cold, Condition, Put, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
-use crate::ledger::chain::{self, Reading, Written};
+use crate::ledger::chain::{self, Reading};
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::otlp::TARGET;
 use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
 const GAP_MS_MAX: u64 = 1 << 31;
+/// The same where chunks expire.
+const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// How often expired chunks are looked for, where the store doesn't delete them by itself.
+const SWEEP_EVERY_MS: u64 = 10 * 60 * 1_000;
 /// The attribute of a ledger's item: where its chains begin.
 const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
@@ -47,6 +56,10 @@ pub struct Commit {
     window_ms: u64,
     ttl_ms: u64,
     interval_ms: u64,
+    /// For how long chunks are kept; none for good.
+    retention_ms: Option<u64>,
+    /// When expired ones were looked for last, on this node's own clock.
+    swept_ms: u64,
     writers: Vec<Writer>,
 }
 
@@ -82,10 +95,25 @@ impl Commit {
             yields: (UnixMs::ZERO, 0),
             whole_at: UnixMs::ZERO,
         };
-        let writers = Chain::all(proofs.partitions()).map(writer).collect();
+        let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
-        Commit { log, cold, hub, proofs, metrics, node, window_ms, ttl_ms, interval_ms, writers }
+        let retention_ms = settings.ledger_retention_ms;
+        let swept_ms = 0;
+        Commit {
+            log,
+            cold,
+            hub,
+            proofs,
+            metrics,
+            node,
+            window_ms,
+            ttl_ms,
+            interval_ms,
+            retention_ms,
+            swept_ms,
+            writers,
+        }
     }
 
     /// Commits what is due in a partition at `now`, one window at most.
@@ -133,7 +161,10 @@ impl Commit {
         let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
-        let written = chain::write(&*self.cold, chain, link, &bytes).await?;
+        // All that need a keyframe, and it, at the same time.
+        let until = chunk.since.plus(GENERATION_MS_MAX);
+        let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
+        let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
         let was_first = matches!(written, Written::Done);
         if was_first && self.writers[usize::from(partition)].whole_at == window.from {
             self.proofs.settle(partition);
@@ -143,7 +174,7 @@ impl Commit {
             Written::Elsewhere(theirs) => {
                 // What this node knew of the window and they didn't is left over for the next one.
                 self.writers[usize::from(partition)].whole_at = UnixMs::ZERO;
-                theirs.decode(chain)?
+                chain::decode(&theirs, chain)?
             }
         };
         let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
@@ -191,7 +222,7 @@ impl Commit {
         let first = self.proofs.first(partition, Span::new(UnixMs::ZERO, due));
         let last = due.minus(self.window_ms);
         let from = first.unwrap_or(last).aligned(self.window_ms).min(last);
-        let key = Key::Ledger { partitions: self.proofs.partitions() };
+        let key = Key::Series { series: Series::Ledger, partitions: self.proofs.partitions() };
         let item = Item::from([(FROM.to_string(), Attr::N(from.0))]);
         match self.cold.put_if(Record { key, item }, Condition::Absent).await? {
             Put::Done => Ok(from),
@@ -235,7 +266,9 @@ impl Commit {
             return (to == due).then_some(Span::new(edge, to));
         }
         let first = self.proofs.first(partition, Span::new(edge, due)).unwrap_or(due);
-        let gap = first.aligned(self.window_ms).min(edge.plus(GAP_MS_MAX).aligned(self.window_ms));
+        // Where chunks expire, none may be so long that it outlives its keyframe.
+        let gap_ms_max = if self.retention_ms.is_some() { GAP_EXPIRING_MS_MAX } else { GAP_MS_MAX };
+        let gap = first.aligned(self.window_ms).min(edge.plus(gap_ms_max).aligned(self.window_ms));
         Some(Span::new(edge, gap.max(to)))
     }
 
@@ -275,6 +308,19 @@ impl Commit {
     async fn note(&self, partition: u16, edge: UnixMs) -> StoreResult<()> {
         self.log.note_committed(partition, edge).await?;
         self.proofs.note_committed(partition, edge);
+        Ok(())
+    }
+
+    /// Deletes what has expired, where the store doesn't do it by itself.
+    async fn sweep(&mut self, now: UnixMs) -> StoreResult<()> {
+        let is_time = self.swept_ms == 0 || mono_ms().saturating_sub(self.swept_ms) >= SWEEP_EVERY_MS;
+        if self.retention_ms.is_none() || !self.cold.needs_sweeping() || !is_time {
+            return Ok(());
+        }
+        for writer in &self.writers {
+            while sweep::expired(&*self.cold, writer.chain, now).await? == Progress::More {}
+        }
+        self.swept_ms = mono_ms();
         Ok(())
     }
 
@@ -330,13 +376,15 @@ impl Tick for Commit {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();
+        self.sweep(now).await?;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.proofs.partitions() {
             if !self.is_my_turn(partition, now) {
                 continue;
             }
             // One that fails must not keep the others waiting.
-            match self.step(partition, now).await {
+            let span = tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
+            match self.step(partition, now).instrument(span).await {
                 Ok(Progress::Done) => {}
                 Ok(Progress::More) => outcome = outcome.map(|_| Progress::More),
                 Err(error) => {

@@ -1,5 +1,6 @@
 //! Takes and gives back leases in the cold tier. See `housecount_core::lease` for why they are so simple.
 
+use housecount_core::item::number_or_zero;
 use housecount_core::keys::Key;
 use housecount_core::lease::Lease;
 use housecount_core::time::UnixMs;
@@ -29,6 +30,35 @@ pub async fn take(
     let free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: now.0 };
     let put = cold.put_if(record(name, holder, now.plus(lease_ms)), free).await?;
     Ok(put == Put::Done)
+}
+
+/// Who has a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This node, until then.
+    Until(UnixMs),
+    /// Another one, until then.
+    Elsewhere(UnixMs),
+}
+
+/// Takes the lease, or takes it on if this node has it until `held_until`; zero if it has not.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn renew(
+    cold: &dyn Cold,
+    name: &str,
+    holder: &str,
+    held_until: UnixMs,
+    now: UnixMs,
+    lease_ms: u64,
+) -> StoreResult<Taken> {
+    let until = now.plus(lease_ms);
+    let ours_or_free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: held_until.max(now).0 };
+    Ok(match cold.put_if(record(name, holder, until), ours_or_free).await? {
+        Put::Done => Taken::Until(until),
+        Put::Refused(there) => Taken::Elsewhere(UnixMs(number_or_zero(&there, Lease::UNTIL))),
+    })
 }
 
 /// Gives the lease back at `now`, so that the next one need not wait.

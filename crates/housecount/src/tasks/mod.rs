@@ -1,9 +1,12 @@
 //! What a node does by itself, beside following the log: one task a file, one runner for those that tick.
 
+pub mod addresses;
+pub mod archive;
 pub mod commit;
 pub mod lease;
 pub mod publish;
 pub mod restore;
+pub mod show;
 pub mod snapshot;
 pub mod sweep;
 pub mod tend;
@@ -36,6 +39,11 @@ pub trait Tick: Send {
 
     /// Does some of it.
     async fn tick(&mut self) -> StoreResult<Progress>;
+
+    /// Does what is left to do when the node stops.
+    async fn last(&mut self) -> StoreResult<()> {
+        Ok(())
+    }
 }
 
 /// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
@@ -62,8 +70,11 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
         let wait = task.period().mul_f64(chance::within(0.9..1.1));
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
             () = tokio::time::sleep(wait) => {}
         }
+    }
+    if let Err(error) = task.last().await {
+        tracing::warn!(task = T::NAME, %error, "a task could not finish its work");
     }
 }

@@ -13,6 +13,7 @@ use housecount_core::roster::Roster;
 use housecount_core::snapshot::{Snapshot, expiry_s};
 use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, watch};
+use tracing::Instrument;
 
 use super::restore::{RECOVERING, last_taken};
 use super::{Progress, lease, sweep};
@@ -22,6 +23,7 @@ use crate::cold::{Cold, Record};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::{Answer, Hub};
 use crate::metrics::Metrics;
+use crate::otlp::TARGET;
 
 /// The lease's name.
 const LEASE: &str = "snapshot";
@@ -174,7 +176,9 @@ impl Snapshots {
         if !lease::take(&*self.cold, LEASE, &self.node, self.now(), lease::LEASE_MS).await? {
             return Ok(Outcome::BusyElsewhere);
         }
-        let outcome = self.write(slot, *at, answer, &mut last_was_empty, started_ms).await;
+        let span = tracing::debug_span!(target: TARGET, "snapshot", stages = answer.of.stages.len() as i64);
+        let write = self.write(slot, *at, answer, &mut last_was_empty, started_ms);
+        let outcome = write.instrument(span).await;
         // Given back whatever became of it; if that fails, it runs out.
         let _ = lease::give_back(&*self.cold, LEASE, &self.node, self.now()).await;
         let outcome = outcome?;

@@ -1,10 +1,14 @@
-//! Deletes expired snapshots where the store doesn't do it by itself: the embedded one.
+//! Deletes expired snapshots and archives where the store doesn't do it by itself: the embedded one.
 //!
-//! Rosters are ordered by time and name every stage they counted, so what has expired is found without a scan.
+//! Rosters are ordered by time and name every stage they counted, and chunks are ordered by time themselves; so what has expired is
+//! found without a scan. Heartbeats as items are found by their stage.
 
+use housecount_core::archive::KEYFRAME_MS;
+use housecount_core::heartbeat;
 use housecount_core::item::bytes;
-use housecount_core::keys::{Key, KeyRange};
+use housecount_core::keys::{Chain, Key, KeyRange};
 use housecount_core::roster::Roster;
+use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
 use super::Progress;
@@ -34,5 +38,61 @@ pub async fn step(cold: &dyn Cold, before: UnixMs) -> StoreResult<Progress> {
         let part = sk.split_once('#').and_then(|(_, part)| part.parse().ok()).unwrap_or(0);
         cold.delete(vec![Key::Roster { at, part }]).await?;
     }
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// Items of a ledger that one step deletes: they are read for it.
+const EXPIRED_PER_STEP: usize = 16;
+/// Rows that one step deletes of an archive.
+const ROWS_PER_STEP: usize = 100;
+
+/// Deletes some of what a chain's archive has of before `before`: only what nothing later needs to be read.
+///
+/// # Errors
+/// The cold tier's. What is left comes again.
+pub async fn chunks(cold: &dyn Cold, chain: Chain, before: UnixMs) -> StoreResult<Progress> {
+    let before = before.aligned(KEYFRAME_MS);
+    if before == UnixMs::ZERO {
+        return Ok(Progress::Done);
+    }
+    let rows = cold
+        .query(&KeyRange::chunks(chain, UnixMs::ZERO, before.minus(1)), &Page::first(ROWS_PER_STEP))
+        .await?;
+    let more = rows.len() == ROWS_PER_STEP;
+    cold.delete(rows.iter().filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect()).await?;
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// Deletes some of a chain's chunks, oldest first, that have expired by `now`: whole generations, as all of one expire at once.
+///
+/// # Errors
+/// As [`chunks`].
+pub async fn expired(cold: &dyn Cold, chain: Chain, now: UnixMs) -> StoreResult<Progress> {
+    let rows = cold
+        .query(&KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX), &Page::first(EXPIRED_PER_STEP))
+        .await?;
+    let gone = rows.iter().take_while(|(_, item)| is_expired(item, now));
+    let gone: Vec<Key> = gone.filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect();
+    let is_all = gone.len() == EXPIRED_PER_STEP;
+    if !gone.is_empty() {
+        cold.delete(gone).await?;
+    }
+    Ok(if is_all { Progress::More } else { Progress::Done })
+}
+
+/// Deletes some of a stage's heartbeats of before `before`.
+///
+/// # Errors
+/// As [`chunks`].
+pub async fn heartbeats(cold: &dyn Cold, stage: &str, before: UnixMs) -> StoreResult<Progress> {
+    let range = KeyRange::heartbeats(stage, UnixMs::ZERO, before.minus(1));
+    let rows = cold.query(&range, &Page::first(ROWS_PER_STEP)).await?;
+    let more = rows.len() == ROWS_PER_STEP;
+    let keys = rows.iter().filter_map(|(_, item)| {
+        let (at, viewer, session) = heartbeat::read(item).ok()?;
+        let (viewer, session) = (viewer.to_string(), session.to_string());
+        Some(Key::Heartbeat { stage: stage.to_string(), at, viewer, session })
+    });
+    cold.delete(keys.collect()).await?;
     Ok(if more { Progress::More } else { Progress::Done })
 }

@@ -10,6 +10,7 @@ use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick};
+use crate::archive::Archived;
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
 use crate::hub::Hub;
@@ -28,6 +29,8 @@ pub struct Tend {
     pub hub: Arc<Hub>,
     /// What the ledger doesn't have yet is kept; none where nothing is kept for good.
     pub proofs: Option<Arc<Proofs>>,
+    /// How far the archive is; none where there is none.
+    pub archived: Option<Arc<Archived>>,
     /// The latest window after which this node has forgotten.
     pub forgot_at: Option<UnixMs>,
     /// How much of it is kept in any case.
@@ -59,7 +62,8 @@ impl Tend {
         }
         let Some(proofs) = &self.proofs else { return unneeded };
         let written = proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
-        unneeded.min(written).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
+        let archived = self.archived.as_ref().map_or(UnixMs::MAX, |archived| archived.to(partition));
+        unneeded.min(written).min(archived).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
     }
 
     /// The same, by the positions of records: stamps may be ahead of them.

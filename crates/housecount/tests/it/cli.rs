@@ -34,7 +34,7 @@ fn bad_settings_stop_the_start_with_one_line() {
     refuses(&["serve", "--set", "tll=5m"], "`tll` (from --set) is not a setting: did you mean `ttl`?");
     refuses(&["serve", "--log", "kafka://h"], "`log` (from --log): a log is memory:");
     refuses(&["serve", "--cold", "s3://b"], "`cold`");
-    refuses(&["serve", "--archive", "items"], "`archive`");
+    refuses(&["serve", "--archive", "all"], "`archive`");
     refuses(&["serve", "--config", "/nowhere.toml"], "--config /nowhere.toml: No such file");
     refuses(&["load", "--url", "https://h"], "--url https://h");
     refuses(&["table", "create"], "only a DynamoDB table needs making");

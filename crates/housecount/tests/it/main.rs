@@ -5,17 +5,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
 
+mod abuse;
 mod api;
+mod archive;
+mod auth;
 mod cli;
+mod compat;
 mod contract;
 mod counted;
+mod drill;
+mod edge;
 mod faults;
 mod fuzzed;
 mod inside;
+mod ivs;
 mod ledger;
+mod live;
 mod memory;
+mod operate;
+mod otlp;
 mod overload;
+mod pages;
+mod privacy;
 mod recovery;
 mod support;
 mod tidy;
+mod tls;
 mod ws;

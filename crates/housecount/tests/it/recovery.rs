@@ -192,7 +192,14 @@ async fn a_redis_demoted_to_a_replica_is_left() {
 async fn after_a_total_loss_counts_are_bridged_from_snapshots() {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), make_table(&dynamo));
-    let settings = [log.as_str(), cold.as_str(), "interval=1s", "ttl=10s", "snapshot_interval=1s"];
+    let settings = [
+        log.as_str(),
+        cold.as_str(),
+        "interval=1s",
+        "ttl=10s",
+        "snapshot_interval=1s",
+        "limits.session_beats=0",
+    ];
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     nodes[0].beat_many("s", 0, 300).await;
     nodes[1].beat_many("t", 300, 40).await;

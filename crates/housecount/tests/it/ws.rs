@@ -84,6 +84,7 @@ async fn a_player_beats_repeats_and_leaves() {
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
     assert!(metrics.contains("housecount_websockets 2"), "{metrics}");
+    assert!(metrics.contains("housecount_acknowledged_events_total{transport=\"ws\"} 3"), "{metrics}");
     assert!(metrics.contains("housecount_requests_total{route=\"/v1/ws\",status=\"101\"} 2"), "{metrics}");
 
     assert_eq!(bob.ask(r#"{"leave":true}"#).await, json!({ "stage": "s", "left": true }));

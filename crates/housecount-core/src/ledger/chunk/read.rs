@@ -1,11 +1,11 @@
 //! Bytes to a chunk: checked, for they come from outside.
 
-use super::super::bits::BitReader;
-use super::super::names::Shapes;
 use super::{Changed, Chunk, Late, Link, New, Toggles, VERSION};
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{StageId, ViewerId};
 use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::packing::bits::BitReader;
+use crate::packing::names::Shapes;
 use crate::span::Span;
 use crate::time::UnixMs;
 

@@ -1,9 +1,9 @@
 //! A chunk to bytes.
 
-use super::super::bits::{BitWriter, rice_parameter};
-use super::super::names::Shapes;
 use super::{Changed, Chunk, Late, New, VERSION};
 use crate::codec::{put_varint, seal};
+use crate::packing::bits::{BitWriter, rice_parameter};
+use crate::packing::names::Shapes;
 
 impl Chunk {
     /// Its bytes.

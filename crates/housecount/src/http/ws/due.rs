@@ -16,7 +16,8 @@ pub struct Due {
     pub stage: Box<str>,
     /// To what.
     pub kind: Kind,
-    receipt: Receipt,
+    /// That it was taken.
+    pub receipt: Receipt,
     /// Of what was said since, about the same.
     later: Option<Receipt>,
     outcome: Option<Result<(), Refused>>,
@@ -82,14 +83,14 @@ impl Dues {
         }
     }
 
-    /// The next answer, if it may be given: about which stage, to what, and what became of it.
-    pub fn take(&mut self) -> Option<(Box<str>, Kind, Result<(), Refused>)> {
+    /// The next answer, if it may be given, and what became of what it is to.
+    pub fn take(&mut self) -> Option<(Due, Result<(), Refused>)> {
         let outcome = self.answers.front()?.outcome?;
-        let Due { stage, kind, later, .. } = self.answers.pop_front()?;
-        if let Some(receipt) = later {
-            self.due(&stage, kind, receipt);
+        let mut due = self.answers.pop_front()?;
+        if let Some(receipt) = due.later.take() {
+            self.due(&due.stage, due.kind, receipt);
         }
-        Some((stage, kind, outcome))
+        Some((due, outcome))
     }
 }
 
@@ -109,7 +110,8 @@ mod tests {
             assert!(dues.take().is_none(), "not told yet");
             let outcome = dues.told().await;
             dues.note(outcome);
-            assert_eq!(dues.take(), Some(("s".into(), expected, Ok(()))));
+            let (due, outcome) = dues.take().unwrap();
+            assert_eq!((&*due.stage, due.kind, outcome), ("s", expected, Ok(())));
         }
         assert!(dues.take().is_none());
         for n in 0..WS_ANSWERS_WAITING_MAX {

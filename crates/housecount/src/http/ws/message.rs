@@ -41,7 +41,7 @@ impl<'a> Message<'a> {
     pub fn ids(self) -> Option<BeatBody<'a>> {
         let Message { stage, viewer, session, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
-        has_ids.then_some(BeatBody { stage, viewer, session })
+        has_ids.then_some(BeatBody { stage, viewer, session, token: None })
     }
 }
 

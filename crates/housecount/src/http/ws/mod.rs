@@ -20,7 +20,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -31,6 +30,9 @@ use super::error::{Problem, ProblemBody};
 use super::front::Answer;
 use super::patience::Patient;
 use super::server::Guest;
+use super::stream::Stream;
+use crate::auth::Claims;
+use crate::edge::Whence;
 use crate::metrics::Metrics;
 use crate::node::Node;
 
@@ -40,8 +42,10 @@ use crate::node::Node;
 /// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
 /// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
 #[utoipa::path(get, path = "/v1/ws", tag = "players",
+    params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
         (status = 101, description = "from here on WebSocket messages"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 426, description = "it is for WebSockets only",
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn upgrade_required() -> Routed {
@@ -51,15 +55,17 @@ pub async fn upgrade_required() -> Routed {
     response
 }
 
-/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one.
+/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one. `claims`: of the player's token.
 pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
+    claims: Option<Arc<Claims>>,
     guest: Arc<Guest>,
+    whence: Whence,
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), guest, stop));
+    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, whence, stop));
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -82,18 +88,25 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Speaks with the player, once the answer is sent.
-async fn go_on(upgrade: OnUpgrade, node: Arc<Node>, guest: Arc<Guest>, stop: watch::Receiver<bool>) {
+async fn go_on(
+    upgrade: OnUpgrade,
+    node: Arc<Node>,
+    claims: Option<Arc<Claims>>,
+    guest: Arc<Guest>,
+    whence: Whence,
+    stop: watch::Receiver<bool>,
+) {
     let Some((stream, begun)) = upgrade.await.ok().and_then(bare) else { return };
     let open = Open::count(&node.metrics);
     let config = talk::config();
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    Talk::new(socket, node.clone()).run(stop).await;
+    Talk::new(socket, node.clone(), claims, whence).run(stop).await;
     drop((open, guest));
 }
 
 /// The socket itself, and what was read from it already.
-fn bare(upgraded: Upgraded) -> Option<(TcpStream, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Patient<TcpStream>>>().ok()?;
+fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
     Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
 }
 

@@ -17,9 +17,8 @@ use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSA
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message as Frame, WebSocketConfig, frame::coding::CloseCode,
@@ -29,8 +28,13 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 use super::due::Dues;
 use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
 use super::silence::Silence;
-use crate::http::beats::{BeatenBody, check_open};
+use crate::auth::Claims;
+use crate::clock;
+use crate::edge::Whence;
+use crate::edge::caps::Held;
+use crate::http::beats::{BeatenBody, welcome};
 use crate::http::error::Problem;
+use crate::http::stream::Stream;
 use crate::ingest::{Refused, Said};
 use crate::node::Node;
 
@@ -50,8 +54,14 @@ pub fn config() -> WebSocketConfig {
 
 /// See the module's text.
 pub struct Talk {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     node: Arc<Node>,
+    /// Who speaks.
+    whence: Whence,
+    /// The room of whom was said last, until something is acknowledged.
+    held: Option<Box<Held>>,
+    /// Of the player's token; it has none where none is needed.
+    claims: Option<Arc<Claims>>,
     /// The last heartbeat, and nothing else.
     last: Batch,
     dues: Dues,
@@ -68,14 +78,31 @@ enum Next {
     Told(Result<(), Refused>),
     Flushed,
     Silent,
+    Expired,
     Stopped,
     Gone,
 }
 
 impl Talk {
-    pub fn new(socket: WebSocketStream<TcpStream>, node: Arc<Node>) -> Talk {
+    pub fn new(
+        socket: WebSocketStream<Stream>,
+        node: Arc<Node>,
+        claims: Option<Arc<Claims>>,
+        whence: Whence,
+    ) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
-        Talk { socket, node, last, dues, complaint: None, bad: 0, is_flushed: true }
+        Talk {
+            socket,
+            node,
+            claims,
+            whence,
+            held: None,
+            last,
+            dues,
+            complaint: None,
+            bad: 0,
+            is_flushed: true,
+        }
     }
 
     /// Talks until the player goes, or `stop`.
@@ -83,6 +110,11 @@ impl Talk {
         let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
+        // In a box, which is there only for who has a token.
+        let mut expiry = self.claims.as_ref().map(|claims| {
+            let left_ms = claims.ends().since(clock::wall());
+            Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)))
+        });
         loop {
             if self.is_flushed && self.send_next().is_err() {
                 return;
@@ -91,6 +123,7 @@ impl Talk {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
                 next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
+                () = expired(&mut expiry) => Next::Expired,
                 () = silence.too_long() => Next::Silent,
             };
             match next {
@@ -102,9 +135,13 @@ impl Talk {
                     }
                 }
                 Next::Heard(Err(error)) => return self.broken(&error).await,
-                Next::Told(outcome) => self.dues.note(outcome),
+                Next::Told(outcome) => {
+                    self.held = None;
+                    self.dues.note(outcome);
+                }
                 Next::Flushed => {}
                 Next::Silent => return self.end(CloseCode::Normal, "nothing heard for too long").await,
+                Next::Expired => return self.end(CloseCode::Policy, "token_expired").await,
                 Next::Stopped => return self.end(CloseCode::Away, "this node is stopping").await,
                 Next::Gone => return,
             }
@@ -133,6 +170,7 @@ impl Talk {
 
     /// Takes in a heartbeat or leave.
     async fn take(&mut self, message: Message<'_>) -> Result<(), Problem> {
+        self.node.edge.addresses.take(self.whence, 1)?;
         let kind = message.kind();
         let ids = message.ids();
         let said = match &ids {
@@ -143,10 +181,12 @@ impl Talk {
                 Said { kind, stage, viewer, session }
             }
         };
-        if kind == Kind::Beat {
-            check_open(&self.node, said.stage).await?;
+        if let Some(claims) = &self.claims {
+            claims.check(&said)?;
         }
-        let receipt = self.node.ingest.take(said)?;
+        let welcomed = welcome(&self.node, said).await?;
+        let receipt = self.node.ingest.take(welcomed.said())?;
+        self.held = welcomed.held;
         self.dues.add(said.stage, kind, receipt);
         if let (Kind::Beat, Some(ids)) = (kind, &ids) {
             let Said { stage, viewer, session, .. } = ids.said(kind)?;
@@ -168,13 +208,15 @@ impl Talk {
                 self.send(&complaint)?;
                 continue;
             }
-            match self.dues.take() {
-                None => return Ok(()),
-                Some((_, _, Err(refused))) => self.complain(refused.into()),
-                Some((stage, Kind::Leave, Ok(()))) => self.send(&Left { stage: &stage, left: true })?,
-                Some((stage, Kind::Beat, Ok(()))) => {
-                    let body = BeatenBody::of(&self.node, &stage);
-                    self.send(&Beaten { stage: &stage, body })?;
+            let Some((due, outcome)) = self.dues.take() else { return Ok(()) };
+            let stage = &*due.stage;
+            self.node.metrics.acknowledged.ws.inc_by(u64::from(outcome.is_ok()));
+            match (due.kind, outcome) {
+                (_, Err(refused)) => self.complain(refused.into()),
+                (Kind::Leave, Ok(())) => self.send(&Left { stage, left: true })?,
+                (Kind::Beat, Ok(())) => {
+                    let body = BeatenBody::of(&self.node, stage, &due.receipt);
+                    self.send(&Beaten { stage, body })?;
                 }
             }
         }
@@ -221,8 +263,16 @@ impl Talk {
     }
 }
 
+/// When the player's token has expired.
+async fn expired(expiry: &mut Option<Pin<Box<Sleep>>>) {
+    match expiry {
+        Some(expiry) => expiry.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
-async fn progress(socket: &mut WebSocketStream<TcpStream>, dues: &Dues, is_flushed: &mut bool) -> Next {
+async fn progress(socket: &mut WebSocketStream<Stream>, dues: &Dues, is_flushed: &mut bool) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {

@@ -7,7 +7,7 @@ use housecount::app::App;
 use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
-use housecount::export::{self, Format, Request, Round};
+use housecount::export::{self, Format, Request, Round, whole};
 use housecount::http::Bound;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
@@ -43,6 +43,7 @@ async fn uncommitted_ms_max() {
             clock,
             hub,
             proofs,
+            archived: None,
             forgot_at: None,
             kept_ms,
             rules: settings(&[]).rules,
@@ -81,7 +82,9 @@ async fn export_rows_max() {
         };
         let out = folder.path().join("out.csv");
         let (mut parts, cold) = (Vec::new(), stage.cold());
-        let exported = export::to_file(&cold, &request, &out, |part| parts.push(part)).await.unwrap();
+        let progress = |part| parts.push(part);
+        let exported =
+            whole::to(&out, async |out| export::write(&cold, &request, out, progress).await).await.unwrap();
         assert!(parts.iter().all(|part| (0.0..=2.0).contains(part)) && !parts.is_empty());
         (exported, std::fs::read_to_string(out).unwrap())
     };

@@ -8,7 +8,7 @@ use housecount::ledger::scan;
 use housecount::verify::{Found, verify};
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
-use housecount_core::keys::{Chain, Key, KeyRange};
+use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::ledger::watch::Wanted;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
@@ -17,7 +17,7 @@ use housecount_core::time::UnixMs;
 use super::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
 use housecount_core::event::Kind;
 
-const CHAIN: Chain = Chain { partitions: 1, partition: 0 };
+const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 
 pub fn range() -> Span {
     let from = BASE.aligned(WINDOW_MS);
@@ -201,7 +201,9 @@ async fn two_ledgers_are_one_history() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
     let sum = read(&stage).await.unwrap();
-    cold.put(vec![Record { key: Key::Ledger { partitions: 2 }, item: Item::new() }]).await.unwrap();
+    cold.put(vec![Record { key: Key::Series { series: Series::Ledger, partitions: 2 }, item: Item::new() }])
+        .await
+        .unwrap();
     assert_eq!(read(&stage).await, Ok(sum));
     assert!(found(&stage).await.is_good());
 }

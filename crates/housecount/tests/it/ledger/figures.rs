@@ -16,7 +16,7 @@ use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::keys::Chain;
+use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::Wanted;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
@@ -178,7 +178,7 @@ fn resident_mb() -> u64 {
 }
 
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
-    let chain = Chain { partitions: 1, partition: 0 };
+    let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
     let mut reading = housecount::ledger::chain::Reading::open(&**cold, chain, UnixMs::MAX).await.unwrap();
     while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}
     reading.book.open()

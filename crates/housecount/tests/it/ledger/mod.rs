@@ -4,5 +4,6 @@ mod bounds;
 mod damage;
 mod figures;
 mod oracle;
+mod retention;
 mod served;
-mod stage;
+pub mod stage;

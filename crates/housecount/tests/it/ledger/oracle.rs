@@ -221,7 +221,11 @@ async fn a_gap_is_one_chunk() {
         assert!(is_night || (of_a.is_ok() && of_b.is_ok()), "{of_a:?} {of_b:?}");
     }
     equals_the_oracle(&stage).await;
-    let chain = housecount_core::keys::Chain { partitions: 1, partition: 0 };
+    let chain = housecount_core::keys::Chain {
+        series: housecount_core::keys::Series::Ledger,
+        partitions: 1,
+        partition: 0,
+    };
     let mut reading =
         housecount::ledger::chain::Reading::open(&*stage.cold, chain, UnixMs::ZERO).await.unwrap();
     let mut longest_ms = 0;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use housecount_core::limits::HISTORY_STEPS_MAX;
+use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -92,6 +92,23 @@ async fn who_watched_how_long() {
         assert!(ms(step, "min") <= ms(step, "max") && ms(step, "max") <= 2, "{step}");
     }
     assert_eq!(integral.round() as u64, sum(&stage));
+
+    // The same stage by stage, and of all together.
+    let all = node.get(&format!("/v1/watch?{range}&step=1s")).await;
+    let of = |n: usize| (rows(&all)[n]["stage"].as_str().unwrap(), ms(&rows(&all)[n], "watchMs"));
+    assert_eq!((rows(&all).len(), of(0)), (2, ("s", sum(&stage))));
+    assert_eq!(of(1), ("t", ms(&rows(&bob)[1], "watchMs")));
+    let averages: Vec<&Value> = steps.iter().map(|step| &step["avg"]).collect();
+    assert_eq!(rows(&all)[0]["history"].as_array().unwrap().iter().collect::<Vec<_>>(), averages);
+    let both = node.get(&format!("/v1/history?{range}&step=1s")).await;
+    for (n, step) in both["history"].as_array().unwrap().iter().enumerate() {
+        let sum: f64 = rows(&all).iter().map(|row| row["history"][n].as_f64().unwrap()).sum();
+        assert!((sum - step["avg"].as_f64().unwrap()).abs() < 1e-9, "step {n}: {sum}, {step}");
+    }
+    assert_eq!((both.get("stage"), both["history"].as_array().unwrap().len()), (None, steps.len()));
+    let second = node.get(&format!("/v1/watch?{range}&limit=1&cursor=s")).await;
+    assert_eq!((&rows(&second)[0]["stage"], &second["cursor"]), (&json!("t"), &Value::Null));
+    assert_eq!(node.get(&format!("/v1/watch?{range}&limit=1")).await["cursor"], "s");
 
     // Page by page it is the same.
     let first = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1")).await;
@@ -316,8 +333,16 @@ async fn bad_questions_are_named() {
     let path = |from: u64| format!("/v1/stages/s/history?from={from}&to={to}&step=1s");
     assert_eq!(status(&path(1_790_000_001_000)).await.0, 200);
     assert_eq!(status(&path(1_789_999_999_000)).await, bad);
+    let to = 1_790_000_000_000 + PAGE_STEPS_MAX / 1_000 * 1_000;
+    let path = |limit: u64| format!("/v1/watch?from=1790000000000&to={to}&step=1s&limit={limit}");
+    assert_eq!((status(&path(1_000)).await.0, status("/v1/watch?step=1s").await), (200, bad.clone()));
+    let to = to + 1_000;
+    let path = |limit: u64| format!("/v1/watch?from=1790000000000&to={to}&step=1s&limit={limit}");
+    assert_eq!((status(&path(900)).await.0, status(&path(1_000)).await), (200, bad));
     let none = Node::ready(&["cold=none"]).await;
-    for path in ["/v1/stages/s/watch", "/v1/viewers/v/watch", "/v1/stages/s/history"] {
+    for path in
+        ["/v1/stages/s/watch", "/v1/viewers/v/watch", "/v1/stages/s/history", "/v1/history", "/v1/watch"]
+    {
         let (status, body) = none.call(Method::GET, path, Value::Null).await;
         assert_eq!((status, &body["code"]), (501, &json!("no_cold_tier")), "{path}");
     }

@@ -82,6 +82,11 @@ impl Stage {
 
     /// A node that finds in the log what has been left there.
     pub async fn node(&self) -> Node {
+        self.node_with(&[]).await
+    }
+
+    /// The same with settings.
+    pub async fn node_with(&self, set: &[(&str, &str)]) -> Node {
         let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
@@ -92,7 +97,7 @@ impl Stage {
             proofs.clone(),
             metrics,
             "test".to_string(),
-            &settings(&[]),
+            &settings(set),
         );
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
@@ -130,7 +135,7 @@ impl Stage {
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
         let nobody = Hub::new(settings(&[]).rules, 1, true);
         let nobody = Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS);
-        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, stage).await.unwrap().0;
+        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;
         steps.iter().map(|step| step.integral_ms).sum()
     }
 }

@@ -21,7 +21,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     let network = Proxy::before(redis.port).await;
     let log = format!("log=redis://127.0.0.1:{}/0", network.port);
     // Acknowledged at once, so that the test need not wait for each: what waits for the log is the same.
-    let node = Node::ready(&[&log, "ack=memory"]).await;
+    let node = Node::ready(&[&log, "ack=memory", "limits.session_beats=0"]).await;
     let beats: Vec<Value> =
         (0..BATCH_BEATS_MAX).map(|n| json!({ "stage": "s", "viewer": format!("viewer-{n}") })).collect();
     let body = Value::from(beats).to_string();

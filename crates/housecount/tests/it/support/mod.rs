@@ -8,14 +8,28 @@ pub mod faulty;
 pub mod node;
 pub mod proxy;
 pub mod redis;
+pub mod sse;
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A port that nobody has just now.
+/// What Redis Cluster adds to a server's port for the port of its bus.
+const BUS_PORT_OFFSET: u16 = 10_000;
+
+/// A port that nobody has, whose bus port nobody has either. Each test gets another one, and all lie below those that systems give to
+/// connections (32768 and up on Linux): so nobody takes it between this call and the server's start.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    loop {
+        // Other processes begin elsewhere.
+        let n = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + (n % u32::from(BUS_PORT_OFFSET)) as u16;
+        if is_free(port) && is_free(port + BUS_PORT_OFFSET) {
+            return port;
+        }
+    }
 }
 
 /// Asks until the answer is yes. The bound is for tests that hang, not for speed.

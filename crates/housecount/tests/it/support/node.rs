@@ -82,8 +82,18 @@ impl Node {
         let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("data={}", data.path().display()));
         let (child, address) = spawn(files, &flags, &settings);
-        let client = Client::new(&address).unwrap();
+        let client = client(&address);
         Node { child, client, address, flags, settings, files, data: Some(data) }
+    }
+
+    /// Starts a node whose log lines go to a file.
+    pub fn start_logging(log: std::fs::File, settings: &[&str]) -> Node {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let mut command = housecount();
+        command.stderr(log);
+        let (child, address) = spawn_by(command, &[], &settings);
+        let client = Client::new(&address).unwrap();
+        Node { child, client, address, flags: Vec::new(), settings, files: None, data: None }
     }
 
     /// What it has in memory.
@@ -112,7 +122,7 @@ impl Node {
     /// Starts it again, over the same data.
     pub fn restart(&mut self) {
         let (child, address) = spawn(self.files, &self.flags, &self.settings);
-        self.client = Client::new(&address).unwrap();
+        self.client = client(&address);
         (self.child, self.address) = (child, address);
     }
 
@@ -189,6 +199,11 @@ impl Drop for Node {
     }
 }
 
+/// Its own client, which speaks no TLS: tests of that bring theirs.
+fn client(address: &str) -> Client {
+    Client::new(&address.replace("https://", "http://")).unwrap()
+}
+
 /// Sends a signal to a process that the test started.
 pub fn signal(pid: u32, name: &str) {
     // The shell's own kill: the program is missing on small systems.
@@ -197,10 +212,14 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child, String) {
-    let mut command = match files {
+    let command = match files {
         Some(files) => housecount_by(&["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]),
         None => housecount(),
     };
+    spawn_by(command, flags, settings)
+}
+
+fn spawn_by(mut command: Command, flags: &[String], settings: &[String]) -> (Child, String) {
     command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log_level=error"]);
     command.args(flags);
     for setting in settings {
@@ -211,6 +230,6 @@ fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child,
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
     let address = line.split_whitespace().last().unwrap_or_default().to_string();
-    assert!(address.starts_with("http://"), "serve did not say where it listens: {line:?}");
+    assert!(address.starts_with("http"), "serve did not say where it listens: {line:?}");
     (child, address)
 }

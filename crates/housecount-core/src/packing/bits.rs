@@ -1,4 +1,4 @@
-//! Bits: numbers in as many bits as they need, which the ledger's chunks are made of.
+//! Bits: numbers in as many bits as they need, which chunks are made of.
 //!
 //! Bits fill each byte from its low end. Three codes:
 //! - *plain*: `n` bits, low ones first.
@@ -15,7 +15,7 @@ const RICE_ESCAPE: u64 = 32;
 
 /// Writes bits.
 #[derive(Debug, Default)]
-pub(super) struct BitWriter {
+pub(crate) struct BitWriter {
     out: Vec<u8>,
     pending: u64,
     filled: u32,
@@ -23,7 +23,7 @@ pub(super) struct BitWriter {
 
 impl BitWriter {
     /// The low `n` bits of `value`, `n` at most 32.
-    pub(super) fn plain(&mut self, value: u64, n: u32) {
+    pub(crate) fn plain(&mut self, value: u64, n: u32) {
         debug_assert!(n <= 32 && value < 1 << n);
         self.pending |= value << self.filled;
         self.filled += n;
@@ -43,7 +43,7 @@ impl BitWriter {
     }
 
     /// A number below `range`.
-    pub(super) fn minimal(&mut self, value: u64, range: u64) {
+    pub(crate) fn minimal(&mut self, value: u64, range: u64) {
         debug_assert!(value < range && range <= 1 << 48);
         let k = range.max(1).ilog2();
         let shorter = (2 << k) - range.max(1);
@@ -56,7 +56,7 @@ impl BitWriter {
     }
 
     /// A number that is likely small.
-    pub(super) fn rice(&mut self, value: u64, k: u32) {
+    pub(crate) fn rice(&mut self, value: u64, k: u32) {
         let quotient = value >> k;
         if quotient >= RICE_ESCAPE {
             self.plain((1 << RICE_ESCAPE) - 1, RICE_ESCAPE as u32);
@@ -68,7 +68,7 @@ impl BitWriter {
     }
 
     /// The bytes, the last one filled up with zeros.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         let left = self.filled.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.pending.to_le_bytes()[..left]);
         self.out
@@ -76,14 +76,14 @@ impl BitWriter {
 }
 
 /// The Rice parameter that suits these numbers: the power of two next below ln 2 times their mean.
-pub(super) fn rice_parameter(count: u64, sum: u64) -> u32 {
+pub(crate) fn rice_parameter(count: u64, sum: u64) -> u32 {
     let mean = sum / count.max(1);
     (mean.saturating_mul(7) / 10).checked_ilog2().unwrap_or(0).min(30)
 }
 
 /// Reads what [`BitWriter`] wrote.
 #[derive(Debug)]
-pub(super) struct BitReader<'a> {
+pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
     pending: u64,
@@ -91,12 +91,12 @@ pub(super) struct BitReader<'a> {
 }
 
 impl<'a> BitReader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> BitReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> BitReader<'a> {
         BitReader { bytes, at: 0, pending: 0, filled: 0 }
     }
 
     /// At most how many bits are left: no count of anything that takes a bit can be greater.
-    pub(super) fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.filled as u64 + 8 * (self.bytes.len() - self.at) as u64
     }
 
@@ -120,7 +120,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// `n` bits, at most 32.
-    pub(super) fn plain(&mut self, n: u32) -> Result<u64, DecodeError> {
+    pub(crate) fn plain(&mut self, n: u32) -> Result<u64, DecodeError> {
         if self.filled < n {
             self.fill();
             if self.filled < n {
@@ -138,7 +138,7 @@ impl<'a> BitReader<'a> {
         Ok(if n > 32 { low | self.plain(n - 32)? << 32 } else { low })
     }
 
-    pub(super) fn minimal(&mut self, range: u64) -> Result<u64, DecodeError> {
+    pub(crate) fn minimal(&mut self, range: u64) -> Result<u64, DecodeError> {
         if range == 0 || range > 1 << 48 {
             return Err(DecodeError::Invalid { what: "a range", at: self.at });
         }
@@ -148,7 +148,7 @@ impl<'a> BitReader<'a> {
         Ok(if value < shorter { value } else { (value << 1 | self.plain(1)?) - shorter })
     }
 
-    pub(super) fn rice(&mut self, k: u32) -> Result<u64, DecodeError> {
+    pub(crate) fn rice(&mut self, k: u32) -> Result<u64, DecodeError> {
         let mut quotient = 0;
         while self.plain(1)? == 1 {
             quotient += 1;

@@ -147,29 +147,29 @@ fn at_least_a_class((class, _): (u8, u8)) -> u8 {
 
 /// The shapes of a list of ids, by length.
 #[derive(Debug)]
-pub(super) struct Shapes {
+pub(crate) struct Shapes {
     by_length: Vec<(usize, Shape)>,
 }
 
 impl Shapes {
     /// The shapes of these ids.
-    pub(super) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Shapes {
+    pub(crate) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Shapes {
         let mut groups: std::collections::BTreeMap<usize, Vec<&str>> = std::collections::BTreeMap::new();
         ids.for_each(|id| groups.entry(id.len()).or_default().push(id));
         Shapes { by_length: groups.into_iter().map(|(length, ids)| (length, Shape::of(&ids))).collect() }
     }
 
     /// Whether there were no ids.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_length.is_empty()
     }
 
     /// Whether they leave nothing open: all ids of the list are one and the same, and take no bits.
-    pub(super) fn is_one_id(&self) -> bool {
+    pub(crate) fn is_one_id(&self) -> bool {
         self.by_length.len() == 1 && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
     }
 
-    pub(super) fn put(&self, head: &mut Vec<u8>) {
+    pub(crate) fn put(&self, head: &mut Vec<u8>) {
         put_varint(head, self.by_length.len() as u64);
         for (length, shape) in &self.by_length {
             put_varint(head, *length as u64);
@@ -177,7 +177,7 @@ impl Shapes {
         }
     }
 
-    pub(super) fn get(head: &mut Reader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
+    pub(crate) fn get(head: &mut Reader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
         let mut by_length: Vec<(usize, Shape)> = Vec::new();
         for _ in 0..head.varint()? {
             let at = head.at();
@@ -192,7 +192,7 @@ impl Shapes {
     }
 
     /// An id of the list that the shapes were made of.
-    pub(super) fn write(&self, id: &str, bits: &mut BitWriter) {
+    pub(crate) fn write(&self, id: &str, bits: &mut BitWriter) {
         let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length) else {
             debug_assert!(false, "an id that the shapes were not made of");
             return;
@@ -206,7 +206,7 @@ impl Shapes {
         }
     }
 
-    pub(super) fn read(&self, bits: &mut BitReader<'_>, what: &'static str) -> Result<Box<str>, DecodeError> {
+    pub(crate) fn read(&self, bits: &mut BitReader<'_>, what: &'static str) -> Result<Box<str>, DecodeError> {
         let which = bits.minimal(self.by_length.len() as u64)? as usize;
         let (length, shape) = &self.by_length[which];
         let mut id = Vec::with_capacity(*length);

@@ -1,0 +1,286 @@
+//! A slot of the archive as bytes.
+//!
+//! ```text
+//! u8      version, 1
+//! varint  the slot's beginning, in ms
+//! u8      1 for a keyframe: varint interval, slot and ttl in ms; the roll is empty
+//!         0: u32 the checksum of the chunk before, whose roll it goes on with
+//! varint  how many beats and leaves there are
+//! varint  how many stages are new; each a text
+//! varint  how many sessions are new; if any:
+//!   names   the shapes of their viewers, and of their sessions
+//!   varint  the length of the bits in bytes; then the bits: for each its stage (minimal), viewer, session
+//! choices for each place of the roll, in order: is there a (further) beat? how many ticks off? is there a leave? when?
+//! u32     CRC-32 of all before
+//! ```
+
+use super::roll::{Roll, Slot, Tick, Who, tick};
+use super::{KEYFRAME_MS, Terms};
+use crate::codec::{DecodeError, Reader as Bytes, checksum, put_text, put_varint, seal};
+use crate::event::{EventRef, Kind};
+use crate::ids::{SessionId, StageId, ViewerId};
+use crate::limits::{SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::pace::TICK_MS;
+use crate::packing::bits::{BitReader, BitWriter};
+use crate::packing::choices::{ChoiceReader, ChoiceWriter};
+use crate::packing::names::Shapes;
+use crate::time::UnixMs;
+
+const VERSION: u8 = 1;
+/// Beats that a byte can hold at most: each takes three choices at least, of a ninetieth of a bit (odds stay below 4065/4096).
+const BEATS_A_BYTE_MAX: usize = 256;
+
+fn slot(from: UnixMs, terms: Terms) -> Slot {
+    Slot { from: tick(from), to: tick(from.plus(terms.slot_ms)) }
+}
+
+/// Packs slot after slot.
+#[derive(Debug)]
+pub struct Writer {
+    roll: Roll,
+    from: UnixMs,
+    /// The checksum of the chunk before; none before a keyframe.
+    link: Option<u32>,
+    beats: Vec<(u32, Tick)>,
+    leaves: Vec<(u32, Tick)>,
+    /// The places of sessions that are new in this slot.
+    new: Vec<u32>,
+    stages_before: usize,
+}
+
+impl Writer {
+    /// A writer that knows nobody, and so begins with a keyframe.
+    #[must_use]
+    pub fn new(terms: Terms, from: UnixMs) -> Writer {
+        Writer {
+            roll: Roll::new(terms),
+            from: from.aligned(terms.slot_ms),
+            link: None,
+            beats: Vec::new(),
+            leaves: Vec::new(),
+            new: Vec::new(),
+            stages_before: 0,
+        }
+    }
+
+    /// The slot that is gathered.
+    #[must_use]
+    pub fn slot(&self) -> UnixMs {
+        self.from
+    }
+
+    /// Adds what the log took within the slot, in any order.
+    pub fn add(&mut self, event: &EventRef<'_>) {
+        let roll = &mut self.roll;
+        let stage = roll.stage(event.stage).unwrap_or_else(|| roll.add_stage(event.stage));
+        let place = roll.find(stage, event.viewer, event.session).unwrap_or_else(|| {
+            let place = roll.add(stage, event.viewer.into(), event.session.into(), tick(self.from));
+            self.new.push(place);
+            place
+        });
+        let at = tick(event.at);
+        match event.kind {
+            Kind::Beat if roll.is_known(place, at) => {} // told again
+            Kind::Beat => self.beats.push((place, at)),
+            Kind::Leave => self.leaves.push((place, at)),
+        }
+    }
+
+    /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at `next`.
+    pub fn cut(&mut self, next: UnixMs) -> Option<Vec<u8>> {
+        for said in [&mut self.beats, &mut self.leaves] {
+            said.sort_unstable();
+            said.dedup();
+        }
+        let is_empty = self.beats.is_empty() && self.leaves.is_empty();
+        let chunk = (!is_empty).then(|| self.encode());
+        let terms = self.roll.terms();
+        let next = next.max(self.from.plus(terms.slot_ms)).aligned(terms.slot_ms);
+        if next.aligned(KEYFRAME_MS) > self.from {
+            *self = Writer::new(terms, next);
+        } else {
+            self.roll.strike(tick(next));
+            self.beats.clear();
+            self.leaves.clear();
+            self.new.clear();
+            self.from = next;
+            if let Some(chunk) = &chunk {
+                self.link = Some(checksum(chunk));
+                self.stages_before = self.roll.stages().len();
+            }
+        }
+        chunk
+    }
+
+    fn encode(&mut self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        put_varint(&mut out, self.from.0);
+        match self.link {
+            Some(link) => {
+                out.push(0);
+                out.extend_from_slice(&link.to_le_bytes());
+            }
+            None => {
+                out.push(1);
+                let Terms { interval_ms, slot_ms, ttl_ms } = self.roll.terms();
+                [interval_ms, slot_ms, ttl_ms].into_iter().for_each(|ms| put_varint(&mut out, ms));
+            }
+        }
+        put_varint(&mut out, (self.beats.len() + self.leaves.len()) as u64);
+        let stages = self.roll.stages().get(self.stages_before..).unwrap_or_default();
+        put_varint(&mut out, stages.len() as u64);
+        stages.iter().for_each(|stage| put_text(&mut out, stage));
+        self.put_new(&mut out);
+        out.extend(self.choices());
+        seal(&mut out);
+        out
+    }
+
+    fn put_new(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.new.len() as u64);
+        if self.new.is_empty() {
+            return;
+        }
+        let new = || self.new.iter().filter_map(|place| self.roll.who(*place));
+        let (viewers, sessions) =
+            (Shapes::of(new().map(|who| who.viewer)), Shapes::of(new().map(|who| who.session)));
+        viewers.put(out);
+        sessions.put(out);
+        let mut bits = BitWriter::default();
+        for who in new() {
+            let stage = self.roll.stage(who.stage).unwrap_or_default();
+            bits.minimal(u64::from(stage), self.roll.stages().len() as u64);
+            viewers.write(who.viewer, &mut bits);
+            sessions.write(who.session, &mut bits);
+        }
+        let bits = bits.finish();
+        put_varint(out, bits.len() as u64);
+        out.extend(bits);
+    }
+
+    fn choices(&mut self) -> Vec<u8> {
+        let mut choices = ChoiceWriter::default();
+        let slot = slot(self.from, self.roll.terms());
+        let (mut beats, mut leaves) = (self.beats.iter().peekable(), self.leaves.iter().peekable());
+        let (mut of_beats, mut of_leaves) = (Vec::new(), Vec::new());
+        for place in 0..self.roll.places() {
+            of_beats.clear();
+            of_leaves.clear();
+            while let Some((_, at)) = beats.next_if(|(of, _)| *of == place) {
+                of_beats.push(*at);
+            }
+            while let Some((_, at)) = leaves.next_if(|(of, _)| *of == place) {
+                of_leaves.push(*at);
+            }
+            let told = self.roll.tell(place, slot, &mut choices, &mut of_beats, &mut of_leaves, usize::MAX);
+            debug_assert!(told.is_ok(), "times come from the log's clock");
+        }
+        choices.finish()
+    }
+}
+
+/// Reads chunk after chunk.
+#[derive(Debug, Default)]
+pub struct Reader {
+    roll: Option<Roll>,
+    link: u32,
+}
+
+impl Reader {
+    /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and returns its slot.
+    ///
+    /// # Errors
+    /// It is damaged, or does not follow on the last one. Then only a keyframe can be read.
+    pub fn read(&mut self, chunk: &[u8], mut with: impl FnMut(EventRef<'_>)) -> Result<UnixMs, DecodeError> {
+        let before = (self.roll.take(), self.link);
+        let (slot_from, roll, said) = read(chunk, before)?;
+        for (at, kind, place) in said {
+            if let Some(Who { stage, viewer, session }) = roll.who(place) {
+                with(EventRef { at: UnixMs(at * TICK_MS), kind, stage, viewer, session });
+            }
+        }
+        self.roll = Some(roll);
+        self.link = checksum(chunk);
+        Ok(slot_from)
+    }
+}
+
+/// A slot, the roll it ends with, and what was said: when, what, by which place.
+type Said = (UnixMs, Roll, Vec<(Tick, Kind, u32)>);
+
+fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeError> {
+    let mut bytes = Bytes::open(chunk, VERSION)?;
+    let at = bytes.at();
+    let from = Some(UnixMs(bytes.varint()?)).filter(|from| from.0 < u64::MAX / 8);
+    let from = from.ok_or(DecodeError::Invalid { what: "the slot", at })?;
+    let at = bytes.at();
+    let mut roll = match (bytes.byte()?, roll) {
+        (1, _) => {
+            let [interval_ms, slot_ms, ttl_ms] = [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
+            Roll::new(Terms { interval_ms, slot_ms, ttl_ms })
+        }
+        (0, Some(roll)) if bytes.u32_le()? == link => roll,
+        _ => return Err(DecodeError::Invalid { what: "what it follows on", at }),
+    };
+    let at = bytes.at();
+    let room = usize::try_from(bytes.varint()?).ok().filter(|room| *room / BEATS_A_BYTE_MAX <= chunk.len());
+    let room = room.ok_or(DecodeError::Invalid { what: "the number of beats", at })?;
+    for _ in 0..bytes.varint()? {
+        let at = bytes.at();
+        let stage = bytes.text("a stage id", STAGE_ID_BYTES_MAX)?;
+        if StageId::check(stage).is_err() || roll.stage(stage).is_some() {
+            return Err(DecodeError::Invalid { what: "a stage id", at });
+        }
+        roll.add_stage(stage);
+    }
+    let slot = slot(from, roll.terms());
+    roll.strike(slot.from);
+    get_new(&mut bytes, &mut roll, slot.from)?;
+    let mut choices = ChoiceReader::new(bytes.rest())?;
+    let (mut said, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+    for place in 0..roll.places() {
+        roll.tell(place, slot, &mut choices, &mut beats, &mut leaves, room - said.len())?;
+        said.extend(beats.drain(..).map(|at| (at, Kind::Beat, place)));
+        said.extend(leaves.drain(..).map(|at| (at, Kind::Leave, place)));
+        if said.len() > room {
+            return Err(DecodeError::Invalid { what: "the number of beats", at });
+        }
+    }
+    choices.finish()?;
+    if said.len() != room {
+        return Err(DecodeError::Invalid { what: "the number of beats", at });
+    }
+    said.sort_unstable();
+    Ok((from, roll, said))
+}
+
+/// An interval or a ttl.
+fn time(bytes: &mut Bytes<'_>) -> Result<u64, DecodeError> {
+    let at = bytes.at();
+    Some(bytes.varint()?).filter(|ms| *ms < 1 << 40).ok_or(DecodeError::Invalid { what: "a time", at })
+}
+
+fn get_new(bytes: &mut Bytes<'_>, roll: &mut Roll, from: Tick) -> Result<(), DecodeError> {
+    let count = bytes.varint()?;
+    if count == 0 {
+        return Ok(());
+    }
+    let viewers = Shapes::get(bytes, VIEWER_ID_BYTES_MAX)?;
+    let sessions = Shapes::get(bytes, SESSION_ID_BYTES_MAX)?;
+    let at = bytes.at();
+    let length = usize::try_from(bytes.varint()?).unwrap_or(usize::MAX);
+    let mut bits = BitReader::new(bytes.take(length)?);
+    let wrong = DecodeError::Invalid { what: "a new session", at };
+    for _ in 0..count {
+        let stage = bits.minimal(roll.stages().len() as u64)? as u32;
+        let viewer = viewers.read(&mut bits, "a viewer id")?;
+        let session = sessions.read(&mut bits, "a session id")?;
+        // Nobody is new twice: so a few bytes can't make many.
+        let is_allowed = ViewerId::check(&viewer).is_ok() && SessionId::check(&session).is_ok();
+        if !is_allowed || roll.find(stage, &viewer, &session).is_some() {
+            return Err(wrong);
+        }
+        roll.add(stage, viewer, session, from);
+    }
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! The roll: the sessions that were heard lately, and when each is expected. Writer and reader keep it alike.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
+
+use super::Terms;
+use crate::codec::DecodeError;
+use crate::pace::{TICK_MS, gap_ms};
+use crate::packing::choices::{Chooser, Odds, SignedOdds};
+use crate::time::UnixMs;
+
+/// Times in ticks since the epoch.
+pub(super) type Tick = u64;
+
+/// Times are rounded down to the tick, as [`gap_ms`] does.
+pub(super) fn tick(at: UnixMs) -> Tick {
+    at.0 / TICK_MS
+}
+
+/// Who is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Who<'a> {
+    pub(super) stage: &'a str,
+    pub(super) viewer: &'a str,
+    pub(super) session: &'a str,
+}
+
+/// A session.
+#[derive(Debug)]
+struct Seat {
+    stage: u32,
+    viewer: Box<str>,
+    session: Box<str>,
+    /// Its last beat; before the first, the beginning of the slot.
+    last: Tick,
+    /// Between its last two.
+    gap: Tick,
+    habit: Habit,
+    has_left: bool,
+}
+
+/// What a session's beats go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Habit {
+    /// It has not beaten yet.
+    New,
+    /// What it was told.
+    Told,
+    /// An interval of its own.
+    Own,
+}
+
+/// How near the end of the slot a beat is expected, in ticks: each class has odds of its own.
+const NEARNESS: [i64; 7] = [-100, -20, -5, 0, 5, 20, 100];
+
+/// What was learnt about audiences, which both sides move alike.
+#[derive(Clone, Debug, Default)]
+struct Learnt {
+    /// Whether there is a further beat: by how near the slot's end it is expected, and how many there were.
+    is_more: [[Odds; 3]; NEARNESS.len() + 1],
+    /// The same for who has left.
+    is_back: Odds,
+    /// How far off it is, by habit.
+    off: [SignedOdds; 3],
+    /// Whether there is a leave: after how many.
+    is_leave: [Odds; 2],
+    /// When, from the last beat.
+    left_after: SignedOdds,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Roll {
+    terms: Terms,
+    seats: Vec<Option<Seat>>,
+    free: Vec<u32>,
+    /// Keyed at random: ids come from outside. Nothing stored depends on it.
+    hasher: RandomState,
+    by_ids: HashTable<u32>,
+    stages: Vec<Box<str>>,
+    by_stage: HashMap<Box<str>, u32, RandomState>,
+    learnt: Learnt,
+}
+
+/// The end of a slot, and its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) from: Tick,
+    pub(super) to: Tick,
+}
+
+/// Too many ticks for a time.
+const TICK_MAX: Tick = u64::MAX / TICK_MS / 4;
+
+impl Roll {
+    pub(super) fn new(terms: Terms) -> Roll {
+        Roll {
+            terms,
+            seats: Vec::new(),
+            free: Vec::new(),
+            hasher: RandomState::default(),
+            by_ids: HashTable::new(),
+            stages: Vec::new(),
+            by_stage: HashMap::default(),
+            learnt: Learnt::default(),
+        }
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.terms
+    }
+
+    /// How many places there are, some of them empty.
+    pub(super) fn places(&self) -> u32 {
+        self.seats.len() as u32
+    }
+
+    pub(super) fn stages(&self) -> &[Box<str>] {
+        &self.stages
+    }
+
+    /// A stage's number, if it has one.
+    pub(super) fn stage(&self, stage: &str) -> Option<u32> {
+        self.by_stage.get(stage).copied()
+    }
+
+    /// Gives a stage the next number.
+    pub(super) fn add_stage(&mut self, stage: &str) -> u32 {
+        let number = self.stages.len() as u32;
+        self.stages.push(stage.into());
+        self.by_stage.insert(stage.into(), number);
+        number
+    }
+
+    /// A session's place, if it has one.
+    pub(super) fn find(&self, stage: u32, viewer: &str, session: &str) -> Option<u32> {
+        let is_it = |place: &u32| {
+            self.seats[*place as usize].as_ref().is_some_and(|seat| {
+                seat.stage == stage && *seat.viewer == *viewer && *seat.session == *session
+            })
+        };
+        self.by_ids.find(self.hasher.hash_one((stage, viewer, session)), is_it).copied()
+    }
+
+    /// Gives a session a place, in a slot that begins at `from`. It must have none.
+    pub(super) fn add(&mut self, stage: u32, viewer: Box<str>, session: Box<str>, from: Tick) -> u32 {
+        let hashed = self.hasher.hash_one((stage, &*viewer, &*session));
+        let gap = self.terms.interval_ms / TICK_MS;
+        let seat = Seat { stage, viewer, session, last: from, gap, habit: Habit::New, has_left: false };
+        let place = self.free.pop().unwrap_or(self.seats.len() as u32);
+        if place as usize == self.seats.len() {
+            self.seats.push(None);
+        }
+        self.seats[place as usize] = Some(seat);
+        let (seats, hasher) = (&self.seats, &self.hasher);
+        self.by_ids.insert_unique(hashed, place, |place| {
+            let seat = seats[*place as usize].as_ref();
+            seat.map_or(0, |seat| hasher.hash_one((seat.stage, &*seat.viewer, &*seat.session)))
+        });
+        place
+    }
+
+    /// The ids of a session's place.
+    pub(super) fn who(&self, place: u32) -> Option<Who<'_>> {
+        let seat = self.seats.get(place as usize)?.as_ref()?;
+        let stage = self.stages.get(seat.stage as usize)?;
+        Some(Who { stage, viewer: &seat.viewer, session: &seat.session })
+    }
+
+    /// Whether this is the last beat of a session, which was archived before.
+    pub(super) fn is_known(&self, place: u32, at: Tick) -> bool {
+        let seat = self.seats.get(place as usize).and_then(Option::as_ref);
+        seat.is_some_and(|seat| seat.habit != Habit::New && seat.last == at)
+    }
+
+    /// Says what a session did in a slot, or finds out: `beats` and `leaves` in order, empty for a reader. Nothing for an empty place.
+    pub(super) fn tell(
+        &mut self,
+        place: u32,
+        slot: Slot,
+        chooser: &mut impl Chooser,
+        beats: &mut Vec<Tick>,
+        leaves: &mut Vec<Tick>,
+        mut room: usize,
+    ) -> Result<(), DecodeError> {
+        let Some(seat) = self.seats.get_mut(place as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let learnt = &mut self.learnt;
+        let mut count = 0;
+        loop {
+            let expected = seat.expected(self.terms);
+            let odds = if seat.has_left && count == 0 {
+                &mut learnt.is_back
+            } else {
+                let left = slot.to as i64 - expected as i64;
+                &mut learnt.is_more[NEARNESS.partition_point(|near| *near < left)][count.min(2)]
+            };
+            if !chooser.choose(odds, count < beats.len())? {
+                break;
+            }
+            let off = beats.get(count).map_or(0, |at| *at as i64 - expected as i64);
+            let off = chooser.signed(&mut learnt.off[seat.habit as usize], off)?;
+            let at = moved(expected, off, &mut room)?;
+            if count == beats.len() {
+                beats.push(at);
+            }
+            seat.beaten(at, self.terms);
+            count += 1;
+        }
+        count = 0;
+        while chooser.choose(&mut learnt.is_leave[count.min(1)], count < leaves.len())? {
+            let off = leaves.get(count).map_or(0, |at| *at as i64 - seat.last as i64);
+            let at = moved(seat.last, chooser.signed(&mut learnt.left_after, off)?, &mut room)?;
+            if count == leaves.len() {
+                leaves.push(at);
+            }
+            seat.has_left = at >= seat.last;
+            count += 1;
+        }
+        Ok(())
+    }
+
+    /// Strikes off who will hardly come back in the slot that begins at `from`, or later. Struck off slot by slot or at once, the
+    /// same places are free in the same order.
+    pub(super) fn strike(&mut self, from: Tick) {
+        let silent_before = from.saturating_sub(self.terms.ttl_ms / TICK_MS);
+        let left_before = from.saturating_sub(self.terms.slot_ms / TICK_MS);
+        for (place, seat) in self.seats.iter_mut().enumerate() {
+            let Some(known) = seat else { continue };
+            if known.last >= silent_before && !(known.has_left && known.last < left_before) {
+                continue;
+            }
+            let hashed = self.hasher.hash_one((known.stage, &*known.viewer, &*known.session));
+            if let Ok(entry) = self.by_ids.find_entry(hashed, |found| *found as usize == place) {
+                entry.remove();
+            }
+            *seat = None;
+            self.free.push(place as u32);
+        }
+        // The least one last, which is the next to be taken.
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+    }
+}
+
+/// A time so far off another one. Each takes some of the room.
+fn moved(from: Tick, off: i64, room: &mut usize) -> Result<Tick, DecodeError> {
+    let wrong = DecodeError::Invalid { what: "a beat's time", at: 0 };
+    let at = from.checked_add_signed(off).filter(|at| *at <= TICK_MAX).ok_or(wrong)?;
+    *room = room.checked_sub(1).ok_or(wrong)?;
+    Ok(at)
+}
+
+impl Seat {
+    fn told(&self, terms: Terms) -> Tick {
+        let last = UnixMs(self.last * TICK_MS);
+        tick(last.plus(gap_ms(terms.interval_ms, &self.viewer, &self.session, last)))
+    }
+
+    fn own(&self) -> Tick {
+        self.last + self.gap
+    }
+
+    /// When it beats next, as far as anybody knows.
+    fn expected(&self, terms: Terms) -> Tick {
+        match self.habit {
+            // Any time in the slot.
+            Habit::New => self.last,
+            Habit::Told => self.told(terms),
+            Habit::Own => self.own(),
+        }
+    }
+
+    fn beaten(&mut self, at: Tick, terms: Terms) {
+        self.has_left = false;
+        if self.habit == Habit::New {
+            (self.last, self.habit) = (at, Habit::Told);
+        } else if at > self.last {
+            let (told, own) = (self.told(terms), self.own());
+            self.habit = if at.abs_diff(told) <= at.abs_diff(own) { Habit::Told } else { Habit::Own };
+            (self.gap, self.last) = (at - self.last, at);
+        }
+    }
+}

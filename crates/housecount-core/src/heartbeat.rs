@@ -1,0 +1,58 @@
+//! A heartbeat as an item, for those who audit by reading the table: one item a heartbeat.
+
+use crate::event::EventRef;
+use crate::item::{Attr, AttrError, Item, number, text};
+use crate::keys::Key;
+use crate::snapshot::expiry_s;
+use crate::time::UnixMs;
+
+/// The key and the item of a heartbeat, which expires `retention_ms` after it.
+#[must_use]
+pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
+    let key = Key::Heartbeat {
+        stage: beat.stage.to_string(),
+        at: beat.at,
+        viewer: beat.viewer.to_string(),
+        session: beat.session.to_string(),
+    };
+    let item = Item::from([
+        ("stageArn".to_string(), Attr::S(beat.stage.to_string())),
+        ("userId".to_string(), Attr::S(beat.viewer.to_string())),
+        ("timestamp".to_string(), Attr::N(beat.at.0)),
+        ("ttl".to_string(), Attr::N(expiry_s(beat.at, retention_ms))),
+    ]);
+    let session =
+        (!beat.session.is_empty()).then(|| ("sessionId".to_string(), Attr::S(beat.session.to_string())));
+    (key, item.into_iter().chain(session).collect())
+}
+
+/// What such an item says: when, who and with which session.
+///
+/// # Errors
+/// An attribute that every heartbeat has is missing.
+pub fn read(item: &Item) -> Result<(UnixMs, &str, &str), AttrError> {
+    let at = UnixMs(number(item, "timestamp")?);
+    Ok((at, text(item, "userId")?, text(item, "sessionId").unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Kind;
+
+    /// Frozen: other programs read it.
+    #[test]
+    fn items_are_frozen() {
+        let at = UnixMs(1_790_000_000_123);
+        let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "tab" };
+        let (key, full) = item(&beat, 86_400_000);
+        assert_eq!((key.pk().as_str(), key.sk().as_str()), ("STAGE#s/1", "HEARTBEAT#1790000000123#ann#tab"));
+        assert_eq!(
+            format!("{full:?}"),
+            r#"{"sessionId": S("tab"), "stageArn": S("s/1"), "timestamp": N(1790000000123), "ttl": N(1790086401), "userId": S("ann")}"#
+        );
+        assert_eq!(read(&full), Ok((at, "ann", "tab")));
+        let (_, item) = item(&EventRef { session: "", ..beat }, 1);
+        assert_eq!(read(&item), Ok((at, "ann", "")));
+    }
+}

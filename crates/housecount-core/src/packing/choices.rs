@@ -1,0 +1,291 @@
+//! Choices: yes or no, in as few bits as they surprise. An adaptive binary range coder, as LZMA made it known.
+//!
+//! Every choice has [`Odds`], which writer and reader move alike after each: towards what was chosen, by a 32nd of the way.
+//! A choice that always goes the same way ends near a hundredth of a bit. Carries run back into bytes that are held back,
+//! so the first byte is always zero, and the last five flush what is left.
+//!
+//! One piece of code says what is chosen, for both directions: a [`Chooser`] that writes returns what it was given, one that reads
+//! returns what it found.
+
+use crate::codec::DecodeError;
+
+/// Odds are counted in so many bits.
+const ODDS_BITS: u32 = 12;
+/// How fast they move.
+const MOVE_BITS: u32 = 5;
+/// The range is kept above this.
+const RANGE_MIN: u32 = 1 << 24;
+
+/// How likely a "no" is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Odds(u16);
+
+impl Default for Odds {
+    fn default() -> Odds {
+        Odds(1 << (ODDS_BITS - 1))
+    }
+}
+
+impl Odds {
+    fn bound(self, range: u32) -> u32 {
+        (range >> ODDS_BITS) * u32::from(self.0)
+    }
+
+    fn note(&mut self, yes: bool) {
+        if yes {
+            self.0 -= self.0 >> MOVE_BITS;
+        } else {
+            self.0 += ((1 << ODDS_BITS) - self.0) >> MOVE_BITS;
+        }
+    }
+}
+
+/// Writes or reads choices.
+pub(crate) trait Chooser {
+    /// Writes `yes` and returns it, or returns what was written.
+    fn choose(&mut self, odds: &mut Odds, yes: bool) -> Result<bool, DecodeError>;
+
+    /// A number, likely small: how many bits it has more than one, a choice each, then the bits. Of these the upper two
+    /// have odds of their own.
+    fn number(&mut self, odds: &mut NumberOdds, value: u64) -> Result<u64, DecodeError> {
+        let value = value.saturating_add(1);
+        let mut bits = 0;
+        while self.choose(&mut odds.length[bits], value.ilog2() as usize > bits)? {
+            bits += 1;
+            if bits == NUMBER_BITS_MAX {
+                break;
+            }
+        }
+        let mut found = 1u64;
+        for bit in (0..bits).rev() {
+            let mut even = Odds::default();
+            let odds = match bits - 1 - bit {
+                0 => &mut odds.first[bits - 1],
+                1 => &mut odds.second[bits - 1][(found & 1) as usize],
+                _ => &mut even,
+            };
+            found = found << 1 | u64::from(self.choose(odds, value >> bit & 1 == 1)?);
+        }
+        Ok(found - 1)
+    }
+
+    /// A number of either sign, likely near zero.
+    fn signed(&mut self, odds: &mut SignedOdds, value: i64) -> Result<i64, DecodeError> {
+        if !self.choose(&mut odds.is_some, value != 0)? {
+            return Ok(0);
+        }
+        let is_negative = self.choose(&mut odds.is_negative, value < 0)?;
+        let by = &mut odds.by[usize::from(is_negative)];
+        let off = self.number(by, value.unsigned_abs().saturating_sub(1))? as i64 + 1;
+        Ok(if is_negative { -off } else { off })
+    }
+}
+
+/// Numbers have fewer bits than this.
+const NUMBER_BITS_MAX: usize = 48;
+
+/// What is known of a kind of numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct NumberOdds {
+    length: [Odds; NUMBER_BITS_MAX],
+    first: [Odds; NUMBER_BITS_MAX],
+    second: [[Odds; 2]; NUMBER_BITS_MAX],
+}
+
+impl Default for NumberOdds {
+    fn default() -> NumberOdds {
+        NumberOdds {
+            length: [Odds::default(); NUMBER_BITS_MAX],
+            first: [Odds::default(); NUMBER_BITS_MAX],
+            second: [[Odds::default(); 2]; NUMBER_BITS_MAX],
+        }
+    }
+}
+
+/// What is known of a kind of numbers of either sign.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SignedOdds {
+    is_some: Odds,
+    is_negative: Odds,
+    by: [NumberOdds; 2],
+}
+
+/// Writes choices.
+#[derive(Debug)]
+pub(crate) struct ChoiceWriter {
+    out: Vec<u8>,
+    low: u64,
+    range: u32,
+    /// The byte that a carry may still change, and how many bytes of ones follow it.
+    held: u8,
+    ones: u64,
+}
+
+impl Default for ChoiceWriter {
+    fn default() -> ChoiceWriter {
+        ChoiceWriter { out: Vec::new(), low: 0, range: u32::MAX, held: 0, ones: 0 }
+    }
+}
+
+impl ChoiceWriter {
+    fn shift(&mut self) {
+        let (carry, byte) = ((self.low >> 32) as u8, (self.low >> 24) as u8);
+        if byte == 0xff && carry == 0 {
+            self.ones += 1;
+        } else {
+            self.out.push(self.held.wrapping_add(carry));
+            for _ in 0..std::mem::take(&mut self.ones) {
+                self.out.push(0xff_u8.wrapping_add(carry));
+            }
+            self.held = byte;
+        }
+        self.low = (self.low & 0x00ff_ffff) << 8;
+    }
+
+    /// The bytes.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        (0..5).for_each(|_| self.shift());
+        self.out
+    }
+}
+
+impl Chooser for ChoiceWriter {
+    fn choose(&mut self, odds: &mut Odds, yes: bool) -> Result<bool, DecodeError> {
+        let bound = odds.bound(self.range);
+        if yes {
+            self.low += u64::from(bound);
+            self.range -= bound;
+        } else {
+            self.range = bound;
+        }
+        odds.note(yes);
+        while self.range < RANGE_MIN {
+            self.range <<= 8;
+            self.shift();
+        }
+        Ok(yes)
+    }
+}
+
+/// Reads what [`ChoiceWriter`] wrote.
+#[derive(Debug)]
+pub(crate) struct ChoiceReader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    code: u32,
+    range: u32,
+}
+
+impl<'a> ChoiceReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<ChoiceReader<'a>, DecodeError> {
+        let mut reader = ChoiceReader { bytes, at: 0, code: 0, range: u32::MAX };
+        for _ in 0..5 {
+            reader.fill()?;
+        }
+        Ok(reader)
+    }
+
+    fn fill(&mut self) -> Result<(), DecodeError> {
+        let byte = *self.bytes.get(self.at).ok_or(DecodeError::Truncated { at: self.at })?;
+        self.code = self.code << 8 | u32::from(byte);
+        self.at += 1;
+        Ok(())
+    }
+
+    /// That nothing is left over.
+    pub(crate) fn finish(self) -> Result<(), DecodeError> {
+        if self.at == self.bytes.len() {
+            return Ok(());
+        }
+        Err(DecodeError::Invalid { what: "what follows the last choice", at: self.at })
+    }
+}
+
+impl Chooser for ChoiceReader<'_> {
+    fn choose(&mut self, odds: &mut Odds, _: bool) -> Result<bool, DecodeError> {
+        let bound = odds.bound(self.range);
+        let yes = self.code >= bound;
+        if yes {
+            self.code -= bound;
+            self.range -= bound;
+        } else {
+            self.range = bound;
+        }
+        odds.note(yes);
+        while self.range < RANGE_MIN {
+            self.range <<= 8;
+            self.fill()?;
+        }
+        Ok(yes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Chosen = (Vec<bool>, Vec<u64>, Vec<i64>);
+
+    proptest! {
+        #[test]
+        fn choices_and_numbers_round_trip(
+            choices in proptest::collection::vec((any::<bool>(), 0usize..3), 0..300),
+            numbers in proptest::collection::vec(0u64..1 << 47, 0..100),
+            signed in proptest::collection::vec(-(1i64 << 46)..1 << 46, 0..100),
+        ) {
+            fn go(chooser: &mut impl Chooser, choices: &[(bool, usize)], numbers: &[u64], signed: &[i64])
+                -> Result<Chosen, DecodeError>
+            {
+                let mut odds = [Odds::default(); 3];
+                let (mut of_numbers, mut of_signed) = (NumberOdds::default(), SignedOdds::default());
+                Ok((
+                    choices.iter().map(|(yes, which)| chooser.choose(&mut odds[*which], *yes)).collect::<Result<_, _>>()?,
+                    numbers.iter().map(|n| chooser.number(&mut of_numbers, *n)).collect::<Result<_, _>>()?,
+                    signed.iter().map(|n| chooser.signed(&mut of_signed, *n)).collect::<Result<_, _>>()?,
+                ))
+            }
+            let mut writer = ChoiceWriter::default();
+            let written = go(&mut writer, &choices, &numbers, &signed).unwrap();
+            let bytes = writer.finish();
+            let blank: Vec<(bool, usize)> = choices.iter().map(|(_, which)| (false, *which)).collect();
+            let mut reader = ChoiceReader::new(&bytes).unwrap();
+            let read = go(&mut reader, &blank, &vec![0; numbers.len()], &vec![0; signed.len()]).unwrap();
+            prop_assert_eq!(read, written);
+            prop_assert!(reader.finish().is_ok());
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_or_choices(bytes: Vec<u8>) {
+            if let Ok(mut reader) = ChoiceReader::new(&bytes) {
+                let mut odds = SignedOdds::default();
+                for _ in 0..1_000 {
+                    if reader.signed(&mut odds, 0).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Frozen bytes, with a carry through held ones.
+    #[test]
+    fn choices_are_frozen() {
+        let (mut writer, mut odds) = (ChoiceWriter::default(), Odds::default());
+        for n in 0..64 {
+            writer.choose(&mut odds, n % 5 != 0).unwrap();
+        }
+        let hex: String = writer.finish().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "007b25f36f6a7868fb8f80");
+    }
+
+    #[test]
+    fn what_never_surprises_takes_next_to_nothing() {
+        let (mut writer, mut odds) = (ChoiceWriter::default(), Odds::default());
+        for _ in 0..100_000 {
+            writer.choose(&mut odds, true).unwrap();
+        }
+        let bytes = writer.finish().len();
+        assert!(bytes < 150, "{bytes}");
+    }
+}

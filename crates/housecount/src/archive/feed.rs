@@ -1,0 +1,117 @@
+//! What a partition of the log took, in its order, for the archive.
+
+use std::sync::Arc;
+
+use housecount_core::event::EventRef;
+use housecount_core::fold::HandleKey;
+use housecount_core::record;
+use housecount_core::time::UnixMs;
+
+use crate::error::StoreResult;
+use crate::hub::Hub;
+use crate::log::{Log, Position};
+use crate::metrics::Metrics;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Feed {
+    log: Arc<dyn Log>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    partition: u16,
+    /// The last record that was taken.
+    read: Position,
+    /// Which life of the log that was in; zero before the first read.
+    born: UnixMs,
+    is_last: bool,
+}
+
+/// Some of what the log took.
+#[derive(Debug)]
+pub struct Page {
+    /// The records, in order.
+    pub records: Vec<(Position, bytes::Bytes)>,
+    /// Up to where these are all; none if there are more.
+    pub reached: Option<UnixMs>,
+}
+
+impl Feed {
+    /// What a partition took after `read`.
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn Log>,
+        hub: Arc<Hub>,
+        metrics: Arc<Metrics>,
+        partition: u16,
+        read: Position,
+    ) -> Feed {
+        Feed { log, hub, metrics, partition, read, born: UnixMs::ZERO, is_last: false }
+    }
+
+    /// The last record that was taken.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.read
+    }
+
+    /// What was taken before `until`, some of it.
+    ///
+    /// # Errors
+    /// The log's.
+    pub async fn next(&mut self, until: UnixMs) -> StoreResult<Page> {
+        let tail = self.log.read(self.partition, self.read, HandleKey::default()).await?;
+        if self.born != tail.origin.born && self.born != UnixMs::ZERO {
+            // All was lost, and told again. Positions may begin earlier than the last one was.
+            tracing::warn!(
+                partition = self.partition,
+                "the log has been born again; the archive reads all of it"
+            );
+            self.read = Position::START;
+            self.born = tail.origin.born;
+            return Ok(Page { records: Vec::new(), reached: None });
+        }
+        self.born = tail.origin.born;
+        let mut reached = if self.is_last { tail.clock } else { until.min(tail.clock) };
+        let (mut records, mut is_all) = (Vec::new(), !tail.more);
+        for (position, record) in tail.records {
+            let is_wanted = if self.is_last { self.knows(&record) } else { position.at < reached };
+            if !is_wanted {
+                (reached, is_all) = (reached.min(position.at), true);
+                break;
+            }
+            self.read = position;
+            records.push((position, record));
+        }
+        Ok(Page { records, reached: is_all.then_some(reached) })
+    }
+
+    /// From now on all that the log has is taken, up to the first record of which this node doesn't know a name yet: another node
+    /// goes on there.
+    pub fn end(&mut self) {
+        self.is_last = true;
+    }
+
+    fn knows(&self, record: &[u8]) -> bool {
+        let mut is_known = true;
+        if let Ok(said) = record::decode(record) {
+            self.hub.named(&said, |event| is_known &= event.is_some());
+        }
+        is_known
+    }
+
+    /// Calls `with` for each of what a record says. What can't be read, or has no name, is counted and passed over.
+    pub fn each(&self, position: Position, record: &[u8], mut with: impl FnMut(&EventRef<'_>)) {
+        // The follower counts and tells those that can't be read.
+        let Ok(mut said) = record::decode(record) else { return };
+        record::bound(&mut said, position.at);
+        let mut nameless = 0;
+        self.hub.named(&said, |event| match event {
+            Some(event) => with(&event),
+            None => nameless += 1,
+        });
+        if nameless > 0 {
+            tracing::warn!(beats = nameless, %position, "beats of sessions that nobody knows any more are not archived");
+            self.metrics.archive_nameless.inc_by(nameless);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Writes a partition's archive in chunks, a slot each.
+
+use std::sync::Arc;
+
+use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::keys::Chain;
+use housecount_core::snapshot::expiry_s;
+use housecount_core::time::UnixMs;
+
+use super::Reached;
+use super::feed::Feed;
+use crate::cold::Cold;
+use crate::cold::chunks::{self, Written};
+use crate::error::StoreResult;
+use crate::log::Position;
+use crate::metrics::Metrics;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Packed {
+    chain: Chain,
+    terms: Terms,
+    retention_ms: u64,
+    metrics: Arc<Metrics>,
+    /// The slot that is gathered; none before the first record.
+    writer: Option<Writer>,
+    /// Chunks that are to be written, by their slots.
+    cut: Vec<(UnixMs, Vec<u8>)>,
+}
+
+/// Up to where a chain's chunks are.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn end(cold: &dyn Cold, chain: Chain, slot_ms: u64) -> StoreResult<UnixMs> {
+    let last = chunks::last_before(cold, chain, UnixMs::MAX, None).await?;
+    Ok(last.map_or(UnixMs::ZERO, |last| last.window.plus(slot_ms)))
+}
+
+/// The last position before a time.
+pub(super) fn before(at: UnixMs) -> Position {
+    if at == UnixMs::ZERO { Position::START } else { Position { at: at.minus(1), seq: u64::MAX } }
+}
+
+impl Packed {
+    /// Goes on with a chain that others have written to before: with a keyframe.
+    #[must_use]
+    pub fn new(chain: Chain, terms: Terms, retention_ms: u64, metrics: Arc<Metrics>) -> Packed {
+        Packed { chain, terms, retention_ms, metrics, writer: None, cut: Vec::new() }
+    }
+
+    /// Where a chain that ends at `end` goes on in the log.
+    #[must_use]
+    pub fn position(end: UnixMs) -> Position {
+        before(end)
+    }
+
+    /// Writes all slots that are over by `now`. Called again after an error, it goes on where it was.
+    ///
+    /// # Errors
+    /// A store's.
+    pub async fn go_on(&mut self, cold: &dyn Cold, feed: &mut Feed, now: UnixMs) -> StoreResult<Reached> {
+        let due = now.aligned(self.terms.slot_ms);
+        loop {
+            if !self.write(cold).await? {
+                return Ok(Reached::Overtaken);
+            }
+            let page = feed.next(due).await?;
+            for (position, record) in &page.records {
+                self.cut_before(position.at);
+                let writer = self.writer.get_or_insert_with(|| Writer::new(self.terms, position.at));
+                feed.each(*position, record, |event| writer.add(event));
+            }
+            if let Some(reached) = page.reached {
+                // If the log's clock is behind, the slot isn't over yet.
+                let reached = reached.aligned(self.terms.slot_ms);
+                self.cut_before(reached);
+                if !self.write(cold).await? {
+                    return Ok(Reached::Overtaken);
+                }
+                return Ok(Reached::To(reached));
+            }
+        }
+    }
+
+    /// Cuts the slot that is gathered if it is over at `at`.
+    fn cut_before(&mut self, at: UnixMs) {
+        let Some(writer) = &mut self.writer else { return };
+        let slot = writer.slot();
+        if slot.plus(self.terms.slot_ms) <= at
+            && let Some(chunk) = writer.cut(at.aligned(self.terms.slot_ms))
+        {
+            self.cut.push((slot, chunk));
+        }
+    }
+
+    /// Writes what has been cut. False if another node was there first.
+    async fn write(&mut self, cold: &dyn Cold) -> StoreResult<bool> {
+        while let Some((slot, chunk)) = self.cut.first() {
+            // Chunks that need each other expire together.
+            let readable_to = slot.aligned(KEYFRAME_MS).plus(KEYFRAME_MS);
+            let expiry_s = expiry_s(readable_to, self.retention_ms);
+            if let Written::Elsewhere(_) =
+                chunks::write(cold, self.chain, *slot, chunk, Some(expiry_s)).await?
+            {
+                return Ok(false);
+            }
+            self.metrics.archive_bytes.inc_by(chunk.len() as u64);
+            self.cut.remove(0);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,91 @@
+//! Reads an archive back.
+
+use std::sync::Arc;
+
+use housecount_core::archive::{KEYFRAME_MS, Reader};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::heartbeat;
+use housecount_core::keys::{Chain, Key, KeyRange, Series};
+use housecount_core::limits::PAGE_ROWS_MAX;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use crate::cold::chunks::{self, corrupt};
+use crate::cold::{Cold, Page};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// All chains of packed archives.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn chains(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
+    chunks::all(&**cold, Series::Archive).await
+}
+
+/// Calls `with` for every beat and leave of a chain within a range, slot after slot; `progress` with how far it is. What reached
+/// the log by up to `late_ms` later than it was said is found, too. Returns a line for each stretch that can't be read: a chunk that
+/// is damaged, or of which the one before has expired, and what follows on it up to the next keyframe.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn packed(
+    cold: &dyn Cold,
+    chain: Chain,
+    range: Span,
+    late_ms: u64,
+    mut with: impl FnMut(&EventRef<'_>) -> StoreResult<()>,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<Vec<String>> {
+    let mut stored = chunks::Reader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
+    let (mut reader, mut problems, mut is_lost) = (Reader::default(), Vec::new(), false);
+    while let Some(chunk) = stored.next(cold).await? {
+        let mut outcome = Ok(());
+        let read = reader.read(&chunk.bytes, |event| {
+            if range.from <= event.at && event.at < range.to && outcome.is_ok() {
+                outcome = with(&event);
+            }
+        });
+        outcome?;
+        // One line a stretch: the chunks behind it can't be read because of it.
+        if let Err(error) = read
+            && !std::mem::replace(&mut is_lost, read.is_err())
+        {
+            let sk = Key::Chunk { chain, window: chunk.window }.sk();
+            problems.push(format!("{}; what follows on it is left out", corrupt(chain, &sk, error)));
+        }
+        is_lost = read.is_err();
+        progress(chunk.window);
+    }
+    Ok(problems)
+}
+
+/// Calls `with` for every heartbeat of a stage within a range, where each is an item.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn items(
+    cold: &dyn Cold,
+    stage: &str,
+    range: Span,
+    mut with: impl FnMut(&EventRef<'_>) -> StoreResult<()>,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<()> {
+    let keys = KeyRange::heartbeats(stage, range.from, range.to.minus(1));
+    let mut page = Page::first(PAGE_ROWS_MAX);
+    loop {
+        let rows = cold.query(&keys, &page).await?;
+        for (sk, item) in &rows {
+            let read = heartbeat::read(item).map_err(|e| {
+                let context = format!("the item {} / {sk}", keys.pk);
+                StoreError::caused(ErrorKind::Corrupt, context, e)
+            })?;
+            let (at, viewer, session) = read;
+            with(&EventRef { at, kind: Kind::Beat, stage, viewer, session })?;
+            progress(at);
+        }
+        if rows.len() < PAGE_ROWS_MAX {
+            return Ok(());
+        }
+        page.after = rows.last().map(|(sk, _)| sk.clone());
+    }
+}

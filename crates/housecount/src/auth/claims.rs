@@ -1,0 +1,205 @@
+//! What a token claims, and what it lets its bearer say.
+
+use std::fmt;
+
+use housecount_core::time::UnixMs;
+use serde::{Deserialize, Serialize};
+
+use super::{Rules, TokenError};
+use crate::ingest::Said;
+
+/// The claims as they stand in a token.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Payload {
+    /// The viewer.
+    pub sub: String,
+    /// The stage, or how stages begin: then it ends in `*`.
+    pub stage: String,
+    /// The only session it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Unix seconds from which on it is worth nothing.
+    pub exp: f64,
+    /// Unix seconds before which it is worth nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<f64>,
+    /// Whom it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Audience>,
+}
+
+/// One, or several.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, wanted: &str) -> bool {
+        match self {
+            Audience::One(one) => one == wanted,
+            Audience::Many(many) => many.iter().any(|one| one == wanted),
+        }
+    }
+}
+
+/// What a verified token lets its bearer say, and until when.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Claims {
+    viewer: Box<str>,
+    /// Without its `*`.
+    stage: Box<str>,
+    is_prefix: bool,
+    session: Option<Box<str>>,
+    /// Its end, with the leeway.
+    ends: UnixMs,
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims").field("ends", &self.ends).finish_non_exhaustive()
+    }
+}
+
+/// What a token doesn't cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch(pub &'static str);
+
+fn ms(seconds: f64) -> UnixMs {
+    // A float beyond its range becomes the nearest number that is in it.
+    UnixMs((seconds * 1_000.0) as u64)
+}
+
+impl Claims {
+    /// Judges what a token with a good signature claims.
+    ///
+    /// # Errors
+    /// It isn't valid now, or not for us.
+    pub fn judge(payload: Payload, rules: &Rules, now: UnixMs) -> Result<Claims, TokenError> {
+        let ends = ms(payload.exp).plus(rules.leeway_ms);
+        if now >= ends {
+            return Err(TokenError::Expired);
+        }
+        if payload.nbf.is_some_and(|from| now.plus(rules.leeway_ms) < ms(from)) {
+            return Err(TokenError::Invalid("it is not valid yet (nbf)"));
+        }
+        let is_for_us = match (&rules.audience, &payload.aud) {
+            (None, None) => true,
+            (Some(wanted), Some(given)) => given.has(wanted),
+            // RFC 7519, 4.1.3: who isn't named in `aud` must refuse.
+            _ => false,
+        };
+        if !is_for_us {
+            return Err(TokenError::Invalid("its `aud` is not what auth.audience says"));
+        }
+        let (stage, is_prefix) = match payload.stage.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (payload.stage.as_str(), false),
+        };
+        let session = payload.session.map(String::into_boxed_str);
+        Ok(Claims { viewer: payload.sub.into(), stage: stage.into(), is_prefix, session, ends })
+    }
+
+    /// From when on it is worth nothing, the leeway included.
+    #[must_use]
+    pub fn ends(&self) -> UnixMs {
+        self.ends
+    }
+
+    /// Whether it is for this stage.
+    #[must_use]
+    pub fn covers_stage(&self, stage: &str) -> bool {
+        if self.is_prefix { stage.starts_with(&*self.stage) } else { *stage == *self.stage }
+    }
+
+    /// Whether it is for all stages.
+    #[must_use]
+    pub fn covers_all_stages(&self) -> bool {
+        self.is_prefix && self.stage.is_empty()
+    }
+
+    /// Whether its bearer may say this.
+    ///
+    /// # Errors
+    /// What of it the token doesn't cover.
+    pub fn check(&self, said: &Said<'_>) -> Result<(), Mismatch> {
+        if *said.viewer != *self.viewer {
+            return Err(Mismatch("viewer"));
+        }
+        if !self.covers_stage(said.stage) {
+            return Err(Mismatch("stage"));
+        }
+        match &self.session {
+            Some(session) if **session != *said.session => Err(Mismatch("session")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::event::Kind;
+
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_790_000_000_000);
+
+    fn payload(stage: &str) -> Payload {
+        let (sub, stage) = ("ann".to_string(), stage.to_string());
+        Payload { sub, stage, session: None, exp: 1_790_000_010.5, nbf: None, aud: None }
+    }
+
+    fn rules(audience: Option<&str>) -> Rules {
+        Rules { audience: audience.map(str::to_string), leeway_ms: 1_000 }
+    }
+
+    fn judge(payload: Payload, audience: Option<&str>) -> Result<Claims, TokenError> {
+        Claims::judge(payload, &rules(audience), NOW)
+    }
+
+    #[test]
+    fn exp_and_nbf_have_a_leeway_and_no_more() {
+        let at = |exp, nbf| judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends());
+        assert_eq!(at(1_790_000_010.5, None), Ok(UnixMs(1_790_000_011_500)));
+        assert_eq!(at(1_789_999_999.001, None), Ok(UnixMs(1_790_000_000_001)));
+        assert_eq!(at(1_789_999_999.0, None), Err(TokenError::Expired));
+        for never in [-1.0, 0.0, f64::NAN] {
+            assert_eq!(at(never, None), Err(TokenError::Expired));
+        }
+        assert_eq!(at(1e300, None), Ok(UnixMs(u64::MAX)));
+        assert!(at(1_790_000_010.0, Some(1_790_000_001.0)).is_ok());
+        assert!(matches!(at(1_790_000_010.0, Some(1_790_000_001.5)), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn an_audience_is_named_on_both_sides_or_on_none() {
+        let many = || Some(Audience::Many(vec!["other".to_string(), "us".to_string()]));
+        let of = |aud, wanted| judge(Payload { aud, ..payload("s") }, wanted).is_ok();
+        assert!(of(None, None) && of(many(), Some("us")));
+        assert!(of(Some(Audience::One("us".to_string())), Some("us")));
+        assert!(!of(many(), None) && !of(None, Some("us")) && !of(many(), Some("u")));
+    }
+
+    #[test]
+    fn what_is_said_must_be_claimed() {
+        let said = |stage, viewer, session| Said { kind: Kind::Beat, stage, viewer, session };
+        let exact = judge(payload("match-1"), None).unwrap();
+        assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
+        assert_eq!(exact.check(&said("match-11", "ann", "")), Err(Mismatch("stage")));
+        assert_eq!(exact.check(&said("match-1", "bob", "")), Err(Mismatch("viewer")));
+        let prefix = judge(payload("match-*"), None).unwrap();
+        assert_eq!(prefix.check(&said("match-", "ann", "")), Ok(()));
+        assert_eq!(prefix.check(&said("match", "ann", "")), Err(Mismatch("stage")));
+        assert!(!prefix.covers_all_stages() && judge(payload("*"), None).unwrap().covers_all_stages());
+        let session = Some("tab".to_string());
+        let bound = judge(Payload { session, ..payload("s") }, None).unwrap();
+        assert_eq!(bound.check(&said("s", "ann", "tab")), Ok(()));
+        // Without a session a leave would end all of the viewer's.
+        assert_eq!(bound.check(&said("s", "ann", "")), Err(Mismatch("session")));
+        assert!(!format!("{bound:?}").contains("ann"));
+    }
+}

@@ -1,0 +1,109 @@
+//! A JWKS URL: fetched over https (or http on this machine) through `hyper-util` and `hyper-rustls`, bounded in bytes and time.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::header::ACCEPT;
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use parking_lot::Mutex;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Jwks {
+    url: String,
+    /// What it said last.
+    last: Mutex<Option<[u8; 32]>>,
+}
+
+impl Jwks {
+    /// The keys at a URL that has been checked.
+    pub fn new(url: String) -> Jwks {
+        Jwks { url, last: Mutex::default() }
+    }
+
+    /// Where it is, without a query that may have a secret in it.
+    pub fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+
+    /// Whether it says something else than the last time.
+    pub fn is_news(&self, digest: [u8; 32]) -> bool {
+        self.last.lock().replace(digest) != Some(digest)
+    }
+
+    /// What it says now. Nothing is kept open: it is asked every few minutes. A redirect isn't followed.
+    ///
+    /// # Errors
+    /// One line that says why there is nothing.
+    pub async fn fetch(&self) -> Result<String, String> {
+        match tokio::time::timeout(Duration::from_millis(JWKS_WAIT_MS_MAX), self.ask()).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {JWKS_WAIT_MS_MAX} ms")),
+        }
+    }
+
+    async fn ask(&self) -> Result<String, String> {
+        let provider = rustls::crypto::ring::default_provider();
+        let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
+        let tls = tls.map_err(|e| format!("this machine's certificates can't be read: {e}"))?;
+        let connector = tls.https_or_http().enable_http1().build();
+        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+        let request = Request::get(&self.url).header(ACCEPT, "application/json").body(Empty::new());
+        let request = request.map_err(|e| e.to_string())?;
+        let response = client.request(request).await.map_err(|e| crate::client::with_cause(&e))?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("it answers {}", response.status()));
+        }
+        let body = Limited::new(response.into_body(), KEYS_BYTES_MAX).collect().await;
+        let body = body.map_err(|e| e.to_string())?.to_bytes();
+        String::from_utf8(body.to_vec()).map_err(|_| "its answer is not UTF-8".to_string())
+    }
+}
+
+/// Checks a JWKS URL: whoever can answer in its place makes the tokens.
+///
+/// # Errors
+/// What is wrong with it, without any of it.
+pub fn check(url: &str) -> Result<(), &'static str> {
+    let wrong = "it is https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
+    let uri: Uri = url.parse().map_err(|_| wrong)?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match uri.scheme_str() {
+        Some("https") if !host.is_empty() => Ok(()),
+        Some("http") if is_here => Ok(()),
+        _ => Err(wrong),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_over_tls_or_from_this_machine() {
+        for good in [
+            "https://id.example.com/jwks.json",
+            "http://127.0.0.1:9/jwks",
+            "http://[::1]/",
+            "http://localhost/k",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "http://id.example.com/jwks",
+            "http://127.0.0.1.example.com/",
+            "ftp://127.0.0.1/",
+            "jwks.json",
+            "",
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}

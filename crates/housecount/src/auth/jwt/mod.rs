@@ -1,0 +1,258 @@
+//! JSON Web Tokens, through the crate `jsonwebtoken`: keys out of text, tokens verified and made.
+//!
+//! A key says by which algorithm its tokens are signed; what a token says about that is compared with it and never followed.
+//! What a token claims is read here and judged in `claims`. No error has any of a token or a key in it.
+
+mod ring;
+
+use std::sync::Once;
+
+use housecount_core::limits::{TOKEN_BYTES_MAX, VIEWER_KEYS_MAX};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde_json::Value;
+
+use super::TokenError;
+use super::claims::Payload;
+
+/// The shortest secret that HS256 takes (RFC 7518, 3.2: as long as what it makes); shorter ones can be guessed from a token.
+const SECRET_BYTES_MIN: usize = 32;
+
+/// A key that tokens are verified by.
+#[derive(Clone, Debug)]
+pub struct Key {
+    kid: Option<String>,
+    algorithm: Algorithm,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+/// Where keys come from, and so which are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// A file of ours: every key in it must be one that can be used.
+    File,
+    /// Published by whoever makes tokens: others than ours may be in it, and a secret that is published is none.
+    Published,
+}
+
+impl Key {
+    fn new(kid: Option<String>, algorithm: Algorithm, decoding: DecodingKey) -> Key {
+        install();
+        let mut validation = Validation::new(algorithm);
+        // Claims are judged by us, on our clock.
+        validation.required_spec_claims.clear();
+        (validation.validate_exp, validation.validate_aud) = (false, false);
+        Key { kid, algorithm, decoding, validation }
+    }
+
+    fn of_secret(kid: Option<String>, secret: &[u8]) -> Result<Key, String> {
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(format!(
+                "a secret has {} bytes; it must have at least {SECRET_BYTES_MIN}",
+                secret.len()
+            ));
+        }
+        Ok(Key::new(kid, Algorithm::HS256, DecodingKey::from_secret(secret)))
+    }
+
+    fn of_pem(kid: Option<String>, pem: &[u8]) -> Result<Key, String> {
+        if let Ok(key) = DecodingKey::from_ed_pem(pem) {
+            return Ok(Key::new(kid, Algorithm::EdDSA, key));
+        }
+        if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+            // Uncompressed, on the curve P-256.
+            let is_p256 = key.try_get_as_bytes().is_ok_and(|point| point.len() == 65);
+            let key =
+                is_p256.then_some(key).ok_or("an EC key is not on the curve P-256, which ES256 needs")?;
+            return Ok(Key::new(kid, Algorithm::ES256, key));
+        }
+        if let Ok(key) = DecodingKey::from_rsa_pem(pem)
+            && !pem.windows(11).any(|words| words == b"PRIVATE KEY")
+        {
+            return Ok(Key::new(kid, Algorithm::RS256, key));
+        }
+        Err("a PEM block is no public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)".to_string())
+    }
+
+    fn of_jwk(jwk: &Value, from: From) -> Result<Key, String> {
+        let jwk: Jwk =
+            serde_json::from_value(jwk.clone()).map_err(|_| "it is no JWK (RFC 7517)".to_string())?;
+        let kid = jwk.common.key_id.clone();
+        let named = kid.as_deref().unwrap_or("without kid");
+        if jwk.common.public_key_use.as_ref().is_some_and(|what| *what != PublicKeyUse::Signature) {
+            return Err(format!("key {named} is not for signatures"));
+        }
+        let (algorithm, is_said) = match &jwk.algorithm {
+            AlgorithmParameters::OctetKey(_) if from == From::Published => {
+                return Err(format!("key {named} is a secret, and published"));
+            }
+            AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
+            AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+            AlgorithmParameters::EllipticCurve(p) if p.curve == EllipticCurve::P256 => {
+                (Algorithm::ES256, KeyAlgorithm::ES256)
+            }
+            AlgorithmParameters::OctetKeyPair(p) if p.curve == EllipticCurve::Ed25519 => {
+                (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+            }
+            _ => return Err(format!("key {named} is none of RSA, EC P-256, Ed25519 or oct")),
+        };
+        // RFC 9864 names Ed25519's algorithm after its curve, which the library doesn't know yet.
+        let is_ours = |said: &KeyAlgorithm| {
+            *said == is_said || (*said == KeyAlgorithm::UNKNOWN_ALGORITHM && algorithm == Algorithm::EdDSA)
+        };
+        if jwk.common.key_algorithm.as_ref().is_some_and(|said| !is_ours(said)) {
+            return Err(format!("key {named} is for another algorithm than {algorithm:?}"));
+        }
+        let key = DecodingKey::from_jwk(&jwk).map_err(|_| format!("key {named} can't be read"))?;
+        match key.try_get_as_bytes() {
+            Ok(secret) if algorithm == Algorithm::HS256 => Key::of_secret(kid, secret),
+            _ => Ok(Key::new(kid, algorithm, key)),
+        }
+    }
+}
+
+/// Keys out of text: a JWK or JWKS (JSON), public keys in PEM, each after a line `kid: NAME` if it has one, or else one secret.
+///
+/// # Errors
+/// One line that says what is wrong, without any of the text.
+pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
+    let text = text.trim();
+    let keys = if text.starts_with('{') {
+        of_json(text, from)?
+    } else if from == From::Published {
+        return Err("it is no JWKS".to_string());
+    } else if text.contains("-----BEGIN ") {
+        of_pems(text)?
+    } else if text.is_empty() {
+        Vec::new()
+    } else {
+        vec![Key::of_secret(None, text.as_bytes())?]
+    };
+    if keys.is_empty() {
+        return Err("there is no key in it that can be used".to_string());
+    }
+    if keys.len() > VIEWER_KEYS_MAX {
+        return Err(format!("there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed", keys.len()));
+    }
+    let is_twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|other| other.kid == key.kid);
+    if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
+        let named = key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
+        return Err(format!("two keys have {named}; tokens couldn't say which they mean"));
+    }
+    Ok(keys)
+}
+
+fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
+    let json: Value = serde_json::from_str(text).map_err(|e| format!("line {}: no JSON", e.line()))?;
+    let Some(keys) = json.get("keys").and_then(Value::as_array) else {
+        return Ok(vec![Key::of_jwk(&json, from)?]);
+    };
+    let keys = keys.iter().map(|jwk| Key::of_jwk(jwk, from));
+    match from {
+        From::File => keys.collect(),
+        From::Published => Ok(keys.flatten().collect()),
+    }
+}
+
+fn of_pems(text: &str) -> Result<Vec<Key>, String> {
+    let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
+    for line in text.lines().map(str::trim) {
+        let is_inside = !block.is_empty();
+        if let (false, Some(name)) = (is_inside, line.strip_prefix("kid:")) {
+            kid = Some(name.trim().to_string());
+        }
+        if is_inside || line.starts_with("-----BEGIN ") {
+            block.push_str(line);
+            block.push('\n');
+        }
+        if line.starts_with("-----END ") {
+            keys.push(Key::of_pem(kid.take(), block.as_bytes())?);
+            block.clear();
+        }
+    }
+    Ok(keys)
+}
+
+/// What a token claims, if one of the keys has signed it. Nothing of it is judged yet.
+///
+/// # Errors
+/// It is no token, no key has signed it, or it names one that isn't there.
+pub fn verify<'a>(token: &str, keys: impl Iterator<Item = &'a Key> + Clone) -> Result<Payload, TokenError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(TokenError::Invalid("it is too long"));
+    }
+    let header = decode_header(token).map_err(|_| TokenError::Invalid("it is no JWT, or not signed"))?;
+    if header.crit.is_some() {
+        return Err(TokenError::Invalid("it has critical headers (crit), and none is understood"));
+    }
+    let key = choose(header.kid.as_deref(), keys).ok_or(TokenError::NoKey)?;
+    if header.alg != key.algorithm {
+        return Err(TokenError::Invalid("its algorithm is not its key's"));
+    }
+    // The signature is looked at first, so that nothing is told about what somebody else has put together.
+    let read = decode::<Value>(token, &key.decoding, &key.validation);
+    let read = read.map_err(|_| TokenError::Invalid("its signature is wrong"))?;
+    serde_json::from_value(read.claims)
+        .map_err(|_| TokenError::Invalid("it needs the claims `sub`, `stage` and `exp` of the right types"))
+}
+
+/// The key of that name; else the one without a name. A token that names none means the one without, or the only one.
+fn choose<'a>(kid: Option<&str>, mut keys: impl Iterator<Item = &'a Key> + Clone) -> Option<&'a Key> {
+    let is_only = keys.clone().nth(1).is_none();
+    let named = kid.and_then(|kid| keys.clone().find(|key| key.kid.as_deref() == Some(kid)));
+    named
+        .or_else(|| keys.clone().find(|key| key.kid.is_none()))
+        .or_else(|| if kid.is_none() && is_only { keys.next() } else { None })
+}
+
+/// Makes a token with a key: a secret, a JWK of one, or a private key in PEM (PKCS#8; RSA also PKCS#1).
+///
+/// # Errors
+/// One line that says what is wrong with the key.
+pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String, String> {
+    install();
+    let key = key.trim();
+    let mut kid = kid;
+    let (algorithm, encoding) = if key.starts_with('{') {
+        let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is no JWK".to_string())?;
+        let AlgorithmParameters::OctetKey(secret) = &jwk.algorithm else {
+            return Err("the JWK is no secret (oct); give a private key as PEM".to_string());
+        };
+        kid = kid.or(jwk.common.key_id.clone());
+        let encoding = EncodingKey::from_urlsafe_base64_secret(&padded(&secret.value));
+        (Algorithm::HS256, encoding.map_err(|_| "the JWK's secret is not base64url".to_string())?)
+    } else if key.contains("-----BEGIN ") {
+        of_private_pem(key.as_bytes())?
+    } else {
+        (Algorithm::HS256, EncodingKey::from_secret(key.as_bytes()))
+    };
+    if algorithm == Algorithm::HS256 {
+        Key::of_secret(None, encoding.as_bytes())?;
+    }
+    let header = Header { kid, ..Header::new(algorithm) };
+    encode(&header, payload, &encoding).map_err(|_| "the private key can't sign".to_string())
+}
+
+/// JWKs have no padding, and the library's reader wants it.
+fn padded(text: &str) -> String {
+    let text = text.trim_end_matches('=');
+    format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4))
+}
+
+fn of_private_pem(pem: &[u8]) -> Result<(Algorithm, EncodingKey), String> {
+    let ed = EncodingKey::from_ed_pem(pem).map(|key| (Algorithm::EdDSA, key));
+    let ec = || EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
+    let rsa = || EncodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
+    ed.or_else(|_| ec()).or_else(|_| rsa()).map_err(|_| {
+        "the key is no private key of RSA, EC P-256 or Ed25519 in PEM (BEGIN PRIVATE KEY)".to_string()
+    })
+}
+
+/// Makes ring the library's cryptography, once.
+fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = ring::PROVIDER.install_default();
+    });
+}

@@ -1,0 +1,167 @@
+//! Who may do what: viewers by tokens that their platform signs, operators by keys that are kept as hashes.
+//!
+//! It knows nothing of HTTP, and says nothing of a token or key in an error, in a log line or to `Debug`. What it doesn't know it
+//! refuses: keys that were never loaded let nobody in.
+
+mod cache;
+mod claims;
+pub mod jwks;
+pub mod jwt;
+pub mod operators;
+pub mod viewers;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use housecount_core::limits::KEYS_BYTES_MAX;
+use tokio::sync::watch;
+
+pub use self::claims::{Audience, Claims, Mismatch, Payload};
+pub use self::operators::{Operators, Scope};
+pub use self::viewers::Viewers;
+use crate::config::ConfigError;
+
+/// Between two looks at the files of keys. They are small, and read whole: an edit within one tick of a file system's clock, or
+/// a mount that is swapped, is seen too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Whether players need tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Tokens are not looked at.
+    #[default]
+    Off,
+    /// A token, if there is one, must be right.
+    Optional,
+    /// There must be one.
+    Required,
+}
+
+/// Text that is never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// What tokens are judged by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Whom they must be for; `None`: they must name nobody.
+    pub audience: Option<String>,
+    /// By how much clocks may differ.
+    pub leeway_ms: u64,
+}
+
+/// The settings about it.
+#[derive(Clone, Debug, Default)]
+pub struct AuthSettings {
+    /// `auth.viewer`
+    pub viewer: Policy,
+    /// `auth.viewer_keys`: a file's name, or the keys themselves
+    pub viewer_keys: Option<Secret>,
+    /// `auth.viewer_jwks_url`
+    pub viewer_jwks_url: Option<String>,
+    /// `auth.audience` and `auth.leeway`
+    pub rules: Rules,
+    /// `auth.operator_keys`
+    pub operator_keys: Option<PathBuf>,
+}
+
+/// Why a token isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// There is none, and one is needed.
+    Missing,
+    /// It is none that anybody could take.
+    Invalid(&'static str),
+    /// It is signed by a key that isn't known.
+    NoKey,
+    /// It was good.
+    Expired,
+    /// No keys are known yet: it may well be right.
+    KeysAway,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Auth {
+    /// Tokens.
+    pub viewers: Viewers,
+    /// Keys.
+    pub operators: Operators,
+}
+
+impl Auth {
+    /// By these settings, with no keys yet.
+    #[must_use]
+    pub fn new(settings: &AuthSettings) -> Auth {
+        Auth { viewers: Viewers::new(settings), operators: Operators::new(settings.operator_keys.clone()) }
+    }
+
+    /// Loads the keys that are in files.
+    ///
+    /// # Errors
+    /// One line that names the setting, the file and what is wrong in it.
+    pub fn load(&self) -> Result<(), ConfigError> {
+        self.viewers.load().map_err(|e| ConfigError(format!("`auth.viewer_keys`: {e}")))?;
+        self.operators.load().map_err(|e| ConfigError(format!("`auth.operator_keys`: {e}")))?;
+        Ok(())
+    }
+
+    /// Follows the files and the JWKS URL until `stop`. What can't be read, or is wrong, changes nothing.
+    pub async fn keep_fresh(&self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.viewers.follow_url() => {}
+            () = self.follow_files() => {}
+        }
+    }
+
+    async fn follow_files(&self) {
+        let mut said = [None, None];
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate() {
+                match loaded {
+                    Ok(false) => said[at] = None,
+                    Ok(true) => {
+                        said[at] = None;
+                        tracing::info!(keys = ["viewers", "operators"][at], "keys have changed");
+                    }
+                    // Once an outage is enough.
+                    Err(error) if said[at].as_ref() != Some(&error) => {
+                        tracing::warn!(%error, "keys can't be read; going on with those before");
+                        said[at] = Some(error);
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+/// A small file's text.
+pub(crate) fn read_file(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(KEYS_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() > KEYS_BYTES_MAX {
+        return Err(format!("{}: it has more than {KEYS_BYTES_MAX} bytes", path.display()));
+    }
+    Ok(text)
+}
+
+/// SHA-256.
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    digest
+}

@@ -1,0 +1,256 @@
+//! Operators' keys: several, named, each with scopes, kept as hashes in a file that may change at any time.
+//!
+//! A key is 256 random bits, so its plain SHA-256 is as good as a slow hash: nobody tries 2^255 of them, at whatever speed. (Slow
+//! hashes are for passwords, which people choose; here they would cost each request milliseconds, and others could make us pay them.)
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use housecount_core::limits::OPERATOR_KEYS_MAX;
+use parking_lot::{Mutex, RwLock};
+use serde::Deserialize;
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use super::{digest, read_file};
+use crate::chance;
+
+/// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be taken for a token.
+const PREFIX: &str = "hck_";
+
+/// What a key may be used for. None contains another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Counts, who watches, history, watch time, metrics.
+    Read,
+    /// Configure stages.
+    Stages,
+    /// Snapshots and restores by hand.
+    Admin,
+    /// Heartbeats in the name of any viewer.
+    Beats,
+}
+
+/// All scopes.
+pub const SCOPES: [Scope; 4] = [Scope::Read, Scope::Stages, Scope::Admin, Scope::Beats];
+
+impl Scope {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Stages => "stages",
+            Scope::Admin => "admin",
+            Scope::Beats => "beats",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Scope, String> {
+        let found = SCOPES.into_iter().find(|scope| scope.name() == text);
+        found.ok_or_else(|| format!("`{text}` is no scope; the scopes are read, stages, admin, beats"))
+    }
+}
+
+/// Why a key isn't taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// Nobody has it.
+    Unknown,
+    /// It is good, but not for this.
+    Lacks(Scope),
+}
+
+#[derive(Clone, Debug)]
+struct Operator {
+    scopes: u8,
+    hash: [u8; 32],
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Operators {
+    file: Option<PathBuf>,
+    /// What the file said last.
+    loaded: Mutex<Option<[u8; 32]>>,
+    keys: RwLock<Vec<Operator>>,
+}
+
+impl Operators {
+    pub(super) fn new(file: Option<PathBuf>) -> Operators {
+        Operators { file, loaded: Mutex::default(), keys: RwLock::default() }
+    }
+
+    /// Whether keys are needed at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Loads the file. True if it has changed.
+    pub(super) fn load(&self) -> Result<bool, String> {
+        let Some(path) = &self.file else { return Ok(false) };
+        let text = read_file(path)?;
+        let now = Some(digest(text.as_bytes()));
+        if *self.loaded.lock() == now {
+            return Ok(false);
+        }
+        *self.keys.write() = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        *self.loaded.lock() = now;
+        Ok(true)
+    }
+
+    /// Whether a key may do this. It is compared with all of them, in a time that says nothing about where they differ.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn check(&self, key: &str, scope: Scope) -> Result<(), KeyError> {
+        let hash = digest(key.as_bytes());
+        let (mut is_known, mut scopes) = (Choice::from(0), 0u8);
+        for operator in self.keys.read().iter() {
+            let is_it = operator.hash.ct_eq(&hash);
+            scopes = u8::conditional_select(&scopes, &operator.scopes, is_it);
+            is_known |= is_it;
+        }
+        match bool::from(is_known) {
+            false => Err(KeyError::Unknown),
+            true if scopes & scope.bit() == 0 => Err(KeyError::Lacks(scope)),
+            true => Ok(()),
+        }
+    }
+}
+
+/// The file, as people write it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    key: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    scopes: Vec<String>,
+    sha256: String,
+}
+
+fn parse(text: &str) -> Result<Vec<Operator>, String> {
+    let file: File = toml::from_str(text).map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        format!("line {line}: {}", e.message().replace('\n', " "))
+    })?;
+    if file.key.is_empty() {
+        return Err("there is no key in it; make one with `housecount key new`".to_string());
+    }
+    if file.key.len() > OPERATOR_KEYS_MAX {
+        return Err(format!("it has {} keys; at most {OPERATOR_KEYS_MAX} are allowed", file.key.len()));
+    }
+    let mut keys: Vec<Operator> = Vec::with_capacity(file.key.len());
+    for Entry { name, scopes, sha256 } in file.key {
+        let hash =
+            from_hex(&sha256).ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
+        if scopes.is_empty() {
+            return Err(format!("key `{name}` has no scope"));
+        }
+        let mut bits = 0;
+        for scope in scopes {
+            bits |= scope.parse::<Scope>().map_err(|e| format!("key `{name}`: {e}"))?.bit();
+        }
+        if keys.iter().any(|key| key.hash == hash) {
+            return Err(format!("key `{name}` is there twice"));
+        }
+        keys.push(Operator { scopes: bits, hash });
+    }
+    Ok(keys)
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> =
+        text.bytes().map(|b| (b as char).to_digit(16).map(|d| d as u8)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    if digits.len() == 64 { bytes.try_into().ok() } else { None }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A new key, which is shown once, and its entry for the file.
+#[must_use]
+pub fn new_key(name: &str, scopes: &[Scope]) -> (String, String) {
+    let random: Vec<u8> = (0..32).map(|_| chance::any::<u8>()).collect();
+    let key = format!("{PREFIX}{}", hex(&random));
+    let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
+    let name = toml::Value::String(name.to_string());
+    let entry = format!(
+        "[[key]]\nname = {name}\nscopes = [{}]\nsha256 = \"{}\"",
+        scopes.join(", "),
+        hex(&digest(key.as_bytes()))
+    );
+    (key, entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Operators {
+        let operators = Operators::new(Some("unused".into()));
+        *operators.keys.write() = parse(text).unwrap();
+        operators
+    }
+
+    #[test]
+    fn a_new_key_does_what_its_entry_says_and_no_more() {
+        let (first, entry) = new_key("gra\"fana", &[Scope::Read]);
+        let (second, other) = new_key("platform", &[Scope::Stages, Scope::Beats]);
+        let operators = of(&format!("{entry}\n{other}\n"));
+        assert_eq!(operators.check(&first, Scope::Read), Ok(()));
+        assert_eq!(operators.check(&first, Scope::Admin), Err(KeyError::Lacks(Scope::Admin)));
+        assert_eq!(operators.check(&second, Scope::Beats), Ok(()));
+        assert_eq!(operators.check(&second, Scope::Read), Err(KeyError::Lacks(Scope::Read)));
+        for wrong in ["", &first[..first.len() - 1], &format!("{first}0"), &first.to_uppercase()] {
+            assert_eq!(operators.check(wrong, Scope::Read), Err(KeyError::Unknown), "{wrong}");
+        }
+        assert!(first.starts_with(PREFIX) && first.len() == PREFIX.len() + 64 && first != second);
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named() {
+        let hash = "0".repeat(64);
+        let entry = |name: &str, scope: &str, hash: &str| {
+            format!("[[key]]\nname = \"{name}\"\nscopes = [{scope}]\nsha256 = \"{hash}\"\n")
+        };
+        let many: String =
+            (0..=OPERATOR_KEYS_MAX).map(|n| entry("n", "\"read\"", &format!("{n:064x}"))).collect();
+        for (text, named) in [
+            (String::new(), "there is no key"),
+            (entry("a", "\"write\"", &hash), "key `a`: `write` is no scope"),
+            (entry("a", "", &hash), "key `a` has no scope"),
+            (entry("a", "\"read\"", "12"), "key `a`: sha256"),
+            (entry("a", "\"read\"", &hash).repeat(2), "twice"),
+            ("[[key]]\nname = \"a\"\nscope = \"read\"\n".to_string(), "line 3: unknown field `scope`"),
+            // OPERATOR_KEYS_MAX
+            (many, "at most 256"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(named) && !error.contains('\n'), "{error}");
+        }
+    }
+}

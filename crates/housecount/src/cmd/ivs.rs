@@ -1,0 +1,185 @@
+//! `housecount ivs reconcile`.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use housecount_core::span::Span;
+
+use super::{Failure, RangeArgs, bar, runtime, say};
+use crate::ivs::{self, Reconciled, Source, StageArn, StageSeen, StepSeen, Wanted};
+use crate::{calendar, clock};
+
+/// Steps of a stage that are shown to people: those furthest apart.
+const STEPS_SHOWN: usize = 5;
+/// The shortest step: CloudWatch's.
+const STEP_MS_MIN: u64 = 60_000;
+
+/// Compare with what Amazon IVS says about its stages.
+#[derive(Debug, Args)]
+pub(super) struct IvsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// How far the ledger and IVS's own figures in CloudWatch are apart, by stage and step.
+    Reconcile(ReconcileArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount ivs reconcile --from 2026-10-14 --to 2026-10-15 --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
+  housecount ivs reconcile --from 2026-10-14T18:00:00Z --to 2026-10-14T20:00:00Z --step 1m --json \\
+      --stage arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh
+
+Compared are stages whose ids are ARNs of IVS stages: viewers, by the ledger, with `Subscribers`, by CloudWatch
+(AWS/IVSRealTime), averaged over steps. A stage drifts if its hours over the whole range are further apart than --drift-max.
+Only whole steps that the ledger has are compared. docs/IVS.md says what is usual.
+Exit 0: no stage drifts. Exit 1: one does. Exit 2: it could not be found out.")]
+struct ReconcileArgs {
+    #[command(flatten)]
+    range: RangeArgs,
+    /// How long a step is: whole minutes; five of them after 15 days, an hour after 63 (so long CloudWatch keeps shorter ones)
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    step: std::time::Duration,
+    /// How far apart a stage may be: a part of the larger of the two
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = percent)]
+    drift_max: f64,
+    /// Ask this region, and not each stage's own
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Ask here, and not AWS
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+    match number {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("`{text}` is no percentage from 0% to 100%")),
+    }
+}
+
+pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
+    let Action::Reconcile(args) = &args.action;
+    let wanted = args.wanted()?;
+    let source = Source { region: args.region.clone(), endpoint: args.endpoint.clone() };
+    let bar = bar();
+    let found = runtime()?.block_on(async {
+        let cold = args.range.cold().await?;
+        ivs::reconcile(&cold, &source, wanted, |part| bar.set_position((part * 1_000.0) as u64)).await
+    });
+    bar.finish_and_clear();
+    let found = found?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&json(&found, args.drift_max)).map_err(|e| e.to_string())?);
+    } else {
+        print(&found, args.drift_max);
+    }
+    let is_good = found.stages.iter().all(|stage| stage.drift().abs() <= args.drift_max);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl ReconcileArgs {
+    /// Whole steps within the range.
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let given = self.range.range()?;
+        let step_ms = u64::try_from(self.step.as_millis()).unwrap_or(u64::MAX);
+        let step_ms_min = ivs::period_ms_min(clock::wall().since(given.from)).max(STEP_MS_MIN);
+        if step_ms < step_ms_min || !step_ms.is_multiple_of(STEP_MS_MIN) || step_ms > 86_400_000 {
+            let min = step_ms_min / STEP_MS_MIN;
+            return Err(format!(
+                "--step {}: it must be whole minutes, {min} at least for a range this old, and a day at most",
+                humantime::format_duration(self.step)
+            ));
+        }
+        let from = given.from.plus(step_ms - 1).aligned(step_ms);
+        let to = given.to.aligned(step_ms);
+        if from >= to {
+            return Err("--from and --to: there is no whole step between them".to_string());
+        }
+        let stage = match &self.range.stage {
+            None => None,
+            Some(arn) => Some(
+                StageArn::parse(arn)
+                    .ok_or_else(|| format!("--stage {arn}: it is no arn:aws:ivs:REGION:ACCOUNT:stage/ID"))?,
+            ),
+        };
+        Ok(Wanted { range: Span::new(from, to), step_ms, stage })
+    }
+}
+
+fn json(found: &Reconciled, drift_max: f64) -> serde_json::Value {
+    let step = |step: &StepSeen| {
+        serde_json::json!({
+            "at": step.span.from.0, "viewers": step.viewers, "subscribers": step.subscribers,
+            "publishers": step.publishers, "drift": step.drift(),
+        })
+    };
+    let stages = found.stages.iter().map(|stage| {
+        serde_json::json!({
+            "stage": stage.stage, "viewerHours": stage.viewer_hours(), "subscriberHours": stage.subscriber_hours(),
+            "drift": stage.drift(), "drifts": stage.drift().abs() > drift_max,
+            "steps": stage.steps.iter().map(step).collect::<Vec<_>>(),
+        })
+    });
+    serde_json::json!({
+        "driftMax": drift_max, "stages": stages.collect::<Vec<_>>(), "otherStages": found.others,
+        "committedTo": found.committed_to.0,
+    })
+}
+
+fn print(found: &Reconciled, drift_max: f64) {
+    let mut stages: Vec<&StageSeen> = found.stages.iter().collect();
+    // Those furthest apart first.
+    stages.sort_by(|a, b| b.drift().abs().total_cmp(&a.drift().abs()));
+    let mut lines = vec![format!("{:<62} {:>12} {:>12} {:>8}", "stage", "ledger h", "IVS h", "drift")];
+    for stage in stages {
+        let (ours, theirs, drift) = (stage.viewer_hours(), stage.subscriber_hours(), stage.drift());
+        let verdict = if drift.abs() > drift_max { "DRIFTS" } else { "" };
+        lines.push(format!(
+            "{:<62} {ours:>12.3} {theirs:>12.3} {:>7.1}%  {verdict}",
+            stage.stage,
+            drift * 100.0
+        ));
+        let mut steps: Vec<&StepSeen> =
+            stage.steps.iter().filter(|step| step.drift().abs() > drift_max).collect();
+        let more = steps.len().saturating_sub(STEPS_SHOWN);
+        let apart = |step: &StepSeen| (step.viewers - step.subscribers.unwrap_or(0.0)).abs();
+        steps.sort_by(|a, b| apart(b).total_cmp(&apart(a)));
+        for step in steps.into_iter().take(STEPS_SHOWN) {
+            let theirs = step.subscribers.map_or("nothing".to_string(), |count| format!("{count:.1}"));
+            let at = calendar::shown(step.span.from);
+            lines.push(format!(
+                "  {at:<60} {:>12.1} {theirs:>12} {:>7.1}%",
+                step.viewers,
+                step.drift() * 100.0
+            ));
+        }
+        if more > 0 {
+            lines.push(format!("  {more} more steps; --json has all"));
+        }
+    }
+    if found.others > 0 {
+        lines.push(format!("{} other stages are no stages of IVS by their ids", found.others));
+    }
+    lines.push(format!("compared up to {}", calendar::shown(found.committed_to)));
+    say(&lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages() {
+        assert_eq!((percent("5%"), percent("2.5"), percent("0")), (Ok(0.05), Ok(0.025), Ok(0.0)));
+        assert!(percent("-1%").is_err() && percent("101").is_err() && percent("much").is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! `housecount key new`: an operator key, shown once, and its entry for the file of keys.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, say};
+use crate::auth::Scope;
+use crate::auth::operators::new_key;
+
+/// Operators' keys.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount key new --name grafana --scope read
+  housecount key new --name platform --scope stages,beats")]
+pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key. It is shown once; what goes into the file of keys (auth.operator_keys) is its hash.
+    New {
+        /// Whose it is
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What it is for: read, stages, admin, beats; several with commas between
+        #[arg(long, value_name = "SCOPES", required = true, value_delimiter = ',')]
+        scope: Vec<Scope>,
+    },
+}
+
+pub(super) fn run(args: &KeyArgs) -> Result<ExitCode, Failure> {
+    let KeyCommand::New { name, scope } = &args.command;
+    let (key, entry) = new_key(name, scope);
+    say(&format!(
+        "# The key, shown this once: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.\n# {key}\n\n\
+         # Its entry for the file that auth.operator_keys names; a running node has it within 2 s.\n{entry}"
+    ));
+    Ok(ExitCode::SUCCESS)
+}

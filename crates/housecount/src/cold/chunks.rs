@@ -1,0 +1,253 @@
+//! Chunks in items: one for most, several for those that are too large for one. Written where there is none, read in order.
+//!
+//! Of what the chunks are is their reader's business: the ledger's, or the archive's.
+
+use std::collections::VecDeque;
+
+use housecount_core::codec::checksum;
+use housecount_core::item::{Attr, Item, bytes, number};
+use housecount_core::keys::{Chain, Key, KeyRange, Series};
+use housecount_core::limits::ITEM_BYTES_MAX;
+use housecount_core::snapshot::is_expired;
+use housecount_core::time::UnixMs;
+
+use super::{Cold, Condition, Page, Put, Record, Row};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// The attribute with a chunk's bytes, or a part of them.
+const CHUNK: &str = "chunk";
+/// The attributes of the first part of several: how many there are, and the chunk's checksum, which names the others.
+const PARTS: &str = "parts";
+const CRC: &str = "crc";
+/// The attribute that DynamoDB's TTL looks at.
+const TTL: &str = "ttl";
+/// Bytes of a part, which leave room for its keys.
+const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
+/// Items asked for at once.
+const ROWS: usize = 8;
+
+/// An item of a chain is not what it must be: says which.
+pub fn corrupt(chain: Chain, sk: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::new(ErrorKind::Corrupt, format!("the item {} / {sk}: {why}", chain.pk()))
+}
+
+/// A chunk as it lies in the cold tier.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The start of its window, by its key.
+    pub window: UnixMs,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// It will be deleted some time, and so were those before it.
+    pub expires: bool,
+    /// Items that lie beside it and belong to no chunk: a writer that came second left them. Harmless.
+    pub strays: Vec<String>,
+}
+
+/// What became of a chunk that was to be written.
+#[derive(Debug)]
+pub enum Written {
+    /// It is there.
+    Done,
+    /// Another writer's was there first.
+    Elsewhere(Stored),
+}
+
+/// Writes a chunk where there is none. First the parts, under names of their own, then the item that names them: a chunk
+/// that is there is whole.
+///
+/// # Errors
+/// The cold tier's. The chunk may be there all the same; write it again.
+pub async fn write(
+    cold: &dyn Cold,
+    chain: Chain,
+    window: UnixMs,
+    chunk: &[u8],
+    expiry_s: Option<u64>,
+) -> StoreResult<Written> {
+    let item = |piece: &[u8]| {
+        let expiry = expiry_s.map(|expiry_s| (TTL.to_string(), Attr::N(expiry_s)));
+        Item::from_iter([(CHUNK.to_string(), Attr::B(piece.to_vec()))].into_iter().chain(expiry))
+    };
+    let mut pieces = chunk.chunks(PART_BYTES);
+    let mut head = item(pieces.next().unwrap_or_default());
+    let crc = checksum(chunk);
+    let parts: Vec<Record> = (1..)
+        .zip(pieces)
+        .map(|(part, piece)| Record { key: Key::ChunkPart { chain, window, crc, part }, item: item(piece) })
+        .collect();
+    if !parts.is_empty() {
+        head.insert(PARTS.to_string(), Attr::N(parts.len() as u64 + 1));
+        head.insert(CRC.to_string(), Attr::N(u64::from(crc)));
+        cold.put(parts.clone()).await?;
+    }
+    let record = Record { key: Key::Chunk { chain, window }, item: head };
+    match cold.put_if(record, Condition::Absent).await? {
+        Put::Done => Ok(Written::Done),
+        Put::Refused(_) => {
+            let mut reader = Reader::at(chain, window, window);
+            let there = reader.next(cold).await?;
+            let there = there
+                .ok_or_else(|| StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone"))?;
+            if there.bytes == chunk {
+                return Ok(Written::Done);
+            }
+            // Strays cost little and harm nobody; if they can't be removed they stay.
+            let _ = cold.delete(parts.into_iter().map(|part| part.key).collect()).await;
+            Ok(Written::Elsewhere(there))
+        }
+    }
+}
+
+/// Reads a chain's chunks in order.
+#[derive(Debug)]
+pub struct Reader {
+    chain: Chain,
+    range: KeyRange,
+    after: Option<String>,
+    rows: VecDeque<Row>,
+    is_at_end: bool,
+    /// What has expired by then isn't there.
+    now: Option<UnixMs>,
+}
+
+impl Reader {
+    /// A reader of the chunks whose windows begin from `from` to `to`, both included.
+    #[must_use]
+    pub fn at(chain: Chain, from: UnixMs, to: UnixMs) -> Reader {
+        let range = KeyRange::chunks(chain, from, to);
+        Reader { chain, range, after: None, rows: VecDeque::new(), is_at_end: false, now: None }
+    }
+
+    /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone already.
+    #[must_use]
+    pub fn as_of(self, now: Option<UnixMs>) -> Reader {
+        Reader { now, ..self }
+    }
+
+    /// Whose chunks they are.
+    #[must_use]
+    pub fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// The next chunk. After the last one it may be asked again: more may have been written.
+    ///
+    /// # Errors
+    /// The cold tier's, or that the chunk lacks a part.
+    pub async fn next(&mut self, cold: &dyn Cold) -> StoreResult<Option<Stored>> {
+        let mut strays = Vec::new();
+        let (sk, item) = loop {
+            let Some(row) = self.row(cold).await? else {
+                // More may have come by the next time.
+                self.is_at_end = false;
+                return Ok(None);
+            };
+            if !row.0.contains('#') {
+                break row;
+            }
+            strays.push(row.0);
+        };
+        let chain = self.chain;
+        let window = window_of(chain, &sk)?;
+        let mut chunk = bytes(&item, CHUNK).map_err(|e| corrupt(chain, &sk, e))?.to_vec();
+        let parts = number(&item, PARTS).unwrap_or(1);
+        let crc = u32::try_from(number(&item, CRC).unwrap_or(0)).map_err(|e| corrupt(chain, &sk, e))?;
+        for part in 1..u32::try_from(parts).map_err(|e| corrupt(chain, &sk, e))? {
+            let wanted = Key::ChunkPart { chain, window, crc, part }.sk();
+            loop {
+                match self.peek(cold).await? {
+                    Some(found) if *found == wanted => break,
+                    Some(found) if found.starts_with(&format!("{sk}#")) => {
+                        strays.extend(self.row(cold).await?.map(|(sk, _)| sk));
+                    }
+                    _ => return Err(corrupt(chain, &sk, format!("its part {wanted} is missing"))),
+                }
+            }
+            if let Some((sk, item)) = self.row(cold).await? {
+                chunk.extend_from_slice(bytes(&item, CHUNK).map_err(|e| corrupt(chain, &sk, e))?);
+            }
+        }
+        while self.peek(cold).await?.is_some_and(|found| found.starts_with(&format!("{sk}#"))) {
+            strays.extend(self.row(cold).await?.map(|(sk, _)| sk));
+        }
+        let expires = number(&item, TTL).is_ok();
+        Ok(Some(Stored { window, bytes: chunk, expires, strays }))
+    }
+
+    async fn peek(&mut self, cold: &dyn Cold) -> StoreResult<Option<&String>> {
+        while self.rows.is_empty() && !self.is_at_end {
+            let page = Page { after: self.after.clone(), consistent: true, ..Page::first(ROWS) };
+            self.rows = cold.query(&self.range, &page).await?.into();
+            self.is_at_end = self.rows.len() < ROWS;
+            self.after = self.rows.back().map(|(sk, _)| sk.clone()).or(self.after.take());
+            if let Some(now) = self.now {
+                self.rows.retain(|(_, item)| !is_expired(item, now));
+            }
+        }
+        Ok(self.rows.front().map(|(sk, _)| sk))
+    }
+
+    async fn row(&mut self, cold: &dyn Cold) -> StoreResult<Option<Row>> {
+        self.peek(cold).await?;
+        Ok(self.rows.pop_front())
+    }
+}
+
+/// The start of a chunk's window, by its sort key.
+///
+/// # Errors
+/// It is none of ours.
+pub fn window_of(chain: Chain, sk: &str) -> StoreResult<UnixMs> {
+    let window = sk.split('#').next().and_then(|ms| ms.parse().ok()).map(UnixMs);
+    window.ok_or_else(|| corrupt(chain, sk, "its sort key is no time"))
+}
+
+/// The start of a chain's first window that hasn't expired by `now`, by its key alone.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn first(cold: &dyn Cold, chain: Chain, now: Option<UnixMs>) -> StoreResult<Option<UnixMs>> {
+    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(now);
+    reader.peek(cold).await?.map(|sk| window_of(chain, sk)).transpose()
+}
+
+/// The last chunk whose window begins at or before `at`, and that hasn't expired by `now`. Parts whose chunk was never written
+/// are passed over.
+///
+/// # Errors
+/// The cold tier's, or that the chunk lacks a part.
+pub async fn last_before(
+    cold: &dyn Cold,
+    chain: Chain,
+    at: UnixMs,
+    now: Option<UnixMs>,
+) -> StoreResult<Option<Stored>> {
+    let mut to = at;
+    loop {
+        let page = Page { consistent: true, ..Page::last(1) };
+        let last = cold.query(&KeyRange::chunks(chain, UnixMs::ZERO, to), &page).await?;
+        let Some((sk, item)) = last.first() else { return Ok(None) };
+        if now.is_some_and(|now| is_expired(item, now)) {
+            return Ok(None);
+        }
+        let window = window_of(chain, sk)?;
+        if let Some(stored) = Reader::at(chain, window, window).next(cold).await? {
+            return Ok(Some(stored));
+        }
+        if window == UnixMs::ZERO {
+            return Ok(None);
+        }
+        to = window.minus(1);
+    }
+}
+
+/// All chains of a series that the cold tier has.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn all(cold: &dyn Cold, series: Series) -> StoreResult<Vec<Chain>> {
+    let rows = cold.query(&KeyRange::series(series), &Page::first(usize::from(u16::MAX))).await?;
+    let partitions = rows.iter().filter_map(|(sk, _)| sk.parse().ok());
+    Ok(partitions.flat_map(|partitions| series.chains(partitions)).collect())
+}

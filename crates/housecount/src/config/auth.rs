@@ -1,0 +1,32 @@
+//! The settings `auth.*`.
+
+use super::{ConfigError, Layers};
+use crate::auth::{AuthSettings, Policy, Rules, Secret, jwks};
+
+/// Reads and checks them. Files of keys are read by `serve`: other commands have no need of them.
+///
+/// # Errors
+/// The first one that is wrong.
+pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
+    let given = |key: &str| layers.text(key).map(|text| Some(text).filter(|text| !text.is_empty()));
+    let policies = [("off", Policy::Off), ("optional", Policy::Optional), ("required", Policy::Required)];
+    let settings = AuthSettings {
+        viewer: layers.choice("auth.viewer", &policies)?,
+        viewer_keys: given("auth.viewer_keys")?.map(Secret),
+        viewer_jwks_url: given("auth.viewer_jwks_url")?,
+        rules: Rules { audience: given("auth.audience")?, leeway_ms: layers.duration_ms("auth.leeway")? },
+        operator_keys: given("auth.operator_keys")?.map(Into::into),
+    };
+    if let Some(url) = &settings.viewer_jwks_url {
+        jwks::check(url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?;
+    }
+    let has_keys = settings.viewer_keys.is_some() || settings.viewer_jwks_url.is_some();
+    if settings.viewer != Policy::Off && !has_keys {
+        let text = "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";
+        return Err(layers.wrong("auth.viewer", text));
+    }
+    if settings.rules.leeway_ms > 10 * 60 * 1_000 {
+        return Err(layers.wrong("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
+    }
+    Ok(settings)
+}

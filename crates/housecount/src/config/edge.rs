@@ -1,0 +1,120 @@
+//! The settings of the edge: how much of whom, whose word is taken, under which names.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use super::{ConfigError, Layers};
+use crate::edge::address::AddressRate;
+use crate::edge::names::{KEY_BYTES_MIN, Names};
+use crate::edge::pace::COUNT_MAX;
+
+/// Requests a second that an address may send if nothing is set: 150,000 viewers behind one.
+const ADDRESS_PER_SECOND: u32 = 5_000;
+/// How to get a key.
+const KEY_HINT: &str =
+    "make one with `openssl rand -hex 32 > viewer.key`, keep it for good, and name the file here";
+
+/// Settings of the edge, parsed. `None` for what isn't limited.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeSettings {
+    /// `limits.session_beats`
+    pub session_beats: Option<NonZeroU32>,
+    /// `limits.address_per_second` and `limits.address_burst`
+    pub address_rate: Option<AddressRate>,
+    /// `proxies`
+    pub proxies: Vec<IpNet>,
+    /// `limits.sessions_per_viewer`
+    pub sessions_per_viewer: Option<usize>,
+    /// `limits.viewers_per_stage`
+    pub viewers_per_stage: Option<u64>,
+    /// `limits.new_stages_per_minute`
+    pub new_stages_per_minute: Option<usize>,
+    /// `viewer_ids` and `viewer_ids_key`
+    pub names: Names,
+}
+
+impl EdgeSettings {
+    /// What the layers say.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn from_layers(layers: &Layers) -> Result<EdgeSettings, ConfigError> {
+        let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
+        Ok(EdgeSettings {
+            session_beats: session_beats(layers)?,
+            address_rate: address_rate(layers)?,
+            proxies: proxies(layers)?,
+            sessions_per_viewer: count("limits.sessions_per_viewer")?,
+            viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
+            new_stages_per_minute: count("limits.new_stages_per_minute")?,
+            names: names(layers)?,
+        })
+    }
+}
+
+fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError> {
+    let number = u32::try_from(layers.number(name)?);
+    number.map(NonZeroU32::new).map_err(|_| layers.wrong(name, "it must be less than 4,294,967,296"))
+}
+
+fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
+    let name = "limits.session_beats";
+    let beats = small(layers, name)?;
+    if beats.is_some_and(|beats| beats.get() > COUNT_MAX) {
+        return Err(layers.wrong(name, &format!("it must be at most {COUNT_MAX}; 0 is as many as they like")));
+    }
+    Ok(beats)
+}
+
+fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
+    let name = "limits.address_per_second";
+    let is_default = layers.text(name)?.is_empty();
+    let per_second = if is_default { NonZeroU32::new(ADDRESS_PER_SECOND) } else { small(layers, name)? };
+    let burst = small(layers, "limits.address_burst")?;
+    let Some(per_second) = per_second else { return Ok(None) };
+    let Some(burst) = burst else {
+        return Err(layers.wrong("limits.address_burst", "it must be at least 1"));
+    };
+    Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
+}
+
+fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |text: &String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| layers.wrong("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8")))
+    };
+    layers.list("proxies")?.iter().map(network).collect()
+}
+
+fn names(layers: &Layers) -> Result<Names, ConfigError> {
+    if !layers.choice("viewer_ids", &[("plain", false), ("hashed", true)])? {
+        return Ok(Names::plain());
+    }
+    let name = "viewer_ids_key";
+    let given = layers.text(name)?;
+    if given.is_empty() {
+        return Err(layers.wrong(name, &format!("`viewer_ids` = \"hashed\" needs a key: {KEY_HINT}")));
+    }
+    let secret = match hex(given.as_bytes()) {
+        Some(secret) => secret,
+        None => {
+            let bytes = std::fs::read(Path::new(&given)).map_err(|e| {
+                let expected = "it is neither 64 hexadecimal digits nor a file that can be read";
+                layers.wrong(name, &format!("{expected} ({}); {KEY_HINT}", e.kind()))
+            })?;
+            let text = bytes.trim_ascii();
+            hex(text).unwrap_or_else(|| text.to_vec())
+        }
+    };
+    let too_short = format!("the key must have at least {KEY_BYTES_MIN} bytes; {KEY_HINT}");
+    Names::hashed(&secret).ok_or_else(|| layers.wrong(name, &too_short))
+}
+
+/// The bytes of a key that is written in hexadecimal digits.
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text).ok()?;
+    (bytes.len() >= KEY_BYTES_MIN).then_some(bytes)
+}

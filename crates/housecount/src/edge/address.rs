@@ -1,0 +1,240 @@
+//! Whose requests these are, and how many an address may send: a bucket an address, through the crate `governor`.
+//!
+//! `X-Forwarded-For` is anybody's word. It is believed as far as it was written by `proxies` of ours: from its end back to the
+//! first address that is none of them. An IPv6 address stands for its /64, which is what one household gets.
+//!
+//! Buckets that are full again are forgotten. There are `ADDRESSES_MAX` at most; while there are that many, nobody is held back
+//! by address (who has so many addresses isn't hindered by it, and all others would be), which is counted.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use housecount_core::limits::ADDRESSES_MAX;
+use hyper::HeaderMap;
+use ipnet::IpNet;
+
+use super::Unwelcome;
+use crate::config::EdgeSettings;
+
+/// When to come again, where more was sent at once than could ever be.
+const RETRY_MS: u64 = 1_000;
+
+/// How much an address may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRate {
+    /// Requests a second, in the long run.
+    pub per_second: NonZeroU32,
+    /// Requests at once.
+    pub burst: NonZeroU32,
+    /// Whether this machine's own addresses are held back too.
+    pub is_for_loopback: bool,
+}
+
+/// Who is asking, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Whence(IpAddr);
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Addresses {
+    proxies: Vec<IpNet>,
+    limit: Option<Limit>,
+}
+
+#[derive(Debug)]
+struct Limit {
+    rate: AddressRate,
+    buckets: RateLimiter<Whence, DashMapStateStore<Whence>, DefaultClock>,
+    clock: DefaultClock,
+    /// As many buckets as there can be: those that there were, and one a request since.
+    buckets_max: AtomicUsize,
+}
+
+impl Addresses {
+    /// The settings' rates, and whose word is taken.
+    #[must_use]
+    pub fn new(settings: &EdgeSettings) -> Addresses {
+        let limit = settings.address_rate.map(|rate| {
+            let clock = DefaultClock::default();
+            let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+            let buckets = RateLimiter::new(quota, DashMapStateStore::default(), clock.clone());
+            Limit { rate, buckets, clock, buckets_max: AtomicUsize::new(0) }
+        });
+        Addresses { proxies: settings.proxies.clone(), limit }
+    }
+
+    /// Who sent a request that came from `peer`.
+    #[must_use]
+    pub fn whence(&self, peer: IpAddr, headers: &HeaderMap) -> Whence {
+        let mut whence = peer.to_canonical();
+        if self.limit.is_none() || !self.is_proxy(whence) {
+            return Whence(network(whence));
+        }
+        let lines: Vec<_> = headers.get_all("x-forwarded-for").into_iter().collect();
+        let words = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        for word in words {
+            // Whoever wrote what is no address wrote what is before it, too.
+            let Some(address) = parse(word) else { break };
+            whence = address;
+            if !self.is_proxy(whence) {
+                break;
+            }
+        }
+        Whence(network(whence))
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|proxy| proxy.contains(&address))
+    }
+
+    /// An address sends so many requests, or heartbeats.
+    ///
+    /// # Errors
+    /// [`Unwelcome::TooManyRequests`].
+    pub fn take(&self, whence: Whence, requests: usize) -> Result<(), Unwelcome> {
+        let Some(limit) = &self.limit else { return Ok(()) };
+        limit.take(whence, requests)
+    }
+
+    /// Forgets the buckets that are full again.
+    pub fn forget(&self) {
+        let Some(limit) = &self.limit else { return };
+        limit.buckets.retain_recent();
+        limit.buckets.shrink_to_fit();
+        limit.buckets_max.store(limit.buckets.len(), Ordering::Relaxed);
+    }
+}
+
+impl Limit {
+    fn take(&self, whence: Whence, requests: usize) -> Result<(), Unwelcome> {
+        if whence.0.is_loopback() && !self.rate.is_for_loopback {
+            return Ok(());
+        }
+        if !self.has_room() {
+            return Ok(());
+        }
+        // Whatever is allowed at all is allowed at some time.
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(self.rate.burst.get());
+        let Some(requests) = NonZeroU32::new(requests) else { return Ok(()) };
+        match self.buckets.check_key_n(&whence, requests) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => {
+                let wait = until.wait_time_from(self.clock.now());
+                let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                Err(Unwelcome::TooManyRequests { retry_ms })
+            }
+            Err(_) => Err(Unwelcome::TooManyRequests { retry_ms: RETRY_MS }),
+        }
+    }
+
+    /// Whether one more bucket may come.
+    fn has_room(&self) -> bool {
+        if self.buckets_max.fetch_add(1, Ordering::Relaxed) < ADDRESSES_MAX {
+            return true;
+        }
+        let there = self.buckets.len();
+        self.buckets_max.store(there, Ordering::Relaxed);
+        there < ADDRESSES_MAX
+    }
+}
+
+/// An address as proxies write it, which may have a port.
+fn parse(word: &[u8]) -> Option<IpAddr> {
+    let word = std::str::from_utf8(word).ok()?.trim();
+    let bare = word.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(word);
+    let address =
+        bare.parse().or_else(|_| word.parse().map(|with_port: std::net::SocketAddr| with_port.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// What one household has.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) if v6.is_loopback() => address,
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn addresses(per_second: u32, burst: u32, proxies: &[&str]) -> Addresses {
+        let rate = NonZeroU32::new(per_second)
+            .zip(NonZeroU32::new(burst))
+            .map(|(per_second, burst)| AddressRate { per_second, burst, is_for_loopback: true });
+        Addresses::new(&EdgeSettings {
+            address_rate: rate,
+            proxies: proxies.iter().map(|proxy| proxy.parse().unwrap()).collect(),
+            ..EdgeSettings::default()
+        })
+    }
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        let line = |line: &&str| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_str(line).unwrap());
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.iter().map(line) {
+            let _: bool = headers.append::<hyper::header::HeaderName>(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn proxies_are_believed_and_nobody_else() {
+        let ours = addresses(1, 1, &["10.0.0.0/8", "fd00::/8"]);
+        for (peer, lines, expected) in [
+            // Nobody's word but ours.
+            ("203.0.113.5", vec!["198.51.100.1"], "203.0.113.5"),
+            ("10.0.0.1", vec!["198.51.100.1"], "198.51.100.1"),
+            // What a client wrote itself stands to the left.
+            ("10.0.0.1", vec!["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", vec!["6.6.6.6", "198.51.100.1, 10.9.9.9"], "198.51.100.1"),
+            ("10.0.0.1", vec!["6.6.6.6, nonsense, 10.9.9.9"], "10.9.9.9"),
+            ("10.0.0.1", vec!["6.6.6.6, "], "10.0.0.1"),
+            ("10.0.0.1", vec![], "10.0.0.1"),
+            ("10.0.0.1", vec!["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
+            ("::ffff:10.0.0.1", vec!["198.51.100.1:4711"], "198.51.100.1"),
+            ("fd00::1", vec!["[2001:db8:1:2:3:4:5:6]:80"], "2001:db8:1:2::"),
+            ("10.0.0.1", vec!["2001:db8:1:2::9"], "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::", vec!["6.6.6.6"], "2001:db8:1:2::"),
+        ] {
+            let whence = ours.whence(peer.parse().unwrap(), &headers(&lines));
+            assert_eq!(whence, Whence(expected.parse().unwrap()), "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_bucket() {
+        let limited = addresses(1, 3, &[]);
+        let whence = |text: &str| Whence(text.parse().unwrap());
+        assert_eq!(limited.take(whence("192.0.2.1"), 2), Ok(()));
+        // More than ever fits is as much as fits.
+        let refused = limited.take(whence("192.0.2.1"), 5_000).unwrap_err();
+        let Unwelcome::TooManyRequests { retry_ms } = refused else { panic!() };
+        assert!((1..=2_000).contains(&retry_ms), "{retry_ms}");
+        assert_eq!(limited.take(whence("192.0.2.2"), 5_000), Ok(()));
+        let off = addresses(0, 0, &[]);
+        (0..1_000).for_each(|_| assert_eq!(off.take(whence("192.0.2.1"), 1), Ok(())));
+    }
+
+    #[test]
+    fn addresses_max_bounds_the_buckets() {
+        let limited = addresses(1, 1, &[]);
+        let take = |n: usize| limited.take(Whence(IpAddr::from((n as u32).to_be_bytes())), 1);
+        for n in 0..ADDRESSES_MAX + 1_000 {
+            assert_eq!(take(n), Ok(()));
+        }
+        let buckets = &limited.limit.as_ref().unwrap().buckets;
+        assert_eq!(buckets.len(), ADDRESSES_MAX);
+        assert_eq!(take(0), Ok(()), "nobody is held back");
+        limited.forget();
+        assert!(buckets.len() <= ADDRESSES_MAX);
+    }
+}

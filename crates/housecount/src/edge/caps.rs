@@ -1,0 +1,224 @@
+//! Who may still come: sessions of a viewer on a stage, viewers of a stage, stages that nobody has heard of.
+//!
+//! What is there is asked of the fold. What is on its way to the log is held here until it is acknowledged, so that many who
+//! come at once can't all take the last place. In the worst case somebody is told to come again who would just have fitted in.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
+use parking_lot::Mutex;
+
+use super::Unwelcome;
+use crate::config::EdgeSettings;
+use crate::hub::Hub;
+use crate::ingest::Said;
+
+/// In which new stages are counted.
+const MINUTE_MS: u64 = 60_000;
+
+/// Those on their way, by the hash of whose room they take.
+type Coming = Mutex<HashMap<u64, u64, RandomState>>;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Caps {
+    sessions_max: Option<usize>,
+    viewers_max: Option<u64>,
+    stages_max: Option<usize>,
+    hasher: RandomState,
+    coming: Arc<Coming>,
+    opened: Mutex<Opened>,
+}
+
+/// Stages that were opened in a minute, by their hashes.
+#[derive(Debug, Default)]
+struct Opened {
+    minute: u64,
+    stages: HashSet<u64, RandomState>,
+}
+
+/// Room that is held for somebody who is on the way to the log.
+#[derive(Debug)]
+pub struct Held {
+    coming: Arc<Coming>,
+    keys: [u64; 2],
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut coming = self.coming.lock();
+        for key in self.keys {
+            if let Some(count) = coming.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    coming.remove(&key);
+                }
+            }
+        }
+    }
+}
+
+impl Caps {
+    /// The caps that are set.
+    #[must_use]
+    pub fn new(settings: &EdgeSettings) -> Caps {
+        Caps {
+            sessions_max: settings.sessions_per_viewer,
+            viewers_max: settings.viewers_per_stage,
+            stages_max: settings.new_stages_per_minute,
+            hasher: RandomState::default(),
+            coming: Arc::default(),
+            opened: Mutex::default(),
+        }
+    }
+
+    /// Whether any is set.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        self.sessions_max.is_some() || self.viewers_max.is_some() || self.stages_max.is_some()
+    }
+
+    /// Holds room for a session that isn't online; `None` if it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn room_for(&self, hub: &Hub, said: &Said<'_>, now_ms: u64) -> Result<Option<Box<Held>>, Unwelcome> {
+        let Said { stage, viewer, session, .. } = *said;
+        let among = || hub.among(stage, viewer, session, VIEWER_SESSIONS_KEPT_MAX);
+        if among().is_online {
+            return Ok(None);
+        }
+        let mut coming = self.coming.lock();
+        // Once more: whoever was folded since is not on the way any more.
+        let among = among();
+        if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
+            let kept_max = max.max(VIEWER_SESSIONS_KEPT_MAX);
+            if among.sessions >= kept_max {
+                return Err(Unwelcome::TooManySessions { max: kept_max, place: "lately, on all stages" });
+            }
+        }
+        if !among.is_stage_known {
+            self.open(stage, now_ms)?;
+        }
+        let keys = [self.hasher.hash_one((stage, viewer)), self.hasher.hash_one(stage)];
+        let sessions = among.here as u64 + coming.get(&keys[0]).copied().unwrap_or(0);
+        if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
+            return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
+        }
+        let viewers = among.count.viewers + coming.get(&keys[1]).copied().unwrap_or(0);
+        if let Some(max) = self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
+            return Err(Unwelcome::StageFull { max });
+        }
+        for key in keys {
+            *coming.entry(key).or_default() += 1;
+        }
+        drop(coming);
+        Ok(Some(Box::new(Held { coming: self.coming.clone(), keys })))
+    }
+
+    /// Opens a stage that isn't known.
+    fn open(&self, stage: &str, now_ms: u64) -> Result<(), Unwelcome> {
+        let Some(max) = self.stages_max else { return Ok(()) };
+        let stage = self.hasher.hash_one(stage);
+        let mut opened = self.opened.lock();
+        if opened.minute != now_ms / MINUTE_MS {
+            *opened = Opened { minute: now_ms / MINUTE_MS, ..Opened::default() };
+        }
+        if opened.stages.contains(&stage) {
+            return Ok(());
+        }
+        if opened.stages.len() >= max {
+            return Err(Unwelcome::TooManyStages { retry_ms: MINUTE_MS - now_ms % MINUTE_MS, max });
+        }
+        opened.stages.insert(stage);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::event::{EventRef, Kind};
+    use housecount_core::fold::Rules;
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+
+    const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
+
+    fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
+        Said { kind: Kind::Beat, stage, viewer, session }
+    }
+
+    fn fold(hub: &Hub, said: &Said<'_>) {
+        let Said { kind, stage, viewer, session } = *said;
+        hub.apply([EventRef { at: UnixMs(1_000), kind, stage, viewer, session }], UnixMs(1_000));
+    }
+
+    fn caps(sessions: usize, viewers: u64, stages: usize) -> Caps {
+        Caps::new(&EdgeSettings {
+            sessions_per_viewer: (sessions > 0).then_some(sessions),
+            viewers_per_stage: (viewers > 0).then_some(viewers),
+            new_stages_per_minute: (stages > 0).then_some(stages),
+            ..EdgeSettings::default()
+        })
+    }
+
+    #[test]
+    fn who_is_on_the_way_takes_room_too() {
+        let (hub, caps) = (Hub::new(RULES, 1, false), caps(2, 0, 0));
+        let room = |session| caps.room_for(&hub, &said("s", "ann", session), 0);
+        let first = room("1").unwrap();
+        let second = room("2").unwrap();
+        let full = Unwelcome::TooManySessions { max: 2, place: "on this stage" };
+        assert_eq!(room("3").map(drop), Err(full.clone()));
+        assert!(caps.room_for(&hub, &said("s", "bob", "3"), 0).is_ok());
+        assert!(caps.room_for(&hub, &said("t", "ann", "3"), 0).is_ok());
+        drop(second); // it was refused
+        fold(&hub, &said("s", "ann", "1"));
+        drop(first);
+        assert!(room("1").unwrap().is_none(), "it is online already");
+        let third = room("3").unwrap();
+        assert!(third.is_some());
+        assert_eq!(room("4").map(drop), Err(full));
+        drop(third);
+        assert!(caps.coming.lock().is_empty());
+    }
+
+    #[test]
+    fn a_full_stage_takes_another_session_of_who_is_there() {
+        let (hub, caps) = (Hub::new(RULES, 1, false), caps(0, 1, 0));
+        fold(&hub, &said("s", "ann", "1"));
+        assert!(caps.room_for(&hub, &said("s", "ann", "2"), 0).is_ok());
+        let full = Err(Unwelcome::StageFull { max: 1 });
+        assert_eq!(caps.room_for(&hub, &said("s", "bob", ""), 0).map(drop), full);
+        assert!(caps.room_for(&hub, &said("t", "bob", ""), 0).is_ok());
+    }
+
+    #[test]
+    fn so_many_stages_open_in_a_minute() {
+        let (hub, caps) = (Hub::new(RULES, 1, false), caps(0, 0, 2));
+        let opens = |stage, now_ms| caps.room_for(&hub, &said(stage, "ann", ""), now_ms).map(drop);
+        assert_eq!((opens("a", 50_000), opens("b", 50_000), opens("a", 50_000)), (Ok(()), Ok(()), Ok(())));
+        let too_many = Err(Unwelcome::TooManyStages { retry_ms: 10_000, max: 2 });
+        assert_eq!(opens("c", 50_000), too_many);
+        fold(&hub, &said("c", "bob", ""));
+        assert_eq!((opens("c", 50_000), opens("d", 60_000)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn viewer_sessions_kept_max_bounds_what_is_walked() {
+        let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
+        let sessions: Vec<String> = (0..VIEWER_SESSIONS_KEPT_MAX).map(|n| n.to_string()).collect();
+        for session in &sessions {
+            // Each on a stage of its own: not too many anywhere.
+            fold(&hub, &said(session, "guest", session));
+        }
+        let error = caps.room_for(&hub, &said("s", "guest", "one more"), 0).unwrap_err();
+        let expected =
+            Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place: "lately, on all stages" };
+        assert_eq!(error, expected);
+    }
+}

@@ -1,0 +1,97 @@
+//! Every heartbeat of the archive as a row: for audit.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use housecount_core::event::{EventRef, Kind as Said};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::table::{Cell, Column, Kind};
+use super::{Format, sink};
+use crate::archive::read;
+use crate::cold::Cold;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// What is exported.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// From when to when.
+    pub range: Span,
+    /// Only this stage.
+    pub stage: Option<String>,
+    /// See [`Format`].
+    pub format: Format,
+    /// How much later than it was said a beat may have reached the log: the setting `lateness_max`.
+    pub late_ms: u64,
+}
+
+fn columns() -> Vec<Column> {
+    let text = |name| Column { name, kind: Kind::Text };
+    vec![
+        text("stage"),
+        text("viewer"),
+        text("session"),
+        Column { name: "at_ms", kind: Kind::TimeMs },
+        text("kind"),
+    ]
+}
+
+fn row(event: &EventRef<'_>) -> Vec<Cell> {
+    let text = |text: &str| Cell::Text(text.to_string());
+    let kind = if event.kind == Said::Beat { "beat" } else { "leave" };
+    vec![text(event.stage), text(event.viewer), text(event.session), Cell::Number(event.at.0), text(kind)]
+}
+
+/// What was exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// Rows written.
+    pub rows: u64,
+    /// What could not be read, a line each.
+    pub problems: Vec<String>,
+}
+
+/// Writes the export, slot after slot of each partition. `progress` is told the part that is
+/// read, from 0 to 1.
+///
+/// # Errors
+/// The cold tier's, the file's, or that there is no archive.
+pub async fn write(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    out: Box<dyn Write + Send>,
+    mut progress: impl FnMut(f64) + Send,
+) -> StoreResult<Exported> {
+    let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
+    let mut sink = sink(request.format, out, columns())?;
+    let (range, mut rows) = (request.range, 0);
+    let mut with = |event: &EventRef<'_>| {
+        if request.stage.as_deref().is_none_or(|stage| stage == event.stage) {
+            rows += 1;
+            sink.row(row(event)).map_err(failed)?;
+        }
+        Ok(())
+    };
+    let mut problems = Vec::new();
+    let chains = read::chains(cold).await?;
+    let steps = (chains.len() + 1) as f64;
+    let part = |at: UnixMs| (at.since(range.from) as f64 / range.to.since(range.from).max(1) as f64).min(1.0);
+    for (n, chain) in chains.iter().enumerate() {
+        let told = |at| progress((n as f64 + part(at)) / steps);
+        problems.extend(read::packed(&**cold, *chain, range, request.late_ms, &mut with, told).await?);
+    }
+    match &request.stage {
+        Some(stage) => {
+            let told = |at| progress((chains.len() as f64 + part(at)) / steps);
+            read::items(&**cold, stage, range, &mut with, told).await?;
+        }
+        None if chains.is_empty() => {
+            let why = "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"`";
+            return Err(StoreError::new(ErrorKind::Missing, why));
+        }
+        None => {}
+    }
+    sink.finish().map_err(failed)?;
+    Ok(Exported { rows, problems })
+}

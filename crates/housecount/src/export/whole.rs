@@ -1,0 +1,42 @@
+//! A file that gets its name when it is whole: it is written beside, and renamed.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::chance;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// Where an export goes, of which `write` is told: a file, or standard output for `-`.
+///
+/// # Errors
+/// Those of `write`, or the file's.
+pub async fn to<T>(
+    out: &Path,
+    write: impl AsyncFnOnce(Box<dyn Write + Send>) -> StoreResult<T>,
+) -> StoreResult<T> {
+    if out.as_os_str() == "-" {
+        return write(Box::new(std::io::stdout())).await;
+    }
+    let failed = |e: std::io::Error| {
+        StoreError::caused(ErrorKind::Unavailable, format!("writing {}", out.display()), e)
+    };
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".{:08x}.part", chance::any::<u32>()));
+    let part = Part(PathBuf::from(name));
+    let file = File::create_new(&part.0).map_err(failed)?;
+    let written = write(Box::new(BufWriter::new(file))).await?;
+    File::open(&part.0).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&part.0, out).map_err(failed)?;
+    Ok(written)
+}
+
+/// A file that isn't whole yet: it goes if it never is.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Gone already once it has its name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,189 @@
+//! Which sites' pages may read answers (CORS).
+//!
+//! Players are on any site that shows a stream, so what players call is open to all of them unless the settings say to which;
+//! what operators call is for this node's own pages. No cookie means anything here, so credentials are never allowed: who
+//! has a token sends it in a header. Preflights are answered before anything else is done, and remembered for a day.
+
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
+};
+use hyper::{Method, Request};
+
+/// What browsers may send beyond what they always may.
+const HEADERS: &str = "authorization, content-type, last-event-id, x-api-key";
+/// What scripts may read beyond what they always may.
+const EXPOSED: &str = "retry-after";
+/// A day; browsers take less if they like (Chrome two hours, 2026-10).
+const MAX_AGE_S: &str = "86400";
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    players: Origins,
+    operators: Origins,
+}
+
+/// Whose pages.
+#[derive(Clone, Debug)]
+enum Origins {
+    Any,
+    These(Vec<HeaderValue>),
+}
+
+/// What an answer says about who may read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Everybody.
+    Any,
+    /// Nobody, and that for all origins alike.
+    Nobody,
+    /// This one, or nobody; others are answered otherwise.
+    This(Option<HeaderValue>),
+}
+
+impl Origins {
+    fn new(origins: &[String]) -> Origins {
+        if origins.iter().any(|origin| origin == "*") {
+            return Origins::Any;
+        }
+        Origins::These(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
+    }
+}
+
+impl Cors {
+    /// From the origins of players' pages, and of operators'. `*` is all.
+    #[must_use]
+    pub fn new(players: &[String], operators: &[String]) -> Cors {
+        Cors { players: Origins::new(players), operators: Origins::new(operators) }
+    }
+
+    /// Who may read the answer to this request.
+    #[must_use]
+    pub fn allowed(&self, path: &str, headers: &HeaderMap) -> Allowed {
+        match if is_players(path) { &self.players } else { &self.operators } {
+            // Who isn't asked by a page needs no answer.
+            Origins::Any if !headers.contains_key(ORIGIN) => Allowed::Nobody,
+            Origins::Any => Allowed::Any,
+            Origins::These(origins) if origins.is_empty() => Allowed::Nobody,
+            Origins::These(origins) => {
+                let origin = headers.get(ORIGIN).filter(|origin| origins.contains(origin));
+                Allowed::This(origin.cloned())
+            }
+        }
+    }
+}
+
+impl Allowed {
+    /// Puts it into an answer.
+    pub fn dress(self, headers: &mut HeaderMap) {
+        let origin = match self {
+            Allowed::Nobody => return,
+            Allowed::Any => HeaderValue::from_static("*"),
+            Allowed::This(origin) => {
+                headers.append(VARY, HeaderValue::from_static("origin"));
+                let Some(origin) = origin else { return };
+                origin
+            }
+        };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+
+    /// What a preflight is answered, beside that; `None` if it isn't one, or nobody may read the answer.
+    #[must_use]
+    pub fn preflight<B>(&self, request: &Request<B>) -> Option<HeaderMap> {
+        let is_preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(ORIGIN)
+            && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if !is_preflight || matches!(self, Allowed::Nobody | Allowed::This(None)) {
+            return None;
+        }
+        let methods = if is_players(request.uri().path()) { "GET, POST" } else { "GET, POST, PATCH, DELETE" };
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_S));
+        Some(headers)
+    }
+}
+
+/// What players call.
+fn is_players(path: &str) -> bool {
+    matches!(
+        path,
+        "/v1/heartbeat"
+            | "/v1/heartbeats"
+            | "/v1/leave"
+            | "/v1/live"
+            | "/v1/ws"
+            | "/api/viewer/rejoin"
+            | "/api/viewer/heartbeat"
+            | "/api/viewer/leave"
+    )
+}
+
+/// Whether a setting is an origin: `*`, or a scheme, a host and perhaps a port, as browsers send it.
+#[must_use]
+pub fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_bare =
+        |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(&b));
+    text == "*" || host.is_some_and(is_bare) && text.bytes().all(|b| !b.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(ToString::to_string).collect()
+    }
+
+    fn from(origin: &str) -> HeaderMap {
+        HeaderMap::from_iter([(ORIGIN, HeaderValue::from_str(origin).unwrap())])
+    }
+
+    #[test]
+    fn players_are_everywhere_and_operators_at_home() {
+        let cors = Cors::new(&texts(&["*"]), &[]);
+        assert_eq!(cors.allowed("/v1/heartbeat", &from("https://a.example")), Allowed::Any);
+        assert_eq!(cors.allowed("/v1/stages", &from("https://a.example")), Allowed::Nobody);
+        let cors = Cors::new(&texts(&["https://a.example"]), &texts(&["https://ops.example"]));
+        let of = |path, origin| match cors.allowed(path, &from(origin)) {
+            Allowed::This(origin) => origin.is_some(),
+            other => panic!("{other:?}"),
+        };
+        assert!(of("/v1/live", "https://a.example") && !of("/v1/live", "https://b.example"));
+        assert!(!of("/v1/live", "https://ops.example") && of("/v1/stages/s", "https://ops.example"));
+    }
+
+    #[test]
+    fn answers_differ_by_origin_only_where_they_do() {
+        let dressed = |allowed: Allowed| {
+            let mut headers = HeaderMap::new();
+            allowed.dress(&mut headers);
+            let get = |name| headers.get(name).map(|v| v.to_str().unwrap().to_string());
+            (get(ACCESS_CONTROL_ALLOW_ORIGIN), get(VARY))
+        };
+        assert_eq!(dressed(Allowed::Nobody), (None, None));
+        assert_eq!(dressed(Allowed::Any), (Some("*".into()), None));
+        assert_eq!(dressed(Allowed::This(None)), (None, Some("origin".into())));
+        let this = HeaderValue::from_static("https://a.example");
+        let expected = (Some("https://a.example".into()), Some("origin".into()));
+        assert_eq!(dressed(Allowed::This(Some(this))), expected);
+    }
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        for good in ["*", "https://a.example", "http://localhost:3000", "https://[::1]:8443"] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in
+            ["", "a.example", "https://", "https://a.example/", "https://A.example", "https://a b", "null"]
+        {
+            assert!(!is_origin(bad), "{bad}");
+        }
+    }
+}

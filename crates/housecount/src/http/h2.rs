@@ -1,0 +1,286 @@
+//! Connections that speak HTTP/2: hyper's, with the bounds that HTTP/1's have.
+//!
+//! Many requests may be open at once, so patience can't be told from the bytes as in `patience`. What is kept is which
+//! requests are open, and of each answer since when it waits for the client to take it. A connection on which nothing was
+//! open for as long as one of HTTP/1 may lie idle ends, and so does one whose client takes nothing of an answer.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::limits::{ANSWER_READ_MS_MAX, H2_STREAMS_MAX, HEADER_BYTES_MAX};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What one answer may have waiting for the client.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+/// How often a client that says nothing while a request is open is asked whether it is there, and how long it has for that.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WAIT: Duration = Duration::from_secs(20);
+/// How often it is looked whether an answer is taken.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long requests that are open when the connection is to end may take.
+const END_WAIT: Duration = Duration::from_secs(6);
+
+/// Serves a connection until it ends, or the node stops and no request is open.
+pub async fn serve<S, A, F, B>(stream: S, answer: A, idle: Duration, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let open = Arc::new(Open::new());
+    let service = {
+        let open = open.clone();
+        service_fn(move |request| {
+            // Counted from here to the end of its answer.
+            let mut request_open = open.begin();
+            let answered = Box::pin(answer(request));
+            async move {
+                let response = answered.await;
+                request_open.set(Some(Instant::now()));
+                Ok::<_, Infallible>(response.map(|body| Counted { body: Box::pin(body), open: request_open }))
+            }
+        })
+    };
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX as u32)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_WAIT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = Box::pin(connection);
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => {}
+        is_stalled = open.too_long(idle) => if is_stalled { return },
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(END_WAIT, connection).await;
+}
+
+/// The open requests of a connection.
+#[derive(Debug)]
+struct Open(Mutex<Requests>);
+
+#[derive(Debug)]
+struct Requests {
+    next: u64,
+    /// By number, since when an answer waits for the client; none while it waits for us.
+    open: HashMap<u64, Option<Instant>>,
+    /// When one was opened or closed last.
+    last: Instant,
+}
+
+impl Open {
+    fn new() -> Open {
+        Open(Mutex::new(Requests { next: 0, open: HashMap::new(), last: Instant::now() }))
+    }
+
+    fn begin(self: &Arc<Open>) -> OpenRequest {
+        let mut requests = self.0.lock();
+        let number = requests.next;
+        requests.next += 1;
+        requests.last = Instant::now();
+        requests.open.insert(number, None);
+        OpenRequest { number, of: self.clone() }
+    }
+
+    /// Waits until no request has been open for so long, or (true) one has not been taken for too long.
+    async fn too_long(&self, idle: Duration) -> bool {
+        loop {
+            let until = {
+                let requests = self.0.lock();
+                let now = Instant::now();
+                let within = Duration::from_millis(ANSWER_READ_MS_MAX);
+                if requests.open.is_empty() {
+                    if requests.last + idle <= now {
+                        return false;
+                    }
+                    // One may be opened meanwhile, and stall.
+                    (requests.last + idle).min(now + within)
+                } else {
+                    if requests.open.values().flatten().any(|since| *since + within <= now) {
+                        return true;
+                    }
+                    now + LOOK_EVERY
+                }
+            };
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// A request, open until this is dropped.
+#[derive(Debug)]
+struct OpenRequest {
+    number: u64,
+    of: Arc<Open>,
+}
+
+impl OpenRequest {
+    /// Its answer waits for the client since then, or for us.
+    fn set(&mut self, since: Option<Instant>) {
+        self.of.0.lock().open.insert(self.number, since);
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let mut requests = self.of.0.lock();
+        requests.open.remove(&self.number);
+        requests.last = Instant::now();
+    }
+}
+
+/// A body whose request is open for as long as it lasts. It is asked for more only when the client takes more.
+struct Counted<B> {
+    body: Pin<Box<B>>,
+    open: OpenRequest,
+}
+
+impl<B: Body<Data = Bytes>> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.get_mut();
+        let polled = this.body.as_mut().poll_frame(cx);
+        this.open.set(polled.is_ready().then(Instant::now));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty, Full};
+    use hyper::client::conn::http2::{SendRequest, handshake};
+    use tokio::io::duplex;
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(75);
+
+    type Client = SendRequest<Empty<Bytes>>;
+
+    /// A client of a connection that is answered by `answer`, and the connection.
+    async fn connect<A, F, B>(answer: A) -> (Client, JoinHandle<()>, watch::Sender<bool>)
+    where
+        A: Fn(Request<Incoming>) -> F + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let (near, far) = duplex(64 * 1024);
+        let (stop, stopped) = watch::channel(false);
+        let served = tokio::spawn(serve(far, answer, IDLE, stopped));
+        let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        tokio::spawn(connection);
+        (client, served, stop)
+    }
+
+    fn request() -> Request<Empty<Bytes>> {
+        Request::get("http://x/").body(Empty::new()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_its_last_answer_on() {
+        let (mut client, served, _stop) = connect(async |_| Response::new(Full::from("hello"))).await;
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            let answer = client.send_request(request()).await.unwrap();
+            assert_eq!(answer.collect().await.unwrap().to_bytes(), "hello");
+        }
+        let last = Instant::now();
+        served.await.unwrap();
+        assert_eq!(last.elapsed().as_secs(), IDLE.as_secs());
+    }
+
+    /// There is always more of it.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 4_096])))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answer_read_ms_max_ends_who_takes_nothing() {
+        let (mut client, served, _stop) = connect(async |_| Response::new(Endless)).await;
+        let begun = Instant::now();
+        let _unread = client.send_request(request()).await.unwrap();
+        served.await.unwrap();
+        let took = begun.elapsed().as_millis() as u64;
+        assert!((ANSWER_READ_MS_MAX..=2 * ANSWER_READ_MS_MAX).contains(&took), "{took}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h2_streams_max_lets_others_wait_and_a_stop_waits_for_all() {
+        let (asked, go) = (Arc::new(Mutex::new(0_u32)), Arc::new(Notify::new()));
+        let (mut client, served, stop) = {
+            let (asked, go) = (asked.clone(), go.clone());
+            connect(move |_| {
+                *asked.lock() += 1;
+                let go = go.clone();
+                async move {
+                    go.notified().await;
+                    Response::new(Full::from("hello"))
+                }
+            })
+            .await
+        };
+        // The client knows the bound once it has heard the server.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut answers = tokio::task::JoinSet::new();
+        for _ in 0..2 * H2_STREAMS_MAX {
+            answers.spawn(client.send_request(request()));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(*asked.lock(), H2_STREAMS_MAX);
+        for _ in 0..2 * H2_STREAMS_MAX {
+            go.notify_one();
+            assert!(answers.join_next().await.unwrap().unwrap().is_ok());
+        }
+        assert_eq!(*asked.lock(), 2 * H2_STREAMS_MAX);
+        let last = tokio::spawn(client.send_request(request()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.send(true).unwrap();
+        go.notify_one();
+        assert!(last.await.unwrap().is_ok());
+        served.await.unwrap();
+    }
+}

@@ -1,0 +1,222 @@
+//! How many watched at once, of a stage and of all together, and how much was watched stage by stage.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use housecount_core::ids::StageId;
+use housecount_core::ledger::totals::{StageTotal, StageTotals};
+use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
+use housecount_core::span::Span;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::{Problem, ProblemBody};
+use super::extract::{Asked, PageQuery, StagePath, duration_ms, range};
+use super::watch::{CoverBody, stores};
+use crate::ledger::scan;
+use crate::node::Node;
+
+/// Steps of a history when the caller doesn't say how long one is: no more than this.
+const STEPS_DEFAULT: u64 = 500;
+
+/// A range of time in steps.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, not included; now if not given.
+    to: Option<String>,
+    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500 steps at most.
+    step: Option<String>,
+}
+
+/// Concurrency over a step.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepBody {
+    /// When it begins, Unix ms.
+    at: u64,
+    /// Viewers on average.
+    avg: f64,
+    /// The fewest at once.
+    min: u64,
+    /// The most at once.
+    max: u64,
+}
+
+/// Concurrency, step by step.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryBody {
+    /// The stage; missing where it is all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    /// How long a step is; the first and the last may be cut off.
+    step_ms: u64,
+    /// In the order of time, aligned to the epoch.
+    history: Vec<StepBody>,
+    #[serde(flatten)]
+    cover: CoverBody,
+}
+
+/// How many watched a stage at once.
+///
+/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor anybody's silence
+/// after the last one, as the live count does.
+#[utoipa::path(get, path = "/v1/stages/{stage}/history", operation_id = "showStageHistory", tag = "operators",
+    params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
+    responses((status = 200, body = HistoryBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn of_stage(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<HistoryBody>, Problem> {
+    history(&node, &query, Some(stage)).await
+}
+
+/// How many watched at once, all stages together.
+///
+/// As the history of a stage, added up: a viewer on two stages at once counts on both, as both are billed.
+#[utoipa::path(get, path = "/v1/history", operation_id = "showHistory", tag = "operators", params(HistoryQuery),
+    responses((status = 200, body = HistoryBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn of_all(
+    State(node): State<Arc<Node>>,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<HistoryBody>, Problem> {
+    history(&node, &query, None).await
+}
+
+async fn history(
+    node: &Node,
+    query: &HistoryQuery,
+    stage: Option<StageId>,
+) -> Result<Json<HistoryBody>, Problem> {
+    let (cold, proofs) = stores(node)?;
+    let range = range(node, query.from.as_deref(), query.to.as_deref())?;
+    let step_ms = match &query.step {
+        Some(text) => duration_ms("step", text, 1_000)?,
+        // Whole windows, so that steps look the same from call to call.
+        None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.settings.window_ms),
+    };
+    check_steps(range, step_ms, HISTORY_STEPS_MAX)?;
+    // Never closed.
+    let _one_of_few = node.scans.acquire().await.ok();
+    let stage = stage.as_ref().map(StageId::as_str);
+    let (steps, committed_to) = scan::history(cold, proofs, range, step_ms, stage).await?;
+    let history = steps.into_iter().map(|step| StepBody {
+        at: step.span.from.0,
+        avg: average(step.integral_ms, step.span),
+        min: step.min,
+        max: step.max,
+    });
+    let (stage, history) = (stage.map(str::to_string), history.collect());
+    Ok(Json(HistoryBody { stage, step_ms, history, cover: CoverBody::new(range, committed_to) }))
+}
+
+fn average(integral_ms: u64, span: Span) -> f64 {
+    integral_ms as f64 / span.ms().max(1) as f64
+}
+
+fn check_steps(range: Span, step_ms: u64, steps_max: u64) -> Result<(), Problem> {
+    let steps = StageTotals::steps(range, step_ms);
+    if steps <= steps_max {
+        return Ok(());
+    }
+    let detail = format!("the range has {steps} steps; at most {steps_max} are answered: make step longer");
+    Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail))
+}
+
+/// A range of time, in steps if wanted, and a page of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct TotalsQuery {
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, not included; now if not given.
+    to: Option<String>,
+    /// Also how many watched at once, by steps such as 2m. Steps times `limit` are at most 100,000.
+    step: Option<String>,
+    /// Rows at most: 1 to 1,000, 100 if not given.
+    limit: Option<usize>,
+    /// The last page's `cursor`, to go on behind it.
+    cursor: Option<String>,
+}
+
+/// What was watched of a stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageTotalBody {
+    /// The stage.
+    stage: String,
+    /// Milliseconds that all its viewers watched together.
+    watch_ms: u64,
+    /// With `step`: viewers on average, step by step from `from` on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<f64>>,
+}
+
+/// What was watched, by stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageTotalsBody {
+    /// Sorted by stage; those that nobody watched are left out.
+    watch: Vec<StageTotalBody>,
+    /// To be given back for the next page; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    /// How long a step is; steps are aligned to the epoch, the first and the last may be cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_ms: Option<u64>,
+    #[serde(flatten)]
+    cover: CoverBody,
+}
+
+/// How much was watched, stage by stage.
+#[utoipa::path(get, path = "/v1/watch", operation_id = "listWatch", tag = "operators", params(TotalsQuery),
+    responses((status = 200, body = StageTotalsBody),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 501, description = "cold = none", body = ProblemBody,
+            content_type = "application/problem+json")))]
+pub async fn totals(
+    State(node): State<Arc<Node>>,
+    Asked(query): Asked<TotalsQuery>,
+) -> Result<Json<StageTotalsBody>, Problem> {
+    let (cold, proofs) = stores(&node)?;
+    let range = range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let page = PageQuery::new(query.limit, query.cursor.clone());
+    let limit = page.limit()?;
+    let step_ms = query.step.as_deref().map(|text| duration_ms("step", text, 1_000)).transpose()?;
+    if let Some(step_ms) = step_ms {
+        check_steps(range, step_ms, PAGE_STEPS_MAX / limit as u64)?;
+    }
+    let after = page.after(StageId::check)?.map(str::to_string);
+    let _one_of_few = node.scans.acquire().await.ok();
+    let found = scan::stages(cold, proofs, range, StageTotals::new(range, step_ms, after, limit)).await?;
+    let cursor = found.rows.last().filter(|_| found.more).map(|(stage, _)| stage.to_string());
+    let watch = found.rows.into_iter().map(|(stage, total)| StageTotalBody {
+        stage: stage.into(),
+        watch_ms: total.watch_ms,
+        history: step_ms.map(|step_ms| averages(&total, range, step_ms)),
+    });
+    let (watch, cover) = (watch.collect(), CoverBody::new(range, found.committed_to));
+    Ok(Json(StageTotalsBody { watch, cursor, step_ms, cover }))
+}
+
+/// Viewers on average, step by step.
+fn averages(total: &StageTotal, range: Span, step_ms: u64) -> Vec<f64> {
+    let first = range.from.aligned(step_ms);
+    let of_step = |(n, integral_ms): (usize, &u64)| {
+        let from = first.plus(n as u64 * step_ms);
+        let step = Span::new(from.max(range.from), from.plus(step_ms).min(range.to));
+        average(*integral_ms, step)
+    };
+    total.steps_ms.iter().enumerate().map(of_step).collect()
+}

@@ -1,0 +1,283 @@
+//! Amazon IVS's own figures beside ours: how far the two are apart, by stage and step.
+//!
+//! IVS tells CloudWatch how many subscribe to a stage; the ledger knows who watched it. Neither is the other's proof: IVS counts
+//! participants, also those whose player never called housecount, and a viewer with two tabs twice; the ledger counts viewers, and
+//! nobody's silence after a last heartbeat. What is far apart is worth a look: most often a front-end that forgot to call.
+
+mod cloudwatch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use housecount_core::ledger::Tell;
+use housecount_core::ledger::curve::Curve;
+use housecount_core::limits::RECONCILE_POINTS_MAX;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+pub use self::cloudwatch::{Counts, Source, period_ms_min};
+use crate::cold::Cold;
+use crate::ledger::scan::{self, Scan};
+
+/// A stage of IVS real-time streaming: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time API reference, 2026-10).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StageArn {
+    /// All of it: the stage's id with us.
+    pub arn: String,
+    /// Its region.
+    pub region: String,
+    /// Its last part, which CloudWatch knows it by.
+    pub id: String,
+}
+
+impl StageArn {
+    /// Takes it apart; `None` if it is no such ARN.
+    #[must_use]
+    pub fn parse(arn: &str) -> Option<StageArn> {
+        let mut parts = arn.splitn(6, ':');
+        let is_arn =
+            parts.next() == Some("arn") && parts.next()?.starts_with("aws") && parts.next()? == "ivs";
+        let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        let id = resource.strip_prefix("stage/")?;
+        let is_whole = is_arn && !region.is_empty() && !id.is_empty() && !id.contains('/');
+        is_whole.then(|| StageArn { arn: arn.to_string(), region: region.to_string(), id: id.to_string() })
+    }
+}
+
+/// A step of a stage, as both saw it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSeen {
+    /// The step.
+    pub span: Span,
+    /// How many watched at once on average, by the ledger.
+    pub viewers: f64,
+    /// How many subscribed on average, by IVS; `None` if it says nothing about the step, as when nobody was there.
+    pub subscribers: Option<f64>,
+    /// How many published. They are subscribers too if they watch one another.
+    pub publishers: Option<f64>,
+}
+
+impl StepSeen {
+    /// How far apart the two are.
+    #[must_use]
+    pub fn drift(&self) -> f64 {
+        drift(self.viewers, self.subscribers.unwrap_or(0.0))
+    }
+}
+
+/// The difference over the larger of the two: 0 to 1, negative where the ledger has less.
+fn drift(ours: f64, theirs: f64) -> f64 {
+    let larger = ours.max(theirs);
+    if larger > 0.0 { (ours - theirs) / larger } else { 0.0 }
+}
+
+/// A stage, as both saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageSeen {
+    /// Its ARN.
+    pub stage: String,
+    /// By time.
+    pub steps: Vec<StepSeen>,
+}
+
+impl StageSeen {
+    fn hours(&self, count: impl Fn(&StepSeen) -> f64) -> f64 {
+        self.steps.iter().map(|step| count(step) * step.span.ms() as f64 / 3_600_000.0).sum()
+    }
+
+    /// Viewer-hours by the ledger.
+    #[must_use]
+    pub fn viewer_hours(&self) -> f64 {
+        self.hours(|step| step.viewers)
+    }
+
+    /// Subscriber-hours by IVS.
+    #[must_use]
+    pub fn subscriber_hours(&self) -> f64 {
+        self.hours(|step| step.subscribers.unwrap_or(0.0))
+    }
+
+    /// How far apart the two are over all steps.
+    #[must_use]
+    pub fn drift(&self) -> f64 {
+        drift(self.viewer_hours(), self.subscriber_hours())
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciled {
+    /// Stages of IVS that either knows.
+    pub stages: Vec<StageSeen>,
+    /// Stages of the ledger whose ids are no ARNs of IVS: there is nothing to compare them with.
+    pub others: usize,
+    /// Up to when the ledger has been written; what is later was not compared.
+    pub committed_to: UnixMs,
+}
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Whole steps.
+    pub range: Span,
+    /// How long a step is.
+    pub step_ms: u64,
+    /// Only this stage.
+    pub stage: Option<StageArn>,
+}
+
+/// The curves of all stages, from one reading of the ledger.
+#[derive(Debug, Default)]
+struct Curves {
+    wanted: Option<Wanted>,
+    by_stage: BTreeMap<String, Curve>,
+    others: std::collections::BTreeSet<String>,
+}
+
+impl Curves {
+    fn of(&mut self, stage: &str) -> Option<&mut Curve> {
+        let wanted = self.wanted.as_ref()?;
+        if !self.by_stage.contains_key(stage) {
+            if wanted.stage.as_ref().is_some_and(|only| only.arn != stage) {
+                return None;
+            }
+            if StageArn::parse(stage).is_none() {
+                if !self.others.contains(stage) {
+                    self.others.insert(stage.to_string());
+                }
+                return None;
+            }
+            self.by_stage.insert(stage.to_string(), Curve::new(wanted.range, wanted.step_ms, None));
+        }
+        self.by_stage.get_mut(stage)
+    }
+}
+
+impl Tell for Curves {
+    fn opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
+        if let Some(curve) = self.of(stage) {
+            curve.opened(stage, viewer, at);
+        }
+    }
+
+    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+        if let Some(curve) = self.of(stage) {
+            curve.closed(stage, viewer, span);
+        }
+    }
+
+    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
+        if let Some(curve) = self.of(stage) {
+            curve.late(stage, viewer, span);
+        }
+    }
+}
+
+/// That so many stages and steps may be held at once.
+///
+/// # Errors
+/// One line that says what to ask for instead.
+pub fn check_size(stages: usize, wanted: &Wanted) -> Result<(), String> {
+    let steps = wanted.range.ms() / wanted.step_ms.max(1);
+    if (stages as u64).saturating_mul(steps) <= RECONCILE_POINTS_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "{stages} stages of {steps} steps are more than the {RECONCILE_POINTS_MAX} that are compared at once: \
+         choose one with --stage, a longer --step, or a shorter range"
+    ))
+}
+
+/// Reads the ledger and asks CloudWatch. `progress` is told the part of the ledger that is read.
+///
+/// # Errors
+/// One line: the ledger's, CloudWatch's, or that too much is asked for.
+pub async fn reconcile(
+    cold: &Arc<dyn Cold>,
+    source: &Source,
+    wanted: Wanted,
+    mut progress: impl FnMut(f64),
+) -> Result<Reconciled, String> {
+    let (curves, committed_to) = read(cold, &wanted, &mut progress).await?;
+    let mut found = Reconciled { others: curves.others.len(), committed_to, ..Reconciled::default() };
+    let mut of_ledger = curves.by_stage;
+    if let Some(only) = &wanted.stage {
+        // Also if the ledger has never heard of it: that is the drift to find.
+        of_ledger.entry(only.arn.clone()).or_insert_with(|| Curve::new(wanted.range, wanted.step_ms, None));
+    }
+    check_size(of_ledger.len(), &wanted)?;
+    let stages: Vec<StageArn> = of_ledger.keys().filter_map(|stage| StageArn::parse(stage)).collect();
+    let asked = Wanted { range: Span::new(wanted.range.from, wanted.range.to.min(committed_to)), ..wanted };
+    let theirs = source.counts(&stages, asked.range, asked.step_ms).await.map_err(|e| e.to_string())?;
+    for (stage, curve) in of_ledger {
+        let theirs = theirs.get(&stage);
+        let whole = curve.finish().into_iter().filter(|step| step.span.to <= committed_to);
+        let steps = whole.map(|step| StepSeen {
+            span: step.span,
+            viewers: step.integral_ms as f64 / step.span.ms().max(1) as f64,
+            subscribers: theirs.and_then(|counts| counts.subscribers.get(&step.span.from).copied()),
+            publishers: theirs.and_then(|counts| counts.publishers.get(&step.span.from).copied()),
+        });
+        found.stages.push(StageSeen { stage, steps: steps.collect() });
+    }
+    Ok(found)
+}
+
+async fn read(
+    cold: &Arc<dyn Cold>,
+    wanted: &Wanted,
+    progress: &mut impl FnMut(f64),
+) -> Result<(Curves, UnixMs), String> {
+    let mut curves = Curves { wanted: Some(wanted.clone()), ..Curves::default() };
+    let mut scan = Scan::open(cold, wanted.range, None).await.map_err(|e| e.to_string())?;
+    while let Some(told_to) = scan.next(&mut curves).await.map_err(|e| e.to_string())? {
+        // Now, and not when they are all there: that may be too many to hold.
+        check_size(curves.by_stage.len(), wanted)?;
+        curves.by_stage.values_mut().for_each(|curve| curve.advance(told_to));
+        progress(told_to.since(wanted.range.from) as f64 / wanted.range.ms().max(1) as f64);
+    }
+    let ends = scan.finish(&mut curves);
+    Ok((curves, scan::committed_to(&ends)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_are_taken_apart() {
+        let arn = "arn:aws:ivs:us-west-2:123456789012:stage/abcdABCDefgh";
+        let stage = StageArn::parse(arn).unwrap();
+        assert_eq!(
+            (stage.region.as_str(), stage.id.as_str(), stage.arn.as_str()),
+            ("us-west-2", "abcdABCDefgh", arn)
+        );
+        assert!(StageArn::parse("arn:aws-cn:ivs:cn-north-1:1:stage/a").is_some());
+        for other in [
+            "my-stage",
+            "arn:aws:ivs:us-west-2:123456789012:channel/abc",
+            "arn:aws:ivs:us-west-2:123456789012:stage/",
+            "arn:aws:ivs::123456789012:stage/abc",
+            "arn:aws:s3:us-west-2:123456789012:stage/abc",
+            "arn:aws:ivs:us-west-2",
+        ] {
+            assert_eq!(StageArn::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn drift_is_a_part_of_the_larger() {
+        assert_eq!(drift(90.0, 100.0), -0.1);
+        assert_eq!(drift(100.0, 90.0), 0.1);
+        assert_eq!((drift(0.0, 0.0), drift(5.0, 0.0), drift(0.0, 5.0)), (0.0, 1.0, -1.0));
+    }
+
+    /// reconcile_points_max
+    #[test]
+    fn too_much_at_once_is_refused() {
+        let range = Span::new(UnixMs(0), UnixMs(RECONCILE_POINTS_MAX * 60_000));
+        let wanted = Wanted { range, step_ms: 60_000, stage: None };
+        assert_eq!(check_size(1, &wanted), Ok(()));
+        assert!(check_size(2, &wanted).unwrap_err().contains("--step"));
+    }
+}

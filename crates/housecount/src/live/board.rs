@@ -1,0 +1,382 @@
+//! The board: the latest message of each stage, by its number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use housecount_core::fold::Count;
+use housecount_core::limits::{LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Shown;
+use crate::hub::Standing;
+
+/// Stands for all stages together. No stage's id is empty.
+pub(super) const ALL: &str = "";
+/// How often all stages are looked at, if somebody wants all: each is told once a second at most, and this late at most.
+const LOOK_EVERY_MS: u64 = 500;
+
+/// A message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// Its number; 0 before the first.
+    pub(super) number: u64,
+    /// As it is sent.
+    pub(super) text: Bytes,
+}
+
+/// What is known of a stage here.
+#[derive(Debug)]
+struct Entry {
+    shown: Shown,
+    /// When the latest message was made.
+    made_mono_ms: u64,
+    /// When somebody wanted to hear of it last.
+    wanted_mono_ms: u64,
+    told: watch::Sender<Told>,
+}
+
+impl Entry {
+    fn number(&self) -> u64 {
+        self.told.borrow().number
+    }
+
+    /// Whether somebody wants to hear of this stage by name.
+    fn is_named(&self) -> bool {
+        self.told.receiver_count() > 0
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Board {
+    /// Numbers of one epoch can be compared. Another one: all that was known has been forgotten.
+    epoch: u32,
+    latest: u64,
+    /// The stage of each number that is the latest of its stage.
+    by_number: BTreeMap<u64, Arc<str>>,
+    entries: BTreeMap<Arc<str>, Entry>,
+    /// Subscribers that want all stages.
+    all: usize,
+    /// Subscribers altogether.
+    subscribers: usize,
+    /// When all stages were looked at last.
+    looked_mono_ms: u64,
+}
+
+impl Board {
+    pub(super) fn new(epoch: u32) -> Board {
+        Board {
+            epoch,
+            latest: 0,
+            by_number: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            all: 0,
+            subscribers: 0,
+            looked_mono_ms: 0,
+        }
+    }
+
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+
+    pub(super) fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
+    /// Somebody comes, or goes.
+    pub(super) fn count(&mut self, comes: bool, wants_all: bool) {
+        let change = |count: &mut usize, by: bool| match by {
+            true => *count += 1,
+            false => *count -= 1,
+        };
+        change(&mut self.subscribers, comes);
+        if wants_all {
+            change(&mut self.all, comes);
+        }
+    }
+
+    /// The number that a message's id says, if it can be gone on from.
+    pub(super) fn number_of(&self, id: &str) -> Option<u64> {
+        let (epoch, number) = id.split_once('-')?;
+        let is_known = u32::from_str_radix(epoch, 16).ok()? == self.epoch;
+        number.parse().ok().filter(|number| is_known && *number <= self.latest)
+    }
+
+    /// Whether all stages are to be looked at now; then they are.
+    pub(super) fn wants_all(&mut self, now_mono_ms: u64) -> bool {
+        let is_due = self.all > 0 && now_mono_ms >= self.looked_mono_ms + LOOK_EVERY_MS;
+        if is_due {
+            self.looked_mono_ms = now_mono_ms;
+        }
+        is_due
+    }
+
+    /// Whether somebody wants all stages.
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.all > 0
+    }
+
+    /// Notes all stages. Returns those that are not among them any more, though somebody was there when they were told last.
+    pub(super) fn renew_all(
+        &mut self,
+        counts: impl Iterator<Item = (String, Count)>,
+        standing: Standing,
+        now_mono_ms: u64,
+    ) -> Vec<Arc<str>> {
+        let mut seen = BTreeSet::new();
+        for (stage, count) in counts {
+            self.note(&stage, Shown { count, stages: None, standing }, now_mono_ms);
+            seen.insert(stage);
+        }
+        let is_gone = |(stage, entry): &(&Arc<str>, &Entry)| {
+            ***stage != *ALL && !seen.contains(&***stage) && entry.shown.count != Count::default()
+        };
+        self.entries.iter().filter(is_gone).map(|(stage, _)| stage.clone()).collect()
+    }
+
+    /// The stages that somebody wants to hear of by name.
+    pub(super) fn named(&self) -> Vec<Arc<str>> {
+        let named = self.entries.iter().filter(|(_, entry)| entry.is_named());
+        named.map(|(stage, _)| stage.clone()).collect()
+    }
+
+    /// What is so now. It becomes a message if it says something new, and the last one was long enough ago.
+    pub(super) fn note(&mut self, stage: &str, shown: Shown, now_mono_ms: u64) {
+        let known = self.entries.get(stage);
+        let is_due = known.is_none_or(|known| {
+            !known.shown.says_the_same(&shown) && now_mono_ms >= known.made_mono_ms + LIVE_EVERY_MS_MIN
+        });
+        if !is_due {
+            return;
+        }
+        self.latest += 1;
+        let told = Told { number: self.latest, text: text(self.epoch, self.latest, stage, &shown) };
+        match self.entries.get_key_value(stage) {
+            Some((stage, entry)) => {
+                self.by_number.remove(&entry.number());
+                self.by_number.insert(self.latest, stage.clone());
+            }
+            None => {
+                let stage: Arc<str> = stage.into();
+                self.by_number.insert(self.latest, stage.clone());
+                let told = watch::channel(Told::default()).0;
+                let (made_mono_ms, wanted_mono_ms) = (now_mono_ms, now_mono_ms);
+                self.entries.insert(stage, Entry { shown, made_mono_ms, wanted_mono_ms, told });
+            }
+        }
+        if let Some(entry) = self.entries.get_mut(stage) {
+            (entry.shown, entry.made_mono_ms) = (shown, now_mono_ms);
+            entry.told.send_replace(told);
+        }
+    }
+
+    /// A stage's messages from now on, if it has been noted.
+    pub(super) fn follow(&self, stage: &str) -> Option<watch::Receiver<Told>> {
+        self.entries.get(stage).map(|entry| entry.told.subscribe())
+    }
+
+    /// Some of the messages after a number, in their order, and the number that is come to.
+    pub(super) fn after(&self, number: u64, with_totals: bool) -> Option<(Bytes, u64)> {
+        let (mut text, mut reached) = (Vec::new(), number);
+        for (number, stage) in self.by_number.range((Bound::Excluded(number), Bound::Unbounded)) {
+            if text.len() >= LIVE_PIECE_BYTES {
+                break;
+            }
+            reached = *number;
+            if let Some(entry) = self.entries.get(stage)
+                && (with_totals || **stage != *ALL)
+            {
+                text.extend_from_slice(&entry.told.borrow().text);
+            }
+        }
+        (reached > number).then(|| (text.into(), reached))
+    }
+
+    /// Forgets stages of which nobody has wanted to hear for a while, and those that were empty for as long. What was said of a stage
+    /// with viewers is then missing from what a subscriber of all could go on from: numbers of before are worth nothing.
+    pub(super) fn forget(&mut self, now_mono_ms: u64) {
+        let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
+        let mut has_forgotten = false;
+        self.entries.retain(|_, entry| {
+            if self.all > 0 || entry.is_named() {
+                entry.wanted_mono_ms = now_mono_ms;
+            }
+            let is_empty = entry.shown.count == Count::default();
+            let stays =
+                entry.is_named() || !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
+            if !stays {
+                self.by_number.remove(&entry.number());
+                has_forgotten |= !is_empty;
+            }
+            stays
+        });
+        if has_forgotten {
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+}
+
+/// A message as it is sent.
+fn text(epoch: u32, number: u64, stage: &str, shown: &Shown) -> Bytes {
+    let Standing { as_of, complete, recovering } = shown.standing;
+    let Count { viewers, sessions } = shown.count;
+    let data = Data {
+        stage: (stage != ALL).then_some(stage),
+        viewers,
+        sessions,
+        stages: shown.stages,
+        as_of: as_of.0,
+        complete,
+        recovering,
+    };
+    let name = if stage == ALL { "totals" } else { "count" };
+    let mut text = String::with_capacity(192);
+    // Neither can fail: both write to memory, and our own bodies can always be written.
+    let _ = write!(text, "id: {epoch:08x}-{number}\nevent: {name}\ndata: ");
+    text.push_str(&serde_json::to_string(&data).unwrap_or_default());
+    text.push_str("\n\n");
+    text.into()
+}
+
+/// What a message says, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    viewers: u64,
+    sessions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<u64>,
+    as_of: u64,
+    complete: bool,
+    recovering: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::time::UnixMs;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(viewers: u64) -> Shown {
+        let standing = Standing { as_of: UnixMs(7), complete: true, recovering: false };
+        Shown { count: Count { viewers, sessions: viewers }, stages: None, standing }
+    }
+
+    #[test]
+    fn messages_are_as_event_sources_read_them() {
+        let text = text(0xa, 3, "s/1", &shown(2));
+        assert_eq!(
+            text,
+            "id: 0000000a-3\nevent: count\ndata: {\"stage\":\"s/1\",\"viewers\":2,\"sessions\":2,\"asOf\":7,\
+             \"complete\":true,\"recovering\":false}\n\n"
+        );
+        let totals = Shown { stages: Some(1), ..shown(2) };
+        let text = super::text(0xa, 4, ALL, &totals);
+        assert!(text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"), "{text:?}");
+    }
+
+    #[test]
+    fn live_every_ms_min_is_kept_between_two_messages_of_a_stage() {
+        let mut board = Board::new(1);
+        board.note("s", shown(1), 5_000);
+        let mut told = board.follow("s").unwrap();
+        for (viewers, after_ms) in [(2, 1), (3, LIVE_EVERY_MS_MIN - 1)] {
+            board.note("s", shown(viewers), 5_000 + after_ms);
+        }
+        assert!(!told.has_changed().unwrap());
+        board.note("s", shown(4), 5_000 + LIVE_EVERY_MS_MIN);
+        assert_eq!(told.borrow_and_update().number, 2);
+        board.note("s", shown(4), 5_000 + 9 * LIVE_EVERY_MS_MIN);
+        assert!(!told.has_changed().unwrap(), "nothing has changed");
+    }
+
+    #[test]
+    fn live_forget_ms_after_nobody_listens_all_is_forgotten() {
+        let mut board = Board::new(1);
+        board.note("s", shown(1), 5_000);
+        board.note("empty", shown(0), 5_000);
+        let told = board.follow("s").unwrap();
+        assert_eq!(board.number_of("00000001-2"), Some(2));
+        board.forget(5_001 + LIVE_FORGET_MS);
+        assert!(board.follow("empty").is_none() && board.number_of("00000001-2") == Some(2));
+        drop(told);
+        board.forget(5_001 + LIVE_FORGET_MS);
+        assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
+        board.forget(5_002 + 2 * LIVE_FORGET_MS);
+        assert!(board.follow("s").is_none() && board.by_number.is_empty());
+        assert_eq!(board.number_of("00000001-2"), None, "who comes back must begin anew");
+        assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-3")], [Some(2), None]);
+        assert_eq!([board.number_of(""), board.number_of("x-1"), board.number_of("1-")], [None; 3]);
+    }
+
+    #[test]
+    fn live_piece_bytes_are_sent_at_once() {
+        let mut board = Board::new(1);
+        (0..2_000).for_each(|n| board.note(&format!("stage-{n}"), shown(n), 0));
+        let (mut number, mut pieces) = (0, Vec::new());
+        while let Some((text, reached)) = board.after(number, false) {
+            (number, pieces) = (reached, [pieces, vec![text.len()]].concat());
+        }
+        assert_eq!(number, 2_000);
+        let (last, full) = pieces.split_last().unwrap();
+        let is_full = |bytes: &usize| (LIVE_PIECE_BYTES..LIVE_PIECE_BYTES + 512).contains(bytes);
+        assert!(full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_PIECE_BYTES, "{pieces:?}");
+    }
+
+    #[test]
+    fn stages_that_are_gone_are_named_once() {
+        let mut board = Board::new(1);
+        let standing = shown(0).standing;
+        let all = |stages: &[&str]| {
+            let count = Count { viewers: 1, sessions: 1 };
+            stages.iter().map(|stage| (stage.to_string(), count)).collect::<Vec<_>>().into_iter()
+        };
+        assert!(board.renew_all(all(&["a", "b"]), standing, 0).is_empty());
+        let gone = board.renew_all(all(&["b"]), standing, 2_000);
+        assert_eq!(gone, [Arc::<str>::from("a")]);
+        board.note("a", shown(0), 2_000);
+        assert!(board.renew_all(all(&["b"]), standing, 4_000).is_empty());
+    }
+
+    proptest! {
+        /// Whoever reads piece by piece, however slowly, ends with the latest of every stage, and is told nothing twice.
+        #[test]
+        fn slow_readers_skip_to_the_latest(
+            notes in proptest::collection::vec((0..5u8, 0..4u64), 1..60), read_every in 1..20usize,
+        ) {
+            let mut board = Board::new(1);
+            let (mut number, mut heard) = (0, BTreeMap::new());
+            let read = |board: &Board, number: &mut u64, heard: &mut BTreeMap<u8, u64>| {
+                while let Some((text, reached)) = board.after(*number, false) {
+                    let text = String::from_utf8(text.to_vec()).unwrap();
+                    for message in text.split_terminator("\n\n") {
+                        let data = message.split_once("data: ").unwrap().1;
+                        let data: serde_json::Value = serde_json::from_str(data).unwrap();
+                        let stage = data["stage"].as_str().unwrap().parse().unwrap();
+                        heard.insert(stage, data["viewers"].as_u64().unwrap());
+                    }
+                    assert!(reached > *number);
+                    *number = reached;
+                }
+            };
+            let mut latest = BTreeMap::new();
+            for (n, (stage, viewers)) in notes.iter().enumerate() {
+                board.note(&stage.to_string(), shown(*viewers), n as u64 * LIVE_EVERY_MS_MIN);
+                latest.insert(*stage, *viewers);
+                if n % read_every == 0 {
+                    read(&board, &mut number, &mut heard);
+                }
+            }
+            read(&board, &mut number, &mut heard);
+            prop_assert_eq!(heard, latest);
+        }
+    }
+}

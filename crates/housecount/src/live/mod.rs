@@ -1,0 +1,109 @@
+//! Live: the counts that subscribers are told, encoded once however many there are.
+//!
+//! A board holds the latest message of every stage that somebody wants to hear of, numbered in the order in which they were made.
+//! `tasks::show` renews it from the hub; a subscription remembers the number it has come to, and nothing else. So a slow reader
+//! skips to the latest by itself, and what a node holds grows with stages, not with subscribers or beats.
+
+mod board;
+mod subscription;
+
+use std::sync::Arc;
+
+use housecount_core::fold::Count;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use self::board::{ALL, Board, Told};
+pub use self::subscription::{Subscription, Wanted};
+use crate::chance;
+use crate::hub::{Answer, Hub, Standing};
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Who is online.
+    pub count: Count,
+    /// Stages with somebody online, where all are counted together.
+    pub stages: Option<u64>,
+    /// How far it can be trusted.
+    pub standing: Standing,
+}
+
+impl Shown {
+    fn of(answer: Answer<Count>) -> Shown {
+        Shown { count: answer.of, stages: None, standing: answer.standing }
+    }
+
+    /// Whether a subscriber would see something else; that time has gone on is nothing.
+    fn says_the_same(&self, other: &Shown) -> bool {
+        let said =
+            |shown: &Shown| (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering);
+        said(self) == said(other)
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Live {
+    hub: Arc<Hub>,
+    board: Mutex<Board>,
+    /// The number of the latest message of all.
+    latest: watch::Sender<u64>,
+    has_ended: watch::Sender<bool>,
+}
+
+impl Live {
+    /// Nobody listens yet.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>) -> Live {
+        let board = Mutex::new(Board::new(chance::any::<u32>()));
+        Live { hub, board, latest: watch::channel(0).0, has_ended: watch::channel(false).0 }
+    }
+
+    /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told again what hasn't changed since.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Live>, wanted: Wanted, last: Option<&str>) -> Subscription {
+        Subscription::new(self.clone(), wanted, last)
+    }
+
+    /// Makes new messages of what has changed, at `now_mono_ms`.
+    pub fn renew(&self, now_mono_ms: u64) {
+        let mut board = self.board.lock();
+        if board.wants_all(now_mono_ms) {
+            let Answer { of: views, standing } = self.hub.stages();
+            let counts = views.into_iter().map(|view| (view.stage, view.count));
+            let gone = board.renew_all(counts, standing, now_mono_ms);
+            for stage in gone {
+                board.note(&stage, self.look(&stage), now_mono_ms);
+            }
+        }
+        for stage in board.named() {
+            let shown = self.look(&stage);
+            board.note(&stage, shown, now_mono_ms);
+        }
+        board.forget(now_mono_ms);
+        let latest = board.latest();
+        drop(board);
+        self.latest.send_if_modified(|known| std::mem::replace(known, latest) != latest);
+    }
+
+    /// What is to be said of a stage now; of [`ALL`], of all together.
+    fn look(&self, stage: &str) -> Shown {
+        if stage != ALL {
+            return Shown::of(self.hub.count(stage));
+        }
+        let Answer { of: (count, stages), standing } = self.hub.totals();
+        Shown { count, stages: Some(stages), standing }
+    }
+
+    /// How many listen.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.board.lock().subscribers()
+    }
+
+    /// Ends all subscriptions: the node stops.
+    pub fn end(&self) {
+        self.has_ended.send_replace(true);
+    }
+}

@@ -1,0 +1,157 @@
+//! A subscription: what one subscriber wants to hear, and how far it has heard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use housecount_core::ids::StageId;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::board::ALL;
+use super::{Live, Told};
+use crate::clock::mono_ms;
+
+/// After so long without a message something is sent all the same, so that proxies keep the connection open, and a subscriber that is
+/// gone is noticed. Half of the least that proxies wait (nginx's and AWS ALB's default is 60 s, 2026-10), and half again.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment, which readers pass over.
+const NOTHING: &[u8] = b": still here\n\n";
+/// Says that what was heard before is worth nothing: this node can't tell what has changed since.
+const RESET: &[u8] = b"event: reset\ndata: {}\n\n";
+
+/// What a subscriber wants to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// These stages; `with_totals`, of all together as well.
+    Stages {
+        /// At most `SUBSCRIPTION_STAGES_MAX`.
+        stages: Vec<StageId>,
+        /// Also of all together.
+        with_totals: bool,
+    },
+    /// All stages.
+    All {
+        /// Also of all together.
+        with_totals: bool,
+    },
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Subscription {
+    live: Arc<Live>,
+    from: From,
+    latest: watch::Receiver<u64>,
+    has_ended: watch::Receiver<bool>,
+    /// To be sent before all else.
+    first: Option<Bytes>,
+    wants_all: bool,
+}
+
+/// Where messages come from.
+#[derive(Debug)]
+enum From {
+    /// Each stage's own channel, and the number of the last message heard of it.
+    Stages(Vec<(watch::Receiver<Told>, u64)>),
+    /// The board, after a number; what is told of all together is looked at as long as somebody follows it.
+    Board { after: u64, totals: Option<watch::Receiver<Told>> },
+}
+
+impl Subscription {
+    pub(super) fn new(live: Arc<Live>, wanted: Wanted, last: Option<&str>) -> Subscription {
+        let wants_all = matches!(wanted, Wanted::All { .. });
+        let mut board = live.board.lock();
+        let heard = last.and_then(|id| board.number_of(id));
+        let after = heard.unwrap_or(0);
+        let is_first = wants_all && !board.is_looked_at();
+        let mut follow = |stage: &str| {
+            // Perhaps nobody has looked at it for a while.
+            board.note(stage, live.look(stage), mono_ms());
+            board.follow(stage)
+        };
+        let from = match &wanted {
+            Wanted::Stages { stages, with_totals } => {
+                let totals = with_totals.then_some(ALL);
+                let stages = stages.iter().map(StageId::as_str).chain(totals);
+                From::Stages(stages.filter_map(&mut follow).map(|told| (told, after)).collect())
+            }
+            Wanted::All { with_totals } => {
+                let totals = if *with_totals { follow(ALL) } else { None };
+                From::Board { after, totals }
+            }
+        };
+        board.count(true, wants_all);
+        drop(board);
+        let first = (last.is_some() && heard.is_none()).then(|| Bytes::from_static(RESET));
+        let (latest, has_ended) = (live.latest.subscribe(), live.has_ended.subscribe());
+        if is_first {
+            live.renew(mono_ms());
+        }
+        Subscription { live, from, latest, has_ended, first, wants_all }
+    }
+
+    /// The next messages, or a comment if there are none for a while; `None` when the node stops.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if *self.has_ended.borrow() {
+                return None;
+            }
+            // Marked as seen before looking: what comes later wakes.
+            self.latest.mark_unchanged();
+            if let Some(text) = self.first.take().or_else(|| self.take()) {
+                return Some(text);
+            }
+            let changed = tokio::select! {
+                biased;
+                _ = self.has_ended.changed() => return None,
+                changed = timeout(KEEP_ALIVE, changed(&mut self.from, &mut self.latest)) => changed,
+            };
+            if changed.is_err() {
+                return Some(Bytes::from_static(NOTHING));
+            }
+        }
+    }
+
+    /// What has not been heard yet, or some of it.
+    fn take(&mut self) -> Option<Bytes> {
+        match &mut self.from {
+            From::Stages(stages) => {
+                let mut text = BytesMut::new();
+                for (told, heard) in stages {
+                    let told = told.borrow_and_update();
+                    if told.number > *heard {
+                        *heard = told.number;
+                        text.extend_from_slice(&told.text);
+                    }
+                }
+                (!text.is_empty()).then(|| text.freeze())
+            }
+            From::Board { after, totals } => loop {
+                let (text, reached) = self.live.board.lock().after(*after, totals.is_some())?;
+                *after = reached;
+                if !text.is_empty() {
+                    return Some(text);
+                }
+            },
+        }
+    }
+}
+
+/// Ready when there may be something to hear: one stage has its own channel, so that most subscribers aren't woken by others' stages.
+async fn changed(from: &mut From, latest: &mut watch::Receiver<u64>) {
+    let changed = match from {
+        From::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
+        _ => latest.changed().await,
+    };
+    if changed.is_err() {
+        // Nobody tells anything any more; the node's end is waited for.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.live.board.lock().count(false, self.wants_all);
+    }
+}

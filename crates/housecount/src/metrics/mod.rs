@@ -1,0 +1,291 @@
+//! What is counted about this process, for `/metrics`, through the crate `prometheus-client`.
+//!
+//! A metric's doc comment is its help text. Counts of viewers are not kept here: they are asked of the hub at
+//! each scrape, so that there is one definition of them. What is counted for each heartbeat is one addition; what takes more
+//! (times, sizes) is observed once a batch.
+
+mod labels;
+mod list;
+mod process;
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use self::labels::{CodeLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
+use self::list::metrics;
+use self::process::Process;
+
+/// DynamoDB's capacity units.
+pub type Units = Family<UnitLabel, Counter<f64, AtomicU64>>;
+
+/// A gauge of seconds.
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// From 0.1 ms to 3.3 s, doubling.
+fn times() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_1, 2.0, 16))
+}
+
+metrics! {
+    /// What this node counts.
+    pub struct Counted {
+        // ingest
+        /// Beats and leaves taken in
+        events: "events" => Family<KindLabel, Counter>,
+        /// Beats and leaves that were acknowledged to who sent them, by how they came; over a WebSocket one answer may be for several
+        acknowledged: "acknowledged_events" => Family<TransportLabel, Counter>,
+        /// Heartbeats and requests refused, by why
+        rejected: "rejected" => Family<CodeLabel, Counter>,
+        /// Events not taken because too many wait for the log
+        shed: "shed" => Counter,
+        /// Events given up because the log was away for too long
+        late: "late" => Counter,
+        /// Events waiting for the log
+        waiting: "waiting_events" => Gauge,
+        /// Events in one append
+        batch_events: "batch_events" => Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+        /// Time of an append
+        append: "append" in Seconds => Histogram = times(),
+        /// Time from the first event of a batch to its acknowledgement, once a batch: nobody in it has waited longer
+        acknowledge: "acknowledge" in Seconds => Histogram = times(),
+        /// Appends that failed and were tried again
+        append_failures: "append_failures" => Counter,
+
+        // follow
+        /// Records read from the log
+        records_read: "records_read" => Counter,
+        /// Records that could not be read
+        records_corrupt: "records_corrupt" => Counter,
+        /// Partitions told again what the log had lost
+        retold: "log_retold" => Counter,
+        /// Events read that were too old to matter
+        too_old: "events_too_old" => Counter,
+        /// Reads of the log that failed and were tried again
+        read_failures: "read_failures" => Counter,
+
+        // ledger and archive
+        /// Events too late to be credited
+        uncredited: "events_uncredited" => Counter,
+        /// Windows of the ledger written
+        commits: "commits" => Counter,
+        /// Windows that could not be written, and were tried again
+        commit_failures: "commit_failures" => Counter,
+        /// Chunks of the ledger written
+        commit_bytes: "commit" in Bytes => Counter,
+        /// End of the last window in the ledger, Unix time; 0 before the first
+        committed: "committed_timestamp" in Seconds => Seconds,
+        /// Chunks of the archive written
+        archive_bytes: "archive" in Bytes => Counter,
+        /// Heartbeats written as items
+        archive_items: "archive_items" => Counter,
+        /// Beats not archived, because nobody knows their session any more
+        archive_nameless: "archive_nameless" => Counter,
+        /// Tries to write to the archive that failed, and were made again
+        archive_failures: "archive_failures" => Counter,
+        /// Up to when the archive has what the log took, Unix time; 0 before the first
+        archived: "archived_timestamp" in Seconds => Seconds,
+
+        // snapshots
+        /// Snapshots of all stages written
+        snapshots: "snapshots" => Counter,
+        /// Snapshots that failed and were tried again
+        snapshot_failures: "snapshot_failures" => Counter,
+        /// When this node wrote the last snapshot, Unix time; 0 if it has written none
+        snapshot_last: "snapshot_last_timestamp" in Seconds => Seconds,
+        /// Stages in the last snapshot
+        snapshot_stages: "snapshot_stages" => Gauge,
+
+        // HTTP
+        /// Tries to accept a connection that failed, as for want of file descriptors
+        accept_failures: "accept_failures" => Counter,
+        /// Open connections
+        connections: "connections" => Gauge,
+        /// Open subscriptions of live counts.
+        subscribers: "subscribers" => Gauge,
+        /// Open WebSockets
+        websockets: "websockets" => Gauge,
+        /// Answered requests
+        requests: "requests" => Family<RouteLabel, Counter>,
+        /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of their batch
+        request: "request" in Seconds => Family<PathLabel, Histogram> = Family::new_with_constructor(times),
+    }
+}
+
+metrics! {
+    /// What the node says at a scrape.
+    pub struct Live {
+        /// Distinct online viewers
+        viewers: "viewers" => Gauge,
+        /// Online sessions
+        sessions: "sessions" => Gauge,
+        /// Stages with somebody online
+        stages: "stages" => Gauge,
+        /// 1 if the counts are known to be whole
+        complete: "complete" => Gauge,
+        /// 1 if the node may be sent traffic
+        ready: "ready" => Gauge,
+        /// Unix time of the counts, on the log's clock
+        as_of: "as_of_timestamp" in Seconds => Seconds,
+        /// How far the counts are behind the log's clock
+        fold_lag: "fold_lag" in Seconds => Seconds,
+        /// How long ago the log was last read to its end
+        log_lag: "log_lag" in Seconds => Seconds,
+    }
+}
+
+/// All metrics of one node.
+#[derive(Debug)]
+pub struct Metrics {
+    ours: Registry,
+    counted: Counted,
+    live: Live,
+    /// Acknowledged events, by how they came.
+    pub acknowledged: Acknowledged,
+}
+
+/// Counters that need no looking up, for what happens with each heartbeat.
+#[derive(Debug)]
+pub struct Acknowledged {
+    /// One by one over HTTP.
+    pub http: Counter,
+    /// Many in a call.
+    pub batch: Counter,
+    /// Over a WebSocket.
+    pub ws: Counter,
+}
+
+/// What the node knows at a scrape.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveFigures {
+    /// Distinct online viewers.
+    pub viewers: u64,
+    /// Online sessions.
+    pub sessions: u64,
+    /// Stages with somebody online.
+    pub stages: u64,
+    /// Whether these are all.
+    pub complete: bool,
+    /// When they were so, Unix ms.
+    pub as_of_ms: u64,
+    /// How long ago the log was last read to its end.
+    pub log_lag_ms: u64,
+    /// How far the counts are behind the log's clock.
+    pub fold_lag_ms: u64,
+    /// Whether the node may be sent traffic.
+    pub ready: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let (counted, live) = (Counted::default(), Live::default());
+        let mut ours = Registry::with_prefix("housecount");
+        counted.register(&mut ours);
+        live.register(&mut ours);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        ours.register("build", "What runs here", build);
+        let came = |transport| counted.acknowledged.get_or_create_owned(&TransportLabel { transport });
+        let acknowledged = Acknowledged { http: came("http"), batch: came("batch"), ws: came("ws") };
+        Metrics { ours, counted, live, acknowledged }
+    }
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Counted;
+
+    fn deref(&self) -> &Counted {
+        &self.counted
+    }
+}
+
+impl Metrics {
+    /// Everything, in OpenMetrics' text format, which Prometheus reads.
+    #[must_use]
+    pub fn encode(&self, now: LiveFigures) -> String {
+        let (count, seconds) = (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
+        let live = &self.live;
+        live.viewers.set(count(now.viewers));
+        live.sessions.set(count(now.sessions));
+        live.stages.set(count(now.stages));
+        live.complete.set(i64::from(now.complete));
+        live.ready.set(i64::from(now.ready));
+        live.as_of.set(seconds(now.as_of_ms));
+        live.fold_lag.set(seconds(now.fold_lag_ms));
+        live.log_lag.set(seconds(now.log_lag_ms));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
+        let mut out = String::new();
+        // Writing to a string can't fail.
+        let _ = text::encode_registry(&mut out, &self.ours);
+        let _ = text::encode(&mut out, &process);
+        out
+    }
+
+    /// Shows what the cold tier consumes, too.
+    pub fn show_units(&mut self, units: Units) {
+        let help = "DynamoDB capacity units consumed, as its replies say";
+        self.ours.register("cold_consumed_units", help, units);
+    }
+
+    /// Beats, or leaves, taken in so far.
+    #[must_use]
+    pub fn taken(&self, kind: &'static str) -> u64 {
+        self.events.get_or_create(&KindLabel { kind }).get()
+    }
+
+    /// Counts a refusal.
+    pub fn reject(&self, code: &str) {
+        self.rejected.get_or_create(&CodeLabel { code: code.to_string() }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_encoded_with_help_and_unit() {
+        let metrics = Metrics::default();
+        metrics.events.get_or_create(&KindLabel { kind: "beat" }).inc_by(3);
+        metrics.acknowledged.ws.inc();
+        let live = LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
+        let text = metrics.encode(live);
+        for line in [
+            "# HELP housecount_events Beats and leaves taken in.",
+            "housecount_events_total{kind=\"beat\"} 3",
+            "housecount_acknowledged_events_total{transport=\"ws\"} 1",
+            "housecount_viewers 41",
+            "housecount_complete 1",
+            "housecount_as_of_timestamp_seconds 1.5",
+            concat!("housecount_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(text.matches("# EOF").count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_is_described_as_the_system_says() {
+        let text = Metrics::default().encode(LiveFigures::default());
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse::<f64>().unwrap()
+        };
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as f64;
+        // Other tests open and close files meanwhile.
+        assert!(value("process_open_fds") > 0.0 && value("process_open_fds") < open + 1_000.0);
+        assert!(value("process_resident_memory_bytes") > 100_000.0);
+        assert!(value("process_cpu_seconds_total") >= 0.0);
+        assert!(value("process_threads") >= 1.0);
+        let started = value("process_start_time_seconds");
+        let now = crate::clock::wall().0 as f64 / 1_000.0;
+        assert!(started <= now + 1.0 && started > now - 86_400.0 * 365.0, "{started} {now}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Traces to an OpenTelemetry collector, by OTLP over HTTP (protobuf), through the crates `opentelemetry*` and `tracing-opentelemetry`.
+//!
+//! Off unless the setting `otlp` names a collector; then a span is one comparison, since nobody listens on its target. Traced is what
+//! happens once for many: appends, windows of the ledger, snapshots, and requests of operators that took long. A heartbeat
+//! never has a span of its own. What can't be sent is dropped, and said once: traces are no reason to slow down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use tokio::runtime::Handle;
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The target of all spans that are traced; they are of level `debug`. Their numbers are `i64`: OTLP has no others, and would be
+/// sent texts.
+pub const TARGET: &str = "housecount::traced";
+/// The span of a request of an operator.
+pub const REQUEST: &str = "request";
+
+/// Requests that took less aren't worth a span.
+const SLOW: Duration = Duration::from_millis(100);
+/// How long the collector may take to answer.
+const SEND_WAIT: Duration = Duration::from_secs(3);
+/// How long a node that stops waits for what is still to be sent.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+/// What a collector may answer: we don't read it.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Traces that are being sent.
+#[derive(Debug)]
+pub struct Traces(SdkTracerProvider);
+
+/// Begins to send traces to the collector at `url`, on the caller's runtime. The layer is for the process's subscriber.
+///
+/// # Errors
+/// One line: the address is none.
+pub fn start<S>(url: &str) -> Result<(impl Layer<S> + use<S>, Traces), String>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Sender::new(url))
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(SEND_WAIT)
+        .with_endpoint(format!("{}/v1/traces", url.trim_end_matches('/')))
+        .build()
+        .map_err(|e| format!("`otlp` = \"{url}\": {e}"))?;
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_service_name("housecount").with_attribute(version).build();
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(OnlySlow(BatchSpanProcessor::builder(exporter).build()))
+        .with_resource(resource)
+        .build();
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("housecount"))
+        // Threads and places in the source say nothing to whoever reads a trace.
+        .with_threads(false)
+        .with_location(false)
+        .with_filter(Targets::new().with_target(TARGET, LevelFilter::DEBUG));
+    Ok((layer, Traces(provider)))
+}
+
+impl Traces {
+    /// Sends what is still there, for as long as `STOP_WAIT`.
+    pub async fn stop(self) {
+        let stopped = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(STOP_WAIT)).await;
+        if !matches!(stopped, Ok(Ok(()))) {
+            tracing::warn!("some traces could not be sent");
+        }
+    }
+}
+
+/// Lets requests pass that took long, and everything else.
+#[derive(Debug)]
+struct OnlySlow<P>(P);
+
+/// Whether a span is sent.
+fn is_kept(name: &str, took: Duration) -> bool {
+    name != REQUEST || took >= SLOW
+}
+
+impl<P: SpanProcessor> SpanProcessor for OnlySlow<P> {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.0.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        let took = span.end_time.duration_since(span.start_time).unwrap_or_default();
+        if is_kept(&span.name, took) {
+            self.0.on_end(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
+    }
+}
+
+/// Sends on our runtime: the exporter's own thread has none.
+#[derive(Clone, Debug)]
+struct Sender {
+    runtime: Handle,
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    url: Arc<str>,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Sender {
+    fn new(url: &str) -> Sender {
+        let pool = Pool::builder(TokioExecutor::new()).build_http();
+        Sender { runtime: Handle::current(), pool, url: url.into(), is_away: Arc::default() }
+    }
+
+    /// Says once that the collector is away, and once that it is back.
+    fn note(&self, failure: Option<&str>) {
+        match (failure, self.is_away.swap(failure.is_some(), Ordering::Relaxed)) {
+            (Some(why), false) => {
+                tracing::warn!(url = %self.url, why, "traces can't be sent; they are dropped")
+            }
+            (None, true) => tracing::info!(url = %self.url, "traces are sent again"),
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl HttpClient for Sender {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let pool = self.pool.clone();
+        let exchange = async move {
+            let (head, body) = pool.request(request.map(Full::new)).await?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await?.to_bytes();
+            Ok::<_, HttpError>(Response::from_parts(head, body))
+        };
+        // The timer, too, is the runtime's.
+        let sent = self.runtime.spawn(async move { tokio::time::timeout(SEND_WAIT, exchange).await });
+        let answer = match sent.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(late)) => Err(late.into()),
+            Err(gone) => Err(gone.into()),
+        };
+        let failure = match &answer {
+            Ok(answer) if answer.status().is_success() => None,
+            Ok(answer) => Some(answer.status().to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        self.note(failure.as_deref());
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slow_requests_are_worth_a_span() {
+        assert!(!is_kept(REQUEST, SLOW - Duration::from_millis(1)));
+        assert!(is_kept(REQUEST, SLOW) && is_kept("append", Duration::ZERO));
+    }
+}

@@ -1,0 +1,45 @@
+//! Renews what subscribers are told, several times a second; a stage is told once a second at most.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Progress, Tick};
+use crate::clock::mono_ms;
+use crate::error::StoreResult;
+use crate::live::Live;
+use crate::metrics::Metrics;
+
+/// How late a change is told at most, where the last one was told long enough ago.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Show {
+    live: Arc<Live>,
+    metrics: Arc<Metrics>,
+}
+
+impl Show {
+    /// The task.
+    #[must_use]
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Show {
+        Show { live, metrics }
+    }
+}
+
+#[async_trait]
+impl Tick for Show {
+    const NAME: &'static str = "show";
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    async fn tick(&mut self) -> StoreResult<Progress> {
+        self.live.renew(mono_ms());
+        self.metrics.subscribers.set(self.live.subscribers() as i64);
+        Ok(Progress::Done)
+    }
+}

@@ -1,0 +1,293 @@
+//! The archive: what was said is in it, to the tick or the millisecond, whatever fails and whoever writes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use housecount::app::App;
+use housecount::archive::read;
+use housecount::cold::{Cold, chunks};
+use housecount::config::{Layers, Settings};
+use housecount::ingest::Said;
+use housecount::log::MemoryLog;
+use housecount::node::Node as Inner;
+use housecount::tasks::sweep;
+use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::keys::Series;
+use housecount_core::limits::WRITE_BATCH_ITEMS;
+use housecount_core::pace::TICK_MS;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use hyper::Method;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::support::cold::FaultyCold;
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+
+const QUICK: [(&str, &str); 5] =
+    [("interval", "500ms"), ("ttl", "2s"), ("window", "2s"), ("archive_flush", "1s"), ("linger", "1ms")];
+
+/// A node in this process, which is stopped in order.
+struct Inside {
+    node: Arc<Inner>,
+    stop: oneshot::Sender<()>,
+    stopped: tokio::task::JoinHandle<()>,
+}
+
+impl Inside {
+    async fn start(form: &str, log: &Arc<MemoryLog>, cold: &Arc<FaultyCold>) -> Inside {
+        let flags = [("archive", form)].into_iter().chain(QUICK);
+        let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
+        let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+        let app = App::over(settings, log.clone(), Some(cold.clone()));
+        let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
+        let running = app.run(None, async { drop(stopped.await) });
+        let stopped = tokio::spawn(async { running.await.unwrap() });
+        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        Inside { node, stop, stopped }
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.stopped.await.unwrap();
+    }
+
+    /// Says something, and when it was, as the archive would say it.
+    async fn say(&self, kind: Kind, stage: &str, viewer: &str, session: &str) -> Row {
+        let receipt = self.node.ingest.take(Said { kind, stage, viewer, session }).unwrap();
+        receipt.acknowledged().await.unwrap();
+        row(&EventRef { at: receipt.at(), kind, stage, viewer, session })
+    }
+
+    fn archived_to(&self) -> UnixMs {
+        let text = self.node.metrics.encode(self.node.hub.figures());
+        let line = text.lines().find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));
+        UnixMs((line.unwrap().parse::<f64>().unwrap() * 1_000.0) as u64)
+    }
+}
+
+type Row = (u64, Kind, String, String, String);
+
+fn row(event: &EventRef<'_>) -> Row {
+    (event.at.0, event.kind, event.stage.into(), event.viewer.into(), event.session.into())
+}
+
+fn to_the_tick((at, kind, stage, viewer, session): Row) -> Row {
+    (UnixMs(at).aligned(TICK_MS).0, kind, stage, viewer, session)
+}
+
+async fn packed(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
+    let cold: Arc<dyn Cold> = cold.clone();
+    let (mut found, mut count) = (BTreeSet::new(), 0);
+    for chain in read::chains(&cold).await.unwrap() {
+        let with = |event: &EventRef<'_>| {
+            count += 1;
+            found.insert(row(event));
+            Ok(())
+        };
+        let all = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
+        let problems = read::packed(&*cold, chain, all, 0, with, |_| ()).await.unwrap();
+        assert_eq!(problems, [""; 0]);
+    }
+    assert_eq!(found.len(), count, "something is there twice");
+    found
+}
+
+async fn items(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
+    let mut found = BTreeSet::new();
+    for stage in ["s", "t"] {
+        let with = |event: &EventRef<'_>| {
+            found.insert(row(event));
+            Ok(())
+        };
+        read::items(&**cold, stage, Span::new(UnixMs::ZERO, UnixMs(9_999_999_999_999)), with, |_| ())
+            .await
+            .unwrap();
+    }
+    found
+}
+
+/// Says things for a while at one node after the other, and waits until the archive has them.
+async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
+    let mut said = BTreeSet::new();
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(120));
+    for round in 0..rounds {
+        ticks.tick().await;
+        let node = nodes[round % nodes.len()];
+        for (stage, viewer, session) in [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("t", "bob", "")] {
+            said.insert(node.say(Kind::Beat, stage, viewer, session).await);
+        }
+        let guest = format!("guest-{round}");
+        said.insert(node.say(Kind::Beat, "s", &guest, "").await);
+        said.insert(node.say(Kind::Leave, "s", &guest, "").await);
+    }
+    let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
+    eventually("all of it is archived", async || nodes.iter().any(|node| node.archived_to() > last)).await;
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
+    let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
+    let first = Inside::start("packed", &log, &cold).await;
+    let second = Inside::start("packed", &log, &cold).await;
+    let mut said = party(&[&first, &second], 20).await;
+    assert_eq!(packed(&cold).await, said.iter().cloned().map(to_the_tick).collect(), "nothing failed yet");
+    // Calls that fail, done or not.
+    for (n, lies) in [(0, false), (3, true), (1, true), (2, false)] {
+        cold.fail(n, lies);
+        said.extend(party(&[&first, &second], 10).await);
+        assert!(cold.has_failed.load(Ordering::SeqCst));
+    }
+    // Away for longer than a ttl.
+    cold.away.store(true, Ordering::SeqCst);
+    let before = first.archived_to();
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
+    for _ in 0..30 {
+        ticks.tick().await;
+        said.insert(second.say(Kind::Beat, "s", "ann", "tab-1").await);
+    }
+    assert!(first.archived_to().since(before) <= 1_000, "nothing can be written");
+    cold.away.store(false, Ordering::SeqCst);
+    said.extend(party(&[&second], 5).await);
+    // The one that writes is stopped; the other goes on.
+    first.stop().await;
+    said.extend(party(&[&second], 10).await);
+    // Both think that they are to write.
+    cold.lease_for_all.store(true, Ordering::SeqCst);
+    let third = Inside::start("packed", &log, &cold).await;
+    said.extend(party(&[&second, &third], 30).await);
+    assert_eq!(packed(&cold).await, said.into_iter().map(to_the_tick).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_heartbeat_becomes_an_item() {
+    let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
+    let first = Inside::start("items", &log, &cold).await;
+    let mut said = party(&[&first], 10).await;
+    cold.fail(1, true);
+    said.extend(party(&[&first], 10).await);
+    let beats = |said: &BTreeSet<Row>| -> BTreeSet<Row> {
+        said.iter().filter(|row| row.1 == Kind::Beat).cloned().collect()
+    };
+    assert_eq!(items(&cold).await, beats(&said), "leaves are none");
+    // A full batch doesn't wait for the flush.
+    let written = || first.node.metrics.archive_items.get();
+    let before = written();
+    for n in 0..2 * WRITE_BATCH_ITEMS {
+        said.insert(first.say(Kind::Beat, "s", &format!("crowd-{n}"), "").await);
+    }
+    eventually("a batch is written", async || written() >= before + WRITE_BATCH_ITEMS as u64).await;
+    // What waits is written when the node stops; another one goes on from there.
+    said.insert(first.say(Kind::Beat, "t", "bob", "").await);
+    first.stop().await;
+    assert_eq!(items(&cold).await, beats(&said));
+    let second = Inside::start("items", &log, &cold).await;
+    said.extend(party(&[&second], 5).await);
+    assert_eq!(items(&cold).await, beats(&said));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_swept_where_the_store_does_not() {
+    let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
+    let node = Inside::start("packed", &log, &cold).await;
+    party(&[&node], 5).await;
+    let to = node.archived_to();
+    let chain = Series::Archive.chains(1).next().unwrap();
+    sweep::chunks(&*cold, chain, to).await.unwrap();
+    assert!(!packed(&cold).await.is_empty(), "a part of what is read together stays");
+    sweep::chunks(&*cold, chain, to.plus(KEYFRAME_MS)).await.unwrap();
+    assert!(packed(&cold).await.is_empty());
+    node.stop().await;
+
+    let node = Inside::start("items", &log, &cold).await;
+    party(&[&node], 5).await;
+    let before = items(&cold).await;
+    let half = UnixMs(before.iter().nth(before.len() / 2).unwrap().0);
+    sweep::heartbeats(&*cold, "s", half).await.unwrap();
+    let left = items(&cold).await;
+    assert!(left.iter().filter(|row| row.2 == "s").all(|row| row.0 >= half.0));
+    assert_eq!(left, before.into_iter().filter(|row| row.2 != "s" || row.0 >= half.0).collect());
+}
+
+/// A damaged chunk costs what follows on it, and no more; it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_named_and_the_rest_is_read() {
+    let cold = Arc::new(FaultyCold::new().await);
+    let chain = Series::Archive.chains(1).next().unwrap();
+    let from = UnixMs(1_790_006_400_000).aligned(KEYFRAME_MS);
+    let terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
+    let mut writer = Writer::new(terms, from);
+    for n in 0..2 * KEYFRAME_MS / 30_000 {
+        let slot = writer.slot();
+        writer.add(&EventRef { at: slot.plus(7), kind: Kind::Beat, stage: "s", viewer: "ann", session: "" });
+        let mut chunk = writer.cut(UnixMs::ZERO).unwrap();
+        if n == 3 {
+            chunk[9] ^= 1;
+        }
+        chunks::write(&*cold, chain, slot, &chunk, None).await.unwrap();
+    }
+    let mut found = 0;
+    let with = |_: &EventRef<'_>| {
+        found += 1;
+        Ok(())
+    };
+    let all = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
+    let problems = read::packed(&*cold, chain, all, 0, with, |_| ()).await.unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let name = format!("{}", from.plus(90_000));
+    assert!(problems[0].contains(&name) && problems[0].contains("checksum"), "{problems:?}");
+    assert_eq!(found, 3 + KEYFRAME_MS / 30_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_archive_is_exported_as_rows() {
+    let dynamo = Dynamo::start().await;
+    let cold = dynamo.url("audience");
+    assert!(housecount().args(["table", "create", "--cold", &cold]).status().unwrap().success());
+    let export = |arguments: &[&str]| {
+        let to =
+            ["export", "--raw", "--cold", &cold, "--from", "2020-01-01", "--to", "2100-01-01", "--out", "-"];
+        let output = housecount().args(to).args(arguments).output().unwrap();
+        let said =
+            String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let (code, said) = export(&[]);
+    assert!(
+        code == 2 && said.contains("there is no archive") && said.contains("archive = \"packed\""),
+        "{said}"
+    );
+
+    let quick = ["interval=1s", "ttl=3s", "window=1s", "snapshot_interval=1s", "archive_flush=1s"];
+    for form in ["packed", "items"] {
+        let archive = format!("archive={form}");
+        let url = format!("cold={cold}");
+        let node = Node::ready(&[&quick[..], &[&archive, &url, "log=memory:"]].concat()).await;
+        node.beat(form, "ann").await;
+        let body = json!({ "stage": form, "viewer": "bob", "session": "tab" });
+        assert_eq!(node.call(Method::POST, "/v1/heartbeat", body.clone()).await.0, 200);
+        assert_eq!(node.call(Method::POST, "/v1/leave", body).await.0, 204);
+        let last = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
+        eventually("all is archived", async || {
+            node.metric("housecount_archived_timestamp_seconds ").await > last
+        })
+        .await;
+        let (code, csv) = export(&["--stage", form]);
+        let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!((code, &rows[0][..]), (0, &["stage", "viewer", "session", "at_ms", "kind"][..]), "{csv}");
+        let of = |row: &[&str]| [0, 1, 2, 4].map(|column| row[column].to_string());
+        let found: BTreeSet<[String; 4]> = rows[1..].iter().map(|row| of(row)).collect();
+        let expected =
+            [[form, "ann", "", "beat"], [form, "bob", "tab", "beat"], [form, "bob", "tab", "leave"]];
+        let is_kept = |row: &&[&str; 4]| form == "packed" || row[3] == "beat";
+        let expected = expected.iter().filter(is_kept).map(|row| row.map(str::to_string)).collect();
+        assert_eq!(found, expected);
+    }
+    let (code, ndjson) = export(&["--format", "ndjson"]);
+    assert_eq!((code, ndjson.lines().count()), (0, 3), "{ndjson}");
+}

@@ -1,0 +1,61 @@
+//! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here, against the real binary.
+
+mod operators;
+mod raw;
+mod smuggling;
+mod tokens;
+mod ws;
+
+use housecount::auth::{Payload, jwt};
+use serde_json::Value;
+
+use crate::support::node::Node;
+
+/// A secret as a platform may have it.
+pub const SECRET: &str = "correct horse battery staple, and more of it";
+
+const RSA: &str = include_str!("keys/rsa.pem");
+const EC: &str = include_str!("keys/ec.pem");
+const ED: &str = include_str!("keys/ed.pem");
+const OTHER: &str = include_str!("keys/other.pem");
+const RSA_PUBLIC: &str = include_str!("keys/rsa.pub.pem");
+const EC_PUBLIC: &str = include_str!("keys/ec.pub.pem");
+const ED_PUBLIC: &str = include_str!("keys/ed.pub.pem");
+
+/// Public keys, by the names that tokens call them.
+fn public_keys() -> String {
+    format!("kid: rsa\n{RSA_PUBLIC}\nkid: ec\n{EC_PUBLIC}\nkid: ed\n{ED_PUBLIC}")
+}
+
+/// Unix seconds so much later.
+fn in_s(seconds: f64) -> f64 {
+    housecount::clock::wall().0 as f64 / 1_000.0 + seconds
+}
+
+/// For an hour.
+fn payload(viewer: &str, stage: &str) -> Payload {
+    let (sub, stage) = (viewer.to_string(), stage.to_string());
+    Payload { sub, stage, session: None, exp: in_s(3_600.0), nbf: None, aud: None }
+}
+
+/// A token by the secret.
+fn token(payload: &Payload) -> String {
+    jwt::sign(payload, SECRET, None).unwrap()
+}
+
+/// A node that lives in memory, with these settings.
+async fn node(settings: &[&str]) -> Node {
+    let fast = ["log=memory:", "cold=none", "interval=1s", "ttl=3s", "leave_grace=200ms"];
+    Node::ready(&[&fast[..], settings].concat()).await
+}
+
+/// A node that wants tokens by the secret.
+async fn strict() -> Node {
+    let keys = format!("auth.viewer_keys=secret:{SECRET}");
+    node(&["auth.viewer=required", "auth.leeway=0s", &keys]).await
+}
+
+/// The status and code of an answer.
+fn refused(answer: &(u16, Value)) -> (u16, &str) {
+    (answer.0, answer.1["code"].as_str().unwrap_or_default())
+}

@@ -1,0 +1,163 @@
+//! The restore drill of docs/DEPLOY.md: a ledger that was lost is put back from a copy, is whole, and goes on.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+use crate::support::redis::{Flavour, Server};
+
+const SMALL: [&str; 5] = ["interval=300ms", "ttl=1s", "window=1s", "snapshot_interval=1s", "lateness_max=2s"];
+/// Before all of it.
+const FROM: &str = "2020-01-01";
+
+/// Runs a command of ours. Exit code, and what it printed.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = housecount().args(arguments).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// Where a ledger ends.
+fn end(cold: &str) -> String {
+    let (_, said) = run(&["verify", "--from", FROM, "--to", "2100-01-01", "--cold", cold, "--json"]);
+    let found: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
+    found["committedTo"].to_string()
+}
+
+/// That a ledger is whole up to there.
+fn verify(cold: &str, to: &str) {
+    let (code, said) = run(&["verify", "--from", FROM, "--to", to, "--cold", cold]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Who watched how long up to there, as a file.
+fn export(cold: &str, to: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.csv");
+    let (code, said) =
+        run(&["export", "--from", FROM, "--to", to, "--cold", cold, "--out", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::read_to_string(file).unwrap()
+}
+
+/// Viewers watch until so many more windows are written.
+async fn watch(node: &Node, windows: f64) {
+    let wanted = node.metric("housecount_commits_total").await + windows;
+    eventually("windows are written", async || {
+        node.beat_many("s", 0, 40).await;
+        node.metric("housecount_commits_total").await >= wanted
+    })
+    .await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_ledger_is_restored_from_a_copy() {
+    let mut node = Node::ready(&SMALL).await;
+    let (cold, backup) =
+        (format!("embedded:{}", node.data().join("cold").display()), tempfile::tempdir().unwrap());
+    watch(&node, 3.0).await;
+    // The backup.
+    assert!(tokio::task::block_in_place(|| node.stop()).success());
+    copy(node.data(), backup.path());
+    let to = end(&cold);
+    let before = export(&cold, &to);
+    assert_eq!(before.lines().count(), 1 + 40, "{before}");
+    // The disaster.
+    node.restart();
+    node.until_ready().await;
+    watch(&node, 1.0).await;
+    node.kill();
+    for entry in std::fs::read_dir(node.data()).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    // The restore.
+    copy(backup.path(), node.data());
+    verify(&cold, &to);
+    node.restart();
+    node.until_ready().await;
+    assert_eq!(export(&cold, &to), before);
+    watch(&node, 2.0).await;
+    let later = end(&cold);
+    assert!(later > to, "{later} {to}");
+    verify(&cold, &later);
+    assert_eq!(export(&cold, &to), before, "what was restored stays");
+}
+
+/// Copies a table into another one, as a restore to a point in time does: the items, and no TTL.
+fn restore_to(dynamo: &Dynamo, from: &str, to: &str) {
+    let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+    let attribute = |name: &str| json!({ "AttributeName": name, "AttributeType": "S" });
+    dynamo.call(
+        "CreateTable",
+        json!({
+            "TableName": to, "BillingMode": "PAY_PER_REQUEST", "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            "AttributeDefinitions": [attribute("pk"), attribute("sk")],
+        }),
+    );
+    let mut after = Value::Null;
+    loop {
+        let mut scan = json!({ "TableName": from });
+        if !after.is_null() {
+            scan["ExclusiveStartKey"] = after;
+        }
+        let page = dynamo.call("Scan", scan);
+        for item in page["Items"].as_array().unwrap() {
+            dynamo.call("PutItem", json!({ "TableName": to, "Item": item }));
+        }
+        after = page["LastEvaluatedKey"].clone();
+        if after.is_null() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_restored_as_another_one() {
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let (dynamo, log) = (Dynamo::start().await, format!("log={}", redis.url()));
+    let (first, second) = (dynamo.url("first"), dynamo.url("second"));
+    let (code, said) = run(&["table", "create", "--cold", &first]);
+    assert_eq!(code, Some(0), "{said}");
+    let node = |cold: &str| {
+        let cold = format!("cold={cold}");
+        let set: Vec<&str> = SMALL.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
+        Node::start(&set)
+    };
+    let mut one = node(&first);
+    one.until_ready().await;
+    watch(&one, 3.0).await;
+    // The backup, while the node goes on.
+    restore_to(&dynamo, "first", "second");
+    let to = end(&second);
+    let before = export(&second, &to);
+    assert_eq!(before.lines().count(), 1 + 40, "{before}");
+    watch(&one, 2.0).await;
+    // The disaster.
+    assert_eq!(run(&["table", "delete", "--cold", &first, "--yes"]).0, Some(0));
+    one.kill();
+    // The restore.
+    let (code, said) = run(&["table", "create", "--cold", &second]);
+    assert_eq!(code, Some(0), "TTL is switched on again: {said}");
+    verify(&second, &to);
+    let other = node(&second);
+    other.until_ready().await;
+    watch(&other, 2.0).await;
+    let later = end(&second);
+    assert!(later > to, "{later} {to}");
+    verify(&second, &later);
+    assert_eq!(export(&second, &to), before, "what was restored stays");
+}

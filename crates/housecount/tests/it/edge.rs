@@ -1,0 +1,203 @@
+//! What a node open to the internet does about those who send too much, and about pages of other sites.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use housecount_core::limits::BATCH_BEATS_MAX;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::node::Node;
+
+const ONE: [&str; 2] = ["log=memory:", "cold=none"];
+
+/// A node with these settings, beside the usual ones.
+async fn node(settings: &[&str]) -> Node {
+    Node::ready(&[&ONE[..], settings].concat()).await
+}
+
+/// An answer, in lower case down to its body.
+struct Heard {
+    status: u16,
+    head: String,
+    body: Value,
+}
+
+impl Heard {
+    fn header(&self, name: &str) -> Option<&str> {
+        let name = format!("{name}: ");
+        self.head.lines().find_map(|line| line.strip_prefix(name.as_str()))
+    }
+
+    fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+
+    /// When to come back, which must be said with a 429.
+    fn retry_after_s(&self) -> u64 {
+        assert_eq!(self.status, 429, "{}", self.body);
+        self.header("retry-after").unwrap().parse().unwrap()
+    }
+}
+
+fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Heard {
+    let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let body = serde_json::from_str(body).unwrap_or(Value::Null);
+    Heard { status, head: head.to_lowercase(), body }
+}
+
+fn say(node: &Node, path: &str, stage: &str, viewer: &str, session: &str) -> Heard {
+    let body = json!({ "stage": stage, "viewer": viewer, "session": session }).to_string();
+    ask(node, "POST", path, &[], &body)
+}
+
+fn beat(node: &Node, stage: &str, viewer: &str, session: &str) -> Heard {
+    say(node, "/v1/heartbeat", stage, viewer, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_beat_ten_times_an_interval() {
+    let node = node(&[]).await;
+    for n in 0..10 {
+        let path = if n % 3 == 2 { "/v1/leave" } else { "/v1/heartbeat" };
+        assert!([200, 204].contains(&say(&node, path, "s", "ann", "tab").status));
+    }
+    let refused = beat(&node, "s", "ann", "tab");
+    assert_eq!(refused.code(), "too_many_beats");
+    assert!((1..=30).contains(&refused.retry_after_s()));
+    assert_eq!(say(&node, "/v1/leave", "s", "ann", "tab").code(), "too_many_beats");
+    // Others are others, also of the same viewer; what was taken is counted, and what wasn't is not.
+    assert_eq!(beat(&node, "s", "ann", "tab-2").body["viewers"], 1);
+    assert_eq!(beat(&node, "s", "bob", "tab").body["viewers"], 2);
+    let many = json!(vec![json!({ "stage": "s", "viewer": "cid" }); 12]);
+    let (_, body) = node.call(Method::POST, "/v1/heartbeats", many).await;
+    assert_eq!(body["accepted"], 10);
+    let rejected: Vec<_> =
+        body["rejected"].as_array().unwrap().iter().map(|r| (&r["index"], &r["code"])).collect();
+    assert_eq!(rejected, [(&json!(10), &json!("too_many_beats")), (&json!(11), &json!("too_many_beats"))]);
+    let taken = node.metric("housecount_events_total{kind=\"beat\"}").await;
+    assert_eq!(taken, (7 + 2 + 10) as f64, "what was acknowledged, and nothing else");
+    assert_eq!(node.metric("housecount_rejected_total{code=\"too_many_beats\"}").await, 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
+    let node = node(&["limits.session_beats=0"]).await;
+    // All at once: those on the way to the log count too.
+    let sessions = |count: usize| -> Vec<Value> {
+        (0..count).map(|n| json!({ "stage": "s", "viewer": "guest", "session": n.to_string() })).collect()
+    };
+    let (_, body) = node.call(Method::POST, "/v1/heartbeats", Value::from(sessions(BATCH_BEATS_MAX))).await;
+    assert_eq!(body["accepted"], 20, "{body}");
+    assert_eq!(body["rejected"][0]["code"], "too_many_sessions");
+    let refused = beat(&node, "s", "guest", "one more");
+    assert_eq!((refused.code(), refused.retry_after_s()), ("too_many_sessions", 30));
+    let there = beat(&node, "s", "guest", "7");
+    assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
+    assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_may_be_full_and_only_so_many_be_opened() {
+    let node = node(&["limits.viewers_per_stage=2", "limits.new_stages_per_minute=3"]).await;
+    assert_eq!((beat(&node, "s", "ann", "").status, beat(&node, "s", "bob", "").status), (200, 200));
+    let full = beat(&node, "s", "cid", "");
+    assert_eq!((full.code(), full.retry_after_s()), ("stage_full", 30));
+    assert_eq!((beat(&node, "s", "ann", "tab-2").status, beat(&node, "s", "bob", "").status), (200, 200));
+    // A minute may begin in between, and then three more may be opened.
+    let opened = (0..7).map(|n| beat(&node, &format!("new-{n}"), "ann", ""));
+    let refused: Vec<Heard> = opened.filter(|heard| heard.status != 200).collect();
+    assert!(refused.len() >= 2);
+    for heard in refused {
+        assert_eq!(heard.code(), "too_many_stages");
+        assert!((1..=60).contains(&heard.retry_after_s()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_may_send_so_much() {
+    let node = node(&["limits.address_per_second=1", "limits.address_burst=40", "proxies=127.0.0.0/8"]).await;
+    let from = |by: &str| ask(&node, "GET", "/v1/stats", &[("x-forwarded-for", by)], "").status;
+    let until_refused = |by: &str| (0..).find(|_| from(by) == 429).unwrap();
+    assert!((40..60).contains(&until_refused("198.51.100.7")));
+    // What the client wrote itself changes nothing; others are others.
+    assert_eq!(from("203.0.113.9, 198.51.100.7"), 429);
+    assert_eq!(from("198.51.100.7, 203.0.113.9"), 200);
+    let refused = ask(&node, "GET", "/v1/stats", &[("x-forwarded-for", "198.51.100.7")], "");
+    assert_eq!(refused.code(), "too_many_requests");
+    assert!((1..=2).contains(&refused.retry_after_s()));
+    let lives = ask(&node, "GET", "/healthz", &[("x-forwarded-for", "198.51.100.7")], "");
+    assert_eq!(lives.status, 200, "or its balancer would take it out of service");
+    // Of many heartbeats in one request each counts.
+    let many =
+        Value::from((0..39).map(|n| json!({ "stage": "s", "viewer": n.to_string() })).collect::<Vec<_>>());
+    let post =
+        || ask(&node, "POST", "/v1/heartbeats", &[("x-forwarded-for", "192.0.2.1")], &many.to_string());
+    assert_eq!((post().status, post().code()), (200, "too_many_requests"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_sites_may_play_and_not_operate() {
+    let node = node(&[]).await;
+    let origin = ("origin", "https://fans.example");
+    let beat = json!({ "stage": "s", "viewer": "ann" }).to_string();
+    for (path, body) in
+        [("/v1/heartbeat", beat.as_str()), ("/v1/heartbeat", "{}"), ("/v1/leave", beat.as_str())]
+    {
+        let heard = ask(&node, "POST", path, &[origin, ("content-type", "application/json")], body);
+        assert_eq!(heard.header("access-control-allow-origin"), Some("*"), "{path}");
+        assert_eq!(heard.header("access-control-expose-headers"), Some("retry-after"));
+        assert_eq!(heard.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(heard.header("access-control-allow-credentials"), None);
+    }
+    let wants = [
+        origin,
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization,content-type"),
+    ];
+    let preflight = ask(&node, "OPTIONS", "/v1/heartbeat", &wants, "");
+    assert_eq!(preflight.status, 204);
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(preflight.header("access-control-allow-methods"), Some("get, post"));
+    assert!(
+        preflight.header("access-control-allow-headers").unwrap().contains("authorization, content-type")
+    );
+    assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
+    let preflight = ask(&node, "OPTIONS", "/v1/stages", &wants, "");
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
+    let heard = ask(&node, "GET", "/v1/stages", &[origin], "");
+    assert_eq!((heard.status, heard.header("access-control-allow-origin")), (200, None));
+    let page = ask(&node, "GET", "/", &[], "");
+    assert!(
+        page.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self'")
+    );
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sites_can_be_named() {
+    let node = node(&[
+        "cors.origins=https://a.example, https://b.example",
+        "cors.operator_origins=https://ops.example",
+    ])
+    .await;
+    let allowed = |path: &str, origin: &str| {
+        let heard = ask(&node, "GET", path, &[("origin", origin)], "");
+        assert_eq!(heard.header("vary"), Some("origin"), "or a cache would tell others");
+        heard.header("access-control-allow-origin").map(str::to_string)
+    };
+    assert_eq!(allowed("/v1/ws", "https://b.example").as_deref(), Some("https://b.example"));
+    assert_eq!(allowed("/v1/ws", "https://ops.example"), None);
+    assert_eq!(allowed("/v1/stages", "https://ops.example").as_deref(), Some("https://ops.example"));
+    assert_eq!(allowed("/v1/stages", "https://a.example"), None);
+}

@@ -1,0 +1,96 @@
+//! `ledger_retention`: what expires goes together, and what stays can be read without it.
+
+use std::sync::Arc;
+
+use housecount::clock::wall;
+use housecount::cold::chunks::Reader;
+use housecount::cold::{Cold, Page};
+use housecount::ledger::chain::decode;
+use housecount::tasks::{Progress, sweep};
+use housecount::verify::verify;
+use housecount_core::event::Kind;
+use housecount_core::keys::{Chain, KeyRange, Series};
+use housecount_core::ledger::GENERATION_MS_MAX;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::stage::{HOUR_MS, Said, Stage, TTL_MS, WINDOW_MS, oracle};
+
+const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = Said> {
+    let beat = move |ms| Said {
+        at: from.plus(ms),
+        logged: from.plus(ms),
+        kind: Kind::Beat,
+        stage: "s".to_string(),
+        viewer: viewer.to_string(),
+        session: String::new(),
+    };
+    (0..for_ms).step_by(30_000).map(beat)
+}
+
+/// All of the ledger's items, and when they expire.
+async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
+    let rows = cold.query(&KeyRange::chunks(CHAIN, UnixMs::ZERO, UnixMs::MAX), &Page::first(10_000)).await;
+    let ttl = |item: &housecount_core::item::Item| housecount_core::item::number(item, "ttl").ok();
+    rows.unwrap().into_iter().map(|(sk, item)| (sk, ttl(&item))).collect()
+}
+
+#[tokio::test]
+async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
+    // Fifty days ago, twenty hours of it over two generations' border; and yesterday.
+    let long_ago = wall().aligned(WINDOW_MS).minus(50 * DAY_MS);
+    let yesterday = long_ago.plus(49 * DAY_MS);
+    let late = watches("new", yesterday, HOUR_MS);
+    let said: Vec<Said> = watches("old", long_ago, 20 * HOUR_MS).chain(late).collect();
+    let recent: Vec<Said> = said.iter().filter(|said| said.viewer == "new").cloned().collect();
+    let stage = Stage::new(said).await;
+    let mut node = stage.node_with(&[("ledger_retention", "30d")]).await;
+    for now in [21 * HOUR_MS, 49 * DAY_MS, 49 * DAY_MS + 2 * HOUR_MS] {
+        let now = long_ago.plus(now);
+        stage.hear(&mut node, now).await;
+        node.commit(now).await.unwrap();
+    }
+    let cold = stage.cold();
+    let whole = Span::new(long_ago, yesterday.plus(HOUR_MS));
+
+    // All chunks of a generation at one moment: a retention after the last that it could have.
+    let mut reader = Reader::at(CHAIN, UnixMs::ZERO, UnixMs::MAX);
+    let (mut generations, mut chunks) = (std::collections::BTreeSet::new(), 0);
+    let all = expiries(&cold).await;
+    while let Some(stored) = reader.next(&*cold).await.unwrap() {
+        let (chunk, _) = decode(&stored, CHAIN).unwrap();
+        assert!(chunk.window.to <= chunk.since.plus(GENERATION_MS_MAX), "it would outlive its keyframe");
+        let expected = chunk.since.plus(GENERATION_MS_MAX + 30 * DAY_MS).0.div_ceil(1_000);
+        let (_, ttl) =
+            all.iter().find(|(sk, _)| sk.starts_with(&format!("{:013}", stored.window.0))).unwrap();
+        assert_eq!(*ttl, Some(expected));
+        generations.insert(chunk.since);
+        chunks += 1;
+    }
+    assert!(generations.len() > 5 && chunks > 250, "{} generations, {chunks} chunks", generations.len());
+
+    // Readers see what hasn't expired, before anything is deleted, with some of it deleted, and after.
+    let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall().0).count();
+    assert!(expired > 250 && expired < all.len(), "{expired} of {}", all.len());
+    for round in 0..3 {
+        assert_eq!(stage.totals(whole).await, oracle(&recent), "{round}");
+        let found = verify(&cold, whole, None, |_| ()).await.unwrap();
+        assert!(found.problems.is_empty(), "{round}: {:?}", found.problems);
+        if round == 0 {
+            assert_eq!(sweep::expired(&*cold, CHAIN, wall()).await.unwrap(), Progress::More);
+        } else {
+            while sweep::expired(&*cold, CHAIN, wall()).await.unwrap() == Progress::More {}
+        }
+    }
+    assert_eq!(expiries(&cold).await.len(), all.len() - expired);
+
+    // And whoever writes goes on.
+    let now = yesterday.plus(2 * HOUR_MS + 3 * WINDOW_MS + TTL_MS);
+    let mut other = stage.node_with(&[("ledger_retention", "30d")]).await;
+    stage.hear(&mut other, now).await;
+    other.commit(now).await.unwrap();
+    assert_eq!(stage.totals(Span::new(long_ago, now)).await, oracle(&recent));
+}

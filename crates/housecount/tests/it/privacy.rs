@@ -1,0 +1,112 @@
+//! `viewer_ids = "hashed"`: no id is kept anywhere, and whoever has it can still ask.
+
+use std::path::Path;
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::Method;
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+
+const KEY: &str = "viewer_ids_key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// Whether a text stands in any file below a folder, in UTF-8.
+fn is_written(folder: &Path, text: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_written(&path, text);
+        }
+        // A file of SQLite's may be gone by now.
+        let bytes = std::fs::read(path).unwrap_or_default();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
+    let settings = [
+        "viewer_ids=hashed",
+        KEY,
+        "interval=300ms",
+        "ttl=900ms",
+        "window=1s",
+        "archive=items",
+        "archive_flush=1s",
+    ];
+    let mut node = Node::ready(&settings).await;
+    let (viewer, session) = ("ann@example.org", "Ann's telephone");
+    let ids = json!({ "stage": "s/1", "viewer": viewer, "session": session });
+    let address = node.address.trim_start_matches("http://").to_string();
+    let stream = TcpStream::connect(&address).await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
+    socket.send(Message::text(ids.to_string())).await.unwrap();
+    eventually("some of it is written for good", async || {
+        // Three ways to say the same, and it is one session of one viewer.
+        let (status, body) = node.call(Method::POST, "/v1/heartbeat", ids.clone()).await;
+        assert!(
+            status == 429 || (body["viewers"].as_u64(), body["sessions"].as_u64()) == (Some(1), Some(1)),
+            "{body}"
+        );
+        node.call(Method::POST, "/v1/heartbeats", json!([ids])).await;
+        socket.send(Message::text("{}")).await.unwrap();
+        assert!(socket.next().await.unwrap().is_ok());
+        let body = node.get("/v1/viewers/ann%40example.org/watch").await;
+        let first = body["watch"][0]["firstAt"].as_u64();
+        first.is_some() && body["committedTo"].as_u64() > first
+    })
+    .await;
+
+    let online = node.get("/v1/viewers/ann%40example.org").await;
+    let pseudonym = online["viewer"].as_str().unwrap().to_string();
+    assert!(pseudonym.starts_with('~') && pseudonym.len() == 17, "{online}");
+    assert_eq!(online["online"], true);
+    assert!(online["stages"][0]["sessions"][0].as_str().unwrap().starts_with('~'), "{online}");
+    let listed = node.get("/v1/stages/s%2F1/viewers").await;
+    assert_eq!(listed["viewers"][0]["viewer"], pseudonym.as_str());
+    // What was listed can be asked for as it is.
+    assert_eq!(node.get(&format!("/v1/viewers/{pseudonym}")).await["stages"], online["stages"]);
+    let watch = node.get("/v1/stages/s%2F1/watch").await;
+    assert_eq!(watch["watch"][0]["viewer"], pseudonym.as_str());
+
+    eventually("it may speak again, and leaves", async || {
+        node.call(Method::POST, "/v1/leave", ids.clone()).await.0 == 204
+    })
+    .await;
+    assert!(node.stop().success());
+    assert!(is_written(node.data(), &pseudonym), "or nothing is looked for");
+    for id in [viewer, session, "example.org", "telephone"] {
+        assert!(!is_written(node.data(), id), "{id} is written");
+    }
+    node.restart();
+    node.until_ready().await;
+    let again = node.get("/v1/viewers/ann%40example.org/watch").await;
+    assert!(again["watch"][0]["watchMs"].as_u64() > Some(0), "{again}");
+    assert_eq!(again["viewer"], pseudonym.as_str());
+}
+
+#[test]
+fn without_a_key_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short.key");
+    std::fs::write(&short, "not long enough").unwrap();
+    for (key, named) in [
+        (String::new(), "needs a key"),
+        (short.display().to_string(), "at least 32 bytes"),
+        ("/nowhere/viewer.key".to_string(), "nor a file that can be read"),
+    ] {
+        let started = housecount()
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--cold", "none"])
+            .args(["--set", "viewer_ids=hashed", "--set", &format!("viewer_ids_key={key}")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(!started.status.success() && said.contains(named), "{said}");
+        assert!(said.contains("openssl rand -hex 32") && said.trim().lines().count() == 1, "{said}");
+        assert!(!said.contains("not long enough"), "{said}");
+    }
+}

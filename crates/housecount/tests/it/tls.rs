@@ -1,0 +1,188 @@
+//! TLS on a node's own port: both versions of HTTP, WebSockets, certificates that change, and clients that don't shake hands.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::eventually;
+use crate::support::node::{Node, housecount, signal};
+
+/// A certificate of its own making, in files.
+fn certify(folder: &Path) -> CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    // The key first: a node that looks in between finds two that don't fit, and goes on with what it has.
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
+    made.cert.der().clone()
+}
+
+fn secured(folder: &TempDir) -> Node {
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (format!("tls_cert={}", file("cert.pem")), format!("tls_key={}", file("key.pem")));
+    let node = Node::start(&["log=memory:", "cold=none", &cert, &key]);
+    assert!(node.address.starts_with("https://"), "{}", node.address);
+    node
+}
+
+fn port(node: &Node) -> String {
+    node.address.trim_start_matches("https://").to_string()
+}
+
+/// A connection with a client that trusts this certificate only, and speaks this above it.
+async fn connect(
+    node: &Node,
+    trusted: &CertificateDer<'static>,
+    speaks: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![speaks.to_vec()];
+    let stream = TcpStream::connect(port(node)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+fn request(method: &str, path: &str, body: &Value) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+    let request = request.header("content-type", "application/json").header("origin", "https://a.example");
+    request.body(Full::from(body.to_string())).unwrap()
+}
+
+async fn until_ready(node: &Node, trusted: &CertificateDer<'static>) {
+    eventually("the node is ready", async || {
+        let stream = connect(node, trusted, b"h2").await.unwrap();
+        let io = TokioIo::new(stream);
+        let (mut client, served) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(served);
+        client.send_request(request("GET", "/readyz", &Value::Null)).await.unwrap().status() == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_of_http_and_websockets_speak_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = certify(folder.path());
+    let node = secured(&folder);
+    until_ready(&node, &trusted).await;
+
+    // Many at once on one connection of HTTP/2.
+    let stream = connect(&node, &trusted, b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (client, served) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(served);
+    let beats = (0..100).map(|n| {
+        let mut client = client.clone();
+        let beat = json!({ "stage": "s", "viewer": format!("viewer-{n}") });
+        async move {
+            let response = client.send_request(request("POST", "/v1/heartbeat", &beat)).await.unwrap();
+            assert_eq!(response.headers()["access-control-allow-origin"], "*");
+            assert_eq!(response.headers()["content-type"], "application/json");
+            let status = response.status();
+            let body: Value = serde_json::from_slice(&response.collect().await.unwrap().to_bytes()).unwrap();
+            (status.as_u16(), body["viewers"].as_u64().unwrap())
+        }
+    });
+    let answers = futures_util::future::join_all(beats).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    assert_eq!(answers.iter().map(|(_, viewers)| *viewers).max(), Some(100));
+    for (method, path, body, status) in [
+        ("POST", "/v1/leave", json!({ "stage": "s", "viewer": "viewer-1" }), 204),
+        ("POST", "/v1/heartbeats", json!([{ "stage": "s", "viewer": "viewer-1" }]), 200),
+        ("POST", "/v1/heartbeat", json!({ "stage": "s" }), 400),
+        ("GET", "/v1/stats", Value::Null, 200),
+        ("GET", "/v1/ws", Value::Null, 426),
+    ] {
+        let answer = client.clone().send_request(request(method, path, &body)).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+        answer.collect().await.unwrap();
+    }
+
+    // HTTP/1, and a WebSocket on it.
+    let stream = connect(&node, &trusted, b"http/1.1").await.unwrap();
+    let (mut client, served) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(served);
+    let answer = client.send_request(request("GET", "/healthz", &Value::Null)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let stream = connect(&node, &trusted, b"http/1.1").await.unwrap();
+    let (mut socket, _) =
+        tokio_tungstenite::client_async(format!("wss://{}/v1/ws", port(&node)), stream).await.unwrap();
+    socket.send(Message::text(json!({ "stage": "s", "viewer": "zoe" }).to_string())).await.unwrap();
+    let Message::Text(text) = socket.next().await.unwrap().unwrap() else { panic!("not an answer") };
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["stage"], "s");
+
+    // Who speaks no TLS, or says nothing, is in nobody's way.
+    let silent = TcpStream::connect(port(&node)).await.unwrap();
+    let plain = node.client.call(hyper::Method::GET, "/healthz", "").await;
+    assert!(plain.is_err(), "{plain:?}");
+    assert!(connect(&node, &trusted, b"h2").await.is_ok());
+    drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_used_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = certify(folder.path());
+    let node = secured(&folder);
+    until_ready(&node, &old).await;
+    let stream = connect(&node, &old, b"http/1.1").await.unwrap();
+    let (mut client, served) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(served);
+
+    std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
+    signal(node.pid(), "HUP");
+    let new = certify(folder.path());
+    eventually("the new one is used", async || {
+        signal(node.pid(), "HUP");
+        connect(&node, &new, b"h2").await.is_ok()
+    })
+    .await;
+    assert!(connect(&node, &old, b"h2").await.is_err());
+    // Whoever is there isn't disturbed.
+    let answer = client.send_request(request("GET", "/healthz", &Value::Null)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn files_that_cant_be_used_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let cert = folder.path().join("cert.pem").display().to_string();
+    for (flags, named) in [
+        (vec!["--tls-cert", &cert], "`tls_cert`"),
+        (vec!["--tls-cert", &cert, "--tls-key", "/nowhere/key.pem"], "`tls_key` = \"/nowhere/key.pem\""),
+        (vec!["--tls-cert", &cert, "--tls-key", &cert], "`tls_key`"),
+    ] {
+        let started = housecount()
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "memory:", "--cold", "none"])
+            .args(&flags)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&started.stderr).into_owned();
+        assert!(
+            !started.status.success() && said.contains(named) && said.trim().lines().count() == 1,
+            "{said}"
+        );
+    }
+}

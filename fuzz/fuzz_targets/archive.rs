@@ -1,0 +1,9 @@
+//! A chunk of the archive: `cargo +nightly fuzz run archive` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = housecount::fuzzed::archive(bytes);
+});
