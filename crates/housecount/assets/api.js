@@ -56,8 +56,7 @@ export const access = new EventTarget();
  * @param {TemplateStringsArray} parts
  * @param {...string} ids
  */
-export const path = (parts, ...ids) =>
-  parts.reduce((whole, part, i) => whole + encodeURIComponent(ids[i - 1]) + part);
+export const path = (parts, ...ids) => parts.reduce((whole, part, i) => whole + encodeURIComponent(ids[i - 1]) + part);
 
 /**
  * @typedef {object} Options

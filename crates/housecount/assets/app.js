@@ -7,7 +7,7 @@ import { cost } from "./cost.js";
 import { byId, fill, h, icon, say } from "./dom.js";
 import * as format from "./format.js";
 import { health } from "./health.js";
-import { askForKey } from "./key.js";
+import { askForKey, needKey } from "./key.js";
 import { link } from "./live.js";
 import { overview } from "./overview.js";
 import { Scope } from "./scope.js";
@@ -80,11 +80,15 @@ const lost = () => ({
 });
 
 function showLink() {
-  root.dataset.link = link.state;
+  const { state } = link;
   const mark = byId("link");
-  mark.dataset.state = link.state;
-  say(mark, LINK_WORDS[link.state]);
-  fill(byId("notices"), link.state === "broken" && brokenNotice(), link.state === "polling" && pollingNotice());
+  // Trouble is told by its notice; that it is over has none.
+  if (mark.dataset.state === "broken" && state === "live") say(byId("told"), "Connected again");
+  if (state === "broken") say(byId("told"), "");
+  root.dataset.link = state;
+  mark.dataset.state = state;
+  say(mark, LINK_WORDS[state]);
+  fill(byId("notices"), NOTICES[state]?.());
 }
 
 const brokenNotice = () =>
@@ -108,8 +112,24 @@ const pollingNotice = () =>
     "div",
     { class: "notice", role: "status" },
     icon("wait"),
-    h("p", null, "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause."),
+    h(
+      "p",
+      null,
+      "The live stream can't be had here, so totals are asked for every 2 s and stages every 10 s. A proxy that buffers answers is the usual cause.",
+    ),
   );
+
+const refusedNotice = () =>
+  h(
+    "div",
+    { class: "notice", role: "status" },
+    icon("warn"),
+    h("p", null, "This server shows its counts to operators only."),
+    h("button", { type: "button", onclick: () => askForKey(show) }, "Enter the key"),
+  );
+
+/** @type {Partial<Record<import("./live.js").LinkState, () => Element>>} */
+const NOTICES = { broken: brokenNotice, polling: pollingNotice, refused: refusedNotice };
 
 function showTheme() {
   const { shown } = theme();
@@ -124,10 +144,15 @@ function showTheme() {
 const theme = () => Reflect.get(window, "housecountTheme");
 
 link.addEventListener("change", showLink);
-access.addEventListener("unauthorized", () => askForKey(show));
+access.addEventListener("unauthorized", () => needKey(show));
 root.addEventListener("themechange", showTheme);
 byId("theme").addEventListener("click", () => theme().toggle());
 addEventListener("hashchange", show);
+byId("skip").addEventListener("click", (event) => {
+  // The address is the page's: it must not change to #page.
+  event.preventDefault();
+  main.focus();
+});
 // A request that ends with its page is no error; anything else nobody waited for is one, and belongs into the console.
 addEventListener("unhandledrejection", (event) => isAbort(event.reason) && event.preventDefault());
 showTheme();

@@ -40,24 +40,42 @@ export const RANGES = {
 
 /**
  * @param {Scope} scope
- * @param {{label: string, ring: Ring, end: Node[]}} options `end`: what stands above the curve, on the right
+ * @param {{label: string, provenLabel: string, ring: Ring, end: Node[]}} options `provenLabel`: what the proven curve is called; `end`:
+ *   what stands above the curve, on the right
  */
-export function chart(scope, { label, ring, end }) {
+export function chart(scope, { label, provenLabel, ring, end }) {
   const canvas = h("div", { class: "chart-canvas", role: "img", "aria-label": label });
   const readout = h("span", { class: "chart-readout" });
   const keys = h(
     "ul",
     { class: "chart-keys", "aria-label": "Key" },
     h("li", { class: "key-live" }, "Live count"),
-    h("li", { class: "key-proven" }, "Proven: average, and from least to most"),
+    h("li", { class: "key-proven" }, `${provenLabel}: average, and from least to most`),
     h("li", { class: "key-dashed" }, "Being proven"),
   );
-  const table = h("div", { class: "chart-table", id: freshId(), tabindex: 0, role: "region", "aria-label": `${label}, as a table`, hidden: true });
-  const toggle = h("button", { type: "button", class: "plain-button", "aria-controls": table.id, "aria-expanded": "false", onclick: () => {
-    table.hidden = !table.hidden;
-    toggle.setAttribute("aria-expanded", String(!table.hidden));
-    fillTable();
-  } }, "As a table");
+  const table = h("div", {
+    class: "chart-table",
+    id: freshId(),
+    tabindex: 0,
+    role: "region",
+    "aria-label": `${label}, as a table`,
+    hidden: true,
+  });
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      class: "plain-button",
+      "aria-controls": table.id,
+      "aria-expanded": "false",
+      onclick: () => {
+        table.hidden = !table.hidden;
+        toggle.setAttribute("aria-expanded", String(!table.hidden));
+        fillTable();
+      },
+    },
+    "As a table",
+  );
   const head = h("div", { class: "chart-head" }, readout, h("div", { class: "panel-end" }, end));
   const element = h("div", { class: "chart" }, head, canvas, h("div", { class: "chart-foot" }, keys, toggle), table);
   const fillTable = () => table.hidden || fill(table, tableOf(history));
@@ -66,7 +84,11 @@ export function chart(scope, { label, ring, end }) {
   let nowMs = Date.now();
   /** @type {History | null} */
   let history = null;
-  const plot = new uPlot(options(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]), [[], [], [], [], [], []], canvas);
+  const plot = new uPlot(
+    options(() => [(nowMs - rangeMs) / 1000, nowMs / 1000]),
+    [[], [], [], [], [], []],
+    canvas,
+  );
   plot.hooks.setCursor?.push(() => say(readout, atCursor(plot)));
   scope.defer(() => plot.destroy());
 
@@ -97,10 +119,53 @@ export function chart(scope, { label, ring, end }) {
       nowMs = now;
       plot.setData(joined(history, ring, now, current, now - rangeMs));
       const most = history?.history.reduce((max, step) => Math.max(max, step.max), 0);
-      const told = [current === null ? "" : `${format.count(current)} now`, most === undefined ? "" : `at most ${format.count(most)} proven at once`];
+      const told = [
+        current === null ? "" : `${format.count(current)} now`,
+        most === undefined ? "" : `at most ${format.count(most)} proven at once`,
+      ];
       canvas.setAttribute("aria-label", `${label}: ${told.filter(Boolean).join(", ") || "nothing known yet"}`);
     },
   };
+}
+
+/**
+ * When a step ends: steps are aligned to the epoch, and the first one is cut off.
+ * @param {Step} step
+ * @param {number} stepMs
+ */
+const endOf = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
+
+/**
+ * The steps of a history that are proven: what came after them is still too low.
+ * @param {{history: Step[], stepMs: number, to: number}} history
+ */
+const proven = ({ history, stepMs, to }) => history.filter((step) => endOf(step, stepMs) <= to - PROVEN_AFTER_MS);
+
+/**
+ * How many of the averages of an answer of `/v1/watch` are proven.
+ * @param {{from: number, to: number, stepMs: number}} range
+ */
+export const provenSteps = ({ from, to, stepMs }) =>
+  Math.max(0, Math.floor((to - PROVEN_AFTER_MS) / stepMs) - Math.floor(from / stepMs));
+
+/**
+ * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
+ * @param {History} history
+ */
+export const integral = ({ history, stepMs, to }) =>
+  history.reduce((sum, step) => sum + step.avg * (Math.min(endOf(step, stepMs), to) - step.at), 0);
+
+/**
+ * Whether the live count is known all through a time. It is what is drawn there then, and nothing else.
+ * @param {Ring} ring
+ * @param {number} fromMs
+ * @param {number} toMs
+ */
+function isHeard({ at, count }, fromMs, toMs) {
+  if (!at.length || at[0] * 1000 > fromMs) return false;
+  const isSilent = (/** @type {number | null} */ value, /** @type {number} */ i) =>
+    value === null && at[i] * 1000 < toMs && (at[i + 1] ?? Infinity) * 1000 > fromMs;
+  return !count.some(isSilent);
 }
 
 /**
@@ -113,21 +178,45 @@ export function chart(scope, { label, ring, end }) {
  * @returns {uPlot.AlignedData}
  */
 function joined(history, ring, now, current, from) {
-  const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
-  const steps = (history?.history ?? []).filter((step) => step.at >= from - (history?.stepMs ?? 0));
-  const stepMs = history?.stepMs ?? 0;
-  const end = (/** @type {Step} */ step) => Math.min(step.at + stepMs, history?.to ?? now);
+  const { history: all, stepMs, to } = history ?? { history: [], stepMs: 1, to: now };
+  const steps = all.filter((step) => step.at >= from - stepMs);
+  const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), to);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
-  const until = history?.to ?? now;
-  const proven = steps.filter((step) => end(step) <= until - PROVEN_AFTER_MS);
-  // The dashes begin where the line ends, and stop where the live count begins.
-  const limit = Math.min(liveFrom, until - MOSTLY_PROVEN_AFTER_MS);
-  const fresh = steps.slice(Math.max(0, proven.length - 1)).filter((step, i) => i === 0 || end(step) <= limit);
-  const dashes = { at: fresh.map(middle), count: fresh.map((step) => step.avg) };
-  if (fresh.length && !ring.isEmpty && ring.count[0] !== null && ring.at[0] > (dashes.at.at(-1) ?? 0)) {
-    dashes.at.push(ring.at[0]);
-    dashes.count.push(ring.count[0]);
+  const sure = steps.filter((step) => end(step) <= to - PROVEN_AFTER_MS);
+  const column = (/** @type {"avg" | "min" | "max"} */ key) =>
+    sure.map((step) => (isHeard(ring, step.at, end(step)) ? null : step[key]));
+  return uPlot.join(
+    /** @type {uPlot.AlignedData[]} */ ([
+      [sure.map(middle), column("avg"), column("min"), column("max")],
+      dashes(),
+      heard(ring, now, current, from),
+    ]),
+  );
+
+  /** From where the line ends to where the live count begins. */
+  function dashes() {
+    const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
+    const before = steps.filter((step) => end(step) <= Math.min(liveFrom, to - MOSTLY_PROVEN_AFTER_MS));
+    const ends = sure.filter((step) => end(step) <= liveFrom).length;
+    const fresh = before.slice(Math.max(0, ends - 1));
+    const at = fresh.map(middle);
+    const count = fresh.map((step) => step.avg);
+    if (fresh.length && ring.count[0] != null) {
+      at.push(ring.at[0]);
+      count.push(ring.count[0]);
+    }
+    return [at, count];
   }
+}
+
+/**
+ * The live count, up to now.
+ * @param {Ring} ring
+ * @param {number} now
+ * @param {number | null} current
+ * @param {number} from
+ */
+function heard(ring, now, current, from) {
   const at = [...ring.at];
   const count = [...ring.count];
   if (current !== null && at.length && now / 1000 > (at.at(-1) ?? 0)) {
@@ -137,12 +226,7 @@ function joined(history, ring, now, current, from) {
   }
   const first = at.findIndex((t) => t * 1000 >= from);
   const visible = first < 0 ? at.length : Math.max(0, first - 1);
-  const tables = /** @type {uPlot.AlignedData[]} */ ([
-    [proven.map(middle), proven.map((s) => s.avg), proven.map((s) => s.min), proven.map((s) => s.max)],
-    [dashes.at, dashes.count],
-    [at.slice(visible), count.slice(visible)],
-  ]);
-  return uPlot.join(tables);
+  return [at.slice(visible), count.slice(visible)];
 }
 
 /**
@@ -154,14 +238,19 @@ function options(xRange) {
   const colour = (/** @type {string} */ name) => () => resolve(name);
   const px = parseFloat(getComputedStyle(probe).fontSize);
   const font = `${Math.round(px * 0.75)}px ${getComputedStyle(document.body).fontFamily}`;
-  const axis = { font, stroke: colour("--ink-2"), ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
+  const axis = {
+    font,
+    stroke: colour("--ink-2"),
+    ticks: { show: false },
+    grid: { stroke: colour("--line"), width: 1 },
+  };
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   return {
     width: 300,
     height: 200,
     padding: [px / 2, px * 1.25, 0, 0],
     legend: { show: false },
-    cursor: { drag: { x: false, y: false }, y: false, points: { size: px * 0.45 } },
+    cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
     hooks: { setCursor: [] },
     scales: {
       x: { time: true, range: xRange },
@@ -181,11 +270,17 @@ function options(xRange) {
     bands: [{ series: [HIGH, LOW], fill: colour("--proven-band") }],
     series: [
       {},
-      { stroke: colour("--proven"), width: 1.5, points: { show: false } },
+      { stroke: colour("--proven"), fill: colour("--proven-area"), width: 1.5, points: { show: false } },
       { width: 0, points: { show: false } },
       { width: 0, points: { show: false } },
       { stroke: colour("--proven"), width: 1.5, dash: [3, 4], points: { show: false } },
-      { stroke: colour("--live"), fill: colour("--live-area"), width: 2, paths: stepped, points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly } },
+      {
+        stroke: colour("--live"),
+        fill: colour("--live-area"),
+        width: 2,
+        paths: stepped,
+        points: { show: true, size: px * 0.5, width: 0, fill: colour("--live"), filter: lastOnly },
+      },
     ],
   };
 }
@@ -243,7 +338,7 @@ function atCursor(plot) {
     }
     return null;
   };
-  const told = [format.moment(plot.data[0][idx] * 1000)];
+  const told = [format.when(plot.data[0][idx] * 1000, Date.now())];
   const live = value(LIVE);
   const proven = value(PROVEN) ?? value(DASHED);
   if (live !== null) told.push(`live ${format.count(live)}`);
@@ -260,21 +355,27 @@ function atCursor(plot) {
  * @param {History | null} history
  */
 function tableOf(history) {
-  if (!history?.history.length) return h("p", { class: "hint" }, "There is no history in this range.");
-  const rows = history.history.slice(-TABLE_ROWS_MAX).reverse();
+  if (!history || !proven(history).length) return h("p", { class: "hint" }, "There is no history in this range.");
+  const rows = proven(history).slice(-TABLE_ROWS_MAX).reverse();
   const head = ["From", "Average", "Least", "Most"].map((title) => h("th", { scope: "col" }, title));
   return h(
     "table",
     { class: "plain" },
     h("caption", null, `Proven viewers at once, in steps of ${format.span(history.stepMs)}, newest first`),
     h("thead", null, h("tr", null, head)),
-    h("tbody", null, rows.map((step) => h(
-      "tr",
+    h(
+      "tbody",
       null,
-      h("td", null, format.moment(step.at)),
-      h("td", null, format.average(step.avg)),
-      h("td", null, format.count(step.min)),
-      h("td", null, format.count(step.max)),
-    ))),
+      rows.map((step) =>
+        h(
+          "tr",
+          null,
+          h("td", null, format.moment(step.at)),
+          h("td", null, format.average(step.avg)),
+          h("td", null, format.count(step.min)),
+          h("td", null, format.count(step.max)),
+        ),
+      ),
+    ),
   );
 }

@@ -22,7 +22,11 @@ export function configTab(scope, id, onChanged, onDeleted) {
   const told = h("p", { class: "told", role: "status" });
   const failed = h("p", { class: "told bad", role: "alert" });
   const save = h("button", { type: "submit", class: "main" }, "Save");
-  const remove = h("button", { type: "button", class: "danger", onclick: () => confirmDelete(scope, id, () => void erase()) }, "Delete configuration");
+  const remove = h(
+    "button",
+    { type: "button", class: "danger", onclick: () => confirmDelete(scope, id, () => void erase()) },
+    "Delete configuration",
+  );
   const intro = h("p", { class: "hint" });
 
   const act = async (/** @type {() => Promise<void>} */ work) => {
@@ -42,7 +46,11 @@ export function configTab(scope, id, onChanged, onDeleted) {
       const { signal } = scope;
       const answer = stage?.configured
         ? await call(path`/v1/stages/${id}`, { method: "PATCH", body: changes(stage, said), signal })
-        : await call("/v1/stages", { method: "POST", body: { stage: id, name: said.name || null, customer: said.customer || null, tags: said.tags }, signal });
+        : await call("/v1/stages", {
+            method: "POST",
+            body: { stage: id, name: said.name || null, customer: said.customer || null, tags: said.tags },
+            signal,
+          });
       isTouched = false;
       onChanged(answer);
       say(told, "Saved.");
@@ -54,6 +62,8 @@ export function configTab(scope, id, onChanged, onDeleted) {
       stage = null;
       onDeleted();
       say(told, "Deleted. Watch time, history and snapshots are still there.");
+      // The button that was pressed is gone.
+      name.input.focus();
     });
 
   const form = h(
@@ -92,9 +102,14 @@ export function configTab(scope, id, onChanged, onDeleted) {
       say(save, isConfigured ? "Save" : "Configure this stage");
       remove.hidden = !isConfigured;
       save.disabled = remove.disabled = !isKnown;
-      if (!isKnown) say(intro, "The cold tier is away, so nobody can say what is configured. It can be changed when it is back.");
+      if (!isKnown)
+        say(intro, "The cold tier is away, so nobody can say what is configured. It can be changed when it is back.");
       else if (isConfigured) say(intro, "Names and customers join exports.");
-      else say(intro, "This stage isn't configured. It needs no configuration to be watched; a name and a customer make lists and exports readable.");
+      else
+        say(
+          intro,
+          "This stage isn't configured. It needs no configuration to be watched; a name and a customer make lists and exports readable.",
+        );
     },
   };
 }
@@ -106,7 +121,13 @@ export function configTab(scope, id, onChanged, onDeleted) {
 function field(title, hint) {
   const id = freshId();
   const input = h("input", { id, maxlength: 256, autocomplete: "off", "aria-describedby": `${id}h` });
-  const element = h("div", { class: "field" }, h("label", { for: id }, title), input, h("p", { id: `${id}h`, class: "hint" }, hint));
+  const element = h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, title),
+    input,
+    h("p", { id: `${id}h`, class: "hint" }, hint),
+  );
   return { input, element };
 }
 
@@ -119,21 +140,39 @@ function tagFields(onTouched) {
       input.value = text;
       return input;
     };
-    const row = h("div", { class: "tag-row" }, cell("Tag", key, 128), cell("Value", value, 256));
+    const name = cell("Tag", key, 128);
+    name.required = true;
+    const row = h("div", { class: "tag-row" }, name, cell("Value", value, 256));
     const label = key ? `Remove tag ${key}` : "Remove this tag";
-    const drop = h("button", { type: "button", class: "icon", "aria-label": label, onclick: () => {
-      row.remove();
-      onTouched();
-      more.focus();
-    } }, icon("bad"));
+    const drop = h(
+      "button",
+      {
+        type: "button",
+        class: "icon",
+        "aria-label": label,
+        onclick: () => {
+          row.remove();
+          onTouched();
+          more.focus();
+        },
+      },
+      icon("bad"),
+    );
     row.append(drop);
     rows.append(row);
     return row;
   };
-  const more = h("button", { type: "button", onclick: () => {
-    onTouched();
-    add().querySelector("input")?.focus();
-  } }, "Add a tag");
+  const more = h(
+    "button",
+    {
+      type: "button",
+      onclick: () => {
+        onTouched();
+        add().querySelector("input")?.focus();
+      },
+    },
+    "Add a tag",
+  );
   const element = h("fieldset", { class: "field" }, h("legend", null, "Tags"), rows, more);
   return {
     element,
@@ -144,8 +183,10 @@ function tagFields(onTouched) {
     },
     /** @returns {Record<string, string>} */
     read() {
-      const pairs = [...rows.children].map((row) => [...row.querySelectorAll("input")].map((input) => input.value.trim()));
-      return Object.fromEntries(pairs.filter(([key]) => key));
+      const pairs = [...rows.children].map((row) =>
+        [...row.querySelectorAll("input")].map((input) => input.value.trim()),
+      );
+      return Object.fromEntries(pairs);
     },
   };
 }
@@ -179,13 +220,23 @@ function confirmDelete(scope, id, onYes) {
   const dialog = h(
     "dialog",
     { class: "dialog", "aria-labelledby": title },
-    h("form", { method: "dialog" },
+    h(
+      "form",
+      { method: "dialog" },
       h("h2", { id: title }, "Delete this stage's configuration?"),
-      h("p", null, "Its name, customer and tags are forgotten. Who watched it, its history and its snapshots stay, and it goes on being counted."),
+      h(
+        "p",
+        null,
+        "Its name, customer and tags are forgotten. Who watched it, its history and its snapshots stay, and it goes on being counted.",
+      ),
       h("p", null, h("code", null, id)),
-      h("div", { class: "dialog-end" },
+      h(
+        "div",
+        { class: "dialog-end" },
         h("button", { type: "submit", value: "no", autofocus: true }, "Keep it"),
-        h("button", { type: "submit", value: "yes", class: "danger" }, "Delete configuration"))),
+        h("button", { type: "submit", value: "yes", class: "danger" }, "Delete configuration"),
+      ),
+    ),
   );
   dialog.addEventListener("close", () => {
     if (dialog.returnValue === "yes") onYes();

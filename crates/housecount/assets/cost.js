@@ -43,7 +43,15 @@ export function cost(scope) {
       if (isAbort(error)) return;
       body.classList.add("stale");
       if (error instanceof Problem && error.status === 404) {
-        told.say(h("p", null, "This version of housecount doesn't measure what it costs. ", h("code", null, "housecount cost"), " reckons it for an audience of your choice."));
+        told.say(
+          h(
+            "p",
+            null,
+            "This version of housecount doesn't measure what it costs. ",
+            h("code", null, "housecount cost"),
+            " reckons it for an audience of your choice.",
+          ),
+        );
       } else told.failed(error, () => reload());
     }
   });
@@ -59,12 +67,25 @@ function report(cost) {
     figure("This month at this pace", format.money(total.monthUsd), "projected from what was measured", "figure-main"),
     figure("Last hour", format.money(total.lastHourUsd), "measured"),
     figure("Since start", format.money(total.usd), `since ${format.when(since, now())}`),
-    figure("Per million viewer-hours", total.perMillionViewerHoursUsd === null ? format.NONE : format.money(total.perMillionViewerHoursUsd), total.perMillionViewerHoursUsd === null ? "nobody has watched yet" : "measured"),
+    figure(
+      "Per million viewer-hours",
+      total.perMillionViewerHoursUsd === null ? format.NONE : format.money(total.perMillionViewerHoursUsd),
+      total.perMillionViewerHoursUsd === null ? "nobody has watched yet" : "measured",
+    ),
   ];
   return [
-    h("section", { class: "panel", "aria-label": "Altogether" }, h("dl", { class: "figures wide" }, figures), cost.limit && budget(cost.limit, total.monthUsd)),
+    h(
+      "section",
+      { class: "panel", "aria-label": "Altogether" },
+      h("dl", { class: "figures wide" }, figures),
+      cost.limit && budget(cost.limit, total.monthUsd),
+    ),
     h("div", { class: "split" }, purposesPanel(cost), plansPanel(cost)),
-    h("p", { class: "hint" }, `Prices: ${prices}. Capacity is read off every reply of the store; where the embedded store is used, it is what DynamoDB would have charged.`),
+    h(
+      "p",
+      { class: "hint" },
+      `Prices: ${prices}. Capacity is read off every reply of the store; where the embedded store is used, it is what DynamoDB would have charged.`,
+    ),
   ];
 }
 
@@ -75,7 +96,13 @@ function report(cost) {
  * @param {string} [className]
  */
 const figure = (title, value, note, className = "") =>
-  h("div", { class: `figure ${className}` }, h("dt", null, title), h("dd", { class: "figure-value" }, value), h("dd", { class: "figure-note" }, note));
+  h(
+    "div",
+    { class: `figure ${className}` },
+    h("dt", null, title),
+    h("dd", { class: "figure-value" }, value),
+    h("dd", { class: "figure-note" }, note),
+  );
 
 /**
  * @param {NonNullable<Cost["limit"]>} limit
@@ -88,22 +115,79 @@ function budget(limit, monthUsd) {
       ? "Exceeded: players are asked to beat less often until it is kept again."
       : "Exceeded: a warning is logged; nothing is slowed down."
     : "Kept.";
-  const meter = h("meter", { min: 0, max: 100, high: 80, value: Math.min(100, part), "aria-label": "Part of the budget" });
-  return h("div", { class: `budget ${limit.isExceeded ? "warn" : ""}` }, h("span", null, limit.isExceeded && icon("warn"), `Budget ${format.money(limit.monthUsd)} a month: ${part} % used. ${words}`), meter);
+  const meter = h("meter", {
+    min: 0,
+    max: 100,
+    high: 80,
+    value: Math.min(100, part),
+    "aria-label": "Part of the budget",
+  });
+  return h(
+    "div",
+    { class: `budget ${limit.isExceeded ? "warn" : ""}` },
+    h(
+      "span",
+      null,
+      limit.isExceeded && icon("warn"),
+      `Budget ${format.money(limit.monthUsd)} a month: ${part} % used. ${words}`,
+    ),
+    meter,
+  );
 }
 
 /** @param {Cost} cost */
 function purposesPanel({ purposes, storage, redis, total }) {
   const row = (/** @type {string} */ title, /** @type {string} */ sub, /** @type {string[]} */ cells) =>
-    h("tr", null, h("th", { scope: "row" }, title, h("span", { class: "sub" }, sub)), cells.map((cell) => h("td", { class: "num" }, cell)));
+    h(
+      "tr",
+      null,
+      h("th", { scope: "row" }, title, h("span", { class: "sub" }, sub)),
+      cells.map((cell) => h("td", { class: "num" }, cell)),
+    );
   const head = ["Reads", "Writes", "Last hour", "Month"].map((title) => h("th", { scope: "col", class: "num" }, title));
   const rows = [...purposes]
     .sort((a, b) => b.monthUsd - a.monthUsd)
-    .map((p) => row(p.purpose, p.store, [format.count(p.readUnits), format.count(p.writeUnits), format.money(p.lastHourUsd), format.money(p.monthUsd)]));
+    .map((p) =>
+      row(p.purpose, p.store, [
+        format.count(p.readUnits),
+        format.count(p.writeUnits),
+        format.money(p.lastHourUsd),
+        format.money(p.monthUsd),
+      ]),
+    );
   rows.push(row("storage", format.bytes(storage.bytes), ["", "", "", format.money(storage.monthUsd)]));
-  if (redis) rows.push(row("Redis", `${redis.node}, ${format.bytes(redis.memoryBytes)}`, [`${format.count(redis.commands)} calls`, "", "", format.money(redis.monthUsd)]));
-  const foot = h("tfoot", null, h("tr", null, h("th", { scope: "row" }, "Total"), h("td"), h("td"), h("td", { class: "num" }, format.money(total.lastHourUsd)), h("td", { class: "num" }, format.money(total.monthUsd))));
-  return panel("By purpose", {}, scrolling("What each purpose consumes and costs", h("thead", null, h("tr", null, h("th", { scope: "col" }, "Purpose"), head)), h("tbody", null, rows), foot));
+  if (redis)
+    rows.push(
+      row("Redis", `${redis.node}, ${format.bytes(redis.memoryBytes)}`, [
+        `${format.count(redis.commands)} calls`,
+        "",
+        "",
+        format.money(redis.monthUsd),
+      ]),
+    );
+  const foot = h(
+    "tfoot",
+    null,
+    h(
+      "tr",
+      null,
+      h("th", { scope: "row" }, "Total"),
+      h("td"),
+      h("td"),
+      h("td", { class: "num" }, format.money(total.lastHourUsd)),
+      h("td", { class: "num" }, format.money(total.monthUsd)),
+    ),
+  );
+  return panel(
+    "By purpose",
+    {},
+    scrolling(
+      "What each purpose consumes and costs",
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, "Purpose"), head)),
+      h("tbody", null, rows),
+      foot,
+    ),
+  );
 }
 
 /** @param {Cost} cost */
@@ -121,7 +205,13 @@ function plansPanel({ plans, audience, total }) {
     );
   });
   const title = `The plans, for ${format.plural(audience.viewers, "viewer")} on ${format.plural(audience.stages, "stage")}`;
-  const head = h("tr", null, h("th", { scope: "col" }, "Plan"), h("th", { scope: "col", class: "num" }, "A month"), h("th", { scope: "col" }, "A fault loses"));
+  const head = h(
+    "tr",
+    null,
+    h("th", { scope: "col" }, "Plan"),
+    h("th", { scope: "col", class: "num" }, "A month"),
+    h("th", { scope: "col" }, "A fault loses"),
+  );
   return panel(title, {}, scrolling(title, h("thead", null, head), h("tbody", null, rows)));
 }
 
@@ -131,4 +221,8 @@ function plansPanel({ plans, audience, total }) {
  * @param {...Node} parts
  */
 const scrolling = (label, ...parts) =>
-  h("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": label }, h("table", { class: "plain" }, h("caption", { class: "sr" }, label), ...parts));
+  h(
+    "div",
+    { class: "scroll-x", tabindex: 0, role: "group", "aria-label": label },
+    h("table", { class: "plain" }, h("caption", { class: "sr" }, label), ...parts),
+  );

@@ -1,6 +1,6 @@
 /** The watch table as CSV, put together in the browser page by page; and the command for what is too large for that. */
 
-import { isAbort, pages, path } from "./api.js";
+import { Problem, isAbort, pages, path } from "./api.js";
 import { now } from "./clock.js";
 import { fill, h, icon, say } from "./dom.js";
 import * as format from "./format.js";
@@ -13,7 +13,7 @@ const ROWS_MAX = 500_000;
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, title: string}} rangeOf what the table shows
+ * @param {() => {from: number, to: number, title: string}} rangeOf what the table shows
  */
 export function exportButton(scope, stage, rangeOf) {
   const progress = h("progress", { hidden: true, "aria-label": "Export" });
@@ -30,7 +30,9 @@ export function exportButton(scope, stage, rangeOf) {
     start.disabled = true;
     progress.hidden = cancel.hidden = false;
     try {
-      const { lines, cover } = await collect(stage, range, life.signal, (rows) => say(told, `${format.plural(rows, "row")} so far`));
+      const { lines, cover } = await collect(stage, range, life.signal, (rows) =>
+        say(told, `${format.plural(rows, "row")} so far`),
+      );
       save(lines, fileName(stage, range));
       say(told, `${format.plural(lines.length - 1, "row")} saved. ${coverInWords(cover, now())}`);
     } catch (error) {
@@ -47,7 +49,16 @@ export function exportButton(scope, stage, rangeOf) {
   const details = h("details", null, h("summary", null, "For large ranges: the command"), command);
   scope.on(details, "toggle", () => {
     const { from } = rangeOf();
-    if (details.open) fill(command, h("p", { class: "hint" }, "It writes what is in the ledger, on the machine where housecount runs, at any length, also as NDJSON and Parquet:"), code(commandFor(stage, from, now()), "export command"));
+    if (details.open)
+      fill(
+        command,
+        h(
+          "p",
+          { class: "hint" },
+          "It writes what is in the ledger, on the machine where housecount runs, at any length, also as NDJSON and Parquet:",
+        ),
+        code(commandFor(stage, from, now()), "export command"),
+      );
   });
   return h("div", { class: "export" }, h("div", { class: "tools" }, start, progress, cancel, told), details);
 }
@@ -63,10 +74,16 @@ async function collect(stage, range, signal, onRows) {
   const lines = ["stage,viewer,watch_ms,first_at_ms,last_at_ms"];
   let cover = null;
   for await (const page of pages(path`/v1/stages/${stage}/watch`, { query: range, signal })) {
-    for (const row of page.watch) lines.push([quoted(stage), quoted(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
+    for (const row of page.watch)
+      lines.push([quoted(stage), quoted(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
     cover = page;
     onRows(lines.length - 1);
-    if (lines.length > ROWS_MAX) throw new RangeError(`more than ${format.count(ROWS_MAX)} rows; use the command below`);
+    if (lines.length > ROWS_MAX)
+      throw new Problem(
+        0,
+        "too_many_rows",
+        `These are more than ${format.count(ROWS_MAX)} rows: use the command below.`,
+      );
   }
   return { lines, cover };
 }

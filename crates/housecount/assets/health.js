@@ -19,10 +19,22 @@ export function health(scope) {
   const fresh = h("span", { class: "hint" });
   const groupViews = groups.map(({ title, facts, isShown }) => {
     const views = facts.map((fact) => ({ fact, ...factView(fact) }));
-    const element = panel(title, {}, h("dl", { class: "facts" }, views.map(({ element }) => element)));
+    const element = panel(
+      title,
+      {},
+      h(
+        "dl",
+        { class: "facts" },
+        views.map(({ element }) => element),
+      ),
+    );
     return { element, views, isShown };
   });
-  const grid = h("div", { class: "facts-grid", hidden: true }, groupViews.map(({ element }) => element));
+  const grid = h(
+    "div",
+    { class: "facts-grid", hidden: true },
+    groupViews.map(({ element }) => element),
+  );
   /** @type {Sample[]} */
   const samples = [];
 
@@ -33,7 +45,11 @@ export function health(scope) {
     } catch (error) {
       if (isAbort(error)) throw error;
       const isAnswer = error instanceof Problem && error.status === 503;
-      showVerdict("bad", isAnswer ? "Not ready" : "Not reachable", isAnswer ? sentence(error.message) : adviceOn(error));
+      showVerdict(
+        "bad",
+        isAnswer ? "Not ready" : "Not reachable",
+        isAnswer ? sentence(error.message) : adviceOn(error),
+      );
     }
   };
   /**
@@ -45,7 +61,11 @@ export function health(scope) {
     if (verdict.dataset.tone === tone && verdict.dataset.said === word + detail) return;
     verdict.dataset.tone = tone;
     verdict.dataset.said = word + detail;
-    fill(verdict, h("span", { class: `seal ${tone}` }, icon(tone)), h("div", null, h("strong", null, word), h("p", null, detail)));
+    fill(
+      verdict,
+      h("span", { class: `seal ${tone}` }, icon(tone)),
+      h("div", null, h("strong", null, word), h("p", null, detail)),
+    );
   };
 
   const poll = async () => {
@@ -76,7 +96,8 @@ export function health(scope) {
     const seconds = (latest.at - before.at) / 1000;
     for (const { element, views, isShown } of groupViews) {
       element.hidden = isShown ? !isShown(latest.metrics) : false;
-      for (const { fact, draw } of views) draw(fact.read({ metrics: latest.metrics, before: before.metrics, seconds, now: now() }));
+      for (const { fact, draw } of views)
+        draw(fact.read({ metrics: latest.metrics, before: before.metrics, seconds, now: now() }));
     }
   };
 

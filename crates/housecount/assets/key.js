@@ -5,15 +5,27 @@ import { h } from "./dom.js";
 
 /** @type {HTMLDialogElement | null} */
 let open = null;
+/** Somebody has closed the form without a key, and knows where to find it. */
+let isPutOff = false;
+let wasRefused = false;
+
+/**
+ * A call was refused: opens the form, unless it is open or was put off.
+ * @param {() => void} onKey a key has been given: everything may be asked for again
+ */
+export function needKey(onKey) {
+  wasRefused = key() !== null;
+  if (wasRefused) isPutOff = false;
+  setKey(null);
+  if (!isPutOff) askForKey(onKey);
+}
 
 /**
  * Opens the form, unless it is open.
- * @param {() => void} onKey a key has been given: everything may be asked for again
+ * @param {() => void} onKey
  */
 export function askForKey(onKey) {
   if (open) return;
-  const wasRefused = key() !== null;
-  setKey(null);
   const field = h("input", {
     id: "key",
     name: "key",
@@ -23,7 +35,9 @@ export function askForKey(onKey) {
     spellcheck: "false",
     "aria-describedby": "key-hint",
   });
-  const hint = wasRefused ? "The key was refused. Is it one of this server's operator keys?" : "This server shows its counts to operators only.";
+  const hint = wasRefused
+    ? "The key was refused. Is it one of this server's operator keys?"
+    : "This server shows its counts to operators only.";
   const dialog = h(
     "dialog",
     { class: "dialog", "aria-labelledby": "key-title" },
@@ -33,6 +47,7 @@ export function askForKey(onKey) {
         method: "dialog",
         onsubmit: () => {
           setKey(field.value.trim());
+          isPutOff = false;
           onKey();
         },
       },
@@ -44,6 +59,7 @@ export function askForKey(onKey) {
     ),
   );
   dialog.addEventListener("close", () => {
+    isPutOff = key() === null;
     dialog.remove();
     open = null;
   });

@@ -156,7 +156,11 @@ async function stream(scope, wishes, onOpen) {
   } catch (error) {
     if (scope.isOver) return { why: "" };
     if (error instanceof Problem) return { why: error.message, problem: error };
-    return { why: isAbort(error) ? `Nothing has been heard from ${location.host}.` : `${location.host} can't be reached.` };
+    if (error instanceof SyntaxError || error instanceof RangeError)
+      return { why: "What answers at /v1/live sent something that is no count." };
+    return {
+      why: isAbort(error) ? `Nothing has been heard from ${location.host}.` : `${location.host} can't be reached.`,
+    };
   } finally {
     life.end();
   }
@@ -199,7 +203,7 @@ function poll(scope, wishes) {
   polling.every(POLL_MS, async () => {
     try {
       const totals = await call("/v1/stats", { signal });
-      const stage = wishes.stage === undefined ? null : await call(path`/v1/stages/${wishes.stage}`, { signal });
+      const stage = wishes.stage === undefined ? null : await stageOrNone(wishes.stage, signal);
       link.heardAt = Date.now();
       link.turn("polling");
       takeTotals(totals, wishes);
@@ -213,6 +217,21 @@ function poll(scope, wishes) {
     }
   });
   return polling;
+}
+
+/**
+ * A stage's count, or null if nobody has ever watched it.
+ * @param {string} stage
+ * @param {AbortSignal} signal
+ * @returns {Promise<Count | null>}
+ */
+async function stageOrNone(stage, signal) {
+  try {
+    return await call(path`/v1/stages/${stage}`, { signal });
+  } catch (error) {
+    if (error instanceof Problem && error.code === "stage_not_found") return null;
+    throw error;
+  }
 }
 
 /**

@@ -13,7 +13,13 @@ export function figure(title, { hint, class: className = "" } = {}) {
   const value = h("dd", { class: "figure-value" }, "–");
   const note = h("dd", { class: "figure-note" });
   const mark = badge();
-  const element = h("div", { class: `figure ${className}` }, h("dt", { title: hint }, title, mark.element), value, note);
+  const element = h(
+    "div",
+    { class: `figure ${className}` },
+    h("dt", { title: hint }, title, mark.element),
+    value,
+    note,
+  );
   return { element, value, note, mark };
 }
 
@@ -104,7 +110,8 @@ export function choice(label, choices, chosen, onChoice) {
         type: "button",
         "aria-pressed": String(value === chosen),
         onclick: () => {
-          for (const [i, [other]] of choices.entries()) buttons[i].setAttribute("aria-pressed", String(other === value));
+          for (const [i, [other]] of choices.entries())
+            buttons[i].setAttribute("aria-pressed", String(other === value));
           onChoice(value);
         },
       },
@@ -153,5 +160,11 @@ export function code(text, label) {
   };
   const shown = h("code", null, text);
   const box = h("pre", { tabindex: 0, role: "group", "aria-label": label }, shown);
-  return h("div", { class: "code" }, box, h("button", { type: "button", class: "copy", onclick: copy }, icon("copy"), title), done);
+  return h(
+    "div",
+    { class: "code" },
+    box,
+    h("button", { type: "button", class: "copy", onclick: copy }, icon("copy"), title),
+    done,
+  );
 }

@@ -13,17 +13,52 @@ const PAGES_MAX = 10;
 
 /** @type {import("./table.js").Column<Snapshot>[]} */
 const COLUMNS = [
-  { key: "time", title: "Taken", sort: (row) => row.timestamp, descends: true, make: asText((row) => format.moment(row.timestamp)) },
-  { key: "viewers", title: "Viewers", class: "num", sort: (row) => row.viewers, descends: true, make: asText((row) => format.count(row.viewers)) },
-  { key: "sessions", title: "Sessions", class: "num narrow", sort: (row) => row.sessions, descends: true, make: asText((row) => format.count(row.sessions)) },
-  { key: "peak", title: "Peak until then", class: "num medium", sort: (row) => row.peak, descends: true, make: asText((row) => format.count(row.peak)) },
-  { key: "standing", title: "Standing", hint: "Whether it was counted, or bridged after a loss", class: "medium", sort: (row) => Number(row.recovering), descends: true, make: asText((row) => (row.recovering ? "bridged" : "counted")) },
+  {
+    key: "time",
+    title: "Taken",
+    sort: (row) => row.timestamp,
+    descends: true,
+    make: asText((row) => format.moment(row.timestamp)),
+  },
+  {
+    key: "viewers",
+    title: "Viewers",
+    class: "num",
+    sort: (row) => row.viewers,
+    descends: true,
+    make: asText((row) => format.count(row.viewers)),
+  },
+  {
+    key: "sessions",
+    title: "Sessions",
+    class: "num narrow",
+    sort: (row) => row.sessions,
+    descends: true,
+    make: asText((row) => format.count(row.sessions)),
+  },
+  {
+    key: "peak",
+    title: "Peak until then",
+    class: "num medium",
+    sort: (row) => row.peak,
+    descends: true,
+    make: asText((row) => format.count(row.peak)),
+  },
+  {
+    key: "standing",
+    title: "Standing",
+    hint: "Whether it was counted, or bridged after a loss",
+    class: "medium",
+    sort: (row) => Number(row.recovering),
+    descends: true,
+    make: asText((row) => (row.recovering ? "bridged" : "counted")),
+  },
 ];
 
 /**
  * @param {import("./scope.js").Scope} scope
  * @param {string} stage
- * @param {() => {from: number, title: string}} rangeNow
+ * @param {() => {from: number, to: number, title: string}} rangeNow
  */
 export function snapshotsTab(scope, stage, rangeNow) {
   const table = new Table(scope, { label: "Snapshots", columns: COLUMNS, sorted: { key: "time", descends: true } });
@@ -49,9 +84,14 @@ export function snapshotsTab(scope, stage, rangeNow) {
         from = answer.nextFrom;
       }
       tableState.clear();
-      table.setEmpty(`No snapshot was taken in the last ${range.title} while anybody watched. Active stages are saved every five minutes.`);
+      table.setEmpty(
+        `No snapshot was taken in the last ${range.title} while anybody watched. Active stages are saved every five minutes.`,
+      );
       table.setRows(rows);
-      say(told, `${format.plural(rows.length, "snapshot")}${from === undefined ? "" : ", and more after them"}. They are kept for 30 days unless set otherwise.`);
+      say(
+        told,
+        `${format.plural(rows.length, "snapshot")}${from === undefined ? "" : ", and more after them"}. They are kept for 30 days unless set otherwise.`,
+      );
     } catch (error) {
       if (!isAbort(error)) tableState.failed(error, () => void reload());
     }

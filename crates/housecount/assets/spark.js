@@ -12,8 +12,8 @@ export function spark() {
   const line = svg("path", { class: "spark-line" });
   const view = `0 0 ${WIDTH} ${HEIGHT}`;
   const element = svg("svg", { class: "spark", viewBox: view, preserveAspectRatio: "none", role: "img" }, area, line);
-  /** @type {readonly number[] | undefined} */
-  let drawn;
+  /** @type {readonly number[] | undefined | null} null: nothing yet, not even that there is nothing */
+  let drawn = null;
   return {
     element,
     /** @param {readonly number[] | undefined} values oldest first */

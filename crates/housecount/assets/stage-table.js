@@ -28,7 +28,9 @@ export const addressOf = (stage) => `#/stage/${encodeURIComponent(stage)}`;
 
 /** @param {Stage} stage */
 const wordsOf = ({ stage, name, customer, tags }) =>
-  [stage, name, customer, ...Object.entries(tags ?? {}).map(([key, value]) => `${key}=${value}`)].join("\n").toLowerCase();
+  [stage, name, customer, ...Object.entries(tags ?? {}).map(([key, value]) => `${key}=${value}`)]
+    .join("\n")
+    .toLowerCase();
 
 /** @returns {import("./table.js").Column<Row>[]} */
 const columns = () => [
@@ -49,7 +51,13 @@ const columns = () => [
       return { cell: h("div", { class: "two" }, link, id), draw };
     },
   },
-  { key: "customer", title: "Customer", class: "wide", sort: (row) => row.customer ?? "", make: asText((row) => row.customer ?? "") },
+  {
+    key: "customer",
+    title: "Customer",
+    class: "wide",
+    sort: (row) => row.customer ?? "",
+    make: asText((row) => row.customer ?? ""),
+  },
   {
     key: "viewers",
     title: "Now",
@@ -95,7 +103,11 @@ export function stageTable(scope) {
   const rows = new Map();
   const table = new Table(scope, { label: "Stages", columns: columns(), sorted: { key: "viewers", descends: true } });
   const shown = h("span", { class: "hint", role: "status" });
-  const names = h("p", { class: "hint", hidden: true }, "The cold tier is away: counts are right, but names are missing, and stages that nobody watches.");
+  const names = h(
+    "p",
+    { class: "hint", hidden: true },
+    "The cold tier is away: counts are right, but names are missing, and stages that nobody watches.",
+  );
   /** @type {Map<string, number> | null} */
   let today = null;
   /** @type {Map<string, number[]> | null} */
@@ -105,7 +117,12 @@ export function stageTable(scope) {
   const tell = () => {
     if (wanted) table.setEmpty(`No stage has “${wanted}” in its id, name, customer or tags.`);
     else table.setEmpty("No stage is configured, and nobody is watching.");
-    say(shown, wanted ? `${format.count(table.length)} of ${format.plural(rows.size, "stage")}` : format.plural(rows.size, "stage"));
+    say(
+      shown,
+      wanted
+        ? `${format.count(table.length)} of ${format.plural(rows.size, "stage")}`
+        : format.plural(rows.size, "stage"),
+    );
   };
   const field = search("Search stages", (words) => {
     wanted = words;
@@ -140,8 +157,9 @@ export function stageTable(scope) {
     /**
      * All that are configured or watched. A count that was heard later than theirs stays.
      * @param {Stage[]} listed
+     * @param {number} asOf when the list was so
      */
-    setStages(listed) {
+    setStages(listed, asOf) {
       const before = new Map(rows);
       rows.clear();
       for (const stage of listed) {
@@ -152,9 +170,8 @@ export function stageTable(scope) {
         dress(row);
         rows.set(stage.stage, row);
       }
-      const latest = listed[0]?.asOf ?? 0;
       // Opened while the list was on its way.
-      for (const [id, row] of before) if (!rows.has(id) && row.asOf > latest) rows.set(id, row);
+      for (const [id, row] of before) if (!rows.has(id) && row.asOf > asOf) rows.set(id, row);
       reset();
     },
     /**
@@ -192,6 +209,10 @@ export function stageTable(scope) {
     setConfigurationKnown(known) {
       names.hidden = known;
     },
+    /** There is no connection, and never was. */
+    unknown() {
+      table.setEmpty("Nothing is known yet: there is no connection.");
+    },
     /**
      * @param {unknown} error
      * @param {() => void} again
@@ -203,4 +224,10 @@ export function stageTable(scope) {
 }
 
 /** @param {Stage | import("./live.js").Count} from */
-const countOf = ({ viewers, sessions, asOf, complete, recovering }) => ({ viewers, sessions, asOf, complete, recovering });
+const countOf = ({ viewers, sessions, asOf, complete, recovering }) => ({
+  viewers,
+  sessions,
+  asOf,
+  complete,
+  recovering,
+});

@@ -1,7 +1,7 @@
 /** A stage's page: its curve and figures, and below it who watched, who is here, its snapshots and its configuration. */
 
 import { Problem, call, isAbort, path } from "./api.js";
-import { RANGES, chart } from "./chart.js";
+import { RANGES, chart, integral } from "./chart.js";
 import { now } from "./clock.js";
 import { configTab } from "./config-tab.js";
 import { h, icon, say, fill } from "./dom.js";
@@ -11,7 +11,7 @@ import { onlineTab } from "./online-tab.js";
 import { choice, figure, state } from "./parts.js";
 import { Ring } from "./ring.js";
 import { snapshotsTab } from "./snapshots-tab.js";
-import { coverInWords, inWords, isWhole, sayCount } from "./standing.js";
+import { inWords, isWhole, sayCount } from "./standing.js";
 import { tabs } from "./tabs.js";
 import { watchTab } from "./watch-tab.js";
 
@@ -27,7 +27,6 @@ export function stage(scope, { id, query }) {
   const peak = figure("Peak", { hint: "The most at once, as far as is known" });
   const hours = figure("Watch-hours", { hint: "Proven watch time in the range of the curve" });
   const curveState = state();
-  const cover = h("p", { class: "hint" });
   const pageState = state();
   const standing = h("p", { class: "standing", role: "status", hidden: true });
   const title = h("h1", { tabindex: -1 }, id);
@@ -41,16 +40,21 @@ export function stage(scope, { id, query }) {
   let answer = null;
 
   const showRange = () => curve.setRange(RANGES[rangeKey].ms);
-  const ranges = choice("Range", Object.keys(RANGES).map((key) => [key, key]), rangeKey, (key) => {
-    rangeKey = key;
-    showRange();
-    remember({ range: key });
-    restart();
-    watch.reload();
-    snapshots.reload();
-  });
+  const ranges = choice(
+    "Range",
+    Object.keys(RANGES).map((key) => [key, key]),
+    rangeKey,
+    (key) => {
+      rangeKey = key;
+      showRange();
+      remember({ range: key });
+      restart();
+      watch.reload();
+      snapshots.reload();
+    },
+  );
 
-  const curve = chart(scope, { label: "Viewers over time", ring, end: [cover, ranges] });
+  const curve = chart(scope, { label: "Viewers over time", provenLabel: "Proven", ring, end: [ranges] });
   showRange();
 
   const draw = scope.frame(() => {
@@ -66,22 +70,27 @@ export function stage(scope, { id, query }) {
     say(peak.value, format.count(Math.max(answer?.peak ?? 0, count.viewers)));
   });
 
-  const loadHistory = async () => {
+  /** @param {AbortSignal} signal aborted when another range is chosen: an answer for this one would come too late */
+  const loadHistory = async (signal) => {
     const range = RANGES[rangeKey];
     const from = now() - range.ms;
     try {
-      const found = await call(path`/v1/stages/${id}/history`, { query: { from, step: range.step }, signal: scope.signal });
+      const found = await call(path`/v1/stages/${id}/history`, {
+        query: { from, step: range.step },
+        signal,
+      });
       curve.setHistory(found);
       curveState.clear();
       say(hours.value, format.hours(integral(found)));
-      say(hours.note, `in ${range.title}`);
-      say(cover, coverInWords(found, now()));
+      say(
+        hours.note,
+        `in ${range.title}${found.committedTo > from ? `, in the ledger to ${format.timeOfDay(found.committedTo)}` : ""}`,
+      );
     } catch (error) {
       if (isAbort(error)) return;
-      curve.setHistory(null);
-      curveState.failed(error);
+      curveState.failed(error, () => restart());
       say(hours.value, format.NONE);
-      say(cover, "");
+      say(hours.note, "");
     }
     draw();
   };
@@ -89,7 +98,7 @@ export function stage(scope, { id, query }) {
   let restart = () => {};
   const loop = () => {
     const life = scope.child();
-    life.every(RANGES[rangeKey].refreshMs, loadHistory);
+    life.every(RANGES[rangeKey].refreshMs, () => loadHistory(life.signal));
     restart = () => {
       life.end();
       loop();
@@ -113,7 +122,9 @@ export function stage(scope, { id, query }) {
     pageState.clear();
     say(title, found.name ?? id);
     document.title = `${found.name ?? id} · housecount`;
-    const tags = Object.entries(found.tags ?? {}).map(([key, value]) => h("span", { class: "tag" }, `${key}: ${value}`));
+    const tags = Object.entries(found.tags ?? {}).map(([key, value]) =>
+      h("span", { class: "tag" }, `${key}: ${value}`),
+    );
     fill(subtitle, h("code", null, id), found.customer && h("span", null, found.customer), tags);
     if (!count || count.asOf < found.asOf) take(found);
     config.show(found);
@@ -122,7 +133,9 @@ export function stage(scope, { id, query }) {
   const missing = () => {
     answer = null;
     fill(subtitle, h("code", null, id));
-    pageState.say("Nobody has watched this stage, and it isn’t configured. You can configure it below; a heartbeat for it will show here at once.");
+    pageState.say(
+      "Nobody has watched this stage, and it isn’t configured. You can configure it below; a heartbeat for it will show here at once.",
+    );
     config.show(null);
     if (!count) take({ stage: id, viewers: 0, sessions: 0, asOf: now(), complete: true, recovering: false });
   };
@@ -138,12 +151,14 @@ export function stage(scope, { id, query }) {
     for (const [key, value] of Object.entries(change)) query.set(key, value);
     history.replaceState(null, "", `#/stage/${encodeURIComponent(id)}?${query}`);
   };
-  const rangeNow = () => ({ from: now() - RANGES[rangeKey].ms, title: RANGES[rangeKey].title });
+  const rangeNow = () => ({ from: now() - RANGES[rangeKey].ms, to: now(), title: RANGES[rangeKey].title });
   const watch = watchTab(scope, id, rangeNow);
   const online = onlineTab(scope, id);
   const snapshots = snapshotsTab(scope, id, rangeNow);
   const config = configTab(scope, id, show, loadStage);
-  const below = tabs("About this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) => remember({ tab }));
+  const below = tabs("About this stage", [watch, online, snapshots, config], query.get("tab") ?? "", (tab) =>
+    remember({ tab }),
+  );
 
   follow(scope, {
     stage: id,
@@ -162,19 +177,13 @@ export function stage(scope, { id, query }) {
   loop();
 
   const figures = h("dl", { class: "figures" }, viewers.element, sessions.element, peak.element, hours.element);
-  const hero = h("section", { class: "panel hero", "aria-label": "Figures and curve" }, figures, h("div", { class: "hero-curve" }, curve.element, curveState.element));
+  const hero = h(
+    "section",
+    { class: "panel hero", "aria-label": "Figures and curve" },
+    figures,
+    h("div", { class: "hero-curve" }, curve.element, curveState.element),
+  );
   const back = h("a", { class: "back", href: "#/" }, icon("back"), "All stages");
   const head = h("div", { class: "page-head" }, back, title, subtitle);
   return { title: id, element: h("div", { class: "page stack" }, head, pageState.element, standing, hero, below) };
-}
-
-/**
- * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
- * @param {import("./chart.js").History & {from: number}} history
- */
-function integral({ history, stepMs, from, to }) {
-  return history.reduce((sum, step) => {
-    const ms = Math.min(step.at + stepMs, to) - Math.max(step.at, from);
-    return sum + step.avg * ms;
-  }, 0);
 }

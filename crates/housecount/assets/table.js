@@ -23,6 +23,9 @@ import { fill, freshId, h, icon, say } from "./dom.js";
 
 /** Rows beyond the edges, so that Tab finds the next one. */
 const OVERSCAN = 6;
+const ROWS_MIN = 10;
+/** Longer texts may not fit a cell. */
+const CELL_CHARS = 16;
 /** Rows change places this often at most. */
 const ARRANGE_MS = 1_000;
 
@@ -32,7 +35,16 @@ const ARRANGE_MS = 1_000;
  * @param {(row: Row) => string} text
  * @returns {Column<Row>["make"]}
  */
-export const asText = (text) => () => ({ cell: null, draw: (cell, row) => say(cell, text(row)) });
+export const asText = (text) => () => ({
+  cell: null,
+  draw: (cell, row) => {
+    const shown = text(row);
+    say(cell, shown);
+    // It may be cut off.
+    if (shown.length > CELL_CHARS && cell.title !== shown) cell.title = shown;
+    else if (shown.length <= CELL_CHARS && cell.title) cell.removeAttribute("title");
+  },
+});
 
 /** @template Row */
 export class Table {
@@ -76,13 +88,24 @@ export class Table {
       "table",
       { class: "virtual", "aria-labelledby": caption, tabindex: -1 },
       h("caption", { id: caption, class: "sr" }, label),
-      h("colgroup", null, columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` }))),
-      h("thead", null, h("tr", { "aria-rowindex": 1 }, columns.map((column) => this.#head(column)))),
+      h(
+        "colgroup",
+        null,
+        columns.map((column) => h("col", { class: `col-${column.key} ${column.class ?? ""}` })),
+      ),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          { "aria-rowindex": 1 },
+          columns.map((column) => this.#head(column)),
+        ),
+      ),
       spacer(this.#before),
       this.#body,
       spacer(this.#after),
     );
-    for (const cell of [this.#before, this.#after]) cell.colSpan = columns.length;
     this.element = h("div", { class: "table" }, this.#table, this.#empty);
 
     this.#ask = scope.frame(() => this.#draw());
@@ -163,10 +186,11 @@ export class Table {
     if (!this.#isDirty || this.#isHeld) return;
     const wait = this.#arrangedAt + ARRANGE_MS - performance.now();
     if (wait <= 0) this.arrange();
-    else this.#later ??= setTimeout(() => {
-      this.#later = null;
-      this.#ask();
-    }, wait);
+    else
+      this.#later ??= setTimeout(() => {
+        this.#later = null;
+        this.#ask();
+      }, wait);
   }
 
   /** @param {Column<Row>} column */
@@ -174,7 +198,9 @@ export class Table {
     const props = { scope: "col", class: `col-${column.key} ${column.class ?? ""}`, title: column.hint };
     const head = h("th", props);
     if (column.sort) {
-      head.append(h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(column) }, column.title, icon("back")));
+      head.append(
+        h("button", { type: "button", class: "sort", onclick: () => this.#sortBy(column) }, column.title, icon("back")),
+      );
     } else {
       head.append(column.title);
     }
@@ -218,8 +244,9 @@ export class Table {
     const count = this.#shown.length;
     const clamp = (/** @type {number} */ row) => Math.max(0, Math.min(count, row));
     const first = clamp(Math.floor(above / this.#rowPx) - OVERSCAN);
-    const last = clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN);
-    this.#showRows(first, Math.max(first, last));
+    // Some there always are, also below the window: who doesn't look at it reads on without scrolling.
+    const last = Math.max(clamp(Math.ceil((above + innerHeight) / this.#rowPx) + OVERSCAN), clamp(first + ROWS_MIN));
+    this.#showRows(first, last);
     this.#before.style.height = `${first * this.#rowPx}px`;
     this.#after.style.height = `${(this.#shown.length - first - this.#drawn.length) * this.#rowPx}px`;
   }
@@ -272,7 +299,11 @@ export class Table {
       const cell = h("td", { class: `col-${column.key} ${column.class ?? ""}` }, content);
       return { cell, draw };
     });
-    const tr = h("tr", null, cells.map(({ cell }) => cell));
+    const tr = h(
+      "tr",
+      null,
+      cells.map(({ cell }) => cell),
+    );
     return {
       tr,
       draw: (/** @type {Row} */ row, /** @type {number} */ index) => {

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+
+import { assertAccessible, closeBrowser, openPage } from "../support/browser.js";
+import { Server, until } from "../support/server.js";
+
+const server = new Server();
+/** @type {Awaited<ReturnType<typeof openPage>>} */
+let opened;
+const viewersNow = (/** @type {import("playwright-core").Page} */ page) =>
+  page.locator(".figure", { hasText: "Viewers now" }).locator(".figure-value");
+
+before(() => server.start());
+after(async () => {
+  await closeBrowser();
+  await server.end();
+});
+afterEach(() => opened.close());
+
+test("a server that stops is said, what is shown looks old; when it is back the page heals by itself", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  await server.beat("match-1", "ann", "bob");
+  await page.goto(server.url);
+  await viewersNow(page).getByText("2", { exact: true }).waitFor();
+  const fresh = await viewersNow(page).evaluate((value) => getComputedStyle(value).color);
+
+  await server.stop();
+  await page.getByRole("alert").getByText("Not connected.").waitFor();
+  await page.getByRole("alert").getByText("What is shown is of").waitFor();
+  await page.locator("#link").getByText("Reconnecting").waitFor();
+  assert.equal(await viewersNow(page).textContent(), "2", "the last known figure stays");
+  assert.notEqual(await viewersNow(page).evaluate((value) => getComputedStyle(value).color), fresh, "but looks old");
+  await assertAccessible(page, "not connected");
+
+  await server.start();
+  await page
+    .getByRole("button", { name: "Try now" })
+    .click({ timeout: 1_000 })
+    .catch(() => {
+      // It has tried by itself meanwhile.
+    });
+  await page.locator("#link").getByText("Live", { exact: true }).waitFor();
+  assert.equal(await page.getByRole("alert").count(), 0);
+
+  // It was away for longer than players' interval: counts are bridged for a ttl, and the page says so.
+  await page.locator(".standing").getByText("Recovering.").waitFor();
+  await page.locator(".figure", { hasText: "Viewers now" }).locator(".badge").waitFor();
+  assert.match((await viewersNow(page).textContent()) ?? "", /^≈ /);
+  await assertAccessible(page, "recovering");
+
+  await server.beat("match-1", "ann", "bob", "cid");
+  await page.locator(".standing").waitFor({ state: "hidden", timeout: 40_000 });
+  await server.beat("match-1", "ann", "bob", "cid");
+  await viewersNow(page).getByText("3", { exact: true }).waitFor();
+});
+
+test("health says that a server is gone, and that it is back", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  await page.goto(`${server.url}/#/health`);
+  await page.locator(".verdict").getByText("Ready", { exact: true }).waitFor();
+  await server.stop();
+  await page.locator(".verdict").getByText("Not reachable").waitFor();
+  await page.getByText("These figures are old").waitFor();
+  await server.start();
+  await page.locator(".verdict").getByText("Ready", { exact: true }).waitFor();
+});
+
+test("a server that wants a key is given one, which is kept in the tab", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  await server.beat("match-3", "ann");
+  const detail = "an operator's key is needed";
+  const refusal = {
+    status: 401,
+    contentType: "application/problem+json",
+    body: JSON.stringify({ type: "about:blank", title: "Unauthorized", status: 401, code: "unauthorized", detail }),
+  };
+  await page.route("**/v1/**", (route) => {
+    const isRight = route.request().headers().authorization === "Bearer right";
+    return isRight ? route.continue() : route.fulfill(refusal);
+  });
+  await page.goto(server.url);
+  const form = page.getByRole("dialog", { name: "Operator's key" });
+  await form.getByText("This server shows its counts to operators only.").waitFor();
+  await assertAccessible(page, "asked for a key");
+  await page.keyboard.press("Escape");
+  await form.waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Enter the key" }).click();
+  await form.getByLabel("Key").fill("wrong");
+  await page.keyboard.press("Enter");
+  await form.getByText("The key was refused.").waitFor();
+  await form.getByLabel("Key").fill("right");
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: "match-3" }).waitFor();
+  await page.locator("#link").getByText("Live", { exact: true }).waitFor();
+  await page.reload();
+  await page.getByRole("link", { name: "match-3" }).waitFor();
+  assert.equal(await form.count(), 0);
+});
+
+test("where no stream can be had, totals are polled, and the page says so", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  await page.route("**/v1/live**", (route) => route.fulfill({ status: 502, body: "a proxy that can't stream" }));
+  await server.beat("match-2", "ann");
+  await page.goto(server.url);
+  await page.locator("#link").getByText("Every 2 s", { exact: true }).waitFor();
+  await page.getByText("The live stream can't be had here").waitFor();
+  await page.getByRole("link", { name: "match-2" }).waitFor();
+  const row = page.locator(".stages tbody:not([aria-hidden]) tr", { hasText: "match-2" });
+  await until("three are shown, as long as they are here", async () => {
+    await server.beat("match-2", "ann", "dan", "eve");
+    return (await row.locator(".col-viewers").textContent()) === "3";
+  });
+  await until("totals are as the server has them", async () => {
+    const { viewers } = await server.get("/v1/stats");
+    return (await viewersNow(page).textContent()) === String(viewers);
+  });
+});
