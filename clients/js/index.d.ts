@@ -44,7 +44,10 @@ export interface WatchOptions extends Server {
   onCount?: (count: Count) => void;
   /** The server has refused for good (400, 401, 403, 404) and nothing more is sent. All else is tried again, silently. */
   onError?: (error: HousecountError) => void;
-  /** `"auto"`, the default: a WebSocket, and `fetch` where none can be had. */
+  /**
+   * `"auto"`, the default: a WebSocket, and `fetch` where none can be had. `"ws"` never falls back, and can't tell a refusal at the
+   * door (a bad token) from an outage: it tries again.
+   */
   transport?: "auto" | "ws" | "http";
 }
 

@@ -5,7 +5,7 @@ import { address } from "./page.js";
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {{ stage: string, viewer: string, session: string }} Beat */
 /** @typedef {Omit<import("../index.d.ts").Count, "stage"> & { nextMs: number }} Answer */
-/** @typedef {Error & { code?: string, status?: number, retryAfterMs?: number, isFinal?: boolean }} Failure */
+/** @typedef {Error & { code?: string, status?: number, retryAfterMs?: number, isFinal?: boolean }} Failure `isFinal` only if a server said it */
 
 /** A server answers within about 5 s, if only that it can't. */
 const ANSWER_MS_MAX = 10_000;
@@ -63,10 +63,10 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
     let timer;
     return /** @type {Promise<Answer>} */ (
       new Promise((done, fail) => {
-        giveUp = () => fail(new Error("given up"));
+        giveUp = () => fail(new Error("closed"));
         start(done, fail, (ms) => {
           page.clearTimeout(timer);
-          timer = page.setTimeout(() => fail(new Error(`no answer within ${ms} ms`)), ms);
+          timer = page.setTimeout(() => fail(new Error("timeout")), ms);
         });
       })
     ).finally(() => page.clearTimeout(timer));
@@ -101,7 +101,7 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
       };
       mine.onerror = mine.onclose = () => {
         if (socket === mine) socket = null;
-        fail(new Error("the WebSocket has closed"));
+        fail(new Error("closed"));
       };
       if (mine.readyState) return say();
       within(OPEN_MS_MAX);
@@ -134,7 +134,7 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
         return await trying;
       } catch (error) {
         // The connection is as good as ever if it was the server that refused. And if it was given up, another may be under way.
-        if (/** @type {Failure} */ (error).code || giveUp !== mine) throw error;
+        if (/** @type {Failure} */ (error).isFinal !== undefined || giveUp !== mine) throw error;
         hangUp();
         if (transport === "ws") throw error;
         // Where the first one failed all will: a proxy, or a policy of the page.
@@ -172,10 +172,9 @@ function parse(text) {
 async function post(page, url, token, body, signal) {
   const response = await page.fetch(address(page, url, "/v1/heartbeat"), {
     method: "POST",
-    // Text needs no question beforehand (a CORS preflight), and the server takes it as JSON.
-    headers: { "content-type": "text/plain", ...(token && { authorization: `Bearer ${token}` }) },
+    // No content type: text it is, which needs no question beforehand (a CORS preflight). The server takes it as JSON.
+    headers: token ? { authorization: `Bearer ${token}` } : {},
     body,
-    cache: "no-store",
     credentials: "omit",
     signal,
   });

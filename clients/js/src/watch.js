@@ -16,7 +16,7 @@ export function watchIn(page, options) {
   for (const [name, value] of Object.entries({ stage, viewer })) {
     if (typeof value !== "string" || !value) throw new TypeError(`housecount: ${name} must be a text that is not empty`);
   }
-  const name = `housecount ${JSON.stringify([address(page, url, ""), stage, viewer, session])}`;
+  const name = `housecount ${JSON.stringify([address(page, url, ""), stage, viewer])}`;
   const tellCount = (/** @type {import("../index.d.ts").Count} */ count) => onCount?.(count);
 
   /** @type {ReturnType<typeof beats> | null} */

@@ -137,10 +137,18 @@ class Locks {
   }
 }
 
-export class FakePage extends EventTarget {
+/** Node holds the listeners that a signal removes too loosely: some outlive it (`kWeakHandler`, Node 20). */
+class Target extends EventTarget {
+  addEventListener(type, listener, { signal } = {}) {
+    super.addEventListener(type, listener);
+    signal?.addEventListener("abort", () => this.removeEventListener(type, listener));
+  }
+}
+
+export class FakePage extends Target {
   isFrozen = false;
   isGone = false;
-  document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  document = Object.assign(new Target(), { visibilityState: "visible" });
   location = { href: "https://site.example/live/" };
   AbortController = AbortController;
   crypto = crypto;
@@ -229,6 +237,7 @@ export class FakePage extends EventTarget {
         world.server.sources.push(this);
       }
       say(data) {
+        if (this.readyState === 2) return;
         this.readyState = 1;
         this.dispatchEvent(Object.assign(new Event("count"), { data: JSON.stringify(data) }));
       }
