@@ -121,5 +121,5 @@ export function beats(page, options, { onBeat, onRefused }) {
 
 /** 64 bits by chance: a viewer's sessions on one stage are few. (`crypto.randomUUID` is not there on plain HTTP.) */
 function newSession(/** @type {import("./page.js").Page} */ page) {
-  return [...page.crypto.getRandomValues(new Uint32Array(2))].map((n) => n.toString(36)).join("");
+  return page.crypto.getRandomValues(new BigUint64Array(1))[0].toString(36);
 }

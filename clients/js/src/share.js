@@ -7,10 +7,12 @@
  */
 
 /** @typedef {import("../index.d.ts").Count} Count */
-/** @typedef {{ nextMs?: number, count?: Count }} News what the beating page tells the others; `{}`: it lives */
+/** @typedef {{ until: number, count?: Count }} News what the beating page tells the others, and when they are to hear of it again */
 
-/** A page that lives answers at once, also if it is hidden. One that doesn't is frozen, and the browser keeps its lock for it. */
+/** A page that lives answers at once, also if it is hidden. */
 const ANSWER_MS_MAX = 5_000;
+/** A heartbeat may be tried for this long until there is news of it. */
+const TRY_MS_MAX = 15_000;
 
 /**
  * @param {import("./page.js").Page} page
@@ -18,16 +20,17 @@ const ANSWER_MS_MAX = 5_000;
  * @param {object} calls
  * @param {() => void} calls.begin this page is to beat. It may be called again after `cease`
  * @param {() => void} calls.cease another page beats
+ * @param {() => void} calls.nudge somebody waits for news: a heartbeat that is due goes now
  * @param {(count: Count) => void} calls.hear what another page was told
  */
-export function share(page, name, { begin, cease, hear }) {
+export function share(page, name, { begin, cease, nudge, hear }) {
   const { locks } = page.navigator;
   let isBeating = false;
   let hasEnded = false;
   /** @type {BroadcastChannel | null} */
   let channel = null;
-  /** What the others are told if they ask. @type {News} */
-  let latest = {};
+  /** @type {News} */
+  let latest;
   /** @type {number | undefined} */
   let timer;
   /** Gives the lock back. @type {() => void} */
@@ -38,10 +41,14 @@ export function share(page, name, { begin, cease, hear }) {
   function start() {
     isBeating = true;
     page.clearTimeout(timer);
-    // The others know that somebody beats before there is anything to tell.
-    latest = {};
-    channel?.postMessage(latest);
+    tell(0);
     begin();
+  }
+
+  function tell(/** @type {number} */ nextMs, /** @type {Count | undefined} */ count = undefined) {
+    // Twice as long: a hidden page's timers go off once a minute.
+    latest = { until: page.Date.now() + 2 * nextMs + TRY_MS_MAX, count };
+    channel?.postMessage(latest);
   }
 
   /** @param {boolean} isForced whether whoever has it loses it */
@@ -69,7 +76,10 @@ export function share(page, name, { begin, cease, hear }) {
     ask();
   }
 
-  /** Whether somebody beats. */
+  /**
+   * Asks whether somebody beats, and if nobody says so beats itself. The browser keeps the lock for a page that it has frozen, and
+   * some frozen pages still answer: so an answer counts only if the news in it is fresh.
+   */
   function ask() {
     page.clearTimeout(timer);
     channel?.postMessage(null);
@@ -78,12 +88,14 @@ export function share(page, name, { begin, cease, hear }) {
 
   function onMessage(/** @type {{ data: News | null }} */ { data }) {
     if (isBeating) {
-      if (!data) channel?.postMessage(latest);
-      return;
+      if (data) return;
+      nudge();
+      return channel?.postMessage(latest);
     }
-    if (!data) return;
+    const ms = data ? data.until - page.Date.now() : 0;
+    if (!data || ms <= 0) return;
     page.clearTimeout(timer);
-    timer = page.setTimeout(ask, 2 * (data.nextMs ?? ANSWER_MS_MAX));
+    timer = page.setTimeout(ask, ms);
     if (data.count) hear(data.count);
   }
 
@@ -100,11 +112,8 @@ export function share(page, name, { begin, cease, hear }) {
   }
 
   return {
-    /** Tells the other pages. */
-    tell(/** @type {News} */ news) {
-      latest = news;
-      channel?.postMessage(latest);
-    },
+    /** Tells the other pages what was heard, and when this one beats next. */
+    tell,
 
     /** The page can be sure of its timers again. The page that beats may be frozen meanwhile. */
     wake() {

@@ -99,7 +99,8 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
           fail(refusal(answer, { retryAfterMs, isFinal: !retryAfterMs }));
         }
       };
-      mine.onerror = mine.onclose = () => {
+      // An error is always followed by a close.
+      mine.onclose = () => {
         if (socket === mine) socket = null;
         fail(new Error("closed"));
       };
@@ -115,11 +116,10 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
   }
 
   function hangUp() {
-    const mine = socket;
+    if (!socket) return;
+    socket.onmessage = null;
+    socket.close();
     socket = null;
-    if (!mine) return;
-    mine.onopen = mine.onmessage = mine.onerror = mine.onclose = null;
-    mine.close();
   }
 
   return {

@@ -13,8 +13,8 @@ import { share } from "./share.js";
  */
 export function watchIn(page, options) {
   const { url, stage, viewer, session, onCount, onError } = options;
-  for (const [name, value] of Object.entries({ stage, viewer })) {
-    if (typeof value !== "string" || !value) throw new TypeError(`housecount: ${name} must be a text that is not empty`);
+  for (const id of [stage, viewer]) {
+    if (!id || typeof id !== "string") throw new TypeError("housecount: stage and viewer must be texts");
   }
   const name = `housecount ${JSON.stringify([address(page, url, ""), stage, viewer])}`;
   const tellCount = (/** @type {import("../index.d.ts").Count} */ count) => onCount?.(count);
@@ -29,7 +29,7 @@ export function watchIn(page, options) {
       begin() {
         beating = beats(page, options, {
           onBeat(nextMs, count) {
-            shared?.tell({ nextMs, count });
+            shared?.tell(nextMs, count);
             if (count) tellCount(count);
           },
           onRefused(error) {
@@ -40,6 +40,7 @@ export function watchIn(page, options) {
         });
       },
       cease: () => stop(false),
+      nudge: () => beating?.wake(),
       hear: tellCount,
     });
   }

@@ -114,7 +114,8 @@ test("out of the browser's cache the viewer is there again at once", async (t) =
   await counted(tab);
   await tab.goto(`${site.url}/?other`);
   await until("nobody", async () => (await server.count(stage)).viewers === 0);
-  await tab.goBack();
+  // Out of the cache a page isn't loaded.
+  await tab.goBack({ waitUntil: "commit" });
   assert.equal((await told(tab)).returns, 1, "it is the same page, out of the cache");
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });

@@ -109,29 +109,31 @@ test("the one that beats crashes: the other goes on at once", async () => {
   assert.deepEqual(server.gaps(), []);
 });
 
-test("the one that beats is frozen: the other takes over in time, and is not disturbed when it thaws", async () => {
-  const { world, server, first, second } = await two();
-  first.page.show("hidden");
-  await world.pass(40_000);
-  first.page.freeze();
-  await world.pass(600_000);
-  assert.deepEqual(server.gaps(), []);
-  const [frozen, awake, ...more] = sessionsOf(server.beats());
-  assert.ok(frozen && awake && !more.length);
-  assert.ok(second.told.counts.length > 15);
-  const before = server.beats().length;
-  first.page.thaw();
-  first.page.show("visible");
-  await world.pass(10_000);
-  const after = server.beats().slice(before).filter(({ session }) => session === frozen);
-  assert.ok(after.length <= 1, "its timer may be quicker than the news that it has lost the lock");
-  assert.deepEqual(sessionsOf(server.leaves()), [frozen]);
-  const told = first.told.counts.length;
-  await world.pass(200_000);
-  assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
-  assert.ok(first.told.counts.length >= told + 6, "it is told again");
-  assert.deepEqual(server.gaps(), []);
-});
+for (const answers of [false, true]) {
+  test(`the one that beats is frozen${answers ? " but answers others" : ""}: the other takes over in time, and goes on when it thaws`, async () => {
+    const { world, server, first, second } = await two();
+    first.page.show("hidden");
+    await world.pass(40_000);
+    first.page.freeze({ answers });
+    await world.pass(600_000);
+    assert.deepEqual(server.gaps(), []);
+    const [frozen, awake, ...more] = sessionsOf(server.beats());
+    assert.ok(frozen && awake && !more.length);
+    assert.ok(second.told.counts.length > 15);
+    const before = server.beats().length;
+    first.page.thaw();
+    first.page.show("visible");
+    await world.pass(10_000);
+    const after = server.beats().slice(before).filter(({ session }) => session === frozen);
+    assert.ok(after.length <= 1, "its timer may be quicker than the news that it has lost the lock");
+    assert.deepEqual(sessionsOf(server.leaves()), [frozen]);
+    const told = first.told.counts.length;
+    await world.pass(200_000);
+    assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
+    assert.ok(first.told.counts.length >= told + 6, "it is told again");
+    assert.deepEqual(server.gaps(), []);
+  });
+}
 
 test("who opens a tab while the one that beats is frozen is counted within seconds", async () => {
   const { world, server, browser, first, second } = await two();

@@ -4,9 +4,9 @@ import { chromium } from "playwright-core";
 
 import { until } from "./server.js";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 // Debian's chromium has no sandbox for root; pages here are our own. It is to call nobody.
-const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+export const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 /** Playwright makes browsers unlike a viewer's: no cache for back and forward, no throttling of what is hidden. */
 const UNLIKE = [
   "--disable-back-forward-cache",
