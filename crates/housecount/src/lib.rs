@@ -12,6 +12,7 @@ pub mod cmd;
 pub mod cold;
 pub mod config;
 pub mod demo;
+pub mod dynamo;
 pub mod error;
 pub mod export;
 pub mod follow;

@@ -5,12 +5,8 @@
 //! (tests/it/contract/cold.rs). There is one implementation: the embedded store is the same client over an
 //! in-process engine instead of the network.
 
-mod attr;
 pub mod chunks;
-mod connect;
 mod dynamodb;
-mod embedded;
-mod meter;
 mod table;
 mod target;
 
@@ -21,10 +17,9 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 
 pub use self::dynamodb::DynamoCold;
-pub use self::embedded::Engine;
-pub use self::meter::{Meter, Purpose};
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
+pub use crate::dynamo::{Engine, Meter, Purpose};
 use crate::error::StoreResult;
 
 /// An item with its key.

@@ -10,6 +10,7 @@ mod archive;
 mod cli;
 mod contract;
 mod counted;
+mod dynamo_log;
 mod faults;
 mod fuzzed;
 mod inside;

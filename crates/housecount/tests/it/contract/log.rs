@@ -12,6 +12,7 @@ use housecount_core::time::UnixMs;
 use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
 
+use crate::support::dynamo::Dynamo;
 use crate::support::redis::{Cluster, Flavour, Server};
 
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
@@ -303,6 +304,27 @@ async fn redis_with_partitions() {
 async fn redis_cluster() {
     let cluster = Cluster::start().await;
     keeps_the_contract(at(cluster.url())).await;
+}
+
+/// A table of its own for each part: they are made as users make them.
+async fn dynamodb_with(partitions: u16) {
+    let dynamo = Dynamo::start().await;
+    for n in (0..=10).chain([20, 21]) {
+        dynamo.make_table(&format!("log-{n:03}"));
+    }
+    let url =
+        move |n: usize| format!("{}&flush=40ms&partitions={partitions}", dynamo.url(&format!("log-{n:03}")));
+    keeps_the_contract(Backend::at(move |n| LogTarget::parse(&url(n)).unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb() {
+    dynamodb_with(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_with_partitions() {
+    dynamodb_with(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,20 @@ impl Dynamo {
         format!("dynamodb://{table}?region=eu-west-1&endpoint=http://127.0.0.1:{}", self.port)
     }
 
+    /// Makes a table with the keys that housecount needs.
+    pub fn make_table(&self, table: &str) {
+        let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
+        let key = |name, kind| json!({ "AttributeName": name, "KeyType": kind });
+        self.call(
+            "CreateTable",
+            json!({
+                "TableName": table, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [attribute("pk"), attribute("sk")],
+                "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            }),
+        );
+    }
+
     /// One call past the faults: what any other program would see.
     pub fn call(&self, operation: &str, body: Value) -> Value {
         let (status, answer) = self.engine.call(operation, body.to_string().as_bytes());

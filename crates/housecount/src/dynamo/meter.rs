@@ -1,4 +1,4 @@
-//! What the cold tier costs, read off its replies: consumed capacity, by what it was for.
+//! What DynamoDB costs, read off its replies: consumed capacity, by what it was for.
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use housecount_core::keys::{Key, KeyRange, Series};
@@ -18,6 +18,8 @@ pub enum Purpose {
     Leases,
     /// Stages' configuration.
     Stages,
+    /// The log, where it is in DynamoDB.
+    Log,
 }
 
 impl Purpose {
@@ -62,6 +64,7 @@ impl Purpose {
             Purpose::Snapshots => "snapshots",
             Purpose::Leases => "leases",
             Purpose::Stages => "stages",
+            Purpose::Log => "log",
         }
     }
 }
@@ -85,7 +88,13 @@ impl Meter {
         self.units.get_or_create(&label("write", purpose)).get()
     }
 
-    pub(super) fn write<'a>(
+    /// Read units for a purpose.
+    #[must_use]
+    pub fn spent_on_reads(&self, purpose: Purpose) -> f64 {
+        self.units.get_or_create(&label("read", purpose)).get()
+    }
+
+    pub(crate) fn write<'a>(
         &self,
         purpose: Purpose,
         consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
@@ -93,7 +102,7 @@ impl Meter {
         self.add("write", purpose, consumed);
     }
 
-    pub(super) fn read<'a>(
+    pub(crate) fn read<'a>(
         &self,
         purpose: Purpose,
         consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
