@@ -7,7 +7,7 @@ use bytes::Bytes;
 use housecount::cold::{DynamoCold, Engine, Purpose};
 use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
-use housecount::log::{Log, LogTarget, Position};
+use housecount::log::{Log, Position};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::record::{self, Told};
@@ -91,20 +91,19 @@ fn beat(viewer: &str) -> Bytes {
 async fn who_starts_in_the_middle_reads_back() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("table");
-    let target = LogTarget::parse(&format!("{}&flush=40ms", dynamo.url("table"))).unwrap();
-    let log = target.open("").await.unwrap();
+    let log = dynamo.log("table", "flush=100ms").await;
     let mut positions = Vec::new();
     for viewer in ["ann", "bob", "ann", "bob"] {
         positions.push(log.append(0, beat(viewer)).await.unwrap());
     }
-    let later = target.open("").await.unwrap();
+    let later = dynamo.log("table", "flush=100ms").await;
     let tail = later.read(0, positions[1], HandleKey::default()).await.unwrap();
     assert_eq!(tail.records, [(positions[2], beat("ann")), (positions[3], beat("bob"))]);
     // Without the beginning it is said that something can't be read, and not guessed.
     let sk = housecount_core::keys::log_sk(positions[0].at, positions[0].seq as u32, 0);
     let key = serde_json::json!({ "pk": { "S": "LOG#0" }, "sk": { "S": sk } });
     dynamo.call("DeleteItem", serde_json::json!({ "TableName": "table", "Key": key }));
-    let third = target.open("").await.unwrap();
+    let third = dynamo.log("table", "flush=100ms").await;
     let tail = third.read(0, positions[1], HandleKey::default()).await.unwrap();
     assert_eq!(tail.records.len(), 2);
     assert!(tail.records.iter().all(|(_, record)| record::decode(record).is_err()));
@@ -113,18 +112,15 @@ async fn who_starts_in_the_middle_reads_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     let dynamo = Dynamo::start().await;
-    let open = async |more: &str| {
-        let url = format!("{}&{more}", dynamo.url("table"));
-        LogTarget::parse(&url).unwrap().open("").await.unwrap()
-    };
-    let read = async |more| open(more).await.read(0, Position::START, HandleKey::default()).await;
-    let error = read("flush=40ms").await.unwrap_err();
+    let read =
+        async |more| dynamo.log("table", more).await.read(0, Position::START, HandleKey::default()).await;
+    let error = read("flush=100ms").await.unwrap_err();
     assert_eq!(error.kind(), housecount::error::ErrorKind::Missing);
     assert!(error.to_string().contains("housecount table create --cold"), "{error}");
     dynamo.make_table("table");
-    read("flush=40ms").await.unwrap();
+    read("flush=100ms").await.unwrap();
     for (more, way_out) in
-        [("flush=80ms", "set &flush=40ms"), ("flush=40ms&partitions=2", "set &partitions=1")]
+        [("flush=200ms", "set &flush=100ms"), ("flush=100ms&partitions=2", "set &partitions=1")]
     {
         let error = read(more).await.unwrap_err();
         assert_eq!(error.kind(), housecount::error::ErrorKind::Schema);

@@ -52,8 +52,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Tries to put an item so that it lies there in time.
 const PUTS_MAX: u32 = 8;
-/// Looks at DynamoDB's clock, spread over a second or less, until it is known well enough.
-const LOOKS_MAX: u32 = 128;
+/// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes in one.
+const LOOK_FOR: Duration = Duration::from_secs(3);
 /// How often the past is read again: another node may have noted something, or the table may be another one.
 const META_EVERY: Duration = Duration::from_secs(30);
 /// How much more must be unneeded before that is noted.
@@ -128,8 +128,13 @@ impl fmt::Debug for DynamoLog {
 impl DynamoLog {
     /// Prepares the log. Nothing is called yet, so a table that is away is no error here.
     pub async fn open(target: &DynamoTarget) -> DynamoLog {
+        DynamoLog::open_as(target, None).await
+    }
+
+    /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
+    pub async fn open_as(target: &DynamoTarget, keys: Option<(&str, &str)>) -> DynamoLog {
         let address = &target.address;
-        let sdk = connect::configuration(address.region.as_deref(), address.endpoint.as_deref(), None).await;
+        let sdk = connect::configuration(address.region.as_deref(), address.endpoint.as_deref(), keys).await;
         DynamoLog::with(Builder::from(&sdk), address.table.clone(), target)
     }
 
@@ -183,12 +188,10 @@ impl DynamoLog {
 
     /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read unit a look.
     async fn sharpen(&self, partition: u16) -> StoreResult<()> {
-        for look in 0..LOOKS_MAX {
+        let begun = Instant::now();
+        while begun.elapsed() < LOOK_FOR {
             if self.pace.is_sharp() {
                 return Ok(());
-            }
-            if look > 0 {
-                sleep(Duration::from_millis(self.pace.flush_ms / 16 + 1)).await;
             }
             self.look(partition).await?;
             if self.pace.clock.bounds().is_none() {
@@ -196,6 +199,7 @@ impl DynamoLog {
                     format!("{} answers without a Date, which the log takes its time from", self.shown);
                 return Err(StoreError::new(ErrorKind::Unsupported, text));
             }
+            sleep(Duration::from_millis(self.pace.flush_ms / 16 + 1)).await;
         }
         let text = format!("{} answers too slowly for its clock to be known", self.shown);
         Err(StoreError::new(ErrorKind::Unavailable, text))

@@ -312,9 +312,16 @@ async fn dynamodb_with(partitions: u16) {
     for n in (0..=10).chain([20, 21]) {
         dynamo.make_table(&format!("log-{n:03}"));
     }
-    let url =
-        move |n: usize| format!("{}&flush=40ms&partitions={partitions}", dynamo.url(&format!("log-{n:03}")));
-    keeps_the_contract(Backend::at(move |n| LogTarget::parse(&url(n)).unwrap())).await;
+    let dynamo = Arc::new(dynamo);
+    let open = move |n: usize| -> Opening {
+        let dynamo = dynamo.clone();
+        Box::pin(async move {
+            let more = format!("flush=100ms&partitions={partitions}");
+            let log: Arc<dyn Log> = Arc::new(dynamo.log(&format!("log-{n:03}"), &more).await);
+            log
+        })
+    };
+    keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
