@@ -347,8 +347,8 @@ impl Log for DynamoLog {
         if let Some(read_at) = reading.read_at {
             sleep_until(read_at + Duration::from_millis(self.pace.read_every_ms())).await;
         }
-        self.sharpen(partition).await?;
         let mut meta = self.origin(partition, false).await?;
+        self.sharpen(partition).await?;
         if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
             let is_free = " AND attribute_not_exists(#key)";
             self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
