@@ -9,6 +9,9 @@ use housecount_core::time::UnixMs;
 
 use crate::dynamo::clock::DateClock;
 
+/// Bytes of a large item that certainly come to lie within a millisecond.
+const LAND_BYTES_PER_MS: u64 = 512;
+
 /// See the module's text.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
@@ -33,9 +36,9 @@ impl Pace {
         (self.flush_ms / 4).max(8)
     }
 
-    /// How long an item may take to come to lie.
-    pub(super) fn land_ms(&self) -> u64 {
-        self.flush_ms / 2
+    /// How long an item may take to come to lie: a large one, a checkpoint's, has many parts.
+    fn land_ms(&self, bytes: usize) -> u64 {
+        self.flush_ms / 2 + bytes as u64 / LAND_BYTES_PER_MS
     }
 
     /// Between two reads: by then two writers' items of a kilobyte each are three, so that the read, consistent, costs one unit.
@@ -54,10 +57,10 @@ impl Pace {
         low.minus(self.skew_ms() + self.behind_ms())
     }
 
-    /// The position of what is put now.
-    pub(super) fn position(&self) -> UnixMs {
+    /// The position of so many bytes that are put now.
+    pub(super) fn position(&self, bytes: usize) -> UnixMs {
         let high = self.clock.bounds().map_or(UnixMs::ZERO, |(_, high)| high);
-        high.plus(self.land_ms()).minus(self.behind_ms())
+        high.plus(self.land_ms(bytes)).minus(self.behind_ms())
     }
 
     /// For how long an item at `position` may still come to lie, in ms; zero if the time is over.
