@@ -266,6 +266,36 @@ impl KeyRange {
     }
 }
 
+/// The sort key of a DynamoDB log's past; it sorts after all records. `LOG#<partition>` / `META`
+pub const LOG_META_SK: &str = "META";
+
+/// The partition key of a DynamoDB log's partition.
+#[must_use]
+pub fn log_pk(partition: u16) -> String {
+    format!("LOG#{partition}")
+}
+
+/// The sort key of a flush, `<ms>#<writer>`, or of a further part of one, `<ms>#<writer>#<part>`. -> [`flush`](crate::flush)
+#[must_use]
+pub fn log_sk(at: UnixMs, writer: u32, part: u32) -> String {
+    let head = format!("{:013}#{writer:08x}", at.0.min(MS_OF_13_DIGITS));
+    match part {
+        0 => head,
+        u32::MAX => format!("{head}~"), // sorts after every part
+        part => format!("{head}#{part:04}"),
+    }
+}
+
+/// The position, the writer and the part of a flush's sort key; `None` if it is none.
+#[must_use]
+pub fn parse_log_sk(sk: &str) -> Option<(UnixMs, u32, u32)> {
+    let mut fields = sk.split('#');
+    let at = UnixMs(fields.next()?.parse().ok()?);
+    let writer = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let part = fields.next().map_or(Some(0), |part| part.parse().ok())?;
+    Some((at, writer, part))
+}
+
 /// A log partition's stream in Redis. The braces make a Redis Cluster put a partition's keys in one slot.
 #[must_use]
 pub fn redis_stream(prefix: &str, partition: u16) -> String {
@@ -318,6 +348,16 @@ mod tests {
             names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
             pair("LEDGER#8#3", "1790000000000#0000beef#0012")
         );
+        assert_eq!(log_pk(3), "LOG#3");
+        assert_eq!(log_sk(at, 0xbeef, 0), "1790000000000#0000beef");
+        assert_eq!(log_sk(at, 0xbeef, 2), "1790000000000#0000beef#0002");
+        assert!(
+            log_sk(at, 0xbeef, 2) < log_sk(at, 0xbeef, u32::MAX) && log_sk(at, 1, 0).as_str() < LOG_META_SK
+        );
+        for (writer, part) in [(0xbeef, 0), (7, 12)] {
+            assert_eq!(parse_log_sk(&log_sk(at, writer, part)), Some((at, writer, part)));
+        }
+        assert_eq!(parse_log_sk(LOG_META_SK), None);
         assert_eq!(redis_stream("hc:", 3), "hc:{3}:log");
         assert_eq!(redis_meta("hc:", 3), "hc:{3}:meta");
         assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");

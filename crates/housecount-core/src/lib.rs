@@ -7,10 +7,12 @@
 //! - [`ids`]: stage, viewer and session ids, parsed once at the edge.
 //! - [`time`]: [`UnixMs`](time::UnixMs), the log's clock.
 //! - [`clock`]: how a node follows the log's clock between two exchanges with it.
+//! - [`seconds`]: a clock that is told in whole seconds.
 //! - [`limits`]: every bound in the system.
 //! - [`event`]: beats and leaves.
 //! - [`batch`]: events while they gather for a record.
 //! - [`record`]: the bytes of a batch of events in the log.
+//! - [`flush`]: the same packed for a log where every byte is billed.
 //! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`]) out.
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
 //! - [`pace`]: when a player is to beat next.
@@ -32,6 +34,7 @@ pub mod clock;
 pub mod codec;
 pub mod cost;
 pub mod event;
+pub mod flush;
 pub mod fold;
 pub mod heartbeat;
 pub mod ids;
@@ -45,6 +48,7 @@ pub mod pace;
 mod packing;
 pub mod record;
 pub mod roster;
+pub mod seconds;
 pub mod snapshot;
 pub mod span;
 pub mod stage;

@@ -108,6 +108,17 @@ pub const BRIDGE_AGE_MS_MAX: u64 = 60 * 60 * 1000;
 /// How long a stage without sessions keeps its peak in memory.
 pub const STAGE_IDLE_MS: u64 = 60 * 60 * 1000;
 
+/// How long the numbers that a writer of a DynamoDB log gives to sessions hold. Each new beginning tells eight bytes a session again;
+/// whoever starts to read has to go back so far.
+pub const EPOCH_MS_MAX: u64 = 60 * 60 * 1000;
+/// Sessions that have a number in one epoch; then the next one begins.
+pub const EPOCH_SESSIONS_MAX: usize = 1 << 18;
+/// Epochs of which a reader of a DynamoDB log keeps the numbers: one a writer, and a writer a node and start. Those that were not
+/// needed for longest are read again if they are.
+pub const EPOCHS_MAX: usize = 64;
+/// The longest time between two items of a writer of a DynamoDB log: reads come one and a half times as far apart, and are word from the log.
+pub const FLUSH_MS_MAX: u64 = 1_000;
+
 /// How long the log keeps what the ledger doesn't have yet, while the cold tier is away. Nodes still know it after that, and
 /// write it when they can; only if all of them stop as well is it lost.
 pub const UNCOMMITTED_MS_MAX: u64 = 6 * 60 * 60 * 1000;
@@ -161,6 +172,7 @@ const _: () = {
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
+    assert!(FLUSH_MS_MAX * 3 / 2 < SILENCE_MS_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);

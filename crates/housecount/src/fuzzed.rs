@@ -6,9 +6,11 @@
 use housecount_core::archive::Reader;
 use housecount_core::codec::seal;
 use housecount_core::event::Kind;
+use housecount_core::flush::Books;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::record;
+use housecount_core::time::UnixMs;
 use percent_encoding::percent_decode_str;
 
 use crate::cold::ColdTarget;
@@ -22,8 +24,9 @@ use crate::log::LogTarget;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All of them, by the names of their corpora.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("archive", archive),
+    ("flush", flush),
     ("chunk", chunk),
     ("record", record),
     ("heartbeat", heartbeat),
@@ -80,6 +83,18 @@ pub fn record(bytes: &[u8]) -> bool {
         let again = record::encode(&said);
         assert_eq!(record::decode(&again).as_deref(), Ok(&said[..]));
     }
+    true
+}
+
+/// An item of a DynamoDB log, the first of its epoch or raw.
+#[must_use]
+pub fn flush(bytes: &[u8]) -> bool {
+    let Some(bytes) = unsealed(bytes) else { return false };
+    let mut books = Books::default();
+    let Ok(flushed) = books.read(1, UnixMs(1_790_000_000_000), &bytes) else { return false };
+    // What was read once is read again as the same, with the book that it has made.
+    let again = books.read(1, UnixMs(1_790_000_000_000), &bytes);
+    assert!(again.is_ok_and(|again| again.attended == flushed.attended));
     true
 }
 

@@ -14,6 +14,7 @@ pub mod cold;
 pub mod config;
 pub mod cost;
 pub mod demo;
+pub mod dynamo;
 pub mod edge;
 pub mod error;
 pub mod export;

@@ -268,7 +268,8 @@ pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Pl
         }
     }
     if log == LogPlace::DynamoDb {
-        parts.push(("log", own::log(of, setup)));
+        // With one node alone it would lie on its disk.
+        parts.push(("log", own::log(of, &Setup { nodes: setup.nodes.max(2), ..*setup })));
     }
     let need = || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
     let name = match (log, kept != Kept::Off) {

@@ -17,11 +17,11 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
-use super::attr::{from_sdk, key_attributes, sort_key, to_sdk};
-use super::embedded::Engine;
 use super::table::{self, EMBEDDED_TABLE};
-use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, connect};
+use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row};
 use crate::chance;
+use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
+use crate::dynamo::{Engine, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::lock::FolderLock;
 use crate::meter::{Meter, Purpose};
@@ -125,33 +125,7 @@ impl DynamoCold {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let shown = &self.shown;
-        let kind = match error.code() {
-            Some("ResourceNotFoundException") => {
-                return self.missing();
-            }
-            Some(
-                "ProvisionedThroughputExceededException"
-                | "ThrottlingException"
-                | "RequestLimitExceeded"
-                | "LimitExceededException",
-            ) => ErrorKind::Throttled,
-            Some(
-                "AccessDeniedException"
-                | "UnrecognizedClientException"
-                | "InvalidSignatureException"
-                | "ExpiredTokenException"
-                | "MissingAuthenticationTokenException"
-                | "IncompleteSignatureException",
-            ) => ErrorKind::Denied,
-            Some("ValidationException") => ErrorKind::Schema,
-            _ => ErrorKind::Unavailable,
-        };
-        let cause = match error.message() {
-            Some(message) => message.to_string(),
-            None => chain(&error),
-        };
-        StoreError::caused(kind, format!("{doing} {shown}"), cause)
+        failure::failed(&self.shown, doing, error)
     }
 
     /// Writes requests in batches, several at once.
@@ -336,15 +310,6 @@ fn stored_bytes(record: &Record) -> u64 {
     units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item).saturating_add(units::INDEX_BYTES)
 }
 
-/// The causes of an error, which the SDK's own Display leaves out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let said = causes.map(ToString::to_string).fold(error.to_string(), |said, cause| {
-        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
-    });
-    said.replace('\n', " ")
-}
-
 /// What is there, if a put failed because of its condition.
 fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
     match error.as_service_error() {
@@ -353,4 +318,8 @@ fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
         }
         _ => None,
     }
+}
+
+fn to_sdk(record: &Record) -> attr::Attributes {
+    attr::to_sdk(&record.key.pk(), &record.key.sk(), &record.item)
 }

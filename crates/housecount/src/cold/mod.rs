@@ -5,11 +5,8 @@
 //! (tests/it/contract/cold.rs). There is one implementation: the embedded store is the same client over an
 //! in-process engine instead of the network.
 
-mod attr;
 pub mod chunks;
-mod connect;
 mod dynamodb;
-mod embedded;
 mod table;
 mod target;
 
@@ -20,11 +17,10 @@ use async_trait::async_trait;
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 
-pub(crate) use self::connect::sdk_config;
 pub use self::dynamodb::DynamoCold;
-pub use self::embedded::Engine;
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
+pub use crate::dynamo::Engine;
 use crate::error::StoreResult;
 pub use crate::meter::{Meter, Purpose};
 

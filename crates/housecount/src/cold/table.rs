@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::DynamoCold;
+use crate::dynamo::failure;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// The embedded engine's table. Its name is nobody's business.
@@ -183,10 +184,7 @@ impl DynamoCold {
 
     /// The error for a table that isn't there.
     pub(super) fn missing(&self) -> StoreError {
-        let shown = &self.shown;
-        let text =
-            format!("there is no table {shown}; make it with: housecount table create --cold '{shown}'");
-        StoreError::new(ErrorKind::Missing, text)
+        failure::missing(&self.shown)
     }
 
     fn not_ready(&self, what: &str) -> StoreError {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::dynamo::Address;
+
 /// A cold tier's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColdTarget {
@@ -40,27 +42,11 @@ impl ColdTarget {
 }
 
 fn dynamo(rest: &str, default_table: &str) -> Result<ColdTarget, String> {
-    let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let table = if table.is_empty() { default_table } else { table };
-    // The rule of CreateTable (DynamoDB API reference, 2026-10).
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if !(3..=255).contains(&table.len()) || !table.chars().all(is_name) {
-        return Err(format!("`{table}` is no table name: 3-255 of a-z A-Z 0-9 _ . -"));
+    let (Address { table, region, endpoint }, others) = Address::parse(rest, default_table)?;
+    match others.first() {
+        Some((name, _)) => Err(format!("`{name}` is not a parameter of a DynamoDB address")),
+        None => Ok(ColdTarget::Dynamo { table, region, endpoint }),
     }
-    let (mut region, mut endpoint) = (None, None);
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-        match name {
-            "region" if !value.is_empty() => region = Some(value),
-            "endpoint" if value.starts_with("http://") || value.starts_with("https://") => {
-                endpoint = Some(value);
-            }
-            "endpoint" => return Err(format!("endpoint={value} is no http:// or https:// address")),
-            _ => return Err(format!("`{name}` is not a parameter of a DynamoDB address")),
-        }
-    }
-    Ok(ColdTarget::Dynamo { table: table.to_string(), region, endpoint })
 }
 
 impl fmt::Display for ColdTarget {
@@ -68,13 +54,8 @@ impl fmt::Display for ColdTarget {
         match self {
             ColdTarget::Embedded(folder) => write!(f, "embedded:{}", folder.display()),
             ColdTarget::Dynamo { table, region, endpoint } => {
-                write!(f, "dynamodb://{table}")?;
-                let parameters = [("region", region), ("endpoint", endpoint)];
-                let given = parameters.iter().filter_map(|(name, v)| Some((*name, v.as_ref()?)));
-                for (i, (name, value)) in given.enumerate() {
-                    write!(f, "{}{name}={value}", if i == 0 { '?' } else { '&' })?;
-                }
-                Ok(())
+                let (table, region, endpoint) = (table.clone(), region.clone(), endpoint.clone());
+                Address { table, region, endpoint }.fmt(f)
             }
         }
     }

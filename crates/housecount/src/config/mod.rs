@@ -234,6 +234,12 @@ impl Settings {
             );
             return Err(layers.wrong("ttl", &text));
         }
+        if let LogTarget::Dynamo(log) = &self.log
+            && self.interval_ms < 20 * log.flush_ms
+        {
+            let text = "it must be at least 20 x the log's flush: that a node is there is noted so often";
+            return Err(layers.wrong("interval", text));
+        }
         if self.linger_ms > 1_000 {
             return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
         }
@@ -352,6 +358,8 @@ mod tests {
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),
             (vec![("publish_counts", "yes")], "it is true or false"),
             (vec![("publish_counts", "true")], "it needs a Redis log"),
+            (vec![("log", "dynamodb://t?flush=5m")], "`log` (from --set)"),
+            (vec![("log", "dynamodb://ivs"), ("interval", "19s")], "at least 20 x the log's flush"),
             (vec![("log", "kafka:")], "a log is memory:, file:DIR"),
             (vec![("cold", "s3:")], "a cold tier is embedded:DIR"),
             (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),

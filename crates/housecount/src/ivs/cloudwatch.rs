@@ -17,7 +17,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::StageArn;
-use crate::cold::sdk_config;
+use crate::dynamo::connect;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Queries of one call.
@@ -73,7 +73,7 @@ impl Source {
             return Ok(counts);
         }
         for (region, stages) in by_region {
-            let config = sdk_config(Some(region), self.endpoint.as_deref(), None).await;
+            let config = connect::configuration(Some(region), self.endpoint.as_deref(), None).await;
             let client = Client::new(&config);
             for some in stages.chunks(QUERIES_MAX / 2) {
                 ask(&client, region, some, range, step_ms, &mut counts).await?;

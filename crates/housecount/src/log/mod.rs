@@ -5,6 +5,7 @@
 //! backend by one suite (tests/it/contract/log.rs). Retrying is the caller's business: see `ingest`, `follow`.
 
 mod consumed;
+pub mod dynamodb;
 mod file;
 mod memory;
 mod redis;
@@ -19,6 +20,7 @@ use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
 pub use self::consumed::{Consumed, RedisUse};
+pub use self::dynamodb::{DynamoLog, DynamoTarget};
 pub use self::file::FileLog;
 pub use self::memory::MemoryLog;
 pub use self::redis::{RedisLog, RedisTarget};
@@ -126,6 +128,8 @@ pub enum LogTarget {
     File(PathBuf),
     /// `redis://`, `rediss://` or `redis-cluster://`.
     Redis(RedisTarget),
+    /// `dynamodb://TABLE`: in AWS, or behind an endpoint.
+    Dynamo(DynamoTarget),
 }
 
 impl LogTarget {
@@ -138,8 +142,9 @@ impl LogTarget {
             Some(("memory", "")) => Ok(LogTarget::Memory),
             Some(("file", dir)) if !dir.is_empty() => Ok(LogTarget::File(PathBuf::from(dir))),
             Some(("redis" | "rediss" | "redis-cluster", _)) => RedisTarget::parse(url).map(LogTarget::Redis),
-            _ => Err("a log is memory:, file:DIR, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or \
-                      redis-cluster://HOST:PORT,HOST:PORT"
+            Some(("dynamodb", rest)) => DynamoTarget::parse(rest).map(LogTarget::Dynamo),
+            _ => Err("a log is memory:, file:DIR, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, \
+                      redis-cluster://HOST:PORT,HOST:PORT or dynamodb://TABLE"
                 .to_string()),
         }
     }
@@ -153,6 +158,7 @@ impl LogTarget {
             LogTarget::Memory => Arc::new(MemoryLog::default()),
             LogTarget::File(folder) => Arc::new(FileLog::open(folder)?),
             LogTarget::Redis(target) => Arc::new(RedisLog::open(target, redis_prefix)?),
+            LogTarget::Dynamo(target) => Arc::new(DynamoLog::open(target).await),
         })
     }
 }
@@ -164,6 +170,7 @@ impl fmt::Display for LogTarget {
             LogTarget::Memory => f.write_str("memory (gone when housecount stops)"),
             LogTarget::File(folder) => write!(f, "file:{}", folder.display()),
             LogTarget::Redis(target) => target.fmt(f),
+            LogTarget::Dynamo(target) => target.fmt(f),
         }
     }
 }

@@ -15,6 +15,7 @@ mod contract;
 mod cost;
 mod counted;
 mod drill;
+mod dynamo_log;
 mod edge;
 mod faults;
 mod fuzzed;

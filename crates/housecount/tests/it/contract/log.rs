@@ -1,17 +1,22 @@
 //! What every log must do.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::log::{Log, LogTarget, Position, Tail};
+use housecount::error::StoreResult;
+use housecount::log::{DynamoLog, Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
+use parking_lot::Mutex;
 
+use crate::support::dynamo::Dynamo;
 use crate::support::redis::{Cluster, Flavour, Server};
 
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
@@ -303,6 +308,80 @@ async fn redis_with_partitions() {
 async fn redis_cluster() {
     let cluster = Cluster::start().await;
     keeps_the_contract(at(cluster.url())).await;
+}
+
+/// A DynamoDB log without what it put once more: a put that came too late lies in the log as well, which is harmless, and which a busy
+/// machine brings about.
+#[derive(Debug)]
+struct Acknowledged {
+    log: DynamoLog,
+    acknowledged: Arc<Mutex<BTreeSet<Position>>>,
+}
+
+#[async_trait]
+impl Log for Acknowledged {
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        let position = self.log.append(partition, record).await?;
+        self.acknowledged.lock().insert(position);
+        Ok(position)
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let mut tail = self.log.read(partition, after, key).await?;
+        tail.records.retain(|(position, _)| self.acknowledged.lock().contains(position));
+        Ok(tail)
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.log.tend(partition, before, attended).await
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_whole(partition, born).await
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.log.note_committed(partition, to).await
+    }
+
+    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish(counts).await
+    }
+}
+
+/// A table of its own for each part: they are made as users make them.
+async fn dynamodb_with(partitions: u16) {
+    let dynamo = Dynamo::start().await;
+    for n in (0..=10).chain([20, 21]) {
+        dynamo.make_table(&format!("log-{n:03}"));
+    }
+    let dynamo = Arc::new(dynamo);
+    let acknowledged: Arc<Mutex<BTreeMap<usize, Arc<Mutex<BTreeSet<Position>>>>>> = Arc::default();
+    let open = move |n: usize| -> Opening {
+        let (dynamo, acknowledged) = (dynamo.clone(), acknowledged.clone());
+        Box::pin(async move {
+            let more = format!("flush=100ms&partitions={partitions}");
+            let log = dynamo.log(&format!("log-{n:03}"), &more).await;
+            let acknowledged = acknowledged.lock().entry(n).or_default().clone();
+            let log: Arc<dyn Log> = Arc::new(Acknowledged { log, acknowledged });
+            log
+        })
+    };
+    keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb() {
+    dynamodb_with(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamodb_with_partitions() {
+    dynamodb_with(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use housecount::cold::Engine;
+use housecount::log::{DynamoLog, DynamoTarget};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -84,6 +85,27 @@ impl Dynamo {
     /// A cold tier's address on it.
     pub fn url(&self, table: &str) -> String {
         format!("dynamodb://{table}?region=eu-west-1&endpoint=http://127.0.0.1:{}", self.port)
+    }
+
+    /// A log in a table on it; `more` as in `flush=40ms`.
+    pub async fn log(&self, table: &str, more: &str) -> DynamoLog {
+        let url = format!("{}&{more}", self.url(table));
+        let target = DynamoTarget::parse(url.trim_start_matches("dynamodb:")).unwrap();
+        DynamoLog::open_as(&target, Some(("test", "test"))).await
+    }
+
+    /// Makes a table with the keys that housecount needs.
+    pub fn make_table(&self, table: &str) {
+        let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
+        let key = |name, kind| json!({ "AttributeName": name, "KeyType": kind });
+        self.call(
+            "CreateTable",
+            json!({
+                "TableName": table, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [attribute("pk"), attribute("sk")],
+                "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            }),
+        );
     }
 
     /// One call past the faults: what any other program would see.

@@ -6,7 +6,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use super::embedded::Engine;
@@ -28,9 +28,18 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
+/// A client for DynamoDB.
+pub(crate) async fn client(
+    region: Option<&str>,
+    endpoint: Option<&str>,
+    keys: Option<(&str, &str)>,
+) -> Client {
+    Client::new(&configuration(region, endpoint, keys).await)
+}
+
 /// What every client of AWS is made with, or of whatever answers at `endpoint`. `keys` (id and secret) instead of the SDK's
 /// credential chain.
-pub(crate) async fn sdk_config(
+pub(crate) async fn configuration(
     region: Option<&str>,
     endpoint: Option<&str>,
     keys: Option<(&str, &str)>,
@@ -54,29 +63,18 @@ pub(crate) async fn sdk_config(
     loader.load().await
 }
 
-/// A client for DynamoDB.
-pub(super) async fn client(
-    region: Option<&str>,
-    endpoint: Option<&str>,
-    keys: Option<(&str, &str)>,
-) -> Client {
-    Client::new(&sdk_config(region, endpoint, keys).await)
-}
-
 /// A client whose calls go to the engine in this process, without a socket.
-pub(super) fn embedded(engine: &Engine) -> Client {
-    with_connector(engine.connector())
+pub(crate) fn embedded(engine: &Engine) -> Client {
+    Client::from_conf(embedded_configuration(engine).build())
 }
 
-/// A client over any connector: the embedded engine, or a test's that injects faults.
-fn with_connector(http: SharedHttpClient) -> Client {
-    let config = aws_sdk_dynamodb::Config::builder()
+/// What such a client is made with, for those who add to it.
+pub(crate) fn embedded_configuration(engine: &Engine) -> aws_sdk_dynamodb::config::Builder {
+    aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::from_static("embedded"))
         .credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"))
-        .http_client(http)
+        .http_client(engine.connector())
         .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS_MAX))
         .timeout_config(timeouts())
-        .build();
-    Client::from_conf(config)
 }

@@ -18,6 +18,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 
+use crate::clock::wall;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::workers::aside;
 
@@ -92,6 +93,7 @@ impl Engine {
             "PutItem" => call!(put_item),
             "Query" => call!(query),
             "Scan" => call!(scan),
+            "UpdateItem" => call!(update_item),
             "UpdateTimeToLive" => call!(update_time_to_live),
             _ => Err(DynoxideError::UnsupportedCapability(format!("{operation} is not part of the engine"))),
         }
@@ -120,7 +122,10 @@ impl HttpConnector for InProcess {
             let answer = aside(move || engine.call(&operation, &body));
             let (status, body) = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
             let status = StatusCode::try_from(status).map_err(|e| ConnectorError::other(e.into(), None))?;
-            Ok(HttpResponse::new(status, SdkBody::from(body)))
+            let mut response = HttpResponse::new(status, SdkBody::from(body));
+            // As DynamoDB has it: the log takes its time from there.
+            response.headers_mut().insert("date", super::clock::http_date(wall()));
+            Ok(response)
         })
     }
 }

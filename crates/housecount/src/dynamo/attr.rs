@@ -6,17 +6,15 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use housecount_core::item::{Attr, Item};
 
-use super::Record;
-
 /// The attributes of a stored item, keys included.
-pub(super) type Attributes = HashMap<String, AttributeValue>;
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
-pub(super) fn to_sdk(record: &Record) -> Attributes {
-    let attrs = record.item.iter().map(|(name, attr)| (name.clone(), value(attr)));
-    attrs.chain(key_attributes(&record.key.pk(), &record.key.sk())).collect()
+pub(crate) fn to_sdk(pk: &str, sk: &str, item: &Item) -> Attributes {
+    let attrs = item.iter().map(|(name, attr)| (name.clone(), value(attr)));
+    attrs.chain(key_attributes(pk, sk)).collect()
 }
 
-pub(super) fn key_attributes(pk: &str, sk: &str) -> Attributes {
+pub(crate) fn key_attributes(pk: &str, sk: &str) -> Attributes {
     let text = |s: &str| AttributeValue::S(s.to_string());
     HashMap::from([("pk".to_string(), text(pk)), ("sk".to_string(), text(sk))])
 }
@@ -34,7 +32,7 @@ fn value(attr: &Attr) -> AttributeValue {
 }
 
 /// The item, its keys left out. Attributes of types that housecount doesn't use are other programs' business.
-pub(super) fn from_sdk(attributes: Attributes) -> Item {
+pub(crate) fn from_sdk(attributes: Attributes) -> Item {
     let known = |(name, value)| match value {
         AttributeValue::S(s) => Some((name, Attr::S(s))),
         AttributeValue::N(n) => n.parse().ok().map(|n| (name, Attr::N(n))),
@@ -50,6 +48,6 @@ pub(super) fn from_sdk(attributes: Attributes) -> Item {
 }
 
 /// The sort key of a stored item.
-pub(super) fn sort_key(attributes: &Attributes) -> String {
+pub(crate) fn sort_key(attributes: &Attributes) -> String {
     attributes.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default()
 }

@@ -1,0 +1,205 @@
+//! Reading flushes back, as records.
+
+use super::book::{Book, Books};
+use super::{Entry, PACKED, RAW, SPAN_MS_MAX, VERSION};
+use crate::codec::{DecodeError, Reader};
+use crate::event::{EventRef, Kind};
+use crate::fold::Handle;
+use crate::ids::{SessionId, StageId, ViewerId};
+use crate::limits::{
+    EPOCH_SESSIONS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
+    VIEWER_ID_BYTES_MAX,
+};
+use crate::packing::bits::BitReader;
+use crate::record::{self, Told};
+use crate::time::UnixMs;
+
+/// What an item says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// When a node that knows all was there; zero if that isn't said.
+    pub attended: UnixMs,
+    /// The record: the same events, in another order.
+    pub record: Vec<u8>,
+}
+
+/// Why an item can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// Its bytes are not what a writer made.
+    #[error(transparent)]
+    Bytes(#[from] DecodeError),
+    /// Items of its epoch that came before it have not been read: they lie from here on.
+    #[error("the items since its epoch began at {begun} have not all been read")]
+    Lacks {
+        /// When the epoch began.
+        begun: UnixMs,
+    },
+}
+
+impl Books {
+    /// What a writer's item at `position` says. Items of an epoch must be read in their order; any of them may be read again.
+    ///
+    /// # Errors
+    /// See [`Unread`].
+    pub fn read(&mut self, writer: u32, position: UnixMs, item: &[u8]) -> Result<Flushed, Unread> {
+        let mut reader = Reader::open(item, VERSION)?;
+        let kind_at = reader.at();
+        let kind = reader.byte()?;
+        let attended = match reader.varint()? {
+            0 => UnixMs::ZERO,
+            ago => position.minus(ago - 1),
+        };
+        let record = match kind {
+            RAW if reader.left() <= RECORD_BYTES_MAX => reader.rest().to_vec(),
+            PACKED => self.unpack(writer, position, reader)?,
+            _ => return Err(DecodeError::Invalid { what: "the kind or the length", at: kind_at }.into()),
+        };
+        Ok(Flushed { attended, record })
+    }
+
+    fn unpack(&mut self, writer: u32, position: UnixMs, mut reader: Reader<'_>) -> Result<Vec<u8>, Unread> {
+        let begun = position.minus(reader.varint()?);
+        let known = number(&mut reader, "the number of sessions", EPOCH_SESSIONS_MAX)?;
+        let stages = number(&mut reader, "the number of stages", EPOCH_SESSIONS_MAX)?;
+        let lacks = Unread::Lacks { begun };
+        let book = self.find(writer, begun, known == 0 && stages == 0).ok_or(lacks)?;
+        if book.entries.len() < known || book.stages.len() < stages {
+            return Err(lacks);
+        }
+        let at = reader.at();
+        let ahead = unzigzag(reader.varint()?);
+        let base = UnixMs(position.0.wrapping_sub(ahead.cast_unsigned()));
+        let span_ms = reader.varint()?;
+        if span_ms >= 2 * SPAN_MS_MAX || ahead.unsigned_abs() >= SPAN_MS_MAX {
+            return Err(DecodeError::Invalid { what: "a time", at }.into());
+        }
+        learn(book, &mut reader, known, stages)?;
+        let mut said = Vec::new();
+        for _ in 0..number(&mut reader, "the number of events", RECORD_EVENTS_MAX)? {
+            let at = reader.at();
+            let head = reader.varint()?;
+            let stage = usize::try_from(head / 2).ok().and_then(|stage| book.stages.get(stage));
+            said.push(Told::Event(EventRef {
+                kind: if head % 2 == 1 { Kind::Leave } else { Kind::Beat },
+                at: base.plus(reader.varint()?),
+                stage: stage.ok_or(DecodeError::Invalid { what: "a stage", at })?,
+                viewer: viewer(&mut reader)?,
+                session: session(&mut reader)?,
+            }));
+        }
+        numbers(book, reader, base, span_ms, &mut said)?;
+        Ok(record::encode(&said))
+    }
+}
+
+/// Takes in what an item adds to its book. What is there already is the same: whoever wrote it gave each number once.
+fn learn(book: &mut Book, reader: &mut Reader<'_>, known: usize, stages: usize) -> Result<(), DecodeError> {
+    for n in 0..number(reader, "the number of stages", RECORD_EVENTS_MAX)? {
+        let stage = id(reader, "a stage id", STAGE_ID_BYTES_MAX, |s| StageId::check(s).is_ok())?;
+        if stages + n == book.stages.len() {
+            book.stages.push(stage.into());
+        }
+    }
+    let named = number(reader, "the number of sessions", RECORD_EVENTS_MAX)?;
+    for n in known..known + named {
+        let entry = entry(book, reader)?;
+        if n == book.entries.len() {
+            book.entries.push(entry);
+        }
+    }
+    let nameless = number(reader, "the number of handles", RECORD_EVENTS_MAX)?;
+    for n in known + named..known + named + nameless {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(reader.take(8)?);
+        if n == book.entries.len() {
+            book.entries.push(Entry::Nameless(Handle::from_bytes(bytes)));
+        }
+    }
+    for _ in 0..number(reader, "the number of sessions", RECORD_EVENTS_MAX)? {
+        let at = reader.at();
+        let n = number(reader, "a number", EPOCH_SESSIONS_MAX)?;
+        let entry = entry(book, reader)?;
+        *book.entries.get_mut(n).ok_or(DecodeError::Invalid { what: "a number", at })? = entry;
+    }
+    Ok(())
+}
+
+/// The beats and leaves of those who have a number.
+fn numbers<'a>(
+    book: &'a Book,
+    mut reader: Reader<'a>,
+    base: UnixMs,
+    span_ms: u64,
+    said: &mut Vec<Told<'a>>,
+) -> Result<(), DecodeError> {
+    let at = reader.at();
+    let beats = number(&mut reader, "the number of beats", RECORD_EVENTS_MAX)?;
+    let leaves = number(&mut reader, "the number of leaves", RECORD_EVENTS_MAX)?;
+    let (rice_of_beats, rice_of_leaves) = (u32::from(reader.byte()?), u32::from(reader.byte()?));
+    let invalid = |what| Err(DecodeError::Invalid { what, at });
+    if rice_of_beats.max(rice_of_leaves) > 30 {
+        return invalid("Rice's k");
+    }
+    let total = said.len() + beats + leaves;
+    if total == 0 || total > RECORD_EVENTS_MAX {
+        return invalid("the number of events");
+    }
+    let mut bits = BitReader::new(reader.rest());
+    for (kind, count, k) in [(Kind::Beat, beats, rice_of_beats), (Kind::Leave, leaves, rice_of_leaves)] {
+        let mut before = 0u64;
+        for _ in 0..count {
+            before = before.saturating_add(bits.rice(k)?);
+            let at = base.plus(bits.minimal(span_ms + 1)?);
+            let entry = usize::try_from(before).ok().and_then(|n| book.entries.get(n));
+            said.push(match (entry, kind) {
+                (Some(Entry::Named { stage, viewer, session }), _) => {
+                    let Some(stage) = book.stages.get(*stage as usize) else { return invalid("a stage") };
+                    Told::Event(EventRef { at, kind, stage, viewer, session })
+                }
+                (Some(Entry::Nameless(handle)), Kind::Beat) => Told::Beat { at, handle: *handle },
+                _ => return invalid("a number"),
+            });
+        }
+    }
+    if bits.left() < 8 { Ok(()) } else { invalid("what follows the last value") }
+}
+
+fn entry(book: &Book, reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
+    let at = reader.at();
+    let stage = number(reader, "a stage", EPOCH_SESSIONS_MAX)?;
+    if stage >= book.stages.len() {
+        return Err(DecodeError::Invalid { what: "a stage", at });
+    }
+    let (viewer, session) = (viewer(reader)?.into(), session(reader)?.into());
+    Ok(Entry::Named { stage: stage as u32, viewer, session })
+}
+
+fn viewer<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())
+}
+
+fn session<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+    id(reader, "a session id", SESSION_ID_BYTES_MAX, |s| SessionId::check(s).is_ok())
+}
+
+fn id<'a>(
+    reader: &mut Reader<'a>,
+    what: &'static str,
+    bytes_max: usize,
+    rule: fn(&str) -> bool,
+) -> Result<&'a str, DecodeError> {
+    let at = reader.at();
+    let text = reader.text(what, bytes_max)?;
+    if rule(text) { Ok(text) } else { Err(DecodeError::Invalid { what, at }) }
+}
+
+fn number(reader: &mut Reader<'_>, what: &'static str, max: usize) -> Result<usize, DecodeError> {
+    let at = reader.at();
+    let number = usize::try_from(reader.varint()?).ok().filter(|number| *number <= max);
+    number.ok_or(DecodeError::Invalid { what, at })
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}

@@ -1,0 +1,200 @@
+//! Flushes against the records they say again.
+
+use proptest::prelude::*;
+
+use super::{Books, Unread, Writer};
+use crate::codec::{put_varint, seal};
+use crate::event::{EventRef, Kind};
+use crate::fold::{Handle, HandleKey};
+use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX, EPOCHS_MAX, RECORD_EVENTS_MAX};
+use crate::record::{self, Told};
+use crate::time::UnixMs;
+
+const AT: UnixMs = UnixMs(1_790_000_000_000);
+const KEY: HandleKey = HandleKey(7);
+
+fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str) -> EventRef<'a> {
+    EventRef { at, kind: Kind::Beat, stage, viewer, session: "" }
+}
+
+fn handle(event: &EventRef<'_>) -> Handle {
+    Handle::of(KEY, event.stage, event.viewer, event.session)
+}
+
+/// Frozen bytes: nodes of two versions may share a log for a while. See docs/FORMATS.md.
+#[test]
+fn version_1_is_frozen() {
+    let mut writer = Writer::default();
+    let (ann, bob) = (beat(AT.minus(30), "s/1", "ann"), beat(AT.minus(700), "s/1", "bob"));
+    let first = record::encode(&[Told::Event(ann), Told::Beat { at: bob.at, handle: handle(&bob) }]);
+    let again = [Told::Event(EventRef { at: AT.plus(900), kind: Kind::Leave, ..ann })];
+    let again = [again[0], Told::Event(EventRef { at: AT.plus(950), ..bob })];
+    let items = [
+        writer.encode(AT, AT.minus(5), KEY, &first),
+        writer.encode(AT.plus(1_000), UnixMs::ZERO, KEY, &record::encode(&again)),
+        writer.encode(AT.plus(2_000), UnixMs::ZERO, KEY, b"raw"),
+    ];
+    let hex = |item: &Vec<u8>| -> String { item.iter().map(|byte| format!("{byte:02x}")).collect() };
+    assert_eq!(items.each_ref().map(hex), FROZEN);
+}
+
+const FROZEN: [&str; 3] = [
+    "010006000000f80a9e050103732f31010003616e6e0001c307db71c9a6d0be000002000000fe0f00ef101c02",
+    "010000e8070201c8013200000001010003626f62000001010000fd00ab807159",
+    "010100726177f1590ca2",
+];
+
+#[test]
+fn a_steady_beat_takes_little_more_than_two_bytes() {
+    let viewers: Vec<String> = (0..5_000).map(|n| format!("viewer-{n:09}")).collect();
+    let mut writer = Writer::default();
+    let mut bytes = 0;
+    for second in 0..60u64 {
+        let at = AT.plus(1_000 * second);
+        let said = viewers.iter().enumerate().skip((second % 30) as usize).step_by(30).map(|(n, viewer)| {
+            let event = beat(at.minus((n as u64 * 7_919) % 1_000), "s", viewer);
+            if second < 30 { Told::Event(event) } else { Told::Beat { at: event.at, handle: handle(&event) } }
+        });
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&said.collect::<Vec<_>>()));
+        bytes += if second < 30 { 0 } else { item.len() };
+    }
+    let each = bytes as f64 / 5_000.0;
+    assert!(each < 2.3, "{each}");
+}
+
+#[test]
+fn an_item_is_not_read_without_those_before() {
+    let (mut writer, mut books) = (Writer::default(), Books::default());
+    let say = |viewer| record::encode(&[Told::Event(beat(AT, "s", viewer))]);
+    let [one, two, three] = [(0, "ann"), (1_000, "bob"), (2_000, "ann")]
+        .map(|(ms, viewer)| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &say(viewer)));
+    let lacks = Err(Unread::Lacks { begun: AT });
+    assert_eq!(books.read(3, AT.plus(1_000), &two), lacks);
+    assert_eq!(books.read(3, AT, &one).unwrap().record, say("ann"));
+    assert_eq!(books.read(3, AT.plus(2_000), &three), lacks, "there is one between them");
+    assert_eq!(books.read(4, AT.plus(1_000), &two), lacks, "another writer's");
+    assert_eq!(books.read(3, AT.plus(1_000), &two).unwrap().record, say("bob"));
+    assert_eq!(books.read(3, AT.plus(2_000), &three).unwrap().record, say("ann"));
+    assert_eq!(books.read(3, AT, &one).unwrap().record, say("ann"), "again");
+}
+
+#[test]
+fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
+    let say = |n: usize| {
+        let viewers: Vec<String> = (0..RECORD_EVENTS_MAX).map(|v| format!("{n}-{v}")).collect();
+        record::encode(&viewers.iter().map(|viewer| Told::Event(beat(AT, "s", viewer))).collect::<Vec<_>>())
+    };
+    let is_first = |item: &[u8], at| Books::default().read(1, at, item).is_ok();
+    let mut writer = Writer::default();
+    let most = EPOCH_SESSIONS_MAX / RECORD_EVENTS_MAX;
+    for n in 0..=most {
+        let item = writer.encode(AT, UnixMs::ZERO, KEY, &say(n));
+        assert_eq!(is_first(&item, AT), n == 0 || n == most, "{n}");
+    }
+    for (ms, expected) in [(EPOCH_MS_MAX - 1, false), (EPOCH_MS_MAX, true)] {
+        let item = writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &say(0));
+        assert_eq!(is_first(&item, AT.plus(ms)), expected);
+    }
+}
+
+#[test]
+fn epochs_max_books_are_kept() {
+    let (mut books, said) = (Books::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
+    let items: Vec<[Vec<u8>; 2]> = (0..=EPOCHS_MAX)
+        .map(|_| {
+            let mut writer = Writer::default();
+            [0, 1].map(|ms| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &said))
+        })
+        .collect();
+    for (n, item) in items.iter().enumerate() {
+        books.read(n as u32, AT, &item[0]).unwrap();
+    }
+    assert_eq!(books.len(), EPOCHS_MAX);
+    assert!(matches!(books.read(0, AT.plus(1), &items[0][1]), Err(Unread::Lacks { .. })), "the oldest went");
+    assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
+}
+
+/// (moment, kind, stage, viewer, by handle)
+type Drawn = Vec<(u64, bool, u8, u8, bool)>;
+
+fn drawn() -> impl Strategy<Value = Vec<(Drawn, bool)>> {
+    let event = (0u64..5_000, any::<bool>(), 0u8..3, 0u8..40, any::<bool>());
+    proptest::collection::vec((proptest::collection::vec(event, 1..40), any::<bool>()), 1..12)
+}
+
+proptest! {
+    /// Whatever is said, with items that were lost in between: it is read back as the same set, ids where they were told.
+    #[test]
+    fn what_is_written_is_read(drawn in drawn()) {
+        let (mut writer, mut books, mut at) = (Writer::default(), Books::default(), AT);
+        for (events, is_lost) in drawn {
+            let texts: Vec<_> = events.iter().map(|(_, _, s, v, _)| (format!("s{s}"), format!("v{v}"))).collect();
+            let said: Vec<Told<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
+                let event = beat(at.minus(*ms), stage, viewer);
+                match (by_handle, is_leave) {
+                    (true, _) => Told::Beat { at: event.at, handle: handle(&event) },
+                    (false, true) => Told::Event(EventRef { kind: Kind::Leave, ..event }),
+                    (false, false) => Told::Event(event),
+                }
+            }).collect();
+            let item = writer.encode(at, at.minus(3), KEY, &record::encode(&said));
+            if is_lost {
+                writer.begin_anew();
+            } else {
+                let flushed = books.read(9, at, &item).unwrap();
+                prop_assert_eq!(flushed.attended, at.minus(3));
+                let read = record::decode(&flushed.record).unwrap();
+                // By handle, kind and time; that ids are told as well where they were not is only more.
+                let key = |said: &Told<'_>| match said {
+                    Told::Event(event) => (handle(event).bytes(), event.kind, event.at),
+                    Told::Beat { at, handle } => (handle.bytes(), Kind::Beat, *at),
+                };
+                let sorted = |said: &[Told<'_>]| { let mut all: Vec<_> = said.iter().map(key).collect(); all.sort(); all };
+                prop_assert_eq!(sorted(&read), sorted(&said));
+                let told = |said: &[Told<'_>]| said.iter().filter(|said| matches!(said, Told::Event(_))).count();
+                prop_assert!(told(&read) >= told(&said));
+            }
+            at = at.plus(1_000);
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_kept_as_they_are(bytes: Vec<u8>) {
+        let item = Writer::default().encode(AT, UnixMs::ZERO, KEY, &bytes);
+        let flushed = Books::default().read(1, AT, &item).unwrap();
+        prop_assert_eq!((flushed.record, flushed.attended), (bytes, UnixMs::ZERO));
+    }
+
+    /// Behind a right checksum anything may stand: it is an error or a record, never a panic.
+    #[test]
+    fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
+        let mut books = Books::default();
+        let said = record::encode(&[Told::Event(beat(AT, "s", "ann"))]);
+        books.read(1, AT, &Writer::default().encode(AT, UnixMs::ZERO, KEY, &said)).unwrap();
+        let mut item = vec![super::VERSION, super::PACKED, 0];
+        [age].iter().chain(&counts).for_each(|value| put_varint(&mut item, *value));
+        item.extend(noise);
+        seal(&mut item);
+        let _ = books.read(1, AT.plus(age), &item);
+    }
+}
+
+/// Two sessions with one handle: the second is told whole each time.
+#[test]
+fn who_shares_a_handle_is_told_whole() {
+    let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));
+    let mut writer = Writer::default();
+    let mut books = Books::default();
+    let mut say = |at: UnixMs, said: &[Told<'_>]| {
+        let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(said));
+        writer.numbers.insert(handle(&bob).bytes(), 0); // as if it were ann's
+        record::decode(&books.read(1, at, &item).unwrap().record)
+            .unwrap()
+            .iter()
+            .map(|said| format!("{said:?}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(say(AT, &[Told::Event(ann)]), [format!("{:?}", Told::Event(ann))]);
+    let both = [Told::Event(bob), Told::Event(ann)];
+    assert_eq!(say(AT.plus(1), &both), both.each_ref().map(|said| format!("{said:?}")));
+}

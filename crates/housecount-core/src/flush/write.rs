@@ -1,0 +1,189 @@
+//! Writing flushes: a writer, and the numbers that it has given.
+
+use std::collections::HashMap;
+
+use super::book::Book;
+use super::{Entry, PACKED, RAW, SPAN_MS_MAX, VERSION};
+use crate::codec::{put_text, put_varint, seal};
+use crate::event::{EventRef, Kind};
+use crate::fold::{Handle, HandleKey};
+use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX};
+use crate::packing::bits::{BitWriter, rice_parameter};
+use crate::record::{self, Told};
+use crate::time::UnixMs;
+
+/// See the module's text. One a partition and process.
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// When the epoch began; none before the first item, and after one that may not lie in the log.
+    begun: Option<UnixMs>,
+    key: HandleKey,
+    book: Book,
+    pub(super) numbers: HashMap<[u8; 8], u32, foldhash::fast::FixedState>,
+    stages: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
+}
+
+/// What an item tells beside its events' numbers.
+#[derive(Default)]
+struct News<'a> {
+    /// Who had a handle only.
+    renamed: Vec<u32>,
+    loose: Vec<EventRef<'a>>,
+    beats: Vec<(u32, UnixMs)>,
+    leaves: Vec<(u32, UnixMs)>,
+}
+
+impl Writer {
+    /// The item that says what a record says. It must come to lie at `position`, after all that were made before, or
+    /// [`begin_anew`](Writer::begin_anew) be called. `attended`: when a node that knows all was there; zero if that isn't said.
+    #[must_use]
+    pub fn encode(&mut self, position: UnixMs, attended: UnixMs, key: HandleKey, record: &[u8]) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        let ago = if attended == UnixMs::ZERO { 0 } else { position.since(attended) + 1 };
+        match record::decode(record) {
+            Ok(said) if is_packable(&said, position) => {
+                out.push(PACKED);
+                put_varint(&mut out, ago);
+                self.pack(&mut out, position, key, &said);
+            }
+            _ => {
+                out.push(RAW);
+                put_varint(&mut out, ago);
+                out.extend_from_slice(record);
+            }
+        }
+        seal(&mut out);
+        out
+    }
+
+    /// The last item may not lie in the log: nothing it told is taken as known.
+    pub fn begin_anew(&mut self) {
+        *self = Writer::default();
+    }
+
+    fn pack(&mut self, out: &mut Vec<u8>, position: UnixMs, key: HandleKey, said: &[Told<'_>]) {
+        let is_over = |begun: UnixMs| position.since(begun) >= EPOCH_MS_MAX;
+        let is_full = self.book.entries.len() + said.len() > EPOCH_SESSIONS_MAX;
+        if self.begun.is_none_or(is_over) || is_full || self.key != key {
+            *self = Writer { begun: Some(position), key, ..Writer::default() };
+        }
+        let begun = self.begun.unwrap_or(position);
+        let (known, stages) = (self.book.entries.len(), self.book.stages.len());
+        let base = said.iter().map(Told::at).min().unwrap_or_default();
+        let span_ms = said.iter().map(Told::at).max().unwrap_or_default().since(base);
+        let mut news = News::default();
+        let events =
+            said.iter().filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
+        events.for_each(|event| self.number(event, &mut news));
+        let named = self.book.entries.len();
+        for said in said {
+            if let Told::Beat { at, handle } = said {
+                let next = self.book.entries.len() as u32;
+                let number = *self.numbers.entry(handle.bytes()).or_insert(next);
+                if number == next {
+                    self.book.entries.push(Entry::Nameless(*handle));
+                }
+                news.beats.push((number, *at));
+            }
+        }
+
+        for value in [position.since(begun), known as u64, stages as u64] {
+            put_varint(out, value);
+        }
+        put_varint(out, zigzag(position.0.cast_signed().wrapping_sub(base.0.cast_signed())));
+        put_varint(out, span_ms);
+        put_varint(out, (self.book.stages.len() - stages) as u64);
+        self.book.stages[stages..].iter().for_each(|stage| put_text(out, stage));
+        put_varint(out, (named - known) as u64);
+        self.book.entries[known..named].iter().for_each(|entry| put_entry(out, entry));
+        put_varint(out, (self.book.entries.len() - named) as u64);
+        self.book.entries[named..].iter().for_each(|entry| put_entry(out, entry));
+        put_varint(out, news.renamed.len() as u64);
+        for number in &news.renamed {
+            put_varint(out, u64::from(*number));
+            put_entry(out, &self.book.entries[*number as usize]);
+        }
+        put_varint(out, news.loose.len() as u64);
+        for event in &news.loose {
+            let stage = self.stages.get(event.stage).copied().unwrap_or_default();
+            put_varint(out, u64::from(stage) * 2 + u64::from(event.kind == Kind::Leave));
+            put_varint(out, event.at.since(base));
+            put_text(out, event.viewer);
+            put_text(out, event.session);
+        }
+        put_numbers(out, [news.beats, news.leaves], base, span_ms);
+    }
+
+    /// Finds or gives the number of an event's session.
+    fn number<'a>(&mut self, event: &EventRef<'a>, news: &mut News<'a>) {
+        let stage = match self.stages.get(event.stage) {
+            Some(stage) => *stage,
+            None => {
+                let stage = self.book.stages.len() as u32;
+                self.book.stages.push(event.stage.into());
+                self.stages.insert(event.stage.into(), stage);
+                stage
+            }
+        };
+        let entry = Entry::Named { stage, viewer: event.viewer.into(), session: event.session.into() };
+        let handle = Handle::of(self.key, event.stage, event.viewer, event.session);
+        let next = self.book.entries.len() as u32;
+        let number = *self.numbers.entry(handle.bytes()).or_insert(next);
+        match self.book.entries.get_mut(number as usize) {
+            None => self.book.entries.push(entry),
+            Some(known) if *known == entry => {}
+            Some(known @ Entry::Nameless(_)) => {
+                *known = entry;
+                news.renamed.push(number);
+            }
+            Some(Entry::Named { .. }) => return news.loose.push(*event),
+        }
+        match event.kind {
+            Kind::Beat => news.beats.push((number, event.at)),
+            Kind::Leave => news.leaves.push((number, event.at)),
+        }
+    }
+}
+
+/// Whether times are such as clocks make.
+fn is_packable(said: &[Told<'_>], position: UnixMs) -> bool {
+    let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
+    !said.is_empty() && said.iter().all(|said| near(said.at()))
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    match entry {
+        Entry::Named { stage, viewer, session } => {
+            put_varint(out, u64::from(*stage));
+            put_text(out, viewer);
+            put_text(out, session);
+        }
+        Entry::Nameless(handle) => out.extend_from_slice(&handle.bytes()),
+    }
+}
+
+fn put_numbers(out: &mut Vec<u8>, lists: [Vec<(u32, UnixMs)>; 2], base: UnixMs, span_ms: u64) {
+    let lists = lists.map(|mut list| {
+        list.sort_unstable();
+        list
+    });
+    let rices = lists.each_ref().map(|list| {
+        rice_parameter(list.len() as u64, list.last().map_or(0, |(number, _)| u64::from(*number)))
+    });
+    lists.iter().for_each(|list| put_varint(out, list.len() as u64));
+    rices.iter().for_each(|k| out.push(*k as u8));
+    let mut bits = BitWriter::default();
+    for (list, k) in lists.iter().zip(rices) {
+        let mut before = 0;
+        for (number, at) in list {
+            bits.rice(u64::from(number - before), k);
+            bits.minimal(at.since(base), span_ms + 1);
+            before = *number;
+        }
+    }
+    out.extend_from_slice(&bits.finish());
+}

@@ -1,0 +1,118 @@
+//! A clock that is told in whole seconds: what its answers say about the milliseconds.
+//!
+//! An answer says in which second it was given, and it was given between our sending and our receiving. So each answer bounds the
+//! difference of that clock and our own; answers from all parts of the second together bound it to some milliseconds. Nothing is
+//! guessed: the clock lies within the bounds, unless it was set, or we were asleep. Then an answer contradicts them, and they begin anew with it.
+
+use crate::time::UnixMs;
+
+/// By how much two clocks may run apart, in millionths: ten times what a quartz does.
+const DRIFT_MILLIONTHS: u64 = 200;
+
+/// What is known. `mono` is any clock of this process that never goes backwards, in ms.
+#[derive(Clone, Debug, Default)]
+pub struct SecondsClock {
+    known: Option<Known>,
+}
+
+/// The difference of the two clocks, at the least and at the most, each when it was found.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    low: (i64, u64),
+    high: (i64, u64),
+}
+
+impl Known {
+    /// The same now: the clocks may have run apart since.
+    fn at(self, mono_ms: u64) -> (i64, i64) {
+        let drift_ms = |since_ms: u64| {
+            signed((mono_ms.saturating_sub(since_ms).saturating_mul(DRIFT_MILLIONTHS)).div_ceil(1_000_000))
+        };
+        let ((low_ms, low_at), (high_ms, high_at)) = (self.low, self.high);
+        (low_ms.saturating_sub(drift_ms(low_at)), high_ms.saturating_add(drift_ms(high_at)))
+    }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+impl SecondsClock {
+    /// Takes in an answer, sent for and received at these times, that says which `second` it was (in ms).
+    pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, second: UnixMs) {
+        // Our own milliseconds are cut off: it may have been received nearly one later.
+        let low_ms = signed(second.0).saturating_sub(signed(received_mono_ms)).saturating_sub(1);
+        let high_ms = signed(second.0).saturating_add(1_000).saturating_sub(signed(sent_mono_ms));
+        let (low, high) = ((low_ms, received_mono_ms), (high_ms, received_mono_ms));
+        let Some(known) = self.known else { return self.known = Some(Known { low, high }) };
+        let before = known.at(received_mono_ms);
+        let both = Known {
+            low: if low_ms >= before.0 { low } else { known.low },
+            high: if high_ms <= before.1 { high } else { known.high },
+        };
+        let (least, most) = both.at(received_mono_ms);
+        self.known = Some(if least <= most { both } else { Known { low, high } });
+    }
+
+    /// What the clock says, at the earliest and at the latest; `None` before the first answer.
+    #[must_use]
+    pub fn bounds(&self, mono_ms: u64) -> Option<(UnixMs, UnixMs)> {
+        let (low_ms, high_ms) = self.known?.at(mono_ms);
+        let time = |offset_ms: i64| UnixMs(mono_ms.saturating_add_signed(offset_ms));
+        Some((time(low_ms), time(high_ms.saturating_add(1))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the delays and the phases, and with a clock that runs apart as far as is allowed for.
+        #[test]
+        fn the_clock_is_within_its_bounds(
+            calls in proptest::collection::vec((0u64..3_000, 0u64..400, 0u64..400), 1..80),
+            fast in any::<bool>(),
+            ahead_ms in 0u64..100_000,
+        ) {
+            let drift = if fast { 1_000_150 } else { 999_850 };
+            let truth = |mono_ms: u64| 1_700_000_000_000 + ahead_ms + mono_ms * drift / 1_000_000;
+            let (mut clock, mut mono_ms) = (SecondsClock::default(), 0);
+            prop_assert!(clock.bounds(0).is_none());
+            for (wait_ms, there_ms, back_ms) in calls {
+                let sent_ms = mono_ms + wait_ms;
+                let said = truth(sent_ms + there_ms);
+                mono_ms = sent_ms + there_ms + back_ms;
+                clock.observe(sent_ms, mono_ms, UnixMs(said - said % 1_000));
+                for later_ms in [0, 999, 60_000] {
+                    let (low, high) = clock.bounds(mono_ms + later_ms).unwrap();
+                    let now = truth(mono_ms + later_ms);
+                    prop_assert!(low.0 <= now && now <= high.0, "{low} {now} {high}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn answers_from_all_parts_of_the_second_say_it_to_milliseconds() {
+        let mut clock = SecondsClock::default();
+        for mono_ms in (0..1_100).step_by(10) {
+            let now = 1_700_000_000_345 + mono_ms;
+            clock.observe(mono_ms, mono_ms + 2, UnixMs(now - now % 1_000));
+        }
+        let (low, high) = clock.bounds(1_100).unwrap();
+        assert!(high.since(low) < 20, "{low} {high}");
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_begins_anew() {
+        let mut clock = SecondsClock::default();
+        clock.observe(0, 1, UnixMs(1_700_000_000_000));
+        clock.observe(10, 11, UnixMs(1_600_000_000_000));
+        let (low, high) = clock.bounds(11).unwrap();
+        assert!(
+            low <= UnixMs(1_600_000_000_000) && UnixMs(1_600_000_000_000) <= high && high.since(low) < 1_100
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! DynamoDB's clock: the `Date` of its answers, which every call brings along.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use housecount_core::seconds::SecondsClock;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::clock::mono_ms;
+
+/// What is known of the clock; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct DateClock(Arc<Mutex<SecondsClock>>);
+
+impl fmt::Debug for DateClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DateClock")
+    }
+}
+
+impl DateClock {
+    /// What the clock says now, at the earliest and at the latest; `None` before an answer has had a `Date`.
+    pub(crate) fn bounds(&self) -> Option<(UnixMs, UnixMs)> {
+        self.0.lock().bounds(mono_ms())
+    }
+}
+
+/// When an attempt was sent.
+#[derive(Debug)]
+struct SentAt(u64);
+
+impl Storable for SentAt {
+    type Storer = StoreReplace<SentAt>;
+}
+
+impl Intercept for DateClock {
+    fn name(&self) -> &'static str {
+        "DateClock"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        cfg.interceptor_state().store_put(SentAt(mono_ms()));
+        Ok(())
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        if let (Some(date), Some(SentAt(sent_ms))) = (date, cfg.load::<SentAt>()) {
+            let second = UnixMs(u64::try_from(date.secs()).unwrap_or(0).saturating_mul(1_000));
+            self.0.lock().observe(*sent_ms, mono_ms(), second);
+        }
+        Ok(())
+    }
+}
+
+/// A time as HTTP writes it, to the second.
+pub(crate) fn http_date(at: UnixMs) -> String {
+    let seconds = i64::try_from(at.0 / 1_000).unwrap_or(0);
+    DateTime::from_secs(seconds).fmt(DateTimeFormat::HttpDate).unwrap_or_default()
+}

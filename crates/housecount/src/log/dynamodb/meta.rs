@@ -1,0 +1,141 @@
+//! A partition's past, in an item of its own: written when the partition comes to be, and a few times an hour.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use housecount_core::fold::HandleKey;
+use housecount_core::item::{Attr, Item, number_or_zero};
+use housecount_core::keys::{LOG_META_SK, log_pk};
+use housecount_core::time::UnixMs;
+
+use super::DynamoLog;
+use crate::dynamo::attr::{from_sdk, key_attributes, to_sdk};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::log::Origin;
+use crate::meter::Purpose;
+
+/// What the item says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meta {
+    pub(super) origin: Origin,
+    /// Records before this are no longer needed.
+    pub(super) trimmed: UnixMs,
+}
+
+impl Meta {
+    fn of(item: &Item) -> Meta {
+        let time = |name| UnixMs(number_or_zero(item, name));
+        let origin = Origin {
+            born: time("born"),
+            whole: number_or_zero(item, "whole") == 1,
+            attended: time("attended"),
+            committed: time("committed"),
+            key: HandleKey(number_or_zero(item, "key")),
+        };
+        Meta { origin, trimmed: time("trimmed") }
+    }
+}
+
+impl DynamoLog {
+    /// Reads a partition's past, and makes the partition if it isn't there.
+    pub(super) async fn meta(&self, partition: u16, is_consistent: bool) -> StoreResult<Meta> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key_attributes(&log_pk(partition), LOG_META_SK)))
+            .consistent_read(is_consistent)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = get.send().await.map_err(|e| self.failed("reading the log in", e))?;
+        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        let Some(item) = answer.item.map(from_sdk) else {
+            return match is_consistent {
+                true => self.make(partition).await,
+                false => Box::pin(self.meta(partition, true)).await,
+            };
+        };
+        for (name, here) in [("partitions", u64::from(self.partitions)), ("flush", self.pace.flush_ms)] {
+            let there = number_or_zero(&item, name);
+            if there != here {
+                let unit = if name == "flush" { "ms" } else { "" };
+                let text = format!(
+                    "the log in {} has {name}={there}{unit}, and this node was told {here}{unit}: set &{name}={there}{unit}",
+                    self.shown
+                );
+                return Err(StoreError::new(ErrorKind::Schema, text));
+            }
+        }
+        Ok(Meta::of(&item))
+    }
+
+    async fn make(&self, partition: u16) -> StoreResult<Meta> {
+        self.sharpen(partition).await?;
+        let numbers = [
+            ("born", self.pace.now().0),
+            ("partitions", u64::from(self.partitions)),
+            ("flush", self.pace.flush_ms),
+        ];
+        let item: Item = numbers.map(|(name, n)| (name.to_string(), Attr::N(n))).into();
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(to_sdk(&log_pk(partition), LOG_META_SK, &item)))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match put.send().await {
+            Ok(answer) => self.meter.write(Purpose::Log, answer.consumed_capacity()),
+            // Another node was faster.
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(PutItemError::ConditionalCheckFailedException(_))
+                ) => {}
+            Err(error) => return Err(self.failed("making the log in", error)),
+        }
+        Box::pin(self.meta(partition, true)).await
+    }
+
+    /// Changes a partition's past, if it was born at `born` and `condition` holds as well; nothing otherwise. `numbers` are
+    /// set; names in conditions are `#name`, values `:name`.
+    pub(super) async fn note(
+        &self,
+        partition: u16,
+        born: UnixMs,
+        numbers: &[(&str, u64)],
+        condition: &str,
+    ) -> StoreResult<()> {
+        let sets: Vec<String> = numbers.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let with_born = || numbers.iter().copied().chain([("born", born.0)]);
+        let names: HashMap<_, _> =
+            with_born().map(|(name, _)| (format!("#{name}"), name.to_string())).collect();
+        let values = with_born().map(|(name, n)| (format!(":{name}"), AttributeValue::N(n.to_string())));
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key_attributes(&log_pk(partition), LOG_META_SK)))
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .condition_expression(format!("#born = :born{condition}"))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values.collect()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match update.send().await {
+            Ok(answer) => {
+                self.meter.write(Purpose::Log, answer.consumed_capacity());
+                Ok(())
+            }
+            Err(error)
+                if matches!(
+                    error.as_service_error(),
+                    Some(UpdateItemError::ConditionalCheckFailedException(_))
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(self.failed("noting in the log in", error)),
+        }
+    }
+}

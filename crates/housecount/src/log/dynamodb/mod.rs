@@ -1,0 +1,418 @@
+//! A log in a DynamoDB table, for audiences where seconds of delay will do and nothing else is to be run: no Redis.
+//!
+//! A node puts one packed item a flush ([`flush`](housecount_core::flush)), and reads everybody's by Query. When an item
+//! is appended, and up to when all have been read, is said in `pace`. A put that isn't answered in time may lie in the table all the same:
+//! its events are put again further on, which changes nothing (the fold's law), and its writer begins an epoch anew, so that nothing
+//! depends on it. Items expire by TTL; nothing is deleted here.
+//!
+//! # What it costs
+//! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a half flushes. docs/PROOFS.md has
+//! the figure. So the past ([`meta`]) is written rarely: that a node was there (`attended`) goes along with what it appends.
+
+mod meta;
+mod pace;
+mod reading;
+mod target;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use bytes::Bytes;
+use housecount_core::flush::{Books, Writer};
+use housecount_core::fold::HandleKey;
+use housecount_core::item::{Attr, Item};
+use housecount_core::keys::{log_pk, log_sk};
+use housecount_core::limits::{EPOCH_MS_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::snapshot::expiry_s;
+use housecount_core::time::UnixMs;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use self::meta::Meta;
+use self::pace::Pace;
+pub use self::target::DynamoTarget;
+use super::{Consumed, Log, Origin, Position, Tail};
+use crate::chance;
+use crate::dynamo::attr::to_sdk;
+use crate::dynamo::clock::DateClock;
+use crate::dynamo::{Engine, connect, failure};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::meter::{Meter, Purpose};
+
+/// The table's name in the embedded engine.
+const EMBEDDED_TABLE: &str = "ivs-viewer-snapshots";
+/// How long a call may take, with its second try. One that takes longer is a failure, which the callers know what to do about.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// Tries to put an item so that it lies there in time.
+const PUTS_MAX: u32 = 8;
+/// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes in one.
+const LOOK_FOR: Duration = Duration::from_millis(1_500);
+/// How often the past is read again: another node may have noted something, or the table may be another one.
+const META_EVERY: Duration = Duration::from_secs(30);
+/// How much more must be unneeded before that is noted.
+const TRIM_MS: u64 = 5 * 60 * 1000;
+/// After how many flushes without an item it is noted by itself that a node was there.
+const ATTENDED_FLUSHES: u64 = 10;
+/// Bytes of a part of an item that is larger than DynamoDB takes.
+const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
+/// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may need.
+const KEPT_MS: u64 = UNCOMMITTED_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
+
+/// See the module's text.
+pub struct DynamoLog {
+    client: Client,
+    table: String,
+    shown: String,
+    partitions: u16,
+    /// This handle's name, in the sort keys of what it puts.
+    writer: u32,
+    pace: Pace,
+    meter: Meter,
+    /// By partition.
+    writing: Vec<Mutex<Writing>>,
+    reading: Vec<Mutex<Reading>>,
+    past: Vec<parking_lot::Mutex<Past>>,
+}
+
+/// What appends go by.
+#[derive(Debug, Default)]
+struct Writing {
+    flushes: Writer,
+    last: UnixMs,
+}
+
+/// What reads go by.
+#[derive(Debug, Default)]
+struct Reading {
+    books: Books,
+    /// When the last call was, if it read to the end.
+    read_at: Option<Instant>,
+    clock: UnixMs,
+}
+
+/// What is known of a partition's past.
+#[derive(Debug, Default)]
+struct Past {
+    meta: Option<(Instant, Meta)>,
+    /// When a node was there, as the next item is to say; zero if it need not.
+    to_say: UnixMs,
+    /// When it was last said in the table, as far as is known.
+    said: UnixMs,
+    /// Up to where this node needs nothing.
+    trimmed: UnixMs,
+}
+
+impl Past {
+    /// An item that says when a node was there lies in the table.
+    fn has_said(&mut self, attended: UnixMs) {
+        self.said = self.said.max(attended);
+        if self.to_say == attended {
+            self.to_say = UnixMs::ZERO;
+        }
+    }
+}
+
+impl fmt::Debug for DynamoLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DynamoLog({}, {} partitions)", self.shown, self.partitions)
+    }
+}
+
+impl DynamoLog {
+    /// Prepares the log. Nothing is called yet, so a table that is away is no error here.
+    pub async fn open(target: &DynamoTarget) -> DynamoLog {
+        DynamoLog::open_as(target, None).await
+    }
+
+    /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
+    pub async fn open_as(target: &DynamoTarget, keys: Option<(&str, &str)>) -> DynamoLog {
+        let address = &target.address;
+        let sdk = connect::configuration(address.region.as_deref(), address.endpoint.as_deref(), keys).await;
+        DynamoLog::with(Builder::from(&sdk), address.table.clone(), target)
+    }
+
+    /// A log over an engine in this process, whose table is made already.
+    #[must_use]
+    pub fn over(engine: &Engine, target: &DynamoTarget) -> DynamoLog {
+        DynamoLog::with(connect::embedded_configuration(engine), EMBEDDED_TABLE.to_string(), target)
+    }
+
+    fn with(configuration: Builder, table: String, target: &DynamoTarget) -> DynamoLog {
+        let clock = DateClock::default();
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT);
+        let configuration = configuration
+            .interceptor(clock.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(2))
+            .timeout_config(timeouts.build())
+            .build();
+        let partitions = usize::from(target.partitions);
+        DynamoLog {
+            client: Client::from_conf(configuration),
+            table,
+            shown: target.to_string(),
+            partitions: target.partitions,
+            writer: chance::any(),
+            pace: Pace { flush_ms: target.flush_ms, clock },
+            meter: Meter::default(),
+            writing: (0..partitions).map(|_| Mutex::default()).collect(),
+            reading: (0..partitions).map(|_| Mutex::default()).collect(),
+            past: (0..partitions).map(|_| parking_lot::Mutex::default()).collect(),
+        }
+    }
+
+    /// What it has consumed so far.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    fn failed<E>(&self, doing: &str, error: SdkError<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        failure::failed(&self.shown, doing, error)
+    }
+
+    fn past(&self, partition: u16) -> parking_lot::MutexGuard<'_, Past> {
+        self.past[usize::from(partition)].lock()
+    }
+
+    /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read unit a look.
+    async fn sharpen(&self, partition: u16) -> StoreResult<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < LOOK_FOR {
+            if self.pace.is_sharp() {
+                return Ok(());
+            }
+            self.look(partition).await?;
+            if self.pace.clock.bounds().is_none() {
+                let text =
+                    format!("{} answers without a Date, which the log takes its time from", self.shown);
+                return Err(StoreError::new(ErrorKind::Unsupported, text));
+            }
+            sleep(Duration::from_millis(self.pace.flush_ms / 16 + 1)).await;
+        }
+        // Answers are slow. What is known holds all the same: everything only takes as much longer as it is known less well.
+        Ok(())
+    }
+
+    async fn look(&self, partition: u16) -> StoreResult<()> {
+        let key = crate::dynamo::attr::key_attributes(&log_pk(partition), housecount_core::keys::LOG_META_SK);
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
+        let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = get.send().await.map_err(|e| self.failed("reading the log in", e))?;
+        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        Ok(())
+    }
+
+    /// The past as it was read a short while ago, or is read now.
+    async fn origin(&self, partition: u16, is_forced: bool) -> StoreResult<Meta> {
+        let known = self.past(partition).meta;
+        if let Some((at, meta)) = known
+            && !is_forced
+            && at.elapsed() < META_EVERY
+        {
+            return Ok(meta);
+        }
+        let meta = self.meta(partition, is_forced || known.is_none()).await?;
+        let mut past = self.past(partition);
+        let mut meta = meta;
+        if let Some((_, known)) = past.meta
+            && known.origin.born == meta.origin.born
+        {
+            // An answer may be older than what this handle has noted itself.
+            let (before, now) = (known.origin, &mut meta.origin);
+            now.whole |= before.whole;
+            now.attended = now.attended.max(before.attended);
+            now.committed = now.committed.max(before.committed);
+            now.key = if now.key == HandleKey::default() { before.key } else { now.key };
+        } else if past.meta.is_some() {
+            (past.said, past.to_say, past.trimmed) = (UnixMs::ZERO, UnixMs::ZERO, UnixMs::ZERO);
+        }
+        past.said = past.said.max(meta.origin.attended);
+        past.trimmed = past.trimmed.max(meta.trimmed);
+        past.meta = Some((Instant::now(), meta));
+        Ok(meta)
+    }
+
+    /// Puts a record so that it lies there in time, and waits until everybody can read it.
+    async fn put(&self, partition: u16, record: &Bytes) -> StoreResult<Position> {
+        let key = self.origin(partition, false).await?.origin.key;
+        let begun = Instant::now();
+        let mut writing = self.writing[usize::from(partition)].lock().await;
+        for _ in 0..PUTS_MAX {
+            self.sharpen(partition).await?;
+            let attended = self.past(partition).to_say;
+            let at = self.pace.position(record.len()).max(writing.last.plus(1));
+            let item = writing.flushes.encode(at, attended, key, record);
+            writing.last = at;
+            let left = Duration::from_millis(self.pace.left_ms(at));
+            let answer = timeout(left, self.put_parts(partition, at, &item)).await;
+            if !matches!(answer, Ok(Ok(()))) || self.pace.left_ms(at) == 0 {
+                writing.flushes.begin_anew();
+                if let Ok(answer) = answer {
+                    answer?;
+                }
+                continue;
+            }
+            self.past(partition).has_said(attended);
+            self.settle(writing, at).await;
+            let next = Duration::from_millis(self.pace.flush_ms).saturating_sub(begun.elapsed());
+            sleep(next).await;
+            return Ok(Position { at, seq: u64::from(self.writer) });
+        }
+        let text = format!("{} took too long to take what was appended to the log", self.shown);
+        Err(StoreError::new(ErrorKind::Unavailable, text))
+    }
+
+    /// The next one may be put meanwhile.
+    async fn settle(&self, writing: MutexGuard<'_, Writing>, at: UnixMs) {
+        drop(writing);
+        loop {
+            match self.pace.settles_in_ms(at) {
+                0 => return,
+                ms => sleep(Duration::from_millis(ms)).await,
+            }
+        }
+    }
+
+    /// Further parts first: when the head is there, all of it is.
+    async fn put_parts(&self, partition: u16, at: UnixMs, bytes: &[u8]) -> StoreResult<()> {
+        let parts: Vec<&[u8]> = bytes.chunks(PART_BYTES).collect();
+        for (n, part) in parts.iter().enumerate().rev() {
+            let mut item = Item::from([
+                ("b".to_string(), Attr::B(part.to_vec())),
+                ("ttl".to_string(), Attr::N(expiry_s(at, KEPT_MS))),
+            ]);
+            if n == 0 && parts.len() > 1 {
+                item.insert("parts".to_string(), Attr::N(parts.len() as u64 - 1));
+            }
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(to_sdk(&log_pk(partition), &log_sk(at, self.writer, n as u32), &item)))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let answer = put.send().await.map_err(|e| self.failed("appending to the log in", e))?;
+            self.meter.write(Purpose::Log, answer.consumed_capacity());
+        }
+        Ok(())
+    }
+
+    /// What a tail says of the past: as the table has it, and as this handle knows it to be.
+    fn shown_origin(&self, partition: u16, meta: Meta) -> Origin {
+        let past = self.past(partition);
+        let attended = meta.origin.attended.max(past.said).max(past.to_say);
+        Origin { attended, ..meta.origin }
+    }
+
+    /// Notes something in the past, here and in the table.
+    async fn change(
+        &self,
+        partition: u16,
+        numbers: &[(&str, u64)],
+        condition: &str,
+        change: impl FnOnce(&mut Origin),
+    ) -> StoreResult<()> {
+        let born = self.origin(partition, false).await?.origin.born;
+        self.note(partition, born, numbers, condition).await?;
+        if let Some((_, meta)) = &mut self.past(partition).meta {
+            change(&mut meta.origin);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Log for DynamoLog {
+    fn partitions(&self) -> u16 {
+        self.partitions
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        self.put(partition, &record).await
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let mut reading = self.reading[usize::from(partition)].lock().await;
+        if let Some(read_at) = reading.read_at {
+            sleep_until(read_at + Duration::from_millis(self.pace.read_every_ms())).await;
+        }
+        let mut meta = self.origin(partition, false).await?;
+        self.sharpen(partition).await?;
+        if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
+            let is_free = " AND attribute_not_exists(#key)";
+            self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
+            meta = self.origin(partition, true).await?;
+        }
+        let began = Instant::now();
+        let clock = self.pace.now().max(reading.clock);
+        let from = after.max(Position { at: self.past(partition).trimmed, seq: 0 });
+        let found = self.find(partition, from, clock, &mut reading.books).await?;
+        let holds_after = found.holds_after && from == after;
+        if after != Position::START && !holds_after {
+            // Trimmed; or the table was made anew.
+            meta = self.origin(partition, true).await?;
+        }
+        reading.clock = clock;
+        reading.read_at = (!found.more).then_some(began);
+        let mut past = self.past(partition);
+        past.said = past.said.max(found.attended);
+        drop(past);
+        let origin = self.shown_origin(partition, meta);
+        Ok(Tail { records: found.records, more: found.more, holds_after, clock, origin })
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        let meta = self.origin(partition, false).await?;
+        let numbers = {
+            let mut past = self.past(partition);
+            past.trimmed = past.trimmed.max(before);
+            if attended > past.said {
+                past.to_say = past.to_say.max(attended);
+            }
+            let is_unsaid = past.to_say.since(past.said) >= ATTENDED_FLUSHES * self.pace.flush_ms;
+            let is_untrimmed = past.trimmed.since(meta.trimmed) >= TRIM_MS;
+            if !is_unsaid && !is_untrimmed {
+                return Ok(());
+            }
+            [("attended", past.said.max(past.to_say).0), ("trimmed", past.trimmed.0)]
+        };
+        self.note(partition, meta.origin.born, &numbers, "").await?;
+        let mut past = self.past(partition);
+        past.said = past.said.max(UnixMs(numbers[0].1));
+        if let Some((_, meta)) = &mut past.meta {
+            meta.trimmed = UnixMs(numbers[1].1);
+        }
+        Ok(())
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.note(partition, born, &[("whole", 1)], "").await?;
+        self.origin(partition, true).await.map(drop)
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        let is_later = " AND (attribute_not_exists(#committed) OR #committed < :committed)";
+        let grow = |origin: &mut Origin| origin.committed = origin.committed.max(to);
+        self.change(partition, &[("committed", to.0)], is_later, grow).await
+    }
+
+    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+        Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
+    }
+
+    fn consumed(&self) -> Consumed {
+        Consumed::Units(self.meter.clone())
+    }
+}

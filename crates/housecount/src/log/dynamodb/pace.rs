@@ -1,0 +1,76 @@
+//! The times of a DynamoDB log: its clock, and how far apart its steps are.
+//!
+//! Where its items lie is decided by their writers, before they are there. So that nobody reads past an item that is still on its way,
+//! a writer says until when it will be there (its *deadline*), by the latest that DynamoDB's clock may be now; takes it as appended only
+//! if the answer comes before that, by the same reckoning; and readers read up to a moment that is over by the earliest that DynamoDB's
+//! clock may be. Nodes' own clocks are not read at all.
+
+use housecount_core::time::UnixMs;
+
+use crate::dynamo::clock::DateClock;
+
+/// Bytes of a large item that certainly come to lie within a millisecond.
+const LAND_BYTES_PER_MS: u64 = 512;
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    pub(super) flush_ms: u64,
+    pub(super) clock: DateClock,
+}
+
+impl Pace {
+    /// By how much the log's clock is behind DynamoDB's: what is said may wait a flush for the append before its own, and has come to lie
+    /// everywhere within another one. So `asOf` is the time up to which all that was said is counted.
+    fn behind_ms(&self) -> u64 {
+        2 * self.flush_ms
+    }
+
+    /// What the clocks of two of DynamoDB's servers may differ by.
+    fn skew_ms(&self) -> u64 {
+        self.flush_ms / 10
+    }
+
+    /// How well the clock must be known.
+    fn width_ms(&self) -> u64 {
+        (self.flush_ms / 4).max(8)
+    }
+
+    /// How long an item may take to come to lie: a large one, a checkpoint's, has many parts.
+    fn land_ms(&self, bytes: usize) -> u64 {
+        self.flush_ms / 2 + bytes as u64 / LAND_BYTES_PER_MS
+    }
+
+    /// Between two reads: by then two writers' items of a kilobyte each are three, so that the read, consistent, costs one unit.
+    pub(super) fn read_every_ms(&self) -> u64 {
+        self.flush_ms * 3 / 2
+    }
+
+    /// Whether DynamoDB's clock is known well enough.
+    pub(super) fn is_sharp(&self) -> bool {
+        self.clock.bounds().is_some_and(|(low, high)| high.since(low) <= self.width_ms())
+    }
+
+    /// The log's clock: all with positions up to it is there.
+    pub(super) fn now(&self) -> UnixMs {
+        let low = self.clock.bounds().map_or(UnixMs::ZERO, |(low, _)| low);
+        low.minus(self.skew_ms() + self.behind_ms())
+    }
+
+    /// The position of so many bytes that are put now.
+    pub(super) fn position(&self, bytes: usize) -> UnixMs {
+        let high = self.clock.bounds().map_or(UnixMs::ZERO, |(_, high)| high);
+        high.plus(self.land_ms(bytes)).minus(self.behind_ms())
+    }
+
+    /// For how long an item at `position` may still come to lie, in ms; zero if the time is over.
+    pub(super) fn left_ms(&self, position: UnixMs) -> u64 {
+        let high = self.clock.bounds().map_or(UnixMs::MAX, |(_, high)| high);
+        position.plus(self.behind_ms()).since(high)
+    }
+
+    /// How long until every reader whose clock is sharp reads an item at `position`, in ms.
+    pub(super) fn settles_in_ms(&self, position: UnixMs) -> u64 {
+        position.plus(self.width_ms()).since(self.now())
+    }
+}

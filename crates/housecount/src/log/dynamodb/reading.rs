@@ -1,0 +1,184 @@
+//! Reading: a partition's items after a position, put together and unpacked.
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use bytes::Bytes;
+use housecount_core::flush::{Books, Unread};
+use housecount_core::item;
+use housecount_core::keys::{log_pk, log_sk, parse_log_sk};
+use housecount_core::limits::READ_RECORDS_MAX;
+use housecount_core::time::UnixMs;
+
+use super::DynamoLog;
+use crate::dynamo::attr::{Attributes, from_sdk, key_attributes, sort_key};
+use crate::error::StoreResult;
+use crate::log::Position;
+use crate::meter::Purpose;
+
+/// Rows of one call: a full answer, the record that was read before, and parts of large ones.
+const ROWS_MAX: usize = READ_RECORDS_MAX + 16;
+
+/// An item with all its parts.
+#[derive(Debug)]
+struct Stored {
+    position: Position,
+    bytes: Vec<u8>,
+    parts_left: u64,
+}
+
+/// What lies between two positions.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) records: Vec<(Position, Bytes)>,
+    pub(super) holds_after: bool,
+    pub(super) more: bool,
+    /// The latest of what the items say.
+    pub(super) attended: UnixMs,
+}
+
+impl DynamoLog {
+    /// Reads the records after `after`, up to `to`.
+    pub(super) async fn find(
+        &self,
+        partition: u16,
+        after: Position,
+        to: UnixMs,
+        books: &mut Books,
+    ) -> StoreResult<Found> {
+        let to = Position { at: to, seq: u64::from(u32::MAX) };
+        let mut found = Found::default();
+        if after > to {
+            return Ok(found);
+        }
+        let (stored, is_cut) = self.rows(partition, after, to).await?;
+        found.more = is_cut;
+        for stored in stored {
+            if stored.position == after {
+                found.holds_after = true;
+                continue;
+            }
+            if found.records.len() == READ_RECORDS_MAX {
+                found.more = true;
+                break;
+            }
+            let (attended, record) = self.unpack(partition, &stored, books).await?;
+            found.attended = found.attended.max(attended);
+            found.records.push((stored.position, record));
+        }
+        Ok(found)
+    }
+
+    /// What an item says. One that can't be read is handed up as it is: the follower says so, and that counts may be low.
+    async fn unpack(
+        &self,
+        partition: u16,
+        stored: &Stored,
+        books: &mut Books,
+    ) -> StoreResult<(UnixMs, Bytes)> {
+        let Position { at, seq: writer } = stored.position;
+        let writer = writer as u32;
+        let mut read = books.read(writer, at, &stored.bytes);
+        if let Err(Unread::Lacks { begun }) = read {
+            self.read_back(partition, begun, stored.position, books).await?;
+            read = books.read(writer, at, &stored.bytes);
+        }
+        Ok(match read {
+            Ok(flushed) => (flushed.attended, flushed.record.into()),
+            Err(error) => {
+                tracing::error!(%error, partition, position = %stored.position, "an item of the log can't be read");
+                (UnixMs::ZERO, stored.bytes.clone().into())
+            }
+        })
+    }
+
+    /// Reads what an epoch that began at `begun` has told before `until`.
+    async fn read_back(
+        &self,
+        partition: u16,
+        begun: UnixMs,
+        until: Position,
+        books: &mut Books,
+    ) -> StoreResult<()> {
+        let mut from = Position { at: begun, seq: 0 };
+        loop {
+            let (stored, is_cut) = self.rows(partition, from, until).await?;
+            for stored in stored.iter().filter(|stored| stored.position < until) {
+                // Of other epochs, which may have begun earlier, whatever of theirs is needed is read when it is.
+                let _ = books.read(stored.position.seq as u32, stored.position.at, &stored.bytes);
+            }
+            match stored.last().filter(|_| is_cut) {
+                Some(last) => from = Position { seq: last.position.seq + 1, ..last.position },
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The items from one position to another, both included, and whether there are more: one call's.
+    async fn rows(&self, partition: u16, from: Position, to: Position) -> StoreResult<(Vec<Stored>, bool)> {
+        let (mut stored, mut next) = (Vec::<Stored>::new(), None);
+        loop {
+            let (rows, end) = self.query(partition, from, to, next).await?;
+            for row in rows {
+                take_row(&mut stored, row);
+            }
+            let is_whole = stored.last().is_none_or(|last| last.parts_left == 0);
+            match end {
+                None => {
+                    // Its writer failed before it was whole; or it is being deleted.
+                    stored.retain(|stored| stored.parts_left == 0);
+                    return Ok((stored, false));
+                }
+                Some(_) if is_whole && !stored.is_empty() => return Ok((stored, true)),
+                Some(key) => next = Some(key),
+            }
+        }
+    }
+
+    async fn query(
+        &self,
+        partition: u16,
+        from: Position,
+        to: Position,
+        next: Option<Attributes>,
+    ) -> StoreResult<(Vec<Attributes>, Option<Attributes>)> {
+        let text = |s: String| AttributeValue::S(s);
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(log_pk(partition)))
+            .expression_attribute_values(":first", text(log_sk(from.at, from.seq as u32, 0)))
+            .expression_attribute_values(":last", text(log_sk(to.at, to.seq as u32, u32::MAX)))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .consistent_read(true)
+            .limit(i32::try_from(ROWS_MAX).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(next);
+        let answer = query.send().await.map_err(|e| self.failed("reading the log in", e))?;
+        self.meter.read(Purpose::Log, answer.consumed_capacity());
+        let end = answer.last_evaluated_key.map(|key| {
+            let text = |name| key.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
+            key_attributes(text("pk"), text("sk"))
+        });
+        Ok((answer.items.unwrap_or_default(), end))
+    }
+}
+
+/// Adds a row to the items: a further part to the last one.
+fn take_row(stored: &mut Vec<Stored>, row: Attributes) {
+    let sk = sort_key(&row);
+    let row = from_sdk(row);
+    let Some((at, writer, part)) = parse_log_sk(&sk) else { return };
+    let position = Position { at, seq: u64::from(writer) };
+    let bytes = item::bytes(&row, "b").unwrap_or_default();
+    match stored.last_mut() {
+        _ if part == 0 => {
+            let parts_left = item::number_or_zero(&row, "parts");
+            stored.push(Stored { position, bytes: bytes.to_vec(), parts_left });
+        }
+        Some(last) if last.position == position => {
+            last.bytes.extend_from_slice(bytes);
+            last.parts_left = last.parts_left.saturating_sub(1);
+        }
+        _ => {}
+    }
+}

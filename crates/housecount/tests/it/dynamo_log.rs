@@ -1,0 +1,254 @@
+//! The DynamoDB log beyond its contract: nodes on it, faults of it, and what it costs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use housecount::cold::{DynamoCold, Engine, Purpose};
+use housecount::hub::Hub;
+use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
+use housecount::log::{Log, Position};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::fold::{HandleKey, Rules};
+use housecount_core::record::{self, Told};
+use housecount_core::time::UnixMs;
+use serde_json::Value;
+
+use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::Node;
+
+fn figures(stats: &Value) -> (u64, bool, bool) {
+    (stats["viewers"].as_u64().unwrap(), stats["complete"] == true, stats["recovering"] == true)
+}
+
+async fn stand() -> (Dynamo, Vec<String>) {
+    let dynamo = Dynamo::start().await;
+    dynamo.make_table("table");
+    let settings = [
+        format!("log={}&flush=100ms", dynamo.url("table")),
+        format!("cold={}", dynamo.url("table")),
+        "interval=10s".to_string(),
+        "ttl=30s".to_string(),
+    ];
+    (dynamo, settings.to_vec())
+}
+
+async fn node(settings: &[String]) -> Node {
+    Node::ready(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// Beats at both, one of them killed: what was acknowledged is counted by all, and by who starts later.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_are_one_and_kill_9_loses_nothing() {
+    let (_dynamo, settings) = stand().await;
+    let mut nodes = [node(&settings).await, node(&settings).await];
+    nodes[0].beat_many("s", 0, 3_000).await;
+    nodes[1].beat_many("s", 3_000, 500).await;
+    for n in 0..5 {
+        nodes[n % 2].beat("t", &format!("single-{n}")).await;
+    }
+    for node in &nodes {
+        eventually("both know all", async || figures(&node.stats().await) == (3_505, true, false)).await;
+    }
+    nodes[0].beat_many("s", 0, 3_100).await;
+    nodes[0].kill();
+    nodes[1].beat_many("s", 3_500, 10).await;
+    nodes[0].restart();
+    nodes[0].until_ready().await;
+    let third = node(&settings).await;
+    for node in [&nodes[0], &nodes[1], &third] {
+        eventually("all know all", async || figures(&node.stats().await) == (3_515, true, false)).await;
+        assert_eq!((node.viewers("s").await, node.viewers("t").await), (3_510, 5));
+    }
+}
+
+/// Throttled, and answers that are lost: nothing is acknowledged that isn't there, and nothing counts twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_throttles_and_lies_loses_nothing() {
+    let (dynamo, settings) = stand().await;
+    let nodes = [node(&settings).await, node(&settings).await];
+    nodes[0].beat_many("s", 0, 100).await;
+    dynamo.faults.lying.store(12, Ordering::SeqCst);
+    nodes[0].beat_many("s", 50, 100).await;
+    dynamo.faults.throttled.store(12, Ordering::SeqCst);
+    nodes[1].beat_many("s", 100, 100).await;
+    let third = node(&settings).await;
+    for node in [&nodes[0], &nodes[1], &third] {
+        eventually("all know all", async || figures(&node.stats().await).0 == 200).await;
+        eventually("and are sure", async || figures(&node.stats().await) == (200, true, false)).await;
+    }
+}
+
+fn beat(viewer: &str) -> Bytes {
+    let event = EventRef { at: UnixMs(1_790_000_000_000), kind: Kind::Beat, stage: "s", viewer, session: "" };
+    Bytes::from(record::encode(&[Told::Event(event)]))
+}
+
+/// A handle that begins in the middle of an epoch finds what its numbers stand for.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_in_the_middle_reads_back() {
+    let dynamo = Dynamo::start().await;
+    dynamo.make_table("table");
+    let log = dynamo.log("table", "flush=100ms").await;
+    let mut positions = Vec::new();
+    for viewer in ["ann", "bob", "ann", "bob"] {
+        positions.push(log.append(0, beat(viewer)).await.unwrap());
+    }
+    let later = dynamo.log("table", "flush=100ms").await;
+    let tail = later.read(0, positions[1], HandleKey::default()).await.unwrap();
+    assert_eq!(tail.records, [(positions[2], beat("ann")), (positions[3], beat("bob"))]);
+    // Without the beginning it is said that something can't be read, and not guessed.
+    let sk = housecount_core::keys::log_sk(positions[0].at, positions[0].seq as u32, 0);
+    let key = serde_json::json!({ "pk": { "S": "LOG#0" }, "sk": { "S": sk } });
+    dynamo.call("DeleteItem", serde_json::json!({ "TableName": "table", "Key": key }));
+    let third = dynamo.log("table", "flush=100ms").await;
+    let tail = third.read(0, positions[1], HandleKey::default()).await.unwrap();
+    assert_eq!(tail.records.len(), 2);
+    assert!(tail.records.iter().all(|(_, record)| record::decode(record).is_err()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
+    let dynamo = Dynamo::start().await;
+    let read =
+        async |more| dynamo.log("table", more).await.read(0, Position::START, HandleKey::default()).await;
+    let error = read("flush=100ms").await.unwrap_err();
+    assert_eq!(error.kind(), housecount::error::ErrorKind::Missing);
+    assert!(error.to_string().contains("housecount table create --cold"), "{error}");
+    dynamo.make_table("table");
+    read("flush=100ms").await.unwrap();
+    for (more, way_out) in
+        [("flush=200ms", "set &flush=100ms"), ("flush=100ms&partitions=2", "set &partitions=1")]
+    {
+        let error = read(more).await.unwrap_err();
+        assert_eq!(error.kind(), housecount::error::ErrorKind::Schema);
+        assert!(error.to_string().contains(way_out), "{error}");
+    }
+}
+
+const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
+/// DynamoDB on demand, us-east-1, 2026-10.
+const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
+
+/// So many are there in the second hour that more than 10,000 are counted.
+const FULL: Shape = Shape { viewers: 11_700, ..USUAL };
+
+/// A node as far as the log is concerned.
+struct Half {
+    log: Arc<DynamoLog>,
+    hub: Arc<Hub>,
+    said: Vec<(UnixMs, Kind, String, String)>,
+}
+
+async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
+    let mut after = Position::START;
+    loop {
+        let tail = log.read(0, after, HandleKey(77)).await.unwrap();
+        hub.set_key(0, tail.origin.key);
+        for (position, record) in &tail.records {
+            hub.take_in(0, &record::decode(record).unwrap(), position.at);
+            after = *position;
+        }
+        hub.advance(tail.clock);
+    }
+}
+
+/// An hour of 10,000 viewers after one in which they come, in virtual time. `cargo test --release -p housecount --test it -- --ignored
+/// --nocapture --test-threads 1 dollars_of_a_log`
+#[tokio::test(start_paused = true)]
+#[ignore = "a figure, and takes a minute"]
+async fn dollars_of_a_log() {
+    for (name, shape, is_sticky) in [
+        ("10,000 viewers, 16-character ids, each on one node", FULL, true),
+        ("the same, each heartbeat on any node", FULL, false),
+        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true),
+    ] {
+        housecount::sim::begin(7);
+        let engine = Engine::memory().unwrap();
+        let _table = DynamoCold::over(&engine).await.unwrap();
+        let target = DynamoTarget::parse("//ivs-viewer-snapshots").unwrap();
+        let rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
+        let mut halves: Vec<Half> = (0..2)
+            .map(|_| {
+                let log = Arc::new(DynamoLog::over(&engine, &target));
+                Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
+            })
+            .collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for half in &halves {
+            tasks.spawn(follow(half.log.clone(), half.hub.clone()));
+        }
+        let base = housecount::clock::wall();
+        let mut crowd = Crowd::new(shape, base);
+        let units = |halves: &[Half]| {
+            halves.iter().fold((0.0, 0.0), |(w, r), half| {
+                let meter = half.log.meter();
+                (
+                    w + meter.units(Purpose::Log).writes as f64,
+                    r + meter.units(Purpose::Log).read_halves as f64 / 2.0,
+                )
+            })
+        };
+        let (mut before, mut events, mut n) = ((0.0, 0.0), 0u64, 0u64);
+        while housecount::clock::wall().since(base) < 2 * 3_600_000 {
+            let now = housecount::clock::wall();
+            if now.since(base) >= 3_600_000 && before == (0.0, 0.0) {
+                (before, events) = (units(&halves), 0);
+            }
+            crowd.play(now.since(base), |e| {
+                n += 1;
+                events += 1;
+                let half = if is_sticky { e.viewer.bytes().map(u64::from).sum::<u64>() } else { n * 7 / 3 };
+                let said = &mut halves[(half % 2) as usize].said;
+                said.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
+            });
+            // As the lane's committer does: what has come meanwhile is one record.
+            let append = async |half: &Half, said: &[(UnixMs, Kind, String, String)]| {
+                let events: Vec<EventRef<'_>> = said
+                    .iter()
+                    .map(|(at, kind, stage, viewer)| EventRef {
+                        at: *at,
+                        kind: *kind,
+                        stage,
+                        viewer,
+                        session: "",
+                    })
+                    .collect();
+                let told = half.hub.tell(&events, now.minus(2_000));
+                let position = half.log.append(0, Bytes::from(record::encode(&told))).await.unwrap();
+                half.hub.take_in(0, &told, position.at);
+                half.log.tend(0, position.at.minus(900_000), position.at).await.unwrap();
+            };
+            let said: Vec<_> = halves.iter_mut().map(|half| std::mem::take(&mut half.said)).collect();
+            let (one, other) = (&halves[0], &halves[1]);
+            let pair = async {
+                if !said[0].is_empty() {
+                    append(one, &said[0]).await
+                }
+            };
+            let rest = async {
+                if !said[1].is_empty() {
+                    append(other, &said[1]).await
+                }
+            };
+            tokio::join!(pair, rest, tokio::time::sleep(std::time::Duration::from_millis(10)));
+        }
+        tasks.abort_all();
+        let (written, read) = units(&halves);
+        let (written, read) = (written - before.0, read - before.1);
+        let month = SECONDS_A_MONTH / 3_600.0 / 1e6;
+        let dollars = (written * month * DOLLARS_PER_MILLION.0, read * month * DOLLARS_PER_MILLION.1);
+        let counts = [0, 1].map(|n| halves[n].hub.totals().of.0.viewers);
+        println!(
+            "{name}: {events} events an hour, {counts:?} viewers counted; {written:.0} write and {read:.0} read units; \
+             ${:.2} + ${:.2} = ${:.2} a month",
+            dollars.0,
+            dollars.1,
+            dollars.0 + dollars.1
+        );
+        assert!(dollars.0 + dollars.1 <= 4.0);
+        housecount::sim::end();
+    }
+}
