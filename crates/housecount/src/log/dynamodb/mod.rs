@@ -7,7 +7,7 @@
 //!
 //! # What it costs
 //! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a half flushes. docs/PROOFS.md has
-//! the figure. So the past ([`meta`]) is written rarely: that a node was there (`attended`) goes along with what it appends.
+//! the figure. So the past (`meta`) is written rarely: that a node was there (`attended`) goes along with what it appends.
 
 mod meta;
 mod pace;

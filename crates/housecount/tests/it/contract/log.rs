@@ -315,8 +315,10 @@ async fn redis_cluster() {
 #[derive(Debug)]
 struct Acknowledged {
     log: DynamoLog,
-    acknowledged: Arc<Mutex<BTreeSet<Position>>>,
+    acknowledged: Positions,
 }
+
+type Positions = Arc<Mutex<BTreeSet<Position>>>;
 
 #[async_trait]
 impl Log for Acknowledged {
@@ -360,7 +362,7 @@ async fn dynamodb_with(partitions: u16) {
         dynamo.make_table(&format!("log-{n:03}"));
     }
     let dynamo = Arc::new(dynamo);
-    let acknowledged: Arc<Mutex<BTreeMap<usize, Arc<Mutex<BTreeSet<Position>>>>>> = Arc::default();
+    let acknowledged: Arc<Mutex<BTreeMap<usize, Positions>>> = Arc::default();
     let open = move |n: usize| -> Opening {
         let (dynamo, acknowledged) = (dynamo.clone(), acknowledged.clone());
         Box::pin(async move {
