@@ -352,7 +352,8 @@ fn per_million(requests: Usd, standing_month: Usd, spent: &Spent<N>) -> Option<U
     let micros =
         u128::from(requests.0) * u128::from(MONTH_MS) + u128::from(standing_month.0) * u128::from(spent.ms);
     // In micro-dollars x ms of a month; an hour has 3,600,000 ms.
-    let per = micros / u128::from(spent.watched_ms) * 3_600_000 * 1_000_000 / u128::from(MONTH_MS);
+    let watched = u128::from(spent.watched_ms).saturating_mul(u128::from(MONTH_MS));
+    let per = micros.saturating_mul(3_600_000 * 1_000_000) / watched;
     Some(Usd(u64::try_from(per).unwrap_or(u64::MAX)))
 }
 

@@ -261,7 +261,7 @@ async fn nodes_are_replaced_under_load_and_no_request_fails() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
     // Longer than a busy machine takes to look once.
-    let settings = [log.as_str(), "cold=none", "drain=3s"];
+    let settings = [log.as_str(), "cold=none", "drain=3s", "limits.session_beats=0"];
     let mut nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
     let balancer = Balancer::start(nodes.iter().map(|node| node.address.clone()).collect()).await;
     let both = || balancer.ready.lock().len() == 2;

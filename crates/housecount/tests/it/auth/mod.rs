@@ -57,5 +57,11 @@ async fn strict() -> Node {
 
 /// The status and code of an answer.
 fn refused(answer: &(u16, Value)) -> (u16, &str) {
-    (answer.0, answer.1["code"].as_str().unwrap_or_default())
+    // The drop-in API has a shape of its own.
+    let code = match answer.1["error"].as_str() {
+        Some("UNAUTHORIZED") => "unauthorized",
+        Some("FORBIDDEN") => "forbidden",
+        _ => answer.1["code"].as_str().unwrap_or_default(),
+    };
+    (answer.0, code)
 }

@@ -43,7 +43,14 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     let dynamo = Dynamo::start().await;
     let url = dynamo.url("audience");
     assert!(housecount().args(["table", "create", "--cold", &url]).status().unwrap().success());
-    let quick = ["interval=1s", "ttl=3s", "window=2s", "snapshot_interval=1s", "archive_flush=1s"];
+    let quick = [
+        "interval=1s",
+        "ttl=3s",
+        "window=2s",
+        "snapshot_interval=1s",
+        "archive_flush=1s",
+        "limits.session_beats=0",
+    ];
     let cold = format!("cold={url}");
     let node = Node::ready(&[&quick[..], &[&cold, "archive=packed", "log=memory:"]].concat()).await;
     let body = json!({ "stage": "s", "name": "A stage" });
