@@ -9,8 +9,14 @@ use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 use crate::support::redis::{Flavour, Server};
 
-const SMALL: [&str; 6] =
-    ["interval=300ms", "ttl=1s", "window=1s", "snapshot_interval=1s", "lateness_max=2s", "limits.session_beats=0"];
+const SMALL: [&str; 6] = [
+    "interval=300ms",
+    "ttl=1s",
+    "window=1s",
+    "snapshot_interval=1s",
+    "lateness_max=2s",
+    "limits.session_beats=0",
+];
 /// Before all of it.
 const FROM: &str = "2020-01-01";
 
