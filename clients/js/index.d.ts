@@ -62,7 +62,8 @@ export interface Watch {
 export function watch(options: WatchOptions): Watch;
 
 /**
- * Tells the live counts of stages: at once, and when they change, at most once a second each. Reconnects by itself.
+ * Tells the live counts of stages: at once, and when they change, at most once a second each. Connects again by itself, also where it
+ * is refused: browsers don't say why.
  *
  * @param stages one stage, or up to 100; `[]`: all there are
  * @returns ends it

@@ -50,10 +50,9 @@ export function beats(page, options, { onBeat, onRefused }) {
     hasBeaten = true;
     dueAt = Infinity;
     const mine = to.send().then(
-      (answer) => {
-        if (underWay === mine) taken(answer, isFirst);
-      },
+      (answer) => taken(answer, isFirst),
       (error) => {
+        // Unless it was given up for another one.
         if (underWay === mine) failed(error);
       },
     );
@@ -86,7 +85,7 @@ export function beats(page, options, { onBeat, onRefused }) {
   send();
 
   return {
-    /** The page can be sure of its timers again: beats now if that is due. */
+    /** Beats now if that is due: timers may be late. */
     wake() {
       if (page.Date.now() >= dueAt) send();
     },

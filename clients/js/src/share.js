@@ -115,11 +115,6 @@ export function share(page, name, { begin, cease, nudge, hear }) {
     /** Tells the other pages what was heard, and when this one beats next. */
     tell,
 
-    /** The page can be sure of its timers again. The page that beats may be frozen meanwhile. */
-    wake() {
-      if (!isBeating) ask();
-    },
-
     /** This page takes no part any more. */
     end() {
       hasEnded = true;

@@ -96,7 +96,7 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
         } else if (answer?.code) {
           // The server says when to come back if that may help, and nothing if it can't.
           const { retryAfterMs } = answer;
-          fail(refusal(answer, { retryAfterMs, isFinal: !retryAfterMs }));
+          fail(refusal(answer, { retryAfterMs, isFinal: !(retryAfterMs > 0) }));
         }
       };
       // An error is always followed by a close.
@@ -117,7 +117,6 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
 
   function hangUp() {
     if (!socket) return;
-    socket.onmessage = null;
     socket.close();
     socket = null;
   }

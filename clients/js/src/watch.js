@@ -24,6 +24,8 @@ export function watchIn(page, options) {
   /** @type {ReturnType<typeof share> | null} */
   let shared = null;
 
+  const wake = () => beating?.wake();
+
   function show() {
     shared ??= share(page, session === undefined ? name : null, {
       begin() {
@@ -40,7 +42,7 @@ export function watchIn(page, options) {
         });
       },
       cease: () => stop(false),
-      nudge: () => beating?.wake(),
+      nudge: wake,
       hear: tellCount,
     });
   }
@@ -59,12 +61,6 @@ export function watchIn(page, options) {
   function leave() {
     listening.abort();
     hide(false);
-  }
-
-  function wake() {
-    if (page.document.visibilityState === "hidden") return;
-    beating?.wake();
-    shared?.wake();
   }
 
   const listening = new page.AbortController();

@@ -120,22 +120,6 @@ test("out of the browser's cache the viewer is there again at once", async (t) =
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
-test("a tab that is frozen while it beats: the other takes over", async (t) => {
-  const { stage, open, context } = await scene(t);
-  const [first, second] = [await open({ transport: "http" }), await open({ transport: "http" })];
-  await counted(second);
-  const looking = look(server, stage);
-  await until("looked", () => looking.seen.viewersMin === 1);
-  const control = await context.newCDPSession(first);
-  await control.send("Page.setWebLifecycleState", { state: "frozen" });
-  const { session } = site.said.filter((said) => said.stage === stage).at(-1);
-  await until("the other beats", () => site.said.some((said) => said.stage === stage && said.session !== session));
-  await control.send("Page.setWebLifecycleState", { state: "active" });
-  await until("the first one's session is left", () => site.said.some((said) => said.path === "/v1/leave" && said.session === session));
-  await looking.changed();
-  assert.equal((await looking.end()).viewersMin, 1);
-});
-
 test("without Web Locks (plain HTTP) each tab beats for itself, and they are one viewer", async (t) => {
   const plain = await launch("--host-resolver-rules=MAP site.test 127.0.0.1");
   t.after(() => plain.close());

@@ -145,6 +145,13 @@ test("after being offline it beats at once", async () => {
   assert.equal(server.beats().length, before + 1);
   await world.pass(60_000);
   assert.equal(server.beats().length, before + 2, "and goes on as before");
+  browser.goOffline();
+  await world.pass(300_000);
+  server.answer = () => ({ status: 500, body: {} });
+  server.said.length = 0;
+  browser.goOnline();
+  await world.pass(1_000);
+  assert.deepEqual(waits(server), [770], "what failed before is no reason to wait");
 });
 
 test("what hangs in a connection that is gone doesn't hold it back", async () => {
@@ -188,6 +195,17 @@ test("a page that comes back beats at once if that is due, and only then", async
   assert.equal(server.beats().length, 2);
 });
 
+test("a page that comes back doesn't wait for a timer that is late", async () => {
+  const { world, server, page } = await alone();
+  await world.pass(10_000);
+  world.timers = [];
+  await world.pass(300_000);
+  assert.equal(server.beats().length, 1);
+  page.show("visible");
+  await world.pass(TRAVEL_MS);
+  assert.equal(server.beats().length, 2);
+});
+
 for (const end of ["leave", "stop"]) {
   test(`${end}() says so once, and nothing is left`, async () => {
     const all = await alone({ token: "secret" });
@@ -219,6 +237,14 @@ test("a heartbeat that arrives after the leave brings nobody back", async () => 
   assert.deepEqual(server.said.map(({ kind }) => kind), ["leave", "beat", "leave"]);
   assert.equal(server.count().viewers, 0);
   assert.deepEqual(told.counts, [], "and nothing is told after leave()");
+});
+
+test("who has left is not told that the heartbeat before was refused", async () => {
+  const all = await alone({}, (world) => (world.server.answer = () => ({ status: 401, body: {} })));
+  all.leave();
+  await all.world.pass(10_000);
+  assert.deepEqual(all.told, { counts: [], errors: [] });
+  assertNothingIsLeft(all);
 });
 
 test("who leaves before anything was sent says nothing", async () => {

@@ -76,8 +76,13 @@ for (const lateMs of [0, 500, 5_000, 60_000]) {
   });
 }
 
-test("closing the one that waits: nothing is said", async () => {
-  const { world, server, second } = await two();
+test("the one that waits closes, or leaves: nothing is said", async () => {
+  const { world, server, browser, second } = await two();
+  const third = watching(browser.open());
+  await world.pass(1_000);
+  third.leave();
+  await world.pass(1_000);
+  assert.equal(browser.locks.held(), 2);
   second.page.close();
   await world.pass(100_000);
   assert.deepEqual(server.leaves(), []);
@@ -111,7 +116,7 @@ test("the one that beats crashes: the other goes on at once", async () => {
 
 for (const answers of [false, true]) {
   test(`the one that beats is frozen${answers ? " but answers others" : ""}: the other takes over in time, and goes on when it thaws`, async () => {
-    const { world, server, first, second } = await two();
+    const { world, server, browser, first, second } = await two();
     first.page.show("hidden");
     await world.pass(40_000);
     first.page.freeze({ answers });
@@ -131,6 +136,10 @@ for (const answers of [false, true]) {
     await world.pass(200_000);
     assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
     assert.ok(first.told.counts.length >= told + 6, "it is told again");
+    assert.equal(browser.locks.held(), 2, "each page asks for the lock once");
+    second.page.close();
+    await world.pass(100_000);
+    assert.equal(sessionsOf(server.beats()).length, 3, "it is its turn again");
     assert.deepEqual(server.gaps(), []);
   });
 }
@@ -157,6 +166,25 @@ test("nothing is taken from a tab that lives, though the server is away or timer
   await world.pass(600_000);
   assert.equal(sessionsOf(server.beats()).length, 1);
   assert.deepEqual(server.leaves(), []);
+});
+
+test("a tab that lives but has no timers beats when another one asks", async () => {
+  const { world, server, first } = await two();
+  world.timers = world.timers.filter(({ page }) => page !== first.page);
+  await world.pass(600_000);
+  assert.deepEqual(server.gaps(), []);
+  assert.equal(sessionsOf(server.beats()).length, 1);
+});
+
+test("nothing is taken from a tab whose first heartbeat is not answered yet", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  world.server.answer = () => null;
+  watching(browser.open());
+  await world.pass(1_000);
+  watching(browser.open());
+  await world.pass(9_000);
+  assert.equal(world.server.beats().length, 1);
 });
 
 for (const lacks of [["locks"], ["BroadcastChannel"], ["locks", "BroadcastChannel", "WebSocket", "sendBeacon"]]) {
@@ -219,7 +247,26 @@ test("into the browser's cache and back", async () => {
   assert.equal(server.count().viewers, 0, "who has left doesn't come back with the page");
 });
 
-test("a session with a name of its own beats for itself, and outlives the late leave of its reload", async () => {
+test("into the cache with a heartbeat under way: it is given up", async () => {
+  const world = new World();
+  const { page } = watching(new Browser(world).open());
+  await world.pass(5);
+  assert.equal(page.fetches.size, 1);
+  await page.store();
+  assert.equal(page.fetches.size, 0);
+  await world.pass(60_000);
+  assert.deepEqual(world.server.said.map(({ kind }) => kind), ["beat", "leave"]);
+});
+
+test("sessions with names of their own beat for themselves", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  for (const session of ["one", "other"]) watching(browser.open(), { session });
+  await world.pass(100_000);
+  assert.deepEqual(world.server.count(), { viewers: 1, sessions: 2 });
+});
+
+test("a session with a name of its own outlives the late leave of its reload", async () => {
   const { world, server, browser, first, second } = await two({ session: "participant-1" });
   second.page.crash();
   await world.pass(40_000);

@@ -148,6 +148,14 @@ test("a complaint that doesn't ends it for good", async () => {
   assert.equal(page.sockets.size, 0);
 });
 
+test("a time to come back that is none is no busy loop", async () => {
+  const { world, server, told } = await alone({ transport: "auto" });
+  await world.pass(1_000);
+  server.hear = () => ({ code: "overloaded", retryAfterMs: "soon" });
+  await world.pass(60_000);
+  assert.equal(told.errors.length, 1);
+});
+
 test("what makes no sense is passed over", async () => {
   const { world, server, told } = await alone({ transport: "auto" });
   await world.pass(1_000);

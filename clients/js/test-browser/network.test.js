@@ -1,0 +1,97 @@
+/** Networks that come and go, and let through what they like, before a real housecount. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { counted, launch, openTab, told } from "./support/browser.js";
+import { startServer, startSite, until } from "./support/server.js";
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+async function scene(t, ...settings) {
+  const server = await startServer(...settings);
+  t.after(() => server.end());
+  const site = await startSite(server.url);
+  t.after(() => site.end());
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  return { server, site, context, open: (options = {}) => openTab(context, site, { stage: "s", viewer: "ann", ...options }) };
+}
+
+for (const transport of ["auto", "http"]) {
+  test(`offline for 20 s, signed off by the server, and there again at once (${transport})`, async (t) => {
+    const { server, site, context, open } = await scene(t, "interval=5s", "ttl=20s");
+    const tab = await open({ transport });
+    await counted(tab);
+    await context.setOffline(true);
+    site.cut();
+    await until("nobody", async () => (await server.count("s")).viewers === 0);
+    site.isCut = false;
+    await context.setOffline(false);
+    await until("there", async () => (await server.count("s")).viewers === 1);
+    assert.deepEqual((await told(tab)).errors, []);
+  });
+}
+
+test("heartbeats go over one WebSocket", async (t) => {
+  const { site, open } = await scene(t, "interval=2s", "ttl=6s");
+  const tab = await open();
+  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  assert.equal(site.upgrades, 1);
+  assert.deepEqual(site.said, []);
+});
+
+test("where WebSockets are blocked they go by fetch, as text", async (t) => {
+  const { server, site, open } = await scene(t, "interval=2s", "ttl=6s");
+  site.blocksSockets = true;
+  const tab = await open();
+  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  assert.equal(site.upgrades, 1, "and no other is tried");
+  assert.ok(site.said.every(({ path, contentType }) => path === "/v1/heartbeat" && contentType.startsWith("text/plain")));
+  assert.deepEqual(await server.count("s").then(({ viewers, sessions }) => ({ viewers, sessions })), { viewers: 1, sessions: 1 });
+});
+
+test("a connection that breaks is made again", async (t) => {
+  const { site, open } = await scene(t, "interval=2s", "ttl=6s");
+  const tab = await open();
+  await counted(tab);
+  site.cut();
+  site.isCut = false;
+  await until("another", () => site.upgrades === 2);
+  const { length } = (await told(tab)).counts;
+  await until("counts", async () => (await told(tab)).counts.length > length + 1);
+});
+
+test("subscribe tells counts at once and when they change, also after the server was away", async (t) => {
+  const { site, context, open } = await scene(t, "interval=2s", "ttl=6s", "leave_grace=100ms");
+  const looking = await openTab(context, site, { looksAt: "s,t" });
+  const live = async () => (await told(looking)).live;
+  const viewers = async (stage) => (await live()).filter((count) => count.stage === stage).at(-1)?.viewers;
+  await until("nobody on either", async () => (await viewers("s")) === 0 && (await viewers("t")) === 0);
+  const tab = await open();
+  await until("ann", async () => (await viewers("s")) === 1);
+  assert.deepEqual(Object.keys((await live()).at(-1)).sort(), ["asOf", "complete", "recovering", "sessions", "stage", "viewers"]);
+  site.cut();
+  await tab.close();
+  site.isCut = false;
+  await until("nobody again", async () => (await viewers("s")) === 0);
+  await looking.evaluate(() => globalThis.end());
+});
+
+test("from a page of another site, where the server lets it", async (t) => {
+  const { server, site, context } = await scene(t, "interval=2s", "ttl=6s");
+  const asked = await fetch(`${server.url}/v1/heartbeat`, { method: "OPTIONS", headers: { origin: site.url, "access-control-request-method": "POST" } });
+  if (!asked.headers.has("access-control-allow-origin")) return t.skip("this housecount has no CORS");
+  for (const transport of ["http", "auto"]) {
+    const options = { stage: transport, viewer: "ann", transport, url: server.url };
+    const tab = await openTab(context, site, { ...options, looksAt: "" });
+    await until("two counts", async () => (await told(tab)).counts.length > 1);
+    await tab.close();
+    await until("nobody", async () => (await server.count(transport)).viewers === 0);
+  }
+  // What `Authorization` needs to be asked for first.
+  const tab = await openTab(context, site, { stage: "token", viewer: "ann", transport: "http", url: server.url, token: "t" });
+  await counted(tab);
+});

@@ -1,0 +1,51 @@
+/** The React hooks, in a real page. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+import { launch } from "./support/browser.js";
+import { startServer, startSite, until } from "./support/server.js";
+
+const PAGE = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="root"></div><script type="module" src="/app.js"></script>`;
+
+test("a component that is there watches, and one that is gone has left", async (t) => {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL("support/app.js", import.meta.url))],
+    bundle: true,
+    format: "esm",
+    write: false,
+    define: { "process.env.NODE_ENV": '"development"' },
+  });
+  const server = await startServer("interval=2s", "ttl=60s", "leave_grace=100ms");
+  t.after(() => server.end());
+  const site = await startSite(server.url, { "/react": PAGE, "/app.js": outputFiles[0].text });
+  t.after(() => site.end());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const errors = [];
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  page.on("pageerror", (error) => errors.push(error.message));
+  await page.goto(`${site.url}/react`);
+
+  const says = (text) => until(text, async () => (await page.textContent("#root")) === text);
+  const render = (props) => page.evaluate((each) => globalThis.render(each), props);
+  await render({ viewer: null, stage: "s" });
+  await says("watching: nobody knows; live: 0; error: none");
+  await render({ viewer: "ann", stage: "s" });
+  await says("watching: 1; live: 1; error: none");
+  assert.equal((await server.count("s")).sessions, 1, "one session, also in strict mode");
+  await render({ viewer: "ann", stage: "t" });
+  await says("watching: 1; live: 1; error: none");
+  await until("gone from the other stage", async () => (await server.count("s")).viewers === 0);
+  await render({ viewer: "ann", stage: "no spaces allowed" });
+  await until("an error", async () => /error: invalid_stage$/.test(await page.textContent("#root")));
+  await render({ viewer: "bob", stage: "s" });
+  await says("watching: 1; live: 1; error: none");
+  await render(null);
+  await until("nobody", async () => (await server.count("s")).viewers === 0);
+  assert.deepEqual(errors.filter((text) => !/status of 400|WebSocket|EventSource/.test(text)), []);
+});

@@ -1,0 +1,60 @@
+/** Viewers' tokens, on every way to the server. */
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { test } from "node:test";
+
+import { counted, launch, openTab, told } from "./support/browser.js";
+import { startServer, startSite, until } from "./support/server.js";
+
+const SECRET = "a secret of a test, and of nobody else";
+
+/** @param {number} seconds how long it is worth something */
+function mint(seconds, secret = SECRET) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const claims = { sub: "ann", stage: "s", exp: Math.floor(Date.now() / 1_000) + seconds };
+  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
+  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}
+
+test("a token is sent on every way, and told why it isn't taken", async (t) => {
+  let server;
+  try {
+    server = await startServer("interval=2s", "ttl=60s", "auth.viewer=required", `auth.viewer_keys=secret:${SECRET}`, "auth.leeway=0s");
+  } catch (error) {
+    if (/`auth\.viewer` .*is not a setting/.test(error.message)) return t.skip("this housecount knows no tokens");
+    throw error;
+  }
+  t.after(() => server.end());
+  const site = await startSite(server.url);
+  t.after(() => site.end());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const open = async (options) => openTab(await browser.newContext(), site, { stage: "s", viewer: "ann", ...options });
+
+  const live = await fetch(`${server.url}/v1/live?stage=s`);
+  const hasLive = live.status !== 404;
+  await live.body?.cancel();
+  for (const transport of ["ws", "http"]) {
+    const tab = await open({ transport, token: mint(3_600), looksAt: "s" });
+    await counted(tab);
+    if (hasLive) await until("live", async () => (await told(tab)).live.at(-1)?.viewers === 1);
+    // Long before the ttl: the beacon's token was taken.
+    await tab.close();
+    await until("nobody", async () => (await server.count("s")).viewers === 0);
+  }
+  for (const transport of ["auto", "http"]) {
+    const why = async (options) => {
+      const tab = await open({ transport, ...options });
+      const { code, status } = await until("an error", async () => (await told(tab)).errors[0]);
+      return [code, status];
+    };
+    assert.deepEqual(await why({}), ["token_missing", 401]);
+    assert.deepEqual(await why({ token: mint(3_600, "another secret, which nobody else has") }), ["token_invalid", 401]);
+    assert.deepEqual(await why({ token: mint(3_600), viewer: "bob" }), ["token_mismatch", transport === "auto" ? undefined : 403]);
+    const tab = await open({ transport, token: mint(5) });
+    await counted(tab);
+    const { code } = await until("its end", async () => (await told(tab)).errors[0]);
+    assert.equal(code, "token_expired");
+  }
+});
