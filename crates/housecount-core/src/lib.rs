@@ -15,6 +15,7 @@
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
 //! - [`pace`]: when a player is to beat next.
 //! - [`archive`]: every beat's time, packed for audit.
+//! - [`cost`]: prices, what is counted, and what each plan costs.
 //! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
 //! - [`snapshot`], [`roster`], [`stage`], [`lease`], [`heartbeat`]: its records, one a file.
 //!
@@ -29,6 +30,7 @@ pub mod batch;
 pub mod bridge;
 pub mod clock;
 pub mod codec;
+pub mod cost;
 pub mod event;
 pub mod fold;
 pub mod heartbeat;

@@ -124,6 +124,16 @@ pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
 
+/// Readings of what was consumed that are kept: one a minute for an hour, and the one before.
+pub const COST_READINGS_MAX: usize = 61;
+/// How long a change that the cost guard makes stays at least: as long as what it projects from, or it would judge by what was before.
+pub const COST_GUARD_HOLD_MS: u64 = 60 * 60 * 1000;
+/// The guard doesn't judge by less than this: what a node does at its start would be taken for what it always does.
+pub const COST_JUDGE_MS_MIN: u64 = 15 * 60 * 1000;
+/// How many times as far apart the cost guard may take snapshots. By default 15 min then, so that after the loss of everything hot counts
+/// are bridged from at most that long ago.
+pub const SNAPSHOT_STRETCH_MAX: u64 = 3;
+
 /// A stage's display name, and its customer, in bytes.
 pub const STAGE_NAME_BYTES_MAX: usize = 256;
 /// Tags of a stage.

@@ -263,6 +263,10 @@ impl Cold for Wire {
         if part.is_some() { Err(failed()) } else { self.back(()).await }
     }
 
+    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+        self
+    }
+
     fn meter(&self) -> Meter {
         self.meter.clone()
     }

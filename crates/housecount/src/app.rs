@@ -14,6 +14,7 @@ use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
+use crate::cost::Costs;
 use crate::edge::Edge;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::follow::Follower;
@@ -22,7 +23,7 @@ use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
 use crate::live::Live;
-use crate::log::Log;
+use crate::log::{Consumed, Log};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
@@ -30,6 +31,7 @@ use crate::stages::Stages;
 use crate::tasks::addresses::ForgetAddresses;
 use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
+use crate::tasks::cost::Cost;
 use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
 use crate::tasks::show::Show;
@@ -78,7 +80,10 @@ impl App {
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
         if let Some(cold) = &cold {
-            metrics.show_units(cold.meter().units());
+            metrics.show_units("cold_consumed_units", cold.meter().shown());
+        }
+        if let Consumed::Units(meter) = log.consumed() {
+            metrics.show_units("log_consumed_units", meter.shown());
         }
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
@@ -109,10 +114,12 @@ impl App {
             proofs.clone(),
             &settings,
         );
+        let costs = Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
         let name = format!("{:08x}", chance::any::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
-            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings))
+            let stretch = costs.stretch();
+            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings, stretch))
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
@@ -130,6 +137,7 @@ impl App {
         let scans = Semaphore::new(SCANS_MAX);
         let live = Arc::new(Live::new(hub.clone()));
         let auth = Auth::new(&settings.auth);
+        let reads = cold.clone().map(Cold::for_callers);
         let node = Node {
             settings,
             auth,
@@ -139,10 +147,12 @@ impl App {
             edge,
             ingest,
             cold,
+            reads,
             proofs,
             stages,
             snapshots,
             scans,
+            costs,
             readiness,
             metrics,
         };
@@ -268,6 +278,7 @@ async fn live(
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
+    tasks.spawn(run_every(Cost::new(node.costs.clone()), stop.clone()));
     tasks.spawn(run_every(ForgetAddresses(node.edge.clone()), stop.clone()));
     if let Some(archive) = alive.archive.take() {
         tasks.spawn(run_every(archive, stop.clone()));

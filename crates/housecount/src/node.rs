@@ -10,6 +10,7 @@ use crate::auth::Auth;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
+use crate::cost::Costs;
 use crate::edge::Edge;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Receipt};
@@ -38,6 +39,8 @@ pub struct Node {
     pub ingest: Ingest,
     /// The cold tier, unless there is none.
     pub cold: Option<Arc<dyn Cold>>,
+    /// The same, for what callers of the API read.
+    pub reads: Option<Arc<dyn Cold>>,
     /// What has been proven since the ledger's last window; none where nothing is kept for good.
     pub proofs: Option<Arc<Proofs>>,
     /// Stages' configuration and snapshots.
@@ -50,6 +53,8 @@ pub struct Node {
     pub readiness: Readiness,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What it costs.
+    pub costs: Arc<Costs>,
 }
 
 impl Node {

@@ -45,6 +45,8 @@ pub enum NotOpen {
 #[derive(Debug)]
 pub struct Stages {
     cold: Option<Arc<dyn Cold>>,
+    /// The same, for what callers read.
+    reads: Option<Arc<dyn Cold>>,
     auto: bool,
     remembered: Mutex<HashMap<StageId, Remembered>>,
 }
@@ -70,7 +72,8 @@ impl Stages {
     /// The book. With `auto` every stage is open.
     #[must_use]
     pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool) -> Stages {
-        Stages { cold, auto, remembered: Mutex::default() }
+        let reads = cold.clone().map(Cold::for_callers);
+        Stages { cold, reads, auto, remembered: Mutex::default() }
     }
 
     /// Whether every stage is open, so that none needs to be asked about.
@@ -200,7 +203,8 @@ impl Stages {
             return Ok(Vec::new());
         }
         let range = KeyRange::snapshots(stage.as_str(), from, to);
-        let rows = self.cold()?.query(&range, &Page::first(limit)).await?;
+        let reads = self.reads.as_ref().ok_or_else(unsupported)?;
+        let rows = reads.query(&range, &Page::first(limit)).await?;
         let read = |(sk, item): &(String, _)| {
             Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
         };
@@ -209,9 +213,9 @@ impl Stages {
 
     /// A stage's last snapshot, if there is one that has not expired.
     pub async fn last_snapshot(&self, stage: &StageId, now: UnixMs) -> StoreResult<Option<Snapshot>> {
-        let Some(cold) = &self.cold else { return Ok(None) };
+        let Some(reads) = &self.reads else { return Ok(None) };
         let range = KeyRange::snapshots(stage.as_str(), UnixMs::ZERO, UnixMs::MAX);
-        let rows = cold.query(&range, &Page::last(1)).await?;
+        let rows = reads.query(&range, &Page::last(1)).await?;
         let Some((sk, item)) = rows.first() else { return Ok(None) };
         Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
     }

@@ -9,7 +9,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use housecount_core::event::{EventRef, Kind};
+use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
+
+/// By how much later than told a beat comes on average, beyond the 10 ms that it takes at least: a timer and a network.
+const LAG_MS: f64 = 40.0;
 
 /// What ids look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,9 @@ pub struct Shape {
     pub sigma: f64,
     pub gaps_per_hour: f64,
     pub interval_ms: u64,
+    /// Whether players beat when they are told to, give or take their timers and the network, as ours do; if not, every interval, a
+    /// tenth earlier at most.
+    pub told: bool,
     pub seed: u64,
 }
 
@@ -47,6 +54,7 @@ pub const USUAL: Shape = Shape {
     sigma: 1.2,
     gaps_per_hour: 0.5,
     interval_ms: 30_000,
+    told: false,
     seed: 7,
 };
 
@@ -224,7 +232,12 @@ impl Crowd {
                 continue;
             }
             let interval_ms = self.shape.interval_ms;
-            let mut next_ms = at_ms + interval_ms - self.rng.below(interval_ms / 10);
+            let mut next_ms = at_ms
+                + if self.shape.told {
+                    gap_ms(interval_ms, &here.viewer, "", at) + 10 + self.rng.exponential(LAG_MS) as u64
+                } else {
+                    interval_ms - self.rng.below(interval_ms / 10)
+                };
             if next_ms > here.silent_from_ms {
                 next_ms = next_ms.max(here.silent_to_ms);
                 self.plan_silence(&mut here, next_ms);

@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file. Only these print.
 
+mod cost;
 mod export;
 mod ivs;
 mod key;
@@ -37,6 +38,7 @@ Examples:
   housecount serve --demo 500               the same with 500 simulated viewers
   housecount serve --log redis://127.0.0.1:6379/0 --cold 'dynamodb://my-table?region=eu-west-1'
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20
+  housecount cost --viewers 50000 --stages 200
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
   housecount verify --from 2026-10-01 --to 2026-11-01
@@ -57,6 +59,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Play a simulated audience against a running housecount, and check its counts.
     Load(load::LoadArgs),
+    /// Reckon what an audience costs a month, by the plans that people know and by housecount's own.
+    Cost(cost::CostArgs),
     /// Make, describe or delete the table of the cold tier.
     Table(table::TableArgs),
     /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
@@ -176,6 +180,7 @@ pub fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Cost(args) => cost::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify::run(&args),

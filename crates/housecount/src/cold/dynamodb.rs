@@ -12,18 +12,19 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
     WriteRequest,
 };
+use housecount_core::cost::units;
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::attr::{from_sdk, key_attributes, sort_key, to_sdk};
 use super::embedded::Engine;
-use super::meter::{Meter, Purpose};
 use super::table::{self, EMBEDDED_TABLE};
 use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, connect};
 use crate::chance;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::lock::FolderLock;
+use crate::meter::{Meter, Purpose};
 
 /// Batches under way at once.
 const BATCHES_MAX: usize = 8;
@@ -42,6 +43,8 @@ pub struct DynamoCold {
     pub(super) shown: String,
     is_embedded: bool,
     meter: Meter,
+    /// What reads are for, if not what their keys say.
+    read_for: Option<Purpose>,
     _lock: Option<Arc<FolderLock>>,
 }
 
@@ -90,6 +93,7 @@ impl DynamoCold {
                 shown,
                 is_embedded: false,
                 meter: Meter::default(),
+                read_for: None,
                 _lock: None,
             }),
         }
@@ -106,6 +110,7 @@ impl DynamoCold {
             shown: "embedded".to_string(),
             is_embedded: true,
             meter: Meter::default(),
+            read_for: None,
             _lock: None,
         };
         // The engine counts all items to describe a table: it is only asked when there is nothing to count.
@@ -208,7 +213,9 @@ impl Cold for DynamoCold {
             let put = put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
-        self.write(purpose, requests).await
+        self.write(purpose, requests).await?;
+        self.meter.put(records.iter().map(stored_bytes).sum());
+        Ok(())
     }
 
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
@@ -230,19 +237,22 @@ impl Cold for DynamoCold {
         match put.send().await {
             Ok(answer) => {
                 self.meter.write(purpose, answer.consumed_capacity());
+                self.meter.put(stored_bytes(&record));
                 Ok(Put::Done)
             }
-            Err(error) => match refused_by(&error) {
+            Err(error) => {
+                let Some(there) = refused_by(&error) else { return Err(self.failed("writing to", error)) };
+                // It is counted all the same, by the larger of both; but the answer doesn't say so.
+                let bytes = |item| units::item_bytes(&record.key.pk(), &record.key.sk(), item);
+                self.meter.add(purpose, units::write(bytes(&record.item).max(bytes(&there))));
                 // The SDK tried again after an answer was lost: what is there is what we put.
-                Some(there) if there == record.item => Ok(Put::Done),
-                Some(there) => Ok(Put::Refused(there)),
-                None => Err(self.failed("writing to", error)),
-            },
+                Ok(if there == record.item { Put::Done } else { Put::Refused(there) })
+            }
         }
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
-        let purpose = Purpose::of(key);
+        let purpose = self.read_for.unwrap_or(Purpose::of(key));
         let key = key_attributes(&key.pk(), &key.sk());
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
         let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
@@ -256,6 +266,7 @@ impl Cold for DynamoCold {
             return Ok(Vec::new()); // DynamoDB would call it a mistake
         }
         let text = |s: &str| AttributeValue::S(s.to_string());
+        let purpose = self.read_for.unwrap_or(Purpose::of_range(range));
         let mut rows = Vec::new();
         let mut from = page.after.as_ref().map(|sk| key_attributes(&range.pk, sk));
         loop {
@@ -277,7 +288,7 @@ impl Cold for DynamoCold {
                 .limit(i32::try_from(left).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(from.take());
             let answer = query.send().await.map_err(|e| self.failed("reading", e))?;
-            self.meter.read(Purpose::of_range(range), answer.consumed_capacity());
+            self.meter.read(purpose, answer.consumed_capacity());
             let items = answer.items.unwrap_or_default();
             rows.extend(items.into_iter().map(|item| (sort_key(&item), from_sdk(item))));
             match answer.last_evaluated_key {
@@ -303,9 +314,26 @@ impl Cold for DynamoCold {
         self.meter.clone()
     }
 
+    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+        Arc::new(DynamoCold { read_for: Some(Purpose::Reads), ..(*self).clone() })
+    }
+
+    async fn stored_bytes(&self) -> StoreResult<Option<u64>> {
+        // The embedded engine would count all items for it.
+        if self.is_embedded {
+            return Ok(None);
+        }
+        self.table_bytes().await
+    }
+
     fn needs_sweeping(&self) -> bool {
         self.is_embedded
     }
+}
+
+/// What a record takes where it lies.
+fn stored_bytes(record: &Record) -> u64 {
+    units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item).saturating_add(units::INDEX_BYTES)
 }
 
 /// The causes of an error, which the SDK's own Display leaves out.

@@ -10,11 +10,11 @@ pub mod chunks;
 mod connect;
 mod dynamodb;
 mod embedded;
-mod meter;
 mod table;
 mod target;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use housecount_core::item::Item;
@@ -23,10 +23,10 @@ use housecount_core::keys::{Key, KeyRange};
 pub(crate) use self::connect::sdk_config;
 pub use self::dynamodb::DynamoCold;
 pub use self::embedded::Engine;
-pub use self::meter::{Meter, Purpose};
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
 use crate::error::StoreResult;
+pub use crate::meter::{Meter, Purpose};
 
 /// An item with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,14 @@ pub trait Cold: Send + Sync + fmt::Debug {
 
     /// What it has consumed so far.
     fn meter(&self) -> Meter;
+
+    /// The same tier for what callers of the API read: counted as [`Purpose::Reads`], whatever it is that they read.
+    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold>;
+
+    /// Bytes that lie there, as the store last counted them (DynamoDB: within six hours); `None` where it doesn't count.
+    async fn stored_bytes(&self) -> StoreResult<Option<u64>> {
+        Ok(None)
+    }
 
     /// Whether expired items must be deleted by us. DynamoDB does it by itself, at no charge.
     fn needs_sweeping(&self) -> bool;

@@ -95,6 +95,12 @@ impl DynamoCold {
         }))
     }
 
+    /// Bytes of the table, as DynamoDB last counted them; `None` if there is no table.
+    pub(super) async fn table_bytes(&self) -> StoreResult<Option<u64>> {
+        let bytes = self.describe().await?.and_then(|table| table.table_size_bytes());
+        Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
+    }
+
     /// Deletes the table and everything in it, and waits until it is gone. False if there was none.
     pub async fn delete_table(&self) -> StoreResult<bool> {
         let call = self.client.delete_table().table_name(&self.table).send().await;

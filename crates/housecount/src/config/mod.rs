@@ -6,14 +6,18 @@
 mod auth;
 mod edge;
 mod layers;
+mod prices;
 
 use std::path::PathBuf;
 
+use housecount_core::cost::guard::{Guard, Limit};
+use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
+pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
@@ -109,6 +113,10 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `otlp`; `None` if empty
     pub otlp: Option<String>,
+    /// The file of `prices`, read
+    pub prices: Prices,
+    /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
+    pub cost_limit: Option<Limit>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -172,6 +180,8 @@ impl Settings {
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
             otlp: Some(layers.text("otlp")?).filter(|url| !url.is_empty()),
+            prices: prices(layers)?,
+            cost_limit: cost_limit(layers)?,
             poll_ms: POLL_MS,
         };
         settings.check(layers)?;
@@ -280,6 +290,19 @@ fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
+    let file = layers.text("prices")?;
+    let file = (!file.is_empty()).then(|| PathBuf::from(file));
+    read_prices(file.as_deref()).map_err(|e| layers.wrong("prices", &e.0))
+}
+
+fn cost_limit(layers: &Layers) -> Result<Option<Limit>, ConfigError> {
+    let guard = layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
+    let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
+    let month = month.map_err(|e| layers.wrong("cost.monthly_limit_usd", e))?;
+    Ok((month > Usd(0)).then_some(Limit { month, guard }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +322,7 @@ mod tests {
         assert_eq!(settings.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
         assert_eq!(settings.snapshot_retention_ms, 30 * 24 * 3_600_000);
         assert!(settings.stages_auto && !settings.publish_counts);
+        assert_eq!((settings.cost_limit, settings.prices.name.as_str()), (None, "us-east-1, 2026-10"));
     }
 
     #[test]
@@ -333,6 +357,15 @@ mod tests {
             (vec![("auth.viewer", "yes")], "it is one of off, optional, required"),
             (vec![("auth.viewer", "required")], "set auth.viewer_keys or auth.viewer_jwks_url"),
             (vec![("auth.viewer_jwks_url", "http://example.com/")], "it is https://"),
+            (
+                vec![("cost.monthly_limit_usd", "ten")],
+                "`cost.monthly_limit_usd` = \"ten\" (from --set): it is no decimal",
+            ),
+            (vec![("cost.guard", "stop")], "it is one of warn, stretch"),
+            (
+                vec![("prices", "/nowhere.toml")],
+                "`prices` = \"/nowhere.toml\" (from --set): /nowhere.toml: No such file",
+            ),
             (vec![("colour", "red")], "`colour` (from --set) is not a setting"),
             (vec![("tll", "red")], "did you mean `ttl`?"),
         ] {

@@ -82,7 +82,7 @@ pub struct RestoredBody {
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>, Problem> {
-    let cold = node.cold.as_ref().ok_or_else(Problem::no_cold)?;
+    let cold = node.reads.as_ref().ok_or_else(Problem::no_cold)?;
     let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
     let Remembered::Last(taken, roster) = last_roster(&**cold, now).await? else {
         return Ok(Json(RestoredBody {

@@ -10,6 +10,7 @@ pub(crate) mod beats;
 mod body;
 mod compat;
 pub(crate) mod cors;
+mod cost;
 mod docs;
 mod error;
 pub(crate) mod extract;
@@ -106,6 +107,7 @@ fn for_readers() -> Routes {
         .routes(routes!(history::of_stage))
         .routes(routes!(history::of_all))
         .routes(routes!(history::totals))
+        .routes(routes!(cost::cost))
         .routes(routes!(ops::metrics))
 }
 

@@ -39,6 +39,7 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Probl
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
 pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    node.costs.show(&node.metrics);
     let text = node.metrics.encode(node.figures());
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -144,7 +144,7 @@ pub struct ViewersWatchBody {
 /// # Errors
 /// 501 if nothing is kept.
 pub fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
-    node.cold.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
+    node.reads.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
 }
 
 async fn rows(

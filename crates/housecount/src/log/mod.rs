@@ -4,6 +4,7 @@
 //! to it and reads all of it; nothing else passes between nodes. The contract below is checked for every
 //! backend by one suite (tests/it/contract/log.rs). Retrying is the caller's business: see `ingest`, `follow`.
 
+mod consumed;
 mod file;
 mod memory;
 mod redis;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
+pub use self::consumed::{Consumed, RedisUse};
 pub use self::file::FileLog;
 pub use self::memory::MemoryLog;
 pub use self::redis::{RedisLog, RedisTarget};
@@ -108,6 +110,11 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unsupported` where there is nothing that other programs could read.
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
+
+    /// What this process's calls have consumed so far, without asking anybody.
+    fn consumed(&self) -> Consumed {
+        Consumed::Nothing
+    }
 }
 
 /// A log's address, parsed and complete, but not opened yet.

@@ -47,3 +47,12 @@ pub struct UnitLabel {
     /// The purpose.
     pub purpose: &'static str,
 }
+
+/// `purpose`: what for; `store`: cold or log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CostLabel {
+    /// The purpose.
+    pub purpose: &'static str,
+    /// The store.
+    pub store: &'static str,
+}

@@ -4,6 +4,7 @@
 //! each scrape, so that there is one definition of them. What is counted for each heartbeat is one addition; what takes more
 //! (times, sizes) is observed once a batch.
 
+mod cost;
 mod labels;
 mod list;
 mod process;
@@ -18,12 +19,13 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use self::labels::{CodeLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
+pub use self::cost::CostMetrics;
+pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
 use self::list::metrics;
 use self::process::Process;
 
 /// DynamoDB's capacity units.
-pub type Units = Family<UnitLabel, Counter<f64, AtomicU64>>;
+pub type UnitsShown = Family<UnitLabel, Counter<f64, AtomicU64>>;
 
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
@@ -146,6 +148,8 @@ pub struct Metrics {
     ours: Registry,
     counted: Counted,
     live: Live,
+    /// What this node's calls have cost, and what a month of them would.
+    pub cost: CostMetrics,
     /// Acknowledged events, by how they came.
     pub acknowledged: Acknowledged,
 }
@@ -188,11 +192,13 @@ impl Default for Metrics {
         let mut ours = Registry::with_prefix("housecount");
         counted.register(&mut ours);
         live.register(&mut ours);
+        let cost = CostMetrics::default();
+        cost.show(&mut ours);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What runs here", build);
         let came = |transport| counted.acknowledged.get_or_create_owned(&TransportLabel { transport });
         let acknowledged = Acknowledged { http: came("http"), batch: came("batch"), ws: came("ws") };
-        Metrics { ours, counted, live, acknowledged }
+        Metrics { ours, counted, live, cost, acknowledged }
     }
 }
 
@@ -227,10 +233,10 @@ impl Metrics {
         out
     }
 
-    /// Shows what the cold tier consumes, too.
-    pub fn show_units(&mut self, units: Units) {
+    /// Shows what a store consumes, too.
+    pub fn show_units(&mut self, name: &'static str, units: UnitsShown) {
         let help = "DynamoDB capacity units consumed, as its replies say";
-        self.ours.register("cold_consumed_units", help, units);
+        self.ours.register(name, help, units);
     }
 
     /// Beats, or leaves, taken in so far.

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod archive;
 pub mod commit;
+pub mod cost;
 pub mod lease;
 pub mod publish;
 pub mod restore;

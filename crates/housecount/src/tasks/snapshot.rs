@@ -1,5 +1,5 @@
 //! The snapshot service: every active stage's count into the cold tier, at once on start and then every
-//! `snapshot_interval`, aligned, by one node at a time.
+//! `snapshot_interval`, aligned, by one node at a time. The cost guard may have them taken less often (`cost.guard`).
 //!
 //! What is written is captured once and then written until it is there, so that a retry says the same thing.
 //! First the stages' snapshots, then the roster that names them: a roster that is there is whole.
@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use housecount_core::cost::guard;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::roster::Roster;
@@ -20,6 +21,7 @@ use super::{Progress, lease, sweep};
 use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::{Cold, Record};
+use crate::cost::Stretch;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::{Answer, Hub};
 use crate::metrics::Metrics;
@@ -78,6 +80,8 @@ pub struct Snapshots {
     metrics: Arc<Metrics>,
     node: String,
     interval_ms: u64,
+    /// How many times as far apart they are just now.
+    stretch: Arc<Stretch>,
     retention_ms: u64,
     /// Whether the last roster written here named any stage; unknown at first. One snapshot at a time.
     last_was_empty: Mutex<Option<bool>>,
@@ -86,6 +90,7 @@ pub struct Snapshots {
 impl Snapshots {
     /// The service. `node` is for whoever looks at the lease.
     #[must_use]
+    #[allow(clippy::too_many_arguments)] // what it shares, once
     pub fn new(
         hub: Arc<Hub>,
         cold: Arc<dyn Cold>,
@@ -93,6 +98,7 @@ impl Snapshots {
         metrics: Arc<Metrics>,
         node: String,
         settings: &crate::config::Settings,
+        stretch: Arc<Stretch>,
     ) -> Snapshots {
         Snapshots {
             hub,
@@ -101,6 +107,7 @@ impl Snapshots {
             metrics,
             node,
             interval_ms: settings.snapshot_interval_ms,
+            stretch,
             retention_ms: settings.snapshot_retention_ms,
             last_was_empty: Mutex::new(None),
         }
@@ -136,7 +143,13 @@ impl Snapshots {
     }
 
     fn next_slot(&self) -> UnixMs {
-        self.now().aligned(self.interval_ms).plus(self.interval_ms)
+        self.slot_after(self.now())
+    }
+
+    /// Stretched slots are some of those that aren't: nodes of which only some stretch don't take two snapshots for one.
+    fn slot_after(&self, at: UnixMs) -> UnixMs {
+        let interval_ms = guard::stretched_ms(self.interval_ms, self.stretch.get());
+        at.aligned(interval_ms).plus(interval_ms)
     }
 
     /// Until this node's counts are of `slot`. While the log is away, time stands still and so do we.
@@ -149,7 +162,7 @@ impl Snapshots {
 
     /// Tries until the snapshot is there, or until the next one is due.
     async fn until_done(&self, slot: Option<UnixMs>) {
-        let due = slot.unwrap_or_else(|| self.now()).aligned(self.interval_ms).plus(self.interval_ms);
+        let due = self.slot_after(slot.unwrap_or_else(|| self.now()));
         let (mut retry, mut captured) = (RETRY_FIRST, None);
         while self.now() < due {
             match self.take(slot, &mut captured).await {

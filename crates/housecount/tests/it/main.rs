@@ -12,6 +12,7 @@ mod auth;
 mod cli;
 mod compat;
 mod contract;
+mod cost;
 mod counted;
 mod drill;
 mod edge;

@@ -9,9 +9,11 @@
 //! has done nothing but fail for `REBUILD_AFTER_MS` is thrown away and made anew: a cluster's client that lost all its
 //! nodes may never find them again, and a connection to a host that vanished only times out.
 
+mod memory;
 mod target;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +32,8 @@ use redis::{
 };
 
 pub use self::target::RedisTarget;
-use super::{Log, Origin, Position, Tail};
+use super::consumed::RedisCounter;
+use super::{Consumed, Log, Origin, Position, Tail};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::workers::here;
@@ -44,6 +47,8 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 const REBUILD_AFTER_MS: u64 = 3_000;
 /// How long a published count stays when nobody publishes it any more: no ghosts after the last node.
 const PUBLISHED_S: u64 = 60;
+/// Between two questions how much it has in memory.
+const MEMORY_EVERY_MS: u64 = 60_000;
 /// Keys set by one pipeline of `publish`.
 const PUBLISH_BATCH: usize = 500;
 
@@ -53,6 +58,9 @@ pub struct RedisLog {
     prefix: String,
     partitions: u16,
     link: Link,
+    counter: RedisCounter,
+    /// When it is to be asked again how much it has in memory, on this node's own clock.
+    ask_memory_ms: AtomicU64,
     read: Script,
     tend: Script,
     mark_whole: Script,
@@ -124,6 +132,8 @@ impl RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
             link,
+            counter: RedisCounter::default(),
+            ask_memory_ms: AtomicU64::new(0),
             read: Script::new(include_str!("read.lua")),
             tend: Script::new(include_str!("tend.lua")),
             mark_whole: Script::new(include_str!("mark_whole.lua")),
@@ -148,7 +158,20 @@ impl RedisLog {
     }
 
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
+        self.counter.sent(call.commands(), 0);
         self.link.run(call).await.map_err(|error| self.failed(doing, error))
+    }
+
+    /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do anything, so a failure is no matter.
+    async fn look_at_memory(&self) {
+        let (now_ms, due_ms) = (mono_ms(), self.ask_memory_ms.load(Ordering::Relaxed));
+        if now_ms < due_ms {
+            return;
+        }
+        self.ask_memory_ms.store(now_ms + MEMORY_EVERY_MS, Ordering::Relaxed);
+        if let Ok(answer) = self.run("asking", &Call::Command(&memory::question())).await {
+            self.counter.holds(memory::sum(&answer));
+        }
     }
 }
 
@@ -222,6 +245,13 @@ enum Call<'a> {
 }
 
 impl Call<'_> {
+    fn commands(&self) -> u64 {
+        match self {
+            Call::Command(_) | Call::Script(_) => 1,
+            Call::Pipeline(pipeline) => pipeline.len() as u64,
+        }
+    }
+
     async fn on<T: FromRedisValue>(
         &self,
         connection: &mut impl redis::aio::ConnectionLike,
@@ -293,6 +323,7 @@ impl Log for RedisLog {
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
         let mut command = redis::cmd("XADD");
         command.arg(redis_stream(&self.prefix, partition)).arg("*").arg("r").arg(record.as_ref());
+        self.counter.sent(0, record.len() as u64);
         let id: Vec<u8> = self.run("appending to", &Call::Command(&command)).await?;
         parse_position(&id).ok_or_else(|| {
             StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
@@ -309,6 +340,7 @@ impl Log for RedisLog {
             .arg(self.partitions)
             .arg(key.0);
         let reply: Vec<Vec<u8>> = self.run("reading", &Call::Script(&script)).await?;
+        self.counter.received(reply.iter().map(|value| value.len() as u64).sum());
         parse_tail(reply, after, self.partitions)
             .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
     }
@@ -320,7 +352,11 @@ impl Log for RedisLog {
             .key(redis_meta(&self.prefix, partition))
             .arg(before.0)
             .arg(attended.0);
-        self.run("tending", &Call::Script(&script)).await
+        self.run::<()>("tending", &Call::Script(&script)).await?;
+        if partition == 0 {
+            self.look_at_memory().await;
+        }
+        Ok(())
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
@@ -348,5 +384,9 @@ impl Log for RedisLog {
             self.run::<()>("publishing counts beside", &Call::Pipeline(&pipeline)).await?;
         }
         Ok(())
+    }
+
+    fn consumed(&self) -> Consumed {
+        Consumed::Redis(self.counter.so_far())
     }
 }

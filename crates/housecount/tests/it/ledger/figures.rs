@@ -90,7 +90,7 @@ async fn bytes_and_dollars() {
         let mut crowd = Crowd::new(shape, base);
         let (warm, windows) = (48, 288);
         play(&mut crowd, &hub, &mut commit, 0..warm).await;
-        let before = cold.meter().written(Purpose::Ledger);
+        let before = cold.meter().units(Purpose::Ledger).writes as f64;
         let (mut here, mut open) = (0u64, 0u64);
         for n in warm..warm + windows {
             play(&mut crowd, &hub, &mut commit, n..n + 1).await;
@@ -100,7 +100,7 @@ async fn bytes_and_dollars() {
                 open += u64::from(proven.spans.last().is_some_and(|span| span.to == window.to));
             });
         }
-        let units = cold.meter().written(Purpose::Ledger) - before;
+        let units = cold.meter().units(Purpose::Ledger).writes as f64 - before;
         let month = units / windows as f64 * MONTH_WINDOWS as f64;
         println!(
             "{name}: {:.0} viewers at a window's end, {:.0} in a window; {:.2} write units a window, {:.2} B a \

@@ -1,5 +1,6 @@
 //! A cold tier with faults to order, around the real embedded one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -24,6 +25,8 @@ pub struct FaultyCold {
     pub lease_for_all: AtomicBool,
     /// Calls so far.
     pub calls: AtomicUsize,
+    /// Whether it deletes what has expired by itself, as DynamoDB does.
+    pub expires: AtomicBool,
 }
 
 impl FaultyCold {
@@ -40,6 +43,7 @@ impl FaultyCold {
             away: AtomicBool::new(false),
             lease_for_all: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            expires: AtomicBool::new(false),
         }
     }
 
@@ -100,7 +104,11 @@ impl Cold for FaultyCold {
         self.cold.meter()
     }
 
+    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+        self
+    }
+
     fn needs_sweeping(&self) -> bool {
-        self.cold.needs_sweeping()
+        !self.expires.load(Ordering::SeqCst) && self.cold.needs_sweeping()
     }
 }

@@ -28,10 +28,35 @@ pub struct Faults {
     pub too_early: AtomicU32,
     /// Calls that were answered by the engine.
     pub answered: AtomicU32,
+    /// What the answers that were sent say was consumed, and those that were not.
+    pub told: Capacity,
+    pub untold: Capacity,
     /// Whether the next chunk of a ledger that is to be put lies there for ever, and whose it is then: the port by which it came.
     pub hold_chunk: AtomicBool,
     /// See above; zero before.
     pub held_from: AtomicU16,
+}
+
+/// Consumed capacity as the engine itself has it, in halves of units.
+#[derive(Debug, Default)]
+pub struct Capacity {
+    pub writes: AtomicU32,
+    pub reads: AtomicU32,
+    /// Conditional writes that were refused: their answers don't say what they consumed.
+    pub refused: AtomicU32,
+}
+
+impl Capacity {
+    fn add(&self, operation: &str, status: u16, answer: &str) {
+        let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+        let of = |consumed: &Value| (consumed["CapacityUnits"].as_f64().unwrap_or(0.0) * 2.0) as u32;
+        let consumed = &answer["ConsumedCapacity"];
+        let halves = consumed.as_array().map_or_else(|| of(consumed), |all| all.iter().map(of).sum());
+        let is_read = matches!(operation, "GetItem" | "Query");
+        if is_read { &self.reads } else { &self.writes }.fetch_add(halves, Ordering::SeqCst);
+        let is_refused = status == 400 && answer["__type"].to_string().contains("ConditionalCheckFailed");
+        self.refused.fetch_add(u32::from(is_refused), Ordering::SeqCst);
+    }
 }
 
 /// Takes one fault if there is one left.
@@ -130,19 +155,22 @@ async fn answer(
         });
     }
     if operation == "BatchWriteItem" && take(&faults.unprocessed) {
-        return Ok(partly(&engine, &body));
+        return Ok(partly(&engine, &body, &faults));
     }
-    let call = tokio::task::spawn_blocking(move || engine.call(&operation, &body));
+    let called = operation.clone();
+    let call = tokio::task::spawn_blocking(move || engine.call(&called, &body));
     let (status, text) = call.await.unwrap();
     if take(&faults.lying) {
+        faults.untold.add(&operation, status, &text);
         return Ok(response(500, json!({ "__type": "InternalServerError", "message": "lie" }).to_string()));
     }
     faults.answered.fetch_add(1, Ordering::SeqCst);
+    faults.told.add(&operation, status, &text);
     Ok(response(status, text))
 }
 
 /// Writes one item of a batch, and gives the others back.
-fn partly(engine: &Engine, body: &[u8]) -> Response<Full<Bytes>> {
+fn partly(engine: &Engine, body: &[u8], faults: &Faults) -> Response<Full<Bytes>> {
     let mut asked: Value = serde_json::from_slice(body).unwrap();
     let mut left = json!({});
     for (table, requests) in asked["RequestItems"].as_object_mut().unwrap() {
@@ -150,6 +178,7 @@ fn partly(engine: &Engine, body: &[u8]) -> Response<Full<Bytes>> {
         left[table] = Value::from(requests.split_off(1));
     }
     let (status, answer) = engine.call("BatchWriteItem", asked.to_string().as_bytes());
+    faults.told.add("BatchWriteItem", status, &answer);
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
     answer["UnprocessedItems"] = left;
     response(status, answer.to_string())

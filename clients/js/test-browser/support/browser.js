@@ -1,0 +1,70 @@
+/** A real browser, and what the tests do with it. */
+
+import { chromium } from "playwright-core";
+
+import { until } from "./server.js";
+
+export const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+// Debian's chromium has no sandbox for root; pages here are our own. It is to call nobody.
+export const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+/** Playwright makes browsers unlike a viewer's: no cache for back and forward, no throttling of what is hidden. */
+const UNLIKE = [
+  "--disable-back-forward-cache",
+  "--disable-background-timer-throttling",
+  "--disable-backgrounding-occluded-windows",
+  "--disable-renderer-backgrounding",
+];
+
+/** @param {string[]} args more switches */
+export function launch(...args) {
+  return chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args], ignoreDefaultArgs: UNLIKE });
+}
+
+/**
+ * A tab that watches.
+ *
+ * @param {import("playwright-core").BrowserContext} context tabs of one share what a browser's tabs share
+ * @param {{ url: string }} site
+ * @param {Record<string, string>} options in the page's address
+ */
+export async function openTab(context, site, options) {
+  const tab = await context.newPage();
+  await tab.goto(`${site.url}/?${new URLSearchParams(options)}`);
+  return tab;
+}
+
+/** @param {import("playwright-core").Page} tab */
+export const told = (tab) => tab.evaluate(() => globalThis.told);
+
+/** Waits until a tab has been told a count. */
+export const counted = (tab) => until("a count", async () => (await told(tab)).counts.length > 0);
+
+/**
+ * Looks at a stage's count again and again, from now on: it must never have been what it may not be.
+ *
+ * @param {{ count: (stage: string) => Promise<{ viewers: number, sessions: number }> }} server
+ * @param {string} stage
+ */
+export function look(server, stage) {
+  const seen = { viewersMin: Infinity, sessionsMax: 0, sessions: 0 };
+  let goesOn = true;
+  const looking = (async () => {
+    while (goesOn) {
+      const { viewers, sessions } = await server.count(stage);
+      seen.viewersMin = Math.min(seen.viewersMin, viewers);
+      seen.sessionsMax = Math.max(seen.sessionsMax, sessions);
+      seen.sessions = sessions;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  return {
+    seen,
+    /** The successor is there, and the leave has taken effect. */
+    changed: () => until("two sessions, then one", () => seen.sessionsMax === 2 && seen.sessions === 1),
+    async end() {
+      goesOn = false;
+      await looking;
+      return seen;
+    },
+  };
+}

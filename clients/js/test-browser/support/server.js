@@ -1,0 +1,164 @@
+/** A real housecount, and a site in front of it that can misbehave. */
+
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BIN = process.env.HOUSECOUNT_BIN ?? join(ROOT, "../../target/debug/housecount");
+/** What is set for us is no setting of the server's: it would refuse it. */
+const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
+
+/**
+ * Starts a housecount on a port of its own. It keeps nothing.
+ *
+ * @param {string[]} settings such as `ttl=6s`
+ */
+export async function startServer(...settings) {
+  const data = await mkdtemp(join(tmpdir(), "housecount-js-"));
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--log", "memory:", "--cold", "none", ...settings.flatMap((each) => ["--set", each])];
+  const child = spawn(BIN, args, { env: ENV, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  const url = await new Promise((resolve, reject) => {
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream).on("line", (line) => {
+        said += `${line}\n`;
+        const found = /listens on (http:\S+)/.exec(line);
+        if (found) resolve(found[1]);
+      });
+    }
+    child.once("error", reject);
+    child.once("close", (code) => reject(new Error(`housecount ended with ${code}:\n${said}`)));
+  });
+  const get = async (path) => {
+    const response = await fetch(url + path);
+    if (response.ok) return response.json();
+    await response.text();
+    return null;
+  };
+  await until("ready", async () => (await fetch(`${url}/readyz`)).ok);
+  return {
+    url,
+    /** A stage's count; zeros before anybody came. */
+    count: async (stage) => (await get(`/v1/stages/${stage}`)) ?? { viewers: 0, sessions: 0 },
+    async end() {
+      child.kill("SIGTERM");
+      await ended;
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+const TYPES = { ".js": "text/javascript", ".html": "text/html" };
+
+/**
+ * Starts a site: pages, this library as it is, and in front of `/v1/` the housecount.
+ *
+ * @param {string} target the housecount's address
+ * @param {Record<string, string>} files what else it has, by path
+ */
+export async function startSite(target, files = {}) {
+  const { hostname, port } = new URL(target);
+  const site = {
+    url: "",
+    /** WebSockets don't get through. */
+    blocksSockets: false,
+    /** Nothing gets through to the housecount. */
+    isCut: false,
+    /** Heartbeats and leaves that came as requests. @type {{ path: string, session: string, viewer: string, contentType: string | undefined }[]} */
+    said: [],
+    /** WebSockets that were asked for. */
+    upgrades: 0,
+    cut() {
+      site.isCut = true;
+      for (const socket of sockets) socket.destroy();
+    },
+    async end() {
+      server.close();
+      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+  const sockets = new Set();
+  const server = createServer(async (asked, answer) => {
+    const { pathname } = new URL(asked.url, "http://site");
+    if (!pathname.startsWith("/v1/")) {
+      const [status, type, text] = await file(pathname, files);
+      // Frames in a sandbox are of no origin, and load modules all the same.
+      answer.writeHead(status, { "content-type": type, "access-control-allow-origin": "*" }).end(text);
+      return;
+    }
+    if (site.isCut) return asked.socket.destroy();
+    const chunks = [];
+    for await (const chunk of asked) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    if (body.length) site.said.push({ path: pathname, contentType: asked.headers["content-type"], ...JSON.parse(body.toString()) });
+    const { "access-control-allow-origin": _, ...headers } = asked.headers;
+    const onward = request({ hostname, port, path: asked.url, method: asked.method, headers }, (response) => {
+      answer.writeHead(response.statusCode, { ...response.headers, "access-control-allow-origin": "*" });
+      response.pipe(answer);
+    });
+    onward.on("error", () => answer.destroy());
+    answer.on("close", () => onward.destroy());
+    onward.end(body);
+  });
+  server.on("upgrade", (asked, socket, head) => {
+    site.upgrades += 1;
+    socket.on("error", () => {});
+    if (site.blocksSockets || site.isCut) return socket.destroy();
+    const onward = connect(Number(port), hostname);
+    onward.on("error", () => socket.destroy());
+    for (const each of [socket, onward]) {
+      sockets.add(each);
+      each.on("close", () => {
+        sockets.delete(each);
+        socket.destroy();
+        onward.destroy();
+      });
+    }
+    const headers = Object.entries(asked.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    onward.write(`GET ${asked.url} HTTP/1.1\r\n${headers.join("")}\r\n`);
+    onward.write(head);
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  site.url = `http://127.0.0.1:${server.address().port}`;
+  return site;
+}
+
+async function file(path, files) {
+  const type = TYPES[extname(path)] ?? "text/html";
+  if (path in files) return [200, type, files[path]];
+  const found = path === "/" ? "test-browser/support/page.html" : path.startsWith("/src/") && !path.includes("..") ? path.slice(1) : null;
+  if (!found) return [404, "text/plain", "nothing here"];
+  return [200, type, await readFile(join(ROOT, found))];
+}
+
+/**
+ * Asks again and again until it is so.
+ *
+ * @template T
+ * @param {string} what
+ * @param {() => Promise<T> | T} isSo
+ * @returns {Promise<T>}
+ */
+export async function until(what, isSo) {
+  const end = Date.now() + 60_000;
+  let last;
+  while (Date.now() < end) {
+    try {
+      last = await isSo();
+      if (last) return last;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`still not: ${what} (${last})`);
+}

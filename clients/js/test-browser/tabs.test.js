@@ -1,0 +1,185 @@
+/** Tabs of a real browser, against a real housecount with its default grace for leaves. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { counted, launch, look, openTab, told } from "./support/browser.js";
+import { startServer, startSite, until } from "./support/server.js";
+
+let server, site, browser;
+before(async () => {
+  server = await startServer("interval=2s", "ttl=60s");
+  site = await startSite(server.url);
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await site?.end();
+  await server?.end();
+});
+
+/** A browser of its own, and a stage. */
+async function scene(t, stage = t.name.replaceAll(/[^a-z]+/gi, "-")) {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  return { stage, open: (options = {}) => openTab(context, site, { stage, viewer: "ann", ...options }), context };
+}
+
+for (const transport of ["auto", "http"]) {
+  test(`two tabs are one viewer with one session, and both are told (${transport})`, async (t) => {
+    const { stage, open } = await scene(t);
+    const looking = look(server, stage);
+    const [first, second] = [await open({ transport }), await open({ transport })];
+    await until("counts in both", async () => (await told(first)).counts.length > 2 && (await told(second)).counts.length > 2);
+    assert.equal((await looking.end()).sessionsMax, 1);
+    const { viewers, sessions } = (await told(second)).counts.at(-1);
+    assert.deepEqual({ viewers, sessions }, { viewers: 1, sessions: 1 });
+  });
+
+  test(`closing either tab doesn't sign the viewer off, closing both does (${transport})`, async (t) => {
+    const { stage, open } = await scene(t);
+    const tabs = [await open({ transport }), await open({ transport }), await open({ transport })];
+    for (const tab of tabs) await counted(tab);
+    const looking = look(server, stage);
+    await until("looked", () => looking.seen.viewersMin === 1);
+    const before = (await told(tabs[1])).counts.length;
+    await tabs[0].close();
+    await looking.changed();
+    await until("the others are told", async () => (await told(tabs[1])).counts.length > before + 1);
+    await tabs[2].close();
+    await until("and still", async () => (await told(tabs[1])).counts.length > before + 3);
+    assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
+    // Long before the ttl: its leave was heard.
+    await tabs[1].close();
+    await until("nobody", async () => (await server.count(stage)).viewers === 0);
+  });
+
+  test(`a reload doesn't flap (${transport})`, async (t) => {
+    const { stage, open } = await scene(t);
+    const tab = await open({ transport });
+    await counted(tab);
+    const looking = look(server, stage);
+    await until("looked", () => looking.seen.viewersMin === 1);
+    for (let n = 0; n < 3; n += 1) {
+      looking.seen.sessionsMax = 0;
+      await tab.reload();
+      await counted(tab);
+      await looking.changed();
+    }
+    assert.equal((await looking.end()).viewersMin, 1);
+  });
+}
+
+test("a reload of one tab among two doesn't flap", async (t) => {
+  const { stage, open } = await scene(t);
+  const [first, second] = [await open(), await open()];
+  await counted(second);
+  const looking = look(server, stage);
+  await until("looked", () => looking.seen.viewersMin === 1);
+  await first.reload();
+  await counted(first);
+  await looking.changed();
+  assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
+});
+
+test("a session with a name of its own outlives its reload", async (t) => {
+  const { stage, open } = await scene(t);
+  const tab = await open({ session: "participant-1" });
+  await counted(tab);
+  const looking = look(server, stage);
+  await until("looked", () => looking.seen.viewersMin === 1);
+  for (let n = 0; n < 3; n += 1) {
+    await tab.reload();
+    await until("three counts", async () => (await told(tab)).counts.length > 2);
+  }
+  assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
+});
+
+test("leave() signs off, and says so as a beacon does", async (t) => {
+  const { stage, open } = await scene(t);
+  const tab = await open({ token: "secret" });
+  await counted(tab);
+  const before = site.said.length;
+  await tab.evaluate(() => globalThis.handle.leave());
+  await until("nobody", async () => (await server.count(stage)).viewers === 0);
+  const leaves = site.said.slice(before).filter(({ path }) => path === "/v1/leave");
+  assert.equal(leaves.length, 1);
+  assert.match(leaves[0].contentType, /^text\/plain/);
+  assert.equal(leaves[0].token, "secret");
+});
+
+test("out of the browser's cache the viewer is there again at once", async (t) => {
+  const { stage, open } = await scene(t);
+  const tab = await open();
+  await counted(tab);
+  await tab.goto(`${site.url}/?other`);
+  await until("nobody", async () => (await server.count(stage)).viewers === 0);
+  // Out of the cache a page isn't loaded.
+  await tab.goBack({ waitUntil: "commit" });
+  assert.equal((await told(tab)).returns, 1, "it is the same page, out of the cache");
+  await until("there", async () => (await server.count(stage)).viewers === 1);
+});
+
+test("a tab that is frozen while it beats: the other takes over", async (t) => {
+  const { stage, open, context } = await scene(t);
+  const [first, second] = [await open({ transport: "http" }), await open({ transport: "http" })];
+  await counted(second);
+  const looking = look(server, stage);
+  await until("looked", () => looking.seen.viewersMin === 1);
+  const control = await context.newCDPSession(first);
+  await control.send("Page.setWebLifecycleState", { state: "frozen" });
+  const { session } = site.said.filter((said) => said.stage === stage).at(-1);
+  await until("the other beats", () => site.said.some((said) => said.stage === stage && said.session !== session));
+  await control.send("Page.setWebLifecycleState", { state: "active" });
+  await until("the first one's session is left", () => site.said.some((said) => said.path === "/v1/leave" && said.session === session));
+  await looking.changed();
+  assert.equal((await looking.end()).viewersMin, 1);
+});
+
+test("without Web Locks (plain HTTP) each tab beats for itself, and they are one viewer", async (t) => {
+  const plain = await launch("--host-resolver-rules=MAP site.test 127.0.0.1");
+  t.after(() => plain.close());
+  const { stage } = await scene(t);
+  const context = await plain.newContext();
+  const away = { url: site.url.replace("127.0.0.1", "site.test") };
+  const [first, second] = [await openTab(context, away, { stage, viewer: "ann" }), await openTab(context, away, { stage, viewer: "ann" })];
+  assert.equal(await first.evaluate(() => "locks" in navigator), false);
+  await counted(first);
+  await counted(second);
+  const looking = look(server, stage);
+  await until("both", () => looking.seen.sessions === 2);
+  await first.close();
+  await until("one", () => looking.seen.sessions === 1);
+  assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 2, sessions: 1 });
+});
+
+test("in a frame with a sandbox, which may use neither locks nor channels, it beats all the same", async (t) => {
+  const { stage, context } = await scene(t);
+  const tab = await context.newPage();
+  await tab.goto(`${site.url}/?other`);
+  await tab.evaluate((address) => {
+    const frame = document.createElement("iframe");
+    frame.sandbox.add("allow-scripts");
+    frame.src = address;
+    document.body.append(frame);
+  }, `${site.url}/?${new URLSearchParams({ stage, viewer: "ann", url: site.url, transport: "http" })}`);
+  await until("there", async () => (await server.count(stage)).viewers === 1);
+});
+
+test("a mistake in the page's onCount is reported, and the heartbeats go on", async (t) => {
+  const { open, context } = await scene(t);
+  const errors = [];
+  context.on("weberror", (error) => errors.push(error.error().message));
+  const tab = await open({ isThrowing: "yes" });
+  await until("three counts", async () => (await told(tab)).counts.length > 2);
+  assert.deepEqual([...new Set(errors)], ["the page's own mistake"]);
+  assert.deepEqual((await told(tab)).errors, []);
+});
+
+test("what the server refuses for good is told once", async (t) => {
+  const { open } = await scene(t, "no spaces allowed");
+  const code = (transport) => open({ transport }).then((tab) => until("an error", async () => (await told(tab)).errors[0]));
+  const [byFetch, bySocket] = [await code("http"), await code("ws")];
+  assert.deepEqual([byFetch.code, byFetch.status], ["invalid_stage", 400]);
+  assert.deepEqual([bySocket.code, bySocket.status], ["invalid_stage", undefined]);
+});

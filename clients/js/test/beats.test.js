@@ -1,0 +1,237 @@
+/** When heartbeats are sent, and when they end. */
+
+import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
+import { test } from "node:test";
+
+import { STAGE, VIEWER, alone, waits, watching } from "./support/watching.js";
+import { Browser, World } from "./support/world.js";
+
+const TRAVEL_MS = 20;
+
+function assertNothingIsLeft({ world, page, browser }) {
+  assert.deepEqual(world.timers.filter((timer) => timer.page === page), [], "timers");
+  for (const [target, type] of [[page, "pagehide"], [page, "pageshow"], [page, "online"], [page.document, "visibilitychange"]]) {
+    assert.equal(getEventListeners(target, type).length, 0, type);
+  }
+  for (const what of ["channels", "sockets", "fetches"]) assert.equal(page[what].size, 0, what);
+  assert.equal(browser.locks.held(), 0, "locks");
+}
+
+test("the first heartbeat goes at once, and its answer is told", async () => {
+  const { world, server, told } = await alone();
+  await world.pass(TRAVEL_MS);
+  assert.equal(server.beats().length, 1);
+  const [{ stage, viewer, session, by }] = server.beats();
+  assert.deepEqual({ stage, viewer, by }, { stage: STAGE, viewer: VIEWER, by: "fetch" });
+  assert.match(session, /^[0-9a-z]{2,14}$/);
+  assert.deepEqual(told.counts, [{ stage: STAGE, viewers: 1, sessions: 1, asOf: server.beats()[0].at, complete: true, recovering: false }]);
+});
+
+for (const [random, expected] of [[0, 28_500], [0.5, 30_000], [1, 31_500]]) {
+  test(`the next one when the server says, give or take a twentieth (chance ${random})`, async () => {
+    const { world, server, page } = await alone();
+    page.Math.random = () => random;
+    await world.pass(100_000);
+    assert.deepEqual(new Set(waits(server)), new Set([expected + TRAVEL_MS]));
+  });
+}
+
+for (const [nextMs, expected] of [[1, 250], [1e12, 3_600_000]]) {
+  test(`a wait of ${nextMs} ms is bounded to ${expected}`, async () => {
+    const { world, server } = await alone({}, (world) => (world.server.nextMs = nextMs));
+    await world.pass(2 * expected + 1_000);
+    assert.ok(waits(server).length >= 1);
+    assert.deepEqual(new Set(waits(server)), new Set([expected + TRAVEL_MS]));
+  });
+}
+
+test("failures are tried again after twice as long each time, up to half a minute, until one is taken", async () => {
+  const { world, server, told } = await alone({}, (world) => (world.server.answer = () => ({ status: 500, body: {} })));
+  await world.pass(150_000);
+  // By chance from half of it on; here the middle.
+  const expected = [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000].map((ms) => ms * 0.75 + TRAVEL_MS);
+  assert.deepEqual(waits(server).slice(0, 7), expected);
+  assert.deepEqual(told, { counts: [], errors: [] });
+  server.answer = null;
+  await world.pass(30_000);
+  assert.equal(told.counts.length, 1);
+  server.answer = () => ({ status: 500, body: {} });
+  server.said.length = 0;
+  await world.pass(32_000);
+  assert.deepEqual(waits(server).slice(0, 1), [770], "a success makes it forget");
+});
+
+for (const [random, expected] of [[0, 20_000], [1, 25_000]]) {
+  test(`Retry-After is honoured, and somewhat later (chance ${random})`, async () => {
+    const { world, server, page } = await alone({}, (world) => {
+      world.server.answer = () => ({ status: 503, body: { code: "overloaded" }, headers: { "retry-after": "20" } });
+    });
+    page.Math.random = () => random;
+    await world.pass(60_000);
+    assert.deepEqual(new Set(waits(server)), new Set([expected + TRAVEL_MS]));
+  });
+}
+
+test("a Retry-After that no timer can hold is no busy loop", async () => {
+  const { world, server } = await alone({}, (world) => {
+    world.server.answer = () => ({ status: 503, body: {}, headers: { "retry-after": "99999999999" } });
+  });
+  await world.pass(3_590_000);
+  assert.equal(server.beats().length, 1);
+  await world.pass(60_000);
+  assert.equal(server.beats().length, 2);
+});
+
+for (const status of [400, 401, 403, 404]) {
+  test(`${status} ends it for good`, async () => {
+    const all = await alone({}, (world) => (world.server.answer = () => ({ status, body: { code: "some_code", detail: "why" } })));
+    const { world, server, told } = all;
+    await world.pass(600_000);
+    assert.equal(server.said.length, 1, "one heartbeat, no leave");
+    assert.equal(told.errors.length, 1);
+    const [error] = told.errors;
+    assert.ok(error instanceof Error);
+    const { name, message, code } = error;
+    assert.deepEqual({ name, message, code, status: error.status }, { name: "HousecountError", message: "why", code: "some_code", status });
+    assertNothingIsLeft(all);
+    all.page.dispatchEvent(new Event("online"));
+    all.page.dispatchEvent(new Event("pageshow"));
+    all.page.show("visible");
+    all.leave();
+    await world.pass(60_000);
+    assert.equal(server.said.length, 1);
+  });
+}
+
+for (const answer of [
+  { status: 408, body: {} },
+  { status: 429, body: { code: "too_many" } },
+  { status: 503, body: "<html>" },
+  { status: 200, body: "<html>a hotel's login page</html>" },
+  { status: 200, body: { ok: true } },
+  { status: 200, body: { viewers: 1, nextMs: 0 } },
+  { status: 204, body: "" },
+]) {
+  test(`${answer.status} ${JSON.stringify(answer.body)} is tried again`, async () => {
+    const { world, server, told } = await alone({}, (world) => (world.server.answer = () => answer));
+    await world.pass(10_000);
+    assert.ok(server.beats().length > 2);
+    server.answer = null;
+    await world.pass(31_000);
+    assert.ok(told.counts.length >= 1);
+    assert.deepEqual(told.errors, []);
+  });
+}
+
+test("who gets no answer asks again after ten seconds", async () => {
+  const { world, server, page, told } = await alone({}, (world) => (world.server.answer = () => null));
+  await world.pass(10_600);
+  assert.equal(server.beats().length, 1);
+  assert.equal(page.fetches.size, 0, "the first one was given up");
+  server.answer = null;
+  await world.pass(300);
+  assert.equal(told.counts.length, 1);
+});
+
+test("after being offline it beats at once", async () => {
+  const { world, server, browser } = await alone();
+  await world.pass(40_000);
+  browser.goOffline();
+  await world.pass(300_000);
+  const before = server.beats().length;
+  browser.goOnline();
+  await world.pass(20);
+  assert.equal(server.beats().length, before + 1);
+  await world.pass(60_000);
+  assert.equal(server.beats().length, before + 2, "and goes on as before");
+});
+
+test("what hangs in a connection that is gone doesn't hold it back", async () => {
+  const { world, server, browser, told } = await alone({}, (world) => (world.server.answer = () => null));
+  await world.pass(1_000);
+  server.answer = null;
+  browser.goOnline();
+  await world.pass(30);
+  assert.equal(server.beats().length, 2);
+  assert.equal(told.counts.length, 1);
+  await world.pass(29_000);
+  assert.equal(server.beats().length, 2, "one chain of heartbeats, not two");
+  await world.pass(2_000);
+  assert.equal(server.beats().length, 3);
+});
+
+test("a hidden page's viewer stays online, though timers go off once a minute", async () => {
+  const { world, server, page } = await alone();
+  await world.pass(5_000);
+  page.show("hidden");
+  await world.pass(3_600_000);
+  assert.deepEqual(server.gaps(), []);
+  assert.ok(server.beats().length >= 59);
+});
+
+test("a page that comes back beats at once if that is due, and only then", async () => {
+  const { world, server, page } = await alone();
+  await world.pass(10_000);
+  page.show("hidden");
+  page.show("visible");
+  await world.pass(TRAVEL_MS);
+  assert.equal(server.beats().length, 1);
+  page.show("hidden");
+  page.freeze();
+  await world.pass(500_000);
+  page.thaw();
+  page.show("visible");
+  await world.pass(TRAVEL_MS);
+  assert.equal(server.beats().length, 2);
+  await world.pass(29_000);
+  assert.equal(server.beats().length, 2);
+});
+
+for (const end of ["leave", "stop"]) {
+  test(`${end}() says so once, and nothing is left`, async () => {
+    const all = await alone({ token: "secret" });
+    const { world, server } = all;
+    await world.pass(40_000);
+    all[end]();
+    all[end]();
+    assertNothingIsLeft({ ...all, browser: { locks: { held: () => 0 } } });
+    await world.pass(300_000);
+    assertNothingIsLeft(all);
+    const [leave, ...more] = server.leaves();
+    assert.deepEqual(more, []);
+    const { by, stage, viewer, session, token } = leave;
+    assert.deepEqual({ by, stage, viewer, token }, { by: "beacon", stage: STAGE, viewer: VIEWER, token: "secret" });
+    assert.equal(session, server.beats()[0].session);
+    assert.equal(server.beats().at(-1).token, "Bearer secret");
+    assert.equal(server.beats().length, 2, "and no heartbeat after it");
+  });
+}
+
+test("a heartbeat that arrives after the leave brings nobody back", async () => {
+  const { world, server, leave, told } = await alone();
+  // The beacon is quicker than the heartbeat.
+  world.travelMs = 1;
+  leave();
+  await world.pass(5);
+  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave"]);
+  await world.pass(10_000);
+  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave", "beat", "leave"]);
+  assert.equal(server.count().viewers, 0);
+  assert.deepEqual(told.counts, [], "and nothing is told after leave()");
+});
+
+test("who leaves before anything was sent says nothing", async () => {
+  const world = new World();
+  const { leave } = watching(new Browser(world).open());
+  leave();
+  await world.pass(10_000);
+  assert.deepEqual(world.server.said, []);
+});
+
+test("options that make no sense are refused before anything is sent", async () => {
+  const { page } = await alone();
+  for (const options of [{ stage: "" }, { viewer: undefined }, { viewer: 7 }, { url: "http://[" }, { url: undefined }]) {
+    assert.throws(() => watching(page, options), TypeError, JSON.stringify(options));
+  }
+});

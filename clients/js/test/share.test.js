@@ -1,0 +1,274 @@
+/** Several pages of one viewer: who beats, and that nobody signs off who still watches. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { watching } from "./support/watching.js";
+import { Browser, World } from "./support/world.js";
+
+/** Two pages of one viewer on one stage; the first one beats. */
+async function two(options = {}, lacks = []) {
+  const world = new World();
+  const browser = new Browser(world, { lacks });
+  const first = watching(browser.open(), options);
+  await world.pass(5_000);
+  const second = watching(browser.open(), options);
+  await world.pass(1_000);
+  return { world, browser, server: world.server, first, second };
+}
+
+const sessionsOf = (said) => [...new Set(said.map(({ session }) => session))];
+
+/** The most sessions the server ever counted. */
+function sessionsMax({ server, world }) {
+  let most = 0;
+  for (let at = server.beats()[0].at; at <= world.now; at += 100) most = Math.max(most, server.count(at).sessions);
+  return most;
+}
+
+test("two tabs: one beats, both are told", async () => {
+  const { world, server, first, second } = await two();
+  assert.equal(second.told.counts.length, 1, "whoever comes is told what is known");
+  await world.pass(300_000);
+  assert.equal(sessionsOf(server.beats()).length, 1);
+  assert.deepEqual(second.told.counts.slice(1), first.told.counts.slice(1));
+  assert.equal(first.told.counts.length, 11);
+  assert.equal(server.leaves().length, 0);
+});
+
+test("closing the one that beats: the other goes on at once", async () => {
+  const all = await two();
+  const { world, server, first, second } = all;
+  await world.pass(40_000);
+  first.page.close();
+  await world.pass(20);
+  const [one, other, ...more] = sessionsOf(server.beats());
+  assert.ok(one && other && !more.length, "the other beats under a name of its own");
+  assert.deepEqual(sessionsOf(server.leaves()), [one]);
+  await world.pass(120_000);
+  assert.deepEqual(server.gaps(), []);
+  assert.equal(sessionsMax(all), 2);
+  assert.equal(server.count().sessions, 1);
+  second.page.close();
+  await world.pass(3_100);
+  assert.equal(server.count().viewers, 0);
+});
+
+for (const lateMs of [0, 500, 5_000, 60_000]) {
+  test(`a leave that is ${lateMs} ms late signs nobody off, and neither does one after a reload`, async () => {
+    const { world, server, browser, first, second } = await two();
+    await world.pass(40_000);
+    const travelMs = world.travelMs;
+    world.travelMs = lateMs + 1;
+    first.page.close();
+    world.travelMs = travelMs;
+    await world.pass(100_000);
+    assert.deepEqual(server.gaps(), []);
+    // A reload: the last page goes, and its successor is there a second later.
+    world.travelMs = lateMs + 1;
+    second.page.close();
+    world.travelMs = travelMs;
+    await world.pass(1_000);
+    watching(browser.open());
+    await world.pass(200_000);
+    assert.deepEqual(server.gaps(), []);
+    assert.equal(server.count().sessions, 1);
+  });
+}
+
+test("closing the one that waits: nothing is said", async () => {
+  const { world, server, second } = await two();
+  second.page.close();
+  await world.pass(100_000);
+  assert.deepEqual(server.leaves(), []);
+  assert.deepEqual(server.gaps(), []);
+});
+
+test("leave() in one tab: the other goes on", async () => {
+  const { world, server, first, second, browser } = await two();
+  await world.pass(40_000);
+  first.leave();
+  await world.pass(100_000);
+  assert.deepEqual(server.gaps(), []);
+  const told = first.told.counts.length;
+  second.leave();
+  await world.pass(3_100);
+  assert.equal(server.count().viewers, 0);
+  assert.equal(first.told.counts.length, told, "nothing is told after leave()");
+  assert.equal(browser.locks.held(), 0);
+});
+
+test("the one that beats crashes: the other goes on at once", async () => {
+  const { world, server, first } = await two();
+  await world.pass(40_000);
+  const before = server.beats().length;
+  first.page.crash();
+  await world.pass(20);
+  assert.equal(server.beats().length, before + 1);
+  await world.pass(100_000);
+  assert.deepEqual(server.gaps(), []);
+});
+
+for (const answers of [false, true]) {
+  test(`the one that beats is frozen${answers ? " but answers others" : ""}: the other takes over in time, and goes on when it thaws`, async () => {
+    const { world, server, first, second } = await two();
+    first.page.show("hidden");
+    await world.pass(40_000);
+    first.page.freeze({ answers });
+    await world.pass(600_000);
+    assert.deepEqual(server.gaps(), []);
+    const [frozen, awake, ...more] = sessionsOf(server.beats());
+    assert.ok(frozen && awake && !more.length);
+    assert.ok(second.told.counts.length > 15);
+    const before = server.beats().length;
+    first.page.thaw();
+    first.page.show("visible");
+    await world.pass(10_000);
+    const after = server.beats().slice(before).filter(({ session }) => session === frozen);
+    assert.ok(after.length <= 1, "its timer may be quicker than the news that it has lost the lock");
+    assert.deepEqual(sessionsOf(server.leaves()), [frozen]);
+    const told = first.told.counts.length;
+    await world.pass(200_000);
+    assert.deepEqual(sessionsOf(server.beats().slice(before + after.length)), [awake]);
+    assert.ok(first.told.counts.length >= told + 6, "it is told again");
+    assert.deepEqual(server.gaps(), []);
+  });
+}
+
+test("who opens a tab while the one that beats is frozen is counted within seconds", async () => {
+  const { world, server, browser, first, second } = await two();
+  second.page.close();
+  await world.pass(10_000);
+  first.page.freeze();
+  await world.pass(300_000);
+  assert.equal(server.count().viewers, 0, "nobody watched");
+  const { told } = watching(browser.open());
+  await world.pass(5_100);
+  assert.equal(server.count().viewers, 1);
+  assert.equal(told.counts.length, 1);
+});
+
+test("nothing is taken from a tab that lives, though the server is away or timers are slow", async () => {
+  const { world, server, first } = await two();
+  first.page.show("hidden");
+  server.answer = () => ({ status: 503, body: {}, headers: { "retry-after": "30" } });
+  await world.pass(600_000);
+  server.answer = null;
+  await world.pass(600_000);
+  assert.equal(sessionsOf(server.beats()).length, 1);
+  assert.deepEqual(server.leaves(), []);
+});
+
+for (const lacks of [["locks"], ["BroadcastChannel"], ["locks", "BroadcastChannel", "WebSocket", "sendBeacon"]]) {
+  test(`without ${lacks.join(" and ")} each tab beats for itself`, async () => {
+    const { world, server, first, second } = await two({ transport: "auto" }, lacks);
+    await world.pass(100_000);
+    assert.deepEqual(server.count(), { viewers: 1, sessions: 2 });
+    assert.ok(first.told.counts.length > 2 && second.told.counts.length > 2);
+    first.page.close();
+    await world.pass(200_000);
+    assert.deepEqual(server.gaps(), []);
+    assert.deepEqual(server.count(), { viewers: 1, sessions: 1 });
+    second.leave();
+    await world.pass(130_000);
+    assert.equal(server.count().viewers, 0);
+  });
+}
+
+for (const what of ["locks", "channels"]) {
+  test(`a page that may use no ${what} beats for itself`, async () => {
+    const world = new World();
+    const page = new Browser(world).open();
+    const refused = () => new DOMException("not here", "SecurityError");
+    if (what === "locks") page.navigator.locks.request = () => Promise.reject(refused());
+    else page.BroadcastChannel = class { constructor() { throw refused(); } };
+    const { leave } = watching(page);
+    await world.pass(100_000);
+    assert.equal(sessionsOf(world.server.beats()).length, 1);
+    assert.equal(world.server.beats().length, 4);
+    leave();
+    await world.pass(10_000);
+    assert.equal(world.server.count().viewers, 0);
+  });
+}
+
+test("into the browser's cache and back", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  const { page, leave } = watching(browser.open(), { transport: "auto" });
+  const { server } = world;
+  await world.pass(40_000);
+  await page.store();
+  assert.equal(page.sockets.size + page.channels.size + page.fetches.size + browser.locks.held(), 0, "nothing keeps it out of the cache");
+  await world.pass(1_000);
+  assert.equal(server.leaves().length, 1);
+  page.restore();
+  await world.pass(100_000);
+  assert.deepEqual(server.gaps(), [], "back within the grace");
+  assert.equal(sessionsOf(server.beats()).length, 2, "a name is used once");
+  await page.store();
+  await world.pass(600_000);
+  assert.equal(server.count().viewers, 0, "it may never come back");
+  page.restore();
+  await world.pass(50);
+  assert.equal(server.count().viewers, 1);
+  await page.store();
+  leave();
+  page.restore();
+  await world.pass(300_000);
+  assert.equal(server.count().viewers, 0, "who has left doesn't come back with the page");
+});
+
+test("a session with a name of its own beats for itself, and outlives the late leave of its reload", async () => {
+  const { world, server, browser, first, second } = await two({ session: "participant-1" });
+  second.page.crash();
+  await world.pass(40_000);
+  for (const lateMs of [100, 1_500]) {
+    const travelMs = world.travelMs;
+    world.travelMs = lateMs;
+    browser.pages[0].close();
+    world.travelMs = travelMs;
+    watching(browser.open(), { session: "participant-1" });
+    await world.pass(100_000);
+  }
+  assert.ok(first.told.counts.length);
+  assert.deepEqual(sessionsOf(server.said), ["participant-1"]);
+  assert.deepEqual(server.gaps(), []);
+  assert.equal(server.leaves().length, 2);
+});
+
+test("other viewers, stages and servers are others", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  for (const options of [{}, { viewer: "bob" }, { stage: "match-2" }, { url: "https://other.example" }]) watching(browser.open(), options);
+  await world.pass(1_000);
+  assert.equal(world.server.beats().length, 4);
+  watching(browser.open(), { url: "https://count.example/" });
+  await world.pass(1_000);
+  assert.equal(world.server.beats().length, 4, "a slash more is the same server");
+});
+
+test("two watches in one page share as two pages do", async () => {
+  const world = new World();
+  const page = new Browser(world).open();
+  const [one, other] = [watching(page), watching(page)];
+  await world.pass(1_000);
+  assert.equal(sessionsOf(world.server.beats()).length, 1);
+  one.leave();
+  await world.pass(100_000);
+  assert.deepEqual(world.server.gaps(), []);
+  assert.ok(other.told.counts.length > 2);
+});
+
+test("who is refused makes room for the others, and each is told", async () => {
+  const { world, server, first, second, browser } = await two();
+  server.answer = ({ token }) => (token ? { status: 401, body: { code: "token_expired" } } : server.ok());
+  const third = watching(browser.open(), { token: "old" });
+  first.leave();
+  second.leave();
+  await world.pass(1_000);
+  assert.deepEqual(third.told.errors.map(({ code }) => code), ["token_expired"]);
+  const fourth = watching(browser.open());
+  await world.pass(1_000);
+  assert.equal(fourth.told.counts.length, 1);
+});

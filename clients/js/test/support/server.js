@@ -1,0 +1,92 @@
+/** A server that keeps what it is told, answers as the test wants, and knows by the presence rule who is online. */
+
+const TTL_MS = 120_000;
+const LEAVE_GRACE_MS = 3_000;
+
+export class FakeServer {
+  /** All that was said. @type {{ at: number, kind: "beat" | "leave", by: string, stage: string, viewer: string, session?: string, token?: string }[]} */
+  said = [];
+  sockets = [];
+  sources = [];
+  takesSockets = true;
+  /** Nothing comes of a WebSocket, not even a failure. */
+  socketsHang = false;
+  nextMs = 30_000;
+  /** What is answered to a heartbeat instead; `null`: nothing ever. @type {((beat: object) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
+  answer = null;
+  #last = new WeakMap();
+
+  constructor(world) {
+    this.world = world;
+  }
+
+  beats() {
+    return this.said.filter(({ kind }) => kind === "beat");
+  }
+
+  leaves() {
+    return this.said.filter(({ kind }) => kind === "leave");
+  }
+
+  post(by, url, body, headers) {
+    const { pathname } = new URL(url);
+    const { stage, viewer, session, token } = JSON.parse(body);
+    const said = { by, stage, viewer, session, token: token ?? headers.authorization };
+    if (pathname.endsWith("/v1/leave")) {
+      this.#keep("leave", said);
+      return { status: 204, body: "" };
+    }
+    return this.#take(said);
+  }
+
+  hear(socket, text) {
+    const message = JSON.parse(text);
+    const said = "stage" in message ? message : this.#last.get(socket);
+    if (!said) return { code: "invalid_stage", detail: "nothing to repeat" };
+    const answer = this.#take({ by: "ws", token: new URL(socket.url).searchParams.get("token") ?? undefined, ...said });
+    if (!answer) return null;
+    if (answer.status === 200) {
+      this.#last.set(socket, said);
+      return { stage: said.stage, ...answer.body };
+    }
+    const retryAfter = answer.headers?.["retry-after"];
+    return { ...answer.body, ...(retryAfter && { retryAfterMs: 1_000 * Number(retryAfter) }) };
+  }
+
+  #take(said) {
+    const answer = this.answer ? this.answer(said) : this.ok();
+    this.#keep("beat", { ...said, status: answer?.status });
+    return answer;
+  }
+
+  ok() {
+    const { viewers, sessions } = this.count();
+    return { status: 200, body: { viewers: Math.max(viewers, 1), sessions: Math.max(sessions, 1), asOf: this.world.now, complete: true, recovering: false, nextMs: this.nextMs } };
+  }
+
+  #keep(kind, said) {
+    this.said.push({ at: this.world.now, kind, ...said });
+  }
+
+  /** Who is online at a time, as the real server has it. */
+  count(now = this.world.now) {
+    const taken = this.said.filter(({ at, kind, status }) => at <= now && (kind === "leave" || status === undefined || status === 200));
+    const key = ({ stage, viewer, session }) => JSON.stringify([stage, viewer, session]);
+    const online = new Map();
+    for (const { kind, at, ...said } of taken) {
+      if (kind === "beat") online.set(key(said), { at, viewer: said.viewer, stage: said.stage });
+    }
+    for (const [session, beat] of online) {
+      const left = taken.filter((said) => said.kind === "leave" && key(said) === session && said.at + LEAVE_GRACE_MS <= now);
+      if (beat.at + TTL_MS <= now || left.some(({ at }) => at >= beat.at)) online.delete(session);
+    }
+    return { viewers: new Set([...online.values()].map(({ viewer }) => viewer)).size, sessions: online.size };
+  }
+
+  /** Times at which nobody was online, between the first heartbeat and now, by the tenth of a second. */
+  gaps() {
+    const gaps = [];
+    for (let at = this.beats()[0].at; at <= this.world.now; at += 100) if (!this.count(at).viewers) gaps.push(at);
+    return gaps;
+  }
+}

@@ -1,0 +1,39 @@
+/** Pages that watch, in a world. */
+
+import { watchIn } from "../../src/watch.js";
+import { Browser, World, settle } from "./world.js";
+
+export const URL = "https://count.example";
+export const STAGE = "match-1";
+export const VIEWER = "ann";
+
+/** A page that watches; `told` is what its callbacks were given. */
+export function watching(page, options = {}) {
+  const told = { counts: [], errors: [] };
+  const handle = watchIn(page, {
+    url: URL,
+    stage: STAGE,
+    viewer: VIEWER,
+    transport: "http",
+    onCount: (count) => told.counts.push(count),
+    onError: (error) => told.errors.push(error),
+    ...options,
+  });
+  return { page, told, leave: handle.leave, stop: handle.stop };
+}
+
+/** A world with one page that watches. */
+export async function alone(options = {}, set = () => {}) {
+  const world = new World();
+  set(world);
+  const browser = new Browser(world);
+  const one = watching(browser.open(), options);
+  await settle();
+  return { world, browser, server: world.server, ...one };
+}
+
+/** Times between heartbeats, in ms. */
+export function waits(server) {
+  const times = server.beats().map(({ at }) => at);
+  return times.slice(1).map((at, n) => at - times[n]);
+}

@@ -1,0 +1,188 @@
+/** How heartbeats travel. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { alone, watching } from "./support/watching.js";
+import { Browser, World } from "./support/world.js";
+
+const by = (server) => server.beats().map((said) => said.by);
+
+/** What the sockets were sent. */
+function listen(server) {
+  const sent = [];
+  const { hear } = server;
+  server.hear = function (socket, text) {
+    sent.push(text);
+    return hear.call(this, socket, text);
+  };
+  return sent;
+}
+
+test("a WebSocket is opened, told who it is once, and used again", async () => {
+  let sent;
+  const { world, server, told } = await alone({ transport: "auto", token: "a b" }, (world) => (sent = listen(world.server)));
+  await world.pass(70_000);
+  assert.deepEqual(by(server), ["ws", "ws", "ws"]);
+  assert.equal(server.sockets.length, 1);
+  assert.equal(server.sockets[0].url, "wss://count.example/v1/ws?token=a+b");
+  assert.deepEqual(sent.slice(1), ["{}", "{}"]);
+  assert.deepEqual(JSON.parse(sent[0]), { stage: "match-1", viewer: "ann", session: server.beats()[0].session });
+  assert.equal(told.counts.length, 3);
+  assert.ok(!("nextMs" in told.counts[0]));
+});
+
+test("where none opens, fetch is used, and no other is tried", async () => {
+  const { world, server, told } = await alone({ transport: "auto" }, (world) => (world.server.takesSockets = false));
+  await world.pass(50);
+  assert.equal(told.counts.length, 1);
+  await world.pass(100_000);
+  assert.deepEqual(new Set(by(server)), new Set(["fetch"]));
+  assert.equal(server.sockets.length, 1);
+});
+
+test("where one neither opens nor fails, fetch is used four seconds later", async () => {
+  const { world, server, page } = await alone({ transport: "auto" }, (world) => (world.server.socketsHang = true));
+  await world.pass(3_900);
+  assert.deepEqual(by(server), []);
+  await world.pass(200);
+  assert.deepEqual(by(server), ["fetch"]);
+  assert.equal(page.sockets.size, 0);
+});
+
+class Forbidden {
+  constructor() {
+    throw new DOMException("the page's policy forbids it", "SecurityError");
+  }
+}
+
+for (const WebSocket of [undefined, Forbidden]) {
+  test(`where WebSockets are ${WebSocket ? "forbidden" : "missing"}, fetch is used`, async () => {
+    const world = new World();
+    const page = new Browser(world).open();
+    page.WebSocket = WebSocket;
+    watching(page, { transport: "auto" });
+    await world.pass(70_000);
+    assert.deepEqual(by(world.server), ["fetch", "fetch", "fetch"]);
+  });
+}
+
+test("after a connection has gone the next heartbeat opens another, and not before: a server that restarts is not run over", async () => {
+  const { world, server } = await alone({ transport: "auto" });
+  await world.pass(10_000);
+  server.sockets[0].drop();
+  await world.pass(15_000);
+  assert.equal(server.sockets.length, 1);
+  await world.pass(10_000);
+  assert.deepEqual(by(server), ["ws", "ws"]);
+  assert.equal(server.sockets.length, 2);
+  server.takesSockets = false;
+  server.sockets[1].drop();
+  await world.pass(30_000);
+  assert.deepEqual(by(server), ["ws", "ws", "fetch"], "the heartbeat is sent though no connection can be had");
+  server.takesSockets = true;
+  await world.pass(30_000);
+  assert.deepEqual(by(server), ["ws", "ws", "fetch", "ws"], "and it is tried again, since it worked once");
+});
+
+test("a connection that is silently dead is given up after ten seconds", async () => {
+  const { world, server, page } = await alone({ transport: "auto" });
+  await world.pass(10_000);
+  server.hear = () => null;
+  await world.pass(30_100);
+  assert.deepEqual(by(server), ["ws", "fetch"]);
+  assert.equal(page.sockets.size, 0);
+});
+
+test("a WebSocket that is closing when a heartbeat is due: fetch carries it", async () => {
+  const { world, server } = await alone({ transport: "auto" });
+  await world.pass(10_000);
+  const [socket] = server.sockets;
+  socket.readyState = 2;
+  world.after(20_500, () => socket.drop());
+  await world.pass(21_000);
+  assert.deepEqual(by(server), ["ws", "fetch"]);
+});
+
+test("`ws` uses nothing else, and tries again", async () => {
+  const { world, server } = await alone({ transport: "ws" }, (world) => (world.server.takesSockets = false));
+  await world.pass(100_000);
+  assert.deepEqual(by(server), []);
+  assert.ok(server.sockets.length >= 6 && server.sockets.length < 12, `${server.sockets.length} tries`);
+  server.takesSockets = true;
+  await world.pass(60_000);
+  assert.ok(by(server).length >= 1);
+  assert.deepEqual(new Set(by(server)), new Set(["ws"]));
+});
+
+test("`http` opens no WebSocket", async () => {
+  const { world, server } = await alone({ transport: "http" });
+  await world.pass(70_000);
+  assert.equal(server.sockets.length, 0);
+  assert.deepEqual(by(server), ["fetch", "fetch", "fetch"]);
+});
+
+test("a complaint that says when to come back is heeded, on the same connection and with all ids", async () => {
+  let sent;
+  const { world, server, told } = await alone({ transport: "auto" }, (world) => {
+    sent = listen(world.server);
+    world.server.answer = () => ({ status: 503, body: { code: "overloaded", detail: "later" }, headers: { "retry-after": "20" } });
+  });
+  await world.pass(20_000);
+  server.answer = null;
+  await world.pass(3_000);
+  assert.equal(server.sockets.length, 1);
+  assert.equal(sent.length, 2);
+  assert.equal(sent[1], sent[0]);
+  assert.equal(told.counts.length, 1);
+  assert.deepEqual(told.errors, []);
+});
+
+test("a complaint that doesn't ends it for good", async () => {
+  const { world, server, told, page } = await alone({ transport: "auto" }, (world) => {
+    world.server.answer = () => ({ status: 400, body: { code: "invalid_stage", detail: "why" } });
+  });
+  await world.pass(100_000);
+  assert.deepEqual(told.errors.map(({ code, message, status }) => ({ code, message, status })), [{ code: "invalid_stage", message: "why", status: undefined }]);
+  assert.equal(server.said.length, 1);
+  assert.equal(page.sockets.size, 0);
+});
+
+test("what makes no sense is passed over", async () => {
+  const { world, server, told } = await alone({ transport: "auto" });
+  await world.pass(1_000);
+  for (const data of ["", "[]", "null", "7", '{"left":true}', "<html>", '{"nextMs":-1,"viewers":2}']) server.sockets[0].onmessage({ data });
+  await world.pass(70_000);
+  assert.equal(told.counts.length, 3);
+  assert.deepEqual(told.errors, []);
+});
+
+test("after being offline a new connection is opened at once", async () => {
+  const { world, server, browser, page } = await alone({ transport: "auto" });
+  await world.pass(10_000);
+  browser.goOffline();
+  await world.pass(20_000);
+  browser.goOnline();
+  await world.pass(30);
+  assert.deepEqual(by(server), ["ws", "ws"]);
+  assert.equal(server.sockets.length, 2);
+  assert.equal(page.sockets.size, 1);
+});
+
+test("leave() while a WebSocket opens: no heartbeat follows it", async () => {
+  const { world, server, leave, page } = await alone({ transport: "auto" });
+  leave();
+  await world.pass(60_000);
+  const kinds = server.said.map(({ kind }) => kind);
+  assert.equal(kinds.at(-1), "leave");
+  assert.equal(server.count().viewers, 0);
+  assert.equal(page.sockets.size, 0);
+});
+
+test("a page that goes while a WebSocket opens sends no heartbeat after its leave", async () => {
+  const { world, server, page } = await alone({ transport: "auto" });
+  await page.store();
+  await world.pass(60_000);
+  assert.deepEqual(server.said.map(({ kind }) => kind), ["leave"]);
+  assert.equal(page.sockets.size, 0);
+});

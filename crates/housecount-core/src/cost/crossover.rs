@@ -1,0 +1,48 @@
+//! Where two plans cost the same.
+
+use super::Usd;
+use super::plans::Audience;
+
+/// The most viewers that are looked at for a crossover.
+const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
+
+/// The most viewers for whom `one` costs at most as much as `other`; `None` if it costs more already for one viewer. Both must grow, and
+/// `one` faster: else what is found is the end of the search.
+#[must_use]
+pub fn crossover(
+    of: &Audience,
+    one: impl Fn(&Audience) -> Usd,
+    other: impl Fn(&Audience) -> Usd,
+) -> Option<u64> {
+    let is_cheaper = |viewers| {
+        let of = Audience { viewers, ..*of };
+        one(&of) <= other(&of)
+    };
+    if !is_cheaper(1) {
+        return None;
+    }
+    let (mut yes, mut no) = (1, CROSSOVER_VIEWERS_MAX);
+    while no - yes > 1 {
+        let middle = yes + (no - yes) / 2;
+        if is_cheaper(middle) { yes = middle } else { no = middle }
+    }
+    Some(yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plans::{Plan, pure_dynamodb, pure_redis};
+    use super::super::prices::{List, ours};
+    use super::*;
+
+    #[test]
+    fn crossovers_are_where_they_cross() {
+        let (prices, of) = (ours(), Audience::default());
+        let total = |plan: Plan| plan.bill(&prices, List::Now).total();
+        // A viewer of pure DynamoDB is $0.0657: 142 of them are a node of $9.34.
+        let found = crossover(&of, |of| total(pure_dynamodb(of)), |of| total(pure_redis(of)));
+        assert_eq!(found, Some(142));
+        assert_eq!(crossover(&of, |_| Usd(2), |_| Usd(1)), None);
+        assert_eq!(crossover(&of, |_| Usd(1), |_| Usd(1)), Some(CROSSOVER_VIEWERS_MAX - 1));
+    }
+}

@@ -1,0 +1,394 @@
+//! What an audience costs by each plan that people know, and by housecount's own. A formula a plan, with the rule it comes from.
+
+use super::own::{self, Setup, times_a_month};
+use super::prices::{Engine, List, Prices, Usd};
+use super::units::{INDEX_BYTES, Units, WRITE_BYTES};
+use super::{MONTH_MS, share};
+use crate::limits::WRITE_BATCH_ITEMS;
+
+/// Who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// How many at once, all month.
+    pub viewers: u64,
+    /// On how many stages.
+    pub stages: u64,
+    /// For how long each, on average.
+    pub stay_ms: u64,
+    /// Between two heartbeats.
+    pub interval_ms: u64,
+}
+
+impl Default for Audience {
+    fn default() -> Audience {
+        Audience { viewers: 10_000, stages: 100, stay_ms: 1_800_000, interval_ms: 30_000 }
+    }
+}
+
+impl Audience {
+    /// Heartbeats a month.
+    #[must_use]
+    pub fn beats_a_month(&self) -> u64 {
+        share(self.viewers, MONTH_MS, self.interval_ms)
+    }
+
+    /// Hours that are watched a month, all viewers together.
+    #[must_use]
+    pub fn viewer_hours(&self) -> u64 {
+        self.viewers.saturating_mul(super::MONTH_HOURS)
+    }
+}
+
+/// Which plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An item a heartbeat, no Redis.
+    PureDynamoDb,
+    /// Redis and nothing else.
+    PureRedis,
+    /// Redis for now, counts in DynamoDB every five minutes.
+    Hybrid,
+    /// The same, and every heartbeat in DynamoDB, 25 a call.
+    Batched,
+    /// What this program does.
+    Housecount,
+}
+
+impl Kind {
+    /// As the API has it.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Kind::PureDynamoDb => "pure-dynamodb",
+            Kind::PureRedis => "pure-redis",
+            Kind::Hybrid => "hybrid",
+            Kind::Batched => "batched",
+            Kind::Housecount => "housecount",
+        }
+    }
+}
+
+/// What a plan needs of Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RedisNeed {
+    /// Bytes in its memory.
+    pub bytes: u64,
+    /// Commands a month.
+    pub commands: u64,
+}
+
+/// A plan, and what it consumes a month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Which.
+    pub kind: Kind,
+    /// For people.
+    pub name: &'static str,
+    /// How housecount runs it.
+    pub run_by: &'static str,
+    /// What is lost when the worst single thing fails.
+    pub loses: &'static str,
+    /// DynamoDB, by what for.
+    pub parts: Vec<(&'static str, Units)>,
+    /// Redis, if there is one.
+    pub redis: Option<RedisNeed>,
+    /// Bytes that lie in DynamoDB after a month.
+    pub stored_bytes: u64,
+}
+
+/// What a plan costs a month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bill {
+    /// DynamoDB's requests.
+    pub requests: Usd,
+    /// DynamoDB's storage, after a month.
+    pub storage: Usd,
+    /// The smallest Valkey node that holds it; serverless where none does.
+    pub redis: Usd,
+}
+
+impl Bill {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> Usd {
+        self.requests.plus(self.storage).plus(self.redis)
+    }
+}
+
+impl Plan {
+    /// All units together.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        self.parts.iter().fold(Units::default(), |sum, (_, units)| sum.plus(*units))
+    }
+
+    /// The bill, on demand.
+    #[must_use]
+    pub fn bill(&self, prices: &Prices, list: List) -> Bill {
+        let redis = self.redis.map_or(Usd(0), |need| need.month(prices));
+        Bill { requests: prices.units(self.units(), list), storage: prices.stored(self.stored_bytes), redis }
+    }
+}
+
+impl RedisNeed {
+    /// A month of it: by node where one is large enough, or else serverless.
+    #[must_use]
+    pub fn month(&self, prices: &Prices) -> Usd {
+        let node = prices.node(Engine::Valkey, self.bytes);
+        node.map_or_else(|| prices.serverless(self.bytes, self.commands), super::prices::RedisNode::month)
+    }
+}
+
+/// A heartbeat as an item: keys with an ARN and a time, and four attributes. Well below a unit.
+const HEARTBEAT_BYTES: u64 = 230;
+/// A viewer in Redis the usual way, a key each: an ARN and an id, with Redis's own overhead.
+const KEY_BYTES: u64 = 250;
+
+/// Every heartbeat is put as an item of less than a KB, and the viewer's item is read (consistently, less than 4 KB) to answer: a write
+/// and a read unit each. An item a viewer, replaced each time.
+#[must_use]
+pub fn pure_dynamodb(of: &Audience) -> Plan {
+    let beats = of.beats_a_month();
+    Plan {
+        kind: Kind::PureDynamoDb,
+        name: "pure DynamoDB",
+        run_by: "--archive items, for the writes",
+        loses: "nothing",
+        parts: vec![("heartbeats", Units { writes: beats, read_halves: beats.saturating_mul(2) })],
+        redis: None,
+        stored_bytes: of.viewers.saturating_mul(HEARTBEAT_BYTES + INDEX_BYTES),
+    }
+}
+
+fn usual_redis(of: &Audience) -> RedisNeed {
+    // A SETEX and a count for each heartbeat.
+    RedisNeed { bytes: of.viewers.saturating_mul(KEY_BYTES), commands: of.beats_a_month().saturating_mul(2) }
+}
+
+/// A key a viewer, and nothing that outlives Redis.
+#[must_use]
+pub fn pure_redis(of: &Audience) -> Plan {
+    Plan {
+        kind: Kind::PureRedis,
+        name: "pure Redis",
+        run_by: "--log redis: --cold none",
+        loses: "all on a restart",
+        parts: Vec::new(),
+        redis: Some(usual_redis(of)),
+        stored_bytes: 0,
+    }
+}
+
+/// Redis, and every five minutes an item of less than a KB for each stage's count, kept 30 days. There is no watch time in it.
+#[must_use]
+pub fn hybrid(of: &Audience) -> Plan {
+    let counts = of.stages.saturating_mul(times_a_month(SYNC_MS));
+    Plan {
+        kind: Kind::Hybrid,
+        name: "hybrid",
+        run_by: "--log redis: --cold dynamodb:",
+        loses: "up to 5 min, and keeps counts only",
+        parts: vec![("counts", Units::writes(counts))],
+        stored_bytes: counts.saturating_mul(HEARTBEAT_BYTES + INDEX_BYTES),
+        ..pure_redis(of)
+    }
+}
+
+/// How often the hybrid plan writes.
+const SYNC_MS: u64 = 300_000;
+
+/// What the hybrid plan's watch records take if each viewer's is an item, as it is often drawn: a write for each viewer every five
+/// minutes.
+#[must_use]
+pub fn watch_items(of: &Audience) -> Units {
+    Units::writes(of.viewers.saturating_mul(times_a_month(SYNC_MS)))
+}
+
+/// The hybrid, and every heartbeat as an item, 25 a BatchWriteItem. A batch is counted item by item, each rounded up to a KB: as many
+/// units as without.
+#[must_use]
+pub fn batched(of: &Audience) -> Plan {
+    let (beats, counts) = (of.beats_a_month(), hybrid(of));
+    Plan {
+        kind: Kind::Batched,
+        name: "batched heartbeats",
+        run_by: "--archive items",
+        loses: "30 s",
+        parts: vec![("heartbeats", Units::writes(beats))],
+        stored_bytes: beats.saturating_mul(HEARTBEAT_BYTES + INDEX_BYTES),
+        ..counts
+    }
+}
+
+/// What those who draw that plan count: a unit for each KB of a batch's 25 items together.
+#[must_use]
+pub fn batched_as_claimed(of: &Audience) -> Units {
+    let batch = WRITE_BATCH_ITEMS as u64;
+    Units::writes(share(of.beats_a_month(), (batch * HEARTBEAT_BYTES).div_ceil(WRITE_BYTES), batch))
+}
+
+/// Where housecount's log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPlace {
+    /// In this process, or on its disk.
+    Here,
+    /// In Redis.
+    Redis,
+    /// In DynamoDB.
+    DynamoDb,
+}
+
+/// Which archive it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// None.
+    Off,
+    /// Packed.
+    Packed,
+    /// An item a heartbeat.
+    Items,
+}
+
+/// This program: the ledger, counts, leases, and where it is asked for an archive, or a log in DynamoDB.
+#[must_use]
+pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Plan {
+    let mut parts = vec![
+        ("ledger", own::ledger(of, setup)),
+        ("snapshots", own::snapshots(of, setup)),
+        ("leases", own::leases(setup, kept != Kept::Off)),
+    ];
+    let mut stored_bytes = own::stored(of, setup, kept == Kept::Packed);
+    match kept {
+        Kept::Off => {}
+        Kept::Packed => parts.push(("archive", own::archive(of, setup))),
+        Kept::Items => {
+            let batched = batched(of);
+            parts.push(("archive", batched.units()));
+            stored_bytes = stored_bytes.saturating_add(batched.stored_bytes);
+        }
+    }
+    if log == LogPlace::DynamoDb {
+        parts.push(("log", own::log(of, setup)));
+    }
+    let need = || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
+    let name = match (log, kept != Kept::Off) {
+        (LogPlace::Redis, false) => "housecount",
+        (LogPlace::Redis, true) => "housecount, every heartbeat archived",
+        (LogPlace::DynamoDb, false) => "housecount without Redis",
+        (LogPlace::DynamoDb, true) => "housecount without Redis, archived",
+        (LogPlace::Here, false) => "housecount on one node",
+        (LogPlace::Here, true) => "housecount on one node, archived",
+    };
+    let run_by = match (kept, log) {
+        (Kept::Packed, _) => "the same, --archive packed",
+        (Kept::Items, _) => "the same, --archive items",
+        (Kept::Off, LogPlace::Redis) => "--log redis: --cold dynamodb:",
+        (Kept::Off, LogPlace::DynamoDb) => "--log dynamodb: --cold dynamodb:",
+        (Kept::Off, LogPlace::Here) => "--log file: --cold dynamodb:",
+    };
+    Plan {
+        kind: Kind::Housecount,
+        name,
+        run_by,
+        loses: "nothing acknowledged",
+        parts,
+        redis: (log == LogPlace::Redis).then(need),
+        stored_bytes,
+    }
+}
+
+/// The four plans that people know.
+#[must_use]
+pub fn known(of: &Audience) -> Vec<Plan> {
+    vec![pure_dynamodb(of), pure_redis(of), hybrid(of), batched(of)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::prices::ours;
+    use super::*;
+
+    fn requests(plan: &Plan, list: List) -> u64 {
+        plan.bill(&ours(), list).requests.0
+    }
+
+    /// By hand: 10,000 viewers x 730 h x 120 = 876 million heartbeats.
+    #[test]
+    fn the_four_plans_are_as_by_hand() {
+        let of = Audience::default();
+        assert_eq!(of.beats_a_month(), 876_000_000);
+        let pure = pure_dynamodb(&of);
+        assert_eq!(requests(&pure, List::Before), 1_314_000_000);
+        assert_eq!(requests(&pure, List::Now), 657_000_000);
+        assert_eq!(pure.bill(&ours(), List::Now).total(), Usd(657_000_000));
+        let redis = pure_redis(&of).bill(&ours(), List::Now);
+        assert_eq!((redis.total(), redis.redis), (Usd(9_344_000), Usd(9_344_000)));
+        // 100 stages x 8,760.
+        assert_eq!(requests(&hybrid(&of), List::Now), 547_500);
+        assert_eq!(requests(&hybrid(&of), List::Before), 1_095_000);
+        assert_eq!(requests(&batched(&of), List::Now), 547_500_000);
+        assert_eq!(requests(&batched(&of), List::Before), 1_095_000_000);
+        // 876 million x 330 bytes are 269.2 GiB, of which 25 at no charge.
+        assert_eq!(batched(&of).bill(&ours(), List::Now).storage, Usd(61_056_682));
+    }
+
+    #[test]
+    fn what_is_claimed_is_computed() {
+        let (of, prices) = (Audience::default(), ours());
+        // 10,000 viewers x 8,760 writes.
+        assert_eq!(prices.units(watch_items(&of), List::Now), Usd(54_750_000));
+        assert_eq!(prices.units(watch_items(&of), List::Before), Usd(109_500_000));
+        // 25 items of 230 bytes are 6 KB: as if they were 6 units, of 25.
+        assert_eq!(batched_as_claimed(&of).writes, 876_000_000 * 6 / 25);
+    }
+
+    #[test]
+    fn ours_is_below_what_it_must_be() {
+        let (of, setup, prices) = (Audience::default(), Setup::default(), ours());
+        let plan = housecount(&of, &setup, LogPlace::Here, Kept::Packed);
+        assert!(requests(&plan, List::Now) <= 1_200_000, "{:?}", plan.bill(&prices, List::Now));
+        let archive = prices.units(own::archive(&of, &setup), List::Now);
+        assert!(archive <= Usd(350_000), "{archive}");
+        let redis = housecount(&of, &setup, LogPlace::Redis, Kept::Off);
+        assert_eq!(prices.node(Engine::Valkey, redis.redis.unwrap().bytes).unwrap().name, "cache.t4g.micro");
+    }
+
+    fn all(of: &Audience) -> Vec<Plan> {
+        let setup = Setup::default();
+        let mut plans = known(of);
+        for log in [LogPlace::Here, LogPlace::Redis, LogPlace::DynamoDb] {
+            plans
+                .extend([Kept::Off, Kept::Packed, Kept::Items].map(|kept| housecount(of, &setup, log, kept)));
+        }
+        plans
+    }
+
+    proptest! {
+        #[test]
+        fn more_viewers_never_cost_less(
+            viewers in 0u64..20_000_000, more in 0u64..100_000, stages in 0u64..100_000,
+            stay_ms in 60_000u64..86_400_000, interval_ms in 1_000u64..120_000,
+        ) {
+            let (prices, of) = (ours(), Audience { viewers, stages, stay_ms, interval_ms });
+            let larger = Audience { viewers: viewers + more, ..of };
+            for (one, other) in all(&of).iter().zip(&all(&larger)) {
+                for list in [List::Now, List::Before] {
+                    let (one, other) = (one.bill(&prices, list), other.bill(&prices, list));
+                    prop_assert!(one.requests <= other.requests && one.storage <= other.storage);
+                }
+                prop_assert!(prices.provisioned(one.units()) <= prices.provisioned(other.units()));
+                prop_assert!(one.redis.map(|need| need.bytes) <= other.redis.map(|need| need.bytes));
+            }
+        }
+
+        #[test]
+        fn no_number_is_too_large(viewers: u64, stages: u64, stay_ms: u64, interval_ms: u64) {
+            let of = Audience { viewers, stages, stay_ms, interval_ms };
+            for plan in all(&of) {
+                let _ = plan.bill(&ours(), List::Before).total();
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Every price, from one dated file (`prices.toml`, which says the source of each).
+//!
+//! The file is read by whoever can read TOML; here are the types it is read into, and what a quantity comes to.
+
+use serde::Deserialize;
+
+pub use super::money::Usd;
+use super::units::Units;
+use super::{MONTH_HOURS, share};
+
+/// The prices that come with this program: a TOML text of [`Prices`].
+pub const DEFAULT_PRICES: &str = include_str!("prices.toml");
+/// Which of DynamoDB's list prices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Since November 2024.
+    Now,
+    /// Until then.
+    Before,
+}
+
+/// All prices of a region.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// Region and date, for people.
+    pub name: String,
+    /// On demand.
+    pub dynamodb: OnDemand,
+    /// By capacity.
+    pub provisioned: Provisioned,
+    /// What lies there.
+    pub storage: Storage,
+    /// Redis that scales by itself.
+    pub serverless: Serverless,
+    /// What it is all about.
+    pub ivs: Ivs,
+    /// Redis nodes, of each engine the smaller ones first.
+    pub node: Vec<RedisNode>,
+}
+
+/// DynamoDB on demand, a million units.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnDemand {
+    /// Write request units.
+    pub write_million: Usd,
+    /// Read request units.
+    pub read_million: Usd,
+    /// Until November 2024.
+    pub write_million_before: Usd,
+    /// Until November 2024.
+    pub read_million_before: Usd,
+}
+
+/// DynamoDB by capacity, a unit and hour.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provisioned {
+    /// A write unit.
+    pub write_hour: Usd,
+    /// A read unit.
+    pub read_hour: Usd,
+    /// Write units at no charge.
+    pub write_free: u64,
+    /// Read units at no charge.
+    pub read_free: u64,
+}
+
+/// DynamoDB's storage.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// A GB and month.
+    pub gb_month: Usd,
+    /// GB at no charge.
+    pub gb_free: u64,
+}
+
+/// ElastiCache Serverless.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serverless {
+    /// A GB (10^9 bytes) and hour.
+    pub gb_hour: Usd,
+    /// Bytes that are charged in any case.
+    pub bytes_min: u64,
+    /// A million ElastiCache processing units: a command each, or a KB of it.
+    pub ecpu_million: Usd,
+}
+
+/// IVS real-time.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ivs {
+    /// A participant and hour.
+    pub participant_hour: Usd,
+}
+
+/// Which server a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// Valkey.
+    Valkey,
+    /// Redis OSS.
+    Redis,
+}
+
+/// An ElastiCache node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisNode {
+    /// Its type.
+    pub name: String,
+    /// Its server.
+    pub engine: Engine,
+    /// An hour of it.
+    pub hour: Usd,
+    /// Its `maxmemory`.
+    pub bytes_max: u64,
+}
+
+impl RedisNode {
+    /// A month of it.
+    #[must_use]
+    pub fn month(&self) -> Usd {
+        self.hour.times(MONTH_HOURS)
+    }
+}
+
+impl Prices {
+    /// What can be wrong with prices that were read.
+    ///
+    /// # Errors
+    /// What, and the key.
+    pub fn check(&self) -> Result<(), String> {
+        for engine in [Engine::Valkey, Engine::Redis] {
+            let sizes: Vec<u64> =
+                self.node.iter().filter(|node| node.engine == engine).map(|node| node.bytes_max).collect();
+            if sizes.is_empty() {
+                return Err(format!("`node`: there is none with engine = \"{}\"", engine.name()));
+            }
+            if !sizes.is_sorted() {
+                return Err(format!("`node`: those of {} are not in the order of bytes_max", engine.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What consumed units cost on demand, rounded once.
+    #[must_use]
+    pub fn units(&self, units: Units, list: List) -> Usd {
+        let of = &self.dynamodb;
+        let (write, read) = match list {
+            List::Now => (of.write_million, of.read_million),
+            List::Before => (of.write_million_before, of.read_million_before),
+        };
+        let halves = u128::from(units.writes) * 2 * u128::from(write.0)
+            + u128::from(units.read_halves) * u128::from(read.0);
+        Usd(u64::try_from((halves + 1_000_000) / 2_000_000).unwrap_or(u64::MAX))
+    }
+
+    /// What so many bytes cost a month where they lie, if nothing else lies there.
+    #[must_use]
+    pub fn stored(&self, bytes: u64) -> Usd {
+        let free = self.storage.gb_free.saturating_mul(1 << 30);
+        Usd(share(bytes.saturating_sub(free), self.storage.gb_month.0, 1 << 30))
+    }
+
+    /// What capacity for `units` a month costs if they come evenly, and it is used by [`UTILIZATION_PERCENT`]: whole units a second.
+    #[must_use]
+    pub fn provisioned(&self, units: Units) -> Usd {
+        let seconds = MONTH_HOURS * 3_600;
+        let needed = |a_month: u64, halves: u64| {
+            let a_month = a_month.saturating_mul(100);
+            a_month.div_ceil(seconds * halves * UTILIZATION_PERCENT)
+        };
+        let of = &self.provisioned;
+        let write = needed(units.writes, 1).saturating_sub(of.write_free);
+        let read = needed(units.read_halves, 2).saturating_sub(of.read_free);
+        let an_hour = of.write_hour.times(write).plus(of.read_hour.times(read));
+        an_hour.times(MONTH_HOURS)
+    }
+
+    /// How far capacity must be used to be cheaper than paying by request, in percent, rounded up: writes.
+    #[must_use]
+    pub fn provisioned_wins_at_percent(&self) -> u64 {
+        // A unit used all the time makes 3,600 requests an hour.
+        let on_demand_hour = u128::from(self.dynamodb.write_million.0) * 3_600;
+        let hour = u128::from(self.provisioned.write_hour.0) * 1_000_000 * 100;
+        u64::try_from(hour.div_ceil(on_demand_hour.max(1))).unwrap_or(u64::MAX)
+    }
+
+    /// The smallest node that holds `bytes`; `None` if none does. [`HEADROOM`] says what "holds" is.
+    #[must_use]
+    pub fn node(&self, engine: Engine, bytes: u64) -> Option<&RedisNode> {
+        let fits = |node: &&RedisNode| node.engine == engine && bytes <= node.bytes_max / HEADROOM;
+        self.node.iter().find(fits)
+    }
+
+    /// A month of serverless Redis with so many bytes and processing units.
+    #[must_use]
+    pub fn serverless(&self, bytes: u64, ecpus: u64) -> Usd {
+        let of = &self.serverless;
+        let stored = share(bytes.max(of.bytes_min), of.gb_hour.0.saturating_mul(MONTH_HOURS), 1_000_000_000);
+        Usd(stored).plus(Usd(share(ecpus, of.ecpu_million.0, 1_000_000)))
+    }
+}
+
+/// How far provisioned capacity is used: the target that AWS's auto scaling comes with (DynamoDB Developer Guide, "Managing
+/// throughput capacity automatically", 2026-10). An audience that comes and goes with the evening uses less.
+pub const UTILIZATION_PERCENT: u64 = 70;
+/// A node holds what it can hold twice of. ElastiCache reserves a quarter of `maxmemory`, and half on micro nodes, for backups and
+/// failovers (User Guide, "Managing reserved memory", 2026-10), which halves the smallest and leaves the others half as much again.
+pub const HEADROOM: u64 = 2;
+
+impl Engine {
+    /// As the file has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Valkey => "valkey",
+            Engine::Redis => "redis",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn ours() -> Prices {
+    let prices: Prices = toml::from_str(DEFAULT_PRICES).unwrap();
+    prices.check().unwrap();
+    prices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_file_has_the_prices_of_the_contract() {
+        let prices = ours();
+        assert_eq!(prices.name, "us-east-1, 2026-10");
+        let million = Units { writes: 1_000_000, read_halves: 2_000_000 };
+        assert_eq!(prices.units(million, List::Now), Usd(750_000));
+        assert_eq!(prices.units(million, List::Before), Usd(1_500_000));
+        // 25 of 125 units and 25 GB of 125 at no charge, and 70 % of capacity used.
+        let seconds = MONTH_HOURS * 3_600;
+        let steady = Units { writes: 70 * seconds, read_halves: 2 * 70 * seconds };
+        assert_eq!(prices.provisioned(steady), Usd(75 * 730 * (650 + 130)));
+        assert_eq!(prices.stored(125 << 30), Usd(25_000_000));
+        assert_eq!(prices.stored(25 << 30), Usd(0));
+        assert_eq!(prices.provisioned_wins_at_percent(), 29);
+        // 100 MB of $0.084 a GB-hour.
+        assert_eq!(prices.serverless(0, 1_000_000), Usd(6_132_000 + 2_300));
+    }
+
+    #[test]
+    fn the_smallest_node_that_holds_it_twice() {
+        let prices = ours();
+        let name = |engine, bytes| prices.node(engine, bytes).map(|node| (node.name.as_str(), node.month()));
+        assert_eq!(name(Engine::Valkey, 0), Some(("cache.t4g.micro", Usd(9_344_000))));
+        assert_eq!(name(Engine::Valkey, 268_435_456), Some(("cache.t4g.micro", Usd(9_344_000))));
+        assert_eq!(name(Engine::Valkey, 268_435_457), Some(("cache.t4g.small", Usd(18_688_000))));
+        assert_eq!(name(Engine::Redis, 7_000_000_000), Some(("cache.r6g.large", Usd(150_380_000))));
+        assert_eq!(name(Engine::Redis, 1 << 60), None);
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_key() {
+        let read = |text: &str| toml::from_str::<Prices>(text).map(|prices| prices.check());
+        let without = |line: &str| DEFAULT_PRICES.replacen(line, "", 1);
+        let wrong = |text: String| read(&text).unwrap_err().to_string();
+        assert!(wrong(without("write_hour = 0.00065\n")).contains("`write_hour`"));
+        assert!(wrong(DEFAULT_PRICES.replacen("gb_month", "gb_moon", 1)).contains("`gb_moon`"));
+        assert!(wrong(DEFAULT_PRICES.replacen("= 0.625", "= -0.625", 1)).contains("no decimal"));
+        assert!(
+            read(&DEFAULT_PRICES.replace("\"redis\"", "\"valkey\"")).unwrap().unwrap_err().contains("`node`")
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! `housecount cost`.
+
+mod claims;
+mod sheet;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use housecount_core::cost::plans::Audience;
+use housecount_core::cost::prices::DEFAULT_PRICES;
+
+use self::sheet::Sheet;
+use super::{Failure, SettingArgs, say};
+use crate::config::read_prices;
+
+/// Stays that are shorter are no stays; longer ones are a month.
+const MS_MIN: u64 = 1_000;
+const MS_MAX: u64 = 30 * 86_400_000;
+
+/// What an audience costs a month, by the plans that people know and by housecount's own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount cost
+  housecount cost --viewers 1000000 --stages 2000 --stay 45m
+  housecount cost --print-prices > frankfurt.toml      and then, with its prices put in:
+  housecount cost --prices frankfurt.toml --json
+
+Units are counted as AWS counts them: a batch item by item, each rounded up to a KB. Every price has its source and its date in the
+file of prices. What a running node consumes, read off every reply, is at its /v1/cost.")]
+pub(super) struct CostArgs {
+    /// How many watch at once, all month
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    viewers: u64,
+    /// On how many stages
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    stages: u64,
+    /// For how long each, on average
+    #[arg(long, default_value = "30m", value_parser = time)]
+    stay: Duration,
+    /// How often a player beats
+    #[arg(long, default_value = "30s", value_parser = time)]
+    interval: Duration,
+    /// Reckon by this file of prices [default: the setting `prices`]
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Print the figures as JSON
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print them as docs/COST.md
+    #[arg(long)]
+    markdown: bool,
+    /// Print the prices that come with this program, as a file for --prices
+    #[arg(long)]
+    print_prices: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|e| e.to_string())?;
+    let is_sensible = (u128::from(MS_MIN)..=u128::from(MS_MAX)).contains(&time.as_millis());
+    if is_sensible { Ok(time) } else { Err("it must be from 1s to 30d".to_string()) }
+}
+
+pub(super) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
+    if args.print_prices {
+        say(DEFAULT_PRICES.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let prices = match &args.prices {
+        Some(file) => read_prices(Some(file)).map_err(|e| format!("--prices {e}"))?,
+        None => args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.prices,
+    };
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(MS_MAX);
+    let (stay_ms, interval_ms) = (ms(args.stay), ms(args.interval));
+    let of = Audience { viewers: args.viewers, stages: args.stages, stay_ms, interval_ms };
+    let sheet = Sheet::new(of, &prices);
+    if args.json {
+        say(&serde_json::to_string_pretty(&sheet.json()).map_err(|e| e.to_string())?);
+    } else if args.markdown {
+        say(sheet.markdown().trim_end());
+    } else {
+        say(sheet.text().trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,309 @@
+//! The cost sheet: what is reckoned once, and shown as text, as Markdown or as JSON.
+
+use std::time::Duration;
+
+use housecount_core::cost::crossover::crossover;
+use housecount_core::cost::own::Setup;
+use housecount_core::cost::plans::{self, Audience, Bill, Kept, LogPlace, Plan};
+use housecount_core::cost::prices::{Engine, HEADROOM, List, UTILIZATION_PERCENT};
+use housecount_core::cost::{MONTH_HOURS, Prices, Usd};
+use serde_json::{Value, json};
+
+use super::claims;
+
+/// A table with what is to be said about it.
+pub(super) struct Part {
+    pub(super) title: &'static str,
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+    pub(super) notes: Vec<String>,
+}
+
+/// See the module's text.
+pub(super) struct Sheet<'a> {
+    pub(super) of: Audience,
+    pub(super) prices: &'a Prices,
+    setup: Setup,
+    known: Vec<Plan>,
+    own: Vec<Plan>,
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) fn new(of: Audience, prices: &'a Prices) -> Sheet<'a> {
+        let setup = Setup::default();
+        let own = [LogPlace::Redis, LogPlace::DynamoDb]
+            .into_iter()
+            .flat_map(|log| [(log, Kept::Off), (log, Kept::Packed)])
+            .map(|(log, kept)| plans::housecount(&of, &setup, log, kept));
+        Sheet { of, prices, setup, known: plans::known(&of), own: own.collect() }
+    }
+
+    fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.known.iter().chain(&self.own)
+    }
+
+    fn total(&self, plan: &Plan) -> Usd {
+        plan.bill(self.prices, List::Now).total()
+    }
+
+    fn intro(&self) -> String {
+        let Audience { viewers, stages, stay_ms, interval_ms } = self.of;
+        let time = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
+        format!(
+            "{} viewers at once all month on {} stages, each for {}, a heartbeat every {}: {} heartbeats and {} hours of watching in \
+             a month of {MONTH_HOURS} h. Prices: {}, and for DynamoDB also those until November 2024.",
+            grouped(viewers),
+            grouped(stages),
+            time(stay_ms),
+            time(interval_ms),
+            grouped(self.of.beats_a_month()),
+            grouped(self.of.viewer_hours()),
+            self.prices.name
+        )
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        vec![
+            self.month(),
+            self.purposes(),
+            self.provisioned(),
+            self.redis(),
+            self.crossovers(),
+            claims::part(self),
+        ]
+    }
+
+    fn month(&self) -> Part {
+        let row = |plan: &Plan| {
+            let bill = plan.bill(self.prices, List::Now);
+            let before = plan.bill(self.prices, List::Before).requests;
+            let money = [before, bill.requests, bill.storage, bill.redis, bill.total()];
+            let mut row = vec![plan.name.to_string()];
+            row.extend(money.iter().map(ToString::to_string));
+            row.extend([plan.loses.to_string(), plan.run_by.to_string()]);
+            row
+        };
+        Part {
+            title: "What a month costs",
+            head: vec![
+                "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "housecount runs it by",
+            ],
+            rows: self.plans().map(row).collect(),
+            notes: vec![
+                "DynamoDB: requests on demand, at the list price until November 2024 and now; storage: after a month. The total is at \
+                 the price of now."
+                    .to_string(),
+            ],
+        }
+    }
+
+    fn purposes(&self) -> Part {
+        // The one that has all of them.
+        let all = plans::housecount(&self.of, &self.setup, LogPlace::DynamoDb, Kept::Packed);
+        let row = |(name, units): &(&'static str, housecount_core::cost::Units)| {
+            vec![
+                (*name).to_string(),
+                grouped(units.writes),
+                grouped(units.read_halves / 2),
+                self.prices.units(*units, List::Now).to_string(),
+            ]
+        };
+        Part {
+            title: "Housecount, by what for",
+            head: vec!["what for", "write units", "read units", "a month"],
+            rows: all.parts.iter().map(row).collect(),
+            notes: vec![
+                "The archive and the log only where they are asked for. docs/PROOFS.md has what was measured.".to_string(),
+            ],
+        }
+    }
+
+    fn provisioned(&self) -> Part {
+        let row = |plan: &Plan| {
+            let units = plan.units();
+            vec![
+                plan.name.to_string(),
+                self.prices.units(units, List::Now).to_string(),
+                self.prices.provisioned(units).to_string(),
+            ]
+        };
+        let of = &self.prices.provisioned;
+        Part {
+            title: "On demand or provisioned",
+            head: vec!["plan", "on demand", "provisioned"],
+            rows: self.plans().filter(|plan| !plan.parts.is_empty()).map(row).collect(),
+            notes: vec![format!(
+                "Provisioned: even load, capacity used by {UTILIZATION_PERCENT} % (the target that AWS's auto scaling comes with), {} \
+                 write and {} read units of it at no charge. It is cheaper than on demand where more than {} % of it is used all day \
+                 long. An audience that is there only in the evening uses less; and what is asked for beyond it is throttled.",
+                of.write_free,
+                of.read_free,
+                self.prices.provisioned_wins_at_percent()
+            )],
+        }
+    }
+
+    fn redis(&self) -> Part {
+        let row = |name: &str, plan: &Plan| {
+            let need = plan.redis?;
+            let node = |engine| match self.prices.node(engine, need.bytes) {
+                Some(node) => format!("{} {}", node.name, node.month()),
+                None => "none".to_string(),
+            };
+            let serverless = self.prices.serverless(need.bytes, need.commands).to_string();
+            let memory = format!("{} MB", grouped(need.bytes.div_ceil(1_000_000)));
+            Some(vec![name.to_string(), memory, node(Engine::Valkey), node(Engine::Redis), serverless])
+        };
+        let rows = [self.known.get(1).and_then(|plan| row("a key a viewer", plan))];
+        let rows = rows.into_iter().chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
+        Part {
+            title: "Which Redis",
+            head: vec!["what is in it", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
+            rows: rows.flatten().collect(),
+            notes: vec![format!(
+                "The smallest node that holds {HEADROOM} times as much: ElastiCache reserves a quarter of the memory, and half on \
+                 micro nodes, for backups and failovers. One node; a replica is another one. Serverless: 100 MB at least, and each \
+                 command."
+            )],
+        }
+    }
+
+    fn crossovers(&self) -> Part {
+        let (prices, setup) = (self.prices, &self.setup);
+        let total = |plan: Plan| plan.bill(prices, List::Now).total();
+        let own = |log, kept| move |of: &Audience| plans::housecount(of, setup, log, kept);
+        let bare = own(LogPlace::DynamoDb, Kept::Off);
+        let with = own(LogPlace::Redis, Kept::Off);
+        let shown = |found: Option<u64>| {
+            found.map_or("never".to_string(), |viewers| format!("up to {} viewers", grouped(viewers)))
+        };
+        let find = |what: &str, found| vec![what.to_string(), shown(found)];
+        let free = |of: &Audience| prices.provisioned(bare(of).units());
+        let rows = vec![
+            find(
+                "pure DynamoDB is cheaper than the smallest Redis alone",
+                crossover(&self.of, |of| total(plans::pure_dynamodb(of)), |of| total(plans::pure_redis(of))),
+            ),
+            find(
+                "housecount without Redis is cheaper than with it, on demand",
+                crossover(&self.of, |of| total(bare(of)), |of| total(with(of))),
+            ),
+            find(
+                "housecount without Redis fits the provisioned units at no charge",
+                crossover(&self.of, free, |_| Usd(0)),
+            ),
+        ];
+        Part { title: "Where they cross", head: vec!["what", "where"], rows, notes: Vec::new() }
+    }
+
+    /// For a terminal.
+    pub(super) fn text(&self) -> String {
+        let mut out = wrapped(&self.intro(), 110);
+        for part in self.parts() {
+            out.push_str(&format!("\n{}\n", part.title));
+            let cells = |row: &[String], n: usize| row.get(n).map_or(0, |cell| cell.chars().count());
+            let width = |n: usize| {
+                let rows = part.rows.iter().map(|row| cells(row, n));
+                rows.chain([part.head[n].chars().count()]).max().unwrap_or(0)
+            };
+            let widths: Vec<usize> = (0..part.head.len()).map(width).collect();
+            let head: Vec<String> = part.head.iter().map(ToString::to_string).collect();
+            for row in [&head].into_iter().chain(&part.rows) {
+                let line = row.iter().zip(&widths).enumerate().map(|(n, (cell, width))| match n {
+                    0 => format!("{cell:<width$}"),
+                    _ if is_number(&part, n) => format!("{cell:>width$}"),
+                    _ => format!("{cell:<width$}"),
+                });
+                out.push_str(&format!("  {}\n", line.collect::<Vec<_>>().join("  ").trim_end()));
+            }
+            for note in &part.notes {
+                out.push_str(&wrapped(note, 110));
+            }
+        }
+        out
+    }
+
+    /// As docs/COST.md.
+    pub(super) fn markdown(&self) -> String {
+        let mut out = format!(
+            "# Cost\n\nMade by `housecount cost --markdown`; don't edit it. `housecount cost --help` says how to reckon for another \
+             audience, or with other prices. What a running node really consumes is at its `/v1/cost`.\n\n{}\n",
+            self.intro()
+        );
+        for part in self.parts() {
+            out.push_str(&format!("\n## {}\n\n", part.title));
+            let rule = (0..part.head.len()).map(|n| if is_number(&part, n) { "---:" } else { "---" });
+            out.push_str(&format!("| {} |\n", part.head.join(" | ")));
+            out.push_str(&format!("| {} |\n", rule.collect::<Vec<_>>().join(" | ")));
+            for row in &part.rows {
+                out.push_str(&format!("| {} |\n", row.join(" | ")));
+            }
+            for note in &part.notes {
+                out.push_str(&format!("\n{note}\n"));
+            }
+        }
+        out
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let plan = |plan: &Plan| {
+            let units = plan.units();
+            let Bill { requests, storage, redis } = plan.bill(self.prices, List::Now);
+            let before = plan.bill(self.prices, List::Before).requests;
+            json!({
+                "plan": plan.kind.id(), "name": plan.name, "loses": plan.loses, "runBy": plan.run_by,
+                "writeUnits": units.writes, "readUnits": units.read_halves as f64 / 2.0,
+                "requestsUsd": requests, "requestsBeforeUsd": before, "storageUsd": storage, "redisUsd": redis,
+                "provisionedUsd": self.prices.provisioned(units), "monthUsd": self.total(plan),
+            })
+        };
+        let Audience { viewers, stages, stay_ms, interval_ms } = self.of;
+        json!({
+            "prices": self.prices.name,
+            "audience": {
+                "viewers": viewers, "stages": stages, "stayMs": stay_ms, "intervalMs": interval_ms,
+                "heartbeats": self.of.beats_a_month(), "viewerHours": self.of.viewer_hours(),
+            },
+            "plans": self.plans().map(plan).collect::<Vec<_>>(),
+            "crossovers": self.crossovers().rows, "claims": claims::part(self).rows,
+        })
+    }
+}
+
+/// Whether a column is money or a count, and so stands to the right.
+fn is_number(part: &Part, column: usize) -> bool {
+    let is = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || "$,.".contains(c));
+    column > 0 && part.rows.iter().all(|row| row.get(column).is_some_and(is))
+}
+
+/// With commas.
+pub(super) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut length) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let space = usize::from(length > 0);
+        if length + space + word.len() > width {
+            out.push('\n');
+            length = 0;
+        } else if space == 1 {
+            out.push(' ');
+            length += 1;
+        }
+        out.push_str(word);
+        length += word.len();
+    }
+    out.push('\n');
+    out
+}

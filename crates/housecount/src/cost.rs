@@ -1,0 +1,394 @@
+//! What this node's calls cost: consumed units in dollars, in the last hour and in a month like it, beside what the plans that
+//! people know would cost the same audience; and the guard that holds it down.
+//!
+//! Prices and reckoning are the core's; here they meet what the stores' meters say. Figures are of this node alone: each pays for its
+//! own calls, so those of several add up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use housecount_core::cost::bill::{Reading, Readings, Spent, a_month};
+use housecount_core::cost::guard::{Decided, Limit, Projected, decide};
+use housecount_core::cost::own::{self, Setup};
+use housecount_core::cost::plans::{self, Audience, Bill, Kept, LogPlace, Plan, RedisNeed};
+use housecount_core::cost::prices::{Engine, List};
+use housecount_core::cost::{MONTH_MS, Prices, Units, Usd};
+use housecount_core::limits::COST_JUDGE_MS_MIN;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::archive::Form;
+use crate::clock::{SharedClock, mono_ms};
+use crate::cold::Cold;
+use crate::config::Settings;
+use crate::hub::Hub;
+use crate::log::{Consumed, Log, LogTarget, RedisUse};
+use crate::meter::{Meter, Purpose};
+use crate::metrics::{CostLabel, KindLabel, Metrics};
+
+/// Purposes.
+const N: usize = Purpose::ALL.len();
+
+/// How many times as far apart snapshots are taken just now.
+#[derive(Debug)]
+pub struct Stretch(AtomicU64);
+
+impl Default for Stretch {
+    fn default() -> Stretch {
+        Stretch(AtomicU64::new(1))
+    }
+}
+
+impl Stretch {
+    /// It.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a purpose has consumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Spending {
+    /// What for.
+    pub purpose: Purpose,
+    /// So far.
+    pub units: Units,
+    /// The same in money.
+    pub usd: Usd,
+    /// In the last hour.
+    pub hour: Usd,
+    /// In a month like it.
+    pub month: Usd,
+}
+
+/// Redis, where the log is there.
+#[derive(Clone, Debug)]
+pub struct RedisCost {
+    /// What was asked of it.
+    pub used: RedisUse,
+    /// The smallest node that holds twice of what it has in memory; `None` if none does.
+    pub node: Option<String>,
+    /// A month of that node, or of a serverless one.
+    pub month: Usd,
+}
+
+/// All figures of one moment.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Since when it is counted.
+    pub since: UnixMs,
+    /// The moment.
+    pub as_of: UnixMs,
+    /// Who watches.
+    pub audience: Audience,
+    /// By purpose.
+    pub spending: Vec<Spending>,
+    /// Bytes that lie in the cold tier: as the table says, or else as this node has put there.
+    pub stored_bytes: u64,
+    /// A month of them.
+    pub storage: Usd,
+    /// Redis.
+    pub redis: Option<RedisCost>,
+    /// Requests so far.
+    pub total: Usd,
+    /// Requests in the last hour.
+    pub hour: Usd,
+    /// A month: requests, storage and Redis.
+    pub month: Usd,
+    /// What a million hours of watching cost, by the last hour; `None` if nobody watched.
+    pub per_million_viewer_hours: Option<Usd>,
+    /// What has been decided about it.
+    pub decided: Decided,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Costs {
+    /// The prices.
+    pub prices: Prices,
+    /// The limit, if there is one.
+    pub limit: Option<Limit>,
+    setup: Setup,
+    interval_ms: u64,
+    place: LogPlace,
+    kept: Kept,
+    cold: Option<Arc<dyn Cold>>,
+    log: Arc<dyn Log>,
+    hub: Arc<Hub>,
+    clock: Arc<SharedClock>,
+    stretch: Arc<Stretch>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    since: UnixMs,
+    readings: Readings<N>,
+    /// Up to when it was added up how long was watched, and how many watched then.
+    watched: (u64, u64),
+    watched_ms: u64,
+    stored_bytes: Option<u64>,
+    decided: Decided,
+}
+
+impl Costs {
+    /// Begins to count.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        cold: Option<Arc<dyn Cold>>,
+        log: Arc<dyn Log>,
+        hub: Arc<Hub>,
+        clock: Arc<SharedClock>,
+    ) -> Costs {
+        let now_ms = mono_ms();
+        let setup = Setup {
+            window_ms: settings.window_ms,
+            snapshot_interval_ms: settings.snapshot_interval_ms,
+            snapshot_retention_ms: settings.snapshot_retention_ms,
+            archive_flush_ms: settings
+                .archive
+                .map_or(Setup::default().archive_flush_ms, |kept| kept.flush_ms),
+            ..Setup::default()
+        };
+        let place = match settings.log {
+            LogTarget::Redis(_) => LogPlace::Redis,
+            _ if matches!(log.consumed(), Consumed::Units(_)) => LogPlace::DynamoDb,
+            _ => LogPlace::Here,
+        };
+        let kept = settings.archive.map_or(Kept::Off, |kept| match kept.form {
+            Form::Packed => Kept::Packed,
+            Form::Items => Kept::Items,
+        });
+        let mut costs = Costs {
+            prices: settings.prices.clone(),
+            limit: settings.cost_limit,
+            setup,
+            interval_ms: settings.interval_ms,
+            place,
+            kept,
+            cold,
+            log,
+            hub,
+            clock,
+            stretch: Arc::default(),
+            state: Mutex::new(State {
+                since: UnixMs::ZERO,
+                readings: Readings::new(Reading {
+                    at_ms: now_ms,
+                    units: [Units::default(); N],
+                    watched_ms: 0,
+                }),
+                watched: (now_ms, 0),
+                watched_ms: 0,
+                stored_bytes: None,
+                decided: Decided::at(now_ms),
+            }),
+        };
+        let first = Reading { at_ms: now_ms, units: costs.units(), watched_ms: 0 };
+        costs.state.get_mut().readings = Readings::new(first);
+        costs
+    }
+
+    /// What the guard has decided, for those who go by it.
+    #[must_use]
+    pub fn stretch(&self) -> Arc<Stretch> {
+        self.stretch.clone()
+    }
+
+    /// Asks the cold tier how much lies there.
+    pub async fn look_at_storage(&self) {
+        let Some(cold) = &self.cold else { return };
+        // It is a figure for people: what was known before does until it can be had.
+        if let Ok(Some(bytes)) = cold.stored_bytes().await {
+            self.state.lock().stored_bytes = Some(bytes);
+        }
+    }
+
+    /// Takes a reading at `now_ms` on this node's own clock, and decides.
+    pub fn minute(&self, now_ms: u64) {
+        let reading = self.reading(now_ms);
+        self.state.lock().readings.push(reading);
+        let Some(limit) = self.limit else { return };
+        let (figures, spent) = self.figures_at(now_ms);
+        if spent.ms < COST_JUDGE_MS_MIN {
+            return;
+        }
+        let of = |purpose: Purpose| figures.spending[purpose as usize].month;
+        let projected = Projected { month: figures.month, stretched: of(Purpose::Snapshots) };
+        let before = figures.decided;
+        let decided = decide(before, projected, limit, now_ms);
+        self.state.lock().decided = decided;
+        self.stretch.0.store(decided.stretch, Ordering::Relaxed);
+        tell(before, decided, figures.month, limit);
+    }
+
+    fn units(&self) -> [Units; N] {
+        let mut units = [Units::default(); N];
+        let mut add = |meter: &Meter| {
+            for purpose in Purpose::ALL {
+                let sum = &mut units[purpose as usize];
+                *sum = sum.plus(meter.units(purpose));
+            }
+        };
+        if let Some(cold) = &self.cold {
+            add(&cold.meter());
+        }
+        if let Consumed::Units(meter) = self.log.consumed() {
+            add(&meter);
+        }
+        units
+    }
+
+    fn reading(&self, now_ms: u64) -> Reading<N> {
+        let viewers = self.hub.totals().of.0.viewers;
+        let units = self.units();
+        let mut state = self.state.lock();
+        if state.since == UnixMs::ZERO {
+            state.since = self.clock.now().unwrap_or_default();
+        }
+        let (at_ms, before) = std::mem::replace(&mut state.watched, (now_ms, viewers));
+        let both = before.saturating_add(viewers);
+        let watched_ms = both.saturating_mul(now_ms.saturating_sub(at_ms)) / 2;
+        state.watched_ms = state.watched_ms.saturating_add(watched_ms);
+        Reading { at_ms: now_ms, units, watched_ms: state.watched_ms }
+    }
+
+    /// All figures as they are now.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.figures_at(mono_ms()).0
+    }
+
+    fn figures_at(&self, now_ms: u64) -> (Figures, Spent<N>) {
+        let reading = self.reading(now_ms);
+        let (viewers, stages) = self.hub.totals().of;
+        let put_bytes = self.cold.as_ref().map_or(0, |cold| cold.meter().put_bytes());
+        let state = self.state.lock();
+        let spent = state.readings.last_hour(&reading);
+        let cost = |units| self.prices.units(units, List::Now);
+        let of = |purpose: Purpose| {
+            let (units, hour) = (reading.units[purpose as usize], spent.units[purpose as usize]);
+            let month = cost(a_month(hour, spent.ms));
+            Spending { purpose, units, usd: cost(units), hour: cost(hour), month }
+        };
+        let sum = |units: &[Units; N]| units.iter().fold(Units::default(), |sum, units| sum.plus(*units));
+        let stored_bytes = state.stored_bytes.unwrap_or(put_bytes);
+        let audience = Audience {
+            viewers: viewers.viewers,
+            stages,
+            interval_ms: self.interval_ms,
+            ..Audience::default()
+        };
+        let (storage, redis) = (self.prices.stored(stored_bytes), self.redis(&audience));
+        let standing = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
+        let hour = cost(sum(&spent.units));
+        let figures = Figures {
+            since: state.since,
+            as_of: self.clock.now().unwrap_or_default(),
+            audience,
+            spending: Purpose::ALL.into_iter().map(of).collect(),
+            stored_bytes,
+            storage,
+            total: cost(sum(&reading.units)),
+            hour,
+            month: cost(a_month(sum(&spent.units), spent.ms)).plus(standing),
+            per_million_viewer_hours: per_million(hour, standing, &spent),
+            redis,
+            decided: state.decided,
+        };
+        (figures, spent)
+    }
+
+    fn redis(&self, audience: &Audience) -> Option<RedisCost> {
+        let Consumed::Redis(used) = self.log.consumed() else { return None };
+        let node = self.prices.node(Engine::Valkey, used.memory_bytes);
+        let commands = own::redis_commands(audience, &self.setup);
+        let month = RedisNeed { bytes: used.memory_bytes, commands }.month(&self.prices);
+        Some(RedisCost { used, node: node.map(|node| node.name.clone()), month })
+    }
+
+    /// What each plan would cost this audience, and this node's own; stays are taken to be half an hour.
+    #[must_use]
+    pub fn plans(&self, audience: &Audience) -> Vec<(Plan, Bill)> {
+        let own = plans::housecount(audience, &self.setup, self.place, self.kept);
+        let all = plans::known(audience).into_iter().chain([own]);
+        all.map(|plan| (plan.bill(&self.prices, List::Now), plan)).map(|(bill, plan)| (plan, bill)).collect()
+    }
+
+    /// Shows the figures of this moment in `metrics`.
+    pub fn show(&self, metrics: &Metrics) {
+        let (figures, shown) = (self.figures(), &metrics.cost);
+        for of in &figures.spending {
+            let label = CostLabel { purpose: of.purpose.name(), store: store_of(of.purpose) };
+            shown.usd.get_or_create(&label).set(of.usd.dollars());
+            shown.month_usd.get_or_create(&label).set(of.month.dollars());
+        }
+        shown.total_month_usd.set(figures.month.dollars());
+        shown.is_exceeded.set(i64::from(figures.decided.is_exceeded));
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        shown.stretch.set(count(figures.decided.stretch));
+        let used = figures.redis.map(|redis| redis.used).unwrap_or_default();
+        shown.redis_commands.set(count(used.commands));
+        for (kind, bytes) in [("in", used.bytes_in), ("out", used.bytes_out)] {
+            shown.redis_bytes.get_or_create(&KindLabel { kind }).set(count(bytes));
+        }
+        shown.redis_memory.set(count(used.memory_bytes));
+    }
+}
+
+/// In which store a purpose's items lie.
+#[must_use]
+pub fn store_of(purpose: Purpose) -> &'static str {
+    if purpose == Purpose::Log { "log" } else { "cold" }
+}
+
+/// What `spent` costs with its share of what costs by the month, for a million hours of watching.
+fn per_million(requests: Usd, standing_month: Usd, spent: &Spent<N>) -> Option<Usd> {
+    if spent.watched_ms == 0 {
+        return None;
+    }
+    let micros =
+        u128::from(requests.0) * u128::from(MONTH_MS) + u128::from(standing_month.0) * u128::from(spent.ms);
+    // In micro-dollars x ms of a month; an hour has 3,600,000 ms.
+    let per = micros / u128::from(spent.watched_ms) * 3_600_000 * 1_000_000 / u128::from(MONTH_MS);
+    Some(Usd(u64::try_from(per).unwrap_or(u64::MAX)))
+}
+
+/// A line when it changes, never in between.
+fn tell(before: Decided, now: Decided, month: Usd, limit: Limit) {
+    if now.is_exceeded != before.is_exceeded {
+        let limit = limit.month;
+        if now.is_exceeded {
+            tracing::warn!(%month, %limit, "a month like the last hour would cost more than cost.monthly_limit_usd");
+        } else {
+            tracing::info!(%month, %limit, "a month like the last hour is within cost.monthly_limit_usd again");
+        }
+    }
+    if now.stretch != before.stretch {
+        tracing::info!(stretch = now.stretch, "the cost guard has changed how far apart snapshots are taken");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::cost::plans::Kind;
+
+    use super::*;
+
+    #[test]
+    fn a_million_viewer_hours() {
+        let spent = |ms, watched_ms| Spent { ms, units: [Units::default(); N], watched_ms };
+        // 10,000 viewers for an hour: $0.0016 of requests, and a 730th of $9.34.
+        let found = per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();
+        assert!(found.0.abs_diff((1_600 + 12_800) * 100) <= 1, "{found:?}");
+        assert_eq!(per_million(Usd(1), Usd(1), &spent(3_600_000, 0)), None);
+    }
+
+    #[test]
+    fn every_plan_has_a_kind_of_its_own() {
+        let kinds: Vec<Kind> = plans::known(&Audience::default()).iter().map(|plan| plan.kind).collect();
+        assert_eq!(kinds, [Kind::PureDynamoDb, Kind::PureRedis, Kind::Hybrid, Kind::Batched]);
+    }
+}

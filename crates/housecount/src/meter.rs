@@ -1,0 +1,202 @@
+//! What DynamoDB counted, read off its replies: consumed capacity, by what it was for.
+//!
+//! A reply that never came can't be read: what was consumed for it is missing here. A conditional write that was refused is counted by
+//! DynamoDB, but its reply doesn't say how much: here it is reckoned from what was put and what is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+use housecount_core::cost::Units;
+use housecount_core::keys::{Key, KeyRange, Series};
+
+use crate::metrics::{UnitLabel, UnitsShown};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Counts, and what names them.
+    Snapshots,
+    /// Watch records.
+    Ledger,
+    /// Every heartbeat.
+    Archive,
+    /// What was said, where the log is in DynamoDB.
+    Log,
+    /// Which node does what.
+    Leases,
+    /// What callers of the API ask for.
+    Reads,
+    /// Stages' configuration.
+    Stages,
+}
+
+impl Purpose {
+    /// All of them, each at its own place: `ALL[purpose as usize]`.
+    pub const ALL: [Purpose; 7] = [
+        Purpose::Snapshots,
+        Purpose::Ledger,
+        Purpose::Archive,
+        Purpose::Log,
+        Purpose::Leases,
+        Purpose::Reads,
+        Purpose::Stages,
+    ];
+
+    /// What an item is for.
+    #[must_use]
+    pub fn of(key: &Key) -> Purpose {
+        match key {
+            Key::Series { series, .. } => Purpose::of_series(*series),
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => Purpose::of_series(chain.series),
+            Key::Heartbeat { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
+            Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
+            Key::Lease { .. } => Purpose::Leases,
+            Key::Config { .. } | Key::Listed { .. } => Purpose::Stages,
+        }
+    }
+
+    fn of_series(series: Series) -> Purpose {
+        match series {
+            Series::Ledger => Purpose::Ledger,
+            Series::Archive => Purpose::Archive,
+        }
+    }
+
+    /// What items of a range are for.
+    #[must_use]
+    pub fn of_range(range: &KeyRange) -> Purpose {
+        if range.pk.starts_with("LEDGER") {
+            Purpose::Ledger
+        } else if range.pk.starts_with("ARCHIVE") || range.first.starts_with("HEARTBEAT") {
+            Purpose::Archive
+        } else if range.pk == "ROSTER" || range.first.starts_with("SNAPSHOT") {
+            Purpose::Snapshots
+        } else {
+            Purpose::Stages
+        }
+    }
+
+    /// As metrics and the API have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::Snapshots => "snapshots",
+            Purpose::Ledger => "ledger",
+            Purpose::Archive => "archive",
+            Purpose::Log => "log",
+            Purpose::Leases => "leases",
+            Purpose::Reads => "reads",
+            Purpose::Stages => "stages",
+        }
+    }
+}
+
+/// Read and write units so far. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    shown: UnitsShown,
+    counted: Arc<[Counted; Purpose::ALL.len()]>,
+    put_bytes: Arc<AtomicU64>,
+}
+
+/// Of one purpose.
+#[derive(Debug, Default)]
+struct Counted {
+    writes: AtomicU64,
+    read_halves: AtomicU64,
+}
+
+impl Meter {
+    /// The counters, to be shown.
+    #[must_use]
+    pub fn shown(&self) -> UnitsShown {
+        self.shown.clone()
+    }
+
+    /// What was consumed for a purpose.
+    #[must_use]
+    pub fn units(&self, purpose: Purpose) -> Units {
+        let counted = &self.counted[purpose as usize];
+        Units {
+            writes: counted.writes.load(Ordering::Relaxed),
+            read_halves: counted.read_halves.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Bytes of items put, their index included: all that this process knows of what lies there.
+    #[must_use]
+    pub fn put_bytes(&self) -> u64 {
+        self.put_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Items of so many bytes have been put.
+    pub(crate) fn put(&self, bytes: u64) {
+        self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A reply says what a write consumed.
+    pub(crate) fn write<'a>(
+        &self,
+        purpose: Purpose,
+        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        self.add(purpose, Units::writes(halves(consumed) / 2));
+    }
+
+    /// A reply says what a read consumed.
+    pub(crate) fn read<'a>(
+        &self,
+        purpose: Purpose,
+        consumed: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
+        self.add(purpose, Units { writes: 0, read_halves: halves(consumed) });
+    }
+
+    /// So much was consumed, by DynamoDB's rules if not by its reply.
+    pub(crate) fn add(&self, purpose: Purpose, units: Units) {
+        let counted = &self.counted[purpose as usize];
+        counted.writes.fetch_add(units.writes, Ordering::Relaxed);
+        counted.read_halves.fetch_add(units.read_halves, Ordering::Relaxed);
+        let label = |kind| UnitLabel { kind, purpose: purpose.name() };
+        if units.writes > 0 {
+            self.shown.get_or_create(&label("write")).inc_by(units.writes as f64);
+        }
+        if units.read_halves > 0 {
+            self.shown.get_or_create(&label("read")).inc_by(units.read_halves as f64 / 2.0);
+        }
+    }
+}
+
+/// Units come as floats, but are never anything between two halves.
+fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
+    let halves = consumed.into_iter().filter_map(|consumed| consumed.capacity_units).map(|units| units * 2.0);
+    halves.map(|halves| halves.round() as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_counted_by_purpose_and_shown() {
+        let (meter, same) = (Meter::default(), Meter::default().clone());
+        let reply = |units| ConsumedCapacity::builder().capacity_units(units).build();
+        meter.write(Purpose::Log, &[reply(3.0), reply(2.0)]);
+        meter.read(Purpose::Log, &[reply(0.5)]);
+        meter.clone().read(Purpose::Reads, &[reply(1.5)]);
+        assert_eq!(meter.units(Purpose::Log), Units { writes: 5, read_halves: 1 });
+        assert_eq!(meter.units(Purpose::Reads), Units { writes: 0, read_halves: 3 });
+        assert_eq!(meter.units(Purpose::Ledger), Units::default());
+        assert_eq!(same.units(Purpose::Log), Units::default());
+        let label = UnitLabel { kind: "read", purpose: "reads" };
+        assert_eq!(meter.shown().get_or_create(&label).get(), 1.5);
+    }
+
+    #[test]
+    fn each_purpose_has_its_place() {
+        for (place, purpose) in Purpose::ALL.into_iter().enumerate() {
+            assert_eq!(purpose as usize, place);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The model against what the emulator counts: `cargo test --release -p housecount --test it -- --ignored --nocapture
+//! --test-threads 1 cost::figures`. What they print is in docs/PROOFS.md.
+
+use housecount::archive::Form;
+use housecount::cold::{Cold, Purpose};
+use housecount_core::cost::own::{self, Setup};
+use housecount_core::cost::plans::{self, Audience};
+use housecount_core::cost::prices::{DEFAULT_PRICES, List};
+use housecount_core::cost::{MONTH_MS, Prices, Units, Usd};
+use housecount_core::keys::Key;
+
+use super::hour::{Hour, SLOT_MS};
+use crate::ledger::stage::HOUR_MS;
+use crate::support::crowd::{Shape, USUAL};
+
+/// An audience from a seed, whose players beat when they are told to; 10,000 of them, on 100 stages, who stay for 30 min.
+const CROWD: Shape = Shape { told: true, ..USUAL };
+/// The audience grows to its size.
+const WARM_MS: u64 = 4 * HOUR_MS;
+
+fn consumed(hour: &Hour) -> [Units; Purpose::ALL.len()] {
+    Purpose::ALL.map(|purpose| hour.cold.meter().units(purpose))
+}
+
+struct Measured {
+    /// In a month like it, by purpose.
+    month: [Units; Purpose::ALL.len()],
+    /// On average.
+    of: Audience,
+}
+
+impl Measured {
+    fn of(&self, purpose: Purpose) -> Units {
+        self.month[purpose as usize]
+    }
+}
+
+fn a_month(units: Units, ms: u64) -> Units {
+    housecount_core::cost::bill::a_month(units, ms)
+}
+
+/// Runs for `ms`, and takes it for what goes on all month.
+async fn measure(hour: &mut Hour, ms: u64) -> Measured {
+    let (before, mut viewers) = (consumed(hour), 0);
+    for _ in 0..ms / SLOT_MS {
+        hour.slot().await;
+        viewers += hour.viewers();
+    }
+    let mut month = consumed(hour);
+    for (units, before) in month.iter_mut().zip(before) {
+        *units = a_month(units.since(before), ms);
+    }
+    Measured { month, of: Audience { viewers: viewers / (ms / SLOT_MS), ..Audience::default() } }
+}
+
+fn prices() -> Prices {
+    toml::from_str(DEFAULT_PRICES).unwrap()
+}
+
+/// Within 3 %, in units written and in money.
+fn agree(what: &str, measured: Units, model: Units) -> Usd {
+    let usd = |units| prices().units(units, List::Now);
+    let off = |measured: u64, model: u64| model as f64 / measured as f64 * 100.0 - 100.0;
+    let (by_units, by_money) = (off(measured.writes, model.writes), off(usd(measured).0, usd(model).0));
+    println!(
+        "{what}: measured {} write units, {} read units, {}; model {}, {}, {}: {by_units:+.1} % of units written, {by_money:+.1} % of money",
+        measured.writes,
+        measured.read_halves / 2,
+        usd(measured),
+        model.writes,
+        model.read_halves / 2,
+        usd(model)
+    );
+    assert!(by_units.abs() <= 3.0 && by_money.abs() <= 3.0, "{what}");
+    usd(measured)
+}
+
+/// Twelve hours: a period of the ledger's keyframes, and three of the archive's.
+#[tokio::test]
+#[ignore = "a figure, and takes minutes"]
+async fn our_own() {
+    let mut hour = Hour::new(CROWD, true).await;
+    hour.archive(Form::Packed);
+    measure(&mut hour, WARM_MS).await;
+    let measured = measure(&mut hour, 12 * HOUR_MS).await;
+    let (of, setup) = (measured.of, Setup::default());
+    println!("{} viewers at once on average", of.viewers);
+    let ledger = agree("ledger", measured.of(Purpose::Ledger), own::ledger(&of, &setup));
+    let archive = agree("archive", measured.of(Purpose::Archive), own::archive(&of, &setup));
+    let snapshots = agree("snapshots", measured.of(Purpose::Snapshots), own::snapshots(&of, &setup));
+    let leases = agree("leases", measured.of(Purpose::Leases), own::leases(&setup, true));
+    let all = ledger.plus(archive).plus(snapshots).plus(leases);
+    println!("all of it: {all} a month of 730 h");
+    let written = Units::writes(measured.of(Purpose::Ledger).writes);
+    let thirty_days = prices().units(a_month(written, MONTH_MS * 730 / 720), List::Now);
+    println!("the ledger's writes: {thirty_days} in 30 days");
+    assert!(thirty_days <= Usd(170_000) && archive <= Usd(350_000) && all <= Usd(1_200_000));
+}
+
+/// An hour of the plans that people know, by the code that there is for them: counts only, and an item a heartbeat.
+#[tokio::test]
+#[ignore = "a figure, and takes minutes"]
+async fn the_plans_that_people_know() {
+    let mut hour = Hour::new(CROWD, false).await;
+    measure(&mut hour, WARM_MS).await;
+    let counts = measure(&mut hour, HOUR_MS).await;
+    // The roster and the lease are ours; the plan has a count a stage.
+    let model = plans::hybrid(&counts.of).units();
+    let roster = own::snapshots(&counts.of, &Setup::default()).writes - model.writes;
+    let measured = counts.of(Purpose::Snapshots);
+    agree("hybrid: counts", Units::writes(measured.writes - roster), model);
+
+    hour.archive(Form::Items);
+    // It begins with what the log still has.
+    measure(&mut hour, HOUR_MS / 4).await;
+    let items = measure(&mut hour, HOUR_MS).await;
+    println!("{} viewers at once on average", items.of.viewers);
+    let heartbeats = items.of(Purpose::Archive);
+    let batched = plans::batched(&items.of).units();
+    agree("batched heartbeats", Units::writes(heartbeats.writes), batched);
+
+    // The other half of pure DynamoDB: a consistent read for each heartbeat, here for those of half a minute.
+    let before = hour.cold.meter().units(Purpose::Archive);
+    let last = std::mem::take(&mut hour.last);
+    for (at, stage, viewer) in &last {
+        let key =
+            Key::Heartbeat { stage: stage.clone(), at: *at, viewer: viewer.clone(), session: String::new() };
+        assert!(hour.cold.get(&key).await.unwrap().is_some());
+    }
+    let read = hour.cold.meter().units(Purpose::Archive).since(before);
+    let reads = Units { writes: 0, read_halves: heartbeats.writes * read.read_halves / last.len() as u64 };
+    let measured = Units::writes(heartbeats.writes).plus(reads);
+    agree("pure DynamoDB", measured, plans::pure_dynamodb(&items.of).units());
+}

@@ -1,0 +1,213 @@
+//! An audience on a clock of the test's, a log that holds what it says, and the program's own writers over the embedded engine: so
+//! that hours of consumed capacity are measured in minutes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount::archive::{Archived, Form, Kept};
+use housecount::clock::SharedClock;
+use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount::hub::Hub;
+use housecount::ledger::Proofs;
+use housecount::log::{Log, Origin, Position, Tail};
+use housecount::metrics::Metrics;
+use housecount::tasks::archive::Archive;
+use housecount::tasks::commit::Commit;
+use housecount::tasks::snapshot::Snapshots;
+use housecount::tasks::{Progress, Tick};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::fold::HandleKey;
+use housecount_core::limits::{READ_RECORDS_MAX, RECORD_EVENTS_MAX};
+use housecount_core::record::{self, Told};
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+use crate::ledger::stage::{BASE, LATENESS_MS, TTL_MS, WINDOW_MS, settings};
+use crate::support::cold::FaultyCold;
+use crate::support::crowd::{Crowd, Shape};
+
+/// How long heartbeats gather for the archive: the setting's default.
+pub const SLOT_MS: u64 = 30_000;
+
+/// A log on the test's clock. It keeps what was said within the last minutes.
+#[derive(Debug, Default)]
+pub struct Tape {
+    inner: Mutex<(UnixMs, VecDeque<(Position, Bytes)>)>,
+}
+
+impl Tape {
+    fn put(&self, at: UnixMs, record: Vec<u8>) {
+        let (now, records) = &mut *self.inner.lock();
+        *now = at.max(*now);
+        let seq = records.back().filter(|(last, _)| last.at == at).map_or(0, |(last, _)| last.seq + 1);
+        records.push_back((Position { at, seq }, record.into()));
+    }
+
+    fn advance(&self, to: UnixMs) {
+        let (now, records) = &mut *self.inner.lock();
+        *now = to;
+        let from = records.partition_point(|(position, _)| position.at < to.minus(2 * WINDOW_MS));
+        records.drain(..from);
+    }
+}
+
+#[async_trait]
+impl Log for Tape {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn append(&self, _: u16, _: Bytes) -> StoreResult<Position> {
+        Err(StoreError::new(ErrorKind::Unsupported, "a tape is written by the test"))
+    }
+
+    async fn read(&self, _: u16, after: Position, _: HandleKey) -> StoreResult<Tail> {
+        let (now, records) = &*self.inner.lock();
+        let from = records.partition_point(|(position, _)| *position <= after);
+        let found: Vec<_> = records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
+        let more = from + found.len() < records.len();
+        let origin = Origin { born: BASE, ..Origin::default() };
+        Ok(Tail { records: found, more, holds_after: true, clock: *now, origin })
+    }
+
+    async fn tend(&self, _: u16, _: UnixMs, _: UnixMs) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn mark_whole(&self, _: u16, _: UnixMs) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn note_committed(&self, _: u16, _: UnixMs) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn publish(&self, _: &[(String, u64)]) -> StoreResult<()> {
+        Ok(())
+    }
+}
+
+/// A node's writers, its log and its cold tier, and the audience. Counts and leases are written at every window, the ledger where it is
+/// wanted, and the archive from when it is.
+pub struct Hour {
+    pub cold: Arc<FaultyCold>,
+    pub now: UnixMs,
+    /// Beats said so far, and those of the last slot: when, on which stage, by whom.
+    pub beats: u64,
+    pub last: Vec<(UnixMs, String, String)>,
+    keeps_ledger: bool,
+    tape: Arc<Tape>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    crowd: Crowd,
+    commit: Commit,
+    snapshots: Snapshots,
+    archive: Option<Archive>,
+}
+
+impl Hour {
+    pub async fn new(shape: Shape, keeps_ledger: bool) -> Hour {
+        let cold = Arc::new(FaultyCold::new().await);
+        cold.expires.store(true, Ordering::SeqCst);
+        let (tape, metrics, settings) =
+            (Arc::new(Tape::default()), Arc::new(Metrics::default()), settings(&[]));
+        let hub = Arc::new(Hub::new(settings.rules, 1, true));
+        hub.go_live();
+        let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
+        let (log, name) = (tape.clone(), "test".to_string());
+        let commit =
+            Commit::new(log, cold.clone(), hub.clone(), proofs, metrics.clone(), name.clone(), &settings);
+        let clock = Arc::new(SharedClock::default());
+        let (stretch, of) = (Arc::default(), hub.clone());
+        let snapshots = Snapshots::new(of, cold.clone(), clock, metrics.clone(), name, &settings, stretch);
+        let now = BASE.aligned(WINDOW_MS);
+        let (crowd, archive) = (Crowd::new(shape, now), None);
+        let last = Vec::new();
+        Hour {
+            cold,
+            now,
+            beats: 0,
+            last,
+            keeps_ledger,
+            tape,
+            hub,
+            metrics,
+            crowd,
+            commit,
+            snapshots,
+            archive,
+        }
+    }
+
+    /// From now on every heartbeat is kept.
+    pub fn archive(&mut self, form: Form) {
+        let kept = Kept { form, flush_ms: SLOT_MS, retention_ms: 90 * 86_400_000 };
+        self.archive = Some(Archive::new(
+            self.tape.clone(),
+            self.cold.clone(),
+            self.hub.clone(),
+            self.metrics.clone(),
+            Arc::new(Archived::new(1)),
+            "test".to_string(),
+            kept,
+            &settings(&[]),
+        ));
+    }
+
+    /// A slot of it: the audience speaks, and who is to write writes.
+    pub async fn slot(&mut self) {
+        let to = self.now.plus(SLOT_MS);
+        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        let base = BASE.aligned(WINDOW_MS);
+        self.crowd.play(to.since(base), |e| {
+            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
+        });
+        // A record a second, more where they are many.
+        for second in said.chunk_by(|a, b| a.0.0 / 1_000 == b.0.0 / 1_000) {
+            for some in second.chunks(RECORD_EVENTS_MAX) {
+                let events = some.iter().map(|(at, kind, stage, viewer)| EventRef {
+                    at: *at,
+                    kind: *kind,
+                    stage,
+                    viewer,
+                    session: "",
+                });
+                let events: Vec<EventRef<'_>> = events.collect();
+                let told: Vec<Told<'_>> = events.iter().map(|event| Told::Event(*event)).collect();
+                self.tape.put(some[some.len() - 1].0, record::encode(&told));
+                self.hub.apply(events, UnixMs::ZERO);
+            }
+        }
+        let beats = said.into_iter().filter(|(_, kind, ..)| *kind == Kind::Beat);
+        self.last = beats.map(|(at, _, stage, viewer)| (at, stage, viewer)).collect();
+        self.beats += self.last.len() as u64;
+        self.now = to;
+        self.tape.advance(to);
+        self.hub.advance(to);
+        self.write().await;
+    }
+
+    async fn write(&mut self) {
+        let now = self.now;
+        if let Some(archive) = &mut self.archive {
+            archive.tick().await.unwrap();
+        }
+        if now == now.aligned(WINDOW_MS) {
+            // Writing may have taken longer than a log may be silent, on the real clock.
+            self.hub.advance(now);
+            self.snapshots.once().await.unwrap();
+        }
+        let due = now.since(now.aligned(WINDOW_MS)) == TTL_MS + SLOT_MS;
+        if self.keeps_ledger && due {
+            while self.commit.step(0, now).await.unwrap() == Progress::More {}
+        }
+    }
+
+    /// How many watch now.
+    pub fn viewers(&self) -> u64 {
+        self.hub.totals().of.0.viewers
+    }
+}

@@ -1,0 +1,175 @@
+//! What a node says that it has consumed is what the emulator says that it has, unit by unit; and what it does about it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use housecount::app::App;
+use housecount::clock::mono_ms;
+use housecount::cold::{Cold, Record};
+use housecount::config::{Layers, Settings};
+use housecount::log::MemoryLog;
+use housecount_core::fold::Count;
+use housecount_core::keys::Key;
+use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_JUDGE_MS_MIN, SNAPSHOT_STRETCH_MAX};
+use housecount_core::snapshot::Snapshot;
+use housecount_core::time::UnixMs;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::cold::FaultyCold;
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+use crate::support::redis::{Flavour, Server};
+
+fn sum(cost: &Value, figure: &str) -> f64 {
+    cost["purposes"].as_array().unwrap().iter().map(|of| of[figure].as_f64().unwrap()).sum()
+}
+
+fn of<'a>(cost: &'a Value, purpose: &str) -> &'a Value {
+    cost["purposes"].as_array().unwrap().iter().find(|of| of["purpose"] == purpose).unwrap()
+}
+
+/// Exactly: halves of units, of every answer that was sent, and one for each small write that was refused.
+fn agrees(cost: &Value, dynamo: &Dynamo) -> bool {
+    let told = &dynamo.faults.told;
+    let now = |count: &AtomicU32| f64::from(count.load(Ordering::SeqCst));
+    sum(cost, "writeUnits") == now(&told.writes) / 2.0 + now(&told.refused)
+        && sum(cost, "readUnits") == now(&told.reads) / 2.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_meter_is_the_emulators_own_whatever_fails() {
+    let dynamo = Dynamo::start().await;
+    let url = dynamo.url("audience");
+    assert!(housecount().args(["table", "create", "--cold", &url]).status().unwrap().success());
+    let quick = ["interval=1s", "ttl=3s", "window=2s", "snapshot_interval=1s", "archive_flush=1s"];
+    let cold = format!("cold={url}");
+    let node = Node::ready(&[&quick[..], &[&cold, "archive=packed", "log=memory:"]].concat()).await;
+    let body = json!({ "stage": "s", "name": "A stage" });
+    assert_eq!(node.call(Method::POST, "/v1/stages", body.clone()).await.0, 201);
+    assert_eq!(node.call(Method::POST, "/v1/stages", body).await.0, 409, "refused, and counted all the same");
+    let committed = async || node.metric("housecount_commits_total ").await;
+    for round in 0..4 {
+        node.beat_many("s", round * 15, 15).await;
+        node.beat_many("t", round * 15, 15).await;
+        // What is refused outright consumes nothing; what is left over is counted when it is sent again.
+        dynamo.faults.throttled.store(2, Ordering::SeqCst);
+        dynamo.faults.unprocessed.store(1, Ordering::SeqCst);
+        dynamo.faults.lying.store(1, Ordering::SeqCst);
+        let before = committed().await;
+        eventually("a window is committed", async || {
+            node.beat("s", "ann").await;
+            committed().await > before
+        })
+        .await;
+        assert_eq!(
+            node.call(Method::GET, "/v1/stages/s/watch?from=0&to=4000000000000", Value::Null).await.0,
+            200
+        );
+    }
+    let mut cost = Value::Null;
+    eventually("the meter says what the emulator does", async || {
+        cost = node.get("/v1/cost").await;
+        agrees(&cost, &dynamo)
+    })
+    .await;
+    assert!(dynamo.faults.told.refused.load(Ordering::SeqCst) > 0, "something was refused");
+    assert!(
+        dynamo.faults.untold.writes.load(Ordering::SeqCst)
+            + dynamo.faults.untold.reads.load(Ordering::SeqCst)
+            > 0
+    );
+    for purpose in ["snapshots", "ledger", "archive", "leases", "stages"] {
+        assert!(of(&cost, purpose)["writeUnits"].as_u64() > Some(0), "{purpose}: {cost:#}");
+    }
+    assert!(of(&cost, "reads")["readUnits"].as_f64() > Some(0.0), "{cost:#}");
+    // And so is the money, to the micro-dollar.
+    let micros = |units: f64, price: f64| units * price;
+    let usd = micros(sum(&cost, "writeUnits"), 0.625) + micros(sum(&cost, "readUnits"), 0.125);
+    assert!((cost["total"]["usd"].as_f64().unwrap() * 1e6 - usd).abs() <= 0.5, "{cost:#}");
+    assert!(cost["total"]["monthUsd"].as_f64() > cost["total"]["usd"].as_f64(), "{cost:#}");
+    assert!(
+        cost["storage"]["bytes"].as_u64().is_some() && cost["redis"].is_null() && cost["limit"].is_null()
+    );
+    assert_eq!(cost["plans"][0]["plan"], "pure-dynamodb");
+    assert_eq!(cost["plans"][4]["plan"], "housecount");
+    assert!(cost["total"]["perMillionViewerHoursUsd"].as_f64() > Some(0.0), "{cost:#}");
+    assert!(node.metric("housecount_cost_usd{purpose=\"ledger\",store=\"cold\"} ").await > 0.0);
+    assert!(
+        node.metric("housecount_cold_consumed_units_total{kind=\"write\",purpose=\"leases\"} ").await > 0.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_counted_and_asked_for_its_memory() {
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", redis.url());
+    let node = Node::ready(&[&log, "cold=none", "cost.monthly_limit_usd=5"]).await;
+    let before = node.get("/v1/cost").await;
+    node.beat_many("s", 0, 500).await;
+    eventually("memory is known", async || {
+        node.get("/v1/cost").await["redis"]["memoryBytes"].as_u64() > Some(100_000)
+    })
+    .await;
+    let cost = node.get("/v1/cost").await;
+    assert!(cost["redis"]["commands"].as_u64() > before["redis"]["commands"].as_u64(), "{cost:#}");
+    assert!(cost["redis"]["bytesIn"].as_u64() > Some(500 * 3), "{cost:#}");
+    assert!(cost["redis"]["bytesOut"].as_u64() > Some(0), "{cost:#}");
+    assert_eq!(
+        (&cost["redis"]["node"], &cost["redis"]["monthUsd"]),
+        (&json!("cache.t4g.micro"), &json!(9.344))
+    );
+    assert_eq!((&cost["total"]["usd"], &cost["total"]["monthUsd"]), (&json!(0.0), &json!(9.344)));
+    assert_eq!(cost["audience"], json!({ "viewers": 500, "stages": 1 }));
+    // A quarter of an hour must go by before it is judged.
+    let limit = json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
+    assert_eq!(cost["limit"], limit);
+    assert!(node.metric("housecount_redis_memory_bytes ").await > 100_000.0);
+}
+
+fn snapshots(from: u64, count: u64) -> Vec<Record> {
+    let snapshot = |n| {
+        let count = Count { viewers: 1, sessions: 1 };
+        let at = UnixMs(1_790_000_000_000 + n);
+        let snapshot = Snapshot { stage: "s".into(), at, count, peak: 1, recovering: false };
+        Record { key: Key::Snapshot { stage: "s".into(), at }, item: snapshot.to_item(1_000) }
+    };
+    (from..from + count).map(snapshot).collect()
+}
+
+/// Minutes of the test's, an hour and more of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guard_stretches_what_it_may_and_comes_back() {
+    let set = [("cost.monthly_limit_usd", "0.10"), ("cost.guard", "stretch")];
+    let flags = set.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
+    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    let cold = Arc::new(FaultyCold::new().await);
+    let app = App::over(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
+    let (costs, started_ms) = (app.node.costs.clone(), mono_ms());
+    let at = |minute: u64| started_ms + 1_000 + minute * 60_000;
+    let (judged, held) = (COST_JUDGE_MS_MIN / 60_000, COST_GUARD_HOLD_MS / 60_000);
+    let decided = || {
+        let decided = costs.figures().decided;
+        (decided.is_exceeded, decided.stretch, costs.stretch().get())
+    };
+    // Ten writes a minute are $0.27 a month.
+    for minute in 1..=3 * held {
+        cold.put(snapshots(minute * 10, 10)).await.unwrap();
+        costs.minute(at(minute));
+        let is_exceeded = minute >= judged;
+        let stretch = if minute >= held { SNAPSHOT_STRETCH_MAX } else { 1 };
+        assert_eq!(decided(), (is_exceeded, stretch, stretch), "minute {minute}");
+    }
+    // Nothing more is written: it is below by less and less, and then all is as before.
+    let mut changes = vec![decided()];
+    for minute in 3 * held + 1..=5 * held {
+        costs.minute(at(minute));
+        if decided() != changes[changes.len() - 1] {
+            changes.push(decided());
+        }
+    }
+    assert_eq!(changes.first(), Some(&(true, SNAPSHOT_STRETCH_MAX, SNAPSHOT_STRETCH_MAX)));
+    assert_eq!(changes.last(), Some(&(false, 1, 1)), "{changes:?}");
+    assert!(changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize, "it swings: {changes:?}");
+}

@@ -1,0 +1,6 @@
+//! What it costs: the model against the emulator's own figures, and the meter against them.
+
+mod figures;
+mod hour;
+mod metered;
+mod sheet;
