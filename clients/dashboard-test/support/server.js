@@ -1,6 +1,6 @@
 /** A real housecount, started for a test. */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,12 @@ const QUICK = {
   HOUSECOUNT_WINDOW: "5s",
   HOUSECOUNT_SNAPSHOT_INTERVAL: "2s",
 };
+
+/**
+ * What another command prints.
+ * @param {string[]} args
+ */
+export const run = (...args) => execFileSync(BIN, args, { env: INHERITED, encoding: "utf8" });
 
 export class Server {
   #args;

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 
 import { assertAccessible, closeBrowser, openPage } from "../support/browser.js";
-import { Server, until } from "../support/server.js";
+import { Server, run, until } from "../support/server.js";
 
 const server = new Server();
 /** @type {Awaited<ReturnType<typeof openPage>>} */
@@ -68,20 +71,16 @@ test("health says that a server is gone, and that it is back", async () => {
 });
 
 test("a server that wants a key is given one, which is kept in the tab", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "housecount-keys-"));
+  const keys = join(folder, "keys.toml");
+  const entry = run("key", "new", "--name", "dashboard", "--scope", "read");
+  await writeFile(keys, entry);
+  const key = /hck_[0-9a-f]+/.exec(entry)?.[0] ?? "";
+  const guarded = await new Server([], { HOUSECOUNT_AUTH_OPERATOR_KEYS: keys }).start();
   opened = await openPage();
   const { page } = opened;
-  await server.beat("match-3", "ann");
-  const detail = "an operator's key is needed";
-  const refusal = {
-    status: 401,
-    contentType: "application/problem+json",
-    body: JSON.stringify({ type: "about:blank", title: "Unauthorized", status: 401, code: "unauthorized", detail }),
-  };
-  await page.route("**/v1/**", (route) => {
-    const isRight = route.request().headers().authorization === "Bearer right";
-    return isRight ? route.continue() : route.fulfill(refusal);
-  });
-  await page.goto(server.url);
+  await guarded.beat("match-3", "ann");
+  await page.goto(guarded.url);
   const form = page.getByRole("dialog", { name: "Operator's key" });
   await form.getByText("This server shows its counts to operators only.").waitFor();
   await assertAccessible(page, "asked for a key");
@@ -91,13 +90,22 @@ test("a server that wants a key is given one, which is kept in the tab", async (
   await form.getByLabel("Key").fill("wrong");
   await page.keyboard.press("Enter");
   await form.getByText("The key was refused.").waitFor();
-  await form.getByLabel("Key").fill("right");
+  await form.getByLabel("Key").fill(key);
   await page.keyboard.press("Enter");
   await page.getByRole("link", { name: "match-3" }).waitFor();
   await page.locator("#link").getByText("Live", { exact: true }).waitFor();
   await page.reload();
-  await page.getByRole("link", { name: "match-3" }).waitFor();
+  await page.getByRole("link", { name: "match-3" }).click();
+  await page.getByRole("tab", { name: "Configuration" }).click();
+  await page.getByLabel("Name").fill("The final");
+  await page.getByRole("button", { name: "Configure this stage" }).click();
+  // The key may read, and nothing else.
+  await page.getByRole("alert").getByText("stages").waitFor();
+  await page.evaluate(() => (location.hash = "#/health"));
+  await page.locator(".fact", { hasText: "Heartbeats" }).waitFor();
   assert.equal(await form.count(), 0);
+  await guarded.end();
+  await rm(folder, { recursive: true });
 });
 
 test("where no stream can be had, totals are polled, and the page says so", async () => {

@@ -66,6 +66,18 @@ for (const [name, { hash, whole, of }] of Object.entries(PAGES)) {
   });
 }
 
+test("cost has what the server measured, and says that minutes are no month", async () => {
+  const { page, close } = await openPage();
+  await page.goto(`${server.url}/#/cost`);
+  const row = page.locator(".plain tbody tr", { hasText: "snapshots" });
+  await row.locator("td").nth(1).getByText(/[1-9]/).waitFor();
+  const { plans, total } = await server.get("/v1/cost");
+  assert.ok(total.usd > 0);
+  assert.equal(await page.locator(".plain", { hasText: "A fault loses" }).locator("tbody tr").count(), plans.length);
+  await page.getByText("only: too rough to rely on").waitFor();
+  await close();
+});
+
 test("health says that all is well, and why", async () => {
   const { page, close } = await openPage();
   await page.goto(`${server.url}/#/health`);

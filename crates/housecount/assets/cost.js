@@ -23,6 +23,8 @@ import { panel, state } from "./parts.js";
  */
 
 const POLL_MS = 15_000;
+/** What happens every five minutes has happened often enough by then to be called a pace. */
+const SETTLED_MS = 3_600_000;
 
 /** @type {import("./app.js").MakePage} */
 export function cost(scope) {
@@ -62,9 +64,18 @@ export function cost(scope) {
 
 /** @param {Cost} cost */
 function report(cost) {
-  const { total, since, prices } = cost;
+  const { total, since, asOf, prices } = cost;
+  const isYoung = asOf - since < SETTLED_MS;
+  const basis = isYoung
+    ? `from ${format.span(asOf - since)} only: too rough to rely on`
+    : "projected from what was measured";
   const figures = [
-    figure("This month at this pace", format.money(total.monthUsd), "projected from what was measured", "figure-main"),
+    figure(
+      "This month at this pace",
+      `${isYoung ? "≈ " : ""}${format.money(total.monthUsd)}`,
+      basis,
+      `figure-main ${isYoung ? "rough" : ""}`,
+    ),
     figure("Last hour", format.money(total.lastHourUsd), "measured"),
     figure("Since start", format.money(total.usd), `since ${format.when(since, now())}`),
     figure(
@@ -146,11 +157,12 @@ function purposesPanel({ purposes, storage, redis, total }) {
     );
   const head = ["Reads", "Writes", "Last hour", "Month"].map((title) => h("th", { scope: "col", class: "num" }, title));
   const rows = [...purposes]
+    .filter(({ usd, readUnits, writeUnits }) => usd || readUnits || writeUnits)
     .sort((a, b) => b.monthUsd - a.monthUsd)
     .map((p) =>
       row(p.purpose, p.store, [
-        format.count(p.readUnits),
-        format.count(p.writeUnits),
+        format.units(p.readUnits),
+        format.units(p.writeUnits),
         format.money(p.lastHourUsd),
         format.money(p.monthUsd),
       ]),

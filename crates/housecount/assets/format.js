@@ -40,6 +40,9 @@ export const countShort = (n) => (n < 10_000 ? whole.format(n) : short.format(n)
 /** @param {number} n an average */
 export const average = (n) => (n < 100 ? oneDigit.format(n) : whole.format(n));
 
+/** @param {number} n capacity units: some calls take half of one */
+export const units = (n) => (Number.isInteger(n) ? whole.format(n) : oneDigit.format(n));
+
 /** @param {number} n how many of one to one of another */
 export const ratio = (n) => twoDigits.format(n);
 
