@@ -35,7 +35,7 @@ const beats = () => site.said.filter(({ path }) => path === "/v1/heartbeat");
 test("a hidden tab's viewer is counted for longer than a ttl", async (t) => {
   const { browser, openTab } = await launch(t);
   const tab = await openTab();
-  await until("a heartbeat", () => beats().length > 0);
+  await until("counted", async () => (await server.count(STAGE)).viewers === 1);
   await browser.open(`${site.url}/?other`);
   await until("hidden", () => isHidden(tab));
   const looking = look(server, STAGE);
