@@ -29,6 +29,7 @@ test("a server that stops is said, what is shown looks old; when it is back the 
   const fresh = await viewersNow(page).evaluate((value) => getComputedStyle(value).color);
 
   await server.stop();
+  const stoppedAt = Date.now();
   await page.getByRole("alert").getByText("Not connected.").waitFor();
   await page.getByRole("alert").getByText("What is shown is of").waitFor();
   await page.locator("#link").getByText("Reconnecting").waitFor();
@@ -36,6 +37,8 @@ test("a server that stops is said, what is shown looks old; when it is back the 
   assert.notEqual(await viewersNow(page).evaluate((value) => getComputedStyle(value).color), fresh, "but looks old");
   await assertAccessible(page, "not connected");
 
+  // Players beat every second here: after two it is longer than an interval that nobody could.
+  await until("it was away for longer than an interval", async () => Date.now() - stoppedAt > 2_000);
   await server.start();
   await page
     .getByRole("button", { name: "Try now" })
@@ -46,7 +49,7 @@ test("a server that stops is said, what is shown looks old; when it is back the 
   await page.locator("#link").getByText("Live", { exact: true }).waitFor();
   assert.equal(await page.getByRole("alert").count(), 0);
 
-  // It was away for longer than players' interval: counts are bridged for a ttl, and the page says so.
+  // Counts are bridged for a ttl then, and the page says so.
   await page.locator(".standing").getByText("Recovering.").waitFor();
   await page.locator(".figure", { hasText: "Viewers now" }).locator(".badge").waitFor();
   assert.match((await viewersNow(page).textContent()) ?? "", /^≈ /);

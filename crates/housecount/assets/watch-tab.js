@@ -80,7 +80,8 @@ export function watchTab(scope, stage, rangeNow) {
       table.setEmpty(
         `Nobody's watch time is proven in the last ${range.title}. Two heartbeats prove the time between them.`,
       );
-    say(found, words ? `${format.count(table.length)} of ${loaded}` : `${loaded[0].toUpperCase()}${loaded.slice(1)}`);
+    const shown = words ? `${format.count(table.length)} of ${loaded}` : `${loaded[0].toUpperCase()}${loaded.slice(1)}`;
+    say(found, `${shown}, as of ${format.timeOfDaySeconds(range.to)}`);
   };
   const field = search("Search viewers", (typed) => {
     words = typed;
