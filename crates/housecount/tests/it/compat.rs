@@ -83,7 +83,8 @@ async fn a_viewer_comes_stays_and_goes() {
 /// Of a viewer's sessions the one that was heard last is refreshed, and the others run out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
-    let node = Node::ready(&["log=memory:", "cold=none", "interval=1s", "ttl=3s"]).await;
+    let node =
+        Node::ready(&["log=memory:", "cold=none", "interval=1s", "ttl=3s", "limits.session_beats=0"]).await;
     let ann = |session: &str| json!({ "userId": "ann", "stageArn": "s", "participantId": session });
     good(post(&node, "rejoin", ann("old")).await);
     // The clock goes on by itself; what is waited for is another millisecond.
@@ -146,7 +147,9 @@ async fn what_is_missing_or_wrong_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_long_a_viewer_watched() {
-    let node = Node::ready(&["interval=1s", "ttl=3s", "window=1s", "leave_grace=50ms"]).await;
+    let node =
+        Node::ready(&["interval=1s", "ttl=3s", "window=1s", "leave_grace=50ms", "limits.session_beats=0"])
+            .await;
     let ann = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });
     good(post(&node, "rejoin", ann.clone()).await);
     let path = "/api/viewer/duration?userId=ann&stageArn=s";
