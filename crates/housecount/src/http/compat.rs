@@ -145,7 +145,7 @@ pub struct Joined {
 
 /// A viewer comes, or comes back: a heartbeat of a session that is named.
 #[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "compatRejoin", tag = "drop-in", request_body = PlayerBody,
-    responses((status = 200, body = Success<Joined>), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = Success<Joined>), (status = 400, body = ErrorBody), (status = 404, description = "the stage is not open", body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn rejoin(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
@@ -186,7 +186,7 @@ pub struct Current {
 #[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "compatHeartbeat", tag = "drop-in", request_body = PlayerBody,
     responses((status = 200, body = Success<Current>), (status = 400, body = ErrorBody),
         (status = 404, description = "the viewer has no live session there: rejoin", body = ErrorBody),
-        (status = 503, body = ErrorBody)))]
+        (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
@@ -219,7 +219,7 @@ pub struct Gone {
 
 /// A viewer goes: all of its sessions on the stage.
 #[utoipa::path(post, path = "/api/viewer/leave", operation_id = "compatLeave", tag = "drop-in", request_body = PlayerBody,
-    responses((status = 200, body = Success<Gone>), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = Success<Gone>), (status = 400, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn leave(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
