@@ -28,15 +28,8 @@ fn is_written(folder: &Path, text: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
-    let settings = [
-        "viewer_ids=hashed",
-        KEY,
-        "interval=300ms",
-        "ttl=900ms",
-        "window=1s",
-        "archive=items",
-        "archive_flush=1s",
-    ];
+    let settings =
+        ["viewer_ids=hashed", KEY, "interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s"];
     let mut node = Node::ready(&settings).await;
     let (viewer, session) = ("ann@example.org", "Ann's telephone");
     let ids = json!({ "stage": "s/1", "viewer": viewer, "session": session });
@@ -68,8 +61,9 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     assert!(online["stages"][0]["sessions"][0].as_str().unwrap().starts_with('~'), "{online}");
     let listed = node.get("/v1/stages/s%2F1/viewers").await;
     assert_eq!(listed["viewers"][0]["viewer"], pseudonym.as_str());
-    // What was listed can be asked for as it is.
-    assert_eq!(node.get(&format!("/v1/viewers/{pseudonym}")).await["stages"], online["stages"]);
+    // What was listed can be asked for as it is. (A heartbeat of the socket may still have come in between.)
+    let asked = node.get(&format!("/v1/viewers/{pseudonym}")).await;
+    assert_eq!(asked["stages"][0]["sessions"], online["stages"][0]["sessions"]);
     let watch = node.get("/v1/stages/s%2F1/watch").await;
     assert_eq!(watch["watch"][0]["viewer"], pseudonym.as_str());
 
