@@ -164,6 +164,9 @@ impl Follower {
             let sent_ms = mono_ms();
             let tail = self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
             self.clock.observe(sent_ms, tail.clock);
+            // The time that nodes go by. Where the log's clock has stepped back, a node that has just started would hear of it
+            // only with the next beat through one that was there, and take it for a jump.
+            self.clock.at_least(tail.origin.attended.min(tail.clock.plus(STAMP_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
