@@ -38,6 +38,8 @@ pub struct Figures {
     pub rows_exact: u64,
     /// Watch time in the ledger in the end.
     pub watch_ms: u64,
+    /// Heartbeats and leaves that had to be in the archive in the end.
+    pub archived: u64,
     /// Times that something was lost by a documented double fault.
     pub losses: u64,
 }

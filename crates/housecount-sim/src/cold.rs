@@ -13,7 +13,7 @@ use housecount::chance;
 use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::{Attr, Item, bytes, number_or_zero};
-use housecount_core::keys::{Key, KeyRange};
+use housecount_core::keys::{Key, KeyRange, Series};
 use housecount_core::ledger::Chunk;
 use housecount_core::limits::ITEM_BYTES_MAX;
 use housecount_core::time::UnixMs;
@@ -84,11 +84,12 @@ impl Server {
         }
     }
 
-    /// Drops what lies at keys of a ledger before a time, which is elsewhere kept for good.
-    pub fn drop_ledger_before(&mut self, time: UnixMs) {
+    /// Drops what lies at keys of a ledger or a packed archive before a time, which is elsewhere kept for good or for long.
+    pub fn drop_chunks_before(&mut self, time: UnixMs) {
         let before = format!("{:013}", time.0);
-        let ledgers = self.rows.iter_mut().filter(|(pk, _)| pk.starts_with("LEDGER#"));
-        ledgers.for_each(|(_, rows)| rows.retain(|sk, _| *sk >= before));
+        let is_chain = |pk: &str| pk.starts_with("LEDGER#") || pk.starts_with("ARCHIVE#");
+        let chains = self.rows.iter_mut().filter(|(pk, _)| is_chain(pk));
+        chains.for_each(|(_, rows)| rows.retain(|sk, _| *sk >= before));
     }
 
     /// Items that are there, and their bytes.
@@ -197,6 +198,9 @@ impl Wire {
     /// Whoever checks wants to know what is committed.
     fn tap(&self, key: &Key, item: &Item) {
         let Key::Chunk { chain, .. } = key else { return };
+        if chain.series != Series::Ledger {
+            return;
+        }
         let chunk = bytes(item, "chunk").ok().and_then(|bytes| Chunk::decode(bytes).ok());
         match chunk {
             Some((chunk, _)) => self.world.committed(chain.partition, chunk.window.to),

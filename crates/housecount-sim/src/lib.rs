@@ -8,9 +8,10 @@
 //! - [`log`], [`cold`]: the stores, and the way there. [`trouble`]: what is broken just now.
 //! - [`nodes`]: production code, started and killed. [`player`]: the audience.
 //! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
-//! - [`checks`]: what must hold. [`run`]: one seed. [`world`]: what all of these share.
+//! - [`checks`]: what must hold; [`audit`]: the same of the archive. [`run`]: one seed. [`world`]: what all of these share.
 //! - [`week`]: a week in which nothing goes wrong, to see that nothing grows.
 
+pub mod audit;
 pub mod checks;
 pub mod cold;
 pub mod log;

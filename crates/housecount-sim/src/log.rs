@@ -110,6 +110,12 @@ impl Server {
         lost_ms
     }
 
+    /// The time of the last record of any partition.
+    #[must_use]
+    pub fn last(&self) -> UnixMs {
+        self.partitions.iter().map(|partition| partition.last.at).max().unwrap_or_default()
+    }
+
     /// How many records it holds that lie before a time.
     #[must_use]
     pub fn records_before(&self, time: UnixMs) -> usize {

@@ -157,6 +157,7 @@ struct Sum {
     rows: u64,
     rows_exact: u64,
     watch_ms: u64,
+    archived: u64,
     faults: u64,
     with_losses: u64,
     failed: BTreeSet<u64>,
@@ -175,6 +176,7 @@ impl Sum {
         self.rows += figures.rows;
         self.rows_exact += figures.rows_exact;
         self.watch_ms += figures.watch_ms;
+        self.archived += figures.archived;
         self.faults += Plan::of(outcome.seed).faults.len() as u64;
         self.with_losses += u64::from(figures.losses > 0);
     }
@@ -292,6 +294,7 @@ fn report(sum: &Sum, args: &Args, took_ms: u64) {
         percent(sum.rows_exact, sum.rows),
         sum.with_losses
     ));
+    say(&format!("{} heartbeats and leaves that had to be in an archive", sum.archived));
     if args.twice {
         say("each seed ran twice");
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, archive_name};
 use crate::world::World;
 use crate::{cold, log};
 
@@ -44,10 +44,11 @@ pub fn settings(plan: &Plan) -> Result<Settings, String> {
     let flag = |name: &str, value: String| ("--set".to_string(), name.to_string(), value);
     let flags = vec![
         flag("log", "memory:".to_string()),
-        flag("cold", "none".to_string()),
+        flag("cold", "dynamodb://housecount".to_string()),
         flag("window", format!("{}ms", plan.window_ms)),
         flag("snapshot_interval", format!("{}ms", plan.snapshot_interval_ms)),
         flag("snapshot_retention", "1h".to_string()),
+        flag("archive", archive_name(plan.archive).to_string()),
         flag("ack", if plan.is_acknowledged_early { "memory" } else { "log" }.to_string()),
     ];
     let layers = Layers::of(None, Vec::new(), flags).map_err(|e| e.to_string())?;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use housecount::archive::Form;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -84,6 +85,8 @@ pub struct Plan {
     pub window_ms: u64,
     /// `snapshot_interval`
     pub snapshot_interval_ms: u64,
+    /// `archive`; none if it is off.
+    pub archive: Option<Form>,
     /// Whether beats are acknowledged before the log has them (`ack = "memory"`).
     pub is_acknowledged_early: bool,
     /// The faults, by when they come.
@@ -121,6 +124,7 @@ impl Plan {
             window_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
             snapshot_interval_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
             is_acknowledged_early: chance.random_range(0..8) == 0,
+            archive: [None, None, Some(Form::Packed), Some(Form::Items)][chance.random_range(0..4)],
             faults,
             mended_ms,
             is_checked: true,
@@ -168,20 +172,33 @@ fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { seed, nodes, partitions, viewers, stages, window_ms, snapshot_interval_ms, .. } = self;
+        let Plan {
+            seed, nodes, partitions, viewers, stages, window_ms, snapshot_interval_ms, archive, ..
+        } = self;
         let ack = if self.is_acknowledged_early { "memory" } else { "log" };
         writeln!(
             f,
             "seed {seed}: {nodes} nodes, {partitions} partitions, {viewers} viewers, {stages} stages, ack = {ack}, a \
-             window of {} s, snapshots every {} s; mended at {}",
+             window of {} s, snapshots every {} s, archive {}; mended at {}",
             window_ms / 1000,
             snapshot_interval_ms / 1000,
+            archive_name(*archive),
             clock(self.mended_ms)
         )?;
         for Fault { from_ms, to_ms, kind } in &self.faults {
             writeln!(f, "  {} to {}  {kind:?}", clock(*from_ms), clock(*to_ms))?;
         }
         Ok(())
+    }
+}
+
+/// As the setting has it.
+#[must_use]
+pub fn archive_name(archive: Option<Form>) -> &'static str {
+    match archive {
+        None => "off",
+        Some(Form::Packed) => "packed",
+        Some(Form::Items) => "items",
     }
 }
 

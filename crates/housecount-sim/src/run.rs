@@ -11,6 +11,7 @@ use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
+use crate::audit;
 use crate::checks::{self, Figures};
 use crate::cold::Wire;
 use crate::nodes::{Nodes, settings};
@@ -30,6 +31,8 @@ const READ_MS: u64 = 8 * 60_000;
 const TEND_MS: u64 = 10_000 + STAMP_AHEAD_MS_MAX;
 /// How long a commit may take when nothing is broken: leases and turns.
 const COMMIT_MS: u64 = 60_000;
+/// How long the archive may take when nothing is broken: the lease of a node that was killed, a slot, and turns.
+const ARCHIVE_MS: u64 = 7 * 60_000;
 
 /// What came of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,6 +248,10 @@ impl Simulation {
                 return Err(format!("run {run} counts {totals:?} when everybody has gone"));
             }
         }
+        if let Some(form) = self.world.plan.archive {
+            self.archive_to_the_end(figures).await?;
+            figures.archived = audit::archive_in_the_end(&self.world, &self.cold, form).await?;
+        }
         let rows = checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
 
         // A node that knows only what the log has left commits on, and that changes nothing.
@@ -259,6 +266,26 @@ impl Simulation {
             return Err("committing again has changed the ledger".to_string());
         }
         Ok(())
+    }
+
+    /// Waits until all that the log took is in the archive.
+    async fn archive_to_the_end(&mut self, figures: &mut Figures) -> Result<(), String> {
+        let (last, clock) = {
+            let log = self.world.log.lock();
+            (log.last(), log.clock(self.world.now_ms()))
+        };
+        let until_ms = self.world.now_ms() + last.since(clock) + ARCHIVE_MS;
+        loop {
+            let reached = self.running().map(|(node, _)| node.metrics.archived.get()).fold(0.0, f64::max);
+            // Items say which record was the last; chunks are of a slot each, which is over when they are there.
+            if (reached * 1_000.0).round() as u64 >= last.0 {
+                return Ok(());
+            }
+            if self.world.now_ms() > until_ms {
+                return Err(format!("the archive has come to {reached} s only, and not to {last}"));
+            }
+            self.look_until(self.world.now_ms() + 5_000, figures).await?;
+        }
     }
 
     async fn commit_to(

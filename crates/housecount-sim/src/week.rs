@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use housecount::archive::Form;
 use housecount::node::Node;
 use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
@@ -39,7 +40,8 @@ pub struct Kept {
 /// No runtime could be made, or the settings are refused.
 pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) -> std::io::Result<()> {
     let mended_ms = days * DAY_MS;
-    let plan = Plan { viewers, faults: Vec::new(), mended_ms, is_checked: false, ..Plan::of(seed) };
+    let archive = Some(Form::Packed);
+    let plan = Plan { viewers, faults: Vec::new(), mended_ms, is_checked: false, archive, ..Plan::of(seed) };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = runtime.block_on(async {
         housecount::sim::begin(seed);
@@ -55,9 +57,9 @@ pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) ->
         for day in 1..=days {
             pass((day * DAY_MS).saturating_sub(world.now_ms())).await;
             tell(kept(&world, &nodes, day));
-            // The ledger grows for ever, as it must; here it would only hide what else does.
+            // The ledger and the archive grow, as they must; here they would only hide what else does.
             let yesterday = world.log.lock().clock(world.now_ms()).minus(DAY_MS);
-            world.cold.lock().drop_ledger_before(yesterday);
+            world.cold.lock().drop_chunks_before(yesterday);
         }
         Ok(())
     });

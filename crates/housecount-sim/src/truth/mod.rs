@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use housecount_core::event::{Kind, partition_of};
 use housecount_core::fold::{Handle, HandleKey};
+use housecount_core::pace::TICK_MS;
 use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 
@@ -55,6 +56,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether the log ever had it, readable or not.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
     /// Whether it must be credited in the end.
     fn is_kept(&self) -> bool {
         self.applied_ms.is_some() && self.lost_ms.is_none()
@@ -291,6 +298,22 @@ impl Truth {
         let before = beats().filter(|beat| *beat <= at).max();
         let after = beats().filter(|beat| *beat >= at).min();
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
+    }
+
+    /// Whether an event came into the log after all that the log ever lost.
+    #[must_use]
+    pub fn is_safe(&self, event: &Event) -> bool {
+        let since_ms = self.emptied_ms.last().copied();
+        event.is_kept() && event.applied_ms.is_some_and(|at| since_ms.is_none_or(|since| at > since))
+    }
+
+    /// Whether a log that has lost something may be told of a beat of a seat at this tick.
+    #[must_use]
+    pub fn may_be_told_again(&self, seat: &Seat, at: UnixMs, ttl_ms: u64) -> bool {
+        let known = self.by_name.get(seat);
+        let is_between =
+            |seat: usize| [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms));
+        !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
     }
 
     fn find(&self, said: &Told<'_>) -> Option<(usize, Kind)> {

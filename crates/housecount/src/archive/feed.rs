@@ -12,6 +12,9 @@ use crate::hub::Hub;
 use crate::log::{Log, Position};
 use crate::metrics::Metrics;
 
+/// So long a record waits for this node's follower to read the ids in it, which is a moment behind.
+const UNREAD_MS_MAX: u64 = 60_000;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Feed {
@@ -74,8 +77,9 @@ impl Feed {
         let mut reached = if self.is_last { tail.clock } else { until.min(tail.clock) };
         let (mut records, mut is_all) = (Vec::new(), !tail.more);
         for (position, record) in tail.records {
-            let is_wanted = if self.is_last { self.knows(&record) } else { position.at < reached };
-            if !is_wanted {
+            let is_due = self.is_last || position.at < reached;
+            let is_old = !self.is_last && tail.clock.since(position.at) > UNREAD_MS_MAX;
+            if !is_due || !(is_old || self.knows(&record)) {
                 (reached, is_all) = (reached.min(position.at), true);
                 break;
             }

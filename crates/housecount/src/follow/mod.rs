@@ -70,6 +70,8 @@ pub struct Follower {
     places: Vec<Place>,
     /// Partitions that have lost everything, and that this node has not told it again yet.
     untold: BTreeSet<u16>,
+    /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
+    unmarked: BTreeSet<u16>,
     /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
     slowest_read_ms: u64,
 }
@@ -122,6 +124,7 @@ impl Follower {
             kept_ms,
             places,
             untold: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
             slowest_read_ms: 0,
         }
     }
@@ -177,6 +180,7 @@ impl Follower {
                 // Not by its clock alone: that may have gone back as well.
                 self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
                 self.untold.insert(partition);
+                self.unmarked.remove(&partition);
                 return Box::pin(self.read_partition(partition)).await;
             }
             let place = &mut self.places[usize::from(partition)];
@@ -306,6 +310,7 @@ impl Follower {
                     last = Some((round_ms, now));
                     if !outage.is_settling(self.metrics.waiting.get()) {
                         self.hub.advance(now);
+                        self.mark_told().await;
                     }
                     self.poll
                 }

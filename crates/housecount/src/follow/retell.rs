@@ -18,9 +18,12 @@ impl Follower {
                 tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
                 self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
             }
-            // What it knows is true all the same; only that it is all is not said then.
-            match self.checkpoint(partition, knows_all).await {
+            match self.checkpoint(partition).await {
                 Ok(events) => {
+                    // What it knows is true in any case; whether it is all is another matter.
+                    if knows_all {
+                        self.unmarked.insert(partition);
+                    }
                     self.metrics.retold.inc();
                     if let Some(proofs) = &self.proofs {
                         proofs.owe(partition);
@@ -35,7 +38,19 @@ impl Follower {
         }
     }
 
-    async fn checkpoint(&self, partition: u16, is_all: bool) -> StoreResult<usize> {
+    /// Says of what was told again that it is all. Only once time goes on: before, a node that starts would believe it, though others
+    /// still hold what players told them while the log was away.
+    pub(super) async fn mark_told(&mut self) {
+        for partition in std::mem::take(&mut self.unmarked) {
+            let born = self.places[usize::from(partition)].origin.born;
+            if let Err(error) = self.log.mark_whole(partition, born).await {
+                tracing::warn!(%error, partition, "the log can't be told that it is whole again; trying again");
+                self.unmarked.insert(partition);
+            }
+        }
+    }
+
+    async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
         // What may still be online, and what the ledger may not have.
         let online = self.hub.now().minus(self.ttl_ms);
         let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
@@ -44,10 +59,6 @@ impl Follower {
         let count = records.iter().map(|(count, _)| count).sum();
         for (_, record) in records {
             self.log.append(partition, record).await?;
-        }
-        if is_all {
-            let born = self.places[usize::from(partition)].origin.born;
-            self.log.mark_whole(partition, born).await?;
         }
         Ok(count)
     }
