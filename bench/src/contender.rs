@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tokens::Signed;
+
 /// One way of taking heartbeats.
 #[derive(Clone, Debug)]
 pub struct Contender {
@@ -34,6 +36,8 @@ pub enum Setup {
         set: &'static [&'static str],
         /// Without a cold tier there is no ledger.
         has_cold: bool,
+        /// What every heartbeat needs a token of, if any.
+        tokens: Option<Signed>,
     },
     /// Node and Redis.
     Usual {
@@ -133,12 +137,14 @@ pub fn all() -> Vec<Contender> {
     let http = vec![few, many, CALM, BRISK];
     let and_batch = [http.as_slice(), &[Load::Batch]].concat();
     let on_redis = [and_batch.as_slice(), &[Load::IdleHttp]].concat();
-    let node = |log| Setup::Housecount { log, nodes: 1, set: &[], has_cold: true };
+    let node = |log| Setup::Housecount { log, nodes: 1, set: &[], has_cold: true, tokens: None };
     let redis = Log::Redis(Persistence::None);
     let aof = Log::Redis(Persistence::AofEverysec);
-    let two = Setup::Housecount { log: redis, nodes: 2, set: &[], has_cold: true };
-    let ack_memory = Setup::Housecount { log: redis, nodes: 1, set: &["ack=memory"], has_cold: true };
-    let no_ledger = Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: false };
+    let two = Setup::Housecount { log: redis, nodes: 2, set: &[], has_cold: true, tokens: None };
+    let ack_memory =
+        Setup::Housecount { log: redis, nodes: 1, set: &["ack=memory"], has_cold: true, tokens: None };
+    let no_ledger = Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: false, tokens: None };
+    let signed = |by| Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: true, tokens: Some(by) };
     let usual = |framework, mode| Setup::Usual { framework, mode };
     let log_shapes = [LogShape::Single { stages: 1 }, LogShape::Single { stages: 10 }, LogShape::Batches];
     let sockets = vec![Load::WebSocket, Load::IdleWebSocket];
@@ -164,6 +170,14 @@ pub fn all() -> Vec<Contender> {
         with("redis-2nodes", "the same without AOF, two nodes", two, &and_batch, false),
         with("redis-ack-memory", "--log redis: --set ack=memory", ack_memory, &and_batch, false),
         with(
+            "redis-hs256",
+            "--log redis:, a token a heartbeat, HS256",
+            signed(Signed::Hs256),
+            &[few, many],
+            false,
+        ),
+        with("redis-eddsa", "the same, EdDSA", signed(Signed::EdDsa), &[few, many], false),
+        with(
             "express-usual",
             "Express: SETEX, SADD, GET",
             usual("express", "usual"),
@@ -179,7 +193,13 @@ pub fn all() -> Vec<Contender> {
             true,
         ),
         with("fastify-zadd", "Fastify: ZADD", usual("fastify", "zadd"), &[few, many, CALM], false),
-        with("ws-echo", "the WebSocket stack alone: tokio-tungstenite, answers of the same length", Setup::Echo, &sockets, true),
+        with(
+            "ws-echo",
+            "the WebSocket stack alone: tokio-tungstenite, answers of the same length",
+            Setup::Echo,
+            &sockets,
+            true,
+        ),
         with("ws", "housecount, GET /v1/ws, --log redis:", node(redis), &sockets, true),
         with("crowd", "housecount, --log redis:, one stage", node(redis), &[Load::Crowd], true),
         with("crowd-no-ledger", "the same, --cold none", no_ledger, &[Load::Crowd], false),

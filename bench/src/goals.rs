@@ -87,6 +87,13 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         0.5,
         "us",
     ));
+    for (name, alg) in [("redis-hs256", "HS256"), ("redis-eddsa", "EdDSA")] {
+        for load in [few, many] {
+            let what = format!("`auth.viewer = required`, {alg}, {load}: server CPU a heartbeat");
+            let without = Of("redis", load, figure::SERVER_US);
+            goals.push(judge.times(what, Of(name, load, figure::SERVER_US), without, 1.1, "without"));
+        }
+    }
     goals.push(Goal {
         what: "fold: a beat of a known viewer, in batches, 1 M viewers on one stage; joining".to_string(),
         measured: Some("`cargo bench -p housecount-core`".to_string()),

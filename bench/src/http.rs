@@ -13,9 +13,18 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// A POST of JSON as it goes over the wire.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
+    post_with(path, body, "")
+}
+
+/// The same, of somebody who has a token.
+pub fn post_as(path: &str, body: &str, token: &str) -> Vec<u8> {
+    post_with(path, body, &format!("authorization: Bearer {token}\r\n"))
+}
+
+fn post_with(path: &str, body: &str, headers: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -16,6 +16,7 @@ mod results;
 mod rounds;
 mod running;
 mod terminal;
+mod tokens;
 mod viewers;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use crate::cpu::{self, Cpu};
 use crate::http::{Client, get, post};
 use crate::process::Process;
 use crate::redis_server::RedisServer;
+use crate::tokens::Signed;
 use crate::viewers;
 
 const READY_WAIT: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ pub struct Place {
     /// Their output.
     pub logs: PathBuf,
     /// A heartbeat's body a line, for wrk.
-    pub bodies: PathBuf,
+    bodies: PathBuf,
 }
 
 impl Place {
@@ -42,6 +43,19 @@ impl Place {
             .with_context(|| format!("writing {}", place.bodies.display()))?;
         Ok(place)
     }
+
+    /// The heartbeats that wrk sends, a line each: a body, and a token after a tab where tokens are needed.
+    pub fn beats(&self, setup: Setup) -> PathBuf {
+        match tokens_of(setup) {
+            Some(signed) => self.dir.join(format!("beats-{}.tsv", signed.name())),
+            None => self.bodies.clone(),
+        }
+    }
+}
+
+/// What a contender's heartbeats need a token of.
+pub fn tokens_of(setup: Setup) -> Option<Signed> {
+    if let Setup::Housecount { tokens, .. } = setup { tokens } else { None }
 }
 
 impl Drop for Place {
@@ -149,7 +163,7 @@ impl Running {
                 command.current_dir(plan.target.join("usual")).env("NODE_ENV", "production");
                 command
             }
-            Setup::Housecount { log, set, has_cold, .. } => {
+            Setup::Housecount { log, set, has_cold, tokens, .. } => {
                 let data = self.dir.join(format!("node-{node}"));
                 let log = match (log, &self.redis) {
                     (Log::Memory, _) => "memory:".to_string(),
@@ -163,6 +177,12 @@ impl Running {
                 command.args(["--set", "limits.session_beats=0"]);
                 if !has_cold {
                     command.args(["--cold", "none"]);
+                }
+                if let Some(signed) = tokens {
+                    let key = self.dir.join("viewers.jwk");
+                    signed.write_key(&key)?;
+                    command.args(["--set", "auth.viewer=required", "--set"]);
+                    command.arg(format!("auth.viewer_keys={}", key.display()));
                 }
                 command.args(set.iter().flat_map(|set| ["--set", set]));
                 command

@@ -15,7 +15,12 @@ pub fn id(n: usize) -> String {
 
 /// The heartbeat of viewer `n` out of an audience on so many stages: 80 bytes.
 pub fn beat(n: usize, stages: usize) -> String {
-    format!(r#"{{"stage":"stage-{:014}","viewer":"{}"}}"#, n % stages.max(1), id(n))
+    format!(r#"{{"stage":"{}","viewer":"{}"}}"#, stage(n, stages), id(n))
+}
+
+/// The stage that viewer `n` is on.
+pub fn stage(n: usize, stages: usize) -> String {
+    format!("stage-{:014}", n % stages.max(1))
 }
 
 /// A batch of heartbeats as a JSON array.

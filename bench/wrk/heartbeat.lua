@@ -1,5 +1,5 @@
 -- Heartbeats for wrk: POST /v1/heartbeat with one body after another out of a file (a body a line, written by the
--- harness, so that every load beats the same viewers). Run by bench/run; by hand:
+-- harness, so that every load beats the same viewers; after a tab, a token). Run by bench/run; by hand:
 --   wrk -t2 -c64 -d10s -s bench/wrk/heartbeat.lua http://127.0.0.1:7400 -- bench/target/beats.ndjson
 -- Prints one line `RESULT {...}` at the end: times in microseconds.
 
@@ -15,7 +15,9 @@ function init(args)
   requests = {}
   local headers = { ["content-type"] = "application/json" }
   for body in io.lines(args[1]) do
-    requests[#requests + 1] = wrk.format("POST", "/v1/heartbeat", headers, body)
+    local bare, token = body:match("^(.*)\t(.*)$")
+    headers["authorization"] = token and "Bearer " .. token or nil
+    requests[#requests + 1] = wrk.format("POST", "/v1/heartbeat", headers, bare or body)
   end
   -- Threads begin at different viewers, so that none is beaten by two at once.
   at = math.floor(#requests * number / of)

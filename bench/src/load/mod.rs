@@ -5,6 +5,7 @@ mod crowd;
 mod idle;
 mod log_bytes;
 mod open;
+mod signed;
 mod socket;
 mod wrk;
 
@@ -13,7 +14,7 @@ use hdrhistogram::Histogram;
 use crate::args::Sizes;
 use crate::contender::{Load, Setup};
 use crate::results::{Figures, figure};
-use crate::running::{Place, Running, Spent};
+use crate::running::{Place, Running, Spent, tokens_of};
 
 /// What became of a load.
 #[derive(Debug)]
@@ -53,10 +54,13 @@ pub fn run(load: Load, ground: Ground<'_>) -> anyhow::Result<Outcome> {
 
 /// Makes housecount know the audience, so that what is measured are beats of known viewers.
 pub fn introduce(ground: Ground<'_>) -> anyhow::Result<()> {
-    if matches!(ground.setup, Setup::Housecount { .. }) {
-        batch::fill(ground.running, 0..ground.sizes.viewers, ground.sizes.stages)?;
+    match (ground.setup, tokens_of(ground.setup)) {
+        (_, Some(signed)) => signed::introduce(ground, signed),
+        (Setup::Housecount { .. }, None) => {
+            batch::fill(ground.running, 0..ground.sizes.viewers, ground.sizes.stages).map(drop)
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// From a microsecond to a minute, to 0.1 %.

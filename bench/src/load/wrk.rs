@@ -25,15 +25,16 @@ struct Report {
 
 /// Connections are shared out over the nodes.
 pub fn run(ground: Ground<'_>, connections: usize) -> anyhow::Result<Figures> {
-    let Ground { running, sizes, place, .. } = ground;
-    wrk(&running.addresses, connections, sizes.warm_up, &place.bodies)?;
+    let Ground { running, setup, sizes, place } = ground;
+    let beats = place.beats(setup);
+    wrk(&running.addresses, connections, sizes.warm_up, &beats)?;
     let before = running.used()?;
-    let reports = wrk(&running.addresses, connections, sizes.measured, &place.bodies)?;
+    let reports = wrk(&running.addresses, connections, sizes.measured, &beats)?;
     let spent = running.spent_since(&before)?;
 
-    let beats: u64 = reports.iter().map(|r| r.requests).sum();
-    ensure!(beats > 0, "not one heartbeat was answered");
-    let mut figures = costs(spent, beats as f64);
+    let answered: u64 = reports.iter().map(|r| r.requests).sum();
+    ensure!(answered > 0, "not one heartbeat was answered");
+    let mut figures = costs(spent, answered as f64);
     let rate: f64 = reports.iter().map(|r| r.requests as f64 / (r.us.max(1) as f64 / 1e6)).sum();
     // Of two nodes the worse: quantiles can't be added up.
     let worst = |of: fn(&Report) -> f64| reports.iter().map(of).fold(0.0, f64::max) / 1e3;
@@ -51,7 +52,7 @@ fn wrk(
     addresses: &[SocketAddr],
     connections: usize,
     time: Duration,
-    bodies: &Path,
+    beats: &Path,
 ) -> anyhow::Result<Vec<Report>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores.min(2) / addresses.len()).max(1);
@@ -65,7 +66,7 @@ fn wrk(
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("wrk/heartbeat.lua"))
             .arg(format!("http://{address}"))
             .arg("--")
-            .arg(bodies)
+            .arg(beats)
             .env("WRK_THREADS", threads.to_string());
         let text = Process::output("wrk", command, time + Duration::from_secs(60))?;
         let line = text.lines().find_map(|line| line.strip_prefix("RESULT "));
