@@ -6,6 +6,7 @@
 use super::plans::Audience;
 use super::units::{INDEX_BYTES, READ_BYTES, Units, WRITE_BYTES};
 use super::{MONTH_MS, share};
+use crate::ledger::KEYFRAME_CHUNKS;
 use crate::limits::EPOCH_MS_MAX;
 
 /// How housecount is set up, as far as it changes what it costs. Defaults are the settings' own.
@@ -48,8 +49,6 @@ const LEDGER_CHUNK_BYTES: u64 = 350;
 const LEDGER_GAP_BITS: u64 = 2 * 22;
 /// Such gaps a viewer and hour: players that sleep, networks that break. The simulated audience has as many.
 const GAPS_A_DAY: u64 = 12;
-/// Between two keyframes of the ledger.
-const LEDGER_KEYFRAME_MS: u64 = 12 * 3_600_000;
 /// The archive: bits of one who comes and goes.
 const ARCHIVE_STAY_BITS: u64 = ID_BITS + 14;
 /// The archive: hundredths of a bit of a beat that comes when it was asked for, give or take a network.
@@ -99,7 +98,8 @@ fn coming_bytes(of: &Audience, ms: u64, bits: u64) -> u64 {
     share(of.viewers.saturating_mul(ms), bits, of.stay_ms.saturating_mul(8))
 }
 
-/// Watch records: a chunk a window; everybody's ids again in a keyframe; a read by each node of what the others wrote.
+/// Watch records: a chunk a window; everybody's ids again in a keyframe; each chunk read, consistently, by each node that hasn't
+/// written it.
 #[must_use]
 pub fn ledger(of: &Audience, setup: &Setup) -> Units {
     let windows = times_a_month(setup.window_ms);
@@ -109,9 +109,11 @@ pub fn ledger(of: &Audience, setup: &Setup) -> Units {
         .saturating_add(gaps)
         .saturating_add(LEDGER_CHUNK_BYTES);
     let keyframe = of.viewers.saturating_mul(ID_BITS) / 8;
-    let written = chunks(windows, bytes).plus(extra(times_a_month(LEDGER_KEYFRAME_MS), keyframe));
-    let looks = Units { writes: 0, read_halves: 4 };
-    written.plus(looks.times(windows).times(setup.nodes))
+    let keyframe_ms = setup.window_ms.saturating_mul(u64::from(KEYFRAME_CHUNKS));
+    let written = chunks(windows, bytes).plus(extra(times_a_month(keyframe_ms), keyframe));
+    let others = setup.nodes.saturating_sub(1);
+    let read = Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).saturating_mul(2) };
+    written.plus(read.times(windows).times(others))
 }
 
 /// Every heartbeat, packed: a chunk a flush; everybody's ids again in a keyframe.
