@@ -204,12 +204,16 @@ pub fn stored(of: &Audience, setup: &Setup, has_archive: bool) -> u64 {
 mod tests {
     use super::*;
 
-    /// Docs/PROOFS.md, "What the ledger costs": 31.26 units a window at 10,000 viewers, by the same reckoning.
+    /// Docs/COST.md, "Measured".
     #[test]
     fn the_ledger_is_as_measured() {
-        let of = Audience::default();
-        let a_window = ledger(&of, &Setup::default()).writes as f64 / times_a_month(300_000) as f64;
-        assert!((a_window / 31.26 - 1.0).abs() < 0.03, "{a_window}");
+        let of = Audience { viewers: 9_840, ..Audience::default() };
+        let units = ledger(&of, &Setup::default());
+        assert!((units.writes as f64 / 270_526.0 - 1.0).abs() < 0.03, "{units:?}");
+        assert_eq!(units.read_halves, 0);
+        // Another node reads what the first one writes: 31 KB are eight units.
+        let two = ledger(&of, &Setup { nodes: 2, ..Setup::default() });
+        assert_eq!(two, Units { writes: units.writes, read_halves: 8_760 * 16 });
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The model against what the emulator counts: `cargo test --release -p housecount --test it -- --ignored --nocapture
-//! --test-threads 1 cost::figures`. What they print is in docs/PROOFS.md.
+//! --test-threads 1 cost::figures`. What they print is in docs/COST.md, by cmd/cost/measured.md.
 
 use housecount::archive::Form;
 use housecount::cold::{Cold, Purpose};
