@@ -113,6 +113,12 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// `Unsupported` where there is nothing that other programs could read.
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
 
+    /// From now on appends may be up to `times` as far apart as usual, where each costs something. By how much later than usual what is
+    /// said may then come to be read, in ms: zero where nothing is saved by it, and nothing done.
+    fn stretch(&self, _times: u64) -> u64 {
+        0
+    }
+
     /// What this process's calls have consumed so far, without asking anybody.
     fn consumed(&self) -> Consumed {
         Consumed::Nothing

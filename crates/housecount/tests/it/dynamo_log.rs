@@ -10,6 +10,7 @@ use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{HandleKey, Rules};
+use housecount_core::limits::FLUSH_STRETCH_MAX;
 use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 use serde_json::Value;
@@ -160,10 +161,11 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
 #[tokio::test(start_paused = true)]
 #[ignore = "a figure, and takes a minute"]
 async fn dollars_of_a_log() {
-    for (name, shape, is_sticky) in [
-        ("10,000 viewers, 16-character ids, each on one node", FULL, true),
-        ("the same, each heartbeat on any node", FULL, false),
-        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true),
+    for (name, shape, is_sticky, stretch) in [
+        ("10,000 viewers, 16-character ids, each on one node", FULL, true, 1),
+        ("the same, stretched by the cost guard", FULL, true, FLUSH_STRETCH_MAX),
+        ("the same, each heartbeat on any node", FULL, false, 1),
+        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true, 1),
     ] {
         housecount::sim::begin(7);
         let engine = Engine::memory().unwrap();
@@ -173,6 +175,7 @@ async fn dollars_of_a_log() {
         let mut halves: Vec<Half> = (0..2)
             .map(|_| {
                 let log = Arc::new(DynamoLog::over(&engine, &target));
+                log.stretch(stretch);
                 Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
             })
             .collect();
