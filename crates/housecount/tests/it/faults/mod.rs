@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crowd;
+mod on_dynamodb;
 mod stretched;
 mod tap;
 mod three_nodes;
