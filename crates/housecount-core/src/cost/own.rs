@@ -156,16 +156,28 @@ fn log_bytes(of: &Audience, ms: u64) -> u64 {
     beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
 }
 
+/// Bytes of an item of a DynamoDB log that are said within a time, all nodes' together.
+fn flushed_bytes(of: &Audience, ms: u64) -> u64 {
+    let beats =
+        share(of.viewers.saturating_mul(ms), FLUSH_BEAT_CENTIBYTES, of.interval_ms.saturating_mul(100));
+    beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
+}
+
+/// A log in DynamoDB read once more, consistently, by the node that writes the archive, every so often: what was said since at once.
+#[must_use]
+pub fn log_again(of: &Audience, setup: &Setup, every_ms: u64) -> Units {
+    let items = setup.nodes.saturating_mul(every_ms.div_ceil(setup.log_flush_ms.max(1)));
+    let bytes = flushed_bytes(of, every_ms).saturating_add(items.saturating_mul(FLUSH_BYTES));
+    let read = Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).saturating_mul(2) };
+    read.times(times_a_month(every_ms))
+}
+
 /// The log where it is in DynamoDB. Each node puts an item a flush, and reads everybody's consistently every one and a half; in each
 /// epoch it says once who its numbers stand for. Measured: docs/PROOFS.md, "What a log in DynamoDB costs".
 #[must_use]
 pub fn log(of: &Audience, setup: &Setup) -> Units {
     let flushes = times_a_month(setup.log_flush_ms);
-    let said = |ms: u64| {
-        let beats =
-            share(of.viewers.saturating_mul(ms), FLUSH_BEAT_CENTIBYTES, of.interval_ms.saturating_mul(100));
-        beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
-    };
+    let said = |ms: u64| flushed_bytes(of, ms);
     let item = (said(setup.log_flush_ms) / setup.nodes.max(1)).saturating_add(FLUSH_BYTES);
     let epoch = of.viewers.saturating_mul(FLUSH_NAME_BYTES).div_ceil(WRITE_BYTES);
     let epochs = times_a_month(EPOCH_MS_MAX);
@@ -238,5 +250,7 @@ mod tests {
         assert!(off(units.writes, 7_398.0) < 0.03, "{}", units.writes / 730);
         // With looks at the clock and at the past, which are no formula's: 270 an hour.
         assert!(off(units.read_halves / 2, 5_071.0 - 270.0) < 0.03, "{}", units.read_halves / 1_460);
+        let again = log_again(&of, &Setup { nodes: 2, ..Setup::default() }, 30_000);
+        assert!(off(again.read_halves / 2, 1_100.0) < 0.03, "{}", again.read_halves / 1_460);
     }
 }

@@ -94,6 +94,12 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// that is zero.
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
 
+    /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to wait for the next read that is due,
+    /// and nobody waits for it.
+    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        self.read(partition, after, HandleKey::default()).await
+    }
+
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
     /// of them), and notes that a node which knows all was there at `attended`; an earlier time than was noted, or zero, changes
     /// nothing. The node's own time: what lies in a socket for minutes must not say that somebody was there meanwhile.

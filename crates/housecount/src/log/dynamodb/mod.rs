@@ -329,29 +329,15 @@ impl Log for DynamoLog {
         if let Some(read_at) = reading.read_at {
             sleep_until(read_at + Duration::from_millis(self.pace.read_every_ms())).await;
         }
-        let mut meta = self.origin(partition, false).await?;
-        self.sharpen(partition).await?;
-        if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
-            let is_free = " AND attribute_not_exists(#key)";
-            self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
-            meta = self.origin(partition, true).await?;
-        }
         let began = Instant::now();
-        let clock = self.pace.now().max(reading.clock);
-        let from = after.max(Position { at: self.past(partition).trimmed, seq: 0 });
-        let found = self.find(partition, from, clock, &mut reading.books).await?;
-        let holds_after = found.holds_after && from == after;
-        if after != Position::START && !holds_after {
-            // Trimmed; or the table was made anew.
-            meta = self.origin(partition, true).await?;
-        }
-        reading.clock = clock;
-        reading.read_at = (!found.more).then_some(began);
-        let mut past = self.past(partition);
-        past.said = past.said.max(found.attended);
-        drop(past);
-        let origin = self.shown_origin(partition, meta);
-        Ok(Tail { records: found.records, more: found.more, holds_after, clock, origin })
+        let tail = self.read_now(partition, after, key, &mut reading).await?;
+        reading.read_at = (!tail.more).then_some(began);
+        Ok(tail)
+    }
+
+    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        let mut reading = self.reading[usize::from(partition)].lock().await;
+        self.read_now(partition, after, HandleKey::default(), &mut reading).await
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
