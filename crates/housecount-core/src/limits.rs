@@ -144,6 +144,9 @@ pub const COST_JUDGE_MS_MIN: u64 = 15 * 60 * 1000;
 /// How many times as far apart the cost guard may take snapshots. By default 15 min then, so that after the loss of everything hot counts
 /// are bridged from at most that long ago.
 pub const SNAPSHOT_STRETCH_MAX: u64 = 3;
+/// How many flushes apart the cost guard may let a node's items in a DynamoDB log be. With the longest flush, what is said waits 2 s for
+/// its append and about one more until that has settled: there is time to put it again within [`ACK_WAIT_MS_MAX`].
+pub const FLUSH_STRETCH_MAX: u64 = 2;
 
 /// A stage's display name, and its customer, in bytes.
 pub const STAGE_NAME_BYTES_MAX: usize = 256;
@@ -173,6 +176,9 @@ const _: () = {
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(FLUSH_MS_MAX * 3 / 2 < SILENCE_MS_MAX);
+    assert!(
+        (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_WAIT_MS_MAX && FLUSH_STRETCH_MAX <= SNAPSHOT_STRETCH_MAX
+    );
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_core::cost::bill::{Reading, Readings, Spent, a_month};
-use housecount_core::cost::guard::{Decided, Limit, Projected, decide};
+use housecount_core::cost::guard::{self, Decided, Limit, Projected, decide};
 use housecount_core::cost::own::{self, Setup};
 use housecount_core::cost::plans::{self, Audience, Bill, Kept, LogPlace, Plan, RedisNeed};
 use housecount_core::cost::prices::{Engine, List};
@@ -29,7 +29,7 @@ use crate::metrics::{CostLabel, KindLabel, Metrics};
 /// Purposes.
 const N: usize = Purpose::ALL.len();
 
-/// How many times as far apart snapshots are taken just now.
+/// How many times as far apart snapshots are taken just now. Flushes of the log are told to the log.
 #[derive(Debug)]
 pub struct Stretch(AtomicU64);
 
@@ -216,11 +216,14 @@ impl Costs {
             return;
         }
         let of = |purpose: Purpose| figures.spending[purpose as usize].month;
-        let projected = Projected { month: figures.month, stretched: of(Purpose::Snapshots) };
+        let flushed = Units::writes(spent.units[Purpose::Log as usize].writes);
+        let flushes = self.prices.units(a_month(flushed, spent.ms), List::Now);
+        let projected = Projected { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
         self.stretch.0.store(decided.stretch, Ordering::Relaxed);
+        self.hub.hold_back(self.log.stretch(guard::flushes(decided.stretch)));
         tell(before, decided, figures.month, limit);
     }
 
@@ -329,6 +332,8 @@ impl Costs {
         shown.is_exceeded.set(i64::from(figures.decided.is_exceeded));
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         shown.stretch.set(count(figures.decided.stretch));
+        let is_flushed = self.place == LogPlace::DynamoDb;
+        shown.flush_stretch.set(count(if is_flushed { guard::flushes(figures.decided.stretch) } else { 1 }));
         let used = figures.redis.map(|redis| redis.used).unwrap_or_default();
         shown.redis_commands.set(count(used.commands));
         for (kind, bytes) in [("in", used.bytes_in), ("out", used.bytes_out)] {
@@ -368,7 +373,10 @@ fn tell(before: Decided, now: Decided, month: Usd, limit: Limit) {
         }
     }
     if now.stretch != before.stretch {
-        tracing::info!(stretch = now.stretch, "the cost guard has changed how far apart snapshots are taken");
+        tracing::info!(
+            stretch = now.stretch,
+            "the cost guard has changed how far apart snapshots, and flushes to a log in DynamoDB, are"
+        );
     }
 }
 

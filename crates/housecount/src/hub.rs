@@ -57,6 +57,8 @@ pub struct Hub {
     heard_mono_ms: AtomicU64,
     /// The latest time known to have come on the log's clock, in Unix ms.
     as_of_ms: AtomicU64,
+    /// By how much later than usual what is said may come to be counted just now.
+    held_back_ms: AtomicU64,
 }
 
 /// How many events came too late.
@@ -105,13 +107,16 @@ impl Hub {
             is_live: AtomicBool::new(false),
             heard_mono_ms: AtomicU64::new(0),
             as_of_ms: AtomicU64::new(0),
+            held_back_ms: AtomicU64::new(0),
         }
     }
 
     fn standing(&self, fold: &Fold) -> Standing {
         let recovering = self.is_bridged(fold.now());
         Standing {
-            as_of: UnixMs(self.as_of_ms.load(Ordering::Relaxed)).max(fold.now()),
+            as_of: UnixMs(self.as_of_ms.load(Ordering::Relaxed))
+                .max(fold.now())
+                .minus(self.held_back_ms.load(Ordering::Relaxed)),
             complete: self.is_live() && !recovering && fold.knows_names() && !self.is_silent(),
             recovering,
         }
@@ -157,6 +162,11 @@ impl Hub {
         }
         self.note_as_of(told);
         late
+    }
+
+    /// What is said may come to be counted by this much later than usual from now on: `asOf` says so.
+    pub fn hold_back(&self, ms: u64) {
+        self.held_back_ms.store(ms, Ordering::Relaxed);
     }
 
     fn note_as_of(&self, as_of: UnixMs) {
@@ -367,6 +377,22 @@ impl Hub {
             as_of_ms: standing.as_of.0,
             log_lag_ms: self.silent_ms(),
             ..LiveFigures::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_of_is_held_back_by_what_is_late() {
+        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
+        hub.go_live();
+        hub.advance(UnixMs(10_000));
+        for (held_back_ms, as_of) in [(0, 10_000), (150, 9_850), (0, 10_000)] {
+            hub.hold_back(held_back_ms);
+            assert_eq!(hub.count("s").standing.as_of, UnixMs(as_of));
         }
     }
 }

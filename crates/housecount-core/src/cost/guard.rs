@@ -1,11 +1,12 @@
 //! What to do when a month would cost more than is wished: say so, and if that is wished too, write some things less often.
 //!
 //! What is written less often is what can be without a wrong number: counts are taken up to [`SNAPSHOT_STRETCH_MAX`] times as far apart,
-//! which shows after the loss of everything hot and in the list of snapshots, and nowhere else. Proof and heartbeats are written as ever.
+//! which shows after the loss of everything hot and in the list of snapshots, and nowhere else; items of a DynamoDB log are put up to
+//! [`FLUSH_STRETCH_MAX`] flushes apart, which shows in `asOf`. All that is said is written all the same, and proven to the millisecond.
 
 use super::prices::Usd;
 use super::share;
-use crate::limits::{BRIDGE_AGE_MS_MAX, COST_GUARD_HOLD_MS, SNAPSHOT_STRETCH_MAX};
+use crate::limits::{BRIDGE_AGE_MS_MAX, COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX, SNAPSHOT_STRETCH_MAX};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Limit {
 pub struct Decided {
     /// Whether a month would cost more than the limit.
     pub is_exceeded: bool,
-    /// How many times as far apart snapshots are taken: from 1 to [`SNAPSHOT_STRETCH_MAX`].
+    /// How many times as far apart snapshots are taken, from 1 to [`SNAPSHOT_STRETCH_MAX`]; and flushes of the log, as [`flushes`] has it.
     pub stretch: u64,
     /// When that changed last, or the node started, on a clock that only goes forward.
     pub changed_ms: u64,
@@ -49,8 +50,17 @@ impl Decided {
 pub struct Projected {
     /// All of it.
     pub month: Usd,
-    /// The part that would be less if it were stretched.
-    pub stretched: Usd,
+    /// The part that snapshots are.
+    pub snapshots: Usd,
+    /// The part that flushes of the log are, where each costs something. Taken to be less the further apart they are; where items are
+    /// larger than a kilobyte they save less than that, and go back later than they could.
+    pub flushes: Usd,
+}
+
+/// How many flushes of the log are made one, at most.
+#[must_use]
+pub fn flushes(stretch: u64) -> u64 {
+    stretch.clamp(1, FLUSH_STRETCH_MAX)
 }
 
 /// Of the limit, in percent: below this all is well again. Between this and the limit nothing changes.
@@ -66,9 +76,13 @@ pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) 
     if limit.guard == Guard::Warn || held {
         return Decided { is_exceeded, ..before };
     }
-    let fixed = projected.month.0.saturating_sub(projected.stretched.0);
-    let month_at =
-        |stretch: u64| Usd(fixed.saturating_add(share(projected.stretched.0, before.stretch, stretch)));
+    let Projected { month, snapshots, flushes: flushed } = projected;
+    let fixed = month.0.saturating_sub(snapshots.0).saturating_sub(flushed.0);
+    let month_at = |stretch: u64| {
+        let snapshots = share(snapshots.0, before.stretch, stretch);
+        let flushed = share(flushed.0, flushes(before.stretch), flushes(stretch));
+        Usd(fixed.saturating_add(snapshots).saturating_add(flushed))
+    };
     let smallest = |bound: Usd| (1..SNAPSHOT_STRETCH_MAX).find(|stretch| month_at(*stretch) <= bound);
     let stretch = if projected.month > limit.month {
         smallest(limit.month).unwrap_or(SNAPSHOT_STRETCH_MAX).max(before.stretch)
@@ -120,13 +134,27 @@ mod tests {
             ((true, 3), 300, 100, hold, (false, 1)),
             ((true, 3), 300, 100, hold - 1, (false, 3)),
         ] {
-            let projected = Projected { month: Usd(month), stretched: Usd(stretched) };
+            let projected = Projected { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
             let decided = decide(before(was.0, was.1), projected, LIMIT, now_ms);
             assert_eq!((decided.is_exceeded, decided.stretch), is, "{was:?} {month} {stretched} {now_ms}");
             let warned =
                 decide(before(was.0, was.1), projected, Limit { guard: Guard::Warn, ..LIMIT }, now_ms);
             assert_eq!((warned.is_exceeded, warned.stretch), (is.0, was.1), "a warning changes nothing else");
         }
+    }
+
+    /// FLUSH_STRETCH_MAX: flushes are half as many, and never fewer.
+    #[test]
+    fn flushes_are_stretched_with_them() {
+        let at = |month, flushes| Projected { month: Usd(month), snapshots: Usd(0), flushes: Usd(flushes) };
+        let decide = |was, projected| decide(before(true, was), projected, LIMIT, COST_GUARD_HOLD_MS).stretch;
+        assert_eq!((decide(1, at(1_400, 800)), decide(1, at(1_401, 800))), (2, 3));
+        // 400 + 300 again would be 1,000.
+        assert_eq!((decide(3, at(700, 300)), decide(3, at(600, 300))), (2, 1));
+        assert_eq!(
+            [0, 1, 2, 3, 99].map(flushes),
+            [1, 1, FLUSH_STRETCH_MAX, FLUSH_STRETCH_MAX, FLUSH_STRETCH_MAX]
+        );
     }
 
     #[test]
@@ -151,7 +179,8 @@ mod tests {
             let mut changes = 0;
             for hour in 1..20 {
                 let stretched = share(part, 1, decided.stretch);
-                let projected = Projected { month: Usd(fixed + stretched), stretched: Usd(stretched) };
+                let projected =
+                    Projected { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
                 let next = decide(decided, projected, LIMIT, hour * COST_GUARD_HOLD_MS);
                 prop_assert!((1..=SNAPSHOT_STRETCH_MAX).contains(&next.stretch));
                 changes += u64::from(next.stretch != decided.stretch);
@@ -165,7 +194,8 @@ mod tests {
         #[test]
         fn it_comes_back(fixed in 0u64..300, part in 0u64..300, stretch in 1..=SNAPSHOT_STRETCH_MAX) {
             let stretched = share(part, 1, stretch);
-            let projected = Projected { month: Usd(fixed + stretched), stretched: Usd(stretched) };
+            let projected =
+                    Projected { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
             let decided = decide(before(true, stretch), projected, LIMIT, COST_GUARD_HOLD_MS);
             prop_assert_eq!((decided.is_exceeded, decided.stretch), (false, 1));
         }

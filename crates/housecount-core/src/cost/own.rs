@@ -6,6 +6,7 @@
 use super::plans::Audience;
 use super::units::{INDEX_BYTES, READ_BYTES, Units, WRITE_BYTES};
 use super::{MONTH_MS, share};
+use crate::ledger::KEYFRAME_CHUNKS;
 use crate::limits::EPOCH_MS_MAX;
 
 /// How housecount is set up, as far as it changes what it costs. Defaults are the settings' own.
@@ -48,8 +49,6 @@ const LEDGER_CHUNK_BYTES: u64 = 350;
 const LEDGER_GAP_BITS: u64 = 2 * 22;
 /// Such gaps a viewer and hour: players that sleep, networks that break. The simulated audience has as many.
 const GAPS_A_DAY: u64 = 12;
-/// Between two keyframes of the ledger.
-const LEDGER_KEYFRAME_MS: u64 = 12 * 3_600_000;
 /// The archive: bits of one who comes and goes.
 const ARCHIVE_STAY_BITS: u64 = ID_BITS + 14;
 /// The archive: hundredths of a bit of a beat that comes when it was asked for, give or take a network.
@@ -99,7 +98,8 @@ fn coming_bytes(of: &Audience, ms: u64, bits: u64) -> u64 {
     share(of.viewers.saturating_mul(ms), bits, of.stay_ms.saturating_mul(8))
 }
 
-/// Watch records: a chunk a window; everybody's ids again in a keyframe; a read by each node of what the others wrote.
+/// Watch records: a chunk a window; everybody's ids again in a keyframe; each chunk read, consistently, by each node that hasn't
+/// written it.
 #[must_use]
 pub fn ledger(of: &Audience, setup: &Setup) -> Units {
     let windows = times_a_month(setup.window_ms);
@@ -109,9 +109,11 @@ pub fn ledger(of: &Audience, setup: &Setup) -> Units {
         .saturating_add(gaps)
         .saturating_add(LEDGER_CHUNK_BYTES);
     let keyframe = of.viewers.saturating_mul(ID_BITS) / 8;
-    let written = chunks(windows, bytes).plus(extra(times_a_month(LEDGER_KEYFRAME_MS), keyframe));
-    let looks = Units { writes: 0, read_halves: 4 };
-    written.plus(looks.times(windows).times(setup.nodes))
+    let keyframe_ms = setup.window_ms.saturating_mul(u64::from(KEYFRAME_CHUNKS));
+    let written = chunks(windows, bytes).plus(extra(times_a_month(keyframe_ms), keyframe));
+    let others = setup.nodes.saturating_sub(1);
+    let read = Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).saturating_mul(2) };
+    written.plus(read.times(windows).times(others))
 }
 
 /// Every heartbeat, packed: a chunk a flush; everybody's ids again in a keyframe.
@@ -154,16 +156,28 @@ fn log_bytes(of: &Audience, ms: u64) -> u64 {
     beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
 }
 
+/// Bytes of an item of a DynamoDB log that are said within a time, all nodes' together.
+fn flushed_bytes(of: &Audience, ms: u64) -> u64 {
+    let beats =
+        share(of.viewers.saturating_mul(ms), FLUSH_BEAT_CENTIBYTES, of.interval_ms.saturating_mul(100));
+    beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
+}
+
+/// A log in DynamoDB read once more, consistently, by the node that writes the archive, every so often: what was said since at once.
+#[must_use]
+pub fn log_again(of: &Audience, setup: &Setup, every_ms: u64) -> Units {
+    let items = setup.nodes.saturating_mul(every_ms.div_ceil(setup.log_flush_ms.max(1)));
+    let bytes = flushed_bytes(of, every_ms).saturating_add(items.saturating_mul(FLUSH_BYTES));
+    let read = Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).saturating_mul(2) };
+    read.times(times_a_month(every_ms))
+}
+
 /// The log where it is in DynamoDB. Each node puts an item a flush, and reads everybody's consistently every one and a half; in each
 /// epoch it says once who its numbers stand for. Measured: docs/PROOFS.md, "What a log in DynamoDB costs".
 #[must_use]
 pub fn log(of: &Audience, setup: &Setup) -> Units {
     let flushes = times_a_month(setup.log_flush_ms);
-    let said = |ms: u64| {
-        let beats =
-            share(of.viewers.saturating_mul(ms), FLUSH_BEAT_CENTIBYTES, of.interval_ms.saturating_mul(100));
-        beats.saturating_add(coming_bytes(of, ms, LOG_STAY_BYTES * 8))
-    };
+    let said = |ms: u64| flushed_bytes(of, ms);
     let item = (said(setup.log_flush_ms) / setup.nodes.max(1)).saturating_add(FLUSH_BYTES);
     let epoch = of.viewers.saturating_mul(FLUSH_NAME_BYTES).div_ceil(WRITE_BYTES);
     let epochs = times_a_month(EPOCH_MS_MAX);
@@ -202,12 +216,16 @@ pub fn stored(of: &Audience, setup: &Setup, has_archive: bool) -> u64 {
 mod tests {
     use super::*;
 
-    /// Docs/PROOFS.md, "What the ledger costs": 31.26 units a window at 10,000 viewers, by the same reckoning.
+    /// Docs/COST.md, "Measured".
     #[test]
     fn the_ledger_is_as_measured() {
-        let of = Audience::default();
-        let a_window = ledger(&of, &Setup::default()).writes as f64 / times_a_month(300_000) as f64;
-        assert!((a_window / 31.26 - 1.0).abs() < 0.03, "{a_window}");
+        let of = Audience { viewers: 9_840, ..Audience::default() };
+        let units = ledger(&of, &Setup::default());
+        assert!((units.writes as f64 / 270_526.0 - 1.0).abs() < 0.03, "{units:?}");
+        assert_eq!(units.read_halves, 0);
+        // Another node reads what the first one writes: 31 KB are eight units.
+        let two = ledger(&of, &Setup { nodes: 2, ..Setup::default() });
+        assert_eq!(two, Units { writes: units.writes, read_halves: 8_760 * 16 });
     }
 
     #[test]
@@ -232,5 +250,7 @@ mod tests {
         assert!(off(units.writes, 7_398.0) < 0.03, "{}", units.writes / 730);
         // With looks at the clock and at the past, which are no formula's: 270 an hour.
         assert!(off(units.read_halves / 2, 5_071.0 - 270.0) < 0.03, "{}", units.read_halves / 1_460);
+        let again = log_again(&of, &Setup { nodes: 2, ..Setup::default() }, 30_000);
+        assert!(off(again.read_halves / 2, 1_100.0) < 0.03, "{}", again.read_halves / 1_460);
     }
 }

@@ -269,7 +269,15 @@ pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Pl
     }
     if log == LogPlace::DynamoDb {
         // With one node alone it would lie on its disk.
-        parts.push(("log", own::log(of, &Setup { nodes: setup.nodes.max(2), ..*setup })));
+        let setup = Setup { nodes: setup.nodes.max(2), ..*setup };
+        parts.push(("log", own::log(of, &setup)));
+        // A slot at once where it is packed; where each is an item, thirty times as often.
+        let again = |every_ms| ("log, for the archive", own::log_again(of, &setup, every_ms));
+        match kept {
+            Kept::Off => {}
+            Kept::Packed => parts.push(again(setup.archive_flush_ms)),
+            Kept::Items => parts.push(again(setup.archive_flush_ms / 30)),
+        }
     }
     let need = || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
     let name = match (log, kept != Kept::Off) {

@@ -20,11 +20,11 @@ use crate::codec::DecodeError;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
-/// A keyframe is written when the last one is this many chunks back: at five minutes, half a day. More make the ledger
-/// dearer, fewer make reading start further back (docs/FORMATS.md has the figures).
-pub const KEYFRAME_CHUNKS: u32 = 144;
-/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once. Longer than 144 of the longest
-/// windows, so only a ledger in which nothing happened for days has more keyframes by it.
+/// A keyframe is written when the last one is this many chunks back: at five minutes, a day. More often makes the ledger
+/// dearer, less often makes reading start further back (docs/FORMATS.md has the figures).
+pub const KEYFRAME_CHUNKS: u32 = 288;
+/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once. Longer than 288 windows of half an
+/// hour, so only longer ones, and a ledger in which nothing happened for days, have more keyframes by it.
 pub const GENERATION_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Why a chunk can't be used.

@@ -16,6 +16,6 @@ mod tests;
 pub mod totals;
 pub mod watch;
 
-pub use book::{Book, ChunkError, GENERATION_MS_MAX, Tell};
+pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, Tell};
 pub use chunk::{Chunk, Link};
 pub use draft::Draft;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use housecount_core::event::EventRef;
-use housecount_core::fold::HandleKey;
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 
@@ -62,7 +61,7 @@ impl Feed {
     /// # Errors
     /// The log's.
     pub async fn next(&mut self, until: UnixMs) -> StoreResult<Page> {
-        let tail = self.log.read(self.partition, self.read, HandleKey::default()).await?;
+        let tail = self.log.read_aside(self.partition, self.read).await?;
         if self.born != tail.origin.born && self.born != UnixMs::ZERO {
             // All was lost, and told again. Positions may begin earlier than the last one was.
             tracing::warn!(
@@ -93,6 +92,12 @@ impl Feed {
     /// goes on there.
     pub fn end(&mut self) {
         self.is_last = true;
+    }
+
+    /// Whether all that the log has is taken.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.is_last
     }
 
     fn knows(&self, record: &[u8]) -> bool {

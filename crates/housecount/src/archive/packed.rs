@@ -26,6 +26,8 @@ pub struct Packed {
     writer: Option<Writer>,
     /// Chunks that are to be written, by their slots.
     cut: Vec<(UnixMs, Vec<u8>)>,
+    /// Up to where all is written, once it has been read so far.
+    reached: UnixMs,
 }
 
 /// Up to where a chain's chunks are.
@@ -46,7 +48,7 @@ impl Packed {
     /// Goes on with a chain that others have written to before: with a keyframe.
     #[must_use]
     pub fn new(chain: Chain, terms: Terms, retention_ms: u64, metrics: Arc<Metrics>) -> Packed {
-        Packed { chain, terms, retention_ms, metrics, writer: None, cut: Vec::new() }
+        Packed { chain, terms, retention_ms, metrics, writer: None, cut: Vec::new(), reached: UnixMs::ZERO }
     }
 
     /// Where a chain that ends at `end` goes on in the log.
@@ -61,6 +63,10 @@ impl Packed {
     /// A store's.
     pub async fn go_on(&mut self, cold: &dyn Cold, feed: &mut Feed, now: UnixMs) -> StoreResult<Reached> {
         let due = now.aligned(self.terms.slot_ms);
+        if due <= self.reached && !feed.is_ending() {
+            // No slot is over. Where reading costs something, each record is read once.
+            return Ok(Reached::To(self.reached));
+        }
         loop {
             if !self.write(cold).await? {
                 return Ok(Reached::Overtaken);
@@ -78,6 +84,7 @@ impl Packed {
                 if !self.write(cold).await? {
                     return Ok(Reached::Overtaken);
                 }
+                self.reached = reached;
                 return Ok(Reached::To(reached));
             }
         }

@@ -144,7 +144,7 @@ pub struct TotalsQuery {
     to: Option<String>,
     /// Also how many watched at once, by steps such as 2m. Steps times `limit` are at most 100,000.
     step: Option<String>,
-    /// Rows at most: 1 to 1,000, 100 if not given.
+    /// Rows at most: 1 to 1,000; if not given 100, or as many as 100,000 steps allow.
     limit: Option<usize>,
     /// The last page's `cursor`, to go on behind it.
     cursor: Option<String>,
@@ -192,8 +192,15 @@ pub async fn totals(
     let (cold, proofs) = stores(&node)?;
     let range = range(&node, query.from.as_deref(), query.to.as_deref())?;
     let page = PageQuery::new(query.limit, query.cursor.clone());
-    let limit = page.limit()?;
+    let mut limit = page.limit()?;
     let step_ms = query.step.as_deref().map(|text| duration_ms("step", text, 1_000)).transpose()?;
+    if let Some(step_ms) = step_ms
+        && query.limit.is_none()
+    {
+        // Who doesn't say how many gets as many as there is room for.
+        let room = PAGE_STEPS_MAX / StageTotals::steps(range, step_ms).max(1);
+        limit = limit.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1);
+    }
     if let Some(step_ms) = step_ms {
         check_steps(range, step_ms, PAGE_STEPS_MAX / limit as u64)?;
     }

@@ -94,6 +94,12 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// that is zero.
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
 
+    /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to wait for the next read that is due,
+    /// and nobody waits for it.
+    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        self.read(partition, after, HandleKey::default()).await
+    }
+
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
     /// of them), and notes that a node which knows all was there at `attended`; an earlier time than was noted, or zero, changes
     /// nothing. The node's own time: what lies in a socket for minutes must not say that somebody was there meanwhile.
@@ -112,6 +118,12 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unsupported` where there is nothing that other programs could read.
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
+
+    /// From now on appends may be up to `times` as far apart as usual, where each costs something. By how much later than usual what is
+    /// said may then come to be read, in ms: zero where nothing is saved by it, and nothing done.
+    fn stretch(&self, _times: u64) -> u64 {
+        0
+    }
 
     /// What this process's calls have consumed so far, without asking anybody.
     fn consumed(&self) -> Consumed {

@@ -25,6 +25,8 @@ metrics! {
         is_exceeded: "cost_limit_exceeded" => Gauge,
         /// How many times as far apart the cost guard has snapshots taken
         stretch: "cost_stretch" => Gauge,
+        /// How many flushes to a log in DynamoDB the cost guard has made one
+        flush_stretch: "cost_flush_stretch" => Gauge,
         /// Commands this node has sent to Redis
         redis_commands: "redis_commands" => Gauge,
         /// Bytes of what Redis was sent and has answered, without its protocol

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use housecount::archive::{Archived, Form, Kept};
 use housecount::cold::{DynamoCold, Engine, Purpose};
+use housecount::config::{Layers, Settings};
 use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
+use housecount::tasks::Tick;
+use housecount::tasks::archive::Archive;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{HandleKey, Rules};
+use housecount_core::limits::FLUSH_STRETCH_MAX;
 use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 use serde_json::Value;
@@ -128,6 +133,26 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     }
 }
 
+/// Who follows reads every one and a half flushes; who reads besides waits for nothing, and nobody for it. In virtual time.
+#[tokio::test(start_paused = true)]
+async fn who_reads_aside_is_not_paced_and_delays_nobody() {
+    housecount::sim::begin(7);
+    let engine = Engine::memory().unwrap();
+    let _table = DynamoCold::over(&engine).await.unwrap();
+    let log = DynamoLog::over(&engine, &DynamoTarget::parse("//ivs-viewer-snapshots").unwrap());
+    let position = log.append(0, beat("ann")).await.unwrap();
+    let follow = async || log.read(0, position, HandleKey(7)).await.unwrap();
+    follow().await;
+    let begun = tokio::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(log.read_aside(0, Position::START).await.unwrap().records.len(), 1);
+    }
+    assert!(begun.elapsed().as_millis() < 500, "{:?}", begun.elapsed());
+    follow().await;
+    assert!((1_000..2_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    housecount::sim::end();
+}
+
 const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
 /// DynamoDB on demand, us-east-1, 2026-10.
 const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
@@ -155,30 +180,49 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
     }
 }
 
+/// Keeps a packed archive, by its task.
+async fn archive(log: Arc<DynamoLog>, cold: Arc<DynamoCold>, hub: Arc<Hub>) {
+    let kept = Kept { form: Form::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
+    let (metrics, archived) = (Arc::default(), Arc::new(Archived::new(1)));
+    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
+    let mut task = Archive::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
+    loop {
+        tokio::time::sleep(task.period()).await;
+        task.tick().await.unwrap();
+    }
+}
+
 /// An hour of 10,000 viewers after one in which they come, in virtual time. `cargo test --release -p housecount --test it -- --ignored
 /// --nocapture --test-threads 1 dollars_of_a_log`
 #[tokio::test(start_paused = true)]
 #[ignore = "a figure, and takes a minute"]
 async fn dollars_of_a_log() {
-    for (name, shape, is_sticky) in [
-        ("10,000 viewers, 16-character ids, each on one node", FULL, true),
-        ("the same, each heartbeat on any node", FULL, false),
-        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true),
+    for (name, shape, is_sticky, stretch, is_archived) in [
+        ("10,000 viewers, 16-character ids, each on one node", FULL, true, 1, false),
+        ("the same, and one node reads it for a packed archive", FULL, true, 1, true),
+        ("the same, stretched by the cost guard", FULL, true, FLUSH_STRETCH_MAX, false),
+        ("the same, each heartbeat on any node", FULL, false, 1, false),
+        ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true, 1, false),
     ] {
         housecount::sim::begin(7);
         let engine = Engine::memory().unwrap();
-        let _table = DynamoCold::over(&engine).await.unwrap();
+        let cold = Arc::new(DynamoCold::over(&engine).await.unwrap());
         let target = DynamoTarget::parse("//ivs-viewer-snapshots").unwrap();
         let rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
         let mut halves: Vec<Half> = (0..2)
             .map(|_| {
                 let log = Arc::new(DynamoLog::over(&engine, &target));
+                log.stretch(stretch);
                 Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
             })
             .collect();
         let mut tasks = tokio::task::JoinSet::new();
         for half in &halves {
             tasks.spawn(follow(half.log.clone(), half.hub.clone()));
+            half.hub.go_live();
+        }
+        if is_archived {
+            tasks.spawn(archive(halves[0].log.clone(), cold.clone(), halves[0].hub.clone()));
         }
         let base = housecount::clock::wall();
         let mut crowd = Crowd::new(shape, base);

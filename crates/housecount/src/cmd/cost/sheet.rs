@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 
 use super::claims;
 
+/// What was measured, and when: nothing of it is reckoned.
+const MEASURED: &str = include_str!("measured.md");
+
 /// A table with what is to be said about it.
 pub(super) struct Part {
     pub(super) title: &'static str,
@@ -113,7 +116,8 @@ impl<'a> Sheet<'a> {
             head: vec!["what for", "write units", "read units", "a month"],
             rows: all.parts.iter().map(row).collect(),
             notes: vec![
-                "The archive and the log only where they are asked for. docs/PROOFS.md has what was measured.".to_string(),
+                "The archive and the log only where they are asked for. docs/COST.md has what was measured."
+                    .to_string(),
             ],
         }
     }
@@ -242,6 +246,8 @@ impl<'a> Sheet<'a> {
                 out.push_str(&format!("\n{note}\n"));
             }
         }
+        out.push('\n');
+        out.push_str(MEASURED);
         out
     }
 

@@ -1,6 +1,7 @@
 //! A partition's past, in an item of its own: written when the partition comes to be, and a few times an hour.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -9,12 +10,16 @@ use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{LOG_META_SK, log_pk};
 use housecount_core::time::UnixMs;
+use tokio::time::Instant;
 
 use super::DynamoLog;
 use crate::dynamo::attr::{from_sdk, key_attributes, to_sdk};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::Origin;
 use crate::meter::Purpose;
+
+/// How often the past is read again: another node may have noted something, or the table may be another one.
+const META_EVERY: Duration = Duration::from_secs(30);
 
 /// What the item says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +44,36 @@ impl Meta {
 }
 
 impl DynamoLog {
+    /// The past as it was read a short while ago, or is read now.
+    pub(super) async fn origin(&self, partition: u16, is_forced: bool) -> StoreResult<Meta> {
+        let known = self.past(partition).meta;
+        if let Some((at, meta)) = known
+            && !is_forced
+            && at.elapsed() < META_EVERY
+        {
+            return Ok(meta);
+        }
+        let meta = self.meta(partition, is_forced || known.is_none()).await?;
+        let mut past = self.past(partition);
+        let mut meta = meta;
+        if let Some((_, known)) = past.meta
+            && known.origin.born == meta.origin.born
+        {
+            // An answer may be older than what this handle has noted itself.
+            let (before, now) = (known.origin, &mut meta.origin);
+            now.whole |= before.whole;
+            now.attended = now.attended.max(before.attended);
+            now.committed = now.committed.max(before.committed);
+            now.key = if now.key == HandleKey::default() { before.key } else { now.key };
+        } else if past.meta.is_some() {
+            (past.said, past.to_say, past.trimmed) = (UnixMs::ZERO, UnixMs::ZERO, UnixMs::ZERO);
+        }
+        past.said = past.said.max(meta.origin.attended);
+        past.trimmed = past.trimmed.max(meta.trimmed);
+        past.meta = Some((Instant::now(), meta));
+        Ok(meta)
+    }
+
     /// Reads a partition's past, and makes the partition if it isn't there.
     pub(super) async fn meta(&self, partition: u16, is_consistent: bool) -> StoreResult<Meta> {
         let get = self

@@ -5,6 +5,10 @@
 //! its events are put again further on, which changes nothing (the fold's law), and its writer begins an epoch anew, so that nothing
 //! depends on it. Items expire by TTL; nothing is deleted here.
 //!
+//! # Stretched
+//! Where its cost is to be held down ([`Log::stretch`]) a writer leaves flushes out: what is said waits longer for its append, and
+//! everything else is as ever. Positions, the log's clock and how readers go by it hang on the flush that all agree on, so that stays.
+//!
 //! # What it costs
 //! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a half flushes. docs/PROOFS.md has
 //! the figure. So the past (`meta`) is written rarely: that a node was there (`attended`) goes along with what it appends.
@@ -15,6 +19,7 @@ mod reading;
 mod target;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,7 +34,7 @@ use housecount_core::flush::{Books, Writer};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{log_pk, log_sk};
-use housecount_core::limits::{EPOCH_MS_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::limits::{EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, MutexGuard};
@@ -55,8 +60,6 @@ const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
 const PUTS_MAX: u32 = 8;
 /// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes in one.
 const LOOK_FOR: Duration = Duration::from_millis(1_500);
-/// How often the past is read again: another node may have noted something, or the table may be another one.
-const META_EVERY: Duration = Duration::from_secs(30);
 /// How much more must be unneeded before that is noted.
 const TRIM_MS: u64 = 5 * 60 * 1000;
 /// After how many flushes without an item it is noted by itself that a node was there.
@@ -75,6 +78,8 @@ pub struct DynamoLog {
     /// This handle's name, in the sort keys of what it puts.
     writer: u32,
     pace: Pace,
+    /// How many flushes an item may wait for, at most.
+    stretch: AtomicU64,
     meter: Meter,
     /// By partition.
     writing: Vec<Mutex<Writing>>,
@@ -87,6 +92,8 @@ pub struct DynamoLog {
 struct Writing {
     flushes: Writer,
     last: UnixMs,
+    /// For how many flushes what is put next has gathered; zero before the first.
+    gathered: u64,
 }
 
 /// What reads go by.
@@ -163,6 +170,7 @@ impl DynamoLog {
             partitions: target.partitions,
             writer: chance::any(),
             pace: Pace { flush_ms: target.flush_ms, clock },
+            stretch: AtomicU64::new(1),
             meter: Meter::default(),
             writing: (0..partitions).map(|_| Mutex::default()).collect(),
             reading: (0..partitions).map(|_| Mutex::default()).collect(),
@@ -215,36 +223,6 @@ impl DynamoLog {
         Ok(())
     }
 
-    /// The past as it was read a short while ago, or is read now.
-    async fn origin(&self, partition: u16, is_forced: bool) -> StoreResult<Meta> {
-        let known = self.past(partition).meta;
-        if let Some((at, meta)) = known
-            && !is_forced
-            && at.elapsed() < META_EVERY
-        {
-            return Ok(meta);
-        }
-        let meta = self.meta(partition, is_forced || known.is_none()).await?;
-        let mut past = self.past(partition);
-        let mut meta = meta;
-        if let Some((_, known)) = past.meta
-            && known.origin.born == meta.origin.born
-        {
-            // An answer may be older than what this handle has noted itself.
-            let (before, now) = (known.origin, &mut meta.origin);
-            now.whole |= before.whole;
-            now.attended = now.attended.max(before.attended);
-            now.committed = now.committed.max(before.committed);
-            now.key = if now.key == HandleKey::default() { before.key } else { now.key };
-        } else if past.meta.is_some() {
-            (past.said, past.to_say, past.trimmed) = (UnixMs::ZERO, UnixMs::ZERO, UnixMs::ZERO);
-        }
-        past.said = past.said.max(meta.origin.attended);
-        past.trimmed = past.trimmed.max(meta.trimmed);
-        past.meta = Some((Instant::now(), meta));
-        Ok(meta)
-    }
-
     /// Puts a record so that it lies there in time, and waits until everybody can read it.
     async fn put(&self, partition: u16, record: &Bytes) -> StoreResult<Position> {
         let key = self.origin(partition, false).await?.origin.key;
@@ -266,8 +244,11 @@ impl DynamoLog {
                 continue;
             }
             self.past(partition).has_said(attended);
+            let flushes =
+                pace::flushes_to_next(item.len(), writing.gathered, self.stretch.load(Ordering::Relaxed));
+            writing.gathered = flushes;
             self.settle(writing, at).await;
-            let next = Duration::from_millis(self.pace.flush_ms).saturating_sub(begun.elapsed());
+            let next = Duration::from_millis(flushes * self.pace.flush_ms).saturating_sub(begun.elapsed());
             sleep(next).await;
             return Ok(Position { at, seq: u64::from(self.writer) });
         }
@@ -348,29 +329,15 @@ impl Log for DynamoLog {
         if let Some(read_at) = reading.read_at {
             sleep_until(read_at + Duration::from_millis(self.pace.read_every_ms())).await;
         }
-        let mut meta = self.origin(partition, false).await?;
-        self.sharpen(partition).await?;
-        if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
-            let is_free = " AND attribute_not_exists(#key)";
-            self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
-            meta = self.origin(partition, true).await?;
-        }
         let began = Instant::now();
-        let clock = self.pace.now().max(reading.clock);
-        let from = after.max(Position { at: self.past(partition).trimmed, seq: 0 });
-        let found = self.find(partition, from, clock, &mut reading.books).await?;
-        let holds_after = found.holds_after && from == after;
-        if after != Position::START && !holds_after {
-            // Trimmed; or the table was made anew.
-            meta = self.origin(partition, true).await?;
-        }
-        reading.clock = clock;
-        reading.read_at = (!found.more).then_some(began);
-        let mut past = self.past(partition);
-        past.said = past.said.max(found.attended);
-        drop(past);
-        let origin = self.shown_origin(partition, meta);
-        Ok(Tail { records: found.records, more: found.more, holds_after, clock, origin })
+        let tail = self.read_now(partition, after, key, &mut reading).await?;
+        reading.read_at = (!tail.more).then_some(began);
+        Ok(tail)
+    }
+
+    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        let mut reading = self.reading[usize::from(partition)].lock().await;
+        self.read_now(partition, after, HandleKey::default(), &mut reading).await
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
@@ -410,6 +377,12 @@ impl Log for DynamoLog {
 
     async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
+    }
+
+    fn stretch(&self, times: u64) -> u64 {
+        let times = times.clamp(1, FLUSH_STRETCH_MAX);
+        self.stretch.store(times, Ordering::Relaxed);
+        (times - 1) * self.pace.flush_ms
     }
 
     fn consumed(&self) -> Consumed {

@@ -5,12 +5,33 @@
 //! if the answer comes before that, by the same reckoning; and readers read up to a moment that is over by the earliest that DynamoDB's
 //! clock may be. Nodes' own clocks are not read at all.
 
+use housecount_core::cost::units::WRITE_BYTES;
+use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::time::UnixMs;
 
 use crate::dynamo::clock::DateClock;
 
 /// Bytes of a large item that certainly come to lie within a millisecond.
 const LAND_BYTES_PER_MS: u64 = 512;
+
+/// What an item's keys and names take beside its bytes.
+const ITEM_BYTES: u64 = 70;
+/// Nothing more is gathered for an item than what certainly fits one record: an event takes more than a byte.
+const GATHERED_BYTES_MAX: u64 = RECORD_EVENTS_MAX as u64;
+
+/// How many flushes to wait for the next item, `most` at most, after one of so many `bytes` that gathered in `gathered` flushes: as few
+/// as make it cheapest, if what is said goes on like that. Items are billed by the kilobyte.
+pub(super) fn flushes_to_next(bytes: usize, gathered: u64, most: u64) -> u64 {
+    let per_flush = (bytes as u64).div_ceil(gathered.max(1));
+    let units = |flushes: u64| (ITEM_BYTES + flushes * per_flush).div_ceil(WRITE_BYTES);
+    let mut best = 1;
+    for flushes in (2..=most).take_while(|flushes| flushes * per_flush <= GATHERED_BYTES_MAX) {
+        if units(flushes) * best < units(best) * flushes {
+            best = flushes;
+        }
+    }
+    best
+}
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -72,5 +93,32 @@ impl Pace {
     /// How long until every reader whose clock is sharp reads an item at `position`, in ms.
     pub(super) fn settles_in_ms(&self, position: UnixMs) -> u64 {
         position.plus(self.width_ms()).since(self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::limits::FLUSH_STRETCH_MAX;
+
+    use super::*;
+
+    #[test]
+    fn flushes_are_left_out_where_that_is_cheaper() {
+        for (bytes, gathered, most, flushes) in [
+            (20, 0, 1, 1),
+            (20, 0, FLUSH_STRETCH_MAX, 2),
+            (400, 1, FLUSH_STRETCH_MAX, 2),
+            // Two flushes' are more than a kilobyte: nothing is saved.
+            (500, 1, FLUSH_STRETCH_MAX, 1),
+            (950, 2, FLUSH_STRETCH_MAX, 2),
+            (960, 2, FLUSH_STRETCH_MAX, 1),
+            // Two units, and three for two flushes.
+            (1_000, 1, FLUSH_STRETCH_MAX, 2),
+            // RECORD_EVENTS_MAX: it might be more than a record holds.
+            (1_025, 1, FLUSH_STRETCH_MAX, 1),
+            (300_000, 1, FLUSH_STRETCH_MAX, 1),
+        ] {
+            assert_eq!(flushes_to_next(bytes, gathered, most), flushes, "{bytes} {gathered} {most}");
+        }
     }
 }

@@ -3,15 +3,16 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use bytes::Bytes;
 use housecount_core::flush::{Books, Unread};
+use housecount_core::fold::HandleKey;
 use housecount_core::item;
 use housecount_core::keys::{log_pk, log_sk, parse_log_sk};
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 
-use super::DynamoLog;
+use super::{DynamoLog, Reading};
 use crate::dynamo::attr::{Attributes, from_sdk, key_attributes, sort_key};
 use crate::error::StoreResult;
-use crate::log::Position;
+use crate::log::{Position, Tail};
 use crate::meter::Purpose;
 
 /// Rows of one call: a full answer, the record that was read before, and parts of large ones.
@@ -36,6 +37,37 @@ pub(super) struct Found {
 }
 
 impl DynamoLog {
+    /// Reads without waiting until a read is due.
+    pub(super) async fn read_now(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+        reading: &mut Reading,
+    ) -> StoreResult<Tail> {
+        let mut meta = self.origin(partition, false).await?;
+        self.sharpen(partition).await?;
+        if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
+            let is_free = " AND attribute_not_exists(#key)";
+            self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
+            meta = self.origin(partition, true).await?;
+        }
+        let clock = self.pace.now().max(reading.clock);
+        let from = after.max(Position { at: self.past(partition).trimmed, seq: 0 });
+        let found = self.find(partition, from, clock, &mut reading.books).await?;
+        let holds_after = found.holds_after && from == after;
+        if after != Position::START && !holds_after {
+            // Trimmed; or the table was made anew.
+            meta = self.origin(partition, true).await?;
+        }
+        reading.clock = clock;
+        let mut past = self.past(partition);
+        past.said = past.said.max(found.attended);
+        drop(past);
+        let origin = self.shown_origin(partition, meta);
+        Ok(Tail { records: found.records, more: found.more, holds_after, clock, origin })
+    }
+
     /// Reads the records after `after`, up to `to`.
     pub(super) async fn find(
         &self,

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub const SLOT_MS: u64 = 30_000;
 /// A log on the test's clock. It keeps what was said within the last minutes.
 #[derive(Debug, Default)]
 pub struct Tape {
+    /// How often it was read.
+    reads: AtomicU64,
     inner: Mutex<(UnixMs, VecDeque<(Position, Bytes)>)>,
 }
 
@@ -65,6 +67,7 @@ impl Log for Tape {
     }
 
     async fn read(&self, _: u16, after: Position, _: HandleKey) -> StoreResult<Tail> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let (now, records) = &*self.inner.lock();
         let from = records.partition_point(|(position, _)| *position <= after);
         let found: Vec<_> = records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
@@ -188,6 +191,15 @@ impl Hour {
         self.tape.advance(to);
         self.hub.advance(to);
         self.write().await;
+    }
+
+    /// What the archive does between slots, too: the task looks thirty times a slot. How often it has read the log meanwhile.
+    pub async fn look(&mut self) -> u64 {
+        let before = self.tape.reads.load(Ordering::SeqCst);
+        if let Some(archive) = &mut self.archive {
+            archive.tick().await.unwrap();
+        }
+        self.tape.reads.load(Ordering::SeqCst) - before
     }
 
     async fn write(&mut self) {

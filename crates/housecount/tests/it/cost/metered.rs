@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use housecount::app::App;
+use housecount::archive::Form;
 use housecount::clock::mono_ms;
-use housecount::cold::{Cold, Record};
+use housecount::cold::{Cold, Purpose, Record};
 use housecount::config::{Layers, Settings};
 use housecount::log::MemoryLog;
 use housecount_core::fold::Count;
@@ -16,7 +17,9 @@ use housecount_core::time::UnixMs;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::hour::Hour;
 use crate::support::cold::FaultyCold;
+use crate::support::crowd::{Shape, USUAL};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
@@ -179,4 +182,16 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     assert_eq!(changes.first(), Some(&(true, SNAPSHOT_STRETCH_MAX, SNAPSHOT_STRETCH_MAX)));
     assert_eq!(changes.last(), Some(&(false, 1, 1)), "{changes:?}");
     assert!(changes.len() <= 1 + SNAPSHOT_STRETCH_MAX as usize, "it swings: {changes:?}");
+}
+
+/// Where the log is in DynamoDB each read costs something.
+#[tokio::test]
+async fn a_packed_archive_reads_the_log_once_a_slot() {
+    let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;
+    hour.archive(Form::Packed);
+    for _ in 0..3 {
+        hour.slot().await;
+        assert_eq!((hour.look().await, hour.look().await), (0, 0), "nothing is due");
+    }
+    assert!(hour.cold.meter().units(Purpose::Archive).writes >= 2, "and it is written");
 }

@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::crowd::{Crowd, EVERY};
 use super::tap::Tap;
-use super::{SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use super::{BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
@@ -69,7 +69,7 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
 
     crowd.end();
     tasks.join_all().await;
-    the_ledger_is_exact(&nodes, &dynamo, &tap, &crowd).await;
+    the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
 /// The primary dies, and its replica, which lacks the last seconds, is promoted by hand: nodes find it where the primary was.
@@ -107,5 +107,5 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
 
     crowd.end();
     tasks.join_all().await;
-    the_ledger_is_exact(&nodes, &dynamo, &tap, &crowd).await;
+    the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }

@@ -18,9 +18,14 @@ pub struct Tap {
 impl Tap {
     /// Listens to the log at `url`.
     pub async fn on(url: &str) -> Tap {
-        let log = LogTarget::parse(url).unwrap().open("hc:").await.unwrap();
+        Tap::over(LogTarget::parse(url).unwrap().open("hc:").await.unwrap(), HandleKey::default())
+    }
+
+    /// Listens to a log by a handle of its own, and brings the key if it has none: a DynamoDB log tells of what others brought only
+    /// after a while.
+    pub fn over(log: Arc<dyn Log>, key: HandleKey) -> Tap {
         let truth = Arc::new(Mutex::new(Truth::new(log.partitions())));
-        let task = tokio::spawn(listen(log, truth.clone()));
+        let task = tokio::spawn(listen(log, key, truth.clone()));
         Tap { truth, task }
     }
 
@@ -41,12 +46,12 @@ impl Drop for Tap {
     }
 }
 
-async fn listen(log: Arc<dyn Log>, truth: Arc<Mutex<Truth>>) {
+async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Truth>>) {
     let mut after = vec![Position::START; usize::from(log.partitions())];
     loop {
         for partition in 0..log.partitions() {
             let place = &mut after[usize::from(partition)];
-            let Ok(tail) = log.read(partition, *place, HandleKey::default()).await else { continue };
+            let Ok(tail) = log.read(partition, *place, key).await else { continue };
             if !tail.holds_after && *place != Position::START {
                 // It was lost, or trimmed: what is there is heard again, which changes nothing.
                 *place = Position::START;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::crowd::Crowd;
 use super::tap::Tap;
-use super::{SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use super::{BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount, signal};
@@ -92,7 +92,7 @@ async fn nothing_acknowledged_is_lost() {
     house.crowd.end();
     tasks.join_all().await;
     let House { nodes, dynamo, tap, crowd, .. } = &house;
-    the_ledger_is_exact(nodes, dynamo, tap, crowd).await;
+    the_ledger_is_exact(&nodes[0].client, dynamo, tap, crowd, BEHIND_REDIS_MS).await;
 }
 
 async fn redis_is_killed_and_comes_back_empty(house: &mut House) {

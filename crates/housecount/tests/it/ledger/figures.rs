@@ -73,7 +73,7 @@ async fn play(crowd: &mut Crowd, hub: &Hub, commit: &mut Commit, windows: std::o
     }
 }
 
-/// Four hours to warm up, then a day: two keyframes of half a day each.
+/// Four hours to warm up, then a day, one of whose windows is a keyframe.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn bytes_and_dollars() {

@@ -1,0 +1,136 @@
+//! The cost guard makes two flushes of a DynamoDB log one, and goes back: nothing is lost, and the ledger is exact throughout.
+
+use std::sync::Arc;
+
+use housecount::app::App;
+use housecount::client::Client;
+use housecount::clock::mono_ms;
+use housecount::cold::{ColdTarget, DynamoCold};
+use housecount::config::{Layers, Settings};
+use housecount::http::Bound;
+use housecount::log::Log;
+use housecount::node::Node;
+use housecount_core::fold::HandleKey;
+use housecount_core::keys::{log_pk, parse_log_sk};
+use housecount_core::limits::{COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX};
+use hyper::Method;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::crowd::Crowd;
+use super::tap::Tap;
+use super::{SETTINGS, refusals_are_in_order, the_ledger_is_exact};
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+
+const FLUSH_MS: u64 = 150;
+const BEHIND_MS: u64 = 700;
+
+/// A node in this process, so that the guard can be told that minutes go by.
+struct Inside {
+    node: Arc<Node>,
+    client: Client,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Inside {
+    async fn ready(log: Arc<dyn Log>, dynamo: &Dynamo) -> Inside {
+        let guard = ["limits.session_beats=0", "cost.monthly_limit_usd=0.01", "cost.guard=stretch"];
+        let flags = SETTINGS.iter().chain(&guard).map(|flag| {
+            let (name, value) = flag.split_once('=').unwrap();
+            ("--set".to_string(), name.to_string(), value.to_string())
+        });
+        let settings =
+            Settings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap()).unwrap();
+        let target = ColdTarget::parse(&dynamo.url("table"), "unused").unwrap().unwrap();
+        let cold = DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap();
+        let app = App::over(settings, log, Some(Arc::new(cold)));
+        let bound = Bound::take("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+        let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
+        tokio::spawn(app.run(Some(bound), async {
+            let _ = stopped.await;
+        }));
+        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        Inside { node, client, _stop: stop }
+    }
+
+    /// `/metrics` says that flushes, and snapshots, are so much stretched.
+    fn shows(&self, flushes: u64, snapshots: u64) -> bool {
+        self.node.costs.show(&self.node.metrics);
+        let text = self.node.metrics.encode(self.node.hub.figures());
+        let has = |line: String| text.lines().any(|l| l == line);
+        has(format!("housecount_cost_flush_stretch {flushes}"))
+            && has(format!("housecount_cost_stretch {snapshots}"))
+    }
+}
+
+/// Somebody who beats again as soon as the last beat was acknowledged: there is always something to put.
+async fn beat_on(client: Client, viewer: String) {
+    let body = json!({ "stage": "restless", "viewer": viewer }).to_string();
+    loop {
+        let _ = client.call(Method::POST, "/v1/heartbeat", body.clone()).await;
+    }
+}
+
+/// When the items of the log lie, in order.
+fn positions(dynamo: &Dynamo) -> Vec<u64> {
+    let answer = dynamo.call(
+        "Query",
+        json!({
+            "TableName": "table", "KeyConditionExpression": "pk = :pk", "ProjectionExpression": "sk",
+            "ExpressionAttributeValues": { ":pk": { "S": log_pk(0) } },
+        }),
+    );
+    let sk = |item: &serde_json::Value| parse_log_sk(item["sk"]["S"].as_str()?);
+    answer["Items"].as_array().unwrap().iter().filter_map(sk).map(|(at, ..)| at.0).collect()
+}
+
+/// How far apart the items after the first `before` of them are; waits until there are twenty of those.
+async fn gaps_after(dynamo: &Dynamo, before: usize) -> Vec<u64> {
+    eventually("twenty more are put", async || positions(dynamo).len() > before + 20).await;
+    positions(dynamo)[before..].windows(2).map(|two| two[1] - two[0]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flushes_are_stretched_above_the_limit_and_go_back() {
+    let dynamo = Dynamo::start().await;
+    dynamo.make_table("table");
+    let flush = format!("flush={FLUSH_MS}ms");
+    let tap = Tap::over(Arc::new(dynamo.log("table", &flush).await), HandleKey(7));
+    let inside = Inside::ready(Arc::new(dynamo.log("table", &flush).await), &dynamo).await;
+    let crowd = Crowd::new(std::slice::from_ref(&inside.client), 300);
+    let (mut beats, mut restless) = (crowd.go(), JoinSet::new());
+    for n in 0..3 {
+        restless.spawn(beat_on(inside.client.clone(), format!("restless-{n}")));
+    }
+    assert!(inside.shows(1, 1));
+    // What was put by then is more than a cent a month if it takes an hour.
+    gaps_after(&dynamo, 10).await;
+    let (costs, started_ms, hour) = (&inside.node.costs, mono_ms(), COST_GUARD_HOLD_MS / 60_000);
+    let pass = |minutes: std::ops::RangeInclusive<u64>| {
+        minutes.for_each(|minute| costs.minute(started_ms + 1_000 + minute * 60_000));
+    };
+    pass(1..=hour);
+    assert!(inside.shows(FLUSH_STRETCH_MAX, 3));
+    // One item may have been on its way.
+    let gaps = gaps_after(&dynamo, positions(&dynamo).len() + 2).await;
+    let mean = gaps.iter().sum::<u64>() / gaps.len() as u64;
+    assert!(mean >= FLUSH_MS * FLUSH_STRETCH_MAX * 9 / 10, "{gaps:?}");
+
+    // Hours in which nearly nothing is put.
+    pass(hour + 1..=5 * hour);
+    assert!(inside.shows(1, 1));
+    let before = positions(&dynamo).len();
+    eventually("flushes are as they were", async || {
+        positions(&dynamo)[before..].windows(2).any(|two| two[1] - two[0] < FLUSH_MS * 3 / 2)
+    })
+    .await;
+
+    restless.shutdown().await;
+    crowd.end();
+    while beats.join_next().await.is_some() {}
+    refusals_are_in_order(&crowd, false);
+    the_ledger_is_exact(&inside.client, &dynamo, &tap, &crowd, BEHIND_MS).await;
+}
