@@ -64,7 +64,7 @@ pub struct Forgotten {
     pub chunks: u64,
     /// Intervals in it, all of which stay.
     pub spans: u64,
-    /// Their length, by stage.
+    /// How long they are together, ms.
     pub watch_ms: u64,
     /// Chunks of the packed archive, written again without the viewer.
     pub archive_chunks: u64,
@@ -164,7 +164,7 @@ pub async fn forget(
         return Err(ForgetError::TooRecent { last: found.last, ends, after });
     }
     found.ledger.strays.retain(|(window, _)| window.plus(KEPT_TIMES * found.ledger.kept_ms) < ends);
-    for generation in found.generations.iter().filter(|generation| !generation.is_over(ends)) {
+    if let Some(generation) = found.generations.iter().find(|generation| !generation.is_over(ends)) {
         let (from, begins, after) = (generation.from, generation.ends(), generation.over_after());
         return Err(ForgetError::ArchiveGoesOn { from, begins, after });
     }
