@@ -115,7 +115,7 @@ fn records(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) ->
 }
 
 /// Writes another chunk in the place of one that is there, with the same expiry. `named` is the checksum by which the chunk
-/// after it knows it. As with [`write`], whoever reads finds the one or the other, whole. Returns the keys of the parts that
+/// after it knows it. As with [`write()`], whoever reads finds the one or the other, whole. Returns the keys of the parts that
 /// the old one had: to be deleted once nobody reads it any more.
 ///
 /// # Errors

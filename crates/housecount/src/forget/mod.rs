@@ -1,7 +1,7 @@
 //! Forgetting one person: their records in the cold tier go on under a pseudonym that nobody can derive, and all totals stay.
 //!
-//! - [`ledger`]: chunks that name the viewer are written again under the pseudonym; nothing else in them changes.
-//! - [`packed`], [`items`]: the viewer's heartbeats leave the archive. They could not stay under another name: when a player beats
+//! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in them changes.
+//! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under another name: when a player beats
 //!   follows from its ids (`core/pace.rs`), so that whoever guesses an id could see by the times that the guess is right.
 //!
 //! First everything is read, and only then anything written. Nodes keep in memory what late heartbeats may belong to, and would

@@ -103,7 +103,8 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     // Whoever was forgotten once can be forgotten again: the chunks keep their first names.
     let twice = ask(cold, &request(&pseudonym)).await.unwrap();
     assert_eq!(intervals(cold).await, renamed(&before, "ann", None, &twice.pseudonym.unwrap()));
-    assert_eq!(verified(cold).await, again);
+    // Its bytes are as many as the names' letters take.
+    assert_eq!(Found { bytes: again.bytes, ..verified(cold).await }, again);
 }
 
 /// The nodes of before, with their memories, and one that starts only now.
