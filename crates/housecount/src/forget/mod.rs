@@ -194,7 +194,7 @@ async fn write(
 ) -> Result<Option<String>, ForgetError> {
     let named = &found.ledger.named;
     let chains: BTreeSet<Chain> = named.iter().map(|naming| naming.chain).collect();
-    let pseudonym = if named.is_empty() { None } else { Some(draw(&chains)?) };
+    let pseudonym = if named.is_empty() { None } else { Some(draw(&chains, DRAWS_MAX)?) };
     // Deleted at the end: somebody may be reading them just now, and has time until then.
     let mut stale: Vec<Key> = found.ledger.strays.iter().map(|(_, key)| key.clone()).collect();
     if let Some(pseudonym) = &pseudonym {
@@ -217,12 +217,46 @@ async fn write(
 }
 
 /// A pseudonym of the viewer's partitions: who asks for it is sent there.
-fn draw(chains: &BTreeSet<Chain>) -> Result<String, StoreError> {
+fn draw(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
     let fits =
         |name: &String| chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition);
-    (0..DRAWS_MAX).map(|_| names::drawn()).find(fits).ok_or_else(|| {
+    (0..draws_max).map(|_| names::drawn()).find(fits).ok_or_else(|| {
         let why = "no pseudonym was found that belongs to the viewer's partition in every ledger: there have been too many numbers \
                    of partitions. Nothing was changed; forget the viewer stage by stage (--stage)";
         StoreError::new(ErrorKind::Unsupported, why)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::keys::Series;
+
+    use super::*;
+
+    fn chains(of: &[(u16, u16)]) -> BTreeSet<Chain> {
+        let chain = |(partitions, partition)| Chain { series: Series::Ledger, partitions, partition };
+        of.iter().copied().map(chain).collect()
+    }
+
+    /// Who asks for the pseudonym looks in the partition that its name says, in whichever ledger.
+    #[test]
+    fn a_pseudonym_is_of_its_viewers_partitions() {
+        let of = |viewer: &str, partitions: u16| (partitions, partition_of(viewer, partitions));
+        for viewer in ["ann", "bob", "~uYxk7Vm_kCMLu5Lu"] {
+            let chains = chains(&[of(viewer, 1), of(viewer, 8), of(viewer, 27)]);
+            let [one, other] = [(); 2].map(|()| draw(&chains, DRAWS_MAX).unwrap());
+            assert!(names::is_pseudonym(&one) && one != other, "{one} {other}");
+            for chain in chains {
+                assert_eq!(partition_of(&one, chain.partitions), chain.partition, "{viewer} {one}");
+            }
+        }
+    }
+
+    /// Even numbers are not odd: there is none, and the search ends.
+    #[test]
+    fn a_search_that_finds_nothing_ends() {
+        let error = draw(&chains(&[(2, 0), (4, 1)]), 1_000).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("Nothing was changed"), "{error}");
+    }
 }
