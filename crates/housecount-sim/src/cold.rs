@@ -231,13 +231,16 @@ impl Cold for Wire {
         }
         let there = self.world.cold.lock().get(&record.key).cloned();
         let holds = match (&there, condition) {
+            (there, Condition::Is { attr, value }) => {
+                there.as_ref().is_some_and(|there| *there == record.item || there.get(attr) == Some(&value))
+            }
             (None, _) => true,
             (Some(there), _) if *there == record.item => true,
             (Some(_), Condition::Absent) => false,
             (Some(there), Condition::AbsentOrAtMost { attr, value }) => number_or_zero(there, attr) <= value,
         };
         match there {
-            Some(there) if !holds => self.back(Put::Refused(there)).await,
+            there if !holds => self.back(Put::Refused(there.unwrap_or_default())).await,
             _ => {
                 self.set(&record.key, Some(record.item));
                 self.back(Put::Done).await

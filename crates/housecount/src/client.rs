@@ -50,9 +50,7 @@ impl Client {
     /// # Errors
     /// It can't be one.
     pub fn with_key(self, key: &str) -> Result<Client, String> {
-        let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
-        value.set_sensitive(true);
-        Ok(Client { key: Some(value), ..self })
+        Ok(Client { key: Some(bearer(key)?), ..self })
     }
 
     /// Its host and port.
@@ -67,14 +65,38 @@ impl Client {
     /// # Errors
     /// There was none: one line that says why.
     pub async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Answer, String> {
+        self.send(method, path, body.into(), self.key.as_ref()).await
+    }
+
+    /// The same with a viewer's token, in place of the key.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn call_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, String> {
+        self.send(method, path, body.into(), Some(&bearer(token)?)).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        key: Option<&HeaderValue>,
+    ) -> Result<Answer, String> {
         let failed = |e: String| format!("{method} {}{path}: {e}", self.base);
         let mut request = Request::builder()
             .method(method.clone())
             .uri(format!("{}{path}", self.base))
             .header("content-type", "application/json")
-            .body(Full::new(body.into()))
+            .body(Full::new(body))
             .map_err(|e| failed(e.to_string()))?;
-        if let Some(key) = &self.key {
+        if let Some(key) = key {
             request.headers_mut().insert(AUTHORIZATION, key.clone());
         }
         let answered = async {
@@ -88,6 +110,12 @@ impl Client {
             Err(_) => Err(failed(format!("no answer within {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
+}
+
+fn bearer(key: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The deepest cause: what libraries put around it says nothing to people.

@@ -19,6 +19,7 @@ pub mod edge;
 pub mod error;
 pub mod export;
 pub mod follow;
+pub mod forget;
 pub mod fuzzed;
 pub mod http;
 pub mod hub;

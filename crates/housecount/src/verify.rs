@@ -71,6 +71,8 @@ pub struct Found {
     pub chunks: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Those of them that `housecount forget` has rewritten.
+    pub rewritten: u64,
     /// What is wrong, each naming its item.
     pub problems: Vec<String>,
     /// What is odd and harmless.
@@ -188,11 +190,12 @@ async fn read_chain(
         let read = match reader.next(cold).await {
             Ok(None) => break,
             Ok(Some(stored)) => {
-                expires = stored.expires;
+                expires = stored.expiry_s.is_some();
                 // Days overlap in what must be read for them; each chunk is counted on its own.
                 if range.from <= stored.window && stored.window < range.to {
                     found.chunks += 1;
                     found.bytes += stored.bytes.len() as u64;
+                    found.rewritten += u64::from(stored.named.is_some());
                 }
                 for stray in &stored.strays {
                     let note = format!(

@@ -88,12 +88,20 @@ impl Writer {
 
     /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at `next`.
     pub fn cut(&mut self, next: UnixMs) -> Option<Vec<u8>> {
-        for said in [&mut self.beats, &mut self.leaves] {
-            said.sort_unstable();
-            said.dedup();
-        }
         let is_empty = self.beats.is_empty() && self.leaves.is_empty();
         let chunk = (!is_empty).then(|| self.encode());
+        self.go_on(next, chunk.as_deref());
+        chunk
+    }
+
+    /// The same, even if nothing happened: where a chunk was written that says more than is to be known now.
+    pub fn cut_any(&mut self, next: UnixMs) -> Vec<u8> {
+        let chunk = self.encode();
+        self.go_on(next, Some(&chunk));
+        chunk
+    }
+
+    fn go_on(&mut self, next: UnixMs, chunk: Option<&[u8]>) {
         let terms = self.roll.terms();
         let next = next.max(self.from.plus(terms.slot_ms)).aligned(terms.slot_ms);
         if next.aligned(KEYFRAME_MS) > self.from {
@@ -104,15 +112,18 @@ impl Writer {
             self.leaves.clear();
             self.new.clear();
             self.from = next;
-            if let Some(chunk) = &chunk {
+            if let Some(chunk) = chunk {
                 self.link = Some(checksum(chunk));
                 self.stages_before = self.roll.stages().len();
             }
         }
-        chunk
     }
 
     fn encode(&mut self) -> Vec<u8> {
+        for said in [&mut self.beats, &mut self.leaves] {
+            said.sort_unstable();
+            said.dedup();
+        }
         let mut out = vec![VERSION];
         put_varint(&mut out, self.from.0);
         match self.link {
@@ -184,6 +195,8 @@ impl Writer {
 pub struct Reader {
     roll: Option<Roll>,
     link: u32,
+    /// The slot of the keyframe that the last chunk depends on.
+    since: UnixMs,
 }
 
 impl Reader {
@@ -191,22 +204,69 @@ impl Reader {
     ///
     /// # Errors
     /// It is damaged, or does not follow on the last one. Then only a keyframe can be read.
-    pub fn read(&mut self, chunk: &[u8], mut with: impl FnMut(EventRef<'_>)) -> Result<UnixMs, DecodeError> {
-        let before = (self.roll.take(), self.link);
-        let (slot_from, roll, said) = read(chunk, before)?;
-        for (at, kind, place) in said {
-            if let Some(Who { stage, viewer, session }) = roll.who(place) {
-                with(EventRef { at: UnixMs(at * TICK_MS), kind, stage, viewer, session });
+    pub fn read(&mut self, chunk: &[u8], with: impl FnMut(EventRef<'_>)) -> Result<UnixMs, DecodeError> {
+        let said = read(chunk, (self.roll.take(), self.link))?;
+        said.each(with);
+        Ok(self.keep(said, chunk))
+    }
+
+    /// Reads the next chunk and adds what `keeps` says of it to a writer that has come to this slot; or to a new one, whose chunk will
+    /// be a keyframe.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn copy(
+        &mut self,
+        chunk: &[u8],
+        writer: Option<Writer>,
+        keeps: impl Fn(&EventRef<'_>) -> bool,
+    ) -> Result<Writer, DecodeError> {
+        let said = read(chunk, (self.roll.take(), self.link))?;
+        let mut writer = writer.unwrap_or_else(|| Writer::new(said.roll.terms(), said.slot_from));
+        said.each(|event| {
+            if keeps(&event) {
+                writer.add(&event);
             }
+        });
+        self.keep(said, chunk);
+        Ok(writer)
+    }
+
+    fn keep(&mut self, said: Said, chunk: &[u8]) -> UnixMs {
+        if said.is_keyframe {
+            self.since = said.slot_from;
         }
-        self.roll = Some(roll);
+        self.roll = Some(said.roll);
         self.link = checksum(chunk);
-        Ok(slot_from)
+        said.slot_from
+    }
+
+    /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms that it gives.
+    #[must_use]
+    pub fn keyframe(&self) -> Option<(UnixMs, Terms)> {
+        self.roll.as_ref().map(|roll| (self.since, roll.terms()))
     }
 }
 
-/// A slot, the roll it ends with, and what was said: when, what, by which place.
-type Said = (UnixMs, Roll, Vec<(Tick, Kind, u32)>);
+/// A chunk that has been read.
+struct Said {
+    slot_from: UnixMs,
+    is_keyframe: bool,
+    /// As the slot ends.
+    roll: Roll,
+    /// When, what, by which place.
+    said: Vec<(Tick, Kind, u32)>,
+}
+
+impl Said {
+    fn each(&self, mut with: impl FnMut(EventRef<'_>)) {
+        for (at, kind, place) in &self.said {
+            if let Some(Who { stage, viewer, session }) = self.roll.who(*place) {
+                with(EventRef { at: UnixMs(at * TICK_MS), kind: *kind, stage, viewer, session });
+            }
+        }
+    }
+}
 
 fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeError> {
     let mut bytes = Bytes::open(chunk, VERSION)?;
@@ -214,7 +274,8 @@ fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeE
     let from = Some(UnixMs(bytes.varint()?)).filter(|from| from.0 < u64::MAX / 8);
     let from = from.ok_or(DecodeError::Invalid { what: "the slot", at })?;
     let at = bytes.at();
-    let mut roll = match (bytes.byte()?, roll) {
+    let kind = bytes.byte()?;
+    let mut roll = match (kind, roll) {
         (1, _) => {
             let [interval_ms, slot_ms, ttl_ms] = [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
             Roll::new(Terms { interval_ms, slot_ms, ttl_ms })
@@ -251,7 +312,7 @@ fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeE
         return Err(DecodeError::Invalid { what: "the number of beats", at });
     }
     said.sort_unstable();
-    Ok((from, roll, said))
+    Ok(Said { slot_from: from, is_keyframe: kind == 1, roll, said })
 }
 
 /// An interval or a ttl.

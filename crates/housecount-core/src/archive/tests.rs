@@ -59,6 +59,52 @@ proptest! {
         prop_assert_eq!(found, said);
     }
 
+    /// Somebody is taken out from some slot on: first each chunk becomes a keyframe, from the last one back, then they are joined again.
+    /// Whenever it ends, what is there can be read, and lacks nobody else.
+    #[test]
+    fn somebody_can_be_taken_out_chunk_by_chunk(
+        slots in proptest::collection::vec(
+            proptest::collection::vec((0usize..2, 0usize..5, -40_000i64..40_000, 0u8..9), 0..20), 2..10),
+        from in 0usize..9,
+    ) {
+        let mut writer = Writer::new(TERMS, FROM);
+        let mut chunks = Vec::new();
+        for (n, slot) in slots.iter().enumerate() {
+            let slot_from = writer.slot();
+            for (stage, viewer, off_ms, kind) in slot {
+                let viewer = if n >= from && *viewer == 0 { "ann".to_string() } else { format!("viewer-{viewer}") };
+                let kind = if *kind == 0 { Kind::Leave } else { Kind::Beat };
+                let at = UnixMs(slot_from.0.saturating_add_signed(*off_ms));
+                writer.add(&EventRef { kind, ..beat(at, ["s", "t"][*stage], &viewer, "") });
+            }
+            chunks.push(writer.cut_any(slot_from.plus(TERMS.slot_ms)));
+        }
+        let others = |chunks: &[Vec<u8>]| -> BTreeSet<Owned> {
+            read_all(chunks).into_iter().filter(|event| event.3 != "ann").collect()
+        };
+        let (all, from) = (others(&chunks), from.min(chunks.len()));
+        let mut reader = Reader::default();
+        let alone: Vec<Vec<u8>> = chunks
+            .iter()
+            .map(|chunk| reader.copy(chunk, None, |event| event.viewer != "ann").unwrap().cut_any(UnixMs::ZERO))
+            .collect();
+        for n in (from..chunks.len()).rev() {
+            chunks[n] = alone[n].clone();
+            prop_assert_eq!(&others(&chunks), &all);
+        }
+        prop_assert!(read_all(&chunks).iter().all(|event| event.3 != "ann"));
+        let (mut reader, mut writer) = (Reader::default(), None);
+        for n in from..chunks.len() {
+            let mut joined = reader.copy(&chunks[n], writer.take(), |_| true).unwrap();
+            let bytes = joined.cut_any(joined.slot().plus(TERMS.slot_ms));
+            prop_assert!(n > from || bytes == chunks[n], "the first is a keyframe already");
+            chunks[n] = bytes;
+            prop_assert_eq!(&others(&chunks), &all);
+            writer = Some(joined);
+        }
+        prop_assert!(chunks.iter().map(Vec::len).sum::<usize>() <= chunks[..from].iter().chain(&alone[from..]).map(Vec::len).sum());
+    }
+
     /// Behind a right checksum anything may stand.
     #[test]
     fn sealed_noise_never_panics(mut noise: Vec<u8>, good: bool) {

@@ -2,6 +2,7 @@
 //!
 //! - [`chunk`]: a window of one partition as bytes; `packing` is how.
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
+//! - `rename`: another name for a viewer, in chunks that are written.
 //! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each stage was watched; how many at once.
 //!
 //! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a chunk only where
@@ -11,6 +12,7 @@ pub mod book;
 pub mod chunk;
 pub mod curve;
 pub mod draft;
+mod rename;
 #[cfg(test)]
 mod tests;
 pub mod totals;

@@ -62,9 +62,15 @@ impl Node {
 
 /// What a reader gets out of a chain. That nothing is told twice is checked on the way.
 fn read(chunks: &[Vec<u8>]) -> Spans {
+    let named: Vec<_> = chunks.iter().map(|bytes| (bytes.clone(), Chunk::decode(bytes).unwrap().1)).collect();
+    read_named(&named)
+}
+
+/// The same of chunks that others may know by another name than theirs.
+fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
     let (mut book, mut told) = (Book::default(), Told::default());
-    for bytes in chunks {
-        let (chunk, link) = Chunk::decode(bytes).unwrap();
+    for (bytes, link) in chunks {
+        let (chunk, link) = (Chunk::decode(bytes).unwrap().0, *link);
         assert_eq!(chunk.encode(), *bytes, "the same bytes again");
         book.apply(&chunk, link, &mut told).unwrap();
     }
@@ -151,7 +157,98 @@ fn play(
     chunks
 }
 
+/// The pseudonym under which a viewer goes on.
+const NOBODY: &str = "~AAAAAAAAAAAAAAAA";
+
+/// The chunks with a viewer renamed, on one stage or on all, and the names by which the chunks after them know them.
+fn renamed(chunks: &[Vec<u8>], viewer: &str, stage: Option<&str>) -> Vec<(Vec<u8>, Link)> {
+    let mut book = Book::default();
+    let rename = |bytes: &Vec<u8>| {
+        let (mut chunk, link) = Chunk::decode(bytes).unwrap();
+        let places = book.names(&chunk, viewer, stage);
+        book.apply(&chunk, link, &mut ()).unwrap();
+        chunk.rename(&places, NOBODY);
+        (chunk.encode(), link)
+    };
+    chunks.iter().map(rename).collect()
+}
+
+fn is_named(bytes: &[u8], viewer: &str) -> bool {
+    Chunk::decode(bytes).unwrap().0.new.iter().any(|new| *new.viewer == *viewer)
+}
+
 proptest! {
+    /// Under another name a viewer has the same time, and nobody else has another.
+    #[test]
+    fn a_renamed_viewer_keeps_its_time(
+        said in proptest::collection::vec(said(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
+    ) {
+        let (viewer, on) = (VIEWERS[who], on.map(|on| STAGES[on]));
+        let chunks = play(&said, 1_500, 2, |n| n);
+        let again = renamed(&chunks, viewer, on);
+        let is_renamed = |stage: &str, of: &str| of == viewer && on.is_none_or(|on| on == stage);
+        let expected: Spans = read(&chunks).into_iter().map(|((stage, of), spans)| {
+            let of = if is_renamed(&stage, &of) { NOBODY.to_string() } else { of };
+            ((stage, of), spans)
+        }).collect();
+        prop_assert_eq!(read_named(&again), expected);
+        prop_assert!(on.is_some() || again.iter().all(|(bytes, _)| !is_named(bytes, viewer)));
+    }
+
+    /// Nodes that knew the viewer by its name, and one that reads the chain only now, go on as if nothing had happened, once the
+    /// ledger is `kept` beyond the viewer's last time. Who comes back is somebody new.
+    #[test]
+    fn nodes_go_on_after_a_viewer_was_renamed(
+        said in proptest::collection::vec(said(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
+    ) {
+        let viewer = VIEWERS[who];
+        let is_there = |at: UnixMs| at.0 < BASE + 400 || comes_back && at.0 >= BASE + 2_000;
+        let mut said: Vec<(Said, u64)> =
+            said.into_iter().filter(|(event, _)| event.viewer != viewer || is_there(event.at)).collect();
+        said.sort_by_key(|(event, late)| event.at.0 + late);
+        let (mut old, mut new) = (Node::new(), Node::new());
+        let mut chunks: Vec<(Vec<u8>, Link)> = Vec::new();
+        let (mut heard, mut was) = (0, None);
+        for (n, window) in windows(3_000).enumerate() {
+            let first = heard;
+            while said.get(heard).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
+                heard += 1;
+            }
+            let now: Vec<Said> = said[first..heard].iter().map(|(event, _)| *event).collect();
+            old.hear(&now);
+            new.hear(&now);
+            let bytes: Vec<Vec<u8>> = chunks.iter().map(|(bytes, _)| bytes.clone()).collect();
+            let last = if was.is_some() { None } else { Some(read(&bytes)) }.map(|spans| {
+                let of = spans.iter().filter(|((_, of), _)| of == viewer);
+                of.flat_map(|(_, spans)| spans).map(|span| span.to).max().unwrap_or_default()
+            });
+            if last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
+                was = Some(n);
+                chunks = renamed(&bytes, viewer, None);
+                new.book = Book::default();
+                for (bytes, link) in &chunks {
+                    new.book.apply(&Chunk::decode(bytes).unwrap().0, *link, &mut ()).unwrap();
+                }
+            }
+            let written = if writes[n % 8] { old.chunk(window) } else { new.chunk(window) };
+            old.take(&written);
+            new.take(&written);
+            let link = Chunk::decode(&written).unwrap().1;
+            chunks.push((written, link));
+        }
+        prop_assert!(was.is_some(), "or nothing was tried");
+        let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+        let mut expected = Spans::new();
+        for ((stage, of), spans) in proven(&events, UnixMs::MAX) {
+            for span in spans {
+                let is_forgotten = of == viewer && span.from.0 < BASE + 1_000;
+                let of = if is_forgotten { NOBODY.to_string() } else { of.clone() };
+                expected.entry((stage.clone(), of)).or_default().push(span);
+            }
+        }
+        prop_assert_eq!(read_named(&chunks), expected);
+    }
+
     /// Every viewer's spans are those that the set of events proves, to the millisecond, whoever commits.
     #[test]
     fn a_chain_says_what_was_proven(

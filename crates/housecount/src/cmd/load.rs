@@ -1,16 +1,17 @@
 //! `housecount load`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, runtime, say};
+use super::{Failure, key_of, runtime, say};
 use crate::audience::Shape;
 use crate::chance;
 use crate::client::Client;
-use crate::load::{self, Plan, Report, Transport};
+use crate::load::{self, Plan, Report, Tokens, Transport};
 
 /// Players that beat more often than this are no players.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -24,6 +25,7 @@ const AGREE_WITHIN: Duration = Duration::from_secs(1);
 Examples:
   housecount load --url http://127.0.0.1:7400 --viewers 10000 --stages 20 --interval 5s --duration 60s
   housecount load --viewers 5000 --interval 5s --transport ws
+  housecount load --token-key secret.txt --key-file load.key     where tokens and operator keys are needed
   housecount load --url http://10.0.0.1:7400 --url http://10.0.0.2:7400 --transport batch --json")]
 pub(super) struct LoadArgs {
     /// The node; repeat it for several, which take turns
@@ -47,6 +49,18 @@ pub(super) struct LoadArgs {
     /// How heartbeats travel
     #[arg(long, value_enum, default_value_t = Transport::Http)]
     transport: Transport,
+    /// Sign a token for each viewer with this: a file with a secret, a JWK of one, or a private key in PEM
+    #[arg(long, value_name = "FILE")]
+    token_key: Option<PathBuf>,
+    /// The name of that key, where nodes have several
+    #[arg(long, value_name = "KID", requires = "token_key")]
+    kid: Option<String>,
+    /// For which audience the tokens are (auth.audience)
+    #[arg(long, value_name = "AUDIENCE", requires = "token_key")]
+    audience: Option<String>,
+    /// A file with an operator key of the scope read, to check the counts; and beats, for --transport batch
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
     /// The same seed plays the same audience
     #[arg(long)]
     seed: Option<u64>,
@@ -56,7 +70,18 @@ pub(super) struct LoadArgs {
 }
 
 pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
-    let nodes = args.url.iter().map(|url| Client::new(url)).collect::<Result<Vec<_>, _>>()?;
+    let key = key_of(args.key_file.as_deref())?;
+    let client = |url: &String| match (Client::new(url)?, &key) {
+        (client, Some(key)) => client.with_key(key),
+        (client, None) => Ok(client),
+    };
+    let nodes = args.url.iter().map(client).collect::<Result<Vec<_>, _>>()?;
+    let sign = |path: &PathBuf| {
+        let key = crate::auth::read_file(path).map_err(|e| format!("--token-key {e}"))?;
+        Tokens::new(key, args.kid.clone(), args.audience.clone(), args.duration)
+            .map_err(|e| format!("--token-key: {e}"))
+    };
+    let tokens = args.token_key.as_ref().map(sign).transpose()?;
     let seed = args.seed.unwrap_or_else(chance::any);
     let ms = |duration: Duration| duration.as_millis() as u64;
     let shape = Shape {
@@ -72,8 +97,14 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     if ms(args.interval) < INTERVAL_MS_MIN {
         return Err(format!("--interval: it must be at least {INTERVAL_MS_MIN}ms"));
     }
-    let plan =
-        Plan { nodes, shape, duration: args.duration, transport: args.transport, agree_within: AGREE_WITHIN };
+    let plan = Plan {
+        nodes,
+        shape,
+        duration: args.duration,
+        transport: args.transport,
+        tokens,
+        agree_within: AGREE_WITHIN,
+    };
     // Hidden by itself where there is no terminal.
     let bar = ProgressBar::new(ms(args.duration));
     let style = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}");

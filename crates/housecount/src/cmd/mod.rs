@@ -2,6 +2,7 @@
 
 mod cost;
 mod export;
+mod forget;
 mod ivs;
 mod key;
 mod load;
@@ -42,6 +43,7 @@ Examples:
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
   housecount verify --from 2026-10-01 --to 2026-11-01
+  housecount forget --viewer ann --dry-run
   housecount key new --name grafana --scope read
   housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt
 
@@ -67,6 +69,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
+    /// Have one person's records go on under a pseudonym: all totals stay.
+    Forget(forget::ForgetArgs),
     /// Compare the ledger with what Amazon IVS says about its stages. Exit 1 if they are far apart.
     Ivs(ivs::IvsArgs),
     /// Have a running node save every active stage's count now.
@@ -184,6 +188,7 @@ pub fn run() -> ExitCode {
         Command::Table(args) => table::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Ivs(args) => ivs::run(&args),
         Command::Snapshot(args) => through::run(&args, "snapshot"),
         Command::Restore(args) => through::run(&args, "restore"),

@@ -59,7 +59,7 @@ fn json(found: &Found) -> serde_json::Value {
     });
     serde_json::json!({
         "agrees": found.is_good(), "stages": stages.collect::<Vec<_>>(), "chunks": found.chunks,
-        "bytes": found.bytes, "problems": found.problems, "notes": found.notes,
+        "bytes": found.bytes, "rewritten": found.rewritten, "problems": found.problems, "notes": found.notes,
         "committedTo": found.committed_to.0,
     })
 }
@@ -96,6 +96,9 @@ fn print(found: &Found) {
     lines.push(line("all", &total));
     let to = calendar::shown(found.committed_to);
     lines.push(format!("{} chunks, {} bytes; committed to {to}", found.chunks, found.bytes));
+    if found.rewritten > 0 {
+        lines.push(format!("{} of them were rewritten by `housecount forget`", found.rewritten));
+    }
     lines.extend(found.notes.iter().map(|note| format!("note     {note}")));
     lines.extend(found.problems.iter().map(|problem| format!("problem  {problem}")));
     lines.push(if found.is_good() { "all agrees" } else { "NOT all agrees" }.to_string());

@@ -19,6 +19,8 @@ const CHUNK: &str = "chunk";
 /// The attributes of the first part of several: how many there are, and the chunk's checksum, which names the others.
 const PARTS: &str = "parts";
 const CRC: &str = "crc";
+/// The attribute of a chunk that was rewritten: the checksum that it had first, by which the chunk after it knows it.
+const NAMED: &str = "named";
 /// The attribute that DynamoDB's TTL looks at.
 const TTL: &str = "ttl";
 /// Bytes of a part, which leave room for its keys.
@@ -38,8 +40,14 @@ pub struct Stored {
     pub window: UnixMs,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// It will be deleted some time, and so were those before it.
-    pub expires: bool,
+    /// When it will be deleted, Unix seconds, as those before it were; none if it is kept for good.
+    pub expiry_s: Option<u64>,
+    /// The checksum that it was first written with, if it has been rewritten since.
+    pub named: Option<u32>,
+    /// How many of its bytes lie in its first item.
+    head_bytes: usize,
+    /// How many further items it has.
+    parts: u32,
     /// Items that lie beside it and belong to no chunk: a writer that came second left them. Harmless.
     pub strays: Vec<String>,
 }
@@ -65,6 +73,29 @@ pub async fn write(
     chunk: &[u8],
     expiry_s: Option<u64>,
 ) -> StoreResult<Written> {
+    let (record, parts) = records(chain, window, chunk, expiry_s);
+    if !parts.is_empty() {
+        cold.put(parts.clone()).await?;
+    }
+    match cold.put_if(record, Condition::Absent).await? {
+        Put::Done => Ok(Written::Done),
+        Put::Refused(_) => {
+            let mut reader = Reader::at(chain, window, window);
+            let there = reader.next(cold).await?;
+            let there = there
+                .ok_or_else(|| StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone"))?;
+            if there.bytes == chunk {
+                return Ok(Written::Done);
+            }
+            // Strays cost little and harm nobody; if they can't be removed they stay.
+            let _ = cold.delete(parts.into_iter().map(|part| part.key).collect()).await;
+            Ok(Written::Elsewhere(there))
+        }
+    }
+}
+
+/// The item of a chunk, and its further parts.
+fn records(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> (Record, Vec<Record>) {
     let item = |piece: &[u8]| {
         let expiry = expiry_s.map(|expiry_s| (TTL.to_string(), Attr::N(expiry_s)));
         Item::from_iter([(CHUNK.to_string(), Attr::B(piece.to_vec()))].into_iter().chain(expiry))
@@ -79,22 +110,40 @@ pub async fn write(
     if !parts.is_empty() {
         head.insert(PARTS.to_string(), Attr::N(parts.len() as u64 + 1));
         head.insert(CRC.to_string(), Attr::N(u64::from(crc)));
-        cold.put(parts.clone()).await?;
     }
-    let record = Record { key: Key::Chunk { chain, window }, item: head };
-    match cold.put_if(record, Condition::Absent).await? {
-        Put::Done => Ok(Written::Done),
+    (Record { key: Key::Chunk { chain, window }, item: head }, parts)
+}
+
+/// Writes another chunk in the place of one that is there, with the same expiry. `named` is the checksum by which the chunk
+/// after it knows it. As with [`write()`], whoever reads finds the one or the other, whole. Returns the keys of the parts that
+/// the old one had: to be deleted once nobody reads it any more.
+///
+/// # Errors
+/// The cold tier's, or that somebody else has rewritten it meanwhile. Read it again, then.
+pub async fn rewrite(
+    cold: &dyn Cold,
+    chain: Chain,
+    old: &Stored,
+    chunk: &[u8],
+    named: Option<u32>,
+) -> StoreResult<Vec<Key>> {
+    let window = old.window;
+    let (mut record, parts) = records(chain, window, chunk, old.expiry_s);
+    if let Some(named) = named {
+        record.item.insert(NAMED.to_string(), Attr::N(u64::from(named)));
+    }
+    let crc = checksum(&old.bytes);
+    let keys = (1..=old.parts).map(|part| Key::ChunkPart { chain, window, crc, part });
+    let stale = keys.filter(|key| parts.iter().all(|part| part.key != *key)).collect();
+    if !parts.is_empty() {
+        cold.put(parts).await?;
+    }
+    let was = old.bytes[..old.head_bytes].to_vec();
+    match cold.put_if(record, Condition::Is { attr: CHUNK, value: Attr::B(was) }).await? {
+        Put::Done => Ok(stale),
         Put::Refused(_) => {
-            let mut reader = Reader::at(chain, window, window);
-            let there = reader.next(cold).await?;
-            let there = there
-                .ok_or_else(|| StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone"))?;
-            if there.bytes == chunk {
-                return Ok(Written::Done);
-            }
-            // Strays cost little and harm nobody; if they can't be removed they stay.
-            let _ = cold.delete(parts.into_iter().map(|part| part.key).collect()).await;
-            Ok(Written::Elsewhere(there))
+            let what = format!("the item {} / {window} was rewritten by somebody else meanwhile", chain.pk());
+            Err(StoreError::new(ErrorKind::Unavailable, what))
         }
     }
 }
@@ -151,9 +200,11 @@ impl Reader {
         let chain = self.chain;
         let window = window_of(chain, &sk)?;
         let mut chunk = bytes(&item, CHUNK).map_err(|e| corrupt(chain, &sk, e))?.to_vec();
+        let head_bytes = chunk.len();
         let parts = number(&item, PARTS).unwrap_or(1);
         let crc = u32::try_from(number(&item, CRC).unwrap_or(0)).map_err(|e| corrupt(chain, &sk, e))?;
-        for part in 1..u32::try_from(parts).map_err(|e| corrupt(chain, &sk, e))? {
+        let parts = u32::try_from(parts).map_err(|e| corrupt(chain, &sk, e))?;
+        for part in 1..parts {
             let wanted = Key::ChunkPart { chain, window, crc, part }.sk();
             loop {
                 match self.peek(cold).await? {
@@ -171,8 +222,11 @@ impl Reader {
         while self.peek(cold).await?.is_some_and(|found| found.starts_with(&format!("{sk}#"))) {
             strays.extend(self.row(cold).await?.map(|(sk, _)| sk));
         }
-        let expires = number(&item, TTL).is_ok();
-        Ok(Some(Stored { window, bytes: chunk, expires, strays }))
+        let expiry_s = number(&item, TTL).ok();
+        let named = number(&item, NAMED).ok().map(u32::try_from).transpose();
+        let named = named.map_err(|e| corrupt(chain, &sk, e))?;
+        let parts = parts.saturating_sub(1);
+        Ok(Some(Stored { window, bytes: chunk, expiry_s, named, head_bytes, parts, strays }))
     }
 
     async fn peek(&mut self, cold: &dyn Cold) -> StoreResult<Option<&String>> {

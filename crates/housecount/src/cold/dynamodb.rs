@@ -207,6 +207,10 @@ impl Cold for DynamoCold {
                 .condition_expression("attribute_not_exists(pk) OR #attr <= :value")
                 .expression_attribute_names("#attr", attr)
                 .expression_attribute_values(":value", AttributeValue::N(value.to_string())),
+            Condition::Is { attr: name, value } => put
+                .condition_expression("#attr = :value")
+                .expression_attribute_names("#attr", name)
+                .expression_attribute_values(":value", attr::value(&value)),
         };
         match put.send().await {
             Ok(answer) => {

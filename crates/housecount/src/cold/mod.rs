@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use housecount_core::item::Item;
+use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 
 pub use self::dynamodb::DynamoCold;
@@ -34,7 +34,7 @@ pub struct Record {
 }
 
 /// What must hold for a conditional put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// There is no item at the key.
     Absent,
@@ -44,6 +44,13 @@ pub enum Condition {
         attr: &'static str,
         /// The number.
         value: u64,
+    },
+    /// There is one, and its `attr` is still this.
+    Is {
+        /// The attribute.
+        attr: &'static str,
+        /// What it is.
+        value: Attr,
     },
 }
 

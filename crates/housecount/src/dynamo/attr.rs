@@ -19,7 +19,7 @@ pub(crate) fn key_attributes(pk: &str, sk: &str) -> Attributes {
     HashMap::from([("pk".to_string(), text(pk)), ("sk".to_string(), text(sk))])
 }
 
-fn value(attr: &Attr) -> AttributeValue {
+pub(crate) fn value(attr: &Attr) -> AttributeValue {
     match attr {
         Attr::S(s) => AttributeValue::S(s.clone()),
         Attr::N(n) => AttributeValue::N(n.to_string()),

@@ -11,6 +11,8 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 
+use crate::chance;
+
 /// In front of a pseudonym.
 const MARK: char = '~';
 /// Bytes of the hash that are kept: whole characters of base64.
@@ -81,6 +83,12 @@ fn shown(bytes: &[u8]) -> String {
     name.push(MARK);
     BASE64URL_NOPAD.encode_append(bytes, &mut name);
     name
+}
+
+/// A pseudonym of nobody, which follows from nothing: 96 bits at random.
+#[must_use]
+pub fn drawn() -> String {
+    shown(&chance::any::<[u8; BYTES]>())
 }
 
 /// Whether an id looks like a pseudonym.

@@ -11,13 +11,15 @@ use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of}
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
 
-/// The chunk that the bytes hold.
+/// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum, or the one that it had
+/// before it was rewritten.
 ///
 /// # Errors
 /// `Corrupt`, naming the item.
 pub fn decode(stored: &Stored, chain: Chain) -> StoreResult<(Chunk, Link)> {
     let sk = Key::Chunk { chain, window: stored.window }.sk();
-    let (chunk, link) = Chunk::decode(&stored.bytes).map_err(|e| corrupt(chain, &sk, e))?;
+    let (chunk, mut link) = Chunk::decode(&stored.bytes).map_err(|e| corrupt(chain, &sk, e))?;
+    link.crc = stored.named.unwrap_or(link.crc);
     if link.from != stored.window {
         return Err(corrupt(chain, &sk, format!("it holds the window of {}", link.from)));
     }

@@ -5,6 +5,7 @@
 //! name. Other traffic on the same nodes can only make counts higher, and is no error.
 
 mod check;
+mod tokens;
 mod truth;
 mod turns;
 mod ws;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::check::Polls;
+pub use self::tokens::Tokens;
 use self::truth::Truth;
 use self::turns::Turns;
 use crate::audience::{Action, Audience, Shape};
@@ -33,6 +35,8 @@ use crate::client::Client;
 const REQUESTS_MAX: usize = 512;
 /// The longest answer that is told apart: the client gives up before.
 const LATENCY_US_MAX: u64 = 60_000_000;
+/// Where many heartbeats go at once.
+const MANY_PATH: &str = "/v1/heartbeats";
 /// Heartbeats of one call, with `--transport batch`.
 const BATCH_BEATS: usize = 1_000;
 
@@ -58,6 +62,9 @@ pub struct Plan {
     pub duration: Duration,
     /// How.
     pub transport: Transport,
+    /// Who may say what, where nodes want to know: a token with each viewer's heartbeats. Not with many at once, which take the
+    /// clients' own key.
+    pub tokens: Option<Tokens>,
     /// How soon every node counts what another one has acknowledged.
     pub agree_within: Duration,
 }
@@ -113,6 +120,16 @@ struct Shared {
     plan: Plan,
     truth: Mutex<Truth>,
     figures: Mutex<Figures>,
+}
+
+impl Shared {
+    /// The token that a call needs: of whom it is about.
+    fn token(&self, call: &Call) -> Result<Option<String>, String> {
+        match (&self.plan.tokens, &call.about[..]) {
+            (Some(tokens), [(stage, viewer)]) if call.path != MANY_PATH => tokens.of(stage, viewer).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 struct Figures {
@@ -229,7 +246,7 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
             .map(|chunk| {
                 let about: Vec<_> = chunk.iter().map(|action| name(action)).collect();
                 let body = Value::from_iter(about.iter().map(seat)).to_string();
-                Call { path: "/v1/heartbeats", body: Bytes::from(body), is_leave: false, about }
+                Call { path: MANY_PATH, body: Bytes::from(body), is_leave: false, about }
             })
             .collect(),
     };
@@ -250,7 +267,11 @@ fn begin(shared: &Shared, call: &Call) {
 async fn send(shared: &Shared, turn: usize, call: Call) {
     let node = &shared.plan.nodes[turn % shared.plan.nodes.len()];
     let started = Instant::now();
-    let answer = node.call(Method::POST, call.path, call.body.clone()).await;
+    let answer = match shared.token(&call) {
+        Ok(Some(token)) => node.call_as(&token, Method::POST, call.path, call.body.clone()).await,
+        Ok(None) => node.call(Method::POST, call.path, call.body.clone()).await,
+        Err(why) => Err(why),
+    };
     let elapsed_us = started.elapsed().as_micros() as u64;
     let answer = answer.map(|(status, body)| (status, serde_json::from_slice(&body).unwrap_or_default()));
     note(shared, call, answer, elapsed_us);

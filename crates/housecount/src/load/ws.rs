@@ -82,7 +82,10 @@ async fn talk(
     let mut socket = None;
     while let Some(call) = to_say.recv().await {
         let started = Instant::now();
-        let answer = say(&mut socket, &node, &connecting, &call).await;
+        let answer = match shared.token(&call) {
+            Ok(token) => say(&mut socket, &node, &connecting, &call, token).await,
+            Err(why) => Err(why),
+        };
         if answer.is_err() {
             socket = None;
         }
@@ -103,11 +106,12 @@ async fn say(
     node: &Client,
     connecting: &Semaphore,
     call: &Call,
+    token: Option<String>,
 ) -> Result<(u16, Value), String> {
     let answered = async {
         if socket.is_none() {
             let _permit = connecting.acquire().await.map_err(|e| e.to_string())?;
-            *socket = Some(connect(node).await?);
+            *socket = Some(connect(node, token).await?);
         }
         let Some(socket) = socket else { return Err("not connected".to_string()) };
         let text = String::from_utf8_lossy(&call.body).into_owned();
@@ -140,12 +144,14 @@ fn answer(text: &str) -> (u16, Value) {
     (status, body)
 }
 
-async fn connect(node: &Client) -> Result<Socket, String> {
+async fn connect(node: &Client, token: Option<String>) -> Result<Socket, String> {
     let authority = node.authority();
     let stream = TcpStream::connect(&authority).await.map_err(|e| format!("{authority}: {e}"))?;
     let _ = stream.set_nodelay(true);
     let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(0);
     let url = format!("ws://{authority}/v1/ws");
-    let connected = client_async_with_config(url.as_str(), stream, Some(config)).await;
+    // A token has nothing in it that a query would change.
+    let query = token.map_or_else(String::new, |token| format!("?token={token}"));
+    let connected = client_async_with_config(format!("{url}{query}"), stream, Some(config)).await;
     connected.map(|(socket, _)| socket).map_err(|e| format!("{url}: {e}"))
 }

@@ -46,8 +46,13 @@ fn bad_settings_stop_the_start_with_one_line() {
 
 #[test]
 fn help_shows_examples() {
-    for command in [vec!["--help"], vec!["serve", "--help"], vec!["load", "--help"], vec!["table", "--help"]]
-    {
+    for command in [
+        vec!["--help"],
+        vec!["serve", "--help"],
+        vec!["load", "--help"],
+        vec!["table", "--help"],
+        vec!["forget", "--help"],
+    ] {
         let output = run(&command);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains("Examples:\n  housecount "), "{command:?}: {said}");

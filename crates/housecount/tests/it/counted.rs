@@ -37,7 +37,7 @@ async fn play(nodes: &[&Node], (shape, duration): (Shape, Duration), transport: 
     let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
     // Strict only in the long proof, which has the machine for itself.
     let agree_within = Duration::from_millis(if shape.viewers >= 10_000 { 100 } else { 5_000 });
-    let plan = Plan { nodes, shape, duration, transport, agree_within };
+    let plan = Plan { nodes, shape, duration, transport, tokens: None, agree_within };
     let report = load::run(plan, |_, _| ()).await.unwrap();
     assert!(report.is_good() && report.failed == 0, "{report:#?}");
     assert!(report.polls > report.incomplete_polls, "{report:#?}");

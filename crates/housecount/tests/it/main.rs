@@ -18,6 +18,7 @@ mod drill;
 mod dynamo_log;
 mod edge;
 mod faults;
+mod forget;
 mod fuzzed;
 mod inside;
 mod ivs;

@@ -1,5 +1,7 @@
 //! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here, against the real binary.
 
+mod live;
+mod load;
 mod operators;
 mod raw;
 mod smuggling;

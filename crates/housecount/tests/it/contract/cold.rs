@@ -110,6 +110,21 @@ async fn conditions_hold(cold: &dyn Cold) {
     assert_eq!(put(20, at_most(10)).await, Put::Done);
     cold.delete(vec![key.clone()]).await.unwrap();
     assert_eq!(put(30, at_most(0)).await, Put::Done);
+    let is = |n| Condition::Is { attr: "n", value: Attr::N(n) };
+    assert_eq!(put(40, is(29)).await, Put::Refused(item(30)));
+    assert_eq!(put(40, is(30)).await, Put::Done);
+    assert_eq!(put(40, is(30)).await, Put::Done, "the very same item: an answer was lost");
+    let of_bytes = |value: &[u8]| Item::from([("b".to_string(), Attr::B(value.to_vec()))]);
+    let replace = async |from: &[u8], to: &[u8]| {
+        let condition = Condition::Is { attr: "b", value: Attr::B(from.to_vec()) };
+        cold.put_if(Record { key: key.clone(), item: of_bytes(to) }, condition).await.unwrap()
+    };
+    assert_eq!(replace(b"old", b"new").await, Put::Refused(item(40)));
+    cold.put(vec![Record { key: key.clone(), item: of_bytes(b"old") }]).await.unwrap();
+    assert_eq!(replace(b"old", b"new").await, Put::Done);
+    assert_eq!(replace(b"old", b"other").await, Put::Refused(of_bytes(b"new")));
+    cold.delete(vec![key.clone()]).await.unwrap();
+    assert_eq!(put(50, is(30)).await, Put::Refused(Item::new()), "nothing is there");
 }
 
 #[tokio::test(flavor = "multi_thread")]

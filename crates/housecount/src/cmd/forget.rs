@@ -1,0 +1,138 @@
+//! `housecount forget`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use housecount_core::ids::{StageId, ViewerId};
+use housecount_core::limits::FORGET_HELD_BYTES_MAX;
+
+use super::{Failure, SettingArgs, bar, runtime, say};
+use crate::calendar;
+use crate::cold::{Cold, DynamoCold};
+use crate::config::Settings;
+use crate::forget::{self, Forgotten, Request};
+
+/// Have one person's records go on under a pseudonym that nobody can derive.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount forget --viewer ann --dry-run
+  housecount forget --viewer ann --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
+  housecount forget --viewer ann --stage my-stage --json
+  housecount forget --viewer '~uYxk7Vm_kCMLu5Lu' --config housecount.toml
+
+In the ledger the viewer's time stays, to the millisecond, under a pseudonym drawn at random: totals, counts and `housecount verify`
+are as before. The pseudonym is printed, once, and kept nowhere beside the id. The viewer's heartbeats are taken out of the archive.
+Where viewer_ids = \"hashed\" the viewer may be given by the id, if the key is set as for `serve`, or by the pseudonym it has.
+
+A viewer who was heard in the last hours is refused, since nodes still hold that time: the message says until when. An embedded store must
+not be in use: stop the node, forget, start it again. docs/PRIVACY.md says what remains: backups, exports, the log's last minutes.
+Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read. Exit 2: refused, or failed; running it again
+does what is left.")]
+pub(super) struct ForgetArgs {
+    /// Whom to forget
+    #[arg(long, value_name = "VIEWER")]
+    viewer: String,
+    /// Only on this stage
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+    /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
+    #[arg(long = "cold", value_name = "URL")]
+    url: Option<String>,
+    /// Where the embedded stores live [default: ./housecount-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
+    ViewerId::check(&args.viewer).map_err(|e| format!("--viewer: {e}"))?;
+    if let Some(stage) = &args.stage {
+        StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
+    }
+    let flags = vec![("cold", args.url.clone()), ("data", args.data.clone())];
+    let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
+    let request = Request {
+        viewer: settings.edge.names.asked(args.viewer.as_str().into()).into_owned(),
+        stage: args.stage.clone(),
+        is_dry_run: args.dry_run,
+        held_bytes_max: FORGET_HELD_BYTES_MAX,
+    };
+    let bar = bar();
+    let forgotten = runtime()?.block_on(async {
+        let cold = open(&settings, args.dry_run).await?;
+        let progress = |doing: &'static str, part: f64| {
+            bar.set_message(doing);
+            bar.set_position((part * 1_000.0) as u64);
+        };
+        forget::forget(&cold, &request, progress).await.map_err(|e| e.to_string())
+    });
+    bar.finish_and_clear();
+    let forgotten = forgotten?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&json(&forgotten)).map_err(|e| e.to_string())?);
+    } else {
+        print(&forgotten, args.dry_run);
+    }
+    Ok(if forgotten.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, Failure> {
+    let target = settings.cold.as_ref().ok_or("cold = none: there is nothing to forget")?;
+    // Even to be written to, it must be there already.
+    let there = DynamoCold::open_to_read(target).await.map_err(|e| e.to_string())?;
+    if is_dry_run {
+        return Ok(Arc::new(there));
+    }
+    drop(there);
+    Ok(Arc::new(DynamoCold::open(target).await.map_err(|e| e.to_string())?))
+}
+
+fn json(forgotten: &Forgotten) -> serde_json::Value {
+    serde_json::json!({
+        "pseudonym": forgotten.pseudonym, "chunks": forgotten.chunks, "spans": forgotten.spans,
+        "watchMs": forgotten.watch_ms, "archiveChunks": forgotten.archive_chunks,
+        "archiveHeartbeats": forgotten.heartbeats, "items": forgotten.items, "strays": forgotten.strays,
+        "problems": forgotten.problems, "committedTo": forgotten.committed_to.0,
+    })
+}
+
+/// Not with the viewer's id: what is printed is often kept, and would say who had the pseudonym.
+fn print(forgotten: &Forgotten, is_dry_run: bool) {
+    let Forgotten { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } = forgotten;
+    let (hours, to) = (*watch_ms as f64 / 3_600_000.0, calendar::shown(forgotten.committed_to));
+    let mut lines = Vec::new();
+    if *chunks > 0 {
+        lines.push(format!(
+            "ledger   {chunks} chunks: {spans} spans, {watch_ms} ms watched ({hours:.3} h), all of it kept"
+        ));
+    }
+    if *archive_chunks > 0 {
+        lines
+            .push(format!("archive  {archive_chunks} chunks: {heartbeats} heartbeats and leaves, taken out"));
+    }
+    if *items > 0 {
+        lines.push(format!("archive  {items} items, deleted"));
+    }
+    if *strays > 0 {
+        lines.push(format!(
+            "strays   {strays} items that belong to no chunk and may name the viewer, deleted"
+        ));
+    }
+    lines.extend(forgotten.problems.iter().map(|problem| format!("problem  {problem}")));
+    lines.push(match &forgotten.pseudonym {
+        _ if forgotten.is_nothing() => format!("nothing was found of this viewer up to {to}"),
+        _ if is_dry_run => format!("a dry run up to {to}: nothing was changed"),
+        Some(pseudonym) => format!("forgotten up to {to}; the time watched is now that of {pseudonym}"),
+        None => format!("forgotten up to {to}"),
+    });
+    say(&lines.join("\n"));
+}

@@ -1,0 +1,166 @@
+//! The viewer in the ledger: which chunks name it, when it was there, and these chunks under another name.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use housecount_core::keys::{Chain, Key};
+use housecount_core::ledger::watch::{Wanted, Watch};
+use housecount_core::ledger::{Book, Chunk};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::{Findings, Request};
+use crate::clock::wall;
+use crate::cold::Cold;
+use crate::cold::chunks::{self, Reader, Stored, corrupt};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::ledger::{chain, scan};
+
+/// A chunk that names the viewer, and where in it.
+#[derive(Debug)]
+pub(super) struct Naming {
+    pub(super) chain: Chain,
+    window: UnixMs,
+    places: Vec<usize>,
+}
+
+/// What there is in all ledgers.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) named: Vec<Naming>,
+    pub(super) spans: u64,
+    pub(super) watch_ms: u64,
+    /// Items that belong to no chunk, with their windows.
+    pub(super) strays: Vec<(UnixMs, Key)>,
+    /// All stages that were ever watched in the viewer's partitions.
+    pub(super) stages: BTreeSet<String>,
+    /// The longest that any writer kept entries and proof.
+    pub(super) kept_ms: u64,
+    pub(super) committed_to: UnixMs,
+}
+
+/// Reads the viewer's chain of each ledger.
+pub(super) async fn find(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    found: &mut Findings,
+    mut progress: impl FnMut(f64),
+) -> StoreResult<()> {
+    let Some((first, last)) = chain::extent(cold).await? else { return Ok(()) };
+    let whole = last.since(first).max(1) as f64;
+    let mut ends = Vec::new();
+    for chain in chain::all(cold).await? {
+        if !request.holds(chain) {
+            // How far it is may be what holds all back; a last chunk that can't be read is `verify`'s to tell.
+            match chain::end(&**cold, chain).await {
+                Ok(end) => ends.push((chain, end)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => found.problem(&error),
+                Err(error) => return Err(error),
+            }
+            continue;
+        }
+        let progress = |at: UnixMs| progress(at.since(first) as f64 / whole);
+        ends.push((chain, read_chain(&**cold, chain, request, found, progress).await?));
+    }
+    found.ledger.committed_to = scan::committed_to(&ends);
+    Ok(())
+}
+
+/// Reads a chain through, past whatever is damaged in it, and returns its end.
+async fn read_chain(
+    cold: &dyn Cold,
+    chain: Chain,
+    request: &Request,
+    found: &mut Findings,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<UnixMs> {
+    let wanted = Wanted {
+        viewer: Some(request.viewer.clone()),
+        stage: request.stage.clone(),
+        intervals: true,
+        ..Wanted::default()
+    };
+    let mut watch = Watch::new(Span::new(UnixMs::ZERO, UnixMs::MAX), wanted, usize::MAX);
+    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+    let (mut book, mut is_lost, mut edge, named_before) =
+        (Book::default(), false, UnixMs::ZERO, found.ledger.named.len());
+    loop {
+        let read = match reader.next(cold).await {
+            Ok(None) => break,
+            Ok(Some(stored)) => {
+                found.ledger.stray(chain, &stored);
+                chain::decode(&stored, chain)
+            }
+            Err(error) => Err(error),
+        };
+        let (chunk, link) = match read {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                found.problem(&error);
+                book.close_all(&mut watch);
+                (book, is_lost) = (Book::default(), true);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let window = chunk.window;
+        edge = window.to;
+        progress(window.from);
+        found.ledger.take(chain, &chunk, book.names(&chunk, &request.viewer, request.stage.as_deref()));
+        if !is_lost || chunk.is_keyframe() {
+            is_lost = false;
+            if let Err(error) = book.apply(&chunk, link, &mut watch) {
+                let sk = Key::Chunk { chain, window: window.from }.sk();
+                found.problem(&corrupt(chain, &sk, error));
+                book.close_all(&mut watch);
+                book = Book::default();
+                is_lost = !chunk.is_keyframe() || book.apply(&chunk, link, &mut watch).is_err();
+            }
+        }
+        // Nobody knows whether a viewer who was there goes on where the chain can't be understood.
+        if is_lost && found.ledger.named.len() > named_before {
+            found.heard(window.to);
+        }
+        tokio::task::yield_now().await;
+    }
+    book.close_all(&mut watch);
+    for (_, watched) in watch.finish().0 {
+        found.ledger.spans += watched.intervals.len() as u64;
+        found.ledger.watch_ms += watched.watch_ms;
+        found.heard(watched.last_at);
+    }
+    Ok(edge)
+}
+
+impl Found {
+    fn take(&mut self, chain: Chain, chunk: &Chunk, places: Vec<usize>) {
+        self.kept_ms = self.kept_ms.max(chunk.kept_ms());
+        self.stages.extend(chunk.new_stages().map(str::to_string));
+        if !places.is_empty() {
+            self.named.push(Naming { chain, window: chunk.window.from, places });
+        }
+    }
+
+    fn stray(&mut self, chain: Chain, stored: &Stored) {
+        let keys = stored.strays.iter().filter_map(|sk| Key::of_chunk(chain, sk));
+        self.strays.extend(keys.filter_map(|key| match key {
+            Key::ChunkPart { window, .. } => Some((window, key)),
+            _ => None,
+        }));
+    }
+}
+
+/// Writes a chunk again, with another name for the viewer. Returns what nothing names any more.
+pub(super) async fn rename(cold: &dyn Cold, naming: &Naming, to: &str) -> StoreResult<Vec<Key>> {
+    let Naming { chain, window, places } = naming;
+    // It may have expired since.
+    let Some(stored) = Reader::at(*chain, *window, *window).next(cold).await? else { return Ok(Vec::new()) };
+    let (mut chunk, link) = chain::decode(&stored, *chain)?;
+    chunk.rename(places, to);
+    let bytes = chunk.encode();
+    if Chunk::decode(&bytes).map(|(chunk, _)| chunk).as_ref() != Ok(&chunk) {
+        let what = format!("the item {} / {window} can't be written under another name", chain.pk());
+        return Err(StoreError::new(ErrorKind::Corrupt, what));
+    }
+    chunks::rewrite(cold, *chain, &stored, &bytes, Some(link.crc)).await
+}

@@ -1,0 +1,262 @@
+//! Forgetting one person: their records in the cold tier go on under a pseudonym that nobody can derive, and all totals stay.
+//!
+//! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in them changes.
+//! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under another name: when a player beats
+//!   follows from its ids (`core/pace.rs`), so that whoever guesses an id could see by the times that the guess is right.
+//!
+//! First everything is read, and only then anything written. Nodes keep in memory what late heartbeats may belong to, and would
+//! write it a second time if they found it under another name; so what is too recent for that is refused as a whole. Each
+//! write leaves something whole behind it: after a crash, running it again does what is left.
+
+mod items;
+mod ledger;
+mod packed;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use housecount_core::event::partition_of;
+use housecount_core::keys::{Chain, Key};
+use housecount_core::time::UnixMs;
+
+use crate::calendar;
+use crate::cold::Cold;
+use crate::edge::names;
+use crate::error::{ErrorKind, StoreError};
+
+/// How many times `kept` must have passed since a viewer's last time. Once is what the nodes go by that wrote the chunks: before that an
+/// entry may be in their books, and its proof in their memory. Twice, because a node may have started since with a `lateness_max`
+/// up to twice as long, and has written nothing yet that shows it.
+const KEPT_TIMES: u64 = 2;
+/// Pseudonyms drawn until one belongs to the viewer's partition in each ledger: enough for two ledgers of the most partitions
+/// that there may be, in a second.
+const DRAWS_MAX: u32 = 1 << 22;
+
+/// Who is to be forgotten.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// As it is stored.
+    pub viewer: String,
+    /// Only on this stage.
+    pub stage: Option<String>,
+    /// Whether nothing is to be changed.
+    pub is_dry_run: bool,
+    /// Bytes of the archive's chunks that are held in memory at once: [`FORGET_HELD_BYTES_MAX`](housecount_core::limits).
+    pub held_bytes_max: usize,
+}
+
+impl Request {
+    fn is_of(&self, stage: &str, viewer: &str) -> bool {
+        viewer == self.viewer && self.stage.as_ref().is_none_or(|wanted| wanted == stage)
+    }
+
+    fn holds(&self, chain: Chain) -> bool {
+        partition_of(&self.viewer, chain.partitions) == chain.partition
+    }
+}
+
+/// What was found, and changed unless it was a dry run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Under which name the viewer's time goes on; none if none was found, or nothing was to be changed.
+    pub pseudonym: Option<String>,
+    /// Chunks of the ledger that named the viewer.
+    pub chunks: u64,
+    /// Intervals in it, all of which stay.
+    pub spans: u64,
+    /// How long they are together, ms.
+    pub watch_ms: u64,
+    /// Chunks of the packed archive, written again without the viewer.
+    pub archive_chunks: u64,
+    /// The viewer's heartbeats and leaves in them.
+    pub heartbeats: u64,
+    /// Heartbeats that were items of their own.
+    pub items: u64,
+    /// Items that belong to no chunk, in the viewer's partitions: they may have named the viewer.
+    pub strays: u64,
+    /// What could not be read, each naming its item: the viewer may still be named there.
+    pub problems: Vec<String>,
+    /// Up to when there was a ledger: what came later was not looked at.
+    pub committed_to: UnixMs,
+}
+
+impl Forgotten {
+    /// Whether nothing was there to be forgotten.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.chunks + self.archive_chunks + self.items + self.strays == 0
+    }
+}
+
+/// Why nobody was forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// A store's failure. What was done until then is done: run it again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nodes may still write of this viewer; nothing was changed.
+    #[error(
+        "the viewer was last heard at {}, and the ledger ends at {}: nodes still hold that time, and would write it once more. \
+         Nothing was changed. Try again when the ledger ends after {}; a running node takes it there",
+        calendar::shown(*.last), calendar::shown(*.ends), calendar::shown(*.after)
+    )]
+    TooRecent {
+        /// When the viewer was last heard.
+        last: UnixMs,
+        /// Where the ledger ends.
+        ends: UnixMs,
+        /// When it is old enough.
+        after: UnixMs,
+    },
+    /// The archive's chunks that name the viewer may still be gone on with; nothing was changed.
+    #[error(
+        "the archive's chunks from {} on name the viewer, and may still be gone on with. Nothing was changed. Try again after {}, when \
+         the archive has begun anew; if nothing is archived any more, when the ledger ends after {}",
+        calendar::shown(*.from), calendar::shown(*.begins), calendar::shown(*.after)
+    )]
+    ArchiveGoesOn {
+        /// Where these chunks begin.
+        from: UnixMs,
+        /// When new ones begin that don't depend on them.
+        begins: UnixMs,
+        /// When nobody can go on with them.
+        after: UnixMs,
+    },
+}
+
+/// What the first reading gathers.
+#[derive(Debug, Default)]
+struct Findings {
+    ledger: ledger::Found,
+    generations: Vec<packed::Generation>,
+    items: Vec<items::Found>,
+    /// When the viewer was last heard.
+    last: UnixMs,
+    problems: Vec<String>,
+}
+
+impl Findings {
+    fn heard(&mut self, at: UnixMs) {
+        self.last = self.last.max(at);
+    }
+
+    fn problem(&mut self, error: &StoreError) {
+        self.problems.push(error.to_string());
+    }
+}
+
+/// Forgets a viewer. `progress` is told what is being done, and which part of it is.
+///
+/// # Errors
+/// See [`ForgetError`]. What is damaged in the cold tier is found and passed over, and no error.
+pub async fn forget(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    mut progress: impl FnMut(&'static str, f64),
+) -> Result<Forgotten, ForgetError> {
+    let mut found = Findings::default();
+    ledger::find(cold, request, &mut found, |part| progress("reading the ledger", part)).await?;
+    packed::find(cold, request, &mut found, |part| progress("reading the packed archive", part)).await?;
+    items::find(cold, request, &mut found, |part| progress("reading the heartbeats", part)).await?;
+    let ends = found.ledger.committed_to;
+    let after = found.last.plus(KEPT_TIMES * found.ledger.kept_ms);
+    if found.last > UnixMs::ZERO && ends <= after {
+        return Err(ForgetError::TooRecent { last: found.last, ends, after });
+    }
+    found.ledger.strays.retain(|(window, _)| window.plus(KEPT_TIMES * found.ledger.kept_ms) < ends);
+    if let Some(generation) = found.generations.iter().find(|generation| !generation.is_over(ends)) {
+        let (from, begins, after) = (generation.from, generation.ends(), generation.over_after());
+        return Err(ForgetError::ArchiveGoesOn { from, begins, after });
+    }
+    let mut forgotten = Forgotten {
+        chunks: found.ledger.named.len() as u64,
+        spans: found.ledger.spans,
+        watch_ms: found.ledger.watch_ms,
+        archive_chunks: found.generations.iter().map(|generation| generation.chunks).sum(),
+        heartbeats: found.generations.iter().map(|generation| generation.heartbeats).sum(),
+        items: found.items.iter().map(|found| found.count).sum(),
+        strays: found.ledger.strays.len() as u64,
+        problems: std::mem::take(&mut found.problems),
+        committed_to: ends,
+        pseudonym: None,
+    };
+    if !request.is_dry_run {
+        forgotten.pseudonym = write(cold, request, &found, progress).await?;
+    }
+    Ok(forgotten)
+}
+
+async fn write(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    found: &Findings,
+    mut progress: impl FnMut(&'static str, f64),
+) -> Result<Option<String>, ForgetError> {
+    let named = &found.ledger.named;
+    let chains: BTreeSet<Chain> = named.iter().map(|naming| naming.chain).collect();
+    let pseudonym = if named.is_empty() { None } else { Some(draw(&chains, DRAWS_MAX)?) };
+    // Deleted at the end: somebody may be reading them just now, and has time until then.
+    let mut stale: Vec<Key> = found.ledger.strays.iter().map(|(_, key)| key.clone()).collect();
+    if let Some(pseudonym) = &pseudonym {
+        for (n, naming) in named.iter().enumerate() {
+            progress("writing the ledger", n as f64 / named.len() as f64);
+            stale.extend(ledger::rename(&**cold, naming, pseudonym).await?);
+        }
+    }
+    for (n, generation) in found.generations.iter().enumerate() {
+        let whole = found.generations.len() as f64;
+        let progress = |part| progress("writing the packed archive", (n as f64 + part) / whole);
+        stale.extend(packed::rewrite(&**cold, request, generation, progress).await?);
+    }
+    for (n, of) in found.items.iter().enumerate() {
+        progress("deleting heartbeats", n as f64 / found.items.len() as f64);
+        items::delete(&**cold, request, of).await?;
+    }
+    cold.delete(stale).await?;
+    Ok(pseudonym)
+}
+
+/// A pseudonym of the viewer's partitions: who asks for it is sent there.
+fn draw(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
+    let fits =
+        |name: &String| chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition);
+    (0..draws_max).map(|_| names::drawn()).find(fits).ok_or_else(|| {
+        let why = "no pseudonym was found that belongs to the viewer's partition in every ledger: there have been too many numbers \
+                   of partitions. Nothing was changed; forget the viewer stage by stage (--stage)";
+        StoreError::new(ErrorKind::Unsupported, why)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::keys::Series;
+
+    use super::*;
+
+    fn chains(of: &[(u16, u16)]) -> BTreeSet<Chain> {
+        let chain = |(partitions, partition)| Chain { series: Series::Ledger, partitions, partition };
+        of.iter().copied().map(chain).collect()
+    }
+
+    /// Who asks for the pseudonym looks in the partition that its name says, in whichever ledger.
+    #[test]
+    fn a_pseudonym_is_of_its_viewers_partitions() {
+        let of = |viewer: &str, partitions: u16| (partitions, partition_of(viewer, partitions));
+        for viewer in ["ann", "bob", "~uYxk7Vm_kCMLu5Lu"] {
+            let chains = chains(&[of(viewer, 1), of(viewer, 8), of(viewer, 27)]);
+            let [one, other] = [(); 2].map(|()| draw(&chains, DRAWS_MAX).unwrap());
+            assert!(names::is_pseudonym(&one) && one != other, "{one} {other}");
+            for chain in chains {
+                assert_eq!(partition_of(&one, chain.partitions), chain.partition, "{viewer} {one}");
+            }
+        }
+    }
+
+    /// Even numbers are not odd: there is none, and the search ends.
+    #[test]
+    fn a_search_that_finds_nothing_ends() {
+        let error = draw(&chains(&[(2, 0), (4, 1)]), 1_000).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("Nothing was changed"), "{error}");
+    }
+}

@@ -1,0 +1,228 @@
+//! The viewer in the packed archive, which goes on without it.
+//!
+//! A keyframe and the chunks that depend on it are a *generation*. In these, what each chunk says depends on all before: who has
+//! which place, and what has been learnt about the audience. So from the first chunk on that names the viewer the whole rest of a
+//! generation is written again, in two passes, each of which leaves behind whatever was written last a chain that can be read:
+//!
+//! 1. from the last chunk back to that first one, each becomes a keyframe of its own: what is still before it doesn't care;
+//! 2. from the one after the first on, each becomes one that goes on, which takes few bytes again: what is still behind it doesn't care.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use housecount_core::archive::{KEYFRAME_MS, Reader, Writer};
+use housecount_core::codec::DecodeError;
+use housecount_core::event::EventRef;
+use housecount_core::keys::{Chain, Key};
+use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::time::UnixMs;
+
+use super::{Findings, Request};
+use crate::archive::read;
+use crate::clock::wall;
+use crate::cold::Cold;
+use crate::cold::chunks::{self, corrupt};
+use crate::error::{StoreError, StoreResult};
+
+/// A keyframe and the chunks that depend on it, some of which name the viewer.
+#[derive(Debug)]
+pub(super) struct Generation {
+    chain: Chain,
+    /// The slot of the keyframe.
+    pub(super) from: UnixMs,
+    /// The slot of the first chunk that names the viewer.
+    named: Option<UnixMs>,
+    /// The slot of the last chunk.
+    last: UnixMs,
+    /// Whether another keyframe follows.
+    is_followed: bool,
+    /// Chunks from the first one on that names the viewer.
+    pub(super) chunks: u64,
+    /// What the viewer said in them.
+    pub(super) heartbeats: u64,
+}
+
+impl Generation {
+    fn new(chain: Chain, from: UnixMs) -> Generation {
+        Generation { chain, from, named: None, last: from, is_followed: false, chunks: 0, heartbeats: 0 }
+    }
+
+    /// Until when it may go on.
+    pub(super) fn ends(&self) -> UnixMs {
+        self.from.aligned(KEYFRAME_MS).plus(KEYFRAME_MS)
+    }
+
+    /// Where the ledger must have come to for nobody to go on with it: the log keeps what isn't archived no longer than this.
+    pub(super) fn over_after(&self) -> UnixMs {
+        self.ends().plus(UNCOMMITTED_MS_MAX)
+    }
+
+    /// Whether nobody goes on with it.
+    pub(super) fn is_over(&self, committed_to: UnixMs) -> bool {
+        self.is_followed || committed_to > self.over_after()
+    }
+}
+
+/// Reads the viewer's chain of each archive.
+pub(super) async fn find(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    found: &mut Findings,
+    mut progress: impl FnMut(f64),
+) -> StoreResult<()> {
+    for chain in read::chains(cold).await? {
+        let Some(first) = chunks::first(&**cold, chain, Some(wall())).await?.filter(|_| request.holds(chain))
+        else {
+            continue;
+        };
+        let whole = wall().since(first).max(1) as f64;
+        let progress = |at: UnixMs| progress(at.since(first) as f64 / whole);
+        find_in(&**cold, chain, request, found, progress).await?;
+    }
+    Ok(())
+}
+
+async fn find_in(
+    cold: &dyn Cold,
+    chain: Chain,
+    request: &Request,
+    found: &mut Findings,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<()> {
+    let mut stored = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+    let (mut reader, mut is_lost) = (Reader::default(), false);
+    let mut current: Option<Generation> = None;
+    while let Some(chunk) = stored.next(cold).await? {
+        progress(chunk.window);
+        let (mut heartbeats, mut last) = (0, UnixMs::ZERO);
+        let read = reader.read(&chunk.bytes, |event| {
+            if request.is_of(event.stage, event.viewer) {
+                heartbeats += 1;
+                last = last.max(event.at);
+            }
+        });
+        if let Err(error) = read
+            && !std::mem::replace(&mut is_lost, read.is_err())
+        {
+            // What follows on it can't be read either, and is not told one by one.
+            let sk = Key::Chunk { chain, window: chunk.window }.sk();
+            found.problem(&corrupt(chain, &sk, format!("{error}; what follows on it can't be read either")));
+        }
+        is_lost = read.is_err();
+        let Some((from, _)) = reader.keyframe() else { continue };
+        if current.as_ref().is_none_or(|current| current.from != from) {
+            let before = current.replace(Generation::new(chain, from));
+            keep(before.map(|before| Generation { is_followed: true, ..before }), found);
+        }
+        let Some(current) = &mut current else { continue };
+        current.last = chunk.window;
+        if heartbeats > 0 {
+            found.heard(last);
+            current.named.get_or_insert(chunk.window);
+        }
+        current.chunks += u64::from(current.named.is_some());
+        current.heartbeats += heartbeats;
+    }
+    keep(current, found);
+    Ok(())
+}
+
+fn keep(generation: Option<Generation>, found: &mut Findings) {
+    found.generations.extend(generation.filter(|generation| generation.named.is_some()));
+}
+
+/// Writes a generation again without the viewer, from the first chunk on that names it. Returns what nothing names any more.
+pub(super) async fn rewrite(
+    cold: &dyn Cold,
+    request: &Request,
+    generation: &Generation,
+    mut progress: impl FnMut(f64),
+) -> StoreResult<Vec<Key>> {
+    let (Some(named), mut stale) = (generation.named, Vec::new()) else { return Ok(Vec::new()) };
+    let whole = 2.0 * (generation.last.since(named) + 1) as f64;
+    let mut last = generation.last;
+    loop {
+        let alone = alone(cold, request, generation, last).await?;
+        for (slot, bytes) in alone.iter().rev() {
+            progress(generation.last.since(*slot) as f64 / whole);
+            stale.extend(replace(cold, generation.chain, *slot, bytes).await?);
+        }
+        match alone.front() {
+            Some((slot, _)) if *slot > named => last = slot.minus(1),
+            _ => break,
+        }
+    }
+    stale.extend(
+        join(cold, generation, named, |slot| progress(0.5 + slot.since(named) as f64 / whole)).await?,
+    );
+    Ok(stale)
+}
+
+/// The last chunks up to `last`, each as a keyframe without the viewer: as many as may be held at once.
+async fn alone(
+    cold: &dyn Cold,
+    request: &Request,
+    generation: &Generation,
+    last: UnixMs,
+) -> StoreResult<VecDeque<(UnixMs, Vec<u8>)>> {
+    let mut stored = chunks::Reader::at(generation.chain, generation.from, last);
+    let (mut reader, mut alone, mut held) = (Reader::default(), VecDeque::new(), 0);
+    while let Some(chunk) = stored.next(cold).await? {
+        let keeps = |event: &EventRef<'_>| !request.is_of(event.stage, event.viewer);
+        let copied = reader.copy(&chunk.bytes, None, keeps);
+        let mut writer = copied.map_err(|error| unreadable(generation.chain, chunk.window, error))?;
+        if generation.named.is_some_and(|named| chunk.window < named) {
+            continue;
+        }
+        let bytes = writer.cut_any(UnixMs::ZERO);
+        held += bytes.len();
+        alone.push_back((chunk.window, bytes));
+        while held > request.held_bytes_max && alone.len() > 1 {
+            held -= alone.pop_front().map_or(0, |(_, bytes)| bytes.len());
+        }
+    }
+    Ok(alone)
+}
+
+/// Has the chunks behind `named`, which are all keyframes, go on from one another.
+async fn join(
+    cold: &dyn Cold,
+    generation: &Generation,
+    named: UnixMs,
+    mut progress: impl FnMut(UnixMs),
+) -> StoreResult<Vec<Key>> {
+    let chain = generation.chain;
+    let mut stored = chunks::Reader::at(chain, named, generation.last);
+    let (mut reader, mut stale) = (Reader::default(), Vec::new());
+    let mut gathered: Option<(UnixMs, Writer)> = None;
+    loop {
+        let next = stored.next(cold).await?;
+        let mut writer = None;
+        if let Some((slot, mut before)) = gathered.take() {
+            let bytes = before.cut_any(next.as_ref().map_or(UnixMs::ZERO, |next| next.window));
+            // The first one is a keyframe already.
+            if slot > named {
+                progress(slot);
+                stale.extend(replace(cold, chain, slot, &bytes).await?);
+            }
+            writer = Some(before);
+        }
+        let Some(next) = next else { return Ok(stale) };
+        let copied = reader.copy(&next.bytes, writer, |_| true);
+        let writer = copied.map_err(|error| unreadable(chain, next.window, error))?;
+        gathered = Some((next.window, writer));
+    }
+}
+
+/// Puts a chunk in another one's place. The one behind it, if it goes on from it, is written again as well: so it needs no other name.
+async fn replace(cold: &dyn Cold, chain: Chain, slot: UnixMs, bytes: &[u8]) -> StoreResult<Vec<Key>> {
+    // It may have expired since.
+    match chunks::Reader::at(chain, slot, slot).next(cold).await? {
+        Some(stored) => chunks::rewrite(cold, chain, &stored, bytes, None).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+fn unreadable(chain: Chain, window: UnixMs, error: DecodeError) -> StoreError {
+    corrupt(chain, &Key::Chunk { chain, window }.sk(), error)
+}

@@ -1,0 +1,59 @@
+//! Viewers' tokens for a simulated audience, signed as the platform would sign them.
+
+use std::time::Duration;
+
+use crate::auth::{Audience, Payload, jwt};
+use crate::clock::wall;
+
+/// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers come late.
+const SPARE: Duration = Duration::from_secs(600);
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    key: Secret,
+    kid: Option<String>,
+    audience: Option<String>,
+    /// Unix seconds.
+    until: f64,
+}
+
+#[derive(Clone)]
+struct Secret(String);
+
+/// Never shown.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a key")
+    }
+}
+
+impl Tokens {
+    /// Tokens by a secret, a JWK of one, or a private key in PEM, for an audience that plays for so long from now on.
+    ///
+    /// # Errors
+    /// The key can't sign: one line that says why.
+    pub fn new(
+        key: String,
+        kid: Option<String>,
+        audience: Option<String>,
+        duration: Duration,
+    ) -> Result<Tokens, String> {
+        let until = (wall().0 / 1_000 + (duration + SPARE).as_secs()) as f64;
+        let tokens = Tokens { key: Secret(key), kid, audience, until };
+        tokens.of("stage", "viewer").map(|_| tokens)
+    }
+
+    /// The token of a viewer on a stage.
+    pub(super) fn of(&self, stage: &str, viewer: &str) -> Result<String, String> {
+        let payload = Payload {
+            sub: viewer.to_string(),
+            stage: stage.to_string(),
+            session: None,
+            exp: self.until,
+            nbf: None,
+            aud: self.audience.clone().map(Audience::One),
+        };
+        jwt::sign(&payload, &self.key.0, self.kid.clone())
+    }
+}

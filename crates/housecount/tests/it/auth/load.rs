@@ -1,0 +1,54 @@
+//! `housecount load` against a node that is closed: it signs its viewers' tokens, and has a key to look at the counts.
+
+use housecount::auth::Scope;
+use housecount::auth::operators::new_key;
+use serde_json::Value;
+
+use super::{SECRET, node};
+use crate::support::node::housecount;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_brings_tokens_and_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (key, entry) = new_key("load", &[Scope::Read, Scope::Beats]);
+    let keys = format!("auth.operator_keys={}", file("keys.toml", &entry));
+    let viewers = format!("auth.viewer_keys=secret:{SECRET}");
+    let node = node(&[&keys, "auth.viewer=required", &viewers, "auth.audience=players"]).await;
+    let (secret, wrong) =
+        (file("secret", SECRET), file("wrong", "another secret, which nobody has told the node"));
+    let key = file("load.key", &key);
+    let played = |more: &[&str]| {
+        let plan =
+            ["load", "--viewers", "40", "--stages", "3", "--interval", "500ms", "--duration", "2s", "--json"];
+        let output = housecount().args(plan).args(["--url", &node.address]).args(more).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), report, String::from_utf8(output.stderr).unwrap())
+    };
+    for transport in ["http", "ws", "batch"] {
+        let tokens =
+            ["--token-key", &secret, "--audience", "players", "--key-file", &key, "--transport", transport];
+        let (code, report, said) = played(&tokens);
+        assert!(code == 0 && report["failed"] == 0, "{transport}: {report:#} {said}");
+        assert!(
+            report["acknowledged"].as_u64() > Some(80) && report["polls"].as_u64() > Some(3),
+            "{report:#}"
+        );
+    }
+    for (without, why) in [
+        (vec!["--key-file", &key], "answered 401"),
+        (vec!["--key-file", &key, "--token-key", &wrong, "--audience", "players"], "answered 401"),
+        (vec!["--key-file", &key, "--token-key", &secret], "answered 401"),
+    ] {
+        let (code, report, _) = played(&without);
+        assert!(code == 1 && report["acknowledged"] == 0, "{without:?}: {report:#}");
+        assert!(report["problems"].to_string().contains(why), "{report:#}");
+    }
+    let (code, _, said) = played(&["--token-key", &file("short", "x")]);
+    assert!(code == 2 && said.contains("--token-key: "), "{said}");
+    assert!(!said.contains(SECRET));
+}

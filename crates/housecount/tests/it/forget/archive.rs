@@ -1,0 +1,245 @@
+//! The archive: the viewer's heartbeats are gone, everybody else's are there, whenever it ends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use housecount::archive::read;
+use housecount::cold::{Cold, Record, chunks};
+use housecount::forget::{ForgetError, Request};
+use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::event::{EventRef, Kind};
+use housecount_core::heartbeat;
+use housecount_core::item::{Attr, Item, number};
+use housecount_core::keys::{Key, Series};
+use housecount_core::limits::{FORGET_HELD_BYTES_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, watches};
+use crate::ledger::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage};
+use crate::support::cold::FaultyCold;
+
+const TERMS: Terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A few minutes with ann, not from the beginning and not to the end; and on the day after without her.
+fn audience() -> Vec<Said> {
+    let at = |ms| BASE.plus(ms);
+    let mut said = watches("s/1", "ann", "Ann's telephone", at(90_000), 3 * MINUTE_MS);
+    said.extend(watches("s/2", "ann", "", at(2 * MINUTE_MS), MINUTE_MS));
+    for n in 0..7u64 {
+        let viewer = format!("viewer-{n}");
+        said.extend(watches("s/1", &viewer, "tab", at(n * 11_003), 5 * MINUTE_MS));
+        said.extend(watches("s/2", &viewer, "", at(DAY_MS + n * 3_001), 3 * MINUTE_MS));
+    }
+    said
+}
+
+async fn committed(until: UnixMs) -> Stage {
+    let stage = Stage::new(audience()).await;
+    let mut node = stage.node().await;
+    commit(&stage, &mut node, BASE, BASE.plus(HOUR_MS)).await;
+    stage.hear(&mut node, until).await;
+    node.commit(until).await.unwrap();
+    stage
+}
+
+async fn put(cold: &FaultyCold, key: Key, item: Item) {
+    cold.put(vec![Record { key, item }]).await.unwrap();
+}
+
+/// What was said until `until`, packed as a node would.
+async fn pack(stage: &Stage, until: UnixMs) {
+    let key = Key::Series { series: Series::Archive, partitions: 1 };
+    put(&stage.cold, key, Item::new()).await;
+    let mut writer = Writer::new(TERMS, BASE);
+    let write = async |writer: &mut Writer, next: UnixMs| {
+        let slot = writer.slot();
+        if let Some(chunk) = writer.cut(next) {
+            chunks::write(&*stage.cold, ARCHIVE, slot, &chunk, Some(4_000_000_000)).await.unwrap();
+        }
+    };
+    for said in stage.said.iter().filter(|said| said.logged < until) {
+        if said.logged >= writer.slot().plus(TERMS.slot_ms) {
+            write(&mut writer, said.logged).await;
+        }
+        writer.add(&said.event());
+    }
+    write(&mut writer, UnixMs::ZERO).await;
+}
+
+type Row = (u64, Kind, String, String, String);
+
+async fn rows(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
+    let mut found = BTreeSet::new();
+    let with = |event: &EventRef<'_>| {
+        let (stage, viewer, session) = (event.stage.into(), event.viewer.into(), event.session.into());
+        found.insert((event.at.0, event.kind, stage, viewer, session));
+        Ok(())
+    };
+    let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
+    let problems = read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await.unwrap();
+    assert_eq!(problems, [""; 0]);
+    found
+}
+
+fn without_ann(rows: &BTreeSet<Row>) -> BTreeSet<Row> {
+    rows.iter().filter(|row| row.3 != "ann").cloned().collect()
+}
+
+fn bytes(records: &[Record]) -> usize {
+    let archived = records.iter().filter(|record| record.key.pk() == ARCHIVE.pk());
+    let of = |record: &Record| match record.item.get("chunk") {
+        Some(Attr::B(bytes)) => bytes.len(),
+        _ => 0,
+    };
+    archived.map(of).sum()
+}
+
+#[tokio::test]
+async fn a_packed_archive_loses_one_viewer_and_nobody_else() {
+    let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    pack(&stage, UnixMs::MAX).await;
+    let (stored, before, watched) =
+        (items(&stage.cold).await, rows(&stage.cold).await, intervals(&stage.cold).await);
+    assert!(is_anywhere(&stage.cold, "telephone").await, "or nothing is looked for");
+    let dry = ask(&stage.cold, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    assert_eq!(items(&stage.cold).await, stored);
+
+    let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
+    let ann = before.iter().filter(|row| row.3 == "ann").count() as u64;
+    assert_eq!(
+        (forgotten.heartbeats, dry.heartbeats, dry.archive_chunks),
+        (ann, ann, forgotten.archive_chunks)
+    );
+    assert_eq!(rows(&stage.cold).await, without_ann(&before));
+    assert!(!is_anywhere(&stage.cold, "ann").await && !is_anywhere(&stage.cold, "telephone").await);
+    assert_eq!(intervals(&stage.cold).await.len(), watched.len());
+    let now = items(&stage.cold).await;
+    // One more keyframe at most: the rest is joined again.
+    let (now_bytes, stored_bytes) = (bytes(&now), bytes(&stored));
+    assert!(4 * now_bytes < 5 * stored_bytes, "{now_bytes} of {stored_bytes}");
+    assert!(
+        now.iter()
+            .filter(|of| of.key.pk() == ARCHIVE.pk())
+            .all(|of| number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemsUntil { .. }))
+    );
+    // The day after lies in another generation, which says nothing of her.
+    let tomorrow = |record: &&Record| {
+        record.key.pk() == ARCHIVE.pk() && record.key.sk() > format!("{}", BASE.plus(DAY_MS / 2))
+    };
+    assert!(now.iter().filter(tomorrow).eq(stored.iter().filter(tomorrow)));
+    assert!(ask(&stage.cold, &request("ann")).await.unwrap().is_nothing());
+}
+
+/// Held at once or chunk by chunk: the same is written.
+#[tokio::test]
+async fn forget_held_bytes_max() {
+    let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    pack(&stage, UnixMs::MAX).await;
+    let stored = items(&stage.cold).await;
+    let mut written = Vec::new();
+    for held_bytes_max in [FORGET_HELD_BYTES_MAX, 300, 1] {
+        let cold = copy(&stored).await;
+        let before = cold.calls.load(Ordering::SeqCst);
+        ask(&cold, &Request { held_bytes_max, ..request("ann") }).await.unwrap();
+        let calls = cold.calls.load(Ordering::SeqCst) - before;
+        let archive: Vec<Record> =
+            items(&cold).await.into_iter().filter(|record| record.key.pk() == ARCHIVE.pk()).collect();
+        written.push((archive, calls));
+    }
+    assert!(written.iter().all(|(archive, _)| *archive == written[0].0));
+    assert!(written[0].1 < written[1].1 && written[1].1 < written[2].1, "it was read again for each part");
+}
+
+#[tokio::test]
+async fn a_crash_anywhere_leaves_an_archive_and_the_next_run_ends_it() {
+    let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    pack(&stage, UnixMs::MAX).await;
+    let (stored, before) = (items(&stage.cold).await, rows(&stage.cold).await);
+    let (mut n, mut in_the_middle) = (0, 0);
+    loop {
+        let cold = copy(&stored).await;
+        cold.fail(n, n % 2 == 0);
+        let first = ask(&cold, &request("ann")).await;
+        if !cold.has_failed.load(Ordering::SeqCst) {
+            first.unwrap();
+            break;
+        }
+        assert!(first.is_err(), "{n}");
+        let half = rows(&cold).await;
+        assert_eq!(without_ann(&half), without_ann(&before), "{n}");
+        in_the_middle += u64::from(half.len() < before.len() && half != without_ann(&before));
+        ask(&cold, &request("ann")).await.unwrap();
+        assert_eq!(rows(&cold).await, without_ann(&before), "{n}");
+        assert!(!is_anywhere(&cold, "ann").await, "{n}");
+        n += 1;
+    }
+    assert!(in_the_middle >= 10, "{n} calls, {in_the_middle} in the middle");
+}
+
+/// What a node may still go on with is left alone, and so is all the rest.
+#[tokio::test]
+async fn a_generation_that_goes_on_is_refused() {
+    let (from, ends) = (BASE.aligned(30_000), BASE.aligned(KEYFRAME_MS).plus(KEYFRAME_MS));
+    for (until, is_refused) in [
+        (BASE.plus(4 * HOUR_MS), true),
+        (ends.plus(UNCOMMITTED_MS_MAX), true),
+        (ends.plus(UNCOMMITTED_MS_MAX + HOUR_MS), false),
+    ] {
+        let stage = committed(until).await;
+        pack(&stage, BASE.plus(DAY_MS)).await;
+        let stored = items(&stage.cold).await;
+        match ask(&stage.cold, &request("ann")).await {
+            Ok(_) => assert!(!is_refused && !is_anywhere(&stage.cold, "ann").await, "{until}"),
+            Err(error) => {
+                let text = error.to_string();
+                let ForgetError::ArchiveGoesOn { from: begins, begins: next, .. } = error else {
+                    panic!("{text}")
+                };
+                assert!(
+                    is_refused && (begins, next) == (from, ends) && text.contains("Nothing was changed"),
+                    "{text}"
+                );
+                assert_eq!(items(&stage.cold).await, stored);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_that_are_items_are_deleted() {
+    let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
+    put(&stage.cold, Key::ItemsUntil { chain: ARCHIVE }, Item::from([("at".to_string(), Attr::N(1))])).await;
+    let mut records: Vec<Record> = stage
+        .said
+        .iter()
+        .filter(|said| said.kind == Kind::Beat)
+        .map(|said| {
+            let (key, item) = heartbeat::item(&said.event(), DAY_MS);
+            Record { key, item }
+        })
+        .collect();
+    // A stage on which nobody has proven anything: it is known by its configuration.
+    let quiet = watches("quiet", "ann", "", BASE, 1).remove(0);
+    let (key, item) = heartbeat::item(&quiet.event(), DAY_MS);
+    records.push(Record { key, item });
+    let listed = Key::Listed { stage: "quiet".to_string() };
+    records.push(Record {
+        key: listed,
+        item: Item::from([("stageArn".to_string(), Attr::S("quiet".to_string()))]),
+    });
+    stage.cold.put(records.clone()).await.unwrap();
+    let is_heartbeat = |record: &&Record| matches!(record.key, Key::Heartbeat { .. });
+    let of_ann = |record: &&Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == "ann");
+    let stored = items(&stage.cold).await;
+    let only = Request { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
+    assert_eq!(ask(&stage.cold, &only).await.unwrap().items, 2);
+    let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
+    assert_eq!(forgotten.items, stored.iter().filter(of_ann).count() as u64);
+    let left = items(&stage.cold).await;
+    assert!(left.iter().filter(is_heartbeat).eq(stored.iter().filter(is_heartbeat).filter(|of| !of_ann(of))));
+    assert!(!is_anywhere(&stage.cold, "ann").await);
+}

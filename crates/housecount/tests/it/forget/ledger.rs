@@ -1,0 +1,313 @@
+//! The ledger: another name, and the same time to the millisecond.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use housecount::cold::chunks::{self, Reader};
+use housecount::cold::{Cold, Record};
+use housecount::edge::names::is_pseudonym;
+use housecount::error::ErrorKind;
+use housecount::forget::{ForgetError, Request};
+use housecount::verify::{Found, verify};
+use housecount_core::item::{Attr, Item};
+use housecount_core::keys::Key;
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+
+use super::{LEDGER, ask, commit, copy, intervals, is_anywhere, items, renamed, request, watches};
+use crate::ledger::stage::{BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
+use crate::support::cold::FaultyCold;
+
+const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
+/// When ann is last heard.
+const LAST: UnixMs = UnixMs(BASE.0 + 13 * HOUR_MS + 7 * MINUTE_MS);
+
+/// Fifteen hours, over a keyframe at twelve: ann on two stages, with two tabs, at the beginning, as that keyframe comes, and
+/// half an hour late once; others all the time.
+fn audience() -> Vec<Said> {
+    let mut said = Vec::new();
+    for n in 0..12u64 {
+        for hour in 0..15 {
+            let from = BASE.plus(hour * HOUR_MS + n * 97_001);
+            let stage = if n % 3 == 0 { "s/2" } else { "s/1" };
+            said.extend(watches(stage, &format!("viewer-{n}"), "", from, 50 * MINUTE_MS + n * 1_003));
+        }
+    }
+    let at = |ms: u64| BASE.plus(ms);
+    said.extend(watches("s/1", "ann", "", at(7 * MINUTE_MS), 40 * MINUTE_MS));
+    said.extend(watches("s/1", "ann", "tab", at(20 * MINUTE_MS), HOUR_MS));
+    said.extend(watches("s/2", "ann", "", at(50 * MINUTE_MS), 22 * MINUTE_MS + 123));
+    said.extend(watches(
+        "s/1",
+        "ann",
+        "",
+        at(11 * HOUR_MS + 30 * MINUTE_MS),
+        LAST.since(BASE) - 11 * HOUR_MS - 30 * MINUTE_MS,
+    ));
+    let late = watches("s/2", "ann", "", at(3 * HOUR_MS), 10 * MINUTE_MS);
+    said.extend(late.into_iter().map(|said| Said { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..said }));
+    said
+}
+
+async fn committed(until: UnixMs) -> Stage {
+    let stage = Stage::new(audience()).await;
+    let mut node = stage.node().await;
+    commit(&stage, &mut node, BASE, until).await;
+    stage
+}
+
+/// `verify` over all that is committed.
+async fn verified(cold: &Arc<FaultyCold>) -> Found {
+    let cold: Arc<dyn Cold> = cold.clone();
+    let to = housecount::export::committed_to(&cold).await.unwrap();
+    let found = verify(&cold, Span::new(BASE.minus(HOUR_MS), to), None, |_| ()).await.unwrap();
+    assert!(found.is_good() && found.notes.is_empty(), "{:?} {:?}", found.problems, found.notes);
+    found
+}
+
+#[tokio::test]
+async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
+    let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+    let cold = &stage.cold;
+    let (before, found) = (intervals(cold).await, verified(cold).await);
+    assert_eq!(found.rewritten, 0);
+    let stored = items(cold).await;
+    assert!(is_anywhere(cold, "ann").await, "or nothing is looked for");
+
+    let dry = ask(cold, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    assert_eq!(items(cold).await, stored, "nothing was changed");
+    let forgotten = ask(cold, &request("ann")).await.unwrap();
+    let pseudonym = forgotten.pseudonym.clone().unwrap();
+    assert!(is_pseudonym(&pseudonym), "{pseudonym}");
+    assert_eq!((dry.pseudonym, dry.chunks, dry.spans), (None, forgotten.chunks, forgotten.spans));
+    let of_ann = before.iter().filter(|((_, viewer), _)| viewer == "ann");
+    let spans: Vec<Span> = of_ann.flat_map(|(_, spans)| spans.clone()).collect();
+    assert_eq!(forgotten.watch_ms, spans.iter().map(|span| span.ms()).sum::<u64>());
+    assert_eq!(forgotten.spans, spans.len() as u64);
+    assert!(forgotten.chunks >= 4 && forgotten.problems.is_empty(), "{forgotten:?}");
+
+    assert!(!is_anywhere(cold, "ann").await);
+    assert_eq!(intervals(cold).await, renamed(&before, "ann", None, &pseudonym));
+    let again = verified(cold).await;
+    assert_eq!(
+        (&again.stages, again.chunks),
+        (&found.stages, found.chunks),
+        "viewers, watched ms, integrals"
+    );
+    assert_eq!(again.rewritten, forgotten.chunks);
+    let others = stored.len() as u64 - forgotten.chunks;
+    assert_eq!(items(cold).await.iter().filter(|item| stored.contains(item)).count() as u64, others);
+
+    let nothing = ask(cold, &request("ann")).await.unwrap();
+    assert!(nothing.is_nothing() && nothing.pseudonym.is_none(), "{nothing:?}");
+    // Whoever was forgotten once can be forgotten again: the chunks keep their first names.
+    let twice = ask(cold, &request(&pseudonym)).await.unwrap();
+    assert_eq!(intervals(cold).await, renamed(&before, "ann", None, &twice.pseudonym.unwrap()));
+    // Its bytes are as many as the names' letters take.
+    assert_eq!(Found { bytes: again.bytes, ..verified(cold).await }, again);
+}
+
+/// The nodes of before, with their memories, and one that starts only now.
+#[tokio::test]
+async fn the_ledger_goes_on_from_rewritten_chunks() {
+    for is_new in [false, true] {
+        let stage = Stage::new(audience()).await;
+        let mut node = stage.node().await;
+        commit(&stage, &mut node, BASE, BASE.plus(9 * HOUR_MS)).await;
+        let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
+        let mut node = if is_new { stage.node().await } else { node };
+        commit(&stage, &mut node, BASE.plus(9 * HOUR_MS), LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+        verified(&stage.cold).await;
+        let whole = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+        let (mut expected, pseudonym) = (intervals(&whole.cold).await, forgotten.pseudonym.unwrap());
+        // What came before is the pseudonym's, what came after is ann's.
+        for on in ["s/1", "s/2"] {
+            let all = expected.remove(&(on.to_string(), "ann".to_string())).unwrap();
+            let (old, new): (Vec<Span>, Vec<Span>) =
+                all.into_iter().partition(|span| span.from < BASE.plus(9 * HOUR_MS));
+            expected.insert((on.to_string(), pseudonym.clone()), old);
+            if !new.is_empty() {
+                expected.insert((on.to_string(), "ann".to_string()), new);
+            }
+        }
+        assert_eq!(intervals(&stage.cold).await, expected, "{is_new}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_too_recent_is_refused_and_nothing_is_changed() {
+    let safe = LAST.plus(2 * KEPT_MS);
+    let stage = committed(LAST.plus(MINUTE_MS)).await;
+    let mut node = stage.node().await;
+    let mut was_refused = 0;
+    // Still there; just gone; and long enough ago.
+    let mut now = LAST.plus(MINUTE_MS);
+    loop {
+        let stored = items(&stage.cold).await;
+        let asked = ask(&stage.cold, &request("ann")).await;
+        let cold: Arc<dyn Cold> = stage.cold();
+        let to = housecount::export::committed_to(&cold).await.unwrap();
+        match asked {
+            Err(error) => {
+                assert!(to <= safe, "{to}");
+                let text = error.to_string();
+                let ForgetError::TooRecent { last, ends, after } = error else { panic!("{text}") };
+                assert!(ends == to && last <= LAST && after == last.plus(2 * KEPT_MS), "{text}");
+                assert!(
+                    text.contains("Nothing was changed. Try again when the ledger ends after 2026-"),
+                    "{text}"
+                );
+                assert_eq!(items(&stage.cold).await, stored);
+                was_refused += 1;
+            }
+            Ok(_) => {
+                assert!(to > safe && was_refused > 10, "{to}");
+                break;
+            }
+        }
+        commit(&stage, &mut node, now, now.plus(WINDOW_MS + TTL_MS + 1_000)).await;
+        now = now.plus(WINDOW_MS);
+    }
+    assert!(!is_anywhere(&stage.cold, "ann").await);
+    // What was refused was for one stage: on the other one ann was hours ago.
+    let stage = committed(LAST.plus(MINUTE_MS)).await;
+    let before = intervals(&stage.cold).await;
+    let request = Request { stage: Some("s/2".to_string()), ..request("ann") };
+    let pseudonym = ask(&stage.cold, &request).await.unwrap().pseudonym.unwrap();
+    assert_eq!(intervals(&stage.cold).await, renamed(&before, "ann", Some("s/2"), &pseudonym));
+    verified(&stage.cold).await;
+}
+
+/// It ends after any call, done or not: what is there can be read, and running it again does what is left.
+#[tokio::test]
+async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
+    let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+    let (before, stored) = (intervals(&stage.cold).await, items(&stage.cold).await);
+    let total = |of: &std::collections::BTreeMap<(String, String), Vec<Span>>| -> u64 {
+        of.values().flatten().map(|span| span.ms()).sum()
+    };
+    let reference = copy(&stored).await;
+    let calls = reference.calls.load(Ordering::SeqCst);
+    ask(&reference, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    let reading = (reference.calls.load(Ordering::SeqCst) - calls) as i64;
+    let (mut n, mut in_the_middle) = (reading - 1, 0);
+    loop {
+        let cold = copy(&stored).await;
+        cold.fail(n, n % 2 == 0);
+        let first = ask(&cold, &request("ann")).await;
+        if !cold.has_failed.load(Ordering::SeqCst) {
+            first.unwrap();
+            break;
+        }
+        assert!(matches!(first, Err(ForgetError::Store(error)) if error.is_temporary()), "{n}");
+        let half = intervals(&cold).await;
+        assert_eq!(total(&half), total(&before), "{n}");
+        in_the_middle += u64::from(half.len() > before.len());
+        verified(&cold).await;
+        let second = ask(&cold, &request("ann")).await.unwrap();
+        assert!(second.problems.is_empty() && !is_anywhere(&cold, "ann").await, "{n}: {second:?}");
+        let after = intervals(&cold).await;
+        assert_eq!(total(&after), total(&before), "{n}");
+        assert_eq!(
+            after.iter().filter(|((_, viewer), _)| !is_pseudonym(viewer)).collect::<Vec<_>>(),
+            before.iter().filter(|((_, viewer), _)| viewer != "ann").collect::<Vec<_>>()
+        );
+        n += 1;
+    }
+    assert!(in_the_middle > 0 && n - reading >= 8, "{n} calls, {reading} of them to read");
+}
+
+/// A chunk that can't be read may name the viewer: it is told, and all others are done.
+#[tokio::test]
+async fn damage_is_told_and_the_rest_is_done() {
+    let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+    let mut records = items(&stage.cold).await;
+    let damaged = records.iter().position(|record| record.key.sk() > format!("{}", BASE.plus(5 * HOUR_MS)));
+    let Some(Attr::B(bytes)) = records[damaged.unwrap()].item.get_mut("chunk") else { panic!("no bytes") };
+    bytes[20] ^= 4;
+    let sk = records[damaged.unwrap()].key.sk();
+    let cold = copy(&records).await;
+    let forgotten = ask(&cold, &request("ann")).await.unwrap();
+    assert!(forgotten.problems.len() == 1 && forgotten.problems[0].contains(&sk), "{:?}", forgotten.problems);
+    let pseudonym = forgotten.pseudonym.unwrap();
+    let mut reader = Reader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+    let mut named = 0;
+    while let Some(stored) = reader.next(&*cold).await.unwrap() {
+        let Ok((chunk, _)) = housecount::ledger::chain::decode(&stored, LEDGER) else { continue };
+        let text = format!("{chunk:?}");
+        assert!(!text.contains("\"ann\""), "{text}");
+        named += u64::from(text.contains(&pseudonym));
+    }
+    assert_eq!(named, forgotten.chunks);
+}
+
+/// Frozen: how a chunk lies there that was rewritten. docs/FORMATS.md.
+#[tokio::test]
+async fn rewritten_chunks_are_frozen() {
+    let stage = committed(BASE.plus(9 * HOUR_MS)).await;
+    let stored = items(&stage.cold).await;
+    ask(&stage.cold, &request("ann")).await.unwrap();
+    let mut changed = 0;
+    for (old, new) in stored.iter().zip(items(&stage.cold).await) {
+        if *old == new {
+            continue;
+        }
+        changed += 1;
+        let crc = |item: &Item| match &item["chunk"] {
+            Attr::B(bytes) => u64::from(u32::from_le_bytes(*bytes.last_chunk().unwrap())),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(new.item.keys().collect::<Vec<_>>(), ["chunk", "named"]);
+        assert_eq!(new.item["named"], Attr::N(crc(&old.item)), "the name that it had first");
+        assert_ne!(crc(&new.item), crc(&old.item));
+    }
+    assert!(changed > 0);
+}
+
+/// A chunk of many parts is never there in part: the new ones come first, and the old ones are for whoever deletes them.
+#[tokio::test]
+async fn a_chunk_of_many_items_is_rewritten_whole() {
+    let cold = Arc::new(FaultyCold::new().await);
+    let bytes =
+        |seed: u8, len: usize| -> Vec<u8> { (0..len).map(|n| (n as u8).wrapping_mul(seed)).collect() };
+    let (window, old, new) = (UnixMs(1_790_000_100_000), bytes(7, 900_001), bytes(11, 1_200_003));
+    chunks::write(&*cold, LEDGER, window, &old, Some(1_800_000_000)).await.unwrap();
+    let read = async || Reader::at(LEDGER, window, window).next(&*cold).await.unwrap().unwrap();
+    let stored = read().await;
+    cold.fail(1, false);
+    assert!(
+        chunks::rewrite(&*cold, LEDGER, &stored, &new, Some(9)).await.is_err(),
+        "parts, but not their head"
+    );
+    let half = read().await;
+    assert_eq!((half.bytes, half.named, half.strays.len()), (old.clone(), None, 3));
+    let stale = chunks::rewrite(&*cold, LEDGER, &stored, &new, Some(9)).await.unwrap();
+    let whole = read().await;
+    assert_eq!((&whole.bytes, whole.named, whole.expiry_s), (&new, Some(9), Some(1_800_000_000)));
+    assert_eq!(whole.strays.len(), 2);
+    assert!(cold.get(&stale[0]).await.unwrap().is_some() && stale.len() == 2);
+    cold.delete(stale).await.unwrap();
+    assert_eq!((read().await.bytes, read().await.strays), (new.clone(), Vec::<String>::new()));
+    // Whoever read it before can't overwrite what another has written.
+    let error = chunks::rewrite(&*cold, LEDGER, &stored, &old, None).await.unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Unavailable && error.to_string().contains("by somebody else"),
+        "{error}"
+    );
+    assert_eq!(read().await.bytes, new);
+}
+
+/// What belongs to no chunk may name anybody: it goes, once no writer can be about to name it.
+#[tokio::test]
+async fn what_belongs_to_no_chunk_goes() {
+    let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
+    let stray = |window| Key::ChunkPart { chain: LEDGER, window, crc: 7, part: 1 };
+    let (old, young) = (stray(BASE.aligned(WINDOW_MS)), stray(LAST.plus(2 * KEPT_MS).aligned(WINDOW_MS)));
+    let item = Item::from([("chunk".to_string(), Attr::B(b"ann".to_vec()))]);
+    let put = [&old, &young].map(|key| Record { key: key.clone(), item: item.clone() });
+    stage.cold.put(put.to_vec()).await.unwrap();
+    let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
+    assert_eq!(forgotten.strays, 1);
+    assert_eq!(stage.cold.get(&old).await.unwrap(), None);
+    assert_eq!(stage.cold.get(&young).await.unwrap(), Some(item));
+}
