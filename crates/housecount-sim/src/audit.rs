@@ -1,7 +1,8 @@
 //! The archive against the truth: what the log took is in it, and nothing that nobody said.
 //!
 //! It is written from the log alone. So what the log has lost before it was written need not be in it, nor all that the log is told
-//! again then, since proof needs less: of a log that has lost something only what came later must be there.
+//! again then, since proof needs less: of a log that has lost something only what came later must be there. And where its clock was
+//! set back besides, it goes on at times that the archive has already, which is a double fault (docs/OPERATIONS.md).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use housecount_core::pace::TICK_MS;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
+use crate::plan::Kind as Fault;
 use crate::truth::{Event, Seat, Truth};
 use crate::world::World;
 
@@ -68,8 +70,9 @@ pub async fn archive_in_the_end(world: &World, cold: &Arc<dyn Cold>, form: Form)
     let truth = world.truth.lock();
     let is_kind = |event: &&Event| form == Form::Packed || event.kind == Kind::Beat;
     let events = || truth.events().iter().filter(is_kind);
-    let must: BTreeSet<Row> =
-        events().filter(|event| truth.is_safe(event)).map(|event| truth.archived_as(event, form)).collect();
+    let is_set_back = world.plan.faults.iter().any(|fault| matches!(fault.kind, Fault::LogClock(..0)));
+    let is_safe = |event: &&Event| truth.is_safe(event) && !(is_set_back && truth.has_log_lost());
+    let must: BTreeSet<Row> = events().filter(is_safe).map(|event| truth.archived_as(event, form)).collect();
     let missing: Vec<&Row> = must.difference(&rows).collect();
     if let Some(first) = missing.first() {
         let count = missing.len();

@@ -300,6 +300,12 @@ impl Truth {
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
     }
 
+    /// Whether the log ever lost anything.
+    #[must_use]
+    pub fn has_log_lost(&self) -> bool {
+        !self.emptied_ms.is_empty()
+    }
+
     /// Whether an event came into the log after all that the log ever lost.
     #[must_use]
     pub fn is_safe(&self, event: &Event) -> bool {
@@ -313,7 +319,7 @@ impl Truth {
         let known = self.by_name.get(seat);
         let is_between =
             |seat: usize| [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms));
-        !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
+        self.has_log_lost() && known.is_some_and(|seat| is_between(*seat))
     }
 
     fn find(&self, said: &Told<'_>) -> Option<(usize, Kind)> {

@@ -6,12 +6,13 @@ use housecount_core::event::EventRef;
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 
+use crate::clock::mono_ms;
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::{Log, Position};
 use crate::metrics::Metrics;
 
-/// So long a record waits for this node's follower to read the ids in it, which is a moment behind.
+/// So long a record waits for this node's follower to find the ids that it speaks of: it is a moment behind, or more after an outage.
 const UNREAD_MS_MAX: u64 = 60_000;
 
 /// See the module's text.
@@ -25,6 +26,8 @@ pub struct Feed {
     read: Position,
     /// Which life of the log that was in; zero before the first read.
     born: UnixMs,
+    /// The record that waits for its ids, and since when; see `clock::mono_ms`.
+    waits: Option<(Position, u64)>,
     is_last: bool,
 }
 
@@ -47,7 +50,7 @@ impl Feed {
         partition: u16,
         read: Position,
     ) -> Feed {
-        Feed { log, hub, metrics, partition, read, born: UnixMs::ZERO, is_last: false }
+        Feed { log, hub, metrics, partition, read, born: UnixMs::ZERO, waits: None, is_last: false }
     }
 
     /// The last record that was taken.
@@ -77,8 +80,7 @@ impl Feed {
         let (mut records, mut is_all) = (Vec::new(), !tail.more);
         for (position, record) in tail.records {
             let is_due = self.is_last || position.at < reached;
-            let is_old = !self.is_last && tail.clock.since(position.at) > UNREAD_MS_MAX;
-            if !is_due || !(is_old || self.knows(&record)) {
+            if !is_due || !(self.knows(&record) || self.has_waited(position)) {
                 (reached, is_all) = (reached.min(position.at), true);
                 break;
             }
@@ -98,6 +100,20 @@ impl Feed {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.is_last
+    }
+
+    /// Whether a record has waited for its ids for so long that they will not come.
+    fn has_waited(&mut self, position: Position) -> bool {
+        let now_ms = mono_ms();
+        match self.waits {
+            Some((waits, since_ms)) if waits == position => {
+                !self.is_last && now_ms.saturating_sub(since_ms) > UNREAD_MS_MAX
+            }
+            _ => {
+                self.waits = Some((position, now_ms));
+                false
+            }
+        }
     }
 
     fn knows(&self, record: &[u8]) -> bool {
