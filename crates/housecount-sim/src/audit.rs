@@ -1,10 +1,11 @@
 //! The archive against the truth: what the log took is in it, and nothing that nobody said.
 //!
-//! It is written from the log alone. So what the log has lost before it was written need not be in it, nor all that the log is told
-//! again then, since proof needs less: of a log that has lost something only what came later must be there. And where its clock was
-//! set back besides, it goes on at times that the archive has already, which is a double fault (docs/OPERATIONS.md).
+//! It is written from the log alone, by the log's clock. So what the log has lost before it was written need not be in it, nor all that
+//! the log is told again then, since proof needs less: of a log that has lost something only what came once all nodes had reached it
+//! again must be there. And where its clock was set back, it may go on at times that the archive has already (docs/OPERATIONS.md).
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use housecount::archive::{Form, read};
@@ -14,12 +15,15 @@ use housecount_core::pace::TICK_MS;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use crate::plan::Kind as Fault;
+use crate::plan::{Kind as What, Plan};
 use crate::truth::{Event, Seat, Truth};
 use crate::world::World;
 
 /// Later than any time that is simulated, and still a time that keys can say.
 const END: UnixMs = UnixMs(9_999_999_999_999);
+
+/// So long after that nodes have found out what the log lacks, and a slot is over.
+const SETTLED_MS: u64 = 60_000;
 
 /// A heartbeat or a leave as an archive has it.
 type Row = (UnixMs, Kind, Seat);
@@ -54,6 +58,25 @@ async fn rows(cold: &Arc<dyn Cold>, form: Form, stages: usize) -> Result<BTreeSe
     Ok(found)
 }
 
+/// When what came into the log need not be in the archive.
+fn excused(plan: &Plan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
+    let faults = || plan.faults.iter();
+    let keeps_apart =
+        |kind| matches!(kind, What::NodeCutOff(_) | What::LogAway | What::LogFrozen | What::Slow);
+    let reached_ms = |lost_ms: u64| {
+        let lasting = faults().filter(|fault| (fault.from_ms..=fault.to_ms).contains(&lost_ms));
+        lasting.filter(|fault| keeps_apart(fault.kind)).map(|fault| fault.to_ms).fold(lost_ms, u64::max)
+    };
+    let lost = emptied_ms.iter().map(|lost_ms| 0..reached_ms(*lost_ms) + SETTLED_MS);
+    let mut ahead_ms = 0;
+    let set_back = faults().filter_map(|fault| {
+        let What::LogClock(to_ms) = fault.kind else { return None };
+        let by_ms = std::mem::replace(&mut ahead_ms, to_ms).saturating_sub(to_ms);
+        Some(fault.from_ms..fault.from_ms + u64::try_from(by_ms).ok()? + SETTLED_MS)
+    });
+    lost.chain(set_back).collect()
+}
+
 impl Truth {
     fn archived_as(&self, event: &Event, form: Form) -> Row {
         let at = if form == Form::Packed { event.at.aligned(TICK_MS) } else { event.at };
@@ -70,8 +93,11 @@ pub async fn archive_in_the_end(world: &World, cold: &Arc<dyn Cold>, form: Form)
     let truth = world.truth.lock();
     let is_kind = |event: &&Event| form == Form::Packed || event.kind == Kind::Beat;
     let events = || truth.events().iter().filter(is_kind);
-    let is_set_back = world.plan.faults.iter().any(|fault| matches!(fault.kind, Fault::LogClock(..0)));
-    let is_safe = |event: &&Event| truth.is_safe(event) && !(is_set_back && truth.has_log_lost());
+    let excused = excused(&world.plan, truth.emptied_ms());
+    let is_safe = |event: &&Event| {
+        let applied_ms = event.kept_since_ms();
+        applied_ms.is_some_and(|at| !excused.iter().any(|excused| excused.contains(&at)))
+    };
     let must: BTreeSet<Row> = events().filter(is_safe).map(|event| truth.archived_as(event, form)).collect();
     let missing: Vec<&Row> = must.difference(&rows).collect();
     if let Some(first) = missing.first() {

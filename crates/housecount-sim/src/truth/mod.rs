@@ -62,6 +62,12 @@ impl Event {
         self.is_told
     }
 
+    /// When the log first had it, unless it was lost for good.
+    #[must_use]
+    pub fn kept_since_ms(&self) -> Option<u64> {
+        self.applied_ms.filter(|_| self.lost_ms.is_none())
+    }
+
     /// Whether it must be credited in the end.
     fn is_kept(&self) -> bool {
         self.applied_ms.is_some() && self.lost_ms.is_none()
@@ -300,17 +306,10 @@ impl Truth {
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
     }
 
-    /// Whether the log ever lost anything.
+    /// When the log lost anything.
     #[must_use]
-    pub fn has_log_lost(&self) -> bool {
-        !self.emptied_ms.is_empty()
-    }
-
-    /// Whether an event came into the log after all that the log ever lost.
-    #[must_use]
-    pub fn is_safe(&self, event: &Event) -> bool {
-        let since_ms = self.emptied_ms.last().copied();
-        event.is_kept() && event.applied_ms.is_some_and(|at| since_ms.is_none_or(|since| at > since))
+    pub fn emptied_ms(&self) -> &[u64] {
+        &self.emptied_ms
     }
 
     /// Whether a log that has lost something may be told of a beat of a seat at this tick.
@@ -319,7 +318,7 @@ impl Truth {
         let known = self.by_name.get(seat);
         let is_between =
             |seat: usize| [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms));
-        self.has_log_lost() && known.is_some_and(|seat| is_between(*seat))
+        !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
     }
 
     fn find(&self, said: &Told<'_>) -> Option<(usize, Kind)> {
