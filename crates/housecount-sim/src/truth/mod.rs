@@ -10,6 +10,7 @@
 //! and still may be. The same goes for a beat that comes into a log which has just lost everything, told by a handle whose ids
 //! are nowhere in it.
 
+mod event;
 pub mod presence;
 pub mod proof;
 
@@ -21,6 +22,8 @@ use housecount_core::pace::TICK_MS;
 use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 
+pub use self::event::Event;
+
 /// A session on a stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seat {
@@ -30,48 +33,6 @@ pub struct Seat {
     pub viewer: String,
     /// The session; empty for none.
     pub session: String,
-}
-
-/// Something that was said.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// About which seat.
-    pub seat: usize,
-    /// What.
-    pub kind: Kind,
-    /// Its stamp.
-    pub at: UnixMs,
-    /// The run that took it.
-    run: usize,
-    /// Whether that run knows that the log has it.
-    is_acknowledged: bool,
-    /// Whether the log ever had it, readable or not.
-    is_told: bool,
-    /// When the log first had it so that anybody could read it.
-    pub applied_ms: Option<u64>,
-    /// Since when the log has it, as far as it has not lost it since.
-    in_log_ms: Option<u64>,
-    /// Since when it is gone for good.
-    lost_ms: Option<u64>,
-}
-
-impl Event {
-    /// Whether the log ever had it, readable or not.
-    #[must_use]
-    pub fn is_told(&self) -> bool {
-        self.is_told
-    }
-
-    /// When the log first had it, unless it was lost for good.
-    #[must_use]
-    pub fn kept_since_ms(&self) -> Option<u64> {
-        self.applied_ms.filter(|_| self.lost_ms.is_none())
-    }
-
-    /// Whether it must be credited in the end.
-    fn is_kept(&self) -> bool {
-        self.applied_ms.is_some() && self.lost_ms.is_none()
-    }
 }
 
 /// A run of a node.

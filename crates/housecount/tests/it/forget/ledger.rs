@@ -20,14 +20,14 @@ use crate::support::cold::FaultyCold;
 
 const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
 /// When ann is last heard.
-const LAST: UnixMs = UnixMs(BASE.0 + 13 * HOUR_MS + 7 * MINUTE_MS);
+const LAST: UnixMs = UnixMs(BASE.0 + 25 * HOUR_MS + 7 * MINUTE_MS);
 
-/// Fifteen hours, over a keyframe at twelve: ann on two stages, with two tabs, at the beginning, as that keyframe comes, and
+/// Over a day, and so over a keyframe at its end: ann on two stages, with two tabs, at the beginning, as that keyframe comes, and
 /// half an hour late once; others all the time.
 fn audience() -> Vec<Said> {
     let mut said = Vec::new();
     for n in 0..12u64 {
-        for hour in 0..15 {
+        for hour in 0..27 {
             let from = BASE.plus(hour * HOUR_MS + n * 97_001);
             let stage = if n % 3 == 0 { "s/2" } else { "s/1" };
             said.extend(watches(stage, &format!("viewer-{n}"), "", from, 50 * MINUTE_MS + n * 1_003));
@@ -41,8 +41,8 @@ fn audience() -> Vec<Said> {
         "s/1",
         "ann",
         "",
-        at(11 * HOUR_MS + 30 * MINUTE_MS),
-        LAST.since(BASE) - 11 * HOUR_MS - 30 * MINUTE_MS,
+        at(23 * HOUR_MS + 30 * MINUTE_MS),
+        LAST.since(BASE) - 23 * HOUR_MS - 30 * MINUTE_MS,
     ));
     let late = watches("s/2", "ann", "", at(3 * HOUR_MS), 10 * MINUTE_MS);
     said.extend(late.into_iter().map(|said| Said { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..said }));

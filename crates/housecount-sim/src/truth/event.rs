@@ -1,0 +1,46 @@
+//! What was said, and what became of it.
+
+use housecount_core::event::Kind;
+use housecount_core::time::UnixMs;
+
+/// Something that was said.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// About which seat.
+    pub seat: usize,
+    /// What.
+    pub kind: Kind,
+    /// Its stamp.
+    pub at: UnixMs,
+    /// The run that took it.
+    pub(super) run: usize,
+    /// Whether that run knows that the log has it.
+    pub(super) is_acknowledged: bool,
+    /// Whether the log ever had it, readable or not.
+    pub(super) is_told: bool,
+    /// When the log first had it so that anybody could read it.
+    pub applied_ms: Option<u64>,
+    /// Since when the log has it, as far as it has not lost it since.
+    pub(super) in_log_ms: Option<u64>,
+    /// Since when it is gone for good.
+    pub(super) lost_ms: Option<u64>,
+}
+
+impl Event {
+    /// Whether the log ever had it, readable or not.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.is_told
+    }
+
+    /// When the log first had it, unless it was lost for good.
+    #[must_use]
+    pub fn kept_since_ms(&self) -> Option<u64> {
+        self.applied_ms.filter(|_| self.lost_ms.is_none())
+    }
+
+    /// Whether it must be credited in the end.
+    pub(super) fn is_kept(&self) -> bool {
+        self.applied_ms.is_some() && self.lost_ms.is_none()
+    }
+}
