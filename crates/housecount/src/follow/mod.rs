@@ -262,12 +262,12 @@ impl Follower {
         (0..).zip(&self.places).filter(|(_, place)| young(place)).map(|(partition, _)| partition).collect()
     }
 
-    /// When a node that knew all last tended the log. Its records say little: a node that has just started may have
-    /// appended some, and doesn't know all.
+    /// When a node that knew all last tended the log, or since when nobody has. Its records say nothing: a node that has just
+    /// started, or that was cut off, may have appended some, and doesn't know all.
     fn unattended_since(&self) -> Option<UnixMs> {
         let latest =
             |time: fn(&Place) -> UnixMs| self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO);
-        latest(|place| place.origin.attended).or_else(|| latest(|place| place.after.at))
+        latest(|place| place.origin.attended).or_else(|| latest(|place| place.origin.born))
     }
 
     /// Tells every partition that it holds all that matters.
