@@ -122,7 +122,7 @@ fn run_raw(args: &ExportArgs) -> Result<ExitCode, Failure> {
         range: args.range.range()?,
         stage: args.range.stage.clone(),
         format: args.format.format(),
-        late_ms: args.range.settings()?.lateness_max_ms,
+        late_ms: args.range.store.settings()?.lateness_max_ms,
     };
     let raw::Exported { rows, problems } = runtime()?.block_on(async {
         let cold = args.range.cold().await?;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
+use housecount_core::time::UnixMs;
 
-use super::{Failure, SettingArgs, bar, runtime, say};
+use super::{ColdArgs, Failure, bar, runtime, say};
 use crate::calendar;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
@@ -43,14 +44,8 @@ pub(super) struct ForgetArgs {
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
-    /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
-    #[arg(long = "cold", value_name = "URL")]
-    url: Option<String>,
-    /// Where the embedded stores live [default: ./housecount-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
     #[command(flatten)]
-    settings: SettingArgs,
+    store: ColdArgs,
 }
 
 pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
@@ -58,8 +53,7 @@ pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
     if let Some(stage) = &args.stage {
         StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
     }
-    let flags = vec![("cold", args.url.clone()), ("data", args.data.clone())];
-    let settings = args.settings.settings(flags).map_err(|e| e.to_string())?;
+    let settings = args.store.settings()?;
     let request = Request {
         viewer: settings.edge.names.asked(args.viewer.as_str().into()).into_owned(),
         stage: args.stage.clone(),
@@ -129,6 +123,9 @@ fn print(forgotten: &Forgotten, is_dry_run: bool) {
     }
     lines.extend(forgotten.problems.iter().map(|problem| format!("problem  {problem}")));
     lines.push(match &forgotten.pseudonym {
+        _ if forgotten.is_nothing() && forgotten.committed_to == UnixMs::ZERO => {
+            "nothing was found of this viewer: nothing is committed yet".to_string()
+        }
         _ if forgotten.is_nothing() => format!("nothing was found of this viewer up to {to}"),
         _ if is_dry_run => format!("a dry run up to {to}: nothing was changed"),
         Some(pseudonym) => format!("forgotten up to {to}; the time watched is now that of {pseudonym}"),

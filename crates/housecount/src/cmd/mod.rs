@@ -118,6 +118,26 @@ impl SettingArgs {
     }
 }
 
+/// Which cold tier, without a node.
+#[derive(Debug, Args)]
+struct ColdArgs {
+    /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
+    #[arg(long = "cold", value_name = "URL")]
+    url: Option<String>,
+    /// Where the embedded stores live [default: ./housecount-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+impl ColdArgs {
+    fn settings(&self) -> Result<Settings, Failure> {
+        let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
+        self.settings.settings(flags).map_err(|e| e.to_string())
+    }
+}
+
 /// A range of time, and where the ledger is.
 #[derive(Debug, Args)]
 struct RangeArgs {
@@ -130,14 +150,8 @@ struct RangeArgs {
     /// Only this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
-    /// embedded:DIR or dynamodb://TABLE?region=R&endpoint=E [default: embedded:DATA/cold]
-    #[arg(long = "cold", value_name = "URL")]
-    url: Option<String>,
-    /// Where the embedded stores live [default: ./housecount-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<String>,
     #[command(flatten)]
-    settings: SettingArgs,
+    store: ColdArgs,
 }
 
 impl RangeArgs {
@@ -149,13 +163,8 @@ impl RangeArgs {
         Err(format!("--from {from} is not before --to {to}"))
     }
 
-    fn settings(&self) -> Result<Settings, Failure> {
-        let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
-        self.settings.settings(flags).map_err(|e| e.to_string())
-    }
-
     async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
-        let target = self.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
+        let target = self.store.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
         let cold = DynamoCold::open_to_read(&target).await.map_err(|e| e.to_string())?;
         Ok(Arc::new(cold))
     }
