@@ -251,14 +251,15 @@ impl Fold {
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
-            // As in `apply_all`, cache misses overlap.
-            let mut found = [None; AHEAD];
-            for (event, found) in events.iter().zip(&mut found) {
-                let (partition, handle) = self.handle(ids(event));
-                if event.kind == Kind::Beat && self.keys[usize::from(partition)] != HandleKey::default() {
-                    *found = self.seats.find_handle(handle);
-                }
+            // As in `apply_all`, cache misses overlap; but only where little is to be done from one to the next, so all handles
+            // are made before the first is looked for.
+            let mut handles = [None; AHEAD];
+            for (event, handle) in events.iter().zip(&mut handles) {
+                let (partition, made) = self.handle(ids(event));
+                let is_of_use = self.keys[usize::from(partition)] != HandleKey::default();
+                *handle = (event.kind == Kind::Beat && is_of_use).then_some(made);
             }
+            let found = handles.map(|handle| self.seats.find_handle(handle?));
             told.extend(events.iter().zip(found).map(|(event, seat)| self.tell_of(event, seat, now)));
         }
         told
