@@ -71,8 +71,11 @@ pub struct EventRef<'a> {
 /// by it. By viewer and not by stage, so that one hot stage spreads too.
 #[must_use]
 pub fn partition_of(viewer: &str, partitions: u16) -> u16 {
+    if partitions <= 1 {
+        return 0;
+    }
     // CRC-32 (IEEE) is frozen by its standard, unlike a hash map's hasher. The remainder fits u16.
-    (crc32fast::hash(viewer.as_bytes()) % u32::from(partitions.max(1))) as u16
+    (crc32fast::hash(viewer.as_bytes()) % u32::from(partitions)) as u16
 }
 
 #[cfg(test)]

@@ -46,9 +46,18 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<(), 
     Ok(())
 }
 
+/// Whether a rule holds for all bytes. Without a way out after the first that breaks it, many are looked at at once.
+fn is_all(text: &str, rule: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |is_all, byte| is_all & rule(byte))
+}
+
 /// `viewer` and `session`: UTF-8 without control characters.
 fn check_text(what: &'static str, text: &str, bytes_max: usize) -> Result<(), IdError> {
     check_length(what, text, bytes_max)?;
+    // Most ids are ASCII, whose control characters are those below the space, and one above the tilde.
+    if is_all(text, |byte| matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
     match text.char_indices().find(|(_, c)| c.is_control()) {
         Some((at, _)) => Err(IdError::BadCharacter { what, at, rule: "no control characters" }),
         None => Ok(()),
@@ -107,6 +116,9 @@ impl StageId {
             return Err(IdError::Empty { what });
         }
         check_length(what, text, STAGE_ID_BYTES_MAX)?;
+        if is_all(text, |byte| byte.is_ascii_graphic()) {
+            return Ok(());
+        }
         match text.bytes().position(|b| !b.is_ascii_graphic()) {
             Some(at) => Err(IdError::BadCharacter { what, at, rule: "printable ASCII without spaces only" }),
             None => Ok(()),

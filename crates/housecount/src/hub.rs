@@ -49,7 +49,7 @@ pub struct Hub {
     /// Locked before `past`, if both are.
     fold: Arc<Mutex<Fold>>,
     past: Mutex<Past>,
-    /// Whether there ever was a bridge; if not, nobody need look.
+    /// Whether there is a bridge, or was until just now; if not, nobody need look.
     has_bridge: AtomicBool,
     /// Whether the log has been read to its end once.
     is_live: AtomicBool,
@@ -135,8 +135,18 @@ impl Hub {
     }
 
     fn change_bridge(&self, change: impl FnOnce(&mut Bridge)) {
-        change(&mut self.past.lock().bridge);
+        let mut past = self.past.lock();
+        change(&mut past.bridge);
         self.has_bridge.store(true, Ordering::Release);
+    }
+
+    /// Once the bridge's time is over nobody need look.
+    fn drop_bridge(&self, now: UnixMs) {
+        if self.has_bridge.load(Ordering::Acquire) {
+            let past = self.past.lock();
+            // Under the lock: nobody opens it in between.
+            self.has_bridge.store(past.bridge.is_open(now), Ordering::Release);
+        }
     }
 
     /// The fold itself, for whoever asks what is proven.
@@ -213,6 +223,7 @@ impl Hub {
     /// All that was appended before `now` has been applied: time may go on to it.
     pub fn advance(&self, now: UnixMs) {
         self.fold.lock().advance(now);
+        self.drop_bridge(now);
         self.heard_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 

@@ -1,22 +1,48 @@
 //! Tokens that have been verified, so that each is verified once and not with every heartbeat.
 //!
-//! They are known by their SHA-256: whoever found two tokens with one hash could speak as somebody else, and nobody can. Only what
-//! a key has signed gets in, so nobody without a key can fill it. One cache for all workers: a player that comes on another
+//! They are known by half of their SHA-256: whoever made another token with 128 bits of a viewer's could speak as that viewer, and
+//! nobody can. Only what a key has signed gets in, so nobody without a key can fill it, or choose what is in it. One cache for all workers: a player that comes on another
 //! connection is known, and a shard's lock is held for a look-up.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use housecount_core::limits::TOKENS_CACHED_MAX;
 use parking_lot::Mutex;
 
 use super::claims::Claims;
 
-/// A token's SHA-256.
-pub type Digest = [u8; 32];
+/// The first half of a token's SHA-256.
+pub type Digest = [u8; 16];
+
+/// What a token is known by.
+pub fn digest(token: &str) -> Digest {
+    let mut half = Digest::default();
+    half.copy_from_slice(&super::digest(token.as_bytes())[..size_of::<Digest>()]);
+    half
+}
 
 /// More than there are cores, so that workers hardly meet.
 const SHARDS: usize = 64;
+
+/// A map's hash of a digest is eight bytes of the digest: they are as good as random, and nobody without a key chooses them.
+#[derive(Default)]
+struct OfDigest(u64);
+
+impl Hasher for OfDigest {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    /// Of an array the length comes first, by `write_usize`, and ends here too; then its bytes, which are what counts.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*last);
+        }
+    }
+}
+
+type Known = HashMap<Digest, Claims, BuildHasherDefault<OfDigest>>;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -30,8 +56,8 @@ pub struct Cache {
 /// bounded, what is used stays, and nothing is searched for what has expired.
 #[derive(Debug, Default)]
 struct Shard {
-    young: HashMap<Digest, Arc<Claims>>,
-    old: HashMap<Digest, Arc<Claims>>,
+    young: Known,
+    old: Known,
 }
 
 impl Default for Cache {
@@ -51,7 +77,7 @@ impl Cache {
     }
 
     /// What a token claims, if it has been verified.
-    pub fn get(&self, digest: &Digest) -> Option<Arc<Claims>> {
+    pub fn get(&self, digest: &Digest) -> Option<Claims> {
         let mut shard = self.shard(digest).lock();
         if let Some(claims) = shard.young.get(digest) {
             return Some(claims.clone());
@@ -62,11 +88,11 @@ impl Cache {
     }
 
     /// A token has been verified.
-    pub fn insert(&self, digest: &Digest, claims: Arc<Claims>) {
+    pub fn insert(&self, digest: &Digest, claims: Claims) {
         self.put(&mut self.shard(digest).lock(), digest, claims);
     }
 
-    fn put(&self, shard: &mut Shard, digest: &Digest, claims: Arc<Claims>) {
+    fn put(&self, shard: &mut Shard, digest: &Digest, claims: Claims) {
         if shard.young.len() >= self.half_max {
             shard.old = std::mem::take(&mut shard.young);
         }
@@ -89,16 +115,14 @@ mod tests {
     use super::super::claims::Payload;
     use super::*;
 
-    fn claims() -> Arc<Claims> {
+    fn claims() -> Claims {
         let (sub, stage) = ("v".to_string(), "s".to_string());
         let payload = Payload { sub, stage, session: None, exp: 1.0, nbf: None, aud: None };
-        Arc::new(Claims::judge(payload, &Rules { audience: None, leeway_ms: 0 }, UnixMs(0)).unwrap())
+        Claims::judge(payload, &Rules { audience: None, leeway_ms: 0 }, UnixMs(0)).unwrap()
     }
 
     fn digest(n: usize) -> Digest {
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&n.to_le_bytes());
-        digest
+        super::digest(&n.to_string())
     }
 
     #[test]

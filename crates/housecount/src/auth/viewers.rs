@@ -1,14 +1,13 @@
 //! Viewers' tokens: the keys they are verified by, and those that have been.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use housecount_core::limits::{JWKS_REFRESH_MS_MIN, VIEWER_KEYS_MAX};
 use parking_lot::{Mutex, RwLock};
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::claims::Claims;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
@@ -98,14 +97,13 @@ impl Viewers {
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
-        let (digest, now) = (digest(token.as_bytes()), clock::wall());
+    pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        let (digest, now) = (cache::digest(token), clock::wall());
         let known = match self.cache.get(&digest) {
             Some(claims) => claims,
             None => {
                 let keys = self.keys.read();
                 let claims = Claims::judge(jwt::verify(token, keys.all())?, &self.rules, now)?;
-                let claims = Arc::new(claims);
                 self.cache.insert(&digest, claims.clone());
                 claims
             }
@@ -117,7 +115,7 @@ impl Viewers {
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub async fn verify_asking(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
+    pub async fn verify_asking(&self, token: &str) -> Result<Claims, TokenError> {
         let fetched = self.fetched.load(Ordering::Relaxed);
         let verified = self.verify(token);
         let (Err(TokenError::NoKey), Some(_)) = (&verified, &self.jwks) else { return verified };
@@ -196,6 +194,7 @@ fn inline(source: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};

@@ -28,7 +28,8 @@ fn credential(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     if all.next().is_some() {
         return Err(Problem::unauthorized("more than one key or token was sent; send one"));
     }
-    let text = value.to_str().map_err(|_| Problem::unauthorized("the credential is not text"))?;
+    let text = str::from_utf8(value.as_bytes());
+    let text = text.map_err(|_| Problem::unauthorized("the credential is not text"))?;
     if !is_bearer {
         return Ok(Some(text.trim()));
     }
@@ -83,7 +84,7 @@ pub enum Bearer {
     /// Nothing, or nobody asks.
     Nothing,
     /// Its token is good.
-    Known(Arc<Claims>),
+    Known(Claims),
     /// Its token's key has to be asked for.
     Unknown(Token),
     /// Its token, or something else in its place, can't be taken.
@@ -137,7 +138,7 @@ impl Bearer {
     ///
     /// # Errors
     /// 401 if there is none and one is needed, or it isn't good; 503 while no key is known.
-    pub async fn claims(self, node: &Node) -> Result<Option<Arc<Claims>>, Problem> {
+    pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
         match self {
             Bearer::Known(claims) => Ok(Some(claims)),
             Bearer::Refused(problem) => Err(*problem),

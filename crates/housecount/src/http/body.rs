@@ -26,7 +26,8 @@ where
     if let Some(read) = at_once(whole.as_mut()).await {
         return read;
     }
-    match tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), whole).await {
+    // In a box, since most bodies need none.
+    match Box::pin(tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), whole)).await {
         Ok(read) => read,
         Err(_) => {
             let detail = format!("the body took longer than {BODY_READ_MS_MAX} ms");
@@ -108,6 +109,10 @@ pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
 /// 415 for any other.
 pub fn content_type(headers: &HeaderMap, allowed: &[&'static str]) -> Result<&'static str, Problem> {
     let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(allowed.first().unwrap_or(&"")) };
+    // Most say just that.
+    if let Some(same) = allowed.iter().find(|a| a.as_bytes() == given.as_bytes()) {
+        return Ok(same);
+    }
     let given = given.to_str().unwrap_or("?");
     let essence = given.split(';').next().unwrap_or_default().trim();
     allowed.iter().find(|a| a.eq_ignore_ascii_case(essence)).copied().ok_or_else(|| {

@@ -22,11 +22,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::auth::Bearer;
-use super::beats;
+use super::beats::{self, BeatenBody, Heard};
 use super::cors::{Allowed, Cors};
 use super::error::Problem;
 use super::headers;
-use super::server::Guest;
+use super::server::{Answering, Guest};
 use crate::edge::Whence;
 use crate::metrics::RouteLabel;
 use crate::node::Node;
@@ -101,27 +101,35 @@ impl Front {
     }
 
     /// Answers a request that came on a guest's connection.
-    pub async fn answer(self, request: Request<Incoming>, guest: Arc<Guest>) -> Response<Answer> {
-        let Inner { node, cors, beat, leave, .. } = &*self.0;
+    pub fn answer(request: Request<Incoming>, guest: Arc<Guest<Front>>) -> Answering<Answer> {
+        let front = &guest.host;
+        let Inner { node, cors, .. } = &*front.0;
         let whence = node.edge.addresses.whence(guest.peer, request.headers());
         let allowed = cors.allowed(request.uri().path(), request.headers());
+        if let Err(response) = front.let_in(&request, whence, &allowed) {
+            return Box::pin(std::future::ready(dressed(*response, allowed)));
+        }
+        // In a box each: as one future all would be as large as the largest, and be copied so.
         let is_post = request.method() == Method::POST;
-        let mut response = match self.let_in(&request, whence, &allowed) {
-            Err(response) => *response,
-            Ok(()) => match request.uri().path() {
-                "/v1/heartbeat" if is_post => {
-                    beat.answer(node, beats::beat(node, request).await.map(|body| json(&body)))
-                }
-                "/v1/leave" if is_post => {
-                    leave.answer(node, beats::goodbye(node, request).await.map(nothing))
-                }
-                // In a box: every connection has room for what is not in one.
-                _ => Box::pin(self.answer_others(request, guest, whence)).await,
-            },
-        };
-        allowed.dress(response.headers_mut());
-        headers::everywhere(response.headers_mut());
-        response
+        match request.uri().path() {
+            "/v1/heartbeat" if is_post => {
+                let heard = Heard::new(node, request);
+                Box::pin(async move {
+                    let Inner { node, beat, .. } = &*guest.host.0;
+                    let outcome = heard.beat(node).await;
+                    dressed(beat.answer(node, outcome.map(|body| beaten(&body))), allowed)
+                })
+            }
+            "/v1/leave" if is_post => {
+                let heard = Heard::new(node, request);
+                Box::pin(async move {
+                    let Inner { node, leave, .. } = &*guest.host.0;
+                    let outcome = heard.leave(node).await;
+                    dressed(leave.answer(node, outcome.map(nothing)), allowed)
+                })
+            }
+            _ => Box::pin(async move { dressed(answer_others(request, guest, whence).await, allowed) }),
+        }
     }
 
     /// That an address may send a request, which is no preflight; if not, the answer. Whether the node lives may be asked at
@@ -150,35 +158,34 @@ impl Front {
         node.metrics.requests.get_or_create(&label("any", response.status())).inc();
         Err(Box::new(response))
     }
+}
 
-    async fn answer_others(
-        &self,
-        mut request: Request<Incoming>,
-        guest: Arc<Guest>,
-        whence: Whence,
-    ) -> Response<Answer> {
-        request.extensions_mut().insert(whence);
-        let Inner { node, router, beats, ws, stop, .. } = &*self.0;
-        match (request.method(), request.uri().path()) {
-            (&Method::POST, "/v1/heartbeats") => {
-                return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
-            }
-            (&Method::GET, "/v1/ws") => {
-                let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
-                let claims = match bearer.claims(node).await {
-                    Ok(claims) => claims,
-                    Err(problem) => return ws.answer(node, Err(problem)),
-                };
-                if let Some(response) =
-                    super::ws::upgrade(&mut request, node, claims, guest, whence, stop.clone())
-                {
-                    return ws.answer(node, Ok(response));
-                }
-            }
-            _ => {}
+async fn answer_others(
+    mut request: Request<Incoming>,
+    guest: Arc<Guest<Front>>,
+    whence: Whence,
+) -> Response<Answer> {
+    request.extensions_mut().insert(whence);
+    let Inner { node, router, beats, ws, stop, .. } = &*guest.host.0;
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/v1/heartbeats") => {
+            return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
         }
-        routed(router.clone(), request).await
+        (&Method::GET, "/v1/ws") => {
+            let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
+            let claims = match bearer.claims(node).await {
+                Ok(claims) => claims,
+                Err(problem) => return ws.answer(node, Err(problem)),
+            };
+            if let Some(response) =
+                super::ws::upgrade(&mut request, node, claims, guest.clone(), whence, stop.clone())
+            {
+                return ws.answer(node, Ok(response));
+            }
+        }
+        _ => {}
     }
+    routed(router.clone(), request).await
 }
 
 /// The router's answer.
@@ -187,10 +194,28 @@ pub async fn routed(router: Router, request: Request<Incoming>) -> Response<Answ
     answered.await.unwrap_or_else(|never: Infallible| match never {}).map(Answer::Routed)
 }
 
+/// With the headers that every answer has.
+fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer> {
+    allowed.dress(response.headers_mut());
+    headers::everywhere(response.headers_mut());
+    response
+}
+
+fn beaten(body: &BeatenBody) -> Response<Answer> {
+    let mut text = Vec::with_capacity(160);
+    body.write(&mut text);
+    whole(text)
+}
+
 fn json(body: &impl Serialize) -> Response<Answer> {
     let mut text = Vec::with_capacity(128);
     // Our own bodies can always be written.
     let _ = serde_json::to_writer(&mut text, body);
+    whole(text)
+}
+
+/// JSON that is there as a whole.
+fn whole(text: Vec<u8>) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::from(text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use housecount_core::limits::{ANSWER_READ_MS_MAX, H2_STREAMS_MAX, HEADER_BYTES_MAX};
+use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::server::Answering;
 
 /// What one answer may have waiting for the client.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
@@ -34,11 +36,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const END_WAIT: Duration = Duration::from_secs(6);
 
 /// Serves a connection until it ends, or the node stops and no request is open.
-pub async fn serve<S, A, F, B>(stream: S, answer: A, idle: Duration, mut stop: watch::Receiver<bool>)
+pub async fn serve<S, A, B>(stream: S, answer: A, idle: Duration, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
+    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let open = Arc::new(Open::new());
@@ -47,7 +48,7 @@ where
         service_fn(move |request| {
             // Counted from here to the end of its answer.
             let mut request_open = open.begin();
-            let answered = Box::pin(answer(request));
+            let answered = answer(request);
             async move {
                 let response = answered.await;
                 request_open.set(Some(Instant::now()));
@@ -180,6 +181,7 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Empty, Full};
+    use hyper::Response;
     use hyper::client::conn::http2::{SendRequest, handshake};
     use tokio::io::duplex;
     use tokio::sync::Notify;
@@ -200,6 +202,7 @@ mod tests {
     {
         let (near, far) = duplex(64 * 1024);
         let (stop, stopped) = watch::channel(false);
+        let answer = move |request| Box::pin(answer(request)) as Answering<B>;
         let served = tokio::spawn(serve(far, answer, IDLE, stopped));
         let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
         tokio::spawn(connection);

@@ -27,11 +27,11 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 pub struct StandingBody {
     /// When it was so: Unix ms on the log's clock.
-    as_of: u64,
+    pub(super) as_of: u64,
     /// Whether everybody is counted for sure. If not, the count may be low.
-    complete: bool,
+    pub(super) complete: bool,
     /// Whether it is bridged from what was known before a loss. Never longer than one ttl.
-    recovering: bool,
+    pub(super) recovering: bool,
 }
 
 impl From<Standing> for StandingBody {
@@ -44,11 +44,11 @@ impl From<Standing> for StandingBody {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct CountBody {
     /// Distinct online viewers.
-    viewers: u64,
+    pub(super) viewers: u64,
     /// Online sessions.
-    sessions: u64,
+    pub(super) sessions: u64,
     #[serde(flatten)]
-    standing: StandingBody,
+    pub(super) standing: StandingBody,
 }
 
 impl From<Answer<Count>> for CountBody {

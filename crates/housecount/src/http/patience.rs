@@ -7,15 +7,18 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use housecount_core::limits::ANSWER_READ_MS_MAX;
+use memchr::memmem::Finder;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What ends a request's headers.
 const END: &[u8] = b"\r\n\r\n";
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(END));
 
 /// See the module's text.
 #[derive(Debug)]
@@ -55,13 +58,8 @@ impl<S> Patient<S> {
             self.state = State::Headers { matched: 0, since: None };
         }
         let State::Headers { matched, .. } = &mut self.state else { return };
-        for byte in bytes {
-            // The only way on after a wrong byte: it may be the first of the end.
-            *matched = if *byte == END[*matched] { *matched + 1 } else { usize::from(*byte == END[0]) };
-            if *matched == END.len() {
-                self.state = State::Answering;
-                return;
-            }
+        if is_ended(matched, bytes) {
+            self.state = State::Answering;
         }
     }
 
@@ -154,6 +152,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 }
 
+/// Whether [`END`] is in what has come, of which so many of its bytes were `matched` before.
+fn is_ended(matched: &mut usize, mut bytes: &[u8]) -> bool {
+    // What is under way goes on, or is over, with the next few bytes.
+    while let (1.., Some((byte, rest))) = (*matched, bytes.split_first()) {
+        // The only way on after a wrong byte: it may be the first of the end.
+        *matched = if *byte == END[*matched] { *matched + 1 } else { usize::from(*byte == END[0]) };
+        if *matched == END.len() {
+            return true;
+        }
+        bytes = rest;
+    }
+    if *matched > 0 {
+        return false;
+    }
+    // Most requests come in one piece, which is searched many bytes at a time.
+    if FINDER.find(bytes).is_some() {
+        return true;
+    }
+    *matched = (1..END.len()).rev().find(|n| bytes.ends_with(&END[..*n])).unwrap_or(0);
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -180,6 +200,24 @@ mod tests {
         assert!(server.read(&mut buffer).await.unwrap() > 0);
         let error = server.read(&mut buffer).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// All texts of up to seven bytes that matter, in up to three pieces.
+    #[test]
+    fn an_end_is_found_wherever_it_is_cut() {
+        let mut texts = vec![Vec::new()];
+        for length in 0..=7 {
+            for text in &texts {
+                for (one, two) in (0..=length).flat_map(|two| (0..=two).map(move |one| (one, two))) {
+                    let mut matched = 0;
+                    let pieces = [&text[..one], &text[one..two], &text[two..]];
+                    let is_found = pieces.into_iter().any(|piece| is_ended(&mut matched, piece));
+                    assert_eq!(is_found, text.windows(END.len()).any(|w| w == END), "{pieces:?}");
+                }
+            }
+            let longer = |text: Vec<u8>| b"\r\nx".map(|byte| [&text[..], &[byte]].concat());
+            texts = texts.into_iter().flat_map(longer).collect();
+        }
     }
 
     /// The timer that was set for the first wait goes off in the middle of the last one, and is moved.

@@ -2,9 +2,12 @@
 //! HTTP/2, see `h2`), and ended with care when the node stops.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +20,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::coop::unconstrained;
 
 use super::front::{Front, routed};
 use super::h2;
@@ -77,9 +81,14 @@ impl Bound {
     }
 }
 
+/// An answer under way. In a box, which is there only while a request is open: most connections are idle.
+pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
+
 /// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
 #[derive(Debug)]
-pub struct Guest {
+pub struct Guest<H> {
+    /// Who answers. Here, so that a request counts one reference to all of it, which no other connection counts.
+    pub host: H,
     _permit: OwnedSemaphorePermit,
     _place: Place,
     /// Where the connection is from.
@@ -87,7 +96,7 @@ pub struct Guest {
     metrics: Arc<Metrics>,
 }
 
-impl Drop for Guest {
+impl<H> Drop for Guest<H> {
     fn drop(&mut self) {
         self.metrics.connections.dec();
     }
@@ -97,14 +106,14 @@ impl Drop for Guest {
 pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch::Receiver<bool>) -> Workers {
     let front = Front::new(node.clone(), stop.clone());
     let server = Server { connections_max: CONNECTIONS_MAX, metrics: node.metrics.clone(), workers, stop };
-    server.run(bound, move |request, guest| front.clone().answer(request, guest)).await
+    server.run(bound, front, Front::answer).await
 }
 
 /// Serves any router in the same way, on the caller's runtime.
 pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     let workers = Workers::start(0);
     let server = Server { connections_max: CONNECTIONS_MAX, metrics, workers, stop };
-    server.run(bound, move |request, _| routed(router.clone(), request)).await;
+    server.run(bound, router, |request, guest| Box::pin(routed(guest.host.clone(), request))).await;
 }
 
 /// How many connections are served, where, and until when.
@@ -117,10 +126,10 @@ struct Server {
 
 impl Server {
     /// Serves with `answer`, which is told on which connection a request came.
-    async fn run<A, F, B>(mut self, bound: Bound, answer: A) -> Workers
+    async fn run<H, A, B>(mut self, bound: Bound, host: H, answer: A) -> Workers
     where
-        A: Fn(Request<Incoming>, Arc<Guest>) -> F + Clone + Send + 'static,
-        F: Future<Output = Response<B>> + Send + 'static,
+        H: Clone + Send + Sync + 'static,
+        A: Fn(Request<Incoming>, Arc<Guest<H>>) -> Answering<B> + Copy + Send + 'static,
         B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
     {
         let tls = bound.tls.clone();
@@ -152,12 +161,13 @@ impl Server {
             let (runtime, place) = self.workers.least_busy();
             self.metrics.connections.inc();
             let guest = Arc::new(Guest {
+                host: host.clone(),
                 _permit: permit,
                 _place: place,
                 peer: peer.ip(),
                 metrics: self.metrics.clone(),
             });
-            let (answer, stop, tls) = (answer.clone(), self.stop.clone(), tls.clone());
+            let (stop, tls) = (self.stop.clone(), tls.clone());
             runtime.spawn(async move {
                 // A socket belongs to the runtime that it is registered with.
                 let Ok(stream) = TcpStream::from_std(stream) else { return };
@@ -191,15 +201,14 @@ async fn accept(
 }
 
 /// The same over TLS. The handshake is the worker's: whoever accepts connections doesn't wait for it.
-async fn serve_secured<A, F, B>(
+async fn serve_secured<A, B>(
     tls: &Tls,
     stream: TcpStream,
     answer: A,
     request_wait: Duration,
     stop: watch::Receiver<bool>,
 ) where
-    A: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
+    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let Some((stream, is_h2)) = tls.accept(stream).await else { return };
@@ -212,21 +221,19 @@ async fn serve_secured<A, F, B>(
 }
 
 /// Serves a connection until it ends, or the node stops and no request is open.
-fn serve_connection<A, F, B>(
+fn serve_connection<A, B>(
     stream: Stream,
     answer: A,
     request_wait: Duration,
     mut stop: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send
 where
-    A: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
+    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
     let service = service_fn(move |request| {
-        // In a box, which is there only while a request is open: most connections are idle.
-        let answered = Box::pin(answer(request));
+        let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });
     let connection = http1::Builder::new()
@@ -240,12 +247,27 @@ where
     // In a box, since a task has room for whatever is moved in it twice.
     let mut connection = Box::pin(connection);
     async move {
+        let word = stop.clone();
+        // Unconstrained: it is asked once, and must not put that off because the connection has done much.
+        let mut stopping = pin!(unconstrained(stop.wait_for(|stop| *stop)));
+        let mut is_awaited = false;
         // How a connection ends is the client's business.
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        let is_over = poll_fn(|cx| {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            // This task is woken when the word comes. All that is to be known with each request is whether it has: waiting anew
+            // takes a lock that all connections share.
+            if is_awaited && !word.has_changed().unwrap_or(true) {
+                return Poll::Pending;
+            }
+            is_awaited = true;
+            stopping.as_mut().poll(cx).map(|_| false)
+        });
+        if is_over.await {
+            return;
         }
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 }
@@ -257,8 +279,8 @@ mod tests {
 
     use super::*;
 
-    async fn hello(_: Request<Incoming>) -> Response<Full<Bytes>> {
-        Response::new(Full::from("hello"))
+    fn hello(_: Request<Incoming>) -> Answering<Full<Bytes>> {
+        Box::pin(async { Response::new(Full::from("hello")) })
     }
 
     /// With the patience of a test: in service it is `REQUEST_WAIT_MS_MAX`.
@@ -283,7 +305,7 @@ mod tests {
         let (_stop, stop) = watch::channel(false);
         let server =
             Server { connections_max: 2, metrics: metrics.clone(), workers: Workers::start(2), stop };
-        tokio::spawn(server.run(bound, |request, _| hello(request)));
+        tokio::spawn(server.run(bound, (), |request, _| hello(request)));
         let ask = async |stream: &mut TcpStream| {
             stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
             let mut answer = [0; 12];

@@ -44,7 +44,9 @@ impl<'a> BeatBody<'a> {
     /// 400 that says what is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<BeatBody<'a>, Problem> {
         body::check_object(bytes)?;
-        serde_json::from_slice(bytes).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
+        // All of it at once: serde_json would look at each string by itself.
+        let text = str::from_utf8(bytes).map_err(|_| Problem::body("not a heartbeat: it is not UTF-8"))?;
+        serde_json::from_str(text).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
     }
 
     /// Its token, if it has one.
@@ -176,6 +178,12 @@ mod tests {
         assert!(matches!(&beat.viewer, Some(Word(Cow::Owned(viewer))) if viewer == "Zoë"));
         let said = beat.said(Kind::Beat).unwrap();
         assert_eq!((said.stage, said.viewer, said.session), ("s", "Zoë", ""));
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused() {
+        let beat = BeatBody::parse(b"{\"stage\":\"s\",\"viewer\":\"\xff\"}");
+        assert_eq!(beat.map(drop).map_err(|problem| problem.code()), Err("invalid_body"));
     }
 
     #[test]

@@ -57,13 +57,25 @@ pub fn not_text() -> Problem {
 }
 
 /// The answer to a heartbeat.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Beaten<'a> {
     /// The stage that it was about.
     pub stage: &'a str,
     /// As `POST /v1/heartbeat` answers.
-    #[serde(flatten)]
     pub body: BeatenBody,
+}
+
+impl Beaten<'_> {
+    /// Its JSON: the body's fields behind the stage.
+    pub fn text(&self) -> String {
+        let mut text = Vec::with_capacity(192);
+        text.extend_from_slice(b"{\"stage\":");
+        // A string can always be written.
+        let _ = serde_json::to_writer(&mut text, self.stage);
+        text.push(b',');
+        self.body.write_fields(&mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
 }
 
 /// The answer to a leave.
@@ -98,6 +110,16 @@ impl From<Problem> for Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_that_of_a_heartbeat_behind_its_stage() {
+        let body = BeatenBody::example(700, true, false);
+        let mut expected = serde_json::to_value(&body).unwrap();
+        expected["stage"] = r#"a"\b"#.into();
+        let text = Beaten { stage: r#"a"\b"#, body }.text();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected, "{text}");
+        assert!(text.starts_with(r#"{"stage":"#));
+    }
 
     #[test]
     fn messages_are_read() {

@@ -28,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use self::talk::Talk;
 use super::error::{Problem, ProblemBody};
 use super::front::Answer;
+use super::front::Front;
 use super::patience::Patient;
 use super::server::Guest;
 use super::stream::Stream;
@@ -59,8 +60,8 @@ pub async fn upgrade_required() -> Routed {
 pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
-    claims: Option<Arc<Claims>>,
-    guest: Arc<Guest>,
+    claims: Option<Claims>,
+    guest: Arc<Guest<Front>>,
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
@@ -91,8 +92,8 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 async fn go_on(
     upgrade: OnUpgrade,
     node: Arc<Node>,
-    claims: Option<Arc<Claims>>,
-    guest: Arc<Guest>,
+    claims: Option<Claims>,
+    guest: Arc<Guest<Front>>,
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) {

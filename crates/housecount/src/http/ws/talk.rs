@@ -61,7 +61,7 @@ pub struct Talk {
     /// The room of whom was said last, until something is acknowledged.
     held: Option<Box<Held>>,
     /// Of the player's token; it has none where none is needed.
-    claims: Option<Arc<Claims>>,
+    claims: Option<Claims>,
     /// The last heartbeat, and nothing else.
     last: Batch,
     dues: Dues,
@@ -87,7 +87,7 @@ impl Talk {
     pub fn new(
         socket: WebSocketStream<Stream>,
         node: Arc<Node>,
-        claims: Option<Arc<Claims>>,
+        claims: Option<Claims>,
         whence: Whence,
     ) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
@@ -173,8 +173,9 @@ impl Talk {
         self.node.edge.addresses.take(self.whence, 1)?;
         let kind = message.kind();
         let ids = message.ids();
-        let said = match &ids {
-            Some(ids) => ids.said(kind)?,
+        let named = ids.as_ref().map(|ids| ids.said(kind)).transpose()?;
+        let said = match named {
+            Some(said) => said,
             None => {
                 let EventRef { stage, viewer, session, .. } =
                     self.last.iter().next().ok_or_else(nothing_to_repeat)?;
@@ -188,8 +189,7 @@ impl Talk {
         let receipt = self.node.ingest.take(welcomed.said())?;
         self.held = welcomed.held;
         self.dues.add(said.stage, kind, receipt);
-        if let (Kind::Beat, Some(ids)) = (kind, &ids) {
-            let Said { stage, viewer, session, .. } = ids.said(kind)?;
+        if let Some(Said { kind: Kind::Beat, stage, viewer, session }) = named {
             self.last.clear();
             self.last.push(&EventRef { at: UnixMs::ZERO, kind, stage, viewer, session });
         }
@@ -205,7 +205,7 @@ impl Talk {
     fn send_next(&mut self) -> Result<(), Error> {
         while self.is_flushed {
             if let Some(complaint) = self.complaint.take() {
-                self.send(&complaint)?;
+                self.send_json(&complaint)?;
                 continue;
             }
             let Some((due, outcome)) = self.dues.take() else { return Ok(()) };
@@ -213,19 +213,22 @@ impl Talk {
             self.node.metrics.acknowledged.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.complain(refused.into()),
-                (Kind::Leave, Ok(())) => self.send(&Left { stage, left: true })?,
+                (Kind::Leave, Ok(())) => self.send_json(&Left { stage, left: true })?,
                 (Kind::Beat, Ok(())) => {
                     let body = BeatenBody::of(&self.node, stage, &due.receipt);
-                    self.send(&Beaten { stage, body })?;
+                    self.send(Beaten { stage, body }.text())?;
                 }
             }
         }
         Ok(())
     }
 
-    fn send(&mut self, body: &impl Serialize) -> Result<(), Error> {
+    fn send_json(&mut self, body: &impl Serialize) -> Result<(), Error> {
         // Our own bodies can always be written.
-        let text = serde_json::to_string(body).unwrap_or_default();
+        self.send(serde_json::to_string(body).unwrap_or_default())
+    }
+
+    fn send(&mut self, text: String) -> Result<(), Error> {
         Pin::new(&mut self.socket).start_send(Frame::Text(Utf8Bytes::from(text)))?;
         // Nobody is to be woken: if it isn't out yet, the next wait begins with asking again.
         let mut context = Context::from_waker(std::task::Waker::noop());
