@@ -23,6 +23,8 @@ use crate::world::World;
 
 /// A ttl after all is mended, everything is right again; and a little for starting, for the network, and for clocks that run slow.
 const SETTLE_MS: u64 = 10_000;
+/// Until a node that was cut off, and that nobody beats at, has noted that it is back: it settles for up to a minute first.
+const NOTED_MS_MAX: u64 = 65_000;
 /// How long people watch on when all has come right.
 const AFTER_MS: u64 = 120_000;
 /// How often the ledger is read in between.
@@ -97,16 +99,17 @@ struct Simulation {
 }
 
 async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures) -> Result<(), String> {
-    let (rules, interval_ms) = (settings.rules, settings.interval_ms);
+    let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
     let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
     let mut simulation =
         Simulation { world: world.clone(), nodes: nodes.clone(), cold, rules, read: (0, Proven::new()) };
     // A call that was slow when all was mended is still under way, and a node that starts waits for it.
     let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
-    // Where the log's clock was set, nodes that were apart may differ in time, and find out with the first beat that one takes.
+    // Where the log's clock was set, nodes that were apart may differ in time, and find out with the first beat that one takes, or
+    // from its note that it was there.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
-    let apart_ms = if is_set { interval_ms } else { 0 };
+    let apart_ms = if is_set { NOTED_MS_MAX } else { 0 };
     let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 } + apart_ms;
     let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS + under_way_ms;
     let ends_ms = converged_ms + AFTER_MS;
