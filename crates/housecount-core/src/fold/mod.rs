@@ -204,13 +204,13 @@ impl Fold {
     ) {
         for said in said.chunks(AHEAD) {
             // All are looked for before the first is changed: so their cache misses overlap.
-            let mut found = [None; AHEAD];
-            for (said, found) in said.iter().zip(&mut found) {
+            let mut handles = [None; AHEAD];
+            for (said, of) in said.iter().zip(&mut handles) {
                 if let Told::Beat { handle, .. } = said {
-                    *found = self.seats.find_handle(*handle);
+                    *of = Some(*handle);
                 }
             }
-            for (said, found) in said.iter().zip(found) {
+            for (said, found) in said.iter().zip(self.seats.find_handles(handles)) {
                 with(self.apply_told(partition as u8, said, found, told));
             }
         }
@@ -251,26 +251,30 @@ impl Fold {
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
-            // As in `apply_all`, cache misses overlap; but only where little is to be done from one to the next, so all handles
-            // are made before the first is looked for.
+            // As in `apply_all`, cache misses overlap; but only where little is to be done from one to the next: so each step is
+            // taken with all of them before the next one.
             let mut handles = [None; AHEAD];
             for (event, handle) in events.iter().zip(&mut handles) {
                 let (partition, made) = self.handle(ids(event));
                 let is_of_use = self.keys[usize::from(partition)] != HandleKey::default();
                 *handle = (event.kind == Kind::Beat && is_of_use).then_some(made);
             }
-            let found = handles.map(|handle| self.seats.find_handle(handle?));
-            told.extend(events.iter().zip(found).map(|(event, seat)| self.tell_of(event, seat, now)));
+            let mut seats = self.seats.find_handles(handles);
+            for (event, seat) in events.iter().zip(&mut seats) {
+                *seat = seat.filter(|seat| self.seats.has(*seat, ids(event)));
+            }
+            told.extend(events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)));
         }
         told
     }
 
+    /// How an event is told, given its seat if that is known by its handle.
     fn tell_of<'a>(&self, event: &EventRef<'a>, seat: Option<SeatIndex>, now: UnixMs) -> Told<'a> {
         let Some(seat) = seat else { return Told::Event(*event) };
         let known = &self.seats[seat];
         let is_told = known.told_s >= self.told_from_s
             && looks::second(now) < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
-        if is_told && !known.is(Flag::Ambiguous) && self.seats.has(seat, ids(event)) {
+        if is_told && !known.is(Flag::Ambiguous) {
             return Told::Beat { at: event.at, handle: known.handle };
         }
         Told::Event(*event)

@@ -127,6 +127,22 @@ impl Seats {
         found
     }
 
+    /// The same of many. The table is asked for all before the first seat is looked at: so cache misses overlap.
+    pub(super) fn find_handles<const N: usize>(
+        &self,
+        handles: [Option<Handle>; N],
+    ) -> [Option<SeatIndex>; N] {
+        let likely = handles.map(|handle| {
+            let (shard, hash) = self.shard(handle?.head());
+            self.shards[shard].iter_hash(hash).next().copied()
+        });
+        std::array::from_fn(|n| {
+            let handle = handles[n]?;
+            let is_it = |seat: &SeatIndex| self[*seat].handle == handle;
+            likely[n].filter(is_it).or_else(|| self.find_handle(handle))
+        })
+    }
+
     /// Any seat of a viewer whose handles have this head.
     pub(super) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
         let (shard, hash) = self.shard(head);

@@ -15,7 +15,7 @@ use self::address::Addresses;
 pub use self::address::Whence;
 use self::caps::{Caps, Held};
 use self::names::Names;
-use self::pace::{Pace, Spoken};
+use self::pace::{Pace, Session, Spoken};
 use crate::clock::mono_ms;
 use crate::config::EdgeSettings;
 use crate::hub::Hub;
@@ -81,13 +81,28 @@ impl Edge {
         }
     }
 
+    /// The session that says something.
+    #[must_use]
+    pub fn session(&self, said: &Said<'_>) -> Session {
+        self.pace.session(said)
+    }
+
+    /// Many that are to be welcomed: cache misses overlap if they are looked for at once.
+    pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
+        self.pace.look_ahead(sessions);
+    }
+
     /// That what was said may be taken in now. What is given back is to be kept until it is acknowledged.
     ///
     /// # Errors
     /// See [`Unwelcome`]. Nothing was taken in.
-    pub fn welcome(&self, hub: &Hub, said: &Said<'_>) -> Result<Option<Box<Held>>, Unwelcome> {
+    pub fn welcome(
+        &self,
+        hub: &Hub,
+        said: &Said<'_>,
+        session: Session,
+    ) -> Result<Option<Box<Held>>, Unwelcome> {
         let now_ms = mono_ms();
-        let session = self.pace.session(said);
         let mut held = None;
         // Once an interval: who was welcome at its start is until its end.
         if said.kind == Kind::Beat && self.caps.are_any() && !self.pace.has_begun(session, now_ms) {

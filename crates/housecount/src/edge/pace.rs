@@ -1,22 +1,30 @@
 //! How often a session may speak: so many times an interval, counted from the first.
 //!
-//! The counts lie in a table of fixed size, by a keyed hash of the session's ids, eight to a line of the cache. Where a line
-//! is full, whoever has said least in it is forgotten and begins anew: so it can only be too generous, and hardly to anybody
-//! who says much. Two sessions whose hashes are the same share a count; of a million sessions one pair in a thousand runs does.
+//! The counts lie in a table, by a keyed hash of the session's ids, eight to a line of the cache. Where a line is full, whoever
+//! has said least in it is forgotten and begins anew: so it can only be too generous, and hardly to anybody who says much. Two
+//! sessions whose hashes are the same share a count; of a million sessions one pair in a thousand runs does.
+//!
+//! The table is as small as the audience lets it be, since each beat waits for a line of it to come from memory. It doubles
+//! when an eighth of it was forgotten too early, up to `PACED_SESSIONS_MAX`. Nothing moves then: half of the sessions begin
+//! anew, seven times in a node's life at most. There is no lock: who finds an entry changed meanwhile looks again.
 
+use std::hash::{BuildHasher, Hasher};
+use std::hint::black_box;
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
 use housecount_core::limits::PACED_SESSIONS_MAX;
-use parking_lot::Mutex;
-use std::hash::{BuildHasher, Hasher};
 
 use crate::ingest::Said;
 
 /// Entries of a line.
 const WAYS: usize = 8;
-/// Parts of the table with a lock each: far more than there are workers.
-const SHARDS: usize = 64;
+/// Lines of the table at first: 64 KiB, for 8,000 sessions.
+const LINES_MIN: usize = 1 << 10;
+/// How often it can double.
+const DOUBLINGS: usize = (PACED_SESSIONS_MAX / WAYS / LINES_MIN).ilog2() as usize;
 /// Parts of an interval: so exact is when one began.
 const TICKS: u64 = 64;
 /// Bits of an entry: its tag above, then when its interval began, then how often was spoken.
@@ -28,6 +36,13 @@ pub const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 /// A session, by its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Session(u64);
+
+impl Session {
+    /// The half that doesn't say where it lies; of no entry that was never used.
+    fn tag(self) -> u64 {
+        self.0 >> 32 | 1
+    }
+}
 
 /// What became of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,14 +58,14 @@ pub enum Spoken {
     },
 }
 
-/// See the module's text. `PACED_SESSIONS_MAX` entries of eight bytes; those that were never used cost nothing.
+/// See the module's text.
 #[derive(Debug)]
 pub struct Pace {
     /// None: as often as it likes.
     max: Option<NonZeroU32>,
     interval_ms: u64,
     hasher: RandomState,
-    shards: Box<[Mutex<Vec<u64>>]>,
+    table: Table,
 }
 
 /// An entry's parts.
@@ -86,12 +101,11 @@ impl Pace {
     /// So often a session may speak in an interval.
     #[must_use]
     pub fn new(max: Option<NonZeroU32>, interval_ms: u64) -> Pace {
-        let shard = |_| Mutex::new(vec![0; PACED_SESSIONS_MAX / SHARDS]);
         Pace {
             max: max.map(|max| max.min(NonZeroU32::new(COUNT_MAX).unwrap_or(max))),
             interval_ms: interval_ms.max(1),
             hasher: RandomState::default(),
-            shards: (0..SHARDS).map(shard).collect(),
+            table: Table::default(),
         }
     }
 
@@ -107,46 +121,100 @@ impl Pace {
         Session(hasher.finish())
     }
 
-    fn ticks(&self, now_ms: u64) -> u64 {
-        now_ms * TICKS / self.interval_ms
+    /// These will be asked for next: what is known of them is on its way from memory from now on.
+    pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
+        for session in sessions {
+            black_box(self.table.line(session).0[0].load(Ordering::Relaxed));
+        }
     }
 
-    fn with<T>(&self, session: Session, with: impl FnOnce(u64, &mut [u64]) -> T) -> T {
-        let lines = PACED_SESSIONS_MAX / SHARDS / WAYS;
-        let (shard, line) = (session.0 as usize % SHARDS, session.0 as usize / SHARDS % lines);
-        // No entry is zero.
-        with(session.0 >> 32 | 1, &mut self.shards[shard].lock()[line * WAYS..(line + 1) * WAYS])
+    fn ticks(&self, now_ms: u64) -> u64 {
+        now_ms * TICKS / self.interval_ms
     }
 
     /// Whether a session has spoken in an interval that isn't over.
     #[must_use]
     pub fn has_begun(&self, session: Session, now_ms: u64) -> bool {
-        let now = self.ticks(now_ms);
-        self.with(session, |tag, line| {
-            line.iter().any(|entry| Entry(*entry).tag() == tag && Entry(*entry).said(now) > 0)
-        })
+        let (now, line) = (self.ticks(now_ms), self.table.line(session));
+        line.entries().iter().any(|entry| entry.tag() == session.tag() && entry.said(now) > 0)
     }
 
     /// A session speaks.
     pub fn note(&self, session: Session, now_ms: u64) -> Spoken {
         let now = self.ticks(now_ms);
         let max = self.max.map_or(u64::from(COUNT_MAX), |max| u64::from(max.get()));
-        let (said, age) = self.with(session, |tag, line| {
-            let known = line.iter().position(|entry| Entry(*entry).tag() == tag);
-            let least = || (0..WAYS).min_by_key(|at| Entry(line[*at]).said(now)).unwrap_or(0);
+        let (said, age) = loop {
+            let line = self.table.line(session);
+            let entries = line.entries();
+            let known = entries.iter().position(|entry| entry.tag() == session.tag());
+            let least = || (0..WAYS).min_by_key(|at| entries[*at].said(now)).unwrap_or(0);
             let at = known.unwrap_or_else(least);
-            let entry = Entry(line[at]);
-            let said = if known.is_some() { entry.said(now) } else { 0 };
-            let began = if said == 0 { now } else { now.wrapping_sub(entry.age(now)) };
-            line[at] = Entry::new(tag, began, (said + 1).min(max)).0;
-            (said, now.wrapping_sub(began))
-        });
+            let said = if known.is_some() { entries[at].said(now) } else { 0 };
+            let began = if said == 0 { now } else { now.wrapping_sub(entries[at].age(now)) };
+            let entry = Entry::new(session.tag(), began, (said + 1).min(max));
+            if line.change(at, entries[at], entry) {
+                if known.is_none() && entries[at].said(now) > 0 {
+                    self.table.note_forgotten();
+                }
+                break (said, now.wrapping_sub(began));
+            }
+        };
         match self.max {
             Some(limit) if said >= max => {
                 let retry_ms = (TICKS - age) * self.interval_ms / TICKS;
                 Spoken::Enough { retry_ms: retry_ms.max(1), max: limit }
             }
             _ => Spoken::Well,
+        }
+    }
+}
+
+/// The lines: some at first, and as many again as there are with each doubling.
+#[derive(Debug, Default)]
+struct Table {
+    doublings: AtomicUsize,
+    /// Who was forgotten too early since the last doubling.
+    forgotten: AtomicUsize,
+    pieces: [OnceLock<Box<[Line]>>; DOUBLINGS + 1],
+}
+
+/// Of the cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU64; WAYS]);
+
+impl Line {
+    fn entries(&self) -> [Entry; WAYS] {
+        std::array::from_fn(|at| Entry(self.0[at].load(Ordering::Relaxed)))
+    }
+
+    /// False if it isn't `old` any more.
+    fn change(&self, at: usize, old: Entry, new: Entry) -> bool {
+        // Nothing else is read by what an entry says.
+        self.0[at].compare_exchange(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl Table {
+    fn line(&self, session: Session) -> &Line {
+        let lines = LINES_MIN << self.doublings.load(Ordering::Relaxed);
+        let at = session.0 as usize % lines;
+        // Which doubling added it.
+        let piece = (at / LINES_MIN).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
+        let lines = if piece == 0 { LINES_MIN } else { LINES_MIN << (piece - 1) };
+        let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| Line::default()).collect());
+        &piece[at % lines]
+    }
+
+    /// Somebody was forgotten in an interval that isn't over.
+    fn note_forgotten(&self) {
+        let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
+        let doublings = self.doublings.load(Ordering::Relaxed);
+        if forgotten >= LINES_MIN << doublings && doublings < DOUBLINGS {
+            self.forgotten.store(0, Ordering::Relaxed);
+            // Once, should another have come to the same end.
+            let (before, after) = (doublings, doublings + 1);
+            let _ = self.doublings.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 }
@@ -189,17 +257,37 @@ mod tests {
         assert_eq!(of("s", "a", "c"), of("s", "a", "c"));
     }
 
+    /// So many others that each say a word.
+    fn crowd(pace: &Pace, sessions: usize, now_ms: u64) {
+        let hasher = foldhash::quality::FixedState::with_seed(7);
+        for n in 0..sessions as u64 {
+            pace.note(Session(hasher.hash_one(n)), now_ms);
+        }
+    }
+
+    fn bytes(pace: &Pace) -> usize {
+        pace.table.pieces.iter().filter_map(OnceLock::get).map(|lines| size_of_val(&**lines)).sum()
+    }
+
     #[test]
     fn paced_sessions_max_forgets_who_says_least() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
+        crowd(&pace, 2 * PACED_SESSIONS_MAX, 0);
+        assert_eq!(bytes(&pace), PACED_SESSIONS_MAX * 8);
         let loud = pace.session(&said("loud"));
         (0..10).for_each(|_| assert_eq!(pace.note(loud, 0), Spoken::Well));
-        // As many again as there is room for, and each says a word.
-        for n in 0..2 * PACED_SESSIONS_MAX as u64 {
-            pace.note(Session(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), 1);
-        }
+        crowd(&pace, 2 * PACED_SESSIONS_MAX, 1);
         assert!(matches!(pace.note(loud, 2), Spoken::Enough { .. }));
-        let bytes: usize = pace.shards.iter().map(|shard| shard.lock().capacity() * 8).sum();
-        assert_eq!(bytes, PACED_SESSIONS_MAX * 8);
+        assert_eq!(bytes(&pace), PACED_SESSIONS_MAX * 8);
+    }
+
+    #[test]
+    fn the_table_is_as_large_as_its_audience() {
+        let pace = Pace::new(NonZeroU32::new(10), 30_000);
+        for sessions in [1_024, 10_000, 100_000] {
+            (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
+            let bytes = bytes(&pace);
+            assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! What players send: heartbeats, one or many, and leaves.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,7 +8,6 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use housecount_core::event::Kind;
-use housecount_core::ids::StageId;
 use housecount_core::limits::{BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
@@ -19,12 +17,14 @@ use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::{CountBody, StandingBody};
+use super::welcome::{Comer, Welcomed, welcome};
 use super::words::{AllGood, BeatBody};
 use crate::edge::Whence;
-use crate::edge::caps::Held;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
-use crate::stages::NotOpen;
+
+/// Heartbeats of a batch that are looked for at once.
+const AHEAD: usize = 32;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -89,8 +89,9 @@ where
         let bytes = body::read(body, BEAT_BODY_BYTES_MAX).await?;
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
+        let comer = Comer::new(node, said);
         bearer.may_say(node, body.token(), &said).await?;
-        let welcomed = welcome(node, said).await?;
+        let welcomed = comer.admitted(node).await?;
         let said = welcomed.said();
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
@@ -153,74 +154,6 @@ impl BeatenBody {
             text.extend_from_slice(piece.as_bytes());
         }
     }
-}
-
-/// What may be taken in, under the names that go on from here.
-#[derive(Debug)]
-pub struct Welcomed<'a> {
-    kind: Kind,
-    stage: &'a str,
-    viewer: Cow<'a, str>,
-    session: Cow<'a, str>,
-    /// To be kept until it is acknowledged.
-    pub held: Option<Box<Held>>,
-}
-
-impl<'a> Welcomed<'a> {
-    /// What was said, under the names that go on.
-    fn new(kind: Kind, stage: &'a str, viewer: Cow<'a, str>, session: Cow<'a, str>) -> Welcomed<'a> {
-        Welcomed { kind, stage, viewer, session, held: None }
-    }
-
-    /// What goes on.
-    pub fn said(&self) -> Said<'_> {
-        let Welcomed { kind, stage, viewer, session, .. } = self;
-        Said { kind: *kind, stage, viewer, session }
-    }
-}
-
-/// All that is asked of what a player said, whose ids have been checked, before it is taken in.
-///
-/// # Errors
-/// 404 for a stage that isn't open; 429 for who says too much, or finds no room; 503 if that can't be known just now.
-pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
-    let names = &node.edge.names;
-    let (viewer, session) = (names.viewer(said.viewer.into()), names.session(said.session.into()));
-    admit(node, Welcomed::new(said.kind, said.stage, viewer, session)).await
-}
-
-/// The same of a heartbeat under names that this node knows already.
-///
-/// # Errors
-/// As [`welcome`].
-pub async fn welcome_known<'a>(
-    node: &Node,
-    stage: &'a str,
-    viewer: &'a str,
-    session: &'a str,
-) -> Result<Welcomed<'a>, Problem> {
-    admit(node, Welcomed::new(Kind::Beat, stage, viewer.into(), session.into())).await
-}
-
-async fn admit<'a>(node: &Node, mut welcomed: Welcomed<'a>) -> Result<Welcomed<'a>, Problem> {
-    if welcomed.kind == Kind::Beat {
-        check_open(node, welcomed.stage).await?;
-    }
-    welcomed.held = node.edge.welcome(&node.hub, &welcomed.said())?;
-    Ok(welcomed)
-}
-
-/// That heartbeats may open a stage, whose id has been checked.
-///
-/// # Errors
-/// See [`NotOpen`].
-async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
-    if node.stages.opens_all() {
-        return Ok(());
-    }
-    let stage = StageId::parse(stage).map_err(|e| NotOpen::Unknown(e.to_string()))?;
-    // In a box, or every connection would have room for it.
-    Box::pin(node.stages.check_open(&stage)).await
 }
 
 /// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
@@ -303,13 +236,17 @@ where
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
-    for (index, beat) in &parsed {
-        match check(node, beat).await? {
-            Ok(welcomed) => taken.push(welcomed),
-            Err(problem) => {
-                node.metrics.reject(problem.code());
-                let (code, detail) = (problem.code(), problem.detail().to_string());
-                outcome.rejected.push(RejectedBody { index: *index, code, detail });
+    for parsed in parsed.chunks(AHEAD) {
+        let comers: Vec<_> = parsed.iter().map(|(_, beat)| comer(node, beat)).collect();
+        node.edge.look_ahead(comers.iter().flatten().map(Comer::counted));
+        for ((index, _), comer) in parsed.iter().zip(comers) {
+            match admit(node, comer).await? {
+                Ok(welcomed) => taken.push(welcomed),
+                Err(problem) => {
+                    node.metrics.reject(problem.code());
+                    let (code, detail) = (problem.code(), problem.detail().to_string());
+                    outcome.rejected.push(RejectedBody { index: *index, code, detail });
+                }
             }
         }
     }
@@ -327,20 +264,22 @@ where
 /// By place, a heartbeat or why it is none.
 pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
 
+/// One of many, or why it is none.
+fn comer<'a>(node: &Node, beat: &'a Result<BeatBody<'_>, Problem>) -> Result<Comer<'a>, Problem> {
+    let body = beat.as_ref().map_err(Problem::clone)?;
+    Ok(Comer::new(node, body.said(Kind::Beat)?))
+}
+
 /// One of many, or why it isn't taken.
 ///
 /// # Errors
 /// One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
-async fn check<'a>(
+async fn admit<'a>(
     node: &Node,
-    beat: &'a Result<BeatBody<'_>, Problem>,
+    comer: Result<Comer<'a>, Problem>,
 ) -> Result<Result<Welcomed<'a>, Problem>, Problem> {
-    let said = match beat {
-        Ok(body) => body.said(Kind::Beat),
-        Err(problem) => Err(problem.clone()),
-    };
-    let welcomed = match said {
-        Ok(said) => welcome(node, said).await,
+    let welcomed = match comer {
+        Ok(comer) => comer.admitted(node).await,
         Err(problem) => Err(problem),
     };
     match welcomed {

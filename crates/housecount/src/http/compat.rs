@@ -20,11 +20,11 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::allow_batch;
-use super::beats::{welcome, welcome_known};
 use super::body;
 use super::error::{Problem, ProblemCode};
 use super::extract::{Asked, StagePath, range};
 use super::watch::stores;
+use super::welcome::{welcome, welcome_known};
 use crate::calendar;
 use crate::hub::Answer;
 use crate::ingest::Said;

@@ -28,6 +28,7 @@ mod stages;
 mod stream;
 mod viewers;
 mod watch;
+mod welcome;
 pub(crate) mod words;
 pub(crate) mod ws;
 

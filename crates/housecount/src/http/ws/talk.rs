@@ -32,9 +32,10 @@ use crate::auth::Claims;
 use crate::clock;
 use crate::edge::Whence;
 use crate::edge::caps::Held;
-use crate::http::beats::{BeatenBody, welcome};
+use crate::http::beats::BeatenBody;
 use crate::http::error::Problem;
 use crate::http::stream::Stream;
+use crate::http::welcome::welcome;
 use crate::ingest::{Refused, Said};
 use crate::node::Node;
 

@@ -10,6 +10,7 @@
 //! nodes may never find them again, and a connection to a host that vanished only times out.
 
 mod memory;
+mod tail;
 mod target;
 
 use std::fmt;
@@ -28,12 +29,12 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
     Client, Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError, Script, ScriptInvocation,
-    TlsCertificates,
+    TlsCertificates, Value,
 };
 
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
-use super::{Consumed, Log, Origin, Position, Tail};
+use super::{Consumed, Log, Position, Tail};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::workers::here;
@@ -61,7 +62,7 @@ pub struct RedisLog {
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
     ask_memory_ms: AtomicU64,
-    read: Script,
+    look: Script,
     tend: Script,
     mark_whole: Script,
     note_committed: Script,
@@ -134,7 +135,7 @@ impl RedisLog {
             link,
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
-            read: Script::new(include_str!("read.lua")),
+            look: Script::new(include_str!("look.lua")),
             tend: Script::new(include_str!("tend.lua")),
             mark_whole: Script::new(include_str!("mark_whole.lua")),
             note_committed: Script::new(include_str!("note_committed.lua")),
@@ -242,6 +243,8 @@ enum Call<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
     Pipeline(&'a redis::Pipeline),
+    /// A transaction that begins with a script.
+    Scripted(&'a ScriptInvocation<'a>, &'a redis::Pipeline),
 }
 
 impl Call<'_> {
@@ -249,6 +252,8 @@ impl Call<'_> {
         match self {
             Call::Command(_) | Call::Script(_) => 1,
             Call::Pipeline(pipeline) => pipeline.len() as u64,
+            // MULTI and EXEC too.
+            Call::Scripted(_, pipeline) => pipeline.len() as u64 + 2,
         }
     }
 
@@ -260,8 +265,22 @@ impl Call<'_> {
             Call::Command(command) => command.query_async(connection).await,
             Call::Script(script) => script.invoke_async(connection).await,
             Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
+            Call::Scripted(script, pipeline) => match pipeline.query_async(connection).await {
+                // Redis has forgotten the script, or the partition is on another master since: alone, the driver brings the
+                // one and finds the other, which it does for no transaction.
+                Err(error) if is_turned_away(&error) => {
+                    script.invoke_async::<Value>(connection).await?;
+                    pipeline.query_async(connection).await
+                }
+                done => done,
+            },
         }
     }
+}
+
+fn is_turned_away(error: &RedisError) -> bool {
+    use redis::ServerErrorKind::{ExecAbort, NoScript};
+    matches!(error.kind(), RedisKind::Server(NoScript | ExecAbort))
 }
 
 fn certificates(target: &RedisTarget) -> StoreResult<Option<TlsCertificates>> {
@@ -275,45 +294,6 @@ fn certificates(target: &RedisTarget) -> StoreResult<Option<TlsCertificates>> {
     Ok(Some(certificates))
 }
 
-/// `MS-SEQ`.
-fn parse_position(id: &[u8]) -> Option<Position> {
-    let (at, seq) = std::str::from_utf8(id).ok()?.split_once('-')?;
-    Some(Position { at: UnixMs(at.parse().ok()?), seq: seq.parse().ok()? })
-}
-
-fn parse_number(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// What read.lua returned.
-fn parse_tail(reply: Vec<Vec<u8>>, after: Position, partitions: u16) -> Result<Tail, String> {
-    let number =
-        |i: usize| reply.get(i).and_then(|v| parse_number(v)).ok_or(format!("reply {i} is no number"));
-    let found = number(4)?;
-    if found != u64::from(partitions) {
-        return Err(format!(
-            "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
-        ));
-    }
-    let origin = Origin {
-        born: UnixMs(number(1)?),
-        whole: number(2)? == 1,
-        attended: UnixMs(number(3)?),
-        committed: UnixMs(number(6)?),
-        key: HandleKey(number(7)?),
-    };
-    let (clock, holds_after) = (UnixMs(number(0)?), number(5)? == 1);
-    let mut records = Vec::with_capacity(reply.len().saturating_sub(8) / 2);
-    let mut entries = reply.into_iter().skip(8);
-    while let (Some(id), Some(body)) = (entries.next(), entries.next()) {
-        let position = parse_position(&id).ok_or("a stream id is not MS-SEQ")?;
-        records.push((position, Bytes::from(body)));
-    }
-    let last = records.last().map_or(after.at, |(position, _)| position.at);
-    let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Tail { records, more, holds_after, clock: clock.max(last), origin })
-}
-
 #[async_trait]
 impl Log for RedisLog {
     fn partitions(&self) -> u16 {
@@ -325,24 +305,36 @@ impl Log for RedisLog {
         command.arg(redis_stream(&self.prefix, partition)).arg("*").arg("r").arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
         let id: Vec<u8> = self.run("appending to", &Call::Command(&command)).await?;
-        parse_position(&id).ok_or_else(|| {
+        tail::position(&id).ok_or_else(|| {
             StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
         })
     }
 
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
-        let mut script = self.read.prepare_invoke();
-        script
-            .key(redis_stream(&self.prefix, partition))
+        let stream = redis_stream(&self.prefix, partition);
+        let mut look = self.look.prepare_invoke();
+        look.key(&stream)
             .key(redis_meta(&self.prefix, partition))
             .arg(after.to_string())
-            .arg(READ_RECORDS_MAX)
             .arg(self.partitions)
             .arg(key.0);
-        let reply: Vec<Vec<u8>> = self.run("reading", &Call::Script(&script)).await?;
-        self.counter.received(reply.iter().map(|value| value.len() as u64).sum());
-        parse_tail(reply, after, self.partitions)
-            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
+        let mut moment = redis::pipe();
+        moment.atomic().invoke_script(&look);
+        moment
+            .cmd("XREAD")
+            .arg("COUNT")
+            .arg(READ_RECORDS_MAX)
+            .arg("STREAMS")
+            .arg(&stream)
+            .arg(after.to_string());
+        let (looked, read): (Vec<Vec<u8>>, Value) =
+            self.run("reading", &Call::Scripted(&look, &moment)).await?;
+        let looked_bytes: usize = looked.iter().map(Vec::len).sum();
+        let tail = tail::parse(looked, read, after, self.partitions)
+            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))?;
+        let bytes = looked_bytes + tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
+        self.counter.received(bytes as u64);
+        Ok(tail)
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {

@@ -1,0 +1,115 @@
+//! Who is let in: what is asked of all that a player says, once its ids are checked, before it is taken in.
+
+use std::borrow::Cow;
+
+use housecount_core::event::Kind;
+use housecount_core::ids::StageId;
+
+use super::error::Problem;
+use crate::edge::caps::Held;
+use crate::edge::pace::Session;
+use crate::ingest::Said;
+use crate::node::Node;
+use crate::stages::NotOpen;
+
+/// What is to be let in, under the names that go on from here.
+#[derive(Debug)]
+pub struct Comer<'a> {
+    kind: Kind,
+    stage: &'a str,
+    viewer: Cow<'a, str>,
+    session: Cow<'a, str>,
+    /// As what it is counted.
+    counted: Session,
+}
+
+/// What may be taken in.
+#[derive(Debug)]
+pub struct Welcomed<'a> {
+    comer: Comer<'a>,
+    /// To be kept until it is acknowledged.
+    pub held: Option<Box<Held>>,
+}
+
+impl<'a> Comer<'a> {
+    /// What was said, whose ids have been checked.
+    pub fn new(node: &Node, said: Said<'a>) -> Comer<'a> {
+        let names = &node.edge.names;
+        let (viewer, session) = (names.viewer(said.viewer.into()), names.session(said.session.into()));
+        Comer::named(node, said.kind, said.stage, viewer, session)
+    }
+
+    fn named(
+        node: &Node,
+        kind: Kind,
+        stage: &'a str,
+        viewer: Cow<'a, str>,
+        session: Cow<'a, str>,
+    ) -> Comer<'a> {
+        let counted = node.edge.session(&Said { kind, stage, viewer: &viewer, session: &session });
+        Comer { kind, stage, viewer, session, counted }
+    }
+
+    fn said(&self) -> Said<'_> {
+        let Comer { kind, stage, viewer, session, .. } = self;
+        Said { kind: *kind, stage, viewer, session }
+    }
+
+    /// As what it is counted.
+    pub fn counted(&self) -> Session {
+        self.counted
+    }
+
+    /// Lets it in.
+    ///
+    /// # Errors
+    /// 404 for a stage that isn't open; 429 for who says too much, or finds no room; 503 if that can't be known just now.
+    pub async fn admitted(self, node: &Node) -> Result<Welcomed<'a>, Problem> {
+        if self.kind == Kind::Beat {
+            check_open(node, self.stage).await?;
+        }
+        let held = node.edge.welcome(&node.hub, &self.said(), self.counted)?;
+        Ok(Welcomed { comer: self, held })
+    }
+}
+
+impl Welcomed<'_> {
+    /// What goes on.
+    pub fn said(&self) -> Said<'_> {
+        self.comer.said()
+    }
+}
+
+/// All of it, of what a player said, whose ids have been checked.
+///
+/// # Errors
+/// As [`Comer::admitted`].
+pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
+    Comer::new(node, said).admitted(node).await
+}
+
+/// The same of a heartbeat under names that this node knows already.
+///
+/// # Errors
+/// As [`Comer::admitted`].
+pub async fn welcome_known<'a>(
+    node: &Node,
+    stage: &'a str,
+    viewer: &'a str,
+    session: &'a str,
+) -> Result<Welcomed<'a>, Problem> {
+    Comer::named(node, Kind::Beat, stage, viewer.into(), session.into()).admitted(node).await
+}
+
+/// That heartbeats may open a stage, whose id has been checked.
+///
+/// # Errors
+/// See [`NotOpen`].
+async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
+    if node.stages.opens_all() {
+        return Ok(());
+    }
+    let stage = StageId::parse(stage).map_err(|e| NotOpen::Unknown(e.to_string()))?;
+    // In a box, or every connection would have room for it.
+    Box::pin(node.stages.check_open(&stage)).await
+}
