@@ -70,9 +70,9 @@ pub const WORKERS_MAX: usize = 256;
 
 /// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
 pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
-/// Tokens that a node remembers to have verified: 250 bytes each with ids of 36 bytes. With more players than these some of their
-/// tokens are verified again, which costs some microseconds.
-pub const TOKENS_CACHED_MAX: usize = 256 * 1024;
+/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than half as many some of
+/// their tokens are verified again, which costs some microseconds.
+pub const PROVEN_MAX: usize = 1 << 20;
 /// Keys by which viewers' tokens are verified: issuers have two or three.
 pub const VIEWER_KEYS_MAX: usize = 64;
 /// Operators' keys: each request is compared with all of them.

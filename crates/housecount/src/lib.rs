@@ -26,6 +26,7 @@ pub mod hub;
 pub mod ingest;
 pub mod ivs;
 pub mod ledger;
+pub mod lines;
 pub mod live;
 pub mod load;
 pub mod lock;

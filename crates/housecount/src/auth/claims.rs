@@ -47,49 +47,16 @@ impl Audience {
     }
 }
 
-/// Most viewers and stages have shorter ids, both together. (Two UUIDs fit.)
-const NAMES_BYTES: usize = 72;
-
 /// What a verified token lets its bearer say, and until when.
-///
-/// All that it names lies in it, in one piece: a heartbeat that is held against it waits for memory once, and not once a name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The viewer, the stage without its `*`, and the session if it has one.
-    names: Names,
-    viewer_bytes: u32,
-    stage_bytes: u32,
-    session_bytes: Option<u32>,
+    viewer: String,
+    /// Without its `*`.
+    stage: String,
     is_prefix: bool,
+    session: Option<String>,
     /// Its end, with the leeway.
     ends: UnixMs,
-}
-
-/// So many bytes as there are names, and no meaning behind them; or a box for more.
-#[derive(Clone, PartialEq, Eq)]
-enum Names {
-    Here([u8; NAMES_BYTES]),
-    There(Box<[u8]>),
-}
-
-impl Names {
-    fn new(names: &str) -> Names {
-        let mut here = [0; NAMES_BYTES];
-        match here.get_mut(..names.len()) {
-            Some(room) => {
-                room.copy_from_slice(names.as_bytes());
-                Names::Here(here)
-            }
-            None => Names::There(names.as_bytes().into()),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Names::Here(names) => names,
-            Names::There(names) => names,
-        }
-    }
 }
 
 impl fmt::Debug for Claims {
@@ -130,27 +97,11 @@ impl Claims {
             return Err(TokenError::Invalid("its `aud` is not what auth.audience says"));
         }
         let (stage, is_prefix) = match payload.stage.strip_suffix('*') {
-            Some(prefix) => (prefix, true),
-            None => (payload.stage.as_str(), false),
+            Some(prefix) => (prefix.to_string(), true),
+            None => (payload.stage.clone(), false),
         };
-        let session = payload.session.as_deref();
-        let names = [&payload.sub, stage, session.unwrap_or_default()];
-        Ok(Claims {
-            names: Names::new(&names.concat()),
-            // A token is no longer than the headers that it comes in.
-            viewer_bytes: payload.sub.len() as u32,
-            stage_bytes: stage.len() as u32,
-            session_bytes: session.map(|session| session.len() as u32),
-            is_prefix,
-            ends,
-        })
-    }
-
-    /// The viewer, the stage without its `*`, and the session if it has one.
-    fn names(&self) -> (&[u8], &[u8], Option<&[u8]>) {
-        let (viewer, names) = self.names.bytes().split_at(self.viewer_bytes as usize);
-        let (stage, session) = names.split_at(self.stage_bytes as usize);
-        (viewer, stage, self.session_bytes.map(|bytes| &session[..bytes as usize]))
+        let Payload { sub: viewer, session, .. } = payload;
+        Ok(Claims { viewer, stage, is_prefix, session, ends })
     }
 
     /// From when on it is worth nothing, the leeway included.
@@ -162,15 +113,13 @@ impl Claims {
     /// Whether it is for this stage.
     #[must_use]
     pub fn covers_stage(&self, stage: &str) -> bool {
-        let (_, claimed, _) = self.names();
-        let stage = stage.as_bytes();
-        if self.is_prefix { stage.starts_with(claimed) } else { stage == claimed }
+        if self.is_prefix { stage.starts_with(&self.stage) } else { stage == self.stage }
     }
 
     /// Whether it is for all stages.
     #[must_use]
     pub fn covers_all_stages(&self) -> bool {
-        self.is_prefix && self.stage_bytes == 0
+        self.is_prefix && self.stage.is_empty()
     }
 
     /// Whether its bearer may say this.
@@ -178,14 +127,13 @@ impl Claims {
     /// # Errors
     /// What of it the token doesn't cover.
     pub fn check(&self, said: &Said<'_>) -> Result<(), Mismatch> {
-        let (viewer, _, session) = self.names();
-        if said.viewer.as_bytes() != viewer {
+        if said.viewer != self.viewer {
             return Err(Mismatch("viewer"));
         }
         if !self.covers_stage(said.stage) {
             return Err(Mismatch("stage"));
         }
-        if session.is_some_and(|session| said.session.as_bytes() != session) {
+        if self.session.as_ref().is_some_and(|session| said.session != session) {
             return Err(Mismatch("session"));
         }
         Ok(())

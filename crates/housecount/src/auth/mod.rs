@@ -3,11 +3,11 @@
 //! It knows nothing of HTTP, and says nothing of a token or key in an error, in a log line or to `Debug`. What it doesn't know it
 //! refuses: keys that were never loaded let nobody in.
 
-mod cache;
 mod claims;
 pub mod jwks;
 pub mod jwt;
 pub mod operators;
+mod proven;
 pub mod viewers;
 
 use std::fmt;
@@ -85,6 +85,14 @@ pub enum TokenError {
     Expired,
     /// No keys are known yet: it may well be right.
     KeysAway,
+    /// It is good, and for something else.
+    Mismatch(Mismatch),
+}
+
+impl From<Mismatch> for TokenError {
+    fn from(mismatch: Mismatch) -> TokenError {
+        TokenError::Mismatch(mismatch)
+    }
 }
 
 /// See the module's text.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use housecount_core::limits::{JWKS_REFRESH_MS_MIN, VIEWER_KEYS_MAX};
 use parking_lot::{Mutex, RwLock};
 
-use super::cache::{self, Cache};
 use super::claims::Claims;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
+use super::proven::Proven;
 use super::{AuthSettings, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
+use crate::ingest::Said;
 
 /// Between two fetches of the JWKS URL when nobody asks for an unknown key: a key that is taken back there is soon taken back here.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -31,7 +32,7 @@ pub struct Viewers {
     /// How often its keys have changed.
     fetched: AtomicU64,
     keys: RwLock<Keys>,
-    cache: Cache,
+    proven: Proven,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +60,7 @@ impl Viewers {
             asked: tokio::sync::Mutex::default(),
             fetched: AtomicU64::new(0),
             keys: RwLock::default(),
-            cache: Cache::default(),
+            proven: Proven::default(),
         }
     }
 
@@ -86,11 +87,27 @@ impl Viewers {
         Ok(true)
     }
 
-    /// Tokens that were verified by other keys are verified anew. None is put into the cache meanwhile: that needs the keys' lock.
+    /// What was proven by other keys is proven anew.
     fn change(&self, change: impl FnOnce(&mut Keys)) {
         let mut keys = self.keys.write();
         change(&mut keys);
-        self.cache.clear();
+        self.proven.forget();
+    }
+
+    /// That the bearer of a token may say this now: known, where it was said before with the same token.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub fn may_say(&self, token: &str, said: &Said<'_>) -> Result<(), TokenError> {
+        // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
+        let (mark, now) = (self.proven.mark(token, said), clock::wall());
+        if self.proven.has(mark, now) {
+            return Ok(());
+        }
+        let claims = self.verify(token)?;
+        claims.check(said)?;
+        self.proven.insert(mark, claims.ends(), now);
+        Ok(())
     }
 
     /// What a token claims, if it is good now.
@@ -98,20 +115,11 @@ impl Viewers {
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let (digest, now) = (cache::digest(token), clock::wall());
-        let known = match self.cache.get(&digest) {
-            Some(claims) => claims,
-            None => {
-                let keys = self.keys.read();
-                let claims = Claims::judge(jwt::verify(token, keys.all())?, &self.rules, now)?;
-                self.cache.insert(&digest, claims.clone());
-                claims
-            }
-        };
-        if now < known.ends() { Ok(known) } else { Err(TokenError::Expired) }
+        let payload = jwt::verify(token, self.keys.read().all())?;
+        Claims::judge(payload, &self.rules, clock::wall())
     }
 
-    /// The same. If its key isn't known, the JWKS URL is asked for it, unless that was done just now.
+    /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for it, unless that was done just now.
     ///
     /// # Errors
     /// See [`TokenError`].

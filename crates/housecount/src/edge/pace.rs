@@ -4,27 +4,23 @@
 //! has said least in it is forgotten and begins anew: so it can only be too generous, and hardly to anybody who says much. Two
 //! sessions whose hashes are the same share a count; of a million sessions one pair in a thousand runs does.
 //!
-//! The table is as small as the audience lets it be, since each beat waits for a line of it to come from memory. It doubles
-//! when an eighth of it was forgotten too early, up to `PACED_SESSIONS_MAX`. Nothing moves then: half of the sessions begin
-//! anew, seven times in a node's life at most. There is no lock: who finds an entry changed meanwhile looks again.
+//! The table doubles when it is too small for the audience (see [`Lines`]), up to `PACED_SESSIONS_MAX`. Half of the sessions
+//! begin anew then, seven times in a node's life at most. There is no lock: who finds an entry changed meanwhile looks again.
 
 use std::hash::{BuildHasher, Hasher};
-use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
 use housecount_core::limits::PACED_SESSIONS_MAX;
 
 use crate::ingest::Said;
+use crate::lines::Lines;
 
 /// Entries of a line.
 const WAYS: usize = 8;
 /// Lines of the table at first: 64 KiB, for 8,000 sessions.
 const LINES_MIN: usize = 1 << 10;
-/// How often it can double.
-const DOUBLINGS: usize = (PACED_SESSIONS_MAX / WAYS / LINES_MIN).ilog2() as usize;
 /// Parts of an interval: so exact is when one began.
 const TICKS: u64 = 64;
 /// Bits of an entry: its tag above, then when its interval began, then how often was spoken.
@@ -65,7 +61,7 @@ pub struct Pace {
     max: Option<NonZeroU32>,
     interval_ms: u64,
     hasher: RandomState,
-    table: Table,
+    lines: Lines<Line>,
 }
 
 /// An entry's parts.
@@ -105,7 +101,7 @@ impl Pace {
             max: max.map(|max| max.min(NonZeroU32::new(COUNT_MAX).unwrap_or(max))),
             interval_ms: interval_ms.max(1),
             hasher: RandomState::default(),
-            table: Table::default(),
+            lines: Lines::new(LINES_MIN, PACED_SESSIONS_MAX / WAYS),
         }
     }
 
@@ -124,7 +120,7 @@ impl Pace {
     /// These will be asked for next: what is known of them is on its way from memory from now on.
     pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
         for session in sessions {
-            black_box(self.table.line(session).0[0].load(Ordering::Relaxed));
+            self.lines.look_ahead(session.0, |line| line.0[0].load(Ordering::Relaxed));
         }
     }
 
@@ -135,7 +131,7 @@ impl Pace {
     /// Whether a session has spoken in an interval that isn't over.
     #[must_use]
     pub fn has_begun(&self, session: Session, now_ms: u64) -> bool {
-        let (now, line) = (self.ticks(now_ms), self.table.line(session));
+        let (now, line) = (self.ticks(now_ms), self.lines.of(session.0));
         line.entries().iter().any(|entry| entry.tag() == session.tag() && entry.said(now) > 0)
     }
 
@@ -144,7 +140,7 @@ impl Pace {
         let now = self.ticks(now_ms);
         let max = self.max.map_or(u64::from(COUNT_MAX), |max| u64::from(max.get()));
         let (said, age) = loop {
-            let line = self.table.line(session);
+            let line = self.lines.of(session.0);
             let entries = line.entries();
             let known = entries.iter().position(|entry| entry.tag() == session.tag());
             let least = || (0..WAYS).min_by_key(|at| entries[*at].said(now)).unwrap_or(0);
@@ -154,7 +150,7 @@ impl Pace {
             let entry = Entry::new(session.tag(), began, (said + 1).min(max));
             if line.change(at, entries[at], entry) {
                 if known.is_none() && entries[at].said(now) > 0 {
-                    self.table.note_forgotten();
+                    self.lines.note_forgotten();
                 }
                 break (said, now.wrapping_sub(began));
             }
@@ -169,16 +165,7 @@ impl Pace {
     }
 }
 
-/// The lines: some at first, and as many again as there are with each doubling.
-#[derive(Debug, Default)]
-struct Table {
-    doublings: AtomicUsize,
-    /// Who was forgotten too early since the last doubling.
-    forgotten: AtomicUsize,
-    pieces: [OnceLock<Box<[Line]>>; DOUBLINGS + 1],
-}
-
-/// Of the cache.
+/// A line of the table.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line([AtomicU64; WAYS]);
@@ -192,30 +179,6 @@ impl Line {
     fn change(&self, at: usize, old: Entry, new: Entry) -> bool {
         // Nothing else is read by what an entry says.
         self.0[at].compare_exchange(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
-impl Table {
-    fn line(&self, session: Session) -> &Line {
-        let lines = LINES_MIN << self.doublings.load(Ordering::Relaxed);
-        let at = session.0 as usize % lines;
-        // Which doubling added it.
-        let piece = (at / LINES_MIN).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
-        let lines = if piece == 0 { LINES_MIN } else { LINES_MIN << (piece - 1) };
-        let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| Line::default()).collect());
-        &piece[at % lines]
-    }
-
-    /// Somebody was forgotten in an interval that isn't over.
-    fn note_forgotten(&self) {
-        let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
-        let doublings = self.doublings.load(Ordering::Relaxed);
-        if forgotten >= LINES_MIN << doublings && doublings < DOUBLINGS {
-            self.forgotten.store(0, Ordering::Relaxed);
-            // Once, should another have come to the same end.
-            let (before, after) = (doublings, doublings + 1);
-            let _ = self.doublings.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
-        }
     }
 }
 
@@ -265,20 +228,16 @@ mod tests {
         }
     }
 
-    fn bytes(pace: &Pace) -> usize {
-        pace.table.pieces.iter().filter_map(OnceLock::get).map(|lines| size_of_val(&**lines)).sum()
-    }
-
     #[test]
     fn paced_sessions_max_forgets_who_says_least() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
         crowd(&pace, 2 * PACED_SESSIONS_MAX, 0);
-        assert_eq!(bytes(&pace), PACED_SESSIONS_MAX * 8);
+        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
         let loud = pace.session(&said("loud"));
         (0..10).for_each(|_| assert_eq!(pace.note(loud, 0), Spoken::Well));
         crowd(&pace, 2 * PACED_SESSIONS_MAX, 1);
         assert!(matches!(pace.note(loud, 2), Spoken::Enough { .. }));
-        assert_eq!(bytes(&pace), PACED_SESSIONS_MAX * 8);
+        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
     }
 
     #[test]
@@ -286,7 +245,7 @@ mod tests {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
         for sessions in [1_024, 10_000, 100_000] {
             (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
-            let bytes = bytes(&pace);
+            let bytes = pace.lines.bytes();
             assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
         }
     }

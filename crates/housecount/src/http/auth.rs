@@ -3,12 +3,13 @@
 //! A request has one credential. Where there are two, of whatever kind, it is refused: what is in front of us may have looked at
 //! the other one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -20,8 +21,8 @@ use crate::node::Node;
 /// The header for programs that can't send `Authorization`.
 const API_KEY: &str = "x-api-key";
 
-/// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`.
-fn credential(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+/// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`. With the header it is in.
+fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Problem> {
     let bearer = headers.get_all(header::AUTHORIZATION).into_iter().map(|value| (true, value));
     let mut all = bearer.chain(headers.get_all(API_KEY).into_iter().map(|value| (false, value)));
     let Some((is_bearer, value)) = all.next() else { return Ok(None) };
@@ -31,10 +32,12 @@ fn credential(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let text = str::from_utf8(value.as_bytes());
     let text = text.map_err(|_| Problem::unauthorized("the credential is not text"))?;
     if !is_bearer {
-        return Ok(Some(text.trim()));
+        return Ok(Some((value, text.trim())));
     }
     match text.split_once(' ') {
-        Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(credential.trim())),
+        Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Some((value, credential.trim())))
+        }
         _ => Err(Problem::unauthorized("Authorization is not of the form `Bearer KEY`")),
     }
 }
@@ -52,7 +55,7 @@ pub fn allow(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
 
 fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
     let missing = || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
-    let key = credential(headers)?.ok_or_else(missing)?;
+    let (_, key) = credential(headers)?.ok_or_else(missing)?;
     Ok(node.auth.operators.check(key, scope)?)
 }
 
@@ -83,16 +86,27 @@ pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
 pub enum Bearer {
     /// Nothing, or nobody asks.
     Nothing,
-    /// Its token is good.
-    Known(Claims),
-    /// Its token's key has to be asked for.
-    Unknown(Token),
-    /// Its token, or something else in its place, can't be taken.
+    /// A token.
+    Token(Token),
+    /// Something in its place that can't be taken.
     Refused(Box<Problem>),
 }
 
-/// A token, which is never shown.
-pub struct Token(Box<str>);
+/// A token, which is never shown: the header that it came in, which is shared and not copied, and where it is there.
+pub struct Token(HeaderValue, Range<usize>);
+
+impl Token {
+    /// `token` must be a part of `value`.
+    fn within(value: &HeaderValue, token: &str) -> Token {
+        let from = token.as_ptr().addr() - value.as_bytes().as_ptr().addr();
+        Token(value.clone(), from..from + token.len())
+    }
+
+    fn text(&self) -> &str {
+        // It was when it was looked for.
+        self.0.as_bytes().get(self.1.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -107,7 +121,7 @@ impl Bearer {
             return Bearer::Nothing;
         }
         match credential(headers) {
-            Ok(Some(token)) => Bearer::of_token(node, token),
+            Ok(Some((value, token))) => Bearer::Token(Token::within(value, token)),
             Ok(None) => Bearer::Nothing,
             Err(problem) => Bearer::Refused(Box::new(problem)),
         }
@@ -121,16 +135,11 @@ impl Bearer {
         let mut tokens = uri.query().unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
         match (Bearer::of_headers(node, headers), tokens.next(), tokens.next()) {
             (bearer, None, _) => bearer,
-            (Bearer::Nothing, Some(token), None) => Bearer::of_token(node, token),
+            (Bearer::Nothing, Some(token), None) => match HeaderValue::from_str(token) {
+                Ok(value) => Bearer::Token(Token(value, 0..token.len())),
+                Err(_) => Bearer::Refused(Box::new(TokenError::Invalid("it is not text").into())),
+            },
             _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
-        }
-    }
-
-    fn of_token(node: &Node, token: &str) -> Bearer {
-        match node.auth.viewers.verify(token) {
-            Ok(claims) => Bearer::Known(claims),
-            Err(TokenError::NoKey) => Bearer::Unknown(Token(token.into())),
-            Err(error) => Bearer::Refused(Box::new(error.into())),
         }
     }
 
@@ -139,17 +148,9 @@ impl Bearer {
     /// # Errors
     /// 401 if there is none and one is needed, or it isn't good; 503 while no key is known.
     pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
-        match self {
-            Bearer::Known(claims) => Ok(Some(claims)),
-            Bearer::Refused(problem) => Err(*problem),
-            Bearer::Unknown(Token(token)) => {
-                // In a box: it is seldom needed, and every request would have room for it.
-                Ok(Some(Box::pin(node.auth.viewers.verify_asking(&token)).await?))
-            }
-            Bearer::Nothing if node.auth.viewers.policy() == Policy::Required => {
-                Err(TokenError::Missing.into())
-            }
-            Bearer::Nothing => Ok(None),
+        match self.token(node, None)? {
+            Some(token) => Ok(Some(node.auth.viewers.verify_asking(token).await?)),
+            None => Ok(None),
         }
     }
 
@@ -158,15 +159,27 @@ impl Bearer {
     /// # Errors
     /// As [`Bearer::claims`], and 403 if the token is for something else.
     pub async fn may_say(self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
-        let bearer = match (self, in_body) {
-            (Bearer::Nothing, Some(token)) if node.auth.viewers.policy() != Policy::Off => {
-                Bearer::of_token(node, token)
+        let Some(token) = self.token(node, in_body)? else { return Ok(()) };
+        let viewers = &node.auth.viewers;
+        match viewers.may_say(token, said) {
+            Err(TokenError::NoKey) => {
+                // In a box: it is seldom needed, and every request would have room for it.
+                let claims = Box::pin(viewers.verify_asking(token)).await?;
+                Ok(claims.check(said)?)
             }
-            (bearer, _) => bearer,
-        };
-        match bearer.claims(node).await? {
-            Some(claims) => Ok(claims.check(said)?),
-            None => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    /// The token, if there is one; that there is, if one is needed.
+    fn token<'a>(&'a self, node: &Node, in_body: Option<&'a str>) -> Result<Option<&'a str>, Problem> {
+        match (self, node.auth.viewers.policy(), in_body) {
+            (Bearer::Refused(problem), _, _) => Err(Problem::clone(problem)),
+            (_, Policy::Off, _) => Ok(None),
+            (Bearer::Token(token), _, _) => Ok(Some(token.text())),
+            (Bearer::Nothing, _, Some(token)) => Ok(Some(token)),
+            (Bearer::Nothing, Policy::Required, None) => Err(TokenError::Missing.into()),
+            (Bearer::Nothing, Policy::Optional, None) => Ok(None),
         }
     }
 }
@@ -184,8 +197,8 @@ pub fn may_watch<'a>(
 ) -> impl Future<Output = Result<(), Problem>> + Send + use<'a> {
     let operators = &node.auth.operators;
     // A token has dots in it, and a key has none.
-    let key =
-        credential(&request.headers).map(|given| given.filter(|key| !key.contains('.')).map(str::to_string));
+    let key = credential(&request.headers)
+        .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains('.')).map(str::to_string));
     let by_key = match key {
         Ok(Some(key)) if operators.is_on() => Some(operators.check(&key, Scope::Read).map_err(Problem::from)),
         Ok(_) => None,

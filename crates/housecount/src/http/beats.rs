@@ -90,6 +90,7 @@ where
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
         let comer = Comer::new(node, said);
+        node.edge.look_ahead([comer.counted()]);
         bearer.may_say(node, body.token(), &said).await?;
         let welcomed = comer.admitted(node).await?;
         let said = welcomed.said();

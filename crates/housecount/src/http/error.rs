@@ -191,6 +191,7 @@ impl From<TokenError> for Problem {
             TokenError::KeysAway => {
                 Problem::unavailable("keys_unavailable", "the keys for tokens have not been reached yet")
             }
+            TokenError::Mismatch(mismatch) => mismatch.into(),
         }
     }
 }

@@ -1,0 +1,101 @@
+//! A table of lines of the cache, found by hashes, which grows with what is in it and has no locks.
+//!
+//! It is as small as it can be, since whoever looks something up waits for its line to come from memory. It doubles when too
+//! much had to be forgotten, up to a bound. Nothing moves then: half of what is in it is not found any more, and must be
+//! something that may be forgotten.
+
+use std::hint::black_box;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Lines<L> {
+    /// Lines at first; a power of two.
+    lines_min: usize,
+    doublings: AtomicUsize,
+    /// What was forgotten too early since the last doubling.
+    forgotten: AtomicUsize,
+    /// The first lines, and as many again as there are with each doubling.
+    pieces: Box<[OnceLock<Box<[L]>>]>,
+}
+
+impl<L: Default> Lines<L> {
+    /// So many lines at first, and at most; powers of two.
+    #[must_use]
+    pub fn new(lines_min: usize, lines_max: usize) -> Lines<L> {
+        debug_assert!(lines_min.is_power_of_two() && lines_max.is_power_of_two() && lines_min <= lines_max);
+        let doublings_max = (lines_max / lines_min).ilog2();
+        Lines {
+            lines_min,
+            doublings: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
+            pieces: (0..=doublings_max).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    fn lines(&self) -> usize {
+        self.lines_min << self.doublings.load(Ordering::Relaxed)
+    }
+
+    /// Whether two hashes have the same line now.
+    pub fn is_same(&self, one: u64, other: u64) -> bool {
+        ((one ^ other) as usize).is_multiple_of(self.lines())
+    }
+
+    /// The line of a hash.
+    pub fn of(&self, hash: u64) -> &L {
+        let at = hash as usize % self.lines();
+        // Which doubling added it, and how many with it.
+        let piece = (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
+        let lines = self.lines_min << piece.saturating_sub(1);
+        let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| L::default()).collect());
+        &piece[at % lines]
+    }
+
+    /// The line of a hash will be asked for: it is on its way from memory from now on. `part` reads something in it.
+    pub fn look_ahead(&self, hash: u64, part: impl FnOnce(&L) -> u64) {
+        black_box(part(self.of(hash)));
+    }
+
+    /// Something had to be forgotten too early: when an eighth as much as there are lines was, there will be more of them.
+    pub fn note_forgotten(&self) {
+        let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
+        let doublings = self.doublings.load(Ordering::Relaxed);
+        if forgotten >= (self.lines_min << doublings) / 8 && doublings + 1 < self.pieces.len() {
+            self.forgotten.store(0, Ordering::Relaxed);
+            // Once, should another have come to the same end.
+            let (before, after) = (doublings, doublings + 1);
+            let _ = self.doublings.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// What it takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.pieces.iter().filter_map(OnceLock::get).map(|lines| size_of_val(&**lines)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn it_doubles_up_to_its_bound_and_every_line_is_found() {
+        let table: Lines<[u64; 2]> = Lines::new(8, 64);
+        let addresses =
+            || -> HashSet<_> { (0..1_000).map(|hash| std::ptr::from_ref(table.of(hash))).collect() };
+        let mut before = HashSet::new();
+        for lines in [8, 16, 32, 64, 64, 64] {
+            let found = addresses();
+            assert_eq!((found.len(), table.bytes()), (lines, lines * 16));
+            assert!(table.is_same(5, 5 + lines as u64) && !table.is_same(5, 5 + lines as u64 / 2));
+            assert!(found.is_superset(&before), "lines stay where they are");
+            before = found;
+            (0..lines / 8).for_each(|_| table.note_forgotten());
+        }
+    }
+}
