@@ -50,7 +50,7 @@ pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
 pub const LIVE_FORGET_MS: u64 = 60_000;
 /// Stages that one subscription names. Who wants more wants all.
 pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
-/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
+/// Sessions whose pace a node keeps, four bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
 pub const PACED_SESSIONS_MAX: usize = 1 << 20;
 /// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
 /// online, and for some minutes what was.
@@ -70,7 +70,7 @@ pub const WORKERS_MAX: usize = 256;
 
 /// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
 pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
-/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than half as many some of
+/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than a third as many some of
 /// their tokens are verified again, which costs some microseconds.
 pub const PROVEN_MAX: usize = 1 << 20;
 /// Keys by which viewers' tokens are verified: issuers have two or three.

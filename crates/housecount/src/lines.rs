@@ -1,8 +1,8 @@
 //! A table of lines of the cache, found by hashes, which grows with what is in it and has no locks.
 //!
 //! It is as small as it can be, since whoever looks something up waits for its line to come from memory. It doubles when too
-//! much had to be forgotten, up to a bound. Nothing moves then: half of what is in it is not found any more, and must be
-//! something that may be forgotten.
+//! much had to be forgotten, up to a bound. Nothing moves then: half of what is in it is no longer where it is looked for
+//! first, but in a line where it was before, until something else comes there.
 
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -45,8 +45,19 @@ impl<L: Default> Lines<L> {
 
     /// The line of a hash.
     pub fn of(&self, hash: u64) -> &L {
-        let at = hash as usize % self.lines();
-        // Which doubling added it, and how many with it.
+        self.at(hash as usize % self.lines())
+    }
+
+    /// The lines that a hash had before, the last one first.
+    pub fn before(&self, hash: u64) -> impl Iterator<Item = &L> {
+        let lines_min = self.lines_min;
+        let at = move |doublings: usize| hash as usize % (lines_min << doublings);
+        let doublings = self.doublings.load(Ordering::Relaxed);
+        (0..doublings).rev().filter(move |n| at(*n) != at(n + 1)).map(move |n| self.at(at(n)))
+    }
+
+    fn at(&self, at: usize) -> &L {
+        // Which doubling added it.
         let piece = (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
         let lines = self.lines_min << piece.saturating_sub(1);
         let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| L::default()).collect());
@@ -94,6 +105,13 @@ mod tests {
             assert_eq!((found.len(), table.bytes()), (lines, lines * 16));
             assert!(table.is_same(5, 5 + lines as u64) && !table.is_same(5, 5 + lines as u64 / 2));
             assert!(found.is_superset(&before), "lines stay where they are");
+            // Twice in the lower half: there since the last doubling, or since before.
+            let had_others = (0..lines as u64).filter(|hash| table.before(*hash).next().is_some()).count();
+            assert_eq!(had_others, lines - 8);
+            assert!(
+                (0..lines as u64)
+                    .all(|hash| table.before(hash).all(|line| found.contains(&std::ptr::from_ref(line))))
+            );
             before = found;
             (0..lines / 8).for_each(|_| table.note_forgotten());
         }

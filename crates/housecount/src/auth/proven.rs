@@ -62,6 +62,17 @@ struct Line {
     ends: [AtomicU64; WAYS],
 }
 
+impl Line {
+    /// The end of the entry with this tag.
+    fn end(&self, tag: u64) -> Option<u64> {
+        let mut entries = self.tags.iter().zip(&self.ends);
+        entries.find_map(|(mixed, end)| {
+            let end = end.load(Ordering::Relaxed);
+            (mixed.load(Ordering::Relaxed) ^ end == tag).then_some(end)
+        })
+    }
+}
+
 /// When an entry's token ends, in Unix ms.
 fn end_ms(end: u64) -> u64 {
     end & ((1 << END_BITS) - 1)
@@ -92,11 +103,15 @@ impl Proven {
 
     /// Whether it was proven, and still is.
     pub fn has(&self, mark: Mark, now: UnixMs) -> bool {
-        let line = self.lines.of(mark.line);
-        (0..WAYS).any(|at| {
-            let end = line.ends[at].load(Ordering::Relaxed);
-            line.tags[at].load(Ordering::Relaxed) ^ end == mark.tag && now.0 < end_ms(end)
-        })
+        let is_good = |end: &u64| now.0 < end_ms(*end);
+        if self.lines.of(mark.line).end(mark.tag).is_some_and(|end| is_good(&end)) {
+            return true;
+        }
+        let before = self.lines.before(mark.line).find_map(|line| line.end(mark.tag).filter(is_good));
+        if let Some(end) = before {
+            self.insert(mark, UnixMs(end_ms(end)), now);
+        }
+        before.is_some()
     }
 
     /// It was proven by a token that ends then.

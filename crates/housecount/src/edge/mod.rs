@@ -16,7 +16,6 @@ pub use self::address::Whence;
 use self::caps::{Caps, Held};
 use self::names::Names;
 use self::pace::{Pace, Session, Spoken};
-use crate::clock::mono_ms;
 use crate::config::EdgeSettings;
 use crate::hub::Hub;
 use crate::ingest::Said;
@@ -92,7 +91,7 @@ impl Edge {
         self.pace.look_ahead(sessions);
     }
 
-    /// That what was said may be taken in now. What is given back is to be kept until it is acknowledged.
+    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`. What is given back is to be kept until it is acknowledged.
     ///
     /// # Errors
     /// See [`Unwelcome`]. Nothing was taken in.
@@ -101,14 +100,15 @@ impl Edge {
         hub: &Hub,
         said: &Said<'_>,
         session: Session,
+        now_ms: u64,
     ) -> Result<Option<Box<Held>>, Unwelcome> {
-        let now_ms = mono_ms();
+        let found = self.pace.find(session, now_ms);
         let mut held = None;
         // Once an interval: who was welcome at its start is until its end.
-        if said.kind == Kind::Beat && self.caps.are_any() && !self.pace.has_begun(session, now_ms) {
+        if said.kind == Kind::Beat && self.caps.are_any() && !found.has_begun() {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
-        match self.pace.note(session, now_ms) {
+        match self.pace.note(found) {
             Spoken::Enough { retry_ms, max } => Err(Unwelcome::TooManyBeats { retry_ms, max }),
             Spoken::Well => Ok(held),
         }

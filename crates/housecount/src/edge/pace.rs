@@ -1,15 +1,16 @@
 //! How often a session may speak: so many times an interval, counted from the first.
 //!
-//! The counts lie in a table, by a keyed hash of the session's ids, eight to a line of the cache. Where a line is full, whoever
-//! has said least in it is forgotten and begins anew: so it can only be too generous, and hardly to anybody who says much. Two
-//! sessions whose hashes are the same share a count; of a million sessions one pair in a thousand runs does.
+//! The counts lie in a table, by a keyed hash of the session's ids, sixteen to a line of the cache. Where a line is full, whoever
+//! has said least in it is forgotten and begins anew: so it is rather too generous, and hardly to anybody who says much. Two
+//! sessions of a line share a count if 14 bits more of their hashes are the same: of a million sessions a thousand do, and
+//! notice it only if the other one says too much.
 //!
 //! The table doubles when it is too small for the audience (see [`Lines`]), up to `PACED_SESSIONS_MAX`. Half of the sessions
 //! begin anew then, seven times in a node's life at most. There is no lock: who finds an entry changed meanwhile looks again.
 
 use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::quality::RandomState;
 use housecount_core::limits::PACED_SESSIONS_MAX;
@@ -18,14 +19,15 @@ use crate::ingest::Said;
 use crate::lines::Lines;
 
 /// Entries of a line.
-const WAYS: usize = 8;
-/// Lines of the table at first: 64 KiB, for 8,000 sessions.
-const LINES_MIN: usize = 1 << 10;
-/// Parts of an interval: so exact is when one began.
-const TICKS: u64 = 64;
+const WAYS: usize = 16;
+/// Lines of the table at first: 32 KiB, for 8,000 sessions.
+const LINES_MIN: usize = 1 << 9;
+/// Parts of an interval: so exact is when one began, and when it is over.
+const TICKS: u32 = 16;
 /// Bits of an entry: its tag above, then when its interval began, then how often was spoken.
 const COUNT_BITS: u32 = 10;
-const BEGAN_BITS: u32 = 22;
+const BEGAN_BITS: u32 = 8;
+const TAG_BITS: u32 = 32 - BEGAN_BITS - COUNT_BITS;
 /// How often one may be allowed to speak at most.
 pub const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 
@@ -34,9 +36,9 @@ pub const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 pub struct Session(u64);
 
 impl Session {
-    /// The half that doesn't say where it lies; of no entry that was never used.
-    fn tag(self) -> u64 {
-        self.0 >> 32 | 1
+    /// The part that doesn't say where it lies.
+    fn tag(self) -> u32 {
+        (self.0 >> (64 - TAG_BITS)) as u32
     }
 }
 
@@ -64,31 +66,30 @@ pub struct Pace {
     lines: Lines<Line>,
 }
 
-/// An entry's parts.
-#[derive(Clone, Copy)]
-struct Entry(u64);
+/// An entry's parts. Never used: zero, which has said nothing.
+#[derive(Clone, Copy, Debug)]
+struct Entry(u32);
 
 impl Entry {
-    fn new(tag: u64, began: u64, count: u64) -> Entry {
-        Entry(tag << 32 | (began & ((1 << BEGAN_BITS) - 1)) << COUNT_BITS | count)
+    fn new(tag: u32, began: u32, count: u32) -> Entry {
+        Entry(tag << (BEGAN_BITS + COUNT_BITS) | (began & ((1 << BEGAN_BITS) - 1)) << COUNT_BITS | count)
     }
 
-    fn tag(self) -> u64 {
-        self.0 >> 32
+    fn tag(self) -> u32 {
+        self.0 >> (BEGAN_BITS + COUNT_BITS)
     }
 
-    fn count(self) -> u64 {
-        self.0 & u64::from(COUNT_MAX)
+    fn count(self) -> u32 {
+        self.0 & COUNT_MAX
     }
 
-    /// How many ticks ago its interval began. (One of 65,536 intervals ago looks new, and harms nobody.)
-    fn age(self, now: u64) -> u64 {
-        let began = self.0 >> COUNT_BITS & ((1 << BEGAN_BITS) - 1);
-        now.wrapping_sub(began) & ((1 << BEGAN_BITS) - 1)
+    /// How many ticks ago its interval began. (One of sixteen intervals ago looks new: who said too much then waits once more.)
+    fn age(self, now: u32) -> u32 {
+        now.wrapping_sub(self.0 >> COUNT_BITS) & ((1 << BEGAN_BITS) - 1)
     }
 
     /// How much was said in an interval that isn't over.
-    fn said(self, now: u64) -> u64 {
+    fn said(self, now: u32) -> u32 {
         if self.age(now) < TICKS { self.count() } else { 0 }
     }
 }
@@ -120,55 +121,92 @@ impl Pace {
     /// These will be asked for next: what is known of them is on its way from memory from now on.
     pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
         for session in sessions {
-            self.lines.look_ahead(session.0, |line| line.0[0].load(Ordering::Relaxed));
+            self.lines.look_ahead(session.0, |line| line.0[0].load(Ordering::Relaxed).into());
         }
     }
 
-    fn ticks(&self, now_ms: u64) -> u64 {
-        now_ms * TICKS / self.interval_ms
+    fn ticks(&self, now_ms: u64) -> u32 {
+        // Only their differences count.
+        (now_ms * u64::from(TICKS) / self.interval_ms) as u32
     }
 
-    /// Whether a session has spoken in an interval that isn't over.
+    /// What a session has said until now.
     #[must_use]
-    pub fn has_begun(&self, session: Session, now_ms: u64) -> bool {
-        let (now, line) = (self.ticks(now_ms), self.lines.of(session.0));
-        line.entries().iter().any(|entry| entry.tag() == session.tag() && entry.said(now) > 0)
+    pub fn find(&self, session: Session, now_ms: u64) -> Found<'_> {
+        Found::of(session, self.lines.of(session.0), self.ticks(now_ms))
     }
 
     /// A session speaks.
-    pub fn note(&self, session: Session, now_ms: u64) -> Spoken {
-        let now = self.ticks(now_ms);
-        let max = self.max.map_or(u64::from(COUNT_MAX), |max| u64::from(max.get()));
-        let (said, age) = loop {
-            let line = self.lines.of(session.0);
-            let entries = line.entries();
-            let known = entries.iter().position(|entry| entry.tag() == session.tag());
-            let least = || (0..WAYS).min_by_key(|at| entries[*at].said(now)).unwrap_or(0);
-            let at = known.unwrap_or_else(least);
-            let said = if known.is_some() { entries[at].said(now) } else { 0 };
-            let began = if said == 0 { now } else { now.wrapping_sub(entries[at].age(now)) };
-            let entry = Entry::new(session.tag(), began, (said + 1).min(max));
-            if line.change(at, entries[at], entry) {
-                if known.is_none() && entries[at].said(now) > 0 {
-                    self.lines.note_forgotten();
-                }
-                break (said, now.wrapping_sub(began));
-            }
-        };
+    pub fn note(&self, mut found: Found<'_>) -> Spoken {
+        let max = self.max.map_or(COUNT_MAX, NonZeroU32::get);
+        while !found.change(max) {
+            found = Found::of(found.session, found.line, found.now);
+        }
+        if found.forgets() {
+            self.lines.note_forgotten();
+        }
         match self.max {
-            Some(limit) if said >= max => {
-                let retry_ms = (TICKS - age) * self.interval_ms / TICKS;
-                Spoken::Enough { retry_ms: retry_ms.max(1), max: limit }
+            Some(limit) if found.said() >= max => {
+                let left = u64::from(TICKS - found.now.wrapping_sub(found.began()));
+                Spoken::Enough { retry_ms: (left * self.interval_ms / u64::from(TICKS)).max(1), max: limit }
             }
             _ => Spoken::Well,
         }
     }
 }
 
+/// Where a session's entry is, or will be.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    session: Session,
+    line: &'a Line,
+    at: usize,
+    /// What is there: the session's own, or whose place it takes.
+    entry: Entry,
+    is_own: bool,
+    now: u32,
+}
+
+impl<'a> Found<'a> {
+    fn of(session: Session, line: &'a Line, now: u32) -> Found<'a> {
+        let entries = line.entries();
+        let own = entries.iter().position(|entry| entry.tag() == session.tag());
+        let least = || (0..WAYS).min_by_key(|at| entries[*at].said(now)).unwrap_or(0);
+        let at = own.unwrap_or_else(least);
+        Found { session, line, at, entry: entries[at], is_own: own.is_some(), now }
+    }
+
+    /// How much the session has said in an interval that isn't over.
+    fn said(&self) -> u32 {
+        if self.is_own { self.entry.said(self.now) } else { 0 }
+    }
+
+    /// Whether it has said anything in one.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.said() > 0
+    }
+
+    fn began(&self) -> u32 {
+        if self.has_begun() { self.now.wrapping_sub(self.entry.age(self.now)) } else { self.now }
+    }
+
+    /// It says one thing more, of `max` that are counted. False if somebody else was here meanwhile.
+    fn change(&self, max: u32) -> bool {
+        let entry = Entry::new(self.session.tag(), self.began(), (self.said() + 1).min(max));
+        self.line.change(self.at, self.entry, entry)
+    }
+
+    /// Whether somebody is forgotten for it who has said something in an interval that isn't over.
+    fn forgets(&self) -> bool {
+        !self.is_own && self.entry.said(self.now) > 0
+    }
+}
+
 /// A line of the table.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Line([AtomicU64; WAYS]);
+struct Line([AtomicU32; WAYS]);
 
 impl Line {
     fn entries(&self) -> [Entry; WAYS] {
@@ -192,6 +230,16 @@ mod tests {
         Said { kind: Kind::Beat, stage: "s", viewer, session: "" }
     }
 
+    impl Pace {
+        fn has_begun(&self, session: Session, now_ms: u64) -> bool {
+            self.find(session, now_ms).has_begun()
+        }
+
+        fn speak(&self, session: Session, now_ms: u64) -> Spoken {
+            self.note(self.find(session, now_ms))
+        }
+    }
+
     #[test]
     fn a_session_may_speak_so_often_an_interval() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
@@ -200,14 +248,14 @@ mod tests {
             let now = 7_000 + round * 30_000;
             assert!(!pace.has_begun(ann, now));
             for n in 0..10 {
-                assert_eq!(pace.note(ann, now + n * 100), Spoken::Well, "{n}");
+                assert_eq!(pace.speak(ann, now + n * 100), Spoken::Well, "{n}");
             }
             for again in [1_000, 2_000] {
-                let Spoken::Enough { retry_ms, .. } = pace.note(ann, now + again) else { panic!() };
-                assert!((29_000 - again..=30_000 - again + 500).contains(&retry_ms), "{retry_ms}");
+                let Spoken::Enough { retry_ms, .. } = pace.speak(ann, now + again) else { panic!() };
+                assert!((28_000 - again..=30_000 - again + 1_000).contains(&retry_ms), "{retry_ms}");
             }
-            assert_eq!(pace.note(pace.session(&said("bob")), now), Spoken::Well);
-            assert!(pace.has_begun(ann, now + 29_000));
+            assert_eq!(pace.speak(pace.session(&said("bob")), now), Spoken::Well);
+            assert!(pace.has_begun(ann, now + 27_000));
         }
     }
 
@@ -224,7 +272,7 @@ mod tests {
     fn crowd(pace: &Pace, sessions: usize, now_ms: u64) {
         let hasher = foldhash::quality::FixedState::with_seed(7);
         for n in 0..sessions as u64 {
-            pace.note(Session(hasher.hash_one(n)), now_ms);
+            pace.speak(Session(hasher.hash_one(n)), now_ms);
         }
     }
 
@@ -232,12 +280,12 @@ mod tests {
     fn paced_sessions_max_forgets_who_says_least() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
         crowd(&pace, 2 * PACED_SESSIONS_MAX, 0);
-        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
+        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 4);
         let loud = pace.session(&said("loud"));
-        (0..10).for_each(|_| assert_eq!(pace.note(loud, 0), Spoken::Well));
+        (0..10).for_each(|_| assert_eq!(pace.speak(loud, 0), Spoken::Well));
         crowd(&pace, 2 * PACED_SESSIONS_MAX, 1);
-        assert!(matches!(pace.note(loud, 2), Spoken::Enough { .. }));
-        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
+        assert!(matches!(pace.speak(loud, 2), Spoken::Enough { .. }));
+        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 4);
     }
 
     #[test]
@@ -246,7 +294,7 @@ mod tests {
         for sessions in [1_024, 10_000, 100_000] {
             (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
             let bytes = pace.lines.bytes();
-            assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
+            assert!((4 * sessions..=32 * sessions).contains(&bytes), "{bytes} for {sessions}");
         }
     }
 }

@@ -19,6 +19,7 @@ use super::error::{Problem, ProblemBody};
 use super::live::{CountBody, StandingBody};
 use super::welcome::{Comer, Welcomed, welcome};
 use super::words::{AllGood, BeatBody};
+use crate::clock::mono_ms;
 use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
@@ -92,7 +93,7 @@ where
         let comer = Comer::new(node, said);
         node.edge.look_ahead([comer.counted()]);
         bearer.may_say(node, body.token(), &said).await?;
-        let welcomed = comer.admitted(node).await?;
+        let welcomed = comer.admitted(node, mono_ms()).await?;
         let said = welcomed.said();
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
@@ -240,8 +241,9 @@ where
     for parsed in parsed.chunks(AHEAD) {
         let comers: Vec<_> = parsed.iter().map(|(_, beat)| comer(node, beat)).collect();
         node.edge.look_ahead(comers.iter().flatten().map(Comer::counted));
+        let now_ms = mono_ms();
         for ((index, _), comer) in parsed.iter().zip(comers) {
-            match admit(node, comer).await? {
+            match admit(node, comer, now_ms).await? {
                 Ok(welcomed) => taken.push(welcomed),
                 Err(problem) => {
                     node.metrics.reject(problem.code());
@@ -278,9 +280,10 @@ fn comer<'a>(node: &Node, beat: &'a Result<BeatBody<'_>, Problem>) -> Result<Com
 async fn admit<'a>(
     node: &Node,
     comer: Result<Comer<'a>, Problem>,
+    now_ms: u64,
 ) -> Result<Result<Welcomed<'a>, Problem>, Problem> {
     let welcomed = match comer {
-        Ok(comer) => comer.admitted(node).await,
+        Ok(comer) => comer.admitted(node, now_ms).await,
         Err(problem) => Err(problem),
     };
     match welcomed {

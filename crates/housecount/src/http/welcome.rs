@@ -6,6 +6,7 @@ use housecount_core::event::Kind;
 use housecount_core::ids::StageId;
 
 use super::error::Problem;
+use crate::clock::mono_ms;
 use crate::edge::caps::Held;
 use crate::edge::pace::Session;
 use crate::ingest::Said;
@@ -60,15 +61,15 @@ impl<'a> Comer<'a> {
         self.counted
     }
 
-    /// Lets it in.
+    /// Lets it in at `now_ms`, of `clock::mono_ms`.
     ///
     /// # Errors
     /// 404 for a stage that isn't open; 429 for who says too much, or finds no room; 503 if that can't be known just now.
-    pub async fn admitted(self, node: &Node) -> Result<Welcomed<'a>, Problem> {
+    pub async fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
         if self.kind == Kind::Beat {
             check_open(node, self.stage).await?;
         }
-        let held = node.edge.welcome(&node.hub, &self.said(), self.counted)?;
+        let held = node.edge.welcome(&node.hub, &self.said(), self.counted, now_ms)?;
         Ok(Welcomed { comer: self, held })
     }
 }
@@ -85,7 +86,7 @@ impl Welcomed<'_> {
 /// # Errors
 /// As [`Comer::admitted`].
 pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
-    Comer::new(node, said).admitted(node).await
+    Comer::new(node, said).admitted(node, mono_ms()).await
 }
 
 /// The same of a heartbeat under names that this node knows already.
@@ -98,7 +99,7 @@ pub async fn welcome_known<'a>(
     viewer: &'a str,
     session: &'a str,
 ) -> Result<Welcomed<'a>, Problem> {
-    Comer::named(node, Kind::Beat, stage, viewer.into(), session.into()).admitted(node).await
+    Comer::named(node, Kind::Beat, stage, viewer.into(), session.into()).admitted(node, mono_ms()).await
 }
 
 /// That heartbeats may open a stage, whose id has been checked.
