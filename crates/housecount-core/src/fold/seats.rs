@@ -138,8 +138,7 @@ impl Seats {
         });
         std::array::from_fn(|n| {
             let handle = handles[n]?;
-            let is_it = |seat: &SeatIndex| self[*seat].handle == handle;
-            likely[n].filter(is_it).or_else(|| self.find_handle(handle))
+            likely[n].filter(|seat| self[*seat].handle == handle).or_else(|| self.find_handle(handle))
         })
     }
 
@@ -230,9 +229,7 @@ impl Seats {
     /// Takes a ring out of the table.
     fn unhook(&mut self, anchor: SeatIndex) {
         let (shard, hash) = self.shard(self[anchor].handle.head());
-        if let Ok(entry) = self.shards[shard].find_entry(hash, |i| *i == anchor) {
-            entry.remove();
-        }
+        let _ = self.shards[shard].find_entry(hash, |i| *i == anchor).map(|entry| entry.remove());
     }
 
     /// Gives a seat that is in no ring its ids, and puts it into its viewer's ring.
