@@ -50,7 +50,7 @@ pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
 pub const LIVE_FORGET_MS: u64 = 60_000;
 /// Stages that one subscription names. Who wants more wants all.
 pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
-/// Sessions whose pace a node keeps, four bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
+/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
 pub const PACED_SESSIONS_MAX: usize = 1 << 20;
 /// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
 /// online, and for some minutes what was.
