@@ -286,6 +286,16 @@ mod tests {
         assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
     }
 
+    /// Caps are asked of nobody who has begun.
+    #[test]
+    fn who_has_said_nothing_has_not_begun() {
+        let pace = Pace::new(NonZeroU32::new(10), 30_000);
+        crowd(&pace, 100_000, 0);
+        let hasher = foldhash::quality::FixedState::with_seed(8);
+        let begun = (0..100_000_u64).filter(|n| pace.has_begun(Session(hasher.hash_one(n)), 1)).count();
+        assert_eq!(begun, 0);
+    }
+
     #[test]
     fn the_table_is_as_large_as_its_audience() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
