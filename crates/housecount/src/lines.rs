@@ -82,7 +82,7 @@ impl<L: Default> Lines<L> {
     }
 
     /// What it takes in memory.
-    #[must_use]
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.pieces.iter().filter_map(OnceLock::get).map(|lines| size_of_val(&**lines)).sum()
     }

@@ -91,6 +91,7 @@ where
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
         let comer = Comer::new(node, said);
+        // What its pace is known by comes from memory while its token is looked at.
         node.edge.look_ahead([comer.counted()]);
         bearer.may_say(node, body.token(), &said).await?;
         let welcomed = comer.admitted(node, mono_ms()).await?;
