@@ -222,7 +222,9 @@ proptest! {
                 let of = spans.iter().filter(|((_, of), _)| of == viewer);
                 of.flat_map(|(_, spans)| spans).map(|span| span.to).max().unwrap_or_default()
             });
-            if last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
+            // What it said before and is written only afterwards would be somebody new's too.
+            let is_written = said[first..].iter().all(|(event, _)| event.viewer != viewer || event.at.0 >= BASE + 2_000);
+            if is_written && last.is_some_and(|last| n > 10 && last.plus(KEPT_MS) < old.book.edge()) {
                 was = Some(n);
                 chunks = renamed(&bytes, viewer, None);
                 new.book = Book::default();
