@@ -65,7 +65,9 @@ fn own(stream: TcpStream) -> tokio::net::TcpStream {
 
 async fn serve(stream: TcpStream) {
     let io = TokioIo::new(own(stream));
-    let _ = http1::Builder::new().half_close(true).serve_connection(io, service_fn(answer)).await;
+    // In one piece, as housecount writes small answers.
+    let _ =
+        http1::Builder::new().half_close(true).writev(false).serve_connection(io, service_fn(answer)).await;
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -16,6 +17,21 @@ pub enum Stream {
     Plain(TcpStream),
     /// In a box: most that are many and idle are plain, behind a balancer.
     Secured(Box<Secured>),
+}
+
+/// So many bytes at most are gathered here, such as a heartbeat's answer and its headers: to have the system gather them takes 2 to
+/// 4 % of a heartbeat, to copy them hardly anything. (hyper's own way, `writev(false)`, keeps room for the largest answer that a
+/// connection ever had.)
+const GATHERED_BYTES_MAX: usize = 1_024;
+
+/// Few bytes in one piece.
+fn gathered(slices: &[io::IoSlice<'_>]) -> Option<SmallVec<[u8; GATHERED_BYTES_MAX]>> {
+    let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
+    (bytes <= GATHERED_BYTES_MAX).then(|| {
+        let mut gathered = SmallVec::new();
+        slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
+        gathered
+    })
 }
 
 /// Calls the same method of whichever it is.
@@ -59,6 +75,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        whichever!(self, poll_write_vectored, cx, slices)
+        match gathered(slices) {
+            Some(gathered) => whichever!(self, poll_write, cx, &gathered),
+            None => whichever!(self, poll_write_vectored, cx, slices),
+        }
     }
 }
