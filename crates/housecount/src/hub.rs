@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::fold::{Among, Applied, Count, Fold, HandleKey, Rules, StageView, WatchView};
+use housecount_core::fold::{
+    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, Rules, StageView, WatchView,
+};
 use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::record::Told;
 use housecount_core::roster::Roster;
@@ -189,7 +191,7 @@ impl Hub {
     pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
         for said in said.chunks(AT_ONCE) {
             let fold = self.fold.lock();
-            said.iter().for_each(|said| with(fold.event(said)));
+            said.iter().for_each(|said| fold.name(said, &mut with));
         }
     }
 
@@ -338,7 +340,7 @@ impl Hub {
 
     /// The viewer's online session on a stage that beat last.
     pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
-        self.fold.lock().newest_session(stage, viewer).map(str::to_string)
+        self.fold.lock().newest_session(stage, viewer)
     }
 
     /// Where a viewer is now.
@@ -367,12 +369,17 @@ impl Hub {
         among
     }
 
+    /// Which of these sessions are online; see [`Fold::are_online`].
+    pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
+        self.fold.lock().are_online(asked)
+    }
+
     /// Runs `with` over events that say again what matters of a partition from `from` on: a checkpoint.
     pub fn with_events<T>(
         &self,
         partition: u16,
         from: UnixMs,
-        with: impl FnOnce(&mut dyn Iterator<Item = EventRef<'_>>) -> T,
+        with: impl FnOnce(&mut dyn Iterator<Item = KnownEvent<'_>>) -> T,
     ) -> T {
         with(&mut self.fold.lock().events(partition, from))
     }

@@ -8,7 +8,7 @@
 //! event that is still taken reaches it.
 //!
 //! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change something. A beat of a known
-//! session is found by its [`Handle`] and touches a seat of 56 bytes, and nothing else.
+//! session is found by its [`Handle`] and touches a seat, which is one line of the cache, and nothing else.
 
 pub mod handle;
 mod looks;
@@ -21,6 +21,7 @@ mod stages;
 #[cfg(test)]
 mod tests;
 mod times;
+mod uuid;
 mod views;
 
 use std::cmp::Reverse;
@@ -30,9 +31,10 @@ pub use self::handle::{Handle, HandleKey};
 use self::looks::Looks;
 pub use self::presence::{Count, Totals};
 pub use self::proof::Proven;
-use self::seat::{Flag, Ids, NOWHERE, SeatIndex, StageIndex};
+pub use self::seat::Ids;
+use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
-pub use self::views::{Among, StageView, WatchView};
+pub use self::views::{Among, KnownEvent, StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
 use crate::record::Told;
 use crate::time::UnixMs;
@@ -251,21 +253,27 @@ impl Fold {
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
-            // As in `apply_all`, cache misses overlap; but only where little is to be done from one to the next: so each step is
-            // taken with all of them before the next one.
-            let mut handles = [None; AHEAD];
-            for (event, handle) in events.iter().zip(&mut handles) {
-                let (partition, made) = self.handle(ids(event));
-                let is_of_use = self.keys[usize::from(partition)] != HandleKey::default();
-                *handle = (event.kind == Kind::Beat && is_of_use).then_some(made);
+            // As in `apply_all`, all are looked for at once.
+            let mut asked = [None; AHEAD];
+            for (event, asked) in events.iter().zip(&mut asked) {
+                let is_of_use = self.key(self.partition(event.viewer)) != HandleKey::default();
+                *asked = (event.kind == Kind::Beat && is_of_use).then_some(ids(event));
             }
-            let mut seats = self.seats.find_handles(handles);
-            for (event, seat) in events.iter().zip(&mut seats) {
-                *seat = seat.filter(|seat| self.seats.has(*seat, ids(event)));
-            }
+            let seats = self.find_many(asked);
             told.extend(events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)));
         }
         told
+    }
+
+    /// The seats of sessions that their handles find. Cache misses overlap; but only where little is to be done from one to the
+    /// next: so each step is taken with all of them before the next one.
+    fn find_many<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [Option<SeatIndex>; N] {
+        let mut seats = self.seats.find_handles(asked.map(|ids| Some(self.handle(ids?).1)));
+        self.seats.look_ahead(seats);
+        for (ids, seat) in asked.iter().zip(&mut seats) {
+            *seat = seat.filter(|seat| ids.is_some_and(|ids| self.seats.has(*seat, ids)));
+        }
+        seats
     }
 
     /// How an event is told, given its seat if that is known by its handle.

@@ -13,8 +13,7 @@
 use std::ops::Range;
 
 use super::seat::{Flag, Ids, NOWHERE, SeatIndex};
-use super::{Committed, Fold};
-use crate::event::{EventRef, Kind};
+use super::{Committed, Fold, KnownEvent};
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -130,7 +129,7 @@ impl Fold {
                 self.clip(&mut spans, within);
                 if !spans.is_empty() {
                     let stage = &self.seats.stages[known.stage].id;
-                    with(Proven { stage, viewer: self.seats.viewer(seat), spans: &spans });
+                    with(Proven { stage, viewer: &self.seats.viewer(seat), spans: &spans });
                 }
             }
         }
@@ -194,22 +193,15 @@ impl Fold {
 
     /// Events that say again, to any node, all that matters of a partition from `from` on, with whatever else comes after
     /// `from`: for a log that lost everything.
-    pub fn events(&self, partition: u16, from: UnixMs) -> impl Iterator<Item = EventRef<'_>> {
+    pub fn events(&self, partition: u16, from: UnixMs) -> impl Iterator<Item = KnownEvent<'_>> {
         let told = self.seats.within(0..self.seats.places()).filter(move |seat| {
             let seat = &self.seats[*seat];
             // What was carried over is nobody's session, and no log record could hold it.
             u16::from(seat.partition) == partition && !seat.is_nameless() && !seat.is(Flag::Carried)
         });
         told.flat_map(move |seat| {
-            let of = move |(kind, at): (Kind, UnixMs)| EventRef {
-                at,
-                kind,
-                stage: &self.seats.stages[self.seats[seat].stage].id,
-                viewer: self.seats.viewer(seat),
-                session: self.seats.session(seat),
-            };
             let events: Vec<_> = self.seats.times(seat).events(from, self.rules.ttl_ms).collect();
-            events.into_iter().map(of)
+            events.into_iter().map(move |(kind, at)| self.known_event(seat, kind, at))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! One session of a viewer on a stage, in 56 bytes.
+//! One session of a viewer on a stage, in a line of the cache.
 
 use super::handle::Handle;
 use super::names::Name;
@@ -13,19 +13,22 @@ pub(super) type StageIndex = u32;
 /// Not in any list.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
-/// The ids of a seat.
+/// The ids of a session, which must have been checked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ids<'a> {
-    pub(super) stage: &'a str,
-    pub(super) viewer: &'a str,
-    pub(super) session: &'a str,
+pub struct Ids<'a> {
+    /// Which stage it watches.
+    pub stage: &'a str,
+    /// Whose it is.
+    pub viewer: &'a str,
+    /// Its own; empty if the viewer has but one.
+    pub session: &'a str,
 }
 
 /// One session of a viewer on a stage.
 ///
 /// In this order, so that what a beat touches lies together.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Seat {
     /// What is known of it, if that can be said in brief; else see `Seats::times`.
     pub(super) brief: Brief,
@@ -46,7 +49,7 @@ pub(super) struct Seat {
     pub(super) told_s: u32,
 }
 
-const _: () = assert!(size_of::<Seat>() <= 56);
+const _: () = assert!(size_of::<Seat>() == 64);
 
 /// What is true of a seat, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,15 @@
 //! leave half of the room free for long.
 //! Nothing is iterated in hash order, so that two nodes answer alike.
 
+mod find;
+
 use std::ops::{Index, IndexMut};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use super::handle::{Handle, HandleKey};
-use super::names::Names;
+use super::names::{Id, Names};
 use super::seat::{Flag, Ids, NOWHERE, Seat, SeatIndex};
 use super::stages::Stages;
 use super::times::Times;
@@ -106,69 +108,6 @@ impl Seats {
     pub(super) fn ring_here(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
         let stage = self[seat].stage;
         self.ring(seat).filter(move |other| self[*other].stage == stage)
-    }
-
-    /// A head's shard, and its hash within.
-    fn shard(&self, head: u32) -> (usize, u64) {
-        (usize::from(self.shares[(head >> 24) as usize]), spread(head))
-    }
-
-    /// The seat with this handle; the first one found, should there be two.
-    pub(super) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
-        let (shard, hash) = self.shard(handle.head());
-        let mut found = None;
-        self.shards[shard].find(hash, |anchor| {
-            // Heads alone tell most viewers apart, and most viewers have one seat.
-            if self[*anchor].handle.head() == handle.head() {
-                found = self.ring(*anchor).find(|seat| self[*seat].handle == handle);
-            }
-            found.is_some()
-        });
-        found
-    }
-
-    /// The same of many. The table is asked for all before the first seat is looked at: so cache misses overlap.
-    pub(super) fn find_handles<const N: usize>(
-        &self,
-        handles: [Option<Handle>; N],
-    ) -> [Option<SeatIndex>; N] {
-        let likely = handles.map(|handle| {
-            let (shard, hash) = self.shard(handle?.head());
-            self.shards[shard].iter_hash(hash).next().copied()
-        });
-        std::array::from_fn(|n| {
-            let handle = handles[n]?;
-            likely[n].filter(|seat| self[*seat].handle == handle).or_else(|| self.find_handle(handle))
-        })
-    }
-
-    /// Any seat of a viewer whose handles have this head.
-    pub(super) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
-        let (shard, hash) = self.shard(head);
-        let is_it = |anchor: &SeatIndex| {
-            let seat = &self[*anchor];
-            seat.handle.head() == head && self.names.bytes(seat.viewer) == viewer.as_bytes()
-        };
-        self.shards[shard].find(hash, is_it).copied()
-    }
-
-    /// The seat with these ids.
-    pub(super) fn find(&self, handle: Handle, ids: Ids<'_>) -> Option<SeatIndex> {
-        let anchor = self.find_viewer(handle.head(), ids.viewer)?;
-        self.ring(anchor).find(|seat| self.is_of(*seat, ids))
-    }
-
-    /// Whether a seat of the right viewer has these ids.
-    fn is_of(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
-        let seat = &self[seat];
-        let stage = self.stages.get(seat.stage);
-        self.names.bytes(seat.session) == ids.session.as_bytes()
-            && stage.is_some_and(|stage| *stage.id == *ids.stage)
-    }
-
-    /// Whether a seat has these ids.
-    pub(super) fn has(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
-        self.names.bytes(self[seat].viewer) == ids.viewer.as_bytes() && self.is_of(seat, ids)
     }
 
     /// A new seat with these ids, which no seat has.
@@ -290,8 +229,12 @@ impl Seats {
                 self.remove(*seat);
                 continue;
             }
-            let handle =
-                Handle::of(key, &self.stages[self[*seat].stage].id, self.viewer(*seat), self.session(*seat));
+            let handle = Handle::of(
+                key,
+                &self.stages[self[*seat].stage].id,
+                &self.viewer(*seat),
+                &self.session(*seat),
+            );
             let known = &mut self[*seat];
             known.set(Flag::Ambiguous, false);
             known.handle = handle;
@@ -361,13 +304,13 @@ impl Seats {
     }
 
     /// A seat's viewer.
-    pub(super) fn viewer(&self, seat: SeatIndex) -> &str {
-        self.names.text(self[seat].viewer)
+    pub(super) fn viewer(&self, seat: SeatIndex) -> Id<'_> {
+        self.names.id(self[seat].viewer)
     }
 
     /// A seat's session.
-    pub(super) fn session(&self, seat: SeatIndex) -> &str {
-        self.names.text(self[seat].session)
+    pub(super) fn session(&self, seat: SeatIndex) -> Id<'_> {
+        self.names.id(self[seat].session)
     }
 
     /// Puts a seat into its stage's list of those online, or takes it out.

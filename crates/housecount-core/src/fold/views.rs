@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
+use super::names::Id;
 use super::seat::{Flag, Ids, SeatIndex};
 use super::{Count, Fold, Totals};
 use crate::event::{EventRef, Kind};
@@ -47,6 +48,25 @@ pub struct Among {
     pub count: Count,
 }
 
+/// An event out of what the fold keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownEvent<'a> {
+    at: UnixMs,
+    kind: Kind,
+    stage: &'a str,
+    viewer: Id<'a>,
+    session: Id<'a>,
+}
+
+impl KnownEvent<'_> {
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> EventRef<'_> {
+        let KnownEvent { at, kind, stage, ref viewer, ref session } = *self;
+        EventRef { at, kind, stage, viewer, session }
+    }
+}
+
 impl Fold {
     /// What is known of a session's viewer and stage. Looks at no more than `sessions_max` of the viewer's sessions: one
     /// that is beyond them isn't found.
@@ -66,31 +86,41 @@ impl Fold {
             }
             let is_online = self.seats[seat].is(Flag::Online);
             among.here += usize::from(is_online);
-            if self.seats.session(seat) == session {
+            if self.seats.is_session(seat, session) {
                 (among.is_known, among.is_online) = (true, is_online);
             }
         }
         among
     }
 
-    /// What a record says, with its ids; `None` where they aren't known.
+    /// Which of these sessions are online, as far as that is found quickly: of two with the same handle one looks as if it weren't.
     #[must_use]
-    pub fn event<'a>(&'a self, said: &Told<'a>) -> Option<EventRef<'a>> {
+    pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
+        self.find_many(asked).map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
+    }
+
+    /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
+    pub fn name<T>(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>) -> T) -> T {
         let (at, handle) = match *said {
-            Told::Event(event) => return Some(event),
+            Told::Event(event) => return with(Some(event)),
             Told::Beat { at, handle } => (at, handle),
         };
-        let seat = self.seats.find_handle(handle)?;
-        let known = &self.seats[seat];
+        let seat = self.seats.find_handle(handle);
         // Nobody tells a beat by a handle that two sessions have.
-        let is_known = !known.is_nameless() && !known.is(Flag::Ambiguous);
-        is_known.then(|| EventRef {
-            at,
-            kind: Kind::Beat,
-            stage: &self.seats.stages[known.stage].id,
-            viewer: self.seats.viewer(seat),
-            session: self.seats.session(seat),
-        })
+        let is_known = |seat: &SeatIndex| {
+            let known = &self.seats[*seat];
+            !known.is_nameless() && !known.is(Flag::Ambiguous)
+        };
+        match seat.filter(is_known) {
+            Some(seat) => with(Some(self.known_event(seat, Kind::Beat, at).event())),
+            None => with(None),
+        }
+    }
+
+    /// What a named seat's session said.
+    pub(super) fn known_event(&self, seat: SeatIndex, kind: Kind, at: UnixMs) -> KnownEvent<'_> {
+        let stage = &self.seats.stages[self.seats[seat].stage].id;
+        KnownEvent { at, kind, stage, viewer: self.seats.viewer(seat), session: self.seats.session(seat) }
     }
 
     /// Who is online on `stage`; nobody if it is unknown.
@@ -135,22 +165,22 @@ impl Fold {
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
-        let mut nearest: BinaryHeap<(&str, SeatIndex)> = BinaryHeap::with_capacity(limit + 1);
+        let mut nearest: BinaryHeap<(String, SeatIndex)> = BinaryHeap::with_capacity(limit + 1);
         for seat in self.seats.stages[stage].online.iter().copied() {
             let id = self.seats.viewer(seat);
-            if after.is_some_and(|after| id <= after) {
+            if after.is_some_and(|after| *id <= *after) {
                 continue;
             }
             // A viewer's other session may be in already; the heap is small, but only look when it could be.
-            let is_near = nearest.len() < limit || nearest.peek().is_some_and(|far| id < far.0);
-            if is_near && !nearest.iter().any(|(known, _)| *known == id) {
-                nearest.push((id, seat));
+            let is_near = nearest.len() < limit || nearest.peek().is_some_and(|far| *id < *far.0);
+            if is_near && !nearest.iter().any(|(known, _)| **known == *id) {
+                nearest.push((id.to_string(), seat));
                 if nearest.len() > limit {
                     nearest.pop();
                 }
             }
         }
-        let watch = |(id, seat): (&str, SeatIndex)| self.watch_view(id, self.seats.ring_here(seat));
+        let watch = |(id, seat): (String, SeatIndex)| self.watch_view(&id, self.seats.ring_here(seat));
         nearest.into_sorted_vec().into_iter().map(watch).collect()
     }
 
@@ -176,14 +206,14 @@ impl Fold {
 
     /// The viewer's online session on a stage that beat last, if there is one.
     #[must_use]
-    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<&str> {
+    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
         let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
         let anchor = self.seats.find_viewer(handle.head(), viewer)?;
         let online = self.seats.ring(anchor).filter(|seat| {
             self.seats[*seat].is(Flag::Online) && *self.seats.stages[self.seats[*seat].stage].id == *stage
         });
-        let newest = online.max_by_key(|seat| (self.seats.last(*seat).0, self.seats.session(*seat)))?;
-        Some(self.seats.session(newest))
+        let newest = online.map(|seat| (self.seats.last(seat).0, self.seats.session(seat).to_string())).max();
+        newest.map(|(_, session)| session)
     }
 
     fn watch_view(&self, id: &str, seats: impl Iterator<Item = SeatIndex>) -> WatchView {

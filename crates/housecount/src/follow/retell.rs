@@ -1,7 +1,7 @@
 //! Telling the log again what it has lost.
 
 use bytes::Bytes;
-use housecount_core::event::EventRef;
+use housecount_core::fold::KnownEvent;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::record::{self, Told};
 
@@ -55,7 +55,7 @@ impl Follower {
         let online = self.hub.now().minus(self.ttl_ms);
         let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
         let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
-        let records = self.hub.with_events(partition, from, |events| encode_all(events));
+        let records = self.hub.with_events(partition, from, encode_all);
         let count = records.iter().map(|(count, _)| count).sum();
         for (_, record) in records {
             self.log.append(partition, record).await?;
@@ -65,17 +65,11 @@ impl Follower {
 }
 
 /// Events as full records, with the number of events in each.
-fn encode_all<'a>(events: impl Iterator<Item = EventRef<'a>>) -> Vec<(usize, Bytes)> {
-    let (mut records, mut batch) = (Vec::new(), Vec::new());
-    for event in events {
-        batch.push(Told::Event(event));
-        if batch.len() == RECORD_EVENTS_MAX {
-            records.push((batch.len(), Bytes::from(record::encode(&batch))));
-            batch.clear();
-        }
-    }
-    if !batch.is_empty() {
-        records.push((batch.len(), Bytes::from(record::encode(&batch))));
-    }
-    records
+fn encode_all(events: &mut dyn Iterator<Item = KnownEvent<'_>>) -> Vec<(usize, Bytes)> {
+    let next = || {
+        let batch: Vec<KnownEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
+        let told: Vec<Told<'_>> = batch.iter().map(|said| Told::Event(said.event())).collect();
+        (!told.is_empty()).then(|| (told.len(), Bytes::from(record::encode(&told))))
+    };
+    std::iter::from_fn(next).collect()
 }

@@ -17,15 +17,12 @@ use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::{CountBody, StandingBody};
-use super::welcome::{Comer, Welcomed, welcome};
+use super::welcome::{AT_ONCE, Comer, Welcomed, look_ahead, welcome};
 use super::words::{AllGood, BeatBody};
 use crate::clock::mono_ms;
 use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
-
-/// Heartbeats of a batch that are looked for at once.
-const AHEAD: usize = 32;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,7 +89,7 @@ where
         let said = body.said(Kind::Beat)?;
         let comer = Comer::new(node, said);
         // What its pace is known by comes from memory while its token is looked at.
-        node.edge.look_ahead([comer.counted()]);
+        comer.look_ahead(node);
         bearer.may_say(node, body.token(), &said).await?;
         let welcomed = comer.admitted(node, mono_ms()).await?;
         let said = welcomed.said();
@@ -239,10 +236,10 @@ where
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
-    for parsed in parsed.chunks(AHEAD) {
-        let comers: Vec<_> = parsed.iter().map(|(_, beat)| comer(node, beat)).collect();
-        node.edge.look_ahead(comers.iter().flatten().map(Comer::counted));
+    for parsed in parsed.chunks(AT_ONCE) {
+        let mut comers: Vec<_> = parsed.iter().map(|(_, beat)| comer(node, beat)).collect();
         let now_ms = mono_ms();
+        look_ahead(node, comers.iter_mut().flatten(), now_ms);
         for ((index, _), comer) in parsed.iter().zip(comers) {
             match admit(node, comer, now_ms).await? {
                 Ok(welcomed) => taken.push(welcomed),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use housecount_core::event::Kind;
 use housecount_core::ids::StageId;
+use smallvec::SmallVec;
 
 use super::error::Problem;
 use crate::clock::mono_ms;
@@ -12,6 +13,9 @@ use crate::edge::pace::Session;
 use crate::ingest::Said;
 use crate::node::Node;
 use crate::stages::NotOpen;
+
+/// So many are looked for at once.
+pub const AT_ONCE: usize = 32;
 
 /// What is to be let in, under the names that go on from here.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Comer<'a> {
     session: Cow<'a, str>,
     /// As what it is counted.
     counted: Session,
+    /// Nobody need make room for it.
+    is_in: bool,
 }
 
 /// What may be taken in.
@@ -48,7 +54,7 @@ impl<'a> Comer<'a> {
         session: Cow<'a, str>,
     ) -> Comer<'a> {
         let counted = node.edge.session(&Said { kind, stage, viewer: &viewer, session: &session });
-        Comer { kind, stage, viewer, session, counted }
+        Comer { kind, stage, viewer, session, counted, is_in: false }
     }
 
     fn said(&self) -> Said<'_> {
@@ -56,9 +62,9 @@ impl<'a> Comer<'a> {
         Said { kind: *kind, stage, viewer, session }
     }
 
-    /// As what it is counted.
-    pub fn counted(&self) -> Session {
-        self.counted
+    /// It is let in soon: what its pace is known by is on its way from memory from now on.
+    pub fn look_ahead(&self, node: &Node) {
+        node.edge.look_ahead(self.counted);
     }
 
     /// Lets it in at `now_ms`, of `clock::mono_ms`.
@@ -69,7 +75,7 @@ impl<'a> Comer<'a> {
         if self.kind == Kind::Beat {
             check_open(node, self.stage).await?;
         }
-        let held = node.edge.welcome(&node.hub, &self.said(), self.counted, now_ms)?;
+        let held = node.edge.welcome(&node.hub, &self.said(), self.counted, self.is_in, now_ms)?;
         Ok(Welcomed { comer: self, held })
     }
 }
@@ -79,6 +85,15 @@ impl Welcomed<'_> {
     pub fn said(&self) -> Said<'_> {
         self.comer.said()
     }
+}
+
+/// Looks for some that are to be let in, [`AT_ONCE`] at most, all at once: for each by itself would take as long as for several.
+pub fn look_ahead<'a, 'c: 'a>(node: &Node, comers: impl IntoIterator<Item = &'a mut Comer<'c>>, now_ms: u64) {
+    let mut comers: SmallVec<[&mut Comer<'_>; AT_ONCE]> = comers.into_iter().take(AT_ONCE).collect();
+    let asked: [_; AT_ONCE] =
+        std::array::from_fn(|n| comers.get(n).map(|comer| (comer.said(), comer.counted)));
+    let are_in = node.edge.are_in(&node.hub, asked, now_ms);
+    comers.iter_mut().zip(are_in).for_each(|(comer, is_in)| comer.is_in = is_in);
 }
 
 /// All of it, of what a player said, whose ids have been checked.

@@ -57,6 +57,13 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
         let listed: Vec<String> = presence.viewers_of(stage, None, 100).into_iter().map(|w| w.id).collect();
         assert_eq!(listed, viewers.iter().map(|v| v.to_string()).collect::<Vec<_>>());
     }
+    for (viewer, session) in VIEWERS.iter().flat_map(|viewer| SESSIONS.map(|session| (*viewer, session))) {
+        let asked = STAGES.map(|stage| Some(Ids { stage, viewer, session }));
+        assert_eq!(
+            presence.are_online(asked),
+            STAGES.map(|stage| online.contains(&(stage, viewer, session)))
+        );
+    }
     let viewers: BTreeSet<_> = online.iter().map(|o| o.1).collect();
     let stages: BTreeSet<_> = online.iter().map(|o| o.0).collect();
     let count = Count { viewers: viewers.len() as u64, sessions: online.len() as u64 };
@@ -64,8 +71,8 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
 }
 
 const STAGES: [&str; 3] = ["stage", "stage-2", "stage-3"];
-const VIEWERS: [&str; 4] = ["ann", "bob", "cy", "dee"];
-const SESSIONS: [&str; 3] = ["", "tab-1", "tab-2"];
+const VIEWERS: [&str; 4] = ["ann", "bob", "cy", "dee0c0de-5a1e-4b0b-8a11-0123456789ab"];
+const SESSIONS: [&str; 3] = ["", "tab-1", "7ab20000-5a1e-4b0b-8a11-0123456789ab"];
 
 fn events() -> impl Strategy<Value = Vec<Said>> {
     let event = (1u64..600, 0..4usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
@@ -157,7 +164,7 @@ proptest! {
         let known: Vec<Said> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
         let mut first = fold(&known, now);
         let mut second = Fold::new(RULES, 1, false);
-        first.events(0, UnixMs::ZERO).for_each(|e| { second.apply(&e); });
+        first.events(0, UnixMs::ZERO).for_each(|e| { second.apply(&e.event()); });
         for later in now..now + 130 {
             first.advance(UnixMs(later));
             second.advance(UnixMs(later));

@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&said);
-        let told: Vec<Said> = proof.events(0, UnixMs(from)).map(|e| said_of(&e)).collect();
+        let told: Vec<Said> = proof.events(0, UnixMs(from)).map(|e| said_of(&e.event())).collect();
         let mut again = proof_of(&told);
         let later: Vec<Said> = later.into_iter().filter(|e| e.at.0 >= from).collect();
         later.iter().for_each(|event| assert_ne!(again.apply(event), Applied::Uncredited));

@@ -1,0 +1,78 @@
+//! How seats are found: by handle, or by ids.
+
+use super::{Seats, spread};
+use crate::fold::handle::Handle;
+use crate::fold::seat::{Ids, SeatIndex};
+
+impl Seats {
+    /// A head's shard, and its hash within.
+    pub(super) fn shard(&self, head: u32) -> (usize, u64) {
+        (usize::from(self.shares[(head >> 24) as usize]), spread(head))
+    }
+
+    /// The seat with this handle; the first one found, should there be two.
+    pub(in crate::fold) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
+        let (shard, hash) = self.shard(handle.head());
+        let mut found = None;
+        self.shards[shard].find(hash, |anchor| {
+            // Heads alone tell most viewers apart, and most viewers have one seat.
+            if self[*anchor].handle.head() == handle.head() {
+                found = self.ring(*anchor).find(|seat| self[*seat].handle == handle);
+            }
+            found.is_some()
+        });
+        found
+    }
+
+    /// The same of many. The table is asked for all before the first seat is looked at: so cache misses overlap.
+    pub(in crate::fold) fn find_handles<const N: usize>(
+        &self,
+        handles: [Option<Handle>; N],
+    ) -> [Option<SeatIndex>; N] {
+        let likely = handles.map(|handle| {
+            let (shard, hash) = self.shard(handle?.head());
+            self.shards[shard].iter_hash(hash).next().copied()
+        });
+        std::array::from_fn(|n| {
+            let handle = handles[n]?;
+            likely[n].filter(|seat| self[*seat].handle == handle).or_else(|| self.find_handle(handle))
+        })
+    }
+
+    /// The viewers of these are asked for next: their names are on their way from memory from now on.
+    pub(in crate::fold) fn look_ahead(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
+        seats.into_iter().flatten().for_each(|seat| self.names.look_ahead(self[seat].viewer));
+    }
+
+    /// Any seat of a viewer whose handles have this head.
+    pub(in crate::fold) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
+        let (shard, hash) = self.shard(head);
+        let is_it = |anchor: &SeatIndex| {
+            let seat = &self[*anchor];
+            seat.handle.head() == head && self.names.is(seat.viewer, viewer)
+        };
+        self.shards[shard].find(hash, is_it).copied()
+    }
+
+    /// The seat with these ids.
+    pub(in crate::fold) fn find(&self, handle: Handle, ids: Ids<'_>) -> Option<SeatIndex> {
+        let anchor = self.find_viewer(handle.head(), ids.viewer)?;
+        self.ring(anchor).find(|seat| self.is_of(*seat, ids))
+    }
+
+    /// Whether a seat is of this session of its viewer's.
+    pub(in crate::fold) fn is_session(&self, seat: SeatIndex, session: &str) -> bool {
+        self.names.is(self[seat].session, session)
+    }
+
+    /// Whether a seat of the right viewer has these ids.
+    fn is_of(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
+        let stage = self.stages.get(self[seat].stage);
+        self.is_session(seat, ids.session) && stage.is_some_and(|stage| *stage.id == *ids.stage)
+    }
+
+    /// Whether a seat has these ids.
+    pub(in crate::fold) fn has(&self, seat: SeatIndex, ids: Ids<'_>) -> bool {
+        self.names.is(self[seat].viewer, ids.viewer) && self.is_of(seat, ids)
+    }
+}
