@@ -87,13 +87,13 @@ impl Edge {
         self.pace.session(said)
     }
 
-    /// That a session is to be welcomed: what is known of it is on its way from memory from now on.
+    /// A session is to be welcomed: what its pace is known by is on its way from memory from now on.
     pub fn look_ahead(&self, session: Session) {
         self.pace.look_ahead([session]);
     }
 
-    /// Of many that are to be welcomed, whom nobody need make room for: they were welcome in this interval already, or are online.
-    /// Cache misses overlap, since all are looked for at once.
+    /// Of many that are to be welcomed, whom nobody need make room for: they are welcome in this interval already, or online, or there
+    /// are no caps. Cache misses overlap, since all are looked for at once.
     pub fn are_in<const N: usize>(
         &self,
         hub: &Hub,
@@ -103,7 +103,7 @@ impl Edge {
         self.pace.look_ahead(asked.iter().flatten().map(|(_, session)| *session));
         let mut are_in = asked.map(|asked| {
             asked.is_some_and(|(_, session)| {
-                !self.caps.are_any() || self.pace.find(session, now_ms).has_begun()
+                !self.caps.are_any() || self.pace.find(session, now_ms).is_welcome()
             })
         });
         let others: [Option<Ids<'_>>; N] = std::array::from_fn(|n| {
@@ -132,11 +132,19 @@ impl Edge {
     ) -> Result<Option<Box<Held>>, Unwelcome> {
         let found = self.pace.find(session, now_ms);
         let mut held = None;
-        // Once an interval: who was welcome at its start is until its end.
-        if said.kind == Kind::Beat && self.caps.are_any() && !is_in && !found.has_begun() {
+        let is_beat = said.kind == Kind::Beat;
+        if !is_beat && said.session.is_empty() && self.caps.are_any() {
+            // It ends all of the viewer's sessions on the stage.
+            let here = hub.viewer(said.viewer).of.into_iter().filter(|watching| watching.id == said.stage);
+            for session in here.flat_map(|watching| watching.sessions) {
+                self.pace.take_back(self.session(&Said { session: &session, ..*said }), now_ms);
+            }
+        }
+        // Once an interval: who was welcome at its start is until its end, or until it leaves.
+        if is_beat && self.caps.are_any() && !is_in && !found.is_welcome() {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
-        match self.pace.note(found) {
+        match self.pace.note(found, is_beat) {
             Spoken::Enough { retry_ms, max } => Err(Unwelcome::TooManyBeats { retry_ms, max }),
             Spoken::Well => Ok(held),
         }
@@ -151,25 +159,67 @@ mod tests {
 
     use super::*;
 
-    /// Room is made for nobody who is in; and for everybody where there is no cap.
-    #[test]
-    fn who_was_welcome_or_is_online_is_in() {
+    fn said(kind: Kind, viewer: &'static str) -> Said<'static> {
+        Said { kind, stage: "s", viewer, session: "" }
+    }
+
+    fn edge(viewers_max: Option<u64>) -> Edge {
+        Edge::new(&EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() }, 30_000)
+    }
+
+    /// One where so many are online on the stage.
+    fn hub(viewers: &[&'static str]) -> Hub {
         let hub = Hub::new(Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 }, 1, false);
-        let said = |viewer| Said { kind: Kind::Beat, stage: "s", viewer, session: "" };
-        let capped = EdgeSettings { sessions_per_viewer: Some(1), ..EdgeSettings::default() };
-        for (settings, others_are_in) in [(capped, false), (EdgeSettings::default(), true)] {
-            let edge = Edge::new(&settings, 30_000);
-            let at = UnixMs(1_000);
-            let online = EventRef { at, kind: Kind::Beat, stage: "s", viewer: "online", session: "" };
-            hub.apply([online], at);
-            let welcome = said("welcome");
-            let asked = |viewer| Some((said(viewer), edge.session(&said(viewer))));
-            assert!(edge.welcome(&hub, &welcome, edge.session(&welcome), false, 0).is_ok());
-            let are_in = edge.are_in(&hub, [asked("other"), asked("online"), None, asked("welcome")], 1);
-            assert_eq!(are_in, [others_are_in, true, false, true]);
-            // It may come in all the same: that is what is asked then.
-            let other = said("other");
-            assert!(edge.welcome(&hub, &other, edge.session(&other), are_in[0], 1).is_ok());
+        let at = UnixMs(1_000);
+        let beat = |viewer: &&'static str| EventRef { at, kind: Kind::Beat, stage: "s", viewer, session: "" };
+        hub.apply(viewers.iter().map(beat), at);
+        hub
+    }
+
+    /// One by itself, at a time of this node's own.
+    fn welcome(edge: &Edge, hub: &Hub, said: Said<'_>, now_ms: u64) -> Result<(), Unwelcome> {
+        edge.welcome(hub, &said, edge.session(&said), false, now_ms).map(drop)
+    }
+
+    /// At a full stage, who is in is let in, and nobody else.
+    #[test]
+    fn whom_nobody_need_make_room_for_is_in() {
+        let (hub, capped) = (hub(&["online"]), edge(Some(1)));
+        let beat = |viewer| said(Kind::Beat, viewer);
+        let asked = |viewer| Some((beat(viewer), capped.session(&beat(viewer))));
+        let are_in = capped.are_in(&hub, [asked("other"), asked("online"), None], 1);
+        assert_eq!(are_in, [false, true, false]);
+        for (viewer, is_in) in [("other", false), ("online", true)] {
+            let came = capped.welcome(&hub, &beat(viewer), capped.session(&beat(viewer)), is_in, 1);
+            assert_eq!(came.is_ok(), is_in, "{viewer}");
         }
+        assert_eq!(edge(None).are_in(&hub, [asked("other")], 1), [true], "there is no cap");
+    }
+
+    /// Nor are sessions that end with their viewer's leave.
+    #[test]
+    fn a_leave_of_all_sessions_makes_none_welcome() {
+        let (edge, nobody, taken) = (edge(Some(1)), hub(&[]), hub(&["taker"]));
+        let tab = Said { session: "tab", ..said(Kind::Beat, "ann") };
+        assert_eq!(welcome(&edge, &nobody, tab, 0), Ok(()));
+        let at = UnixMs(1_000);
+        nobody.apply([EventRef { at, kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" }], at);
+        assert_eq!(welcome(&edge, &taken, tab, 1), Ok(()), "it is");
+        assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 2), Ok(()));
+        assert_eq!(welcome(&edge, &taken, tab, 3), Err(Unwelcome::StageFull { max: 1 }));
+    }
+
+    /// No cap is passed by a leave, of which nobody asks whether there is room.
+    #[test]
+    fn a_leave_makes_nobody_welcome() {
+        let (nobody, taken, edge) = (hub(&[]), hub(&["taker"]), edge(Some(1)));
+        let full = Err(Unwelcome::StageFull { max: 1 });
+        assert_eq!(welcome(&edge, &taken, said(Kind::Leave, "ann"), 0), Ok(()));
+        assert_eq!(welcome(&edge, &taken, said(Kind::Beat, "ann"), 1), full);
+        // Who was there, and leaves, and comes back when the place is taken.
+        assert_eq!(welcome(&edge, &nobody, said(Kind::Beat, "ann"), 2), Ok(()));
+        assert_eq!(welcome(&edge, &nobody, said(Kind::Beat, "ann"), 3), Ok(()));
+        assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 4), Ok(()));
+        assert_eq!(welcome(&edge, &taken, said(Kind::Beat, "ann"), 5), full);
     }
 }

@@ -23,10 +23,12 @@ const WAYS: usize = 8;
 const LINES_MIN: usize = 1 << 10;
 /// Parts of an interval: so exact is when one began, and when it is over.
 const TICKS: u64 = 64;
-/// Bits of an entry: its tag above, then when its interval began, then how often was spoken.
+/// Bits of an entry: its tag above, then when its interval began, then whether it is welcome, then how often was spoken.
 const COUNT_BITS: u32 = 10;
-const BEGAN_BITS: u32 = 22;
-const TAG_BITS: u32 = 64 - BEGAN_BITS - COUNT_BITS;
+const WELCOME: u64 = 1 << COUNT_BITS;
+const BEGAN_BITS: u32 = 21;
+const BEGAN_SHIFT: u32 = COUNT_BITS + 1;
+const TAG_BITS: u32 = 64 - BEGAN_BITS - BEGAN_SHIFT;
 /// How often one may be allowed to speak at most.
 pub const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 
@@ -70,21 +72,23 @@ pub struct Pace {
 struct Entry(u64);
 
 impl Entry {
-    fn new(tag: u64, began: u64, count: u64) -> Entry {
-        Entry(tag << (BEGAN_BITS + COUNT_BITS) | (began & ((1 << BEGAN_BITS) - 1)) << COUNT_BITS | count)
+    fn new(tag: u64, began: u64, is_welcome: bool, count: u64) -> Entry {
+        let began = (began & ((1 << BEGAN_BITS) - 1)) << BEGAN_SHIFT;
+        let welcome = if is_welcome { WELCOME } else { 0 };
+        Entry(tag << (BEGAN_BITS + BEGAN_SHIFT) | began | welcome | count)
     }
 
     fn tag(self) -> u64 {
-        self.0 >> (BEGAN_BITS + COUNT_BITS)
+        self.0 >> (BEGAN_BITS + BEGAN_SHIFT)
     }
 
     fn count(self) -> u64 {
         self.0 & u64::from(COUNT_MAX)
     }
 
-    /// How many ticks ago its interval began. (One of 65,536 intervals ago looks new, and harms nobody.)
+    /// How many ticks ago its interval began. (One of 32,768 intervals ago looks new, and harms nobody.)
     fn age(self, now: u64) -> u64 {
-        now.wrapping_sub(self.0 >> COUNT_BITS) & ((1 << BEGAN_BITS) - 1)
+        now.wrapping_sub(self.0 >> BEGAN_SHIFT) & ((1 << BEGAN_BITS) - 1)
     }
 
     /// How much was said in an interval that isn't over.
@@ -134,10 +138,22 @@ impl Pace {
         Found::of(session, self.lines.of(session.0), self.ticks(now_ms))
     }
 
-    /// A session speaks.
-    pub fn note(&self, mut found: Found<'_>) -> Spoken {
+    /// A session isn't welcome any more, though it said nothing itself.
+    pub fn take_back(&self, session: Session, now_ms: u64) {
+        loop {
+            let found = self.find(session, now_ms);
+            let is_done = !found.is_welcome()
+                || found.line.change(found.at, found.entry, Entry(found.entry.0 & !WELCOME));
+            if is_done {
+                return;
+            }
+        }
+    }
+
+    /// A session speaks. `is_welcome` if its next words are in this interval: after a beat that was let in, and not after a leave.
+    pub fn note(&self, mut found: Found<'_>, is_welcome: bool) -> Spoken {
         let max = u64::from(self.max.map_or(COUNT_MAX, NonZeroU32::get));
-        while !found.change(max) {
+        while !found.change(max, is_welcome) {
             found = Found::of(found.session, found.line, found.now);
         }
         if found.forgets() {
@@ -179,19 +195,19 @@ impl<'a> Found<'a> {
         if self.is_own { self.entry.said(self.now) } else { 0 }
     }
 
-    /// Whether it has said anything in one.
+    /// Whether it was let in in such an interval, and has said no leave since: nobody need ask whether there is room for it.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.said() > 0
+    pub fn is_welcome(&self) -> bool {
+        self.said() > 0 && self.entry.0 & WELCOME != 0
     }
 
     fn began(&self) -> u64 {
-        if self.has_begun() { self.now.wrapping_sub(self.entry.age(self.now)) } else { self.now }
+        if self.said() > 0 { self.now.wrapping_sub(self.entry.age(self.now)) } else { self.now }
     }
 
     /// It says one thing more, of `max` that are counted. False if somebody else was here meanwhile.
-    fn change(&self, max: u64) -> bool {
-        let entry = Entry::new(self.session.tag(), self.began(), (self.said() + 1).min(max));
+    fn change(&self, max: u64, is_welcome: bool) -> bool {
+        let entry = Entry::new(self.session.tag(), self.began(), is_welcome, (self.said() + 1).min(max));
         self.line.change(self.at, self.entry, entry)
     }
 
@@ -229,12 +245,12 @@ mod tests {
     }
 
     impl Pace {
-        fn has_begun(&self, session: Session, now_ms: u64) -> bool {
-            self.find(session, now_ms).has_begun()
+        fn is_welcome(&self, session: Session, now_ms: u64) -> bool {
+            self.find(session, now_ms).is_welcome()
         }
 
         fn speak(&self, session: Session, now_ms: u64) -> Spoken {
-            self.note(self.find(session, now_ms))
+            self.note(self.find(session, now_ms), true)
         }
     }
 
@@ -244,7 +260,7 @@ mod tests {
         let ann = pace.session(&said("ann"));
         for round in 0..3 {
             let now = 7_000 + round * 30_000;
-            assert!(!pace.has_begun(ann, now));
+            assert!(!pace.is_welcome(ann, now));
             for n in 0..10 {
                 assert_eq!(pace.speak(ann, now + n * 100), Spoken::Well, "{n}");
             }
@@ -253,8 +269,26 @@ mod tests {
                 assert!((29_000 - again..=30_000 - again + 500).contains(&retry_ms), "{retry_ms}");
             }
             assert_eq!(pace.speak(pace.session(&said("bob")), now), Spoken::Well);
-            assert!(pace.has_begun(ann, now + 29_000));
+            assert!(pace.is_welcome(ann, now + 29_000));
         }
+    }
+
+    #[test]
+    fn a_leave_is_counted_and_takes_the_welcome_back() {
+        let pace = Pace::new(NonZeroU32::new(3), 30_000);
+        let ann = pace.session(&said("ann"));
+        for (is_welcome, now) in [(false, 0), (true, 1), (false, 2)] {
+            assert_eq!(pace.note(pace.find(ann, now), is_welcome), Spoken::Well);
+            assert_eq!(pace.is_welcome(ann, now), is_welcome);
+        }
+        assert!(matches!(pace.note(pace.find(ann, 3), true), Spoken::Enough { .. }));
+        assert!(pace.is_welcome(ann, 4), "it is there already, and says too much");
+        pace.take_back(ann, 4);
+        assert!(!pace.is_welcome(ann, 4));
+        assert!(
+            matches!(pace.note(pace.find(ann, 5), true), Spoken::Enough { .. }),
+            "what was said is counted on"
+        );
     }
 
     #[test]
@@ -286,14 +320,14 @@ mod tests {
         assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
     }
 
-    /// Caps are asked of nobody who has begun.
+    /// Caps are asked of nobody who is welcome.
     #[test]
-    fn who_has_said_nothing_has_not_begun() {
+    fn who_has_said_nothing_is_not_welcome() {
         let pace = Pace::new(NonZeroU32::new(10), 30_000);
         crowd(&pace, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
-        let begun = (0..100_000_u64).filter(|n| pace.has_begun(Session(hasher.hash_one(n)), 1)).count();
-        assert_eq!(begun, 0);
+        let welcome = (0..100_000_u64).filter(|n| pace.is_welcome(Session(hasher.hash_one(n)), 1)).count();
+        assert_eq!(welcome, 0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::live::{CountBody, StandingBody};
-use super::welcome::{AT_ONCE, Comer, Welcomed, look_ahead, welcome};
+use super::welcome::{ASKED_AT_ONCE, Comer, Welcomed, find_who_is_in, welcome};
 use super::words::{AllGood, BeatBody};
 use crate::clock::mono_ms;
 use crate::edge::Whence;
@@ -91,7 +91,7 @@ where
         // What its pace is known by comes from memory while its token is looked at.
         comer.look_ahead(node);
         bearer.may_say(node, body.token(), &said).await?;
-        let welcomed = comer.admitted(node, mono_ms()).await?;
+        let welcomed = comer.checked_open(node).await?.admitted(node, mono_ms())?;
         let said = welcomed.said();
         let receipt = node.ingest.take(said)?;
         receipt.acknowledged().await?;
@@ -236,12 +236,16 @@ where
 
     let mut outcome = BatchBody::default();
     let mut taken = Vec::with_capacity(parsed.len());
-    for parsed in parsed.chunks(AT_ONCE) {
-        let mut comers: Vec<_> = parsed.iter().map(|(_, beat)| comer(node, beat)).collect();
+    for parsed in parsed.chunks(ASKED_AT_ONCE) {
+        let mut comers = Vec::with_capacity(parsed.len());
+        for (_, beat) in parsed {
+            comers.push(comer(node, beat).await?);
+        }
+        // From here on nothing is waited for: who is in is let in at once.
         let now_ms = mono_ms();
-        look_ahead(node, comers.iter_mut().flatten(), now_ms);
+        find_who_is_in(node, comers.iter_mut().flatten(), now_ms);
         for ((index, _), comer) in parsed.iter().zip(comers) {
-            match admit(node, comer, now_ms).await? {
+            match comer.and_then(|comer| comer.admitted(node, now_ms)) {
                 Ok(welcomed) => taken.push(welcomed),
                 Err(problem) => {
                     node.metrics.reject(problem.code());
@@ -265,28 +269,22 @@ where
 /// By place, a heartbeat or why it is none.
 pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
 
-/// One of many, or why it is none.
-fn comer<'a>(node: &Node, beat: &'a Result<BeatBody<'_>, Problem>) -> Result<Comer<'a>, Problem> {
-    let body = beat.as_ref().map_err(Problem::clone)?;
-    Ok(Comer::new(node, body.said(Kind::Beat)?))
-}
-
-/// One of many, or why it isn't taken.
+/// One of many, whose stage is open, or why it is none.
 ///
 /// # Errors
 /// One answer for all: a batch doesn't wait for the cold tier as often as it has stages.
-async fn admit<'a>(
+async fn comer<'a>(
     node: &Node,
-    comer: Result<Comer<'a>, Problem>,
-    now_ms: u64,
-) -> Result<Result<Welcomed<'a>, Problem>, Problem> {
-    let welcomed = match comer {
-        Ok(comer) => comer.admitted(node, now_ms).await,
+    beat: &'a Result<BeatBody<'_>, Problem>,
+) -> Result<Result<Comer<'a>, Problem>, Problem> {
+    let said = beat.as_ref().map_err(Problem::clone).and_then(|body| body.said(Kind::Beat));
+    let checked = match said {
+        Ok(said) => Comer::new(node, said).checked_open(node).await,
         Err(problem) => Err(problem),
     };
-    match welcomed {
+    match checked {
         Err(problem) if problem.is_the_nodes() => Err(problem),
-        welcomed => Ok(welcomed),
+        checked => Ok(checked),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::ingest::Said;
 use crate::node::Node;
 use crate::stages::NotOpen;
 
-/// So many are looked for at once.
-pub const AT_ONCE: usize = 32;
+/// So many are asked for at once.
+pub const ASKED_AT_ONCE: usize = 32;
 
 /// What is to be let in, under the names that go on from here.
 #[derive(Debug)]
@@ -67,14 +67,22 @@ impl<'a> Comer<'a> {
         node.edge.look_ahead(self.counted);
     }
 
-    /// Lets it in at `now_ms`, of `clock::mono_ms`.
+    /// That its stage is open.
     ///
     /// # Errors
-    /// 404 for a stage that isn't open; 429 for who says too much, or finds no room; 503 if that can't be known just now.
-    pub async fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
+    /// 404 for a stage that isn't; 503 if that can't be known just now.
+    pub async fn checked_open(self, node: &Node) -> Result<Comer<'a>, Problem> {
         if self.kind == Kind::Beat {
             check_open(node, self.stage).await?;
         }
+        Ok(self)
+    }
+
+    /// Lets it in at `now_ms`, of `clock::mono_ms`; its stage is open.
+    ///
+    /// # Errors
+    /// 429 for who says too much, or finds no room.
+    pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
         let held = node.edge.welcome(&node.hub, &self.said(), self.counted, self.is_in, now_ms)?;
         Ok(Welcomed { comer: self, held })
     }
@@ -87,10 +95,16 @@ impl Welcomed<'_> {
     }
 }
 
-/// Looks for some that are to be let in, [`AT_ONCE`] at most, all at once: for each by itself would take as long as for several.
-pub fn look_ahead<'a, 'c: 'a>(node: &Node, comers: impl IntoIterator<Item = &'a mut Comer<'c>>, now_ms: u64) {
-    let mut comers: SmallVec<[&mut Comer<'_>; AT_ONCE]> = comers.into_iter().take(AT_ONCE).collect();
-    let asked: [_; AT_ONCE] =
+/// Finds out of some that are to be let in now, [`ASKED_AT_ONCE`] at most, who is in already: to ask for each by itself would take
+/// as long as for several.
+pub fn find_who_is_in<'a, 'c: 'a>(
+    node: &Node,
+    comers: impl IntoIterator<Item = &'a mut Comer<'c>>,
+    now_ms: u64,
+) {
+    let mut comers: SmallVec<[&mut Comer<'_>; ASKED_AT_ONCE]> =
+        comers.into_iter().take(ASKED_AT_ONCE).collect();
+    let asked: [_; ASKED_AT_ONCE] =
         std::array::from_fn(|n| comers.get(n).map(|comer| (comer.said(), comer.counted)));
     let are_in = node.edge.are_in(&node.hub, asked, now_ms);
     comers.iter_mut().zip(are_in).for_each(|(comer, is_in)| comer.is_in = is_in);
@@ -99,22 +113,23 @@ pub fn look_ahead<'a, 'c: 'a>(node: &Node, comers: impl IntoIterator<Item = &'a 
 /// All of it, of what a player said, whose ids have been checked.
 ///
 /// # Errors
-/// As [`Comer::admitted`].
+/// As [`Comer::checked_open`] and [`Comer::admitted`].
 pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
-    Comer::new(node, said).admitted(node, mono_ms()).await
+    Comer::new(node, said).checked_open(node).await?.admitted(node, mono_ms())
 }
 
 /// The same of a heartbeat under names that this node knows already.
 ///
 /// # Errors
-/// As [`Comer::admitted`].
+/// As [`Comer::checked_open`] and [`Comer::admitted`].
 pub async fn welcome_known<'a>(
     node: &Node,
     stage: &'a str,
     viewer: &'a str,
     session: &'a str,
 ) -> Result<Welcomed<'a>, Problem> {
-    Comer::named(node, Kind::Beat, stage, viewer.into(), session.into()).admitted(node, mono_ms()).await
+    let comer = Comer::named(node, Kind::Beat, stage, viewer.into(), session.into());
+    comer.checked_open(node).await?.admitted(node, mono_ms())
 }
 
 /// That heartbeats may open a stage, whose id has been checked.

@@ -114,6 +114,17 @@ async fn a_stage_may_be_full_and_only_so_many_be_opened() {
     let full = beat(&node, "s", "cid", "");
     assert_eq!((full.code(), full.retry_after_s()), ("stage_full", 30));
     assert_eq!((beat(&node, "s", "ann", "tab-2").status, beat(&node, "s", "bob", "").status), (200, 200));
+    // A leave that nobody asks for makes no room; and in a batch each is who it is.
+    let leave = json!({ "stage": "s", "viewer": "cid" });
+    assert_eq!(node.call(Method::POST, "/v1/leave", leave).await.0, 204);
+    let of = |viewer: &str| json!({ "stage": "s", "viewer": viewer });
+    let batch = json!([of("cid"), of("ann"), { "stage": "s" }, of("dee"), of("bob")]);
+    let (_, body) = node.call(Method::POST, "/v1/heartbeats", batch).await;
+    let rejected: Vec<_> =
+        body["rejected"].as_array().unwrap().iter().map(|r| (&r["index"], &r["code"])).collect();
+    let expected = [(0, "stage_full"), (2, "invalid_viewer"), (3, "stage_full")]
+        .map(|(n, code)| (json!(n), json!(code)));
+    assert_eq!(rejected, expected.iter().map(|(n, code)| (n, code)).collect::<Vec<_>>(), "{body}");
     // A minute may begin in between, and then three more may be opened.
     let opened = (0..7).map(|n| beat(&node, &format!("new-{n}"), "ann", ""));
     let refused: Vec<Heard> = opened.filter(|heard| heard.status != 200).collect();
