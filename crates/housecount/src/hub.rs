@@ -191,7 +191,7 @@ impl Hub {
     pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
         for said in said.chunks(AT_ONCE) {
             let fold = self.fold.lock();
-            said.iter().for_each(|said| fold.name(said, &mut with));
+            said.iter().for_each(|said| fold.with_ids(said, &mut with));
         }
     }
 

@@ -254,21 +254,27 @@ impl Fold {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked for at once.
-            let mut asked = [None; AHEAD];
-            for (event, asked) in events.iter().zip(&mut asked) {
-                let is_of_use = self.key(self.partition(event.viewer)) != HandleKey::default();
-                *asked = (event.kind == Kind::Beat && is_of_use).then_some(ids(event));
-            }
-            let seats = self.find_many(asked);
+            let asked = std::array::from_fn(|n| events.get(n).map(ids));
+            let handles = asked.map(|ids| Some(self.handle(ids?)));
+            let of_use = std::array::from_fn(|n| {
+                let (partition, handle) = handles[n]?;
+                let is_known = self.keys[usize::from(partition)] != HandleKey::default();
+                (events[n].kind == Kind::Beat && is_known).then_some(handle)
+            });
+            let seats = self.find_many::<AHEAD>(asked, of_use);
             told.extend(events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)));
         }
         told
     }
 
-    /// The seats of sessions that their handles find. Cache misses overlap; but only where little is to be done from one to the
-    /// next: so each step is taken with all of them before the next one.
-    fn find_many<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [Option<SeatIndex>; N] {
-        let mut seats = self.seats.find_handles(asked.map(|ids| Some(self.handle(ids?).1)));
+    /// The seats of sessions, as far as their handles find them. Cache misses overlap; but only where little is to be done from one
+    /// to the next: so each step is taken with all of them before the next one.
+    fn find_many<const N: usize>(
+        &self,
+        asked: [Option<Ids<'_>>; N],
+        handles: [Option<Handle>; N],
+    ) -> [Option<SeatIndex>; N] {
+        let mut seats = self.seats.find_handles(handles);
         self.seats.look_ahead(seats);
         for (ids, seat) in asked.iter().zip(&mut seats) {
             *seat = seat.filter(|seat| ids.is_some_and(|ids| self.seats.has(*seat, ids)));

@@ -26,7 +26,7 @@ pub struct Ids<'a> {
 
 /// One session of a viewer on a stage.
 ///
-/// In this order, so that what a beat touches lies together.
+/// In a line of its own, so that a beat touches no other.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Seat {

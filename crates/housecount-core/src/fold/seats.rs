@@ -7,6 +7,7 @@
 //! leave half of the room free for long.
 //! Nothing is iterated in hash order, so that two nodes answer alike.
 
+mod chunks;
 mod find;
 
 use std::ops::{Index, IndexMut};
@@ -14,6 +15,7 @@ use std::ops::{Index, IndexMut};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
+use self::chunks::Chunks;
 use super::handle::{Handle, HandleKey};
 use super::names::{Id, Names};
 use super::seat::{Flag, Ids, NOWHERE, Seat, SeatIndex};
@@ -26,7 +28,7 @@ const SHARDS: usize = 64;
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Seats {
-    seats: Vec<Seat>,
+    seats: Chunks<Seat>,
     free: Vec<SeatIndex>,
     names: Names,
     spilled: HashMap<SeatIndex, Times, RandomState>,
@@ -38,7 +40,7 @@ pub(super) struct Seats {
 impl Default for Seats {
     fn default() -> Seats {
         Seats {
-            seats: Vec::new(),
+            seats: Chunks::default(),
             free: Vec::new(),
             names: Names::default(),
             spilled: HashMap::default(),
@@ -151,9 +153,10 @@ impl Seats {
     fn insert(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         let at = self.free.pop().unwrap_or(self.seats.len() as SeatIndex);
         let seat = Seat::new(at, handle, partition);
-        match self.seats.get_mut(at as usize) {
-            Some(free) => *free = seat,
-            None => self.seats.push(seat),
+        if (at as usize) < self.seats.len() {
+            self[at] = seat;
+        } else {
+            self.seats.push(seat);
         }
         at
     }

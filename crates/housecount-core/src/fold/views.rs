@@ -96,11 +96,12 @@ impl Fold {
     /// Which of these sessions are online, as far as that is found quickly: of two with the same handle one looks as if it weren't.
     #[must_use]
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
-        self.find_many(asked).map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
+        let handles = asked.map(|ids| Some(self.handle(ids?).1));
+        self.find_many(asked, handles).map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
     }
 
     /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
-    pub fn name<T>(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>) -> T) -> T {
+    pub fn with_ids(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
         let (at, handle) = match *said {
             Told::Event(event) => return with(Some(event)),
             Told::Beat { at, handle } => (at, handle),

@@ -75,9 +75,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match gathered(slices) {
-            Some(gathered) => whichever!(self, poll_write, cx, &gathered),
-            None => whichever!(self, poll_write_vectored, cx, slices),
+        match (self.get_mut(), gathered(slices)) {
+            (Stream::Plain(stream), Some(gathered)) => Pin::new(stream).poll_write(cx, &gathered),
+            (Stream::Plain(stream), None) => Pin::new(stream).poll_write_vectored(cx, slices),
+            // It gathers by itself.
+            (Stream::Secured(stream), _) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 }

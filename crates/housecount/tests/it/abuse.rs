@@ -48,7 +48,7 @@ async fn run(requests: usize) {
     for tenth in 0..10 {
         let some = send(&node, seed * 1_000 + tenth, requests / 10).await;
         some.into_iter().for_each(|(status, count)| *statuses.entry(status).or_default() += count);
-        resident.push((node.resident_bytes() >> 20, stages(&node).await));
+        resident.push((node.own_bytes() >> 20, stages(&node).await));
     }
     println!(
         "{requests} requests, seed {seed}: {statuses:?}; MiB in memory and stages known after each tenth: {resident:?}"

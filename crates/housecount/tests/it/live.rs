@@ -153,7 +153,7 @@ async fn figures() {
         for from in (0..crowd).step_by(1_000) {
             node.beat_many("s", from, 1_000).await;
         }
-        let before = node.resident_bytes();
+        let before = node.own_bytes();
         let mut readers = Vec::new();
         for _ in 0..subscribers {
             readers.push(Events::open(&node.address, "/v1/live?stage=s", None).await);
@@ -161,7 +161,7 @@ async fn figures() {
         for reader in &mut readers {
             assert!(viewers(&reader.next().await.unwrap()) > 0);
         }
-        let each = (node.resident_bytes() - before) / subscribers as u64;
+        let each = (node.own_bytes() - before) / subscribers as u64;
         let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
         for mut reader in readers {
             let told = told.clone();

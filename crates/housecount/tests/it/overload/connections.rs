@@ -81,7 +81,7 @@ fn connections() -> usize {
 async fn twenty_thousand_idle_connections_cost_little() {
     let (count, all) = (connections(), connections() + 400);
     let node = Node::ready_with_files(all, &["log=memory:", "cold=none"]).await;
-    let before = node.resident_bytes();
+    let before = node.own_bytes();
     // Players over WebSockets, which beat once in half a minute: nothing else is idle for longer.
     let load = [
         "load",
@@ -106,7 +106,7 @@ async fn twenty_thousand_idle_connections_cost_little() {
         .unwrap();
     eventually("they are all there", async || node.metric("housecount_websockets ").await >= count as f64)
         .await;
-    let grown = node.resident_bytes().saturating_sub(before);
+    let grown = node.own_bytes().saturating_sub(before);
     let a_connection = grown / count as u64;
     // 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer; a build for tests has larger futures.
     assert!(a_connection < 24 * 1024, "{a_connection} bytes each for {count}");

@@ -29,7 +29,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
 
     assert_eq!(say().await.0, 200);
     eventually("the log has them", async || node.metric("housecount_waiting_events ").await == 0.0).await;
-    let before = node.resident_bytes();
+    let before = node.own_bytes();
     // About 10,000 beats a second, which even a build for tests can be told more of.
     network.set(Mode::Slow(Duration::from_millis(100)));
     let (mut accepted, mut refused, mut slowed_ms) = (0, 0, Vec::new());
@@ -66,7 +66,7 @@ async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     assert!(accepted >= WAITING_EVENTS_MAX - 2 * BATCH_BEATS_MAX, "{accepted}");
     assert!(refused >= WAITING_EVENTS_MAX / 2, "{refused}");
     assert_eq!(node.metric("housecount_shed_total").await as usize, refused);
-    let grown = node.resident_bytes().saturating_sub(before);
+    let grown = node.own_bytes().saturating_sub(before);
     assert!(grown < WAITING_EVENTS_MAX as u64 * BYTES_A_BEAT, "{grown} bytes");
     // Now it takes nothing any more. The node is up, says that it isn't ready, and that its counts may be wrong.
     network.set(Mode::Cut);

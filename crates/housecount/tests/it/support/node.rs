@@ -97,7 +97,7 @@ impl Node {
     }
 
     /// What it has in memory of its own: its code, of which more comes in as it is used, doesn't count, nor do files.
-    pub fn resident_bytes(&self) -> u64 {
+    pub fn own_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024

@@ -1,0 +1,72 @@
+//! A list in chunks of a fixed number. Growing moves nothing: a million seats are 64 MB, and whoever copies them holds the
+//! fold's lock meanwhile.
+
+use std::ops::{Index, IndexMut};
+
+/// So many in a chunk.
+const CHUNK: usize = 1_024;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Chunks<T> {
+    chunks: Vec<Box<[T]>>,
+    len: usize,
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Chunks<T> {
+        Chunks { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Copy> Chunks<T> {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&T> {
+        (at < self.len).then(|| &self[at])
+    }
+
+    pub(super) fn push(&mut self, value: T) {
+        if self.len == self.chunks.len() * CHUNK {
+            self.chunks.push(vec![value; CHUNK].into_boxed_slice());
+        }
+        let at = self.len;
+        self.len += 1;
+        self[at] = value;
+    }
+}
+
+impl<T> Index<usize> for Chunks<T> {
+    type Output = T;
+    fn index(&self, at: usize) -> &T {
+        &self.chunks[at / CHUNK][at % CHUNK]
+    }
+}
+
+impl<T> IndexMut<usize> for Chunks<T> {
+    fn index_mut(&mut self, at: usize) -> &mut T {
+        &mut self.chunks[at / CHUNK][at % CHUNK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_stays_where_it_is() {
+        let mut list = Chunks::default();
+        list.push(0);
+        let first = std::ptr::from_ref(&list[0]);
+        (1..3 * CHUNK).for_each(|n| list.push(n));
+        list[CHUNK] = 7;
+        assert_eq!(
+            (list.len(), list[CHUNK - 1], list[CHUNK], list[3 * CHUNK - 1]),
+            (3 * CHUNK, CHUNK - 1, 7, 3 * CHUNK - 1)
+        );
+        assert_eq!((list.get(3 * CHUNK - 1), list.get(3 * CHUNK)), (Some(&(3 * CHUNK - 1)), None));
+        assert_eq!(std::ptr::from_ref(&list[0]), first);
+    }
+}
