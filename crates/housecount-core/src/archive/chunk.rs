@@ -4,7 +4,7 @@
 //! u8      version, 1
 //! varint  the slot's beginning, in ms
 //! u8      1 for a keyframe: varint interval, slot and ttl in ms; the roll is empty
-//!         0: u32 the checksum of the chunk before, whose roll it goes on with
+//!         0: u32 the checksum of the writer's chunk before, whose roll it goes on with: mostly the one before this
 //! varint  how many beats and leaves there are
 //! varint  how many stages are new; each a text
 //! varint  how many sessions are new; if any:
@@ -190,12 +190,28 @@ impl Writer {
     }
 }
 
+/// How many writers' chunks may lie between each other. Two, if a lease was ever given twice; each begins with a keyframe.
+const WRITERS_MAX: usize = 4;
+
 /// Reads chunk after chunk.
+///
+/// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought itself the only one, and never
+/// met in the same slot, each follows on its own last one.
 #[derive(Debug, Default)]
 pub struct Reader {
-    roll: Option<Roll>,
+    /// Where writers are, the last one last.
+    ends: Vec<End>,
+    /// The last chunk could not be read.
+    is_lost: bool,
+}
+
+/// Where a writer is.
+#[derive(Debug)]
+struct End {
+    roll: Roll,
+    /// Its last chunk's checksum.
     link: u32,
-    /// The slot of the keyframe that the last chunk depends on.
+    /// The slot of the keyframe that this one depends on.
     since: UnixMs,
 }
 
@@ -203,9 +219,9 @@ impl Reader {
     /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and returns its slot.
     ///
     /// # Errors
-    /// It is damaged, or does not follow on the last one. Then only a keyframe can be read.
+    /// It is damaged, or does not follow on one that was read. Then only a keyframe can be read.
     pub fn read(&mut self, chunk: &[u8], with: impl FnMut(EventRef<'_>)) -> Result<UnixMs, DecodeError> {
-        let said = read(chunk, (self.roll.take(), self.link))?;
+        let said = self.open(chunk)?;
         said.each(with);
         Ok(self.keep(said, chunk))
     }
@@ -221,7 +237,7 @@ impl Reader {
         writer: Option<Writer>,
         keeps: impl Fn(&EventRef<'_>) -> bool,
     ) -> Result<Writer, DecodeError> {
-        let said = read(chunk, (self.roll.take(), self.link))?;
+        let said = self.open(chunk)?;
         let mut writer = writer.unwrap_or_else(|| Writer::new(said.roll.terms(), said.slot_from));
         said.each(|event| {
             if keeps(&event) {
@@ -232,26 +248,40 @@ impl Reader {
         Ok(writer)
     }
 
+    fn open(&mut self, chunk: &[u8]) -> Result<Said, DecodeError> {
+        let ends = &mut self.ends;
+        let said = read(chunk, |link| {
+            let at = ends.iter().rposition(|end| end.link == link)?;
+            let End { roll, since, .. } = ends.remove(at);
+            Some((roll, since))
+        });
+        self.is_lost = said.is_err();
+        said
+    }
+
     fn keep(&mut self, said: Said, chunk: &[u8]) -> UnixMs {
-        if said.is_keyframe {
-            self.since = said.slot_from;
+        let Said { slot_from, since, roll, .. } = said;
+        // Behind a multiple of it nothing follows on what was before.
+        self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
+        if self.ends.len() == WRITERS_MAX {
+            self.ends.remove(0);
         }
-        self.roll = Some(said.roll);
-        self.link = checksum(chunk);
-        said.slot_from
+        self.ends.push(End { roll, link: checksum(chunk), since });
+        slot_from
     }
 
     /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms that it gives.
     #[must_use]
     pub fn keyframe(&self) -> Option<(UnixMs, Terms)> {
-        self.roll.as_ref().map(|roll| (self.since, roll.terms()))
+        self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.roll.terms()))
     }
 }
 
 /// A chunk that has been read.
 struct Said {
     slot_from: UnixMs,
-    is_keyframe: bool,
+    /// The slot of the keyframe that it depends on.
+    since: UnixMs,
     /// As the slot ends.
     roll: Roll,
     /// When, what, by which place.
@@ -268,21 +298,22 @@ impl Said {
     }
 }
 
-fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeError> {
+/// Reads a chunk. `follow` gives the roll behind the chunk with a checksum, and the slot of the keyframe that this depends on.
+fn read(chunk: &[u8], follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>) -> Result<Said, DecodeError> {
     let mut bytes = Bytes::open(chunk, VERSION)?;
     let at = bytes.at();
     let from = Some(UnixMs(bytes.varint()?)).filter(|from| from.0 < u64::MAX / 8);
     let from = from.ok_or(DecodeError::Invalid { what: "the slot", at })?;
     let at = bytes.at();
-    let kind = bytes.byte()?;
-    let mut roll = match (kind, roll) {
-        (1, _) => {
+    let followed = match bytes.byte()? {
+        1 => {
             let [interval_ms, slot_ms, ttl_ms] = [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
-            Roll::new(Terms { interval_ms, slot_ms, ttl_ms })
+            Some((Roll::new(Terms { interval_ms, slot_ms, ttl_ms }), from))
         }
-        (0, Some(roll)) if bytes.u32_le()? == link => roll,
-        _ => return Err(DecodeError::Invalid { what: "what it follows on", at }),
+        0 => follow(bytes.u32_le()?),
+        _ => None,
     };
+    let (mut roll, since) = followed.ok_or(DecodeError::Invalid { what: "what it follows on", at })?;
     let at = bytes.at();
     let room = usize::try_from(bytes.varint()?).ok().filter(|room| *room / BEATS_A_BYTE_MAX <= chunk.len());
     let room = room.ok_or(DecodeError::Invalid { what: "the number of beats", at })?;
@@ -312,7 +343,7 @@ fn read(chunk: &[u8], (roll, link): (Option<Roll>, u32)) -> Result<Said, DecodeE
         return Err(DecodeError::Invalid { what: "the number of beats", at });
     }
     said.sort_unstable();
-    Ok(Said { slot_from: from, is_keyframe: kind == 1, roll, said })
+    Ok(Said { slot_from: from, since, roll, said })
 }
 
 /// An interval or a ttl.

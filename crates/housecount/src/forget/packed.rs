@@ -110,6 +110,18 @@ async fn find_in(
         }
         is_lost = read.is_err();
         let Some((from, _)) = reader.keyframe() else { continue };
+        if current.as_ref().is_some_and(|current| from < current.from) {
+            // Two nodes wrote by turns. Nothing joins their chunks again.
+            if heartbeats > 0 {
+                let sk = Key::Chunk { chain, window: chunk.window }.sk();
+                found.problem(&corrupt(
+                    chain,
+                    &sk,
+                    "it goes on behind another node's chunks, and is left as it is",
+                ));
+            }
+            continue;
+        }
         if current.as_ref().is_none_or(|current| current.from != from) {
             let before = current.replace(Generation::new(chain, from));
             keep(before.map(|before| Generation { is_followed: true, ..before }), found);
