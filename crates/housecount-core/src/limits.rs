@@ -132,6 +132,9 @@ pub const HISTORY_STEPS_MAX: u64 = 10_000;
 pub const PAGE_STEPS_MAX: u64 = 100_000;
 /// Steps of all stages that are compared with another source at once: 48 bytes each.
 pub const RECONCILE_POINTS_MAX: u64 = 1_000_000;
+/// Writers of a packed archive whose chunks may lie between each other's, for its reader. Two, if a lease was ever given twice;
+/// each begins with a keyframe.
+pub const ARCHIVE_WRITERS_MAX: usize = 4;
 /// Bytes of an archive's chunks that are held at once while somebody is taken out of them. Each is a keyframe then, some sixty times as
 /// large as before; what is held is written, and the next part is read from the beginning of its four hours.
 pub const FORGET_HELD_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -19,7 +19,7 @@ use super::{KEYFRAME_MS, Terms};
 use crate::codec::{DecodeError, Reader as Bytes, checksum, put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
 use crate::ids::{SessionId, StageId, ViewerId};
-use crate::limits::{SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::limits::{ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
 use crate::pace::TICK_MS;
 use crate::packing::bits::{BitReader, BitWriter};
 use crate::packing::choices::{ChoiceReader, ChoiceWriter};
@@ -190,9 +190,6 @@ impl Writer {
     }
 }
 
-/// How many writers' chunks may lie between each other. Two, if a lease was ever given twice; each begins with a keyframe.
-const WRITERS_MAX: usize = 4;
-
 /// Reads chunk after chunk.
 ///
 /// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought itself the only one, and never
@@ -263,7 +260,7 @@ impl Reader {
         let Said { slot_from, since, roll, .. } = said;
         // Behind a multiple of it nothing follows on what was before.
         self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
-        if self.ends.len() == WRITERS_MAX {
+        if self.ends.len() == ARCHIVE_WRITERS_MAX {
             self.ends.remove(0);
         }
         self.ends.push(End { roll, link: checksum(chunk), since });

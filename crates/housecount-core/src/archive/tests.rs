@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::{KEYFRAME_MS, Reader, Terms, Writer};
 use crate::codec::{DecodeError, seal};
 use crate::event::{EventRef, Kind};
+use crate::limits::ARCHIVE_WRITERS_MAX;
 use crate::pace::{TICK_MS, gap_ms};
 use crate::time::UnixMs;
 
@@ -63,9 +64,10 @@ fn each_writer_goes_on_from_its_own_chunk() {
 
 /// Each of many that begin anew keeps its last chunk's roll only so long.
 #[test]
-fn writers_max_may_go_on() {
+fn archive_writers_max_may_go_on() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
-    let mut writers: Vec<Writer> = (0..5).map(|n| Writer::new(TERMS, slot(n))).collect();
+    let mut writers: Vec<Writer> =
+        (0..=ARCHIVE_WRITERS_MAX as u64).map(|n| Writer::new(TERMS, slot(n))).collect();
     let mut reader = Reader::default();
     for (n, writer) in writers.iter_mut().enumerate() {
         writer.add(&beat(slot(n as u64), "s", "ann", ""));

@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(edge(None).are_in(&hub, [asked("other")], 1), [true], "there is no cap");
     }
 
-    /// Nor are sessions that end with their viewer's leave.
+    /// A viewer's leave without a session ends all of its sessions, which are asked again, too.
     #[test]
     fn a_leave_of_all_sessions_makes_none_welcome() {
         let (edge, nobody, taken) = (edge(Some(1)), hub(&[]), hub(&["taker"]));
