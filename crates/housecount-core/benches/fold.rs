@@ -90,6 +90,8 @@ fn joining(c: &mut Criterion) {
     group.throughput(Throughput::Elements(100_000)).sample_size(10).measurement_time(Duration::from_secs(4));
     let (names, more): (Vec<_>, Vec<_>) =
         ((0..900_000).map(viewer).collect(), (900_000..1_000_000).map(viewer).collect());
+    // As a node folds those who join: many at once, when the log has them.
+    let joining: Vec<Told<'_>> = more.iter().map(|name: &String| Told::Event(beat(name, NOW))).collect();
     let full = || {
         let mut fold = Fold::new(RULES, 1, true);
         names.iter().for_each(|name: &String| {
@@ -101,9 +103,7 @@ fn joining(c: &mut Criterion) {
         b.iter_batched(
             full,
             |mut fold| {
-                more.iter().for_each(|name: &String| {
-                    fold.apply(&beat(name, NOW));
-                });
+                joining.chunks(BATCH).for_each(|batch| fold.apply_all(0, batch, UnixMs(NOW), |_| {}));
                 fold
             },
             BatchSize::LargeInput,

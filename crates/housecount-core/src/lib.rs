@@ -15,6 +15,7 @@
 //! - [`flush`]: the same packed for a log where every byte is billed.
 //! - [`fold`]: events in; who is online ([`fold::presence`]) and what is proven ([`fold::proof`]) out.
 //! - [`bridge`]: what to answer while the fold is known to be missing viewers.
+//! - [`ahead`]: what is asked for next comes from memory meanwhile.
 //! - [`pace`]: when a player is to beat next.
 //! - [`archive`]: every beat's time, packed for audit.
 //! - [`cost`]: prices, what is counted, and what each plan costs.
@@ -27,6 +28,7 @@
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 
+pub mod ahead;
 pub mod archive;
 pub mod batch;
 pub mod bridge;

@@ -206,42 +206,40 @@ impl Fold {
     ) {
         for said in said.chunks(AHEAD) {
             // All are looked for before the first is changed: so their cache misses overlap.
-            let mut handles = [None; AHEAD];
-            for (said, of) in said.iter().zip(&mut handles) {
-                if let Told::Beat { handle, .. } = said {
-                    *of = Some(*handle);
-                }
-            }
-            for (said, found) in said.iter().zip(self.seats.find_handles(handles)) {
-                with(self.apply_told(partition as u8, said, found, told));
+            let asked = std::array::from_fn::<_, AHEAD, _>(|n| match said.get(n)? {
+                Told::Event(event) => Some(self.handle(ids(event))),
+                Told::Beat { handle, .. } => Some((partition as u8, *handle)),
+            });
+            let found = self.seats.find_handles(asked.map(|asked| Some(asked?.1)));
+            for ((said, asked), found) in said.iter().zip(asked.into_iter().flatten()).zip(found) {
+                with(self.apply_told(said, asked, found, told));
             }
         }
     }
 
     fn apply_told(
         &mut self,
-        partition: u8,
         said: &Told<'_>,
+        (partition, handle): (u8, Handle),
         found: Option<SeatIndex>,
         told: UnixMs,
     ) -> Applied {
         match said {
             Told::Event(event) => {
-                let (partition, handle) = self.handle(ids(event));
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
                 }
-                let seat = self.find_or_insert(partition, handle, ids(event));
+                let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
+                let seat = known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
                 let told_s = &mut self.seats[seat].told_s;
                 *told_s = looks::second(told).max(*told_s);
                 self.take(seat, event.kind, event.at)
             }
-            Told::Beat { at, handle } => match self.refusal(partition, *at) {
+            Told::Beat { at, .. } => match self.refusal(partition, *at) {
                 Some(refusal) => refusal,
                 None => {
                     // Nothing that is taken in drops or moves a seat.
-                    let seat =
-                        found.unwrap_or_else(|| self.seats.find_or_insert_nameless(*handle, partition));
+                    let seat = found.unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
                     self.take(seat, Kind::Beat, *at)
                 }
             },

@@ -3,10 +3,10 @@
 //! An id lies in a slot of its size class, behind one byte for its length, or that says that it is a UUID; slots lie in
 //! chunks of a fixed number, so that nothing is copied when there are more. A name is 32 bits: its class and its slot.
 
-use std::hint::black_box;
 use std::ops::Deref;
 
 use super::uuid;
+use crate::ahead::look_ahead;
 
 /// The longest id kept here, in bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -165,8 +165,10 @@ impl Names {
 
     /// It is asked for next: it is on its way from memory from now on.
     pub(super) fn look_ahead(&self, name: Name) {
-        let ends = self.room(name).map(|room| (room.first().copied(), room.last().copied()));
-        black_box(ends);
+        if let Some(room) = self.room(name) {
+            look_ahead(room, 0);
+            look_ahead(room, room.len().saturating_sub(1));
+        }
     }
 
     /// Whether it is this id.

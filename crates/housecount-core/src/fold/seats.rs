@@ -16,6 +16,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use self::chunks::Chunks;
+use super::AHEAD;
 use super::handle::{Handle, HandleKey};
 use super::names::{Id, Names};
 use super::seat::{Flag, Ids, NOWHERE, Seat, SeatIndex};
@@ -74,6 +75,10 @@ fn shares() -> [u8; 256] {
 }
 
 /// A head's hash within its shard: it is a hash already, but a short one.
+fn hash(seats: &Chunks<Seat>, seat: SeatIndex) -> u64 {
+    spread(seats[seat as usize].handle.head())
+}
+
 fn spread(head: u32) -> u64 {
     let hash = u64::from(head).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ hash >> 32
@@ -163,9 +168,26 @@ impl Seats {
 
     /// Puts a ring into the table.
     fn hook(&mut self, anchor: SeatIndex) {
-        let (shard, hash) = self.shard(self[anchor].handle.head());
-        let seats = &self.seats;
-        self.shards[shard].insert_unique(hash, anchor, |i| spread(seats[*i as usize].handle.head()));
+        let (shard, _) = self.shard(self[anchor].handle.head());
+        if self.shards[shard].len() == self.shards[shard].capacity() {
+            self.grow(shard);
+        }
+        let hash_of = |seat: &SeatIndex| hash(&self.seats, *seat);
+        self.shards[shard].insert_unique(hash(&self.seats, anchor), anchor, hash_of);
+    }
+
+    /// More room for a shard that is full: twice as much, unless rings were taken out of it. The table by itself would ask for the hash
+    /// of one ring after the other, and wait for each seat to come from memory.
+    fn grow(&mut self, shard: usize) {
+        let rings: Vec<SeatIndex> = self.shards[shard].drain().collect();
+        let mut table = HashTable::with_capacity(rings.len() + rings.len() / 2 + 1);
+        for rings in rings.chunks(AHEAD) {
+            rings.iter().for_each(|ring| self.seats.look_ahead(*ring as usize));
+            for ring in rings {
+                table.insert_unique(hash(&self.seats, *ring), *ring, |seat| hash(&self.seats, *seat));
+            }
+        }
+        self.shards[shard] = table;
     }
 
     /// Takes a ring out of the table.

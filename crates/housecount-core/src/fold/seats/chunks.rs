@@ -3,6 +3,8 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::ahead::look_ahead;
+
 /// So many in a chunk.
 const CHUNK: usize = 1_024;
 
@@ -26,6 +28,11 @@ impl<T: Copy> Chunks<T> {
 
     pub(super) fn get(&self, at: usize) -> Option<&T> {
         (at < self.len).then(|| &self[at])
+    }
+
+    /// It is asked for next: it is on its way from memory from now on.
+    pub(super) fn look_ahead(&self, at: usize) {
+        look_ahead(&self.chunks[at / CHUNK], at % CHUNK);
     }
 
     pub(super) fn push(&mut self, value: T) {

@@ -33,6 +33,7 @@ impl Seats {
             let (shard, hash) = self.shard(handle?.head());
             self.shards[shard].iter_hash(hash).next().copied()
         });
+        likely.into_iter().flatten().for_each(|seat| self.seats.look_ahead(seat as usize));
         std::array::from_fn(|n| {
             let handle = handles[n]?;
             likely[n].filter(|seat| self[*seat].handle == handle).or_else(|| self.find_handle(handle))
