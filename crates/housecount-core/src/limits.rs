@@ -70,8 +70,8 @@ pub const WORKERS_MAX: usize = 256;
 
 /// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
 pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
-/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than a third as many some of
-/// their tokens are verified again, which costs some microseconds.
+/// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than three quarters as many one in a
+/// hundred of their tokens is verified again, which costs some microseconds.
 pub const PROVEN_MAX: usize = 1 << 20;
 /// Keys by which viewers' tokens are verified: issuers have two or three.
 pub const VIEWER_KEYS_MAX: usize = 64;

@@ -4,9 +4,10 @@
 //! much had to be forgotten, up to a bound. Nothing moves then: half of what is in it is no longer where it is looked for
 //! first, but in a line where it was before, until something else comes there.
 
-use std::hint::black_box;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use housecount_core::ahead::look_ahead;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -57,16 +58,23 @@ impl<L: Default> Lines<L> {
     }
 
     fn at(&self, at: usize) -> &L {
+        let (piece, at) = self.place(at);
+        &piece[at]
+    }
+
+    /// The piece that a line is in, and where it is there.
+    fn place(&self, at: usize) -> (&[L], usize) {
         // Which doubling added it.
         let piece = (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
         let lines = self.lines_min << piece.saturating_sub(1);
         let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| L::default()).collect());
-        &piece[at % lines]
+        (piece, at % lines)
     }
 
-    /// The line of a hash will be asked for: it is on its way from memory from now on. `part` reads something in it.
-    pub fn look_ahead(&self, hash: u64, part: impl FnOnce(&L) -> u64) {
-        black_box(part(self.of(hash)));
+    /// The line of a hash will be asked for: it is on its way from memory from now on.
+    pub fn look_ahead(&self, hash: u64) {
+        let (piece, at) = self.place(hash as usize % self.lines());
+        look_ahead(piece, at);
     }
 
     /// Something had to be forgotten too early: when an eighth as much as there are lines was, there will be more of them.

@@ -1,13 +1,14 @@
 //! What players have proven they may say, so that a token is verified once and not with every heartbeat.
 //!
 //! Kept is a keyed hash of a token and what was said with it, and when the token ends: that the same bytes come again is all
-//! that is asked. The hash is SipHash-2-4 of 128 bits, whose key nobody knows and whose values nobody sees. Half of it says in which line
-//! of a table it lies, the other half is compared: whoever guesses finds one that is there once in 2^61 attempts. Only what a
-//! key has signed gets in.
+//! that is asked. The hash is SipHash-2-4 of 128 bits, whose key nobody knows and whose values nobody sees. Half of it is compared:
+//! whoever guesses finds one that is there once in 2^60 attempts. Only what a key has signed gets in.
 //!
-//! A line has eight, and two rows: the ends, and the halves that are compared. These lie there mixed with their ends, so that
-//! what two writers who meet leave behind fits nothing. Where a line is full, what ends first is forgotten, and verified anew; or
-//! what came before the table doubled, and is looked for in another line since.
+//! It lies in a table, in a line that follows from the token alone, so that it is on its way from memory before anybody knows what
+//! is said; if there is no room, in one that follows from the other half of the hash. A line has eight, and an entry two
+//! words: its end, and the half that is compared, mixed with its end, so that what two writers who meet leave behind fits
+//! nothing. Where both lines are full, what ends first is forgotten, and verified anew; or what came before the table doubled, and
+//! is looked for in other lines since.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,7 @@ use crate::lines::Lines;
 const WAYS: usize = 8;
 /// Lines of the table at first: 32 KiB.
 const LINES_MIN: usize = 1 << 8;
-/// Bits of an end, in Unix ms: until the year 2109. Above are as many bits of the line's half as it has room for.
+/// Bits of an end, in Unix ms: until the year 2109. Above are as many bits of what says its line as it has room for.
 const END_BITS: u32 = 42;
 
 const _: () = assert!(PROVEN_MAX / WAYS <= 1 << (64 - END_BITS));
@@ -47,28 +48,41 @@ impl std::fmt::Debug for Key {
     }
 }
 
+/// A token that has come; it isn't known yet what is said with it.
+#[derive(Clone)]
+pub struct Shown {
+    near: u64,
+    hasher: SipHasher24,
+}
+
 /// What was said, and with which token.
 #[derive(Clone, Copy)]
 pub struct Mark {
-    line: u64,
+    /// Where it lies if there is room.
+    near: u64,
+    /// Where else.
+    far: u64,
     tag: u64,
 }
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line {
-    /// Each mixed with its end. Never used: zero, as the end is.
-    tags: [AtomicU64; WAYS],
-    ends: [AtomicU64; WAYS],
+struct Line([Entry; WAYS]);
+
+/// Never used: zero.
+#[derive(Debug, Default)]
+struct Entry {
+    /// Mixed with its end.
+    tag: AtomicU64,
+    end: AtomicU64,
 }
 
 impl Line {
     /// The end of the entry with this tag.
     fn end(&self, tag: u64) -> Option<u64> {
-        let mut entries = self.tags.iter().zip(&self.ends);
-        entries.find_map(|(mixed, end)| {
-            let end = end.load(Ordering::Relaxed);
-            (mixed.load(Ordering::Relaxed) ^ end == tag).then_some(end)
+        self.0.iter().find_map(|entry| {
+            let end = entry.end.load(Ordering::Relaxed);
+            (entry.tag.load(Ordering::Relaxed) ^ end == tag).then_some(end)
         })
     }
 }
@@ -85,29 +99,40 @@ impl Default for Proven {
     }
 }
 
-impl Proven {
-    /// What is said with a token now.
-    pub fn mark(&self, token: &str, said: &Said<'_>) -> Mark {
-        let mut hasher = SipHasher24::new_with_key(&self.key.0);
-        hasher.write(token.as_bytes());
-        hasher.write(said.viewer.as_bytes());
-        hasher.write(said.stage.as_bytes());
-        hasher.write(said.session.as_bytes());
+impl Shown {
+    /// What is said with it.
+    pub fn with(mut self, said: &Said<'_>) -> Mark {
+        self.hasher.write(said.viewer.as_bytes());
+        self.hasher.write(said.stage.as_bytes());
+        self.hasher.write(said.session.as_bytes());
         // Where one ends and the next begins; all are shorter than a request.
-        hasher.write_u64((token.len() as u64) << 32 | said.viewer.len() as u64);
-        hasher.write_u64(said.stage.len() as u64);
+        self.hasher.write_u64((said.viewer.len() as u64) << 32 | said.stage.len() as u64);
+        let hash = self.hasher.finish128();
+        // Another line, whatever the table's size.
+        Mark { near: self.near, far: self.near ^ (hash.h1 | 1), tag: hash.h2 }
+    }
+}
+
+impl Proven {
+    /// A token has come: what is known of it is on its way from memory from now on.
+    pub fn shown(&self, token: &[u8]) -> Shown {
+        let mut hasher = SipHasher24::new_with_key(&self.key.0);
         hasher.write_u64(self.epoch.load(Ordering::Acquire));
-        let hash = hasher.finish128();
-        Mark { line: hash.h1, tag: hash.h2 }
+        hasher.write_u64(token.len() as u64);
+        hasher.write(token);
+        let near = hasher.finish128().h1;
+        self.lines.look_ahead(near);
+        Shown { near, hasher }
     }
 
     /// Whether it was proven, and still is.
     pub fn has(&self, mark: Mark, now: UnixMs) -> bool {
-        let is_good = |end: &u64| now.0 < end_ms(*end);
-        if self.lines.of(mark.line).end(mark.tag).is_some_and(|end| is_good(&end)) {
+        let is_good = |line: &Line| line.end(mark.tag).filter(|end| now.0 < end_ms(*end));
+        if is_good(self.lines.of(mark.near)).or_else(|| is_good(self.lines.of(mark.far))).is_some() {
             return true;
         }
-        let before = self.lines.before(mark.line).find_map(|line| line.end(mark.tag).filter(is_good));
+        let mut before = [mark.near, mark.far].into_iter().flat_map(|hash| self.lines.before(hash));
+        let before = before.find_map(is_good);
         if let Some(end) = before {
             self.insert(mark, UnixMs(end_ms(end)), now);
         }
@@ -116,18 +141,35 @@ impl Proven {
 
     /// It was proven by a token that ends then.
     pub fn insert(&self, mark: Mark, ends: UnixMs, now: UnixMs) {
-        let line = self.lines.of(mark.line);
-        let useful_until_ms = |at: &usize| {
-            let end = line.ends[*at].load(Ordering::Relaxed);
-            if self.lines.is_same(end >> END_BITS, mark.line) { end_ms(end) } else { 0 }
-        };
-        let first = (0..WAYS).min_by_key(useful_until_ms).unwrap_or(0);
-        if useful_until_ms(&first) > now.0 {
+        let near = self.room(mark.near, now).map(|entry| (mark.near, entry));
+        let free = near.or_else(|| self.room(mark.far, now).map(|entry| (mark.far, entry)));
+        let (hash, entry) = free.unwrap_or_else(|| {
             self.lines.note_forgotten();
-        }
-        let end = mark.line << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
-        line.ends[first].store(end, Ordering::Relaxed);
-        line.tags[first].store(mark.tag ^ end, Ordering::Relaxed);
+            (mark.far, self.first_to_end(mark.far, mark.tag))
+        });
+        let end = hash << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
+        entry.end.store(end, Ordering::Relaxed);
+        entry.tag.store(mark.tag ^ end, Ordering::Relaxed);
+    }
+
+    /// Until when an entry in a line is of use: until its token ends, if it is looked for there.
+    fn useful_until_ms(&self, entry: &Entry, hash: u64) -> u64 {
+        let end = entry.end.load(Ordering::Relaxed);
+        if self.lines.is_same(end >> END_BITS, hash) { end_ms(end) } else { 0 }
+    }
+
+    /// An entry of a line that is of no use to anybody.
+    fn room(&self, hash: u64, now: UnixMs) -> Option<&Entry> {
+        self.lines.of(hash).0.iter().find(|entry| self.useful_until_ms(entry, hash) <= now.0)
+    }
+
+    /// The one of a line that is of use for the shortest time; any of them (`any`), where several are.
+    fn first_to_end(&self, hash: u64, any: u64) -> &Entry {
+        let line = &self.lines.of(hash).0;
+        let from = any as usize % WAYS;
+        let until_ms = |at: &usize| self.useful_until_ms(&line[at % WAYS], hash);
+        let first = (from..from + WAYS).min_by_key(until_ms).unwrap_or(from);
+        &line[first % WAYS]
     }
 
     /// Tokens are judged by something else from now on: everything is to be proven anew. What was marked before and is proven
@@ -153,7 +195,9 @@ mod tests {
     #[test]
     fn only_the_same_bytes_are_proven_and_only_until_the_token_ends() {
         let proven = Proven::default();
-        let mark = |token, stage, viewer, session| proven.mark(token, &said(stage, viewer, session));
+        let mark = |token: &str, stage, viewer, session| {
+            proven.shown(token.as_bytes()).with(&said(stage, viewer, session))
+        };
         let ann = mark("token", "s", "ann", "tab");
         assert!(!proven.has(ann, NOW));
         proven.insert(ann, ENDS, NOW);
@@ -167,23 +211,33 @@ mod tests {
             mark("token", "n", "an", "stab"),
             mark("token", "s", "ann", "tab2"),
             mark("token", "s", "ann", ""),
-            Proven::default().mark("token", &said("s", "ann", "tab")),
+            Proven::default().shown(b"token").with(&said("s", "ann", "tab")),
         ] {
             assert!(!proven.has(other, NOW));
         }
         // Leaves are as good as beats.
-        assert!(
-            proven.has(proven.mark("token", &Said { kind: Kind::Leave, ..said("s", "ann", "tab") }), NOW)
-        );
+        let leave = Said { kind: Kind::Leave, ..said("s", "ann", "tab") };
+        assert!(proven.has(proven.shown(b"token").with(&leave), NOW));
         proven.forget();
         assert!(!proven.has(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
     }
 
+    /// There is more room than that of the line that follows from the token alone.
+    #[test]
+    fn a_token_for_many_sessions_is_known_with_each() {
+        let proven = Proven::default();
+        let sessions: Vec<String> = (0..10 * WAYS).map(|n| n.to_string()).collect();
+        let marks = || sessions.iter().map(|session| proven.shown(b"token").with(&said("s", "ann", session)));
+        marks().for_each(|mark| proven.insert(mark, ENDS, NOW));
+        let known = marks().filter(|mark| proven.has(*mark, NOW)).count();
+        assert_eq!(known, sessions.len());
+    }
+
     #[test]
     fn proven_max_bounds_it_and_what_ends_last_stays() {
         let proven = Proven::default();
-        let mark = |n: usize| proven.mark(&n.to_string(), &said("s", "v", ""));
+        let mark = |n: usize| proven.shown(n.to_string().as_bytes()).with(&said("s", "v", ""));
         (0..2 * PROVEN_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
         assert_eq!(proven.lines.bytes(), PROVEN_MAX * 16);
         let late = mark(usize::MAX);
@@ -197,7 +251,7 @@ mod tests {
     #[test]
     fn an_audience_is_known_whole_in_little_memory() {
         let proven = Proven::default();
-        let mark = |n: usize| proven.mark(&n.to_string(), &said("s", "v", ""));
+        let mark = |n: usize| proven.shown(n.to_string().as_bytes()).with(&said("s", "v", ""));
         let audience = 20_000;
         for _ in 0..20 {
             (0..audience)

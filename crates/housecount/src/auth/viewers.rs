@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::claims::Claims;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
-use super::proven::Proven;
+use super::proven::{Proven, Shown};
 use super::{AuthSettings, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
 use crate::ingest::Said;
@@ -94,16 +94,22 @@ impl Viewers {
         self.proven.forget();
     }
 
-    /// That the bearer of a token may say this now: known, where it was said before with the same token.
+    /// A token has come, of which it will be asked what its bearer may say.
+    pub fn shown(&self, token: &[u8]) -> Shown {
+        self.proven.shown(token)
+    }
+
+    /// That the bearer of a token may say this now: known, where it was said before with the same token. `shown`: it, before.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn may_say(&self, token: &str, said: &Said<'_>) -> Result<(), TokenError> {
+    pub fn may_say(&self, token: &[u8], shown: Shown, said: &Said<'_>) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
-        let (mark, now) = (self.proven.mark(token, said), clock::wall());
+        let (mark, now) = (shown.with(said), clock::wall());
         if self.proven.has(mark, now) {
             return Ok(());
         }
+        let token = str::from_utf8(token).map_err(|_| TokenError::Invalid("it is not text"))?;
         let claims = self.verify(token)?;
         claims.check(said)?;
         self.proven.insert(mark, claims.ends(), now);

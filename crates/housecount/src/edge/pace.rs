@@ -124,7 +124,7 @@ impl Pace {
     /// These will be asked for next: what is known of them is on its way from memory from now on.
     pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
         for session in sessions {
-            self.lines.look_ahead(session.0, |line| line.0[0].load(Ordering::Relaxed));
+            self.lines.look_ahead(session.0);
         }
     }
 

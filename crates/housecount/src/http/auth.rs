@@ -9,37 +9,43 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Request, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::error::Problem;
-use crate::auth::{Claims, Policy, Scope, TokenError};
+use crate::auth::{Claims, Policy, Scope, Shown, TokenError};
 use crate::ingest::Said;
 use crate::node::Node;
 
 /// The header for programs that can't send `Authorization`.
-const API_KEY: &str = "x-api-key";
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// What is before a token or key in the other header, in small or capital letters.
+const SCHEME: &[u8] = b"bearer ";
 
 /// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`. With the header it is in.
-fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &str)>, Problem> {
+/// Nobody has looked whether it is text.
+fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &[u8])>, Problem> {
     let bearer = headers.get_all(header::AUTHORIZATION).into_iter().map(|value| (true, value));
-    let mut all = bearer.chain(headers.get_all(API_KEY).into_iter().map(|value| (false, value)));
+    let mut all = bearer.chain(headers.get_all(&API_KEY).into_iter().map(|value| (false, value)));
     let Some((is_bearer, value)) = all.next() else { return Ok(None) };
     if all.next().is_some() {
         return Err(Problem::unauthorized("more than one key or token was sent; send one"));
     }
-    let text = str::from_utf8(value.as_bytes());
-    let text = text.map_err(|_| Problem::unauthorized("the credential is not text"))?;
+    let bytes = value.as_bytes();
     if !is_bearer {
-        return Ok(Some((value, text.trim())));
+        return Ok(Some((value, bytes.trim_ascii())));
     }
-    match text.split_once(' ') {
-        Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => {
-            Ok(Some((value, credential.trim())))
+    match bytes.split_at_checked(SCHEME.len()) {
+        Some((scheme, credential)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            Ok(Some((value, credential.trim_ascii())))
         }
         _ => Err(Problem::unauthorized("Authorization is not of the form `Bearer KEY`")),
     }
+}
+
+fn text(credential: &[u8]) -> Result<&str, Problem> {
+    str::from_utf8(credential).map_err(|_| Problem::unauthorized("the credential is not text"))
 }
 
 /// Whether whoever sent these headers may do what needs a scope. Anybody may where there are no keys.
@@ -56,7 +62,7 @@ pub fn allow(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
 fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
     let missing = || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
     let (_, key) = credential(headers)?.ok_or_else(missing)?;
-    Ok(node.auth.operators.check(key, scope)?)
+    Ok(node.auth.operators.check(text(key)?, scope)?)
 }
 
 /// In front of every route of a scope; see `super::router`.
@@ -92,19 +98,24 @@ pub enum Bearer {
     Refused(Box<Problem>),
 }
 
-/// A token, which is never shown: the header that it came in, which is shared and not copied, and where it is there.
-pub struct Token(HeaderValue, Range<usize>);
+/// A token, which is never printed.
+pub struct Token {
+    /// The header that it came in, which is shared and not copied.
+    value: HeaderValue,
+    /// Where it is there.
+    at: Range<usize>,
+    shown: Shown,
+}
 
 impl Token {
     /// `token` must be a part of `value`.
-    fn within(value: &HeaderValue, token: &str) -> Token {
+    fn within(node: &Node, value: &HeaderValue, token: &[u8]) -> Token {
         let from = token.as_ptr().addr() - value.as_bytes().as_ptr().addr();
-        Token(value.clone(), from..from + token.len())
+        Token { value: value.clone(), at: from..from + token.len(), shown: node.auth.viewers.shown(token) }
     }
 
-    fn text(&self) -> &str {
-        // It was when it was looked for.
-        self.0.as_bytes().get(self.1.clone()).and_then(|bytes| str::from_utf8(bytes).ok()).unwrap_or_default()
+    fn bytes(&self) -> &[u8] {
+        self.value.as_bytes().get(self.at.clone()).unwrap_or_default()
     }
 }
 
@@ -121,7 +132,7 @@ impl Bearer {
             return Bearer::Nothing;
         }
         match credential(headers) {
-            Ok(Some((value, token))) => Bearer::Token(Token::within(value, token)),
+            Ok(Some((value, token))) => Bearer::Token(Token::within(node, value, token)),
             Ok(None) => Bearer::Nothing,
             Err(problem) => Bearer::Refused(Box::new(problem)),
         }
@@ -136,7 +147,7 @@ impl Bearer {
         match (Bearer::of_headers(node, headers), tokens.next(), tokens.next()) {
             (bearer, None, _) => bearer,
             (Bearer::Nothing, Some(token), None) => match HeaderValue::from_str(token) {
-                Ok(value) => Bearer::Token(Token(value, 0..token.len())),
+                Ok(value) => Bearer::Token(Token::within(node, &value, value.as_bytes())),
                 Err(_) => Bearer::Refused(Box::new(TokenError::Invalid("it is not text").into())),
             },
             _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
@@ -149,7 +160,7 @@ impl Bearer {
     /// 401 if there is none and one is needed, or it isn't good; 503 while no key is known.
     pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
         match self.token(node, None)? {
-            Some(token) => Ok(Some(node.auth.viewers.verify_asking(token).await?)),
+            Some(token) => Ok(Some(node.auth.viewers.verify_asking(text(token)?).await?)),
             None => Ok(None),
         }
     }
@@ -161,10 +172,14 @@ impl Bearer {
     pub async fn may_say(self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
         let Some(token) = self.token(node, in_body)? else { return Ok(()) };
         let viewers = &node.auth.viewers;
-        match viewers.may_say(token, said) {
+        let shown = match &self {
+            Bearer::Token(token) => token.shown.clone(),
+            Bearer::Nothing | Bearer::Refused(_) => viewers.shown(token),
+        };
+        match viewers.may_say(token, shown, said) {
             Err(TokenError::NoKey) => {
                 // In a box: it is seldom needed, and every request would have room for it.
-                let claims = Box::pin(viewers.verify_asking(token)).await?;
+                let claims = Box::pin(viewers.verify_asking(text(token)?)).await?;
                 Ok(claims.check(said)?)
             }
             done => Ok(done?),
@@ -172,12 +187,12 @@ impl Bearer {
     }
 
     /// The token, if there is one; that there is, if one is needed.
-    fn token<'a>(&'a self, node: &Node, in_body: Option<&'a str>) -> Result<Option<&'a str>, Problem> {
+    fn token<'a>(&'a self, node: &Node, in_body: Option<&'a str>) -> Result<Option<&'a [u8]>, Problem> {
         match (self, node.auth.viewers.policy(), in_body) {
             (Bearer::Refused(problem), _, _) => Err(Problem::clone(problem)),
             (_, Policy::Off, _) => Ok(None),
-            (Bearer::Token(token), _, _) => Ok(Some(token.text())),
-            (Bearer::Nothing, _, Some(token)) => Ok(Some(token)),
+            (Bearer::Token(token), _, _) => Ok(Some(token.bytes())),
+            (Bearer::Nothing, _, Some(token)) => Ok(Some(token.as_bytes())),
             (Bearer::Nothing, Policy::Required, None) => Err(TokenError::Missing.into()),
             (Bearer::Nothing, Policy::Optional, None) => Ok(None),
         }
@@ -198,9 +213,11 @@ pub fn may_watch<'a>(
     let operators = &node.auth.operators;
     // A token has dots in it, and a key has none.
     let key = credential(&request.headers)
-        .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains('.')).map(str::to_string));
+        .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains(&b'.')));
     let by_key = match key {
-        Ok(Some(key)) if operators.is_on() => Some(operators.check(&key, Scope::Read).map_err(Problem::from)),
+        Ok(Some(key)) if operators.is_on() => {
+            Some(text(key).and_then(|key| Ok(operators.check(key, Scope::Read)?)))
+        }
         Ok(_) => None,
         Err(problem) => Some(Err(problem)),
     };
