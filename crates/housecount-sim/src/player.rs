@@ -112,7 +112,7 @@ impl Audience {
         pass(way_ms).await;
         let (node, run) = self.nodes.get(number)?;
         let Seat { stage, viewer, session } = seat;
-        let receipt = match node.ingest.take(Said { kind, stage, viewer, session }) {
+        let receipt = match node.ingest.take(Said { kind, stage, viewer, session }, false) {
             Ok(receipt) => receipt,
             Err(Refused::Starting | Refused::Full | Refused::NotYet | Refused::Stopping) => return None,
         };

@@ -60,7 +60,7 @@ fn through_ingest(c: &mut Criterion) {
                             next = (next + 7_919) % VIEWERS;
                             let viewer = &viewers[next];
                             ingest
-                                .take(Said { kind: Kind::Beat, stage: "stage", viewer, session: "" })
+                                .take(Said { kind: Kind::Beat, stage: "stage", viewer, session: "" }, false)
                                 .unwrap()
                         })
                         .collect();

@@ -58,6 +58,15 @@ pub enum Unwelcome {
     },
 }
 
+/// That something may be taken in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// To be kept until it is acknowledged.
+    pub held: Option<Box<Held>>,
+    /// The session was let in before in this interval, and has said no leave since: so it is counted already.
+    pub was_welcome: bool,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Edge {
@@ -117,8 +126,7 @@ impl Edge {
         are_in
     }
 
-    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`; `is_in` if nobody need make room for it. What is given
-    /// back is to be kept until it is acknowledged.
+    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`; `is_in` if nobody need make room for it.
     ///
     /// # Errors
     /// See [`Unwelcome`]. Nothing was taken in.
@@ -129,8 +137,9 @@ impl Edge {
         session: Session,
         is_in: bool,
         now_ms: u64,
-    ) -> Result<Option<Box<Held>>, Unwelcome> {
+    ) -> Result<Admitted, Unwelcome> {
         let found = self.pace.find(session, now_ms);
+        let was_welcome = found.is_welcome();
         let mut held = None;
         let is_beat = said.kind == Kind::Beat;
         if !is_beat && said.session.is_empty() && self.caps.are_any() {
@@ -141,12 +150,12 @@ impl Edge {
             }
         }
         // Once an interval: who was welcome at its start is until its end, or until it leaves.
-        if is_beat && self.caps.are_any() && !is_in && !found.is_welcome() {
+        if is_beat && self.caps.are_any() && !is_in && !was_welcome {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
         match self.pace.note(found, is_beat) {
             Spoken::Enough { retry_ms, max } => Err(Unwelcome::TooManyBeats { retry_ms, max }),
-            Spoken::Well => Ok(held),
+            Spoken::Well => Ok(Admitted { held, was_welcome }),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use housecount_core::event::Kind;
 use housecount_core::limits::{BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX};
@@ -16,6 +17,7 @@ use utoipa::ToSchema;
 use super::auth::{Bearer, allow_batch};
 use super::body;
 use super::error::{Problem, ProblemBody};
+use super::headers;
 use super::live::{CountBody, StandingBody};
 use super::welcome::{ASKED_AT_ONCE, Comer, Welcomed, find_who_is_in, welcome};
 use super::words::{AllGood, BeatBody};
@@ -55,7 +57,7 @@ pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<Json<BeatenBody>, Problem> {
-    Heard::new(&node, request).beat(&node).await.map(Json)
+    Heard::new(&node, request).0.beat(&node).await.map(Json)
 }
 
 /// A heartbeat or leave: what is kept of its request while it is answered, which is little, since every open request keeps it.
@@ -70,11 +72,12 @@ impl<B> Heard<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    /// Lets all else of the request go.
-    pub fn new(node: &Node, request: Request<B>) -> Heard<B> {
-        let bearer = Bearer::of_headers(node, request.headers());
-        let is_json = body::content_type(request.headers(), &["application/json", "text/plain"]);
-        Heard { bearer, is_json: is_json.map(drop).map_err(Box::new), body: request.into_body() }
+    /// Lets all else of the request go, but the room of its headers: that is for the answer's.
+    pub fn new(node: &Node, request: Request<B>) -> (Heard<B>, HeaderMap) {
+        let (Parts { headers, .. }, body) = request.into_parts();
+        let bearer = Bearer::of_headers(node, &headers);
+        let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
+        (Heard { bearer, is_json: is_json.map(drop).map_err(Box::new), body }, headers::room_of(headers))
     }
 
     /// Takes a heartbeat.
@@ -92,8 +95,7 @@ where
         comer.look_ahead(node);
         bearer.may_say(node, body.token(), &said).await?;
         let welcomed = comer.checked_open(node).await?.admitted(node, mono_ms())?;
-        let said = welcomed.said();
-        let receipt = node.ingest.take(said)?;
+        let receipt = welcomed.take(node)?;
         receipt.acknowledged().await?;
         node.metrics.acknowledged.http.inc();
         Ok(BeatenBody::of(node, said.stage, &receipt))
@@ -111,7 +113,7 @@ where
         let said = body.said(Kind::Leave)?;
         bearer.may_say(node, body.token(), &said).await?;
         let welcomed = welcome(node, said).await?;
-        node.ingest.take(welcomed.said())?.acknowledged().await?;
+        welcomed.take(node)?.acknowledged().await?;
         node.metrics.acknowledged.http.inc();
         Ok(())
     }
@@ -133,7 +135,6 @@ impl BeatenBody {
     pub fn write_fields(&self, text: &mut Vec<u8>) {
         let BeatenBody { count: CountBody { viewers, sessions, standing }, next_ms } = self;
         let StandingBody { as_of, complete, recovering } = standing;
-        let word = |is: &bool| if *is { "true" } else { "false" };
         let mut digits = [itoa::Buffer::new(); 4];
         let [a, b, c, d] = &mut digits;
         for piece in [
@@ -143,16 +144,22 @@ impl BeatenBody {
             b.format(*sessions),
             ",\"asOf\":",
             c.format(*as_of),
-            ",\"complete\":",
-            word(complete),
-            ",\"recovering\":",
-            word(recovering),
-            ",\"nextMs\":",
+            trusted(*complete, *recovering),
             d.format(*next_ms),
             "}",
         ] {
             text.extend_from_slice(piece.as_bytes());
         }
+    }
+}
+
+/// The middle of a heartbeat's answer.
+fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
+    match (is_complete, is_recovering) {
+        (true, false) => ",\"complete\":true,\"recovering\":false,\"nextMs\":",
+        (false, true) => ",\"complete\":false,\"recovering\":true,\"nextMs\":",
+        (false, false) => ",\"complete\":false,\"recovering\":false,\"nextMs\":",
+        (true, true) => ",\"complete\":true,\"recovering\":true,\"nextMs\":",
     }
 }
 
@@ -168,7 +175,7 @@ impl BeatenBody {
         (status = 429, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
-    Heard::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
+    Heard::new(&node, request).0.leave(&node).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// What became of many heartbeats.

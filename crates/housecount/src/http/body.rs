@@ -1,7 +1,6 @@
 //! Reading bodies: always to their end, never more than their bound, never for ever.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +22,8 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut whole = std::pin::pin!(gather(body, bytes_max));
-    if let Some(read) = at_once(whole.as_mut()).await {
+    // Most come together with their headers, and need no timer.
+    if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return read;
     }
     // In a box, since most bodies need none.
@@ -34,22 +34,6 @@ where
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
         }
     }
-}
-
-/// What comes of it if it is looked at twice: hyper hands a body over when it has been asked for once. Most bodies
-/// come together with their headers, and need no timer.
-async fn at_once<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-    let mut is_second = false;
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if is_second => Poll::Ready(None),
-        Poll::Pending => {
-            is_second = true;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await
 }
 
 /// The pieces of a body as one.

@@ -167,7 +167,7 @@ pub async fn rejoin(
 /// Takes a beat or leave, and waits until it is acknowledged.
 async fn say(node: &Node, said: Said<'_>) -> Result<(), Problem> {
     let welcomed = welcome(node, said).await?;
-    node.ingest.take(welcomed.said())?.acknowledged().await?;
+    welcomed.take(node)?.acknowledged().await?;
     node.metrics.acknowledged.http.inc();
     Ok(())
 }
@@ -201,7 +201,7 @@ pub async fn heartbeat(
     let session =
         session.as_ref().map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
     let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
-    let receipt = node.ingest.take(welcomed.said())?;
+    let receipt = welcomed.take(&node)?;
     receipt.acknowledged().await?;
     node.metrics.acknowledged.http.inc();
     let current_viewers = node.hub.count(stage.as_str()).of.viewers;

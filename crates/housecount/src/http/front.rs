@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
@@ -113,15 +113,15 @@ impl Front {
         let is_post = request.method() == Method::POST;
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
-                let heard = Heard::new(node, request);
+                let (heard, room) = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*guest.host.0;
                     let outcome = heard.beat(node).await;
-                    dressed(beat.answer(node, outcome.map(|body| beaten(&body))), allowed)
+                    dressed(beat.answer(node, outcome.map(|body| beaten(&body, room))), allowed)
                 })
             }
             "/v1/leave" if is_post => {
-                let heard = Heard::new(node, request);
+                let (heard, _) = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*guest.host.0;
                     let outcome = heard.leave(node).await;
@@ -201,22 +201,24 @@ fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer>
     response
 }
 
-fn beaten(body: &BeatenBody) -> Response<Answer> {
+/// `room`: for its headers.
+fn beaten(body: &BeatenBody, room: HeaderMap) -> Response<Answer> {
     let mut text = Vec::with_capacity(160);
     body.write(&mut text);
-    whole(text)
+    whole(text, room)
 }
 
 fn json(body: &impl Serialize) -> Response<Answer> {
     let mut text = Vec::with_capacity(128);
     // Our own bodies can always be written.
     let _ = serde_json::to_writer(&mut text, body);
-    whole(text)
+    whole(text, HeaderMap::new())
 }
 
 /// JSON that is there as a whole.
-fn whole(text: Vec<u8>) -> Response<Answer> {
+fn whole(text: Vec<u8>, room: HeaderMap) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::from(text)));
+    *response.headers_mut() = room;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

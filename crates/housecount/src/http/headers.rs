@@ -12,6 +12,20 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 pub const POLICY_OF_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
+/// As many as a new map has room for. More, such as a browser's, would be kept with every idle connection.
+const ROOM_MAX: usize = 6;
+
+/// A request's map without its headers, to be an answer's: hyper then parses the connection's next request into it, and none is
+/// made for a heartbeat.
+#[must_use]
+pub fn room_of(mut headers: HeaderMap) -> HeaderMap {
+    if headers.capacity().max(headers.len()) > ROOM_MAX {
+        return HeaderMap::new();
+    }
+    headers.clear();
+    headers
+}
+
 /// For every answer: it is what it says it is.
 pub fn everywhere(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -24,14 +24,8 @@ pub enum Stream {
 /// connection ever had.)
 const GATHERED_BYTES_MAX: usize = 1_024;
 
-/// Few bytes in one piece.
-fn gathered(slices: &[io::IoSlice<'_>]) -> Option<SmallVec<[u8; GATHERED_BYTES_MAX]>> {
-    let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-    (bytes <= GATHERED_BYTES_MAX).then(|| {
-        let mut gathered = SmallVec::new();
-        slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
-        gathered
-    })
+fn are_few(slices: &[io::IoSlice<'_>]) -> bool {
+    slices.iter().map(|slice| slice.len()).sum::<usize>() <= GATHERED_BYTES_MAX
 }
 
 /// Calls the same method of whichever it is.
@@ -75,11 +69,16 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match (self.get_mut(), gathered(slices)) {
-            (Stream::Plain(stream), Some(gathered)) => Pin::new(stream).poll_write(cx, &gathered),
-            (Stream::Plain(stream), None) => Pin::new(stream).poll_write_vectored(cx, slices),
+        match self.get_mut() {
+            Stream::Plain(stream) if are_few(slices) => {
+                // Filled where it is: to hand it on would copy all of its room.
+                let mut gathered = SmallVec::<[u8; GATHERED_BYTES_MAX]>::new();
+                slices.iter().for_each(|slice| gathered.extend_from_slice(slice));
+                Pin::new(stream).poll_write(cx, &gathered)
+            }
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             // It gathers by itself.
-            (Stream::Secured(stream), _) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+            Stream::Secured(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 }

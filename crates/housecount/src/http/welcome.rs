@@ -8,9 +8,10 @@ use smallvec::SmallVec;
 
 use super::error::Problem;
 use crate::clock::mono_ms;
+use crate::edge::Admitted;
 use crate::edge::caps::Held;
 use crate::edge::pace::Session;
-use crate::ingest::Said;
+use crate::ingest::{Receipt, Refused, Said};
 use crate::node::Node;
 use crate::stages::NotOpen;
 
@@ -34,8 +35,7 @@ pub struct Comer<'a> {
 #[derive(Debug)]
 pub struct Welcomed<'a> {
     comer: Comer<'a>,
-    /// To be kept until it is acknowledged.
-    pub held: Option<Box<Held>>,
+    admitted: Admitted,
 }
 
 impl<'a> Comer<'a> {
@@ -83,8 +83,8 @@ impl<'a> Comer<'a> {
     /// # Errors
     /// 429 for who says too much, or finds no room.
     pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
-        let held = node.edge.welcome(&node.hub, &self.said(), self.counted, self.is_in, now_ms)?;
-        Ok(Welcomed { comer: self, held })
+        let admitted = node.edge.welcome(&node.hub, &self.said(), self.counted, self.is_in, now_ms)?;
+        Ok(Welcomed { comer: self, admitted })
     }
 }
 
@@ -92,6 +92,19 @@ impl Welcomed<'_> {
     /// What goes on.
     pub fn said(&self) -> Said<'_> {
         self.comer.said()
+    }
+
+    /// Takes it in.
+    ///
+    /// # Errors
+    /// As [`Ingest::take`](crate::ingest::Ingest::take).
+    pub fn take(&self, node: &Node) -> Result<Receipt, Refused> {
+        node.ingest.take(self.said(), self.admitted.was_welcome)
+    }
+
+    /// What is to be kept until it is acknowledged.
+    pub fn into_held(self) -> Option<Box<Held>> {
+        self.admitted.held
     }
 }
 

@@ -93,10 +93,6 @@ impl Committer {
                 Ok(position) => {
                     metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
-                    if shared.is_folded_before {
-                        // Only that its ids are told now is new.
-                        told.retain(|told| matches!(told, Told::Event(_)));
-                    }
                     record::bound(&mut told, position.at);
                     hub.take_in(self.partition, &told, position.at);
                     shared.acknowledged.note(self.partition, position);

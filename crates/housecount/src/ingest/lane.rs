@@ -24,6 +24,9 @@ use crate::workers::{Home, MAIN, here};
 /// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
 /// they are looked at anyway.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+/// As exact are the runtime's timers, which go off at the first tick after what they were set to: a batch lingers a tick less, and
+/// so for as long as was asked for at most.
+const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
 
@@ -223,7 +226,7 @@ impl Lane {
                 } else if state.is_due(self.connections()) {
                     return Some(state.take());
                 } else {
-                    Some(state.open.since + linger)
+                    Some(state.open.since + linger.saturating_sub(TICK))
                 }
             };
             match until {

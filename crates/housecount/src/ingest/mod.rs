@@ -4,11 +4,11 @@
 //! There is a lane a partition, which all workers fill: so a node's appends are as few on many cores as on one. A lane has
 //! one append under way: while it waits, the next batch gathers. What waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
 
+mod acknowledged;
 mod commit;
 mod lane;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use housecount_core::limits::WAITING_EVENTS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
-use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use self::acknowledged::{Acknowledged, Found};
 use self::commit::Committer;
 use self::lane::{Lane, Round};
 use crate::clock::SharedClock;
 use crate::config::Ack;
 use crate::hub::Hub;
-use crate::log::{Log, Position};
+use crate::log::Log;
 use crate::metrics::{KindLabel, Metrics};
 use crate::workers::Home;
 
@@ -44,77 +44,6 @@ pub enum Refused {
     Stopping,
 }
 
-/// What of each partition was acknowledged to this node, and so has been folded. The follower must find it in the log; if it
-/// doesn't, the log has lost it.
-#[derive(Debug)]
-pub struct Acknowledged(Mutex<Vec<Own>>);
-
-/// This node's records of a partition.
-#[derive(Clone, Debug, Default)]
-struct Own {
-    last: Position,
-    /// How far the follower has come.
-    passed: Position,
-    /// Those that the follower has not come to, at most a few: it reads the log twenty times a second.
-    ahead: BTreeSet<Position>,
-}
-
-/// What the follower finds out about a record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// It is this node's own, and so is folded already.
-    pub is_own: bool,
-    /// One of this node's that should have come before it is not in the log any more.
-    pub is_lost: bool,
-}
-
-impl Acknowledged {
-    /// Nothing yet.
-    #[must_use]
-    pub fn new(partitions: u16) -> Acknowledged {
-        Acknowledged(Mutex::new(vec![Own::default(); usize::from(partitions)]))
-    }
-
-    fn with<T: Default>(&self, partition: u16, with: impl FnOnce(&mut Own) -> T) -> T {
-        self.0.lock().get_mut(usize::from(partition)).map(with).unwrap_or_default()
-    }
-
-    /// The last one of a partition.
-    pub fn last(&self, partition: u16) -> Position {
-        self.with(partition, |own| own.last)
-    }
-
-    /// This one was acknowledged, and is folded.
-    pub fn note(&self, partition: u16, position: Position) {
-        self.with(partition, |own| {
-            own.last = own.last.max(position);
-            // One that was read before it was noted was folded twice, which changes nothing.
-            if position > own.passed {
-                own.ahead.insert(position);
-            }
-        });
-    }
-
-    /// The follower has come to a record.
-    pub fn find(&self, partition: u16, position: Position) -> Found {
-        self.with(partition, |own| {
-            own.passed = position;
-            let mut found = Found::default();
-            while own.ahead.first().is_some_and(|first| *first < position) {
-                own.ahead.pop_first();
-                found.is_lost = true;
-            }
-            found.is_own = own.ahead.remove(&position);
-            found
-        })
-    }
-
-    /// The log has lost some of it: nothing that it has is taken as known.
-    pub fn forget(&self, partition: u16) {
-        self.with(partition, |own| *own = Own::default());
-    }
-}
-
 /// What committers and submitters share.
 #[derive(Debug)]
 struct Shared {
@@ -124,7 +53,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     acknowledged: Arc<Acknowledged>,
     linger: Duration,
-    /// Whether events are folded when they come (`ack = "memory"`), and not when the log has them.
+    /// Whether what may change counts is folded when it comes (`ack = "memory"`), and not only when the log has it.
     is_folded_before: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
@@ -304,11 +233,12 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes in what a player said, stamped with the log's time.
+    /// Takes in what a player said, stamped with the log's time. `is_counted` of a session's that is counted already: its beat
+    /// changes no count, and can be folded with others when the log has them.
     ///
     /// # Errors
     /// See [`Refused`]; it was not taken.
-    pub fn take(&self, said: Said<'_>) -> Result<Receipt, Refused> {
+    pub fn take(&self, said: Said<'_>, is_counted: bool) -> Result<Receipt, Refused> {
         let shared = &self.shared;
         let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
         let lanes = &self.lanes;
@@ -320,7 +250,7 @@ impl Ingest {
             return Err(Refused::Stopping);
         }
         if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
-        if shared.is_folded_before {
+        if shared.is_folded_before && !(is_counted && event.kind == Kind::Beat) {
             shared.hub.apply([event], shared.clock.now().unwrap_or_default());
         }
         let gap_ms = gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
@@ -392,29 +322,4 @@ fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Co
         all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
     }
     all.into_iter().map(Cow::Owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_acknowledged_is_found_once_or_is_lost() {
-        let at = |seq| Position { at: UnixMs(5), seq };
-        let found = |is_own, is_lost| Found { is_own, is_lost };
-        let acknowledged = Acknowledged::new(2);
-        acknowledged.note(1, at(7));
-        acknowledged.note(1, at(3));
-        assert_eq!((acknowledged.last(0), acknowledged.last(1)), (Position::START, at(7)));
-        assert_eq!(acknowledged.find(0, at(3)), found(false, false), "another partition's");
-        assert_eq!(acknowledged.find(1, at(2)), found(false, false), "another node's");
-        assert_eq!(acknowledged.find(1, at(3)), found(true, false));
-        assert_eq!(acknowledged.find(1, at(4)), found(false, false));
-        acknowledged.note(1, at(4)); // the follower was faster than the answer
-        assert_eq!(acknowledged.find(1, at(9)), found(false, true), "the one at 7 is gone");
-        acknowledged.note(1, at(10));
-        acknowledged.forget(1);
-        assert_eq!(acknowledged.last(1), Position::START);
-        assert_eq!(acknowledged.find(1, at(10)), found(false, false), "the log may have begun anew");
-    }
 }

@@ -58,7 +58,7 @@ impl Inside {
 
     /// Says something, and when it was, as the archive would say it.
     async fn say(&self, kind: Kind, stage: &str, viewer: &str, session: &str) -> Row {
-        let receipt = self.node.ingest.take(Said { kind, stage, viewer, session }).unwrap();
+        let receipt = self.node.ingest.take(Said { kind, stage, viewer, session }, false).unwrap();
         receipt.acknowledged().await.unwrap();
         row(&EventRef { at: receipt.at(), kind, stage, viewer, session })
     }

@@ -132,7 +132,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = said(1);
     let some = vec![Said::of(Kind::Beat, &seat); WAITING_EVENTS_MAX / 4];
-    let receipt = inside.node.ingest.take(Said::of(Kind::Beat, &seat)).unwrap();
+    let receipt = inside.node.ingest.take(Said::of(Kind::Beat, &seat), false).unwrap();
     for n in 0..4 {
         // Nobody waits for these: the log may have been away for too long already.
         let some = if n == 0 { &some[1..] } else { &some };
@@ -145,6 +145,32 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("there is room again", async || inside.node.ingest.submit(vec![said(2)]).await == Ok(()))
         .await;
+}
+
+/// What changes counts is folded at once, and what doesn't when the log has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
+    let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
+    inside.log.away.store(true, Ordering::SeqCst);
+    let (_, seat) = said(1);
+    let last_beat = || {
+        inside.node.hub.fold().lock().last_beat(
+            seat.stage.as_str(),
+            seat.viewer.as_str(),
+            seat.session.as_str(),
+        )
+    };
+    let beat = |is_counted| inside.node.ingest.take(Said::of(Kind::Beat, &seat), is_counted).unwrap().at();
+    let first = beat(false);
+    assert_eq!((inside.viewers(), last_beat()), (1, Some(first)));
+    let mut second = beat(true);
+    while second == first {
+        second = beat(true);
+    }
+    assert_eq!(last_beat(), Some(first));
+    inside.log.away.store(false, Ordering::SeqCst);
+    eventually("it is folded", async || last_beat() == Some(second)).await;
+    assert_eq!(inside.viewers(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,8 +187,8 @@ impl Talk {
             claims.check(&said)?;
         }
         let welcomed = welcome(&self.node, said).await?;
-        let receipt = self.node.ingest.take(welcomed.said())?;
-        self.held = welcomed.held;
+        let receipt = welcomed.take(&self.node)?;
+        self.held = welcomed.into_held();
         self.dues.add(said.stage, kind, receipt);
         if let Some(Said { kind: Kind::Beat, stage, viewer, session }) = named {
             self.last.clear();
