@@ -14,12 +14,13 @@ Examples:
   bench/run --quick                            a smoke test of about two minutes; its figures are noise
   bench/run --only floor,redis --rounds 3      some contenders; see --list
   bench/run --only floor,redis,fastify-usual --seconds 5
+  bench/run --by-turns                         the ratios to the floor, on a machine that isn't steady; a quarter of an hour
   bench/run --only redis --housecount /tmp/before --floor /tmp/floor --report /tmp/before.md
                                                without building: to compare two builds";
 
 /// Measure housecount against the floor and against the usual way.
 ///
-/// Runs with options of their own (--quick, --only, --rounds, --seconds, --housecount, --floor) report to
+/// Runs with options of their own (--quick, --by-turns, --only, --rounds, --seconds, --housecount, --floor) report to
 /// bench/target/PERFORMANCE.md, so that the published figures are always those of one whole run of what is built here.
 #[derive(Debug, Parser)]
 #[command(name = "bench/run", bin_name = "bench/run", version = None, after_help = EXAMPLES)]
@@ -27,16 +28,20 @@ pub struct Args {
     /// Short rounds and few contenders, to see that everything works.
     #[arg(long)]
     pub quick: bool,
+    /// All contenders at once, and each load by turns, for a second each: ratios that are true though the machine's speed changes.
+    /// Batches and memory, which have no floor, are left out. Without --only: what is compared with a floor.
+    #[arg(long, conflicts_with = "quick")]
+    pub by_turns: bool,
     /// Only these contenders.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Names the contenders and their loads, and ends.
     #[arg(long)]
     pub list: bool,
-    /// How often every contender has its turn [default: 5, quick: 1].
+    /// How often every contender has its turn [default: 5, quick: 1, by turns: 20].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
-    /// How long each load is measured [default: 10, quick: 2].
+    /// How long each load is measured [default: 10, quick: 2, by turns: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: Option<u64>,
     /// Different stages that the viewers are on.
@@ -88,12 +93,23 @@ pub struct Sizes {
     pub crowd: (usize, usize),
 }
 
+/// What takes turns unless it is said.
+const BY_TURNS: [&str; 7] =
+    ["floor", "redis", "redis-ack-memory", "redis-hs256", "redis-eddsa", "ws-echo", "ws"];
+
 impl Sizes {
-    fn new(is_quick: bool, seconds: Option<u64>, stages: u32) -> Sizes {
-        let default_s = if is_quick { 2 } else { 10 };
+    fn new(is_quick: bool, by_turns: bool, seconds: Option<u64>, stages: u32) -> Sizes {
+        let default_s = if by_turns {
+            1
+        } else if is_quick {
+            2
+        } else {
+            10
+        };
         let sizes = Sizes {
             measured: Duration::from_secs(seconds.unwrap_or(default_s)),
-            warm_up: Duration::from_secs(2),
+            // By turns each has been warm since the round before.
+            warm_up: Duration::from_secs(if by_turns { 0 } else { 2 }),
             viewers: 100_000,
             stages: usize::try_from(stages).unwrap_or(1),
             sockets: 1_000,
@@ -114,6 +130,8 @@ impl Sizes {
 pub struct Plan {
     /// In this order, and the other way round every other round.
     pub contenders: Vec<Contender>,
+    /// All at once, and each load by turns.
+    pub by_turns: bool,
     /// How often.
     pub rounds: u32,
     /// How much.
@@ -137,7 +155,8 @@ impl Args {
         let root = bench.parent().context("bench/ is not in a repository")?.to_path_buf();
         let has_own_sizes = self.rounds.is_some() || self.seconds.is_some();
         let has_own_builds = self.housecount.is_some() || self.floor.is_some();
-        let is_partial = self.quick || !self.only.is_empty() || has_own_sizes || has_own_builds;
+        let is_partial =
+            self.quick || self.by_turns || !self.only.is_empty() || has_own_sizes || has_own_builds;
         let target = bench.join("target");
         let report =
             if is_partial { target.join("PERFORMANCE.md") } else { root.join("docs/PERFORMANCE.md") };
@@ -145,8 +164,15 @@ impl Args {
         let said: Vec<String> = std::env::args().skip(1).collect();
         Ok(Plan {
             contenders: self.contenders()?,
-            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 5 }),
-            sizes: Sizes::new(self.quick, self.seconds, self.stages),
+            by_turns: self.by_turns,
+            rounds: self.rounds.unwrap_or(if self.quick {
+                1
+            } else if self.by_turns {
+                20
+            } else {
+                5
+            }),
+            sizes: Sizes::new(self.quick, self.by_turns, self.seconds, self.stages),
             housecount: self.housecount.clone().unwrap_or_else(|| built.join("release/housecount")),
             floor: self.floor.clone().unwrap_or_else(|| built.join("release/examples/floor")),
             report: self.report.clone().unwrap_or(report),
@@ -156,12 +182,17 @@ impl Args {
     }
 
     fn contenders(&self) -> anyhow::Result<Vec<Contender>> {
-        let all = contender::all();
+        let mut all = contender::all();
+        if self.by_turns {
+            all.iter_mut().for_each(|contender| contender.loads.retain(|load| load.takes_turns()));
+            all.retain(|contender| !contender.loads.is_empty());
+        }
         for name in &self.only {
             let names: Vec<&str> = all.iter().map(|c| c.name).collect();
             ensure!(names.contains(&name.as_str()), "--only {name}: not one of {}", names.join(", "));
         }
         let is_wanted = |c: &Contender| match self.only.as_slice() {
+            [] if self.by_turns => BY_TURNS.contains(&c.name),
             [] => !self.quick || c.is_quick,
             only => only.iter().any(|name| name == c.name),
         };

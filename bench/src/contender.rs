@@ -106,6 +106,11 @@ impl Load {
     pub fn wants_fresh(self) -> bool {
         matches!(self, Load::IdleHttp | Load::IdleWebSocket | Load::Crowd | Load::LogBytes(_))
     }
+
+    /// Whether there is something to take turns with.
+    pub fn takes_turns(self) -> bool {
+        matches!(self, Load::Saturated(_) | Load::Open(_) | Load::WebSocket)
+    }
 }
 
 impl fmt::Display for Load {

@@ -1,5 +1,7 @@
 //! Turns: every contender in every round, the other way round every other round, so that no one always comes first
-//! and what drifts (heat, a neighbour) hits all.
+//! and what drifts (heat, a neighbour) hits all. Or all at once, each load by turns: what drifts within minutes hits all alike, too.
+
+use std::collections::BTreeMap;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,17 +25,10 @@ pub fn run(plan: &Plan, place: &Place, machine: Machine) -> Results {
     };
     let steps: usize = plan.contenders.iter().map(|c| c.loads.len()).sum();
     let mut turns = Turns { plan, place, results, progress: progress(steps as u64 * u64::from(plan.rounds)) };
-    for round in 1..=plan.rounds {
-        let mut order: Vec<&Contender> = plan.contenders.iter().collect();
-        if round % 2 == 0 {
-            order.reverse();
-        }
-        for contender in order {
-            match running::missing(plan, contender) {
-                Some(why) => turns.skip_all(contender, &why),
-                None => turns.take(contender, round),
-            }
-        }
+    if plan.by_turns {
+        turns.all_at_once();
+    } else {
+        turns.one_after_another();
     }
     turns.progress.finish_and_clear();
     let place_of = |name: &str| plan.contenders.iter().position(|c| c.name == name);
@@ -64,28 +59,72 @@ struct Turns<'a> {
     progress: ProgressBar,
 }
 
-impl Turns<'_> {
-    fn take(&mut self, contender: &Contender, round: u32) {
-        let mut running = None;
-        for load in &contender.loads {
-            self.say(&format!("round {round}: {}, {load}", contender.name));
-            let outcome = self.one(contender, *load, round, &mut running);
-            self.progress.inc(1);
-            match outcome {
-                Ok(Outcome::Figures(figures)) => {
-                    let errors = figures.get(figure::ERRORS).copied().unwrap_or_default();
-                    self.results.add(contender.name, contender.what, &load.to_string(), round, figures);
-                    if errors > 0.0 {
-                        self.fail(contender, *load, round, &format!("{errors} answers were not a success"));
-                        running = None;
-                    }
+impl<'a> Turns<'a> {
+    /// Those that can take part, in the order of a round.
+    fn order(&mut self, round: u32) -> Vec<&'a Contender> {
+        let plan = self.plan;
+        let mut order: Vec<&Contender> = plan.contenders.iter().collect();
+        if round.is_multiple_of(2) {
+            order.reverse();
+        }
+        order.retain(|contender| match running::missing(plan, contender) {
+            Some(why) => {
+                self.skip_all(contender, &why);
+                false
+            }
+            None => true,
+        });
+        order
+    }
+
+    fn one_after_another(&mut self) {
+        for round in 1..=self.plan.rounds {
+            for contender in self.order(round) {
+                let mut running = None;
+                for load in &contender.loads {
+                    self.take(contender, *load, round, &mut running);
                 }
-                Ok(Outcome::Skipped(why)) => self.skip(&format!("{}, {load}: {why}", contender.name)),
-                Err(error) => {
-                    self.fail(contender, *load, round, &format!("{error:#}"));
-                    // The next load is not to suffer from what this one did.
-                    running = None;
+            }
+        }
+    }
+
+    fn all_at_once(&mut self) {
+        let mut loads: Vec<Load> = Vec::new();
+        for load in self.plan.contenders.iter().flat_map(|contender| &contender.loads) {
+            if !loads.contains(load) {
+                loads.push(*load);
+            }
+        }
+        let mut running: BTreeMap<&str, Option<Running>> = BTreeMap::new();
+        for round in 1..=self.plan.rounds {
+            let order = self.order(round);
+            for load in &loads {
+                for contender in order.iter().filter(|contender| contender.loads.contains(load)) {
+                    self.take(contender, *load, round, running.entry(contender.name).or_default());
                 }
+            }
+        }
+    }
+
+    /// A contender's turn at a load. What comes of it is noted.
+    fn take(&mut self, contender: &Contender, load: Load, round: u32, running: &mut Option<Running>) {
+        self.say(&format!("round {round}: {}, {load}", contender.name));
+        let outcome = self.one(contender, load, round, running);
+        self.progress.inc(1);
+        match outcome {
+            Ok(Outcome::Figures(figures)) => {
+                let errors = figures.get(figure::ERRORS).copied().unwrap_or_default();
+                self.results.add(contender.name, contender.what, &load.to_string(), round, figures);
+                if errors > 0.0 {
+                    self.fail(contender, load, round, &format!("{errors} answers were not a success"));
+                    *running = None;
+                }
+            }
+            Ok(Outcome::Skipped(why)) => self.skip(&format!("{}, {load}: {why}", contender.name)),
+            Err(error) => {
+                self.fail(contender, load, round, &format!("{error:#}"));
+                // The next load is not to suffer from what this one did.
+                *running = None;
             }
         }
     }

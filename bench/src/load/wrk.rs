@@ -27,7 +27,9 @@ struct Report {
 pub fn run(ground: Ground<'_>, connections: usize) -> anyhow::Result<Figures> {
     let Ground { running, setup, sizes, place } = ground;
     let beats = place.beats(setup);
-    wrk(&running.addresses, connections, sizes.warm_up, &beats)?;
+    if !sizes.warm_up.is_zero() {
+        wrk(&running.addresses, connections, sizes.warm_up, &beats)?;
+    }
     let before = running.used()?;
     let reports = wrk(&running.addresses, connections, sizes.measured, &beats)?;
     let spent = running.spent_since(&before)?;
