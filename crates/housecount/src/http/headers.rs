@@ -43,3 +43,24 @@ pub fn page(headers: &mut HeaderMap, policy: &'static str) {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_request_is_left_in_its_room_and_much_room_is_not_kept() {
+        let with = |headers: usize| -> HeaderMap {
+            let name = |n: usize| HeaderName::try_from(format!("x-{}", n % 2)).unwrap();
+            let mut map = HeaderMap::new();
+            (0..headers).for_each(|n| {
+                map.append(name(n), HeaderValue::from_static("secret"));
+            });
+            map
+        };
+        let room = room_of(with(4));
+        assert!(room.is_empty() && room.capacity() > 0);
+        // Also not where they have the same names.
+        assert_eq!(room_of(with(100)).capacity(), 0);
+    }
+}
