@@ -229,6 +229,7 @@ impl Fold {
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
                 }
+                // Whoever wasn't found may have come since, with an event before this one.
                 let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
                 let seat = known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
                 let told_s = &mut self.seats[seat].told_s;

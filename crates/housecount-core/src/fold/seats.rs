@@ -74,11 +74,12 @@ fn shares() -> [u8; 256] {
     shares
 }
 
-/// A head's hash within its shard: it is a hash already, but a short one.
-fn hash(seats: &Chunks<Seat>, seat: SeatIndex) -> u64 {
+/// The hash of a seat within its shard.
+fn hash_of(seats: &Chunks<Seat>, seat: SeatIndex) -> u64 {
     spread(seats[seat as usize].handle.head())
 }
 
+/// A head's hash within its shard: it is a hash already, but a short one.
 fn spread(head: u32) -> u64 {
     let hash = u64::from(head).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ hash >> 32
@@ -168,12 +169,11 @@ impl Seats {
 
     /// Puts a ring into the table.
     fn hook(&mut self, anchor: SeatIndex) {
-        let (shard, _) = self.shard(self[anchor].handle.head());
+        let (shard, hash) = self.shard(self[anchor].handle.head());
         if self.shards[shard].len() == self.shards[shard].capacity() {
             self.grow(shard);
         }
-        let hash_of = |seat: &SeatIndex| hash(&self.seats, *seat);
-        self.shards[shard].insert_unique(hash(&self.seats, anchor), anchor, hash_of);
+        self.shards[shard].insert_unique(hash, anchor, |seat| hash_of(&self.seats, *seat));
     }
 
     /// More room for a shard that is full: twice as much, unless rings were taken out of it. The table by itself would ask for the hash
@@ -184,7 +184,7 @@ impl Seats {
         for rings in rings.chunks(AHEAD) {
             rings.iter().for_each(|ring| self.seats.look_ahead(*ring as usize));
             for ring in rings {
-                table.insert_unique(hash(&self.seats, *ring), *ring, |seat| hash(&self.seats, *seat));
+                table.insert_unique(hash_of(&self.seats, *ring), *ring, |seat| hash_of(&self.seats, *seat));
             }
         }
         self.shards[shard] = table;

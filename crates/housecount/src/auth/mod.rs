@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 pub use self::claims::{Audience, Claims, Mismatch, Payload};
 pub use self::operators::{Operators, Scope};
-pub use self::proven::Shown;
+pub use self::proven::Presented;
 pub use self::viewers::Viewers;
 use crate::config::ConfigError;
 

@@ -50,7 +50,7 @@ impl std::fmt::Debug for Key {
 
 /// A token that has come; it isn't known yet what is said with it.
 #[derive(Clone)]
-pub struct Shown {
+pub struct Presented {
     near: u64,
     hasher: SipHasher24,
 }
@@ -99,7 +99,7 @@ impl Default for Proven {
     }
 }
 
-impl Shown {
+impl Presented {
     /// What is said with it.
     pub fn with(mut self, said: &Said<'_>) -> Mark {
         self.hasher.write(said.viewer.as_bytes());
@@ -115,14 +115,14 @@ impl Shown {
 
 impl Proven {
     /// A token has come: what is known of it is on its way from memory from now on.
-    pub fn shown(&self, token: &[u8]) -> Shown {
+    pub fn presented(&self, token: &[u8]) -> Presented {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
         hasher.write_u64(self.epoch.load(Ordering::Acquire));
         hasher.write_u64(token.len() as u64);
         hasher.write(token);
         let near = hasher.finish128().h1;
         self.lines.look_ahead(near);
-        Shown { near, hasher }
+        Presented { near, hasher }
     }
 
     /// Whether it was proven, and still is.
@@ -196,7 +196,7 @@ mod tests {
     fn only_the_same_bytes_are_proven_and_only_until_the_token_ends() {
         let proven = Proven::default();
         let mark = |token: &str, stage, viewer, session| {
-            proven.shown(token.as_bytes()).with(&said(stage, viewer, session))
+            proven.presented(token.as_bytes()).with(&said(stage, viewer, session))
         };
         let ann = mark("token", "s", "ann", "tab");
         assert!(!proven.has(ann, NOW));
@@ -211,13 +211,13 @@ mod tests {
             mark("token", "n", "an", "stab"),
             mark("token", "s", "ann", "tab2"),
             mark("token", "s", "ann", ""),
-            Proven::default().shown(b"token").with(&said("s", "ann", "tab")),
+            Proven::default().presented(b"token").with(&said("s", "ann", "tab")),
         ] {
             assert!(!proven.has(other, NOW));
         }
         // Leaves are as good as beats.
         let leave = Said { kind: Kind::Leave, ..said("s", "ann", "tab") };
-        assert!(proven.has(proven.shown(b"token").with(&leave), NOW));
+        assert!(proven.has(proven.presented(b"token").with(&leave), NOW));
         proven.forget();
         assert!(!proven.has(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
@@ -228,7 +228,8 @@ mod tests {
     fn a_token_for_many_sessions_is_known_with_each() {
         let proven = Proven::default();
         let sessions: Vec<String> = (0..10 * WAYS).map(|n| n.to_string()).collect();
-        let marks = || sessions.iter().map(|session| proven.shown(b"token").with(&said("s", "ann", session)));
+        let marks =
+            || sessions.iter().map(|session| proven.presented(b"token").with(&said("s", "ann", session)));
         marks().for_each(|mark| proven.insert(mark, ENDS, NOW));
         let known = marks().filter(|mark| proven.has(*mark, NOW)).count();
         assert_eq!(known, sessions.len());
@@ -237,7 +238,7 @@ mod tests {
     #[test]
     fn proven_max_bounds_it_and_what_ends_last_stays() {
         let proven = Proven::default();
-        let mark = |n: usize| proven.shown(n.to_string().as_bytes()).with(&said("s", "v", ""));
+        let mark = |n: usize| proven.presented(n.to_string().as_bytes()).with(&said("s", "v", ""));
         (0..2 * PROVEN_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
         assert_eq!(proven.lines.bytes(), PROVEN_MAX * 16);
         let late = mark(usize::MAX);
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn an_audience_is_known_whole_in_little_memory() {
         let proven = Proven::default();
-        let mark = |n: usize| proven.shown(n.to_string().as_bytes()).with(&said("s", "v", ""));
+        let mark = |n: usize| proven.presented(n.to_string().as_bytes()).with(&said("s", "v", ""));
         let audience = 20_000;
         for _ in 0..20 {
             (0..audience)

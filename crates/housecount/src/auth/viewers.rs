@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::claims::Claims;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
-use super::proven::{Proven, Shown};
+use super::proven::{Presented, Proven};
 use super::{AuthSettings, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
 use crate::ingest::Said;
@@ -95,17 +95,17 @@ impl Viewers {
     }
 
     /// A token has come, of which it will be asked what its bearer may say.
-    pub fn shown(&self, token: &[u8]) -> Shown {
-        self.proven.shown(token)
+    pub fn presented(&self, token: &[u8]) -> Presented {
+        self.proven.presented(token)
     }
 
-    /// That the bearer of a token may say this now: known, where it was said before with the same token. `shown`: it, before.
+    /// That the bearer of a token may say this now: known, where it was said before with the same token. `presented`: it, before.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn may_say(&self, token: &[u8], shown: Shown, said: &Said<'_>) -> Result<(), TokenError> {
+    pub fn may_say(&self, token: &[u8], presented: Presented, said: &Said<'_>) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
-        let (mark, now) = (shown.with(said), clock::wall());
+        let (mark, now) = (presented.with(said), clock::wall());
         if self.proven.has(mark, now) {
             return Ok(());
         }

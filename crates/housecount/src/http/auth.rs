@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::error::Problem;
-use crate::auth::{Claims, Policy, Scope, Shown, TokenError};
+use crate::auth::{Claims, Policy, Presented, Scope, TokenError};
 use crate::ingest::Said;
 use crate::node::Node;
 
@@ -98,20 +98,24 @@ pub enum Bearer {
     Refused(Box<Problem>),
 }
 
-/// A token, which is never printed.
+/// A token, which is never shown.
 pub struct Token {
     /// The header that it came in, which is shared and not copied.
     value: HeaderValue,
     /// Where it is there.
     at: Range<usize>,
-    shown: Shown,
+    presented: Presented,
 }
 
 impl Token {
     /// `token` must be a part of `value`.
     fn within(node: &Node, value: &HeaderValue, token: &[u8]) -> Token {
         let from = token.as_ptr().addr() - value.as_bytes().as_ptr().addr();
-        Token { value: value.clone(), at: from..from + token.len(), shown: node.auth.viewers.shown(token) }
+        Token {
+            value: value.clone(),
+            at: from..from + token.len(),
+            presented: node.auth.viewers.presented(token),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -172,11 +176,11 @@ impl Bearer {
     pub async fn may_say(self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
         let Some(token) = self.token(node, in_body)? else { return Ok(()) };
         let viewers = &node.auth.viewers;
-        let shown = match &self {
-            Bearer::Token(token) => token.shown.clone(),
-            Bearer::Nothing | Bearer::Refused(_) => viewers.shown(token),
+        let presented = match &self {
+            Bearer::Token(token) => token.presented.clone(),
+            Bearer::Nothing | Bearer::Refused(_) => viewers.presented(token),
         };
-        match viewers.may_say(token, shown, said) {
+        match viewers.may_say(token, presented, said) {
             Err(TokenError::NoKey) => {
                 // In a box: it is seldom needed, and every request would have room for it.
                 let claims = Box::pin(viewers.verify_asking(text(token)?)).await?;

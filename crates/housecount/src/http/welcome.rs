@@ -25,8 +25,8 @@ pub struct Comer<'a> {
     stage: &'a str,
     viewer: Cow<'a, str>,
     session: Cow<'a, str>,
-    /// As what it is counted.
-    counted: Session,
+    /// By which its pace is known.
+    paced: Session,
     /// Nobody need make room for it.
     is_in: bool,
 }
@@ -53,8 +53,8 @@ impl<'a> Comer<'a> {
         viewer: Cow<'a, str>,
         session: Cow<'a, str>,
     ) -> Comer<'a> {
-        let counted = node.edge.session(&Said { kind, stage, viewer: &viewer, session: &session });
-        Comer { kind, stage, viewer, session, counted, is_in: false }
+        let paced = node.edge.session(&Said { kind, stage, viewer: &viewer, session: &session });
+        Comer { kind, stage, viewer, session, paced, is_in: false }
     }
 
     fn said(&self) -> Said<'_> {
@@ -64,7 +64,7 @@ impl<'a> Comer<'a> {
 
     /// It is let in soon: what its pace is known by is on its way from memory from now on.
     pub fn look_ahead(&self, node: &Node) {
-        node.edge.look_ahead(self.counted);
+        node.edge.look_ahead(self.paced);
     }
 
     /// That its stage is open.
@@ -83,7 +83,7 @@ impl<'a> Comer<'a> {
     /// # Errors
     /// 429 for who says too much, or finds no room.
     pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
-        let admitted = node.edge.welcome(&node.hub, &self.said(), self.counted, self.is_in, now_ms)?;
+        let admitted = node.edge.welcome(&node.hub, &self.said(), self.paced, self.is_in, now_ms)?;
         Ok(Welcomed { comer: self, admitted })
     }
 }
@@ -118,7 +118,7 @@ pub fn find_who_is_in<'a, 'c: 'a>(
     let mut comers: SmallVec<[&mut Comer<'_>; ASKED_AT_ONCE]> =
         comers.into_iter().take(ASKED_AT_ONCE).collect();
     let asked: [_; ASKED_AT_ONCE] =
-        std::array::from_fn(|n| comers.get(n).map(|comer| (comer.said(), comer.counted)));
+        std::array::from_fn(|n| comers.get(n).map(|comer| (comer.said(), comer.paced)));
     let are_in = node.edge.are_in(&node.hub, asked, now_ms);
     comers.iter_mut().zip(are_in).for_each(|(comer, is_in)| comer.is_in = is_in);
 }
