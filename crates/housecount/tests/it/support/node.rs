@@ -48,8 +48,8 @@ pub struct Node {
     pub address: String,
     flags: Vec<String>,
     settings: Vec<String>,
-    /// How many it may have open; as many as this process if not said.
-    files: Option<usize>,
+    /// What the shell is told before it becomes the node; there is none if it is told nothing.
+    shell: Option<String>,
     /// Where its embedded stores live, if it has any.
     data: Option<TempDir>,
 }
@@ -67,23 +67,28 @@ impl Node {
 
     /// Starts a node that may have so many files and connections open.
     pub async fn ready_with_files(files: usize, settings: &[&str]) -> Node {
-        let node = Node::start_with_files(Some(files), &[], settings);
+        Node::ready_after(&format!("ulimit -n {files}"), settings).await
+    }
+
+    /// Starts a node by a shell that is told something first, like `export NAME=value`, and waits until it is ready.
+    pub async fn ready_after(shell: &str, settings: &[&str]) -> Node {
+        let node = Node::start_after(Some(shell.to_string()), &[], settings);
         node.until_ready().await;
         node
     }
 
     fn start_with(flags: &[&str], settings: &[&str]) -> Node {
-        Node::start_with_files(None, flags, settings)
+        Node::start_after(None, flags, settings)
     }
 
-    fn start_with_files(files: Option<usize>, flags: &[&str], settings: &[&str]) -> Node {
+    fn start_after(shell: Option<String>, flags: &[&str], settings: &[&str]) -> Node {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
         let data = tempfile::tempdir().unwrap();
         let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("data={}", data.path().display()));
-        let (child, address) = spawn(files, &flags, &settings);
+        let (child, address) = spawn(shell.as_deref(), &flags, &settings);
         let client = client(&address);
-        Node { child, client, address, flags, settings, files, data: Some(data) }
+        Node { child, client, address, flags, settings, shell, data: Some(data) }
     }
 
     /// Starts a node whose log lines go to a file.
@@ -93,7 +98,7 @@ impl Node {
         command.stderr(log);
         let (child, address) = spawn_by(command, &[], &settings);
         let client = Client::new(&address).unwrap();
-        Node { child, client, address, flags: Vec::new(), settings, files: None, data: None }
+        Node { child, client, address, flags: Vec::new(), settings, shell: None, data: None }
     }
 
     /// What it has in memory of its own: its code, of which more comes in as it is used, doesn't count, nor do files.
@@ -121,7 +126,7 @@ impl Node {
 
     /// Starts it again, over the same data.
     pub fn restart(&mut self) {
-        let (child, address) = spawn(self.files, &self.flags, &self.settings);
+        let (child, address) = spawn(self.shell.as_deref(), &self.flags, &self.settings);
         self.client = client(&address);
         (self.child, self.address) = (child, address);
     }
@@ -211,9 +216,9 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success());
 }
 
-fn spawn(files: Option<usize>, flags: &[String], settings: &[String]) -> (Child, String) {
-    let command = match files {
-        Some(files) => housecount_by(&["sh", "-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]),
+fn spawn(shell: Option<&str>, flags: &[String], settings: &[String]) -> (Child, String) {
+    let command = match shell {
+        Some(first) => housecount_by(&["sh", "-c", &format!("{first} && exec \"$0\" \"$@\"")]),
         None => housecount(),
     };
     spawn_by(command, flags, settings)
