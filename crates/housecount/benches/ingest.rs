@@ -11,6 +11,7 @@ use housecount::hub::Hub;
 use housecount::ingest::{Acknowledged, Ingest, Said};
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
+use housecount::moderation::Moderation;
 use housecount::workers::Workers;
 use housecount_core::event::Kind;
 use housecount_core::fold::HandleKey;
@@ -28,10 +29,10 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let (stop, stopped) = watch::channel(false);
     let (hub, clock) = (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
     let acknowledged = Arc::new(Acknowledged::new(1));
-    let homes = Workers::start(0).homes();
+    let workers = Workers::start(0, Moderation::default());
     let metrics = Arc::new(Metrics::default());
     let (ingest, mut committers) =
-        Ingest::start(log, hub, clock.clone(), metrics, &acknowledged, &settings, &homes, &stopped);
+        Ingest::start(log, hub, clock.clone(), metrics, &acknowledged, &settings, &workers, &stopped);
     clock.observe(mono_ms(), housecount::clock::wall());
     tokio::spawn(async move { while committers.join_next().await.is_some() {} });
     (ingest, stop)

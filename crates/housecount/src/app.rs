@@ -25,6 +25,7 @@ use crate::ledger::Proofs;
 use crate::live::Live;
 use crate::log::{Consumed, Log};
 use crate::metrics::Metrics;
+use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
@@ -91,7 +92,8 @@ impl App {
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
-        let workers = Workers::start(settings.workers);
+        let moderation = Moderation::new(log.partitions(), Duration::from_millis(settings.linger_ms));
+        let workers = Workers::start(settings.workers, moderation);
         let (ingest, committers) = Ingest::start(
             log.clone(),
             hub.clone(),
@@ -99,7 +101,7 @@ impl App {
             metrics.clone(),
             &acknowledged,
             &settings,
-            &workers.homes(),
+            &workers,
             &stop_seen,
         );
         let proofs = cold

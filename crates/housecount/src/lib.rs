@@ -33,6 +33,7 @@ pub mod lock;
 pub mod log;
 pub mod meter;
 pub mod metrics;
+pub mod moderation;
 pub mod node;
 pub mod otlp;
 #[cfg(feature = "sim")]

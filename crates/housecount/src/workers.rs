@@ -12,6 +12,8 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
+use crate::moderation::Moderation;
+
 thread_local! {
     /// This thread's number; see [`here`].
     static HERE: Cell<usize> = const { Cell::new(MAIN) };
@@ -48,6 +50,7 @@ pub fn one_a_core() -> usize {
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
+    moderation: Arc<Moderation>,
 }
 
 #[derive(Debug)]
@@ -80,17 +83,24 @@ impl Drop for Place {
 }
 
 impl Workers {
-    /// Starts so many workers. One that the system refuses is done without: the main runtime serves if there are none.
+    /// Starts so many workers, which sleep as is said there. One that the system refuses is done without: the main runtime serves if there are none.
     #[must_use]
-    pub fn start(count: usize) -> Workers {
-        let started = (1..=count).map_while(|number| match start(number) {
+    pub fn start(count: usize, moderation: Moderation) -> Workers {
+        let moderation = Arc::new(moderation);
+        let started = (1..=count).map_while(|number| match start(number, moderation.clone()) {
             Ok(worker) => Some(worker),
             Err(error) => {
                 tracing::error!(%error, number, "a worker can't be started; going on without it");
                 None
             }
         });
-        Workers { workers: started.collect() }
+        Workers { workers: started.collect(), moderation }
+    }
+
+    /// What they go by when they have nothing to do.
+    #[must_use]
+    pub fn moderation(&self) -> Arc<Moderation> {
+        self.moderation.clone()
     }
 
     /// The runtimes by [`here`]: the main one, which is the caller's, and the workers'.
@@ -125,8 +135,15 @@ impl Workers {
     }
 }
 
-fn start(number: usize) -> std::io::Result<Worker> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> {
+    let nap = move || {
+        let sleep = moderation.sleep();
+        if !sleep.is_zero() {
+            #[allow(clippy::disallowed_methods)] // the events are what is slept through
+            std::thread::sleep(sleep);
+        }
+    };
+    let runtime = Builder::new_current_thread().enable_all().on_thread_park(nap).build()?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
@@ -142,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_evenly_and_places_given_back() {
-        let workers = Workers::start(3);
+        let workers = Workers::start(3, Moderation::default());
         let mut places = Vec::new();
         let mut served = [0; 4];
         for _ in 0..30 {
@@ -158,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_workers_the_main_runtime_serves() {
-        let (runtime, _place) = Workers::start(0).least_busy();
+        let (runtime, _place) = Workers::start(0, Moderation::default()).least_busy();
         assert_eq!(runtime.spawn(async { here() }).await.unwrap(), MAIN);
     }
 }

@@ -27,6 +27,7 @@ use super::h2;
 use super::patience::Patient;
 use super::stream::Stream;
 use crate::metrics::Metrics;
+use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::tls::{Tls, TlsFiles};
 use crate::workers::{Place, Workers};
@@ -111,7 +112,7 @@ pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch:
 
 /// Serves any router in the same way, on the caller's runtime.
 pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-    let workers = Workers::start(0);
+    let workers = Workers::start(0, Moderation::default());
     let server = Server { connections_max: CONNECTIONS_MAX, metrics, workers, stop };
     server.run(bound, router, |request, guest| Box::pin(routed(guest.host.clone(), request))).await;
 }
@@ -303,8 +304,12 @@ mod tests {
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let (address, metrics) = (bound.address, Arc::new(Metrics::default()));
         let (_stop, stop) = watch::channel(false);
-        let server =
-            Server { connections_max: 2, metrics: metrics.clone(), workers: Workers::start(2), stop };
+        let server = Server {
+            connections_max: 2,
+            metrics: metrics.clone(),
+            workers: Workers::start(2, Moderation::default()),
+            stop,
+        };
         tokio::spawn(server.run(bound, (), |request, _| hello(request)));
         let ask = async |stream: &mut TcpStream| {
             stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

@@ -6,19 +6,20 @@
 //! is woken across threads but the workers themselves, once a batch.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
-use housecount_core::limits::ACK_WAIT_MS_MAX;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Refused;
+use super::round::Round;
+use crate::moderation::{Moderation, Wants};
 use crate::workers::{Home, MAIN, here};
 
 /// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
@@ -29,47 +30,6 @@ const TELL_EVERY: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
-
-/// What the requests of a batch wait on.
-#[derive(Debug)]
-pub(super) struct Round {
-    since: Instant,
-    outcome: OnceLock<Result<(), Refused>>,
-    told: Notify,
-}
-
-impl Round {
-    pub(super) fn begin() -> Arc<Round> {
-        Arc::new(Round { since: Instant::now(), outcome: OnceLock::new(), told: Notify::new() })
-    }
-
-    /// The first word is what counts.
-    pub(super) fn tell(&self, outcome: Result<(), Refused>) {
-        let _ = self.outcome.set(outcome);
-        self.told.notify_waiters();
-    }
-
-    /// Waits until the log has the batch, or nobody waits for it any longer.
-    pub(super) async fn taken(&self) -> Result<(), Refused> {
-        loop {
-            // Made before asking, so that no word is missed in between.
-            let told = self.told.notified();
-            if let Some(outcome) = self.outcome.get() {
-                return *outcome;
-            }
-            told.await;
-        }
-    }
-
-    /// Whether a word was said.
-    pub(super) fn is_told(&self) -> bool {
-        self.outcome.get().is_some()
-    }
-
-    fn is_overdue(&self) -> bool {
-        self.since.elapsed() >= Duration::from_millis(ACK_WAIT_MS_MAX)
-    }
-}
 
 /// A batch that fills.
 #[derive(Debug)]
@@ -99,6 +59,8 @@ struct State {
     /// Who waits for the append that is under way, and since when.
     under_way: Rounds,
     under_way_since: Instant,
+    /// Whether the batch before lingered for as long as it might: more connections are open than it held.
+    has_lingered: bool,
     spare: Vec<Batch>,
     is_closed: bool,
 }
@@ -148,20 +110,29 @@ pub(super) struct Lane {
     homes: Arc<[Home]>,
     /// Whether requests wait, so that those who don't are all that may come.
     is_waited_on: bool,
+    /// Told what this lane wants of workers that have nothing to do.
+    moderation: Arc<Moderation>,
+    partition: u16,
 }
 
 impl Lane {
-    /// An empty lane.
-    pub(super) fn new(homes: Arc<[Home]>, is_waited_on: bool) -> Lane {
+    /// An empty lane for a partition.
+    pub(super) fn new(
+        partition: u16,
+        homes: Arc<[Home]>,
+        is_waited_on: bool,
+        moderation: Arc<Moderation>,
+    ) -> Lane {
         let state = State {
             open: Filling::over(Batch::default()),
             full: VecDeque::new(),
             under_way: Rounds::default(),
             under_way_since: Instant::now(),
+            has_lingered: false,
             spare: Vec::new(),
             is_closed: false,
         };
-        Lane { state: Mutex::new(state), stirred: Notify::new(), homes, is_waited_on }
+        Lane { state: Mutex::new(state), stirred: Notify::new(), homes, is_waited_on, moderation, partition }
     }
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
@@ -216,28 +187,40 @@ impl Lane {
     /// closed and empty. While nothing comes there is no timer at all.
     pub(super) async fn next(&self, linger: Duration) -> Option<Batch> {
         loop {
-            let until = {
+            let (wants, until) = {
                 let mut state = self.state.lock();
                 if state.open.batch.is_empty() && state.full.is_empty() {
                     if state.is_closed {
                         return None;
                     }
-                    None
+                    (Wants::Nothing, None)
                 } else if state.is_due(self.connections()) {
-                    return Some(state.take());
+                    state.has_lingered = false;
+                    return Some(self.take(&mut state));
                 } else {
-                    Some(state.open.since + linger.saturating_sub(TICK))
+                    let until = state.open.since + linger.saturating_sub(TICK);
+                    let is_moderate = state.has_lingered && self.is_waited_on;
+                    (if is_moderate { Wants::More(until) } else { Wants::All }, Some(until))
                 }
             };
+            self.moderation.say(self.partition, wants);
             match until {
                 None => self.stirred.notified().await,
                 Some(until) => {
                     if timeout_at(until, self.stirred.notified()).await.is_err() {
-                        return Some(self.state.lock().take());
+                        let mut state = self.state.lock();
+                        state.has_lingered = true;
+                        return Some(self.take(&mut state));
                     }
                 }
             }
         }
+    }
+
+    /// The next batch to append, for which everybody is awake.
+    fn take(&self, state: &mut State) -> Batch {
+        self.moderation.say(self.partition, Wants::All);
+        state.take()
     }
 
     /// The batch that was taken is appended, or given up: its requests are told, and its room is kept. How long the first
@@ -285,7 +268,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use housecount_core::event::Kind;
-    use housecount_core::limits::RECORD_EVENTS_MAX;
+    use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX};
     use housecount_core::time::UnixMs;
 
     use super::*;
@@ -296,7 +279,7 @@ mod tests {
     const LINGER: Duration = Duration::from_secs(3_600);
 
     fn lane(homes: Vec<Home>) -> Arc<Lane> {
-        Arc::new(Lane::new(homes.into(), true))
+        Arc::new(Lane::new(0, homes.into(), true, Arc::new(Moderation::new(1, LINGER))))
     }
 
     fn main_only() -> Vec<Home> {
@@ -305,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
-        let workers = Workers::start(2);
+        let workers = Workers::start(2, Moderation::default());
         let places: Vec<_> = (0..3).map(|_| workers.least_busy()).collect();
         let lane = lane(workers.homes());
         let push = async |place: usize, events: &'static [EventRef<'static>]| {
@@ -332,6 +315,29 @@ mod tests {
         assert!(Arc::ptr_eq(shared, &third), "one a worker and batch");
         drop(places);
         workers.stop().await;
+    }
+
+    /// Nobody sleeps through what may make a batch due, a batch's first event, or an append's answer.
+    #[tokio::test(start_paused = true)]
+    async fn workers_may_sleep_through_what_comes_while_batches_linger() {
+        let lane = lane(main_only());
+        let sleep = || lane.moderation.sleep();
+        let next = || tokio::time::timeout(TICK, lane.next(LINGER));
+        assert!(next().await.is_err());
+        assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+        assert!(sleep().is_zero(), "it isn't known yet that they linger");
+        let batch = lane.next(LINGER).await.unwrap();
+        assert!(sleep().is_zero(), "its append is under way");
+        lane.done(batch, Ok(()));
+        assert!(next().await.is_err());
+        assert!(sleep().is_zero(), "the next one's first event is not to wait");
+        assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+        assert!(!sleep().is_zero());
+        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], drop));
+        let batch = lane.next(LINGER).await.unwrap();
+        lane.done(batch, Ok(()));
+        assert!(next().await.is_err());
+        assert!(sleep().is_zero(), "that one didn't linger");
     }
 
     #[tokio::test(start_paused = true)]

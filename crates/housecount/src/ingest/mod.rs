@@ -7,6 +7,7 @@
 mod acknowledged;
 mod commit;
 mod lane;
+mod round;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,13 +24,14 @@ use tokio::task::JoinSet;
 
 pub use self::acknowledged::{Acknowledged, Found};
 use self::commit::Committer;
-use self::lane::{Lane, Round};
+use self::lane::Lane;
+use self::round::Round;
 use crate::clock::SharedClock;
 use crate::config::Ack;
 use crate::hub::Hub;
 use crate::log::Log;
 use crate::metrics::{KindLabel, Metrics};
-use crate::workers::Home;
+use crate::workers::{Home, Workers};
 
 /// Why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +182,7 @@ impl Ingest {
         metrics: Arc<Metrics>,
         acknowledged: &Arc<Acknowledged>,
         settings: &crate::config::Settings,
-        homes: &[Home],
+        workers: &Workers,
         stop: &watch::Receiver<bool>,
     ) -> (Ingest, Committers) {
         let partitions = log.partitions();
@@ -199,10 +201,11 @@ impl Ingest {
             interval_ms: settings.interval_ms,
         });
         let mut committers = JoinSet::new();
-        let homes: Arc<[Home]> = homes.into();
+        let homes: Arc<[Home]> = workers.homes().into();
         let lane = |partition: u16| {
             // Where nobody waits for the append, waiting requests say nothing about who may come.
-            let lane = Arc::new(Lane::new(homes.clone(), settings.ack == Ack::Log));
+            let lane = Lane::new(partition, homes.clone(), settings.ack == Ack::Log, workers.moderation());
+            let lane = Arc::new(lane);
             let committer = Committer {
                 partition,
                 lane: lane.clone(),
