@@ -96,6 +96,11 @@ impl Edge {
         self.pace.session(said)
     }
 
+    /// What a session was welcomed with was not taken in after all: what it says next is asked about again.
+    pub fn take_back(&self, session: Session, now_ms: u64) {
+        self.pace.take_back(session, now_ms);
+    }
+
     /// A session is to be welcomed: what its pace is known by is on its way from memory from now on.
     pub fn look_ahead(&self, session: Session) {
         self.pace.look_ahead([session]);

@@ -265,7 +265,8 @@ where
     outcome.accepted = taken.len();
     if !taken.is_empty() {
         let said: Vec<Said<'_>> = taken.iter().map(Welcomed::said).collect();
-        for receipt in node.ingest.take_all(&said)? {
+        let receipts = node.ingest.take_all(&said);
+        for receipt in receipts.inspect_err(|_| taken.iter().for_each(|welcomed| welcomed.take_back(node)))? {
             receipt.acknowledged().await?;
         }
         node.metrics.acknowledged.batch.inc_by(taken.len() as u64);

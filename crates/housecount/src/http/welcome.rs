@@ -99,7 +99,14 @@ impl Welcomed<'_> {
     /// # Errors
     /// As [`Ingest::take`](crate::ingest::Ingest::take).
     pub fn take(&self, node: &Node) -> Result<Receipt, Refused> {
-        node.ingest.take(self.said(), self.admitted.was_welcome)
+        node.ingest.take(self.said(), self.admitted.was_welcome).inspect_err(|_| self.take_back(node))
+    }
+
+    /// It was not taken in.
+    pub fn take_back(&self, node: &Node) {
+        if self.comer.kind == Kind::Beat && !self.admitted.was_welcome {
+            node.edge.take_back(self.comer.paced, mono_ms());
+        }
     }
 
     /// What is to be kept until it is acknowledged.

@@ -8,6 +8,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::support::node::Node;
+use crate::support::redis::{Flavour, Server};
 
 const ONE: [&str; 2] = ["log=memory:", "cold=none"];
 
@@ -105,6 +106,23 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     let there = beat(&node, "s", "guest", "7");
     assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
     assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_taken_in_has_no_place() {
+    let mut redis = Server::start(Flavour::Redis, &[]).await;
+    redis.kill();
+    let log = format!("log={}", redis.url());
+    let node = Node::start(&[&log, "cold=none", "limits.viewers_per_stage=1"]);
+    let of = |viewer: &str| json!([{ "stage": "s", "viewer": viewer }]);
+    assert_eq!(beat(&node, "s", "ann", "").status, 503, "nobody knows what time it is");
+    assert_eq!(node.call(Method::POST, "/v1/heartbeats", of("bob")).await.0, 503);
+    redis.run().await;
+    node.until_ready().await;
+    assert_eq!(beat(&node, "s", "cid", "").status, 200);
+    assert_eq!(beat(&node, "s", "ann", "").code(), "stage_full");
+    let (_, body) = node.call(Method::POST, "/v1/heartbeats", of("bob")).await;
+    assert_eq!(body["rejected"][0]["code"], "stage_full", "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
