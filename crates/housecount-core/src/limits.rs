@@ -101,6 +101,9 @@ pub const WAITING_EVENTS_MAX: usize = 2_000_000;
 pub const STAMP_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
 /// How long a request waits for the log to take its beat before it is told to come back.
 pub const ACK_WAIT_MS_MAX: u64 = 5_000;
+/// How long a worker sleeps at once, whatever comes, while batches linger: whoever asks it for something else waits as long. Longer sleeps saved no more
+/// (docs/ARCHITECTURE.md).
+pub const SLEEP_MS_MAX: u64 = 2;
 /// Without word from the log for this long, a count is no longer called complete.
 pub const SILENCE_MS_MAX: u64 = 2_000;
 /// A snapshot older than this is no bridge: its audience has gone home.

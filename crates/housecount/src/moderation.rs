@@ -1,16 +1,21 @@
 //! Interrupt moderation, as network cards do it: what comes while batches linger anyway is read at once, a while later.
 //!
-//! A worker that waits for the next packet is woken for each, and to be woken costs more than a heartbeat (docs/PERFORMANCE.md). None of
-//! these is answered before its batch has lingered, though. So while nothing else is waited for, workers sleep for a part of that, whatever
-//! comes. No batch waits longer by it, and no answer: the first event of a batch is waited for awake, and so is an append.
+//! A worker that waits for the next packet is woken for each, and that is most of what a heartbeat costs where few come at once. Yet nearly all of them
+//! wait until their batch has lingered. So while nothing else is waited for, workers sleep for a part of that, whatever comes. A batch lingers no
+//! longer by it: everybody is awake before it ends, while its append is under way, and while all lanes are empty. (With several lanes, an empty one's
+//! first event may be slept through for another one's sake.)
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use housecount_core::limits::SLEEP_MS_MAX;
 use tokio::time::Instant;
 
-/// The part of `linger` that a worker sleeps for at once: whoever asks it for something else meanwhile waits for no longer.
+/// The part of `linger` that a worker sleeps for at once, at most: many sleeps make a batch.
 const PART: u32 = 5;
+
+/// So much earlier than a batch ends workers get up: to be woken takes a tenth of that, and what they find is to join it.
+const EARLY: Duration = Duration::from_micros(500);
 
 /// What a lane wants of workers that have nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,8 @@ impl Moderation {
     #[must_use]
     pub fn new(lanes: u16, linger: Duration) -> Moderation {
         let lanes = (0..lanes).map(|_| AtomicU64::new(ALL)).collect();
-        Moderation { started: Instant::now(), lanes, sleep: linger / PART }
+        let sleep = (linger / PART).min(Duration::from_millis(SLEEP_MS_MAX));
+        Moderation { started: Instant::now(), lanes, sleep }
     }
 
     /// What a lane wants from now on.
@@ -76,7 +82,7 @@ impl Moderation {
             return Duration::ZERO;
         }
         let until = Duration::from_micros(earliest);
-        until.saturating_sub(self.started.elapsed()).min(self.sleep)
+        until.saturating_sub(self.started.elapsed() + EARLY).min(self.sleep)
     }
 }
 
@@ -95,13 +101,23 @@ mod tests {
         moderation.say(1, Wants::More(Instant::now() + ms(9)));
         assert_eq!(moderation.sleep(), ms(2));
         moderation.say(0, Wants::More(Instant::now() + ms(1)));
-        assert_eq!(moderation.sleep(), ms(1), "not longer than any batch lingers");
+        assert_eq!(moderation.sleep(), ms(1) - EARLY, "not until any batch ends");
         tokio::time::advance(ms(5)).await;
         assert_eq!(moderation.sleep(), ms(0), "one has lingered");
         moderation.say(0, Wants::All);
         assert_eq!(moderation.sleep(), ms(0), "its append is under way");
         moderation.say(0, Wants::Nothing);
         assert_eq!(moderation.sleep(), ms(2));
+    }
+
+    /// sleep_ms_max
+    #[tokio::test(start_paused = true)]
+    async fn nobody_sleeps_long_because_batches_linger_long() {
+        for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * SLEEP_MS_MAX)] {
+            let moderation = Moderation::new(1, Duration::from_millis(linger_ms));
+            moderation.say(0, Wants::More(Instant::now() + Duration::from_secs(1)));
+            assert_eq!(moderation.sleep(), Duration::from_micros(sleep_us));
+        }
     }
 
     #[test]

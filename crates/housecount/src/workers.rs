@@ -155,7 +155,12 @@ fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::moderation::Wants;
 
     #[tokio::test]
     async fn connections_are_spread_evenly_and_places_given_back() {
@@ -171,6 +176,28 @@ mod tests {
         drop(places);
         assert!(workers.workers.iter().all(|worker| worker.open.load(Ordering::Relaxed) == 0));
         workers.stop().await;
+    }
+
+    /// A timer goes off at the next tick, a millisecond at most, unless it is slept through.
+    #[tokio::test]
+    async fn workers_sleep_as_they_are_told() {
+        const LINGER: Duration = Duration::from_secs(1);
+        for (wants, is_asleep) in [(Wants::More(Instant::now() + 100 * LINGER), true), (Wants::All, false)] {
+            let workers = Workers::start(1, Moderation::new(1, LINGER));
+            workers.moderation().say(0, wants);
+            let sleep = workers.moderation().sleep();
+            assert_eq!(!sleep.is_zero(), is_asleep);
+            let (began, (runtime, _place)) = (Instant::now(), workers.least_busy());
+            let waits = async {
+                for _ in 0..50 {
+                    tokio::time::sleep(Duration::from_micros(1)).await;
+                }
+            };
+            runtime.spawn(waits).await.unwrap();
+            assert!(began.elapsed() >= 49 * sleep);
+            drop(runtime);
+            workers.stop().await;
+        }
     }
 
     #[tokio::test]

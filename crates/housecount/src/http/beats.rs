@@ -241,27 +241,13 @@ where
         node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
     }
 
-    let mut outcome = BatchBody::default();
-    let mut taken = Vec::with_capacity(parsed.len());
-    for parsed in parsed.chunks(ASKED_AT_ONCE) {
-        let mut comers = Vec::with_capacity(parsed.len());
-        for (_, beat) in parsed {
-            comers.push(comer(node, beat).await?);
-        }
-        // From here on nothing is waited for: who is in is let in at once.
-        let now_ms = mono_ms();
-        find_who_is_in(node, comers.iter_mut().flatten(), now_ms);
-        for ((index, _), comer) in parsed.iter().zip(comers) {
-            match comer.and_then(|comer| comer.admitted(node, now_ms)) {
-                Ok(welcomed) => taken.push(welcomed),
-                Err(problem) => {
-                    node.metrics.reject(problem.code());
-                    let (code, detail) = (problem.code(), problem.detail().to_string());
-                    outcome.rejected.push(RejectedBody { index: *index, code, detail });
-                }
-            }
-        }
+    let mut comers = Vec::with_capacity(parsed.len());
+    for (index, beat) in &parsed {
+        comers.push((*index, comer(node, beat).await?));
     }
+    // From here on nothing is waited for: who is let in is taken in.
+    let mut outcome = BatchBody::default();
+    let taken = admitted(node, comers, &mut outcome.rejected);
     outcome.accepted = taken.len();
     if !taken.is_empty() {
         let said: Vec<Said<'_>> = taken.iter().map(Welcomed::said).collect();
@@ -272,6 +258,32 @@ where
         node.metrics.acknowledged.batch.inc_by(taken.len() as u64);
     }
     Ok(outcome)
+}
+
+/// Lets in whom it may, and says of the others why not.
+fn admitted<'a>(
+    node: &Node,
+    comers: Vec<(usize, Result<Comer<'a>, Problem>)>,
+    rejected: &mut Vec<RejectedBody>,
+) -> Vec<Welcomed<'a>> {
+    let now_ms = mono_ms();
+    let mut welcomed = Vec::with_capacity(comers.len());
+    let mut comers = comers.into_iter();
+    while !comers.as_slice().is_empty() {
+        let mut some: Vec<_> = comers.by_ref().take(ASKED_AT_ONCE).collect();
+        find_who_is_in(node, some.iter_mut().filter_map(|(_, comer)| comer.as_mut().ok()), now_ms);
+        for (index, comer) in some {
+            match comer.and_then(|comer| comer.admitted(node, now_ms)) {
+                Ok(comer) => welcomed.push(comer),
+                Err(problem) => {
+                    node.metrics.reject(problem.code());
+                    let (code, detail) = (problem.code(), problem.detail().to_string());
+                    rejected.push(RejectedBody { index, code, detail });
+                }
+            }
+        }
+    }
+    welcomed
 }
 
 /// By place, a heartbeat or why it is none.

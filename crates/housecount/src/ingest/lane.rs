@@ -59,7 +59,7 @@ struct State {
     /// Who waits for the append that is under way, and since when.
     under_way: Rounds,
     under_way_since: Instant,
-    /// Whether the batch before lingered for as long as it might: more connections are open than it held.
+    /// Whether the batch before lingered for as long as it might, and was not due sooner.
     has_lingered: bool,
     spare: Vec<Batch>,
     is_closed: bool,
@@ -317,27 +317,30 @@ mod tests {
         workers.stop().await;
     }
 
-    /// Nobody sleeps through what may make a batch due, a batch's first event, or an append's answer.
     #[tokio::test(start_paused = true)]
-    async fn workers_may_sleep_through_what_comes_while_batches_linger() {
-        let lane = lane(main_only());
-        let sleep = || lane.moderation.sleep();
-        let next = || tokio::time::timeout(TICK, lane.next(LINGER));
-        assert!(next().await.is_err());
-        assert!(lane.push(&[BEAT], drop) && next().await.is_err());
-        assert!(sleep().is_zero(), "it isn't known yet that they linger");
-        let batch = lane.next(LINGER).await.unwrap();
-        assert!(sleep().is_zero(), "its append is under way");
-        lane.done(batch, Ok(()));
-        assert!(next().await.is_err());
-        assert!(sleep().is_zero(), "the next one's first event is not to wait");
-        assert!(lane.push(&[BEAT], drop) && next().await.is_err());
-        assert!(!sleep().is_zero());
-        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], drop));
-        let batch = lane.next(LINGER).await.unwrap();
-        lane.done(batch, Ok(()));
-        assert!(next().await.is_err());
-        assert!(sleep().is_zero(), "that one didn't linger");
+    async fn workers_may_sleep_while_batches_linger_and_only_then() {
+        for is_waited_on in [true, false] {
+            let lane = Lane::new(0, main_only().into(), is_waited_on, Arc::new(Moderation::new(1, LINGER)));
+            let sleeps = || !lane.moderation.sleep().is_zero();
+            let next = || timeout(TICK, lane.next(LINGER));
+            assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+            assert!(!sleeps(), "it isn't known yet that they linger");
+            for _ in 0..2 {
+                let batch = lane.next(LINGER).await.unwrap();
+                assert!(!sleeps(), "its append is under way");
+                lane.done(batch, Ok(()));
+                assert!(next().await.is_err());
+                assert!(!sleeps(), "the next one's first event is not to wait");
+                assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+                assert_eq!(sleeps(), is_waited_on, "answers don't wait for it with `ack = memory`");
+            }
+            assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], drop));
+            let batch = lane.next(LINGER).await.unwrap();
+            assert!(!sleeps());
+            lane.done(batch, Ok(()));
+            assert!(next().await.is_err());
+            assert!(!sleeps(), "that one was due sooner");
+        }
     }
 
     #[tokio::test(start_paused = true)]
