@@ -21,7 +21,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
-use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -62,7 +61,7 @@ pub struct RedisLog {
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
     ask_memory_ms: AtomicU64,
-    look: Script,
+    begin: Script,
     tend: Script,
     mark_whole: Script,
     note_committed: Script,
@@ -135,7 +134,7 @@ impl RedisLog {
             link,
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
-            look: Script::new(include_str!("look.lua")),
+            begin: Script::new(include_str!("begin.lua")),
             tend: Script::new(include_str!("tend.lua")),
             mark_whole: Script::new(include_str!("mark_whole.lua")),
             note_committed: Script::new(include_str!("note_committed.lua")),
@@ -243,8 +242,8 @@ enum Call<'a> {
     Command(&'a Cmd),
     Script(&'a ScriptInvocation<'a>),
     Pipeline(&'a redis::Pipeline),
-    /// A transaction that begins with a script.
-    Scripted(&'a ScriptInvocation<'a>, &'a redis::Pipeline),
+    /// A transaction, and a script on the same keys that may run at any time.
+    Moment(&'a redis::Pipeline, &'a ScriptInvocation<'a>),
 }
 
 impl Call<'_> {
@@ -253,7 +252,7 @@ impl Call<'_> {
             Call::Command(_) | Call::Script(_) => 1,
             Call::Pipeline(pipeline) => pipeline.len() as u64,
             // MULTI and EXEC too.
-            Call::Scripted(_, pipeline) => pipeline.len() as u64 + 2,
+            Call::Moment(pipeline, _) => pipeline.len() as u64 + 2,
         }
     }
 
@@ -265,9 +264,8 @@ impl Call<'_> {
             Call::Command(command) => command.query_async(connection).await,
             Call::Script(script) => script.invoke_async(connection).await,
             Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Call::Scripted(script, pipeline) => match pipeline.query_async(connection).await {
-                // Redis has forgotten the script, or the partition is on another master since: alone, the driver brings the
-                // one and finds the other, which it does for no transaction.
+            Call::Moment(pipeline, script) => match pipeline.query_async(connection).await {
+                // The partition is on another master since: alone, the driver finds it, which it does for no transaction.
                 Err(error) if is_turned_away(&error) => {
                     script.invoke_async::<Value>(connection).await?;
                     pipeline.query_async(connection).await
@@ -279,8 +277,7 @@ impl Call<'_> {
 }
 
 fn is_turned_away(error: &RedisError) -> bool {
-    use redis::ServerErrorKind::{ExecAbort, NoScript};
-    matches!(error.kind(), RedisKind::Server(NoScript | ExecAbort))
+    matches!(error.kind(), RedisKind::Server(redis::ServerErrorKind::ExecAbort))
 }
 
 fn certificates(target: &RedisTarget) -> StoreResult<Option<TlsCertificates>> {
@@ -311,28 +308,27 @@ impl Log for RedisLog {
     }
 
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
-        let stream = redis_stream(&self.prefix, partition);
-        let mut look = self.look.prepare_invoke();
-        look.key(&stream)
-            .key(redis_meta(&self.prefix, partition))
-            .arg(after.to_string())
-            .arg(self.partitions)
-            .arg(key.0);
-        let mut moment = redis::pipe();
-        moment.atomic().invoke_script(&look);
-        moment
-            .cmd("XREAD")
-            .arg("COUNT")
-            .arg(READ_RECORDS_MAX)
-            .arg("STREAMS")
-            .arg(&stream)
-            .arg(after.to_string());
-        let (looked, read): (Vec<Vec<u8>>, Value) =
-            self.run("reading", &Call::Scripted(&look, &moment)).await?;
-        let looked_bytes: usize = looked.iter().map(Vec::len).sum();
-        let tail = tail::parse(looked, read, after, self.partitions)
-            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))?;
-        let bytes = looked_bytes + tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
+        let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
+        let mut begin = self.begin.prepare_invoke();
+        begin.key(&meta).arg(self.partitions).arg(key.0);
+        let question = tail::question(&stream, &meta, after);
+        let ask = async || -> StoreResult<Option<Tail>> {
+            let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &begin)).await?;
+            self.counter.received(answer.1.iter().flatten().map(Vec::len).sum::<usize>() as u64);
+            tail::parse(answer, after, self.partitions, key.0 != 0)
+                .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
+        };
+        let tail = match ask().await? {
+            Some(tail) => tail,
+            None => {
+                self.run::<()>("beginning", &Call::Script(&begin)).await?;
+                // Lost again since: the next read begins it.
+                let lost =
+                    || StoreError::new(ErrorKind::Unavailable, format!("the log {} was lost", self.shown));
+                ask().await?.ok_or_else(lost)?
+            }
+        };
+        let bytes = tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
         self.counter.received(bytes as u64);
         Ok(tail)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
-use redis::Value;
+use redis::{Pipeline, Value};
 
 use crate::log::{Origin, Position, Tail};
 
@@ -18,35 +18,62 @@ fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-/// What look.lua returned, and XREAD after `after`.
+/// What is asked of a partition, all at one moment: its clock, its past, whether the record at `after` is there, and those after it. It is
+/// asked of plain commands: to start a script costs Redis more than all of these.
+pub(super) fn question(stream: &str, meta: &str, after: Position) -> Pipeline {
+    let after = after.to_string();
+    let mut moment = redis::pipe();
+    // The clock first: whatever is appended later has a position that isn't before it.
+    moment.atomic().cmd("TIME");
+    moment.cmd("HMGET").arg(meta).arg(&META);
+    moment.cmd("XRANGE").arg(stream).arg(&after).arg(&after);
+    moment.cmd("XREAD").arg("COUNT").arg(READ_RECORDS_MAX).arg("STREAMS").arg(stream).arg(&after);
+    moment
+}
+
+/// A partition's meta hash.
+const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed", "key"];
+
+/// What is answered: seconds and microseconds, [`META`]'s values, at most one record, and records.
+pub(super) type Answer = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+
+/// The answer. None if the partition has yet to begin: it has no past, or no key though `has_key` says that there is one for it.
 ///
 /// # Errors
 /// A text that says what about it can't be.
 pub(super) fn parse(
-    looked: Vec<Vec<u8>>,
-    read: Value,
+    answer: Answer,
     after: Position,
     partitions: u16,
-) -> Result<Tail, String> {
-    let number = |i: usize| looked.get(i).and_then(|v| number(v)).ok_or(format!("reply {i} is no number"));
-    let found = number(4)?;
-    if found != u64::from(partitions) {
+    has_key: bool,
+) -> Result<Option<Tail>, String> {
+    let ((seconds, microseconds), meta, held, read) = answer;
+    let number = |i: usize| match &meta[i] {
+        Some(value) => number(value).ok_or(format!("its `{}` is no number", META[i])),
+        None => Ok(0),
+    };
+    let (is_begun, lacks_key) = (meta[0].is_some(), has_key && meta[5].is_none());
+    if !is_begun || lacks_key {
+        return Ok(None);
+    }
+    let found = number(3)?;
+    if meta[3].is_some() && found != u64::from(partitions) {
         return Err(format!(
             "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
         ));
     }
     let origin = Origin {
-        born: UnixMs(number(1)?),
-        whole: number(2)? == 1,
-        attended: UnixMs(number(3)?),
-        committed: UnixMs(number(6)?),
-        key: HandleKey(number(7)?),
+        born: UnixMs(number(0)?),
+        whole: number(1)? == 1,
+        attended: UnixMs(number(2)?),
+        committed: UnixMs(number(4)?),
+        key: HandleKey(number(5)?),
     };
-    let (clock, holds_after) = (UnixMs(number(0)?), number(5)? == 1);
     let records = records(read).ok_or("XREAD answered something else than records")?;
+    let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let last = records.last().map_or(after.at, |(position, _)| position.at);
     let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Tail { records, more, holds_after, clock: clock.max(last), origin })
+    Ok(Some(Tail { records, more, holds_after: held.len() == 1, clock: clock.max(last), origin }))
 }
 
 /// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, record]], ...]]]`.
@@ -79,11 +106,18 @@ mod tests {
         Value::BulkString(text.as_bytes().to_vec())
     }
 
-    fn looked() -> Vec<Vec<u8>> {
-        ["90", "7", "1", "60", "2", "1", "50", "18446744073709551615"].map(|n| n.as_bytes().to_vec()).into()
+    const AFTER: Position = Position { at: UnixMs(80), seq: 3 };
+
+    fn answer(meta: [&str; 6], read: Value) -> Answer {
+        let meta = meta.map(|n| Some(n.as_bytes().to_vec()).filter(|n| !n.is_empty()));
+        ((0, 90_999), meta, vec![Value::Nil], read)
     }
 
-    const AFTER: Position = Position { at: UnixMs(80), seq: 3 };
+    const META: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
+
+    fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Option<Tail>, String> {
+        parse(answer(meta, read), AFTER, partitions, true)
+    }
 
     #[test]
     fn records_are_read_as_redis_tells_them() {
@@ -91,7 +125,7 @@ mod tests {
             |id: &str, body: &str| Value::Array(vec![text(id), Value::Array(vec![text("r"), text(body)])]);
         let entries = Value::Array(vec![entry("85-0", "one"), entry("95-18446744073709551615", "two")]);
         let read = Value::Array(vec![Value::Array(vec![text("stream"), entries])]);
-        let tail = parse(looked(), read, AFTER, 2).unwrap();
+        let tail = parse_plain(META, read, 2).unwrap().unwrap();
         let at = |at, seq| Position { at: UnixMs(at), seq };
         assert_eq!(tail.records, [(at(85, 0), "one".into()), (at(95, u64::MAX), "two".into())]);
         // A record is never later than the clock.
@@ -102,13 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_begins_with_its_birth_and_its_key() {
+        let read = |meta, has_key| parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap();
+        assert_eq!(read(META, true).unwrap().clock, UnixMs(90));
+        let [born, whole, attended, partitions, committed, _] = META;
+        assert!(read(["", whole, attended, partitions, committed, "1"], true).is_none());
+        assert!(read([born, whole, attended, partitions, committed, ""], true).is_none());
+        let old = read([born, "", "", partitions, "", ""], false).unwrap().origin;
+        assert_eq!((old.whole, old.attended, old.committed), (false, UnixMs(0), UnixMs(0)));
+        assert_eq!(old.key, HandleKey(0));
+    }
+
+    #[test]
     fn what_cannot_be_is_named() {
-        let tail = parse(looked(), Value::Nil, AFTER, 2).unwrap();
-        assert_eq!((tail.records.len(), tail.clock), (0, UnixMs(90)));
-        assert!(parse(looked(), Value::Nil, AFTER, 3).unwrap_err().contains("?partitions=2"));
-        assert!(parse(looked()[..7].to_vec(), Value::Nil, AFTER, 2).unwrap_err().contains("reply 7"));
+        assert!(parse_plain(META, Value::Nil, 3).unwrap_err().contains("?partitions=2"));
+        let odd = ["7", "1", "x", "2", "50", "1"];
+        assert!(parse_plain(odd, Value::Nil, 2).unwrap_err().contains("`attended`"));
         for read in [text("OK"), Value::Array(vec![text("stream")]), Value::Array(vec![])] {
-            assert!(parse(looked(), read, AFTER, 2).unwrap_err().contains("XREAD"));
+            assert!(parse_plain(META, read, 2).unwrap_err().contains("XREAD"));
         }
     }
 }
