@@ -28,11 +28,14 @@ pub enum Wants {
     All,
 }
 
+const NOTHING: u64 = u64::MAX;
+const ALL: u64 = 0;
+
 /// See the module's text. Lanes say what they want, and workers ask.
 #[derive(Debug)]
 pub struct Moderation {
     started: Instant,
-    /// By lane: microseconds from then on until when more is wanted, or one of the words below.
+    /// By lane: microseconds from then on until when more is wanted, or one of the words above.
     lanes: Box<[AtomicU64]>,
     sleep: Duration,
 }
@@ -43,9 +46,6 @@ impl Default for Moderation {
         Moderation::new(0, Duration::ZERO)
     }
 }
-
-const NOTHING: u64 = u64::MAX;
-const ALL: u64 = 0;
 
 impl Moderation {
     /// For so many lanes, whose batches linger for so long.

@@ -83,7 +83,8 @@ impl Drop for Place {
 }
 
 impl Workers {
-    /// Starts so many workers, which sleep as is said there. One that the system refuses is done without: the main runtime serves if there are none.
+    /// Starts so many workers, which sleep as `moderation` says. One that the system refuses is done without: the main runtime
+    /// serves if there are none.
     #[must_use]
     pub fn start(count: usize, moderation: Moderation) -> Workers {
         let moderation = Arc::new(moderation);
@@ -136,14 +137,14 @@ impl Workers {
 }
 
 fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> {
-    let nap = move || {
+    let sleeps = move || {
         let sleep = moderation.sleep();
         if !sleep.is_zero() {
             #[allow(clippy::disallowed_methods)] // the events are what is slept through
             std::thread::sleep(sleep);
         }
     };
-    let runtime = Builder::new_current_thread().enable_all().on_thread_park(nap).build()?;
+    let runtime = Builder::new_current_thread().enable_all().on_thread_park(sleeps).build()?;
     let handle = runtime.handle().clone();
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {

@@ -1,4 +1,4 @@
-//! What Redis answers when a partition is read.
+//! What Redis is asked, and what it answers, when a partition is read.
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
@@ -113,7 +113,7 @@ mod tests {
         ((0, 90_999), meta, vec![Value::Nil], read)
     }
 
-    const META: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
+    const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
     fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Option<Tail>, String> {
         parse(answer(meta, read), AFTER, partitions, true)
@@ -125,7 +125,7 @@ mod tests {
             |id: &str, body: &str| Value::Array(vec![text(id), Value::Array(vec![text("r"), text(body)])]);
         let entries = Value::Array(vec![entry("85-0", "one"), entry("95-18446744073709551615", "two")]);
         let read = Value::Array(vec![Value::Array(vec![text("stream"), entries])]);
-        let tail = parse_plain(META, read, 2).unwrap().unwrap();
+        let tail = parse_plain(VALUES, read, 2).unwrap().unwrap();
         let at = |at, seq| Position { at: UnixMs(at), seq };
         assert_eq!(tail.records, [(at(85, 0), "one".into()), (at(95, u64::MAX), "two".into())]);
         // A record is never later than the clock.
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
         let read = |meta, has_key| parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap();
-        assert_eq!(read(META, true).unwrap().clock, UnixMs(90));
-        let [born, whole, attended, partitions, committed, _] = META;
+        assert_eq!(read(VALUES, true).unwrap().clock, UnixMs(90));
+        let [born, whole, attended, partitions, committed, _] = VALUES;
         assert!(read(["", whole, attended, partitions, committed, "1"], true).is_none());
         assert!(read([born, whole, attended, partitions, committed, ""], true).is_none());
         let old = read([born, "", "", partitions, "", ""], false).unwrap().origin;
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named() {
-        assert!(parse_plain(META, Value::Nil, 3).unwrap_err().contains("?partitions=2"));
+        assert!(parse_plain(VALUES, Value::Nil, 3).unwrap_err().contains("?partitions=2"));
         let odd = ["7", "1", "x", "2", "50", "1"];
         assert!(parse_plain(odd, Value::Nil, 2).unwrap_err().contains("`attended`"));
         for read in [text("OK"), Value::Array(vec![text("stream")]), Value::Array(vec![])] {
-            assert!(parse_plain(META, read, 2).unwrap_err().contains("XREAD"));
+            assert!(parse_plain(VALUES, read, 2).unwrap_err().contains("XREAD"));
         }
     }
 }
