@@ -31,9 +31,7 @@ impl Handle {
     #[must_use]
     pub fn of(key: HandleKey, stage: &str, viewer: &str, session: &str) -> Handle {
         // SipHash-1-3 is frozen by its definition: all nodes must agree.
-        let mut head = SipHasher13::new_with_keys(key.0, 1);
-        head.write(viewer.as_bytes());
-        let head = head.finish();
+        let head = SipHasher13::new_with_keys(key.0, 1).hash(viewer.as_bytes());
         let mut tail = SipHasher13::new_with_keys(key.0, 2);
         tail.write_u64(head);
         tail.write(stage.as_bytes());

@@ -173,10 +173,10 @@ impl Bearer {
     ///
     /// # Errors
     /// As [`Bearer::claims`], and 403 if the token is for something else.
-    pub async fn may_say(self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
+    pub async fn may_say(&self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
         let Some(token) = self.token(node, in_body)? else { return Ok(()) };
         let viewers = &node.auth.viewers;
-        let presented = match &self {
+        let presented = match self {
             Bearer::Token(token) => token.presented.clone(),
             Bearer::Nothing | Bearer::Refused(_) => viewers.presented(token),
         };

@@ -64,7 +64,8 @@ pub async fn heartbeat(
 #[derive(Debug)]
 pub struct Heard<B> {
     bearer: Bearer,
-    is_json: Result<(), Box<Problem>>,
+    /// That it isn't JSON.
+    problem: Option<Box<Problem>>,
     body: B,
 }
 
@@ -77,23 +78,29 @@ where
         let (Parts { headers, .. }, body) = request.into_parts();
         let bearer = Bearer::of_headers(node, &headers);
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
-        (Heard { bearer, is_json: is_json.map(drop).map_err(Box::new), body }, headers::room_of(headers))
+        (Heard { bearer, problem: is_json.err().map(Box::new), body }, headers::room_of(headers))
     }
 
-    /// Takes a heartbeat.
+    /// What was said.
+    async fn bytes(&mut self) -> Result<Bytes, Problem> {
+        match self.problem.take() {
+            None => body::read(&mut self.body, BEAT_BODY_BYTES_MAX).await,
+            Some(problem) => Err(*problem),
+        }
+    }
+
+    /// Takes a heartbeat. Where it lies: to move it into what waits would make room for it twice.
     ///
     /// # Errors
     /// As the route tells.
-    pub async fn beat(self, node: &Node) -> Result<BeatenBody, Problem> {
-        let Heard { bearer, is_json, body } = self;
-        is_json.map_err(|problem| *problem)?;
-        let bytes = body::read(body, BEAT_BODY_BYTES_MAX).await?;
+    pub async fn beat(&mut self, node: &Node) -> Result<BeatenBody, Problem> {
+        let bytes = self.bytes().await?;
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
         let comer = Comer::new(node, said);
         // What its pace is known by comes from memory while its token is looked at.
         comer.look_ahead(node);
-        bearer.may_say(node, body.token(), &said).await?;
+        self.bearer.may_say(node, body.token(), &said).await?;
         let welcomed = comer.checked_open(node).await?.admitted(node, mono_ms())?;
         let receipt = welcomed.take(node)?;
         receipt.acknowledged().await?;
@@ -105,13 +112,11 @@ where
     ///
     /// # Errors
     /// As the route tells.
-    pub async fn leave(self, node: &Node) -> Result<(), Problem> {
-        let Heard { bearer, is_json, body } = self;
-        is_json.map_err(|problem| *problem)?;
-        let bytes = body::read(body, BEAT_BODY_BYTES_MAX).await?;
+    pub async fn leave(&mut self, node: &Node) -> Result<(), Problem> {
+        let bytes = self.bytes().await?;
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Leave)?;
-        bearer.may_say(node, body.token(), &said).await?;
+        self.bearer.may_say(node, body.token(), &said).await?;
         let welcomed = welcome(node, said).await?;
         welcomed.take(node)?.acknowledged().await?;
         node.metrics.acknowledged.http.inc();
@@ -125,19 +130,22 @@ impl BeatenBody {
         BeatenBody { count: node.hub.count(stage).into(), next_ms: node.next_ms(receipt) }
     }
 
-    /// Adds its JSON to a text, as serde writes it, in 460 instructions instead of 1,450: serde looks at each key anew.
-    pub fn write(&self, text: &mut Vec<u8>) {
-        text.push(b'{');
-        self.write_fields(text);
+    /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew. It has no room left, so that who
+    /// takes it as [`Bytes`] takes it as it is.
+    pub fn text(&self) -> String {
+        self.text_behind(["{", "", ""])
     }
 
-    /// The same without the first brace: behind other fields.
-    pub fn write_fields(&self, text: &mut Vec<u8>) {
+    /// The same behind something else than its first brace, such as that and another field.
+    pub fn text_behind(&self, [before, between, after]: [&str; 3]) -> String {
         let BeatenBody { count: CountBody { viewers, sessions, standing }, next_ms } = self;
         let StandingBody { as_of, complete, recovering } = standing;
         let mut digits = [itoa::Buffer::new(); 4];
         let [a, b, c, d] = &mut digits;
-        for piece in [
+        let pieces = [
+            before,
+            between,
+            after,
             "\"viewers\":",
             a.format(*viewers),
             ",\"sessions\":",
@@ -147,9 +155,8 @@ impl BeatenBody {
             trusted(*complete, *recovering),
             d.format(*next_ms),
             "}",
-        ] {
-            text.extend_from_slice(piece.as_bytes());
-        }
+        ];
+        pieces.concat()
     }
 }
 
@@ -371,9 +378,7 @@ mod tests {
     fn an_answer_is_written_as_serde_writes_it() {
         for (number, complete, recovering) in [(0, false, false), (7, true, false), (u64::MAX, false, true)] {
             let body = BeatenBody::example(number, complete, recovering);
-            let mut text = Vec::new();
-            body.write(&mut text);
-            assert_eq!(String::from_utf8(text).unwrap(), serde_json::to_string(&body).unwrap());
+            assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
         }
     }
 }

@@ -113,7 +113,7 @@ impl Front {
         let is_post = request.method() == Method::POST;
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
-                let (heard, room) = Heard::new(node, request);
+                let (mut heard, room) = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*guest.host.0;
                     let outcome = heard.beat(node).await;
@@ -121,7 +121,7 @@ impl Front {
                 })
             }
             "/v1/leave" if is_post => {
-                let (heard, _) = Heard::new(node, request);
+                let (mut heard, _) = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*guest.host.0;
                     let outcome = heard.leave(node).await;
@@ -203,9 +203,7 @@ fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer>
 
 /// `room`: for its headers.
 fn beaten(body: &BeatenBody, room: HeaderMap) -> Response<Answer> {
-    let mut text = Vec::with_capacity(160);
-    body.write(&mut text);
-    whole(text, room)
+    whole(body.text().into_bytes(), room)
 }
 
 fn json(body: &impl Serialize) -> Response<Answer> {

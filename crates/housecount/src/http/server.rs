@@ -233,7 +233,9 @@ where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
+    let answering = stream.answering();
     let service = service_fn(move |request| {
+        answering.begin();
         let answered = answer(request);
         async move { Ok::<_, Infallible>(answered.await) }
     });

@@ -68,13 +68,9 @@ pub struct Beaten<'a> {
 impl Beaten<'_> {
     /// Its JSON: the body's fields behind the stage.
     pub fn text(&self) -> String {
-        let mut text = Vec::with_capacity(192);
-        text.extend_from_slice(b"{\"stage\":");
         // A string can always be written.
-        let _ = serde_json::to_writer(&mut text, self.stage);
-        text.push(b',');
-        self.body.write_fields(&mut text);
-        String::from_utf8(text).unwrap_or_default()
+        let stage = serde_json::to_string(self.stage).unwrap_or_default();
+        self.body.text_behind(["{\"stage\":", &stage, ","])
     }
 }
 
