@@ -38,6 +38,8 @@ pub mod node;
 pub mod otlp;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod socket;
+pub mod spread;
 pub mod stages;
 pub mod tasks;
 pub mod tls;

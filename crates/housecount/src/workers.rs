@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinError;
 
 use crate::moderation::Moderation;
+use crate::spread::Spread;
 
 thread_local! {
     /// This thread's number; see [`here`].
@@ -51,6 +52,7 @@ pub fn one_a_core() -> usize {
 pub struct Workers {
     workers: Vec<Worker>,
     moderation: Arc<Moderation>,
+    spread: Arc<Spread>,
 }
 
 #[derive(Debug)]
@@ -72,16 +74,6 @@ pub struct Home {
     pub open: Option<Arc<AtomicUsize>>,
 }
 
-/// A connection's place at a worker, given back when it is dropped.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Workers {
     /// Starts so many workers, which sleep as `moderation` says. One that the system refuses is done without: the main runtime
     /// serves if there are none.
@@ -95,7 +87,15 @@ impl Workers {
                 None
             }
         });
-        Workers { workers: started.collect(), moderation }
+        let workers: Vec<Worker> = started.collect();
+        let spread = Spread::over(workers.iter().map(|w| (w.runtime.clone(), w.open.clone())));
+        Workers { workers, moderation, spread: Arc::new(spread) }
+    }
+
+    /// Which of them serve.
+    #[must_use]
+    pub fn spread(&self) -> Arc<Spread> {
+        self.spread.clone()
     }
 
     /// What they go by when they have nothing to do.
@@ -111,18 +111,6 @@ impl Workers {
         let homes =
             self.workers.iter().map(|w| Home { runtime: w.runtime.clone(), open: Some(w.open.clone()) });
         std::iter::once(main).chain(homes).collect()
-    }
-
-    /// A place where the fewest connections are.
-    #[must_use]
-    pub fn least_busy(&self) -> (Handle, Place) {
-        let least = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed));
-        let (runtime, open) = match least {
-            Some(worker) => (worker.runtime.clone(), worker.open.clone()),
-            None => (Handle::current(), Arc::default()),
-        };
-        open.fetch_add(1, Ordering::Relaxed);
-        (runtime, Place(open))
     }
 
     /// Ends them, and whatever still runs on them.
@@ -163,22 +151,6 @@ mod tests {
     use super::*;
     use crate::moderation::Wants;
 
-    #[tokio::test]
-    async fn connections_are_spread_evenly_and_places_given_back() {
-        let workers = Workers::start(3, Moderation::default());
-        let mut places = Vec::new();
-        let mut served = [0; 4];
-        for _ in 0..30 {
-            let (runtime, place) = workers.least_busy();
-            served[runtime.spawn(async { here() }).await.unwrap()] += 1;
-            places.push(place);
-        }
-        assert_eq!((served, here()), ([0, 10, 10, 10], MAIN));
-        drop(places);
-        assert!(workers.workers.iter().all(|worker| worker.open.load(Ordering::Relaxed) == 0));
-        workers.stop().await;
-    }
-
     /// A timer goes off at the next tick, a millisecond at most, unless it is slept through.
     #[tokio::test]
     async fn workers_sleep_as_they_are_told() {
@@ -188,7 +160,7 @@ mod tests {
             workers.moderation().say(0, wants);
             let sleep = workers.moderation().sleep();
             assert_eq!(!sleep.is_zero(), is_asleep);
-            let (began, (runtime, _place)) = (Instant::now(), workers.least_busy());
+            let (began, (runtime, _place)) = (Instant::now(), workers.spread().place());
             let waits = async {
                 for _ in 0..50 {
                     tokio::time::sleep(Duration::from_micros(1)).await;
@@ -203,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_workers_the_main_runtime_serves() {
-        let (runtime, _place) = Workers::start(0, Moderation::default()).least_busy();
+        let (runtime, _place) = Workers::start(0, Moderation::default()).spread().place();
         assert_eq!(runtime.spawn(async { here() }).await.unwrap(), MAIN);
     }
 }

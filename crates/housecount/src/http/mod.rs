@@ -9,6 +9,7 @@ pub mod auth;
 pub(crate) mod beats;
 mod body;
 mod compat;
+mod connection;
 pub(crate) mod cors;
 mod cost;
 mod docs;

@@ -16,6 +16,8 @@ use housecount_core::limits::ANSWER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::workers::here;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Patient<S> {
@@ -23,18 +25,26 @@ pub struct Patient<S> {
     headers_within: Duration,
     request_within: Duration,
     state: State,
-    answering: Answering,
+    under_way: UnderWay,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The worker whose timer it is.
+    home: usize,
 }
 
-/// Whether a request's headers are complete: what follows is the body's and the handler's time. Whoever parses them says so.
+/// Whether a request is under way: its headers are complete, and what follows is the body's and the handler's time. Whoever
+/// parses them says so.
 #[derive(Clone, Debug, Default)]
-pub struct Answering(Arc<AtomicBool>);
+pub struct UnderWay(Arc<AtomicBool>);
 
-impl Answering {
-    /// They are, until some of the answer is sent.
+impl UnderWay {
+    /// One is, until some of its answer is sent.
     pub fn begin(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one is.
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -42,7 +52,7 @@ impl Answering {
 enum State {
     /// No request has begun. Since when that has been waited for.
     Idle { since: Option<Instant> },
-    /// A request has begun, and its headers are coming in unless it is being answered.
+    /// A request has begun, and its headers are coming in unless it is under way.
     Begun { since: Option<Instant> },
     /// The client takes nothing more of the answer. Since when that has been waited for.
     Stalled { since: Option<Instant> },
@@ -51,13 +61,13 @@ enum State {
 impl<S> Patient<S> {
     /// Wraps a connection whose requests' headers must end within one time, and begin within another.
     pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
-        let (state, answering) = (State::Idle { since: None }, Answering::default());
-        Patient { inner, headers_within, request_within, state, answering, timer: None }
+        let (state, under_way) = (State::Idle { since: None }, UnderWay::default());
+        Patient { inner, headers_within, request_within, state, under_way, timer: None, home: here() }
     }
 
     /// To be told when headers are complete.
-    pub fn answering(&self) -> Answering {
-        self.answering.clone()
+    pub fn under_way(&self) -> UnderWay {
+        self.under_way.clone()
     }
 
     /// The connection itself.
@@ -72,7 +82,7 @@ impl<S> Patient<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.answering.0.store(false, Ordering::Relaxed);
+            self.under_way.0.store(false, Ordering::Relaxed);
             self.state = State::Idle { since: None };
             return written;
         }
@@ -87,11 +97,14 @@ impl<S> Patient<S> {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (since, within) = match &mut self.state {
             State::Stalled { since } => (since, Duration::from_millis(ANSWER_READ_MS_MAX)),
-            _ if self.answering.0.load(Ordering::Relaxed) => return Poll::Pending,
+            _ if self.under_way.is_on() => return Poll::Pending,
             State::Idle { since } => (since, self.request_within),
             State::Begun { since } => (since, self.headers_within),
         };
         let deadline = *since.get_or_insert_with(Instant::now) + within;
+        if self.home != here() {
+            (self.home, self.timer) = (here(), None);
+        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             if timer.deadline() > deadline {
@@ -174,7 +187,7 @@ mod tests {
                 client.write_all(piece).await.unwrap();
                 assert_eq!(server.read(&mut buffer).await.unwrap(), piece.len());
             }
-            server.answering().begin();
+            server.under_way().begin();
             assert!(tokio::time::timeout(minute, server.read(&mut buffer)).await.is_err());
             server.write_all(answer).await.unwrap();
         }

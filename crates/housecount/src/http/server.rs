@@ -1,36 +1,33 @@
-//! Connections: accepted up to a bound, handed to the worker with the fewest, served there by hyper's HTTP/1 (over TLS also
+//! Connections: accepted up to a bound, handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`; over TLS also
 //! HTTP/2, see `h2`), and ended with care when the node stops.
 
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use housecount_core::limits::{CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_READ_MS_MAX, REQUEST_WAIT_MS_MAX};
+use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
 use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::coop::unconstrained;
+use tokio::task::JoinSet;
 
+use super::connection;
 use super::front::{Front, routed};
 use super::h2;
-use super::patience::Patient;
 use super::stream::Stream;
 use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
+use crate::socket::Socket;
+use crate::spread::Place;
 use crate::tls::{Tls, TlsFiles};
-use crate::workers::{Place, Workers};
+use crate::workers::Workers;
 
 /// How long open requests are waited for when the node stops.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -91,10 +88,19 @@ pub struct Guest<H> {
     /// Who answers. Here, so that a request counts one reference to all of it, which no other connection counts.
     pub host: H,
     _permit: OwnedSemaphorePermit,
-    _place: Place,
+    place: Place,
     /// Where the connection is from.
     pub peer: IpAddr,
     metrics: Arc<Metrics>,
+}
+
+impl<H> Guest<H> {
+    /// Where it is to be served from now on, if it is to move.
+    pub fn moved(&self) -> Option<Handle> {
+        let elsewhere = self.place.moved()?;
+        self.metrics.connections_moved.inc();
+        Some(elsewhere)
+    }
 }
 
 impl<H> Drop for Guest<H> {
@@ -138,6 +144,11 @@ impl Server {
             let stop = self.stop.clone();
             tokio::spawn(async move { tls.follow(stop).await });
         }
+        let (spread, metrics) = (self.workers.spread(), self.metrics.clone());
+        let mut watching = JoinSet::new();
+        watching.spawn(spread.clone().watch(move |serving| {
+            metrics.workers_serving.set(serving as i64);
+        }));
         let free = Arc::new(Semaphore::new(self.connections_max));
         let mut is_failing = false;
         loop {
@@ -159,12 +170,12 @@ impl Server {
                 }
             };
             is_failing = false;
-            let (runtime, place) = self.workers.least_busy();
+            let (runtime, place) = spread.place();
             self.metrics.connections.inc();
             let guest = Arc::new(Guest {
                 host: host.clone(),
                 _permit: permit,
-                _place: place,
+                place,
                 peer: peer.ip(),
                 metrics: self.metrics.clone(),
             });
@@ -173,10 +184,15 @@ impl Server {
                 // A socket belongs to the runtime that it is registered with.
                 let Ok(stream) = TcpStream::from_std(stream) else { return };
                 let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
+                let stream = Socket::new(stream);
+                let moved = {
+                    let guest = guest.clone();
+                    move || guest.moved()
+                };
                 let answer = move |request| answer(request, guest.clone());
                 match tls {
-                    None => serve_connection(Stream::Plain(stream), answer, wait, stop).await,
-                    Some(tls) => Box::pin(serve_secured(&tls, stream, answer, wait, stop)).await,
+                    None => connection::serve(Stream::Plain(stream), answer, moved, wait, stop).await,
+                    Some(tls) => Box::pin(serve_secured(&tls, stream, answer, moved, wait, stop)).await,
                 }
             });
         }
@@ -202,76 +218,24 @@ async fn accept(
 }
 
 /// The same over TLS. The handshake is the worker's: whoever accepts connections doesn't wait for it.
-async fn serve_secured<A, B>(
+async fn serve_secured<A, B, M>(
     tls: &Tls,
-    stream: TcpStream,
+    stream: Socket,
     answer: A,
+    moved: M,
     request_wait: Duration,
     stop: watch::Receiver<bool>,
 ) where
     A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    M: Fn() -> Option<Handle> + Send + Sync + 'static,
 {
     let Some((stream, is_h2)) = tls.accept(stream).await else { return };
     let stream = Stream::Secured(Box::new(stream));
     if is_h2 {
         h2::serve(stream, answer, request_wait, stop).await;
     } else {
-        serve_connection(stream, answer, request_wait, stop).await;
-    }
-}
-
-/// Serves a connection until it ends, or the node stops and no request is open.
-fn serve_connection<A, B>(
-    stream: Stream,
-    answer: A,
-    request_wait: Duration,
-    mut stop: watch::Receiver<bool>,
-) -> impl Future<Output = ()> + Send
-where
-    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-{
-    let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
-    let answering = stream.answering();
-    let service = service_fn(move |request| {
-        answering.begin();
-        let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
-    });
-    let connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer.
-        .half_close(true)
-        // `Patient` has the time.
-        .header_read_timeout(None)
-        .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    // In a box, since a task has room for whatever is moved in it twice.
-    let mut connection = Box::pin(connection);
-    async move {
-        let word = stop.clone();
-        // Unconstrained: it is asked once, and must not put that off because the connection has done much.
-        let mut stopping = pin!(unconstrained(stop.wait_for(|stop| *stop)));
-        let mut is_awaited = false;
-        // How a connection ends is the client's business.
-        let is_over = poll_fn(|cx| {
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(true);
-            }
-            // This task is woken when the word comes. All that is to be known with each request is whether it has: waiting anew
-            // takes a lock that all connections share.
-            if is_awaited && !word.has_changed().unwrap_or(true) {
-                return Poll::Pending;
-            }
-            is_awaited = true;
-            stopping.as_mut().poll(cx).map(|_| false)
-        });
-        if is_over.await {
-            return;
-        }
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        connection::serve(stream, answer, moved, request_wait, stop).await;
     }
 }
 
@@ -284,21 +248,6 @@ mod tests {
 
     fn hello(_: Request<Incoming>) -> Answering<Full<Bytes>> {
         Box::pin(async { Response::new(Full::from("hello")) })
-    }
-
-    /// With the patience of a test: in service it is `REQUEST_WAIT_MS_MAX`.
-    #[tokio::test]
-    async fn request_wait_ms_max_ends_idle_connections() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut client = TcpStream::connect(address).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve_connection(Stream::Plain(stream), hello, Duration::from_millis(50), stopped))
-            .await
-            .unwrap();
-        let mut rest = Vec::new();
-        let _ = client.read_to_end(&mut rest).await;
     }
 
     #[tokio::test]

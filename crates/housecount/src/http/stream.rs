@@ -6,15 +6,15 @@ use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
+use crate::socket::Socket;
 use crate::tls::Secured;
 
 /// See the module's text.
 #[derive(Debug)]
 pub enum Stream {
     /// As they are.
-    Plain(TcpStream),
+    Plain(Socket),
     /// In a box: most that are many and idle are plain, behind a balancer.
     Secured(Box<Secured>),
 }

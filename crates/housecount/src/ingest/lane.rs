@@ -5,7 +5,6 @@
 //! left who could join. All requests of a batch on one worker wait on one [`Round`], and are told on that worker: nobody
 //! is woken across threads but the workers themselves, once a batch.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,13 +12,14 @@ use std::time::Duration;
 use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::Refused;
+use super::gathering::{Gathering, Rounds};
 use super::round::Round;
 use crate::moderation::{Moderation, Wants};
+use crate::spread::Spread;
 use crate::workers::{Home, MAIN, here};
 
 /// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
@@ -31,79 +31,10 @@ const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
 
-/// A batch that fills.
-#[derive(Debug)]
-struct Filling {
-    batch: Batch,
-    /// When its first event came.
-    since: Instant,
-    /// Those of workers: each holds one connection.
-    requests: usize,
-    rounds: Rounds,
-}
-
-impl Filling {
-    fn over(batch: Batch) -> Filling {
-        Filling { batch, since: Instant::now(), requests: 0, rounds: Rounds::default() }
-    }
-}
-
-/// By worker, what its requests wait on. None before the first, and once they have been sent away.
-type Rounds = SmallVec<[Option<Arc<Round>>; 4]>;
-
-#[derive(Debug)]
-struct State {
-    open: Filling,
-    /// Full ones that wait for their append.
-    full: VecDeque<Filling>,
-    /// Who waits for the append that is under way, and since when.
-    under_way: Rounds,
-    under_way_since: Instant,
-    /// Whether the batch before lingered for as long as it might, and was not due sooner.
-    has_lingered: bool,
-    spare: Vec<Batch>,
-    is_closed: bool,
-}
-
-impl State {
-    /// Adds an event that came in on a worker. What its request waits on.
-    fn push(&mut self, event: &EventRef<'_>, worker: usize) -> &Arc<Round> {
-        if self.open.batch.is_full() {
-            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
-            self.full.push_back(std::mem::replace(&mut self.open, fresh));
-        } else if self.open.batch.is_empty() {
-            self.open.since = Instant::now();
-        }
-        self.open.batch.push(event);
-        let rounds = &mut self.open.rounds;
-        if rounds.len() <= worker {
-            rounds.resize(worker + 1, None);
-        }
-        rounds[worker].get_or_insert_with(Round::begin)
-    }
-
-    /// Whether a batch is to be appended without waiting for more. `connections` may have more to say, if that is known.
-    fn is_due(&self, connections: Option<usize>) -> bool {
-        let is_full = self.open.batch.is_full() || !self.full.is_empty();
-        is_full || self.is_closed || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
-    }
-
-    /// The next batch to append.
-    fn take(&mut self) -> Batch {
-        let taken = self.full.pop_front().unwrap_or_else(|| {
-            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
-            std::mem::replace(&mut self.open, fresh)
-        });
-        self.under_way = taken.rounds;
-        self.under_way_since = taken.since;
-        taken.batch
-    }
-}
-
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Lane {
-    state: Mutex<State>,
+    state: Mutex<Gathering>,
     /// There is a first event, a batch that is due, or the end.
     stirred: Notify,
     /// Where requests are served, by worker.
@@ -112,6 +43,8 @@ pub(super) struct Lane {
     is_waited_on: bool,
     /// Told what this lane wants of workers that have nothing to do.
     moderation: Arc<Moderation>,
+    /// Told how many wait for a batch.
+    spread: Arc<Spread>,
     partition: u16,
 }
 
@@ -122,17 +55,17 @@ impl Lane {
         homes: Arc<[Home]>,
         is_waited_on: bool,
         moderation: Arc<Moderation>,
+        spread: Arc<Spread>,
     ) -> Lane {
-        let state = State {
-            open: Filling::over(Batch::default()),
-            full: VecDeque::new(),
-            under_way: Rounds::default(),
-            under_way_since: Instant::now(),
-            has_lingered: false,
-            spare: Vec::new(),
-            is_closed: false,
-        };
-        Lane { state: Mutex::new(state), stirred: Notify::new(), homes, is_waited_on, moderation, partition }
+        Lane {
+            state: Mutex::default(),
+            stirred: Notify::new(),
+            homes,
+            is_waited_on,
+            moderation,
+            spread,
+            partition,
+        }
     }
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
@@ -218,9 +151,13 @@ impl Lane {
     }
 
     /// The next batch to append, for which everybody is awake.
-    fn take(&self, state: &mut State) -> Batch {
+    fn take(&self, state: &mut Gathering) -> Batch {
         self.moderation.say(self.partition, Wants::All);
-        state.take()
+        let (batch, requests) = state.take();
+        if self.is_waited_on {
+            self.spread.crowd(requests);
+        }
+        batch
     }
 
     /// The batch that was taken is appended, or given up: its requests are told, and its room is kept. How long the first
@@ -256,7 +193,7 @@ impl Lane {
 
     fn tell_overdue(&self) {
         let mut state = self.state.lock();
-        let State { open, full, under_way, .. } = &mut *state;
+        let Gathering { open, full, under_way, .. } = &mut *state;
         let all = full.iter_mut().map(|filling| &mut filling.rounds).chain([under_way, &mut open.rounds]);
         let take_overdue = |round: &mut Option<Arc<Round>>| round.take_if(|round| round.is_overdue());
         let overdue: Vec<Rounds> = all.map(|rounds| rounds.iter_mut().map(take_overdue).collect()).collect();
@@ -270,6 +207,7 @@ mod tests {
     use housecount_core::event::Kind;
     use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX};
     use housecount_core::time::UnixMs;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::workers::Workers;
@@ -278,8 +216,13 @@ mod tests {
         EventRef { at: UnixMs(7), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
     const LINGER: Duration = Duration::from_secs(3_600);
 
+    fn waited_on(homes: Vec<Home>, is_waited_on: bool) -> Lane {
+        let moderation = Arc::new(Moderation::new(1, LINGER));
+        Lane::new(0, homes.into(), is_waited_on, moderation, Arc::new(Spread::over([])))
+    }
+
     fn lane(homes: Vec<Home>) -> Arc<Lane> {
-        Arc::new(Lane::new(0, homes.into(), true, Arc::new(Moderation::new(1, LINGER))))
+        Arc::new(waited_on(homes, true))
     }
 
     fn main_only() -> Vec<Home> {
@@ -289,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
         let workers = Workers::start(2, Moderation::default());
-        let places: Vec<_> = (0..3).map(|_| workers.least_busy()).collect();
+        let places: Vec<_> = (0..3).map(|_| workers.spread().place()).collect();
         let lane = lane(workers.homes());
         let push = async |place: usize, events: &'static [EventRef<'static>]| {
             let (lane, (home, _)) = (lane.clone(), &places[place]);
@@ -320,7 +263,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn workers_may_sleep_while_batches_linger_and_only_then() {
         for is_waited_on in [true, false] {
-            let lane = Lane::new(0, main_only().into(), is_waited_on, Arc::new(Moderation::new(1, LINGER)));
+            let lane = waited_on(main_only(), is_waited_on);
             let sleeps = || !lane.moderation.sleep().is_zero();
             let next = || timeout(TICK, lane.next(LINGER));
             assert!(lane.push(&[BEAT], drop) && next().await.is_err());

@@ -6,6 +6,7 @@
 
 mod acknowledged;
 mod commit;
+mod gathering;
 mod lane;
 mod round;
 
@@ -204,8 +205,9 @@ impl Ingest {
         let homes: Arc<[Home]> = workers.homes().into();
         let lane = |partition: u16| {
             // Where nobody waits for the append, waiting requests say nothing about who may come.
-            let lane = Lane::new(partition, homes.clone(), settings.ack == Ack::Log, workers.moderation());
-            let lane = Arc::new(lane);
+            let is_waited_on = settings.ack == Ack::Log;
+            let (moderation, spread) = (workers.moderation(), workers.spread());
+            let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation, spread));
             let committer = Committer {
                 partition,
                 lane: lane.clone(),

@@ -113,6 +113,10 @@ metrics! {
         subscribers: "subscribers" => Gauge,
         /// Open WebSockets
         websockets: "websockets" => Gauge,
+        /// Connections that went on on another worker
+        connections_moved: "connections_moved" => Counter,
+        /// Workers that serve connections; the others rest
+        workers_serving: "workers_serving" => Gauge,
         /// Answered requests
         requests: "requests" => Family<RouteLabel, Counter>,
         /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of their batch

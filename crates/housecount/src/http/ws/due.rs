@@ -68,6 +68,11 @@ impl Dues {
         }
     }
 
+    /// Whether no answer is to come.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     /// Waits until the next answer may be given. For ever if none is to come.
     pub async fn told(&self) -> Result<(), Refused> {
         match self.answers.front() {

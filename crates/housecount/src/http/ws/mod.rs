@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -101,8 +102,25 @@ async fn go_on(
     let open = Open::count(&node.metrics);
     let config = talk::config();
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    Talk::new(socket, node.clone(), claims, whence).run(stop).await;
-    drop((open, guest));
+    talk_on(Talk::new(socket, node, claims, whence), open, guest, stop).await;
+}
+
+/// Talks here for as long as it is served here.
+async fn talk_on(talk: Talk, open: Open, guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
+    if let Some((talk, elsewhere)) = talk.run(stop.clone(), || guest.moved()).await {
+        talk_on_at(&elsewhere, talk, open, guest, stop);
+    }
+}
+
+/// As [`talk_on`] (apart from it, since it begins itself anew).
+fn talk_on_at(
+    runtime: &Handle,
+    talk: Talk,
+    open: Open,
+    guest: Arc<Guest<Front>>,
+    stop: watch::Receiver<bool>,
+) {
+    runtime.spawn(talk_on(talk, open, guest, stop));
 }
 
 /// The socket itself, and what was read from it already.
@@ -112,16 +130,16 @@ fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
 }
 
 /// An open WebSocket, for the metrics.
-struct Open<'a>(&'a Metrics);
+struct Open(Arc<Metrics>);
 
-impl Open<'_> {
-    fn count(metrics: &Metrics) -> Open<'_> {
+impl Open {
+    fn count(metrics: &Arc<Metrics>) -> Open {
         metrics.websockets.inc();
-        Open(metrics)
+        Open(metrics.clone())
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.websockets.dec();
     }

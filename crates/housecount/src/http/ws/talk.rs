@@ -17,6 +17,7 @@ use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSA
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -106,8 +107,12 @@ impl Talk {
         }
     }
 
-    /// Talks until the player goes, or `stop`.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Talks until the player goes, or `stop`; or until it has `moved`, and is to go on elsewhere.
+    pub async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        moved: impl Fn() -> Option<Handle>,
+    ) -> Option<(Talk, Handle)> {
         let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
@@ -118,7 +123,14 @@ impl Talk {
         });
         loop {
             if self.is_flushed && self.send_next().is_err() {
-                return;
+                return None;
+            }
+            // Nobody is served elsewhere in the middle of an answer.
+            if self.is_flushed
+                && self.dues.is_empty()
+                && let Some(elsewhere) = moved()
+            {
+                return Some((self, elsewhere));
             }
             let next = tokio::select! {
                 biased;
@@ -132,21 +144,22 @@ impl Talk {
                     silence.broken();
                     self.hear(frame).await;
                     if self.bad >= WS_BAD_MESSAGES_MAX {
-                        return self.end(CloseCode::Policy, "too many bad messages").await;
+                        break self.end(CloseCode::Policy, "too many bad messages").await;
                     }
                 }
-                Next::Heard(Err(error)) => return self.broken(&error).await,
+                Next::Heard(Err(error)) => break self.broken(&error).await,
                 Next::Told(outcome) => {
                     self.held = None;
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
-                Next::Silent => return self.end(CloseCode::Normal, "nothing heard for too long").await,
-                Next::Expired => return self.end(CloseCode::Policy, "token_expired").await,
-                Next::Stopped => return self.end(CloseCode::Away, "this node is stopping").await,
-                Next::Gone => return,
+                Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long").await,
+                Next::Expired => break self.end(CloseCode::Policy, "token_expired").await,
+                Next::Stopped => break self.end(CloseCode::Away, "this node is stopping").await,
+                Next::Gone => return None,
             }
         }
+        None
     }
 
     async fn hear(&mut self, frame: Frame) {

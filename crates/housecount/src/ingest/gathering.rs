@@ -1,0 +1,95 @@
+//! What gathers in a lane: a batch that fills, full ones that wait behind an append, and who is to be told of each.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use housecount_core::batch::Batch;
+use housecount_core::event::EventRef;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::round::Round;
+
+/// A batch that fills.
+#[derive(Debug)]
+pub(super) struct Filling {
+    pub(super) batch: Batch,
+    /// When its first event came.
+    pub(super) since: Instant,
+    /// Those of workers: each holds one connection.
+    pub(super) requests: usize,
+    pub(super) rounds: Rounds,
+}
+
+impl Filling {
+    pub(super) fn over(batch: Batch) -> Filling {
+        Filling { batch, since: Instant::now(), requests: 0, rounds: Rounds::default() }
+    }
+}
+
+/// By worker, what its requests wait on. None before the first, and once they have been sent away.
+pub(super) type Rounds = SmallVec<[Option<Arc<Round>>; 4]>;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    pub(super) open: Filling,
+    /// Full ones that wait for their append.
+    pub(super) full: VecDeque<Filling>,
+    /// Who waits for the append that is under way, and since when.
+    pub(super) under_way: Rounds,
+    pub(super) under_way_since: Instant,
+    /// Whether the batch before lingered for as long as it might, and was not due sooner.
+    pub(super) has_lingered: bool,
+    pub(super) spare: Vec<Batch>,
+    pub(super) is_closed: bool,
+}
+
+impl Default for Gathering {
+    fn default() -> Gathering {
+        Gathering {
+            open: Filling::over(Batch::default()),
+            full: VecDeque::new(),
+            under_way: Rounds::default(),
+            under_way_since: Instant::now(),
+            has_lingered: false,
+            spare: Vec::new(),
+            is_closed: false,
+        }
+    }
+}
+
+impl Gathering {
+    /// Adds an event that came in on a worker. What its request waits on.
+    pub(super) fn push(&mut self, event: &EventRef<'_>, worker: usize) -> &Arc<Round> {
+        if self.open.batch.is_full() {
+            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
+            self.full.push_back(std::mem::replace(&mut self.open, fresh));
+        } else if self.open.batch.is_empty() {
+            self.open.since = Instant::now();
+        }
+        self.open.batch.push(event);
+        let rounds = &mut self.open.rounds;
+        if rounds.len() <= worker {
+            rounds.resize(worker + 1, None);
+        }
+        rounds[worker].get_or_insert_with(Round::begin)
+    }
+
+    /// Whether a batch is to be appended without waiting for more. `connections` may have more to say, if that is known.
+    pub(super) fn is_due(&self, connections: Option<usize>) -> bool {
+        let is_full = self.open.batch.is_full() || !self.full.is_empty();
+        is_full || self.is_closed || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
+    }
+
+    /// The next batch to append, and how many requests are in it.
+    pub(super) fn take(&mut self) -> (Batch, usize) {
+        let taken = self.full.pop_front().unwrap_or_else(|| {
+            let fresh = Filling::over(self.spare.pop().unwrap_or_default());
+            std::mem::replace(&mut self.open, fresh)
+        });
+        self.under_way = taken.rounds;
+        self.under_way_since = taken.since;
+        (taken.batch, taken.requests)
+    }
+}
