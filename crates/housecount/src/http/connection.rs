@@ -81,11 +81,12 @@ where
         let mut is_awaited = false;
         // How a connection ends is the client's business.
         poll_fn(|cx| {
-            if connection.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Left::Over);
-            }
+            // Before what has come is read, and not after an answer, behind which others wait for theirs.
             if let Some(elsewhere) = moved() {
                 return Poll::Ready(Left::For(elsewhere));
+            }
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Left::Over);
             }
             // This task is woken when the word comes. All that is to be known with each request is whether it has: waiting anew
             // takes a lock that all connections share.

@@ -79,6 +79,7 @@ enum Next {
     Heard(Result<Frame, Error>),
     Told(Result<(), Refused>),
     Flushed,
+    Moved(Handle),
     Silent,
     Expired,
     Stopped,
@@ -125,17 +126,10 @@ impl Talk {
             if self.is_flushed && self.send_next().is_err() {
                 return None;
             }
-            // Nobody is served elsewhere in the middle of an answer.
-            if self.is_flushed
-                && self.dues.is_empty()
-                && let Some(elsewhere) = moved()
-            {
-                return Some((self, elsewhere));
-            }
             let next = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
-                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
+                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed, &moved) => next,
                 () = expired(&mut expiry) => Next::Expired,
                 () = silence.too_long() => Next::Silent,
             };
@@ -153,6 +147,7 @@ impl Talk {
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
+                Next::Moved(elsewhere) => return Some((self, elsewhere)),
                 Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long").await,
                 Next::Expired => break self.end(CloseCode::Policy, "token_expired").await,
                 Next::Stopped => break self.end(CloseCode::Away, "this node is stopping").await,
@@ -288,10 +283,21 @@ async fn expired(expiry: &mut Option<Pin<Box<Sleep>>>) {
     }
 }
 
-/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
-async fn progress(socket: &mut WebSocketStream<Stream>, dues: &Dues, is_flushed: &mut bool) -> Next {
+/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered. Who has `moved` goes on
+/// elsewhere before what has come is read, and not in the middle of an answer, nor right after one, behind which others wait for theirs.
+async fn progress(
+    socket: &mut WebSocketStream<Stream>,
+    dues: &Dues,
+    is_flushed: &mut bool,
+    moved: &impl Fn() -> Option<Handle>,
+) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
+    let mut is_woken = false;
     poll_fn(|cx| {
+        let may_move = std::mem::replace(&mut is_woken, true) && *is_flushed && dues.is_empty();
+        if let Some(elsewhere) = may_move.then(moved).flatten() {
+            return Poll::Ready(Next::Moved(elsewhere));
+        }
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
             return Poll::Ready(Next::Told(outcome));
         }
