@@ -37,7 +37,7 @@ impl Socket {
 }
 
 /// Calls the same method of the stream.
-macro_rules! here {
+macro_rules! through {
     ($self:ident, $method:ident, $($argument:expr),*) => {
         match $self.get_mut().stream() {
             Ok(stream) => stream.$method($($argument),*),
@@ -48,21 +48,21 @@ macro_rules! here {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        here!(self, poll_read, cx, buf)
+        through!(self, poll_read, cx, buf)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        here!(self, poll_write, cx, bytes)
+        through!(self, poll_write, cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        here!(self, poll_flush, cx)
+        through!(self, poll_flush, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        here!(self, poll_shutdown, cx)
+        through!(self, poll_shutdown, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -74,6 +74,6 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        here!(self, poll_write_vectored, cx, slices)
+        through!(self, poll_write_vectored, cx, slices)
     }
 }

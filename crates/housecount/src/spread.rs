@@ -1,9 +1,11 @@
 //! Few workers while little is to be done, and all once there is more.
 //!
-//! To be woken is most of what a heartbeat costs where few come at once, and each worker that has some of the connections is woken for them, and
-//! for each batch that they are told of. So connections lie with as few workers as have the time for them. Main looks five times a second how busy
-//! workers were: if one of them is for a fifth of its time, all of them serve from then on; if fewer would do with half as much each, three times in a row, fewer
-//! do. A batch that many wait for has all of them serve at once. Who has more connections than its share has a *surplus*: so many of them move on, each when it is next heard, to the one with the
+//! To be woken is most of what a heartbeat costs where few come at once, and each worker that has some of the connections is woken
+//! for them, and for each batch that they are told of. So connections lie with as few workers as have the time for them. Main looks
+//! five times a second how busy workers were: if one of them is for a fifth of its time, all of them serve from then on; if fewer
+//! would do with half as much each, three times in a row, fewer do. A batch that many wait for has all of them serve at once.
+//!
+//! Who has more connections than its share has a *surplus*: so many of them move on, each when it is next heard, to the one with the
 //! fewest. Nobody need ever move: a connection is served wherever it is.
 
 use std::sync::Arc;

@@ -102,12 +102,13 @@ async fn go_on(
     let open = Open::count(&node.metrics);
     let config = talk::config();
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-    talk_on(Talk::new(socket, node, claims, whence), open, guest, stop).await;
+    // On its own, without what was kept for the upgrade.
+    talk_on_at(&Handle::current(), Talk::new(socket, node, claims, whence), open, guest, stop);
 }
 
 /// Talks here for as long as it is served here.
-async fn talk_on(talk: Talk, open: Open, guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
-    if let Some((talk, elsewhere)) = talk.run(stop.clone(), || guest.moved()).await {
+async fn talk_on(mut talk: Talk, open: Open, guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
+    if let Some(elsewhere) = talk.run(stop.clone(), || guest.moved()).await {
         talk_on_at(&elsewhere, talk, open, guest, stop);
     }
 }

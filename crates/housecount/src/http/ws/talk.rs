@@ -108,12 +108,13 @@ impl Talk {
         }
     }
 
-    /// Talks until the player goes, or `stop`; or until it has `moved`, and is to go on elsewhere.
+    /// Talks until the player goes, or `stop`; or until it has `moved`: where to go on. (Where it lies: to move it into what waits
+    /// would make room for it twice.)
     pub async fn run(
-        mut self,
+        &mut self,
         mut stop: watch::Receiver<bool>,
         moved: impl Fn() -> Option<Handle>,
-    ) -> Option<(Talk, Handle)> {
+    ) -> Option<Handle> {
         let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
@@ -147,7 +148,7 @@ impl Talk {
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
-                Next::Moved(elsewhere) => return Some((self, elsewhere)),
+                Next::Moved(elsewhere) => return Some(elsewhere),
                 Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long").await,
                 Next::Expired => break self.end(CloseCode::Policy, "token_expired").await,
                 Next::Stopped => break self.end(CloseCode::Away, "this node is stopping").await,
@@ -249,7 +250,7 @@ impl Talk {
     }
 
     /// What can't be read ends the talk; the player is told why, if it still listens.
-    async fn broken(self, error: &Error) {
+    async fn broken(&mut self, error: &Error) {
         match error {
             Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large").await,
             Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8").await,
@@ -260,7 +261,7 @@ impl Talk {
 
     /// Closes, and waits until the player has seen it: data that is still unread when a socket is closed would take
     /// back what was sent.
-    async fn end(mut self, code: CloseCode, reason: &'static str) {
+    async fn end(&mut self, code: CloseCode, reason: &'static str) {
         let said = async {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             self.socket.close(Some(frame)).await?;
