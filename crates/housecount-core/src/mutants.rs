@@ -13,6 +13,8 @@ pub enum Mutant {
     AckEarly,
     /// A leave ends all of the viewer's sessions on the stage.
     LeaveAll,
+    /// Time advances, and counts are called complete, while the log refuses writes.
+    AdvanceUnwritten,
 }
 
 impl Mutant {

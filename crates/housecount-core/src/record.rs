@@ -79,10 +79,11 @@ pub fn bound(said: &mut [Told<'_>], position: UnixMs) {
     }
 }
 
-/// The bytes of what was said, which must be at least one event and at most [`RECORD_EVENTS_MAX`].
+/// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes nothing; a node appends
+/// one to see whether the log takes writes again.
 #[must_use]
 pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
-    debug_assert!(!said.is_empty() && said.len() <= RECORD_EVENTS_MAX);
+    debug_assert!(said.len() <= RECORD_EVENTS_MAX);
     let base = said.iter().map(Told::at).min().unwrap_or_default();
     let whole =
         || said.iter().filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
@@ -213,6 +214,14 @@ mod tests {
              0d4d0842"
         );
         assert_eq!(decode(&bytes).unwrap(), said);
+    }
+
+    /// Frozen bytes of the record without events: see docs/FORMATS.md.
+    #[test]
+    fn a_record_without_events_is_frozen() {
+        let hex: String = encode(&[]).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "020000000000000000000000f058ee97");
+        assert_eq!(decode(&encode(&[])).unwrap(), []);
     }
 
     /// A log that an older housecount has written is read on.

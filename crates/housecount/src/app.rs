@@ -23,7 +23,7 @@ use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
 use crate::live::Live;
-use crate::log::{Consumed, Log};
+use crate::log::{Consumed, Log, WatchedLog};
 use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
@@ -89,6 +89,7 @@ impl App {
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
         let hub = Arc::new(Hub::new(settings.rules, log.partitions(), cold.is_some()));
+        let log: Arc<dyn Log> = Arc::new(WatchedLog::new(log, hub.writes().clone()));
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));

@@ -20,6 +20,7 @@ use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
 use crate::clock::mono_ms;
+use crate::log::WriteHealth;
 use crate::metrics::LiveFigures;
 
 /// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to sleep.
@@ -28,9 +29,9 @@ const AT_ONCE: usize = 64;
 /// How far a count can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// When it was so, on the log's clock.
+    /// Time on the log's clock up to which the whole log was read. The count may have later events as well.
     pub as_of: UnixMs,
-    /// Whether it is known to count everybody. If not, it may be low.
+    /// Whether the count has every event that any node acknowledged at or before `as_of`. If not, it may be low.
     pub complete: bool,
     /// Whether it is bridged from what was known before a loss. Then it is not `complete`.
     pub recovering: bool,
@@ -55,10 +56,10 @@ pub struct Hub {
     has_bridge: AtomicBool,
     /// Whether the log has been read to its end once.
     is_live: AtomicBool,
-    /// When the log was last heard.
+    /// When time last advanced: the log was read to its end, and took what this node had to write.
     heard_mono_ms: AtomicU64,
-    /// The latest time known to have come on the log's clock, in Unix ms.
-    as_of_ms: AtomicU64,
+    /// Whether the log takes what this node writes.
+    writes: Arc<WriteHealth>,
     /// By how much later than usual what is said may come to be counted just now.
     held_back_ms: AtomicU64,
 }
@@ -108,18 +109,17 @@ impl Hub {
             has_bridge: AtomicBool::new(false),
             is_live: AtomicBool::new(false),
             heard_mono_ms: AtomicU64::new(0),
-            as_of_ms: AtomicU64::new(0),
+            writes: Arc::new(WriteHealth::new(partitions)),
             held_back_ms: AtomicU64::new(0),
         }
     }
 
     fn standing(&self, fold: &Fold) -> Standing {
         let recovering = self.is_bridged(fold.now());
+        let is_known = self.is_live() && !recovering && fold.knows_names();
         Standing {
-            as_of: UnixMs(self.as_of_ms.load(Ordering::Relaxed))
-                .max(fold.now())
-                .minus(self.held_back_ms.load(Ordering::Relaxed)),
-            complete: self.is_live() && !recovering && fold.knows_names() && !self.is_silent(),
+            as_of: fold.now().minus(self.held_back_ms.load(Ordering::Relaxed)),
+            complete: is_known && !self.is_stalled(),
             recovering,
         }
     }
@@ -157,34 +157,26 @@ impl Hub {
         self.fold.clone()
     }
 
-    /// Takes in events that the log will have, `as_of` the time of it. Any order, any number of times.
-    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>, as_of: UnixMs) -> Late {
+    /// Takes in events that the log will have. Any order, any number of times.
+    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> Late {
         let (mut fold, mut late) = (self.fold.lock(), Late::default());
         events.into_iter().for_each(|event| late.note(fold.apply(&event)));
-        drop(fold);
-        self.note_as_of(as_of);
         late
     }
 
-    /// Takes in what a partition's record says, which the log has since `told`.
+    /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a node's own append says
+    /// nothing about the records of other nodes that lie before it.
     pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
         for said in said.chunks(AT_ONCE) {
             self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
         }
-        self.note_as_of(told);
         late
     }
 
     /// What is said may come to be counted by this much later than usual from now on: `asOf` says so.
     pub fn hold_back(&self, ms: u64) {
         self.held_back_ms.store(ms, Ordering::Relaxed);
-    }
-
-    fn note_as_of(&self, as_of: UnixMs) {
-        if self.is_live() {
-            self.as_of_ms.fetch_max(as_of.0, Ordering::Relaxed);
-        }
     }
 
     /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
@@ -264,12 +256,22 @@ impl Hub {
         self.is_live() && fold.knows_names() && !self.is_bridged(fold.now())
     }
 
-    /// Whether nothing has been heard from the log for so long that counts may be old.
+    /// Whether the log takes what this node writes.
+    pub fn writes(&self) -> &Arc<WriteHealth> {
+        &self.writes
+    }
+
+    /// Whether counts may miss what players say: the log refuses writes, or time has stood still for [`SILENCE_MS_MAX`].
+    pub fn is_stalled(&self) -> bool {
+        self.writes.is_refused() || self.is_silent()
+    }
+
+    /// Whether time has stood still for [`SILENCE_MS_MAX`].
     pub fn is_silent(&self) -> bool {
         self.silent_ms() >= SILENCE_MS_MAX
     }
 
-    /// How long ago the log was last read to its end.
+    /// How long time has stood still.
     fn silent_ms(&self) -> u64 {
         mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed))
     }
@@ -402,6 +404,32 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The time up to which everything was read: a record of this node's own may lie behind others that it has not read.
+    #[test]
+    fn as_of_stays_with_an_append_of_its_own() {
+        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
+        hub.go_live();
+        hub.advance(UnixMs(10_000));
+        let at = UnixMs(12_000);
+        let beat = EventRef { at, kind: Kind::Beat, stage: "s", viewer: "bob", session: "" };
+        hub.take_in(0, &[Told::Event(beat)], at);
+        let answer = hub.count("s");
+        assert_eq!((answer.of.viewers, answer.standing.as_of), (1, UnixMs(10_000)));
+    }
+
+    /// At once, not only after `SILENCE_MS_MAX`.
+    #[test]
+    fn counts_are_not_complete_while_the_log_refuses_writes() {
+        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
+        hub.go_live();
+        hub.advance(UnixMs(10_000));
+        assert!(hub.count("s").standing.complete);
+        hub.writes().refuse(0);
+        assert!(!hub.count("s").standing.complete && !hub.totals().standing.complete);
+        hub.writes().accept(0);
+        assert!(hub.count("s").standing.complete);
+    }
 
     #[test]
     fn as_of_is_held_back_by_what_is_late() {

@@ -61,8 +61,12 @@ impl Node {
     /// Why it is not to be sent traffic; `None` while it is ready.
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {
-        let silence = "waiting for the log: nothing heard from it for a while";
-        self.readiness.waits_for().or_else(|| self.hub.is_silent().then(|| silence.to_string()))
+        let stalled = || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
+        let silence = || {
+            let why = "waiting for the log: it is not heard, or nodes append what they held meanwhile";
+            self.hub.is_silent().then(|| why.to_string())
+        };
+        self.readiness.waits_for().or_else(stalled).or_else(silence)
     }
 
     /// The figures of `/metrics`.

@@ -154,7 +154,7 @@ mod tests {
 
     fn fold(hub: &Hub, said: &Said<'_>) {
         let Said { kind, stage, viewer, session } = *said;
-        hub.apply([EventRef { at: UnixMs(1_000), kind, stage, viewer, session }], UnixMs(1_000));
+        hub.apply([EventRef { at: UnixMs(1_000), kind, stage, viewer, session }]);
     }
 
     fn caps(sessions: usize, viewers: u64, stages: usize) -> Caps {

@@ -186,7 +186,7 @@ mod tests {
         let hub = Hub::new(Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 }, 1, false);
         let at = UnixMs(1_000);
         let beat = |viewer: &&'static str| EventRef { at, kind: Kind::Beat, stage: "s", viewer, session: "" };
-        hub.apply(viewers.iter().map(beat), at);
+        hub.apply(viewers.iter().map(beat));
         hub
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let tab = Said { session: "tab", ..said(Kind::Beat, "ann") };
         assert_eq!(welcome(&edge, &nobody, tab, 0), Ok(()));
         let at = UnixMs(1_000);
-        nobody.apply([EventRef { at, kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" }], at);
+        nobody.apply([EventRef { at, kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" }]);
         assert_eq!(welcome(&edge, &taken, tab, 1), Ok(()), "it is");
         assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 2), Ok(()));
         assert_eq!(welcome(&edge, &taken, tab, 3), Err(Unwelcome::StageFull { max: 1 }));

@@ -1,7 +1,8 @@
 //! Follow: the log into the hub, on every node, all of it, for ever.
 //!
-//! Time goes on here and nowhere else: the hub's clock is moved to the log's only after everything appended
-//! before has been read. So while the log is away time stands still, and nobody times out because of it.
+//! Time advances here and nowhere else: the hub's clock is moved to the log's only after everything appended
+//! before has been read, and only while the log takes what this node writes ([`WriteHealth`](crate::log::WriteHealth)).
+//! So while the log is unavailable, to read or to write, time stands still and no viewer times out because of it.
 //!
 //! # After an outage
 //! Nodes hold what players said meanwhile and append it with its true times, which takes them a moment. Until
@@ -41,6 +42,9 @@ use crate::metrics::Metrics;
 
 /// The wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long time stands still when the log has lost something: by then other nodes have noticed, and rewritten what only they
+/// had read. Shorter than what makes counts incomplete, and many times what a node takes to notice.
+const REWRITTEN_MS: u64 = 1_000;
 /// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.
 const ASLEEP_MS_MIN: u64 = 1_000;
 
@@ -70,6 +74,8 @@ pub struct Follower {
     places: Vec<Place>,
     /// Partitions that have lost everything, and that this node has not told it again yet.
     untold: BTreeSet<u16>,
+    /// When a loss was last found, on `mono_ms`.
+    lost_ms: Option<u64>,
     /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
     unmarked: BTreeSet<u16>,
     /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
@@ -124,6 +130,7 @@ impl Follower {
             kept_ms,
             places,
             untold: BTreeSet::new(),
+            lost_ms: None,
             unmarked: BTreeSet::new(),
             slowest_read_ms: 0,
         }
@@ -179,6 +186,7 @@ impl Follower {
                 self.acknowledged.forget(partition);
                 // Not by its clock alone: that may have gone back as well.
                 self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
+                self.lost_ms = Some(mono_ms());
                 self.untold.insert(partition);
                 self.unmarked.remove(&partition);
                 return Box::pin(self.read_partition(partition)).await;
@@ -197,6 +205,7 @@ impl Follower {
                 if found.is_lost {
                     // The log went back, and on again before anybody read it.
                     self.hub.tell_again_from(tail.clock);
+                    self.lost_ms = Some(mono_ms());
                     self.untold.insert(partition);
                 }
                 self.metrics.records_read.inc();
@@ -291,7 +300,12 @@ impl Follower {
             self.slowest_read_ms = 0;
             let wait = match self.read_on().await {
                 Ok(now) => {
-                    if let Some(away_ms) = outage.over() {
+                    let stall = self.hub.writes().stall();
+                    if let Some(stall) = stall {
+                        if outage.begins() {
+                            tracing::warn!(%stall, "the log can be read and not written; counts stand still until it can");
+                        }
+                    } else if let Some(away_ms) = outage.over() {
                         tracing::info!(away_ms, "the log is back");
                         if let Some(proofs) = &self.proofs {
                             (0..self.log.partitions()).for_each(|partition| proofs.owe(partition));
@@ -308,7 +322,9 @@ impl Follower {
                         self.bridge_from_here(now);
                     }
                     last = Some((round_ms, now));
-                    if !outage.is_settling(self.metrics.waiting.get()) {
+                    let is_rewritten =
+                        self.lost_ms.is_none_or(|at| round_ms.saturating_sub(at) >= REWRITTEN_MS);
+                    if stall.is_none() && is_rewritten && !outage.is_settling(self.metrics.waiting.get()) {
                         self.hub.advance(now);
                         self.mark_told().await;
                     }

@@ -27,22 +27,34 @@ const RETRY_MS_MAX: u64 = 1_000;
 /// How long a stopping node goes on trying to append, all in all.
 const STOP_WAIT_MS_MAX: u64 = 7_000;
 
-/// See the module's text.
+/// Appends the batches of one lane.
 pub(super) struct Committer {
     pub(super) partition: u16,
     pub(super) lane: Arc<Lane>,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) outage: Outage,
+}
+
+/// What a committer remembers while the log takes nothing, so that an outage is one line when it begins and one when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    is_failing: bool,
+    /// Events given up since it began.
+    given_up: usize,
     /// When this committer first saw that the node stops.
-    pub(super) stopping_since_ms: Option<u64>,
+    stopping_since_ms: Option<u64>,
 }
 
 impl Committer {
     /// Ends when the lane is closed, and all that was taken is appended or given up.
     pub(super) async fn run(mut self) {
         let lane = self.lane.clone();
+        let writes = self.shared.hub.writes().clone();
         while let Some(batch) = lane.next(self.shared.linger).await {
+            writes.set_waiting(self.partition, Some(lane.waiting_since_ms()));
             let is_taken = lane.while_telling(self.append(&batch)).await;
+            writes.set_waiting(self.partition, None);
             self.shared.release(batch.len());
             let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
             if is_taken {
@@ -51,8 +63,28 @@ impl Committer {
         }
     }
 
-    /// Appends events until the log has them, and folds them. False if they were given up.
-    async fn append(&mut self, events: &Batch) -> bool {
+    /// Appends events until the log has them, and folds them. False if some were given up.
+    async fn append(&mut self, batch: &Batch) -> bool {
+        let mut kept: Option<Batch> = None;
+        let mut retry_ms = RETRY_MS_FIRST;
+        loop {
+            let events = kept.as_ref().unwrap_or(batch);
+            if self.append_in_time(events, &mut retry_ms).await {
+                self.recover();
+                return kept.is_none();
+            }
+            // The rest is still wanted. Its requests have long been told to come back.
+            let younger = if self.is_out_of_time() { Batch::default() } else { self.young_enough(events) };
+            self.give_up(events.len() - younger.len());
+            if younger.is_empty() {
+                return false;
+            }
+            kept = Some(younger);
+        }
+    }
+
+    /// Appends events until the log has them, and folds them. False once some are too old, or a stopping node is out of time.
+    async fn append_in_time(&mut self, events: &Batch, retry_ms: &mut u64) -> bool {
         let shared = self.shared.clone();
         let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
@@ -61,19 +93,9 @@ impl Committer {
         let mut told = hub.tell(&refs, clock.now().unwrap_or_default());
         let mut record = Bytes::from(record::encode(&told));
         metrics.batch_events.observe(events.len() as f64);
-        let mut retry_ms = RETRY_MS_FIRST;
         let (mut was_tried, mut is_told_before) = (false, false);
         loop {
-            let is_out_of_time = self.is_out_of_time();
-            if is_out_of_time || was_tried && self.is_older_than(events, shared.lateness_max_ms) {
-                let kept = if is_out_of_time { Batch::default() } else { self.young_enough(events) };
-                let given_up = events.len() - kept.len();
-                metrics.late.inc_by(given_up as u64);
-                tracing::error!(events = given_up, "events given up: the log was away for too long");
-                if !kept.is_empty() {
-                    // These are still wanted. Their requests have long been told to come back.
-                    Box::pin(self.append(&kept)).await;
-                }
+            if self.is_out_of_time() || was_tried && self.is_older_than(events, shared.lateness_max_ms) {
                 return false;
             }
             was_tried = true;
@@ -102,13 +124,34 @@ impl Committer {
                     metrics.append_failures.inc();
                     told = refs.iter().copied().map(Told::Event).collect();
                     record = Bytes::from(record::encode(&told));
-                    if retry_ms == RETRY_MS_FIRST {
-                        tracing::warn!(%error, events = events.len(), "the log did not take a batch; trying again");
+                    if !std::mem::replace(&mut self.outage.is_failing, true) {
+                        tracing::warn!(%error, partition = self.partition, "the log refused a batch; will retry until it takes it");
                     }
                 }
             }
-            tokio::time::sleep(Duration::from_millis(chance::within(retry_ms / 2..=retry_ms))).await;
-            retry_ms = (retry_ms * 2).min(RETRY_MS_MAX);
+            tokio::time::sleep(Duration::from_millis(chance::within(*retry_ms / 2..=*retry_ms))).await;
+            *retry_ms = (*retry_ms * 2).min(RETRY_MS_MAX);
+        }
+    }
+
+    /// Counts events that were given up.
+    fn give_up(&mut self, events: usize) {
+        self.shared.metrics.late.inc_by(events as u64);
+        if self.outage.given_up == 0 && events > 0 {
+            let partition = self.partition;
+            tracing::error!(
+                partition,
+                "events given up: the log has not taken them within lateness_max, or before the stop"
+            );
+        }
+        self.outage.given_up += events;
+    }
+
+    /// The log takes batches again.
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.outage.is_failing) {
+            let given_up = std::mem::take(&mut self.outage.given_up);
+            tracing::info!(partition = self.partition, given_up, "the log takes batches again");
         }
     }
 
@@ -124,9 +167,9 @@ impl Committer {
     /// Whether a stopping node has no time left.
     fn is_out_of_time(&mut self) -> bool {
         if *self.stop.borrow() {
-            self.stopping_since_ms.get_or_insert_with(mono_ms);
+            self.outage.stopping_since_ms.get_or_insert_with(mono_ms);
         }
-        self.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
+        self.outage.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
     }
 
     /// Those that are not older than anybody wants.

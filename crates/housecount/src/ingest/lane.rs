@@ -18,6 +18,7 @@ use tokio::time::{timeout, timeout_at};
 use super::Refused;
 use super::gathering::{Gathering, Rounds};
 use super::round::Round;
+use crate::clock::mono_ms;
 use crate::moderation::{Moderation, Wants};
 use crate::spread::Spread;
 use crate::workers::{Home, MAIN, here};
@@ -158,6 +159,12 @@ impl Lane {
             self.spread.crowd(requests);
         }
         batch
+    }
+
+    /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait behind it came later.
+    pub(super) fn waiting_since_ms(&self) -> u64 {
+        let waited = self.state.lock().under_way_since.elapsed();
+        mono_ms().saturating_sub(waited.as_millis() as u64)
     }
 
     /// The batch that was taken is appended, or given up: its requests are told, and its room is kept. How long the first

@@ -213,7 +213,7 @@ impl Ingest {
                 lane: lane.clone(),
                 shared: shared.clone(),
                 stop: stop.clone(),
-                stopping_since_ms: None,
+                outage: commit::Outage::default(),
             };
             // On a worker, so that half of those who wait, or more, are on the same thread.
             let workers = homes.get(1..).filter(|workers| !workers.is_empty()).unwrap_or(&homes);
@@ -256,7 +256,7 @@ impl Ingest {
         }
         if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
         if shared.is_folded_before && !(is_counted && event.kind == Kind::Beat) {
-            shared.hub.apply([event], shared.clock.now().unwrap_or_default());
+            shared.hub.apply([event]);
         }
         let gap_ms = gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
         Ok(Receipt { at: event.at, gap_ms, round: round.filter(|_| !self.is_answered_first()) })
@@ -291,7 +291,7 @@ impl Ingest {
         self.leaves.inc_by(leaves as u64);
         self.beats.inc_by((stamped.len() - leaves) as u64);
         if shared.is_folded_before {
-            shared.hub.apply(stamped, shared.clock.now().unwrap_or_default());
+            shared.hub.apply(stamped);
         }
         if self.is_answered_first() {
             return Ok(Vec::new());
@@ -299,10 +299,10 @@ impl Ingest {
         Ok(rounds.into_iter().map(|round| Receipt { at, gap_ms: 0, round: Some(round) }).collect())
     }
 
-    /// Whether nobody waits for the log. While that isn't heard everybody does, whatever is set: a node that is cut off would go on
-    /// to tell players that all is well, and no other node could count them.
+    /// Whether requests are answered before the log has their events. While the log isn't heard or takes no writes all wait for it,
+    /// whatever is set: the node would tell players that all is well, and no other node could count them.
     fn is_answered_first(&self) -> bool {
-        self.ack == Ack::Memory && !self.shared.hub.is_silent() || is_on(Mutant::AckEarly)
+        self.ack == Ack::Memory && !self.shared.hub.is_stalled() || is_on(Mutant::AckEarly)
     }
 
     /// How much of what may wait for the log does, from 0 to 1.

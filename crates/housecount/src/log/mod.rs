@@ -7,8 +7,10 @@
 mod consumed;
 pub mod dynamodb;
 mod file;
+mod health;
 mod memory;
 mod redis;
+mod watched;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,8 +24,10 @@ use housecount_core::time::UnixMs;
 pub use self::consumed::{Consumed, RedisUse};
 pub use self::dynamodb::{DynamoLog, DynamoTarget};
 pub use self::file::FileLog;
+pub use self::health::{Stall, WriteHealth};
 pub use self::memory::MemoryLog;
 pub use self::redis::{RedisLog, RedisTarget};
+pub use self::watched::WatchedLog;
 use crate::error::StoreResult;
 
 /// Where a record lies: the log's clock when it was appended, and a number among those of the same millisecond.

@@ -141,7 +141,7 @@ metrics! {
         as_of: "as_of_timestamp" in Seconds => Seconds,
         /// How far the counts are behind the log's clock
         fold_lag: "fold_lag" in Seconds => Seconds,
-        /// How long ago the log was last read to its end
+        /// How long time has stood still: since the log was last read to its end, and took what this node had to write
         log_lag: "log_lag" in Seconds => Seconds,
     }
 }
@@ -182,7 +182,7 @@ pub struct LiveFigures {
     pub complete: bool,
     /// When they were so, Unix ms.
     pub as_of_ms: u64,
-    /// How long ago the log was last read to its end.
+    /// How long time has stood still: since the log was last read to its end, and took what this node had to write.
     pub log_lag_ms: u64,
     /// How far the counts are behind the log's clock.
     pub fold_lag_ms: u64,

@@ -375,7 +375,7 @@ impl Tick for Commit {
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         // Not while this node misses something: another one may not.
-        if !self.hub.knows_all() || self.hub.is_silent() {
+        if !self.hub.knows_all() || self.hub.is_stalled() {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();

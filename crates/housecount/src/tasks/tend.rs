@@ -1,12 +1,18 @@
-//! Tends the log: forgets what nobody needs any more, and notes that a node is there to listen.
+//! Tends the log: trims records that no node needs, and notes that a node is there to listen.
+//!
+//! This is also how a node without players learns within 5 s that the log refuses writes: each tick writes, and a refused
+//! write counts ([`WriteHealth`](crate::log::WriteHealth)). While writes are refused and no event waits, it appends a record
+//! without events to see when the log takes appends again: a node that isn't ready is sent no players whose beats would.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use housecount_core::fold::Rules;
-use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::limits::{TEND_EVERY_MS_MAX, UNCOMMITTED_MS_MAX};
 use housecount_core::mutants::{Mutant, is_on};
+use housecount_core::record;
 use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick};
@@ -18,7 +24,10 @@ use crate::ledger::Proofs;
 use crate::log::Log;
 use crate::workers::aside;
 
-/// See the module's text.
+/// The wait between two probes of a log that refuses writes.
+const PROBE_EVERY_MS: u64 = 500;
+
+/// The task that tends the log.
 #[derive(Debug)]
 pub struct Tend {
     /// The log to tend.
@@ -79,14 +88,17 @@ impl Tick for Tend {
     const NAME: &'static str = "tend";
 
     fn period(&self) -> Duration {
-        Duration::from_millis((self.interval_ms / 6).clamp(50, 5_000))
+        let every_ms = (self.interval_ms / 6).clamp(50, TEND_EVERY_MS_MAX);
+        let needs_probe =
+            (0..self.log.partitions()).any(|partition| self.hub.writes().needs_probe(partition));
+        Duration::from_millis(if needs_probe { every_ms.min(PROBE_EVERY_MS) } else { every_ms })
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         let Some(now) = self.clock.now() else { return Ok(Progress::Done) };
         // Trimming is harmless. The note says that nothing is missing: not while this node misses something, nor while
         // some of the log is away, nor before all nodes have appended what they held meanwhile.
-        let is_attended = self.hub.knows_all() && !self.hub.is_silent();
+        let is_attended = self.hub.knows_all() && !self.hub.is_stalled();
         let attended = if is_attended { now } else { UnixMs::ZERO };
         self.forget().await;
         let mut outcome = Ok(Progress::Done);
@@ -95,6 +107,10 @@ impl Tick for Tend {
             if let Err(error) = self.log.tend(partition, self.position_before(partition, now), attended).await
             {
                 outcome = Err(error);
+            }
+            if self.hub.writes().needs_probe(partition) {
+                let probe = self.log.append(partition, Bytes::from(record::encode(&[]))).await;
+                outcome = outcome.and(probe.map(|_| Progress::Done));
             }
         }
         outcome

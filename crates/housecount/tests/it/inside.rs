@@ -63,7 +63,7 @@ impl Inside {
     }
 }
 
-fn said(viewer: usize) -> (Kind, Seat) {
+pub fn said(viewer: usize) -> (Kind, Seat) {
     let seat = Seat {
         stage: StageId::parse("s").unwrap(),
         viewer: ViewerId::parse(&format!("viewer-{viewer}")).unwrap(),

@@ -34,4 +34,5 @@ mod recovery;
 mod support;
 mod tidy;
 mod tls;
+mod unwritable;
 mod ws;

@@ -181,7 +181,7 @@ impl Hour {
                 let events: Vec<EventRef<'_>> = events.collect();
                 let told: Vec<Told<'_>> = events.iter().map(|event| Told::Event(*event)).collect();
                 self.tape.put(some[some.len() - 1].0, record::encode(&told));
-                self.hub.apply(events, UnixMs::ZERO);
+                self.hub.apply(events);
             }
         }
         let beats = said.into_iter().filter(|(_, kind, ..)| *kind == Kind::Beat);

@@ -56,7 +56,7 @@ fn hear(hub: &Hub, said: &[(UnixMs, Kind, String, String)]) {
             viewer,
             session: "",
         });
-        hub.apply(events, UnixMs::ZERO);
+        hub.apply(events);
     }
     hub.advance(said.iter().map(|(at, ..)| *at).max().unwrap_or_default());
 }
@@ -138,7 +138,7 @@ async fn a_million_viewers() {
             n += 1;
             let beat = EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
             let started = tokio::time::Instant::now();
-            busy.apply([beat], at);
+            busy.apply([beat]);
             if is_committing.load(Ordering::Relaxed) {
                 worst_us = worst_us.max(started.elapsed().as_micros());
             }

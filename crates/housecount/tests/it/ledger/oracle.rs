@@ -253,7 +253,7 @@ async fn what_comes_too_late_is_refused_and_counted() {
     stage.hear(&mut node, now).await;
     node.commit(now).await.unwrap();
     let late = [beat(in_time - 1, edge), beat(in_time, edge), beat(in_time + 30_000, edge)];
-    assert_eq!(node.hub.apply(late.iter().map(Said::event), UnixMs::ZERO).uncredited, 1, "one was too late");
+    assert_eq!(node.hub.apply(late.iter().map(Said::event)).uncredited, 1, "one was too late");
     let next = now.plus(WINDOW_MS);
     node.commit(next).await.unwrap();
     let totals = stage.totals(ALWAYS).await;
@@ -292,7 +292,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     assert_eq!(carried, 1, "only who was known to go on");
     let back = commit_at.plus(40_000);
     let again: Vec<Said> = ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
-    node.hub.apply(again.iter().map(Said::event), UnixMs::ZERO);
+    node.hub.apply(again.iter().map(Said::event));
     node.commit(commit_at.plus(WINDOW_MS)).await.unwrap();
     let totals = lost.totals(ALWAYS).await;
     let of = |viewer: &str| totals[&("s".to_string(), viewer.to_string())];

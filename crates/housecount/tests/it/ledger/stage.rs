@@ -111,7 +111,7 @@ impl Stage {
     /// Lets a node read the log up to `now`.
     pub async fn hear(&self, node: &mut Node, now: UnixMs) {
         let to = self.said.partition_point(|said| said.logged <= now);
-        node.hub.apply(self.said[node.heard..to].iter().map(Said::event), now);
+        node.hub.apply(self.said[node.heard..to].iter().map(Said::event));
         node.hub.advance(now);
         node.heard = to;
         let committed =

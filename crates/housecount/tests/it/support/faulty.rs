@@ -19,6 +19,12 @@ pub struct FaultyLog {
     pub lying: AtomicU32,
     /// Whether it is away altogether.
     pub away: AtomicBool,
+    /// Whether it refuses all writes, and can be read.
+    pub read_only: AtomicBool,
+    /// Whether it refuses appends, and takes all else.
+    pub append_denied: AtomicBool,
+    /// Whether appends are never answered.
+    pub append_hangs: AtomicBool,
     /// Appends that were applied.
     pub appended: AtomicUsize,
     /// By how much its clock has been set back since the log was opened.
@@ -33,6 +39,13 @@ fn take(fault: &AtomicU32) -> bool {
     fault.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
+impl FaultyLog {
+    fn writes(&self) -> StoreResult<()> {
+        let is_refused = self.away.load(Ordering::SeqCst) || self.read_only.load(Ordering::SeqCst);
+        if is_refused { Err(failure()) } else { Ok(()) }
+    }
+}
+
 #[async_trait]
 impl Log for FaultyLog {
     fn partitions(&self) -> u16 {
@@ -40,8 +53,12 @@ impl Log for FaultyLog {
     }
 
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
-        if self.away.load(Ordering::SeqCst) || take(&self.refused) {
+        self.writes()?;
+        if self.append_denied.load(Ordering::SeqCst) || take(&self.refused) {
             return Err(failure());
+        }
+        if self.append_hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         let position = self.log.append(partition, record).await?;
         self.appended.fetch_add(1, Ordering::SeqCst);
@@ -58,14 +75,17 @@ impl Log for FaultyLog {
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.writes()?;
         self.log.tend(partition, before, attended).await
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.writes()?;
         self.log.mark_whole(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.writes()?;
         self.log.note_committed(partition, to).await
     }
 

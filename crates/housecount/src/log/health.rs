@@ -1,0 +1,153 @@
+//! Write health: whether the log takes what this node writes, by partition.
+//!
+//! Reads and writes of a store fail apart: a Redis without enough replicas, a full disk or a revoked permission refuses
+//! writes and answers reads. A node that goes by reads alone then lets time advance, and every viewer times out. So a
+//! refused write counts until an append works: only an append proves that the log takes appends again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use housecount_core::limits::ACK_WAIT_MS_MAX;
+use housecount_core::mutants::{Mutant, is_on};
+use parking_lot::Mutex;
+
+use crate::clock::mono_ms;
+
+/// Why the log doesn't take this node's writes, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// A write was refused or not answered, and no append has worked since.
+    Refused {
+        /// Time since the first refused write.
+        ms: u64,
+    },
+    /// An event has waited for its append for longer than [`ACK_WAIT_MS_MAX`].
+    Late {
+        /// Time since the event came.
+        ms: u64,
+    },
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stall::Refused { ms } => write!(f, "the log has taken no writes for {} s", ms.div_ceil(1_000)),
+            Stall::Late { ms } => write!(f, "a heartbeat has waited {} s for the log", ms.div_ceil(1_000)),
+        }
+    }
+}
+
+/// What is known of one partition's writes. Times are `mono_ms`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Partition {
+    /// When the first write was refused after which no append has worked.
+    refused_since_ms: Option<u64>,
+    /// When the oldest event came that waits for its append.
+    waiting_since_ms: Option<u64>,
+}
+
+/// Health of the writes to every partition. Shared by all that write, and read with every count.
+#[derive(Debug)]
+pub struct WriteHealth {
+    partitions: Mutex<Vec<Partition>>,
+    /// Whether any partition refuses writes: what a count asks, without the lock.
+    is_refused: AtomicBool,
+}
+
+impl WriteHealth {
+    /// The health of a log that has not been written to yet.
+    #[must_use]
+    pub fn new(partitions: u16) -> WriteHealth {
+        let partitions = Mutex::new(vec![Partition::default(); usize::from(partitions)]);
+        WriteHealth { partitions, is_refused: AtomicBool::new(false) }
+    }
+
+    /// Records that an append worked.
+    pub fn accept(&self, partition: u16) {
+        self.change(partition, |of| of.refused_since_ms = None);
+    }
+
+    /// Records that a write failed.
+    pub fn refuse(&self, partition: u16) {
+        self.change(partition, |of| {
+            of.refused_since_ms.get_or_insert_with(mono_ms);
+        });
+    }
+
+    /// Records since when the oldest event of a partition has waited for its append; `None` while none waits.
+    pub fn set_waiting(&self, partition: u16, since_ms: Option<u64>) {
+        self.change(partition, |of| of.waiting_since_ms = since_ms);
+    }
+
+    fn change(&self, partition: u16, change: impl FnOnce(&mut Partition)) {
+        let mut partitions = self.partitions.lock();
+        if let Some(of) = partitions.get_mut(usize::from(partition)) {
+            change(of);
+        }
+        let is_refused = partitions.iter().any(|of| of.refused_since_ms.is_some());
+        // Under the lock, so that the last change has the last word.
+        self.is_refused.store(is_refused, Ordering::Relaxed);
+    }
+
+    /// Whether a write was refused after which no append has worked. One load: every count asks.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed) && !is_on(Mutant::AdvanceUnwritten)
+    }
+
+    /// Whether a partition refuses writes and no event waits whose append would show when it takes them again.
+    #[must_use]
+    pub fn needs_probe(&self, partition: u16) -> bool {
+        let partitions = self.partitions.lock();
+        let needs = |of: &Partition| of.refused_since_ms.is_some() && of.waiting_since_ms.is_none();
+        partitions.get(usize::from(partition)).is_some_and(needs)
+    }
+
+    /// Why the log doesn't take this node's writes, if it doesn't: the longest stall of any partition.
+    #[must_use]
+    pub fn stall(&self) -> Option<Stall> {
+        self.stall_at(mono_ms()).filter(|_| !is_on(Mutant::AdvanceUnwritten))
+    }
+
+    fn stall_at(&self, now_ms: u64) -> Option<Stall> {
+        let partitions = self.partitions.lock();
+        let longest = |since: fn(&Partition) -> Option<u64>| {
+            partitions.iter().filter_map(since).min().map(|since_ms| now_ms.saturating_sub(since_ms))
+        };
+        let refused = longest(|of| of.refused_since_ms).map(|ms| Stall::Refused { ms });
+        let late = longest(|of| of.waiting_since_ms).filter(|ms| *ms > ACK_WAIT_MS_MAX);
+        refused.or(late.map(|ms| Stall::Late { ms }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_write_counts_until_an_append_works_on_its_partition() {
+        let health = WriteHealth::new(2);
+        assert_eq!((health.is_refused(), health.stall()), (false, None));
+        health.refuse(1);
+        assert!(health.is_refused() && matches!(health.stall(), Some(Stall::Refused { .. })));
+        health.accept(0);
+        assert!(health.is_refused(), "another partition's append shows nothing");
+        assert_eq!((health.needs_probe(0), health.needs_probe(1)), (false, true));
+        health.set_waiting(1, Some(mono_ms()));
+        assert!(!health.needs_probe(1), "the append of what waits will show it");
+        health.accept(1);
+        assert_eq!((health.is_refused(), health.stall()), (false, None));
+    }
+
+    #[test]
+    fn ack_wait_ms_max_is_how_long_an_event_may_wait() {
+        let health = WriteHealth::new(2);
+        health.set_waiting(0, Some(7_000));
+        health.set_waiting(1, Some(5_000));
+        assert_eq!(health.stall_at(5_000 + ACK_WAIT_MS_MAX), None);
+        let late_ms = ACK_WAIT_MS_MAX + 1;
+        assert_eq!(health.stall_at(5_000 + late_ms), Some(Stall::Late { ms: late_ms }));
+        health.set_waiting(1, None);
+        assert_eq!(health.stall_at(5_000 + late_ms), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! A watched log: any log, whose writes are recorded in a [`WriteHealth`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
+
+use super::{Consumed, Log, Position, Tail, WriteHealth};
+use crate::error::StoreResult;
+
+/// A log that records whether it takes writes. Every node wraps its log in one, so that no write can be forgotten.
+#[derive(Debug)]
+pub struct WatchedLog {
+    log: Arc<dyn Log>,
+    health: Arc<WriteHealth>,
+}
+
+impl WatchedLog {
+    /// Wraps a log.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, health: Arc<WriteHealth>) -> WatchedLog {
+        WatchedLog { log, health }
+    }
+
+    /// A refused note counts, and one that works shows nothing: a store may take notes and refuse appends.
+    fn noted(&self, partition: u16, outcome: StoreResult<()>) -> StoreResult<()> {
+        if outcome.is_err() {
+            self.health.refuse(partition);
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+impl Log for WatchedLog {
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        let outcome = self.log.append(partition, record).await;
+        match &outcome {
+            Ok(_) => self.health.accept(partition),
+            Err(_) => self.health.refuse(partition),
+        }
+        outcome
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        self.log.read(partition, after, key).await
+    }
+
+    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+        self.log.read_aside(partition, after).await
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.noted(partition, self.log.tend(partition, before, attended).await)
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.noted(partition, self.log.mark_whole(partition, born).await)
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.noted(partition, self.log.note_committed(partition, to).await)
+    }
+
+    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish(counts).await
+    }
+
+    fn stretch(&self, times: u64) -> u64 {
+        self.log.stretch(times)
+    }
+
+    fn consumed(&self) -> Consumed {
+        self.log.consumed()
+    }
+}

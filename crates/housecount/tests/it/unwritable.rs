@@ -1,0 +1,188 @@
+//! A log that answers reads and refuses writes: time stands still, nothing is complete, no node is ready, nothing is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use housecount::ingest::Refused;
+use housecount::node::Node as Inner;
+use housecount_core::event::Kind;
+use housecount_core::limits::{ACK_WAIT_MS_MAX, TEND_EVERY_MS_MAX};
+use serde_json::Value;
+
+use crate::inside::{Inside, said};
+use crate::support::eventually;
+use crate::support::faulty::FaultyLog;
+use crate::support::node::Node;
+use crate::support::redis::{Flavour, Server};
+
+const FAST: [(&str, &str); 2] = [("interval", "500ms"), ("ttl", "2s")];
+const TTL_MS: u64 = 2_000;
+
+fn is_complete(node: &Inner) -> bool {
+    node.hub.totals().standing.complete
+}
+
+fn is_flagged(node: &Inner) -> bool {
+    !is_complete(node) && node.waits_for().is_some_and(|why| why.contains("the log has taken no writes"))
+}
+
+/// The log's clock goes on for two ttl while the counts stand: what would time every viewer out.
+async fn stands_for_two_ttl(node: &Inner) {
+    let stands_at = node.hub.now();
+    let until = stands_at.plus(2 * TTL_MS);
+    eventually("two ttl pass", async || node.clock.now().is_some_and(|now| now > until)).await;
+    // The round of reading that was under way may still have come to its end.
+    let advanced_ms = node.hub.now().since(stands_at);
+    assert!(advanced_ms < TTL_MS / 2, "time went on by {advanced_ms} ms");
+    assert!(is_flagged(node), "{:?}", node.hub.totals());
+    assert!(node.hub.figures().log_lag_ms >= TTL_MS, "no alert could fire: {:?}", node.hub.figures());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
+    let faults: [fn(&FaultyLog) -> &AtomicBool; 2] = [|log| &log.read_only, |log| &log.append_denied];
+    for fault in faults {
+        let inside = Inside::ready(FaultyLog::default(), &FAST).await;
+        let node = &inside.node;
+        assert_eq!(node.ingest.submit(vec![said(1)]).await, Ok(()));
+        let fault = fault(&inside.log);
+        fault.store(true, Ordering::SeqCst);
+        let (_, seat) = said(2);
+        let receipt = node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+        eventually("it is said", async || is_flagged(node)).await;
+        stands_for_two_ttl(node).await;
+        assert_eq!(node.hub.count("s").of.viewers, 1);
+        fault.store(false, Ordering::SeqCst);
+        eventually("counts are complete again", async || is_complete(node)).await;
+        assert_eq!(node.waits_for(), None);
+        assert!(receipt.is_settled(), "its event was appended");
+        assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
+        assert_eq!(node.hub.count("s").of.viewers, 1, "the others have gone by their own last beats");
+    }
+}
+
+/// By the task that tends the log, at most `TEND_EVERY_MS_MAX` apart; and once it takes writes again, by a record without events.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_work_again() {
+    assert!(TEND_EVERY_MS_MAX < 5_000);
+    let inside = Inside::ready(FaultyLog::default(), &FAST).await;
+    let node = &inside.node;
+    eventually("counts are complete", async || is_complete(node)).await;
+    inside.log.read_only.store(true, Ordering::SeqCst);
+    eventually("it is said", async || is_flagged(node)).await;
+    stands_for_two_ttl(node).await;
+    assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0);
+    inside.log.read_only.store(false, Ordering::SeqCst);
+    eventually("counts are complete again", async || is_complete(node)).await;
+    assert!(inside.log.appended.load(Ordering::SeqCst) > 0, "only an append shows that appends work");
+}
+
+/// An append that is neither refused nor done, for longer than `ACK_WAIT_MS_MAX`.
+#[tokio::test(flavor = "multi_thread")]
+async fn ack_wait_ms_max_flags_an_append_that_hangs() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "3s"), ("ttl", "9s")]).await;
+    let node = &inside.node;
+    eventually("counts are complete", async || is_complete(node)).await;
+    inside.log.append_hangs.store(true, Ordering::SeqCst);
+    let began = node.clock.now().unwrap();
+    assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    eventually("it is said", async || !is_complete(node)).await;
+    assert!(node.clock.now().unwrap().since(began) >= ACK_WAIT_MS_MAX);
+    assert!(node.waits_for().unwrap().contains("a heartbeat has waited"), "{:?}", node.waits_for());
+}
+
+/// With `ack = memory` as well: the node must not tell players that all is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes() {
+    let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
+    inside.log.append_denied.store(true, Ordering::SeqCst);
+    let (_, seat) = said(2);
+    let _ = inside.node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+    eventually("it is said", async || is_flagged(&inside.node)).await;
+    assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(Refused::NotYet));
+}
+
+/// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is appended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_far_beyond_lateness_max_is_survived() {
+    let settings = [FAST[0], FAST[1], ("lateness_max", "1s"), ("ack", "memory")];
+    let inside = Inside::ready(FaultyLog::default(), &settings).await;
+    inside.log.append_denied.store(true, Ordering::SeqCst);
+    let node = &inside.node;
+    for n in 0..10 {
+        let (_, seat) = said(n);
+        let _ = node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+        let given_up = format!("housecount_late_total {}", n + 1);
+        eventually("it is given up", async || inside.metric(&given_up)).await;
+    }
+    inside.log.append_denied.store(false, Ordering::SeqCst);
+    eventually("counts are complete again", async || is_complete(node)).await;
+}
+
+fn figures(stats: &Value) -> (u64, bool) {
+    (stats["viewers"].as_u64().unwrap(), stats["complete"] == true)
+}
+
+async fn waits_for(node: &Node) -> String {
+    let (status, body) = node.call(hyper::Method::GET, "/readyz", Value::Null).await;
+    if status == 200 { String::new() } else { body["detail"].as_str().unwrap_or_default().to_string() }
+}
+
+/// Redis as it refuses writes and answers reads: too few replicas, and a full memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", server.url());
+    let settings = [log.as_str(), "cold=none", "interval=1s", "ttl=3s"];
+    let (busy, idle) = (Node::ready(&settings).await, Node::ready(&settings).await);
+    for (refuse, allow) in [
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+    ] {
+        busy.beat_many("s", 0, 10).await;
+        eventually("both know", async || figures(&idle.stats().await) == (10, true)).await;
+        assert_eq!(server.command(refuse), "+OK");
+        // Players go on, and are told to come back.
+        let body = serde_json::json!({ "stage": "s", "viewer": "viewer-0" });
+        let beat = busy.call(hyper::Method::POST, "/v1/heartbeat", body);
+        for node in [&busy, &idle] {
+            eventually("it is said", async || waits_for(node).await.contains("taken no writes")).await;
+        }
+        assert_eq!(beat.await.0, 503);
+        // The beat was answered 5 s later: for longer than a ttl nobody could be heard.
+        for node in [&busy, &idle] {
+            assert_eq!(figures(&node.stats().await), (10, false));
+            assert!(node.metric("housecount_log_lag_seconds").await > 0.5);
+            assert_eq!(node.metric("housecount_ready").await, 0.0);
+        }
+        assert_eq!(server.command(allow), "+OK");
+        for node in [&busy, &idle] {
+            eventually("it is ready again", async || {
+                node.status("/readyz").await == 200 && figures(&node.stats().await).1
+            })
+            .await;
+        }
+    }
+}
+
+/// Promise 5 by the letter: what a node calls complete has all that another node has acknowledged up to `asOf`.
+#[tokio::test(flavor = "multi_thread")]
+async fn as_of_is_never_later_than_what_a_node_has_read() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = format!("log={}", server.url());
+    let settings = [log.as_str(), "cold=none", "interval=1s", "ttl=3s"];
+    let (one, other) = (Node::ready(&settings).await, Node::ready(&settings).await);
+    eventually("both are complete", async || {
+        figures(&one.stats().await).1 && figures(&other.stats().await).1
+    })
+    .await;
+    for n in 0..100 {
+        let stage = format!("s-{n}");
+        one.beat(&stage, "ann").await;
+        // The log's clock is this machine's.
+        let acknowledged = housecount::clock::wall();
+        let answer = other.beat(&stage, "bob").await;
+        let is_covered = answer["complete"] == true && answer["asOf"].as_u64().unwrap() >= acknowledged.0;
+        assert!(!is_covered || answer["viewers"] == 2, "{answer}, acknowledged at {acknowledged}");
+    }
+}
