@@ -19,8 +19,14 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 5] =
-        [Mutant::CreditSilence, Mutant::TrimEarly, Mutant::SkipLate, Mutant::AckEarly, Mutant::LeaveAll];
+    pub const ALL: [Mutant; 6] = [
+        Mutant::CreditSilence,
+        Mutant::TrimEarly,
+        Mutant::SkipLate,
+        Mutant::AckEarly,
+        Mutant::LeaveAll,
+        Mutant::AdvanceUnwritten,
+    ];
 }
 
 #[cfg(feature = "mutants")]

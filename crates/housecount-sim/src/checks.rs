@@ -13,6 +13,7 @@ use housecount_core::ledger::watch::Wanted;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
 
+use crate::log::BEGINNING;
 use crate::nodes::POLL_MS;
 use crate::plan::Kind;
 use crate::truth::presence::{Asked, Bounds, Online};
@@ -48,9 +49,14 @@ pub struct Figures {
 pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut Figures) {
     let (now_ms, at) = (world.now_ms(), node.hub.now());
     // What is of a while ago may lack the leaves since.
-    let slack_ms = if node.hub.totals().standing.complete { SLACK_MS } else { u64::MAX / 2 };
+    let standing = node.hub.totals().standing;
+    let slack_ms = if standing.complete { SLACK_MS } else { u64::MAX / 2 };
+    // By the log's clock, which is the simulation's unless it is set. Beats that are acknowledged early are in no log yet.
+    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
+    let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
+    let as_of_ms = is_promised.then(|| standing.as_of.since(BEGINNING));
     let of = |stage: Option<&str>| {
-        let asked = Asked { stage, run, at, now_ms, slack_ms };
+        let asked = Asked { stage, run, at, now_ms, slack_ms, as_of_ms };
         world.truth.lock().online(asked, rules)
     };
     for number in 0..world.plan.stages {

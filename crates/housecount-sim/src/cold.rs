@@ -156,7 +156,7 @@ impl Wire {
                 pass(takes_ms).await;
                 return Err(failed());
             }
-            Way::CutOff => {
+            Way::CutOff | Way::Lost => {
                 tokio::time::sleep(GIVE_UP).await;
                 return Err(failed());
             }

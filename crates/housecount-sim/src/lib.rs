@@ -8,7 +8,8 @@
 //! - [`log`], [`cold`]: the stores, and the way there. [`trouble`]: what is broken just now.
 //! - [`nodes`]: production code, started and killed. [`player`]: the audience.
 //! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
-//! - [`checks`]: what must hold; [`audit`]: the same of the archive. [`run`]: one seed. [`world`]: what all of these share.
+//! - [`checks`]: what must hold; [`standstill`]: the same while the log takes no writes; [`audit`]: the same of the archive.
+//!   [`run`]: one seed. [`world`]: what all of these share.
 //! - [`week`]: a week in which nothing goes wrong, to see that nothing grows.
 
 pub mod audit;
@@ -19,6 +20,7 @@ pub mod nodes;
 pub mod plan;
 pub mod player;
 pub mod run;
+pub mod standstill;
 pub mod trouble;
 pub mod truth;
 pub mod week;

@@ -20,7 +20,7 @@ use housecount_core::time::UnixMs;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::trouble::{Way, pass};
+use crate::trouble::{Call, Way, pass};
 use crate::world::World;
 
 /// When the simulation begins, on the log's clock.
@@ -175,6 +175,13 @@ impl Server {
         Some((gone, last.position.at))
     }
 
+    /// What a read of a partition is: the first one writes its beginning.
+    fn call_to_read(&self, partition: u16) -> Call {
+        let origin = self.partitions[usize::from(partition)].origin;
+        let is_begun = origin.is_some_and(|origin| origin.key != HandleKey::default());
+        if is_begun { Call::Read } else { Call::Note }
+    }
+
     /// What a partition's handles are made with.
     #[must_use]
     pub fn key(&self, partition: u16) -> HandleKey {
@@ -203,17 +210,18 @@ enum Reply<T> {
 }
 
 /// There and back: what is done there is done whether or not anybody waits.
-async fn exchange<T>(world: Arc<World>, node: usize, work: impl FnOnce(&World) -> T) -> Reply<T> {
+async fn exchange<T>(world: Arc<World>, node: usize, call: Call, work: impl FnOnce(&World) -> T) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
     pass(way_ms).await;
     // What lies in a socket while the network is away may come when it is back.
     let is_patient = chance::within(0..2) == 0;
     loop {
-        let way = world.trouble.lock().to_log(node);
+        let way = world.trouble.lock().to_log(node, call);
         match way {
             Way::Open => break,
             Way::Refused => return Reply::Refused,
             Way::CutOff if !is_patient => return Reply::Lost,
+            Way::Lost => return Reply::Lost,
             Way::Held | Way::CutOff => pass(HELD_MS).await,
         }
     }
@@ -244,12 +252,13 @@ impl Wire {
     /// Sends something that is done even if nobody waits for it any more.
     async fn send<T: Send + 'static>(
         &self,
+        call: Call,
         work: impl FnOnce(&World) -> T + Send + 'static,
     ) -> StoreResult<T> {
         let (tell, told) = oneshot::channel();
         let (world, node) = (self.world.clone(), self.node);
         tokio::spawn(async move {
-            let _ = tell.send(exchange(world, node, work).await);
+            let _ = tell.send(exchange(world, node, call, work).await);
         });
         self.answered(async { told.await.unwrap_or(Reply::Lost) }).await
     }
@@ -270,14 +279,15 @@ impl Log for Wire {
             let (world, node, record) = (self.world.clone(), self.node, record.clone());
             tokio::spawn(async move {
                 pass(chance::within(1..=COPY_MS_MAX)).await;
-                exchange(world, node, |world| append(world, partition, record)).await;
+                exchange(world, node, Call::Append, |world| append(world, partition, record)).await;
             });
         }
-        self.send(move |world| append(world, partition, record)).await
+        self.send(Call::Append, move |world| append(world, partition, record)).await
     }
 
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
-        let read = exchange(self.world.clone(), self.node, |world| {
+        let call = self.world.log.lock().call_to_read(partition);
+        let read = exchange(self.world.clone(), self.node, call, |world| {
             world.log.lock().read(partition, after, key, world.now_ms())
         });
         let (tail, read_to_ms) = self.answered(read).await?;
@@ -286,7 +296,7 @@ impl Log for Wire {
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.send(move |world| {
+        self.send(Call::Note, move |world| {
             let gone = world.log.lock().tend(partition, before, attended, world.now_ms());
             if let Some((gone, last)) = gone {
                 world.trimmed(partition, gone, last);
@@ -297,7 +307,7 @@ impl Log for Wire {
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mark = move |origin: &mut Origin| origin.whole |= origin.born == born;
-        self.send(move |world| {
+        self.send(Call::Note, move |world| {
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), mark)
         })
         .await
@@ -305,7 +315,7 @@ impl Log for Wire {
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let note = move |origin: &mut Origin| origin.committed = origin.committed.max(to);
-        self.send(move |world| {
+        self.send(Call::Note, move |world| {
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), note)
         })
         .await

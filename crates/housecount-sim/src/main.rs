@@ -73,6 +73,8 @@ enum Bug {
     AckEarly,
     /// Takes a leave without looking at other sessions
     LeaveAll,
+    /// Advances time, and calls counts complete, while the log refuses writes
+    AdvanceUnwritten,
 }
 
 impl Bug {
@@ -83,6 +85,7 @@ impl Bug {
             Bug::SkipLate => Mutant::SkipLate,
             Bug::AckEarly => Mutant::AckEarly,
             Bug::LeaveAll => Mutant::LeaveAll,
+            Bug::AdvanceUnwritten => Mutant::AdvanceUnwritten,
         }
     }
 

@@ -35,6 +35,12 @@ pub enum Kind {
     LogFrozen,
     /// The log fails over to a replica that lacks its last second.
     LogBack,
+    /// The log refuses appends and takes all other calls: of one node, or of all.
+    AppendsRefused(Option<usize>),
+    /// The log refuses all writes and answers reads: to one node, or to all.
+    WritesRefused(Option<usize>),
+    /// Writes never arrive and reads do: of one node, or of all.
+    WritesTimeOut(Option<usize>),
     /// The log's clock is set: so far ahead.
     LogClock(i64),
     /// Some answers of the log are lost after it has done what was asked.
@@ -137,7 +143,8 @@ fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
     let step_ms = chance.random_range(-600_000..=600_000);
     // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that nodes wait, and say so.
     let ahead_ms = chance.random_range(-600_000..=270_000);
-    match chance.random_range(0..24) {
+    let scope = [None, Some(node)][chance.random_range(0..2)];
+    match chance.random_range(0..28) {
         0..=3 => Kind::NodeKilled(node),
         4..=5 => Kind::NodeStopped(node),
         6..=7 => Kind::NodeCutOff(node),
@@ -155,6 +162,9 @@ fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
         20 => Kind::ColdThrottled,
         21 => Kind::ColdLying,
         22 => [Kind::ColdSlow, Kind::LeaseForAll][chance.random_range(0..2)],
+        23 => Kind::AppendsRefused(scope),
+        24..=25 => Kind::WritesRefused(scope),
+        26 => Kind::WritesTimeOut(scope),
         _ => [Kind::HotLost, Kind::LogBack, Kind::LogEmptied][chance.random_range(0..3)],
     }
 }
@@ -163,6 +173,12 @@ fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
     match kind {
         Kind::LogEmptied | Kind::LogBack | Kind::LogClock(_) | Kind::NodeClock(..) => 0,
         Kind::ColdAway => chance.random_range(1..=60) * MINUTE_MS,
+        // From seconds to an hour, each as likely; `tests/faults.rs` has hours.
+        Kind::AppendsRefused(_) | Kind::WritesRefused(_) | Kind::WritesTimeOut(_) => {
+            let longest_ms = [MINUTE_MS / 6, MINUTE_MS, 10 * MINUTE_MS, 60 * MINUTE_MS];
+            let longest_ms = longest_ms[chance.random_range(0..longest_ms.len())];
+            chance.random_range(1_000..longest_ms)
+        }
         Kind::NodeKilled(_) | Kind::NodeStopped(_) | Kind::AllKilled | Kind::HotLost => {
             chance.random_range(500..5 * MINUTE_MS)
         }
@@ -221,7 +237,7 @@ mod tests {
             .collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 19, "{names:?}");
+        assert_eq!(names.len(), 22, "{names:?}");
         for plan in (0..500).map(Plan::of) {
             assert!(
                 plan.faults.iter().all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.mended_ms)

@@ -131,7 +131,7 @@ impl Audience {
             if waits.acknowledged().await.is_err() {
                 return;
             }
-            let is_in_log = world.truth.lock().acknowledged(event, run);
+            let is_in_log = world.truth.lock().acknowledged(event, run, world.now_ms());
             if let (Err(why), false) = (is_in_log, world.plan.is_acknowledged_early) {
                 world.violated(why);
             }

@@ -17,6 +17,7 @@ use crate::cold::Wire;
 use crate::nodes::{Nodes, settings};
 use crate::plan::{Fault, Kind, Plan};
 use crate::player::Audience;
+use crate::standstill::Standstill;
 use crate::trouble::{COLD_SLOW_MS_MAX, pass};
 use crate::truth::proof::Proven;
 use crate::world::World;
@@ -96,14 +97,22 @@ struct Simulation {
     rules: Rules,
     /// What the ledger said last.
     read: (u64, Proven),
+    /// What nodes say while the log takes no writes.
+    standstill: Standstill,
 }
 
 async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures) -> Result<(), String> {
     let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
     let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
-    let mut simulation =
-        Simulation { world: world.clone(), nodes: nodes.clone(), cold, rules, read: (0, Proven::new()) };
+    let mut simulation = Simulation {
+        world: world.clone(),
+        nodes: nodes.clone(),
+        cold,
+        rules,
+        read: (0, Proven::new()),
+        standstill: Standstill::default(),
+    };
     // A call that was slow when all was mended is still under way, and a node that starts waits for it.
     let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
     // Where the log's clock was set, nodes that were apart may differ in time, and find out with the first beat that one takes, or
@@ -135,14 +144,14 @@ async fn happen(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
     let Fault { from_ms, to_ms, kind } = fault;
     pass(from_ms.saturating_sub(world.now_ms())).await;
     world.happened(&format!("{kind:?} comes"));
-    let lasts = world.trouble.lock().change(kind, true);
+    let lasts = world.trouble.lock().change(kind, true, world.now_ms());
     if !lasts {
         strike(&world, &nodes, kind).await;
     }
     pass(to_ms.saturating_sub(world.now_ms())).await;
     if lasts {
         world.happened(&format!("{kind:?} ends"));
-        world.trouble.lock().change(kind, false);
+        world.trouble.lock().change(kind, false, world.now_ms());
     }
     match kind {
         Kind::NodeKilled(node) | Kind::NodeStopped(node) => nodes.start(node),
@@ -189,6 +198,11 @@ impl Simulation {
             pass(housecount::chance::within(800..4_000)).await;
             for (node, run) in self.running() {
                 checks::counts(&self.world, &node, run, self.rules, figures);
+            }
+            for number in 0..self.world.plan.nodes {
+                if let Some((node, run)) = self.nodes.get(number) {
+                    self.standstill.look(&self.world, number, &node, run);
+                }
             }
             if self.world.now_ms() >= self.read.0 + READ_MS {
                 self.read().await?;

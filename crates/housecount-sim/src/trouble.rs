@@ -15,11 +15,49 @@ const SLOW_MS_MAX: u64 = 1_500;
 /// A call to a cold tier that is slow takes this long at most: longer than a lease.
 pub const COLD_SLOW_MS_MAX: u64 = 45_000;
 
+/// A call to the log, by what a store may refuse of it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// It changes nothing.
+    Read,
+    /// It appends a record.
+    Append,
+    /// It writes something else: a trim, a note, the beginning of a partition.
+    Note,
+}
+
+/// How many faults there are of one kind, and since when there are any.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lasting {
+    count: u32,
+    since_ms: Option<u64>,
+}
+
+impl Lasting {
+    fn change(&mut self, comes: bool, now_ms: u64) {
+        self.count = if comes { self.count + 1 } else { self.count.saturating_sub(1) };
+        self.since_ms = (self.count > 0).then(|| self.since_ms.unwrap_or(now_ms));
+    }
+}
+
+/// How a node's writes fail, beside what its reads meet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writes {
+    /// [`Kind::AppendsRefused`]
+    appends_refused: Lasting,
+    /// [`Kind::WritesRefused`]
+    refused: Lasting,
+    /// [`Kind::WritesTimeOut`]
+    time_out: Lasting,
+}
+
 /// How many faults of each kind there are at the moment.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
     /// By node.
     pub cut_off: Vec<u32>,
+    /// By node.
+    writes: Vec<Writes>,
     /// [`Kind::LogAway`]
     pub log_away: u32,
     /// [`Kind::LogFrozen`]
@@ -53,17 +91,31 @@ pub enum Way {
     Held,
     /// It comes when the network is back, or never.
     CutOff,
+    /// It never comes.
+    Lost,
 }
 
 impl Trouble {
     /// No trouble.
     #[must_use]
     pub fn none(nodes: usize) -> Trouble {
-        Trouble { cut_off: vec![0; nodes], ..Trouble::default() }
+        Trouble { cut_off: vec![0; nodes], writes: vec![Writes::default(); nodes], ..Trouble::default() }
     }
 
     /// A fault that lasts comes or ends. False for one that doesn't: it is done elsewhere.
-    pub fn change(&mut self, kind: Kind, comes: bool) -> bool {
+    pub fn change(&mut self, kind: Kind, comes: bool, now_ms: u64) -> bool {
+        if let Kind::AppendsRefused(scope) | Kind::WritesRefused(scope) | Kind::WritesTimeOut(scope) = kind {
+            let hit = self.writes.iter_mut().enumerate();
+            hit.filter(|(node, _)| scope.is_none_or(|only| only == *node)).for_each(|(_, writes)| {
+                let fault = match kind {
+                    Kind::AppendsRefused(_) => &mut writes.appends_refused,
+                    Kind::WritesRefused(_) => &mut writes.refused,
+                    _ => &mut writes.time_out,
+                };
+                fault.change(comes, now_ms);
+            });
+            return true;
+        }
         let count = match kind {
             Kind::NodeCutOff(node) => &mut self.cut_off[node],
             Kind::LogAway => &mut self.log_away,
@@ -84,13 +136,26 @@ impl Trouble {
 
     /// What a call from a node to the log meets.
     #[must_use]
-    pub fn to_log(&self, node: usize) -> Way {
-        match self {
+    pub fn to_log(&self, node: usize, call: Call) -> Way {
+        let writes = &self.writes[node];
+        let is_append_refused = call == Call::Append && writes.appends_refused.count > 0;
+        match call {
             _ if self.cut_off[node] > 0 => Way::CutOff,
             _ if self.log_away > 0 => Way::Refused,
             _ if self.log_frozen > 0 => Way::Held,
+            Call::Read => Way::Open,
+            _ if writes.refused.count > 0 || is_append_refused => Way::Refused,
+            _ if writes.time_out.count > 0 => Way::Lost,
             _ => Way::Open,
         }
+    }
+
+    /// Since when the log has taken no call of this kind from a node, for all that reads say.
+    #[must_use]
+    pub fn refused_since_ms(&self, node: usize, call: Call) -> Option<u64> {
+        let writes = &self.writes[node];
+        let appends = writes.appends_refused.since_ms.filter(|_| call == Call::Append);
+        [writes.refused.since_ms, writes.time_out.since_ms, appends].into_iter().flatten().min()
     }
 
     /// Whether the log's answer is lost.

@@ -87,6 +87,23 @@ fn the_log_is_away_or_stands_still() {
 }
 
 #[test]
+fn the_log_can_be_read_and_not_written() {
+    loses_nothing(&[(6, 8, Kind::WritesRefused(None))]);
+    loses_nothing(&[(6, 12, Kind::WritesRefused(Some(1)))]);
+    loses_nothing(&[(6, 12, Kind::WritesTimeOut(None))]);
+    loses_nothing(&[(6, 8, Kind::WritesTimeOut(Some(1)))]);
+    loses_nothing(&[(6, 12, Kind::AppendsRefused(None))]);
+    loses_nothing(&[(6, 8, Kind::AppendsRefused(Some(1)))]);
+}
+
+/// Longer than `lateness_max`: what was not acknowledged is given up, and all is right again in time.
+#[test]
+fn the_log_can_be_read_and_not_written_for_hours() {
+    loses_nothing(&[(6, 126, Kind::WritesRefused(None))]);
+    loses_nothing(&[(6, 126, Kind::AppendsRefused(Some(1)))]);
+}
+
+#[test]
 fn a_node_starts_while_the_log_stands_still() {
     loses_nothing(&[(6, 13, Kind::LogFrozen), (7, 9, Kind::NodeStopped(0))]);
 }

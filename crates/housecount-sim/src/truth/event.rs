@@ -16,6 +16,8 @@ pub struct Event {
     pub(super) run: usize,
     /// Whether that run knows that the log has it.
     pub(super) is_acknowledged: bool,
+    /// When a player was first told that it was taken, by any run.
+    pub(super) acknowledged_ms: Option<u64>,
     /// Whether the log ever had it, readable or not.
     pub(super) is_told: bool,
     /// When the log first had it so that anybody could read it.

@@ -23,6 +23,7 @@ use housecount_core::record::{self, Told};
 use housecount_core::time::UnixMs;
 
 pub use self::event::Event;
+use self::presence::Asked;
 
 /// A session on a stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +171,7 @@ impl Truth {
             at,
             run,
             is_acknowledged: false,
+            acknowledged_ms: None,
             is_told: false,
             applied_ms: None,
             in_log_ms: None,
@@ -186,10 +188,11 @@ impl Truth {
     ///
     /// # Errors
     /// The log never had it.
-    pub fn acknowledged(&mut self, event: usize, run: usize) -> Result<(), String> {
+    pub fn acknowledged(&mut self, event: usize, run: usize, now_ms: u64) -> Result<(), String> {
         let seat = &self.seats[self.events[event].seat];
         let event = &mut self.events[event];
         event.is_acknowledged |= event.run == run;
+        event.acknowledged_ms.get_or_insert(now_ms);
         match event.is_told {
             true => Ok(()),
             false => {
@@ -390,12 +393,15 @@ impl Truth {
         }
     }
 
-    /// Whether a run must count an event, `slack_ms` after it could have read it.
-    fn must_know(&self, run: usize, event: &Event, now_ms: u64, slack_ms: u64) -> bool {
+    /// Whether a run must count an event: `slack_ms` after it could have read it, and once it says that it has all up to then.
+    fn must_know(&self, event: &Event, asked: &Asked<'_>) -> bool {
         if event.lost_ms.is_some() {
             return false;
         }
-        let is_old = event.in_log_ms.is_some_and(|at| at + slack_ms < now_ms);
-        is_old || event.run == run && event.is_acknowledged
+        let is_old = event.in_log_ms.is_some_and(|at| at + asked.slack_ms < asked.now_ms);
+        // In the log again, if it was lost from it.
+        let is_covered = event.acknowledged_ms.zip(event.in_log_ms).zip(asked.as_of_ms);
+        let is_covered = is_covered.is_some_and(|((told, there), as_of)| told.max(there) <= as_of);
+        is_old || is_covered || event.run == asked.run && event.is_acknowledged
     }
 }

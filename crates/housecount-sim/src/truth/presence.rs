@@ -39,13 +39,15 @@ pub struct Asked<'a> {
     pub now_ms: u64,
     /// What was in the log this long ago must be known.
     pub slack_ms: u64,
+    /// Up to when it says that it has all that any run acknowledged, in the simulation's time; `None` if it doesn't say so.
+    pub as_of_ms: Option<u64>,
 }
 
 impl Truth {
     /// What a run may answer.
     #[must_use]
     pub fn online(&self, asked: Asked<'_>, rules: Rules) -> Bounds {
-        let known = |event: &&Event| self.must_know(asked.run, event, asked.now_ms, asked.slack_ms);
+        let known = |event: &&Event| self.must_know(event, &asked);
         let all = |_: &&Event| true;
         Bounds { least: self.count(asked, rules, known, all), most: self.count(asked, rules, all, known) }
     }

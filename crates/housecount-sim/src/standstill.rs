@@ -1,0 +1,72 @@
+//! What nodes must say while the log takes no writes, though it answers reads: nothing is complete, no node is ready, and time
+//! stands still. What they held is checked with everything else, once the log takes it.
+
+use std::collections::BTreeMap;
+
+use housecount::node::Node;
+use housecount_core::time::UnixMs;
+
+use crate::trouble::Call;
+use crate::world::World;
+
+/// Time by which a node without players knows: the longest wait between two writes, and what these may take on two partitions.
+const LEARNS_MS: u64 = 5_000 + 2 * 2 * 500;
+/// Time by which a node knows that has an event to append: one call, and the batch's wait for company.
+const TRIES_MS: u64 = 750;
+
+/// What a run said when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at_ms: u64,
+    /// Since when it has been started up.
+    started_ms: Option<u64>,
+    has_waiting: bool,
+    /// The time at which it stood still, if it had to.
+    stands_at: Option<UnixMs>,
+}
+
+/// By run, what was seen of it.
+#[derive(Debug, Default)]
+pub struct Standstill(BTreeMap<usize, Seen>);
+
+impl Standstill {
+    /// Looks at a run of a node.
+    pub fn look(&mut self, world: &World, number: usize, node: &Node, run: usize) {
+        let before = self.0.get(&run).copied();
+        let now_ms = world.now_ms();
+        let is_started = node.readiness.waits_for().is_none();
+        let started_ms = is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
+        let has_waiting = node.metrics.waiting.get() > 0;
+        let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
+        let learns = refused_since_ms(Call::Note)
+            .zip(started_ms)
+            .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
+        let tries = refused_since_ms(Call::Append).zip(before.filter(|before| before.has_waiting));
+        let tries = has_waiting
+            && is_started
+            && tries.is_some_and(|(since_ms, before)| since_ms.max(before.at_ms) + TRIES_MS <= now_ms);
+        let stands_at = (learns || tries).then(|| {
+            let now = node.hub.now();
+            self.check(world, node, run, before.and_then(|before| before.stands_at));
+            now
+        });
+        self.0.insert(run, Seen { at_ms: now_ms, started_ms, has_waiting, stands_at });
+    }
+
+    fn check(&self, world: &World, node: &Node, run: usize, stood_at: Option<UnixMs>) {
+        let (now, standing) = (node.hub.now(), node.hub.totals().standing);
+        if standing.complete {
+            world.violated(format!(
+                "run {run} calls its counts complete, and the log takes none of its writes"
+            ));
+        }
+        if node.waits_for().is_none() {
+            world.violated(format!("run {run} is ready, and the log takes none of its writes"));
+        }
+        if stood_at.is_some_and(|stood_at| now > stood_at) {
+            world.violated(format!(
+                "run {run} lets time advance to {now}, and the log takes none of its writes"
+            ));
+        }
+    }
+}
