@@ -4,6 +4,9 @@
 //! whole, and whether it is bridged. The lock is held for some microseconds (longer only while a
 //! log that lost something is told all of it again), and never over an await.
 
+mod answer;
+mod past;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,32 +22,14 @@ use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
+pub use self::answer::{Answer, Standing};
+use self::past::Past;
 use crate::clock::mono_ms;
-use crate::log::WriteHealth;
+use crate::health::WriteHealth;
 use crate::metrics::LiveFigures;
 
 /// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to sleep.
 const AT_ONCE: usize = 64;
-
-/// How far a count can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Time on the log's clock up to which the whole log was read. The count may have later events as well.
-    pub as_of: UnixMs,
-    /// Whether the count has every event that any node acknowledged at or before `as_of`. If not, it may be low.
-    pub complete: bool,
-    /// Whether it is bridged from what was known before a loss. Then it is not `complete`.
-    pub recovering: bool,
-}
-
-/// An answer with its standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// What was asked for.
-    pub of: T,
-    /// How far it can be trusted.
-    pub standing: Standing,
-}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -77,25 +62,6 @@ impl Late {
     fn note(&mut self, applied: Applied) {
         self.too_old += usize::from(applied != Applied::Taken);
         self.uncredited += usize::from(applied == Applied::Uncredited);
-    }
-}
-
-/// What is known from before this node started, or before the log lost something.
-#[derive(Debug, Default)]
-struct Past {
-    bridge: Bridge,
-    /// Peaks of stages that nobody has come to yet.
-    peaks: BTreeMap<String, u64>,
-}
-
-impl Past {
-    fn view(&self, now: UnixMs, real: Option<StageView>, stage: &str) -> Option<StageView> {
-        let floor = self.bridge.stage(stage, now);
-        let peak = self.peaks.get(stage).copied().unwrap_or(0);
-        let known = real.as_ref().map(|view| view.count).unwrap_or_default();
-        let count = self.bridge.count(stage, known, now);
-        let peak = peak.max(real.as_ref().map_or(0, |v| v.peak)).max(floor.map_or(0, |v| v.peak));
-        (real.is_some() || floor.is_some()).then(|| StageView { stage: stage.to_string(), count, peak })
     }
 }
 

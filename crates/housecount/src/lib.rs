@@ -21,6 +21,7 @@ pub mod export;
 pub mod follow;
 pub mod forget;
 pub mod fuzzed;
+pub mod health;
 pub mod http;
 pub mod hub;
 pub mod ingest;

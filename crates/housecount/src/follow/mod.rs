@@ -1,7 +1,7 @@
 //! Follow: the log into the hub, on every node, all of it, for ever.
 //!
 //! Time advances here and nowhere else: the hub's clock is moved to the log's only after everything appended
-//! before has been read, and only while the log takes what this node writes ([`WriteHealth`](crate::log::WriteHealth)).
+//! before has been read, and only while the log takes what this node writes ([`WriteHealth`](crate::health::WriteHealth)).
 //! So while the log is unavailable, to read or to write, time stands still and no viewer times out because of it.
 //!
 //! # After an outage

@@ -7,7 +7,6 @@
 mod consumed;
 pub mod dynamodb;
 mod file;
-mod health;
 mod memory;
 mod redis;
 mod watched;
@@ -24,7 +23,6 @@ use housecount_core::time::UnixMs;
 pub use self::consumed::{Consumed, RedisUse};
 pub use self::dynamodb::{DynamoLog, DynamoTarget};
 pub use self::file::FileLog;
-pub use self::health::{Stall, WriteHealth};
 pub use self::memory::MemoryLog;
 pub use self::redis::{RedisLog, RedisTarget};
 pub use self::watched::WatchedLog;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
-use super::{Consumed, Log, Position, Tail, WriteHealth};
+use super::{Consumed, Log, Position, Tail};
 use crate::error::StoreResult;
+use crate::health::WriteHealth;
 
 /// A log that records whether it takes writes. Every node wraps its log in one, so that no write can be forgotten.
 #[derive(Debug)]

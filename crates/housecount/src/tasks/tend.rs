@@ -1,7 +1,7 @@
 //! Tends the log: trims records that no node needs, and notes that a node is there to listen.
 //!
 //! This is also how a node without players learns within 5 s that the log refuses writes: each tick writes, and a refused
-//! write counts ([`WriteHealth`](crate::log::WriteHealth)). While writes are refused and no event waits, it appends a record
+//! write counts ([`WriteHealth`](crate::health::WriteHealth)). While writes are refused and no event waits, it appends a record
 //! without events to see when the log takes appends again: a node that isn't ready is sent no players whose beats would.
 
 use std::sync::Arc;

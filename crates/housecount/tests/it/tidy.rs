@@ -79,7 +79,7 @@ fn imports_go_one_way() {
             &["crate::log", "crate::http", "crate::app", "crate::tasks", "crate::hub", "crate::cmd"],
         ),
         (
-            "src/hub.rs",
+            "src/hub",
             &["crate::log", "crate::cold", "crate::http", "crate::app", "crate::tasks", "crate::cmd"],
         ),
         ("src/ingest/", &["crate::http", "crate::app", "crate::tasks", "crate::cmd", "crate::cold"]),

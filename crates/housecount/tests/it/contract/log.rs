@@ -275,8 +275,9 @@ async fn file() {
 #[tokio::test(start_paused = true)]
 async fn simulated() {
     housecount::sim::begin(9);
-    let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(Plan::of(9), 1_000, false)).collect();
-    assert!(worlds[0].plan.partitions > 1, "so that they can be told apart");
+    // Two partitions, so that they can be told apart.
+    let plan = || Plan { partitions: 2, ..Plan::of(9) };
+    let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
     let open = move |n: usize| -> Opening {
         let log: Arc<dyn Log> = Arc::new(housecount_sim::log::Wire::new(worlds[n].clone(), 0, 0));
         worlds[n].truth.lock().begin();
