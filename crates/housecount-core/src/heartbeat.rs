@@ -6,6 +6,20 @@ use crate::keys::Key;
 use crate::snapshot::expiry_s;
 use crate::time::UnixMs;
 
+/// A day of UTC.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The key and the item that list the stage of a heartbeat at `at` for its day. It expires when the day's last heartbeat does.
+#[must_use]
+pub fn day(stage: &str, at: UnixMs, retention_ms: u64) -> (Key, Item) {
+    let day = at.aligned(DAY_MS);
+    let item = Item::from([
+        ("stageArn".to_string(), Attr::S(stage.to_string())),
+        ("ttl".to_string(), Attr::N(expiry_s(day.plus(DAY_MS), retention_ms))),
+    ]);
+    (Key::HeartbeatDay { day, stage: stage.to_string() }, item)
+}
+
 /// The key and the item of a heartbeat, which expires `retention_ms` after it.
 #[must_use]
 pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
@@ -54,5 +68,15 @@ mod tests {
         assert_eq!(read(&full), Ok((at, "ann", "tab")));
         let (_, item) = item(&EventRef { session: "", ..beat }, 1);
         assert_eq!(read(&item), Ok((at, "ann", "")));
+    }
+
+    #[test]
+    fn days_are_frozen_and_outlive_their_heartbeats() {
+        let at = UnixMs(1_790_035_199_999); // the last of its day
+        let (key, listed) = day("s/1", at, 86_400_000);
+        assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
+        assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790121600)}"#);
+        let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" };
+        assert_eq!(item(&beat, 86_400_000).1["ttl"], listed["ttl"]);
     }
 }

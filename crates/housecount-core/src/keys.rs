@@ -2,12 +2,19 @@
 //!
 //! The schema at a glance; docs/FORMATS.md has the values byte by byte.
 
+mod range;
+
+pub use self::range::KeyRange;
 use crate::time::UnixMs;
 
 /// The partition key of all rosters.
 const ROSTER_PK: &str = "ROSTER";
 /// The partition key of the list of configured stages.
 const STAGES_PK: &str = "STAGES";
+/// The partition key of the stages that have heartbeats as items.
+const HEARTBEATS_PK: &str = "HEARTBEATS";
+/// Start of a heartbeat's sort key.
+const HEARTBEAT_SK: &str = "HEARTBEAT#";
 /// The greatest number that 13 digits hold: sorting as text is sorting by time from 2001 to 2286.
 const MS_OF_13_DIGITS: u64 = 9_999_999_999_999;
 
@@ -78,7 +85,8 @@ pub enum Key {
         part: u32,
     },
     /// A heartbeat, where each is an item: for audit by whatever reads the table, kept for as long as is wished (TTL).
-    /// `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>` -> [`heartbeat`](crate::heartbeat)
+    /// `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>`, with `%` and `#` of both ids written `%25` and `%23`, so that
+    /// two heartbeats never share a key -> [`heartbeat`](crate::heartbeat)
     Heartbeat {
         /// On which stage.
         stage: String,
@@ -88,6 +96,14 @@ pub enum Key {
         viewer: String,
         /// With which player; empty for none.
         session: String,
+    },
+    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put before the heartbeats, kept as
+    /// long as they are (TTL). `HEARTBEATS` / `<ms>#<stage>` -> [`heartbeat`](crate::heartbeat)
+    HeartbeatDay {
+        /// Start of the day (UTC).
+        day: UnixMs,
+        /// The stage.
+        stage: String,
     },
     /// Up to where heartbeats have become items. `ARCHIVE#<partitions>#<partition>` / `ITEMS`
     ItemsUntil {
@@ -144,14 +160,36 @@ impl Key {
     pub fn of_chunk(chain: Chain, sk: &str) -> Option<Key> {
         let mut fields = sk.split('#');
         let window = UnixMs(fields.next()?.parse().ok()?);
-        match (fields.next(), fields.next()) {
-            (None, _) => Some(Key::Chunk { chain, window }),
+        let key = match (fields.next(), fields.next()) {
+            (None, _) => Key::Chunk { chain, window },
             (Some(crc), Some(part)) => {
                 let crc = u32::from_str_radix(crc, 16).ok()?;
-                Some(Key::ChunkPart { chain, window, crc, part: part.parse().ok()? })
+                Key::ChunkPart { chain, window, crc, part: part.parse().ok()? }
             }
-            (Some(_), None) => None,
-        }
+            (Some(_), None) => return None,
+        };
+        key.stored_at(sk)
+    }
+
+    /// The key of a heartbeat, by its sort key; `None` if it is none.
+    #[must_use]
+    pub fn of_heartbeat(stage: &str, sk: &str) -> Option<Key> {
+        let mut fields = sk.strip_prefix(HEARTBEAT_SK)?.split('#');
+        let at = UnixMs(fields.next()?.parse().ok()?);
+        let (viewer, session) = (unescaped(fields.next()?), unescaped(fields.next()?));
+        Key::Heartbeat { stage: stage.to_string(), at, viewer, session }.stored_at(sk)
+    }
+
+    /// The key of a stage's day of heartbeats, by its sort key; `None` if it is none.
+    #[must_use]
+    pub fn of_heartbeat_day(sk: &str) -> Option<Key> {
+        let (day, stage) = sk.split_once('#')?;
+        Key::HeartbeatDay { day: UnixMs(day.parse().ok()?), stage: stage.to_string() }.stored_at(sk)
+    }
+
+    /// This key, unless it is written otherwise: what is deleted by it would be another item.
+    fn stored_at(self, sk: &str) -> Option<Key> {
+        (self.sk() == sk).then_some(self)
     }
 
     /// The partition key.
@@ -164,6 +202,7 @@ impl Key {
             Key::Listed { .. } => STAGES_PK.to_string(),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
+            Key::HeartbeatDay { .. } => HEARTBEATS_PK.to_string(),
             Key::Series { series, .. } => series_pk(*series),
             Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => chain.pk(),
         }
@@ -183,7 +222,10 @@ impl Key {
             Key::ChunkPart { window, crc, part, .. } => {
                 format!("{}#{crc:08x}#{part:04}", chunk_sk(*window))
             }
-            Key::Heartbeat { at, viewer, session, .. } => format!("HEARTBEAT#{at}#{viewer}#{session}"),
+            Key::Heartbeat { at, viewer, session, .. } => {
+                format!("{HEARTBEAT_SK}{at}#{}#{}", escaped(viewer), escaped(session))
+            }
+            Key::HeartbeatDay { day, stage } => format!("{:013}#{stage}", day.0.min(MS_OF_13_DIGITS)),
             Key::ItemsUntil { .. } => "ITEMS".to_string(),
         }
     }
@@ -197,73 +239,17 @@ fn series_pk(series: Series) -> String {
     format!("{}S", series.name())
 }
 
+/// An id within a key that `#` takes apart.
+fn escaped(id: &str) -> String {
+    id.replace('%', "%25").replace('#', "%23")
+}
+
+fn unescaped(id: &str) -> String {
+    id.replace("%23", "#").replace("%25", "%")
+}
+
 fn stage_pk(stage: &str) -> String {
     format!("STAGE#{stage}")
-}
-
-/// Items of one partition key whose sort keys lie between two, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRange {
-    /// The partition key.
-    pub pk: String,
-    /// The least sort key.
-    pub first: String,
-    /// The greatest sort key.
-    pub last: String,
-}
-
-impl KeyRange {
-    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time from
-    /// 2001 to 2286, while Unix milliseconds have 13 digits.
-    #[must_use]
-    pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
-        let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
-        KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
-    }
-
-    /// A chain's chunks, and their parts, of windows that begin from `from` to `to`, both included.
-    #[must_use]
-    pub fn chunks(chain: Chain, from: UnixMs, to: UnixMs) -> KeyRange {
-        // `~` sorts after the `#` of a part.
-        KeyRange { pk: chain.pk(), first: chunk_sk(from), last: format!("{}~", chunk_sk(to)) }
-    }
-
-    /// A stage's heartbeats from `from` to `to`, both included, where each is an item.
-    #[must_use]
-    pub fn heartbeats(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
-        let sk = |at: UnixMs| format!("HEARTBEAT#{:013}", at.0.min(MS_OF_13_DIGITS));
-        // `$` sorts after the `#` behind the time.
-        KeyRange { pk: stage_pk(stage), first: sk(from), last: format!("{}$", sk(to)) }
-    }
-
-    /// All ledgers, or archives.
-    #[must_use]
-    pub fn series(series: Series) -> KeyRange {
-        KeyRange { pk: series_pk(series), first: "0".to_string(), last: "99999".to_string() }
-    }
-
-    /// All rosters up to `to`, included.
-    #[must_use]
-    pub fn rosters(to: UnixMs) -> KeyRange {
-        let last = format!("{:013}#9999", to.0.min(MS_OF_13_DIGITS));
-        KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
-    }
-
-    /// The parts of one roster.
-    #[must_use]
-    pub fn roster(at: UnixMs) -> KeyRange {
-        let sk = |part| Key::Roster { at, part }.sk();
-        KeyRange { pk: ROSTER_PK.to_string(), first: sk(0), last: sk(9999) }
-    }
-
-    /// The configured stages whose id is greater than `after`.
-    #[must_use]
-    pub fn listed(after: Option<&str>) -> KeyRange {
-        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least id greater
-        // than `after` is `after` itself and a "!".
-        let first = after.map_or("!".to_string(), |after| format!("{after}!"));
-        KeyRange { pk: STAGES_PK.to_string(), first, last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX) }
-    }
 }
 
 /// The sort key of a DynamoDB log's past; it sorts after all records. `LOG#<partition>` / `META`
@@ -317,6 +303,7 @@ pub fn redis_count(prefix: &str, stage: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{SESSION_ID_BYTES_MAX, SORT_KEY_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
 
     /// Frozen: other programs read the first two, and stored data has them all.
     #[test]
@@ -343,6 +330,15 @@ mod tests {
             names(Key::Heartbeat { stage: stage(), at, viewer: "ann".into(), session: "tab".into() }),
             pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#ann#tab")
         );
+        assert_eq!(
+            names(Key::Heartbeat { stage: stage(), at, viewer: "50%#1".into(), session: "%23".into() }),
+            pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#50%25%231#%2523")
+        );
+        let day = UnixMs(1_789_948_800_000);
+        assert_eq!(
+            names(Key::HeartbeatDay { day, stage: stage() }),
+            pair("HEARTBEATS", "1789948800000#arn:aws:ivs:s/1")
+        );
         assert_eq!(names(Key::Chunk { chain, window: at }), pair("LEDGER#8#3", "1790000000000"));
         assert_eq!(
             names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
@@ -363,39 +359,31 @@ mod tests {
         assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
     }
 
+    /// Ids that look like parts of keys: no two heartbeats share a sort key, and each key leads back to its heartbeat.
     #[test]
-    fn ranges_hold_what_they_should() {
-        let range = KeyRange::snapshots("s", UnixMs(1_790_000_000_000), UnixMs::MAX);
-        let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
-        assert!(range.first <= sk && sk <= range.last);
-        assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
-        let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
-        let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
-        let part =
-            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }.sk();
-        let part_key = Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 };
-        assert_eq!(Key::of_chunk(chain, &part), Some(part_key));
-        assert_eq!(
-            Key::of_chunk(chain, &range.first),
-            Some(Key::Chunk { chain, window: UnixMs(1_790_000_000_000) })
-        );
-        assert_eq!(Key::of_chunk(chain, "ITEMS"), None);
-        assert!(
-            part <= range.last && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
-        );
-        let range = KeyRange::heartbeats("s", UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
-        let (stage, session) = ("s".to_string(), String::new());
-        let beat = |at| Key::Heartbeat {
-            stage: stage.clone(),
-            at: UnixMs(at),
-            viewer: "~".into(),
-            session: session.clone(),
-        };
-        assert!(range.first <= beat(1_790_000_000_000).sk() && beat(1_790_000_300_000).sk() <= range.last);
-        assert!(beat(1_790_000_300_001).sk() > range.last);
-        let range = KeyRange::listed(Some("a"));
-        assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
-        let range = KeyRange::rosters(UnixMs(1_790_000_000_000));
-        assert!(range.last > Key::Roster { at: UnixMs(1_790_000_000_000), part: 9998 }.sk());
+    fn no_two_heartbeats_share_a_key() {
+        let ids =
+            ["", "#", "##", "%", "%2", "%23", "%25", "%2523", "a", "a#", "#a", "a#b", "b#c", "a%23b", "é#"];
+        let mut seen = std::collections::BTreeSet::new();
+        for (viewer, session) in ids.iter().flat_map(|viewer| ids.map(|session| (*viewer, session))) {
+            let (viewer, session) = (viewer.to_string(), session.to_string());
+            let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(1_790_000_000_000), viewer, session };
+            assert!(seen.insert(key.sk()), "{key:?}");
+            assert_eq!(Key::of_heartbeat("s", &key.sk()), Some(key));
+        }
+        for other in
+            ["HEARTBEAT#1790000000000#a", "HEARTBEAT#1#a#b#c", "HEARTBEAT#1#%2#", "HEARTBEAT#01#a#", "CONFIG"]
+        {
+            assert_eq!(Key::of_heartbeat("s", other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn sort_key_bytes_max_holds_the_longest_ids() {
+        let (viewer, session) = ("#".repeat(VIEWER_ID_BYTES_MAX), "%".repeat(SESSION_ID_BYTES_MAX));
+        let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(MS_OF_13_DIGITS), viewer, session };
+        assert!(key.sk().len() <= SORT_KEY_BYTES_MAX, "{}", key.sk().len());
+        let stage = "s".repeat(STAGE_ID_BYTES_MAX);
+        assert!(Key::HeartbeatDay { day: UnixMs(MS_OF_13_DIGITS), stage }.sk().len() <= SORT_KEY_BYTES_MAX);
     }
 }

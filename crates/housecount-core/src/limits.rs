@@ -171,6 +171,11 @@ pub const TAG_VALUE_BYTES_MAX: usize = 256;
 
 /// Bytes of one stored item, keys and names included. DynamoDB's limit is 400 KB (Service quotas, 2026-10).
 pub const ITEM_BYTES_MAX: usize = 380 * 1024;
+/// Bytes of a sort key (Service quotas, 2026-10). The longest is a heartbeat's, where each byte of both ids may take three.
+pub const SORT_KEY_BYTES_MAX: usize = 1024;
+/// Days of stages that a writer of heartbeats as items remembers as listed. With more it forgets them all, and lists a stage
+/// once more for one more write.
+pub const LISTED_DAYS_MAX: usize = 10_000;
 /// Bytes of the packed part of a roster item, which leaves room for its keys.
 pub const ROSTER_BYTES_MAX: usize = 256 * 1024;
 /// Items of one BatchWriteItem (DynamoDB API reference, 2026-10).
@@ -197,6 +202,9 @@ const _: () = {
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
     assert!(ITEM_BYTES_MAX < 400 * 1000);
+    // `HEARTBEAT#`, 13 digits and two `#`, around both ids.
+    assert!(10 + 13 + 2 + 3 * (VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) <= SORT_KEY_BYTES_MAX);
+    assert!(14 + STAGE_ID_BYTES_MAX <= SORT_KEY_BYTES_MAX);
     // A stage's configuration always fits one item.
     assert!(
         STAGE_TAGS_MAX * (TAG_KEY_BYTES_MAX + TAG_VALUE_BYTES_MAX)

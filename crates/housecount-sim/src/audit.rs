@@ -34,7 +34,7 @@ fn row(event: &EventRef<'_>) -> Row {
 }
 
 /// All that is in the archive.
-async fn rows(cold: &Arc<dyn Cold>, form: Form, stages: usize) -> Result<BTreeSet<Row>, String> {
+async fn rows(cold: &Arc<dyn Cold>, form: Form) -> Result<BTreeSet<Row>, String> {
     let (all, mut found) = (Span::new(UnixMs::ZERO, END), BTreeSet::new());
     let mut with = |event: &EventRef<'_>| {
         found.insert(row(event));
@@ -50,8 +50,11 @@ async fn rows(cold: &Arc<dyn Cold>, form: Form, stages: usize) -> Result<BTreeSe
             }
         }
         Form::Items => {
-            for stage in (0..stages).map(|number| format!("stage-{number}")) {
-                read::items(&**cold, &stage, all, &mut with, |_| ()).await.map_err(|e| e.to_string())?;
+            for stage in read::item_stages(&**cold, all).await.map_err(|e| e.to_string())? {
+                let problem = read::items(&**cold, &stage, all, &mut with, |_| ()).await;
+                if let Some(problem) = problem.map_err(|e| e.to_string())? {
+                    return Err(format!("the archive: {problem}"));
+                }
             }
         }
     }
@@ -89,7 +92,7 @@ impl Truth {
 /// # Errors
 /// What is wrong.
 pub async fn archive_in_the_end(world: &World, cold: &Arc<dyn Cold>, form: Form) -> Result<u64, String> {
-    let rows = rows(cold, form, world.plan.stages).await?;
+    let rows = rows(cold, form).await?;
     let truth = world.truth.lock();
     let is_kind = |event: &&Event| form == Form::Packed || event.kind == Kind::Beat;
     let events = || truth.events().iter().filter(is_kind);

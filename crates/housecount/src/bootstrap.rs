@@ -144,7 +144,7 @@ impl Wait<'_> {
 
 /// A missing table may be made, and a key may be granted, while we wait; other keys in a table never change.
 fn is_final(error: &StoreError) -> bool {
-    matches!(error.kind(), ErrorKind::Schema | ErrorKind::Unsupported)
+    matches!(error.kind(), ErrorKind::Schema | ErrorKind::Refused | ErrorKind::Unsupported)
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Missing,
     /// The store is there, but not laid out as housecount needs it. Somebody must change it.
     Schema,
+    /// The store refuses what it was sent as invalid, and will refuse it again.
+    Refused,
     /// Stored bytes are not what this program wrote.
     Corrupt,
     /// Somebody else has it: a data folder that another process holds open.

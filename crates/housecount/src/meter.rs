@@ -49,7 +49,7 @@ impl Purpose {
         match key {
             Key::Series { series, .. } => Purpose::of_series(*series),
             Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => Purpose::of_series(chain.series),
-            Key::Heartbeat { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
+            Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
             Key::Lease { .. } => Purpose::Leases,
             Key::Config { .. } | Key::Listed { .. } => Purpose::Stages,
@@ -68,7 +68,10 @@ impl Purpose {
     pub fn of_range(range: &KeyRange) -> Purpose {
         if range.pk.starts_with("LEDGER") {
             Purpose::Ledger
-        } else if range.pk.starts_with("ARCHIVE") || range.first.starts_with("HEARTBEAT") {
+        } else if range.pk.starts_with("ARCHIVE")
+            || range.pk == "HEARTBEATS"
+            || range.first.starts_with("HEARTBEAT")
+        {
             Purpose::Archive
         } else if range.pk == "ROSTER" || range.first.starts_with("SNAPSHOT") {
             Purpose::Snapshots

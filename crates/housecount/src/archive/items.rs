@@ -1,18 +1,19 @@
 //! Writes a partition's archive as items, one a heartbeat: 25 at once, or what there is after a while.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use housecount_core::event::Kind;
 use housecount_core::heartbeat;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key};
-use housecount_core::limits::WRITE_BATCH_ITEMS;
+use housecount_core::limits::{LISTED_DAYS_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
 
 use super::feed::Feed;
-use super::{Kept, Reached};
-use crate::cold::{Cold, Record};
-use crate::error::StoreResult;
+use super::{Kept, Reached, read};
+use crate::cold::{Cold, Record, by_stored_key};
+use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::Position;
 use crate::metrics::Metrics;
 
@@ -27,6 +28,7 @@ pub struct Items {
     kept: Kept,
     metrics: Arc<Metrics>,
     waiting: Vec<Record>,
+    listed: ListedDays,
     /// When all that was read was written last.
     flushed: UnixMs,
     /// What has been noted as written.
@@ -46,7 +48,8 @@ impl Items {
     /// Goes on with a chain that is at `noted`.
     #[must_use]
     pub fn new(chain: Chain, kept: Kept, metrics: Arc<Metrics>, noted: Position, now: UnixMs) -> Items {
-        Items { chain, kept, metrics, waiting: Vec::new(), flushed: now, noted }
+        let (waiting, listed) = (Vec::new(), ListedDays::default());
+        Items { chain, kept, metrics, waiting, listed, flushed: now, noted }
     }
 
     /// Writes full batches; all that there is if the last time is `archive_flush` ago, or with `is_last`. Called again after an
@@ -86,26 +89,132 @@ impl Items {
         Ok(Reached::To(self.noted.at))
     }
 
-    /// Writes the first of those that wait. The cold tier takes a batch's items once each: of two that are the same, one is left out.
+    /// Writes the first of those that wait: first the days of their stages, by which readers find them, then the heartbeats.
     async fn write(&mut self, cold: &dyn Cold, count: usize) -> StoreResult<()> {
-        let mut records = self.waiting[..count].to_vec();
-        records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        records.dedup_by(|a, b| a.key == b.key);
+        if count == 0 {
+            return Ok(());
+        }
+        let records = by_stored_key(self.waiting[..count].to_vec());
+        let days = self.listed.unlisted(&records, self.kept.retention_ms);
+        let mut refused = self.put(cold, days.clone()).await?;
+        self.listed.note(days);
         let written = records.len();
-        cold.put(records).await?;
-        self.metrics.archive_items.inc_by(written as u64);
+        let refused_heartbeats = self.put(cold, records).await?;
+        self.metrics.archive_items.inc_by((written - refused_heartbeats.len()) as u64);
+        refused.extend(refused_heartbeats);
+        self.set_aside(&refused);
         self.waiting.drain(..count);
         Ok(())
+    }
+
+    /// Puts records. Those that the cold tier refuses as invalid are found by halving, and returned with its reason: the same
+    /// put would be refused for ever, and hold up the archive of every stage.
+    async fn put(&self, cold: &dyn Cold, records: Vec<Record>) -> StoreResult<Vec<(Key, StoreError)>> {
+        let (mut parts, mut refused, mut takes_items) = (vec![records], Vec::new(), false);
+        while let Some(mut part) = parts.pop() {
+            match cold.put(part.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Refused => {
+                    // A table that refuses everything is at fault itself, and nothing is set aside.
+                    if !std::mem::replace(&mut takes_items, true) {
+                        cold.put(vec![self.position(self.noted)]).await?;
+                    }
+                    if part.len() > 1 {
+                        let tail = part.split_off(part.len() / 2);
+                        parts.extend([tail, part]);
+                    } else {
+                        refused.extend(part.pop().map(|record| (record.key, error)));
+                    }
+                }
+                done => done?,
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Counts and names what was refused, by stage and time: ids of viewers are never logged.
+    fn set_aside(&self, refused: &[(Key, StoreError)]) {
+        let Some((first, error)) = refused.first() else { return };
+        self.metrics.archive_refused.inc_by(refused.len() as u64);
+        let name = match first {
+            Key::Heartbeat { viewer, session, .. } => {
+                let (viewer, session) = (viewer.len(), session.len());
+                let name = read::name_of(&first.pk(), &first.sk());
+                format!("{name} (a viewer of {viewer} bytes, a session of {session})")
+            }
+            key => format!("{} / {}", key.pk(), key.sk()),
+        };
+        tracing::error!(
+            items = refused.len(), first = name, %error,
+            "the cold tier refuses items of the archive as invalid; they are left out"
+        );
     }
 
     async fn note(&mut self, cold: &dyn Cold, position: Position) -> StoreResult<()> {
         if position == self.noted {
             return Ok(());
         }
-        let item =
-            Item::from([(AT.to_string(), Attr::N(position.at.0)), (SEQ.to_string(), Attr::N(position.seq))]);
-        cold.put(vec![Record { key: Key::ItemsUntil { chain: self.chain }, item }]).await?;
+        cold.put(vec![self.position(position)]).await?;
         self.noted = position;
         Ok(())
+    }
+
+    fn position(&self, position: Position) -> Record {
+        let item =
+            Item::from([(AT.to_string(), Attr::N(position.at.0)), (SEQ.to_string(), Attr::N(position.seq))]);
+        Record { key: Key::ItemsUntil { chain: self.chain }, item }
+    }
+}
+
+/// Days of stages that are listed in the cold tier already, as far as this writer remembers.
+#[derive(Debug, Default)]
+struct ListedDays(BTreeSet<Key>);
+
+impl ListedDays {
+    /// The days of these heartbeats that may not be listed yet.
+    fn unlisted(&self, heartbeats: &[Record], retention_ms: u64) -> Vec<Record> {
+        let day = |record: &Record| match &record.key {
+            Key::Heartbeat { stage, at, .. } => Some(heartbeat::day(stage, *at, retention_ms)),
+            _ => None,
+        };
+        let days = heartbeats.iter().filter_map(day).filter(|(key, _)| !self.0.contains(key));
+        by_stored_key(days.map(|(key, item)| Record { key, item }).collect())
+    }
+
+    fn note(&mut self, days: Vec<Record>) {
+        if self.0.len() + days.len() > LISTED_DAYS_MAX {
+            self.0.clear();
+        }
+        self.0.extend(days.into_iter().map(|record| record.key).take(LISTED_DAYS_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::heartbeat::DAY_MS;
+
+    use super::*;
+
+    fn beats(stages: std::ops::Range<usize>, at: UnixMs) -> Vec<Record> {
+        let beat = |n| {
+            let (viewer, session) = ("ann".to_string(), String::new());
+            Record { key: Key::Heartbeat { stage: format!("s{n}"), at, viewer, session }, item: Item::new() }
+        };
+        stages.map(beat).collect()
+    }
+
+    #[test]
+    fn listed_days_max_bounds_what_is_remembered() {
+        let (at, mut listed) = (UnixMs(1_790_000_000_000), ListedDays::default());
+        for n in 0..LISTED_DAYS_MAX {
+            let days = listed.unlisted(&beats(n..n + 1, at), 1);
+            assert_eq!(days.len(), 1);
+            listed.note(days);
+        }
+        assert_eq!(listed.unlisted(&beats(0..LISTED_DAYS_MAX, at), 1).len(), 0);
+        assert_eq!(listed.unlisted(&beats(0..2, at.plus(DAY_MS)), 1).len(), 2, "another day is listed anew");
+        listed.note(listed.unlisted(&beats(LISTED_DAYS_MAX..LISTED_DAYS_MAX + 1, at), 1));
+        assert_eq!(listed.0.len(), 1, "all were forgotten but the last");
+        listed.note(listed.unlisted(&beats(0..2 * LISTED_DAYS_MAX, at), 1));
+        assert_eq!(listed.0.len(), LISTED_DAYS_MAX);
     }
 }

@@ -1,5 +1,6 @@
 //! Reads an archive back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use housecount_core::archive::{KEYFRAME_MS, Reader};
@@ -12,7 +13,7 @@ use housecount_core::time::UnixMs;
 
 use crate::cold::chunks::{self, corrupt};
 use crate::cold::{Cold, Page};
-use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::error::StoreResult;
 
 /// All chains of packed archives.
 ///
@@ -59,33 +60,65 @@ pub async fn packed(
     Ok(problems)
 }
 
-/// Calls `with` for every heartbeat of a stage within a range, where each is an item.
+/// The stages that have heartbeats as items on any day of a range.
 ///
 /// # Errors
 /// The cold tier's.
+pub async fn item_stages(cold: &dyn Cold, range: Span) -> StoreResult<BTreeSet<String>> {
+    let keys = KeyRange::heartbeat_days(range.from, range.to);
+    let (mut stages, mut page) = (BTreeSet::new(), Page::first(PAGE_ROWS_MAX));
+    loop {
+        let rows = cold.query(&keys, &page).await?;
+        stages.extend(rows.iter().filter_map(|(sk, _)| match Key::of_heartbeat_day(sk) {
+            Some(Key::HeartbeatDay { stage, .. }) => Some(stage),
+            _ => None,
+        }));
+        if rows.len() < PAGE_ROWS_MAX {
+            return Ok(stages);
+        }
+        page.after = rows.into_iter().next_back().map(|(sk, _)| sk);
+    }
+}
+
+/// Name of a heartbeat's item without the ids of its viewer and session, which are neither logged nor printed.
+pub fn name_of(pk: &str, sk: &str) -> String {
+    let ids = sk.match_indices('#').nth(1).map_or(sk.len(), |(at, _)| at + 1);
+    format!("the item {pk} / {}…", &sk[..ids])
+}
+
+/// Calls `with` for every heartbeat of a stage within a range, where each is an item. Returns a line if there are items that can't be
+/// read; they are passed over.
+///
+/// # Errors
+/// The cold tier's, or `with`'s.
 pub async fn items(
     cold: &dyn Cold,
     stage: &str,
     range: Span,
     mut with: impl FnMut(&EventRef<'_>) -> StoreResult<()>,
     mut progress: impl FnMut(UnixMs),
-) -> StoreResult<()> {
+) -> StoreResult<Option<String>> {
     let keys = KeyRange::heartbeats(stage, range.from, range.to.minus(1));
-    let mut page = Page::first(PAGE_ROWS_MAX);
+    let (mut page, mut unreadable, mut first) = (Page::first(PAGE_ROWS_MAX), 0u64, None);
     loop {
         let rows = cold.query(&keys, &page).await?;
         for (sk, item) in &rows {
-            let read = heartbeat::read(item).map_err(|e| {
-                let context = format!("the item {} / {sk}", keys.pk);
-                StoreError::caused(ErrorKind::Corrupt, context, e)
-            })?;
-            let (at, viewer, session) = read;
-            with(&EventRef { at, kind: Kind::Beat, stage, viewer, session })?;
-            progress(at);
+            match heartbeat::read(item) {
+                Ok((at, viewer, session)) => {
+                    with(&EventRef { at, kind: Kind::Beat, stage, viewer, session })?;
+                    progress(at);
+                }
+                Err(error) => {
+                    unreadable += 1;
+                    first.get_or_insert_with(|| format!("{}: {error}", name_of(&keys.pk, sk)));
+                }
+            }
         }
         if rows.len() < PAGE_ROWS_MAX {
-            return Ok(());
+            return Ok(
+                first.map(|first| format!("{first} ({unreadable} such items of the stage are left out)"))
+            );
         }
-        page.after = rows.last().map(|(sk, _)| sk.clone());
+        page.after = rows.into_iter().next_back().map(|(sk, _)| sk);
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct ExportArgs {
     /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
     #[arg(long, value_enum, default_value = "none")]
     round: RoundArg,
-    /// One row a heartbeat or leave, from the archive; --archive items needs --stage as well
+    /// One row a heartbeat or leave, from the archive
     #[arg(long, conflicts_with_all = ["group", "round", "partial"])]
     raw: bool,
     /// Write what there is, even if the ledger doesn't have the whole range yet

@@ -29,7 +29,7 @@ Where viewer_ids = \"hashed\" the viewer may be given by the id, if the key is s
 
 A viewer who was heard in the last hours is refused, since nodes still hold that time: the message says until when. An embedded store must
 not be in use: stop the node, forget, start it again. docs/PRIVACY.md says what remains: backups, exports, the log's last minutes.
-Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read. Exit 2: refused, or failed; running it again
+Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read or looked at. Exit 2: refused, or failed; running it again
 does what is left.")]
 pub(super) struct ForgetArgs {
     /// Whom to forget
@@ -125,6 +125,9 @@ fn print(forgotten: &Forgotten, is_dry_run: bool) {
     lines.push(match &forgotten.pseudonym {
         _ if forgotten.is_nothing() && forgotten.committed_to == UnixMs::ZERO => {
             "nothing was found of this viewer: nothing is committed yet".to_string()
+        }
+        _ if forgotten.is_nothing() && !forgotten.problems.is_empty() => {
+            format!("nothing was found of this viewer up to {to}, but not everything was looked at")
         }
         _ if forgotten.is_nothing() => format!("nothing was found of this viewer up to {to}"),
         _ if is_dry_run => format!("a dry run up to {to}: nothing was changed"),

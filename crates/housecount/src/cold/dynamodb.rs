@@ -1,6 +1,6 @@
 //! The cold tier through the official SDK: on AWS, on an emulator, or on the embedded engine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::table::{self, EMBEDDED_TABLE};
-use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row};
+use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, by_stored_key};
 use crate::chance;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Engine, connect, failure};
@@ -181,6 +181,7 @@ impl Cold for DynamoCold {
 
     async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
         let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else { return Ok(()) };
+        let records = by_stored_key(records);
         let mut requests = Vec::with_capacity(records.len());
         for record in &records {
             let put = PutRequest::builder().set_item(Some(to_sdk(record))).build();
@@ -278,9 +279,10 @@ impl Cold for DynamoCold {
 
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
         let Some(purpose) = keys.first().map(Purpose::of) else { return Ok(()) };
-        let mut requests = Vec::with_capacity(keys.len());
-        for key in &keys {
-            let delete = DeleteRequest::builder().set_key(Some(key_attributes(&key.pk(), &key.sk()))).build();
+        let stored: BTreeSet<(String, String)> = keys.iter().map(|key| (key.pk(), key.sk())).collect();
+        let mut requests = Vec::with_capacity(stored.len());
+        for (pk, sk) in &stored {
+            let delete = DeleteRequest::builder().set_key(Some(key_attributes(pk, sk))).build();
             let delete =
                 delete.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a delete", e))?;
             requests.push(WriteRequest::builder().delete_request(delete).build());

@@ -10,6 +10,7 @@ mod dynamodb;
 mod table;
 mod target;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,6 +32,14 @@ pub struct Record {
     pub key: Key,
     /// What it says.
     pub item: Item,
+}
+
+/// Records by the key that they are stored at, the last one of each: as if they were put one after the other. DynamoDB refuses
+/// a batch that names a key twice.
+#[must_use]
+pub fn by_stored_key(records: Vec<Record>) -> Vec<Record> {
+    let stored = |record: Record| ((record.key.pk(), record.key.sk()), record);
+    records.into_iter().map(stored).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
 /// What must hold for a conditional put.
@@ -102,7 +111,8 @@ pub trait Cold: Send + Sync + fmt::Debug {
     /// `Schema` names what is missing or different, and how to mend it.
     async fn check(&self) -> StoreResult<()>;
 
-    /// Puts items, replacing what is there. On an error some of them may be there: put them all again.
+    /// Puts items, replacing what is there; of several at one key the last one stays. On an error some of them may be there: put
+    /// them all again. `Refused` if one of them is invalid: putting them again is refused again.
     async fn put(&self, records: Vec<Record>) -> StoreResult<()>;
 
     /// Puts an item if the condition holds.

@@ -25,7 +25,7 @@ where
             | "MissingAuthenticationTokenException"
             | "IncompleteSignatureException",
         ) => ErrorKind::Denied,
-        Some("ValidationException") => ErrorKind::Schema,
+        Some("ValidationException") => ErrorKind::Refused,
         _ => ErrorKind::Unavailable,
     };
     let cause = match error.message() {

@@ -52,8 +52,8 @@ pub struct Exported {
     pub problems: Vec<String>,
 }
 
-/// Writes the export, slot after slot of each partition. `progress` is told the part that is
-/// read, from 0 to 1.
+/// Writes the export: the packed archive slot after slot of each partition, then the archive by items stage after stage.
+/// `progress` is told the part that is read, from 0 to 1.
 ///
 /// # Errors
 /// The cold tier's, the file's, or that there is no archive.
@@ -81,16 +81,19 @@ pub async fn write(
         let told = |at| progress((n as f64 + part(at)) / steps);
         problems.extend(read::packed(&**cold, *chain, range, request.late_ms, &mut with, told).await?);
     }
-    match &request.stage {
-        Some(stage) => {
-            let told = |at| progress((chains.len() as f64 + part(at)) / steps);
-            read::items(&**cold, stage, range, &mut with, told).await?;
-        }
-        None if chains.is_empty() => {
-            let why = "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"`";
-            return Err(StoreError::new(ErrorKind::Missing, why));
-        }
-        None => {}
+    let stages = match &request.stage {
+        Some(stage) => [stage.clone()].into(),
+        None => read::item_stages(&**cold, range).await?,
+    };
+    let whole = stages.len().max(1) as f64;
+    for (n, stage) in stages.iter().enumerate() {
+        let told = |at| progress((chains.len() as f64 + (n as f64 + part(at)) / whole) / steps);
+        problems.extend(read::items(&**cold, stage, range, &mut with, told).await?);
+    }
+    if chains.is_empty() && rows == 0 && problems.is_empty() {
+        let why =
+            "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"` or \"items\"";
+        return Err(StoreError::new(ErrorKind::Missing, why));
     }
     sink.finish().map_err(failed)?;
     Ok(Exported { rows, problems })

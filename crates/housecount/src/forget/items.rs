@@ -22,49 +22,51 @@ pub(super) struct Found {
     pub(super) count: u64,
 }
 
-/// Reads the heartbeats of all stages that are known: of the ledger, configured, or asked for.
+/// Reads the heartbeats of all stages that are listed with heartbeats, and of those that the ledger or the configuration knows:
+/// another program may have put items there. Says so where it has, since it may have put some on stages that nothing here names.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
     request: &Request,
     found: &mut Findings,
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
-    if !is_there(cold, request).await? {
-        return Ok(());
-    }
+    let listed = read::item_stages(&**cold, Span::new(UnixMs::ZERO, UnixMs::MAX)).await?;
     let mut stages = std::mem::take(&mut found.ledger.stages);
     stages.extend(configured(&**cold).await?);
+    stages.extend(listed.iter().cloned());
     if let Some(stage) = &request.stage {
         stages = [stage.clone()].into();
     }
-    let whole = stages.len().max(1) as f64;
+    let (whole, mut unlisted) = (stages.len().max(1) as f64, None);
     for (n, stage) in stages.into_iter().enumerate() {
         progress(n as f64 / whole);
-        let (mut count, mut first, mut last) = (0, UnixMs::MAX, UnixMs::ZERO);
+        let (mut all, mut count, mut first, mut last) = (0, 0, UnixMs::MAX, UnixMs::ZERO);
         let with = |event: &housecount_core::event::EventRef<'_>| {
+            all += 1;
             if event.viewer == request.viewer {
                 count += 1;
                 (first, last) = (first.min(event.at), last.max(event.at));
             }
             Ok(())
         };
-        read::items(&**cold, &stage, Span::new(UnixMs::ZERO, UnixMs::MAX), with, |_| ()).await?;
+        let problem =
+            read::items(&**cold, &stage, Span::new(UnixMs::ZERO, UnixMs::MAX), with, |_| ()).await?;
+        found.problems.extend(problem);
+        if all > 0 && !listed.contains(&stage) {
+            unlisted.get_or_insert_with(|| stage.clone());
+        }
         if count > 0 {
             found.heard(last);
             found.items.push(Found { stage, within: Span::new(first, last.plus(1)), count });
         }
     }
-    Ok(())
-}
-
-/// Whether heartbeats were ever written as items, in the viewer's partition.
-async fn is_there(cold: &Arc<dyn Cold>, request: &Request) -> StoreResult<bool> {
-    for chain in read::chains(cold).await? {
-        if request.holds(chain) && cold.get(&Key::ItemsUntil { chain }).await?.is_some() {
-            return Ok(true);
-        }
+    if let (Some(stage), None) = (unlisted, &request.stage) {
+        found.problems.push(format!(
+            "not looked at: stages that are neither listed with heartbeats nor in the ledger nor configured. Stage {stage} has \
+             heartbeats that no node of this version wrote, so other stages may have some as well; name each with --stage"
+        ));
     }
-    Ok(false)
+    Ok(())
 }
 
 async fn configured(cold: &dyn Cold) -> StoreResult<Vec<String>> {
@@ -80,26 +82,29 @@ async fn configured(cold: &dyn Cold) -> StoreResult<Vec<String>> {
     }
 }
 
-/// Deletes them.
-pub(super) async fn delete(cold: &dyn Cold, request: &Request, found: &Found) -> StoreResult<()> {
+/// Deletes them, by the keys that they are stored at. Returns a line for each that has another key than housecount gives.
+pub(super) async fn delete(cold: &dyn Cold, request: &Request, found: &Found) -> StoreResult<Option<String>> {
     let keys = KeyRange::heartbeats(&found.stage, found.within.from, found.within.to.minus(1));
-    let mut page = Page::first(PAGE_ROWS_MAX);
+    let (mut page, mut left) = (Page::first(PAGE_ROWS_MAX), None);
     loop {
         let rows = cold.query(&keys, &page).await?;
-        let of_viewer = rows.iter().filter_map(|(_, item)| {
-            let (at, viewer, session) = heartbeat::read(item).ok()?;
-            let (stage, session) = (found.stage.clone(), session.to_string());
-            (viewer == request.viewer).then(|| Key::Heartbeat {
-                stage,
-                at,
-                viewer: viewer.to_string(),
-                session,
-            })
-        });
-        cold.delete(of_viewer.collect()).await?;
-        if rows.len() < PAGE_ROWS_MAX {
-            return Ok(());
+        let is_of_viewer = |item| heartbeat::read(item).is_ok_and(|(_, viewer, _)| viewer == request.viewer);
+        let mut of_viewer = Vec::new();
+        for (sk, _) in rows.iter().filter(|(_, item)| is_of_viewer(item)) {
+            match Key::of_heartbeat(&found.stage, sk) {
+                Some(key) => of_viewer.push(key),
+                None => {
+                    let name = || read::name_of(&keys.pk, sk);
+                    left.get_or_insert_with(|| {
+                        format!("{} is not deleted: its key is not housecount's", name())
+                    });
+                }
+            }
         }
-        page.after = rows.last().map(|(sk, _)| sk.clone());
+        cold.delete(of_viewer).await?;
+        if rows.len() < PAGE_ROWS_MAX {
+            return Ok(left);
+        }
+        page.after = rows.into_iter().next_back().map(|(sk, _)| sk);
     }
 }

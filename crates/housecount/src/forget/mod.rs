@@ -74,7 +74,7 @@ pub struct Forgotten {
     pub items: u64,
     /// Items that belong to no chunk, in the viewer's partitions: they may have named the viewer.
     pub strays: u64,
-    /// What could not be read, each naming its item: the viewer may still be named there.
+    /// What could not be read, deleted or looked at, each naming its item or stage: the viewer may still be named there.
     pub problems: Vec<String>,
     /// Up to when there was a ledger: what came later was not looked at.
     pub committed_to: UnixMs,
@@ -181,7 +181,7 @@ pub async fn forget(
         pseudonym: None,
     };
     if !request.is_dry_run {
-        forgotten.pseudonym = write(cold, request, &found, progress).await?;
+        forgotten.pseudonym = write(cold, request, &found, &mut forgotten.problems, progress).await?;
     }
     Ok(forgotten)
 }
@@ -190,6 +190,7 @@ async fn write(
     cold: &Arc<dyn Cold>,
     request: &Request,
     found: &Findings,
+    problems: &mut Vec<String>,
     mut progress: impl FnMut(&'static str, f64),
 ) -> Result<Option<String>, ForgetError> {
     let named = &found.ledger.named;
@@ -210,7 +211,7 @@ async fn write(
     }
     for (n, of) in found.items.iter().enumerate() {
         progress("deleting heartbeats", n as f64 / found.items.len() as f64);
-        items::delete(&**cold, request, of).await?;
+        problems.extend(items::delete(&**cold, request, of).await?);
     }
     cold.delete(stale).await?;
     Ok(pseudonym)

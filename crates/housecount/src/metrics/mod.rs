@@ -87,6 +87,8 @@ metrics! {
         archive_bytes: "archive" in Bytes => Counter,
         /// Heartbeats written as items
         archive_items: "archive_items" => Counter,
+        /// Items of the archive that the cold tier refuses as invalid, and that are left out
+        archive_refused: "archive_refused" => Counter,
         /// Beats not archived, because nobody knows their session any more
         archive_nameless: "archive_nameless" => Counter,
         /// Tries to write to the archive that failed, and were made again

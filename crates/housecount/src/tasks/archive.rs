@@ -229,10 +229,7 @@ impl Archive {
         for lane in &self.lanes {
             while sweep::chunks(&*self.cold, lane.chain, before).await? == Progress::More {}
         }
-        // Of stages that nobody came to since this node started, they stay: an embedded store is for tries.
-        for view in self.hub.stages().of {
-            while sweep::heartbeats(&*self.cold, &view.stage, before).await? == Progress::More {}
-        }
+        while sweep::heartbeat_days(&*self.cold, before).await? == Progress::More {}
         Ok(())
     }
 }

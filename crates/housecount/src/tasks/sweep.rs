@@ -1,10 +1,10 @@
 //! Deletes expired snapshots and archives where the store doesn't do it by itself: the embedded one.
 //!
 //! Rosters are ordered by time and name every stage they counted, and chunks are ordered by time themselves; so what has expired is
-//! found without a scan. Heartbeats as items are found by their stage.
+//! found without a scan. Heartbeats as items are found by the days of their stages.
 
 use housecount_core::archive::KEYFRAME_MS;
-use housecount_core::heartbeat;
+use housecount_core::heartbeat::DAY_MS;
 use housecount_core::item::bytes;
 use housecount_core::keys::{Chain, Key, KeyRange};
 use housecount_core::roster::Roster;
@@ -25,8 +25,9 @@ const ROSTERS_PER_STEP: usize = 4;
 /// The cold tier's. What is left comes again.
 pub async fn step(cold: &dyn Cold, before: UnixMs) -> StoreResult<Progress> {
     let rows = cold.query(&KeyRange::rosters(before), &Page::first(ROSTERS_PER_STEP)).await?;
-    let more = rows.len() == ROSTERS_PER_STEP;
+    let mut deleted = 0;
     for (sk, item) in rows {
+        // What isn't ours stays, and must not be read again and again.
         let Some(at) = roster_key(&sk) else { continue };
         let mut roster = Roster::default();
         // A damaged roster names nobody; its snapshots are filtered by readers for ever, which is harmless.
@@ -37,8 +38,9 @@ pub async fn step(cold: &dyn Cold, before: UnixMs) -> StoreResult<Progress> {
         cold.delete(snapshots.collect()).await?;
         let part = sk.split_once('#').and_then(|(_, part)| part.parse().ok()).unwrap_or(0);
         cold.delete(vec![Key::Roster { at, part }]).await?;
+        deleted += 1;
     }
-    Ok(if more { Progress::More } else { Progress::Done })
+    Ok(if deleted == ROSTERS_PER_STEP { Progress::More } else { Progress::Done })
 }
 
 /// Items of a ledger that one step deletes: they are read for it.
@@ -58,9 +60,10 @@ pub async fn chunks(cold: &dyn Cold, chain: Chain, before: UnixMs) -> StoreResul
     let rows = cold
         .query(&KeyRange::chunks(chain, UnixMs::ZERO, before.minus(1)), &Page::first(ROWS_PER_STEP))
         .await?;
-    let more = rows.len() == ROWS_PER_STEP;
-    cold.delete(rows.iter().filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect()).await?;
-    Ok(if more { Progress::More } else { Progress::Done })
+    let keys: Vec<Key> = rows.iter().filter_map(|(sk, _)| Key::of_chunk(chain, sk)).collect();
+    let is_all = keys.len() == ROWS_PER_STEP;
+    cold.delete(keys).await?;
+    Ok(if is_all { Progress::More } else { Progress::Done })
 }
 
 /// Deletes some of a chain's chunks, oldest first, that have expired by `now`: whole generations, as all of one expire at once.
@@ -80,6 +83,26 @@ pub async fn expired(cold: &dyn Cold, chain: Chain, now: UnixMs) -> StoreResult<
     Ok(if is_all { Progress::More } else { Progress::Done })
 }
 
+/// Deletes the heartbeats of some days of before `before`, of every stage that has any, and then these days.
+///
+/// # Errors
+/// As [`chunks`].
+pub async fn heartbeat_days(cold: &dyn Cold, before: UnixMs) -> StoreResult<Progress> {
+    let range = KeyRange::heartbeat_days(UnixMs::ZERO, before);
+    let rows = cold.query(&range, &Page::first(ROWS_PER_STEP)).await?;
+    let mut over = Vec::new();
+    for (sk, _) in &rows {
+        let Some(Key::HeartbeatDay { day, stage }) = Key::of_heartbeat_day(sk) else { continue };
+        while heartbeats(cold, &stage, before).await? == Progress::More {}
+        if day.plus(DAY_MS) <= before {
+            over.push(Key::HeartbeatDay { day, stage });
+        }
+    }
+    let is_all = over.len() == ROWS_PER_STEP;
+    cold.delete(over).await?;
+    Ok(if is_all { Progress::More } else { Progress::Done })
+}
+
 /// Deletes some of a stage's heartbeats of before `before`.
 ///
 /// # Errors
@@ -87,12 +110,9 @@ pub async fn expired(cold: &dyn Cold, chain: Chain, now: UnixMs) -> StoreResult<
 pub async fn heartbeats(cold: &dyn Cold, stage: &str, before: UnixMs) -> StoreResult<Progress> {
     let range = KeyRange::heartbeats(stage, UnixMs::ZERO, before.minus(1));
     let rows = cold.query(&range, &Page::first(ROWS_PER_STEP)).await?;
-    let more = rows.len() == ROWS_PER_STEP;
-    let keys = rows.iter().filter_map(|(_, item)| {
-        let (at, viewer, session) = heartbeat::read(item).ok()?;
-        let (viewer, session) = (viewer.to_string(), session.to_string());
-        Some(Key::Heartbeat { stage: stage.to_string(), at, viewer, session })
-    });
-    cold.delete(keys.collect()).await?;
-    Ok(if more { Progress::More } else { Progress::Done })
+    let keys: Vec<Key> = rows.iter().filter_map(|(sk, _)| Key::of_heartbeat(stage, sk)).collect();
+    // Items of other programs stay, and must not be read again and again.
+    let is_all = keys.len() == ROWS_PER_STEP;
+    cold.delete(keys).await?;
+    Ok(if is_all { Progress::More } else { Progress::Done })
 }

@@ -6,15 +6,16 @@ use std::sync::atomic::Ordering;
 
 use housecount::app::App;
 use housecount::archive::read;
-use housecount::cold::{Cold, chunks};
+use housecount::cold::{Cold, ColdTarget, DynamoCold, Engine, Page, chunks};
 use housecount::config::{Layers, Settings};
 use housecount::ingest::Said;
 use housecount::log::MemoryLog;
 use housecount::node::Node as Inner;
-use housecount::tasks::sweep;
+use housecount::tasks::{Progress, sweep};
 use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::keys::Series;
+use housecount_core::heartbeat::DAY_MS;
+use housecount_core::keys::{KeyRange, Series};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 use housecount_core::pace::TICK_MS;
 use housecount_core::span::Span;
@@ -99,16 +100,28 @@ async fn packed(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
 
 async fn items(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
     let mut found = BTreeSet::new();
-    for stage in ["s", "t"] {
+    let all = Span::new(UnixMs::ZERO, UnixMs(9_999_999_999_999));
+    for stage in read::item_stages(&**cold, all).await.unwrap() {
         let with = |event: &EventRef<'_>| {
             found.insert(row(event));
             Ok(())
         };
-        read::items(&**cold, stage, Span::new(UnixMs::ZERO, UnixMs(9_999_999_999_999)), with, |_| ())
-            .await
-            .unwrap();
+        assert_eq!(read::items(&**cold, &stage, all, with, |_| ()).await.unwrap(), None);
     }
     found
+}
+
+/// A cold tier that is reached over the network, so that batches can be refused.
+async fn remote(dynamo: &Dynamo) -> Arc<FaultyCold> {
+    dynamo.make_table("audience");
+    let target = ColdTarget::parse(&dynamo.url("audience"), "").unwrap().unwrap();
+    Arc::new(FaultyCold::over(DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap()))
+}
+
+/// Waits until the archive has all that was said so far.
+async fn archived(node: &Inside, said: &BTreeSet<Row>) {
+    let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
+    eventually("all of it is archived", async || node.archived_to() > last).await;
 }
 
 /// Says things for a while at one node after the other, and waits until the archive has them.
@@ -191,9 +204,118 @@ async fn each_heartbeat_becomes_an_item() {
     assert_eq!(items(&cold).await, beats(&said));
 }
 
+/// Ids that read like two parts of a key: each heartbeat is an item of its own, in one millisecond or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_with_the_signs_of_keys_stop_nothing() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo).await;
+    let log = Arc::new(MemoryLog::default());
+    let node = Inside::start("items", &log, &cold).await;
+    let mut said = BTreeSet::new();
+    // Until two that look alike have been said in one millisecond.
+    for round in 0.. {
+        let (one, other) =
+            tokio::join!(node.say(Kind::Beat, "s", "a#b", "c"), node.say(Kind::Beat, "s", "a", "b#c"),);
+        let is_one_moment = one.0 == other.0;
+        said.extend([one, other]);
+        for (viewer, session) in [("a%23b", "c"), ("%", "#"), ("#", "%23"), ("a", "b%23c"), ("é#", "")] {
+            said.insert(node.say(Kind::Beat, "s", viewer, session).await);
+        }
+        if is_one_moment {
+            break;
+        }
+        assert!(round < 1_000, "no two heartbeats came in one millisecond");
+    }
+    said.insert(node.say(Kind::Beat, "t", "bob", "").await);
+    archived(&node, &said).await;
+    assert_eq!(items(&cold).await, said);
+    assert_eq!(node.node.metrics.archive_refused.get(), 0);
+}
+
+/// An item that the cold tier refuses is left out and counted, and nothing else: on no stage, and after a restart neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_refused_stops_no_stage() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo).await;
+    let log = Arc::new(MemoryLog::default());
+    let node = Inside::start("items", &log, &cold).await;
+    let refuse = |text: &str| *dynamo.faults.refuses.lock().unwrap() = text.to_string();
+    refuse("cursed");
+    let crowd = async |node: &Inside| {
+        let mut said = BTreeSet::new();
+        for n in 0..2 * WRITE_BATCH_ITEMS {
+            said.insert(node.say(Kind::Beat, ["s", "t"][n % 2], &format!("crowd-{n}"), "").await);
+            if n % 20 == 7 {
+                node.say(Kind::Beat, "s", &format!("cursed-{n}"), "").await;
+            }
+        }
+        archived(node, &said).await;
+        said
+    };
+    let mut said = crowd(&node).await;
+    assert_eq!(items(&cold).await, said);
+    let counted = node.node.metrics.archive_refused.get();
+    assert!(counted >= 3, "{counted}");
+    // A stage that can't even be listed costs its own heartbeats only.
+    refuse("cursed");
+    node.say(Kind::Beat, "cursed", "ann", "").await;
+    said.extend(crowd(&node).await);
+    assert_eq!(items(&cold).await, said);
+    node.stop().await;
+    let node = Inside::start("items", &log, &cold).await;
+    said.extend(crowd(&node).await);
+    assert_eq!(items(&cold).await, said);
+    assert!(node.node.metrics.archive_refused.get() >= 3);
+    assert_eq!(node.node.metrics.archive_failures.get(), 0);
+}
+
+/// A table that refuses everything is at fault itself: nothing is left out, and all is written once it is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_refuses_everything_loses_nothing() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo).await;
+    let log = Arc::new(MemoryLog::default());
+    let node = Inside::start("items", &log, &cold).await;
+    *dynamo.faults.refuses.lock().unwrap() = "audience".to_string();
+    let mut said = BTreeSet::new();
+    for n in 0..2 * WRITE_BATCH_ITEMS {
+        said.insert(node.say(Kind::Beat, "s", &format!("crowd-{n}"), "").await);
+    }
+    eventually("it was refused", async || node.node.metrics.archive_failures.get() > 2).await;
+    assert_eq!(node.node.metrics.archive_refused.get(), 0);
+    dynamo.faults.refuses.lock().unwrap().clear();
+    archived(&node, &said).await;
+    assert_eq!(items(&cold).await, said);
+    assert_eq!(node.node.metrics.archive_refused.get(), 0);
+}
+
+/// The line in the process's log names the item by its stage and time, and no viewer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_refused_is_named() {
+    let (dynamo, folder) = (Dynamo::start().await, tempfile::tempdir().unwrap());
+    dynamo.make_table("audience");
+    *dynamo.faults.refuses.lock().unwrap() = "cursed".to_string();
+    let said = folder.path().join("said");
+    let (data, url) =
+        (format!("data={}", folder.path().display()), format!("cold={}", dynamo.url("audience")));
+    let settings = ["interval=1s", "ttl=3s", "archive=items", "archive_flush=1s", "log=memory:", &data, &url];
+    let node = Node::start_logging(std::fs::File::create(&said).unwrap(), &settings);
+    node.until_ready().await;
+    let beat = node.beat("stage-1", "cursed").await;
+    assert!(beat["nextMs"].is_u64());
+    eventually("it is left out", async || node.metric("housecount_archive_refused_total ").await == 1.0)
+        .await;
+    let said = std::fs::read_to_string(&said).unwrap();
+    let line = said.lines().find(|line| line.contains("refuses items of the archive")).unwrap();
+    assert!(line.contains("STAGE#stage-1 / HEARTBEAT#1") && line.contains("parameter values"), "{line}");
+    assert!(line.contains("a viewer of 6 bytes, a session of 0") && !said.contains("cursed"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_expired_is_swept_where_the_store_does_not() {
-    let (log, cold) = (Arc::new(MemoryLog::default()), Arc::new(FaultyCold::new().await));
+    let engine = Engine::memory().unwrap();
+    let cold = Arc::new(FaultyCold::over(DynamoCold::over(&engine).await.unwrap()));
+    let log = Arc::new(MemoryLog::default());
     let node = Inside::start("packed", &log, &cold).await;
     party(&[&node], 5).await;
     let to = node.archived_to();
@@ -212,6 +334,23 @@ async fn what_has_expired_is_swept_where_the_store_does_not() {
     let left = items(&cold).await;
     assert!(left.iter().filter(|row| row.2 == "s").all(|row| row.0 >= half.0));
     assert_eq!(left, before.into_iter().filter(|row| row.2 != "s" || row.0 >= half.0).collect());
+    // Days are deleted with all that they list, and not before.
+    let days = async || {
+        let all = KeyRange::heartbeat_days(UnixMs::ZERO, UnixMs(9_999_999_999_999));
+        cold.query(&all, &Page::first(100)).await.unwrap()
+    };
+    let last = UnixMs(left.iter().map(|row| row.0).max().unwrap());
+    assert_eq!(sweep::heartbeat_days(&*cold, last).await.unwrap(), Progress::Done);
+    assert_eq!(items(&cold).await.len(), left.iter().filter(|row| row.0 >= last.0).count());
+    assert!(!days().await.is_empty());
+    // Another program's item stays where it is, and doesn't keep the sweep from its end.
+    let foreign = json!({ "pk": { "S": "STAGE#s" }, "sk": { "S": "HEARTBEAT#1790000000000#a#b#c" } });
+    let put = json!({ "TableName": "ivs-viewer-snapshots", "Item": foreign }).to_string();
+    assert_eq!(engine.call("PutItem", put.as_bytes()).0, 200);
+    sweep::heartbeat_days(&*cold, last.plus(DAY_MS)).await.unwrap();
+    assert!(items(&cold).await.is_empty() && days().await.is_empty());
+    let of_stage = KeyRange::heartbeats("s", UnixMs::ZERO, UnixMs(9_999_999_999_999));
+    assert_eq!(cold.query(&of_stage, &Page::first(9)).await.unwrap().len(), 1);
 }
 
 /// A damaged chunk costs what follows on it, and no more; it is named.
@@ -257,11 +396,13 @@ async fn the_archive_is_exported_as_rows() {
             String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap();
         (output.status.code().unwrap(), said)
     };
-    let (code, said) = export(&[]);
-    assert!(
-        code == 2 && said.contains("there is no archive") && said.contains("archive = \"packed\""),
-        "{said}"
-    );
+    for arguments in [&[][..], &["--stage", "s"]] {
+        let (code, said) = export(arguments);
+        assert!(
+            code == 2 && said.contains("there is no archive") && said.contains("archive = \"packed\""),
+            "{said}"
+        );
+    }
 
     let quick = ["interval=1s", "ttl=3s", "window=1s", "snapshot_interval=1s", "archive_flush=1s"];
     for form in ["packed", "items"] {
@@ -288,6 +429,36 @@ async fn the_archive_is_exported_as_rows() {
         let expected = expected.iter().filter(is_kept).map(|row| row.map(str::to_string)).collect();
         assert_eq!(found, expected);
     }
+    // Of all stages, of both kinds; packed, there is a leave besides.
     let (code, ndjson) = export(&["--format", "ndjson"]);
-    assert_eq!((code, ndjson.lines().count()), (0, 3), "{ndjson}");
+    assert_eq!((code, ndjson.lines().count()), (0, 5), "{ndjson}");
+    assert_eq!(ndjson.lines().filter(|line| line.contains("\"stage\":\"items\"")).count(), 2, "{ndjson}");
+    // An item that can't be read is named, without whose it is, and the others are written.
+    dynamo.call(
+        "PutItem",
+        json!({ "TableName": "audience", "Item": {
+            "pk": { "S": "STAGE#items" }, "sk": { "S": "HEARTBEAT#1790000000000#zoe#" },
+        }}),
+    );
+    let output = housecount()
+        .args([
+            "export",
+            "--raw",
+            "--cold",
+            &cold,
+            "--from",
+            "2020-01-01",
+            "--to",
+            "2100-01-01",
+            "--out",
+            "-",
+        ])
+        .output()
+        .unwrap();
+    let (rows, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), rows.lines().count()), (Some(1), 6), "{rows}");
+    assert!(
+        said.contains("STAGE#items / HEARTBEAT#1790000000000#…: attribute") && !said.contains("zoe"),
+        "{said}"
+    );
 }

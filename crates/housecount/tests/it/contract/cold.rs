@@ -21,6 +21,7 @@ async fn keeps_the_contract(cold: &dyn Cold) {
     every_type_comes_back(cold).await;
     item_bytes_max_fits(cold).await;
     many_are_put_and_deleted(cold).await;
+    a_key_may_come_twice(cold).await;
     a_range_is_read_in_order(cold).await;
     conditions_hold(cold).await;
     cold.put(Vec::new()).await.unwrap();
@@ -77,6 +78,21 @@ async fn many_are_put_and_deleted(cold: &dyn Cold) {
     assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap().len() as u64, count);
     cold.delete((0..count).map(|n| snapshot("many", n)).collect()).await.unwrap();
     assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap(), []);
+}
+
+/// DynamoDB itself would refuse the batch.
+async fn a_key_may_come_twice(cold: &dyn Cold) {
+    let range = KeyRange::snapshots("twice", UnixMs::ZERO, UnixMs::MAX);
+    let records = [1, 2, 3, 2, 1]
+        .into_iter()
+        .zip(0..)
+        .map(|(at, n)| Record { key: snapshot("twice", at), item: item(n) });
+    cold.put(records.collect()).await.unwrap();
+    let rows = cold.query(&range, &Page::first(10)).await.unwrap();
+    let found: Vec<Item> = rows.into_iter().map(|(_, item)| item).collect();
+    assert_eq!(found, [item(4), item(3), item(2)], "the last one stays");
+    cold.delete([1, 2, 3, 2, 1].map(|at| snapshot("twice", at)).to_vec()).await.unwrap();
+    assert_eq!(cold.query(&range, &Page::first(10)).await.unwrap(), []);
 }
 
 async fn a_range_is_read_in_order(cold: &dyn Cold) {

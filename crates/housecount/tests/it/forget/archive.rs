@@ -208,38 +208,59 @@ async fn a_generation_that_goes_on_is_refused() {
     }
 }
 
+/// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be found.
+fn archived(said: &[Said], is_listed: bool) -> Vec<Record> {
+    let beats = said.iter().filter(|said| said.kind == Kind::Beat);
+    let pairs = beats.flat_map(|said| {
+        let (beat, day) =
+            (heartbeat::item(&said.event(), DAY_MS), heartbeat::day(&said.stage, said.at, DAY_MS));
+        [Some(beat), is_listed.then_some(day)]
+    });
+    pairs.flatten().map(|(key, item)| Record { key, item }).collect()
+}
+
 #[tokio::test]
 async fn heartbeats_that_are_items_are_deleted() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
-    put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
-    put(&stage.cold, Key::ItemsUntil { chain: ARCHIVE }, Item::from([("at".to_string(), Attr::N(1))])).await;
-    let mut records: Vec<Record> = stage
-        .said
-        .iter()
-        .filter(|said| said.kind == Kind::Beat)
-        .map(|said| {
-            let (key, item) = heartbeat::item(&said.event(), DAY_MS);
-            Record { key, item }
-        })
-        .collect();
-    // A stage on which nobody has proven anything: it is known by its configuration.
-    let quiet = watches("quiet", "ann", "", BASE, 1).remove(0);
-    let (key, item) = heartbeat::item(&quiet.event(), DAY_MS);
-    records.push(Record { key, item });
-    let listed = Key::Listed { stage: "quiet".to_string() };
-    records.push(Record {
-        key: listed,
-        item: Item::from([("stageArn".to_string(), Attr::S("quiet".to_string()))]),
-    });
-    stage.cold.put(records.clone()).await.unwrap();
+    let mut records = archived(&stage.said, true);
+    // Stages on which nobody has proven anything, and ids that look like parts of keys.
+    for viewer in ["ann", "ann#", "ann%23", "%"] {
+        records.extend(archived(&watches("quiet", viewer, "#1", BASE, 1)[..1], true));
+    }
+    stage.cold.put(records).await.unwrap();
     let is_heartbeat = |record: &&Record| matches!(record.key, Key::Heartbeat { .. });
-    let of_ann = |record: &&Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == "ann");
+    let of =
+        |who: &str, record: &Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
     let stored = items(&stage.cold).await;
     let only = Request { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().items, 2);
+    for who in ["ann", "ann#"] {
+        let before = items(&stage.cold).await;
+        let forgotten = ask(&stage.cold, &request(who)).await.unwrap();
+        assert_eq!(forgotten.items, stored.iter().filter(|record| of(who, record)).count() as u64);
+        assert_eq!(forgotten.problems, [""; 0]);
+        let left = items(&stage.cold).await;
+        let others = before.iter().filter(is_heartbeat).filter(|record| !of(who, record));
+        assert!(left.iter().filter(is_heartbeat).eq(others));
+    }
+    assert!(!is_anywhere(&stage.cold, "telephone").await);
+    assert!(ask(&stage.cold, &request("ann")).await.unwrap().is_nothing());
+}
+
+/// What this version didn't list may be on stages that nobody can name: that is said, and all that is found is deleted.
+#[tokio::test]
+async fn what_was_not_looked_at_is_said() {
+    let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    stage.cold.put(archived(&stage.said, false)).await.unwrap();
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
-    assert_eq!(forgotten.items, stored.iter().filter(of_ann).count() as u64);
-    let left = items(&stage.cold).await;
-    assert!(left.iter().filter(is_heartbeat).eq(stored.iter().filter(is_heartbeat).filter(|of| !of_ann(of))));
-    assert!(!is_anywhere(&stage.cold, "ann").await);
+    assert!(forgotten.items > 0 && !is_anywhere(&stage.cold, "ann").await);
+    assert_eq!(forgotten.problems.len(), 1);
+    assert!(
+        forgotten.problems[0].starts_with("not looked at: stages that are neither listed"),
+        "{forgotten:?}"
+    );
+    let again = ask(&stage.cold, &request("ann")).await.unwrap();
+    assert!(again.is_nothing() && again.problems.len() == 1, "others' are still there: {again:?}");
+    let only = Request { stage: Some("s/2".to_string()), ..request("ann") };
+    assert_eq!(ask(&stage.cold, &only).await.unwrap().problems, [""; 0]);
 }

@@ -1,8 +1,8 @@
 //! DynamoDB's API on a loopback port, over the embedded engine, with faults to order.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use housecount::cold::Engine;
@@ -32,6 +32,8 @@ pub struct Faults {
     /// What the answers that were sent say was consumed, and those that were not.
     pub told: Capacity,
     pub untold: Capacity,
+    /// BatchWriteItems whose body holds this text are refused as invalid; empty for none.
+    pub refuses: Mutex<String>,
     /// Whether the next chunk of a ledger that is to be put lies there for ever, and whose it is then: the port by which it came.
     pub hold_chunk: AtomicBool,
     /// See above; zero before.
@@ -175,6 +177,15 @@ async fn answer(
             true => response(400, json!({ "__type": kind, "message": "not yet" }).to_string()),
             false => response(200, "{}".to_string()),
         });
+    }
+    let refuses = faults.refuses.lock().unwrap().clone();
+    if operation == "BatchWriteItem"
+        && !refuses.is_empty()
+        && String::from_utf8_lossy(&body).contains(&refuses)
+    {
+        let kind = "com.amazon.coral.validate#ValidationException";
+        let message = "One or more parameter values were invalid";
+        return Ok(response(400, json!({ "__type": kind, "message": message }).to_string()));
     }
     if operation == "BatchWriteItem" && take(&faults.unprocessed) {
         return Ok(partly(&engine, &body, &faults));

@@ -1,0 +1,131 @@
+//! Ranges of keys: what one query reads.
+
+use super::{
+    Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk, stage_pk,
+};
+use crate::heartbeat::DAY_MS;
+use crate::time::UnixMs;
+
+/// Items of one partition key whose sort keys lie between two, both included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The partition key.
+    pub pk: String,
+    /// The least sort key.
+    pub first: String,
+    /// The greatest sort key.
+    pub last: String,
+}
+
+impl KeyRange {
+    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time from
+    /// 2001 to 2286, while Unix milliseconds have 13 digits.
+    #[must_use]
+    pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
+        let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
+        KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
+    }
+
+    /// A chain's chunks, and their parts, of windows that begin from `from` to `to`, both included.
+    #[must_use]
+    pub fn chunks(chain: Chain, from: UnixMs, to: UnixMs) -> KeyRange {
+        // `~` sorts after the `#` of a part.
+        KeyRange { pk: chain.pk(), first: chunk_sk(from), last: format!("{}~", chunk_sk(to)) }
+    }
+
+    /// A stage's heartbeats from `from` to `to`, both included, where each is an item.
+    #[must_use]
+    pub fn heartbeats(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
+        let sk = |at: UnixMs| format!("HEARTBEAT#{:013}", at.0.min(MS_OF_13_DIGITS));
+        // `$` sorts after the `#` behind the time.
+        KeyRange { pk: stage_pk(stage), first: sk(from), last: format!("{}$", sk(to)) }
+    }
+
+    /// The days from `from` to `to`, both included, on which stages have heartbeats as items.
+    #[must_use]
+    pub fn heartbeat_days(from: UnixMs, to: UnixMs) -> KeyRange {
+        let day = |at: UnixMs| at.aligned(DAY_MS).0.min(MS_OF_13_DIGITS);
+        // `$` sorts after the `#` behind the day.
+        let (first, last) = (format!("{:013}", day(from)), format!("{:013}$", day(to)));
+        KeyRange { pk: HEARTBEATS_PK.to_string(), first, last }
+    }
+
+    /// All ledgers, or archives.
+    #[must_use]
+    pub fn series(series: Series) -> KeyRange {
+        KeyRange { pk: series_pk(series), first: "0".to_string(), last: "99999".to_string() }
+    }
+
+    /// All rosters up to `to`, included.
+    #[must_use]
+    pub fn rosters(to: UnixMs) -> KeyRange {
+        let last = format!("{:013}#9999", to.0.min(MS_OF_13_DIGITS));
+        KeyRange { pk: ROSTER_PK.to_string(), first: "0".to_string(), last }
+    }
+
+    /// The parts of one roster.
+    #[must_use]
+    pub fn roster(at: UnixMs) -> KeyRange {
+        let sk = |part| Key::Roster { at, part }.sk();
+        KeyRange { pk: ROSTER_PK.to_string(), first: sk(0), last: sk(9999) }
+    }
+
+    /// The configured stages whose id is greater than `after`.
+    #[must_use]
+    pub fn listed(after: Option<&str>) -> KeyRange {
+        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least id greater
+        // than `after` is `after` itself and a "!".
+        let first = after.map_or("!".to_string(), |after| format!("{after}!"));
+        KeyRange { pk: STAGES_PK.to_string(), first, last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_hold_what_they_should() {
+        let range = KeyRange::snapshots("s", UnixMs(1_790_000_000_000), UnixMs::MAX);
+        let sk = Key::Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_000) }.sk();
+        assert!(range.first <= sk && sk <= range.last);
+        assert!(range.last.as_str() < "SNAPSHOT$", "nothing else lies in the range");
+        let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
+        let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
+        let part =
+            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }.sk();
+        let part_key = Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 };
+        assert_eq!(Key::of_chunk(chain, &part), Some(part_key));
+        assert_eq!(
+            Key::of_chunk(chain, &range.first),
+            Some(Key::Chunk { chain, window: UnixMs(1_790_000_000_000) })
+        );
+        assert_eq!(Key::of_chunk(chain, "ITEMS"), None);
+        assert!(
+            part <= range.last && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
+        );
+        let range = KeyRange::heartbeats("s", UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
+        let (stage, session) = ("s".to_string(), String::new());
+        let beat = |at| Key::Heartbeat {
+            stage: stage.clone(),
+            at: UnixMs(at),
+            viewer: "~".into(),
+            session: session.clone(),
+        };
+        assert!(range.first <= beat(1_790_000_000_000).sk() && beat(1_790_000_300_000).sk() <= range.last);
+        assert!(beat(1_790_000_300_001).sk() > range.last);
+        let days = KeyRange::heartbeat_days(UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
+        let day = |day, stage: &str| Key::HeartbeatDay { day: UnixMs(day), stage: stage.to_string() }.sk();
+        let (today, tomorrow) = (1_789_948_800_000, 1_790_035_200_000);
+        for stage in ["!", "#", "~"] {
+            assert!(days.first <= day(today, stage) && day(today, stage) <= days.last);
+            assert!(day(tomorrow, stage) > days.last && day(today - DAY_MS, stage) < days.first);
+            let key = Key::HeartbeatDay { day: UnixMs(today), stage: stage.to_string() };
+            assert_eq!(Key::of_heartbeat_day(&key.sk()), Some(key));
+        }
+        let range = KeyRange::listed(Some("a"));
+        assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");
+        let range = KeyRange::rosters(UnixMs(1_790_000_000_000));
+        assert!(range.last > Key::Roster { at: UnixMs(1_790_000_000_000), part: 9998 }.sk());
+    }
+}
