@@ -57,19 +57,24 @@ impl DynamoCold {
         DynamoCold::open_as(target, None).await
     }
 
-    /// Opens a cold tier only to read: an embedded one even while a node has it open.
+    /// Opens a cold tier only to read. Of an embedded one no file changes, also while a node has it open.
     ///
     /// # Errors
     /// There is none in the folder, or it can't be used.
     pub async fn open_to_read(target: &ColdTarget) -> StoreResult<DynamoCold> {
         let ColdTarget::Embedded(folder) = target else { return DynamoCold::open(target).await };
-        let file = folder.join("cold.sqlite");
-        if !file.exists() {
-            let context = format!("there is no cold tier in {}", folder.display());
-            return Err(StoreError::new(ErrorKind::Missing, context));
-        }
-        let mut cold = Self::over(&Engine::open(&file)?).await?;
+        let missing = |error: StoreError, what: &str| match error.kind() {
+            ErrorKind::Missing => {
+                let context = format!("there is no cold tier in {}: {what}", folder.display());
+                StoreError::new(ErrorKind::Missing, context)
+            }
+            _ => error,
+        };
+        let engine = Engine::open_to_read(&folder.join("cold.sqlite"));
+        let engine = engine.map_err(|error| missing(error, "cold.sqlite is missing"))?;
+        let mut cold = Self::of_engine(&engine);
         cold.shown = target.to_string();
+        cold.check().await.map_err(|error| missing(error, "cold.sqlite has no table of housecount's"))?;
         Ok(cold)
     }
 
@@ -104,7 +109,16 @@ impl DynamoCold {
     /// # Errors
     /// The engine fails.
     pub async fn over(engine: &Engine) -> StoreResult<DynamoCold> {
-        let cold = DynamoCold {
+        let cold = Self::of_engine(engine);
+        // The engine counts all items to describe a table: it is only asked when there is nothing to count.
+        if cold.check().await.is_err() {
+            cold.create_table(&table::TableOptions::default(), |_| ()).await?;
+        }
+        Ok(cold)
+    }
+
+    fn of_engine(engine: &Engine) -> DynamoCold {
+        DynamoCold {
             client: connect::embedded(engine),
             table: EMBEDDED_TABLE.to_string(),
             shown: "embedded".to_string(),
@@ -112,12 +126,7 @@ impl DynamoCold {
             meter: Meter::default(),
             read_for: None,
             _lock: None,
-        };
-        // The engine counts all items to describe a table: it is only asked when there is nothing to count.
-        if cold.check().await.is_err() {
-            cold.create_table(&table::TableOptions::default(), |_| ()).await?;
         }
-        Ok(cold)
     }
 
     /// An SDK error as ours, with the way out where there is one.

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_runtime_api::client::http::{
@@ -18,6 +19,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 
+use super::read_only::{ReadOnly, Unchanged};
 use crate::clock::wall;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::workers::aside;
@@ -26,6 +28,8 @@ use crate::workers::aside;
 #[derive(Clone)]
 pub struct Engine {
     database: Database,
+    /// The file, where it is read as one that never changes.
+    unchanged: Option<Arc<Unchanged>>,
 }
 
 impl fmt::Debug for Engine {
@@ -48,7 +52,20 @@ impl Engine {
             let context = format!("the folder's name is not UTF-8: {}", file.display());
             StoreError::new(ErrorKind::Unsupported, context)
         })?;
-        Ok(Engine { database: Database::new(path).map_err(failed)? })
+        Ok(Engine { database: Database::new(path).map_err(failed)?, unchanged: None })
+    }
+
+    /// An engine over a file that is there, which it never writes to; nor is any file made beside it.
+    ///
+    /// # Errors
+    /// `Missing` if there is no such file; otherwise that it can't be read, or isn't one of the engine's.
+    pub fn open_to_read(file: &Path) -> StoreResult<Engine> {
+        let ReadOnly { uri, unchanged } = ReadOnly::of(file)?;
+        let failed = |e: DynoxideError| {
+            let context = format!("{} can't be read as a cold tier of this version", file.display());
+            StoreError::caused(ErrorKind::Corrupt, context, e.to_string())
+        };
+        Ok(Engine { database: Database::new(&uri).map_err(failed)?, unchanged: unchanged.map(Arc::new) })
     }
 
     /// An engine that forgets everything with the process. For tests.
@@ -59,14 +76,21 @@ impl Engine {
         let failed = |e: DynoxideError| {
             StoreError::caused(ErrorKind::Unavailable, "opening an engine in memory", e.to_string())
         };
-        Ok(Engine { database: Database::memory().map_err(failed)? })
+        Ok(Engine { database: Database::memory().map_err(failed)?, unchanged: None })
     }
 
     /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the answer's
     /// status and body. Blocks.
     #[must_use]
     pub fn call(&self, operation: &str, body: &[u8]) -> (u16, String) {
-        match self.answer(operation, body) {
+        let answer = self.answer(operation, body);
+        if self.unchanged.as_ref().is_some_and(|unchanged| !unchanged.is_so()) {
+            let text = "a node has begun to write to the store while it was read; run this again";
+            // Not one that is tried again: the file stays changed.
+            let error = DynoxideError::ValidationException(text.to_string());
+            return (error.status_code(), error.to_json());
+        }
+        match answer {
             Ok(body) => (200, body),
             Err(error) => (error.status_code(), error.to_json()),
         }

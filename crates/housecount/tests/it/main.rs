@@ -30,6 +30,7 @@ mod otlp;
 mod overload;
 mod pages;
 mod privacy;
+mod read_only;
 mod recovery;
 mod support;
 mod tidy;

@@ -1,0 +1,187 @@
+//! Commands that only read change no file of an embedded store and make none, whatever state its node has left it in.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use housecount::cold::{Cold, ColdTarget, DynamoCold, Engine, Record};
+use housecount::error::ErrorKind;
+use housecount_core::item::Item;
+use housecount_core::keys::Key;
+use hyper::Method;
+use serde_json::json;
+
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::{Node, housecount, signal};
+
+/// Every command that reads a cold tier.
+const READERS: [&[&str]; 5] = [
+    &["verify"],
+    &["export", "--partial", "--out", "-"],
+    &["export", "--raw", "--out", "-"],
+    &["ivs", "reconcile", "--step", "1h", "--region", "eu-west-1", "--endpoint", "http://127.0.0.1:9"],
+    &["forget", "--dry-run", "--viewer", "nobody"],
+];
+
+/// Exit code, and what it printed.
+fn ran(command: &[&str], cold: &str) -> (i32, String) {
+    let mut whole = housecount();
+    whole.args(command).args(["--cold", cold]);
+    if command[0] != "forget" {
+        whole.args(["--from", "2020-01-01", "--to", "2100-01-01"]);
+    }
+    let output = whole.output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), said)
+}
+
+/// All files of a folder, and when they and the folder itself last changed.
+fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
+    let changed = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+    let of = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        (name, (std::fs::read(entry.path()).unwrap(), changed(&entry.path())))
+    };
+    let itself = (String::new(), (Vec::new(), changed(folder)));
+    std::fs::read_dir(folder).unwrap().map(of).chain([itself]).collect()
+}
+
+/// All readers find the store, and the one of the archive these heartbeats in it; no file changes.
+fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
+    let (cold, before) = (format!("embedded:{}", folder.display()), files(folder));
+    for command in READERS {
+        let (code, said) = ran(command, &cold);
+        // 1 is an answer: the range that is verified ends later than the ledger.
+        assert_ne!(code, 2, "{what}: {command:?}: {said}");
+        if command.contains(&"--raw") {
+            assert_eq!(said.lines().count(), 1 + heartbeats.len(), "{what}: {said}");
+            assert!(heartbeats.iter().all(|viewer| said.contains(viewer)), "{what}: {said}");
+        }
+        assert!(files(folder) == before, "{what}: {command:?} has written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_changes_no_file() {
+    let settings = ["interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s", "log=memory:"];
+    let mut node = Node::ready(&settings).await;
+    let folder = node.data().join("cold");
+    let beat = async |node: &Node, viewer: &str| {
+        let body = json!({ "stage": "s", "viewer": viewer });
+        let before = node.metric("housecount_archive_items_total ").await;
+        assert_eq!(node.call(Method::POST, "/v1/heartbeat", body).await.0, 200);
+        eventually("it is archived", async || node.metric("housecount_archive_items_total ").await > before)
+            .await;
+        // And noted, which is the last that is written of it.
+        let now = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
+        eventually("it is noted", async || {
+            node.metric("housecount_archived_timestamp_seconds ").await >= now
+        })
+        .await;
+    };
+    beat(&node, "viewer-1").await;
+    // A node that runs has both of these, and writes to them; so it is held for as long as they are compared.
+    assert!(folder.join("cold.sqlite-wal").exists() && folder.join("cold.sqlite-shm").exists());
+    signal(node.pid(), "STOP");
+    all_read(&folder, &["viewer-1"], "while a node has it open");
+    signal(node.pid(), "CONT");
+    beat(&node, "viewer-2").await;
+    for command in READERS {
+        let (code, said) = ran(command, &format!("embedded:{}", folder.display()));
+        assert_ne!(code, 2, "while a node writes: {command:?}: {said}");
+    }
+    node.kill();
+    all_read(&folder, &["viewer-1", "viewer-2"], "after a node was killed");
+
+    // A copy without the index: SQLite would make it anew.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["cold.sqlite", "cold.sqlite-wal"] {
+        std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+    }
+    let before = files(copy.path());
+    for command in READERS {
+        let (code, said) = ran(command, &format!("embedded:{}", copy.path().display()));
+        assert!(code == 2 && said.contains("start and stop a node on this folder"), "{command:?}: {said}");
+    }
+    assert!(files(copy.path()) == before);
+
+    node.restart();
+    node.until_ready().await;
+    beat(&node, "viewer-3").await;
+    assert!(node.stop().success());
+    assert!(!folder.join("cold.sqlite-wal").exists(), "a node that stops leaves one file");
+    all_read(&folder, &["viewer-1", "viewer-2", "viewer-3"], "after a node was stopped");
+    // Names that mean something in a URI.
+    let odd = copy.path().join("a b?c#d%20é&mode=rwc");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::copy(folder.join("cold.sqlite"), odd.join("cold.sqlite")).unwrap();
+    all_read(&odd, &["viewer-1", "viewer-2", "viewer-3"], "in a folder with an odd name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str, bytes: &[u8]| {
+        let place = folder.path().join(name);
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("cold.sqlite"), bytes).unwrap();
+        place
+    };
+    std::fs::create_dir(folder.path().join("folder only")).unwrap();
+    place("empty", b"");
+    place("text", b"SQLite format 4");
+    place("torn", b"SQLite format 3\0and no more");
+    // The engine's own file, before our table is made.
+    drop(Engine::open(&place("no table", b"").join("cold.sqlite")).unwrap());
+    for (name, says) in [
+        ("nowhere", "there is no cold tier in"),
+        ("folder only", "cold.sqlite is missing"),
+        ("empty", "cold.sqlite is empty"),
+        ("text", "is not a store of housecount's"),
+        ("torn", "can't be read as a cold tier of this version"),
+        ("no table", "cold.sqlite has no table of housecount's"),
+    ] {
+        let place = folder.path().join(name);
+        let before = place.exists().then(|| files(&place));
+        for command in READERS {
+            let (code, said) = ran(command, &format!("embedded:{}", place.display()));
+            assert!(code == 2 && said.contains(says), "{name}: {command:?}: {said}");
+            assert_eq!(said.trim_end().lines().count(), 1, "{name}: {command:?}: {said}");
+        }
+        assert!(place.exists().then(|| files(&place)) == before, "{name}");
+    }
+    let dynamo = Dynamo::start().await;
+    for command in READERS {
+        let (code, said) = ran(command, &dynamo.url("audience"));
+        assert!(code == 2 && said.contains("there is no table dynamodb://audience"), "{command:?}: {said}");
+    }
+    let described =
+        dynamo.engine.call("DescribeTable", json!({ "TableName": "audience" }).to_string().as_bytes());
+    assert!(described.0 == 400 && described.1.contains("ResourceNotFound"), "{described:?}");
+}
+
+/// What was read before and after a node began to write is of two moments: no answer is made of both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = ColdTarget::Embedded(folder.path().to_path_buf());
+    drop(DynamoCold::open(&target).await.unwrap());
+    let reader = DynamoCold::open_to_read(&target).await.unwrap();
+    let key = Key::Config { stage: "s".to_string() };
+    assert_eq!(reader.get(&key).await.unwrap(), None);
+    let error = reader.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap_err();
+    assert!(error.to_string().contains("readonly"), "{error}");
+    let writer = DynamoCold::open(&target).await.unwrap();
+    writer.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap();
+    assert_eq!(writer.get(&key).await.unwrap(), Some(Item::new()));
+    // When it stops, what it wrote goes from its journal into the file.
+    drop(writer);
+    let error = reader.get(&key).await.unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Refused && error.to_string().contains("has begun to write"),
+        "{error}"
+    );
+    assert_eq!(DynamoCold::open_to_read(&target).await.unwrap().get(&key).await.unwrap(), Some(Item::new()));
+}
