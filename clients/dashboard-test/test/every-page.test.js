@@ -89,3 +89,27 @@ test("health says that all is well, and why", async () => {
   await until("beats are counted", async () => parseFloat((await fact("Heartbeats").textContent()) ?? "") > 0);
   await close();
 });
+
+test("the budget says what the guard does, and nothing of players", async () => {
+  const limit = { monthUsd: 5, guard: "stretch", isExceeded: true, isStretched: true };
+  for (const [change, words] of /** @type {const} */ ([
+    [{}, /Exceeded\. Snapshots are taken less often, and a log in DynamoDB .* Heartbeats and counts stay as they are\./],
+    [{ isStretched: false }, /Exceeded: a warning is logged\. Nothing is written less often yet\./],
+    [{ isStretched: false, guard: "warn" }, /Exceeded: a warning is logged; nothing is written less often\./],
+    [{ isExceeded: false }, /Kept\. Snapshots are taken less often/],
+    [{ isExceeded: false, isStretched: false }, /used\. Kept\.$/],
+  ])) {
+    const { page, close } = await openPage();
+    // What the node answers; but it judges by no less than a quarter of an hour.
+    await page.route("**/v1/cost", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), limit: { ...limit, ...change } } });
+    });
+    await page.goto(`${server.url}/#/cost`);
+    const budget = page.locator(".budget span").first();
+    await budget.waitFor();
+    assert.match((await budget.textContent()) ?? "", words);
+    assert.doesNotMatch((await budget.textContent()) ?? "", /asked|players/);
+    await close();
+  }
+});

@@ -72,6 +72,24 @@ test("figures, the live curve, and who watched how long", async () => {
   assert.equal(await page.getByRole("button", { name: "6h" }).getAttribute("aria-pressed"), "true");
 });
 
+test("the curve is proven up to the server's own ttl before now", async () => {
+  opened = await openPage();
+  const { page } = opened;
+  const answered = page.waitForResponse(/\/history\?/);
+  await page.goto(address("demo-0000"));
+  const { history, stepMs, to, ttlMs } = await (await answered).json();
+  assert.equal(ttlMs, 20_000);
+  const ends = (/** @type {number} */ at) => at - (at % stepMs) + stepMs;
+  const isProven = (/** @type {{at: number}} */ { at }) => ends(at) <= to - ttlMs;
+  const expected = history.filter(isProven).length;
+  // The default ttl is 100 s longer, which is some steps less.
+  assert.ok(history.length - expected < 100_000 / stepMs, `${expected} of ${history.length} steps`);
+  await page.getByRole("button", { name: "As a table" }).click();
+  // Another answer may have come: it has as many, or one more or less, as steps are aligned.
+  const rows = await page.locator(".chart-table tbody tr").count();
+  assert.ok(Math.abs(rows - expected) <= 1, `${rows} rows, ${expected} proven steps`);
+});
+
 test("an answer for a range that was left comes too late", async () => {
   await server.beat("ranges", "ann", "bob");
   opened = await openPage();

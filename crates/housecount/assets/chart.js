@@ -12,12 +12,13 @@ import uPlot from "./uplot.js";
 /** @typedef {import("./scope.js").Scope} Scope */
 /** @typedef {import("./ring.js").Ring} Ring */
 /** @typedef {{at: number, avg: number, min: number, max: number}} Step */
-/** @typedef {{history: Step[], stepMs: number, to: number, committedTo: number, complete: boolean}} History */
+/**
+ * `ttlMs`: how long it takes until time is proven for sure.
+ * @typedef {{history: Step[], stepMs: number, to: number, committedTo: number, complete: boolean, ttlMs: number}} History
+ */
 
-/** How long it takes until time is proven for sure: the default ttl. */
-const PROVEN_AFTER_MS = 120_000;
-/** Half of it is enough for most: hidden tabs beat once a minute. What is newer says nothing yet, and isn't drawn. */
-const MOSTLY_PROVEN_AFTER_MS = 60_000;
+/** This part of a ttl is enough for most: by default a minute, as hidden tabs beat. What is newer says nothing yet, and isn't drawn. */
+const MOSTLY_PROVEN = 0.5;
 /** Rows of the table that stands in for the picture. */
 const TABLE_ROWS_MAX = 500;
 
@@ -137,16 +138,16 @@ const endOf = ({ at }, stepMs) => at - (at % stepMs) + stepMs;
 
 /**
  * The steps of a history that are proven: what came after them is still too low.
- * @param {{history: Step[], stepMs: number, to: number}} history
+ * @param {History} history
  */
-const proven = ({ history, stepMs, to }) => history.filter((step) => endOf(step, stepMs) <= to - PROVEN_AFTER_MS);
+const proven = ({ history, stepMs, to, ttlMs }) => history.filter((step) => endOf(step, stepMs) <= to - ttlMs);
 
 /**
  * How many of the averages of an answer of `/v1/watch` are proven.
- * @param {{from: number, to: number, stepMs: number}} range
+ * @param {{from: number, to: number, stepMs: number, ttlMs: number}} range
  */
-export const provenSteps = ({ from, to, stepMs }) =>
-  Math.max(0, Math.floor((to - PROVEN_AFTER_MS) / stepMs) - Math.floor(from / stepMs));
+export const provenSteps = ({ from, to, stepMs, ttlMs }) =>
+  Math.max(0, Math.floor((to - ttlMs) / stepMs) - Math.floor(from / stepMs));
 
 /**
  * Watch time in a history: the integral of how many watched at once is the sum of all viewers' watch time.
@@ -178,11 +179,11 @@ function isHeard({ at, count }, fromMs, toMs) {
  * @returns {uPlot.AlignedData}
  */
 function joined(history, ring, now, current, from) {
-  const { history: all, stepMs, to } = history ?? { history: [], stepMs: 1, to: now };
+  const { history: all, stepMs, to, ttlMs } = history ?? { history: [], stepMs: 1, to: now, ttlMs: 0 };
   const steps = all.filter((step) => step.at >= from - stepMs);
   const end = (/** @type {Step} */ step) => Math.min(endOf(step, stepMs), to);
   const middle = (/** @type {Step} */ step) => (step.at + end(step)) / 2000;
-  const sure = steps.filter((step) => end(step) <= to - PROVEN_AFTER_MS);
+  const sure = steps.filter((step) => end(step) <= to - ttlMs);
   const column = (/** @type {"avg" | "min" | "max"} */ key) =>
     sure.map((step) => (isHeard(ring, step.at, end(step)) ? null : step[key]));
   return uPlot.join(
@@ -196,7 +197,7 @@ function joined(history, ring, now, current, from) {
   /** From where the line ends to where the live count begins. */
   function dashes() {
     const liveFrom = ring.isEmpty ? Infinity : ring.at[0] * 1000;
-    const before = steps.filter((step) => end(step) <= Math.min(liveFrom, to - MOSTLY_PROVEN_AFTER_MS));
+    const before = steps.filter((step) => end(step) <= Math.min(liveFrom, to - ttlMs * MOSTLY_PROVEN));
     const ends = sure.filter((step) => end(step) <= liveFrom).length;
     const fresh = before.slice(Math.max(0, ends - 1));
     const at = fresh.map(middle);

@@ -121,11 +121,6 @@ const figure = (title, value, note, className = "") =>
  */
 function budget(limit, monthUsd) {
   const part = Math.round((100 * monthUsd) / limit.monthUsd);
-  const words = limit.isExceeded
-    ? limit.isStretched
-      ? "Exceeded: players are asked to beat less often until it is kept again."
-      : "Exceeded: a warning is logged; nothing is slowed down."
-    : "Kept.";
   const meter = h("meter", {
     min: 0,
     max: 100,
@@ -140,10 +135,23 @@ function budget(limit, monthUsd) {
       "span",
       null,
       limit.isExceeded && icon("warn"),
-      `Budget ${format.money(limit.monthUsd)} a month: ${part} % used. ${words}`,
+      `Budget ${format.money(limit.monthUsd)} a month: ${part} % used. ${inWords(limit)}`,
     ),
     meter,
   );
+}
+
+/**
+ * What the guard does. It never changes when players beat.
+ * @param {NonNullable<Cost["limit"]>} limit
+ */
+function inWords({ guard, isExceeded, isStretched }) {
+  const stretched = "Snapshots are taken less often, and a log in DynamoDB is written to less often";
+  if (isExceeded && isStretched) return `Exceeded. ${stretched}, until it is kept again. Heartbeats and counts stay as they are.`;
+  if (isStretched) return `Kept. ${stretched}, for an hour at least.`;
+  if (!isExceeded) return "Kept.";
+  if (guard === "stretch") return "Exceeded: a warning is logged. Nothing is written less often yet.";
+  return "Exceeded: a warning is logged; nothing is written less often.";
 }
 
 /** @param {Cost} cost */

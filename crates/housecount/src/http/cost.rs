@@ -120,7 +120,7 @@ pub struct LimitBody {
     guard: &'static str,
     /// Whether a month would cost more.
     is_exceeded: bool,
-    /// Whether snapshots are taken less often because of it.
+    /// Whether snapshots are taken less often because of it, and a log in DynamoDB is written to less often.
     is_stretched: bool,
 }
 

@@ -118,7 +118,7 @@ async fn history(
         max: step.max,
     });
     let (stage, history) = (stage.map(str::to_string), history.collect());
-    Ok(Json(HistoryBody { stage, step_ms, history, cover: CoverBody::new(range, committed_to) }))
+    Ok(Json(HistoryBody { stage, step_ms, history, cover: CoverBody::new(node, range, committed_to) }))
 }
 
 fn average(integral_ms: u64, span: Span) -> f64 {
@@ -213,7 +213,7 @@ pub async fn totals(
         watch_ms: total.watch_ms,
         history: step_ms.map(|step_ms| averages(&total, range, step_ms)),
     });
-    let (watch, cover) = (watch.collect(), CoverBody::new(range, found.committed_to));
+    let (watch, cover) = (watch.collect(), CoverBody::new(&node, range, found.committed_to));
     Ok(Json(StageTotalsBody { watch, cursor, step_ms, cover }))
 }
 

@@ -83,13 +83,16 @@ pub struct CoverBody {
     committed_to: u64,
     /// Whether the ledger has the whole range.
     complete: bool,
+    /// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range
+    /// that ends now is too low.
+    ttl_ms: u64,
 }
 
 impl CoverBody {
     /// Of a range, as far as the ledger has it.
-    pub fn new(range: Span, committed_to: UnixMs) -> CoverBody {
-        let complete = range.to <= committed_to;
-        CoverBody { from: range.from.0, to: range.to.0, committed_to: committed_to.0, complete }
+    pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverBody {
+        let (complete, ttl_ms) = (range.to <= committed_to, node.settings.rules.ttl_ms);
+        CoverBody { from: range.from.0, to: range.to.0, committed_to: committed_to.0, complete, ttl_ms }
     }
 }
 
@@ -189,7 +192,7 @@ pub async fn of_stage(
         stage: stage.to_string(),
         watch: watch.collect(),
         cursor,
-        cover: CoverBody::new(range, found.committed_to),
+        cover: CoverBody::new(&node, range, found.committed_to),
     }))
 }
 
@@ -218,6 +221,6 @@ pub async fn of_viewer(
         viewer: viewer.to_string(),
         watch: watch.collect(),
         cursor,
-        cover: CoverBody::new(range, found.committed_to),
+        cover: CoverBody::new(&node, range, found.committed_to),
     }))
 }

@@ -75,6 +75,7 @@ async fn who_watched_how_long() {
     let range = format!("from={from}&to={to}");
     let stage = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true")).await;
     assert_eq!((stage["complete"].clone(), ms(&stage, "from"), ms(&stage, "to")), (json!(true), from, to));
+    assert_eq!(ms(&stage, "ttlMs"), 3_000, "the node's, and no default");
     let names: Vec<&str> = rows(&stage).iter().map(|row| row["viewer"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "bob"], "one heartbeat proves nothing");
     for row in rows(&stage) {
@@ -91,6 +92,7 @@ async fn who_watched_how_long() {
 
     // Conservation: the integral of how many watched is the sum of how long they did.
     let history = node.get(&format!("/v1/stages/s/history?{range}&step=1s")).await;
+    assert_eq!(ms(&history, "ttlMs"), 3_000);
     let mut integral = 0.0;
     let steps = history["history"].as_array().unwrap();
     for (n, step) in steps.iter().enumerate() {
@@ -102,6 +104,7 @@ async fn who_watched_how_long() {
 
     // The same stage by stage, and of all together.
     let all = node.get(&format!("/v1/watch?{range}&step=1s")).await;
+    assert_eq!(ms(&all, "ttlMs"), 3_000);
     let of = |n: usize| (rows(&all)[n]["stage"].as_str().unwrap(), ms(&rows(&all)[n], "watchMs"));
     assert_eq!((rows(&all).len(), of(0)), (2, ("s", sum(&stage))));
     assert_eq!(of(1), ("t", ms(&rows(&bob)[1], "watchMs")));
