@@ -9,13 +9,17 @@ use crate::time::UnixMs;
 /// A day of UTC.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The key and the item that list the stage of a heartbeat at `at` for its day. It expires when the day's last heartbeat does.
+/// How long a day is listed after its last heartbeat has expired. DynamoDB takes some days to delete an expired item, and
+/// `housecount forget` must find it until then.
+const LISTED_AFTER_MS: u64 = 7 * DAY_MS;
+
+/// The key and the item that list the stage of a heartbeat at `at` for its day.
 #[must_use]
 pub fn day(stage: &str, at: UnixMs, retention_ms: u64) -> (Key, Item) {
     let day = at.aligned(DAY_MS);
     let item = Item::from([
         ("stageArn".to_string(), Attr::S(stage.to_string())),
-        ("ttl".to_string(), Attr::N(expiry_s(day.plus(DAY_MS), retention_ms))),
+        ("ttl".to_string(), Attr::N(expiry_s(day.plus(DAY_MS + LISTED_AFTER_MS), retention_ms))),
     ]);
     (Key::HeartbeatDay { day, stage: stage.to_string() }, item)
 }
@@ -75,8 +79,8 @@ mod tests {
         let at = UnixMs(1_790_035_199_999); // the last of its day
         let (key, listed) = day("s/1", at, 86_400_000);
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
-        assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790121600)}"#);
+        assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);
         let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" };
-        assert_eq!(item(&beat, 86_400_000).1["ttl"], listed["ttl"]);
+        assert_eq!(item(&beat, 86_400_000).1["ttl"], Attr::N(1_790_726_400 - LISTED_AFTER_MS / 1000));
     }
 }

@@ -97,8 +97,8 @@ pub enum Key {
         /// With which player; empty for none.
         session: String,
     },
-    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put before the heartbeats, kept as
-    /// long as they are (TTL). `HEARTBEATS` / `<ms>#<stage>` -> [`heartbeat`](crate::heartbeat)
+    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put before the heartbeats, kept a
+    /// week longer than they are (TTL). `HEARTBEATS` / `<ms>#<stage>` -> [`heartbeat`](crate::heartbeat)
     HeartbeatDay {
         /// Start of the day (UTC).
         day: UnixMs,

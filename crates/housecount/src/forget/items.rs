@@ -31,11 +31,12 @@ pub(super) async fn find(
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
     let listed = read::item_stages(&**cold, Span::new(UnixMs::ZERO, UnixMs::MAX)).await?;
-    let mut stages = std::mem::take(&mut found.ledger.stages);
-    stages.extend(configured(&**cold).await?);
-    stages.extend(listed.iter().cloned());
+    let mut stages = listed.clone();
     if let Some(stage) = &request.stage {
         stages = [stage.clone()].into();
+    } else if !listed.is_empty() || is_there(cold).await? {
+        stages.append(&mut found.ledger.stages);
+        stages.extend(configured(&**cold).await?);
     }
     let (whole, mut unlisted) = (stages.len().max(1) as f64, None);
     for (n, stage) in stages.into_iter().enumerate() {
@@ -67,6 +68,16 @@ pub(super) async fn find(
         ));
     }
     Ok(())
+}
+
+/// Whether any node ever wrote heartbeats as items.
+async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
+    for chain in read::chains(cold).await? {
+        if cold.get(&Key::ItemsUntil { chain }).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn configured(cold: &dyn Cold) -> StoreResult<Vec<String>> {

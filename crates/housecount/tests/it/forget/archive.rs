@@ -251,6 +251,8 @@ async fn heartbeats_that_are_items_are_deleted() {
 #[tokio::test]
 async fn what_was_not_looked_at_is_said() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
+    put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
+    put(&stage.cold, Key::ItemsUntil { chain: ARCHIVE }, Item::from([("at".to_string(), Attr::N(1))])).await;
     stage.cold.put(archived(&stage.said, false)).await.unwrap();
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
     assert!(forgotten.items > 0 && !is_anywhere(&stage.cold, "ann").await);
