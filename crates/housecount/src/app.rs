@@ -12,7 +12,7 @@ use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
-use crate::cold::{Cold, DynamoCold};
+use crate::cold::{Cold, DynamoCold, WatchedCold};
 use crate::config::Settings;
 use crate::cost::Costs;
 use crate::edge::Edge;
@@ -65,9 +65,10 @@ impl App {
     /// # Errors
     /// What trying again can't mend: a folder in use, a bad certificate.
     pub async fn build(settings: Settings) -> StoreResult<App> {
+        settings.keep_data_private()?;
         let log = settings.log.open(&settings.redis_prefix).await?;
         let cold: Option<Arc<dyn Cold>> = match &settings.cold {
-            Some(target) => Some(Arc::new(DynamoCold::open(target).await?)),
+            Some(target) => Some(Arc::new(WatchedCold::new(Arc::new(DynamoCold::open(target).await?)))),
             None => None,
         };
         let app = App::over(settings, log, cold);

@@ -21,8 +21,6 @@ use crate::tasks::restore::{Remembered, last_roster};
 
 /// Between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);
-/// A store that is still away is mentioned in the log every so many tries.
-const TRIES_PER_LINE: u32 = 20;
 
 /// Brings a node from nothing to live.
 ///
@@ -36,7 +34,7 @@ pub async fn bootstrap(
     settings: &Settings,
     readiness: &Readiness,
 ) -> StoreResult<()> {
-    let mut wait = Wait { readiness, tries: 0 };
+    let mut wait = Wait { readiness, waits_for: None };
     if let Some(cold) = cold {
         while let Err(error) = cold.check().await {
             wait.again("the cold tier", error).await?;
@@ -123,20 +121,21 @@ fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u6
 /// Waits for stores, and says so.
 struct Wait<'a> {
     readiness: &'a Readiness,
-    tries: u32,
+    /// The store that the process's log has last named.
+    waits_for: Option<&'static str>,
 }
 
 impl Wait<'_> {
     /// A store has failed: waits before it is tried again, unless it is clear that this never helps.
-    async fn again(&mut self, what: &str, error: StoreError) -> StoreResult<()> {
+    async fn again(&mut self, what: &'static str, error: StoreError) -> StoreResult<()> {
         if is_final(&error) {
             return Err(error);
         }
         self.readiness.set(Some(format!("waiting for {what}: {error}")));
-        if self.tries.is_multiple_of(TRIES_PER_LINE) {
+        // Once an outage is enough; that it is over is said by the node being ready.
+        if self.waits_for.replace(what) != Some(what) {
             tracing::warn!(%error, "waiting for {what}");
         }
-        self.tries += 1;
         tokio::time::sleep(RETRY).await;
         Ok(())
     }

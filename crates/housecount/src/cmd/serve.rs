@@ -123,6 +123,11 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
+/// What libraries say: warnings. Of stores that fail nothing, as their drivers would say it with each call, and housecount says when that
+/// begins and ends, with the cause.
+const LIBRARIES: &str = "warn,redis=off,aws_smithy_runtime=off,aws_smithy_http_client::client=error,\
+    aws_smithy_http_client::client::tls=warn";
+
 /// Ends at the first SIGTERM or SIGINT.
 fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -137,8 +142,8 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
 /// Starts the log of the process, and traces if they are wanted.
 fn start_logging(settings: &Settings) -> Result<Option<Traces>, Failure> {
     let level = &settings.log_level;
-    // Libraries speak up from warnings on; housecount at the level asked for.
-    let filter = if level.contains(['=', ',']) { level.clone() } else { format!("warn,housecount={level}") };
+    let is_filter = level.contains(['=', ',']);
+    let filter = if is_filter { level.clone() } else { format!("{LIBRARIES},housecount={level}") };
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
     let logger = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logger = logger.with_ansi(std::io::stderr().is_terminal());

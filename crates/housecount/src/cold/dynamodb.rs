@@ -23,9 +23,11 @@ use crate::chance;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Engine, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::lock::FolderLock;
+use crate::folder::DataFolder;
 use crate::meter::{Meter, Purpose};
 
+/// The file of the embedded store.
+const DATABASE: &str = "cold.sqlite";
 /// Batches under way at once.
 const BATCHES_MAX: usize = 8;
 /// How often what a batch left unprocessed is sent again before the call fails as throttled.
@@ -45,7 +47,6 @@ pub struct DynamoCold {
     meter: Meter,
     /// What reads are for, if not what their keys say.
     read_for: Option<Purpose>,
-    _lock: Option<Arc<FolderLock>>,
 }
 
 impl DynamoCold {
@@ -70,7 +71,7 @@ impl DynamoCold {
             }
             _ => error,
         };
-        let engine = Engine::open_to_read(&folder.join("cold.sqlite"));
+        let engine = Engine::open_to_read(&folder.join(DATABASE));
         let engine = engine.map_err(|error| missing(error, "cold.sqlite is missing"))?;
         let mut cold = Self::of_engine(&engine);
         cold.shown = target.to_string();
@@ -86,10 +87,9 @@ impl DynamoCold {
         let shown = target.to_string();
         match target {
             ColdTarget::Embedded(folder) => {
-                let lock = FolderLock::take(folder)?;
-                let mut cold = Self::over(&Engine::open(&folder.join("cold.sqlite"))?).await?;
+                let folder = DataFolder::open(folder, DATABASE)?;
+                let mut cold = Self::over(&Engine::open_in(folder, DATABASE)?).await?;
                 cold.shown = shown;
-                cold._lock = Some(Arc::new(lock));
                 Ok(cold)
             }
             ColdTarget::Dynamo { table, region, endpoint } => Ok(DynamoCold {
@@ -99,7 +99,6 @@ impl DynamoCold {
                 is_embedded: false,
                 meter: Meter::default(),
                 read_for: None,
-                _lock: None,
             }),
         }
     }
@@ -125,7 +124,6 @@ impl DynamoCold {
             is_embedded: true,
             meter: Meter::default(),
             read_for: None,
-            _lock: None,
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod chunks;
 mod dynamodb;
+mod outage;
 mod table;
 mod target;
 
@@ -19,6 +20,7 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 
 pub use self::dynamodb::DynamoCold;
+pub use self::outage::WatchedCold;
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
 pub use crate::dynamo::Engine;

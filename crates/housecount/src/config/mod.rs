@@ -21,6 +21,8 @@ pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::make_private;
 use crate::http::cors::is_origin;
 use crate::log::LogTarget;
 use crate::tls::TlsFiles;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub drain_ms: u64,
     /// `workers`; at least one
     pub workers: usize,
+    /// `data`
+    pub data: PathBuf,
     /// `log`
     pub log: LogTarget,
     /// `cold`; `None` for `none`
@@ -146,6 +150,7 @@ impl Settings {
                 0 => workers::one_a_core().min(WORKERS_MAX),
                 workers => workers,
             },
+            data,
             log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?).map_err(|e| layers.wrong("cold", &e))?,
             interval_ms: layers.duration_ms("interval")?,
@@ -186,6 +191,23 @@ impl Settings {
         };
         settings.check(layers)?;
         Ok(settings)
+    }
+
+    /// Takes the folder `data` from other users, if stores are in it.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub fn keep_data_private(&self) -> StoreResult<()> {
+        let is_log_in = matches!(&self.log, LogTarget::File(folder) if folder.starts_with(&self.data));
+        let is_cold_in =
+            matches!(&self.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&self.data));
+        if !is_log_in && !is_cold_in {
+            return Ok(());
+        }
+        make_private(&self.data, &["log/log.sqlite", "cold/cold.sqlite"]).map_err(|e| {
+            let text = format!("opening the folder {}", self.data.display());
+            StoreError::caused(ErrorKind::Unavailable, text, e)
+        })
     }
 
     /// What holds between settings.

@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_types::retry::ReconnectMode;
 
 use super::embedded::Engine;
 
@@ -75,6 +76,11 @@ pub(crate) fn embedded_configuration(engine: &Engine) -> aws_sdk_dynamodb::confi
         .region(Region::from_static("embedded"))
         .credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"))
         .http_client(engine.connector())
-        .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS_MAX))
+        .retry_config(
+            RetryConfig::adaptive()
+                .with_max_attempts(ATTEMPTS_MAX)
+                // It has no connections, and the SDK would say with each failure that it finds none to close.
+                .with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+        )
         .timeout_config(timeouts())
 }

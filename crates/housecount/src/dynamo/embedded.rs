@@ -22,6 +22,7 @@ use dynoxide::{Database, DynoxideError};
 use super::read_only::{ReadOnly, Unchanged};
 use crate::clock::wall;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::DataFolder;
 use crate::workers::aside;
 
 /// An engine; clones share it.
@@ -30,6 +31,8 @@ pub struct Engine {
     database: Database,
     /// The file, where it is read as one that never changes.
     unchanged: Option<Arc<Unchanged>>,
+    /// The folder it is in, where it was opened for writing.
+    folder: Option<Arc<DataFolder>>,
 }
 
 impl fmt::Debug for Engine {
@@ -52,7 +55,7 @@ impl Engine {
             let context = format!("the folder's name is not UTF-8: {}", file.display());
             StoreError::new(ErrorKind::Unsupported, context)
         })?;
-        Ok(Engine { database: Database::new(path).map_err(failed)?, unchanged: None })
+        Ok(Engine { database: Database::new(path).map_err(failed)?, unchanged: None, folder: None })
     }
 
     /// An engine over a file that is there, which it never writes to; nor is any file made beside it.
@@ -65,7 +68,22 @@ impl Engine {
             let context = format!("{} can't be read as a cold tier of this version", file.display());
             StoreError::caused(ErrorKind::Corrupt, context, e.to_string())
         };
-        Ok(Engine { database: Database::new(&uri).map_err(failed)?, unchanged: unchanged.map(Arc::new) })
+        Ok(Engine { database: Database::new(&uri).map_err(failed)?, unchanged: unchanged.map(Arc::new), folder: None })
+    }
+
+    /// The same over a file of a folder that it holds from now on, and watches.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_in(mut folder: DataFolder, name: &str) -> StoreResult<Engine> {
+        let engine = Engine::open(&folder.path(name))?;
+        folder.watch(name)?;
+        // What was acknowledged is in there until SQLite takes it over into the first.
+        let wal = format!("{name}-wal");
+        if folder.path(&wal).exists() {
+            folder.watch(&wal)?;
+        }
+        Ok(Engine { folder: Some(Arc::new(folder)), ..engine })
     }
 
     /// An engine that forgets everything with the process. For tests.
@@ -76,7 +94,7 @@ impl Engine {
         let failed = |e: DynoxideError| {
             StoreError::caused(ErrorKind::Unavailable, "opening an engine in memory", e.to_string())
         };
-        Ok(Engine { database: Database::memory().map_err(failed)?, unchanged: None })
+        Ok(Engine { database: Database::memory().map_err(failed)?, unchanged: None, folder: None })
     }
 
     /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the answer's
@@ -143,8 +161,13 @@ impl HttpConnector for InProcess {
             let operation = target.rsplit('.').next().unwrap_or_default().to_string();
             let body = request.body().bytes().unwrap_or_default().to_vec();
             // SQLite blocks: on its own thread, so that no heartbeat waits for a disk.
-            let answer = aside(move || engine.call(&operation, &body));
-            let (status, body) = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
+            let answer = aside(move || {
+                let answer = engine.call(&operation, &body);
+                // What lies in a deleted file is no longer there after a restart.
+                engine.folder.as_deref().map_or(Ok(()), DataFolder::check).map(|()| answer)
+            });
+            let answer = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
+            let (status, body) = answer.map_err(|e| ConnectorError::other(e.into(), None))?;
             let status = StatusCode::try_from(status).map_err(|e| ConnectorError::other(e.into(), None))?;
             let mut response = HttpResponse::new(status, SdkBody::from(body));
             // As DynamoDB has it: the log takes its time from there.

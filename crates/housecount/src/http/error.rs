@@ -264,7 +264,8 @@ impl From<StoreError> for Problem {
             }
             ErrorKind::Unsupported => Problem::no_cold(),
             _ => {
-                tracing::warn!(%error, "a request failed");
+                // The store says once that it fails (`cold/outage.rs`); who asked is told why.
+                tracing::debug!(%error, "a request failed");
                 Problem::unavailable("cold_tier_unavailable", error.to_string())
             }
         }

@@ -18,7 +18,12 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::chance;
+use crate::clock::mono_ms;
 use crate::error::StoreResult;
+use crate::streak::{Change, FailureStreak};
+
+/// For how long no tick must have failed until a task is said to work again: most ticks find nothing to do.
+const CALM_MS: u64 = 60_000;
 
 /// Whether a tick has done all there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,20 +53,22 @@ pub trait Tick: Send {
 }
 
 /// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
-/// A tick that fails is logged, and comes again with the next period.
+/// Ticks that fail are logged once, and come again with the next period.
 pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
-    let mut is_failing = false;
+    let mut streak = FailureStreak::default();
     loop {
         loop {
             match task.tick().await {
                 Ok(Progress::More) if !*stop.borrow() => {}
                 Ok(_) => {
-                    is_failing = false;
+                    if let Change::Ends { failures, .. } = streak.worked(mono_ms(), CALM_MS) {
+                        tracing::info!(task = T::NAME, failures, "the task works again");
+                    }
                     break;
                 }
                 Err(error) => {
                     // Once an outage is enough.
-                    if !std::mem::replace(&mut is_failing, true) {
+                    if streak.failed(mono_ms()) == Change::Begins {
                         tracing::warn!(task = T::NAME, %error, "a task failed; it will be tried again");
                     }
                     break;

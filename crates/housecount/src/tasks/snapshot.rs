@@ -5,6 +5,7 @@
 //! First the stages' snapshots, then the roster that names them: a roster that is there is whole.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use housecount_core::cost::guard;
@@ -85,6 +86,8 @@ pub struct Snapshots {
     retention_ms: u64,
     /// Whether the last roster written here named any stage; unknown at first. One snapshot at a time.
     last_was_empty: Mutex<Option<bool>>,
+    /// Whether the last one that was due failed.
+    is_failing: AtomicBool,
 }
 
 impl Snapshots {
@@ -110,6 +113,7 @@ impl Snapshots {
             stretch,
             retention_ms: settings.snapshot_retention_ms,
             last_was_empty: Mutex::new(None),
+            is_failing: AtomicBool::new(false),
         }
     }
 
@@ -167,10 +171,18 @@ impl Snapshots {
         while self.now() < due {
             match self.take(slot, &mut captured).await {
                 Ok(Outcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
-                Ok(_) => return,
+                Ok(_) => {
+                    if self.is_failing.swap(false, Ordering::Relaxed) {
+                        tracing::info!("snapshots are taken again");
+                    }
+                    return;
+                }
                 Err(error) => {
                     self.metrics.snapshot_failures.inc();
-                    tracing::warn!(%error, "the snapshot failed; trying again");
+                    // Once an outage is enough.
+                    if !self.is_failing.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(%error, "the snapshot failed; trying again");
+                    }
                     tokio::time::sleep(retry.mul_f64(chance::within(0.5..1.0))).await;
                     retry = (retry * 2).min(RETRY_MAX);
                 }

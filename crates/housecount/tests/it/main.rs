@@ -32,6 +32,7 @@ mod pages;
 mod privacy;
 mod read_only;
 mod recovery;
+mod stores;
 mod support;
 mod tidy;
 mod tls;

@@ -93,8 +93,13 @@ impl Node {
 
     /// Starts a node whose log lines go to a file.
     pub fn start_logging(log: std::fs::File, settings: &[&str]) -> Node {
+        Node::start_logging_after("true", log, settings)
+    }
+
+    /// The same by a shell that is told something first.
+    pub fn start_logging_after(shell: &str, log: std::fs::File, settings: &[&str]) -> Node {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
-        let mut command = housecount();
+        let mut command = housecount_by(&["sh", "-c", &format!("{shell} && exec \"$0\" \"$@\"")]);
         command.stderr(log);
         let (child, address) = spawn_by(command, &[], &settings);
         let client = Client::new(&address).unwrap();

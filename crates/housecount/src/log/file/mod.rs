@@ -1,0 +1,161 @@
+//! A log in a folder of this machine, for one process: SQLite in WAL mode, through `rusqlite`.
+//!
+//! An append is acknowledged when its commit has been written to the write-ahead log, that is, handed to the
+//! operating system: kill -9 loses nothing. A second thread asks the operating system every half second to put
+//! it on the disk, so a power cut loses at most the last second (SQLite's checksums end the log at the first
+//! torn frame). Appends that come while one is being committed join the next commit. Nothing is acknowledged by a file that was
+//! deleted, moved or replaced meanwhile (`folder.rs`).
+//!
+//! SQLite because the embedded cold tier brings it anyway: one engine, one set of habits, nothing more to build.
+
+mod layout;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use self::writer::{Order, Writer};
+use super::{Log, Position, Tail};
+use crate::clock::OwnClock;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::DataFolder;
+use crate::workers::aside;
+
+/// The database's file.
+const DATABASE: &str = "log.sqlite";
+
+/// See the module's text. It has one partition: one file is written in one order anyway.
+#[derive(Debug)]
+pub struct FileLog {
+    /// Taken away to end the writer.
+    orders: Option<Sender<Order>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Arc<Mutex<Connection>>,
+    clock: Arc<OwnClock>,
+    /// Held until the writer is done as well.
+    folder: Arc<DataFolder>,
+}
+
+impl FileLog {
+    /// Opens the log in `folder`, making it if it isn't there.
+    ///
+    /// # Errors
+    /// The folder is held by another process, can't be written, or holds something else.
+    pub fn open(folder: &Path) -> StoreResult<FileLog> {
+        let mut folder = DataFolder::open(folder, DATABASE)?;
+        let path = folder.path(DATABASE);
+        let writer = layout::connect(&path)?;
+        layout::prepare(&writer, &path)?;
+        let last = layout::last_position(&writer).map_err(|e| layout::failed(&path, e))?;
+        let clock = Arc::new(OwnClock::starting_at_least(last.at));
+        layout::begin(&writer, clock.now()).map_err(|e| layout::failed(&path, e))?;
+        let reader = Arc::new(Mutex::new(layout::connect(&path)?));
+        // What was acknowledged is in the second until SQLite takes it over into the first.
+        let wal = format!("{DATABASE}-wal");
+        for name in [DATABASE, &wal] {
+            folder.watch(name)?;
+        }
+        let (wal, folder) = (folder.path(&wal), Arc::new(folder));
+
+        let (orders, inbox) = channel();
+        let (dirty, to_sync) = sync_channel(1);
+        let thread = Writer { connection: writer, folder: folder.clone(), clock: clock.clone(), last, dirty };
+        let writer = spawn("log-writer", move || thread.run(&inbox))?;
+        spawn("log-sync", move || writer::sync_behind(&wal, &to_sync))?;
+        Ok(FileLog { orders: Some(orders), writer: Some(writer), reader, clock, folder })
+    }
+
+    /// Reads on; none if the log has no past.
+    async fn find(&self, after: Position) -> StoreResult<Option<Tail>> {
+        let (reader, clock, folder) = (self.reader.clone(), self.clock.clone(), self.folder.clone());
+        let shown = folder.path(DATABASE);
+        let failed = move |e: Box<dyn std::error::Error + Send + Sync>| {
+            StoreError::caused(ErrorKind::Unavailable, format!("reading the file log {}", shown.display()), e)
+        };
+        let read = aside(move || {
+            let connection = reader.lock();
+            // The clock first: whatever is appended after it lies at or after it.
+            let now = clock.now();
+            let tail = layout::read_tail(&connection, after, now).map_err(|e| e.to_string())?;
+            folder.check().map(|()| tail).map_err(|e| e.to_string())
+        });
+        read.await.map_err(|e| failed(e.into()))?.map_err(|e| failed(e.into()))
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> Order) -> StoreResult<T> {
+        let gone = || StoreError::new(ErrorKind::Unavailable, "the file log's writer has stopped");
+        let (reply, answer) = oneshot::channel();
+        let orders = self.orders.as_ref().ok_or_else(gone)?;
+        orders.send(order(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl Drop for FileLog {
+    /// The folder is given back only when everything ordered is written and the file is closed.
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> StoreResult<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(run)
+        .map_err(|e| StoreError::caused(ErrorKind::Unavailable, "starting the file log's thread", e))
+}
+
+#[async_trait]
+impl Log for FileLog {
+    fn partitions(&self) -> u16 {
+        1
+    }
+
+    async fn append(&self, _partition: u16, record: Bytes) -> StoreResult<Position> {
+        self.order(|reply| Order::Append(record, reply)).await
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        let lost = || StoreError::new(ErrorKind::Unavailable, "the file log was lost");
+        let mut found = self.find(after).await?;
+        if found.is_none() {
+            self.order(Order::Begin).await?;
+            found = self.find(after).await?;
+        }
+        let tail = found.ok_or_else(lost)?;
+        if tail.origin.key != HandleKey::default() || key == HandleKey::default() {
+            return Ok(tail);
+        }
+        self.order(|reply| Order::TakeKey(key, reply)).await?;
+        self.read(partition, after, HandleKey::default()).await
+    }
+
+    async fn tend(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.order(|reply| Order::Tend { before, attended, reply }).await
+    }
+
+    async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.order(|reply| Order::MarkWhole(born, reply)).await
+    }
+
+    async fn note_committed(&self, _partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.order(|reply| Order::NoteCommitted(to, reply)).await
+    }
+
+    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+        Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
+    }
+}

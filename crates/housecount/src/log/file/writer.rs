@@ -1,0 +1,168 @@
+//! The one thread that writes a file log, and the one that forces it to the disk.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::layout::{begin, to_sql};
+use crate::clock::{OwnClock, mono_ms};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::DataFolder;
+use crate::log::Position;
+use crate::log::memory::next_position;
+
+/// How often what has been handed to the operating system is forced to the disk.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
+
+/// What the writing thread is asked to do. It answers every order.
+pub(super) enum Order {
+    Append(Bytes, oneshot::Sender<StoreResult<Position>>),
+    Tend {
+        before: UnixMs,
+        attended: UnixMs,
+        reply: oneshot::Sender<StoreResult<()>>,
+    },
+    MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
+    NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
+    TakeKey(HandleKey, oneshot::Sender<StoreResult<()>>),
+    /// Makes the log's past where it has none.
+    Begin(oneshot::Sender<StoreResult<()>>),
+}
+
+/// The one thread that writes.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) folder: Arc<DataFolder>,
+    pub(super) clock: Arc<OwnClock>,
+    pub(super) last: Position,
+    pub(super) dirty: SyncSender<()>,
+}
+
+/// How many orders one commit takes at most, so that none waits long.
+const ORDERS_PER_COMMIT: usize = 256;
+
+impl Writer {
+    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+        while let Ok(first) = inbox.recv() {
+            let orders: Vec<Order> =
+                std::iter::once(first).chain(inbox.try_iter().take(ORDERS_PER_COMMIT)).collect();
+            self.commit(orders);
+            // Full: the sync thread has been told already.
+            let _ = self.dirty.try_send(());
+        }
+    }
+
+    /// Carries out the orders in one transaction, and answers them when it is committed to the file that is there.
+    fn commit(&mut self, orders: Vec<Order>) {
+        let before = self.last;
+        let done = self.carry_out(&orders).map_err(|error| {
+            self.last = before;
+            error.to_string()
+        });
+        // What lies in a deleted file is no longer there after a restart. The record stays where it is, should the file come back.
+        let done = done
+            .and_then(|positions| self.folder.check().map(|()| positions).map_err(|error| error.to_string()));
+        let mut positions = match &done {
+            Ok(positions) => positions.iter(),
+            Err(_) => [].iter(),
+        };
+        let failed = done.as_ref().err().map(|cause| {
+            let text = format!("writing the file log {}", self.folder.path(super::DATABASE).display());
+            move || StoreError::caused(ErrorKind::Unavailable, text.clone(), cause.clone())
+        });
+        for order in orders {
+            match order {
+                Order::Append(_, reply) => {
+                    let position = *positions.next().unwrap_or(&self.last);
+                    let _ = reply.send(failed.as_ref().map_or(Ok(position), |failed| Err(failed())));
+                }
+                Order::Tend { reply, .. }
+                | Order::MarkWhole(_, reply)
+                | Order::NoteCommitted(_, reply)
+                | Order::TakeKey(_, reply)
+                | Order::Begin(reply) => {
+                    let _ = reply.send(failed.as_ref().map_or(Ok(()), |failed| Err(failed())));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, orders: &[Order]) -> rusqlite::Result<Vec<Position>> {
+        let transaction = self.connection.transaction()?;
+        let mut positions = Vec::with_capacity(orders.len());
+        for order in orders {
+            match order {
+                Order::Append(body, _) => {
+                    self.last = next_position(self.last, self.clock.now());
+                    let seq = i64::try_from(self.last.seq).unwrap_or(i64::MAX);
+                    transaction
+                        .prepare_cached("INSERT INTO record VALUES (?1, ?2, ?3)")?
+                        .execute(params![to_sql(self.last.at), seq, body.as_ref()])?;
+                    positions.push(self.last);
+                }
+                Order::Tend { before, attended, .. } => {
+                    // The last record stays: it is where the clock and the positions go on after a restart.
+                    let keep = (*before).min(self.last.at);
+                    transaction.execute("DELETE FROM record WHERE at < ?1", [to_sql(keep)])?;
+                    transaction.execute(
+                        "UPDATE origin SET attended = MAX(CAST(attended AS INTEGER), ?1)",
+                        [to_sql(*attended)],
+                    )?;
+                }
+                Order::MarkWhole(born, _) => {
+                    transaction.execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
+                }
+                Order::NoteCommitted(to, _) => {
+                    let sql = "UPDATE origin SET committed = MAX(CAST(committed AS INTEGER), ?1)";
+                    transaction.execute(sql, [to_sql(*to)])?;
+                }
+                Order::TakeKey(key, _) => {
+                    let sql = "UPDATE origin SET key = ?1 WHERE CAST(key AS INTEGER) = 0";
+                    transaction.execute(sql, [key.0.cast_signed()])?;
+                }
+                Order::Begin(_) => begin(&transaction, self.clock.now())?,
+            }
+        }
+        transaction.commit()?;
+        Ok(positions)
+    }
+}
+
+/// Forces the write-ahead log to the disk [`SYNC_EVERY`] after something new has come into it.
+pub(super) fn sync_behind(wal: &Path, dirty: &Receiver<()>) {
+    let (mut file, mut is_failing) = (None, false);
+    while dirty.recv().is_ok() {
+        let until_ms = mono_ms() + SYNC_EVERY.as_millis() as u64;
+        loop {
+            let left = Duration::from_millis(until_ms.saturating_sub(mono_ms()));
+            match dirty.recv_timeout(left) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if file.is_none() {
+            file = File::open(wal).ok();
+        }
+        match (file.as_ref().map(File::sync_data), is_failing) {
+            (Some(Err(error)), _) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    tracing::error!(%error, wal = %wal.display(), "the file log can't be forced to the disk");
+                }
+                file = None;
+            }
+            (Some(Ok(())), true) => {
+                is_failing = false;
+                tracing::info!(wal = %wal.display(), "the file log is forced to the disk again");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A disk that takes nothing more: one line in the process's log when it begins, one when it ends.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::Arc;
+
+use hyper::Method;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::support::eventually;
+use crate::support::node::Node;
+
+/// Lets a process write files up to this length only: the same as a full disk, without being root.
+fn bound_files(pid: u32, bytes: &str) {
+    let status =
+        Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}:")]).status();
+    assert!(status.unwrap().success());
+}
+
+/// A pipe for a node's log lines, which go on where no file does.
+fn lines() -> (File, Arc<Mutex<Vec<String>>>) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let read = lines.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(reader).lines() {
+            read.lock().push(line.unwrap());
+        }
+    });
+    (File::from(OwnedFd::from(writer)), lines)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
+    let (writer, said) = lines();
+    let data = tempfile::tempdir().unwrap();
+    let data = format!("data={}", data.path().display());
+    let settings = [
+        data.as_str(),
+        "log_level=info",
+        "interval=300ms",
+        "ttl=60s",
+        "window=1s",
+        "snapshot_interval=1s",
+        "limits.session_beats=0",
+    ];
+    let node = Node::start_logging_after("trap '' XFSZ", writer, &settings);
+    node.until_ready().await;
+    node.beat("s", "ann").await;
+    let failures = async || node.metric("housecount_snapshot_failures_total").await;
+    bound_files(node.pid(), "0");
+    let beat =
+        async || node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await.0;
+    eventually("heartbeats are refused", async || beat().await == 503).await;
+    eventually("so are snapshots, several times", async || failures().await >= 4.0).await;
+    for _ in 0..50 {
+        node.call(Method::POST, "/v1/stages", json!({ "stage": "configured" })).await;
+    }
+    bound_files(node.pid(), "unlimited");
+    eventually("it takes heartbeats again", async || beat().await == 200).await;
+    let is_said = |text: &str| said.lock().iter().any(|line| line.contains(text));
+    eventually("the end is said", async || is_said("the cold tier works again")).await;
+    let lines = said.lock().clone();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    let all = lines.join("\n");
+    assert_eq!(count("the cold tier fails"), 1, "{all}");
+    assert_eq!(count("the cold tier works again"), 1, "{all}");
+    assert!(count("the snapshot failed") <= 1 && count("a request failed") == 0, "{all}");
+    assert_eq!(count("connection"), 0, "what the SDK would say: {all}");
+    let troubles = lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    assert!(troubles <= 8, "a line a store and a task, and no more: {troubles} in\n{all}");
+}

@@ -1,0 +1,4 @@
+//! What a full disk and a vanished folder do to the stores, and to a node over them.
+
+mod data_folder;
+mod full_disk;
