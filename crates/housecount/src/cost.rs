@@ -340,6 +340,8 @@ impl Costs {
             shown.redis_bytes.get_or_create(&KindLabel { kind }).set(count(bytes));
         }
         shown.redis_memory.set(count(used.memory_bytes));
+        shown.redis_memory_share.set(used.memory_permille as f64 / 1_000.0);
+        shown.redis_evicting.set(i64::from(used.is_evicting));
     }
 }
 

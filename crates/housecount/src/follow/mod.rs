@@ -246,7 +246,11 @@ impl Follower {
                 self.metrics.records_corrupt.inc();
                 // Whoever beat in it is counted again within a ttl; until then counts may be low.
                 self.hub.doubt_until(position.at.plus(self.ttl_ms));
-                tracing::error!(%error, partition, %position, "a log record can't be read; it is passed over");
+                let error = match record.is_empty() {
+                    true => "another program's entry".to_string(),
+                    false => error.to_string(),
+                };
+                tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What a log has consumed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::meter::Meter;
 
@@ -26,6 +26,10 @@ pub struct RedisUse {
     pub bytes_out: u64,
     /// Bytes in its memory, or all masters' of a cluster, as they last said; zero before.
     pub memory_bytes: u64,
+    /// Of the fullest master: its memory as thousandths of its `maxmemory`; zero where there is none.
+    pub memory_permille: u64,
+    /// Whether it may evict the stream.
+    pub is_evicting: bool,
 }
 
 /// Counts it.
@@ -35,6 +39,8 @@ pub(super) struct RedisCounter {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     memory_bytes: AtomicU64,
+    memory_permille: AtomicU64,
+    is_evicting: AtomicBool,
 }
 
 impl RedisCounter {
@@ -47,8 +53,10 @@ impl RedisCounter {
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn holds(&self, bytes: u64) {
+    pub(super) fn holds(&self, bytes: u64, permille: u64, is_evicting: bool) {
         self.memory_bytes.store(bytes, Ordering::Relaxed);
+        self.memory_permille.store(permille, Ordering::Relaxed);
+        self.is_evicting.store(is_evicting, Ordering::Relaxed);
     }
 
     pub(super) fn so_far(&self) -> RedisUse {
@@ -57,6 +65,8 @@ impl RedisCounter {
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            memory_permille: self.memory_permille.load(Ordering::Relaxed),
+            is_evicting: self.is_evicting.load(Ordering::Relaxed),
         }
     }
 }

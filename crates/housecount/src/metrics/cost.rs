@@ -33,6 +33,10 @@ metrics! {
         redis_bytes: "redis_payload" in Bytes => Family<KindLabel, Gauge>,
         /// What Redis has in memory, as it last said
         redis_memory: "redis_memory" in Bytes => Gauge,
+        /// The same of its fullest server, as a share of its maxmemory; 0 where it has none
+        redis_memory_share: "redis_memory_used_ratio" => Figure,
+        /// 1 if its maxmemory-policy may evict the log
+        redis_evicting: "redis_evicting" => Gauge,
     }
 }
 

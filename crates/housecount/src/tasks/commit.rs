@@ -307,11 +307,11 @@ impl Commit {
         drafted.map_err(|e: ChunkError| unusable(e.to_string()))
     }
 
-    /// Tells the log, and this node's proof, up to when the ledger has it.
+    /// Tells this node's proof, and the log, up to when the ledger has it. The log may refuse the note, as when it is full: then this
+    /// node trims it all the same, and the next window's note says it to the others.
     async fn note(&self, partition: u16, edge: UnixMs) -> StoreResult<()> {
-        self.log.note_committed(partition, edge).await?;
         self.proofs.note_committed(partition, edge);
-        Ok(())
+        self.log.note_committed(partition, edge).await
     }
 
     /// Deletes what has expired, where the store doesn't do it by itself.

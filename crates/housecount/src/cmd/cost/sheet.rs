@@ -167,7 +167,8 @@ impl<'a> Sheet<'a> {
             notes: vec![format!(
                 "The smallest node that holds {HEADROOM} times as much: ElastiCache reserves a quarter of the memory, and half on \
                  micro nodes, for backups and failovers. One node; a replica is another one. Serverless: 100 MB at least, and each \
-                 command."
+                 command; it evicts by volatile-lru, which can't be changed: harmless for the log, which has no TTL, but \
+                 published counts may go."
             )],
         }
     }

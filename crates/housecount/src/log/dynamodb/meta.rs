@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use housecount_core::fold::HandleKey;
-use housecount_core::item::{Attr, Item, number_or_zero};
+use housecount_core::item::{Attr, Item, number, number_or_zero};
 use housecount_core::keys::{LOG_META_SK, log_pk};
 use housecount_core::time::UnixMs;
 use tokio::time::Instant;
@@ -92,7 +92,8 @@ impl DynamoLog {
             };
         };
         for (name, here) in [("partitions", u64::from(self.partitions)), ("flush", self.pace.flush_ms)] {
-            let there = number_or_zero(&item, name);
+            // What is no number was written by another program, and says nothing.
+            let Ok(there) = number(&item, name) else { continue };
             if there != here {
                 let unit = if name == "flush" { "ms" } else { "" };
                 let text = format!(

@@ -1,13 +1,20 @@
--- Begins a partition that is new, or whose past was lost: it is born now. What is there stays.
+-- Begins a partition that is new, or whose past was lost: it is born now. What is there stays, but for what isn't housecount's.
 --
 -- KEYS[1]  the partition's meta hash: born, whole, attended, partitions, committed, key
 -- ARGV[1]  how many partitions this node believes the log has
 -- ARGV[2]  the key of handles, should the partition have none; 0 for none
+-- ARGV[3]… fields that hold something else than a number, each followed by what it holds: they go, if they still hold it
+for i = 3, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
 if redis.call('HEXISTS', KEYS[1], 'born') == 0 then
   local time = redis.call('TIME')
   local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
   redis.call('HSET', KEYS[1], 'born', now, 'whole', '0', 'attended', '0', 'partitions', ARGV[1])
 end
+redis.call('HSETNX', KEYS[1], 'partitions', ARGV[1])
 if ARGV[2] ~= '0' then
   redis.call('HSETNX', KEYS[1], 'key', ARGV[2])
 end

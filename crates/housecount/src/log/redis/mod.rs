@@ -5,46 +5,38 @@
 //! blocked on: the same calls work on a cluster, no connection is ever stuck behind a blocking one, and an idle
 //! node costs Redis little (docs/PROOFS.md).
 //!
-//! Every call gives up after `RESPONSE_TIMEOUT`; the driver reconnects by itself when a connection breaks. One that
-//! has done nothing but fail for `REBUILD_AFTER_MS` is thrown away and made anew: a cluster's client that lost all its
+//! An entry of a stream that isn't exactly housecount's is handed up as an empty record, which no reader can decode: so it is counted,
+//! named and passed over like a damaged one.
+//!
+//! Every call gives up after half a second (`link.rs`); the driver reconnects by itself when a connection breaks. One that
+//! has done nothing but fail for three seconds is thrown away and made anew: a cluster's client that lost all its
 //! nodes may never find them again, and a connection to a host that vanished only times out.
 
+mod link;
 mod memory;
 mod tail;
 mod target;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
+use housecount_core::limits::STAMP_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
-use parking_lot::Mutex;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
-use redis::{
-    Client, Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError, Script, ScriptInvocation,
-    TlsCertificates, Value,
-};
+use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError, Script, TlsCertificates};
 
+use self::link::{Call, Link};
+use self::memory::Memory;
+use self::tail::Found;
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
 use super::{Consumed, Log, Position, Tail};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::here;
 
-/// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen with this
-/// load was 1.5 ms, and an append to a slow disk some tens.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection may take to be made.
-const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a connection may fail without a break before it is made anew.
-const REBUILD_AFTER_MS: u64 = 3_000;
 /// How long a published count stays when nobody publishes it any more: no ghosts after the last node.
 const PUBLISHED_S: u64 = 60;
 /// Between two questions how much it has in memory.
@@ -61,36 +53,16 @@ pub struct RedisLog {
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
     ask_memory_ms: AtomicU64,
+    /// Whether it may evict the stream, as it last said.
+    is_evicting: AtomicBool,
+    /// By how much its clock was ahead of this node's own at the last read; zero before.
+    clock_ahead_ms: AtomicU64,
     begin: Script,
+    read: Script,
+    cut: Script,
     tend: Script,
     mark_whole: Script,
     note_committed: Script,
-}
-
-/// A client, and its connections: one a worker, driven by that worker's own runtime, so that an append is not handed from
-/// thread to thread; and one for all else.
-struct Link {
-    client: AnyClient,
-    /// By [`here`].
-    currents: Mutex<Vec<Current>>,
-}
-
-enum AnyClient {
-    One(Box<Client>),
-    Cluster(Box<ClusterClient>),
-}
-
-#[derive(Clone)]
-enum Connection {
-    One(ConnectionManager),
-    Cluster(ClusterConnection),
-}
-
-/// A connection, and since when it has done nothing but fail.
-#[derive(Default)]
-struct Current {
-    connection: Option<Connection>,
-    failing_since_ms: Option<u64>,
 }
 
 impl fmt::Debug for RedisLog {
@@ -108,33 +80,18 @@ impl RedisLog {
         let shown = target.to_string();
         let refused =
             |e: RedisError| StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e);
-        let certificates = certificates(target)?;
-        let client = if target.is_cluster {
-            let mut builder = ClusterClient::builder(target.addresses.iter().map(String::as_str))
-                .response_timeout(RESPONSE_TIMEOUT)
-                .connection_timeout(CONNECTION_TIMEOUT)
-                // Retrying is the callers' business: they know what is worth it.
-                .retries(2);
-            if let Some(certificates) = certificates {
-                builder = builder.certs(certificates);
-            }
-            AnyClient::Cluster(Box::new(builder.build().map_err(refused)?))
-        } else {
-            let address = target.addresses.first().map_or("", String::as_str);
-            let client = match certificates {
-                Some(certificates) => Client::build_with_tls(address, certificates),
-                None => Client::open(address),
-            };
-            AnyClient::One(Box::new(client.map_err(refused)?))
-        };
-        let link = Link { client, currents: Mutex::default() };
+        let link = Link::new(target, certificates(target)?).map_err(refused)?;
         Ok(RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
             link,
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
+            is_evicting: AtomicBool::new(false),
+            clock_ahead_ms: AtomicU64::new(0),
             begin: Script::new(include_str!("begin.lua")),
+            read: Script::new(include_str!("read.lua")),
+            cut: Script::new(include_str!("cut.lua")),
             tend: Script::new(include_str!("tend.lua")),
             mark_whole: Script::new(include_str!("mark_whole.lua")),
             note_committed: Script::new(include_str!("note_committed.lua")),
@@ -144,7 +101,7 @@ impl RedisLog {
 
     /// A cluster takes a pipeline only if all its keys lie on one master, so there each goes alone.
     fn publish_batch(&self) -> usize {
-        if matches!(self.link.client, AnyClient::One(_)) { PUBLISH_BATCH } else { 1 }
+        if self.link.is_cluster() { 1 } else { PUBLISH_BATCH }
     }
 
     fn failed(&self, doing: &str, error: RedisError) -> StoreError {
@@ -154,12 +111,72 @@ impl RedisLog {
             }
             _ => ErrorKind::Unavailable,
         };
-        StoreError::caused(kind, format!("{doing} the log {}", self.shown), error)
+        // Of one command, or of several at once.
+        let hint = match error.to_string().contains("WRONGTYPE") {
+            true => format!(
+                "; a key under `{}` is of another type: delete it, or choose another redis_prefix",
+                self.prefix
+            ),
+            false => String::new(),
+        };
+        StoreError::caused(kind, format!("{doing} the log {}{hint}", self.shown), error)
     }
 
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
         self.counter.sent(call.commands(), 0);
         self.link.run(call).await.map_err(|error| self.failed(doing, error))
+    }
+
+    /// Reads a partition as it is, without beginning it.
+    async fn find(&self, partition: u16, after: Position, has_key: bool) -> StoreResult<Found> {
+        let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
+        let (question, script) =
+            (tail::question(&stream, &meta, after), tail::asked_of(&self.read, &stream, &meta, after));
+        let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &script)).await?;
+        self.counter.received(answer.1.iter().flatten().map(Vec::len).sum::<usize>() as u64);
+        tail::parse(answer, after, self.partitions, has_key)
+            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
+    }
+
+    /// Begins a partition, without the fields of its past that hold something else than numbers.
+    async fn begin(
+        &self,
+        partition: u16,
+        key: HandleKey,
+        odd: Vec<(&'static str, Vec<u8>)>,
+    ) -> StoreResult<()> {
+        let mut script = self.begin.prepare_invoke();
+        script.key(redis_meta(&self.prefix, partition)).arg(self.partitions).arg(key.0);
+        for (name, value) in odd {
+            let held = String::from_utf8_lossy(&value).into_owned();
+            tracing::error!(
+                partition,
+                field = name,
+                held,
+                "the log's past holds no number there; begun again"
+            );
+            script.arg(name).arg(value);
+        }
+        self.run("beginning", &Call::Script(&script)).await
+    }
+
+    /// Deletes a partition's entries from `from` on.
+    async fn cut(&self, partition: u16, from: Position) -> StoreResult<()> {
+        tracing::error!(
+            partition,
+            position = %from,
+            "an entry of the log isn't housecount's and is far ahead of Redis's clock; it goes, with what came after it"
+        );
+        let stream = redis_stream(&self.prefix, partition);
+        let mut script = self.cut.prepare_invoke();
+        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string());
+        self.run("cutting", &Call::Script(&script)).await
+    }
+
+    /// Whether a position is so far ahead of Redis's clock that only an entry before it can have brought that about.
+    fn is_ahead(&self, position: Position) -> bool {
+        let ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
+        ahead_ms != 0 && position.at.0 > ahead_ms.saturating_add(mono_ms()).saturating_add(STAMP_AHEAD_MS_MAX)
     }
 
     /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do anything, so a failure is no matter.
@@ -169,115 +186,19 @@ impl RedisLog {
             return;
         }
         self.ask_memory_ms.store(now_ms + MEMORY_EVERY_MS, Ordering::Relaxed);
-        if let Ok(answer) = self.run("asking", &Call::Command(&memory::question())).await {
-            self.counter.holds(memory::sum(&answer));
+        let Ok(answer) = self.run("asking", &Call::Command(&Memory::question())).await else { return };
+        let Memory { used, fullest_permille, evicting } = Memory::parse(&answer);
+        self.counter.holds(used, fullest_permille, evicting.is_some());
+        let was_evicting = self.is_evicting.swap(evicting.is_some(), Ordering::Relaxed);
+        match evicting {
+            Some(policy) if !was_evicting => tracing::warn!(
+                log = self.shown,
+                "Redis may evict the log: its maxmemory-policy is {policy}; set it to noeviction"
+            ),
+            None if was_evicting => tracing::info!(log = self.shown, "Redis no longer may evict the log"),
+            _ => {}
         }
     }
-}
-
-impl Link {
-    async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
-        let done = async {
-            let known = self.with_current(|current| current.connection.clone());
-            let mut connection = match known {
-                Some(connection) => connection,
-                None => self.client.connect().await?,
-            };
-            self.with_current(|current| {
-                current.connection.get_or_insert_with(|| connection.clone());
-            });
-            match &mut connection {
-                Connection::One(one) => call.on(one).await,
-                Connection::Cluster(cluster) => call.on(cluster).await,
-            }
-        };
-        let done = done.await;
-        self.note(done.as_ref().err());
-        done
-    }
-
-    /// Throws the connection away once it has failed for too long, or at once if it leads to a replica: the driver
-    /// notices connections that break, but not those that lead nowhere.
-    fn note(&self, error: Option<&RedisError>) {
-        self.with_current(|current| {
-            let Some(error) = error else {
-                current.failing_since_ms = None;
-                return;
-            };
-            let is_replica = error.kind() == RedisKind::Server(redis::ServerErrorKind::ReadOnly);
-            let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
-            if is_replica || mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
-                *current = Current::default();
-            }
-        });
-    }
-
-    /// Runs `with` over this worker's connection.
-    fn with_current<T>(&self, with: impl FnOnce(&mut Current) -> T) -> T {
-        let mut currents = self.currents.lock();
-        if currents.len() <= here() {
-            currents.resize_with(here() + 1, Current::default);
-        }
-        with(&mut currents[here()])
-    }
-}
-
-impl AnyClient {
-    async fn connect(&self) -> Result<Connection, RedisError> {
-        match self {
-            AnyClient::One(client) => {
-                let config = ConnectionManagerConfig::new()
-                    .set_response_timeout(Some(RESPONSE_TIMEOUT))
-                    .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-                    .set_number_of_retries(1);
-                client.get_connection_manager_lazy(config).map(Connection::One)
-            }
-            AnyClient::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
-        }
-    }
-}
-
-/// What is sent: the same on one server and on a cluster.
-enum Call<'a> {
-    Command(&'a Cmd),
-    Script(&'a ScriptInvocation<'a>),
-    Pipeline(&'a redis::Pipeline),
-    /// A transaction, and a script on the same keys that may run at any time.
-    Moment(&'a redis::Pipeline, &'a ScriptInvocation<'a>),
-}
-
-impl Call<'_> {
-    fn commands(&self) -> u64 {
-        match self {
-            Call::Command(_) | Call::Script(_) => 1,
-            Call::Pipeline(pipeline) => pipeline.len() as u64,
-            // MULTI and EXEC too.
-            Call::Moment(pipeline, _) => pipeline.len() as u64 + 2,
-        }
-    }
-
-    async fn on<T: FromRedisValue>(
-        &self,
-        connection: &mut impl redis::aio::ConnectionLike,
-    ) -> Result<T, RedisError> {
-        match self {
-            Call::Command(command) => command.query_async(connection).await,
-            Call::Script(script) => script.invoke_async(connection).await,
-            Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Call::Moment(pipeline, script) => match pipeline.query_async(connection).await {
-                // The partition is on another master since: alone, the driver finds it, which it does for no transaction.
-                Err(error) if is_turned_away(&error) => {
-                    script.invoke_async::<Value>(connection).await?;
-                    pipeline.query_async(connection).await
-                }
-                done => done,
-            },
-        }
-    }
-}
-
-fn is_turned_away(error: &RedisError) -> bool {
-    matches!(error.kind(), RedisKind::Server(redis::ServerErrorKind::ExecAbort))
 }
 
 fn certificates(target: &RedisTarget) -> StoreResult<Option<TlsCertificates>> {
@@ -299,52 +220,58 @@ impl Log for RedisLog {
 
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
         let mut command = redis::cmd("XADD");
-        command.arg(redis_stream(&self.prefix, partition)).arg("*").arg("r").arg(record.as_ref());
+        command
+            .arg(redis_stream(&self.prefix, partition))
+            .arg("*")
+            .arg(tail::RECORD_FIELD)
+            .arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
         let id: Vec<u8> = self.run("appending to", &Call::Command(&command)).await?;
-        tail::position(&id).ok_or_else(|| {
+        let position = tail::position(&id).ok_or_else(|| {
             StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
-        })
+        })?;
+        if self.is_ahead(position) {
+            // It says nothing about the time; the next read deletes what is to blame.
+            let text =
+                format!("the log {} gave an append the id {position}, far ahead of its clock", self.shown);
+            return Err(StoreError::new(ErrorKind::Unavailable, text));
+        }
+        Ok(position)
     }
 
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
-        let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
-        let mut begin = self.begin.prepare_invoke();
-        begin.key(&meta).arg(self.partitions).arg(key.0);
-        let question = tail::question(&stream, &meta, after);
-        let ask = async || -> StoreResult<Option<Tail>> {
-            let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &begin)).await?;
-            self.counter.received(answer.1.iter().flatten().map(Vec::len).sum::<usize>() as u64);
-            tail::parse(answer, after, self.partitions, key.0 != 0)
-                .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
+        let mut found = self.find(partition, after, key.0 != 0).await?;
+        // Once each: what is lost or comes again meanwhile is the next read's.
+        if let Found::Unbegun(odd) = found {
+            self.begin(partition, key, odd).await?;
+            found = self.find(partition, after, key.0 != 0).await?;
+        }
+        if let Found::Ahead(position) = found {
+            self.cut(partition, position).await?;
+            found = self.find(partition, after, key.0 != 0).await?;
+        }
+        let Found::Tail(tail) = found else {
+            let text = format!("the log {} was lost", self.shown);
+            return Err(StoreError::new(ErrorKind::Unavailable, text));
         };
-        let tail = match ask().await? {
-            Some(tail) => tail,
-            None => {
-                self.run::<()>("beginning", &Call::Script(&begin)).await?;
-                // Lost again since: the next read begins it.
-                let lost =
-                    || StoreError::new(ErrorKind::Unavailable, format!("the log {} was lost", self.shown));
-                ask().await?.ok_or_else(lost)?
-            }
-        };
+        self.clock_ahead_ms.store(tail.clock.0.saturating_sub(mono_ms()), Ordering::Relaxed);
         let bytes = tail.records.iter().map(|(_, record)| record.len()).sum::<usize>();
         self.counter.received(bytes as u64);
         Ok(tail)
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        let mut script = self.tend.prepare_invoke();
-        script
-            .key(redis_stream(&self.prefix, partition))
-            .key(redis_meta(&self.prefix, partition))
-            .arg(before.0)
-            .arg(attended.0);
-        self.run::<()>("tending", &Call::Script(&script)).await?;
+        let mut trim = redis::cmd("XTRIM");
+        trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
+        let mut note = self.tend.prepare_invoke();
+        note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
+        // Trimmed first, and whatever becomes of the note: where memory is short, that is what frees some.
+        let trimmed = self.run::<()>("trimming", &Call::Command(&trim)).await;
+        let noted = self.run::<()>("tending", &Call::Script(&note)).await;
         if partition == 0 {
             self.look_at_memory().await;
         }
-        Ok(())
+        trimmed.and(noted)
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {

@@ -1,12 +1,21 @@
 //! What Redis is asked, and what it answers, when a partition is read.
+//!
+//! Whatever other programs have left in a partition must not stop it: an entry that isn't exactly housecount's is handed up as an
+//! empty record, a field of the meta hash that holds no number counts as none.
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::READ_RECORDS_MAX;
+use housecount_core::limits::{READ_RECORDS_MAX, STAMP_AHEAD_MS_MAX};
+use housecount_core::record;
 use housecount_core::time::UnixMs;
-use redis::{Pipeline, Value};
+use redis::{Pipeline, Script, ScriptInvocation, Value};
 
 use crate::log::{Origin, Position, Tail};
+
+/// The field of an entry that holds its record.
+pub(super) const RECORD_FIELD: &str = "r";
+/// The most digits of a time that Lua's numbers hold exactly: the scripts go by the same. Times have 13 until the year 2286.
+const TIME_DIGITS_MAX: usize = 15;
 
 /// `MS-SEQ`.
 pub(super) fn position(id: &[u8]) -> Option<Position> {
@@ -14,8 +23,14 @@ pub(super) fn position(id: &[u8]) -> Option<Position> {
     Some(Position { at: UnixMs(at.parse().ok()?), seq: seq.parse().ok()? })
 }
 
+/// A number as housecount writes it: digits only.
 fn number(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
+    let is_number = value.iter().all(u8::is_ascii_digit);
+    if is_number { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
+}
+
+fn time(value: &[u8]) -> Option<u64> {
+    if value.len() <= TIME_DIGITS_MAX { number(value) } else { None }
 }
 
 /// What is asked of a partition, all at one moment: its clock, its past, whether the record at `after` is there, and those after it. It is
@@ -31,13 +46,42 @@ pub(super) fn question(stream: &str, meta: &str, after: Position) -> Pipeline {
     moment
 }
 
+/// The same asked of `read.lua`.
+pub(super) fn asked_of<'a>(
+    script: &'a Script,
+    stream: &str,
+    meta: &str,
+    after: Position,
+) -> ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    call.key(stream).key(meta).arg(after.to_string()).arg(READ_RECORDS_MAX);
+    META.iter().for_each(|name| {
+        call.arg(*name);
+    });
+    call
+}
+
 /// A partition's meta hash.
 const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed", "key"];
+/// Those without which a partition has yet to begin, as indexes of [`META`].
+const NEEDED: [usize; 3] = [0, 3, 5];
 
 /// What is answered: seconds and microseconds, [`META`]'s values, at most one record, and records.
 pub(super) type Answer = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
 
-/// The answer. None if the partition has yet to begin: it has no past, or no key though `has_key` says that there is one for it.
+/// What an answer says about a partition.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It goes on like this.
+    Tail(Tail),
+    /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number there, as said here by field.
+    Unbegun(Vec<(&'static str, Vec<u8>)>),
+    /// It has an entry here that isn't housecount's, further ahead of Redis's clock than any append comes to lie. All appends from now
+    /// on would lie behind it.
+    Ahead(Position),
+}
+
+/// Parses the answer. `has_key` says whether there is a key for a partition without one.
 ///
 /// # Errors
 /// A text that says what about it can't be.
@@ -46,37 +90,44 @@ pub(super) fn parse(
     after: Position,
     partitions: u16,
     has_key: bool,
-) -> Result<Option<Tail>, String> {
+) -> Result<Found, String> {
     let ((seconds, microseconds), meta, held, read) = answer;
-    let number = |i: usize| match &meta[i] {
-        Some(value) => number(value).ok_or(format!("its `{}` is no number", META[i])),
-        None => Ok(0),
+    // Zero stands for none of these as well.
+    let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
+    let is_needed = |i: &usize| *i != 5 || has_key;
+    let (Some(born), Some(found), Some(key)) =
+        (needed(0), needed(3), if has_key { needed(5) } else { Some(needed(5).unwrap_or(0)) })
+    else {
+        let odd = NEEDED.into_iter().filter(|i| is_needed(i) && needed(*i).is_none());
+        return Ok(Found::Unbegun(odd.filter_map(|i| Some((META[i], meta[i].clone()?))).collect()));
     };
-    let (is_begun, lacks_key) = (meta[0].is_some(), has_key && meta[5].is_none());
-    if !is_begun || lacks_key {
-        return Ok(None);
-    }
-    let found = number(3)?;
-    if meta[3].is_some() && found != u64::from(partitions) {
+    if found != u64::from(partitions) {
         return Err(format!(
             "it has {found} partitions, and this node was told {partitions}: set ?partitions={found}"
         ));
     }
+    // The next note of these writes over what is no number.
+    let noted = |i: usize| meta[i].as_deref().and_then(time).unwrap_or(0);
     let origin = Origin {
-        born: UnixMs(number(0)?),
-        whole: number(1)? == 1,
-        attended: UnixMs(number(2)?),
-        committed: UnixMs(number(4)?),
-        key: HandleKey(number(5)?),
+        born: UnixMs(born),
+        whole: noted(1) == 1,
+        attended: UnixMs(noted(2)),
+        committed: UnixMs(noted(4)),
+        key: HandleKey(key),
     };
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
+    let latest = clock.plus(STAMP_AHEAD_MS_MAX);
+    let is_ahead = |(at, body): &&(Position, Bytes)| at.at > latest && record::decode(body).is_err();
+    if let Some((at, _)) = records.iter().find(is_ahead) {
+        return Ok(Found::Ahead(*at));
+    }
     let last = records.last().map_or(after.at, |(position, _)| position.at);
     let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Some(Tail { records, more, holds_after: held.len() == 1, clock: clock.max(last), origin }))
+    Ok(Found::Tail(Tail { records, more, holds_after: held.len() == 1, clock: clock.max(last), origin }))
 }
 
-/// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, record]], ...]]]`.
+/// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, value, ...]], ...]]]`.
 fn records(read: Value) -> Option<Vec<(Position, Bytes)>> {
     if read == Value::Nil {
         return Some(Vec::new());
@@ -84,13 +135,22 @@ fn records(read: Value) -> Option<Vec<(Position, Bytes)>> {
     let [stream] = array(read)?;
     let [_, entries] = array(stream)?;
     let Value::Array(entries) = entries else { return None };
-    entries.into_iter().map(record).collect()
+    entries.into_iter().map(entry).collect()
 }
 
-fn record(entry: Value) -> Option<(Position, Bytes)> {
+/// An entry as a record: an empty one, which can't be decoded, if it isn't one field `r`.
+fn entry(entry: Value) -> Option<(Position, Bytes)> {
     let [Value::BulkString(id), fields] = array(entry)? else { return None };
-    let [_, Value::BulkString(record)] = array(fields)? else { return None };
-    Some((position(&id)?, Bytes::from(record)))
+    Some((position(&id)?, record_in(fields).unwrap_or_default()))
+}
+
+fn record_in(fields: Value) -> Option<Bytes> {
+    match array(fields)? {
+        [Value::BulkString(name), Value::BulkString(record)] if name == RECORD_FIELD.as_bytes() => {
+            Some(Bytes::from(record))
+        }
+        _ => None,
+    }
 }
 
 fn array<const N: usize>(value: Value) -> Option<[Value; N]> {
@@ -115,18 +175,33 @@ mod tests {
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
-    fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Option<Tail>, String> {
+    fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Found, String> {
         parse(answer(meta, read), AFTER, partitions, true)
+    }
+
+    fn tail(found: Result<Found, String>) -> Tail {
+        match found {
+            Ok(Found::Tail(tail)) => tail,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn entries(entries: &[(&str, &[&str])]) -> Value {
+        let entry = |(id, fields): &(&str, &[&str])| {
+            Value::Array(vec![text(id), Value::Array(fields.iter().map(|field| text(field)).collect())])
+        };
+        let entries = Value::Array(entries.iter().map(entry).collect());
+        Value::Array(vec![Value::Array(vec![text("stream"), entries])])
+    }
+
+    fn at(at: u64, seq: u64) -> Position {
+        Position { at: UnixMs(at), seq }
     }
 
     #[test]
     fn records_are_read_as_redis_tells_them() {
-        let entry =
-            |id: &str, body: &str| Value::Array(vec![text(id), Value::Array(vec![text("r"), text(body)])]);
-        let entries = Value::Array(vec![entry("85-0", "one"), entry("95-18446744073709551615", "two")]);
-        let read = Value::Array(vec![Value::Array(vec![text("stream"), entries])]);
-        let tail = parse_plain(VALUES, read, 2).unwrap().unwrap();
-        let at = |at, seq| Position { at: UnixMs(at), seq };
+        let read = entries(&[("85-0", &["r", "one"]), ("95-18446744073709551615", &["r", "two"])]);
+        let tail = tail(parse_plain(VALUES, read, 2));
         assert_eq!(tail.records, [(at(85, 0), "one".into()), (at(95, u64::MAX), "two".into())]);
         // A record is never later than the clock.
         assert_eq!((tail.clock, tail.holds_after, tail.more), (UnixMs(95), true, false));
@@ -136,22 +211,71 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_not_ours_is_an_empty_record_at_its_place() {
+        let odd: [&[&str]; 5] = [&["a", "1", "b", "2"], &["a", "1"], &["R", "1"], &["r", "1", "r", "2"], &[]];
+        for fields in odd {
+            let read = entries(&[("85-0", &["r", "one"]), ("86-0", fields), ("87-0", &["r", "two"])]);
+            let tail = tail(parse_plain(VALUES, read, 2));
+            let empty = Bytes::new();
+            assert_eq!(
+                tail.records,
+                [(at(85, 0), "one".into()), (at(86, 0), empty), (at(87, 0), "two".into())]
+            );
+        }
+    }
+
+    #[test]
+    fn stamp_ahead_ms_max_bounds_the_id_of_an_entry_that_is_not_ours() {
+        let last = 90 + STAMP_AHEAD_MS_MAX;
+        let odd = |at: u64| {
+            let id = format!("{at}-7");
+            parse_plain(VALUES, entries(&[("85-0", &["r", "one"]), (&id, &["a", "1"])]), 2)
+        };
+        assert_eq!(tail(odd(last)).records.len(), 2);
+        assert!(matches!(odd(last + 1), Ok(Found::Ahead(ahead)) if ahead == at(last + 1, 7)));
+        assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
+    }
+
+    #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
-        let read = |meta, has_key| parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap();
-        assert_eq!(read(VALUES, true).unwrap().clock, UnixMs(90));
+        let odd_of = |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap() {
+            Found::Unbegun(odd) => odd,
+            other => panic!("{other:?}"),
+        };
+        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key));
+        assert_eq!(read(VALUES, true).clock, UnixMs(90));
         let [born, whole, attended, partitions, committed, _] = VALUES;
-        assert!(read(["", whole, attended, partitions, committed, "1"], true).is_none());
-        assert!(read([born, whole, attended, partitions, committed, ""], true).is_none());
-        let old = read([born, "", "", partitions, "", ""], false).unwrap().origin;
+        assert_eq!(odd_of(["", whole, attended, partitions, committed, "1"], true), []);
+        assert_eq!(odd_of([born, whole, attended, partitions, committed, ""], true), []);
+        assert_eq!(odd_of([born, whole, attended, "", committed, "1"], true), []);
+        let old = read([born, "", "", partitions, "", ""], false).origin;
         assert_eq!((old.whole, old.attended, old.committed), (false, UnixMs(0), UnixMs(0)));
         assert_eq!(old.key, HandleKey(0));
     }
 
     #[test]
+    fn a_field_that_is_no_number_counts_as_none() {
+        for odd in ["x", "-1", "+1", "1.5", " 1", "0x10", "nan", "99999999999999999999999"] {
+            let [born, _, _, partitions, _, key] = VALUES;
+            let origin = tail(parse_plain([born, odd, odd, partitions, odd, key], Value::Nil, 2)).origin;
+            assert_eq!((origin.whole, origin.attended, origin.committed), (false, UnixMs(0), UnixMs(0)));
+            match parse_plain([odd, "1", "60", odd, "50", odd], Value::Nil, 2).unwrap() {
+                Found::Unbegun(fields) => {
+                    assert_eq!(
+                        fields,
+                        ["born", "partitions", "key"].map(|name| (name, odd.as_bytes().to_vec()))
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // Zero is a number, but stands for none.
+        assert!(matches!(parse_plain(["0", "1", "1", "2", "1", "1"], Value::Nil, 2), Ok(Found::Unbegun(_))));
+    }
+
+    #[test]
     fn what_cannot_be_is_named() {
         assert!(parse_plain(VALUES, Value::Nil, 3).unwrap_err().contains("?partitions=2"));
-        let odd = ["7", "1", "x", "2", "50", "1"];
-        assert!(parse_plain(odd, Value::Nil, 2).unwrap_err().contains("`attended`"));
         for read in [text("OK"), Value::Array(vec![text("stream")]), Value::Array(vec![])] {
             assert!(parse_plain(VALUES, read, 2).unwrap_err().contains("XREAD"));
         }

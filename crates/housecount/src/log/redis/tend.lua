@@ -1,16 +1,20 @@
--- Forgets a partition's old records, and notes that a node was there.
+-- Notes that a node was there.
 --
--- KEYS[1]  the partition's stream
--- KEYS[2]  the partition's meta hash
--- ARGV[1]  records before this time (ms) may go
--- ARGV[2]  when a node that knows all was there (ms); 0 for never
+-- KEYS[1]  the partition's meta hash
+-- ARGV[1]  when a node that knows all was there (ms); 0 for never
 --
+-- It writes also where nothing changes: Redis refuses it when it refuses appends (maxmemory, min-replicas-to-write, a full disk),
+-- so a node with nothing to append learns of that.
 -- A partition without meta is left alone: the next read makes it, and only reads notice that it was lost.
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  local known = tonumber(redis.call('HGET', KEYS[2], 'attended') or '0')
-  if tonumber(ARGV[2]) > known then
-    redis.call('HSET', KEYS[2], 'attended', ARGV[2])
-  end
-  redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[1])
+
+-- A time as housecount writes it. Anything else counts as none, as in tail.rs.
+local function time(text)
+  if text and #text <= 15 and string.match(text, '^%d+$') then return tonumber(text) end
+  return 0
+end
+
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local attended = math.max(time(redis.call('HGET', KEYS[1], 'attended')), time(ARGV[1]))
+  redis.call('HSET', KEYS[1], 'attended', string.format('%.0f', attended))
 end
 return 1

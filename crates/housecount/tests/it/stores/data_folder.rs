@@ -16,9 +16,8 @@ use serde_json::json;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// Ways to take a store's file away, and back: with its folder, alone, and by putting a copy in its place.
-fn losses(folder: &Path, aside: &Path, database: &str) -> Vec<(PathBuf, bool)> {
-    let _ = aside;
+/// What can be lost of a store, and whether a copy is put in its place.
+fn losses(folder: &Path, database: &str) -> Vec<(PathBuf, bool)> {
     let files = [folder.to_path_buf(), folder.join(database), folder.join(format!("{database}-wal"))];
     files.into_iter().flat_map(|path| [(path.clone(), false), (path, true)]).collect()
 }
@@ -47,7 +46,7 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
     let (folder, aside) = (above.path().join("log"), above.path().join("aside"));
     let log = LogTarget::File(folder.clone()).open("").await.unwrap();
     let mut last = log.append(0, Bytes::from_static(b"before")).await.unwrap();
-    for (path, is_replaced) in losses(&folder, &aside, "log.sqlite") {
+    for (path, is_replaced) in losses(&folder, "log.sqlite") {
         std::fs::rename(&path, &aside).unwrap();
         if is_replaced {
             copy(&aside, &path);
@@ -83,7 +82,7 @@ async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothin
     let key = Key::Lease { name: "test".to_string() };
     let record = || vec![Record { key: key.clone(), item: Item::new() }];
     cold.put(record()).await.unwrap();
-    for (path, is_replaced) in losses(&folder, &aside, "cold.sqlite") {
+    for (path, is_replaced) in losses(&folder, "cold.sqlite") {
         std::fs::rename(&path, &aside).unwrap();
         if is_replaced {
             copy(&aside, &path);

@@ -1,0 +1,14 @@
+-- Reads a partition at one moment, where a transaction is refused: Redis over its maxmemory takes none, and on a cluster the
+-- driver follows a partition to its new master for a single command only.
+--
+-- KEYS[1]  the partition's stream
+-- KEYS[2]  the partition's meta hash
+-- ARGV[1]  the position to read on from
+-- ARGV[2]  how many records at most
+-- ARGV[3]… the fields of the meta hash
+return {
+  redis.call('TIME'),
+  redis.call('HMGET', KEYS[2], unpack(ARGV, 3)),
+  redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]),
+  redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], ARGV[1]),
+}

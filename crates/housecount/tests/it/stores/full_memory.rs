@@ -1,0 +1,105 @@
+//! Redis over its `maxmemory`: reads, trims and the ledger's note go on, appends and the note that somebody is there are refused. And
+//! a Redis that may evict the log instead.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use housecount::log::{Log, LogTarget, Position};
+use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
+
+use crate::support::eventually;
+use crate::support::node::Node;
+use crate::support::redis::{Cluster, Flavour, Server};
+
+async fn log_at(url: &str) -> Arc<dyn Log> {
+    LogTarget::parse(url).unwrap().open("hc:").await.unwrap()
+}
+
+async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
+    let log = log_at(url).await;
+    let born = log.read(0, Position::START, HandleKey(7)).await.unwrap().origin.born;
+    let mut positions = Vec::new();
+    // More than the hundred that a node of a stream holds: only whole ones are trimmed.
+    for _ in 0..300 {
+        positions.push(log.append(0, Bytes::from_static(b"ours")).await.unwrap());
+    }
+    let last = positions[299];
+    log.tend(0, UnixMs::ZERO, UnixMs(5)).await.unwrap();
+    set("1");
+    let error = log.append(0, Bytes::from_static(b"refused")).await.unwrap_err().to_string();
+    assert!(error.contains("OOM") && error.contains("appending to the log redis"), "{error}");
+    let tail = log.read(0, positions[298], HandleKey(7)).await.unwrap();
+    assert_eq!(tail.records, [(last, Bytes::from_static(b"ours"))]);
+    assert!(tail.holds_after && tail.clock >= last.at);
+    assert_eq!((tail.origin.born, tail.origin.attended, tail.origin.key), (born, UnixMs(5), HandleKey(7)));
+    // A node with nothing to append learns of it all the same, and what may go is gone.
+    let error = log.tend(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
+    assert!(error.contains("OOM") && error.contains("tending the log redis"), "{error}");
+    let left = log.read(0, Position::START, HandleKey(7)).await.unwrap();
+    assert!(left.records.first().unwrap().0 > positions[99], "the log was not trimmed");
+    log.note_committed(0, UnixMs(8)).await.unwrap();
+    let origin = log.read(0, last, HandleKey(7)).await.unwrap().origin;
+    assert_eq!((origin.committed, origin.attended), (UnixMs(8), UnixMs(5)));
+    set("0");
+    log.tend(0, UnixMs::ZERO, UnixMs(9)).await.unwrap();
+    let next = log.append(0, Bytes::from_static(b"taken")).await.unwrap();
+    let tail = log.read(0, last, HandleKey(7)).await.unwrap();
+    assert_eq!(tail.records, [(next, Bytes::from_static(b"taken"))]);
+    assert_eq!(tail.origin.attended, UnixMs(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_its_maxmemory_redis_and_valkey_are_read_and_trimmed() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let server = Server::start(flavour, &["--maxmemory-policy", "noeviction"]).await;
+        let set = |max: &str| assert_eq!(server.command(&format!("CONFIG SET maxmemory {max}")), "+OK");
+        a_full_log_is_read_and_trimmed(&server.url(), set).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_its_maxmemory_a_cluster_is_read_and_trimmed() {
+    let cluster = Cluster::start().await;
+    let set = |max: &str| {
+        for master in &cluster.masters {
+            assert_eq!(master.command(&format!("CONFIG SET maxmemory {max}")), "+OK");
+        }
+    };
+    a_full_log_is_read_and_trimmed(&format!("{}?partitions=1", cluster.url()), set).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
+    let redis =
+        Server::start(Flavour::Redis, &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]).await;
+    let lines = tempfile::NamedTempFile::new().unwrap();
+    let log = format!("log={}", redis.url());
+    let node = Node::start_logging(
+        lines.reopen().unwrap(),
+        &[&log, "cold=none", "interval=300ms", "log_level=warn"],
+    );
+    node.until_ready().await;
+    eventually("it is seen", async || node.metric("housecount_redis_evicting").await == 1.0).await;
+    let share = node.metric("housecount_redis_memory_used_ratio").await;
+    assert!(share > 0.0 && share < 0.5, "an empty Redis has a few MB of 100: {share}");
+    let said = std::fs::read_to_string(lines.path()).unwrap();
+    assert_eq!(said.matches("maxmemory-policy is allkeys-lru").count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_evicts_nothing_of_ours_is_not_named() {
+    let redis = Server::start(Flavour::Valkey, &["--maxmemory-policy", "volatile-lru"]).await;
+    let lines = tempfile::NamedTempFile::new().unwrap();
+    let log = format!("log={}", redis.url());
+    let node = Node::start_logging(
+        lines.reopen().unwrap(),
+        &[&log, "cold=none", "interval=300ms", "log_level=warn"],
+    );
+    node.until_ready().await;
+    eventually("it is asked", async || node.metric("housecount_redis_memory_bytes").await > 0.0).await;
+    assert_eq!(node.metric("housecount_redis_evicting").await, 0.0);
+    assert_eq!(node.metric("housecount_redis_memory_used_ratio").await, 0.0, "it has no bound");
+    let said = std::fs::read_to_string(lines.path()).unwrap();
+    assert!(!said.contains("evict"), "{said}");
+}
