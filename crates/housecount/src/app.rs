@@ -12,18 +12,19 @@ use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
-use crate::cold::{Cold, DynamoCold, WatchedCold};
+use crate::cold::{Cold, ColdTarget, DynamoCold, WatchedCold};
 use crate::config::Settings;
 use crate::cost::Costs;
 use crate::edge::Edge;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::make_private;
 use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
 use crate::ledger::Proofs;
 use crate::live::Live;
-use crate::log::{Consumed, Log, WatchedLog};
+use crate::log::{Consumed, Log, LogTarget, WatchedLog};
 use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
@@ -65,7 +66,7 @@ impl App {
     /// # Errors
     /// What trying again can't mend: a folder in use, a bad certificate.
     pub async fn build(settings: Settings) -> StoreResult<App> {
-        settings.keep_data_private()?;
+        keep_data_private(&settings)?;
         let log = settings.log.open(&settings.redis_prefix).await?;
         let cold: Option<Arc<dyn Cold>> = match &settings.cold {
             Some(target) => Some(Arc::new(WatchedCold::new(Arc::new(DynamoCold::open(target).await?)))),
@@ -236,6 +237,20 @@ impl App {
         tracing::info!("stopped");
         outcome
     }
+}
+
+/// Takes the folder `data` from other users, if stores are in it.
+fn keep_data_private(settings: &Settings) -> StoreResult<()> {
+    let is_log_in = matches!(&settings.log, LogTarget::File(folder) if folder.starts_with(&settings.data));
+    let is_cold_in =
+        matches!(&settings.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&settings.data));
+    if !is_log_in && !is_cold_in {
+        return Ok(());
+    }
+    make_private(&settings.data, &["log/log.sqlite", "cold/cold.sqlite"]).map_err(|e| {
+        let text = format!("opening the folder {}", settings.data.display());
+        StoreError::caused(ErrorKind::Unavailable, text, e)
+    })
 }
 
 /// What a node does by itself.

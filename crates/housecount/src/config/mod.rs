@@ -21,8 +21,6 @@ pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
-use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::folder::make_private;
 use crate::http::cors::is_origin;
 use crate::log::LogTarget;
 use crate::tls::TlsFiles;
@@ -191,23 +189,6 @@ impl Settings {
         };
         settings.check(layers)?;
         Ok(settings)
-    }
-
-    /// Takes the folder `data` from other users, if stores are in it.
-    ///
-    /// # Errors
-    /// The folder can't be made.
-    pub fn keep_data_private(&self) -> StoreResult<()> {
-        let is_log_in = matches!(&self.log, LogTarget::File(folder) if folder.starts_with(&self.data));
-        let is_cold_in =
-            matches!(&self.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&self.data));
-        if !is_log_in && !is_cold_in {
-            return Ok(());
-        }
-        make_private(&self.data, &["log/log.sqlite", "cold/cold.sqlite"]).map_err(|e| {
-            let text = format!("opening the folder {}", self.data.display());
-            StoreError::caused(ErrorKind::Unavailable, text, e)
-        })
     }
 
     /// What holds between settings.

@@ -69,6 +69,29 @@ async fn over_its_maxmemory_a_cluster_is_read_and_trimmed() {
     a_full_log_is_read_and_trimmed(&format!("{}?partitions=1", cluster.url()), set).await;
 }
 
+/// What the node says: also one without a player, which only notes that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
+    let redis = Server::start(Flavour::Redis, &["--maxmemory-policy", "noeviction"]).await;
+    let log = format!("log={}", redis.url());
+    let settings = [log.as_str(), "interval=1s", "ttl=3s"];
+    let nodes = [Node::ready(&settings).await, Node::ready(&settings).await];
+    nodes[0].beat_many("s", 0, 50).await;
+    eventually("both know all", async || nodes[1].viewers("s").await == 50).await;
+    assert_eq!(redis.command("CONFIG SET maxmemory 1"), "+OK");
+    for node in &nodes {
+        eventually("it says so", async || node.stats().await["complete"] == false).await;
+        eventually("it is not ready", async || node.status("/readyz").await == 503).await;
+    }
+    assert_eq!(redis.command("CONFIG SET maxmemory 0"), "+OK");
+    for node in &nodes {
+        eventually("it is back", async || {
+            node.status("/readyz").await == 200 && node.stats().await["complete"] == true
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
     let redis =
