@@ -33,8 +33,15 @@ pub const ANSWER_READ_MS_MAX: u64 = 30_000;
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
 pub const CONNECTIONS_MAX: usize = 50_000;
+/// Connections of one client address, unless `limits.address_connections` says another number: no single address can fill a node.
+pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 2;
 /// A message on a WebSocket: the longest ids with every character escaped still fit.
 pub const WS_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes that wait for the client of one WebSocket. Pongs beyond it are left out, as RFC 6455 (5.5.3) allows; an answer always fits.
+/// tungstenite's default is no bound at all: a client that pings and never reads then grows the node by its line rate.
+pub const WS_WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a complaint's text on a WebSocket: one that repeats what was sent may be several times as long.
+pub const WS_DETAIL_BYTES_MAX: usize = 512;
 /// Messages without sense that a WebSocket may send one after the other before it is closed.
 pub const WS_BAD_MESSAGES_MAX: usize = 10;
 /// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until one is sent.
@@ -83,6 +90,10 @@ pub const KEYS_BYTES_MAX: usize = 256 * 1024;
 pub const JWKS_REFRESH_MS_MIN: u64 = 30_000;
 /// How long a JWKS URL may take to answer: requests wait for it.
 pub const JWKS_WAIT_MS_MAX: u64 = 4_000;
+/// Time between two looks at the files of keys.
+pub const KEYS_LOOK_MS: u64 = 1_000;
+/// How long a WebSocket or a stream of counts may outlive its token or key.
+pub const OUTLIVE_MS_MAX: u64 = 2_000;
 
 /// Events of one log record; a fuller batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
@@ -181,6 +192,29 @@ pub const ROSTER_BYTES_MAX: usize = 256 * 1024;
 /// Items of one BatchWriteItem (DynamoDB API reference, 2026-10).
 pub const WRITE_BATCH_ITEMS: usize = 25;
 
+// Buffers of libraries whose default has no bound, or a bound that is too high for many clients. What is not here keeps a default
+// that is bounded: rustls (64 KiB to send, 16 KiB received, 256 TLS sessions), h2 (20 resets of requests not yet accepted, 1,024 of its
+// own, 4 KiB of header table, a budget of small DATA frames, one PING and one SETTINGS at a time), OpenTelemetry (2,048 spans waiting),
+// SQLite (2 MB of pages, 16 statements). governor's table is bounded by `ADDRESSES_MAX`. hyper's buffers of an HTTP/1 connection (400 KiB
+// each by default) have `HEADER_BYTES_MAX`. What waits in tokio's `watch` and `oneshot` is one value.
+
+/// Bytes of one answer that HTTP/2 holds until the client takes them (hyper: 400 KiB).
+pub const H2_SEND_BUFFER_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of bodies that an HTTP/2 connection holds unread, on all its requests and on each (hyper: 1 MiB each).
+pub const H2_WINDOW_BYTES_MAX: u32 = 256 * 1024;
+/// Commands under way on one connection to Redis (redis: no bound). One append and one read a partition, and a few beside them.
+pub const REDIS_COMMANDS_MAX: usize = 1_024;
+/// Commands in front of a Redis connection's writer (redis: 50). Further ones wait for their turn.
+pub const REDIS_PIPELINE_MAX: usize = 50;
+/// Bytes of one answer of an AWS service (SDK: no bound). DynamoDB's answers have 16 MB at most (Service quotas, 2026-10).
+pub const AWS_ANSWER_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Idle connections that a client keeps to one host (hyper-util and the SDK: no bound): as many as `load` has requests open.
+pub const IDLE_CONNECTIONS_MAX: usize = 512;
+/// Rows of one row group of a Parquet file, which are held until it is written (parquet: 1,048,576).
+pub const PARQUET_GROUP_ROWS_MAX: usize = 100_000;
+/// Orders that wait for the writer of a file log (std's channel: no bound). One partition's append, and a few beside it.
+pub const FILE_LOG_ORDERS_MAX: usize = 128;
+
 const _: () = {
     // A record always holds at least one event of the longest ids, and a full one fits its bytes or is split.
     assert!(STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX + 64 < RECORD_BYTES_MAX);
@@ -188,6 +222,17 @@ const _: () = {
     assert!(BATCH_BEATS_MAX * 100 <= BODY_BYTES_MAX);
     assert!(
         6 * (STAGE_ID_BYTES_MAX + VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) + 64 < WS_MESSAGE_BYTES_MAX
+    );
+    // The longest answer or complaint with every character escaped, and a pong and a close behind it.
+    assert!(2 * (STAGE_ID_BYTES_MAX + WS_DETAIL_BYTES_MAX) + 1024 < WS_WRITE_BUFFER_BYTES_MAX);
+    assert!(2 * ADDRESS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
+    // Seen with the next look, and a second to tell all that are open.
+    assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX && OUTLIVE_MS_MAX < ANSWER_READ_MS_MAX);
+    assert!(H2_SEND_BUFFER_BYTES_MAX <= H2_WINDOW_BYTES_MAX as usize && HEADER_BYTES_MAX >= 8 * 1024);
+    assert!(3 * PARTITIONS_MAX as usize <= REDIS_COMMANDS_MAX && REDIS_PIPELINE_MAX <= REDIS_COMMANDS_MAX);
+    assert!(
+        WRITE_BATCH_ITEMS * ITEM_BYTES_MAX < AWS_ANSWER_BYTES_MAX
+            && PARQUET_GROUP_ROWS_MAX <= EXPORT_ROWS_MAX
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use housecount_core::limits::IDLE_CONNECTIONS_MAX;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, Uri};
@@ -41,6 +42,7 @@ impl Client {
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
         Ok(Client { pool, base, key: None })
     }
@@ -125,4 +127,51 @@ pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::{Barrier, Notify};
+
+    use super::*;
+
+    /// As many requests at once as there are idle connections kept, and some more, whose connections are closed when they are answered.
+    #[tokio::test]
+    async fn idle_connections_max_stay_open() {
+        const MORE: usize = 8;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let all = Arc::new(Barrier::new(IDLE_CONNECTIONS_MAX + MORE));
+        let (closed, is_closed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let counted = (closed.clone(), is_closed.clone());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (all, (closed, is_closed)) = (all.clone(), counted.clone());
+                tokio::spawn(async move {
+                    let mut request = [0; 1_024];
+                    stream.read(&mut request).await.unwrap();
+                    all.wait().await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
+                    closed.fetch_add(1, Ordering::SeqCst);
+                    is_closed.notify_one();
+                });
+            }
+        });
+        let mut asked = tokio::task::JoinSet::new();
+        for _ in 0..IDLE_CONNECTIONS_MAX + MORE {
+            let client = client.clone();
+            asked.spawn(async move { client.call(Method::GET, "/", "").await });
+        }
+        assert!(asked.join_all().await.into_iter().all(|answer| answer.is_ok()));
+        while closed.load(Ordering::SeqCst) < MORE {
+            is_closed.notified().await;
+        }
+        assert_eq!(closed.load(Ordering::SeqCst), MORE);
+    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount_core::limits::IDLE_CONNECTIONS_MAX;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -132,7 +133,8 @@ struct Sender {
 
 impl Sender {
     fn new(url: &str) -> Sender {
-        let pool = Pool::builder(TokioExecutor::new()).build_http();
+        let pool =
+            Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX).build_http();
         Sender { runtime: Handle::current(), pool, url: url.into(), is_away: Arc::default() }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use super::{Rules, TokenError};
+use super::{Credential, KeyId, Rules, TokenError};
 use crate::ingest::Said;
 
 /// The claims as they stand in a token.
@@ -57,6 +57,8 @@ pub struct Claims {
     session: Option<String>,
     /// Its end, with the leeway.
     ends: UnixMs,
+    /// The key that signed it.
+    key: KeyId,
 }
 
 impl fmt::Debug for Claims {
@@ -101,7 +103,19 @@ impl Claims {
             None => (payload.stage.clone(), false),
         };
         let Payload { sub: viewer, session, .. } = payload;
-        Ok(Claims { viewer, stage, is_prefix, session, ends })
+        Ok(Claims { viewer, stage, is_prefix, session, ends, key: KeyId::default() })
+    }
+
+    /// The same, of a token that this key has signed.
+    #[must_use]
+    pub fn signed_by(self, key: KeyId) -> Claims {
+        Claims { key, ..self }
+    }
+
+    /// What a connection that is let in with it stays open by.
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        Credential::Token { ends: self.ends, key: self.key }
     }
 
     /// From when on it is worth nothing, the leeway included.

@@ -4,6 +4,7 @@
 //! refuses: keys that were never loaded let nobody in.
 
 mod claims;
+mod credential;
 pub mod jwks;
 pub mod jwt;
 pub mod operators;
@@ -14,18 +15,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use housecount_core::limits::KEYS_BYTES_MAX;
+use housecount_core::limits::{KEYS_BYTES_MAX, KEYS_LOOK_MS};
 use tokio::sync::watch;
 
 pub use self::claims::{Audience, Claims, Mismatch, Payload};
+pub use self::credential::{Credential, CredentialEnd, KeyId, end_of};
 pub use self::operators::{Operators, Scope};
 pub use self::proven::Presented;
 pub use self::viewers::Viewers;
 use crate::config::ConfigError;
-
-/// Between two looks at the files of keys. They are small, and read whole: an edit within one tick of a file system's clock, or
-/// a mount that is swapped, is seen too.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Whether players need tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,10 +130,12 @@ impl Auth {
         }
     }
 
+    /// Files are small, and read whole each time: an edit within one tick of a file system's clock, or a mount that is swapped, is seen
+    /// too.
     async fn follow_files(&self) {
         let mut said = [None, None];
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(Duration::from_millis(KEYS_LOOK_MS)).await;
             for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate() {
                 match loaded {
                     Ok(false) => said[at] = None,

@@ -11,8 +11,9 @@ use housecount_core::limits::OPERATOR_KEYS_MAX;
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::watch;
 
-use super::{digest, read_file};
+use super::{Credential, digest, read_file};
 use crate::chance;
 
 /// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be taken for a token.
@@ -88,11 +89,24 @@ pub struct Operators {
     /// What the file said last.
     loaded: Mutex<Option<[u8; 32]>>,
     keys: RwLock<Vec<Operator>>,
+    /// Tells what is open that keys have changed.
+    changed: watch::Sender<()>,
+}
+
+/// A key as it is compared: its hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OperatorKey([u8; 32]);
+
+impl fmt::Debug for OperatorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(key)")
+    }
 }
 
 impl Operators {
     pub(super) fn new(file: Option<PathBuf>) -> Operators {
-        Operators { file, loaded: Mutex::default(), keys: RwLock::default() }
+        let changed = watch::channel(()).0;
+        Operators { file, loaded: Mutex::default(), keys: RwLock::default(), changed }
     }
 
     /// Whether keys are needed at all.
@@ -111,18 +125,37 @@ impl Operators {
         }
         *self.keys.write() = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         *self.loaded.lock() = now;
+        self.changed.send_replace(());
         Ok(true)
     }
 
-    /// Whether a key may do this. It is compared with all of them, in a time that says nothing about where they differ.
+    /// Told after each change of the keys.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether a key may do this.
     ///
     /// # Errors
     /// See [`KeyError`].
     pub fn check(&self, key: &str, scope: Scope) -> Result<(), KeyError> {
-        let hash = digest(key.as_bytes());
+        self.judge(&OperatorKey(digest(key.as_bytes())), scope)
+    }
+
+    /// As [`check`](Self::check); returns what a connection that is let in with the key stays open by.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn admit(&self, key: &str, scope: Scope) -> Result<Credential, KeyError> {
+        let key = OperatorKey(digest(key.as_bytes()));
+        self.judge(&key, scope).map(|()| Credential::Operator { key, scope })
+    }
+
+    /// Compares a key with all of them, in a time that says nothing about where they differ.
+    pub(super) fn judge(&self, OperatorKey(hash): &OperatorKey, scope: Scope) -> Result<(), KeyError> {
         let (mut is_known, mut scopes) = (Choice::from(0), 0u8);
         for operator in self.keys.read().iter() {
-            let is_it = operator.hash.ct_eq(&hash);
+            let is_it = operator.hash.ct_eq(hash);
             scopes = u8::conditional_select(&scopes, &operator.scopes, is_it);
             is_known |= is_it;
         }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use housecount_core::limits::{JWKS_REFRESH_MS_MIN, VIEWER_KEYS_MAX};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::claims::Claims;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
 use super::proven::{Presented, Proven};
-use super::{AuthSettings, Policy, Rules, Secret, TokenError, digest, read_file};
+use super::{AuthSettings, KeyId, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
 use crate::ingest::Said;
 
@@ -32,6 +33,8 @@ pub struct Viewers {
     /// How often its keys have changed.
     fetched: AtomicU64,
     keys: RwLock<Keys>,
+    /// Tells what is open that keys have changed.
+    changed: watch::Sender<()>,
     proven: Proven,
 }
 
@@ -60,6 +63,7 @@ impl Viewers {
             asked: tokio::sync::Mutex::default(),
             fetched: AtomicU64::new(0),
             keys: RwLock::default(),
+            changed: watch::channel(()).0,
             proven: Proven::default(),
         }
     }
@@ -92,6 +96,18 @@ impl Viewers {
         let mut keys = self.keys.write();
         change(&mut keys);
         self.proven.forget();
+        drop(keys);
+        self.changed.send_replace(());
+    }
+
+    /// Told after each change of the keys.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether tokens are verified by this key now.
+    pub(super) fn has_key(&self, id: KeyId) -> bool {
+        self.keys.read().all().any(|key| key.id() == id)
     }
 
     /// A token has come, of which it will be asked what its bearer may say.
@@ -121,8 +137,8 @@ impl Viewers {
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let payload = jwt::verify(token, self.keys.read().all())?;
-        Claims::judge(payload, &self.rules, clock::wall())
+        let (payload, key) = jwt::verify(token, self.keys.read().all())?;
+        Claims::judge(payload, &self.rules, clock::wall()).map(|claims| claims.signed_by(key))
     }
 
     /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for it, unless that was done just now.

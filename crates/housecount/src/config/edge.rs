@@ -1,13 +1,15 @@
 //! The settings of the edge: how much of whom, whose word is taken, under which names.
 
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
+use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX};
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers};
 use crate::edge::address::AddressRate;
+use crate::edge::connections::ConnectionLimit;
 use crate::edge::names::{KEY_BYTES_MIN, Names};
 use crate::edge::pace::COUNT_MAX;
 
@@ -24,6 +26,8 @@ pub struct EdgeSettings {
     pub session_beats: Option<NonZeroU32>,
     /// `limits.address_per_second` and `limits.address_burst`
     pub address_rate: Option<AddressRate>,
+    /// `limits.address_connections`
+    pub address_connections: Option<ConnectionLimit>,
     /// `proxies`
     pub proxies: Vec<IpNet>,
     /// `limits.sessions_per_viewer`
@@ -46,6 +50,7 @@ impl EdgeSettings {
         Ok(EdgeSettings {
             session_beats: session_beats(layers)?,
             address_rate: address_rate(layers)?,
+            address_connections: address_connections(layers)?,
             proxies: proxies(layers)?,
             sessions_per_viewer: count("limits.sessions_per_viewer")?,
             viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
@@ -79,6 +84,18 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
         return Err(layers.wrong("limits.address_burst", "it must be at least 1"));
     };
     Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
+}
+
+fn address_connections(layers: &Layers) -> Result<Option<ConnectionLimit>, ConfigError> {
+    let name = "limits.address_connections";
+    let is_default = layers.text(name)?.is_empty();
+    let max = if is_default { ADDRESS_CONNECTIONS_MAX } else { layers.number(name)? };
+    if max > CONNECTIONS_MAX {
+        let expected =
+            format!("it must be at most {CONNECTIONS_MAX}, which a node has in all; 0 is no limit");
+        return Err(layers.wrong(name, &expected));
+    }
+    Ok(NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback: !is_default }))
 }
 
 fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
@@ -117,4 +134,29 @@ fn names(layers: &Layers) -> Result<Names, ConfigError> {
 fn hex(text: &[u8]) -> Option<Vec<u8>> {
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text).ok()?;
     (bytes.len() >= KEY_BYTES_MIN).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(value: Option<&str>) -> Result<Option<ConnectionLimit>, ConfigError> {
+        let flag =
+            |value: &str| ("--set".to_string(), "limits.address_connections".to_string(), value.to_string());
+        let layers = Layers::of(None, Vec::new(), value.map(flag).into_iter().collect())?;
+        EdgeSettings::from_layers(&layers).map(|settings| settings.address_connections)
+    }
+
+    #[test]
+    fn address_connections_max_is_half_of_connections_max_and_lets_this_machine_be() {
+        let limit =
+            |max, is_for_loopback| NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback });
+        assert_eq!(set(None), Ok(limit(ADDRESS_CONNECTIONS_MAX, false)));
+        assert_eq!(ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX / 2);
+        assert_eq!(set(Some("7")), Ok(limit(7, true)));
+        assert_eq!(set(Some("0")), Ok(None));
+        for wrong in [(CONNECTIONS_MAX + 1).to_string(), "-1".to_string(), "many".to_string()] {
+            assert!(set(Some(&wrong)).unwrap_err().to_string().contains("limits.address_connections"));
+        }
+    }
 }

@@ -6,9 +6,16 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::config::{Credentials, Region, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::ReconnectMode;
+use housecount_core::limits::{AWS_ANSWER_BYTES_MAX, IDLE_CONNECTIONS_MAX};
+use http_body_util::Limited;
 
 use super::embedded::Engine;
 
@@ -46,8 +53,11 @@ pub(crate) async fn configuration(
     keys: Option<(&str, &str)>,
 ) -> SdkConfig {
     crate::tls::install_provider();
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = aws_smithy_http_client::Builder::new()
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let http = with_bounded_answers(http, AWS_ANSWER_BYTES_MAX);
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS_MAX))
@@ -62,6 +72,33 @@ pub(crate) async fn configuration(
         loader = loader.endpoint_url(endpoint);
     }
     loader.load().await
+}
+
+/// A client that fails where an answer has more than `bytes_max`: the SDK reads whatever comes into memory.
+fn with_bounded_answers(http: SharedHttpClient, bytes_max: usize) -> SharedHttpClient {
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(BoundedAnswers {
+            inner: http.http_connector(settings, components),
+            bytes_max,
+        })
+    })
+}
+
+/// A connector whose answers' bodies fail after so many bytes.
+#[derive(Debug)]
+struct BoundedAnswers {
+    inner: SharedHttpConnector,
+    bytes_max: usize,
+}
+
+impl HttpConnector for BoundedAnswers {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (answered, bytes_max) = (self.inner.call(request), self.bytes_max);
+        HttpConnectorFuture::new(async move {
+            let bounded = |body| SdkBody::from_body_1_x(Limited::new(body, bytes_max));
+            Ok(answered.await?.map(bounded))
+        })
+    }
 }
 
 /// A client whose calls go to the engine in this process, without a socket.
@@ -83,4 +120,44 @@ pub(crate) fn embedded_configuration(engine: &Engine) -> aws_sdk_dynamodb::confi
                 .with_reconnect_mode(ReconnectMode::ReuseAllConnections),
         )
         .timeout_config(timeouts())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Whatever answers in DynamoDB's place may answer without end.
+    #[tokio::test]
+    async fn aws_answer_bytes_max_ends_an_endless_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = sent.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counted = counted.clone();
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4_096]).await;
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\n\r\n";
+                    let _ = stream.write_all(head.as_bytes()).await;
+                    let piece = vec![b' '; 64 * 1024];
+                    // It ends when nobody reads on.
+                    while stream.write_all(&piece).await.is_ok() {
+                        counted.fetch_add(piece.len(), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let sdk = configuration(Some("us-east-1"), Some(&endpoint), Some(("test", "test"))).await;
+        let once = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_config(RetryConfig::disabled());
+        let error = Client::from_conf(once.build()).list_tables().send().await.unwrap_err();
+        assert!(crate::client::with_cause(&error).contains("length limit exceeded"), "{error:?}");
+        assert!(sent.load(Ordering::Relaxed) < 2 * AWS_ANSWER_BYTES_MAX);
+    }
 }

@@ -68,7 +68,11 @@ impl Engine {
             let context = format!("{} can't be read as a cold tier of this version", file.display());
             StoreError::caused(ErrorKind::Corrupt, context, e.to_string())
         };
-        Ok(Engine { database: Database::new(&uri).map_err(failed)?, unchanged: unchanged.map(Arc::new), folder: None })
+        Ok(Engine {
+            database: Database::new(&uri).map_err(failed)?,
+            unchanged: unchanged.map(Arc::new),
+            folder: None,
+        })
     }
 
     /// The same over a file of a folder that it holds from now on, and watches.

@@ -38,6 +38,20 @@ pub struct AddressRate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Whence(IpAddr);
 
+impl Whence {
+    /// The client at an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Whence {
+        Whence(network(address))
+    }
+
+    /// The address; of IPv6, its network's.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Addresses {
@@ -71,8 +85,8 @@ impl Addresses {
     #[must_use]
     pub fn whence(&self, peer: IpAddr, headers: &HeaderMap) -> Whence {
         let mut whence = peer.to_canonical();
-        if self.limit.is_none() || !self.is_proxy(whence) {
-            return Whence(network(whence));
+        if !self.is_proxy(whence) {
+            return Whence::of(whence);
         }
         let lines: Vec<_> = headers.get_all("x-forwarded-for").into_iter().collect();
         let words = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
@@ -84,7 +98,7 @@ impl Addresses {
                 break;
             }
         }
-        Whence(network(whence))
+        Whence::of(whence)
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
@@ -152,7 +166,7 @@ fn parse(word: &[u8]) -> Option<IpAddr> {
 }
 
 /// What one household has.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) if v6.is_loopback() => address,

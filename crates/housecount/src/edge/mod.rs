@@ -1,19 +1,23 @@
 //! The edge: what is decided about a request before the log hears of it, from what this node knows alone.
 //!
-//! Whose address it is and how much that may send (`address`), how often a session may speak (`pace`), who may still come
+//! Whose address it is and how much that may send (`address`), how many connections it may have (`connections`), how often a session may speak (`pace`), who may still come
 //! (`caps`), and under which names the ids go on (`names`). Everything behind it takes what is in the log as it is: nodes that
 //! limit differently never differ about who is online.
 
 pub mod address;
 pub mod caps;
+pub mod connections;
 pub mod names;
 pub mod pace;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use self::address::Addresses;
 pub use self::address::Whence;
 use self::caps::{Caps, Held};
+pub use self::connections::AddressConnection;
+use self::connections::AddressConnections;
 use self::names::Names;
 use self::pace::{Pace, Session, Spoken};
 use crate::config::EdgeSettings;
@@ -29,6 +33,11 @@ pub enum Unwelcome {
     TooManyRequests {
         /// When it may send again.
         retry_ms: u64,
+    },
+    /// The address has all the connections that it may have.
+    TooManyConnections {
+        /// So many.
+        max: usize,
     },
     /// The session has said too much in this interval.
     TooManyBeats {
@@ -72,6 +81,8 @@ pub struct Admitted {
 pub struct Edge {
     /// Whose requests these are.
     pub addresses: Addresses,
+    /// Whose connections are open.
+    pub connections: Arc<AddressConnections>,
     /// Under which names ids go on.
     pub names: Names,
     pace: Pace,
@@ -84,6 +95,7 @@ impl Edge {
     pub fn new(settings: &EdgeSettings, interval_ms: u64) -> Edge {
         Edge {
             addresses: Addresses::new(settings),
+            connections: AddressConnections::new(settings),
             names: settings.names.clone(),
             pace: Pace::new(settings.session_beats, interval_ms),
             caps: Caps::new(settings),

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use housecount_core::limits::PARQUET_GROUP_ROWS_MAX;
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
@@ -11,9 +12,6 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use super::table::{Cell, Column, Kind, Sink};
-
-/// Rows of one row group: what is held in memory.
-const GROUP_ROWS: usize = 100_000;
 
 /// See the module's text.
 pub struct Parquet {
@@ -42,7 +40,10 @@ impl Parquet {
     pub fn new(out: Box<dyn Write + Send>, columns: Vec<Column>) -> io::Result<Parquet> {
         let fields = columns.iter().map(field).collect::<Result<_, _>>().map_err(failed)?;
         let schema = Type::group_type_builder("watch").with_fields(fields).build().map_err(failed)?;
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(PARQUET_GROUP_ROWS_MAX))
+            .build();
         let writer =
             SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
         Ok(Parquet { writer, columns, rows: Vec::new() })
@@ -82,7 +83,7 @@ impl Parquet {
 impl Sink for Parquet {
     fn row(&mut self, cells: Vec<Cell>) -> io::Result<()> {
         self.rows.push(cells);
-        if self.rows.len() >= GROUP_ROWS { self.write_group().map_err(failed) } else { Ok(()) }
+        if self.rows.len() >= PARQUET_GROUP_ROWS_MAX { self.write_group().map_err(failed) } else { Ok(()) }
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
@@ -90,5 +91,27 @@ impl Sink for Parquet {
             self.write_group().map_err(failed)?;
         }
         self.writer.close().map(drop).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    #[test]
+    fn parquet_group_rows_max_rows_are_held_and_no_more() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let columns = vec![Column { name: "n", kind: Kind::Number }];
+        let mut sink = Parquet::new(Box::new(file.reopen().unwrap()), columns).unwrap();
+        for n in 0..=PARQUET_GROUP_ROWS_MAX {
+            sink.row(vec![Cell::Number(n as u64)]).unwrap();
+            assert!(sink.rows.len() < PARQUET_GROUP_ROWS_MAX);
+        }
+        Box::new(sink).finish().unwrap();
+        let read = SerializedFileReader::new(file.reopen().unwrap()).unwrap();
+        let groups = read.metadata().row_groups().iter().map(|group| group.num_rows());
+        assert_eq!(groups.collect::<Vec<_>>(), [PARQUET_GROUP_ROWS_MAX as i64, 1]);
     }
 }

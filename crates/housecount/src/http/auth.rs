@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::error::Problem;
-use crate::auth::{Claims, Policy, Presented, Scope, TokenError};
+use crate::auth::{Claims, Credential, Policy, Presented, Scope, TokenError};
 use crate::ingest::Said;
 use crate::node::Node;
 
@@ -205,7 +205,7 @@ impl Bearer {
 
 /// Whether whoever sent a request may watch the counts of a stage, or of all (`None`): with an operator key of the scope
 /// `read`; with a viewer's token that covers them, also as `?token=`; one stage without anything unless tokens are needed; all of them
-/// without anything unless tokens or keys are.
+/// without anything unless tokens or keys are. Returns what the watching lasts as long as.
 ///
 /// # Errors
 /// 401 or 403 that says what is missing.
@@ -213,14 +213,14 @@ pub fn may_watch<'a>(
     node: &'a Node,
     request: &Parts,
     stage: Option<&'a str>,
-) -> impl Future<Output = Result<(), Problem>> + Send + use<'a> {
+) -> impl Future<Output = Result<Option<Credential>, Problem>> + Send + use<'a> {
     let operators = &node.auth.operators;
     // A token has dots in it, and a key has none.
     let key = credential(&request.headers)
         .map(|given| given.map(|(_, key)| key).filter(|key| !key.contains(&b'.')));
     let by_key = match key {
         Ok(Some(key)) if operators.is_on() => {
-            Some(text(key).and_then(|key| Ok(operators.check(key, Scope::Read)?)))
+            Some(text(key).and_then(|key| Ok(Some(operators.admit(key, Scope::Read)?))))
         }
         Ok(_) => None,
         Err(problem) => Some(Err(problem)),
@@ -233,7 +233,8 @@ pub fn may_watch<'a>(
         if let Some(outcome) = by_key {
             return outcome;
         }
-        match (bearer.claims(node).await?, stage) {
+        let claims = bearer.claims(node).await?;
+        match (&claims, stage) {
             (Some(claims), Some(stage)) if !claims.covers_stage(stage) => {
                 Err(Problem::token_mismatch("stage"))
             }
@@ -241,7 +242,7 @@ pub fn may_watch<'a>(
             (None, None) if node.auth.operators.is_on() => Err(Problem::unauthorized(
                 "all stages at once need an operator key with the scope `read`; or name a stage",
             )),
-            _ => Ok(()),
+            _ => Ok(claims.map(|claims| claims.credential())),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::operators::KeyError;
-use crate::auth::{Mismatch, TokenError};
+use crate::auth::{CredentialEnd, Mismatch, TokenError};
 use crate::edge::Unwelcome;
 use crate::error::{ErrorKind, StoreError};
 use crate::ingest::Refused;
@@ -202,6 +202,19 @@ impl From<Mismatch> for Problem {
     }
 }
 
+impl From<CredentialEnd> for Problem {
+    fn from(end: CredentialEnd) -> Problem {
+        let ended = |code, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
+        match end {
+            CredentialEnd::TokenExpired => ended("token_expired", "the token has expired; get another one"),
+            CredentialEnd::KeyRemoved => ended(
+                "key_removed",
+                "the operator key, or the key that signed the token, was removed; get another one",
+            ),
+        }
+    }
+}
+
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Problem {
         match error {
@@ -234,6 +247,10 @@ impl From<Unwelcome> for Problem {
             Unwelcome::TooManyRequests { retry_ms } => {
                 let detail = "this address sends too much; come back after Retry-After seconds".to_string();
                 Problem::too_many("too_many_requests", retry_ms, detail)
+            }
+            Unwelcome::TooManyConnections { max } => {
+                let detail = format!("this address has {max} open connections, and may have no more");
+                Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
             Unwelcome::TooManyBeats { retry_ms, max } => {
                 let detail = format!("a session may say {max} things an interval; beat every `nextMs`");

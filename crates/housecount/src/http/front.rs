@@ -27,7 +27,7 @@ use super::cors::{Allowed, Cors};
 use super::error::Problem;
 use super::headers;
 use super::server::{Answering, Guest};
-use crate::edge::Whence;
+use crate::edge::{Unwelcome, Whence};
 use crate::metrics::RouteLabel;
 use crate::node::Node;
 
@@ -142,22 +142,26 @@ impl Front {
     ) -> Result<(), Box<Response<Answer>>> {
         let node = &self.0.node;
         let is_probe = || matches!(request.uri().path(), "/healthz" | "/readyz");
-        let response = match node.edge.addresses.take(whence, 1) {
-            Err(unwelcome) if !is_probe() => {
-                let problem = Problem::from(unwelcome);
-                node.metrics.reject(problem.code());
-                problem.into_response().map(Answer::Routed)
-            }
+        match node.edge.addresses.take(whence, 1) {
+            Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, unwelcome))),
             _ => {
                 let Some(headers) = allowed.preflight(request) else { return Ok(()) };
                 let mut response = nothing(());
                 *response.headers_mut() = headers;
-                response
+                node.metrics.requests.get_or_create(&label("any", response.status())).inc();
+                Err(Box::new(response))
             }
-        };
-        node.metrics.requests.get_or_create(&label("any", response.status())).inc();
-        Err(Box::new(response))
+        }
     }
+}
+
+/// The answer to a request that its address may not send now, whatever it is for.
+fn refused(node: &Node, unwelcome: Unwelcome) -> Response<Answer> {
+    let problem = Problem::from(unwelcome);
+    node.metrics.reject(problem.code());
+    let response = problem.into_response().map(Answer::Routed);
+    node.metrics.requests.get_or_create(&label("any", response.status())).inc();
+    response
 }
 
 async fn answer_others(
@@ -171,14 +175,26 @@ async fn answer_others(
         (&Method::POST, "/v1/heartbeats") => {
             return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
         }
+        (&Method::GET, "/v1/live") => match node.edge.connections.open_proxied(guest.peer, whence) {
+            Ok(counted) => {
+                // Held by the stream, which the router answers with.
+                counted.map(|counted| request.extensions_mut().insert(Arc::new(counted)));
+            }
+            Err(unwelcome) => return refused(node, unwelcome),
+        },
         (&Method::GET, "/v1/ws") => {
             let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
             let claims = match bearer.claims(node).await {
                 Ok(claims) => claims,
                 Err(problem) => return ws.answer(node, Err(problem)),
             };
+            let counted = match node.edge.connections.open_proxied(guest.peer, whence) {
+                Ok(counted) => counted,
+                Err(unwelcome) => return ws.answer(node, Err(unwelcome.into())),
+            };
+            let guest = guest.clone();
             if let Some(response) =
-                super::ws::upgrade(&mut request, node, claims, guest.clone(), whence, stop.clone())
+                super::ws::upgrade(&mut request, node, claims, guest, counted, whence, stop.clone())
             {
                 return ws.answer(node, Ok(response));
             }

@@ -12,7 +12,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use housecount_core::limits::{ANSWER_READ_MS_MAX, H2_STREAMS_MAX, HEADER_BYTES_MAX};
+use housecount_core::limits::{
+    ANSWER_READ_MS_MAX, H2_SEND_BUFFER_BYTES_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX, HEADER_BYTES_MAX,
+};
 use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
@@ -25,8 +27,6 @@ use tokio::time::Instant;
 
 use super::server::Answering;
 
-/// What one answer may have waiting for the client.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
 /// How often a client that says nothing while a request is open is asked whether it is there, and how long it has for that.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WAIT: Duration = Duration::from_secs(20);
@@ -60,7 +60,9 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX as u32)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_send_buf_size(H2_SEND_BUFFER_BYTES_MAX)
+        .initial_stream_window_size(H2_WINDOW_BYTES_MAX)
+        .initial_connection_window_size(H2_WINDOW_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_WAIT)
         .serve_connection(TokioIo::new(stream), service);
@@ -180,6 +182,8 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use http_body_util::{BodyExt, Empty, Full};
     use hyper::Response;
     use hyper::client::conn::http2::{SendRequest, handshake};
@@ -249,6 +253,71 @@ mod tests {
         served.await.unwrap();
         let took = begun.elapsed().as_millis() as u64;
         assert!((ANSWER_READ_MS_MAX..=2 * ANSWER_READ_MS_MAX).contains(&took), "{took}");
+    }
+
+    /// There is always more of it, and it counts what was asked for.
+    #[derive(Clone, Default)]
+    struct CountedEndless(Arc<AtomicUsize>);
+
+    impl Body for CountedEndless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.fetch_add(1_024, Ordering::Relaxed);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 1_024])))))
+        }
+    }
+
+    /// So many bytes lie in the pipe between both sides.
+    const PIPE_BYTES: usize = 64 * 1024;
+
+    /// The client takes the head of an answer, and then no byte more.
+    #[tokio::test(start_paused = true)]
+    async fn h2_send_buffer_bytes_max_is_what_one_answer_has_waiting() {
+        let (near, far) = duplex(PIPE_BYTES);
+        let (_stop, stopped) = watch::channel(false);
+        let endless = CountedEndless::default();
+        let body = endless.clone();
+        let answer =
+            move |_| Box::pin(std::future::ready(Response::new(body.clone()))) as Answering<CountedEndless>;
+        tokio::spawn(serve(far, answer, IDLE, stopped));
+        let (mut client, connection) = handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        let mut connection = Box::pin(connection);
+        let _unread = tokio::select! {
+            answered = client.send_request(request()) => answered.unwrap(),
+            _ = connection.as_mut() => panic!("it ended"),
+        };
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = endless.0.load(Ordering::Relaxed);
+        // The pipe, what h2 is just writing (16 KiB at most), and what waits behind it.
+        assert!(asked <= PIPE_BYTES + 16 * 1024 + H2_SEND_BUFFER_BYTES_MAX + 4_096, "{asked}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h2_window_bytes_max_is_what_a_client_may_send_unread() {
+        let (near, far) = duplex(PIPE_BYTES);
+        let (_stop, stopped) = watch::channel(false);
+        let unread = |request: Request<Incoming>| {
+            Box::pin(async move {
+                let _held = request;
+                std::future::pending::<Response<Full<Bytes>>>().await
+            }) as Answering<Full<Bytes>>
+        };
+        tokio::spawn(serve(far, unread, IDLE, stopped));
+        let (mut client, connection) =
+            handshake::<_, _, CountedEndless>(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        tokio::spawn(connection);
+        let endless = CountedEndless::default();
+        let _answer =
+            tokio::spawn(client.send_request(Request::post("http://x/").body(endless.clone()).unwrap()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let sent = endless.0.load(Ordering::Relaxed);
+        let window = H2_WINDOW_BYTES_MAX as usize;
+        assert!((window..=window + 4_096).contains(&sent), "{sent}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::stream;
 use housecount_core::fold::Count;
 use housecount_core::ids::StageId;
@@ -18,6 +19,8 @@ use utoipa::ToSchema;
 
 use super::auth::may_watch;
 use super::error::{Problem, ProblemBody};
+use crate::auth::{Credential, CredentialEnd, end_of};
+use crate::edge::AddressConnection;
 use crate::hub::{Answer, Standing};
 use crate::live::Wanted;
 use crate::node::Node;
@@ -100,14 +103,16 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
     Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
 }
 
-/// That whoever asks may watch all that is wanted.
-async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<(), Problem> {
+/// That whoever asks may watch all that is wanted; returns what the watching lasts as long as.
+async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<Option<Credential>, Problem> {
     match wanted {
         Wanted::Stages { stages, with_totals: false } => {
+            let mut credential = None;
             for stage in stages {
-                may_watch(node, request, Some(stage.as_str())).await?;
+                // The same request has the same one each time.
+                credential = may_watch(node, request, Some(stage.as_str())).await?;
             }
-            Ok(())
+            Ok(credential)
         }
         Wanted::Stages { .. } | Wanted::All { .. } => may_watch(node, request, None).await,
     }
@@ -118,7 +123,8 @@ async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<(), Prob
 /// `event: count` with a stage's count and its name, at once and then when it has changed, at most once a second a stage; with
 /// `totals=true` also `event: totals`, as `/v1/stats` answers. Comments in between keep the connection open. Who comes back with
 /// `Last-Event-ID` is told what has changed since, or `event: reset` if that can't be told: all that was heard before is to be
-/// forgotten then.
+/// forgotten then. When the token or key that it was opened with is no longer good, `event: end` says why (`code`: `token_expired` or
+/// `key_removed`), and the stream ends.
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
     params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
         ("totals" = Option<bool>, Query, description = "also of all together"),
@@ -126,14 +132,23 @@ async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<(), Prob
     responses((status = 200, body = String, content_type = "text/event-stream"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
-    let (request, _) = request.into_parts();
+    let (mut request, _) = request.into_parts();
     let wanted = wanted(request.uri.query().unwrap_or_default())?;
-    check(&node, &request, &wanted).await?;
+    let credential = check(&node, &request, &wanted).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let subscription = node.live.subscribe(wanted, last);
-    let events = stream::unfold(subscription, |mut subscription| async move {
-        let text = subscription.next().await?;
-        Some((Ok::<_, Infallible>(text), subscription))
+    let ended = credential.map(|credential| {
+        let node = node.clone();
+        Box::pin(async move { node.auth.ended(&credential).await })
+    });
+    let connection = request.extensions.remove::<Arc<AddressConnection>>();
+    let events = stream::unfold(Some((subscription, ended, connection)), async |open| {
+        let (mut subscription, mut ended, connection) = open?;
+        tokio::select! {
+            biased;
+            why = end_of(&mut ended) => Some((Ok::<_, Infallible>(end(why)), None)),
+            text = subscription.next() => text.map(|text| (Ok(text), Some((subscription, ended, connection)))),
+        }
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -142,6 +157,13 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(events)).into_response())
+}
+
+/// The last event of a stream whose credential is no longer good.
+fn end(why: CredentialEnd) -> Bytes {
+    let problem = Problem::from(why);
+    let data = serde_json::json!({ "code": problem.code(), "detail": problem.detail() });
+    format!("event: end\ndata: {data}\n\n").into()
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod viewers;
 mod watch;
 mod welcome;
 pub(crate) mod words;
+mod write_timeout;
 pub(crate) mod ws;
 
 use std::sync::Arc;

@@ -21,6 +21,9 @@ use super::connection;
 use super::front::{Front, routed};
 use super::h2;
 use super::stream::Stream;
+use crate::config::EdgeSettings;
+use crate::edge::AddressConnection;
+use crate::edge::connections::AddressConnections;
 use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
@@ -88,6 +91,7 @@ pub struct Guest<H> {
     /// Who answers. Here, so that a request counts one reference to all of it, which no other connection counts.
     pub host: H,
     _permit: OwnedSemaphorePermit,
+    _counted: Option<AddressConnection>,
     place: Place,
     /// Where the connection is from.
     pub peer: IpAddr,
@@ -112,20 +116,23 @@ impl<H> Drop for Guest<H> {
 /// Serves a node on the workers until `stop`, then lets open requests finish. Gives the workers back.
 pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch::Receiver<bool>) -> Workers {
     let front = Front::new(node.clone(), stop.clone());
-    let server = Server { connections_max: CONNECTIONS_MAX, metrics: node.metrics.clone(), workers, stop };
+    let (metrics, addresses) = (node.metrics.clone(), node.edge.connections.clone());
+    let server = Server { connections_max: CONNECTIONS_MAX, addresses, metrics, workers, stop };
     server.run(bound, front, Front::answer).await
 }
 
 /// Serves any router in the same way, on the caller's runtime.
 pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     let workers = Workers::start(0, Moderation::default());
-    let server = Server { connections_max: CONNECTIONS_MAX, metrics, workers, stop };
+    let addresses = AddressConnections::new(&EdgeSettings::default());
+    let server = Server { connections_max: CONNECTIONS_MAX, addresses, metrics, workers, stop };
     server.run(bound, router, |request, guest| Box::pin(routed(guest.host.clone(), request))).await;
 }
 
 /// How many connections are served, where, and until when.
 struct Server {
     connections_max: usize,
+    addresses: Arc<AddressConnections>,
     metrics: Arc<Metrics>,
     workers: Workers,
     stop: watch::Receiver<bool>,
@@ -170,11 +177,17 @@ impl Server {
                 }
             };
             is_failing = false;
+            let Ok(counted) = self.addresses.open(peer.ip()) else {
+                // Closed unanswered: before a handshake nothing can be said over TLS.
+                self.metrics.connections_refused.inc();
+                continue;
+            };
             let (runtime, place) = spread.place();
             self.metrics.connections.inc();
             let guest = Arc::new(Guest {
                 host: host.clone(),
                 _permit: permit,
+                _counted: counted,
                 place,
                 peer: peer.ip(),
                 metrics: self.metrics.clone(),
@@ -257,6 +270,7 @@ mod tests {
         let (_stop, stop) = watch::channel(false);
         let server = Server {
             connections_max: 2,
+            addresses: AddressConnections::new(&EdgeSettings::default()),
             metrics: metrics.clone(),
             workers: Workers::start(2, Moderation::default()),
             stop,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use housecount_core::limits::WS_WRITE_BUFFER_BYTES_MAX;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -148,7 +149,10 @@ async fn connect(node: &Client, token: Option<String>) -> Result<Socket, String>
     let authority = node.authority();
     let stream = TcpStream::connect(&authority).await.map_err(|e| format!("{authority}: {e}"))?;
     let _ = stream.set_nodelay(true);
-    let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(0);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WS_WRITE_BUFFER_BYTES_MAX);
     let url = format!("ws://{authority}/v1/ws");
     // A token has nothing in it that a query would change.
     let query = token.map_or_else(String::new, |token| format!("?token={token}"));

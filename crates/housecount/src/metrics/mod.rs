@@ -111,6 +111,8 @@ metrics! {
         accept_failures: "accept_failures" => Counter,
         /// Open connections
         connections: "connections" => Gauge,
+        /// Connections closed at once because their address had as many as it may (`limits.address_connections`)
+        connections_refused: "connections_refused" => Counter,
         /// Open subscriptions of live counts.
         subscribers: "subscribers" => Gauge,
         /// Open WebSockets

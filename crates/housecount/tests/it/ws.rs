@@ -256,3 +256,38 @@ async fn a_stopping_node_says_goodbye() {
     assert_eq!(player.closed().await, CloseCode::Away);
     assert!(stopped.await.unwrap().success());
 }
+
+/// Each frame is one of the requests that its address may send, and who goes on without sense is let go.
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_count_for_their_address() {
+    let limited = ["limits.address_per_second=1", "limits.address_burst=100"];
+    for frame in [Message::Ping(Bytes::from_static(b"x")), Message::Pong(Bytes::new())] {
+        let node = Node::ready(&[&FAST[..], &limited].concat()).await;
+        let mut player = Player::connect(&node.address).await;
+        assert_eq!(player.beat("s", "ann").await["viewers"], 1);
+        // Far more than it may, all at once; the node may close before it has them all.
+        for _ in 0..500 {
+            if player.0.feed(frame.clone()).await.is_err() {
+                break;
+            }
+        }
+        let _ = player.0.flush().await;
+        let (mut complaints, mut pongs) = (Vec::new(), 0);
+        let closed = loop {
+            match player.0.next().await.expect("a close").expect("a close") {
+                Message::Text(text) => complaints.push(serde_json::from_str::<Value>(&text).unwrap()),
+                Message::Close(close) => break close.unwrap(),
+                _ => pongs += 1,
+            }
+        };
+        assert_eq!((closed.code, closed.reason.as_str()), (CloseCode::Policy, "too many bad messages"));
+        assert!(pongs < 120, "{pongs}");
+        assert!(!complaints.is_empty());
+        for complaint in complaints {
+            assert_eq!(complaint["code"], "too_many_requests");
+            assert!(complaint["retryAfterMs"].as_u64().unwrap() >= 1_000, "{complaint}");
+        }
+        let (status, problem) = node.call(Method::GET, "/v1/stats", Value::Null).await;
+        assert_eq!((status, &problem["code"]), (429, &json!("too_many_requests")), "it is the same bucket");
+    }
+}

@@ -9,11 +9,13 @@ use std::sync::Once;
 
 use housecount_core::limits::{TOKEN_BYTES_MAX, VIEWER_KEYS_MAX};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation, decode, decode_header, encode,
+};
 use serde_json::Value;
 
-use super::TokenError;
 use super::claims::Payload;
+use super::{KeyId, TokenError, digest};
 
 /// The shortest secret that HS256 takes (RFC 7518, 3.2: as long as what it makes); shorter ones can be guessed from a token.
 const SECRET_BYTES_MIN: usize = 32;
@@ -21,6 +23,7 @@ const SECRET_BYTES_MIN: usize = 32;
 /// A key that tokens are verified by.
 #[derive(Clone, Debug)]
 pub struct Key {
+    id: KeyId,
     kid: Option<String>,
     algorithm: Algorithm,
     decoding: DecodingKey,
@@ -43,7 +46,12 @@ impl Key {
         // Claims are judged by us, on our clock.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_aud) = (false, false);
-        Key { kid, algorithm, decoding, validation }
+        Key { id: id(kid.as_deref(), algorithm, &decoding), kid, algorithm, decoding, validation }
+    }
+
+    /// What it is known by while it is open: the same key has the same in whatever file it comes.
+    pub fn id(&self) -> KeyId {
+        self.id
     }
 
     fn of_secret(kid: Option<String>, secret: &[u8]) -> Result<Key, String> {
@@ -112,6 +120,19 @@ impl Key {
     }
 }
 
+/// All that decides which tokens a key verifies, as a hash: a key that is given another name is another key.
+fn id(kid: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> KeyId {
+    let parts: [&[u8]; 2] = match key.kind() {
+        DecodingKeyKind::SecretOrDer(bytes) => [bytes, &[]],
+        DecodingKeyKind::RsaModulusExponent { n, e } => [n, e],
+    };
+    let mut whole = format!("{algorithm:?} {kid:?} {} ", parts[0].len()).into_bytes();
+    parts.into_iter().for_each(|part| whole.extend_from_slice(part));
+    let mut id = KeyId::default();
+    id.0.copy_from_slice(&digest(&whole)[..16]);
+    id
+}
+
 /// Keys out of text: a JWK or JWKS (JSON), public keys in PEM, each after a line `kid: NAME` if it has one, or else one secret.
 ///
 /// # Errors
@@ -174,11 +195,14 @@ fn of_pems(text: &str) -> Result<Vec<Key>, String> {
     Ok(keys)
 }
 
-/// What a token claims, if one of the keys has signed it. Nothing of it is judged yet.
+/// What a token claims, if one of the keys has signed it, and which. Nothing of it is judged yet.
 ///
 /// # Errors
 /// It is no token, no key has signed it, or it names one that isn't there.
-pub fn verify<'a>(token: &str, keys: impl Iterator<Item = &'a Key> + Clone) -> Result<Payload, TokenError> {
+pub fn verify<'a>(
+    token: &str,
+    keys: impl Iterator<Item = &'a Key> + Clone,
+) -> Result<(Payload, KeyId), TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid("it is too long"));
     }
@@ -193,8 +217,10 @@ pub fn verify<'a>(token: &str, keys: impl Iterator<Item = &'a Key> + Clone) -> R
     // The signature is looked at first, so that nothing is told about what somebody else has put together.
     let read = decode::<Value>(token, &key.decoding, &key.validation);
     let read = read.map_err(|_| TokenError::Invalid("its signature is wrong"))?;
-    serde_json::from_value(read.claims)
-        .map_err(|_| TokenError::Invalid("it needs the claims `sub`, `stage` and `exp` of the right types"))
+    let payload = serde_json::from_value(read.claims).map_err(|_| {
+        TokenError::Invalid("it needs the claims `sub`, `stage` and `exp` of the right types")
+    })?;
+    Ok((payload, key.id))
 }
 
 /// The key of that name; else the one without a name. A token that names none means the one without, or the only one.

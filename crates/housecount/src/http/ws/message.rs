@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use housecount_core::event::Kind;
+use housecount_core::limits::WS_DETAIL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::http::beats::BeatenBody;
@@ -99,12 +100,16 @@ pub struct Complaint {
 impl From<Problem> for Complaint {
     fn from(problem: Problem) -> Complaint {
         let retry_after_ms = problem.retry_after_s().map(|seconds| u64::from(seconds) * 1_000);
-        Complaint { code: problem.code(), detail: problem.detail().to_string(), retry_after_ms }
+        let detail = problem.detail();
+        let detail = detail[..detail.floor_char_boundary(WS_DETAIL_BYTES_MAX)].to_string();
+        Complaint { code: problem.code(), detail, retry_after_ms }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use housecount_core::limits::{WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX};
+
     use super::*;
 
     #[test]
@@ -115,6 +120,19 @@ mod tests {
         let text = Beaten { stage: r#"a"\b"#, body }.text();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected, "{text}");
         assert!(text.starts_with(r#"{"stage":"#));
+    }
+
+    /// A detail that repeats what was sent, in the characters that JSON writes longest.
+    #[test]
+    fn ws_detail_bytes_max_makes_every_complaint_fit_the_write_buffer() {
+        let text = format!(r#"{{"leave":"{}"}}"#, "\u{7f}".repeat(WS_MESSAGE_BYTES_MAX - 12));
+        let problem = Message::parse(&text).unwrap_err();
+        assert!(problem.detail().len() > WS_WRITE_BUFFER_BYTES_MAX);
+        let cut = Complaint::from(problem);
+        assert_eq!(cut.detail.len(), WS_DETAIL_BYTES_MAX);
+        assert!(serde_json::to_string(&cut).unwrap().len() < WS_WRITE_BUFFER_BYTES_MAX / 2);
+        let split = Complaint::from(Problem::body(format!("x{}", "é".repeat(WS_DETAIL_BYTES_MAX))));
+        assert_eq!(split.detail.len(), WS_DETAIL_BYTES_MAX - 1, "no character is cut in two");
     }
 
     #[test]

@@ -33,8 +33,9 @@ use super::front::Front;
 use super::patience::Patient;
 use super::server::Guest;
 use super::stream::Stream;
+use super::write_timeout::WriteTimeoutStream;
 use crate::auth::Claims;
-use crate::edge::Whence;
+use crate::edge::{AddressConnection, Whence};
 use crate::metrics::Metrics;
 use crate::node::Node;
 
@@ -63,11 +64,13 @@ pub fn upgrade(
     node: &Arc<Node>,
     claims: Option<Claims>,
     guest: Arc<Guest<Front>>,
+    counted: Option<AddressConnection>,
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, whence, stop));
+    let open = Open::new(node.metrics.clone(), counted);
+    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, open, whence, stop));
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -95,12 +98,13 @@ async fn go_on(
     node: Arc<Node>,
     claims: Option<Claims>,
     guest: Arc<Guest<Front>>,
+    open: Open,
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) {
     let Some((stream, begun)) = upgrade.await.ok().and_then(bare) else { return };
-    let open = Open::count(&node.metrics);
     let config = talk::config();
+    let stream = WriteTimeoutStream::new(stream);
     let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
     // On its own, without what was kept for the upgrade.
     talk_on_at(&Handle::current(), Talk::new(socket, node, claims, whence), open, guest, stop);
@@ -130,18 +134,22 @@ fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
     Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
 }
 
-/// An open WebSocket, for the metrics.
-struct Open(Arc<Metrics>);
+/// An open WebSocket, which is counted.
+struct Open {
+    metrics: Arc<Metrics>,
+    /// For the client's address, if it comes through a proxy.
+    _counted: Option<AddressConnection>,
+}
 
 impl Open {
-    fn count(metrics: &Arc<Metrics>) -> Open {
+    fn new(metrics: Arc<Metrics>, counted: Option<AddressConnection>) -> Open {
         metrics.websockets.inc();
-        Open(metrics.clone())
+        Open { metrics, _counted: counted }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.websockets.dec();
+        self.metrics.websockets.dec();
     }
 }

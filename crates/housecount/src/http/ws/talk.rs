@@ -13,13 +13,15 @@ use std::time::Duration;
 use futures_util::{Sink, SinkExt, StreamExt};
 use housecount_core::batch::Batch;
 use housecount_core::event::{EventRef, Kind};
-use housecount_core::limits::{REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX};
+use housecount_core::limits::{
+    REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
+};
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Sleep, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message as Frame, WebSocketConfig, frame::coding::CloseCode,
@@ -29,14 +31,14 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 use super::due::Dues;
 use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
 use super::silence::Silence;
-use crate::auth::Claims;
-use crate::clock;
+use crate::auth::{self, Claims, CredentialEnd};
 use crate::edge::Whence;
 use crate::edge::caps::Held;
 use crate::http::beats::BeatenBody;
 use crate::http::error::Problem;
 use crate::http::stream::Stream;
 use crate::http::welcome::welcome;
+use crate::http::write_timeout::WriteTimeoutStream;
 use crate::ingest::{Refused, Said};
 use crate::node::Node;
 
@@ -45,18 +47,22 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Room to read into: a heartbeat with long ids fits, and every connection has it.
 const READ_BUFFER_BYTES: usize = 1_024;
 
+/// The socket of a player, once it is upgraded.
+pub type Socket = WebSocketStream<WriteTimeoutStream<Stream>>;
+
 /// Small buffers, since there are many players; what is sent goes out at once.
 pub fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
+        .max_write_buffer_size(WS_WRITE_BUFFER_BYTES_MAX)
         .max_message_size(Some(WS_MESSAGE_BYTES_MAX))
         .max_frame_size(Some(WS_MESSAGE_BYTES_MAX))
 }
 
 /// See the module's text.
 pub struct Talk {
-    socket: WebSocketStream<Stream>,
+    socket: Socket,
     node: Arc<Node>,
     /// Who speaks.
     whence: Whence,
@@ -68,9 +74,9 @@ pub struct Talk {
     last: Batch,
     dues: Dues,
     complaint: Option<Complaint>,
-    /// Messages without sense, one after the other.
+    /// Messages without sense, and pings beyond the address's limit, one after the other.
     bad: usize,
-    /// Whether all that was sent is on its way.
+    /// Whether all that was sent is on its way, pongs too.
     is_flushed: bool,
 }
 
@@ -81,18 +87,13 @@ enum Next {
     Flushed,
     Moved(Handle),
     Silent,
-    Expired,
+    Ended(CredentialEnd),
     Stopped,
     Gone,
 }
 
 impl Talk {
-    pub fn new(
-        socket: WebSocketStream<Stream>,
-        node: Arc<Node>,
-        claims: Option<Claims>,
-        whence: Whence,
-    ) -> Talk {
+    pub fn new(socket: Socket, node: Arc<Node>, claims: Option<Claims>, whence: Whence) -> Talk {
         let (last, dues) = (Batch::default(), Dues::default());
         Talk {
             socket,
@@ -119,9 +120,9 @@ impl Talk {
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
         // In a box, which is there only for who has a token.
-        let mut expiry = self.claims.as_ref().map(|claims| {
-            let left_ms = claims.ends().since(clock::wall());
-            Box::pin(tokio::time::sleep(Duration::from_millis(left_ms)))
+        let mut ended = self.claims.as_ref().map(|claims| {
+            let (node, credential) = (self.node.clone(), claims.credential());
+            Box::pin(async move { node.auth.ended(&credential).await })
         });
         loop {
             if self.is_flushed && self.send_next().is_err() {
@@ -130,8 +131,9 @@ impl Talk {
             let next = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
+                // Before more is read: a player that always has something to say would outlive its token.
+                why = auth::end_of(&mut ended) => Next::Ended(why),
                 next = progress(&mut self.socket, &self.dues, &mut self.is_flushed, &moved) => next,
-                () = expired(&mut expiry) => Next::Expired,
                 () = silence.too_long() => Next::Silent,
             };
             match next {
@@ -139,7 +141,7 @@ impl Talk {
                     silence.broken();
                     self.hear(frame).await;
                     if self.bad >= WS_BAD_MESSAGES_MAX {
-                        break self.end(CloseCode::Policy, "too many bad messages").await;
+                        break self.end(CloseCode::Policy, "too many bad messages", None).await;
                     }
                 }
                 Next::Heard(Err(error)) => break self.broken(&error).await,
@@ -149,38 +151,48 @@ impl Talk {
                 }
                 Next::Flushed => {}
                 Next::Moved(elsewhere) => return Some(elsewhere),
-                Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long").await,
-                Next::Expired => break self.end(CloseCode::Policy, "token_expired").await,
-                Next::Stopped => break self.end(CloseCode::Away, "this node is stopping").await,
+                Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long", None).await,
+                Next::Ended(why) => {
+                    let problem = Problem::from(why);
+                    break self.end(CloseCode::Policy, problem.code(), Some(problem.into())).await;
+                }
+                Next::Stopped => break self.end(CloseCode::Away, "this node is stopping", None).await,
                 Next::Gone => return None,
             }
         }
         None
     }
 
+    /// Takes a frame, which is one of the requests that its address may send, whatever is in it.
     async fn hear(&mut self, frame: Frame) {
-        let outcome = match &frame {
-            Frame::Text(text) => Message::parse(text).map(Some),
-            Frame::Binary(_) => Err(not_text()),
-            // Pings and closes are answered by the library.
-            _ => return,
+        if matches!(frame, Frame::Close(_)) {
+            // The library has answered it.
+            return;
+        }
+        let counted = self.node.edge.addresses.take(self.whence, 1).map_err(Problem::from);
+        let outcome = match (counted, &frame) {
+            (Err(problem), _) => Err(problem),
+            (Ok(()), Frame::Text(text)) => self.hear_text(text).await,
+            (Ok(()), Frame::Binary(_)) => Err(not_text()),
+            (Ok(()), _) => Ok(()),
         };
-        let outcome = match outcome {
-            Ok(message) => self.take(message.unwrap_or_default()).await,
-            Err(problem) => Err(problem),
-        };
+        // The library has a pong to send.
+        self.is_flushed &= !frame.is_ping();
+        let is_control = frame.is_ping() || frame.is_pong();
         match outcome {
+            Ok(()) if is_control => {}
             Ok(()) => self.bad = 0,
             Err(problem) => {
-                self.bad = if problem.is_the_clients() { self.bad + 1 } else { 0 };
+                // A ping can't be put off as a heartbeat can: who goes on sending them is let go.
+                self.bad = if is_control || problem.is_the_clients() { self.bad + 1 } else { 0 };
                 self.complain(problem);
             }
         }
     }
 
     /// Takes in a heartbeat or leave.
-    async fn take(&mut self, message: Message<'_>) -> Result<(), Problem> {
-        self.node.edge.addresses.take(self.whence, 1)?;
+    async fn hear_text(&mut self, text: &str) -> Result<(), Problem> {
+        let message = Message::parse(text)?;
         let kind = message.kind();
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.said(kind)).transpose()?;
@@ -252,17 +264,23 @@ impl Talk {
     /// What can't be read ends the talk; the player is told why, if it still listens.
     async fn broken(&mut self, error: &Error) {
         match error {
-            Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large").await,
-            Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8").await,
-            Error::Protocol(_) => self.end(CloseCode::Protocol, "not WebSocket").await,
+            Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large", None).await,
+            Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8", None).await,
+            Error::Protocol(_) => self.end(CloseCode::Protocol, "not WebSocket", None).await,
             _ => {}
         }
     }
 
-    /// Closes, and waits until the player has seen it: data that is still unread when a socket is closed would take
-    /// back what was sent.
-    async fn end(&mut self, code: CloseCode, reason: &'static str) {
+    /// Closes with a last message, if there is one, and waits until the player has seen it: data that is still unread
+    /// when a socket is closed would take back what was sent.
+    async fn end(&mut self, code: CloseCode, reason: &'static str, last: Option<Complaint>) {
         let said = async {
+            // First what waits already: the library drops a close that finds no room.
+            self.socket.flush().await?;
+            if let Some(last) = last {
+                self.send_json(&last)?;
+                self.socket.flush().await?;
+            }
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             self.socket.close(Some(frame)).await?;
             while let Some(Ok(_)) = self.socket.next().await {}
@@ -276,18 +294,10 @@ impl Talk {
     }
 }
 
-/// When the player's token has expired.
-async fn expired(expiry: &mut Option<Pin<Box<Sleep>>>) {
-    match expiry {
-        Some(expiry) => expiry.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered. Who has `moved` goes on
 /// elsewhere before what has come is read, and not in the middle of an answer, nor right after one, behind which others wait for theirs.
 async fn progress(
-    socket: &mut WebSocketStream<Stream>,
+    socket: &mut Socket,
     dues: &Dues,
     is_flushed: &mut bool,
     moved: &impl Fn() -> Option<Handle>,

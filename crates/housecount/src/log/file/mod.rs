@@ -13,12 +13,13 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
+use housecount_core::limits::FILE_LOG_ORDERS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -38,7 +39,7 @@ const DATABASE: &str = "log.sqlite";
 #[derive(Debug)]
 pub struct FileLog {
     /// Taken away to end the writer.
-    orders: Option<Sender<Order>>,
+    orders: Option<SyncSender<Order>>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Connection>>,
     clock: Arc<OwnClock>,
@@ -67,7 +68,7 @@ impl FileLog {
         }
         let (wal, folder) = (folder.path(&wal), Arc::new(folder));
 
-        let (orders, inbox) = channel();
+        let (orders, inbox) = sync_channel(FILE_LOG_ORDERS_MAX);
         let (dirty, to_sync) = sync_channel(1);
         let thread = Writer { connection: writer, folder: folder.clone(), clock: clock.clone(), last, dirty };
         let writer = spawn("log-writer", move || thread.run(&inbox))?;
@@ -96,7 +97,12 @@ impl FileLog {
         let gone = || StoreError::new(ErrorKind::Unavailable, "the file log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         let orders = self.orders.as_ref().ok_or_else(gone)?;
-        orders.send(order(reply)).map_err(|_| gone())?;
+        orders.try_send(order(reply)).map_err(|refused| match refused {
+            TrySendError::Disconnected(_) => gone(),
+            TrySendError::Full(_) => {
+                StoreError::new(ErrorKind::Unavailable, "too many orders wait for the file log's writer")
+            }
+        })?;
         answer.await.map_err(|_| gone())?
     }
 }

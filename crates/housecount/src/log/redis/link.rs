@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use housecount_core::limits::{REDIS_COMMANDS_MAX, REDIS_PIPELINE_MAX};
 use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
@@ -61,6 +62,7 @@ impl Link {
             let mut builder = ClusterClient::builder(target.addresses.iter().map(String::as_str))
                 .response_timeout(RESPONSE_TIMEOUT)
                 .connection_timeout(CONNECTION_TIMEOUT)
+                .connection_concurrency_limit(REDIS_COMMANDS_MAX)
                 // Retrying is the callers' business: they know what is worth it.
                 .retries(2);
             if let Some(certificates) = certificates {
@@ -136,6 +138,8 @@ impl AnyClient {
                 let config = ConnectionManagerConfig::new()
                     .set_response_timeout(Some(RESPONSE_TIMEOUT))
                     .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+                    .set_concurrency_limit(REDIS_COMMANDS_MAX)
+                    .set_pipeline_buffer_size(REDIS_PIPELINE_MAX)
                     .set_number_of_retries(1);
                 client.get_connection_manager_lazy(config).map(Connection::One)
             }

@@ -1,14 +1,16 @@
 //! Tokens of WebSockets: looked at once at the upgrade, with each message, and when they end.
 
 use futures_util::{SinkExt, StreamExt};
-use housecount::auth::Payload;
+use housecount::auth::{Payload, jwt};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::{in_s, payload, strict, token};
+use super::{in_s, node, payload, strict, token};
+use crate::support::eventually;
 use crate::support::node::Node;
 
 async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
@@ -53,18 +55,78 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
     assert_eq!(ask(&mut socket, json!({})).await["stage"], "match-1", "the connection stays");
 }
 
+/// What a player is told in the end: the last message, and the close.
+async fn ending(socket: &mut WebSocketStream<TcpStream>) -> (Value, CloseCode, String) {
+    let mut last = Value::Null;
+    loop {
+        match socket.next().await.expect("a close").expect("a close") {
+            Message::Text(text) => last = serde_json::from_str(&text).unwrap(),
+            Message::Close(frame) => {
+                let frame = frame.unwrap();
+                return (last, frame.code, frame.reason.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_its_token() {
     let node = strict().await;
     let ann = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
     let mut socket = connect(&node, &format!("?token={ann}")).await.unwrap();
     assert_eq!(ask(&mut socket, json!({ "stage": "s", "viewer": "ann" })).await["viewers"], 1);
-    let closed = loop {
-        if let Message::Close(frame) = socket.next().await.unwrap().unwrap() {
-            break frame.unwrap();
-        }
-    };
-    assert_eq!((closed.code, closed.reason.as_str()), (CloseCode::Policy, "token_expired"));
+    let (last, code, reason) = ending(&mut socket).await;
+    assert_eq!(
+        (&last["code"], code, reason.as_str()),
+        (&json!("token_expired"), CloseCode::Policy, "token_expired")
+    );
+    assert!(last["detail"].as_str().unwrap().contains("get another one"), "{last}");
     let again = connect(&node, &format!("?token={ann}")).await.err().unwrap();
     assert_eq!((again.0, again.1["code"].as_str()), (401, Some("token_expired")));
+}
+
+/// It says something all the time, so that there is always something to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_that_never_pauses_does_not_outlive_its_token() {
+    let node = strict().await;
+    let ann = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
+    let (mut says, mut hears) = connect(&node, &format!("?token={ann}")).await.unwrap().split();
+    let talking =
+        tokio::spawn(
+            async move { while says.feed(Message::Ping(Bytes::from_static(b"x"))).await.is_ok() {} },
+        );
+    let mut last = Value::Null;
+    while let Some(Ok(message)) = hears.next().await {
+        if let Message::Text(text) = message {
+            last = serde_json::from_str(&text).unwrap();
+        }
+    }
+    assert_eq!(last["code"], "token_expired");
+    talking.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_ends_with_the_key_that_signed_its_token() {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), super::public_keys()).unwrap();
+    let keys = format!("auth.viewer_keys={}", file.path().display());
+    let node = node(&["auth.viewer=required", &keys]).await;
+    let open = async |viewer: &str, key: &str, kid: &str| {
+        let token = jwt::sign(&payload(viewer, "s"), key, Some(kid.to_string())).unwrap();
+        let mut socket = connect(&node, &format!("?token={token}")).await.unwrap();
+        let beaten = ask(&mut socket, json!({ "stage": "s", "viewer": viewer })).await;
+        assert_eq!(beaten["stage"], "s", "{beaten}");
+        socket
+    };
+    let mut ann = open("ann", super::RSA, "rsa").await;
+    let mut bob = open("bob", super::ED, "ed").await;
+    std::fs::write(file.path(), format!("kid: ed\n{}", super::ED_PUBLIC)).unwrap();
+    let (last, code, reason) = ending(&mut ann).await;
+    assert_eq!(
+        (&last["code"], code, reason.as_str()),
+        (&json!("key_removed"), CloseCode::Policy, "key_removed")
+    );
+    assert_eq!(ask(&mut bob, json!({})).await["stage"], "s", "his key is still there");
+    eventually("both are counted right", async || node.metric("housecount_websockets ").await == 1.0).await;
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use housecount::error::StoreResult;
 use housecount::log::{DynamoLog, Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
+use housecount_core::limits::{FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX};
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
@@ -497,4 +497,47 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
     crate::support::eventually("all partitions are used again", all_work).await;
     stop.store(true, std::sync::atomic::Ordering::SeqCst);
     busy.join_all().await;
+}
+
+/// A disk that stands still: what is ordered meanwhile is bounded, and what was taken is written when it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = LogTarget::File(folder.path().to_path_buf()).open("").await.unwrap();
+    log.append(0, record(0)).await.unwrap();
+    let other = rusqlite::Connection::open(folder.path().join("log.sqlite")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut appends = tokio::task::JoinSet::new();
+    for n in 0..2 * FILE_LOG_ORDERS_MAX {
+        let log = log.clone();
+        appends.spawn(async move { log.append(0, record(n)).await });
+    }
+    // Those that are refused are so at once, the others wait for the disk. The writer has taken one out, or not yet.
+    let mut refused = 0;
+    while refused + 1 < FILE_LOG_ORDERS_MAX {
+        let error = appends.join_next().await.unwrap().unwrap().unwrap_err();
+        assert!(error.to_string().contains("too many orders"), "{error}");
+        refused += 1;
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    let later = appends.join_all().await;
+    let written = later.iter().filter(|appended| appended.is_ok()).count();
+    assert!((FILE_LOG_ORDERS_MAX..=FILE_LOG_ORDERS_MAX + 1).contains(&written), "{written}");
+    assert_eq!(read_all(&*log, 0, Position::START).await.len(), 1 + written);
+}
+
+/// More at once than a connection has room for: they wait for their turn, and none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_commands_max_and_redis_pipeline_max_let_others_wait() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = LogTarget::parse(&server.url()).unwrap().open("test:").await.unwrap();
+    log.append(0, record(0)).await.unwrap();
+    let mut reads = tokio::task::JoinSet::new();
+    for _ in 0..2 * REDIS_COMMANDS_MAX {
+        let log = log.clone();
+        reads.spawn(async move { log.read(0, Position::START, HandleKey::default()).await });
+    }
+    for read in reads.join_all().await {
+        assert_eq!(read.unwrap().records.len(), 1);
+    }
 }

@@ -134,3 +134,82 @@ async fn who_reads_nothing_is_let_go() {
     let is_let_go = |said: std::io::Result<usize>| said.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
     eventually("it is let go", async || is_let_go(deaf.write(b"G"))).await;
 }
+
+/// One address has two connections: a third is closed at once, until one of them ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_connections_and_no_more() {
+    let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
+    // The node's own client of this test has one.
+    let mut second = connect(&node);
+    assert!(is_answered(&mut second));
+    drain(&mut second);
+    let mut third = connect(&node);
+    let _ = third.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+    let mut answer = Vec::new();
+    assert!(matches!(third.read_to_end(&mut answer), Ok(0) | Err(_)) && answer.is_empty());
+    assert_eq!(node_metric(&mut second, "housecount_connections_refused_total"), 1);
+    // Freed with the connection, a WebSocket's too.
+    drop(second);
+    let upgrade = "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let open = || {
+        let mut stream = connect(&node);
+        let mut status = [0; 12];
+        let _ = stream.write_all(upgrade.as_bytes());
+        let is_open = stream.read_exact(&mut status).is_ok() && status == *b"HTTP/1.1 101";
+        is_open.then_some(stream)
+    };
+    for _ in 0..3 {
+        let mut socket = None;
+        eventually("there is room again", async || {
+            socket = socket.take().or_else(open);
+            socket.is_some()
+        })
+        .await;
+        assert!(open().is_none());
+    }
+    node.beat("s", "v").await;
+}
+
+/// Connections of a proxy are not limited, but what lasts on them is, by the client that the proxy names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_behind_a_proxy_has_so_many_websockets_and_streams() {
+    let node =
+        Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2", "proxies=127.0.0.0/8"])
+            .await;
+    let ask = |line: &str, client: &str| {
+        let mut stream = connect(&node);
+        let request = format!(
+            "GET {line} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (String::from_utf8_lossy(&status[9..]).into_owned(), stream)
+    };
+    let (socket, stream) = (ask("/v1/ws", "192.0.2.1"), ask("/v1/live?stage=s", "192.0.2.1"));
+    assert_eq!((&*socket.0, &*stream.0), ("101", "200"));
+    for line in ["/v1/ws", "/v1/live?stage=s"] {
+        assert_eq!(ask(line, "192.0.2.1").0, "429", "{line}");
+        assert_eq!(
+            ask(line, "6.6.6.6, 192.0.2.1").0,
+            "429",
+            "{line}: what a client writes itself changes nothing"
+        );
+    }
+    assert_eq!(ask("/healthz", "192.0.2.1").0, "200", "a request holds nothing");
+    let others: Vec<_> = (2..8).map(|n| ask("/v1/ws", &format!("192.0.2.{n}"))).collect();
+    assert!(others.iter().all(|(status, _)| status == "101"), "connections of the proxy are not limited");
+    assert_eq!(node.metric("housecount_rejected_total{code=\"too_many_connections\"}").await, 4.0);
+    let mut again = Vec::new();
+    for gone in [socket.1, stream.1] {
+        drop(gone);
+        eventually("there is room again", async || {
+            let (status, stream) = ask("/v1/ws", "192.0.2.1");
+            again.push(stream);
+            status == "101"
+        })
+        .await;
+    }
+}

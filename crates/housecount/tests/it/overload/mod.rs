@@ -2,3 +2,4 @@
 
 mod connections;
 mod log_stalls;
+mod pings;

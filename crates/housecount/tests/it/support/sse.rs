@@ -29,14 +29,20 @@ pub struct Events {
 impl Events {
     /// Opens a stream; with the id of the last event that was heard, if any.
     pub async fn open(address: &str, path: &str, last: Option<&str>) -> Events {
+        let last = last.map(|last| ("last-event-id", last.to_string()));
+        Events::open_with(address, path, last.as_slice()).await
+    }
+
+    /// Opens a stream with these headers.
+    pub async fn open_with(address: &str, path: &str, headers: &[(&str, String)]) -> Events {
         let host = address.trim_start_matches("http://");
         let stream = TcpStream::connect(host).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::get(path).header("host", host).header("accept", "text/event-stream");
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
         let response = sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap();
         assert_eq!(response.status(), 200);

@@ -1,0 +1,209 @@
+//! What a WebSocket or a stream of counts was opened with, and when it has to end because of that.
+//!
+//! A request is judged once. What stays open is judged again when its token ends and when keys change, by the same keys
+//! that the next request would be judged by.
+
+use std::time::Duration;
+
+use housecount_core::time::UnixMs;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::operators::OperatorKey;
+use super::{Auth, Scope};
+use crate::clock;
+
+/// Time between two looks at the clock by a token that ends later: the machine's clock may be set meanwhile.
+const LOOK_EVERY_MS: u64 = 60_000;
+
+/// Identifies a key by what it is and not by where it is from: the start of a SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyId(pub [u8; 16]);
+
+/// What an open connection was let in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A viewer's token.
+    Token {
+        /// Its end, with the leeway.
+        ends: UnixMs,
+        /// The key that signed it.
+        key: KeyId,
+    },
+    /// An operator's key.
+    Operator {
+        /// The key, as its hash.
+        key: OperatorKey,
+        /// What it has to be good for.
+        scope: Scope,
+    },
+}
+
+/// Why a credential is no longer good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialEnd {
+    /// The token has expired.
+    TokenExpired,
+    /// The operator's key, or the key that signed the token, was removed.
+    KeyRemoved,
+}
+
+impl Auth {
+    /// Waits until a credential is no longer good.
+    pub async fn ended(&self, credential: &Credential) -> CredentialEnd {
+        match credential {
+            Credential::Token { ends, key } => {
+                let removed = gone(self.viewers.changes(), || !self.viewers.has_key(*key));
+                tokio::select! {
+                    biased;
+                    () = reached(*ends) => CredentialEnd::TokenExpired,
+                    () = removed => CredentialEnd::KeyRemoved,
+                }
+            }
+            Credential::Operator { key, scope } => {
+                gone(self.operators.changes(), || self.operators.judge(key, *scope).is_err()).await;
+                CredentialEnd::KeyRemoved
+            }
+        }
+    }
+}
+
+/// Waits until the answer is yes. It is asked now, since keys may have changed since the connection was let in, and after each change.
+async fn gone(mut changes: watch::Receiver<()>, is_gone: impl Fn() -> bool) {
+    loop {
+        changes.mark_unchanged();
+        if is_gone() {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            // No key changes any more.
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Waits until the machine's clock has reached a time.
+async fn reached(ends: UnixMs) {
+    loop {
+        let left_ms = ends.since(clock::wall());
+        if left_ms == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(left_ms.min(LOOK_EVERY_MS))).await;
+    }
+}
+
+/// Waits for the end of a credential, if there is one; else for ever.
+pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(ended: &mut Option<F>) -> CredentialEnd {
+    match ended {
+        Some(ended) => ended.await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use housecount_core::limits::{KEYS_LOOK_MS, OUTLIVE_MS_MAX};
+    use tempfile::NamedTempFile;
+    use tokio::time::timeout;
+
+    use super::super::operators::new_key;
+    use super::super::{AuthSettings, Payload, Policy, Secret, jwt};
+    use super::*;
+
+    const SECRET: &str = "secret:a secret that is long enough to be one of ours";
+
+    /// Files of keys that are followed, on a clock of the test's own.
+    struct Files {
+        auth: Arc<Auth>,
+        viewers: NamedTempFile,
+        operators: NamedTempFile,
+        _stop: watch::Sender<bool>,
+    }
+
+    impl Files {
+        fn with(viewers: &str, operators: &str) -> Files {
+            let file = |text: &str| {
+                let file = NamedTempFile::new().unwrap();
+                std::fs::write(file.path(), text).unwrap();
+                file
+            };
+            let (viewers, operators) = (file(viewers), file(operators));
+            let auth = Arc::new(Auth::new(&AuthSettings {
+                viewer: Policy::Required,
+                viewer_keys: Some(Secret(viewers.path().display().to_string())),
+                operator_keys: Some(operators.path().into()),
+                ..AuthSettings::default()
+            }));
+            auth.load().unwrap();
+            let (_stop, stopped) = watch::channel(false);
+            let followed = auth.clone();
+            tokio::spawn(async move { followed.keep_fresh(stopped).await });
+            Files { auth, viewers, operators, _stop }
+        }
+
+        /// How the credential ends, if it does so in time.
+        async fn end(&self, credential: &Credential) -> Option<CredentialEnd> {
+            const { assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX) };
+            timeout(Duration::from_millis(OUTLIVE_MS_MAX), self.auth.ended(credential)).await.ok()
+        }
+    }
+
+    fn jwk(kid: &str, secret: &str) -> String {
+        let k = data_encoding::BASE64URL_NOPAD.encode(secret.as_bytes());
+        format!(r#"{{"kty":"oct","kid":"{kid}","k":"{k}"}}"#)
+    }
+
+    fn token(kid: &str, secret: &str) -> String {
+        let (sub, stage) = ("ann".to_string(), "s".to_string());
+        let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
+        jwt::sign(&Payload { sub, stage, session: None, exp, nbf: None, aud: None }, secret, Some(kid.into()))
+            .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outlive_ms_max_is_how_long_a_removed_operator_key_is_good_for_what_is_open() {
+        let (removed, first) = new_key("removed", &[Scope::Read, Scope::Admin]);
+        let (kept, second) = new_key("kept", &[Scope::Read]);
+        let files = Files::with(SECRET, &format!("{first}\n{second}\n"));
+        let admit = |key: &str| files.auth.operators.admit(key, Scope::Read).unwrap();
+        let (removed, kept) = (admit(&removed), admit(&kept));
+        assert_eq!(files.end(&removed).await, None, "nothing has changed");
+        std::fs::write(files.operators.path(), &second).unwrap();
+        assert_eq!(files.end(&removed).await, Some(CredentialEnd::KeyRemoved));
+        assert_eq!(files.end(&kept).await, None);
+        // A key that is no longer for this is as good as none.
+        std::fs::write(files.operators.path(), second.replace("read", "beats")).unwrap();
+        assert_eq!(files.end(&kept).await, Some(CredentialEnd::KeyRemoved));
+        assert!(!format!("{kept:?}").contains("sha"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_ends_with_the_key_that_signed_it_and_not_with_another() {
+        let (one, two) =
+            ("the first secret, which is long enough", "the second secret, which is long enough");
+        let both = format!(r#"{{"keys":[{},{}]}}"#, jwk("one", one), jwk("two", two));
+        let (_, operator) = new_key("any", &[Scope::Read]);
+        let files = Files::with(&both, &operator);
+        let credential =
+            |kid: &str, secret: &str| files.auth.viewers.verify(&token(kid, secret)).unwrap().credential();
+        let (first, second) = (credential("one", one), credential("two", two));
+        // The same keys, written in another way, and another one beside them.
+        let more = format!(
+            r#"{{ "keys": [ {}, {}, {} ] }}"#,
+            jwk("two", two),
+            jwk("three", SECRET),
+            jwk("one", one)
+        );
+        std::fs::write(files.viewers.path(), more).unwrap();
+        assert_eq!((files.end(&first).await, files.end(&second).await), (None, None));
+        std::fs::write(files.viewers.path(), jwk("two", two)).unwrap();
+        assert_eq!(files.end(&first).await, Some(CredentialEnd::KeyRemoved));
+        assert_eq!(files.end(&second).await, None);
+        // Of the same name, and another key.
+        std::fs::write(files.viewers.path(), jwk("two", one)).unwrap();
+        assert_eq!(files.end(&second).await, Some(CredentialEnd::KeyRemoved));
+    }
+}

@@ -1,0 +1,161 @@
+//! Clients of WebSockets that ping and never read: what a node holds for them, and when it lets them go.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use housecount_core::limits::{ANSWER_READ_MS_MAX, WS_WRITE_BUFFER_BYTES_MAX};
+
+use crate::support::eventually;
+use crate::support::node::Node;
+
+/// What a node may grow by, whatever clients that never read send.
+const GROWTH_BYTES_MAX: u64 = 20 * 1024 * 1024;
+/// The longest payload of a ping (RFC 6455, 5.5).
+const PING_BYTES: usize = 125;
+const PINGS: usize = 1_000;
+
+/// A thousand pings, masked with zeros.
+fn pings() -> Vec<u8> {
+    [&[0x89, 0x80 | PING_BYTES as u8, 0, 0, 0, 0][..], &[b'p'; PING_BYTES]].concat().repeat(PINGS)
+}
+
+fn upgraded(address: &str) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://"))?;
+    let request = "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    Ok(stream)
+}
+
+/// What the clients have sent, and how often one was let go.
+#[derive(Default)]
+struct Flood {
+    has_ended: AtomicBool,
+    bytes: AtomicU64,
+    let_go: AtomicU64,
+}
+
+impl Flood {
+    /// Begins with so many clients, each of which sends `bytes_max`.
+    fn begin(node: &Node, clients: usize, bytes_max: u64) -> (Arc<Flood>, Vec<JoinHandle<()>>) {
+        let flood = Arc::new(Flood::default());
+        let threads = (0..clients).map(|_| {
+            let (flood, address) = (flood.clone(), node.address.clone());
+            std::thread::spawn(move || flood.send(&address, bytes_max))
+        });
+        let threads = threads.collect();
+        (flood, threads)
+    }
+
+    fn sent(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn let_go(&self) -> u64 {
+        self.let_go.load(Ordering::Relaxed)
+    }
+
+    fn end(&self, clients: Vec<JoinHandle<()>>) {
+        self.has_ended.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().unwrap());
+    }
+
+    /// Pings on one connection, and on another one when it is let go, until the flood has ended or it has sent `bytes_max`.
+    fn send(&self, address: &str, bytes_max: u64) {
+        let (pings, mut sent) = (pings(), 0);
+        let goes_on = |sent: u64| !self.has_ended.load(Ordering::Relaxed) && sent < bytes_max;
+        while goes_on(sent) {
+            let Ok(mut stream) = upgraded(address) else { continue };
+            // So that it hears of the end of the flood.
+            stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+            let mut at = 0;
+            while goes_on(sent) {
+                match stream.write(&pings[at..]) {
+                    Ok(written) => {
+                        at = (at + written) % pings.len();
+                        sent += written as u64;
+                        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
+                    }
+                    Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                    Err(_) => {
+                        self.let_go.fetch_add(1, Ordering::Relaxed);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Far more pongs than the system's own buffers take.
+#[tokio::test(flavor = "multi_thread")]
+async fn ws_write_buffer_bytes_max_bounds_what_clients_that_never_read_cost() {
+    const CLIENTS: usize = 4;
+    const BYTES: u64 = 32 * 1024 * 1024;
+    const { assert!(CLIENTS * WS_WRITE_BUFFER_BYTES_MAX * 16 < GROWTH_BYTES_MAX as usize) };
+    let node = Node::ready(&["log=memory:", "cold=none", "workers=2"]).await;
+    let before = node.own_bytes();
+    let (flood, clients) = Flood::begin(&node, CLIENTS, BYTES);
+    eventually("all is sent", async || flood.sent() >= CLIENTS as u64 * BYTES).await;
+    let grown = node.own_bytes().saturating_sub(before);
+    flood.end(clients);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes");
+    node.beat("s", "still-there").await;
+}
+
+/// It pings and reads nothing, so that its pongs wait. It is let go though it goes on sending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_whose_client_takes_nothing_is_let_go() {
+    const { assert!(ANSWER_READ_MS_MAX < 45_000, "or this takes too long") };
+    let node = Node::ready(&["log=memory:", "cold=none"]).await;
+    let mut idle = upgraded(&node.address).unwrap();
+    let (flood, clients) = Flood::begin(&node, 1, u64::MAX);
+    eventually("it is let go", async || flood.let_go() > 0).await;
+    flood.end(clients);
+    eventually("the idle one is left", async || node.metric("housecount_websockets ").await == 1.0).await;
+    // It has said nothing for as long.
+    idle.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
+    let mut pong = [0; 2];
+    idle.read_exact(&mut pong).unwrap();
+    assert_eq!(pong, [0x8a, 0]);
+}
+
+/// A proof of its own: docs/PROOFS.md has its command.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute and all cores"]
+async fn a_hundred_clients_that_ping_and_never_read() {
+    const CLIENTS: usize = 100;
+    let node = Node::ready(&["log=memory:", "cold=none"]).await;
+    let before = node.own_bytes();
+    let mut most = before;
+    let (flood, clients) = Flood::begin(&node, CLIENTS, u64::MAX);
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        most = most.max(node.own_bytes());
+    }
+    flood.end(clients);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!(
+        "{CLIENTS} clients sent {:.0} MiB of pings in 60 s and read nothing; {} were let go; the node had {:.1} MiB \
+         before and {:.1} MiB at most, {:.1} MiB more",
+        mib(flood.sent()),
+        flood.let_go(),
+        mib(before),
+        mib(most),
+        mib(most - before)
+    );
+    assert!(most - before < GROWTH_BYTES_MAX, "{} bytes", most - before);
+    assert!(flood.let_go() > 0, "nobody was let go");
+    node.beat("s", "still-there").await;
+}
