@@ -21,12 +21,12 @@ export interface Count {
   recovering: boolean;
 }
 
-/** Why the server will not take this viewer's heartbeats, whenever they are sent. */
+/** Why the server will not take this viewer's heartbeats, whenever they are sent; or why it has ended a stream of counts. */
 export interface HousecountError extends Error {
   name: "HousecountError";
-  /** For programs, such as `stage_not_found` or `token_expired`; docs/API.md has the list. `""` if it was no housecount that answered. */
+  /** For programs, such as `stage_not_found`, `token_expired` or `key_removed`; docs/API.md has the list. `""` if it was no housecount that answered. */
   code: string;
-  /** The HTTP status: 400, 401, 403 or 404. Unknown where a WebSocket said it. */
+  /** The HTTP status: 400, 401, 403 or 404. Unknown where a WebSocket or a stream said it. */
   status?: number;
 }
 
@@ -42,7 +42,10 @@ export interface WatchOptions extends Server {
   session?: string;
   /** Told at once, then whenever the server says how many watch: about every 30 s. */
   onCount?: (count: Count) => void;
-  /** The server has refused for good (400, 401, 403, 404) and nothing more is sent. All else is tried again, silently. */
+  /**
+   * The server has refused for good (400, 401, 403, 404), or ended the connection because the token is no longer good, and nothing more
+   * is sent. All else is tried again, silently.
+   */
   onError?: (error: HousecountError) => void;
   /**
    * `"auto"`, the default: a WebSocket, and `fetch` where none can be had. `"ws"` never falls back, and can't tell a refusal at the
@@ -66,6 +69,12 @@ export function watch(options: WatchOptions): Watch;
  * is refused: browsers don't say why.
  *
  * @param stages one stage, or up to 100; `[]`: all there are
+ * @param onEnd the token is no longer good (`token_expired`, `key_removed`), and nothing more is told: subscribe again with another one
  * @returns ends it
  */
-export function subscribe(server: Server, stages: string | string[], onCount: (count: Count) => void): () => void;
+export function subscribe(
+  server: Server,
+  stages: string | string[],
+  onCount: (count: Count) => void,
+  onEnd?: (error: HousecountError) => void,
+): () => void;

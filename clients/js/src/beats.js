@@ -27,7 +27,7 @@ const WAIT_MS_MAX = 3_600_000;
 export function beats(page, options, { onBeat, onRefused }) {
   const { stage, viewer } = options;
   const beat = { stage, viewer, session: options.session ?? newSession(page) };
-  const to = sender(page, options, beat);
+  const to = sender(page, options, beat, (why) => underWay || failed(why));
   let failures = 0;
   let hasBeaten = false;
   let hasEnded = false;
@@ -74,6 +74,7 @@ export function beats(page, options, { onBeat, onRefused }) {
     if (error.isFinal) {
       // Without a leave, which would be refused as well.
       hasEnded = true;
+      page.clearTimeout(timer);
       to.close();
       return onRefused(error);
     }

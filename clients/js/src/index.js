@@ -9,4 +9,4 @@ import { watchIn } from "./watch.js";
 export const watch = (options) => watchIn(/** @type {Page} */ (globalThis), options);
 
 /** @type {typeof import("../index.d.ts").subscribe} */
-export const subscribe = (server, stages, onCount) => subscribeIn(/** @type {Page} */ (globalThis), server, stages, onCount);
+export const subscribe = (...how) => subscribeIn(/** @type {Page} */ (globalThis), ...how);

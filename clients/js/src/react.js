@@ -30,7 +30,7 @@ export function useViewers({ url, token }, stage) {
   const [count, setCount] = useState(/** @type {Audience["count"]} */ (null));
   useEffect(() => {
     if (!stage) return;
-    const end = subscribe({ url, token }, stage, setCount);
+    const end = subscribe({ url, token }, stage, setCount, () => setCount(null));
     return () => {
       end();
       setCount(null);

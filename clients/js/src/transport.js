@@ -18,10 +18,10 @@ const FINAL = [400, 401, 403, 404];
  * What the server has said against a heartbeat.
  *
  * @param {any} problem what it has sent
- * @param {{ status?: number, retryAfterMs?: number, isFinal: boolean }} fields
+ * @param {{ status?: number, retryAfterMs?: number, isFinal?: boolean }} fields
  * @returns {Failure}
  */
-function refusal(problem, fields) {
+export function refusal(problem, fields) {
   const { code, detail } = problem ?? {};
   const error = new Error(detail ?? `housecount answered ${fields.status}`);
   return Object.assign(error, { name: "HousecountError", code: code ?? "" }, fields);
@@ -39,8 +39,9 @@ const isAnswer = (answer) => answer?.nextMs > 0 && answer.viewers >= 0;
  * @param {Page} page
  * @param {Pick<import("../index.d.ts").WatchOptions, "url" | "token" | "transport">} options
  * @param {Beat} beat
+ * @param {(why: Failure) => void} onEnd the server has ended the connection for good, and no heartbeat waits: a token has expired
  */
-export function sender(page, { url, token, transport = "auto" }, beat) {
+export function sender(page, { url, token, transport = "auto" }, beat, onEnd) {
   const text = JSON.stringify(beat);
   let isSocketTried = transport !== "http";
   /** Something was heard over a WebSocket: they get through. */
@@ -96,7 +97,9 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
         } else if (answer?.code) {
           // The server says when to come back if that may help, and nothing if it can't.
           const { retryAfterMs } = answer;
-          fail(refusal(answer, { retryAfterMs, isFinal: !(retryAfterMs > 0) }));
+          const why = refusal(answer, { retryAfterMs, isFinal: !(retryAfterMs > 0) });
+          fail(why);
+          if (why.isFinal) onEnd(why);
         }
       };
       // An error is always followed by a close.
@@ -116,8 +119,7 @@ export function sender(page, { url, token, transport = "auto" }, beat) {
   }
 
   function hangUp() {
-    if (!socket) return;
-    socket.close();
+    socket?.close();
     socket = null;
   }
 

@@ -64,13 +64,13 @@ export function watchIn(page, options) {
   }
 
   const listening = new page.AbortController();
-  const { signal } = listening;
+  const whileListening = { signal: listening.signal };
   // A page that goes may come back from the browser's cache, or never: so it leaves, and whoever comes back is counted again within
   // the server's 3 s of grace, or as soon as it does.
-  page.addEventListener("pagehide", () => hide(true), { signal });
-  page.addEventListener("pageshow", show, { signal });
-  page.addEventListener("online", () => beating?.reconnect(), { signal });
-  page.document.addEventListener("visibilitychange", wake, { signal });
+  page.addEventListener("pagehide", () => hide(true), whileListening);
+  page.addEventListener("pageshow", show, whileListening);
+  page.addEventListener("online", () => beating?.reconnect(), whileListening);
+  page.document.addEventListener("visibilitychange", wake, whileListening);
   show();
   return { leave, stop: leave };
 }

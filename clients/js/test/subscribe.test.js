@@ -11,8 +11,10 @@ function subscribed(stages = "match-1", token = undefined) {
   const world = new World();
   const page = new Browser(world).open();
   const told = [];
-  const end = subscribeIn(page, { url: "https://count.example/base/", token }, stages, (count) => told.push(count));
-  return { world, page, told, end, sources: world.server.sources };
+  const ends = [];
+  const server = { url: "https://count.example/base/", token };
+  const end = subscribeIn(page, server, stages, (count) => told.push(count), (error) => ends.push(error));
+  return { world, page, told, ends, end, sources: world.server.sources };
 }
 
 test("the address names the stages and the token", () => {
@@ -90,4 +92,20 @@ test("refused, and then into the cache: one connection when it is back", async (
   await world.pass(60_000);
   assert.equal(page.sources.size, 1);
   assert.equal(sources.length, 2);
+});
+
+test("a stream that the server ends with a reason is not opened again, and the reason is told once", async () => {
+  const { world, page, told, ends, sources } = subscribed();
+  sources[0].say({ code: "token_expired", detail: "the token has expired; get another one" }, "end");
+  sources[0].fail(0);
+  page.dispatchEvent(new Event("online"));
+  page.dispatchEvent(new Event("pageshow"));
+  await world.pass(600_000);
+  assert.deepEqual(ends.map(({ name, code, message }) => ({ name, code, message })), [
+    { name: "HousecountError", code: "token_expired", message: "the token has expired; get another one" },
+  ]);
+  assert.deepEqual(told, []);
+  assert.equal(sources.length, 1);
+  assert.equal(page.sources.size, 0);
+  assert.deepEqual(world.timers, []);
 });

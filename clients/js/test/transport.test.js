@@ -194,3 +194,27 @@ test("a page that goes while a WebSocket opens sends no heartbeat after its leav
   assert.deepEqual(server.said.map(({ kind }) => kind), ["leave"]);
   assert.equal(page.sockets.size, 0);
 });
+
+for (const when of ["between two heartbeats", "while a heartbeat waits"]) {
+  test(`a WebSocket that the server ends ${when}: the reason is told at once, and nothing more is sent`, async () => {
+    const { world, server, page, told } = await alone({ transport: "auto", token: "t" });
+    await world.pass(10_000);
+    const [socket] = server.sockets;
+    if (when === "while a heartbeat waits") {
+      server.hear = () => null;
+      await world.pass(20_000);
+    }
+    const beats = server.beats().length;
+    const why = { code: "key_removed", detail: "the key that signed the token was removed; get another one" };
+    socket.onmessage({ data: JSON.stringify(why) });
+    socket.drop();
+    await world.pass(1);
+    assert.deepEqual(told.errors.map(({ code, message }) => ({ code, detail: message })), [why]);
+    await world.pass(600_000);
+    assert.equal(told.errors.length, 1);
+    assert.equal(server.beats().length, beats);
+    assert.equal(server.sockets.length, 1);
+    assert.equal(page.sockets.size, 0);
+    assert.deepEqual(world.timers, []);
+  });
+}

@@ -57,6 +57,9 @@ pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
 pub const LIVE_FORGET_MS: u64 = 60_000;
 /// Stages that one subscription names. Who wants more wants all.
 pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
+/// Stages without viewers that subscribers of one node may follow: they may name any, and each is looked at ten times a second and
+/// takes some 700 bytes. A stage with viewers may always be followed.
+pub const LIVE_EMPTY_STAGES_MAX: usize = 10_000;
 /// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
 pub const PACED_SESSIONS_MAX: usize = 1 << 20;
 /// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
@@ -244,7 +247,7 @@ const _: () = {
     );
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
-    assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS);
+    assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS && SUBSCRIPTION_STAGES_MAX <= LIVE_EMPTY_STAGES_MAX);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);
     assert!(ITEM_BYTES_MAX < 400 * 1000);
     // `HEARTBEAT#`, 13 digits and two `#`, around both ids.

@@ -151,7 +151,11 @@ async function stream(scope, wishes, onOpen) {
         wishes.onFresh?.();
       }
       link.heardAt = Date.now();
-      for (const { event, data } of parser.push(value)) take(event, data, wishes);
+      for (const { event, data } of parser.push(value)) {
+        // The key is no longer good; the next try is refused, and then another one is asked for.
+        if (event === "end") return { why: JSON.parse(data).detail };
+        take(event, data, wishes);
+      }
     }
   } catch (error) {
     if (scope.isOver) return { why: "" };

@@ -154,7 +154,7 @@ mod tests {
                 let (all, (closed, is_closed)) = (all.clone(), counted.clone());
                 tokio::spawn(async move {
                     let mut request = [0; 1_024];
-                    stream.read(&mut request).await.unwrap();
+                    assert!(stream.read(&mut request).await.unwrap() > 0);
                     all.wait().await;
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
                     while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}

@@ -239,10 +239,10 @@ export class FakePage extends Target {
         page.sources.add(this);
         world.server.sources.push(this);
       }
-      say(data) {
+      say(data, name = "count") {
         if (this.readyState === 2) return;
         this.readyState = 1;
-        this.dispatchEvent(Object.assign(new Event("count"), { data: JSON.stringify(data) }));
+        this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(data) }));
       }
       fail(readyState) {
         this.readyState = readyState;

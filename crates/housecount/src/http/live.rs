@@ -136,7 +136,9 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     let wanted = wanted(request.uri.query().unwrap_or_default())?;
     let credential = check(&node, &request, &wanted).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let subscription = node.live.subscribe(wanted, last);
+    let full =
+        || Problem::unavailable("overloaded", "too many stages that nobody watches are followed already");
+    let subscription = node.live.subscribe(wanted, last).ok_or_else(full)?;
     let ended = credential.map(|credential| {
         let node = node.clone();
         Box::pin(async move { node.auth.ended(&credential).await })

@@ -1,21 +1,18 @@
 //! The board: the latest message of each stage, by its number.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use housecount_core::fold::Count;
-use housecount_core::limits::{LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES};
-use serde::Serialize;
+use housecount_core::limits::{LIVE_EMPTY_STAGES_MAX, LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES};
 use tokio::sync::watch;
 
 use super::Shown;
+use super::message::{ALL, text};
 use crate::hub::Standing;
 
-/// Stands for all stages together. No stage's id is empty.
-pub(super) const ALL: &str = "";
 /// How often all stages are looked at, if somebody wants all: each is told once a second at most, and this late at most.
 const LOOK_EVERY_MS: u64 = 500;
 
@@ -32,6 +29,8 @@ pub(super) struct Told {
 #[derive(Debug)]
 struct Entry {
     shown: Shown,
+    /// Whether any message has told of viewers.
+    was_watched: bool,
     /// When the latest message was made.
     made_mono_ms: u64,
     /// When somebody wanted to hear of it last.
@@ -59,6 +58,8 @@ pub(super) struct Board {
     /// The stage of each number that is the latest of its stage.
     by_number: BTreeMap<u64, Arc<str>>,
     entries: BTreeMap<Arc<str>, Entry>,
+    /// Entries that were never watched: there only because a subscriber has named them.
+    unwatched: usize,
     /// Subscribers that want all stages.
     all: usize,
     /// Subscribers altogether.
@@ -74,6 +75,7 @@ impl Board {
             latest: 0,
             by_number: BTreeMap::new(),
             entries: BTreeMap::new(),
+            unwatched: 0,
             all: 0,
             subscribers: 0,
             looked_mono_ms: 0,
@@ -166,13 +168,24 @@ impl Board {
                 self.by_number.insert(self.latest, stage.clone());
                 let told = watch::channel(Told::default()).0;
                 let (made_mono_ms, wanted_mono_ms) = (now_mono_ms, now_mono_ms);
-                self.entries.insert(stage, Entry { shown, made_mono_ms, wanted_mono_ms, told });
+                let entry = Entry { shown, was_watched: false, made_mono_ms, wanted_mono_ms, told };
+                self.entries.insert(stage, entry);
+                self.unwatched += 1;
             }
         }
         if let Some(entry) = self.entries.get_mut(stage) {
+            if shown.count != Count::default() && !std::mem::replace(&mut entry.was_watched, true) {
+                self.unwatched -= 1;
+            }
             (entry.shown, entry.made_mono_ms) = (shown, now_mono_ms);
             entry.told.send_replace(told);
         }
+    }
+
+    /// Whether a subscriber may follow a stage that is so now: any that is known here or has viewers, and some that have none.
+    pub(super) fn has_room_for(&self, stage: &str, shown: &Shown) -> bool {
+        let is_known = stage == ALL || shown.count != Count::default() || self.entries.contains_key(stage);
+        is_known || self.unwatched < LIVE_EMPTY_STAGES_MAX
     }
 
     /// A stage's messages from now on, if it has been noted.
@@ -197,7 +210,8 @@ impl Board {
         (reached > number).then(|| (text.into(), reached))
     }
 
-    /// Forgets stages of which nobody has wanted to hear for a while, and those that were empty for as long. What was said of a stage
+    /// Forgets stages of which nobody has wanted to hear for a while, and those that were empty for as long; at once those that were
+    /// never watched. What was said of a stage
     /// with viewers is then missing from what a subscriber of all could go on from: numbers of before are worth nothing.
     pub(super) fn forget(&mut self, now_mono_ms: u64) {
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
@@ -207,9 +221,10 @@ impl Board {
                 entry.wanted_mono_ms = now_mono_ms;
             }
             let is_empty = entry.shown.count == Count::default();
-            let stays =
-                entry.is_named() || !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
+            let is_recent = !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
+            let stays = entry.is_named() || is_recent && entry.was_watched;
             if !stays {
+                self.unwatched -= usize::from(!entry.was_watched);
                 self.by_number.remove(&entry.number());
                 has_forgotten |= !is_empty;
             }
@@ -219,43 +234,6 @@ impl Board {
             self.epoch = self.epoch.wrapping_add(1);
         }
     }
-}
-
-/// A message as it is sent.
-fn text(epoch: u32, number: u64, stage: &str, shown: &Shown) -> Bytes {
-    let Standing { as_of, complete, recovering } = shown.standing;
-    let Count { viewers, sessions } = shown.count;
-    let data = Data {
-        stage: (stage != ALL).then_some(stage),
-        viewers,
-        sessions,
-        stages: shown.stages,
-        as_of: as_of.0,
-        complete,
-        recovering,
-    };
-    let name = if stage == ALL { "totals" } else { "count" };
-    let mut text = String::with_capacity(192);
-    // Neither can fail: both write to memory, and our own bodies can always be written.
-    let _ = write!(text, "id: {epoch:08x}-{number}\nevent: {name}\ndata: ");
-    text.push_str(&serde_json::to_string(&data).unwrap_or_default());
-    text.push_str("\n\n");
-    text.into()
-}
-
-/// What a message says, as JSON.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<&'a str>,
-    viewers: u64,
-    sessions: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stages: Option<u64>,
-    as_of: u64,
-    complete: bool,
-    recovering: bool,
 }
 
 #[cfg(test)]
@@ -268,19 +246,6 @@ mod tests {
     fn shown(viewers: u64) -> Shown {
         let standing = Standing { as_of: UnixMs(7), complete: true, recovering: false };
         Shown { count: Count { viewers, sessions: viewers }, stages: None, standing }
-    }
-
-    #[test]
-    fn messages_are_as_event_sources_read_them() {
-        let text = text(0xa, 3, "s/1", &shown(2));
-        assert_eq!(
-            text,
-            "id: 0000000a-3\nevent: count\ndata: {\"stage\":\"s/1\",\"viewers\":2,\"sessions\":2,\"asOf\":7,\
-             \"complete\":true,\"recovering\":false}\n\n"
-        );
-        let totals = Shown { stages: Some(1), ..shown(2) };
-        let text = super::text(0xa, 4, ALL, &totals);
-        assert!(text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"), "{text:?}");
     }
 
     #[test]
@@ -305,8 +270,12 @@ mod tests {
         board.note("empty", shown(0), 5_000);
         let told = board.follow("s").unwrap();
         assert_eq!(board.number_of("00000001-2"), Some(2));
-        board.forget(5_001 + LIVE_FORGET_MS);
-        assert!(board.follow("empty").is_none() && board.number_of("00000001-2") == Some(2));
+        board.note("emptied", shown(1), 5_000);
+        board.note("emptied", shown(0), 6_000);
+        board.forget(6_000);
+        assert!(board.follow("empty").is_none() && board.follow("emptied").is_some());
+        board.forget(6_001 + LIVE_FORGET_MS);
+        assert!(board.follow("emptied").is_none() && board.number_of("00000001-2") == Some(2));
         drop(told);
         board.forget(5_001 + LIVE_FORGET_MS);
         assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
@@ -315,6 +284,32 @@ mod tests {
         assert_eq!(board.number_of("00000001-2"), None, "who comes back must begin anew");
         assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-3")], [Some(2), None]);
         assert_eq!([board.number_of(""), board.number_of("x-1"), board.number_of("1-")], [None; 3]);
+    }
+
+    #[test]
+    fn live_empty_stages_max_bounds_what_is_named_without_viewers() {
+        let mut board = Board::new(1);
+        let mut followed = Vec::new();
+        for n in 0..LIVE_EMPTY_STAGES_MAX {
+            let stage = n.to_string();
+            assert!(board.has_room_for(&stage, &shown(0)));
+            board.note(&stage, shown(0), 0);
+            followed.push(board.follow(&stage).unwrap());
+        }
+        assert!(!board.has_room_for("one more", &shown(0)));
+        for (stage, viewers) in [("watched", 1), ("7", 0), (ALL, 0)] {
+            assert!(board.has_room_for(stage, &shown(viewers)), "{stage}");
+        }
+        // One that comes to be watched makes room, and so does one that nobody follows any more.
+        board.note("7", shown(1), LIVE_EVERY_MS_MIN);
+        assert!(board.has_room_for("one more", &shown(0)));
+        board.note("one more", shown(0), LIVE_EVERY_MS_MIN);
+        assert!(!board.has_room_for("another", &shown(0)));
+        board.forget(LIVE_EVERY_MS_MIN);
+        assert!(board.has_room_for("another", &shown(0)));
+        drop(followed);
+        board.forget(LIVE_EVERY_MS_MIN);
+        assert_eq!((board.unwatched, board.entries.len()), (0, 1), "the watched one is left");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! skips to the latest by itself, and what a node holds grows with stages, not with subscribers or beats.
 
 mod board;
+mod message;
 mod subscription;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use housecount_core::fold::Count;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::board::{ALL, Board, Told};
+use self::board::{Board, Told};
+use self::message::ALL;
 pub use self::subscription::{Subscription, Wanted};
 use crate::chance;
 use crate::hub::{Answer, Hub, Standing};
@@ -61,8 +63,9 @@ impl Live {
     }
 
     /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told again what hasn't changed since.
+    /// `None` where no more stages without viewers can be followed (`LIVE_EMPTY_STAGES_MAX`).
     #[must_use]
-    pub fn subscribe(self: &Arc<Live>, wanted: Wanted, last: Option<&str>) -> Subscription {
+    pub fn subscribe(self: &Arc<Live>, wanted: Wanted, last: Option<&str>) -> Option<Subscription> {
         Subscription::new(self.clone(), wanted, last)
     }
 

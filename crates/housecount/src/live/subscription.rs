@@ -8,7 +8,7 @@ use housecount_core::ids::StageId;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::board::ALL;
+use super::message::ALL;
 use super::{Live, Told};
 use crate::clock::mono_ms;
 
@@ -59,7 +59,8 @@ enum From {
 }
 
 impl Subscription {
-    pub(super) fn new(live: Arc<Live>, wanted: Wanted, last: Option<&str>) -> Subscription {
+    /// `None` where no more stages without viewers can be followed.
+    pub(super) fn new(live: Arc<Live>, wanted: Wanted, last: Option<&str>) -> Option<Subscription> {
         let wants_all = matches!(wanted, Wanted::All { .. });
         let mut board = live.board.lock();
         let heard = last.and_then(|id| board.number_of(id));
@@ -67,14 +68,21 @@ impl Subscription {
         let is_first = wants_all && !board.is_looked_at();
         let mut follow = |stage: &str| {
             // Perhaps nobody has looked at it for a while.
-            board.note(stage, live.look(stage), mono_ms());
-            board.follow(stage)
+            let shown = live.look(stage);
+            if board.has_room_for(stage, &shown) {
+                board.note(stage, shown, mono_ms());
+                board.follow(stage)
+            } else {
+                None
+            }
         };
         let from = match &wanted {
             Wanted::Stages { stages, with_totals } => {
                 let totals = with_totals.then_some(ALL);
                 let stages = stages.iter().map(StageId::as_str).chain(totals);
-                From::Stages(stages.filter_map(&mut follow).map(|told| (told, after)).collect())
+                From::Stages(
+                    stages.map(|stage| follow(stage).map(|told| (told, after))).collect::<Option<_>>()?,
+                )
             }
             Wanted::All { with_totals } => {
                 let totals = if *with_totals { follow(ALL) } else { None };
@@ -88,7 +96,7 @@ impl Subscription {
         if is_first {
             live.renew(mono_ms());
         }
-        Subscription { live, from, latest, has_ended, first, wants_all }
+        Some(Subscription { live, from, latest, has_ended, first, wants_all })
     }
 
     /// The next messages, or a comment if there are none for a while; `None` when the node stops.

@@ -1,5 +1,7 @@
 //! Tokens of WebSockets: looked at once at the upgrade, with each message, and when they end.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use housecount::auth::{Payload, jwt};
 use serde_json::{Value, json};
@@ -96,12 +98,17 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
         tokio::spawn(
             async move { while says.feed(Message::Ping(Bytes::from_static(b"x"))).await.is_ok() {} },
         );
-    let mut last = Value::Null;
-    while let Some(Ok(message)) = hears.next().await {
-        if let Message::Text(text) = message {
-            last = serde_json::from_str(&text).unwrap();
+    let heard = async {
+        let mut last = Value::Null;
+        while let Some(Ok(message)) = hears.next().await {
+            if let Message::Text(text) = message {
+                last = serde_json::from_str(&text).unwrap();
+            }
         }
-    }
+        last
+    };
+    // The bound is for tests that hang, not for speed.
+    let last = tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it goes on");
     assert_eq!(last["code"], "token_expired");
     talking.await.unwrap();
 }

@@ -1,0 +1,75 @@
+//! A message of the board, as it is sent: a Server-Sent Event.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use housecount_core::fold::Count;
+use serde::Serialize;
+
+use super::Shown;
+use crate::hub::Standing;
+
+/// Stands for all stages together. No stage's id is empty.
+pub(super) const ALL: &str = "";
+
+/// A message as it is sent.
+pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &Shown) -> Bytes {
+    let Standing { as_of, complete, recovering } = shown.standing;
+    let Count { viewers, sessions } = shown.count;
+    let data = Data {
+        stage: (stage != ALL).then_some(stage),
+        viewers,
+        sessions,
+        stages: shown.stages,
+        as_of: as_of.0,
+        complete,
+        recovering,
+    };
+    let name = if stage == ALL { "totals" } else { "count" };
+    let mut text = String::with_capacity(192);
+    // Neither can fail: both write to memory, and our own bodies can always be written.
+    let _ = write!(text, "id: {epoch:08x}-{number}\nevent: {name}\ndata: ");
+    text.push_str(&serde_json::to_string(&data).unwrap_or_default());
+    text.push_str("\n\n");
+    text.into()
+}
+
+/// What a message says, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    viewers: u64,
+    sessions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages: Option<u64>,
+    as_of: u64,
+    complete: bool,
+    recovering: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+
+    fn shown(viewers: u64) -> Shown {
+        let standing = Standing { as_of: UnixMs(7), complete: true, recovering: false };
+        Shown { count: Count { viewers, sessions: viewers }, stages: None, standing }
+    }
+
+    #[test]
+    fn messages_are_as_event_sources_read_them() {
+        let text = text(0xa, 3, "s/1", &shown(2));
+        assert_eq!(
+            text,
+            "id: 0000000a-3\nevent: count\ndata: {\"stage\":\"s/1\",\"viewers\":2,\"sessions\":2,\"asOf\":7,\
+             \"complete\":true,\"recovering\":false}\n\n"
+        );
+        let totals = Shown { stages: Some(1), ..shown(2) };
+        let text = super::text(0xa, 4, ALL, &totals);
+        assert!(text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"), "{text:?}");
+    }
+}
