@@ -277,12 +277,12 @@ mod tests {
         board.forget(6_001 + LIVE_FORGET_MS);
         assert!(board.follow("emptied").is_none() && board.number_of("00000001-2") == Some(2));
         drop(told);
-        board.forget(5_001 + LIVE_FORGET_MS);
+        board.forget(6_001 + LIVE_FORGET_MS);
         assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
-        board.forget(5_002 + 2 * LIVE_FORGET_MS);
+        board.forget(6_002 + 2 * LIVE_FORGET_MS);
         assert!(board.follow("s").is_none() && board.by_number.is_empty());
         assert_eq!(board.number_of("00000001-2"), None, "who comes back must begin anew");
-        assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-3")], [Some(2), None]);
+        assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-5")], [Some(2), None]);
         assert_eq!([board.number_of(""), board.number_of("x-1"), board.number_of("1-")], [None; 3]);
     }
 
