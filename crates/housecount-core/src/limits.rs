@@ -199,7 +199,7 @@ pub const WRITE_BATCH_ITEMS: usize = 25;
 // that is bounded: rustls (64 KiB to send, 16 KiB received, 256 TLS sessions), h2 (20 resets of requests not yet accepted, 1,024 of its
 // own, 4 KiB of header table, a budget of small DATA frames, one PING and one SETTINGS at a time), OpenTelemetry (2,048 spans waiting),
 // SQLite (2 MB of pages, 16 statements). governor's table is bounded by `ADDRESSES_MAX`. hyper's buffers of an HTTP/1 connection (400 KiB
-// each by default) have `HEADER_BYTES_MAX`. What waits in tokio's `watch` and `oneshot` is one value.
+// each by default) have `HEADER_BYTES_MAX`. Other channels hold one value.
 
 /// Bytes of one answer that HTTP/2 holds until the client takes them (hyper: 400 KiB).
 pub const H2_SEND_BUFFER_BYTES_MAX: usize = 16 * 1024;
