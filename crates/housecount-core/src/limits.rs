@@ -80,9 +80,14 @@ pub const WORKERS_MAX: usize = 256;
 
 /// A viewer's token: claims of the longest ids and an RSA signature of 8,192 bits fit, and it fits a request's headers several times over.
 pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// How far ahead a token's times may be: ten years. What is further was written in milliseconds, or is meant never to end.
+pub const TOKEN_AHEAD_MS_MAX: u64 = 3_652 * 24 * 60 * 60 * 1000 + 12 * 60 * 60 * 1000;
 /// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more than three quarters as many one in a
-/// hundred of their tokens is verified again, which costs some microseconds.
+/// hundred of their tokens is verified again, which costs some microseconds. As many again are viewers who have shown a token, where tokens
+/// are optional.
 pub const PROVEN_MAX: usize = 1 << 20;
+/// Between two lines in the process's log about calls that are refused for want of operator keys: any page can make them.
+pub const REFUSAL_LINE_MS_MIN: u64 = 60_000;
 /// Keys by which viewers' tokens are verified: issuers have two or three.
 pub const VIEWER_KEYS_MAX: usize = 64;
 /// Operators' keys: each request is compared with all of them.
@@ -239,6 +244,9 @@ const _: () = {
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
+    // Milliseconds taken for seconds are refused, and so is nothing that an issuer means.
+    assert!(TOKEN_AHEAD_MS_MAX / 1_000 < 1_000_000_000_000 && TOKEN_AHEAD_MS_MAX > 365 * 24 * 60 * 60 * 1000);
+    assert!(JWKS_REFRESH_MS_MIN < REFUSAL_LINE_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(FLUSH_MS_MAX * 3 / 2 < SILENCE_MS_MAX);
     assert!(TEND_EVERY_MS_MAX * 11 / 10 + 500 < 5_000);

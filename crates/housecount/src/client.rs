@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::service_url::ServiceUrl;
+
 /// How long an answer may take: longer than a node lets a heartbeat wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -31,10 +33,10 @@ impl Client {
     /// # Errors
     /// The URL is none of ours.
     pub fn new(url: &str) -> Result<Client, String> {
-        let base = url.trim_end_matches('/').to_string();
-        let is_http = base.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http"));
-        if !is_http {
-            return Err(format!("--url {url}: write it as http://HOST:PORT; for https go through a proxy"));
+        // As it is shown: no message repeats a user and password, which are never sent.
+        let base = ServiceUrl::parse(url).map_err(|e| format!("--url: {e}"))?.to_string();
+        if !base.starts_with("http://") {
+            return Err(format!("--url {base}: write it as http://HOST:PORT; for https go through a proxy"));
         }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -60,6 +62,12 @@ impl Client {
     pub fn authority(&self) -> String {
         let uri: Uri = self.base.parse().unwrap_or_default();
         format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80))
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.base
     }
 
     /// Calls, and reads the whole answer.

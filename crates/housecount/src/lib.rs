@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod moderation;
 pub mod node;
 pub mod otlp;
+pub mod service_url;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod socket;

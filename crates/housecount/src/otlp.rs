@@ -28,6 +28,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::service_url::ServiceUrl;
+
 /// The target of all spans that are traced; they are of level `debug`. Their numbers are `i64`: OTLP has no others, and would be
 /// sent texts.
 pub const TARGET: &str = "housecount::traced";
@@ -51,7 +53,7 @@ pub struct Traces(SdkTracerProvider);
 ///
 /// # Errors
 /// One line: the address is none.
-pub fn start<S>(url: &str) -> Result<(impl Layer<S> + use<S>, Traces), String>
+pub fn start<S>(url: &ServiceUrl) -> Result<(impl Layer<S> + use<S>, Traces), String>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -60,7 +62,7 @@ where
         .with_http_client(Sender::new(url))
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(SEND_WAIT)
-        .with_endpoint(format!("{}/v1/traces", url.trim_end_matches('/')))
+        .with_endpoint(format!("{url}/v1/traces"))
         .build()
         .map_err(|e| format!("`otlp` = \"{url}\": {e}"))?;
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -127,15 +129,15 @@ impl<P: SpanProcessor> SpanProcessor for OnlySlow<P> {
 struct Sender {
     runtime: Handle,
     pool: Pool<HttpConnector, Full<Bytes>>,
-    url: Arc<str>,
+    url: ServiceUrl,
     is_away: Arc<AtomicBool>,
 }
 
 impl Sender {
-    fn new(url: &str) -> Sender {
+    fn new(url: &ServiceUrl) -> Sender {
         let pool =
             Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX).build_http();
-        Sender { runtime: Handle::current(), pool, url: url.into(), is_away: Arc::default() }
+        Sender { runtime: Handle::current(), pool, url: url.clone(), is_away: Arc::default() }
     }
 
     /// Says once that the collector is away, and once that it is back.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,12 @@ use crate::ingest::Said;
 pub struct Payload {
     /// The viewer.
     pub sub: String,
-    /// The stage, or how stages begin: then it ends in `*`.
-    pub stage: String,
+    /// The stage. It, or a prefix, and not both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// How the stages' ids begin; empty: all stages.
+    #[serde(default, rename = "stagePrefix", skip_serializing_if = "Option::is_none")]
+    pub stage_prefix: Option<String>,
     /// The only session it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
@@ -51,14 +56,19 @@ impl Audience {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
     viewer: String,
-    /// Without its `*`.
-    stage: String,
-    is_prefix: bool,
+    stages: Stages,
     session: Option<String>,
     /// Its end, with the leeway.
     ends: UnixMs,
     /// The key that signed it.
     key: KeyId,
+}
+
+/// Which stages a token is for.
+#[derive(Clone, PartialEq, Eq)]
+enum Stages {
+    One(String),
+    BeginningWith(String),
 }
 
 impl fmt::Debug for Claims {
@@ -71,9 +81,11 @@ impl fmt::Debug for Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch(pub &'static str);
 
-fn ms(seconds: f64) -> UnixMs {
+/// A moment in Unix seconds, if a token may name it now: none before 1970, and none that milliseconds would be.
+fn moment(seconds: f64, now: UnixMs) -> Option<UnixMs> {
     // A float beyond its range becomes the nearest number that is in it.
-    UnixMs((seconds * 1_000.0) as u64)
+    let at = UnixMs((seconds * 1_000.0) as u64);
+    (seconds >= 0.0 && at <= now.plus(TOKEN_AHEAD_MS_MAX)).then_some(at)
 }
 
 impl Claims {
@@ -82,11 +94,15 @@ impl Claims {
     /// # Errors
     /// It isn't valid now, or not for us.
     pub fn judge(payload: Payload, rules: &Rules, now: UnixMs) -> Result<Claims, TokenError> {
-        let ends = ms(payload.exp).plus(rules.leeway_ms);
+        let hint =
+            "its `exp` or `nbf` is not a time within the next ten years; they are seconds, not milliseconds";
+        let moment = |seconds| moment(seconds, now).ok_or(TokenError::Invalid(hint));
+        let ends = moment(payload.exp)?.plus(rules.leeway_ms);
         if now >= ends {
             return Err(TokenError::Expired);
         }
-        if payload.nbf.is_some_and(|from| now.plus(rules.leeway_ms) < ms(from)) {
+        let from = payload.nbf.map(moment).transpose()?;
+        if from.is_some_and(|from| now.plus(rules.leeway_ms) < from) {
             return Err(TokenError::Invalid("it is not valid yet (nbf)"));
         }
         let is_for_us = match (&rules.audience, &payload.aud) {
@@ -98,12 +114,12 @@ impl Claims {
         if !is_for_us {
             return Err(TokenError::Invalid("its `aud` is not what auth.audience says"));
         }
-        let (stage, is_prefix) = match payload.stage.strip_suffix('*') {
-            Some(prefix) => (prefix.to_string(), true),
-            None => (payload.stage.clone(), false),
+        let stages = match (payload.stage, payload.stage_prefix) {
+            (Some(stage), None) => Stages::One(stage),
+            (None, Some(prefix)) => Stages::BeginningWith(prefix),
+            _ => return Err(TokenError::Invalid("it needs one of the claims `stage` and `stagePrefix`")),
         };
-        let Payload { sub: viewer, session, .. } = payload;
-        Ok(Claims { viewer, stage, is_prefix, session, ends, key: KeyId::default() })
+        Ok(Claims { viewer: payload.sub, stages, session: payload.session, ends, key: KeyId::default() })
     }
 
     /// The same, of a token that this key has signed.
@@ -118,6 +134,12 @@ impl Claims {
         Credential::Token { ends: self.ends, key: self.key }
     }
 
+    /// Whom it is for.
+    #[must_use]
+    pub fn viewer(&self) -> &str {
+        &self.viewer
+    }
+
     /// From when on it is worth nothing, the leeway included.
     #[must_use]
     pub fn ends(&self) -> UnixMs {
@@ -127,13 +149,16 @@ impl Claims {
     /// Whether it is for this stage.
     #[must_use]
     pub fn covers_stage(&self, stage: &str) -> bool {
-        if self.is_prefix { stage.starts_with(&self.stage) } else { stage == self.stage }
+        match &self.stages {
+            Stages::One(one) => stage == one,
+            Stages::BeginningWith(prefix) => stage.starts_with(prefix.as_str()),
+        }
     }
 
     /// Whether it is for all stages.
     #[must_use]
     pub fn covers_all_stages(&self) -> bool {
-        self.is_prefix && self.stage.is_empty()
+        matches!(&self.stages, Stages::BeginningWith(prefix) if prefix.is_empty())
     }
 
     /// Whether its bearer may say this.
@@ -163,8 +188,13 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
     fn payload(stage: &str) -> Payload {
-        let (sub, stage) = ("ann".to_string(), stage.to_string());
-        Payload { sub, stage, session: None, exp: 1_790_000_010.5, nbf: None, aud: None }
+        let stage = Some(stage.to_string());
+        let (sub, exp) = ("ann".to_string(), 1_790_000_010.5);
+        Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None }
+    }
+
+    fn prefix(prefix: &str) -> Payload {
+        Payload { stage: None, stage_prefix: Some(prefix.to_string()), ..payload("") }
     }
 
     fn rules(audience: Option<&str>) -> Rules {
@@ -181,12 +211,24 @@ mod tests {
         assert_eq!(at(1_790_000_010.5, None), Ok(UnixMs(1_790_000_011_500)));
         assert_eq!(at(1_789_999_999.001, None), Ok(UnixMs(1_790_000_000_001)));
         assert_eq!(at(1_789_999_999.0, None), Err(TokenError::Expired));
-        for never in [-1.0, 0.0, f64::NAN] {
-            assert_eq!(at(never, None), Err(TokenError::Expired));
-        }
-        assert_eq!(at(1e300, None), Ok(UnixMs(u64::MAX)));
+        assert_eq!(at(0.0, None), Err(TokenError::Expired));
         assert!(at(1_790_000_010.0, Some(1_790_000_001.0)).is_ok());
         assert!(matches!(at(1_790_000_010.0, Some(1_790_000_001.5)), Err(TokenError::Invalid(_))));
+    }
+
+    /// Who writes milliseconds, or nonsense, is told so, and has made no token for ever.
+    #[test]
+    fn token_ahead_ms_max_and_no_time_at_all() {
+        let at = |exp, nbf| judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends());
+        let last = NOW.plus(TOKEN_AHEAD_MS_MAX).0 as f64 / 1_000.0;
+        assert_eq!(at(last, None), Ok(NOW.plus(TOKEN_AHEAD_MS_MAX + 1_000)));
+        let now_s = 1_790_000_000.0;
+        for wrong in [last + 0.01, now_s * 1_000.0, 1e300, -1.0, -1e300, f64::NAN, f64::INFINITY] {
+            for refused in [at(wrong, None), at(last, Some(wrong))] {
+                let Err(TokenError::Invalid(why)) = refused else { panic!("{wrong}: {refused:?}") };
+                assert!(why.contains("seconds, not milliseconds"), "{why}");
+            }
+        }
     }
 
     #[test]
@@ -205,10 +247,22 @@ mod tests {
         assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
         assert_eq!(exact.check(&said("match-11", "ann", "")), Err(Mismatch("stage")));
         assert_eq!(exact.check(&said("match-1", "bob", "")), Err(Mismatch("viewer")));
-        let prefix = judge(payload("match-*"), None).unwrap();
-        assert_eq!(prefix.check(&said("match-", "ann", "")), Ok(()));
-        assert_eq!(prefix.check(&said("match", "ann", "")), Err(Mismatch("stage")));
-        assert!(!prefix.covers_all_stages() && judge(payload("*"), None).unwrap().covers_all_stages());
+        let all_matches = judge(prefix("match-"), None).unwrap();
+        assert_eq!(all_matches.check(&said("match-", "ann", "")), Ok(()));
+        assert_eq!(all_matches.check(&said("match", "ann", "")), Err(Mismatch("stage")));
+        assert!(!all_matches.covers_all_stages() && judge(prefix(""), None).unwrap().covers_all_stages());
+        // A star is a character like others.
+        let star = judge(payload("match-*"), None).unwrap();
+        assert_eq!(star.check(&said("match-*", "ann", "")), Ok(()));
+        assert_eq!(star.check(&said("match-1", "ann", "")), Err(Mismatch("stage")));
+        assert!(!judge(payload("*"), None).unwrap().covers_all_stages());
+        let star = judge(prefix("match-*"), None).unwrap();
+        assert!(star.covers_stage("match-*1") && !star.covers_stage("match-1"));
+        for stage_prefix in [None, Some("s".to_string())] {
+            let stage = stage_prefix.clone();
+            let both_or_none = judge(Payload { stage, stage_prefix, ..payload("s") }, None);
+            assert!(matches!(both_or_none, Err(TokenError::Invalid(_))), "{both_or_none:?}");
+        }
         let session = Some("tab".to_string());
         let bound = judge(Payload { session, ..payload("s") }, None).unwrap();
         assert_eq!(bound.check(&said("s", "ann", "tab")), Ok(()));

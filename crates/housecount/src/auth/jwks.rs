@@ -13,23 +13,25 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
 
+use crate::service_url::ServiceUrl;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Jwks {
-    url: String,
+    url: ServiceUrl,
     /// What it said last.
     last: Mutex<Option<[u8; 32]>>,
 }
 
 impl Jwks {
     /// The keys at a URL that has been checked.
-    pub fn new(url: String) -> Jwks {
+    pub fn new(url: ServiceUrl) -> Jwks {
         Jwks { url, last: Mutex::default() }
     }
 
-    /// Where it is, without a query that may have a secret in it.
-    pub fn shown(&self) -> &str {
-        self.url.split('?').next().unwrap_or_default()
+    /// Where it is.
+    pub fn url(&self) -> &ServiceUrl {
+        &self.url
     }
 
     /// Whether it says something else than the last time.
@@ -54,7 +56,7 @@ impl Jwks {
         let tls = tls.map_err(|e| format!("this machine's certificates can't be read: {e}"))?;
         let connector = tls.https_or_http().enable_http1().build();
         let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-        let request = Request::get(&self.url).header(ACCEPT, "application/json").body(Empty::new());
+        let request = Request::get(self.url.as_str()).header(ACCEPT, "application/json").body(Empty::new());
         let request = request.map_err(|e| e.to_string())?;
         let response = client.request(request).await.map_err(|e| crate::client::with_cause(&e))?;
         if response.status() != StatusCode::OK {
@@ -66,18 +68,22 @@ impl Jwks {
     }
 }
 
-/// Checks a JWKS URL: whoever can answer in its place makes the tokens.
+/// Parses a JWKS URL: whoever can answer in its place makes the tokens.
 ///
 /// # Errors
 /// What is wrong with it, without any of it.
-pub fn check(url: &str) -> Result<(), &'static str> {
+pub fn parse(url: &str) -> Result<ServiceUrl, &'static str> {
     let wrong = "it is https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
+    if url.contains('@') {
+        return Err("it has an @ in it: a user and password can't be sent; write an @ in a path as %40");
+    }
+    let parsed = ServiceUrl::parse(url).map_err(|_| wrong)?;
     let uri: Uri = url.parse().map_err(|_| wrong)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match uri.scheme_str() {
-        Some("https") if !host.is_empty() => Ok(()),
-        Some("http") if is_here => Ok(()),
+        Some("https") => Ok(parsed),
+        Some("http") if is_here => Ok(parsed),
         _ => Err(wrong),
     }
 }
@@ -94,7 +100,7 @@ mod tests {
             "http://[::1]/",
             "http://localhost/k",
         ] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(parse(good).map(|url| url.as_str().to_string()), Ok(good.to_string()));
         }
         for bad in [
             "http://id.example.com/jwks",
@@ -102,8 +108,14 @@ mod tests {
             "ftp://127.0.0.1/",
             "jwks.json",
             "",
+            "https://ann@id.example.com/jwks",
+            "https://ann:opensesame@id.example.com/jwks",
+            "https://ann:open/sesame@id.example.com/jwks",
+            "http://:opensesame@127.0.0.1/",
+            "https://id.example.com/jwks?to=ann@example.com",
         ] {
-            assert!(check(bad).is_err(), "{bad}");
+            let error = parse(bad).unwrap_err();
+            assert!(!error.contains("sesame"), "{bad}: {error}");
         }
     }
 }

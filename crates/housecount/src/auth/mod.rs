@@ -5,6 +5,7 @@
 
 mod claims;
 mod credential;
+mod holders;
 pub mod jwks;
 pub mod jwt;
 pub mod operators;
@@ -24,6 +25,7 @@ pub use self::operators::{Operators, Scope};
 pub use self::proven::Presented;
 pub use self::viewers::Viewers;
 use crate::config::ConfigError;
+use crate::service_url::ServiceUrl;
 
 /// Whether players need tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub struct AuthSettings {
     /// `auth.viewer_keys`: a file's name, or the keys themselves
     pub viewer_keys: Option<Secret>,
     /// `auth.viewer_jwks_url`
-    pub viewer_jwks_url: Option<String>,
+    pub viewer_jwks_url: Option<ServiceUrl>,
     /// `auth.audience` and `auth.leeway`
     pub rules: Rules,
     /// `auth.operator_keys`
@@ -76,6 +78,8 @@ pub struct AuthSettings {
 pub enum TokenError {
     /// There is none, and one is needed.
     Missing,
+    /// There is none, and the viewer has shown one that lasts.
+    Shown,
     /// It is none that anybody could take.
     Invalid(&'static str),
     /// It is signed by a key that isn't known.
@@ -91,6 +95,28 @@ pub enum TokenError {
 impl From<Mismatch> for TokenError {
     fn from(mismatch: Mismatch) -> TokenError {
         TokenError::Mismatch(mismatch)
+    }
+}
+
+/// What a look at a file of keys found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Changed {
+    /// The text of the last look, or no file.
+    Nothing,
+    /// Other keys, so many.
+    Keys(usize),
+}
+
+impl Changed {
+    /// Says it, where it may surprise: without keys nobody is let in. `news`: also that there are other keys.
+    fn log(self, whose: &str, news: bool) {
+        match self {
+            Changed::Keys(0) => {
+                tracing::warn!(keys = whose, "there are no keys in the file: nobody is let in by it")
+            }
+            Changed::Keys(count) if news => tracing::info!(keys = whose, count, "keys have changed"),
+            _ => {}
+        }
     }
 }
 
@@ -115,8 +141,11 @@ impl Auth {
     /// # Errors
     /// One line that names the setting, the file and what is wrong in it.
     pub fn load(&self) -> Result<(), ConfigError> {
-        self.viewers.load().map_err(|e| ConfigError(format!("`auth.viewer_keys`: {e}")))?;
-        self.operators.load().map_err(|e| ConfigError(format!("`auth.operator_keys`: {e}")))?;
+        let viewers = self.viewers.load().map_err(|e| ConfigError(format!("`auth.viewer_keys`: {e}")))?;
+        let operators =
+            self.operators.load().map_err(|e| ConfigError(format!("`auth.operator_keys`: {e}")))?;
+        viewers.log("viewers", false);
+        operators.log("operators", false);
         Ok(())
     }
 
@@ -138,10 +167,9 @@ impl Auth {
             tokio::time::sleep(Duration::from_millis(KEYS_LOOK_MS)).await;
             for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate() {
                 match loaded {
-                    Ok(false) => said[at] = None,
-                    Ok(true) => {
+                    Ok(changed) => {
                         said[at] = None;
-                        tracing::info!(keys = ["viewers", "operators"][at], "keys have changed");
+                        changed.log(["viewers", "operators"][at], true);
                     }
                     // Once an outage is enough.
                     Err(error) if said[at].as_ref() != Some(&error) => {
@@ -165,7 +193,8 @@ pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     if text.len() > KEYS_BYTES_MAX {
         return Err(format!("{}: it has more than {KEYS_BYTES_MAX} bytes", path.display()));
     }
-    Ok(text)
+    // Some editors put a mark of their own in front (BOM).
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_string))
 }
 
 /// SHA-256.

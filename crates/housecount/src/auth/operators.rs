@@ -7,13 +7,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use housecount_core::limits::OPERATOR_KEYS_MAX;
+use housecount_core::limits::{OPERATOR_KEYS_MAX, REFUSAL_LINE_MS_MIN};
 use parking_lot::{Mutex, RwLock};
 use serde::Deserialize;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
-use super::{Credential, digest, read_file};
+use super::{Changed, Credential, digest, read_file};
 use crate::chance;
 
 /// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be taken for a token.
@@ -89,6 +89,8 @@ pub struct Operators {
     /// What the file said last.
     loaded: Mutex<Option<[u8; 32]>>,
     keys: RwLock<Vec<Operator>>,
+    /// When a refusal for want of keys was last written to the log, by `clock::mono_ms`.
+    refusal_line: Mutex<Option<u64>>,
     /// Tells what is open that keys have changed.
     changed: watch::Sender<()>,
 }
@@ -106,7 +108,24 @@ impl fmt::Debug for OperatorKey {
 impl Operators {
     pub(super) fn new(file: Option<PathBuf>) -> Operators {
         let changed = watch::channel(()).0;
-        Operators { file, loaded: Mutex::default(), keys: RwLock::default(), changed }
+        Operators {
+            file,
+            loaded: Mutex::default(),
+            keys: RwLock::default(),
+            refusal_line: Mutex::default(),
+            changed,
+        }
+    }
+
+    /// Whether a call that is refused for want of keys is worth a line in the log: one in [`REFUSAL_LINE_MS_MIN`].
+    /// `now_ms`: of `clock::mono_ms`.
+    pub fn is_refusal_line_due(&self, now_ms: u64) -> bool {
+        let mut last = self.refusal_line.lock();
+        let is_due = last.is_none_or(|last| now_ms.saturating_sub(last) >= REFUSAL_LINE_MS_MIN);
+        if is_due {
+            *last = Some(now_ms);
+        }
+        is_due
     }
 
     /// Whether keys are needed at all.
@@ -115,18 +134,23 @@ impl Operators {
         self.file.is_some()
     }
 
-    /// Loads the file. True if it has changed.
-    pub(super) fn load(&self) -> Result<bool, String> {
-        let Some(path) = &self.file else { return Ok(false) };
+    /// Loads the file. One without keys lets nobody in: so the last key is taken back.
+    ///
+    /// # Errors
+    /// It can't be read, or is wrong: the keys before stay.
+    pub(super) fn load(&self) -> Result<Changed, String> {
+        let Some(path) = &self.file else { return Ok(Changed::Nothing) };
         let text = read_file(path)?;
         let now = Some(digest(text.as_bytes()));
         if *self.loaded.lock() == now {
-            return Ok(false);
+            return Ok(Changed::Nothing);
         }
-        *self.keys.write() = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let keys = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let count = keys.len();
+        *self.keys.write() = keys;
         *self.loaded.lock() = now;
         self.changed.send_replace(());
-        Ok(true)
+        Ok(Changed::Keys(count))
     }
 
     /// Told after each change of the keys.
@@ -188,9 +212,6 @@ fn parse(text: &str) -> Result<Vec<Operator>, String> {
         let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         format!("line {line}: {}", e.message().replace('\n', " "))
     })?;
-    if file.key.is_empty() {
-        return Err("there is no key in it; make one with `housecount key new`".to_string());
-    }
     if file.key.len() > OPERATOR_KEYS_MAX {
         return Err(format!("it has {} keys; at most {OPERATOR_KEYS_MAX} are allowed", file.key.len()));
     }
@@ -265,6 +286,35 @@ mod tests {
     }
 
     #[test]
+    fn refusal_line_ms_min_keeps_the_log_short() {
+        let operators = Operators::new(None);
+        let at = [5, 6, REFUSAL_LINE_MS_MIN + 4, REFUSAL_LINE_MS_MIN + 5, REFUSAL_LINE_MS_MIN + 6];
+        assert_eq!(at.map(|now_ms| operators.is_refusal_line_due(now_ms)), [true, false, false, true, false]);
+    }
+
+    #[test]
+    fn the_last_key_can_be_taken_back() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let operators = Operators::new(Some(file.path().to_path_buf()));
+        let (key, entry) = new_key("ops", &[Scope::Read]);
+        let load = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            operators.load()
+        };
+        for empty in ["", "\n", "# nobody\n", "\u{feff}"] {
+            assert_eq!(load(&format!("\u{feff}{entry}")), Ok(Changed::Keys(1)));
+            assert_eq!(operators.check(&key, Scope::Read), Ok(()));
+            // What is wrong, or can't be read, changes nothing.
+            assert!(load("[[key]]\nname = ").is_err());
+            assert!(load(&entry.replace("read", "reed")).is_err());
+            assert_eq!(operators.check(&key, Scope::Read), Ok(()));
+            assert_eq!(load(empty), Ok(Changed::Keys(0)));
+            assert_eq!(operators.check(&key, Scope::Read), Err(KeyError::Unknown));
+            assert!(operators.is_on(), "nobody is let in without one");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_in_the_file_is_named() {
         let hash = "0".repeat(64);
         let entry = |name: &str, scope: &str, hash: &str| {
@@ -273,7 +323,6 @@ mod tests {
         let many: String =
             (0..=OPERATOR_KEYS_MAX).map(|n| entry("n", "\"read\"", &format!("{n:064x}"))).collect();
         for (text, named) in [
-            (String::new(), "there is no key"),
             (entry("a", "\"write\"", &hash), "key `a`: `write` is no scope"),
             (entry("a", "", &hash), "key `a` has no scope"),
             (entry("a", "\"read\"", "12"), "key `a`: sha256"),

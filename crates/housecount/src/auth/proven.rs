@@ -51,6 +51,7 @@ impl std::fmt::Debug for Key {
 /// A token that has come; it isn't known yet what is said with it.
 #[derive(Clone)]
 pub struct Presented {
+    epoch: u64,
     near: u64,
     hasher: SipHasher24,
 }
@@ -58,6 +59,7 @@ pub struct Presented {
 /// What was said, and with which token.
 #[derive(Clone, Copy)]
 pub struct Mark {
+    epoch: u64,
     /// Where it lies if there is room.
     near: u64,
     /// Where else.
@@ -78,12 +80,22 @@ struct Entry {
 }
 
 impl Line {
-    /// The end of the entry with this tag.
-    fn end(&self, tag: u64) -> Option<u64> {
+    /// The entry with this tag that ends after `now`, and its end.
+    fn find(&self, tag: u64, now: UnixMs) -> Option<(&Entry, UnixMs)> {
         self.0.iter().find_map(|entry| {
             let end = entry.end.load(Ordering::Relaxed);
-            (entry.tag.load(Ordering::Relaxed) ^ end == tag).then_some(end)
+            let is_it = entry.tag.load(Ordering::Relaxed) ^ end == tag && now.0 < end_ms(end);
+            is_it.then(|| (entry, UnixMs(end_ms(end))))
         })
+    }
+}
+
+impl Entry {
+    /// Ends then, in a line of this hash.
+    fn set(&self, tag: u64, hash: u64, ends: UnixMs) {
+        let end = hash << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
+        self.end.store(end, Ordering::Relaxed);
+        self.tag.store(tag ^ end, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +121,7 @@ impl Presented {
         self.hasher.write_u64((said.viewer.len() as u64) << 32 | said.stage.len() as u64);
         let hash = self.hasher.finish128();
         // Another line, whatever the table's size.
-        Mark { near: self.near, far: self.near ^ (hash.h1 | 1), tag: hash.h2 }
+        Mark { epoch: self.epoch, near: self.near, far: self.near ^ (hash.h1 | 1), tag: hash.h2 }
     }
 }
 
@@ -117,26 +129,30 @@ impl Proven {
     /// A token has come: what is known of it is on its way from memory from now on.
     pub fn presented(&self, token: &[u8]) -> Presented {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
-        hasher.write_u64(self.epoch.load(Ordering::Acquire));
+        let epoch = self.epoch.load(Ordering::Acquire);
+        hasher.write_u64(epoch);
         hasher.write_u64(token.len() as u64);
         hasher.write(token);
         let near = hasher.finish128().h1;
         self.lines.look_ahead(near);
-        Presented { near, hasher }
+        Presented { epoch, near, hasher }
     }
 
-    /// Whether it was proven, and still is.
-    pub fn has(&self, mark: Mark, now: UnixMs) -> bool {
-        let is_good = |line: &Line| line.end(mark.tag).filter(|end| now.0 < end_ms(*end));
-        if is_good(self.lines.of(mark.near)).or_else(|| is_good(self.lines.of(mark.far))).is_some() {
-            return true;
+    /// Until when it is proven, if it is now.
+    pub fn until(&self, mark: Mark, now: UnixMs) -> Option<UnixMs> {
+        let here = |hash| self.lines.of(hash).find(mark.tag, now);
+        if let Some((_, end)) = here(mark.near).or_else(|| here(mark.far)) {
+            return Some(end);
         }
         let mut before = [mark.near, mark.far].into_iter().flat_map(|hash| self.lines.before(hash));
-        let before = before.find_map(is_good);
-        if let Some(end) = before {
-            self.insert(mark, UnixMs(end_ms(end)), now);
-        }
-        before.is_some()
+        let (_, end) = before.find_map(|line| line.find(mark.tag, now))?;
+        self.insert(mark, end, now);
+        Some(end)
+    }
+
+    /// Whether nothing was forgotten since it was marked.
+    pub fn is_current(&self, mark: Mark) -> bool {
+        mark.epoch == self.epoch.load(Ordering::Acquire)
     }
 
     /// It was proven by a token that ends then.
@@ -147,9 +163,17 @@ impl Proven {
             self.lines.note_forgotten();
             (mark.far, self.first_to_end(mark.far, mark.tag))
         });
-        let end = hash << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
-        entry.end.store(end, Ordering::Relaxed);
-        entry.tag.store(mark.tag ^ end, Ordering::Relaxed);
+        entry.set(mark.tag, hash, ends);
+    }
+
+    /// It is proven until then at least: another token for the same may have proven it before.
+    pub fn extend(&self, mark: Mark, ends: UnixMs, now: UnixMs) {
+        let here = |hash| self.lines.of(hash).find(mark.tag, now).map(|(entry, end)| (hash, entry, end));
+        match here(mark.near).or_else(|| here(mark.far)) {
+            Some((_, _, end)) if end >= ends => {}
+            Some((hash, entry, _)) => entry.set(mark.tag, hash, ends),
+            None => self.insert(mark, ends, now),
+        }
     }
 
     /// Until when an entry in a line is of use: until its token ends, if it is looked for there.
@@ -188,6 +212,12 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000);
     const ENDS: UnixMs = UnixMs(2_000);
 
+    impl Proven {
+        fn has(&self, mark: Mark, now: UnixMs) -> bool {
+            self.until(mark, now).is_some()
+        }
+    }
+
     fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
         Said { kind: Kind::Beat, stage, viewer, session }
     }
@@ -218,9 +248,26 @@ mod tests {
         // Leaves are as good as beats.
         let leave = Said { kind: Kind::Leave, ..said("s", "ann", "tab") };
         assert!(proven.has(proven.presented(b"token").with(&leave), NOW));
+        assert!(proven.is_current(ann));
         proven.forget();
+        assert!(!proven.is_current(ann));
         assert!(!proven.has(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
+    }
+
+    /// Whoever is known by several tokens is known until the last of them ends.
+    #[test]
+    fn a_later_end_takes_the_place_of_an_earlier_one() {
+        let proven = Proven::default();
+        let mark = || proven.presented(b"ann").with(&said("", "", ""));
+        for (ends, until) in [(2_000, 2_000), (3_000, 3_000), (2_500, 3_000), (3_000, 3_000)] {
+            proven.extend(mark(), UnixMs(ends), NOW);
+            assert_eq!(proven.until(mark(), NOW), Some(UnixMs(until)));
+        }
+        assert_eq!(proven.until(mark(), UnixMs(3_000)), None);
+        // Two workers may both have found it missing.
+        proven.insert(mark(), UnixMs(4_000), NOW);
+        assert_eq!(proven.until(mark(), UnixMs(3_000)), Some(UnixMs(4_000)));
     }
 
     /// There is more room than that of the line that follows from the token alone.

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use housecount_core::limits::{JWKS_REFRESH_MS_MIN, VIEWER_KEYS_MAX};
+use housecount_core::time::UnixMs;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::claims::Claims;
+use super::holders::Holders;
 use super::jwks::Jwks;
 use super::jwt::{self, Key};
 use super::proven::{Presented, Proven};
-use super::{AuthSettings, KeyId, Policy, Rules, Secret, TokenError, digest, read_file};
+use super::{AuthSettings, Changed, KeyId, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
 use crate::ingest::Said;
 
@@ -25,8 +27,7 @@ pub struct Viewers {
     policy: Policy,
     rules: Rules,
     source: Option<Secret>,
-    /// What the source said last.
-    loaded: Mutex<Option<[u8; 32]>>,
+    loaded: Mutex<Loaded>,
     jwks: Option<Jwks>,
     /// When the JWKS URL was last asked; see `clock::mono_ms`. One asks at a time, others wait for what comes of it.
     asked: tokio::sync::Mutex<Option<u64>>,
@@ -36,6 +37,16 @@ pub struct Viewers {
     /// Tells what is open that keys have changed.
     changed: watch::Sender<()>,
     proven: Proven,
+    /// Empty unless tokens are optional.
+    holders: Holders,
+}
+
+/// What the source said last.
+#[derive(Debug, Default)]
+struct Loaded {
+    digest: Option<[u8; 32]>,
+    /// Whether its last keys were public ones, and no secret among them.
+    are_public: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +76,7 @@ impl Viewers {
             keys: RwLock::default(),
             changed: watch::channel(()).0,
             proven: Proven::default(),
+            holders: Holders::default(),
         }
     }
 
@@ -74,21 +86,30 @@ impl Viewers {
         self.policy
     }
 
-    /// Loads the keys of the file or the setting. True if they have changed.
+    /// Loads the keys of the file or the setting. A node that runs on public keys takes no secret: whoever can write a file that is
+    /// served by a web server, or by mistake, would else make tokens.
     ///
     /// # Errors
-    /// They can't be read: those before stay.
-    pub(super) fn load(&self) -> Result<bool, String> {
-        let Some(source) = &self.source else { return Ok(false) };
+    /// They can't be read, or can't be used: those before stay.
+    pub(super) fn load(&self) -> Result<Changed, String> {
+        let Some(source) = &self.source else { return Ok(Changed::Nothing) };
         let (text, named) = text_of(source)?;
         let now = Some(digest(text.as_bytes()));
-        if *self.loaded.lock() == now {
-            return Ok(false);
+        let mut loaded = self.loaded.lock();
+        if loaded.digest == now {
+            return Ok(Changed::Nothing);
         }
         let own = jwt::keys(&text, jwt::From::File).map_err(|e| format!("{named}: {e}"))?;
+        let (count, has_secret) = (own.len(), own.iter().any(Key::is_secret));
+        if has_secret && loaded.are_public {
+            let why = "it has a secret now, and public keys before; restart the node if that is meant";
+            return Err(format!("{named}: {why}"));
+        }
         self.change(|keys| keys.own = own);
-        *self.loaded.lock() = now;
-        Ok(true)
+        // Without any keys it stays what it was: two steps lead no further than one.
+        let are_public = if count == 0 { loaded.are_public } else { !has_secret };
+        *loaded = Loaded { digest: now, are_public };
+        Ok(Changed::Keys(count))
     }
 
     /// What was proven by other keys is proven anew.
@@ -96,6 +117,7 @@ impl Viewers {
         let mut keys = self.keys.write();
         change(&mut keys);
         self.proven.forget();
+        self.holders.forget();
         drop(keys);
         self.changed.send_replace(());
     }
@@ -122,7 +144,14 @@ impl Viewers {
     pub fn may_say(&self, token: &[u8], presented: Presented, said: &Said<'_>) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
         let (mark, now) = (presented.with(said), clock::wall());
-        if self.proven.has(mark, now) {
+        if let Some(ends) = self.proven.until(mark, now) {
+            if self.policy != Policy::Optional {
+                return Ok(());
+            }
+            let _keys = self.keys.read();
+            if self.proven.is_current(mark) {
+                self.note_holder(said.viewer, ends);
+            }
             return Ok(());
         }
         let token = str::from_utf8(token).map_err(|_| TokenError::Invalid("it is not text"))?;
@@ -137,8 +166,32 @@ impl Viewers {
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let (payload, key) = jwt::verify(token, self.keys.read().all())?;
-        Claims::judge(payload, &self.rules, clock::wall()).map(|claims| claims.signed_by(key))
+        // To its end: what is noted by a key that is then taken away is forgotten with it.
+        let keys = self.keys.read();
+        let (payload, key) = jwt::verify(token, keys.all())?;
+        let claims = Claims::judge(payload, &self.rules, clock::wall())?.signed_by(key);
+        self.note_holder(claims.viewer(), claims.ends());
+        Ok(claims)
+    }
+
+    /// A viewer has shown a token that ends then: where tokens are optional, it needs one from now on until then.
+    pub fn note_holder(&self, viewer: &str, ends: UnixMs) {
+        if self.policy == Policy::Optional {
+            self.holders.note(viewer, ends, clock::wall());
+        }
+    }
+
+    /// That something may be said in a viewer's name without a token.
+    ///
+    /// # Errors
+    /// [`TokenError::Missing`]; where tokens are optional, [`TokenError::Shown`] for a viewer who has one.
+    pub fn may_say_without(&self, viewer: &str) -> Result<(), TokenError> {
+        match self.policy {
+            Policy::Off => Ok(()),
+            Policy::Required => Err(TokenError::Missing),
+            Policy::Optional if self.holders.has(viewer, clock::wall()) => Err(TokenError::Shown),
+            Policy::Optional => Ok(()),
+        }
     }
 
     /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for it, unless that was done just now.
@@ -179,13 +232,19 @@ impl Viewers {
             Ok((mut published, digest)) => {
                 if jwks.is_news(digest) {
                     published.truncate(VIEWER_KEYS_MAX);
+                    let keys = published.len();
                     self.change(|keys| keys.published = Some(published));
                     self.fetched.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(url = jwks.shown(), "viewers' keys have been fetched");
+                    match keys {
+                        0 => {
+                            tracing::warn!(url = %jwks.url(), "the JWKS has no key that can be used: no token is taken by it")
+                        }
+                        _ => tracing::info!(url = %jwks.url(), keys, "viewers' keys have been fetched"),
+                    }
                 }
             }
             Err(error) => {
-                tracing::warn!(url = jwks.shown(), %error, "viewers' keys can't be fetched; going on with those before");
+                tracing::warn!(url = %jwks.url(), %error, "viewers' keys can't be fetched; going on with those before");
             }
         }
     }
@@ -209,135 +268,16 @@ impl Viewers {
 /// # Errors
 /// The file can't be read.
 pub fn text_of(Secret(source): &Secret) -> Result<(String, String), String> {
-    match inline(source) {
-        Some(text) => Ok((text.to_string(), "the setting".to_string())),
-        None => Ok((read_file(Path::new(source))?, source.clone())),
+    if jwt::is_inline(source) {
+        return Ok((source.clone(), "the setting".to_string()));
     }
-}
-
-/// The keys themselves, if the setting has them and not a file's name.
-fn inline(source: &str) -> Option<&str> {
-    let text = source.trim_start();
-    let is_keys = text.starts_with('{') || text.contains("-----BEGIN ");
-    text.strip_prefix("secret:").or(is_keys.then_some(text))
+    let path = Path::new(source);
+    // What names no file may be a secret without `secret:` in front of it, and isn't repeated.
+    std::fs::metadata(path).map_err(|e| {
+        format!("it names no file that can be read ({}); write a secret as secret:TEXT", e.kind())
+    })?;
+    Ok((read_file(path)?, source.clone()))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-
-    use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
-    use serde_json::{Value, json};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::super::claims::Payload;
-    use super::*;
-
-    const ED: &str = include_str!("../../tests/it/auth/keys/ed.pem");
-    const OTHER: &str = include_str!("../../tests/it/auth/keys/other.pem");
-    const ED_X: &str = "EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI";
-    const OTHER_X: &str = "wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s";
-    const SECRET: &str = "a secret that somebody has published by mistake";
-
-    /// A JWKS URL on this machine: what it says may change, and how often it was asked is known.
-    #[derive(Clone, Default)]
-    struct Publisher {
-        says: Arc<Mutex<Option<String>>>,
-        asked: Arc<AtomicUsize>,
-    }
-
-    impl Publisher {
-        async fn start(self) -> String {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}/jwks", listener.local_addr().unwrap());
-            tokio::spawn(async move {
-                loop {
-                    let (mut stream, _) = listener.accept().await.unwrap();
-                    let mut request = [0; 4_096];
-                    let _ = stream.read(&mut request).await;
-                    self.asked.fetch_add(1, Ordering::SeqCst);
-                    let (status, body) = match self.says.lock().clone() {
-                        Some(body) => ("200 OK", body),
-                        None => ("503 Service Unavailable", String::new()),
-                    };
-                    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
-                    let _ = stream.write_all((head + &body).as_bytes()).await;
-                }
-            });
-            url
-        }
-
-        fn say(&self, keys: Value) {
-            *self.says.lock() = Some(json!({ "keys": keys }).to_string());
-        }
-
-        fn asked(&self) -> usize {
-            self.asked.load(Ordering::SeqCst)
-        }
-    }
-
-    fn by_url(url: String) -> Viewers {
-        let viewer_jwks_url = Some(url);
-        Viewers::new(&AuthSettings { viewer: Policy::Required, viewer_jwks_url, ..AuthSettings::default() })
-    }
-
-    fn jwk(kid: &str, x: &str) -> Value {
-        json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x, "use": "sig", "alg": "EdDSA" })
-    }
-
-    fn token(kid: &str, key: &str) -> String {
-        let (sub, stage) = ("ann".to_string(), "s".to_string());
-        let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
-        let payload = Payload { sub, stage, session: None, exp, nbf: None, aud: None };
-        jwt::sign(&payload, key, Some(kid.to_string())).unwrap()
-    }
-
-    #[tokio::test]
-    async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
-        let publisher = Publisher::default();
-        let viewers = by_url(publisher.clone().start().await);
-        let (ed, other) = (token("ed", ED), token("other", OTHER));
-        let later = async || *viewers.asked.lock().await = None;
-        let outcome = async |token: &str| viewers.verify_asking(token).await.map(|_| ());
-        assert_eq!(outcome(&ed).await, Err(TokenError::KeysAway), "it may well be right");
-        publisher.say(json!([jwk("ed", ED_X)]));
-        later().await;
-        assert_eq!((outcome(&ed).await, publisher.asked()), (Ok(()), 2));
-        for _ in 0..10 {
-            assert_eq!(outcome(&other).await, Err(TokenError::NoKey));
-        }
-        assert_eq!(publisher.asked(), 2, "it was asked just now");
-        // Rotated. Others' keys are passed over, and a secret that is published is none.
-        let published = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
-        let foreign = json!({ "kty": "new", "kid": "new" });
-        publisher.say(json!([published, foreign, jwk("other", OTHER_X)]));
-        later().await;
-        assert_eq!((outcome(&other).await, publisher.asked()), (Ok(()), 3));
-        assert_eq!(
-            viewers.verify(&ed).map(|_| ()),
-            Err(TokenError::NoKey),
-            "what was verified is verified anew"
-        );
-        assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::NoKey));
-        // Away, nonsense, without a key, too long (KEYS_BYTES_MAX): nothing changes.
-        let too_long = " ".repeat(KEYS_BYTES_MAX + 1);
-        for says in [None, Some("<html>".to_string()), Some(r#"{"keys":[]}"#.to_string()), Some(too_long)] {
-            *publisher.says.lock() = says;
-            later().await;
-            assert_eq!(outcome(&ed).await, Err(TokenError::NoKey));
-            assert_eq!(outcome(&other).await, Ok(()));
-        }
-        assert_eq!(publisher.asked(), 7);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn jwks_wait_ms_max_ends_waiting_for_a_url_that_says_nothing() {
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let viewers = by_url(format!("http://{}/jwks", silent.local_addr().unwrap()));
-        let begun = tokio::time::Instant::now();
-        assert_eq!(viewers.verify_asking(&token("ed", ED)).await.err(), Some(TokenError::KeysAway));
-        assert_eq!(begun.elapsed().as_secs(), JWKS_WAIT_MS_MAX / 1_000);
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use housecount_core::span::Span;
 
 use super::{Failure, RangeArgs, bar, runtime, say};
 use crate::ivs::{self, Reconciled, Source, StageArn, StageSeen, StepSeen, Wanted};
+use crate::service_url::ServiceUrl;
 use crate::{calendar, clock};
 
 /// Steps of a stage that are shown to people: those furthest apart.
@@ -69,7 +70,9 @@ fn percent(text: &str) -> Result<f64, String> {
 pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
     let Action::Reconcile(args) = &args.action;
     let wanted = args.wanted()?;
-    let source = Source { region: args.region.clone(), endpoint: args.endpoint.clone() };
+    let endpoint = args.endpoint.as_deref().map(ServiceUrl::parse).transpose();
+    let endpoint = endpoint.map_err(|e| format!("--endpoint: {e}"))?.map(|url| url.to_string());
+    let source = Source { region: args.region.clone(), endpoint };
     let bar = bar();
     let found = runtime()?.block_on(async {
         let cold = args.range.cold().await?;

@@ -49,7 +49,7 @@ pub(super) struct LoadArgs {
     /// How heartbeats travel
     #[arg(long, value_enum, default_value_t = Transport::Http)]
     transport: Transport,
-    /// Sign a token for each viewer with this: a file with a secret, a JWK of one, or a private key in PEM
+    /// Sign a token for each viewer with this: a file with secret:TEXT, a JWK of a secret, or a private key in PEM
     #[arg(long, value_name = "FILE")]
     token_key: Option<PathBuf>,
     /// The name of that key, where nodes have several

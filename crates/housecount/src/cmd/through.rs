@@ -35,7 +35,7 @@ pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure>
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status != 200 {
             let detail = body["detail"].as_str().unwrap_or("no reason given");
-            return Err(format!("{}: {action} was refused ({status}): {detail}", args.url));
+            return Err(format!("{}: {action} was refused ({status}): {detail}", client.url()));
         }
         say(&format!("{body:#}"));
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
+use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 
 use super::{Failure, SettingArgs, say};
 use crate::auth::{Audience, Payload, jwt, viewers};
@@ -15,24 +16,32 @@ use crate::clock;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt
-  housecount token --viewer ann --stage 'arn:aws:ivs:*' --ttl 2h --key private.pem --kid 2026-11
+  housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt       where that has secret:TEXT
+  housecount token --viewer ann --stage-prefix arn:aws:ivs: --ttl 2h --key private.pem --kid 2026-11
 
 Without --key it is signed by auth.viewer_keys, if that is a secret.")]
 pub(super) struct TokenArgs {
     /// Whom it is for
     #[arg(long, value_name = "VIEWER")]
     viewer: String,
-    /// For which stage, or stages that begin so: then it ends in *
-    #[arg(long, value_name = "STAGE")]
-    stage: String,
+    /// The stage it is for
+    #[arg(
+        long,
+        value_name = "STAGE",
+        required_unless_present = "stage_prefix",
+        conflicts_with = "stage_prefix"
+    )]
+    stage: Option<String>,
+    /// The beginning of the ids of the stages it is for; empty: all stages
+    #[arg(long, value_name = "PREFIX")]
+    stage_prefix: Option<String>,
     /// For this session only
     #[arg(long, value_name = "SESSION")]
     session: Option<String>,
     /// For how long
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
-    /// A file with a secret, a JWK of one, or a private key in PEM
+    /// A file with secret:TEXT, a JWK of a secret, or a private key in PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// The name of the key, where nodes have several
@@ -43,9 +52,11 @@ pub(super) struct TokenArgs {
 }
 
 pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
-    let stage = args.stage.strip_suffix('*').unwrap_or(&args.stage);
-    if !stage.is_empty() || !args.stage.ends_with('*') {
+    if let Some(stage) = &args.stage {
         StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
+    }
+    if let Some(prefix) = args.stage_prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
+        StageId::check(prefix).map_err(|e| format!("--stage-prefix: {e}"))?;
     }
     ViewerId::check(&args.viewer).map_err(|e| format!("--viewer: {e}"))?;
     SessionId::check(args.session.as_deref().unwrap_or_default()).map_err(|e| format!("--session: {e}"))?;
@@ -55,10 +66,14 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
         (None, Some(keys)) => viewers::text_of(keys)?.0,
         (None, None) => return Err("there is no key to sign with; give one with --key FILE".to_string()),
     };
+    if args.ttl.as_millis() > u128::from(TOKEN_AHEAD_MS_MAX) {
+        return Err("--ttl: it must be at most ten years; nodes refuse what is longer".to_string());
+    }
     let exp = (clock::wall().0 / 1_000 + args.ttl.as_secs()) as f64;
     let payload = Payload {
         sub: args.viewer.clone(),
         stage: args.stage.clone(),
+        stage_prefix: args.stage_prefix.clone(),
         session: args.session.clone(),
         exp,
         nbf: None,

@@ -85,7 +85,7 @@ mod tests {
             ("dynamodb:table", "dynamodb://TABLE"),
             ("dynamodb://a/b", "a/b"),
             ("dynamodb://table?colour=red", "`colour`"),
-            ("dynamodb://table?endpoint=localhost", "endpoint=localhost"),
+            ("dynamodb://table?endpoint=localhost", "endpoint is not an http://"),
         ] {
             let error = ColdTarget::parse(url, "the-default").unwrap_err();
             assert!(error.contains(named), "{url}: {error}");

@@ -13,13 +13,13 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
     let settings = AuthSettings {
         viewer: layers.choice("auth.viewer", &policies)?,
         viewer_keys: given("auth.viewer_keys")?.map(Secret),
-        viewer_jwks_url: given("auth.viewer_jwks_url")?,
+        viewer_jwks_url: match given("auth.viewer_jwks_url")? {
+            Some(url) => Some(jwks::parse(&url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?),
+            None => None,
+        },
         rules: Rules { audience: given("auth.audience")?, leeway_ms: layers.duration_ms("auth.leeway")? },
         operator_keys: given("auth.operator_keys")?.map(Into::into),
     };
-    if let Some(url) = &settings.viewer_jwks_url {
-        jwks::check(url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?;
-    }
     let has_keys = settings.viewer_keys.is_some() || settings.viewer_jwks_url.is_some();
     if settings.viewer != Policy::Off && !has_keys {
         let text = "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";

@@ -10,7 +10,8 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 /// In front of a setting's name in the environment.
 const ENVIRONMENT_PREFIX: &str = "HOUSECOUNT_";
 /// Settings whose value may hold a password, and is never repeated.
-const SECRET: [&str; 5] = ["log", "cold", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
+const SECRET: [&str; 6] =
+    ["log", "cold", "otlp", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
 
 /// A flag as it was given, the setting it sets, and its value.
 pub type Flag = (String, String, String);
@@ -118,7 +119,8 @@ impl Layers {
     #[must_use]
     pub fn wrong(&self, key: &str, why: &str) -> ConfigError {
         match self.given.get(key) {
-            Some(Given { source, .. }) if SECRET.contains(&key) => {
+            // What has an @ may be an address with a password.
+            Some(Given { value, source }) if SECRET.contains(&key) || value.contains('@') => {
                 ConfigError(format!("`{key}` (from {source}): {why}"))
             }
             Some(Given { value, source }) => {

@@ -3,6 +3,7 @@
 //! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
 //! that reads the environment.
 
+mod addresses;
 mod auth;
 mod edge;
 mod layers;
@@ -15,14 +16,15 @@ use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
+use self::addresses::{origins, otlp, tls};
 pub use self::edge::EdgeSettings;
 pub use self::layers::{DEFAULT_TOML, Layers};
 pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
-use crate::http::cors::is_origin;
 use crate::log::LogTarget;
+use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
 use crate::workers;
 
@@ -114,7 +116,7 @@ pub struct Settings {
     /// `log_format`
     pub log_format: LogFormat,
     /// `otlp`; `None` if empty
-    pub otlp: Option<String>,
+    pub otlp: Option<ServiceUrl>,
     /// The file of `prices`, read
     pub prices: Prices,
     /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
@@ -182,7 +184,7 @@ impl Settings {
             log_level: layers.text("log_level")?,
             log_format: layers
                 .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
-            otlp: Some(layers.text("otlp")?).filter(|url| !url.is_empty()),
+            otlp: otlp(layers)?,
             prices: prices(layers)?,
             cost_limit: cost_limit(layers)?,
             poll_ms: POLL_MS,
@@ -198,11 +200,6 @@ impl Settings {
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
-        }
-        if self.otlp.as_ref().is_some_and(|url| !url.starts_with("http://")) {
-            return Err(
-                layers.wrong("otlp", "write it as http://HOST:PORT; for https go through a collector nearby")
-            );
         }
         if self.drain_ms > DRAIN_MS_MAX {
             return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
@@ -276,29 +273,6 @@ impl Settings {
     }
 }
 
-/// Both files or neither.
-fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
-    let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
-    match (cert.is_empty(), key.is_empty()) {
-        (true, true) => Ok(None),
-        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
-        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
-        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
-    }
-}
-
-/// Sites, as browsers name them.
-fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
-    let origins = layers.list(name)?;
-    match origins.iter().find(|origin| !is_origin(origin)) {
-        Some(bad) => {
-            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
-            Err(layers.wrong(name, &why))
-        }
-        None => Ok(origins),
-    }
-}
-
 fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
     let file = layers.text("prices")?;
     let file = (!file.is_empty()).then(|| PathBuf::from(file));
@@ -316,7 +290,7 @@ fn cost_limit(layers: &Layers) -> Result<Option<Limit>, ConfigError> {
 mod tests {
     use super::*;
 
-    fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    pub(super) fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
         let flags = flags.iter().map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
         Settings::from_layers(&Layers::of(None, Vec::new(), flags)?)
     }

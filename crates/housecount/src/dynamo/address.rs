@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::service_url::ServiceUrl;
+
 /// A table in AWS, or behind `endpoint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -35,10 +37,11 @@ impl Address {
             let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
             match name {
                 "region" if !value.is_empty() => region = Some(value),
-                "endpoint" if value.starts_with("http://") || value.starts_with("https://") => {
-                    endpoint = Some(value);
-                }
-                "endpoint" => return Err(format!("endpoint={value} is no http:// or https:// address")),
+                // As it is shown, so that no message of the SDK's has more of it. User and password are never sent.
+                "endpoint" => match ServiceUrl::parse(&value) {
+                    Ok(url) => endpoint = Some(url.to_string()),
+                    Err(_) => return Err("endpoint is not an http:// or https:// address".to_string()),
+                },
                 _ => others.push((name.to_string(), value)),
             }
         }

@@ -177,11 +177,12 @@ impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Problem {
         let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         let invalid = |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
+        let ways = "Authorization: Bearer, \"token\" in the body of a beacon, ?token= for a WebSocket";
         match error {
-            TokenError::Missing => {
-                let ways =
-                    "Authorization: Bearer, \"token\" in the body of a beacon, ?token= for a WebSocket";
-                refused("token_missing", format!("a viewer's token is needed ({ways})"))
+            TokenError::Missing => refused("token_missing", format!("a viewer's token is needed ({ways})")),
+            TokenError::Shown => {
+                let why = "this viewer has shown a token that has not ended, so it needs one";
+                refused("token_missing", format!("{why} ({ways})"))
             }
             TokenError::Invalid(why) => invalid(why),
             TokenError::NoKey => invalid("it is signed by a key that is not known here"),

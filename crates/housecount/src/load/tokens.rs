@@ -29,7 +29,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Tokens {
-    /// Tokens by a secret, a JWK of one, or a private key in PEM, for an audience that plays for so long from now on.
+    /// Tokens by `secret:TEXT`, a JWK of a secret, or a private key in PEM, for an audience that plays for so long from now on.
     ///
     /// # Errors
     /// The key can't sign: one line that says why.
@@ -48,7 +48,8 @@ impl Tokens {
     pub(super) fn of(&self, stage: &str, viewer: &str) -> Result<String, String> {
         let payload = Payload {
             sub: viewer.to_string(),
-            stage: stage.to_string(),
+            stage: Some(stage.to_string()),
+            stage_prefix: None,
             session: None,
             exp: self.until,
             nbf: None,

@@ -1,19 +1,22 @@
-//! JSON Web Tokens, through the crate `jsonwebtoken`: keys out of text, tokens verified and made.
+//! JSON Web Tokens, through the crate `jsonwebtoken`: keys (out of `text`), tokens verified and made.
 //!
 //! A key says by which algorithm its tokens are signed; what a token says about that is compared with it and never followed.
 //! What a token claims is read here and judged in `claims`. No error has any of a token or a key in it.
 
 mod ring;
+mod text;
 
 use std::sync::Once;
 
-use housecount_core::limits::{TOKEN_BYTES_MAX, VIEWER_KEYS_MAX};
+use housecount_core::limits::TOKEN_BYTES_MAX;
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation, decode, decode_header, encode,
 };
 use serde_json::Value;
 
+pub use self::text::{is_inline, keys};
 use super::claims::Payload;
 use super::{KeyId, TokenError, digest};
 
@@ -52,6 +55,11 @@ impl Key {
     /// What it is known by while it is open: the same key has the same in whatever file it comes.
     pub fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// Whether who verifies by it could sign by it too.
+    pub fn is_secret(&self) -> bool {
+        self.algorithm == Algorithm::HS256
     }
 
     fn of_secret(kid: Option<String>, secret: &[u8]) -> Result<Key, String> {
@@ -133,67 +141,8 @@ fn id(kid: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> KeyId {
     id
 }
 
-/// Keys out of text: a JWK or JWKS (JSON), public keys in PEM, each after a line `kid: NAME` if it has one, or else one secret.
-///
-/// # Errors
-/// One line that says what is wrong, without any of the text.
-pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
-    let text = text.trim();
-    let keys = if text.starts_with('{') {
-        of_json(text, from)?
-    } else if from == From::Published {
-        return Err("it is no JWKS".to_string());
-    } else if text.contains("-----BEGIN ") {
-        of_pems(text)?
-    } else if text.is_empty() {
-        Vec::new()
-    } else {
-        vec![Key::of_secret(None, text.as_bytes())?]
-    };
-    if keys.is_empty() {
-        return Err("there is no key in it that can be used".to_string());
-    }
-    if keys.len() > VIEWER_KEYS_MAX {
-        return Err(format!("there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed", keys.len()));
-    }
-    let is_twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|other| other.kid == key.kid);
-    if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
-        let named = key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
-        return Err(format!("two keys have {named}; tokens couldn't say which they mean"));
-    }
-    Ok(keys)
-}
-
-fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
-    let json: Value = serde_json::from_str(text).map_err(|e| format!("line {}: no JSON", e.line()))?;
-    let Some(keys) = json.get("keys").and_then(Value::as_array) else {
-        return Ok(vec![Key::of_jwk(&json, from)?]);
-    };
-    let keys = keys.iter().map(|jwk| Key::of_jwk(jwk, from));
-    match from {
-        From::File => keys.collect(),
-        From::Published => Ok(keys.flatten().collect()),
-    }
-}
-
-fn of_pems(text: &str) -> Result<Vec<Key>, String> {
-    let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
-    for line in text.lines().map(str::trim) {
-        let is_inside = !block.is_empty();
-        if let (false, Some(name)) = (is_inside, line.strip_prefix("kid:")) {
-            kid = Some(name.trim().to_string());
-        }
-        if is_inside || line.starts_with("-----BEGIN ") {
-            block.push_str(line);
-            block.push('\n');
-        }
-        if line.starts_with("-----END ") {
-            keys.push(Key::of_pem(kid.take(), block.as_bytes())?);
-            block.clear();
-        }
-    }
-    Ok(keys)
-}
+/// What a token has, for who sends another one.
+const CLAIMS: &str = "it needs the claims `sub` (text), `stage` or `stagePrefix` (text) and `exp` (a number: Unix seconds, not milliseconds)";
 
 /// What a token claims, if one of the keys has signed it, and which. Nothing of it is judged yet.
 ///
@@ -216,10 +165,12 @@ pub fn verify<'a>(
     }
     // The signature is looked at first, so that nothing is told about what somebody else has put together.
     let read = decode::<Value>(token, &key.decoding, &key.validation);
-    let read = read.map_err(|_| TokenError::Invalid("its signature is wrong"))?;
-    let payload = serde_json::from_value(read.claims).map_err(|_| {
-        TokenError::Invalid("it needs the claims `sub`, `stage` and `exp` of the right types")
+    let read = read.map_err(|error| match error.kind() {
+        // Such as a number that is none: `exp` of 1e999.
+        ErrorKind::Json(_) => TokenError::Invalid(CLAIMS),
+        _ => TokenError::Invalid("its signature is wrong"),
     })?;
+    let payload = serde_json::from_value(read.claims).map_err(|_| TokenError::Invalid(CLAIMS))?;
     Ok((payload, key.id))
 }
 
@@ -232,15 +183,17 @@ fn choose<'a>(kid: Option<&str>, mut keys: impl Iterator<Item = &'a Key> + Clone
         .or_else(|| if kid.is_none() && is_only { keys.next() } else { None })
 }
 
-/// Makes a token with a key: a secret, a JWK of one, or a private key in PEM (PKCS#8; RSA also PKCS#1).
+/// Makes a token with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM (PKCS#8; RSA also PKCS#1).
 ///
 /// # Errors
 /// One line that says what is wrong with the key.
 pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String, String> {
     install();
-    let key = key.trim();
+    let key = key.trim_start_matches('\u{feff}').trim();
     let mut kid = kid;
-    let (algorithm, encoding) = if key.starts_with('{') {
+    let (algorithm, encoding) = if let Some(secret) = text::secret(key)? {
+        (Algorithm::HS256, EncodingKey::from_secret(secret.as_bytes()))
+    } else if key.starts_with('{') {
         let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is no JWK".to_string())?;
         let AlgorithmParameters::OctetKey(secret) = &jwk.algorithm else {
             return Err("the JWK is no secret (oct); give a private key as PEM".to_string());
@@ -251,7 +204,9 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
     } else if key.contains("-----BEGIN ") {
         of_private_pem(key.as_bytes())?
     } else {
-        (Algorithm::HS256, EncodingKey::from_secret(key.as_bytes()))
+        return Err(
+            "the key is neither a JWK nor a private key in PEM; write a secret as secret:TEXT".to_string()
+        );
     };
     if algorithm == Algorithm::HS256 {
         Key::of_secret(None, encoding.as_bytes())?;

@@ -7,19 +7,19 @@ use serde_json::json;
 use tempfile::NamedTempFile;
 
 use super::raw::ask;
-use super::{in_s, node, payload, refused, strict, token};
+use super::{in_s, node, payload, prefixed, refused, strict, token};
 use crate::support::eventually;
 use crate::support::sse::Events;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_counts_needs_a_token_for_its_stages() {
     let node = strict().await;
-    let (ann, all) = (token(&payload("ann", "match-*")), token(&payload("ann", "*")));
+    let (ann, all) = (token(&prefixed("ann", "match-")), token(&prefixed("ann", "")));
     let beat = json!({ "stage": "match-1", "viewer": "ann" }).to_string();
     let (status, _) = node.client.call_as(&ann, Method::POST, "/v1/heartbeat", beat).await.unwrap();
     assert_eq!(status, 200);
 
-    let ended = token(&Payload { exp: in_s(-5.0), ..payload("ann", "match-*") });
+    let ended = token(&Payload { exp: in_s(-5.0), ..prefixed("ann", "match-") });
     for (query, expected) in [
         ("?stage=match-1".to_string(), (401, "token_missing")),
         (String::new(), (401, "token_missing")),
@@ -30,6 +30,8 @@ async fn a_stream_of_counts_needs_a_token_for_its_stages() {
         // One that it is for doesn't open another.
         (format!("?stage=match-1&stage=other&token={ann}"), (403, "token_mismatch")),
         (format!("?token={ann}"), (403, "token_mismatch")),
+        // A star is not all stages.
+        (format!("?token={}", token(&payload("ann", "*"))), (403, "token_mismatch")),
         (format!("?stage=match-1&totals=true&token={ann}"), (403, "token_mismatch")),
     ] {
         let answer = ask(&node, &format!("GET /v1/live{query}"), &[], "").1;

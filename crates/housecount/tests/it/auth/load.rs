@@ -19,8 +19,10 @@ async fn load_brings_tokens_and_a_key() {
     let keys = format!("auth.operator_keys={}", file("keys.toml", &entry));
     let viewers = format!("auth.viewer_keys=secret:{SECRET}");
     let node = node(&[&keys, "auth.viewer=required", &viewers, "auth.audience=players"]).await;
-    let (secret, wrong) =
-        (file("secret", SECRET), file("wrong", "another secret, which nobody has told the node"));
+    let (secret, wrong) = (
+        file("secret", &format!("secret:{SECRET}\n")),
+        file("wrong", "secret:another secret, which nobody has told the node"),
+    );
     let key = file("load.key", &key);
     let played = |more: &[&str]| {
         let plan =
@@ -48,7 +50,9 @@ async fn load_brings_tokens_and_a_key() {
         assert!(code == 1 && report["acknowledged"] == 0, "{without:?}: {report:#}");
         assert!(report["problems"].to_string().contains(why), "{report:#}");
     }
-    let (code, _, said) = played(&["--token-key", &file("short", "x")]);
-    assert!(code == 2 && said.contains("--token-key: "), "{said}");
-    assert!(!said.contains(SECRET));
+    for (text, why) in [("secret:x", "at least 32"), (SECRET, "write a secret as secret:TEXT")] {
+        let (code, _, said) = played(&["--token-key", &file("bad", text)]);
+        assert!(code == 2 && said.contains("--token-key: ") && said.contains(why), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here, against the real binary.
 
+mod changes;
 mod live;
 mod load;
 mod operators;
@@ -36,13 +37,18 @@ fn in_s(seconds: f64) -> f64 {
 
 /// For an hour.
 fn payload(viewer: &str, stage: &str) -> Payload {
-    let (sub, stage) = (viewer.to_string(), stage.to_string());
-    Payload { sub, stage, session: None, exp: in_s(3_600.0), nbf: None, aud: None }
+    let (sub, stage) = (viewer.to_string(), Some(stage.to_string()));
+    Payload { sub, stage, stage_prefix: None, session: None, exp: in_s(3_600.0), nbf: None, aud: None }
+}
+
+/// The same for all stages that begin so.
+fn prefixed(viewer: &str, prefix: &str) -> Payload {
+    Payload { stage: None, stage_prefix: Some(prefix.to_string()), ..payload(viewer, "") }
 }
 
 /// A token by the secret.
 fn token(payload: &Payload) -> String {
-    jwt::sign(payload, SECRET, None).unwrap()
+    jwt::sign(payload, &format!("secret:{SECRET}"), None).unwrap()
 }
 
 /// A node that lives in memory, with these settings.

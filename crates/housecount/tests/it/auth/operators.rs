@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::raw::ask;
-use super::{SECRET, node, payload, refused, token};
+use super::{SECRET, node, prefixed, refused, token};
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
@@ -58,7 +58,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
             guarded += 1;
             let scope: Scope = scope.parse().unwrap();
             assert_eq!(refused(&ask(&node, &line, &[], "").1), (401, "unauthorized"), "{line}");
-            for wrong in ["", "hck_", "x", &key(&keys, scope)[..40], &token(&payload("v", "*"))] {
+            for wrong in ["", "hck_", "x", &key(&keys, scope)[..40], &token(&prefixed("v", ""))] {
                 assert_eq!(refused(&with_key(&node, &line, wrong)), (401, "unauthorized"), "{line}");
             }
             for (other, key) in &keys {

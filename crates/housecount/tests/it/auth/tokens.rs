@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::raw::{ask, say};
 use super::{
-    EC, ED, OTHER, RSA, RSA_PUBLIC, SECRET, in_s, node, payload, public_keys, refused, strict, token,
+    EC, ED, OTHER, RSA, RSA_PUBLIC, SECRET, in_s, node, payload, prefixed, public_keys, refused, strict,
+    token,
 };
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
-fn beat(node: &Node, token: Option<&str>, stage: &str, viewer: &str) -> (u16, Value) {
+pub(super) fn beat(node: &Node, token: Option<&str>, stage: &str, viewer: &str) -> (u16, Value) {
     say(node, "/v1/heartbeat", token, &json!({ "stage": stage, "viewer": viewer }))
 }
 
@@ -35,9 +36,18 @@ fn with_header(header: Value, token: &str) -> String {
 }
 
 /// Signed by HS256 with whatever text, as who forges tokens does it.
-fn by_secret(payload: &Payload, secret: &str, kid: Option<&str>) -> String {
+pub(super) fn by_secret(payload: &Payload, secret: &str, kid: Option<&str>) -> String {
+    signed_by(&serde_json::to_string(payload).unwrap(), secret, kid)
+}
+
+/// A token by the secret with these claims, which no type of ours has to fit.
+fn of_claims(claims: &str) -> String {
+    signed_by(claims, SECRET, None)
+}
+
+fn signed_by(claims: &str, secret: &str, kid: Option<&str>) -> String {
     let header = json!({ "alg": "HS256", "kid": kid }).to_string();
-    let signed = format!("{}.{}", base64url(header), base64url(serde_json::to_vec(payload).unwrap()));
+    let signed = format!("{}.{}", base64url(header), base64url(claims));
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let signature = ring::hmac::sign(&key, signed.as_bytes());
     format!("{signed}.{}", base64url(signature))
@@ -50,7 +60,7 @@ async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
     let keys = format!("auth.viewer_keys={}", file.path().display());
     let node = node(&["auth.viewer=required", &keys]).await;
     for (kid, key) in [("rsa", RSA), ("ec", EC), ("ed", ED)] {
-        let token = jwt::sign(&payload(kid, "match-*"), key, Some(kid.to_string())).unwrap();
+        let token = jwt::sign(&prefixed(kid, "match-"), key, Some(kid.to_string())).unwrap();
         for _ in 0..2 {
             assert_eq!(beat(&node, Some(&token), "match-1", kid).0, 200, "{kid}");
         }
@@ -202,6 +212,30 @@ async fn expired_early_and_others_tokens_are_refused() {
     assert_eq!(refused(&answer(&Payload { nbf: Some(in_s(600.0)), ..ours() })), (401, "token_invalid"));
     assert_eq!(refused(&answer(&payload("ann", "s"))), (401, "token_invalid"));
     assert_eq!(refused(&answer(&aud(Audience::One("other".to_string())))), (401, "token_invalid"));
+    // Who writes milliseconds, or no number at all, is told so.
+    let claims = |exp: &str| format!(r#"{{"sub":"ann","stage":"s","aud":"housecount","exp":{exp}}}"#);
+    let in_ms = (in_s(600.0) * 1_000.0).to_string();
+    let ahead = in_s(3_654.0 * 86_400.0).to_string();
+    for exp in [
+        in_ms.as_str(),
+        &ahead,
+        "1e300",
+        "1e999",
+        "-1",
+        "-1e300",
+        "\"1790000000\"",
+        "null",
+        "true",
+        "[]",
+        "{}",
+    ] {
+        let answer = beat(&node, Some(&of_claims(&claims(exp))), "s", "ann");
+        assert_eq!(refused(&answer), (401, "token_invalid"), "{exp}: {answer:?}");
+        let detail = answer.1["detail"].as_str().unwrap();
+        assert!(detail.contains("seconds, not milliseconds"), "{exp}: {detail}");
+    }
+    let ten_years = in_s(3_652.0 * 86_400.0).to_string();
+    assert_eq!(beat(&node, Some(&of_claims(&claims(&ten_years))), "s", "ann").0, 200);
     let head = ask(
         &node,
         "POST /v1/heartbeat",
@@ -278,11 +312,7 @@ async fn a_token_is_never_shown() {
 async fn the_command_makes_tokens() {
     let node = strict().await;
     let run = |more: &[&str]| {
-        let output = housecount()
-            .args(["token", "--viewer", "ann", "--stage", "match-*"])
-            .args(more)
-            .output()
-            .unwrap();
+        let output = housecount().args(["token", "--viewer", "ann"]).args(more).output().unwrap();
         (
             output.status.code(),
             String::from_utf8(output.stdout).unwrap(),
@@ -290,12 +320,37 @@ async fn the_command_makes_tokens() {
         )
     };
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
-    let (_, made, _) = run(&["--ttl", "1h", "--set", &keys]);
-    assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200);
-    let (code, _, said) = run(&[]);
-    assert!(code == Some(2) && said.contains("--key FILE"), "{said}");
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "short").unwrap();
-    let (code, _, said) = run(&["--key", file.path().to_str().unwrap()]);
-    assert!(code == Some(2) && said.contains("at least 32") && !said.contains("short"), "{said}");
+    std::fs::write(file.path(), format!("\u{feff}secret:{SECRET}\n")).unwrap();
+    let key = file.path().to_str().unwrap();
+    for by in [["--set", &keys], ["--key", key]] {
+        let (_, made, said) = run(&[&by[..], &["--ttl", "1h", "--stage-prefix", "match-"]].concat());
+        assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200, "{said}");
+        // A star is a character of the id.
+        let (_, made, _) = run(&[&by[..], &["--stage", "match-*"]].concat());
+        assert_eq!(refused(&beat(&node, Some(made.trim()), "match-1", "ann")), (403, "token_mismatch"));
+        assert_eq!(beat(&node, Some(made.trim()), "match-*", "ann").0, 200);
+        let (_, made, _) = run(&[&by[..], &["--stage-prefix", ""]].concat());
+        assert_eq!(beat(&node, Some(made.trim()), "any", "ann").0, 200);
+    }
+    let stage = ["--stage", "match-1"];
+    for (more, why) in [
+        (vec![], "--key FILE"),
+        (vec!["--key", key, "--ttl", "3653days"], "--ttl: it must be at most ten years"),
+        (vec!["--key", key, "--ttl", "500000000000years"], "--ttl"),
+        (vec!["--key", key, "--stage-prefix", "match-"], "cannot be used with"),
+    ] {
+        let (code, _, said) = run(&[&stage[..], &more].concat());
+        assert!(code == Some(2) && said.contains(why), "{said}");
+    }
+    for (text, why) in [
+        ("secret:opensesame", "at least 32"),
+        ("opensesame opensesame opensesame opensesame", "write a secret as secret:TEXT"),
+        ("[{\"kty\":\"opensesame\"}]", "write a secret as secret:TEXT"),
+        ("<html>opensesame opensesame opensesame</html>", "write a secret as secret:TEXT"),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        let (code, _, said) = run(&["--stage", "s", "--key", key]);
+        assert!(code == Some(2) && said.contains(why) && !said.contains("opensesame"), "{said}");
+    }
 }

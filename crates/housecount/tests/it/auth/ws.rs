@@ -11,11 +11,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::{in_s, node, payload, strict, token};
+use super::{in_s, node, payload, prefixed, strict, token};
 use crate::support::eventually;
 use crate::support::node::Node;
 
-async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
+pub(super) async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
     let authority = node.address.trim_start_matches("http://");
     let stream = TcpStream::connect(authority).await.unwrap();
     match tokio_tungstenite::client_async(format!("ws://{authority}/v1/ws{query}"), stream).await {
@@ -28,7 +28,7 @@ async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>,
     }
 }
 
-async fn ask(socket: &mut WebSocketStream<TcpStream>, text: Value) -> Value {
+pub(super) async fn ask(socket: &mut WebSocketStream<TcpStream>, text: Value) -> Value {
     socket.send(Message::text(text.to_string())).await.unwrap();
     serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap()
 }
@@ -36,7 +36,7 @@ async fn ask(socket: &mut WebSocketStream<TcpStream>, text: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_needs_a_token_and_stays_within_it() {
     let node = strict().await;
-    let ann = token(&payload("ann", "match-*"));
+    let ann = token(&prefixed("ann", "match-"));
     for (query, status) in [
         (String::new(), 401),
         ("?token=".to_string(), 401),

@@ -1,0 +1,208 @@
+//! Keys out of text: a JWK or JWKS (JSON), public keys in PEM, or a secret that says that it is one.
+//!
+//! Any other text is an error and never a secret: an error page in the place of a JWKS is known to everybody, and whoever knows a
+//! secret signs tokens. No error has any of the text in it.
+
+use housecount_core::limits::VIEWER_KEYS_MAX;
+use serde_json::Value;
+
+use super::{From, Key};
+
+/// In front of a secret, in a setting and in a file.
+const SECRET: &str = "secret:";
+/// What the text can be, for who wrote something else.
+const EXPECTED: &str =
+    "neither a JWK or JWKS, nor public keys in PEM; write a secret as secret:TEXT, or as an oct JWK";
+
+/// The text without what editors put in front of it and behind it.
+fn bare(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
+/// The secret, if the text says that it is one.
+///
+/// # Errors
+/// It has more than one line.
+pub fn secret(text: &str) -> Result<Option<&str>, String> {
+    let Some(secret) = bare(text).strip_prefix(SECRET) else { return Ok(None) };
+    let secret = secret.trim();
+    if secret.contains(['\n', '\r']) {
+        return Err("a secret is one line; there is text after it".to_string());
+    }
+    Ok(Some(secret))
+}
+
+/// Whether a setting has the keys themselves, and not a file's name.
+#[must_use]
+pub fn is_inline(setting: &str) -> bool {
+    let text = bare(setting);
+    text.starts_with(['{', '[']) || text.starts_with(SECRET) || text.contains("-----BEGIN ")
+}
+
+/// Keys out of text, each in PEM after a line `kid: NAME` if it has one. None where the text is empty, or an empty JWKS.
+///
+/// # Errors
+/// One line that says what is wrong, without any of the text.
+pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
+    let text = bare(text);
+    let keys = if text.starts_with('{') {
+        of_json(text, from)?
+    } else if from == From::Published {
+        return Err("not a JWKS".to_string());
+    } else if let Some(secret) = secret(text)? {
+        vec![Key::of_secret(None, secret.as_bytes())?]
+    } else if text.lines().any(|line| line.trim_start().starts_with("-----BEGIN ")) {
+        of_pems(text)?
+    } else if text.is_empty() {
+        Vec::new()
+    } else {
+        return Err(EXPECTED.to_string());
+    };
+    if keys.len() > VIEWER_KEYS_MAX {
+        return Err(format!("there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed", keys.len()));
+    }
+    let is_twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|other| other.kid == key.kid);
+    if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
+        let named = key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
+        return Err(format!("two keys have {named}; tokens couldn't say which they mean"));
+    }
+    Ok(keys)
+}
+
+fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
+    let json: Value = serde_json::from_str(text).map_err(|e| format!("line {}: not JSON", e.line()))?;
+    let Some(keys) = json.get("keys").and_then(Value::as_array) else {
+        return Ok(vec![Key::of_jwk(&json, from)?]);
+    };
+    let keys = keys.iter().map(|jwk| Key::of_jwk(jwk, from));
+    match from {
+        From::File => keys.collect(),
+        From::Published => Ok(keys.flatten().collect()),
+    }
+}
+
+/// Every line has its place: a block that was cut, at its beginning or its end, would else be a key less without a word.
+fn of_pems(text: &str) -> Result<Vec<Key>, String> {
+    let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
+    for (number, line) in text.lines().map(str::trim).enumerate() {
+        let wrong = |what: &str| Err(format!("line {}: {what}", number + 1));
+        let begins = line.starts_with("-----BEGIN ");
+        if block.is_empty() && !begins {
+            match line.strip_prefix("kid:") {
+                Some(name) if kid.is_none() => kid = Some(name.trim().to_string()),
+                Some(_) => return wrong("a second `kid:` for one key"),
+                None if line.is_empty() || line.starts_with('#') => {}
+                None => return wrong("not a PEM block, `kid: NAME` or a comment (#); is a block cut?"),
+            }
+            continue;
+        }
+        if begins && !block.is_empty() {
+            return wrong("a PEM block begins before the one above has ended; is that cut?");
+        }
+        block.push_str(line);
+        block.push('\n');
+        if line.starts_with("-----END ") {
+            let begun = block.lines().next().unwrap_or_default();
+            if line != begun.replacen("BEGIN", "END", 1) {
+                return wrong("a PEM block does not end as it begins; is it cut?");
+            }
+            keys.push(Key::of_pem(kid.take(), block.as_bytes())?);
+            block.clear();
+        }
+    }
+    if !block.is_empty() {
+        return Err("the last PEM block has no end; is the file cut?".to_string());
+    }
+    if kid.is_some() {
+        return Err("the last `kid:` has no PEM block after it; is the file cut?".to_string());
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RSA: &str = include_str!("../../../tests/it/auth/keys/rsa.pub.pem");
+    const ED: &str = include_str!("../../../tests/it/auth/keys/ed.pub.pem");
+    const OCT: &str = r#"{"kty":"oct","kid":"o","k":"YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgd3JpdHRlbiBkb3du"}"#;
+    const ED_JWK: &str =
+        r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
+
+    /// The names of a text's keys, and whether each is a secret.
+    fn read(text: &str) -> Result<Vec<(Option<String>, bool)>, String> {
+        Ok(keys(text, From::File)?.into_iter().map(|key| (key.kid.clone(), key.is_secret())).collect())
+    }
+
+    #[test]
+    fn keys_are_read_in_each_form_also_behind_a_bom() {
+        let two = format!("# ours\nkid: r\n{RSA}\n\n  kid: e\n{ED}");
+        for (text, expected) in [
+            ("secret:correct horse battery staple, and more".to_string(), vec![(None, true)]),
+            ("\n secret: correct horse battery staple, and more \r\n".to_string(), vec![(None, true)]),
+            (OCT.to_string(), vec![(Some("o".to_string()), true)]),
+            (
+                format!("{{\"keys\":[{ED_JWK},{OCT}]}}"),
+                vec![(Some("e".to_string()), false), (Some("o".to_string()), true)],
+            ),
+            (two.replace('\n', "\r\n"), vec![(Some("r".to_string()), false), (Some("e".to_string()), false)]),
+            (String::new(), vec![]),
+            (" \n".to_string(), vec![]),
+            ("{\"keys\":[]}".to_string(), vec![]),
+        ] {
+            for text in [text.clone(), format!("\u{feff}{text}")] {
+                assert_eq!(read(&text).as_ref(), Ok(&expected), "{text}");
+            }
+        }
+    }
+
+    /// Text that anybody may know is never a secret.
+    #[test]
+    fn any_other_text_is_an_error_and_not_repeated() {
+        let jwks = format!("{{\"keys\":[{ED_JWK}]}}");
+        for text in [
+            format!("[{ED_JWK}]"),
+            format!("<!DOCTYPE html>\n<html><body>{}</body></html>", "opensesame".repeat(9)),
+            "opensesame ".repeat(9),
+            format!("callback({jwks})"),
+            format!("\"{}\"", "opensesame".repeat(9)),
+            format!("'{jwks}'"),
+            format!("SECRET:{}", "opensesame".repeat(9)),
+            format!("#secret:{}", "opensesame".repeat(9)),
+            format!("secret={}", "opensesame".repeat(9)),
+            format!("ssh-ed25519 {} ann@example", "opensesame".repeat(9)),
+            "null".to_string(),
+            "0".repeat(64),
+        ] {
+            let error = read(&text).unwrap_err();
+            assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{text}: {error}");
+        }
+        let two_lines = format!("secret:{}\nmore", "opensesame".repeat(9));
+        assert!(read(&two_lines).unwrap_err().contains("one line"));
+        for text in
+            [jwks.replace(':', "="), format!("{jwks}{jwks}"), "{}".to_string(), "{\"error\":1}".into()]
+        {
+            assert!(read(&text).is_err(), "{text}");
+        }
+    }
+
+    /// However a second block is cut, that is an error and not a key less.
+    #[test]
+    fn a_block_that_is_cut_is_an_error() {
+        let whole = format!("kid: e\n{}\nkid: r\n{}", ED.trim(), RSA.trim());
+        assert_eq!(read(&whole).map(|keys| keys.len()), Ok(2));
+        let first = whole.find("\nkid: r").unwrap_or_default();
+        for end in first + "\nkid".len()..whole.len() {
+            assert!(read(&whole[..end]).is_err(), "{:?}", &whole[first..end]);
+        }
+        // From its beginning, and with its end gone before another.
+        let second = whole.find("-----BEGIN PUBLIC KEY-----\nMIIB").unwrap_or_default();
+        assert!(second > first);
+        for begin in second + 1..whole.len() {
+            assert!(read(&format!("{}\n{}", &whole[..second], &whole[begin..])).is_err(), "{begin}");
+        }
+        let unended = whole.replacen("-----END PUBLIC KEY-----\n", "", 1);
+        assert!(read(&unended).unwrap_err().contains("begins before"), "{unended}");
+        assert!(read(&format!("kid: a\nkid: b\n{ED}")).unwrap_err().contains("second `kid:`"));
+    }
+}

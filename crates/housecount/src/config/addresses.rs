@@ -1,0 +1,79 @@
+//! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the collector of traces.
+
+use super::{ConfigError, Layers};
+use crate::http::cors::is_origin;
+use crate::service_url::ServiceUrl;
+use crate::tls::TlsFiles;
+
+/// Both files or neither.
+pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    let (cert, key) = (layers.text("tls_cert")?, layers.text("tls_key")?);
+    match (cert.is_empty(), key.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
+        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
+        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
+    }
+}
+
+/// Where traces go.
+pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
+    let url = layers.text("otlp")?;
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let expected = "write it as http://HOST:PORT; for https go through a collector nearby";
+    match ServiceUrl::parse(&url) {
+        Ok(parsed) if url.starts_with("http://") => Ok(Some(parsed)),
+        _ => Err(layers.wrong("otlp", expected)),
+    }
+}
+
+/// Sites, as browsers name them.
+pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
+    let origins = layers.list(name)?;
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        // With an @ it may have a password in it.
+        Some(bad) if bad.contains('@') => Err(layers.wrong(name, "an origin has no user and password")),
+        Some(bad) => {
+            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
+            Err(layers.wrong(name, &why))
+        }
+        None => Ok(origins),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::settings;
+
+    /// A user and password in an address, or a key in its query, are in no error and in nothing that is shown.
+    #[test]
+    fn addresses_are_shown_without_their_secrets() {
+        for (name, url) in [
+            ("otlp", "https://u:opensesame@collector"),
+            ("otlp", "http://u:open/opensesame@collector"),
+            ("auth.viewer_jwks_url", "https://u:opensesame@id.example/jwks"),
+            ("auth.viewer_jwks_url", "https://opensesame@id.example/jwks"),
+            ("cors.origins", "https://u:opensesame@a.example"),
+            ("log", "dynamodb://table?endpoint=u:opensesame@h"),
+            ("cold", "dynamodb://table?endpoint=ftp://u:opensesame@h"),
+            ("listen_on", "http://u:opensesame@h"),
+        ] {
+            let error = settings(&[(name, url)]).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("opensesame"), "{error}");
+        }
+        let flags = [
+            ("otlp", "http://u:opensesame@collector:4318/at?key=opensesame"),
+            ("auth.viewer_jwks_url", "https://id.example/jwks?key=opensesame"),
+            ("log", "dynamodb://table?endpoint=http://u:opensesame@h:1"),
+            ("cold", "dynamodb://table?endpoint=http://u:opensesame@h:1&region=r"),
+        ];
+        let settings = settings(&flags).unwrap();
+        let shown = format!("{settings:?} {} {}", settings.log, settings.cold.as_ref().unwrap());
+        assert!(!shown.contains("opensesame"), "{shown}");
+        for visible in ["http://collector:4318/at", "https://id.example/jwks", "endpoint=http://h:1"] {
+            assert!(shown.contains(visible), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Keys of a node that runs: what may come in their place, that the last one can be taken back, and that addresses' secrets aren't shown.
+
+use housecount::auth::operators::new_key;
+use housecount::auth::{Scope, jwt};
+use serde_json::json;
+
+use super::raw::ask;
+use super::tokens::{beat, by_secret};
+use super::{ED, OTHER, node, payload, refused};
+use crate::support::eventually;
+use crate::support::node::{Node, housecount};
+
+const ED_JWK: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
+const OTHER_JWK: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","kid":"other","x":"wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s"}"#;
+
+/// Whatever is written over public keys, and by whomever: nobody who can read it can make a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn public_text_in_the_place_of_public_keys_is_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, log) = (folder.path().join("jwks.json"), folder.path().join("log"));
+    let write = |text: &str| std::fs::write(&keys, text).unwrap();
+    write(&format!("\u{feff}{{\"keys\":[{ED_JWK}]}}"));
+    let node = Node::start_logging(
+        std::fs::File::create(&log).unwrap(),
+        &[
+            "log=memory:",
+            "cold=none",
+            "log_level=info",
+            "limits.session_beats=0",
+            "auth.viewer=required",
+            &format!("auth.viewer_keys={}", keys.display()),
+        ],
+    );
+    node.until_ready().await;
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let good = jwt::sign(&payload("ann", "s"), ED, Some("ed".to_string())).unwrap();
+    assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200);
+    let html = format!("<!DOCTYPE html>\n<html><body>{}</body></html>\n", "502 Bad Gateway ".repeat(4));
+    for (text, why) in [
+        (html.clone(), "write a secret as secret:TEXT"),
+        (format!("[{ED_JWK}]"), "write a secret as secret:TEXT"),
+        (format!("\u{feff}[{ED_JWK}]"), "write a secret as secret:TEXT"),
+        (format!("secret:{html}"), "a secret is one line"),
+        (format!("secret:{}", "opensesame".repeat(4)), "restart the node if that is meant"),
+    ] {
+        let before = said().matches(why).count();
+        write(&text);
+        eventually("the file was looked at", async || said().matches(why).count() > before).await;
+        assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200, "{text}");
+        for secret in [
+            text.as_str(),
+            text.trim(),
+            text.trim_start_matches("secret:"),
+            text.trim_start_matches('\u{feff}'),
+        ] {
+            for kid in [None, Some("ed")] {
+                let forged = by_secret(&payload("eve", "s"), secret, kid);
+                assert_eq!(
+                    refused(&beat(&node, Some(&forged), "s", "eve")),
+                    (401, "token_invalid"),
+                    "{text}"
+                );
+            }
+        }
+        // What is good again is taken again; another error is another line.
+        write(&format!("{{\"keys\":[{ED_JWK},{OTHER_JWK}]}}"));
+        let other = jwt::sign(&payload("bob", "s"), OTHER, Some("other".to_string())).unwrap();
+        eventually("the other key is known", async || beat(&node, Some(&other), "s", "bob").0 == 200).await;
+        write(&format!("{{\"keys\":[{ED_JWK}]}}"));
+        eventually("it is gone again", async || beat(&node, Some(&other), "s", "bob").0 == 401).await;
+    }
+    // The last one, too.
+    write("{\"keys\":[]}");
+    eventually("no key is left", async || beat(&node, Some(&good), "s", "ann").0 == 401).await;
+    drop(node);
+    assert!(!said().contains("opensesame") && !said().contains("Bad Gateway"), "{}", said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_operator_key_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let (key, entry) = new_key("ops", &[Scope::Read]);
+    let operators = format!("auth.operator_keys={}", file.display());
+    let status = |node: &Node| ask(node, "GET /v1/stats", &[format!("x-api-key: {key}")], "").1.0;
+    std::fs::write(&file, &entry).unwrap();
+    let node = node(&[&operators]).await;
+    for none in ["", "# nobody\n"] {
+        assert_eq!(status(&node), 200);
+        std::fs::write(&file, none).unwrap();
+        eventually("the key is gone", async || status(&node) == 401).await;
+        assert_eq!(ask(&node, "GET /v1/stats", &[], "").1.0, 401, "and nobody needs none");
+        std::fs::write(&file, &entry).unwrap();
+        eventually("it is back", async || status(&node) == 200).await;
+    }
+    // A file that is away is no file without keys.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(status(&node), 200);
+    // Nor does a restart let in whom nobody is to let in.
+    std::fs::write(&file, "").unwrap();
+    let again = super::node(&[&operators]).await;
+    assert_eq!((status(&again), ask(&again, "GET /v1/stats", &[], "").1.0), (401, 401));
+}
+
+/// Passwords in addresses are in no line of the log, at whatever level, and a JWKS URL can't have one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_logged_without_its_secrets() {
+    let refused = |setting: &str| {
+        let output =
+            housecount().args(["serve", "--listen", "127.0.0.1:0", "--set", setting]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(!said.contains("opensesame"), "{said}");
+    };
+    for address in ["user:opensesame@", "opensesame@", ":opensesame@", "user:open/opensesame@"] {
+        refused(&format!("auth.viewer_jwks_url=http://{address}127.0.0.1:1/jwks"));
+        refused(&format!("auth.viewer_jwks_url=https://{address}id.example/jwks"));
+        refused(&format!("otlp=https://{address}collector.example"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let node = Node::start_logging(
+        std::fs::File::create(&log).unwrap(),
+        &[
+            "log=memory:",
+            "cold=none",
+            "interval=300ms",
+            "ttl=1s",
+            "limits.session_beats=0",
+            "log_level=trace,h2=info",
+            "otlp=http://user:opensesame@127.0.0.1:1/at?key=opensesame",
+            "auth.viewer=optional",
+            "auth.viewer_jwks_url=http://127.0.0.1:1/jwks?key=opensesame",
+        ],
+    );
+    node.until_ready().await;
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let token = jwt::sign(&payload("ann", "s"), ED, None).unwrap();
+    assert_eq!(refused_code(&node, &token), (503, "keys_unavailable".to_string()));
+    eventually("both are away", async || {
+        node.beat("s", "bob").await; // an append has a span
+        said().contains("viewers' keys can't be fetched") && said().contains("traces can't be sent")
+    })
+    .await;
+    let metrics = ask(&node, "GET /metrics", &[], "");
+    drop(node);
+    let shown = format!("{}{}", said(), metrics.0);
+    for visible in ["http://127.0.0.1:1/at", "http://127.0.0.1:1/jwks"] {
+        assert!(shown.contains(visible), "{shown}");
+    }
+    let leak = shown.lines().find(|line| line.contains("opensesame"));
+    assert_eq!(leak, None);
+}
+
+fn refused_code(node: &Node, token: &str) -> (u16, String) {
+    let body = json!({ "stage": "s", "viewer": "ann" }).to_string();
+    let answer = ask(node, "POST /v1/heartbeat", &[format!("authorization: Bearer {token}")], &body).1;
+    let (status, code) = refused(&answer);
+    (status, code.to_string())
+}
