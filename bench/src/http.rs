@@ -31,7 +31,7 @@ fn post_with(path: &str, body: &str, headers: &str) -> Vec<u8> {
 
 /// A GET as it goes over the wire.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
 /// The first answer in some bytes.

@@ -13,6 +13,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::body;
+use super::direct::{self, Sender};
 use super::error::Problem;
 use crate::auth::{Claims, Credential, Policy, Presented, Scope, TokenError};
 use crate::ingest::Said;
@@ -48,15 +50,21 @@ fn text(credential: &[u8]) -> Result<&str, Problem> {
     str::from_utf8(credential).map_err(|_| Problem::unauthorized("the credential is not text"))
 }
 
-/// Whether whoever sent these headers may do what needs a scope. Anybody may where there are no keys.
+/// Whether whoever sent a request may do what needs a scope. Where there are no keys, anybody may say what players say, and this
+/// machine may do the rest, asked directly.
 ///
 /// # Errors
 /// 401 without a key, or with an unknown one; 403 if it lacks the scope.
-pub fn allow(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
-    if !node.auth.operators.is_on() {
-        return Ok(());
+pub fn allow(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Problem> {
+    if node.auth.operators.is_on() {
+        return check_key(node, sender.headers(), scope);
     }
-    check_key(node, headers, scope)
+    match scope {
+        Scope::Beats => Ok(()),
+        Scope::Read | Scope::Stages | Scope::Admin => {
+            sender.check(node).map_err(|why| direct::refuse(node, why))
+        }
+    }
 }
 
 fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
@@ -65,13 +73,17 @@ fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
     Ok(node.auth.operators.check(text(key)?, scope)?)
 }
 
-/// In front of every route of a scope; see `super::router`.
+/// In front of every route of a scope; see `super::router`. What operators send must be JSON and say so: so no page of another site
+/// can send it without having asked (CORS).
 pub async fn guard(
     State((node, scope)): State<(Arc<Node>, Scope)>,
     request: Request<Body>,
     next: Next,
 ) -> Result<Response, Problem> {
-    allow(&node, request.headers(), scope)?;
+    allow(&node, Sender::of(&request), scope)?;
+    if scope != Scope::Beats {
+        body::check_said_to_be_json(&request)?;
+    }
     Ok(next.run(request).await)
 }
 
@@ -84,6 +96,18 @@ pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
     match node.auth.viewers.policy() {
         Policy::Required => check_key(node, headers, Scope::Beats),
         Policy::Off | Policy::Optional => Ok(()),
+    }
+}
+
+/// Whether something may be said in a viewer's name by a call that can't bring a token: with an operator key it may; where there are
+/// none, as by a player without a token.
+///
+/// # Errors
+/// 401, for a viewer who has shown a token where they are optional.
+pub fn may_say_for(node: &Node, viewer: &str) -> Result<(), Problem> {
+    match node.auth.operators.is_on() {
+        true => Ok(()),
+        false => Ok(node.auth.viewers.may_say_without(viewer)?),
     }
 }
 
@@ -174,8 +198,10 @@ impl Bearer {
     /// # Errors
     /// As [`Bearer::claims`], and 403 if the token is for something else.
     pub async fn may_say(&self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
-        let Some(token) = self.token(node, in_body)? else { return Ok(()) };
         let viewers = &node.auth.viewers;
+        let Some(token) = self.token(node, in_body)? else {
+            return Ok(viewers.may_say_without(said.viewer)?);
+        };
         let presented = match self {
             Bearer::Token(token) => token.presented.clone(),
             Bearer::Nothing | Bearer::Refused(_) => viewers.presented(token),
@@ -205,7 +231,7 @@ impl Bearer {
 
 /// Whether whoever sent a request may watch the counts of a stage, or of all (`None`): with an operator key of the scope
 /// `read`; with a viewer's token that covers them, also as `?token=`; one stage without anything unless tokens are needed; all of them
-/// without anything unless tokens or keys are. Returns what the watching lasts as long as.
+/// without anything where neither is needed, from this machine, asked directly. Returns what the watching lasts as long as.
 ///
 /// # Errors
 /// 401 or 403 that says what is missing.
@@ -229,6 +255,7 @@ pub fn may_watch<'a>(
         None => Bearer::of_headers_or_query(node, &request.headers, &request.uri),
         Some(_) => Bearer::Nothing,
     };
+    let is_direct = Sender::of_parts(request).check(node);
     async move {
         if let Some(outcome) = by_key {
             return outcome;
@@ -242,6 +269,7 @@ pub fn may_watch<'a>(
             (None, None) if node.auth.operators.is_on() => Err(Problem::unauthorized(
                 "all stages at once need an operator key with the scope `read`; or name a stage",
             )),
+            (None, None) => is_direct.map(|()| None).map_err(|why| direct::refuse(node, why)),
             _ => Ok(claims.map(|claims| claims.credential())),
         }
     }

@@ -14,7 +14,7 @@ use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::auth::{Bearer, allow_batch};
+use super::auth::{Bearer, allow_batch, may_say_for};
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::headers;
@@ -306,7 +306,10 @@ async fn comer<'a>(
 ) -> Result<Result<Comer<'a>, Problem>, Problem> {
     let said = beat.as_ref().map_err(Problem::clone).and_then(|body| body.said(Kind::Beat));
     let checked = match said {
-        Ok(said) => Comer::new(node, said).checked_open(node).await,
+        Ok(said) => match may_say_for(node, said.viewer) {
+            Ok(()) => Comer::new(node, said).checked_open(node).await,
+            Err(problem) => Err(problem),
+        },
         Err(problem) => Err(problem),
     };
     match checked {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use housecount_core::limits::BODY_READ_MS_MAX;
 use http_body_util::BodyExt;
@@ -86,6 +86,26 @@ pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
     }
 }
 
+/// That a POST or PATCH that has a body says that this is JSON. Not even a missing content type will do: pages of other sites may send
+/// a body with none, or as text, without having asked.
+///
+/// # Errors
+/// 415 for any other.
+pub fn check_said_to_be_json(request: &Request<axum::body::Body>) -> Result<(), Problem> {
+    let changes = matches!(*request.method(), Method::POST | Method::PATCH);
+    if !changes || request.body().is_end_stream() {
+        return Ok(());
+    }
+    match request.headers().contains_key(header::CONTENT_TYPE) {
+        true => content_type(request.headers(), &["application/json"]).map(drop),
+        false => Err(unsupported("content-type is missing; send application/json".to_string())),
+    }
+}
+
+fn unsupported(detail: String) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
 /// The body's content type, without parameters, if it is one of `allowed`. A missing one is the first.
 /// `text/plain` is allowed wherever `navigator.sendBeacon` may call, which can't send another one.
 ///
@@ -99,8 +119,9 @@ pub fn content_type(headers: &HeaderMap, allowed: &[&'static str]) -> Result<&'s
     }
     let given = given.to_str().unwrap_or("?");
     let essence = given.split(';').next().unwrap_or_default().trim();
-    allowed.iter().find(|a| a.eq_ignore_ascii_case(essence)).copied().ok_or_else(|| {
-        let detail = format!("content-type `{given}` is not one of {}", allowed.join(", "));
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    })
+    allowed
+        .iter()
+        .find(|a| a.eq_ignore_ascii_case(essence))
+        .copied()
+        .ok_or_else(|| unsupported(format!("content-type `{given}` is not one of {}", allowed.join(", "))))
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::allow_batch;
+use super::auth::{allow_batch, may_say_for};
 use super::body;
 use super::error::{Problem, ProblemCode};
 use super::extract::{Asked, StagePath, range};
@@ -129,7 +129,9 @@ impl PlayerBody {
 
 async fn ids(node: &Node, request: Request<Body>) -> Result<Ids, Problem> {
     allow_batch(node, request.headers())?;
-    body::read_json::<PlayerBody>(request, BEAT_BODY_BYTES_MAX).await?.ids()
+    let ids = body::read_json::<PlayerBody>(request, BEAT_BODY_BYTES_MAX).await?.ids()?;
+    may_say_for(node, ids.viewer.as_str())?;
+    Ok(ids)
 }
 
 /// A viewer who has come.

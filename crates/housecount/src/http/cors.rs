@@ -9,7 +9,9 @@ use hyper::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
     HeaderValue, ORIGIN, VARY,
 };
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
+
+use super::live::names_stages;
 
 /// What browsers may send beyond what they always may.
 const HEADERS: &str = "authorization, content-type, last-event-id, x-api-key";
@@ -17,6 +19,17 @@ const HEADERS: &str = "authorization, content-type, last-event-id, x-api-key";
 const EXPOSED: &str = "retry-after";
 /// A day; browsers take less if they like (Chrome two hours, 2026-10).
 const MAX_AGE_S: &str = "86400";
+
+/// What players call, beside counts of stages that they name.
+const PLAYERS: [&str; 7] = [
+    "/v1/heartbeat",
+    "/v1/heartbeats",
+    "/v1/leave",
+    "/v1/ws",
+    "/api/viewer/rejoin",
+    "/api/viewer/heartbeat",
+    "/api/viewer/leave",
+];
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -61,8 +74,8 @@ impl Cors {
 
     /// Who may read the answer to this request.
     #[must_use]
-    pub fn allowed(&self, path: &str, headers: &HeaderMap) -> Allowed {
-        match if is_players(path) { &self.players } else { &self.operators } {
+    pub fn allowed(&self, uri: &Uri, headers: &HeaderMap) -> Allowed {
+        match if is_players(uri) { &self.players } else { &self.operators } {
             // Who isn't asked by a page needs no answer.
             Origins::Any if !headers.contains_key(ORIGIN) => Allowed::Nobody,
             Origins::Any => Allowed::Any,
@@ -100,7 +113,7 @@ impl Allowed {
         if !is_preflight || matches!(self, Allowed::Nobody | Allowed::This(None)) {
             return None;
         }
-        let methods = if is_players(request.uri().path()) { "GET, POST" } else { "GET, POST, PATCH, DELETE" };
+        let methods = if is_players(request.uri()) { "GET, POST" } else { "GET, POST, PATCH, DELETE" };
         let mut headers = HeaderMap::new();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
@@ -110,18 +123,11 @@ impl Allowed {
 }
 
 /// What players call.
-fn is_players(path: &str) -> bool {
-    matches!(
-        path,
-        "/v1/heartbeat"
-            | "/v1/heartbeats"
-            | "/v1/leave"
-            | "/v1/live"
-            | "/v1/ws"
-            | "/api/viewer/rejoin"
-            | "/api/viewer/heartbeat"
-            | "/api/viewer/leave"
-    )
+fn is_players(uri: &Uri) -> bool {
+    match uri.path() {
+        "/v1/live" => names_stages(uri.query().unwrap_or_default()),
+        path => PLAYERS.contains(&path),
+    }
 }
 
 /// Whether a setting is an origin: `*`, or a scheme, a host and perhaps a port, as browsers send it.
@@ -141,6 +147,10 @@ mod tests {
         texts.iter().map(ToString::to_string).collect()
     }
 
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
     fn from(origin: &str) -> HeaderMap {
         HeaderMap::from_iter([(ORIGIN, HeaderValue::from_str(origin).unwrap())])
     }
@@ -148,15 +158,32 @@ mod tests {
     #[test]
     fn players_are_everywhere_and_operators_at_home() {
         let cors = Cors::new(&texts(&["*"]), &[]);
-        assert_eq!(cors.allowed("/v1/heartbeat", &from("https://a.example")), Allowed::Any);
-        assert_eq!(cors.allowed("/v1/stages", &from("https://a.example")), Allowed::Nobody);
+        for players in ["/v1/heartbeat", "/v1/live?stage=a&stage=b&token=x", "/api/viewer/leave"] {
+            assert_eq!(cors.allowed(&uri(players), &from("https://a.example")), Allowed::Any, "{players}");
+        }
+        for operators in [
+            "/v1/stages",
+            "/v1/live",
+            "/v1/live?token=x",
+            "/v1/live?stage=a&totals=true",
+            "/api/viewer/list/s",
+            "/api/stats",
+            "/ws",
+        ] {
+            assert_eq!(
+                cors.allowed(&uri(operators), &from("https://a.example")),
+                Allowed::Nobody,
+                "{operators}"
+            );
+        }
         let cors = Cors::new(&texts(&["https://a.example"]), &texts(&["https://ops.example"]));
-        let of = |path, origin| match cors.allowed(path, &from(origin)) {
+        let of = |path, origin| match cors.allowed(&uri(path), &from(origin)) {
             Allowed::This(origin) => origin.is_some(),
             other => panic!("{other:?}"),
         };
-        assert!(of("/v1/live", "https://a.example") && !of("/v1/live", "https://b.example"));
-        assert!(!of("/v1/live", "https://ops.example") && of("/v1/stages/s", "https://ops.example"));
+        assert!(of("/v1/live?stage=s", "https://a.example") && !of("/v1/live?stage=s", "https://b.example"));
+        assert!(!of("/v1/live?stage=s", "https://ops.example") && of("/v1/live", "https://ops.example"));
+        assert!(!of("/v1/live", "https://a.example") && of("/v1/stages/s", "https://ops.example"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::auth::Bearer;
 use super::beats::{self, BeatenBody, Heard};
 use super::cors::{Allowed, Cors};
+use super::direct::Peer;
 use super::error::Problem;
 use super::headers;
 use super::server::{Answering, Guest};
@@ -105,7 +106,7 @@ impl Front {
         let front = &guest.host;
         let Inner { node, cors, .. } = &*front.0;
         let whence = node.edge.addresses.whence(guest.peer, request.headers());
-        let allowed = cors.allowed(request.uri().path(), request.headers());
+        let allowed = cors.allowed(request.uri(), request.headers());
         if let Err(response) = front.let_in(&request, whence, &allowed) {
             return Box::pin(std::future::ready(dressed(*response, allowed)));
         }
@@ -170,6 +171,7 @@ async fn answer_others(
     whence: Whence,
 ) -> Response<Answer> {
     request.extensions_mut().insert(whence);
+    request.extensions_mut().insert(Peer(guest.peer));
     let Inner { node, router, beats, ws, stop, .. } = &*guest.host.0;
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/heartbeats") => {

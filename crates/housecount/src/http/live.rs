@@ -103,6 +103,12 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
     Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
 }
 
+/// Whether a query names stages and wants nothing else, as players' do; all stages and totals are the operator's.
+pub(super) fn names_stages(query: &str) -> bool {
+    // What makes no sense is told so, whoever asks.
+    !matches!(wanted(query), Ok(Wanted::All { .. } | Wanted::Stages { with_totals: true, .. }))
+}
+
 /// That whoever asks may watch all that is wanted; returns what the watching lasts as long as.
 async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<Option<Credential>, Problem> {
     match wanted {

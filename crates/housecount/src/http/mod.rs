@@ -12,6 +12,7 @@ mod compat;
 mod connection;
 pub(crate) mod cors;
 mod cost;
+mod direct;
 mod docs;
 mod error;
 pub(crate) mod extract;
@@ -91,7 +92,7 @@ fn for_players() -> Routes {
     ))
 }
 
-/// Counts as they change, for players and operators alike: what is asked of whom depends on the stages (`auth::may_watch`).
+/// Counts as they change, of named stages for players, of all for operators: what is asked of whom depends on the stages (`auth::may_watch`).
 fn for_subscribers() -> Routes {
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
 }
@@ -127,7 +128,8 @@ fn for_admins() -> Routes {
     OpenApiRouter::new().routes(routes!(admin::snapshot)).routes(routes!(admin::restore))
 }
 
-/// For front-ends that speak the common IVS viewer API: scope `beats` for what players say, `read` for the rest, and errors in its own shape.
+/// For front-ends that speak the common IVS viewer API: scope `beats` for what players say, which is these three calls; `read` for all
+/// others, which are the operator's; errors in its own shape.
 fn for_drop_in(node: &Arc<Node>) -> Routes {
     let said = OpenApiRouter::new()
         .routes(routes!(compat::rejoin))
@@ -142,12 +144,12 @@ fn for_drop_in(node: &Arc<Node>) -> Routes {
         .layer(axum::middleware::map_response(compat::in_its_shape))
 }
 
-/// What is no secret: whether the node lives, and (in [`router`]) static pages.
+/// What is no secret, and so open to all: whether the node lives, in whichever API, and (in [`router`]) static pages.
 fn for_everybody() -> Routes {
     OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
 }
 
-/// Routes that need an operator key with a scope, where there are keys.
+/// Routes that need an operator key with a scope; where there are no keys, those of operators are for this machine (`direct`).
 fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
     let guard = axum::middleware::from_fn_with_state((node.clone(), scope), auth::guard);
     openapi::secured(routes.route_layer(guard), openapi::OPERATOR_KEY, Some(scope))

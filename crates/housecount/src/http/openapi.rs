@@ -43,9 +43,10 @@ impl Modify for Schemes {
             let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
             SecurityScheme::Http(scheme.description(Some(text)).build())
         };
-        let token = "A JWT that the platform signs: `sub` is the viewer, `stage` the stage or a prefix ending in `*`. Needed \
+        let token = "A JWT that the platform signs: `sub` is the viewer, `stage` the stage, or `stagePrefix` how stages begin. Needed \
                      where auth.viewer = required; also as ?token= of a WebSocket, or \"token\" in a body.";
-        let key = "An operator key with the scope that the operation names. Needed where auth.operator_keys is set.";
+        let key = "An operator key with the scope that the operation names. Needed where auth.operator_keys is set; \
+                   without it, operators' calls are answered to the node's own machine only.";
         let api_key = ApiKeyValue::with_description("x-api-key", key);
         let components = api.components.get_or_insert_default();
         components.add_security_scheme(VIEWER_TOKEN[0], bearer("JWT", token));

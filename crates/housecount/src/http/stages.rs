@@ -184,6 +184,8 @@ pub async fn list(
 #[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
     responses((status = 201, body = StageAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 409, description = "it is configured", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn create(
@@ -255,6 +257,8 @@ pub async fn show(
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn change(
     State(node): State<Arc<Node>>,

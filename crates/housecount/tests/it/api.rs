@@ -34,7 +34,7 @@ fn say(node: &Node, request: &str, then_hang_up: bool) -> (u16, Value) {
 fn post(node: &Node, path: &str, content_type: &str, body: &str) -> (u16, Value) {
     let length = body.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
          content-length: {length}\r\n\r\n{body}"
     );
     raw(node, &request)
@@ -76,7 +76,7 @@ async fn answers_have_the_same_headers_on_every_path() {
         let mut stream = std::net::TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -165,8 +165,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     check(beat(&padded), 413, "body_too_large", "65536 bytes");
     check(post(&node, "/v1/heartbeat", "text/html", "{}"), 415, "unsupported_media_type", "text/html");
     check(post(&node, "/v1/leave", "application/json", "{}"), 400, "invalid_stage", "stage is missing");
-    let truncated =
-        "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 90\r\n\r\n{\"sta";
+    let truncated = "POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 90\r\n\r\n{\"sta";
     check(say(&node, truncated, true), 400, "body_truncated", "breaks off");
     assert_eq!(node.stats().await["viewers"], 0, "nothing of it was counted");
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
@@ -177,8 +176,9 @@ async fn bad_heartbeats_are_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_paths_methods_and_queries() {
     let node = Node::ready(&FAST).await;
-    let get =
-        |path: &str| raw(&node, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+    let get = |path: &str| {
+        raw(&node, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
+    };
     check(get("/v1/heartbeat"), 405, "method_not_allowed", "GET is not for /v1/heartbeat");
     check(get("/v1/ws"), 426, "upgrade_required", "WebSockets");
     check(get("/v1/nothing"), 404, "not_found", "/openapi.json");
@@ -198,7 +198,7 @@ async fn wrong_paths_methods_and_queries() {
     check(get("/v1/stages/s/snapshots?from=yesterday"), 400, "invalid_query", "from=yesterday");
     let long = "h".repeat(HEADER_BYTES_MAX);
     let (status, _) =
-        raw(&node, &format!("GET / HTTP/1.1\r\nhost: x\r\nx: {long}\r\nconnection: close\r\n\r\n"));
+        raw(&node, &format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\nconnection: close\r\n\r\n"));
     assert_eq!(status, 431, "headers are bounded");
     assert_eq!(raw(&node, "NONSENSE\r\n\r\n").0, 400);
     assert_eq!(node.status("/healthz").await, 200, "it is alive after all that");
@@ -415,11 +415,10 @@ async fn header_read_ms_max_and_body_read_ms_max() {
     let headers = tokio::task::spawn_blocking(move || {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(b"POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\n").unwrap();
+        stream.write_all(b"POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\n").unwrap();
         stream.read(&mut [0; 64]).unwrap_or(0)
     });
-    let request =
-        "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\nconnection: close\r\n\r\n{\"sta";
+    let request = "POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\ncontent-length: 90\r\nconnection: close\r\n\r\n{\"sta";
     check(raw(&node, request), 408, "body_too_slow", "10000 ms");
     headers.await.unwrap();
     assert_eq!(node.status("/healthz").await, 200);

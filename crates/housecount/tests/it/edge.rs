@@ -46,7 +46,7 @@ fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &s
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -155,7 +155,13 @@ async fn a_stage_may_be_full_and_only_so_many_be_opened() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_may_send_so_much() {
-    let node = node(&["limits.address_per_second=1", "limits.address_burst=40", "proxies=127.0.0.0/8"]).await;
+    let node = node(&[
+        "limits.address_per_second=1",
+        "limits.address_burst=40",
+        "proxies=127.0.0.0/8",
+        "insecure=true",
+    ])
+    .await;
     let from = |by: &str| ask(&node, "GET", "/v1/stats", &[("x-forwarded-for", by)], "").status;
     let until_refused = |by: &str| (0..).find(|_| from(by) == 429).unwrap();
     assert!((40..60).contains(&until_refused("198.51.100.7")));
@@ -204,8 +210,10 @@ async fn pages_of_other_sites_may_play_and_not_operate() {
     assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
     let preflight = ask(&node, "OPTIONS", "/v1/stages", &wants, "");
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
-    let heard = ask(&node, "GET", "/v1/stages", &[origin], "");
-    assert_eq!((heard.status, heard.header("access-control-allow-origin")), (200, None));
+    for path in ["/v1/stages", "/v1/live", "/v1/live?stage=s&totals=true", "/api/stats"] {
+        let heard = ask(&node, "GET", path, &[origin], "");
+        assert_eq!((heard.status, heard.header("access-control-allow-origin")), (401, None), "{path}");
+    }
     let page = ask(&node, "GET", "/", &[], "");
     assert!(
         page.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self'")

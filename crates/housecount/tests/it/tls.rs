@@ -112,12 +112,17 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
         ("POST", "/v1/leave", json!({ "stage": "s", "viewer": "viewer-1" }), 204),
         ("POST", "/v1/heartbeats", json!([{ "stage": "s", "viewer": "viewer-1" }]), 200),
         ("POST", "/v1/heartbeat", json!({ "stage": "s" }), 400),
-        ("GET", "/v1/stats", Value::Null, 200),
+        ("GET", "/v1/stats", Value::Null, 401), // for a page of another site
         ("GET", "/v1/ws", Value::Null, 426),
     ] {
         let answer = client.clone().send_request(request(method, path, &body)).await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{method} {path}");
         answer.collect().await.unwrap();
+    }
+    for (origin, status) in [("https://localhost", 200), ("https://localhost:1", 401)] {
+        let mut own = request("GET", "/v1/stats", &Value::Null);
+        own.headers_mut().insert("origin", origin.parse().unwrap());
+        assert_eq!(client.clone().send_request(own).await.unwrap().status().as_u16(), status, "{origin}");
     }
 
     // HTTP/1, and a WebSocket on it.

@@ -204,8 +204,13 @@ impl Talk {
                 Said { kind, stage, viewer, session }
             }
         };
-        if let Some(claims) = &self.claims {
-            claims.check(&said)?;
+        let viewers = &self.node.auth.viewers;
+        match &self.claims {
+            Some(claims) => {
+                claims.check(&said)?;
+                viewers.note_holder(said.viewer, claims.ends());
+            }
+            None => viewers.may_say_without(said.viewer)?,
         }
         let welcomed = welcome(&self.node, said).await?;
         let receipt = welcomed.take(&self.node)?;

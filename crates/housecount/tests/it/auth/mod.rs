@@ -1,9 +1,11 @@
 //! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here, against the real binary.
 
 mod changes;
+mod keyless;
 mod live;
 mod load;
 mod operators;
+mod optional;
 mod raw;
 mod smuggling;
 mod tokens;

@@ -20,7 +20,7 @@ fn connect(node: &Node) -> TcpStream {
 fn is_answered(stream: &mut TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut answer = [0; 12];
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").is_ok()
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").is_ok()
         && stream.read_exact(&mut answer).is_ok()
         && answer == *b"HTTP/1.1 200"
 }
@@ -58,7 +58,7 @@ async fn without_file_descriptors_those_who_are_in_stay_and_others_wait() {
 /// A figure of `/metrics`, asked on a connection that is open: a new one may not be had.
 fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let (mut text, mut buffer) = (Vec::new(), [0; 4_096]);
     while let Ok(read) = stream.read(&mut buffer) {
         text.extend_from_slice(&buffer[..read]);
@@ -125,7 +125,7 @@ async fn who_reads_nothing_is_let_go() {
     let mut deaf = connect(&node);
     // A busy machine pauses for a second, too: then what is asked would still find room, and nobody be deaf.
     deaf.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
-    let asks = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
+    let asks = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
     // Until neither side's buffers take any more.
     while deaf.write_all(asks.as_bytes()).is_ok() {}
     assert_eq!(node.client.call(Method::GET, "/healthz", "").await.unwrap().0, 200);

@@ -1,0 +1,260 @@
+//! Whom a node without operator keys answers operators' calls: this machine, asked directly.
+//!
+//! What is on the machine may call, and nothing that only passes through it: no proxy (whoever it serves would be an operator), no page
+//! of another site in a browser here, and none that had a name of its own lead to this machine (DNS rebinding). With `--insecure`
+//! only pages of other sites are refused. It knows only what the request says, so a proxy that hides that it is one is not seen.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
+
+use super::error::Problem;
+use crate::clock::mono_ms;
+use crate::node::Node;
+
+/// What proxies add to a request. The first three are said to be added by the settings of most, the others by some.
+const FORWARDED: [&str; 7] = [
+    "x-forwarded-for",
+    "forwarded",
+    "via",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+];
+
+/// Where the connection of a request is from: its own address, whatever proxies say. The front puts it into each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// What a request says about its sender, beside its credential.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// None where nobody has put it in.
+    peer: Option<Peer>,
+    version: Version,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+}
+
+/// Why a request is not taken for one of this machine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indirect {
+    /// It came from another machine.
+    Peer,
+    /// Another name than this machine's own was asked for.
+    Host,
+    /// A proxy has sent it on.
+    Proxy,
+    /// A page of another site has sent it.
+    Origin,
+}
+
+impl Indirect {
+    fn reason(self) -> &'static str {
+        match self {
+            Indirect::Peer => "the call came from another machine",
+            Indirect::Host => "the call's Host is neither localhost nor an IP address",
+            Indirect::Proxy => "the call came through a proxy (its headers, or HTTP/1.0)",
+            Indirect::Origin => "the call came from a page of another site (Origin)",
+        }
+    }
+}
+
+impl<'a> Sender<'a> {
+    /// The sender of a request.
+    pub fn of<B>(request: &'a Request<B>) -> Sender<'a> {
+        let (version, uri, headers) = (request.version(), request.uri(), request.headers());
+        Sender { peer: request.extensions().get().copied(), version, uri, headers }
+    }
+
+    /// The sender of a request by its head.
+    pub fn of_parts(parts: &'a Parts) -> Sender<'a> {
+        let Parts { version, uri, headers, extensions, .. } = parts;
+        Sender { peer: extensions.get().copied(), version: *version, uri, headers }
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// Whether it may do without a key what operators do, on a node that has no keys.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, node: &Node) -> Result<(), Indirect> {
+        let settings = &node.settings;
+        if !self.is_own_page(&settings.cors_operator_origins) {
+            return Err(Indirect::Origin);
+        }
+        if settings.insecure {
+            return Ok(());
+        }
+        if !self.peer.is_some_and(|Peer(peer)| peer.to_canonical().is_loopback()) {
+            return Err(Indirect::Peer);
+        }
+        // What proxies speak unless they are told otherwise (nginx before 1.29), and no browser.
+        let is_old = self.version < Version::HTTP_11;
+        if is_old || FORWARDED.iter().any(|name| self.headers.contains_key(*name)) {
+            return Err(Indirect::Proxy);
+        }
+        if !self.is_asked_by_its_own_name() {
+            return Err(Indirect::Host);
+        }
+        Ok(())
+    }
+
+    /// All that say whom the request is for: one, unless somebody plays tricks. None that is unreadable.
+    fn hosts(&self) -> Option<Vec<Authority>> {
+        let named = self.headers.get_all(header::HOST).into_iter().map(authority);
+        let hosts: Option<Vec<_>> =
+            self.uri.authority().cloned().map(Some).into_iter().chain(named).collect();
+        hosts.filter(|hosts| !hosts.is_empty())
+    }
+
+    fn is_asked_by_its_own_name(&self) -> bool {
+        self.hosts().is_some_and(|hosts| hosts.iter().all(is_own_name))
+    }
+
+    /// Whether no page has sent it, or one of this node's own, or of a site that the settings name.
+    fn is_own_page(&self, named: &[String]) -> bool {
+        let mut origins = self.headers.get_all(header::ORIGIN).into_iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => true,
+            (Some(origin), None) => {
+                let is_named = named.iter().any(|site| site != "*" && origin == site.as_str());
+                is_named || self.is_from_here(origin)
+            }
+            _ => false,
+        }
+    }
+
+    /// An origin is a scheme and a host; a page that came from this port came from this node.
+    fn is_from_here(&self, origin: &HeaderValue) -> bool {
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        let Some(host) = host.filter(|host| !host.is_empty()) else { return false };
+        self.hosts().is_some_and(|hosts| hosts.iter().all(|each| each.as_str().eq_ignore_ascii_case(host)))
+    }
+}
+
+fn authority(host: &HeaderValue) -> Option<Authority> {
+    Authority::try_from(host.as_bytes()).ok()
+}
+
+/// Whether it is an address, or the name that is this machine's everywhere: no other name can be made to lead here.
+fn is_own_name(host: &Authority) -> bool {
+    if host.as_str().contains('@') {
+        return false;
+    }
+    let name = host.host();
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// The answer to such a request, and a line in the process's log: what is refused may be what somebody has set up.
+pub fn refuse(node: &Node, why: Indirect) -> Problem {
+    let reason = why.reason();
+    if node.auth.operators.is_refusal_line_due(mono_ms()) {
+        tracing::warn!(
+            reason,
+            "an operator's call was refused: this node has no operator keys, so it answers such calls to this machine only, \
+             asked directly; make a key with `housecount key new` and set auth.operator_keys"
+        );
+    }
+    Problem::unauthorized(format!(
+        "{reason}, and this node has no operator keys; make one with `housecount key new` and set auth.operator_keys"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(line: &str, headers: &[(&str, &str)]) -> Request<()> {
+        let mut request = Request::get(line).body(()).unwrap();
+        for (name, value) in headers {
+            let name: axum::http::HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn a_name_of_its_own_is_an_address_or_localhost() {
+        for good in ["localhost", "LOCALHOST:7400", "127.0.0.1:7400", "127.0.0.1", "[::1]:80", "192.0.2.7:1"]
+        {
+            let request = request("/v1/stats", &[("host", good)]);
+            assert!(Sender::of(&request).is_asked_by_its_own_name(), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "evil.example:7400",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "ann@127.0.0.1",
+            "127.0.0.1@evil.example",
+            "127.0.0.1, evil.example",
+            "[evil]",
+            "",
+        ] {
+            let request = request("/v1/stats", &[("host", bad)]);
+            assert!(!Sender::of(&request).is_asked_by_its_own_name(), "{bad}");
+        }
+        let of = |line: &str, hosts: &[(&str, &str)]| {
+            let request = request(line, hosts);
+            Sender::of(&request).is_asked_by_its_own_name()
+        };
+        assert!(!of("/v1/stats", &[]), "nobody was asked for");
+        // HTTP/2, and HTTP/1 as to a proxy, have it before the path.
+        assert!(of("http://127.0.0.1/v1/stats", &[]) && !of("http://evil.example/v1/stats", &[]));
+        assert!(!of("http://127.0.0.1/v1/stats", &[("host", "evil.example")]));
+        assert!(!of("http://evil.example/v1/stats", &[("host", "127.0.0.1")]));
+        assert!(!of("/v1/stats", &[("host", "127.0.0.1"), ("host", "evil.example")]));
+    }
+
+    #[test]
+    fn a_page_is_its_own_if_it_came_from_where_it_asks() {
+        let named = ["https://ops.example".to_string(), "*".to_string()];
+        let of = |host: &str, origins: &[&str]| {
+            let origins = origins.iter().map(|origin| ("origin", *origin));
+            let request =
+                request("/v1/stats", &[("host", host)].into_iter().chain(origins).collect::<Vec<_>>());
+            Sender::of(&request).is_own_page(&named)
+        };
+        assert!(of("127.0.0.1:7400", &[]));
+        for (host, origin) in [
+            ("127.0.0.1:7400", "http://127.0.0.1:7400"),
+            ("localhost:7400", "https://localhost:7400"),
+            ("[::1]:7400", "http://[::1]:7400"),
+            ("Localhost", "http://localhost"),
+            ("127.0.0.1:7400", "https://ops.example"),
+        ] {
+            assert!(of(host, &[origin]), "{host} {origin}");
+        }
+        for origin in [
+            "https://evil.example",
+            "http://127.0.0.1:3000",
+            "http://127.0.0.1",
+            "http://localhost:7400",
+            "ftp://127.0.0.1:7400",
+            "http://127.0.0.1:7400.evil.example",
+            "127.0.0.1:7400",
+            "http://",
+            "null",
+            "*",
+            "",
+        ] {
+            assert!(!of("127.0.0.1:7400", &[origin]), "{origin}");
+        }
+        assert!(!of("127.0.0.1:7400", &["http://127.0.0.1:7400", "https://evil.example"]));
+    }
+}
