@@ -62,9 +62,12 @@ pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
 pub const LIVE_EMPTY_STAGES_MAX: usize = 10_000;
 /// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
 pub const PACED_SESSIONS_MAX: usize = 1 << 20;
-/// Sessions of one viewer that a node keeps, on all stages: with each new one they are walked through once. Kept is what is
+/// Sessions of one viewer that a node keeps, on all stages, so that nobody fills its memory under one name. Kept is what is
 /// online, and for some minutes what was.
 pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
+/// Sessions of one viewer that the fold walks through one by one. A viewer with more gets an index over them, 100 bytes each, so that no
+/// call holds the fold's lock for longer than for a few. More than people have tabs and devices on all stages.
+pub const VIEWER_SEATS_WALKED_MAX: usize = 8;
 /// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
 pub const ADDRESSES_MAX: usize = 100_000;
 /// How long a TLS handshake may take, the wait for its turn included.
@@ -253,6 +256,8 @@ const _: () = {
     assert!(
         (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_WAIT_MS_MAX && FLUSH_STRETCH_MAX <= SNAPSHOT_STRETCH_MAX
     );
+    // An index goes when half of those are left, so that one session alone never has one.
+    assert!(2 <= VIEWER_SEATS_WALKED_MAX && VIEWER_SEATS_WALKED_MAX < VIEWER_SESSIONS_KEPT_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS && SUBSCRIPTION_STAGES_MAX <= LIVE_EMPTY_STAGES_MAX);

@@ -45,6 +45,11 @@ impl Handle {
         self.head
     }
 
+    /// The session's half.
+    pub(super) fn tail(self) -> u32 {
+        self.tail
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(self) -> [u8; 8] {

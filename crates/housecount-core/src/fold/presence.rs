@@ -41,15 +41,11 @@ impl Fold {
         }
         let in_effect = |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let (beat, _) = self.seats.last(seat);
-        let mut unnamed = self.seats.ring_here(seat).filter(|other| self.covers_all(*other));
+        // A leave without a session is one of all the viewer's sessions on the stage.
+        let unnamed = self.seats.unnamed_here(seat).filter(|_| !is_on(Mutant::LeaveAll));
         beat.plus(self.rules.ttl_ms) > self.now
             && beat > in_effect(seat)
-            && unnamed.next().is_none_or(|unnamed| beat > in_effect(unnamed))
-    }
-
-    /// Whether a session's leaves are those of all the viewer's sessions on the stage.
-    fn covers_all(&self, seat: SeatIndex) -> bool {
-        self.seats[seat].is_unnamed() || is_on(Mutant::LeaveAll)
+            && unnamed.is_none_or(|unnamed| beat > in_effect(unnamed))
     }
 
     /// Brings the counts in line with the rule for one session.
@@ -59,24 +55,16 @@ impl Fold {
             return;
         }
         let stage = self.seats[seat].stage;
-        let others = |elsewhere: bool| {
-            let other = self.seats.ring(seat).skip(1).find(|other| {
-                let other = &self.seats[*other];
-                other.is(Flag::Online) && (elsewhere || other.stage == stage)
-            });
-            other.is_some()
-        };
-        let (is_first_here, is_first) = (!others(false), !others(true));
-        self.seats[seat].set(Flag::Online, online);
-        self.seats.list(seat, online);
+        let (are_others_here, are_others) = self.seats.are_others_online(seat);
+        self.seats.set_online(seat, online);
 
         step(&mut self.totals.count.sessions, online);
-        if is_first {
+        if !are_others {
             step(&mut self.totals.count.viewers, online);
         }
         let known = &mut self.seats.stages[stage];
         step(&mut known.count.sessions, online);
-        if !is_first_here {
+        if are_others_here {
             return;
         }
         step(&mut known.count.viewers, online);
@@ -97,9 +85,11 @@ impl Fold {
         if !self.seats[seat].is_unnamed() {
             return self.refresh(seat);
         }
-        // Session "" can only be left by a leave without a session, which covers all the viewer's sessions.
-        let here: Vec<SeatIndex> = self.seats.ring_here(seat).collect();
-        here.into_iter().for_each(|other| self.refresh(other));
+        // Session "" can only be left by a leave without a session, which covers all the viewer's sessions. Only those are looked at
+        // that it takes offline: each was brought online by a beat, so that beats and leaves cost alike whatever their number.
+        let left = self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
+        let gone: Vec<SeatIndex> = self.seats.online_until(seat, self.seats[seat].stage, left).collect();
+        gone.into_iter().for_each(|other| self.refresh(other));
     }
 
     /// Sees to it that a seat about which something was said at `at` is looked at in time.

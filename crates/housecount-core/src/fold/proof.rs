@@ -40,14 +40,14 @@ impl Fold {
         let ids = Ids { stage, viewer, session: CARRIED };
         let (partition, handle) = self.handle(ids);
         let seat = self.find_or_insert(partition, handle, ids);
-        self.seats[seat].set(Flag::Carried, true);
+        self.seats.set_carried(seat);
         let ttl_ms = self.rules.ttl_ms;
         self.seats.change_times(seat, |times| {
             times.beat(span.from, ttl_ms);
             times.beat(span.to, span.ms().max(ttl_ms));
         });
         // Who has beaten already, while the ledger was being read, goes on from there as well.
-        let others: Vec<SeatIndex> = self.seats.ring_here(seat).skip(1).collect();
+        let others: Vec<SeatIndex> = self.seats.here(seat).filter(|other| *other != seat).collect();
         for other in others {
             for run in self.seats.times(other).runs {
                 self.carry_on(other, run.first);
@@ -60,8 +60,7 @@ impl Fold {
         if !self.is_carried || self.seats[seat].is_nameless() {
             return;
         }
-        let carried = self.seats.ring_here(seat).find(|other| self.seats[*other].is(Flag::Carried));
-        let Some(carried) = carried else { return };
+        let Some(carried) = self.seats.carried_here(seat) else { return };
         let ttl_ms = self.rules.ttl_ms;
         self.seats.change_times(carried, |times| {
             if times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms) {
@@ -120,10 +119,10 @@ impl Fold {
                 continue;
             }
             // Once for all the viewer's on the stage.
-            if self.seats.ring_here(seat).any(|other| other < seat) {
+            if !self.seats.is_first_here(seat) {
                 continue;
             }
-            let is_late = self.seats.ring_here(seat).any(|other| self.seats[other].is(Flag::Late));
+            let is_late = self.seats.here(seat).any(|other| self.seats[other].is(Flag::Late));
             self.proven_by(seat, &mut spans);
             if is_late || spans.iter().any(|span| span.to >= settled) {
                 self.clip(&mut spans, within);
@@ -142,7 +141,7 @@ impl Fold {
         let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
         let found = self.seats.find_viewer(handle.head(), viewer).zip(self.seats.stages.find(stage));
         if let Some((anchor, stage)) = found
-            && let Some(seat) = self.seats.ring(anchor).find(|seat| self.seats[*seat].stage == stage)
+            && let Some(seat) = self.seats.on(anchor, stage).next()
         {
             self.proven_by(seat, &mut spans);
             self.clip(&mut spans, within);
@@ -153,9 +152,9 @@ impl Fold {
     /// What all of a viewer's sessions on a seat's stage prove, in no order.
     fn proven_by(&self, seat: SeatIndex, spans: &mut Vec<Span>) {
         spans.clear();
-        let unnamed = self.seats.ring_here(seat).find(|other| self.seats[*other].is_unnamed());
-        let of_all = unnamed.map(|unnamed| self.seats.times(unnamed).leaves).unwrap_or_default();
-        for session in self.seats.ring_here(seat) {
+        let of_all =
+            self.seats.unnamed_here(seat).map(|unnamed| self.seats.times(unnamed).leaves).unwrap_or_default();
+        for session in self.seats.here(seat) {
             spans.extend(self.seats.times(session).proves(&of_all, self.rules.ttl_ms));
             if is_on(Mutant::CreditSilence) {
                 let (last, _) = self.seats.last(session);

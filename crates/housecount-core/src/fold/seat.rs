@@ -35,6 +35,10 @@ pub(super) struct Seat {
     pub(super) handle: Handle,
     /// The viewer's next seat, on any stage; the last one's is the first.
     pub(super) next: SeatIndex,
+    /// The one before, likewise.
+    pub(super) prev: SeatIndex,
+    /// Where the index over the viewer's seats is; [`NOWHERE`] for none.
+    pub(super) index: u32,
     pub(super) partition: u8,
     flags: u8,
     pub(super) viewer: Name,
@@ -67,6 +71,8 @@ pub(super) enum Flag {
     Carried = 16,
     /// Its times don't fit in brief.
     Spilled = 32,
+    /// Its viewer has so many seats that there is an index over them, which has its last beat.
+    Indexed = 64,
 }
 
 impl Seat {
@@ -76,6 +82,8 @@ impl Seat {
             brief: Brief::default(),
             handle,
             next: at,
+            prev: at,
+            index: NOWHERE,
             partition,
             flags: Flag::Used as u8,
             viewer: Name::UNKNOWN,
@@ -117,6 +125,6 @@ impl Seat {
     /// Takes in the usual next beat, if it is that.
     #[inline]
     pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
-        !self.is(Flag::Spilled) && self.brief.goes_on(at, ttl_ms)
+        self.flags & (Flag::Spilled as u8 | Flag::Indexed as u8) == 0 && self.brief.goes_on(at, ttl_ms)
     }
 }

@@ -1,7 +1,8 @@
 //! Where sessions and stages lie in memory, and how they find each other.
 //!
-//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a table of rings is searched by the viewer's half of a [`Handle`]. A seat of which only the
-//! handle is known, because the log told its ids before this node began to read, is *nameless*.
+//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a table of rings is searched by the
+//! viewer's half of a [`Handle`]. A seat of which only the handle is known, because the log told its ids before this node began to
+//! read, is *nameless*: a ring of its own, searched by all of its handle, so that those of one viewer don't lie in each other's way.
 //!
 //! The table is cut in shards of unequal shares, so that they don't all grow at once: that would hold everybody up, and
 //! leave half of the room free for long.
@@ -9,13 +10,17 @@
 
 mod chunks;
 mod find;
+mod viewer;
+mod viewer_seats;
 
 use std::ops::{Index, IndexMut};
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
+use slab::Slab;
 
 use self::chunks::Chunks;
+use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
 use super::handle::{Handle, HandleKey};
 use super::names::{Id, Names};
@@ -33,6 +38,9 @@ pub(super) struct Seats {
     free: Vec<SeatIndex>,
     names: Names,
     spilled: HashMap<SeatIndex, Times, RandomState>,
+    /// Of viewers with many seats.
+    indexes: Slab<ViewerSeats>,
+    nameless: usize,
     shards: Vec<HashTable<SeatIndex>>,
     shares: [u8; 256],
     pub(super) stages: Stages,
@@ -45,6 +53,8 @@ impl Default for Seats {
             free: Vec::new(),
             names: Names::default(),
             spilled: HashMap::default(),
+            indexes: Slab::new(),
+            nameless: 0,
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
             shares: shares(),
             stages: Stages::default(),
@@ -55,6 +65,8 @@ impl Default for Seats {
 impl Index<SeatIndex> for Seats {
     type Output = Seat;
     fn index(&self, seat: SeatIndex) -> &Seat {
+        #[cfg(test)]
+        STEPS.set(STEPS.get() + 1);
         &self.seats[seat as usize]
     }
 }
@@ -63,6 +75,12 @@ impl IndexMut<SeatIndex> for Seats {
     fn index_mut(&mut self, seat: SeatIndex) -> &mut Seat {
         &mut self.seats[seat as usize]
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Seats looked at by this thread: what a call costs, whatever the machine does besides.
+    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// By a head's first byte, its shard: the largest has twice the share of the smallest, and their sizes lie evenly between.
@@ -76,12 +94,22 @@ fn shares() -> [u8; 256] {
 
 /// The hash of a seat within its shard.
 fn hash_of(seats: &Chunks<Seat>, seat: SeatIndex) -> u64 {
-    spread(seats[seat as usize].handle.head())
+    let seat = &seats[seat as usize];
+    if seat.is_nameless() { spread_all(seat.handle) } else { spread(seat.handle.head()) }
 }
 
 /// A head's hash within its shard: it is a hash already, but a short one.
 fn spread(head: u32) -> u64 {
-    let hash = u64::from(head).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mix(u64::from(head))
+}
+
+/// A nameless seat's hash within its shard.
+fn spread_all(handle: Handle) -> u64 {
+    mix(u64::from(handle.head()) << 32 | u64::from(handle.tail()))
+}
+
+fn mix(hash: u64) -> u64 {
+    let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ hash >> 32
 }
 
@@ -107,17 +135,6 @@ impl Seats {
         (places.start.min(end)..end).filter(|i| self.seats[*i].is(Flag::Used)).map(|i| i as SeatIndex)
     }
 
-    /// All of a seat's viewer's, itself first.
-    pub(super) fn ring(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
-        std::iter::successors(Some(seat), move |at| Some(self[*at].next).filter(|next| *next != seat))
-    }
-
-    /// All of a seat's viewer's on its stage, itself first.
-    pub(super) fn ring_here(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
-        let stage = self[seat].stage;
-        self.ring(seat).filter(move |other| self[*other].stage == stage)
-    }
-
     /// A new seat with these ids, which no seat has.
     pub(super) fn insert_named(&mut self, handle: Handle, partition: u8, ids: Ids<'_>) -> SeatIndex {
         let seat = self.insert(handle, partition);
@@ -136,6 +153,7 @@ impl Seats {
     ) -> SeatIndex {
         if self[same].is_nameless() {
             self.unhook(same);
+            self.nameless -= 1;
             self.name(same, ids);
             return same;
         }
@@ -150,6 +168,7 @@ impl Seats {
     pub(super) fn find_or_insert_nameless(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         self.find_handle(handle).unwrap_or_else(|| {
             let seat = self.insert(handle, partition);
+            self.nameless += 1;
             self.hook(seat);
             seat
         })
@@ -169,7 +188,7 @@ impl Seats {
 
     /// Puts a ring into the table.
     fn hook(&mut self, anchor: SeatIndex) {
-        let (shard, hash) = self.shard(self[anchor].handle.head());
+        let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         if self.shards[shard].len() == self.shards[shard].capacity() {
             self.grow(shard);
         }
@@ -192,7 +211,7 @@ impl Seats {
 
     /// Takes a ring out of the table.
     fn unhook(&mut self, anchor: SeatIndex) {
-        let (shard, hash) = self.shard(self[anchor].handle.head());
+        let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         let _ = self.shards[shard].find_entry(hash, |i| *i == anchor).map(|entry| entry.remove());
     }
 
@@ -208,10 +227,7 @@ impl Seats {
         let named = &mut self[seat];
         (named.stage, named.viewer, named.session) = (stage, viewer, session);
         match sibling {
-            Some(sibling) => {
-                self[seat].next = self[sibling].next;
-                self[sibling].next = seat;
-            }
+            Some(sibling) => self.link(seat, sibling),
             None => self.hook(seat),
         }
     }
@@ -221,6 +237,7 @@ impl Seats {
         let gone = self[seat];
         debug_assert!(!gone.is(Flag::Online));
         self.spilled.remove(&seat);
+        self.nameless -= usize::from(gone.is_nameless());
         if gone.next == seat {
             self.unhook(seat);
             self.names.remove(gone.viewer);
@@ -231,18 +248,6 @@ impl Seats {
         self[seat].clear();
         self.free.push(seat);
         self.stages.exit(gone.stage);
-    }
-
-    /// Takes a seat out of a ring of several.
-    fn unlink(&mut self, seat: SeatIndex, gone: Seat) {
-        let (shard, hash) = self.shard(gone.handle.head());
-        if let Some(anchor) = self.shards[shard].find_mut(hash, |i| *i == seat) {
-            *anchor = gone.next;
-        }
-        let before = self.ring(seat).find(|other| self[*other].next == seat);
-        if let Some(before) = before {
-            self[before].next = gone.next;
-        }
     }
 
     /// Makes all handles of a partition anew. Nameless seats are dropped: nobody will name them.
@@ -260,9 +265,8 @@ impl Seats {
                 &self.viewer(*seat),
                 &self.session(*seat),
             );
-            let known = &mut self[*seat];
-            known.set(Flag::Ambiguous, false);
-            known.handle = handle;
+            self[*seat].set(Flag::Ambiguous, false);
+            self.set_handle(*seat, handle);
         }
         self.rehook();
         for seat in mine {
@@ -289,6 +293,15 @@ impl Seats {
 
     /// Changes what is known of a seat's session. What is kept whole is changed where it is, however much it is.
     pub(super) fn change_times<T>(&mut self, seat: SeatIndex, change: impl FnOnce(&mut Times) -> T) -> T {
+        let beat_before = self.indexed_beat(seat);
+        let changed = self.change_times_of(seat, change);
+        if let Some(before) = beat_before {
+            self.move_beat(seat, before);
+        }
+        changed
+    }
+
+    fn change_times_of<T>(&mut self, seat: SeatIndex, change: impl FnOnce(&mut Times) -> T) -> T {
         if let Some(times) = self.spilled.get_mut(&seat) {
             let changed = change(times);
             if let Some(brief) = times.brief() {
@@ -339,7 +352,7 @@ impl Seats {
     }
 
     /// Puts a seat into its stage's list of those online, or takes it out.
-    pub(super) fn list(&mut self, seat: SeatIndex, online: bool) {
+    fn list(&mut self, seat: SeatIndex, online: bool) {
         let stage = &mut self.stages[self.seats[seat as usize].stage];
         if online {
             self.seats[seat as usize].place = stage.online.len() as u32;

@@ -1,6 +1,6 @@
 //! What can be asked of who is online. Every answer is about `now()`, and sorted by id so that it can be paged.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use super::names::Id;
 use super::seat::{Flag, Ids, SeatIndex};
@@ -40,7 +40,7 @@ pub struct Among {
     pub is_online: bool,
     /// The viewer's online sessions on the stage.
     pub here: usize,
-    /// The viewer's sessions that are kept, on any stage; no more are counted than was asked for.
+    /// The viewer's sessions that are kept, on any stage.
     pub sessions: usize,
     /// The stage is known.
     pub is_stage_known: bool,
@@ -68,27 +68,22 @@ impl KnownEvent<'_> {
 }
 
 impl Fold {
-    /// What is known of a session's viewer and stage. Looks at no more than `sessions_max` of the viewer's sessions: one
-    /// that is beyond them isn't found.
+    /// What is known of a session's viewer and stage. Takes the same time however many sessions the viewer has.
     #[must_use]
-    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
         let mut among = Among::default();
-        let stage = self.seats.stages.find(stage);
-        if let Some(stage) = stage {
+        let found = self.seats.stages.find(stage);
+        if let Some(stage) = found {
             (among.is_stage_known, among.count) = (true, self.seats.stages[stage].count);
         }
-        let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
+        let ids = Ids { stage, viewer, session };
+        let (_, handle) = self.handle(ids);
         let Some(anchor) = self.seats.find_viewer(handle.head(), viewer) else { return among };
-        for seat in self.seats.ring(anchor).take(sessions_max) {
-            among.sessions += 1;
-            if Some(self.seats[seat].stage) != stage {
-                continue;
-            }
-            let is_online = self.seats[seat].is(Flag::Online);
-            among.here += usize::from(is_online);
-            if self.seats.is_session(seat, session) {
-                (among.is_known, among.is_online) = (true, is_online);
-            }
+        among.sessions = self.seats.count_all(anchor);
+        let Some(stage) = found else { return among };
+        among.here = self.seats.count_online(anchor, stage);
+        if let Some(seat) = self.seats.find(handle, ids) {
+            (among.is_known, among.is_online) = (true, self.seats[seat].is(Flag::Online));
         }
         among
     }
@@ -166,23 +161,23 @@ impl Fold {
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
-        let mut nearest: BinaryHeap<(String, SeatIndex)> = BinaryHeap::with_capacity(limit + 1);
+        let mut nearest: BTreeMap<String, SeatIndex> = BTreeMap::new();
         for seat in self.seats.stages[stage].online.iter().copied() {
             let id = self.seats.viewer(seat);
             if after.is_some_and(|after| *id <= *after) {
                 continue;
             }
-            // A viewer's other session may be in already; the heap is small, but only look when it could be.
-            let is_near = nearest.len() < limit || nearest.peek().is_some_and(|far| *id < *far.0);
-            if is_near && !nearest.iter().any(|(known, _)| **known == *id) {
-                nearest.push((id.to_string(), seat));
+            // Another session of the viewer may be in already. Where the list is full, only who comes before its last is of interest.
+            let is_near =
+                nearest.len() < limit || nearest.last_key_value().is_some_and(|(far, _)| *id < **far);
+            if is_near && !nearest.contains_key(&*id) {
+                nearest.insert(id.to_string(), seat);
                 if nearest.len() > limit {
-                    nearest.pop();
+                    nearest.pop_last();
                 }
             }
         }
-        let watch = |(id, seat): (String, SeatIndex)| self.watch_view(&id, self.seats.ring_here(seat));
-        nearest.into_sorted_vec().into_iter().map(watch).collect()
+        nearest.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.here(seat))).collect()
     }
 
     /// A session's latest beat, if it is known.
@@ -193,32 +188,40 @@ impl Fold {
         Some(beat).filter(|beat| *beat > UnixMs::ZERO)
     }
 
-    /// Where a viewer is now, by stage.
+    /// Where a viewer is now, by stage. Looks at each of the viewer's sessions once.
     #[must_use]
     pub fn viewer(&self, viewer: &str) -> Vec<WatchView> {
-        let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
-        let Some(anchor) = self.seats.find_viewer(handle.head(), viewer) else { return Vec::new() };
-        let mut by_stage: BTreeMap<&str, SeatIndex> = BTreeMap::new();
+        let Some(anchor) = self.find_viewer(viewer) else { return Vec::new() };
+        let mut by_stage: BTreeMap<&str, Vec<SeatIndex>> = BTreeMap::new();
         for seat in self.seats.ring(anchor).filter(|seat| self.seats[*seat].is(Flag::Online)) {
-            by_stage.insert(&self.seats.stages[self.seats[seat].stage].id, seat);
+            by_stage.entry(&self.seats.stages[self.seats[seat].stage].id).or_default().push(seat);
         }
-        by_stage.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.ring_here(seat))).collect()
+        by_stage.into_iter().map(|(id, seats)| self.watch_view(id.to_string(), seats.into_iter())).collect()
     }
 
-    /// The viewer's online session on a stage that beat last, if there is one.
+    /// Any seat of a viewer.
+    fn find_viewer(&self, viewer: &str) -> Option<SeatIndex> {
+        let (_, handle) = self.handle(Ids { stage: "", viewer, session: "" });
+        self.seats.find_viewer(handle.head(), viewer)
+    }
+
+    /// The viewer's online session on a stage that beat last, if there is one; of several at the same time, any.
     #[must_use]
     pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
-        let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
-        let anchor = self.seats.find_viewer(handle.head(), viewer)?;
-        let online = self.seats.ring(anchor).filter(|seat| {
-            self.seats[*seat].is(Flag::Online) && *self.seats.stages[self.seats[*seat].stage].id == *stage
-        });
-        let newest = online.map(|seat| (self.seats.last(seat).0, self.seats.session(seat).to_string())).max();
-        newest.map(|(_, session)| session)
+        self.online_sessions(stage, viewer, 1).pop()
     }
 
-    fn watch_view(&self, id: &str, seats: impl Iterator<Item = SeatIndex>) -> WatchView {
-        let mut view = WatchView { id: id.to_string(), sessions: Vec::new(), last_beat: UnixMs::ZERO };
+    /// The viewer's online sessions on a stage, at most `most` of them: those that beat last.
+    #[must_use]
+    pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
+        let found = self.find_viewer(viewer).zip(self.seats.stages.find(stage));
+        let Some((anchor, stage)) = found else { return Vec::new() };
+        let newest = self.seats.newest_online(anchor, stage, most);
+        newest.map(|seat| self.seats.session(seat).to_string()).collect()
+    }
+
+    fn watch_view(&self, id: String, seats: impl Iterator<Item = SeatIndex>) -> WatchView {
+        let mut view = WatchView { id, sessions: Vec::new(), last_beat: UnixMs::ZERO };
         for seat in seats.filter(|seat| self.seats[*seat].is(Flag::Online)) {
             view.sessions.push(self.seats.session(seat).to_string());
             view.last_beat = view.last_beat.max(self.seats.last(seat).0);

@@ -1,26 +1,29 @@
 //! How seats are found: by handle, or by ids.
 
-use super::{Seats, spread};
+use super::{Seats, spread, spread_all};
 use crate::fold::handle::Handle;
 use crate::fold::seat::{Ids, SeatIndex};
 
 impl Seats {
-    /// A head's shard, and its hash within.
-    pub(super) fn shard(&self, head: u32) -> (usize, u64) {
-        (usize::from(self.shares[(head >> 24) as usize]), spread(head))
+    /// A head's shard.
+    pub(super) fn shard(&self, head: u32) -> usize {
+        usize::from(self.shares[(head >> 24) as usize])
     }
 
     /// The seat with this handle; the first one found, should there be two.
     pub(in crate::fold) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
-        let (shard, hash) = self.shard(handle.head());
+        let shard = &self.shards[self.shard(handle.head())];
         let mut found = None;
-        self.shards[shard].find(hash, |anchor| {
+        shard.find(spread(handle.head()), |anchor| {
             // Heads alone tell most viewers apart, and most viewers have one seat.
             if self[*anchor].handle.head() == handle.head() {
-                found = self.ring(*anchor).find(|seat| self[*seat].handle == handle);
+                found = self.with_handle(*anchor, handle).next();
             }
             found.is_some()
         });
+        if found.is_none() && self.nameless > 0 {
+            found = shard.find(spread_all(handle), |seat| self[*seat].handle == handle).copied();
+        }
         found
     }
 
@@ -30,8 +33,8 @@ impl Seats {
         handles: [Option<Handle>; N],
     ) -> [Option<SeatIndex>; N] {
         let likely = handles.map(|handle| {
-            let (shard, hash) = self.shard(handle?.head());
-            self.shards[shard].iter_hash(hash).next().copied()
+            let head = handle?.head();
+            self.shards[self.shard(head)].iter_hash(spread(head)).next().copied()
         });
         likely.into_iter().flatten().for_each(|seat| self.seats.look_ahead(seat as usize));
         std::array::from_fn(|n| {
@@ -47,18 +50,17 @@ impl Seats {
 
     /// Any seat of a viewer whose handles have this head.
     pub(in crate::fold) fn find_viewer(&self, head: u32, viewer: &str) -> Option<SeatIndex> {
-        let (shard, hash) = self.shard(head);
         let is_it = |anchor: &SeatIndex| {
             let seat = &self[*anchor];
             seat.handle.head() == head && self.names.is(seat.viewer, viewer)
         };
-        self.shards[shard].find(hash, is_it).copied()
+        self.shards[self.shard(head)].find(spread(head), is_it).copied()
     }
 
     /// The seat with these ids.
     pub(in crate::fold) fn find(&self, handle: Handle, ids: Ids<'_>) -> Option<SeatIndex> {
         let anchor = self.find_viewer(handle.head(), ids.viewer)?;
-        self.ring(anchor).find(|seat| self.is_of(*seat, ids))
+        self.with_handle(anchor, handle).find(|seat| self.is_of(*seat, ids))
     }
 
     /// Whether a seat is of this session of its viewer's.

@@ -3,3 +3,4 @@
 mod handles;
 mod presence;
 mod proof;
+mod steps;

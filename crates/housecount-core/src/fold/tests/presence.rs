@@ -63,11 +63,43 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
             presence.are_online(asked),
             STAGES.map(|stage| online.contains(&(stage, viewer, session)))
         );
+        for stage in STAGES {
+            let among = presence.among(stage, viewer, session);
+            let here = online.iter().filter(|o| (o.0, o.1) == (stage, viewer));
+            assert_eq!(
+                (among.is_online, among.here, among.count),
+                (online.contains(&(stage, viewer, session)), here.count(), presence.count(stage))
+            );
+        }
+    }
+    for (viewer, stage) in VIEWERS.iter().flat_map(|viewer| STAGES.map(|stage| (*viewer, stage))) {
+        check_sessions(presence, &online, events, stage, viewer);
     }
     let viewers: BTreeSet<_> = online.iter().map(|o| o.1).collect();
     let stages: BTreeSet<_> = online.iter().map(|o| o.0).collect();
     let count = Count { viewers: viewers.len() as u64, sessions: online.len() as u64 };
     assert_eq!(presence.totals(), Totals { count, stages: stages.len() as u64 }, "totals at {now}");
+}
+
+/// Those that beat last come first.
+fn check_sessions(
+    presence: &Fold,
+    online: &BTreeSet<(&'static str, &'static str, &'static str)>,
+    events: &[Said],
+    stage: &str,
+    viewer: &str,
+) {
+    let last_beat = |session: &str| {
+        let said = events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
+        said.filter(|e| e.kind == Kind::Beat).map(|e| e.at).max().unwrap()
+    };
+    let sessions = presence.online_sessions(stage, viewer, 9);
+    let expected: BTreeSet<_> =
+        online.iter().filter(|o| (o.0, o.1) == (stage, viewer)).map(|o| o.2.to_string()).collect();
+    assert_eq!(sessions.iter().cloned().collect::<BTreeSet<_>>(), expected);
+    assert!(sessions.is_sorted_by(|a, b| last_beat(a) >= last_beat(b)), "{sessions:?}");
+    assert_eq!(presence.online_sessions(stage, viewer, 1), sessions.get(..1).unwrap_or_default());
+    assert_eq!(presence.newest_session(stage, viewer).as_ref(), sessions.first());
 }
 
 const STAGES: [&str; 3] = ["stage", "stage-2", "stage-3"];

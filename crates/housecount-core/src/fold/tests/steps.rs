@@ -1,0 +1,233 @@
+//! What a call costs while it holds the fold's lock, counted in seats that are looked at: no more than what was sent, however many
+//! sessions a viewer has made before.
+
+use crate::event::{EventRef, Kind};
+use crate::fold::seats::STEPS;
+use crate::fold::*;
+use crate::record::Told;
+use crate::span::Span;
+use crate::time::UnixMs;
+
+const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
+const KEY: HandleKey = HandleKey(7);
+/// What one event, or one question that isn't about all of a viewer, may look at.
+const STEPS_MAX: usize = 128;
+const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
+
+/// Seats that `work` looks at.
+fn steps<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = STEPS.get();
+    let done = work();
+    (STEPS.get() - before, done)
+}
+
+#[track_caller]
+fn few<T>(work: impl FnOnce() -> T) -> T {
+    let (steps, done) = steps(work);
+    assert!(steps <= STEPS_MAX, "{steps} seats were looked at");
+    done
+}
+
+/// The ids of a viewer's sessions: each on a stage of its own, or all on one.
+struct Sessions {
+    stages: Vec<String>,
+    sessions: Vec<String>,
+}
+
+impl Sessions {
+    fn on_stages_of_their_own(count: usize) -> Sessions {
+        Sessions {
+            stages: (0..count).map(|n| format!("stage-{n}")).collect(),
+            sessions: vec![String::new(); count],
+        }
+    }
+
+    fn on_one_stage(count: usize) -> Sessions {
+        Sessions {
+            stages: vec!["stage".to_string(); count],
+            sessions: (0..count).map(|n| n.to_string()).collect(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.stages.len()
+    }
+
+    fn event(&self, n: usize, kind: Kind, at: u64) -> EventRef<'_> {
+        let (stage, session) = (&*self.stages[n], &*self.sessions[n]);
+        EventRef { at: UnixMs(at), kind, stage, viewer: "ann", session }
+    }
+}
+
+/// A fold in which all of them have beaten once, at the same moment.
+fn joined(all: &Sessions, keeps_proof: bool) -> Fold {
+    let mut fold = Fold::new(RULES, 1, keeps_proof);
+    fold.set_key(0, KEY);
+    for n in 0..all.len() {
+        few(|| fold.apply(&all.event(n, Kind::Beat, 1_000)));
+    }
+    fold.advance(UnixMs(1_000));
+    assert_eq!(fold.totals().count.sessions, all.len() as u64);
+    fold
+}
+
+fn hear(fold: &mut Fold, said: Told<'_>) {
+    fold.apply_all(0, &[said], said.at(), |_| ());
+}
+
+/// All that a player's request asks of the fold, or changes there.
+fn speak(fold: &mut Fold, event: EventRef<'_>) {
+    let EventRef { stage, viewer, session, .. } = event;
+    few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
+    few(|| fold.among(stage, viewer, session));
+    few(|| fold.online_sessions(stage, viewer, 20));
+    few(|| fold.newest_session(stage, viewer));
+    few(|| fold.last_beat(stage, viewer, session));
+    let told = few(|| fold.tell(&[event], event.at)).remove(0);
+    few(|| hear(fold, told));
+    few(|| fold.with_ids(&told, |event| assert!(event.is_some())));
+    few(|| fold.count(stage));
+}
+
+#[test]
+fn beats_and_leaves_of_a_viewer_on_thousands_of_stages_take_few_steps() {
+    let all = Sessions::on_stages_of_their_own(9_000);
+    let mut fold = joined(&all, true);
+    for n in 0..all.len() {
+        speak(&mut fold, all.event(n, Kind::Beat, 2_000));
+        speak(&mut fold, all.event(n, Kind::Leave, 3_000 + n as u64));
+    }
+    for n in 0..all.len() as u64 {
+        few(|| fold.advance(UnixMs(3_000 + n + RULES.leave_grace_ms)));
+        assert_eq!(fold.totals().count.sessions, all.len() as u64 - n - 1);
+    }
+}
+
+#[test]
+fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
+    let all = Sessions::on_one_stage(9_000);
+    let mut fold = joined(&all, false);
+    for n in (0..all.len()).step_by(7) {
+        speak(&mut fold, all.event(n, Kind::Beat, 2_000));
+        speak(&mut fold, all.event(n, Kind::Leave, 3_000 + n as u64));
+    }
+    fold.advance(UnixMs(20_000));
+    let left = fold.totals().count.sessions;
+    assert_eq!(left as usize, all.len() - all.len().div_ceil(7));
+}
+
+/// A leave of all sessions costs what it ends, once; and nothing where sessions have beaten since.
+#[test]
+fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
+    let all = Sessions::on_one_stage(3_000);
+    let mut fold = joined(&all, false);
+    let of_all = |at| EventRef { session: "", ..all.event(0, Kind::Leave, at) };
+    for n in 0..all.len() {
+        fold.apply(&all.event(n, Kind::Beat, 2_000));
+    }
+    for at in 1_001..1_500 {
+        few(|| fold.apply(&of_all(at)));
+        few(|| fold.advance(UnixMs(at + RULES.leave_grace_ms)));
+    }
+    assert_eq!(fold.totals().count.sessions, all.len() as u64, "all have beaten since");
+    few(|| fold.apply(&of_all(5_000)));
+    let (ended, ()) = steps(|| fold.advance(UnixMs(5_000 + RULES.leave_grace_ms)));
+    assert_eq!(fold.totals().count.sessions, 0);
+    assert!(ended <= all.len() * STEPS_MAX, "{ended}");
+    for at in 8_001..8_500 {
+        few(|| fold.apply(&of_all(at)));
+        few(|| fold.advance(UnixMs(at + RULES.leave_grace_ms)));
+    }
+}
+
+/// Sessions that end by themselves, all at one moment, and are forgotten.
+#[test]
+fn each_session_that_expires_takes_few_steps() {
+    for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
+        for keeps_proof in [false, true] {
+            let mut fold = joined(&all, keeps_proof);
+            let (expired, ()) = steps(|| {
+                fold.advance(UnixMs(200_000));
+                fold.advance(UnixMs(400_000));
+            });
+            assert_eq!(fold.totals().count.sessions, 0);
+            let (forgotten, ()) = steps(|| fold.forget(0, 0..fold.places(), UnixMs(300_000)));
+            assert!(fold.is_empty());
+            assert!(expired.max(forgotten) <= all.len() * STEPS_MAX, "{expired}, {forgotten}");
+        }
+    }
+}
+
+/// What operators and the ledger ask of all of a viewer.
+#[test]
+fn each_session_of_an_answer_takes_few_steps() {
+    for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
+        let mut fold = joined(&all, true);
+        for n in 0..all.len() {
+            fold.apply(&all.event(n, Kind::Beat, 2_000));
+        }
+        let (shown, watching) = steps(|| fold.viewer("ann"));
+        assert_eq!(watching.iter().map(|w| w.sessions.len()).sum::<usize>(), all.len());
+        let mut found = 0;
+        let (proven, ()) = steps(|| fold.each_proven(0, ALWAYS, |_| found += 1));
+        assert_eq!(found, watching.len());
+        assert!(shown.max(proven) <= all.len() * STEPS_MAX, "{shown}, {proven}");
+        few(|| fold.proven("stage-7", "ann", ALWAYS));
+    }
+}
+
+/// A node that begins to read the log behind the ids: it knows a viewer's sessions by handle only, and then by their ids.
+#[test]
+fn sessions_known_by_handle_only_take_few_steps() {
+    for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
+        let mut fold = Fold::new(RULES, 1, true);
+        fold.set_key(0, KEY);
+        for at in [1_000, 2_000] {
+            for n in 0..all.len() {
+                let event = all.event(n, Kind::Beat, at);
+                let handle = Handle::of(KEY, event.stage, event.viewer, event.session);
+                few(|| hear(&mut fold, Told::Beat { at: event.at, handle }));
+            }
+        }
+        assert!(!fold.knows_names());
+        for n in 0..all.len() {
+            few(|| hear(&mut fold, Told::Event(all.event(n, Kind::Beat, 3_000))));
+        }
+        assert!(fold.knows_names());
+        assert_eq!(fold.totals().count.sessions, all.len() as u64);
+    }
+}
+
+/// A page of a stage's viewers costs a look at each, in whatever order they are.
+#[test]
+fn a_page_takes_a_step_for_each_session_of_the_stage() {
+    let mut fold = Fold::new(RULES, 1, false);
+    let names: Vec<String> = (0..3_000).rev().map(|n| format!("{n:04}")).collect();
+    for viewer in &names {
+        fold.apply(&EventRef { at: UnixMs(1), kind: Kind::Beat, stage: "s", viewer, session: "" });
+    }
+    let (page, found) = steps(|| fold.viewers_of("s", None, 1_000));
+    assert_eq!((found.len(), &*found[0].id, &*found[999].id), (1_000, "0000", "0999"));
+    assert!(page <= names.len() * STEPS_MAX, "{page}");
+}
+
+/// A viewer who has more sessions than are walked through, and then fewer again.
+#[test]
+fn viewer_seats_walked_max_is_passed_both_ways() {
+    let all = Sessions::on_stages_of_their_own(2 * crate::limits::VIEWER_SEATS_WALKED_MAX);
+    let mut fold = Fold::new(RULES, 1, false);
+    for round in 0..3u64 {
+        let begins = 1_000 + round * 1_000_000;
+        for n in 0..all.len() {
+            fold.apply(&all.event(n, Kind::Beat, begins + n as u64));
+            assert_eq!(fold.viewer("ann").len(), n + 1);
+        }
+        for n in 0..all.len() as u64 {
+            // It goes a second later at the latest, as nobody counts it any more.
+            fold.advance(UnixMs(begins + n + RULES.ttl_ms));
+            assert_eq!(fold.viewer("ann").len() as u64, all.len() as u64 - n - 1);
+        }
+        fold.advance(UnixMs(begins + 500_000));
+        assert!(fold.is_empty());
+    }
+}
