@@ -125,8 +125,11 @@ impl Hub {
 
     /// Takes in events that the log will have. Any order, any number of times.
     pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> Late {
-        let (mut fold, mut late) = (self.fold.lock(), Late::default());
-        events.into_iter().for_each(|event| late.note(fold.apply(&event)));
+        let (mut events, mut late) = (events.into_iter().peekable(), Late::default());
+        while events.peek().is_some() {
+            let mut fold = self.fold.lock();
+            events.by_ref().take(AT_ONCE).for_each(|event| late.note(fold.apply(&event)));
+        }
         late
     }
 
@@ -272,19 +275,19 @@ impl Hub {
         self.answer(&fold, view)
     }
 
-    /// All stages known here, sorted.
+    /// All stages known here, sorted. The fold's lock is held while they are copied; they are sorted without it.
     pub fn stages(&self) -> Answer<Vec<StageView>> {
-        let fold = self.fold.lock();
-        let now = fold.now();
-        let views = {
-            let past = self.past.lock();
-            let real = fold.stages().map(|view| (view.stage.clone(), Some(view)));
-            let bridged = past.bridge.stages(now).map(|view| (view.stage.clone(), None));
-            // Real ones last, so that they win.
-            let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
-            all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect()
+        let Answer { of: (real, now), standing } = {
+            let fold = self.fold.lock();
+            self.answer(&fold, (fold.stages().collect::<Vec<_>>(), fold.now()))
         };
-        self.answer(&fold, views)
+        let past = self.past.lock();
+        let bridged = past.bridge.stages(now).map(|view| (view.stage.clone(), None));
+        let real = real.into_iter().map(|view| (view.stage.clone(), Some(view)));
+        // Real ones last, so that they win.
+        let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
+        let views = all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
+        Answer { of: views, standing }
     }
 
     /// The latest beats known of these events' sessions: what they go on from.
@@ -306,9 +309,9 @@ impl Hub {
         self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
-    /// The viewer's online session on a stage that beat last.
-    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
-        self.fold.lock().newest_session(stage, viewer)
+    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first.
+    pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
+        self.fold.lock().online_sessions(stage, viewer, most)
     }
 
     /// Where a viewer is now.
@@ -326,9 +329,9 @@ impl Hub {
     }
 
     /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
-    pub fn among(&self, stage: &str, viewer: &str, session: &str, sessions_max: usize) -> Among {
+    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
         let fold = self.fold.lock();
-        let mut among = fold.among(stage, viewer, session, sessions_max);
+        let mut among = fold.among(stage, viewer, session);
         if !among.is_stage_known {
             let past = self.past.lock();
             among.is_stage_known =

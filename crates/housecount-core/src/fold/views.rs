@@ -205,13 +205,8 @@ impl Fold {
         self.seats.find_viewer(handle.head(), viewer)
     }
 
-    /// The viewer's online session on a stage that beat last, if there is one; of several at the same time, any.
-    #[must_use]
-    pub fn newest_session(&self, stage: &str, viewer: &str) -> Option<String> {
-        self.online_sessions(stage, viewer, 1).pop()
-    }
-
-    /// The viewer's online sessions on a stage, at most `most` of them: those that beat last.
+    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first, and of several at the same
+    /// time any.
     #[must_use]
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         let found = self.find_viewer(viewer).zip(self.seats.stages.find(stage));

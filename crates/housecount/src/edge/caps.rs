@@ -2,12 +2,15 @@
 //!
 //! What is there is asked of the fold. What is on its way to the log is held here until it is acknowledged, so that many who
 //! come at once can't all take the last place. In the worst case somebody is told to come again who would just have fitted in.
+//! To let a session in, or to refuse it, takes the same time however many its viewer has: both ask for numbers that are kept.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
+use housecount_core::event::Kind;
+use housecount_core::fold::Among;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use parking_lot::Mutex;
 
@@ -19,8 +22,19 @@ use crate::ingest::Said;
 /// In which new stages are counted.
 const MINUTE_MS: u64 = 60_000;
 
-/// Those on their way, by the hash of whose room they take.
+/// Those on their way, by the hash of the room that they take.
 type Coming = Mutex<HashMap<u64, u64, RandomState>>;
+
+/// What a session takes room of.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Room<'a> {
+    /// Its viewer's sessions on the stage.
+    Here(&'a str, &'a str),
+    /// The stage's sessions.
+    Stage(&'a str),
+    /// Its viewer's sessions on all stages, for one that isn't kept yet.
+    Viewer(&'a str),
+}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -44,13 +58,13 @@ struct Opened {
 #[derive(Debug)]
 pub struct Held {
     coming: Arc<Coming>,
-    keys: [u64; 2],
+    keys: [Option<u64>; 3],
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let mut coming = self.coming.lock();
-        for key in self.keys {
+        for key in self.keys.into_iter().flatten() {
             if let Some(count) = coming.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {
@@ -81,38 +95,47 @@ impl Caps {
         self.sessions_max.is_some() || self.viewers_max.is_some() || self.stages_max.is_some()
     }
 
-    /// Holds room for a session that isn't online; `None` if it is.
+    /// Holds room for what was said of a session: for a beat of one that isn't online, and for a leave of one that isn't known, since
+    /// that is kept as well. `None` if it takes none.
     ///
     /// # Errors
     /// There is none.
     pub fn room_for(&self, hub: &Hub, said: &Said<'_>, now_ms: u64) -> Result<Option<Box<Held>>, Unwelcome> {
         let Said { stage, viewer, session, .. } = *said;
-        let among = || hub.among(stage, viewer, session, VIEWER_SESSIONS_KEPT_MAX);
-        if among().is_online {
+        let is_beat = said.kind == Kind::Beat;
+        let among = || hub.among(stage, viewer, session);
+        let takes_none = |among: &Among| if is_beat { among.is_online } else { among.is_known };
+        if takes_none(&among()) {
             return Ok(None);
         }
         let mut coming = self.coming.lock();
         // Once more: whoever was folded since is not on the way any more.
         let among = among();
-        if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
-            let kept_max = max.max(VIEWER_SESSIONS_KEPT_MAX);
-            if among.sessions >= kept_max {
-                return Err(Unwelcome::TooManySessions { max: kept_max, place: "lately, on all stages" });
+        let key = |room: Room<'_>| self.hasher.hash_one(room);
+        let on_the_way = |key: u64| coming.get(&key).copied().unwrap_or(0);
+        let (here, all) = (key(Room::Here(stage, viewer)), key(Room::Stage(stage)));
+        let kept = (!among.is_known).then(|| key(Room::Viewer(viewer)));
+        if let Some((max, kept)) = self.sessions_max.zip(kept) {
+            let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
+            if among.sessions as u64 + on_the_way(kept) >= max as u64 {
+                return Err(Unwelcome::TooManySessions { max, place: "lately, on all stages" });
             }
         }
         if !among.is_stage_known {
             self.open(stage, now_ms)?;
         }
-        let keys = [self.hasher.hash_one((stage, viewer)), self.hasher.hash_one(stage)];
-        let sessions = among.here as u64 + coming.get(&keys[0]).copied().unwrap_or(0);
-        if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
-            return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
+        if is_beat {
+            let sessions = among.here as u64 + on_the_way(here);
+            if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
+                return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
+            }
+            let viewers = among.count.viewers + on_the_way(all);
+            if let Some(max) = self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
+                return Err(Unwelcome::StageFull { max });
+            }
         }
-        let viewers = among.count.viewers + coming.get(&keys[1]).copied().unwrap_or(0);
-        if let Some(max) = self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
-            return Err(Unwelcome::StageFull { max });
-        }
-        for key in keys {
+        let keys = [is_beat.then_some(here), is_beat.then_some(all), kept];
+        for key in keys.into_iter().flatten() {
             *coming.entry(key).or_default() += 1;
         }
         drop(coming);
@@ -140,7 +163,7 @@ impl Caps {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::{EventRef, Kind};
+    use housecount_core::event::EventRef;
     use housecount_core::fold::Rules;
     use housecount_core::time::UnixMs;
 
@@ -208,17 +231,56 @@ mod tests {
         assert_eq!((opens("c", 50_000), opens("d", 60_000)), (Ok(()), Ok(())));
     }
 
+    /// Each on a stage of its own, so that there are not too many anywhere.
+    fn many() -> Vec<String> {
+        (0..2 * VIEWER_SESSIONS_KEPT_MAX).map(|n| n.to_string()).collect()
+    }
+
+    fn kept_too_many() -> Unwelcome {
+        Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place: "lately, on all stages" }
+    }
+
     #[test]
-    fn viewer_sessions_kept_max_bounds_what_is_walked() {
+    fn viewer_sessions_kept_max_bounds_what_is_kept() {
         let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
-        let sessions: Vec<String> = (0..VIEWER_SESSIONS_KEPT_MAX).map(|n| n.to_string()).collect();
-        for session in &sessions {
-            // Each on a stage of its own: not too many anywhere.
+        for session in &many()[..VIEWER_SESSIONS_KEPT_MAX] {
             fold(&hub, &said(session, "guest", session));
         }
-        let error = caps.room_for(&hub, &said("s", "guest", "one more"), 0).unwrap_err();
-        let expected =
-            Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place: "lately, on all stages" };
-        assert_eq!(error, expected);
+        let room = |kind, session| caps.room_for(&hub, &Said { kind, ..said("s", "guest", session) }, 0);
+        assert_eq!(room(Kind::Beat, "one more").map(drop), Err(kept_too_many()));
+        assert_eq!(room(Kind::Leave, "one more").map(drop), Err(kept_too_many()));
+        let known = |kind| caps.room_for(&hub, &Said { kind, ..said("7", "guest", "7") }, 0);
+        assert!(known(Kind::Beat).unwrap().is_none() && known(Kind::Leave).unwrap().is_none());
+        assert!(caps.room_for(&hub, &said("s", "another guest", "one more"), 0).is_ok());
+    }
+
+    /// All at once, as in one batch over many stages: those on the way count too, and beats as leaves.
+    #[test]
+    fn viewer_sessions_kept_max_counts_who_is_on_the_way() {
+        for kind in [Kind::Beat, Kind::Leave] {
+            let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
+            let many = many();
+            let rooms = many.iter().map(|n| caps.room_for(&hub, &Said { kind, ..said(n, "guest", "") }, 0));
+            let (held, refused): (Vec<_>, Vec<_>) = rooms.partition(Result::is_ok);
+            assert_eq!(held.len(), VIEWER_SESSIONS_KEPT_MAX);
+            assert!(refused.into_iter().all(|room| room.unwrap_err() == kept_too_many()));
+            drop(held);
+            assert!(caps.coming.lock().is_empty());
+        }
+    }
+
+    /// A leave makes nobody come, but it opens a stage as a beat does: the node keeps both.
+    #[test]
+    fn a_leave_takes_the_room_that_it_needs() {
+        let (hub, caps) = (Hub::new(RULES, 1, false), caps(1, 1, 1));
+        fold(&hub, &said("s", "ann", "1"));
+        let leave = |stage, session| {
+            caps.room_for(&hub, &Said { kind: Kind::Leave, ..said(stage, "ann", session) }, 0).map(drop)
+        };
+        assert_eq!(
+            (leave("s", "1"), leave("s", "2"), leave("s", ""), leave("t", "")),
+            (Ok(()), Ok(()), Ok(()), Ok(()))
+        );
+        assert_eq!(leave("u", ""), Err(Unwelcome::TooManyStages { retry_ms: MINUTE_MS, max: 1 }));
     }
 }

@@ -25,6 +25,7 @@ use crate::hub::Hub;
 use crate::ingest::Said;
 use housecount_core::event::Kind;
 use housecount_core::fold::Ids;
+use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 
 /// Why something isn't taken in just now, though nothing is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,20 +160,24 @@ impl Edge {
         let was_welcome = found.is_welcome();
         let mut held = None;
         let is_beat = said.kind == Kind::Beat;
-        if !is_beat && said.session.is_empty() && self.caps.are_any() {
-            // It ends all of the viewer's sessions on the stage.
-            let here = hub.viewer(said.viewer).of.into_iter().filter(|watching| watching.id == said.stage);
-            for session in here.flat_map(|watching| watching.sessions) {
-                self.pace.take_back(self.session(&Said { session: &session, ..*said }), now_ms);
-            }
-        }
         // Once an interval: who was welcome at its start is until its end, or until it leaves.
-        if is_beat && self.caps.are_any() && !is_in && !was_welcome {
+        if self.caps.are_any() && !(is_beat && (is_in || was_welcome)) {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
-        match self.pace.note(found, is_beat) {
-            Spoken::Enough { retry_ms, max } => Err(Unwelcome::TooManyBeats { retry_ms, max }),
-            Spoken::Well => Ok(Admitted { held, was_welcome }),
+        if let Spoken::Enough { retry_ms, max } = self.pace.note(found, is_beat) {
+            return Err(Unwelcome::TooManyBeats { retry_ms, max });
+        }
+        if !is_beat && said.session.is_empty() && self.caps.are_any() {
+            self.ask_all_again(hub, said, now_ms);
+        }
+        Ok(Admitted { held, was_welcome })
+    }
+
+    /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As many are looked at as the viewer may
+    /// have there, and only for a leave that is taken in.
+    fn ask_all_again(&self, hub: &Hub, leave: &Said<'_>, now_ms: u64) {
+        for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
+            self.pace.take_back(self.session(&Said { session: &session, ..*leave }), now_ms);
         }
     }
 }

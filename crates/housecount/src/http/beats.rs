@@ -207,7 +207,7 @@ pub struct RejectedBody {
 
 /// Send many heartbeats at once: a JSON array, or NDJSON (a heartbeat a line).
 ///
-/// Good ones are taken, bad ones named. At most 10,000.
+/// Good ones are taken, bad ones named. At most 10,000. Where operators have keys it takes one with the scope `beats`.
 #[utoipa::path(post, path = "/v1/heartbeats", tag = "players",
     request_body(content((Vec<BeatBody> = "application/json"), (String = "application/x-ndjson"))),
     responses(

@@ -196,7 +196,7 @@ pub async fn heartbeat(
     let Ids { stage, viewer, session } = ids(&node, request).await?;
     let names = &node.edge.names;
     let name = names.viewer(viewer.as_str().into());
-    let newest = node.hub.newest_session(stage.as_str(), &name).ok_or_else(|| {
+    let newest = node.hub.online_sessions(stage.as_str(), &name, 1).pop().ok_or_else(|| {
         let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;

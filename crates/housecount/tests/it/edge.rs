@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use housecount_core::limits::BATCH_BEATS_MAX;
+use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -106,6 +106,29 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     let there = beat(&node, "s", "guest", "7");
     assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
     assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
+}
+
+/// On stages of their own, all in one batch; one by one; and by leaves, which are kept as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_may_have_a_thousand_sessions_kept() {
+    let node = node(&["limits.session_beats=0"]).await;
+    let sessions: Vec<Value> =
+        (0..9_000).map(|n| json!({ "stage": format!("z{n}"), "viewer": "guest" })).collect();
+    let of_another = json!({ "stage": "z8999", "viewer": "another guest" });
+    for round in 0..3 {
+        let batch = Value::from([&sessions[..], std::slice::from_ref(&of_another)].concat());
+        let (_, body) = node.call(Method::POST, "/v1/heartbeats", batch).await;
+        assert_eq!(body["accepted"], VIEWER_SESSIONS_KEPT_MAX + 1, "in round {round}");
+        let rejected = body["rejected"].as_array().unwrap();
+        let first = (&json!(VIEWER_SESSIONS_KEPT_MAX), &json!("too_many_sessions"));
+        assert_eq!((&rejected[0]["index"], &rejected[0]["code"]), first);
+        assert_eq!(rejected.len(), sessions.len() - VIEWER_SESSIONS_KEPT_MAX);
+    }
+    for path in ["/v1/heartbeat", "/v1/leave"] {
+        assert_eq!(say(&node, path, "z8999", "guest", "").code(), "too_many_sessions", "{path}");
+        assert!([200, 204].contains(&say(&node, path, "z999", "guest", "").status), "{path}");
+    }
+    assert_eq!(node.stats().await["viewers"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

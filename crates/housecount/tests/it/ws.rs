@@ -62,6 +62,31 @@ impl Player {
     }
 }
 
+/// Caps hold for what is said at once over one socket, before the log has any of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_are_said_at_once_take_their_places_at_once() {
+    let node = Node::ready(&["log=memory:", "cold=none", "linger=1s", "limits.sessions_per_viewer=5"]).await;
+    let mut player = Player::connect(&node.address).await;
+    for n in 0..60 {
+        let beat = json!({ "stage": "s", "viewer": "ann", "session": n.to_string() });
+        player.0.feed(Message::text(beat.to_string())).await.unwrap();
+    }
+    player.0.flush().await.unwrap();
+    assert_eq!(player.hear().await["code"], "too_many_sessions", "the others wait for the log");
+    let figures = async || {
+        let refused = node.metric("housecount_rejected_total{code=\"too_many_sessions\"}").await;
+        (node.metric("housecount_events_total{kind=\"beat\"}").await, refused)
+    };
+    eventually("each was taken or refused", async || figures().await.0 + figures().await.1 == 60.0).await;
+    // Who comes in the moment in which others are counted may be told to come again.
+    assert!((1.0..=5.0).contains(&figures().await.0), "{:?}", figures().await);
+    eventually("they are online", async || {
+        node.stats().await["sessions"].as_f64() == Some(figures().await.0)
+    })
+    .await;
+    drop(player);
+}
+
 /// Once there is little to do, one worker serves all, in the middle of their talks.
 #[tokio::test(flavor = "multi_thread")]
 async fn players_move_to_another_worker_and_go_on() {

@@ -81,7 +81,6 @@ fn speak(fold: &mut Fold, event: EventRef<'_>) {
     few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
     few(|| fold.among(stage, viewer, session));
     few(|| fold.online_sessions(stage, viewer, 20));
-    few(|| fold.newest_session(stage, viewer));
     few(|| fold.last_beat(stage, viewer, session));
     let told = few(|| fold.tell(&[event], event.at)).remove(0);
     few(|| hear(fold, told));

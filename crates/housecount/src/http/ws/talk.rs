@@ -39,7 +39,7 @@ use crate::http::error::Problem;
 use crate::http::stream::Stream;
 use crate::http::welcome::welcome;
 use crate::http::write_timeout::WriteTimeoutStream;
-use crate::ingest::{Refused, Said};
+use crate::ingest::{Receipt, Refused, Said};
 use crate::node::Node;
 
 /// How long a close may take until the player has seen it.
@@ -66,8 +66,8 @@ pub struct Talk {
     node: Arc<Node>,
     /// Who speaks.
     whence: Whence,
-    /// The room of whom was said last, until something is acknowledged.
-    held: Option<Box<Held>>,
+    /// Rooms of what was said, each until it is known what became of it: at most as many as may wait for the log.
+    held: Vec<(Receipt, Box<Held>)>,
     /// Of the player's token; it has none where none is needed.
     claims: Option<Claims>,
     /// The last heartbeat, and nothing else.
@@ -78,6 +78,11 @@ pub struct Talk {
     bad: usize,
     /// Whether all that was sent is on its way, pongs too.
     is_flushed: bool,
+}
+
+/// Gives up the room of what the log has taken, or has not.
+fn release(held: &mut Vec<(Receipt, Box<Held>)>) {
+    held.retain(|(receipt, _)| !receipt.is_settled());
 }
 
 /// What happens next.
@@ -100,7 +105,7 @@ impl Talk {
             node,
             claims,
             whence,
-            held: None,
+            held: Vec::new(),
             last,
             dues,
             complaint: None,
@@ -146,7 +151,7 @@ impl Talk {
                 }
                 Next::Heard(Err(error)) => break self.broken(&error).await,
                 Next::Told(outcome) => {
-                    self.held = None;
+                    release(&mut self.held);
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
@@ -193,6 +198,7 @@ impl Talk {
     /// Takes in a heartbeat or leave.
     async fn hear_text(&mut self, text: &str) -> Result<(), Problem> {
         let message = Message::parse(text)?;
+        release(&mut self.held);
         let kind = message.kind();
         let ids = message.ids();
         let named = ids.as_ref().map(|ids| ids.said(kind)).transpose()?;
@@ -214,7 +220,7 @@ impl Talk {
         }
         let welcomed = welcome(&self.node, said).await?;
         let receipt = welcomed.take(&self.node)?;
-        self.held = welcomed.into_held();
+        self.held.extend(welcomed.into_held().map(|held| (receipt.clone(), held)));
         self.dues.add(said.stage, kind, receipt);
         if let Some(Said { kind: Kind::Beat, stage, viewer, session }) = named {
             self.last.clear();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use housecount_core::event::Kind;
+use housecount_core::limits::VIEWER_SEATS_WALKED_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -38,6 +39,22 @@ fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
             .into_iter()
             .map(|twice| Said { logged: twice.logged.plus(1 + rng.below(5 * MINUTE_MS)), ..twice }),
     );
+    said.retain(|said| said.at < BASE.plus(ms));
+    said
+}
+
+/// Viewers with more tabs on a stage than the fold walks through.
+fn many_tabs(viewers: u64, ms: u64, seed: u64) -> Vec<Said> {
+    let (mut rng, mut said) = (Rng(seed), Vec::new());
+    for viewer in (0..viewers).map(|n| format!("tabbed-{n}")) {
+        let at = BASE.plus(rng.below(ms * 2 / 3));
+        for tab in 0..2 * VIEWER_SEATS_WALKED_MAX {
+            let start = at.plus(rng.below(5 * MINUTE_MS));
+            let end = start.plus(rng.below(25 * MINUTE_MS)).min(BASE.plus(ms));
+            let session = if tab == 0 { String::new() } else { format!("tab-{tab}") };
+            visit(&mut rng, &mut said, "stage-0", &viewer, session, Span::new(start, end));
+        }
+    }
     said.retain(|said| said.at < BASE.plus(ms));
     said
 }
@@ -121,7 +138,9 @@ async fn equals_the_oracle(stage: &Stage) {
 #[tokio::test]
 async fn every_viewers_time_is_exact() {
     let ms = 3 * HOUR_MS;
-    let stage = Stage::new(audience(2_000, 30, ms, 1)).await;
+    let mut said = audience(2_000, 30, ms, 1);
+    said.extend(many_tabs(40, ms, 2));
+    let stage = Stage::new(said).await;
     let late = stage.said.iter().filter(|said| said.logged.since(said.at) > WINDOW_MS).count();
     assert!(stage.said.len() > 200_000 && late > 5_000, "{} said, {late} late", stage.said.len());
     let mut node = stage.node().await;

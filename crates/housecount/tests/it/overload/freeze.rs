@@ -1,0 +1,126 @@
+//! Heartbeats of players beside clients that do their worst, on one node and in one run.
+//! `cargo test --release -p housecount --test it -- --ignored --nocapture freeze`
+
+use std::time::Duration;
+
+use housecount::client::Client;
+use housecount_core::limits::{BATCH_BEATS_MAX, VIEWER_SESSIONS_KEPT_MAX};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::support::node::Node;
+
+/// Players, each over a connection of its own, and how often each beats.
+const PLAYERS: u32 = 100;
+const EVERY: Duration = Duration::from_millis(200);
+/// How long each load is measured, after as much time to begin.
+const MEASURED: Duration = Duration::from_secs(15);
+const BEGINS: Duration = Duration::from_secs(3);
+/// Clients whose leaves each speak of a viewer with as many sessions as a node keeps.
+const LEAVERS: usize = 8;
+/// Clients whose batches are refused but for their first thousand.
+const REFUSED: usize = 3;
+/// How many times later than on a quiet node 99 of 100 heartbeats may be answered.
+const TIMES_MAX: f64 = 4.0;
+
+/// Latencies, from when a heartbeat was due.
+struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    fn at(&self, part: f64) -> f64 {
+        self.0[((self.0.len() - 1) as f64 * part) as usize].as_secs_f64() * 1_000.0
+    }
+
+    fn shown(&self) -> String {
+        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|part| self.at(part));
+        format!("p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms of {}", self.0.len())
+    }
+}
+
+/// Players that beat at fixed times, whatever becomes of the beats before.
+async fn players(address: &str) -> Latencies {
+    let began = Instant::now();
+    let mut all = JoinSet::new();
+    for n in 0..PLAYERS {
+        let client = Client::new(address).unwrap();
+        all.spawn(async move {
+            let body = json!({ "stage": "match", "viewer": format!("player-{n}") }).to_string();
+            let (mut due, mut latencies) = (began + EVERY * n / PLAYERS, Vec::new());
+            while due < began + BEGINS + MEASURED {
+                tokio::time::sleep_until(due).await;
+                let (status, _) = client.call(Method::POST, "/v1/heartbeat", body.clone()).await.unwrap();
+                assert_eq!(status, 200);
+                if due >= began + BEGINS {
+                    latencies.push(due.elapsed());
+                }
+                due += EVERY;
+            }
+            latencies
+        });
+    }
+    let mut latencies = all.join_all().await.concat();
+    latencies.sort_unstable();
+    Latencies(latencies)
+}
+
+fn seat(n: usize, viewer: &str) -> Value {
+    json!({ "stage": format!("z{n}"), "viewer": viewer })
+}
+
+/// Puts its viewer on very many stages, in one batch of lines.
+async fn join(client: &Client, viewer: &str) -> u64 {
+    let lines: Vec<String> = (0..BATCH_BEATS_MAX - 1_000).map(|n| seat(n, viewer).to_string()).collect();
+    let (status, body) = client.call(Method::POST, "/v1/heartbeats", lines.join("\n")).await.unwrap();
+    assert_eq!(status, 200);
+    serde_json::from_slice::<Value>(&body).unwrap()["accepted"].as_u64().unwrap()
+}
+
+/// Joins, leaves every stage, and begins again.
+async fn leaves(client: Client, viewer: String) {
+    loop {
+        assert_eq!(join(&client, &viewer).await, VIEWER_SESSIONS_KEPT_MAX as u64);
+        for n in 0..VIEWER_SESSIONS_KEPT_MAX {
+            let leave = seat(n, &viewer).to_string();
+            assert_eq!(client.call(Method::POST, "/v1/leave", leave).await.unwrap().0, 204);
+        }
+    }
+}
+
+async fn is_refused(client: Client, viewer: String) {
+    loop {
+        join(&client, &viewer).await;
+    }
+}
+
+/// The players of a node beside so many clients. These end with it.
+async fn beside<F>(node: &Node, clients: usize, run: impl Fn(Client, String) -> F) -> Latencies
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut attack = JoinSet::new();
+    for n in 0..clients {
+        attack.spawn(run(Client::new(&node.address).unwrap(), format!("attacker-{n}")));
+    }
+    let latencies = players(&node.address).await;
+    assert!(attack.try_join_next().is_none(), "a client ended");
+    latencies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure: takes a minute, on a machine with nothing else to do"]
+async fn figures() {
+    let node = Node::ready(&["log=memory:", "cold=none", "limits.session_beats=0"]).await;
+    let quiet = players(&node.address).await;
+    println!("quiet: {}", quiet.shown());
+    let leaves = beside(&node, LEAVERS, leaves).await;
+    let taken = node.metric("housecount_events_total{kind=\"leave\"}").await;
+    println!("beside {LEAVERS} clients that leave: {}; {taken} leaves", leaves.shown());
+    let refused = beside(&node, REFUSED, is_refused).await;
+    let rejected = node.metric("housecount_rejected_total{code=\"too_many_sessions\"}").await;
+    println!("beside {REFUSED} clients that are refused: {}; {rejected} refusals", refused.shown());
+    let times = leaves.at(0.99) / quiet.at(0.99);
+    println!("p99 beside leaves is {times:.2} x quiet");
+    assert!(times < TIMES_MAX);
+}
