@@ -95,7 +95,23 @@ pub async fn guard(
 pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
     match node.auth.viewers.policy() {
         Policy::Required => check_key(node, headers, Scope::Beats),
-        Policy::Off | Policy::Optional => allow(node, headers, Scope::Beats),
+        Policy::Off | Policy::Optional if node.auth.operators.is_on() => {
+            check_key(node, headers, Scope::Beats)
+        }
+        Policy::Off | Policy::Optional => Ok(()),
+    }
+}
+
+/// Whether these headers may bring a drop-in call of a player, which can't bring a token: where tokens are required, it takes an
+/// operator key with the scope `beats`. True if there is such a key, which speaks for any viewer.
+///
+/// # Errors
+/// As [`allow`], where a key is needed.
+pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> {
+    let by_key = check_key(node, headers, Scope::Beats);
+    match node.auth.viewers.policy() {
+        Policy::Required => by_key.map(|()| true),
+        Policy::Off | Policy::Optional => Ok(node.auth.operators.is_on() && by_key.is_ok()),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::raw::ask;
-use super::{SECRET, node, prefixed, refused, token};
+use super::{SECRET, node, payload, prefixed, refused, token};
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
