@@ -157,22 +157,10 @@ mod tests {
     }
 
     fn token(kid: &str, secret: &str) -> String {
-        let (sub, stage) = ("ann".to_string(), "s".to_string());
+        let (sub, stage) = ("ann".to_string(), Some("s".to_string()));
         let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
-        jwt::sign(
-            &Payload {
-                sub,
-                stage: Some(stage),
-                stage_prefix: None,
-                session: None,
-                exp,
-                nbf: None,
-                aud: None,
-            },
-            secret,
-            Some(kid.into()),
-        )
-        .unwrap()
+        let payload = Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
+        jwt::sign(&payload, &format!("secret:{secret}"), Some(kid.into())).unwrap()
     }
 
     #[tokio::test(start_paused = true)]

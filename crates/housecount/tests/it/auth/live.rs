@@ -67,7 +67,7 @@ async fn ending(mut events: Events) -> String {
 async fn a_stream_ends_with_its_token() {
     let node = strict().await;
     for query in ["stage=s&stage=t", "totals=true"] {
-        let short = token(&Payload { exp: in_s(2.0), ..payload("ann", "*") });
+        let short = token(&Payload { exp: in_s(2.0), ..prefixed("ann", "") });
         let events = Events::open(&node.address, &format!("/v1/live?{query}&token={short}"), None).await;
         assert_eq!(ending(events).await, "token_expired", "{query}");
     }
