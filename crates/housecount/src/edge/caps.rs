@@ -111,35 +111,50 @@ impl Caps {
         let mut coming = self.coming.lock();
         // Once more: whoever was folded since is not on the way any more.
         let among = among();
-        let key = |room: Room<'_>| self.hasher.hash_one(room);
-        let on_the_way = |key: u64| coming.get(&key).copied().unwrap_or(0);
-        let (here, all) = (key(Room::Here(stage, viewer)), key(Room::Stage(stage)));
-        let kept = (!among.is_known).then(|| key(Room::Viewer(viewer)));
-        if let Some((max, kept)) = self.sessions_max.zip(kept) {
-            let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
-            if among.sessions as u64 + on_the_way(kept) >= max as u64 {
-                return Err(Unwelcome::TooManySessions { max, place: "lately, on all stages" });
-            }
-        }
-        if !among.is_stage_known {
-            self.open(stage, now_ms)?;
-        }
-        if is_beat {
-            let sessions = among.here as u64 + on_the_way(here);
-            if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
-                return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
-            }
-            let viewers = among.count.viewers + on_the_way(all);
-            if let Some(max) = self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
-                return Err(Unwelcome::StageFull { max });
-            }
-        }
-        let keys = [is_beat.then_some(here), is_beat.then_some(all), kept];
+        let key = |room: Room<'_>, is_taken: bool| is_taken.then(|| self.hasher.hash_one(room));
+        let keys = [
+            key(Room::Here(stage, viewer), is_beat),
+            key(Room::Stage(stage), is_beat),
+            key(Room::Viewer(viewer), !among.is_known),
+        ];
+        let on_the_way = keys.map(|key| key.and_then(|key| coming.get(&key)).copied().unwrap_or(0));
+        self.check(&among, on_the_way, said, now_ms)?;
         for key in keys.into_iter().flatten() {
             *coming.entry(key).or_default() += 1;
         }
         drop(coming);
         Ok(Some(Box::new(Held { coming: self.coming.clone(), keys })))
+    }
+
+    /// That there is room, given how many are on the way of the viewer's on the stage, on the stage, and of the viewer's in all.
+    fn check(
+        &self,
+        among: &Among,
+        [here, all, kept]: [u64; 3],
+        said: &Said<'_>,
+        now_ms: u64,
+    ) -> Result<(), Unwelcome> {
+        if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
+            let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
+            if among.sessions as u64 + kept >= max as u64 {
+                return Err(Unwelcome::TooManySessions { max, place: "lately, on all stages" });
+            }
+        }
+        if !among.is_stage_known {
+            self.open(said.stage, now_ms)?;
+        }
+        if said.kind != Kind::Beat {
+            return Ok(());
+        }
+        let sessions = among.here as u64 + here;
+        if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
+            return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
+        }
+        let viewers = among.count.viewers + all;
+        match self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
+            Some(max) => Err(Unwelcome::StageFull { max }),
+            None => Ok(()),
+        }
     }
 
     /// Opens a stage that isn't known.
