@@ -12,6 +12,7 @@ use housecount_core::event::Kind;
 use housecount_core::limits::{BATCH_BEATS_MAX, BEAT_BODY_BYTES_MAX, BODY_BYTES_MAX};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
+use tokio::task::yield_now;
 use utoipa::ToSchema;
 
 use super::auth::{Bearer, allow_batch, may_say_for};
@@ -25,6 +26,9 @@ use crate::clock::mono_ms;
 use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
+
+/// Heartbeats of one call that are looked at in one go, some hundred microseconds: then the worker's other connections get their turn.
+const TURN_BEATS: usize = 4 * ASKED_AT_ONCE;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -248,33 +252,60 @@ where
         node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
     }
 
-    let mut comers = Vec::with_capacity(parsed.len());
-    for (index, beat) in &parsed {
-        comers.push((*index, comer(node, beat).await?));
-    }
-    // From here on nothing is waited for: who is let in is taken in.
     let mut outcome = BatchBody::default();
-    let taken = admitted(node, comers, &mut outcome.rejected);
-    outcome.accepted = taken.len();
-    if !taken.is_empty() {
-        let said: Vec<Said<'_>> = taken.iter().map(Welcomed::said).collect();
-        let receipts = node.ingest.take_all(&said);
-        for receipt in receipts.inspect_err(|_| taken.iter().for_each(|welcomed| welcomed.take_back(node)))? {
+    let mut taken = LetIn { node, welcomed: Vec::with_capacity(parsed.len()), is_taken: false };
+    for beats in parsed.chunks(TURN_BEATS) {
+        let mut comers = Vec::with_capacity(beats.len());
+        for (index, beat) in beats {
+            comers.push((*index, comer(node, beat).await?));
+        }
+        admit(node, comers, &mut taken.welcomed, &mut outcome.rejected);
+        // Others on this worker have waited for as long as they may.
+        yield_now().await;
+    }
+    outcome.accepted = taken.welcomed.len();
+    if outcome.accepted > 0 {
+        for receipt in taken.take_all()? {
             receipt.acknowledged().await?;
         }
-        node.metrics.acknowledged.batch.inc_by(taken.len() as u64);
+        node.metrics.acknowledged.batch.inc_by(outcome.accepted as u64);
     }
     Ok(outcome)
 }
 
+/// Who was let in of a call. Whoever is not taken in after all, as when the client goes, has no place.
+struct LetIn<'a> {
+    node: &'a Node,
+    welcomed: Vec<Welcomed<'a>>,
+    is_taken: bool,
+}
+
+impl LetIn<'_> {
+    /// Takes all of them in.
+    fn take_all(&mut self) -> Result<Vec<Receipt>, Problem> {
+        let said: Vec<Said<'_>> = self.welcomed.iter().map(Welcomed::said).collect();
+        let receipts = self.node.ingest.take_all(&said)?;
+        self.is_taken = true;
+        Ok(receipts)
+    }
+}
+
+impl Drop for LetIn<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            self.welcomed.iter().for_each(|welcomed| welcomed.take_back(self.node));
+        }
+    }
+}
+
 /// Lets in whom it may, and says of the others why not.
-fn admitted<'a>(
+fn admit<'a>(
     node: &Node,
     comers: Vec<(usize, Result<Comer<'a>, Problem>)>,
+    welcomed: &mut Vec<Welcomed<'a>>,
     rejected: &mut Vec<RejectedBody>,
-) -> Vec<Welcomed<'a>> {
+) {
     let now_ms = mono_ms();
-    let mut welcomed = Vec::with_capacity(comers.len());
     let mut comers = comers.into_iter();
     while !comers.as_slice().is_empty() {
         let mut some: Vec<_> = comers.by_ref().take(ASKED_AT_ONCE).collect();
@@ -290,7 +321,6 @@ fn admitted<'a>(
             }
         }
     }
-    welcomed
 }
 
 /// By place, a heartbeat or why it is none.
