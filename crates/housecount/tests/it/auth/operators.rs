@@ -168,7 +168,7 @@ async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys(
         let token = format!("authorization: Bearer {}", token(&payload("ann", "s")));
         for body in [&many, &one, &"[]".to_string()] {
             assert_eq!(refused(&post(&[], body)), (401, "unauthorized"), "{policy}");
-            assert_eq!(refused(&post(&[token.clone()], body)), (401, "unauthorized"), "{policy}");
+            assert_eq!(refused(&post(std::slice::from_ref(&token), body)), (401, "unauthorized"), "{policy}");
         }
         for scope in [Scope::Read, Scope::Stages, Scope::Admin] {
             let key = format!("x-api-key: {}", key(&keys, scope));
