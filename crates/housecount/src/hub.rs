@@ -6,6 +6,8 @@
 
 mod answer;
 mod past;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub struct Hub {
     is_live: AtomicBool,
     /// When time last advanced: the log was read to its end, and took what this node had to write.
     heard_mono_ms: AtomicU64,
+    /// When the log was last read to its end, whether or not time advanced.
+    read_mono_ms: AtomicU64,
     /// Whether the log takes what this node writes.
     writes: Arc<WriteHealth>,
     /// By how much later than usual what is said may come to be counted just now.
@@ -75,6 +79,7 @@ impl Hub {
             has_bridge: AtomicBool::new(false),
             is_live: AtomicBool::new(false),
             heard_mono_ms: AtomicU64::new(0),
+            read_mono_ms: AtomicU64::new(0),
             writes: Arc::new(WriteHealth::new(partitions)),
             held_back_ms: AtomicU64::new(0),
         }
@@ -235,6 +240,17 @@ impl Hub {
         self.writes.is_refused() || self.is_silent()
     }
 
+    /// The log has been read to its end, which alone lets no time advance.
+    pub fn note_read(&self) {
+        self.read_mono_ms.store(mono_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether the log answers reads and writes. It may be slow, and time stand still because of what waits for it.
+    pub fn is_answered(&self) -> bool {
+        let unread_ms = mono_ms().saturating_sub(self.read_mono_ms.load(Ordering::Relaxed));
+        unread_ms < SILENCE_MS_MAX && !self.writes.is_refused()
+    }
+
     /// Whether time has stood still for [`SILENCE_MS_MAX`].
     pub fn is_silent(&self) -> bool {
         self.silent_ms() >= SILENCE_MS_MAX
@@ -366,48 +382,6 @@ impl Hub {
             as_of_ms: standing.as_of.0,
             log_lag_ms: self.silent_ms(),
             ..LiveFigures::default()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The time up to which everything was read: a record of this node's own may lie behind others that it has not read.
-    #[test]
-    fn as_of_stays_with_an_append_of_its_own() {
-        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
-        hub.go_live();
-        hub.advance(UnixMs(10_000));
-        let at = UnixMs(12_000);
-        let beat = EventRef { at, kind: Kind::Beat, stage: "s", viewer: "bob", session: "" };
-        hub.take_in(0, &[Told::Event(beat)], at);
-        let answer = hub.count("s");
-        assert_eq!((answer.of.viewers, answer.standing.as_of), (1, UnixMs(10_000)));
-    }
-
-    /// At once, not only after `SILENCE_MS_MAX`.
-    #[test]
-    fn counts_are_not_complete_while_the_log_refuses_writes() {
-        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
-        hub.go_live();
-        hub.advance(UnixMs(10_000));
-        assert!(hub.count("s").standing.complete);
-        hub.writes().refuse(0);
-        assert!(!hub.count("s").standing.complete && !hub.totals().standing.complete);
-        hub.writes().accept(0);
-        assert!(hub.count("s").standing.complete);
-    }
-
-    #[test]
-    fn as_of_is_held_back_by_what_is_late() {
-        let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
-        hub.go_live();
-        hub.advance(UnixMs(10_000));
-        for (held_back_ms, as_of) in [(0, 10_000), (150, 9_850), (0, 10_000)] {
-            hub.hold_back(held_back_ms);
-            assert_eq!(hub.count("s").standing.as_of, UnixMs(as_of));
         }
     }
 }

@@ -304,6 +304,7 @@ impl Follower {
             self.slowest_read_ms = 0;
             let wait = match self.read_on().await {
                 Ok(now) => {
+                    self.hub.note_read();
                     let stall = self.hub.writes().stall();
                     if let Some(stall) = stall {
                         if outage.begins() {

@@ -299,10 +299,10 @@ impl Ingest {
         Ok(rounds.into_iter().map(|round| Receipt { at, gap_ms: 0, round: Some(round) }).collect())
     }
 
-    /// Whether requests are answered before the log has their events. While the log isn't heard or takes no writes all wait for it,
+    /// Whether requests are answered before the log has their events. While the log isn't heard or refuses writes all wait for it,
     /// whatever is set: the node would tell players that all is well, and no other node could count them.
     fn is_answered_first(&self) -> bool {
-        self.ack == Ack::Memory && !self.shared.hub.is_stalled() || is_on(Mutant::AckEarly)
+        self.ack == Ack::Memory && self.shared.hub.is_answered() || is_on(Mutant::AckEarly)
     }
 
     /// How much of what may wait for the log does, from 0 to 1.
