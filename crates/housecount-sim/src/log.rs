@@ -16,6 +16,7 @@ use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::log::{Log, Origin, Position, Tail};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
+use housecount_core::record;
 use housecount_core::time::UnixMs;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -39,6 +40,8 @@ const COPY_MS_MAX: u64 = 20_000;
 pub struct Server {
     /// By how much its clock is ahead of the simulation's.
     pub ahead_ms: i64,
+    /// The time of the last record with an event in it.
+    last: UnixMs,
     partitions: Vec<Partition>,
 }
 
@@ -79,7 +82,11 @@ impl Server {
     /// An empty server.
     #[must_use]
     pub fn new(partitions: u16) -> Server {
-        Server { ahead_ms: 0, partitions: vec![Partition::default(); usize::from(partitions)] }
+        Server {
+            ahead_ms: 0,
+            last: UnixMs::ZERO,
+            partitions: vec![Partition::default(); usize::from(partitions)],
+        }
     }
 
     /// Its clock, when the simulation's says `now_ms`.
@@ -110,10 +117,10 @@ impl Server {
         lost_ms
     }
 
-    /// The time of the last record of any partition.
+    /// The time of the last record with an event in it, of any partition.
     #[must_use]
     pub fn last(&self) -> UnixMs {
-        self.partitions.iter().map(|partition| partition.last.at).max().unwrap_or_default()
+        self.last
     }
 
     /// How many records it holds that lie before a time.
@@ -133,6 +140,9 @@ impl Server {
             false => Position { at: last.at, seq: last.seq + 1 },
         };
         let position = partition.last;
+        if !record::decode(&record).is_ok_and(|events| events.is_empty()) {
+            self.last = self.last.max(position.at);
+        }
         partition.records.push_back(Held { position, record, applied_ms: now_ms });
         position
     }

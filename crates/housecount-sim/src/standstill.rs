@@ -38,7 +38,7 @@ impl Standstill {
         let started_ms = is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
         let has_waiting = node.metrics.waiting.get() > 0;
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
-        let learns = refused_since_ms(Call::Note)
+        let learns = refused_since_ms(Call::Append)
             .zip(started_ms)
             .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
         let tries = refused_since_ms(Call::Append).zip(before.filter(|before| before.has_waiting));

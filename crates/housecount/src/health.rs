@@ -1,11 +1,11 @@
 //! Write health: whether the log takes what this node writes, by partition.
 //!
-//! Reads and writes of a store fail apart: a Redis without enough replicas, a full disk or a revoked permission refuses
-//! writes and answers reads. A node that goes by reads alone then lets time advance, and every viewer times out. So a
-//! refused write counts until an append works: only an append proves that the log takes appends again.
+//! Reads and appends of a store fail apart: a Redis without enough replicas, a full disk or a revoked permission refuses
+//! appends and answers reads. A node that goes by reads alone then lets time advance, and every viewer times out. So a
+//! refused append counts until one works. A node without players appends records without events, to know as well.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::limits::ACK_WAIT_MS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
@@ -16,12 +16,12 @@ use crate::clock::mono_ms;
 /// Why the log doesn't take this node's writes, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// A write was refused or not answered, and no append has worked since.
+    /// An append was refused or not answered, and none has worked since.
     Refused {
-        /// Time since the first refused write.
+        /// Time since the first refused append.
         ms: u64,
     },
-    /// An event has waited for its append for longer than [`ACK_WAIT_MS_MAX`].
+    /// An event has waited for its append for too long.
     Late {
         /// Time since the event came.
         ms: u64,
@@ -40,8 +40,10 @@ impl fmt::Display for Stall {
 /// What is known of one partition's writes. Times are `mono_ms`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Partition {
-    /// When the first write was refused after which no append has worked.
+    /// When the first append was refused after which none has worked.
     refused_since_ms: Option<u64>,
+    /// When an append last worked, or was refused.
+    tried_ms: u64,
     /// When the oldest event came that waits for its append.
     waiting_since_ms: Option<u64>,
 }
@@ -50,27 +52,39 @@ struct Partition {
 #[derive(Debug)]
 pub struct WriteHealth {
     partitions: Mutex<Vec<Partition>>,
+    /// How long an event may wait for its append.
+    wait_ms_max: AtomicU64,
     /// Whether any partition refuses writes: what a count asks, without the lock.
     is_refused: AtomicBool,
 }
 
 impl WriteHealth {
-    /// The health of a log that has not been written to yet.
+    /// The health of a log that has not been written to yet. Within a third of the ttl, an interval or less, no viewer times out
+    /// whose beats wait; after [`ACK_WAIT_MS_MAX`] requests are told that the log has not taken them.
     #[must_use]
-    pub fn new(partitions: u16) -> WriteHealth {
-        let partitions = Mutex::new(vec![Partition::default(); usize::from(partitions)]);
-        WriteHealth { partitions, is_refused: AtomicBool::new(false) }
+    pub fn new(partitions: u16, ttl_ms: u64) -> WriteHealth {
+        WriteHealth {
+            partitions: Mutex::new(vec![Partition::default(); usize::from(partitions)]),
+            wait_ms_max: AtomicU64::new((ttl_ms / 3).min(ACK_WAIT_MS_MAX)),
+            is_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// An append takes so long where all is well: waiting for it says nothing.
+    pub fn expect(&self, append_ms: u64) {
+        self.wait_ms_max.fetch_max(append_ms.min(ACK_WAIT_MS_MAX), Ordering::Relaxed);
     }
 
     /// Records that an append worked.
     pub fn accept(&self, partition: u16) {
-        self.change(partition, |of| of.refused_since_ms = None);
+        self.change(partition, |of| (of.refused_since_ms, of.tried_ms) = (None, mono_ms()));
     }
 
-    /// Records that a write failed.
+    /// Records that an append failed.
     pub fn refuse(&self, partition: u16) {
         self.change(partition, |of| {
-            of.refused_since_ms.get_or_insert_with(mono_ms);
+            of.tried_ms = mono_ms();
+            of.refused_since_ms.get_or_insert(of.tried_ms);
         });
     }
 
@@ -89,18 +103,21 @@ impl WriteHealth {
         self.is_refused.store(is_refused, Ordering::Relaxed);
     }
 
-    /// Whether a write was refused after which no append has worked. One load: every count asks.
+    /// Whether an append was refused after which none has worked. One load: every count asks.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.is_refused.load(Ordering::Relaxed) && !is_on(Mutant::AdvanceUnwritten)
     }
 
-    /// Whether a partition refuses writes and no event waits whose append would show when it takes them again.
+    /// Whether nothing has been appended to a partition for `idle_ms`, and no event waits whose append would show whether the log
+    /// takes it.
     #[must_use]
-    pub fn needs_probe(&self, partition: u16) -> bool {
+    pub fn needs_probe(&self, partition: u16, idle_ms: u64) -> bool {
+        let now_ms = mono_ms();
+        let is_idle = |of: &Partition| now_ms.saturating_sub(of.tried_ms) >= idle_ms;
         let partitions = self.partitions.lock();
-        let needs = |of: &Partition| of.refused_since_ms.is_some() && of.waiting_since_ms.is_none();
-        partitions.get(usize::from(partition)).is_some_and(needs)
+        let of = partitions.get(usize::from(partition));
+        of.is_some_and(|of| of.waiting_since_ms.is_none() && is_idle(of))
     }
 
     /// Why the log doesn't take this node's writes, if it doesn't: the longest stall of any partition.
@@ -115,7 +132,8 @@ impl WriteHealth {
             partitions.iter().filter_map(since).min().map(|since_ms| now_ms.saturating_sub(since_ms))
         };
         let refused = longest(|of| of.refused_since_ms).map(|ms| Stall::Refused { ms });
-        let late = longest(|of| of.waiting_since_ms).filter(|ms| *ms > ACK_WAIT_MS_MAX);
+        let wait_ms_max = self.wait_ms_max.load(Ordering::Relaxed);
+        let late = longest(|of| of.waiting_since_ms).filter(|ms| *ms > wait_ms_max);
         refused.or(late.map(|ms| Stall::Late { ms }))
     }
 }
@@ -125,23 +143,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_write_counts_until_an_append_works_on_its_partition() {
-        let health = WriteHealth::new(2);
+    fn a_refused_append_counts_until_one_works_on_its_partition() {
+        let health = WriteHealth::new(2, 120_000);
         assert_eq!((health.is_refused(), health.stall()), (false, None));
         health.refuse(1);
         assert!(health.is_refused() && matches!(health.stall(), Some(Stall::Refused { .. })));
         health.accept(0);
         assert!(health.is_refused(), "another partition's append shows nothing");
-        assert_eq!((health.needs_probe(0), health.needs_probe(1)), (false, true));
+        assert!(health.needs_probe(1, 0) && !health.needs_probe(1, 3_600_000), "it was tried just now");
         health.set_waiting(1, Some(mono_ms()));
-        assert!(!health.needs_probe(1), "the append of what waits will show it");
+        assert!(!health.needs_probe(1, 0), "the append of what waits will show it");
         health.accept(1);
         assert_eq!((health.is_refused(), health.stall()), (false, None));
     }
 
     #[test]
-    fn ack_wait_ms_max_is_how_long_an_event_may_wait() {
-        let health = WriteHealth::new(2);
+    fn a_third_of_the_ttl_and_ack_wait_ms_max_are_how_long_an_event_may_wait() {
+        let health = WriteHealth::new(2, 9_000);
+        health.set_waiting(0, Some(7_000));
+        assert_eq!(health.stall_at(7_000 + 3_000), None);
+        assert_eq!(health.stall_at(7_000 + 3_001), Some(Stall::Late { ms: 3_001 }));
+        health.expect(4_000);
+        assert_eq!(health.stall_at(7_000 + 4_000), None, "where an append takes as long");
+        let health = WriteHealth::new(2, 120_000);
         health.set_waiting(0, Some(7_000));
         health.set_waiting(1, Some(5_000));
         assert_eq!(health.stall_at(5_000 + ACK_WAIT_MS_MAX), None);

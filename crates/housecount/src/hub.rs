@@ -80,7 +80,7 @@ impl Hub {
             is_live: AtomicBool::new(false),
             heard_mono_ms: AtomicU64::new(0),
             read_mono_ms: AtomicU64::new(0),
-            writes: Arc::new(WriteHealth::new(partitions)),
+            writes: Arc::new(WriteHealth::new(partitions, rules.ttl_ms)),
             held_back_ms: AtomicU64::new(0),
         }
     }

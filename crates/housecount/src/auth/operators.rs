@@ -140,6 +140,10 @@ impl Operators {
     /// It can't be read, or is wrong: the keys before stay.
     pub(super) fn load(&self) -> Result<Changed, String> {
         let Some(path) = &self.file else { return Ok(Changed::Nothing) };
+        // A key in the place of its file's name is not repeated.
+        if path.to_str().is_some_and(|name| name.starts_with(PREFIX)) && !path.exists() {
+            return Err("a key stands where the name of the file of keys belongs".to_string());
+        }
         let text = read_file(path)?;
         let now = Some(digest(text.as_bytes()));
         if *self.loaded.lock() == now {

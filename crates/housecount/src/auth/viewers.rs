@@ -101,7 +101,12 @@ impl Viewers {
         }
         let own = jwt::keys(&text, jwt::From::File).map_err(|e| format!("{named}: {e}"))?;
         let (count, has_secret) = (own.len(), own.iter().any(Key::is_secret));
-        if has_secret && loaded.are_public {
+        // Also where the public keys come from the URL, and the file had none yet.
+        let is_published = loaded.digest.is_some()
+            && self.keys.read().published.as_ref().is_some_and(|keys| !keys.is_empty());
+        if has_secret
+            && (loaded.are_public || is_published && !self.keys.read().own.iter().any(Key::is_secret))
+        {
             let why = "it has a secret now, and public keys before; restart the node if that is meant";
             return Err(format!("{named}: {why}"));
         }

@@ -101,6 +101,7 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
         ));
     }
     let (log, cold) = (settings.log.to_string(), settings.cold.as_ref().map(ToString::to_string));
+    catch_file_too_large().map_err(|e| format!("signals can't be caught: {e}"))?;
     let app = App::build(settings).await.map_err(|e| e.to_string())?;
     if let Some(viewers) = demo {
         tokio::spawn(demo::run(app.node.clone(), viewers));
@@ -127,6 +128,22 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
 /// begins and ends, with the cause.
 const LIBRARIES: &str = "warn,redis=off,aws_smithy_runtime=off,aws_smithy_http_client::client=error,\
     aws_smithy_http_client::client::tls=warn";
+
+/// Signal of a write beyond the limit on a file's size (`ulimit -f`), which would end the process. Caught, the write fails as on a
+/// full disk.
+#[cfg(target_os = "linux")]
+const SIGXFSZ: std::ffi::c_int = 25;
+
+#[cfg(target_os = "linux")]
+fn catch_file_too_large() -> std::io::Result<()> {
+    // The handler stays for the life of the process, whether or not it is listened to.
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn catch_file_too_large() -> std::io::Result<()> {
+    Ok(())
+}
 
 /// Ends at the first SIGTERM or SIGINT.
 fn shutdown() -> std::io::Result<impl Future<Output = ()>> {

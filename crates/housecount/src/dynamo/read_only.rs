@@ -42,6 +42,10 @@ impl ReadOnly {
             found => found.map_err(failed)?,
         };
         let found = fs::metadata(file).map_err(failed)?;
+        if !found.is_file() {
+            let context = format!("{} is not a file", file.display());
+            return Err(StoreError::new(ErrorKind::Corrupt, context));
+        }
         check_begins(file).map_err(failed)??;
         let path = file.to_str().ok_or_else(|| {
             let context = format!("the folder's name is not UTF-8: {}", file.display());

@@ -8,22 +8,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Request, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use super::error::Problem;
 use crate::clock::mono_ms;
 use crate::node::Node;
 
-/// What proxies add to a request. The first three are said to be added by the settings of most, the others by some.
-const FORWARDED: [&str; 7] = [
-    "x-forwarded-for",
+/// What proxies add to a request, besides all that begins with [`FORWARDED_PREFIX`].
+const FORWARDED: [&str; 8] = [
     "forwarded",
     "via",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-server",
     "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-envoy-external-address",
 ];
+/// `X-Forwarded-For`, `-Host`, `-Proto`, `-Port` and more.
+const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// Where the connection of a request is from: its own address, whatever proxies say. The front puts it into each request.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +101,10 @@ impl<'a> Sender<'a> {
         }
         // What proxies speak unless they are told otherwise (nginx before 1.29), and no browser.
         let is_old = self.version < Version::HTTP_11;
-        if is_old || FORWARDED.iter().any(|name| self.headers.contains_key(*name)) {
+        let is_forwarded = |name: &HeaderName| {
+            name.as_str().starts_with(FORWARDED_PREFIX) || FORWARDED.contains(&name.as_str())
+        };
+        if is_old || self.headers.keys().any(is_forwarded) {
             return Err(Indirect::Proxy);
         }
         if !self.is_asked_by_its_own_name() {

@@ -39,6 +39,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use bytes::Bytes;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -60,7 +61,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(for_drop_in(&node))
         .merge(for_everybody())
         .split_for_parts();
-    let api = openapi::text(&api);
+    let api = Bytes::from(openapi::text(&api));
     router
         .route("/openapi.json", get(move || async move { ops::json_text(api) }))
         // For browsers

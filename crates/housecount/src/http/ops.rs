@@ -7,6 +7,7 @@ use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -45,8 +46,8 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// A JSON document that is text already.
-pub fn json_text(text: String) -> Response {
+/// A JSON document that is text already. All answers share it: those that a client doesn't read would each hold a copy.
+pub fn json_text(text: Bytes) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 

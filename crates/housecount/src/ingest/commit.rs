@@ -57,6 +57,10 @@ impl Committer {
             writes.set_waiting(self.partition, None);
             self.shared.release(batch.len());
             let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
+                // Other nodes may have forgotten meanwhile whom the batches that wait would only name by handle.
+                self.shared.hub.tell_again_from(self.shared.clock.now().unwrap_or_default());
+            }
             if is_taken {
                 self.shared.metrics.acknowledge.observe(waited.as_secs_f64());
             }

@@ -121,6 +121,11 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// `Unsupported` where there is nothing that other programs could read.
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
 
+    /// How long an append takes at most where all is well and it is not a moment, in ms.
+    fn append_ms(&self) -> u64 {
+        0
+    }
+
     /// From now on appends may be up to `times` as far apart as usual, where each costs something. By how much later than usual what is
     /// said may then come to be read, in ms: zero where nothing is saved by it, and nothing done.
     fn stretch(&self, _times: u64) -> u64 {

@@ -1,4 +1,4 @@
-//! A watched log: any log, whose writes are recorded in a [`WriteHealth`].
+//! A watched log: any log, whose appends are recorded in a [`WriteHealth`].
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{Consumed, Log, Position, Tail};
 use crate::error::StoreResult;
 use crate::health::WriteHealth;
 
-/// A log that records whether it takes writes. Every node wraps its log in one, so that no write can be forgotten.
+/// A log that records whether it takes appends. Every node wraps its log in one, so that no append can be forgotten.
 #[derive(Debug)]
 pub struct WatchedLog {
     log: Arc<dyn Log>,
@@ -22,15 +22,8 @@ impl WatchedLog {
     /// Wraps a log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, health: Arc<WriteHealth>) -> WatchedLog {
+        health.expect(log.append_ms());
         WatchedLog { log, health }
-    }
-
-    /// A refused note counts, and one that works shows nothing: a store may take notes and refuse appends.
-    fn noted(&self, partition: u16, outcome: StoreResult<()>) -> StoreResult<()> {
-        if outcome.is_err() {
-            self.health.refuse(partition);
-        }
-        outcome
     }
 }
 
@@ -58,19 +51,23 @@ impl Log for WatchedLog {
     }
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.noted(partition, self.log.tend(partition, before, attended).await)
+        self.log.tend(partition, before, attended).await
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.noted(partition, self.log.mark_whole(partition, born).await)
+        self.log.mark_whole(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
-        self.noted(partition, self.log.note_committed(partition, to).await)
+        self.log.note_committed(partition, to).await
     }
 
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
         self.log.publish(counts).await
+    }
+
+    fn append_ms(&self) -> u64 {
+        self.log.append_ms()
     }
 
     fn stretch(&self, times: u64) -> u64 {

@@ -53,7 +53,7 @@ pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
         vec![Key::of_secret(None, secret.as_bytes())?]
     } else if text.lines().any(|line| line.trim_start().starts_with("-----BEGIN ")) {
         of_pems(text)?
-    } else if text.is_empty() {
+    } else if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         Vec::new()
     } else {
         return Err(EXPECTED.to_string());

@@ -34,9 +34,7 @@ use housecount_core::flush::{Books, Writer};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{log_pk, log_sk};
-use housecount_core::limits::{
-    EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, TEND_EVERY_MS_MAX, UNCOMMITTED_MS_MAX,
-};
+use housecount_core::limits::{EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, MutexGuard};
@@ -66,9 +64,6 @@ const LOOK_FOR: Duration = Duration::from_millis(1_500);
 const TRIM_MS: u64 = 5 * 60 * 1000;
 /// After how many flushes without an item it is noted by itself that a node was there.
 const ATTENDED_FLUSHES: u64 = 10;
-/// The longest time without such a note, and so without a write: less than tends are apart, so that a node without players
-/// learns with each tend whether the table takes writes. At $0.625 a million that is $0.41 a month for such a node.
-const ATTENDED_MS_MAX: u64 = TEND_EVERY_MS_MAX * 3 / 4;
 /// Bytes of a part of an item that is larger than DynamoDB takes.
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
 /// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may need.
@@ -353,8 +348,7 @@ impl Log for DynamoLog {
             if attended > past.said {
                 past.to_say = past.to_say.max(attended);
             }
-            let due_ms = (ATTENDED_FLUSHES * self.pace.flush_ms).min(ATTENDED_MS_MAX);
-            let is_unsaid = past.to_say.since(past.said) >= due_ms;
+            let is_unsaid = past.to_say.since(past.said) >= ATTENDED_FLUSHES * self.pace.flush_ms;
             let is_untrimmed = past.trimmed.since(meta.trimmed) >= TRIM_MS;
             if !is_unsaid && !is_untrimmed {
                 return Ok(());
@@ -383,6 +377,11 @@ impl Log for DynamoLog {
 
     async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
+    }
+
+    /// The flushes that an item waits for, one to put it and one until every reader has it.
+    fn append_ms(&self) -> u64 {
+        (FLUSH_STRETCH_MAX + 2) * self.pace.flush_ms
     }
 
     fn stretch(&self, times: u64) -> u64 {

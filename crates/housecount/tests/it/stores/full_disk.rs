@@ -64,6 +64,7 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     eventually("so are stages", async || configure().await < 500).await;
     let is_said = |text: &str| said.lock().iter().any(|line| line.contains(text));
     eventually("the end is said", async || is_said("the cold tier works again")).await;
+    eventually("the end of the log's is said", async || is_said("the log is back")).await;
     let lines = said.lock().clone();
     let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     let all = lines.join("\n");
