@@ -168,7 +168,6 @@ mod tests {
             format!("\"{}\"", "opensesame".repeat(9)),
             format!("'{jwks}'"),
             format!("SECRET:{}", "opensesame".repeat(9)),
-            format!("#secret:{}", "opensesame".repeat(9)),
             format!("secret={}", "opensesame".repeat(9)),
             format!("ssh-ed25519 {} ann@example", "opensesame".repeat(9)),
             "null".to_string(),
@@ -177,6 +176,8 @@ mod tests {
             let error = read(&text).unwrap_err();
             assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{text}: {error}");
         }
+        let commented_out = format!("# ours\n#secret:{}\n", "opensesame".repeat(9));
+        assert!(read(&commented_out).unwrap().is_empty(), "without keys, which lets nobody in");
         let two_lines = format!("secret:{}\nmore", "opensesame".repeat(9));
         assert!(read(&two_lines).unwrap_err().contains("one line"));
         for text in
