@@ -44,6 +44,8 @@ pub const WS_WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024;
 pub const WS_DETAIL_BYTES_MAX: usize = 512;
 /// Messages without sense that a WebSocket may send one after the other before it is closed.
 pub const WS_BAD_MESSAGES_MAX: usize = 10;
+/// A channel that a client of the drop-in API's WebSocket subscribes to: it is sent back, with every character escaped at the worst.
+pub const WS_CHANNEL_BYTES_MAX: usize = 256;
 /// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until one is sent.
 pub const WS_ANSWERS_WAITING_MAX: usize = 16;
 /// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is read from it until the log has them.
@@ -154,6 +156,10 @@ pub const UNCOMMITTED_MS_MAX: u64 = 6 * 60 * 60 * 1000;
 pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 /// Rows of watch time that one pass over the ledger holds in memory.
 pub const EXPORT_ROWS_MAX: usize = 1_000_000;
+/// Watch spans that one call of the drop-in API holds while it adds them up: 24 bytes each, and some 100 a viewer.
+pub const VIEWS_HELD_MAX: usize = 500_000;
+/// Days that one call of the drop-in API may look back: ten years.
+pub const DROP_IN_DAYS_MAX: u64 = 3_652;
 /// Steps of one history.
 pub const HISTORY_STEPS_MAX: u64 = 10_000;
 /// Steps of all stages of one page together.
@@ -236,6 +242,9 @@ const _: () = {
     );
     // The longest answer or complaint with every character escaped, and a pong and a close behind it.
     assert!(2 * (STAGE_ID_BYTES_MAX + WS_DETAIL_BYTES_MAX) + 1024 < WS_WRITE_BUFFER_BYTES_MAX);
+    assert!(6 * WS_CHANNEL_BYTES_MAX + 128 < WS_WRITE_BUFFER_BYTES_MAX / 2);
+    // Less than a command holds, since several calls may be answered at once.
+    assert!(SCANS_MAX * VIEWS_HELD_MAX <= 2 * EXPORT_ROWS_MAX);
     assert!(2 * ADDRESS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
     // Seen with the next look, and a second to tell all that are open.
     assert!(KEYS_LOOK_MS < OUTLIVE_MS_MAX && OUTLIVE_MS_MAX < ANSWER_READ_MS_MAX);

@@ -4,6 +4,7 @@
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
 //! - `rename`: another name for a viewer, in chunks that are written.
 //! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each stage was watched; how many at once.
+//! - [`views`]: the same by watch span.
 //!
 //! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a chunk only where
 //! there is none, so of two writers one comes first and the other reads what that one wrote.
@@ -16,6 +17,7 @@ mod rename;
 #[cfg(test)]
 mod tests;
 pub mod totals;
+pub mod views;
 pub mod watch;
 
 pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, Tell};

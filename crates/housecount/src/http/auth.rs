@@ -67,10 +67,27 @@ pub fn allow(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Proble
     }
 }
 
+/// Judges an operator's call that stays open, as [`allow`]. Returns what it lasts as long as, where there are keys.
+///
+/// # Errors
+/// As [`allow`].
+pub fn admit(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<Option<Credential>, Problem> {
+    if !node.auth.operators.is_on() {
+        return allow(node, sender, scope).map(|()| None);
+    }
+    let key = key_for(sender.headers(), scope)?;
+    Ok(Some(node.auth.operators.admit(key, scope)?))
+}
+
 fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Problem> {
+    Ok(node.auth.operators.check(key_for(headers, scope)?, scope)?)
+}
+
+/// The key that a call has brought for this scope, not yet judged.
+fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
     let missing = || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
     let (_, key) = credential(headers)?.ok_or_else(missing)?;
-    Ok(node.auth.operators.check(text(key)?, scope)?)
+    text(key)
 }
 
 /// In front of every route of a scope; see `super::router`. What operators send must be JSON and say so: so no page of another site

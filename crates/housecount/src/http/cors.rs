@@ -20,8 +20,8 @@ const EXPOSED: &str = "retry-after";
 /// A day; browsers take less if they like (Chrome two hours, 2026-10).
 const MAX_AGE_S: &str = "86400";
 
-/// What players call, beside counts of stages that they name.
-const PLAYERS: [&str; 7] = [
+/// What players call, and front-ends ask before they do, beside counts of stages that they name.
+const PLAYERS: [&str; 9] = [
     "/v1/heartbeat",
     "/v1/heartbeats",
     "/v1/leave",
@@ -29,6 +29,8 @@ const PLAYERS: [&str; 7] = [
     "/api/viewer/rejoin",
     "/api/viewer/heartbeat",
     "/api/viewer/leave",
+    "/api/health",
+    "/health",
 ];
 
 /// See the module's text.

@@ -70,6 +70,11 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
     }
 
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Its stable code.
     pub fn code(&self) -> &'static str {
         self.code

@@ -84,7 +84,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
-fn bad_query(detail: impl Into<String>) -> Problem {
+/// A query that can't be answered.
+pub fn bad_query(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
 }
 

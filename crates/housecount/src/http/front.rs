@@ -21,13 +21,15 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::auth::Bearer;
+use super::auth::{self, Bearer};
 use super::beats::{self, BeatenBody, Heard};
+use super::compat;
 use super::cors::{Allowed, Cors};
-use super::direct::Peer;
+use super::direct::{Peer, Sender};
 use super::error::Problem;
 use super::headers;
 use super::server::{Answering, Guest};
+use crate::auth::Scope;
 use crate::edge::{Unwelcome, Whence};
 use crate::metrics::RouteLabel;
 use crate::node::Node;
@@ -45,6 +47,7 @@ struct Inner {
     beats: Route,
     leave: Route,
     ws: Route,
+    stats_ws: Route,
     stop: watch::Receiver<bool>,
 }
 
@@ -96,9 +99,10 @@ impl Front {
         let beats = route("/v1/heartbeats", StatusCode::OK);
         let leave = route("/v1/leave", StatusCode::NO_CONTENT);
         let ws = route("/v1/ws", StatusCode::SWITCHING_PROTOCOLS);
+        let stats_ws = route("/ws", StatusCode::SWITCHING_PROTOCOLS);
         let router = super::router(node.clone());
         let cors = Cors::new(&node.settings.cors_origins, &node.settings.cors_operator_origins);
-        Front(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stop }))
+        Front(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stats_ws, stop }))
     }
 
     /// Answers a request that came on a guest's connection.
@@ -142,9 +146,10 @@ impl Front {
         allowed: &Allowed,
     ) -> Result<(), Box<Response<Answer>>> {
         let node = &self.0.node;
-        let is_probe = || matches!(request.uri().path(), "/healthz" | "/readyz");
+        let path = request.uri().path();
+        let is_probe = || matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health");
         match node.edge.addresses.take(whence, 1) {
-            Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, unwelcome))),
+            Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, path, unwelcome))),
             _ => {
                 let Some(headers) = allowed.preflight(request) else { return Ok(()) };
                 let mut response = nothing(());
@@ -157,10 +162,10 @@ impl Front {
 }
 
 /// The answer to a request that its address may not send now, whatever it is for.
-fn refused(node: &Node, unwelcome: Unwelcome) -> Response<Answer> {
+fn refused(node: &Node, path: &str, unwelcome: Unwelcome) -> Response<Answer> {
     let problem = Problem::from(unwelcome);
     node.metrics.reject(problem.code());
-    let response = problem.into_response().map(Answer::Routed);
+    let response = compat::refusal(node, path, problem).map(Answer::Routed);
     node.metrics.requests.get_or_create(&label("any", response.status())).inc();
     response
 }
@@ -172,7 +177,7 @@ async fn answer_others(
 ) -> Response<Answer> {
     request.extensions_mut().insert(whence);
     request.extensions_mut().insert(Peer(guest.peer));
-    let Inner { node, router, beats, ws, stop, .. } = &*guest.host.0;
+    let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*guest.host.0;
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/heartbeats") => {
             return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
@@ -182,7 +187,7 @@ async fn answer_others(
                 // Held by the stream, which the router answers with.
                 counted.map(|counted| request.extensions_mut().insert(Arc::new(counted)));
             }
-            Err(unwelcome) => return refused(node, unwelcome),
+            Err(unwelcome) => return refused(node, "/v1/live", unwelcome),
         },
         (&Method::GET, "/v1/ws") => {
             let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
@@ -199,6 +204,29 @@ async fn answer_others(
                 super::ws::upgrade(&mut request, node, claims, guest, counted, whence, stop.clone())
             {
                 return ws.answer(node, Ok(response));
+            }
+        }
+        // Who may not open one, and what is no upgrade, is answered by the router.
+        (&Method::GET, "/ws") => {
+            let admitted = auth::admit(node, Sender::of(&request), Scope::Read);
+            if let (Ok(credential), true) = (admitted, super::ws::is_upgrade(request.headers())) {
+                let counted = match node.edge.connections.open_proxied(guest.peer, whence) {
+                    Ok(counted) => counted,
+                    Err(unwelcome) => return refused(node, "/ws", unwelcome),
+                };
+                let guest = guest.clone();
+                let opened = super::ws::open_stats(
+                    &mut request,
+                    node,
+                    credential,
+                    guest,
+                    counted,
+                    whence,
+                    stop.clone(),
+                );
+                if let Some(response) = opened {
+                    return stats_ws.answer(node, Ok(response));
+                }
             }
         }
         _ => {}

@@ -58,7 +58,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(guarded(&node, Scope::Read, for_readers()))
         .merge(guarded(&node, Scope::Stages, for_who_configures()))
         .merge(guarded(&node, Scope::Admin, for_admins()))
-        .merge(for_drop_in(&node))
+        .merge(compat::routes(&node))
         .merge(for_everybody())
         .split_for_parts();
     let api = Bytes::from(openapi::text(&api));
@@ -73,6 +73,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))
+        .layer(axum::middleware::from_fn_with_state(node.clone(), compat::shape_errors))
         .with_state(node)
 }
 
@@ -127,22 +128,6 @@ fn for_who_configures() -> Routes {
 /// Scope `admin`: what is done by hand.
 fn for_admins() -> Routes {
     OpenApiRouter::new().routes(routes!(admin::snapshot)).routes(routes!(admin::restore))
-}
-
-/// For front-ends that speak the common IVS viewer API: scope `beats` for what players say, which is these three calls; `read` for all
-/// others, which are the operator's; errors in its own shape.
-fn for_drop_in(node: &Arc<Node>) -> Routes {
-    let said = OpenApiRouter::new()
-        .routes(routes!(compat::rejoin))
-        .routes(routes!(compat::heartbeat))
-        .routes(routes!(compat::leave));
-    let asked = OpenApiRouter::new()
-        .routes(routes!(compat::list))
-        .routes(routes!(compat::duration))
-        .routes(routes!(compat::stats));
-    guarded(node, Scope::Beats, said)
-        .merge(guarded(node, Scope::Read, asked))
-        .layer(axum::middleware::map_response(compat::in_its_shape))
 }
 
 /// What is no secret, and so open to all: whether the node lives, in whichever API, and (in [`router`]) static pages.

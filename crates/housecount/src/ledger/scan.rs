@@ -10,6 +10,7 @@ use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::Tell;
 use housecount_core::ledger::curve::{Curve, Step};
 use housecount_core::ledger::totals::{StageTotals, Totals};
+use housecount_core::ledger::views::Views;
 use housecount_core::ledger::watch::{Wanted, Watch, Watched, Who};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -210,6 +211,19 @@ pub async fn stages(
     let committed_to = tail(proofs, &ends, range, None, |stage, _, span| totals.add(stage, span));
     let (rows, more) = totals.finish();
     Ok(StagePage { rows, more, committed_to })
+}
+
+/// Adds the ledger's spans of a range, and what is proven since, to these views. Stops early once they are full.
+///
+/// # Errors
+/// As [`Scan::next`].
+pub async fn views(cold: &Arc<dyn Cold>, proofs: &Proofs, mut views: Views) -> StoreResult<Views> {
+    let (range, viewer) = (views.range(), views.viewer().map(str::to_string));
+    let mut scan = Scan::open(cold, range, viewer.as_deref()).await?;
+    while !views.is_full() && scan.next(&mut views).await?.is_some() {}
+    let ends = scan.finish(&mut views);
+    tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| views.add(stage, viewer, span));
+    Ok(views)
 }
 
 /// How many watched a stage at once, or all stages together, by steps, and up to when that is committed: the ledger and what is

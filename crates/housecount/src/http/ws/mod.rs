@@ -26,7 +26,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+pub use self::message::not_text;
+pub use self::silence::Silence;
+pub use self::talk::Socket;
 use self::talk::Talk;
+use super::compat::socket::StatsSocket;
 use super::error::{Problem, ProblemBody};
 use super::front::Answer;
 use super::front::Front;
@@ -34,7 +38,7 @@ use super::patience::Patient;
 use super::server::Guest;
 use super::stream::Stream;
 use super::write_timeout::WriteTimeoutStream;
-use crate::auth::Claims;
+use crate::auth::{Claims, Credential};
 use crate::edge::{AddressConnection, Whence};
 use crate::metrics::Metrics;
 use crate::node::Node;
@@ -71,13 +75,43 @@ pub fn upgrade(
     let accept = accept_key(request.headers())?;
     let open = Open::new(node.metrics.clone(), counted);
     tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, open, whence, stop));
+    Some(switching(accept))
+}
+
+/// The same for an operator's page that is told counts: the drop-in API's socket. `credential`: what it lasts as long as.
+pub fn open_stats(
+    request: &mut Request<Incoming>,
+    node: &Arc<Node>,
+    credential: Option<Credential>,
+    guest: Arc<Guest<Front>>,
+    counted: Option<AddressConnection>,
+    whence: Whence,
+    stop: watch::Receiver<bool>,
+) -> Option<Response<Answer>> {
+    let accept = accept_key(request.headers())?;
+    let open = Open::new(node.metrics.clone(), counted);
+    let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
+    tokio::spawn(async move {
+        let Some(socket) = socket_of(upgrade).await else { return };
+        StatsSocket::new(socket, node, whence, credential, open, guest, stop).spawn(&Handle::current());
+    });
+    Some(switching(accept))
+}
+
+/// Whether a request asks for a WebSocket.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    accept_key(headers).is_some()
+}
+
+/// The answer to a request for a WebSocket.
+fn switching(accept: HeaderValue) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    Some(response)
+    response
 }
 
 /// What proves to the client that its request was understood, if it is a request for a WebSocket.
@@ -102,12 +136,16 @@ async fn go_on(
     whence: Whence,
     stop: watch::Receiver<bool>,
 ) {
-    let Some((stream, begun)) = upgrade.await.ok().and_then(bare) else { return };
-    let config = talk::config();
-    let stream = WriteTimeoutStream::new(stream);
-    let socket = WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
+    let Some(socket) = socket_of(upgrade).await else { return };
     // On its own, without what was kept for the upgrade.
     talk_on_at(&Handle::current(), Talk::new(socket, node, claims, whence), open, guest, stop);
+}
+
+/// The WebSocket, once the answer is sent.
+async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
+    let (stream, begun) = upgrade.await.ok().and_then(bare)?;
+    let stream = WriteTimeoutStream::new(stream);
+    Some(WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(talk::config())).await)
 }
 
 /// Talks here for as long as it is served here.
@@ -135,7 +173,7 @@ fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
 }
 
 /// An open WebSocket, which is counted.
-struct Open {
+pub struct Open {
     metrics: Arc<Metrics>,
     /// For the client's address, if it comes through a proxy.
     _counted: Option<AddressConnection>,

@@ -72,6 +72,7 @@ async fn operators_routes(node: &Node) -> Vec<(String, &'static str)> {
             let scope = security.iter().find_map(|each| each["operatorKey"][0].as_str().map(str::to_string));
             if !matches!(scope.as_deref(), None | Some("beats")) {
                 let path = path.replace("{stage}", "s").replace("{stageArn}", "s").replace("{viewer}", "v");
+                let path = path.replace("{userId}", "v");
                 let body = if method == "post" && path == "/v1/stages" { r#"{"stage":"s"}"# } else { "" };
                 lines.push((format!("{} {path}", method.to_uppercase()), body));
             }
@@ -126,6 +127,8 @@ async fn players_calls_are_answered_to_all() {
             ("GET /v1/live?stage=s", ""),
             ("GET /healthz", ""),
             ("GET /readyz", ""),
+            ("GET /health", ""),
+            ("GET /api/health", ""),
             ("GET /openapi.json", ""),
         ] {
             let headers = [headers.clone(), said(&["content-type: text/plain"])].concat();

@@ -6,7 +6,7 @@ mod live;
 mod load;
 mod operators;
 mod optional;
-mod raw;
+pub mod raw;
 mod smuggling;
 mod tokens;
 mod ws;
@@ -68,7 +68,7 @@ async fn strict() -> Node {
 /// The status and code of an answer.
 fn refused(answer: &(u16, Value)) -> (u16, &str) {
     // The drop-in API has a shape of its own.
-    let code = match answer.1["error"].as_str() {
+    let code = match answer.1["error"]["code"].as_str() {
         Some("UNAUTHORIZED") => "unauthorized",
         Some("FORBIDDEN") => "forbidden",
         _ => answer.1["code"].as_str().unwrap_or_default(),

@@ -48,7 +48,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
             let line = format!(
                 "{} {}",
                 method.to_uppercase(),
-                path.replace("{stage}", "s").replace("{viewer}", "v")
+                path.replace("{stage}", "s").replace("{viewer}", "v").replace("{userId}", "v")
             );
             let named = operation["security"].as_array().cloned().unwrap_or_default();
             let Some(scope) = named.iter().find_map(|each| each["operatorKey"][0].as_str()) else {
@@ -69,7 +69,7 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
                     assert!(![401, 403].contains(&by_other_header.0), "{line}: {by_other_header:?}");
                 } else {
                     assert_eq!(refused(&answer), (403, "forbidden"), "{line} with {other}");
-                    let said = answer.1["detail"].as_str().or(answer.1["message"].as_str()).unwrap();
+                    let said = answer.1["detail"].as_str().or(answer.1["error"]["message"].as_str()).unwrap();
                     assert!(said.contains(&format!("`{scope}`")), "{answer:?}");
                 }
             }
@@ -77,7 +77,16 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     }
     assert_eq!(
         open,
-        ["GET /healthz", "GET /readyz", "POST /v1/heartbeat", "POST /v1/leave", "GET /v1/live", "GET /v1/ws"],
+        [
+            "GET /api/health",
+            "GET /health",
+            "GET /healthz",
+            "GET /readyz",
+            "POST /v1/heartbeat",
+            "POST /v1/leave",
+            "GET /v1/live",
+            "GET /v1/ws"
+        ],
         "everything else needs a key"
     );
     assert!(guarded >= 16, "{guarded}");

@@ -1,0 +1,75 @@
+//! How long a viewer watched a stage.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use housecount_core::ledger::watch::Wanted;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::request::Ids;
+use super::shape::{DropInError, ErrorBody, Errors, Success};
+use crate::calendar;
+use crate::http::extract::{Asked, range};
+use crate::http::watch::stores;
+use crate::ledger::scan;
+use crate::node::Node;
+
+/// Whose time, and when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub struct DurationQuery {
+    /// The viewer.
+    #[param(required = true, nullable = false)]
+    user_id: Option<String>,
+    /// The stage.
+    #[param(required = true, nullable = false)]
+    stage_arn: Option<String>,
+    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    from: Option<String>,
+    /// Unix ms or RFC 3339, not included; now if not given.
+    to: Option<String>,
+}
+
+/// A viewer's time on a stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchDuration {
+    /// The viewer.
+    user_id: String,
+    /// The stage.
+    stage_arn: String,
+    /// Proven time, in whole seconds.
+    watch_duration_seconds: u64,
+    /// The same for people, such as `1h 2m 3s`.
+    watch_duration_formatted: String,
+}
+
+/// How long a viewer watched a stage: proven time, of the last day if no range is given.
+#[utoipa::path(get, path = "/api/viewer/duration", operation_id = "compatDuration", tag = "drop-in", params(DurationQuery),
+    responses((status = 200, body = Success<WatchDuration>), Errors,
+        (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
+pub async fn duration(
+    State(node): State<Arc<Node>>,
+    Asked(query): Asked<DurationQuery>,
+) -> Result<Json<Success<WatchDuration>>, DropInError> {
+    let DurationQuery { user_id, stage_arn, from, to } = query;
+    let Ids { stage, viewer, .. } = Ids::of_query(user_id, stage_arn)?;
+    let range = range(&node, from.as_deref(), to.as_deref())?;
+    let (cold, proofs) = stores(&node)?;
+    let name = node.edge.names.asked(viewer.as_str().into()).into_owned();
+    let wanted = Wanted { stage: Some(stage.to_string()), viewer: Some(name), ..Wanted::default() };
+    // Never closed.
+    let _one_of_few = node.scans.acquire().await.ok();
+    let rows = scan::watch(cold, proofs, range, wanted, 1).await?.rows;
+    let watch_ms = rows.first().map_or(0, |(_, row)| row.watch_ms);
+    let watched = WatchDuration {
+        user_id: viewer.to_string(),
+        stage_arn: stage.to_string(),
+        watch_duration_seconds: watch_ms / 1_000,
+        watch_duration_formatted: calendar::spoken(watch_ms),
+    };
+    Ok(Success::new(&node, watched))
+}

@@ -1,0 +1,62 @@
+//! Whether the node is ready, in this API's shape. Open to all, as `/healthz` and `/readyz` are.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::shape::{DropInError, ErrorBody, ErrorDetails, Success};
+use crate::clock::mono_ms;
+use crate::http::error::Problem;
+use crate::node::Node;
+
+/// A node that is ready.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Always `healthy`.
+    status: &'static str,
+    /// Seconds since the process started.
+    uptime: f64,
+    /// The version of housecount.
+    version: &'static str,
+    /// What the node depends on.
+    services: Services,
+}
+
+/// What a node depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Services {
+    /// The log, whichever it is: `connected` while it is heard and takes writes, else `disconnected`.
+    redis: &'static str,
+}
+
+impl Services {
+    fn of(node: &Node) -> Services {
+        let is_connected = node.clock.now().is_some() && !node.hub.is_stalled();
+        Services { redis: if is_connected { "connected" } else { "disconnected" } }
+    }
+}
+
+/// Whether the node is ready.
+#[utoipa::path(get, path = "/health", operation_id = "compatHealth", tag = "drop-in",
+    responses((status = 200, body = Success<Health>),
+        (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
+pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
+    let services = Services::of(&node);
+    if let Some(waits_for) = node.waits_for() {
+        let details = ErrorDetails { services: Some(services), ..ErrorDetails::default() };
+        return Err(DropInError::new(Problem::unavailable("not_ready", waits_for), details));
+    }
+    let (uptime, version) = (mono_ms() as f64 / 1_000.0, env!("CARGO_PKG_VERSION"));
+    Ok(Success::new(&node, Health { status: "healthy", uptime, version, services }))
+}
+
+/// The same.
+#[utoipa::path(get, path = "/api/health", operation_id = "compatApiHealth", tag = "drop-in",
+    responses((status = 200, body = Success<Health>),
+        (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
+pub async fn api_health(state: State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
+    health(state).await
+}

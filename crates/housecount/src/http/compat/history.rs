@@ -1,0 +1,100 @@
+//! When a viewer watched, and where: its watch spans, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use housecount_core::ledger::views::{View, ViewsOf};
+use housecount_core::limits::PAGE_ROWS_MAX;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::request::last_days;
+use super::shape::{DropInError, ErrorBody, Errors, Success};
+use super::views::collect;
+use crate::calendar;
+use crate::http::extract::{Asked, ViewerPath, bad_query};
+use crate::node::Node;
+
+/// Records when the caller doesn't say how many.
+const RECORDS_DEFAULT: usize = 10;
+/// Days when the caller doesn't say how many.
+const DAYS_DEFAULT: u64 = 30;
+
+/// How many records, and how far back.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Records at most: 1 to 1,000, 10 if not given.
+    limit: Option<usize>,
+    /// How many days to look back: 1 to 3,652, 30 if not given.
+    days: Option<u64>,
+}
+
+/// A viewer's watch spans.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewerHistory {
+    /// The viewer.
+    user_id: String,
+    /// Watch spans of these days, also those beyond `limit`.
+    total_records: usize,
+    /// The newest of them, newest first.
+    history: Vec<WatchRecord>,
+}
+
+/// A watch span: proven time without a gap of more than a ttl.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WatchRecord {
+    /// The viewer.
+    user_id: String,
+    /// The stage.
+    stage_arn: String,
+    /// The newest live session if the span still goes on, else empty: the ledger has no sessions.
+    participant_id: String,
+    /// Start of its first proven time, RFC 3339.
+    joined_at: String,
+    /// End of its last proven time so far, RFC 3339.
+    left_at: String,
+    /// Proven time within it, in whole seconds.
+    watch_duration_seconds: u64,
+}
+
+/// When a viewer watched, and where, newest first.
+#[utoipa::path(get, path = "/api/viewer/history/{userId}", operation_id = "compatHistory", tag = "drop-in",
+    params(("userId" = String, Path, description = "percent-encoded"), HistoryQuery),
+    responses((status = 200, body = Success<ViewerHistory>), Errors,
+        (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
+pub async fn history(
+    State(node): State<Arc<Node>>,
+    ViewerPath(viewer): ViewerPath,
+    Asked(HistoryQuery { limit, days }): Asked<HistoryQuery>,
+) -> Result<Json<Success<ViewerHistory>>, DropInError> {
+    let limit = limit.unwrap_or(RECORDS_DEFAULT);
+    if !(1..=PAGE_ROWS_MAX).contains(&limit) {
+        return Err(bad_query(format!("limit={limit} is not from 1 to {PAGE_ROWS_MAX}")).into());
+    }
+    let range = last_days(&node, days.unwrap_or(DAYS_DEFAULT))?;
+    let views = collect(&node, range, ViewsOf::Viewer(viewer.to_string())).await?;
+    let mut all: Vec<(&str, View)> = Vec::with_capacity(views.count());
+    views.rows().for_each(|(stage, views)| all.extend(views.iter().map(|view| (stage, *view))));
+    // Of spans that ended at once, as where a viewer watches two stages now, the later start is the newer one.
+    all.sort_unstable_by(|(a, one), (b, other)| (other.to, other.from, a).cmp(&(one.to, one.from, b)));
+    let ttl_ms = node.settings.rules.ttl_ms;
+    let records = all.iter().take(limit).map(|(stage, view)| {
+        let goes_on = view.to.plus(ttl_ms) >= range.to;
+        let live = goes_on.then(|| node.hub.online_sessions(stage, viewer.as_str(), 1)).unwrap_or_default();
+        WatchRecord {
+            user_id: viewer.to_string(),
+            stage_arn: stage.to_string(),
+            participant_id: live.into_iter().next().unwrap_or_default(),
+            joined_at: calendar::shown(view.from),
+            left_at: calendar::shown(view.to),
+            watch_duration_seconds: view.watch_ms / 1_000,
+        }
+    });
+    let (user_id, total_records) = (viewer.to_string(), all.len());
+    let history = records.collect();
+    Ok(Success::new(&node, ViewerHistory { user_id, total_records, history }))
+}

@@ -1,0 +1,73 @@
+//! Who watches a stage now.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use housecount_core::fold::WatchView;
+use housecount_core::limits::PAGE_ROWS_MAX;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::shape::{DropInError, Errors, Success};
+use crate::calendar;
+use crate::http::extract::StagePath;
+use crate::hub::Answer;
+use crate::node::Node;
+
+/// The viewers of a stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewerList {
+    /// The stage.
+    stage_arn: String,
+    /// Distinct online viewers.
+    total_viewers: u64,
+    /// The same: viewers who are not online are not counted.
+    active_viewers: u64,
+    /// Ids of the viewers, sorted; at most 1,000. `/v1/stages/{stage}/viewers` has all, page by page.
+    viewers: Vec<String>,
+    /// The same viewers, with their sessions.
+    participants: Vec<ViewerParticipants>,
+    /// Whether all viewers are counted for sure. If not, the counts may be low.
+    complete: bool,
+}
+
+/// A viewer's sessions on a stage.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewerParticipants {
+    /// The viewer.
+    user_id: String,
+    /// Its online sessions.
+    participant_ids: Vec<String>,
+    /// The latest heartbeat of them, RFC 3339.
+    last_heartbeat: String,
+}
+
+/// List who watches a stage now.
+#[utoipa::path(get, path = "/api/viewer/list/{stageArn}", operation_id = "compatList", tag = "drop-in",
+    params(("stageArn" = String, Path, description = "percent-encoded")),
+    responses((status = 200, body = Success<ViewerList>), Errors))]
+pub async fn list(
+    State(node): State<Arc<Node>>,
+    StagePath(stage): StagePath,
+) -> Result<Json<Success<ViewerList>>, DropInError> {
+    let Answer { of: count, standing } = node.hub.count(stage.as_str());
+    let online = node.hub.viewers_of(stage.as_str(), None, PAGE_ROWS_MAX).of;
+    let viewers = online.iter().map(|view| view.id.clone()).collect();
+    let participants = online.into_iter().map(|WatchView { id, sessions, last_beat }| ViewerParticipants {
+        user_id: id,
+        participant_ids: sessions,
+        last_heartbeat: calendar::shown(last_beat),
+    });
+    let list = ViewerList {
+        stage_arn: stage.to_string(),
+        total_viewers: count.viewers,
+        active_viewers: count.viewers,
+        viewers,
+        participants: participants.collect(),
+        complete: standing.complete,
+    };
+    Ok(Success::new(&node, list))
+}

@@ -1,0 +1,140 @@
+//! What players say: rejoin, heartbeat, leave.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use housecount_core::event::Kind;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::request::{Ids, PlayerRequest};
+use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
+use crate::http::error::Problem;
+use crate::http::welcome::{Welcomed, welcome, welcome_known};
+use crate::ingest::Receipt;
+use crate::node::Node;
+
+/// A viewer who has come.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RejoinData {
+    /// The viewer.
+    user_id: String,
+    /// The stage.
+    stage_arn: String,
+    /// The session.
+    participant_id: String,
+    /// Distinct online viewers of the stage, with this one.
+    current_viewers: u64,
+    /// Whether the viewer was not online on the stage, with any session.
+    is_new_viewer: bool,
+}
+
+/// A viewer comes, or comes back: a heartbeat of a session that is named.
+#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "compatRejoin", tag = "drop-in", request_body = PlayerRequest,
+    responses((status = 200, body = Success<RejoinData>), Errors, BodyErrors,
+        (status = 404, description = "`NOT_FOUND`: the stage is not open", body = ErrorBody)))]
+pub async fn rejoin(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> Result<Json<Success<RejoinData>>, DropInError> {
+    let ids = Ids::of_player(&node, request, true).await?;
+    let welcomed = welcome(&node, ids.said(Kind::Beat)).await?;
+    let is_new_viewer = {
+        let said = welcomed.said();
+        node.hub.among(said.stage, said.viewer, said.session).here == 0
+    };
+    let _ = acknowledge(&node, &welcomed).await?;
+    let current_viewers = node.hub.count(ids.stage.as_str()).of.viewers;
+    let data = RejoinData {
+        user_id: ids.viewer.to_string(),
+        stage_arn: ids.stage.to_string(),
+        participant_id: ids.session.as_ref().map(ToString::to_string).unwrap_or_default(),
+        current_viewers,
+        is_new_viewer,
+    };
+    Ok(Success::with_message(&node, "viewer rejoined", data))
+}
+
+/// Takes in what may be, and waits until it is acknowledged.
+async fn acknowledge(node: &Node, welcomed: &Welcomed<'_>) -> Result<Receipt, DropInError> {
+    let receipt = welcomed.take(node)?;
+    receipt.acknowledged().await?;
+    node.metrics.acknowledged.http.inc();
+    Ok(receipt)
+}
+
+/// A heartbeat that was taken.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatData {
+    /// The viewer.
+    user_id: String,
+    /// The stage.
+    stage_arn: String,
+    /// Always true.
+    heartbeat_updated: bool,
+    /// Distinct online viewers of the stage.
+    current_viewers: u64,
+    /// Time until the next heartbeat, ms.
+    next_ms: u64,
+}
+
+/// A viewer is still there. Without a participant it is the session that was heard last.
+#[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "compatHeartbeat", tag = "drop-in",
+    request_body = PlayerRequest,
+    responses((status = 200, body = Success<HeartbeatData>), Errors, BodyErrors,
+        (status = 404, description = "`NOT_FOUND`: the viewer has no live session there; rejoin", body = ErrorBody)))]
+pub async fn heartbeat(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> Result<Json<Success<HeartbeatData>>, DropInError> {
+    let Ids { stage, viewer, session } = Ids::of_player(&node, request, false).await?;
+    let names = &node.edge.names;
+    let name = names.viewer(viewer.as_str().into());
+    let newest = node.hub.online_sessions(stage.as_str(), &name, 1).pop().ok_or_else(|| {
+        let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
+        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+    })?;
+    let session =
+        session.as_ref().map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
+    let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
+    let receipt = acknowledge(&node, &welcomed).await?;
+    let data = HeartbeatData {
+        user_id: viewer.to_string(),
+        stage_arn: stage.to_string(),
+        heartbeat_updated: true,
+        current_viewers: node.hub.count(stage.as_str()).of.viewers,
+        next_ms: node.next_ms(&receipt),
+    };
+    Ok(Success::with_message(&node, "heartbeat recorded", data))
+}
+
+/// A viewer who has gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaveData {
+    /// The viewer.
+    user_id: String,
+    /// The stage.
+    stage_arn: String,
+    /// Always true.
+    viewer_left: bool,
+}
+
+/// A viewer goes: with a participant that session, without one all of its sessions on the stage.
+#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "compatLeave", tag = "drop-in", request_body = PlayerRequest,
+    responses((status = 200, body = Success<LeaveData>), Errors, BodyErrors))]
+pub async fn leave(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> Result<Json<Success<LeaveData>>, DropInError> {
+    let ids = Ids::of_player(&node, request, false).await?;
+    let welcomed = welcome(&node, ids.said(Kind::Leave)).await?;
+    let _ = acknowledge(&node, &welcomed).await?;
+    let data =
+        LeaveData { user_id: ids.viewer.to_string(), stage_arn: ids.stage.to_string(), viewer_left: true };
+    Ok(Success::with_message(&node, "viewer left", data))
+}

@@ -1,0 +1,261 @@
+//! `GET /ws`: how many watch, told to an operator's page every 5 s over a WebSocket.
+//!
+//! One task does all of it, and has one message under way at a time. What it is sent is small (`ws::config`), and answered before
+//! more is read. It ends with the key that it was opened with, with the node, or when nothing has been heard for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response as RouterResponse;
+use futures_util::{SinkExt, StreamExt};
+use housecount_core::limits::{
+    REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_CHANNEL_BYTES_MAX, WS_DETAIL_BYTES_MAX,
+};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
+
+use super::shape::{ErrorBody, code_of, timestamp};
+use crate::auth::{Credential, end_of};
+use crate::edge::Whence;
+use crate::http::error::Problem;
+use crate::http::front::Front;
+use crate::http::server::Guest;
+use crate::http::ws::{self, Open, Silence, Socket};
+use crate::node::Node;
+
+/// Time between two updates.
+const UPDATE_EVERY: Duration = Duration::from_secs(5);
+/// How long a close may take until the client has seen it.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// Messages of a WebSocket that counts are told over.
+///
+/// `{"type":"subscribe","channel"}` is answered `{"type":"subscribed","channel","timestamp"}`. Every 5 s comes
+/// `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`, whatever was subscribed to. What is not understood is answered
+/// `{"type":"error","error":{"code","message"},"timestamp"}`.
+#[utoipa::path(get, path = "/ws", operation_id = "compatSocket", tag = "drop-in",
+    responses((status = 101, description = "from here on WebSocket messages"),
+        (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
+        (status = 426, description = "`UPGRADE_REQUIRED`: it is for WebSockets only", body = ErrorBody)))]
+pub async fn upgrade_required() -> RouterResponse {
+    ws::upgrade_required().await
+}
+
+/// A message of the client's.
+#[derive(Debug, Deserialize)]
+struct Request {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    channel: String,
+}
+
+/// A message to the client.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Message {
+    Subscribed { channel: String, timestamp: String },
+    StatsUpdate { data: StatsUpdate },
+    Error { error: MessageError, timestamp: String },
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatsUpdate {
+    viewer_count: u64,
+    active_stages: u64,
+    timestamp: String,
+}
+
+#[derive(Debug, Serialize)]
+struct MessageError {
+    code: &'static str,
+    message: String,
+}
+
+/// A client's socket, once it is upgraded.
+pub struct StatsSocket {
+    socket: Socket,
+    node: Arc<Node>,
+    whence: Whence,
+    /// What it lasts as long as.
+    credential: Option<Credential>,
+    /// Messages that were refused, one after the other.
+    bad: usize,
+    /// Counts the connection while it is open.
+    _open: Open,
+    guest: Arc<Guest<Front>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl StatsSocket {
+    /// A client on this socket, whom the node has let in with this credential.
+    pub fn new(
+        socket: Socket,
+        node: Arc<Node>,
+        whence: Whence,
+        credential: Option<Credential>,
+        open: Open,
+        guest: Arc<Guest<Front>>,
+        stop: watch::Receiver<bool>,
+    ) -> StatsSocket {
+        StatsSocket { socket, node, whence, credential, bad: 0, _open: open, guest, stop }
+    }
+
+    /// Serves it on a worker, and on the next one whenever the connection moves.
+    pub fn spawn(mut self, worker: &Handle) {
+        worker.spawn(async move {
+            if let Some(other) = self.run().await {
+                self.spawn(&other);
+            }
+        });
+    }
+
+    /// Serves it until it ends; or until its connection moves: where to.
+    async fn run(&mut self) -> Option<Handle> {
+        let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
+        updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silence = Silence::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
+        let mut stop = self.stop.clone();
+        let mut ended = self.credential.clone().map(|credential| {
+            let node = self.node.clone();
+            Box::pin(async move { node.auth.ended(&credential).await })
+        });
+        loop {
+            let sent = tokio::select! {
+                biased;
+                _ = async { stop.wait_for(|stop| *stop).await.map(drop) } => {
+                    return self.end(CloseCode::Away, "this node is stopping").await;
+                }
+                why = end_of(&mut ended) => {
+                    let problem = Problem::from(why);
+                    let reason = problem.code();
+                    let _ = timeout(CLOSE_WAIT, self.send_error(&problem)).await;
+                    return self.end(CloseCode::Policy, reason).await;
+                }
+                _ = updates.tick() => match self.guest.moved() {
+                    Some(other) => return Some(other),
+                    None => self.send_update().await,
+                },
+                () = silence.too_long() => return self.end(CloseCode::Normal, "nothing heard for too long").await,
+                frame = self.socket.next() => match frame {
+                    Some(Ok(frame)) => {
+                        silence.broken();
+                        self.answer(frame).await
+                    }
+                    Some(Err(error)) => Err(error),
+                    None => return None,
+                },
+            };
+            if sent.is_err() {
+                return None;
+            }
+            if self.bad >= WS_BAD_MESSAGES_MAX {
+                return self.end(CloseCode::Policy, "too many bad messages").await;
+            }
+        }
+    }
+
+    /// Answers a frame, which is one of the requests that its address may send, whatever is in it.
+    async fn answer(&mut self, frame: Frame) -> Result<(), Error> {
+        if matches!(frame, Frame::Close(_)) {
+            // The library has answered it.
+            return Ok(());
+        }
+        let counted = self.node.edge.addresses.take(self.whence, 1).map_err(Problem::from);
+        let subscribed = counted.and_then(|()| match &frame {
+            Frame::Text(text) => channel(text).map(Some),
+            Frame::Binary(_) => Err(ws::not_text()),
+            _ => Ok(None),
+        });
+        match subscribed {
+            Ok(None) => Ok(()),
+            Ok(Some(channel)) => {
+                self.bad = 0;
+                let timestamp = timestamp(&self.node);
+                self.send(&Message::Subscribed { channel, timestamp }).await
+            }
+            Err(problem) => {
+                self.bad += 1;
+                self.node.metrics.reject(problem.code());
+                self.send_error(&problem).await
+            }
+        }
+    }
+
+    /// Sends the counts, and a ping, whose answer shows that the client is still there.
+    async fn send_update(&mut self) -> Result<(), Error> {
+        let (count, active_stages) = self.node.hub.totals().of;
+        let data =
+            StatsUpdate { viewer_count: count.viewers, active_stages, timestamp: timestamp(&self.node) };
+        self.send(&Message::StatsUpdate { data }).await?;
+        self.socket.send(Frame::Ping(Bytes::new())).await
+    }
+
+    async fn send_error(&mut self, problem: &Problem) -> Result<(), Error> {
+        let detail = problem.detail();
+        let message = detail[..detail.floor_char_boundary(WS_DETAIL_BYTES_MAX)].to_string();
+        let error = MessageError { code: code_of(problem.status()), message };
+        let timestamp = timestamp(&self.node);
+        self.send(&Message::Error { error, timestamp }).await
+    }
+
+    async fn send(&mut self, message: &Message) -> Result<(), Error> {
+        // Our own messages can always be written.
+        let text = serde_json::to_string(message).unwrap_or_default();
+        self.socket.send(Frame::Text(Utf8Bytes::from(text))).await
+    }
+
+    /// Closes it, and waits until the client has seen that.
+    async fn end(&mut self, code: CloseCode, reason: &'static str) -> Option<Handle> {
+        let close = async {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            self.socket.close(Some(frame)).await?;
+            while let Some(Ok(_)) = self.socket.next().await {}
+            Ok::<_, Error>(())
+        };
+        let _ = timeout(CLOSE_WAIT, close).await;
+        None
+    }
+}
+
+/// The channel that a message subscribes to. Every channel is told the same.
+fn channel(text: &str) -> Result<String, Problem> {
+    let request: Request =
+        serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;
+    if request.kind != "subscribe" {
+        return Err(Problem::body("type is not `subscribe`; send {\"type\":\"subscribe\",\"channel\"}"));
+    }
+    if request.channel.len() > WS_CHANNEL_BYTES_MAX {
+        return Err(Problem::body(format!("channel is longer than {WS_CHANNEL_BYTES_MAX} bytes")));
+    }
+    Ok(request.channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ws_channel_bytes_max_and_what_subscribes() {
+        let subscribe = |channel: &str| format!(r#"{{"type":"subscribe","channel":"{channel}"}}"#);
+        assert_eq!(channel(&subscribe("stats")).as_deref(), Ok("stats"));
+        assert_eq!(channel(r#"{"type":"subscribe"}"#).as_deref(), Ok(""));
+        let longest = "x".repeat(WS_CHANNEL_BYTES_MAX);
+        assert_eq!(channel(&subscribe(&longest)).as_deref(), Ok(&*longest));
+        for bad in [
+            &*subscribe(&format!("{longest}x")),
+            "",
+            "{}",
+            "[]",
+            "\"x\"",
+            r#"{"type":"subscribe","channel":1}"#,
+        ] {
+            assert_eq!(channel(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
+        }
+    }
+}
