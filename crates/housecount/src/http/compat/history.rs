@@ -84,7 +84,7 @@ pub async fn history(
     let ttl_ms = node.settings.rules.ttl_ms;
     let records = all.iter().take(limit).map(|(stage, view)| {
         let goes_on = view.to.plus(ttl_ms) >= range.to;
-        let live = goes_on.then(|| node.hub.online_sessions(stage, viewer.as_str(), 1)).unwrap_or_default();
+        let live = if goes_on { node.hub.online_sessions(stage, viewer.as_str(), 1) } else { Vec::new() };
         WatchRecord {
             user_id: viewer.to_string(),
             stage_arn: stage.to_string(),

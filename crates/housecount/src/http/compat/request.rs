@@ -5,7 +5,7 @@ use axum::extract::Request;
 use housecount_core::event::Kind;
 use housecount_core::ids::{IdError, SessionId, StageId, ViewerId};
 use housecount_core::limits::{
-    BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+    BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use housecount_core::span::Span;
 use serde::Deserialize;
@@ -37,25 +37,32 @@ pub struct PlayerRequest {
     #[schema(schema_with = stage_id, required = true)]
     stage_arn: Value,
     /// The session.
-    #[schema(schema_with = viewer_id, required = false)]
+    #[schema(schema_with = session_id, required = false)]
     participant_id: Value,
 }
 
 /// The schema of an id: text, or an integer, which is taken as its decimal text.
-fn id(bytes_max: usize, pattern: &str) -> Schema {
+fn id(bytes_max: usize, pattern: &str) -> OneOfBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
     let text = text.max_length(Some(bytes_max)).pattern(Some(pattern));
     let integer = ObjectBuilder::new().schema_type(Type::Integer);
     let integer = integer.minimum(Some(-INTEGER_MAX.cast_signed())).maximum(Some(INTEGER_MAX.cast_signed()));
-    OneOfBuilder::new().item(text).item(integer).into()
+    OneOfBuilder::new().item(text).item(integer)
 }
 
 fn viewer_id() -> Schema {
-    id(VIEWER_ID_BYTES_MAX, r"^[^\x00-\x1f\x7f-\x9f]+$")
+    id(VIEWER_ID_BYTES_MAX, r"^[^\x00-\x1f\x7f-\x9f]+$").into()
 }
 
 fn stage_id() -> Schema {
-    id(STAGE_ID_BYTES_MAX, "^[!-~]+$")
+    id(STAGE_ID_BYTES_MAX, "^[!-~]+$").into()
+}
+
+/// As a viewer's, or null or empty where none is meant.
+fn session_id() -> Schema {
+    let none = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+    let null = ObjectBuilder::new().schema_type(Type::Null);
+    id(SESSION_ID_BYTES_MAX, r"^[^\x00-\x1f\x7f-\x9f]+$").item(none).item(null).into()
 }
 
 /// The ids of a call, checked.

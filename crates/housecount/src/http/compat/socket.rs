@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, fra
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
 use super::shape::{ErrorBody, code_of, timestamp};
-use crate::auth::{Credential, end_of};
+use crate::auth::{Credential, CredentialEnd, end_of};
 use crate::edge::Whence;
 use crate::http::error::Problem;
 use crate::http::front::Front;
@@ -77,6 +77,16 @@ struct MessageError {
     message: String,
 }
 
+/// Why a socket is no longer served here.
+enum End {
+    Stopped,
+    Credential(CredentialEnd),
+    Moved(Handle),
+    Silent,
+    BadMessages,
+    Gone,
+}
+
 /// A client's socket, once it is upgraded.
 pub struct StatsSocket {
     socket: Socket,
@@ -117,45 +127,59 @@ impl StatsSocket {
 
     /// Serves it until it ends; or until its connection moves: where to.
     async fn run(&mut self) -> Option<Handle> {
-        let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
-        updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silence = Silence::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
         let mut stop = self.stop.clone();
         let mut ended = self.credential.clone().map(|credential| {
             let node = self.node.clone();
             Box::pin(async move { node.auth.ended(&credential).await })
         });
+        // Also in the middle of a message that a client doesn't take.
+        let end = tokio::select! {
+            biased;
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => End::Stopped,
+            why = end_of(&mut ended) => End::Credential(why),
+            end = self.serve() => end,
+        };
+        match end {
+            End::Moved(other) => return Some(other),
+            End::Gone => {}
+            End::Stopped => self.close(CloseCode::Away, "this node is stopping").await,
+            End::Silent => self.close(CloseCode::Normal, "nothing heard for too long").await,
+            End::BadMessages => self.close(CloseCode::Policy, "too many bad messages").await,
+            End::Credential(why) => {
+                let problem = Problem::from(why);
+                let _ = timeout(CLOSE_WAIT, self.send_error(&problem)).await;
+                self.close(CloseCode::Policy, problem.code()).await;
+            }
+        }
+        None
+    }
+
+    /// Sends updates, and answers what comes.
+    async fn serve(&mut self) -> End {
+        let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
+        updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silence = Silence::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
         loop {
             let sent = tokio::select! {
                 biased;
-                _ = async { stop.wait_for(|stop| *stop).await.map(drop) } => {
-                    return self.end(CloseCode::Away, "this node is stopping").await;
-                }
-                why = end_of(&mut ended) => {
-                    let problem = Problem::from(why);
-                    let reason = problem.code();
-                    let _ = timeout(CLOSE_WAIT, self.send_error(&problem)).await;
-                    return self.end(CloseCode::Policy, reason).await;
-                }
                 _ = updates.tick() => match self.guest.moved() {
-                    Some(other) => return Some(other),
+                    Some(other) => return End::Moved(other),
                     None => self.send_update().await,
                 },
-                () = silence.too_long() => return self.end(CloseCode::Normal, "nothing heard for too long").await,
+                () = silence.too_long() => return End::Silent,
                 frame = self.socket.next() => match frame {
                     Some(Ok(frame)) => {
                         silence.broken();
                         self.answer(frame).await
                     }
-                    Some(Err(error)) => Err(error),
-                    None => return None,
+                    Some(Err(_)) | None => return End::Gone,
                 },
             };
             if sent.is_err() {
-                return None;
+                return End::Gone;
             }
             if self.bad >= WS_BAD_MESSAGES_MAX {
-                return self.end(CloseCode::Policy, "too many bad messages").await;
+                return End::BadMessages;
             }
         }
     }
@@ -211,7 +235,7 @@ impl StatsSocket {
     }
 
     /// Closes it, and waits until the client has seen that.
-    async fn end(&mut self, code: CloseCode, reason: &'static str) -> Option<Handle> {
+    async fn close(&mut self, code: CloseCode, reason: &'static str) {
         let close = async {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             self.socket.close(Some(frame)).await?;
@@ -219,7 +243,6 @@ impl StatsSocket {
             Ok::<_, Error>(())
         };
         let _ = timeout(CLOSE_WAIT, close).await;
-        None
     }
 }
 
