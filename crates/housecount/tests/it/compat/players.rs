@@ -10,7 +10,8 @@ use crate::support::node::Node;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_comes_stays_and_goes() {
-    let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=50ms"]).await;
+    // Its log is a file: counts of one in memory are not complete for a ttl.
+    let node = Node::ready(&["leave_grace=50ms"]).await;
     let ann = json!({ "userId": "ann", "stageArn": ARN });
     bad(post(&node, "heartbeat", ann.clone()).await, 404, "NOT_FOUND");
 
