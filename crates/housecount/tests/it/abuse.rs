@@ -237,6 +237,10 @@ impl Sender {
             46 => ("HEAD", "/v1/stats".to_string(), String::new()),
             47 => ("POST", "/api/viewer/heartbeat".to_string(), old),
             48 => ("POST", "/api/viewer/rejoin".to_string(), old),
+            49 if self.rng.random_ratio(1, 3) => {
+                ("GET", format!("/api/viewer/history/{id}?limit=2"), String::new())
+            }
+            49 if self.rng.random_ratio(1, 2) => ("GET", format!("/api/viewer/stats/{stage}"), String::new()),
             49 => ("GET", format!("/api/viewer/list/{stage}"), String::new()),
             50 => ("GET", format!("/api/viewer/duration?userId={id}&stageArn=arn:stage/1"), String::new()),
             51 => ("GET", "/v1/live?stage=arn:stage/1".to_string(), String::new()),
