@@ -89,7 +89,8 @@ impl Hub {
         let recovering = self.is_bridged(fold.now());
         let is_known = self.is_live() && !recovering && fold.knows_names();
         Standing {
-            as_of: fold.now().minus(self.held_back_ms.load(Ordering::Relaxed)),
+            // The log was read within that millisecond, and others may have appended later in it.
+            as_of: fold.now().minus(1 + self.held_back_ms.load(Ordering::Relaxed)),
             complete: is_known && !self.is_stalled(),
             recovering,
         }
