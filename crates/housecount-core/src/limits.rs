@@ -132,7 +132,7 @@ pub const SLEEP_MS_MAX: u64 = 2;
 pub const SILENCE_MS_MAX: u64 = 2_000;
 /// Longest time between two writes by which a node without players learns that the log refuses them: with a tenth of jitter and the
 /// time that a call may take, it knows within 5 s.
-pub const TEND_EVERY_MS_MAX: u64 = 4_000;
+pub const TEND_EVERY_MS_MAX: u64 = 3_000;
 /// A snapshot older than this is no bridge: its audience has gone home.
 pub const BRIDGE_AGE_MS_MAX: u64 = 60 * 60 * 1000;
 /// How long a stage without sessions keeps its peak in memory.
@@ -261,7 +261,7 @@ const _: () = {
     assert!(JWKS_REFRESH_MS_MIN < REFUSAL_LINE_MS_MIN);
     assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
     assert!(FLUSH_MS_MAX * 3 / 2 < SILENCE_MS_MAX);
-    assert!(TEND_EVERY_MS_MAX * 11 / 10 + 500 < 5_000);
+    assert!(TEND_EVERY_MS_MAX * 11 / 10 + TEND_EVERY_MS_MAX / 6 + 1_000 < 5_000);
     assert!(
         (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_WAIT_MS_MAX && FLUSH_STRETCH_MAX <= SNAPSHOT_STRETCH_MAX
     );
