@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, State};
-use axum::http::{HeaderValue, Request, header};
+use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tracing::field::Empty;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
-use crate::metrics::{PathLabel, RouteLabel};
+use crate::metrics::{Format, PathLabel, RouteLabel};
 use crate::node::Node;
 use crate::otlp;
 
@@ -36,14 +36,20 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Probl
     }
 }
 
-/// Everything counted about this node, in Prometheus's text format.
+/// Everything counted about this node, for Prometheus.
+///
+/// In its text format 0.0.4, or in OpenMetrics 1.0.0 if `Accept` asks for `application/openmetrics-text`.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8")))]
-pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    responses((status = 200, content(
+        (String = "text/plain; version=0.0.4; charset=utf-8"),
+        (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]
+pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
     node.costs.show(&node.metrics);
-    let text = node.metrics.encode(node.figures());
-    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    let text = node.metrics.encode(node.figures(), format);
+    let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
+    ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()
 }
 
 /// A JSON document that is text already. All answers share it: those that a client doesn't read would each hold a copy.

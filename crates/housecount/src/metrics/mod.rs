@@ -5,6 +5,7 @@
 //! (times, sizes) is observed once a batch.
 
 mod cost;
+mod format;
 mod labels;
 mod list;
 mod process;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::cost::CostMetrics;
+pub use self::format::Format;
 pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
 use self::list::metrics;
 use self::process::Process;
@@ -219,9 +221,9 @@ impl std::ops::Deref for Metrics {
 }
 
 impl Metrics {
-    /// Everything, in OpenMetrics' text format, which Prometheus reads.
+    /// Everything, in one of the formats that Prometheus reads.
     #[must_use]
-    pub fn encode(&self, now: LiveFigures) -> String {
+    pub fn encode(&self, now: LiveFigures, format: Format) -> String {
         let (count, seconds) = (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
         let live = &self.live;
         live.viewers.set(count(now.viewers));
@@ -238,7 +240,10 @@ impl Metrics {
         // Writing to a string can't fail.
         let _ = text::encode_registry(&mut out, &self.ours);
         let _ = text::encode(&mut out, &process);
-        out
+        match format {
+            Format::Text => format::as_text(&out),
+            Format::OpenMetrics => out,
+        }
     }
 
     /// Shows what a store consumes, too.
@@ -264,30 +269,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_encoded_with_help_and_unit() {
+    fn figures_are_encoded_with_help_and_unit_in_both_formats() {
         let metrics = Metrics::default();
         metrics.events.get_or_create(&KindLabel { kind: "beat" }).inc_by(3);
         metrics.acknowledged.ws.inc();
         let live = LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
-        let text = metrics.encode(live);
-        for line in [
-            "# HELP housecount_events Beats and leaves taken in.",
+        let series = [
             "housecount_events_total{kind=\"beat\"} 3",
             "housecount_acknowledged_events_total{transport=\"ws\"} 1",
             "housecount_viewers 41",
             "housecount_complete 1",
             "housecount_as_of_timestamp_seconds 1.5",
             concat!("housecount_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ];
+        let of_text = [
+            "# HELP housecount_events_total Beats and leaves taken in.",
+            "# TYPE housecount_events_total counter",
+            "# TYPE housecount_build_info gauge",
+        ];
+        let of_open_metrics = [
+            "# HELP housecount_events Beats and leaves taken in.",
+            "# TYPE housecount_events counter",
+            "# TYPE housecount_build info",
+            "# UNIT housecount_as_of_timestamp_seconds seconds",
+            "# EOF",
+        ];
+        for (format, own, others) in [
+            (Format::Text, &of_text[..], &of_open_metrics[..]),
+            (Format::OpenMetrics, &of_open_metrics, &of_text),
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+            let text = metrics.encode(live, format);
+            let count = |line: &str| text.lines().filter(|l| *l == line).count();
+            assert!(series.iter().chain(own).all(|line| count(line) == 1), "{text}");
+            assert!(others.iter().all(|line| count(line) == 0), "{text}");
         }
-        assert_eq!(text.matches("# EOF").count(), 1);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn the_process_is_described_as_the_system_says() {
-        let text = Metrics::default().encode(LiveFigures::default());
+        let text = Metrics::default().encode(LiveFigures::default(), Format::Text);
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse::<f64>().unwrap()

@@ -10,6 +10,7 @@ use housecount::cold::{Cold, ColdTarget, DynamoCold, Engine, Page, chunks};
 use housecount::config::{Layers, Settings};
 use housecount::ingest::Said;
 use housecount::log::MemoryLog;
+use housecount::metrics::Format;
 use housecount::node::Node as Inner;
 use housecount::tasks::{Progress, sweep};
 use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
@@ -65,7 +66,7 @@ impl Inside {
     }
 
     fn archived_to(&self) -> UnixMs {
-        let text = self.node.metrics.encode(self.node.hub.figures());
+        let text = self.node.metrics.encode(self.node.hub.figures(), Format::Text);
         let line = text.lines().find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));
         UnixMs((line.unwrap().parse::<f64>().unwrap() * 1_000.0) as u64)
     }

@@ -10,6 +10,7 @@ use housecount::config::{Layers, Settings};
 use housecount::http::Bound;
 use housecount::ingest::{Refused, Said};
 use housecount::log::{Log, Position};
+use housecount::metrics::Format;
 use housecount::node::Node;
 use housecount_core::event::{EventRef, Kind, Seat};
 use housecount_core::fold::HandleKey;
@@ -59,7 +60,7 @@ impl Inside {
     }
 
     pub fn metric(&self, line: &str) -> bool {
-        self.node.metrics.encode(self.node.hub.figures()).lines().any(|l| l == line)
+        self.node.metrics.encode(self.node.hub.figures(), Format::Text).lines().any(|l| l == line)
     }
 }
 

@@ -50,9 +50,7 @@ fn series(metrics: &str) -> BTreeSet<String> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let names = types.flat_map(|(name, kind)| {
         let endings: &[&str] = match kind {
-            "counter" => &["_total"],
             "histogram" => &["_bucket", "_sum", "_count"],
-            "info" => &["_info"],
             _ => &[""],
         };
         endings.iter().map(move |ending| format!("{name}{ending}"))
@@ -137,7 +135,7 @@ async fn what_players_are_told_is_counted_by_how_it_came() {
 }
 
 /// Runs Prometheus's own checker, which `./test` fetches.
-fn promtool(arguments: &[&str], input: &str) {
+pub fn promtool(arguments: &[&str], input: &str) {
     let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/promtool");
     let mut command = Command::new(tool);
     command.args(arguments).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy"));
@@ -149,32 +147,9 @@ fn promtool(arguments: &[&str], input: &str) {
     assert!(output.status.success(), "promtool {arguments:?}: {}", String::from_utf8_lossy(&said));
 }
 
-/// The older text format, which promtool reads: there a counter's family has the name of its series.
-fn as_older_text(metrics: &str) -> String {
-    let kind_of = |name: &str| {
-        metrics.lines().find_map(|line| line.strip_prefix("# TYPE ")?.strip_prefix(name)?.strip_prefix(' '))
-    };
-    let mut text = String::new();
-    for line in metrics.lines().filter(|line| !line.starts_with("# UNIT") && *line != "# EOF") {
-        let words: Vec<&str> = line.splitn(4, ' ').collect();
-        let line = match *words {
-            ["#", what, name, rest] => match (kind_of(name), what) {
-                (Some("counter"), _) => format!("# {what} {name}_total {rest}"),
-                (Some("info"), "TYPE") => format!("# TYPE {name}_info gauge"),
-                (Some("info"), _) => format!("# {what} {name}_info {rest}"),
-                _ => line.to_string(),
-            },
-            _ => line.to_string(),
-        };
-        text.push_str(&line);
-        text.push('\n');
-    }
-    text
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_accepts_metrics_and_rules() {
-    promtool(&["check", "metrics"], &as_older_text(&metrics().await));
+    promtool(&["check", "metrics"], &metrics().await);
     promtool(&["check", "rules", "alerts.yml"], "");
     promtool(&["test", "rules", "alerts_test.yml"], "");
     // The dashboard's expressions, as the rules of a file. A rule file may be JSON.

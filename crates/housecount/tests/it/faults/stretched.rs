@@ -9,6 +9,7 @@ use housecount::cold::{ColdTarget, DynamoCold};
 use housecount::config::{Layers, Settings};
 use housecount::http::Bound;
 use housecount::log::Log;
+use housecount::metrics::Format;
 use housecount::node::Node;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{log_pk, parse_log_sk};
@@ -59,7 +60,7 @@ impl Inside {
     /// `/metrics` says that flushes, and snapshots, are so much stretched.
     fn shows(&self, flushes: u64, snapshots: u64) -> bool {
         self.node.costs.show(&self.node.metrics);
-        let text = self.node.metrics.encode(self.node.hub.figures());
+        let text = self.node.metrics.encode(self.node.hub.figures(), Format::Text);
         let has = |line: String| text.lines().any(|l| l == line);
         has(format!("housecount_cost_flush_stretch {flushes}"))
             && has(format!("housecount_cost_stretch {snapshots}"))

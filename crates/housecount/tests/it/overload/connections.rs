@@ -58,7 +58,9 @@ async fn without_file_descriptors_those_who_are_in_stay_and_others_wait() {
 /// A figure of `/metrics`, asked on a connection that is open: a new one may not be had.
 fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    // In the format that says where it ends.
+    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n";
+    stream.write_all(request).unwrap();
     let (mut text, mut buffer) = (Vec::new(), [0; 4_096]);
     while let Ok(read) = stream.read(&mut buffer) {
         text.extend_from_slice(&buffer[..read]);
