@@ -1,7 +1,7 @@
 //! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the collector of traces.
 
 use super::{ConfigError, Layers};
-use crate::http::cors::is_origin;
+use crate::http::origin::OriginPattern;
 use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
 
@@ -30,17 +30,15 @@ pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
 }
 
 /// Sites, as browsers name them.
-pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<String>, ConfigError> {
-    let origins = layers.list(name)?;
-    match origins.iter().find(|origin| !is_origin(origin)) {
-        // With an @ it may have a password in it.
-        Some(bad) if bad.contains('@') => Err(layers.wrong(name, "an origin has no user and password")),
-        Some(bad) => {
-            let why = format!("`{bad}` is no origin, such as https://www.example.org, without a path, or *");
-            Err(layers.wrong(name, &why))
-        }
-        None => Ok(origins),
-    }
+pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>, ConfigError> {
+    let parse = |text: &String| {
+        OriginPattern::parse(text).map_err(|why| match text.contains('@') {
+            // It may have a password in it.
+            true => layers.wrong(name, "an origin has no user and password"),
+            false => layers.wrong(name, &format!("`{text}` {why}")),
+        })
+    };
+    layers.list(name)?.iter().map(parse).collect()
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
+use crate::http::origin::OriginPattern;
 use crate::log::LogTarget;
 use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
@@ -102,9 +103,9 @@ pub struct Settings {
     /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
     pub edge: EdgeSettings,
     /// `cors.origins`
-    pub cors_origins: Vec<String>,
+    pub cors_origins: Vec<OriginPattern>,
     /// `cors.operator_origins`
-    pub cors_operator_origins: Vec<String>,
+    pub cors_operator_origins: Vec<OriginPattern>,
     /// `stages.auto`
     pub stages_auto: bool,
     /// `auth.*`
@@ -329,7 +330,9 @@ mod tests {
             (vec![("limits.address_burst", "0")], "it must be at least 1"),
             (vec![("limits.address_per_second", "many")], "it is a number"),
             (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
-            (vec![("cors.origins", "https://a.example/")], "is no origin, such as"),
+            (vec![("cors.origins", "https://a.example/")], "`https://a.example/` is not an origin"),
+            (vec![("cors.origins", "https://a.*.example")], "`https://a.*.example` can match no page"),
+            (vec![("cors.operator_origins", "https://a.example:443")], "browsers leave out :443"),
             (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
             (vec![("ledger_retention", "1d")], "it must be at least snapshot_retention"),

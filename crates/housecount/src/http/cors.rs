@@ -12,9 +12,12 @@ use hyper::header::{
 use hyper::{Method, Request, Uri};
 
 use super::live::names_stages;
+use super::origin::OriginPattern;
 
-/// What browsers may send beyond what they always may.
-const HEADERS: &str = "authorization, content-type, last-event-id, x-api-key";
+/// What browsers may send beyond what they always may: credentials, and the headers that tracing libraries add to a page's requests
+/// (W3C Trace Context and Baggage, Sentry).
+const HEADERS: &str =
+    "authorization, content-type, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
 /// What scripts may read beyond what they always may.
 const EXPOSED: &str = "retry-after";
 /// A day; browsers take less if they like (Chrome two hours, 2026-10).
@@ -44,7 +47,7 @@ pub struct Cors {
 #[derive(Clone, Debug)]
 enum Origins {
     Any,
-    These(Vec<HeaderValue>),
+    These(Vec<OriginPattern>),
 }
 
 /// What an answer says about who may read it.
@@ -59,18 +62,18 @@ pub enum Allowed {
 }
 
 impl Origins {
-    fn new(origins: &[String]) -> Origins {
-        if origins.iter().any(|origin| origin == "*") {
-            return Origins::Any;
+    fn new(patterns: &[OriginPattern]) -> Origins {
+        match patterns.contains(&OriginPattern::Any) {
+            true => Origins::Any,
+            false => Origins::These(patterns.to_vec()),
         }
-        Origins::These(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect())
     }
 }
 
 impl Cors {
-    /// From the origins of players' pages, and of operators'. `*` is all.
+    /// From the origins of players' pages, and of operators'.
     #[must_use]
-    pub fn new(players: &[String], operators: &[String]) -> Cors {
+    pub fn new(players: &[OriginPattern], operators: &[OriginPattern]) -> Cors {
         Cors { players: Origins::new(players), operators: Origins::new(operators) }
     }
 
@@ -81,10 +84,11 @@ impl Cors {
             // Who isn't asked by a page needs no answer.
             Origins::Any if !headers.contains_key(ORIGIN) => Allowed::Nobody,
             Origins::Any => Allowed::Any,
-            Origins::These(origins) if origins.is_empty() => Allowed::Nobody,
-            Origins::These(origins) => {
-                let origin = headers.get(ORIGIN).filter(|origin| origins.contains(origin));
-                Allowed::This(origin.cloned())
+            Origins::These(patterns) if patterns.is_empty() => Allowed::Nobody,
+            Origins::These(patterns) => {
+                let is_covered =
+                    |origin: &&HeaderValue| patterns.iter().any(|pattern| pattern.covers(origin));
+                Allowed::This(headers.get(ORIGIN).filter(is_covered).cloned())
             }
         }
     }
@@ -132,21 +136,12 @@ fn is_players(uri: &Uri) -> bool {
     }
 }
 
-/// Whether a setting is an origin: `*`, or a scheme, a host and perhaps a port, as browsers send it.
-#[must_use]
-pub fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_bare =
-        |host: &str| !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && !b"/?#@,".contains(&b));
-    text == "*" || host.is_some_and(is_bare) && text.bytes().all(|b| !b.is_ascii_uppercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn texts(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(ToString::to_string).collect()
+    fn patterns(texts: &[&str]) -> Vec<OriginPattern> {
+        texts.iter().map(|text| OriginPattern::parse(text).unwrap()).collect()
     }
 
     fn uri(text: &str) -> Uri {
@@ -159,7 +154,7 @@ mod tests {
 
     #[test]
     fn players_are_everywhere_and_operators_at_home() {
-        let cors = Cors::new(&texts(&["*"]), &[]);
+        let cors = Cors::new(&patterns(&["*"]), &[]);
         for players in ["/v1/heartbeat", "/v1/live?stage=a&stage=b&token=x", "/api/viewer/leave"] {
             assert_eq!(cors.allowed(&uri(players), &from("https://a.example")), Allowed::Any, "{players}");
         }
@@ -178,7 +173,7 @@ mod tests {
                 "{operators}"
             );
         }
-        let cors = Cors::new(&texts(&["https://a.example"]), &texts(&["https://ops.example"]));
+        let cors = Cors::new(&patterns(&["https://a.example"]), &patterns(&["https://ops.example"]));
         let of = |path, origin| match cors.allowed(&uri(path), &from(origin)) {
             Allowed::This(origin) => origin.is_some(),
             other => panic!("{other:?}"),
@@ -204,15 +199,38 @@ mod tests {
         assert_eq!(dressed(Allowed::This(Some(this))), expected);
     }
 
+    /// What is echoed is the page's own origin, never the pattern.
     #[test]
-    fn origins_are_as_browsers_send_them() {
-        for good in ["*", "https://a.example", "http://localhost:3000", "https://[::1]:8443"] {
-            assert!(is_origin(good), "{good}");
+    fn a_pattern_answers_each_origin_with_itself() {
+        let cors = Cors::new(&patterns(&["https://*.example.org", "capacitor://localhost", "null"]), &[]);
+        for (origin, is_allowed) in [
+            ("https://a.example.org", true),
+            ("https://example.org", false),
+            ("capacitor://localhost", true),
+            ("null", true),
+        ] {
+            let expected = is_allowed.then(|| HeaderValue::from_static(origin));
+            assert_eq!(
+                cors.allowed(&uri("/v1/heartbeat"), &from(origin)),
+                Allowed::This(expected),
+                "{origin}"
+            );
         }
-        for bad in
-            ["", "a.example", "https://", "https://a.example/", "https://A.example", "https://a b", "null"]
+    }
+
+    #[test]
+    fn a_preflight_allows_what_tracing_libraries_send() {
+        let cors = Cors::new(&[OriginPattern::Any], &[]);
+        let request = Request::options("/v1/heartbeat")
+            .header(ORIGIN, "https://a.example")
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .body(())
+            .unwrap();
+        let headers = cors.allowed(request.uri(), request.headers()).preflight(&request).unwrap();
+        let allowed: Vec<_> = headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().split(", ").collect();
+        for name in ["content-type", "authorization", "traceparent", "tracestate", "baggage", "sentry-trace"]
         {
-            assert!(!is_origin(bad), "{bad}");
+            assert!(allowed.contains(&name), "{name} is not in {allowed:?}");
         }
     }
 }

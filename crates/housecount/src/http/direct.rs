@@ -11,6 +11,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use super::error::Problem;
+use super::origin::OriginPattern;
 use crate::clock::mono_ms;
 use crate::node::Node;
 
@@ -126,13 +127,12 @@ impl<'a> Sender<'a> {
     }
 
     /// Whether no page has sent it, or one of this node's own, or of a site that the settings name.
-    fn is_own_page(&self, named: &[String]) -> bool {
+    fn is_own_page(&self, named: &[OriginPattern]) -> bool {
         let mut origins = self.headers.get_all(header::ORIGIN).into_iter();
         match (origins.next(), origins.next()) {
             (None, _) => true,
             (Some(origin), None) => {
-                let is_named = named.iter().any(|site| site != "*" && origin == site.as_str());
-                is_named || self.is_from_here(origin)
+                named.iter().any(|pattern| pattern.names(origin)) || self.is_from_here(origin)
             }
             _ => false,
         }
@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_page_is_its_own_if_it_came_from_where_it_asks() {
-        let named = ["https://ops.example".to_string(), "*".to_string()];
+        let named = ["https://ops.example", "https://*.ops.example", "*", "null"];
+        let named = named.map(|text| OriginPattern::parse(text).unwrap());
         let of = |host: &str, origins: &[&str]| {
             let origins = origins.iter().map(|origin| ("origin", *origin));
             let request =
@@ -243,6 +244,7 @@ mod tests {
             ("[::1]:7400", "http://[::1]:7400"),
             ("Localhost", "http://localhost"),
             ("127.0.0.1:7400", "https://ops.example"),
+            ("127.0.0.1:7400", "https://a.ops.example"),
         ] {
             assert!(of(host, &[origin]), "{host} {origin}");
         }

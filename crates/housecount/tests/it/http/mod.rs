@@ -1,6 +1,7 @@
 //! HTTP as clients and proxies send it: queries, paths, headers and versions, each input with its right answer.
 
 mod metrics;
+mod origins;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
