@@ -20,6 +20,11 @@ pub const BATCH_BEATS_MAX: usize = 10_000;
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of one page when the caller doesn't say.
 pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Earliest moment that a query or a command may name: 2001-01-01T00:00:00Z. It is years before any beat, and seconds sent in place of
+/// milliseconds are below it until the year 32970.
+pub const MOMENT_MS_MIN: u64 = 978_307_200_000;
+/// Bytes of an unknown query parameter's name that an error repeats. Known names have at most 9.
+pub const QUERY_NAME_SHOWN_BYTES_MAX: usize = 64;
 /// The request line and headers together.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// How long a client may take to send a request's headers once it has begun: slower ones hold a connection for nothing.
@@ -268,6 +273,8 @@ const _: () = {
     // An index goes when half of those are left, so that one session alone never has one.
     assert!(2 <= VIEWER_SEATS_WALKED_MAX && VIEWER_SEATS_WALKED_MAX < VIEWER_SESSIONS_KEPT_MAX);
     assert!(PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX);
+    // Eight digits are always below it: `20261101` is never taken as milliseconds.
+    assert!(MOMENT_MS_MIN > 99_999_999);
     assert!(PAGE_STEPS_MAX >= PAGE_ROWS_MAX as u64);
     assert!(LIVE_EVERY_MS_MIN < LIVE_FORGET_MS && SUBSCRIPTION_STAGES_MAX <= LIVE_EMPTY_STAGES_MAX);
     assert!(ROSTER_BYTES_MAX + 1024 < ITEM_BYTES_MAX);

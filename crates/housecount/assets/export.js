@@ -73,7 +73,8 @@ async function collect(stage, range, signal, onRows) {
   // The columns are those of `housecount export`. Ids are written as they are: whoever bills by them must find them again.
   const lines = ["stage,viewer,watch_ms,first_at_ms,last_at_ms"];
   let cover = null;
-  for await (const page of pages(path`/v1/stages/${stage}/watch`, { query: range, signal })) {
+  const { from, to } = range;
+  for await (const page of pages(path`/v1/stages/${stage}/watch`, { query: { from, to }, signal })) {
     for (const row of page.watch)
       lines.push([quoted(stage), quoted(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
     cover = page;

@@ -35,6 +35,7 @@ pub mod log;
 pub mod meter;
 pub mod metrics;
 pub mod moderation;
+pub mod nearest;
 pub mod node;
 pub mod otlp;
 pub mod service_url;

@@ -171,8 +171,7 @@ impl RangeArgs {
 }
 
 fn moment(text: &str) -> Result<UnixMs, String> {
-    let expected = "neither RFC 3339 (2026-10-01T12:00:00Z) nor a date (2026-10-01) nor Unix milliseconds";
-    calendar::parse(text).ok_or_else(|| format!("`{text}` is {expected}"))
+    calendar::parse(text).map_err(|error| format!("`{text}` {error}"))
 }
 
 /// A bar for what is read, in thousandths; hidden by itself where there is no terminal.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ConfigError;
+use crate::nearest::nearest;
 
 /// The defaults, with prose: what `housecount settings` prints.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -98,8 +99,7 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: String, source: &str) -> Result<(), ConfigError> {
         if !self.given.contains_key(key) {
-            let near = self.given.keys().min_by_key(|known| distance(known, key));
-            let hint = match near.filter(|known| distance(known, key) <= 2) {
+            let hint = match nearest(self.given.keys().map(String::as_str), key) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     format!("the settings are {}", self.given.keys().cloned().collect::<Vec<_>>().join(", "))
@@ -211,21 +211,6 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
         }
         _ => Err(ConfigError(format!("`{key}` (from {name}) is a date or a table, and no setting is one"))),
     }
-}
-
-/// Edit distance, for "did you mean". Names are short.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let cost = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct SavedBody {
 /// Save every active stage's count now.
 #[utoipa::path(post, path = "/v1/admin/snapshot", tag = "operations",
     responses((status = 200, body = SavedBody),
+        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 501, description = "cold = none", body = ProblemBody,
@@ -80,6 +82,8 @@ pub struct RestoredBody {
 /// For when this node's counts are known to be low. Until it ends, counts say `recovering`.
 #[utoipa::path(post, path = "/v1/admin/restore", tag = "operations",
     responses((status = 200, body = RestoredBody),
+        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 501, description = "cold = none", body = ProblemBody,

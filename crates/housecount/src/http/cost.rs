@@ -9,6 +9,7 @@ use housecount_core::cost::{Units, Usd};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::error::ProblemBody;
 use crate::cost::{Figures, store_of};
 use crate::node::Node;
 
@@ -141,7 +142,10 @@ pub struct PlanBody {
 /// What this node's calls have cost, in the last hour and in a month like it, beside what other plans would cost.
 ///
 /// Each node counts its own calls: add up the nodes'.
-#[utoipa::path(get, path = "/v1/cost", tag = "operations", responses((status = 200, body = CostBody)))]
+#[utoipa::path(get, path = "/v1/cost", tag = "operations",
+    responses((status = 200, body = CostBody),
+        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+            content_type = "application/problem+json")))]
 pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     let costs = &node.costs;
     let figures = costs.figures();

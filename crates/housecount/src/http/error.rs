@@ -100,10 +100,21 @@ impl Problem {
         &self.detail
     }
 
-    /// There is nothing at this path.
+    /// There is nothing at this path. Where it may be an id with a `/` that a proxy decoded, the detail says how to send it.
     pub fn not_here(path: &str) -> Problem {
-        let detail = format!("there is nothing at {path}; see /openapi.json");
-        Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+        const IN_A_STAGE: &str = "encode / in a stage as %2F";
+        let way_out = match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+            ["v1", "stages", _, _, ..] => {
+                format!("{IN_A_STAGE} or use ?stage= (/v1/stage?stage=); see /openapi.json")
+            }
+            ["v1", "viewers", _, _, ..] => {
+                "encode / in a viewer as %2F or use ?viewer= (/v1/viewer?viewer=); see /openapi.json"
+                    .to_string()
+            }
+            ["api", "viewer", "list" | "stats", _, _, ..] => format!("{IN_A_STAGE}; see /openapi.json"),
+            _ => "see /openapi.json".to_string(),
+        };
+        Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}; {way_out}"))
     }
 
     /// A credential is missing, or is none.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Query, RawPathParams};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use housecount_core::ids::{IdError, StageId, ViewerId};
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::error::Problem;
+use super::query;
 use crate::calendar;
 use crate::ingest::Refused;
 use crate::node::Node;
@@ -22,28 +23,56 @@ fn bad_path(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_path", detail)
 }
 
-/// Whether every `%` starts a percent-encoded byte. What doesn't would be taken literally, and name
-/// another stage than the caller meant.
+/// Where a `%` starts no percent-encoded byte, if anywhere. Decoders take it literally, so that it names another stage than the
+/// caller meant.
+#[must_use]
+pub fn broken_escape(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
+    (0..bytes.len()).find(|at| bytes[*at] == b'%' && !(hex(at + 1) && hex(at + 2)))
+}
+
+/// Checks a path's percent-encoding.
 ///
 /// # Errors
-/// 400 that says where.
+/// 400 that says where it is broken.
 pub fn check_percent_encoding(path: &str) -> Result<(), Problem> {
-    let bytes = path.as_bytes();
-    let is_bad = |at: usize| {
-        let hex = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_hexdigit);
-        bytes[at] == b'%' && !(hex(at + 1) && hex(at + 2))
-    };
-    match (0..bytes.len()).find(|at| is_bad(*at)) {
+    match broken_escape(path) {
         Some(at) => Err(bad_path(format!("the path's percent-encoding is broken at byte {at}"))),
         None => Ok(()),
     }
 }
 
 async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
-    let Path(text) = Path::<String>::from_request_parts(parts, state)
+    text_in_path(parts, state).await?.ok_or_else(|| bad_path("the path names nothing"))
+}
+
+/// The decoded parameter of a path; `None` on a route without one.
+async fn text_in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Option<String>, Problem> {
+    let parameters = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|_| bad_path("the path is not UTF-8 once it is percent-decoded"))?;
-    Ok(text)
+    Ok(parameters.iter().next().map(|(_, value)| value.to_string()))
+}
+
+/// The decoded value of a parameter in the path or, on the route without one, in the query. `code`: the error's, if it is missing.
+async fn text_in_path_or_query<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &'static str,
+    code: &'static str,
+) -> Result<String, Problem> {
+    if let Some(text) = text_in_path(parts, state).await? {
+        return Ok(text);
+    }
+    for pair in query::pairs(parts.uri.query().unwrap_or_default()) {
+        let (given, value) = pair?;
+        if given == name {
+            return Ok(value.into_owned());
+        }
+    }
+    let detail = format!("{name} is missing; send it as {}?{name}=", parts.uri.path());
+    Err(Problem::new(StatusCode::BAD_REQUEST, code, detail))
 }
 
 /// A stage in the path, percent-encoded.
@@ -57,6 +86,30 @@ impl<S: Send + Sync> FromRequestParts<S> for StagePath {
     }
 }
 
+/// The stage that a call of `/v1` names in its path or, because proxies decode `%2F`, in its query.
+pub struct StageParam(pub StageId);
+
+impl<S: Send + Sync> FromRequestParts<S> for StageParam {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<StageParam, Problem> {
+        let text = text_in_path_or_query(parts, state, "stage", "invalid_stage").await?;
+        Ok(StageParam(StageId::parse(&text)?))
+    }
+}
+
+/// The viewer that a call of `/v1` names in its path or its query, under the name that is kept.
+pub struct ViewerParam(pub ViewerId);
+
+impl FromRequestParts<Arc<Node>> for ViewerParam {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<ViewerParam, Problem> {
+        let text = text_in_path_or_query(parts, node, "viewer", "invalid_viewer").await?;
+        Ok(ViewerParam(kept(node, text)?))
+    }
+}
+
 /// A viewer in the path, percent-encoded, under the name that is kept.
 pub struct ViewerPath(pub ViewerId);
 
@@ -64,10 +117,14 @@ impl FromRequestParts<Arc<Node>> for ViewerPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<ViewerPath, Problem> {
-        let asked = path_text(parts, node).await?;
-        ViewerId::check(&asked)?;
-        Ok(ViewerPath(ViewerId::parse(&node.edge.names.asked(asked.into()))?))
+        Ok(ViewerPath(kept(node, path_text(parts, node).await?)?))
     }
+}
+
+/// The viewer under the name that is kept: with `viewer_ids = "hashed"` its pseudonym.
+fn kept(node: &Node, asked: String) -> Result<ViewerId, Problem> {
+    ViewerId::check(&asked)?;
+    Ok(ViewerId::parse(&node.edge.names.asked(asked.into()))?)
 }
 
 /// The query, parsed.
@@ -129,13 +186,14 @@ impl PageQuery {
     }
 }
 
-/// A moment in a query: Unix milliseconds or RFC 3339.
+/// Parses a moment in a query: Unix milliseconds, RFC 3339 or a date, not before 2001-01-01.
 ///
 /// # Errors
-/// 400 that names the parameter.
+/// 400 that names the parameter and says what is wrong.
 pub fn moment(name: &str, text: &str) -> Result<UnixMs, Problem> {
-    let expected = "neither Unix milliseconds nor RFC 3339, such as 2026-10-01T12:00:00Z";
-    calendar::parse(text).ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
+    // A `+` of a query is a space once it is decoded.
+    let hint = if text.contains(' ') { "; in a query + is written %2B" } else { "" };
+    calendar::parse(text).map_err(|error| bad_query(format!("{name}={text} {error}{hint}")))
 }
 
 /// How far back to look when the caller doesn't say.
@@ -146,13 +204,30 @@ const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 /// # Errors
 /// 400 if one is no moment, or the range is empty.
 pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
-    let now = node.clock.now().ok_or(Refused::Starting)?;
-    let to = to.map_or(Ok(now), |text| moment("to", text))?;
-    let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", text))?;
+    let (from, to) = from_to(node, from, to)?;
     if from < to {
         return Ok(Span::new(from, to));
     }
     Err(bad_query(format!("from={from} is not before to={to}")))
+}
+
+/// The same where `to` is part of the range, so that both may be one moment.
+///
+/// # Errors
+/// 400 if one is not a moment, or `from` is after `to`.
+pub fn closed_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs, UnixMs), Problem> {
+    let (from, to) = from_to(node, from, to)?;
+    if from <= to {
+        return Ok((from, to));
+    }
+    Err(bad_query(format!("from={from} is after to={to}")))
+}
+
+fn from_to(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs, UnixMs), Problem> {
+    let now = node.clock.now().ok_or(Refused::Starting)?;
+    let to = to.map_or(Ok(now), |text| moment("to", text))?;
+    let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", text))?;
+    Ok((from, to))
 }
 
 /// A duration in a query, such as 30s or 5m.
@@ -174,7 +249,15 @@ mod tests {
         assert_eq!(moment("from", "1790000000123"), Ok(UnixMs(1_790_000_000_123)));
         assert_eq!(moment("from", "2026-09-21T14:13:20.123Z"), Ok(UnixMs(1_790_000_000_123)));
         assert_eq!(moment("from", "2026-09-21T16:13:20.123+02:00"), Ok(UnixMs(1_790_000_000_123)));
-        assert!(moment("from", "yesterday").unwrap_err().detail().contains("from=yesterday"));
+        for (text, said) in [
+            ("yesterday", "from=yesterday is neither RFC 3339"),
+            ("1795948578", "seconds; send milliseconds, not seconds: 1795948578000"),
+            ("20261301", "from=20261301 is not a date"),
+            ("2026-09-21T16:13:20 02:00", "+ is written %2B"),
+        ] {
+            let problem = moment("from", text).unwrap_err();
+            assert!(problem.detail().contains(said), "{text}: {problem:?}");
+        }
     }
 
     #[test]

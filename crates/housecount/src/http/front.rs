@@ -28,11 +28,15 @@ use super::cors::{Allowed, Cors};
 use super::direct::{Peer, Sender};
 use super::error::Problem;
 use super::headers;
+use super::query::{self, Parameter};
 use super::server::{Answering, Guest};
 use crate::auth::Scope;
 use crate::edge::{Unwelcome, Whence};
 use crate::metrics::RouteLabel;
 use crate::node::Node;
+
+/// The parameters of a WebSocket's query. Two tokens are refused as two credentials are (`auth`).
+const WS_PARAMETERS: [Parameter; 1] = [Parameter::repeatable("token")];
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -115,7 +119,7 @@ impl Front {
             return Box::pin(std::future::ready(dressed(*response, allowed)));
         }
         // In a box each: as one future all would be as large as the largest, and be copied so.
-        let is_post = request.method() == Method::POST;
+        let is_post = is_direct_post(&request);
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
                 let (mut heard, room) = Heard::new(node, request);
@@ -161,6 +165,11 @@ impl Front {
     }
 }
 
+/// Whether a request may take the direct path of what players send: a POST without a query. The router refuses queries by name.
+fn is_direct_post(request: &Request<Incoming>) -> bool {
+    request.method() == Method::POST && request.uri().query().is_none()
+}
+
 /// The answer to a request that its address may not send now, whatever it is for.
 fn refused(node: &Node, path: &str, unwelcome: Unwelcome) -> Response<Answer> {
     let problem = Problem::from(unwelcome);
@@ -179,7 +188,7 @@ async fn answer_others(
     request.extensions_mut().insert(Peer(guest.peer));
     let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*guest.host.0;
     match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/heartbeats") => {
+        (&Method::POST, "/v1/heartbeats") if request.uri().query().is_none() => {
             return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
         }
         (&Method::GET, "/v1/live") => match node.edge.connections.open_proxied(guest.peer, whence) {
@@ -190,6 +199,9 @@ async fn answer_others(
             Err(unwelcome) => return refused(node, "/v1/live", unwelcome),
         },
         (&Method::GET, "/v1/ws") => {
+            if let Err(problem) = query::check(request.uri().query().unwrap_or_default(), &WS_PARAMETERS) {
+                return ws.answer(node, Err(problem));
+            }
             let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
             let claims = match bearer.claims(node).await {
                 Ok(claims) => claims,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StagePath, duration_ms, range};
+use super::extract::{Asked, PageQuery, StageParam, duration_ms, range};
 use super::watch::{CoverBody, stores};
 use crate::ledger::scan;
 use crate::node::Node;
@@ -25,9 +25,9 @@ const STEPS_DEFAULT: u64 = 500;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
     from: Option<String>,
-    /// Unix ms or RFC 3339, not included; now if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
     /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500 steps at most.
     step: Option<String>,
@@ -73,7 +73,7 @@ pub struct HistoryBody {
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
     Asked(query): Asked<HistoryQuery>,
 ) -> Result<Json<HistoryBody>, Problem> {
     history(&node, &query, Some(stage)).await
@@ -138,9 +138,9 @@ fn check_steps(range: Span, step_ms: u64, steps_max: u64) -> Result<(), Problem>
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct TotalsQuery {
-    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
     from: Option<String>,
-    /// Unix ms or RFC 3339, not included; now if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
     /// Also how many watched at once, by steps such as 2m. Steps times `limit` are at most 100,000.
     step: Option<String>,

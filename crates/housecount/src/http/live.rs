@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,6 +19,8 @@ use utoipa::ToSchema;
 
 use super::auth::may_watch;
 use super::error::{Problem, ProblemBody};
+use super::extract::bad_query;
+use super::query::{self, Parameter};
 use crate::auth::{Credential, CredentialEnd, end_of};
 use crate::edge::AddressConnection;
 use crate::hub::{Answer, Standing};
@@ -75,19 +77,30 @@ pub struct TotalsBody {
 }
 
 /// How many are online altogether.
-#[utoipa::path(get, path = "/v1/stats", tag = "operators", responses((status = 200, body = TotalsBody)))]
+#[utoipa::path(get, path = "/v1/stats", tag = "operators",
+    responses((status = 200, body = TotalsBody),
+        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+            content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     let Answer { of: (count, stages), standing } = node.hub.totals();
     Json(TotalsBody { viewers: count.viewers, sessions: count.sessions, stages, standing: standing.into() })
 }
 
-/// What a subscriber's query asks for: `stage`, as often as wanted, and `totals=true`. Anything else is passed over.
+/// The parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
+const LIVE_PARAMETERS: [Parameter; 3] =
+    [Parameter::repeatable("stage"), Parameter::once("totals"), Parameter::repeatable("token")];
+
+/// What a subscriber's query asks for: `stage`, as often as wanted, and `totals`.
 fn wanted(query: &str) -> Result<Wanted, Problem> {
+    query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "stage" => stages.push(StageId::parse(&value)?),
-            "totals" => with_totals = value == "true",
+    for pair in query::pairs(query) {
+        let (name, value) = pair?;
+        match (&*name, &*value) {
+            ("stage", stage) => stages.push(StageId::parse(stage)?),
+            ("totals", "true") => with_totals = true,
+            ("totals", "false") => {}
+            ("totals", _) => return Err(bad_query(format!("totals={value} is not true or false"))),
             _ => {}
         }
     }
@@ -98,7 +111,7 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
             "{} stages; at most {SUBSCRIPTION_STAGES_MAX} can be named: name none to hear of all",
             stages.len()
         );
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail));
+        return Err(bad_query(detail));
     }
     Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
 }
@@ -133,6 +146,7 @@ async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<Option<C
 /// `key_removed`), and the stream ends.
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
     params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
+        ("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent"),
         ("totals" = Option<bool>, Query, description = "also of all together"),
         ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event heard")),
     responses((status = 200, body = String, content_type = "text/event-stream"),
@@ -189,7 +203,10 @@ mod tests {
             wanted("stage=b&stage=a%2F1&stage=b&totals=false"),
             Ok(some(vec![stage("a/1"), stage("b")], false))
         );
-        assert!(wanted("stage=").is_err() && wanted("stage=a%20b").is_err());
+        for bad in ["stage=", "stage=a%20b", "stage[]=a", "totals=1", "totals=true&totals=true", "stage=%zz"]
+        {
+            assert!(wanted(bad).is_err() && names_stages(bad), "{bad}: players hear what is wrong");
+        }
         let named = |count: usize| (0..count).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
         assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX)).is_ok());
         assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX + 1)).unwrap_err().detail().contains("name none"));

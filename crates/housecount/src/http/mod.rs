@@ -25,6 +25,8 @@ mod openapi;
 mod ops;
 pub(crate) mod origin;
 mod patience;
+mod query;
+mod query_form;
 mod server;
 mod snapshots;
 mod stages;
@@ -45,6 +47,8 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::query::{RouteParameters, check_query};
+use self::query_form::both_forms;
 pub use self::server::{Bound, run, serve};
 use crate::auth::Scope;
 use crate::node::Node;
@@ -54,11 +58,11 @@ use crate::node::Node;
 /// A route is in a group, and what the group needs is checked in front of it: none can be there without. /openapi.json says it too.
 pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
-        .merge(for_players())
+        .merge(strict(for_players()))
         .merge(for_subscribers())
-        .merge(guarded(&node, Scope::Read, for_readers()))
-        .merge(guarded(&node, Scope::Stages, for_who_configures()))
-        .merge(guarded(&node, Scope::Admin, for_admins()))
+        .merge(guarded(&node, Scope::Read, strict(for_readers())))
+        .merge(guarded(&node, Scope::Stages, strict(for_who_configures())))
+        .merge(guarded(&node, Scope::Admin, strict(for_admins())))
         .merge(compat::routes(&node))
         .merge(for_everybody())
         .split_for_parts();
@@ -97,6 +101,7 @@ fn for_players() -> Routes {
 
 /// Counts as they change, of named stages for players, of all for operators: what is asked of whom depends on the stages (`auth::may_watch`).
 fn for_subscribers() -> Routes {
+    // `live` checks its query itself, since who may read the answer depends on it (`cors`).
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
 }
 
@@ -105,13 +110,13 @@ fn for_readers() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(live::stats))
         .routes(routes!(stages::list))
-        .routes(routes!(stages::show))
-        .routes(routes!(viewers::of_stage))
-        .routes(routes!(viewers::show))
-        .routes(routes!(snapshots::of_stage))
-        .routes(routes!(watch::of_stage))
-        .routes(routes!(watch::of_viewer))
-        .routes(routes!(history::of_stage))
+        .merge(both_forms(routes!(stages::show)))
+        .merge(both_forms(routes!(viewers::of_stage)))
+        .merge(both_forms(routes!(viewers::show)))
+        .merge(both_forms(routes!(snapshots::of_stage)))
+        .merge(both_forms(routes!(watch::of_stage)))
+        .merge(both_forms(routes!(watch::of_viewer)))
+        .merge(both_forms(routes!(history::of_stage)))
         .routes(routes!(history::of_all))
         .routes(routes!(history::totals))
         .routes(routes!(cost::cost))
@@ -122,8 +127,8 @@ fn for_readers() -> Routes {
 fn for_who_configures() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(stages::create))
-        .routes(routes!(stages::change))
-        .routes(routes!(stages::delete))
+        .merge(both_forms(routes!(stages::change)))
+        .merge(both_forms(routes!(stages::delete)))
 }
 
 /// Scope `admin`: what is done by hand.
@@ -134,6 +139,13 @@ fn for_admins() -> Routes {
 /// What is no secret, and so open to all: whether the node lives, in whichever API, and (in [`router`]) static pages.
 fn for_everybody() -> Routes {
     OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
+}
+
+/// Routes whose queries may have only the parameters that their description names. A guard goes around it, so that a call without a
+/// key learns nothing.
+fn strict(routes: Routes) -> Routes {
+    let known = Arc::new(RouteParameters::of(routes.get_openapi()));
+    routes.route_layer(axum::middleware::from_fn_with_state(known, check_query))
 }
 
 /// Routes that need an operator key with a scope; where there are no keys, those of operators are for this machine (`direct`).

@@ -9,11 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, StagePath, moment};
+use super::extract::{Asked, StageParam, closed_range};
 use crate::node::Node;
-
-/// How far back to look when the caller doesn't say.
-const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 
 /// A range of time.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -62,12 +59,11 @@ pub struct SnapshotsBody {
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
     Asked(range): Asked<RangeQuery>,
 ) -> Result<Json<SnapshotsBody>, Problem> {
     let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
-    let to = range.to.map_or(Ok(now), |text| moment("to", &text))?;
-    let from = range.from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", &text))?;
+    let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
     let found = node.stages.snapshots(&stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
     let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);
     let snapshots = found.into_iter().take(PAGE_ROWS_MAX).map(|snapshot| SnapshotBody {

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::body;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StagePath};
+use super::extract::{Asked, PageQuery, StageParam};
 use super::live::StandingBody;
 use crate::hub::Answer;
 use crate::node::Node;
@@ -229,7 +229,7 @@ fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAns
             content_type = "application/problem+json")))]
 pub async fn show(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
 ) -> Result<Json<StageAnswer>, Problem> {
     let mut found = answer(&node, &stage, None);
     let is_watched = found.stage.peak > 0;
@@ -262,7 +262,7 @@ pub async fn show(
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn change(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
     request: Request<Body>,
 ) -> Result<Json<StageAnswer>, Problem> {
     let change: StageChangeBody = body::read_json(request, BODY_BYTES_MAX).await?;
@@ -301,7 +301,7 @@ fn not_configured(stage: &StageId) -> Problem {
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn delete(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
 ) -> Result<StatusCode, Problem> {
     node.cold.as_ref().ok_or_else(Problem::no_cold)?;
     if node.stages.get(&stage).await?.is_none() {

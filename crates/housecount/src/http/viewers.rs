@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StagePath, ViewerPath};
+use super::extract::{Asked, PageQuery, StageParam, ViewerParam};
 use super::live::StandingBody;
 use crate::hub::Answer;
 use crate::node::Node;
@@ -46,7 +46,7 @@ pub struct ViewersBody {
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<ViewersBody>, Problem> {
     let limit = page.limit()?;
@@ -93,7 +93,7 @@ pub struct ViewerBody {
     params(("viewer" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = ViewerBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn show(State(node): State<Arc<Node>>, ViewerPath(viewer): ViewerPath) -> Json<ViewerBody> {
+pub async fn show(State(node): State<Arc<Node>>, ViewerParam(viewer): ViewerParam) -> Json<ViewerBody> {
     let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
     let stages: Vec<WatchingBody> = watching
         .into_iter()

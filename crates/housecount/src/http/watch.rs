@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StagePath, ViewerPath, range};
+use super::extract::{Asked, PageQuery, StageParam, ViewerParam, range};
 use crate::cold::Cold;
 use crate::ledger::Proofs;
 use crate::ledger::scan::{self, WatchPage};
@@ -22,9 +22,9 @@ use crate::node::Node;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WatchQuery {
-    /// Unix ms or RFC 3339, included; a day before `to` if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), included; a day before `to` if not given.
     from: Option<String>,
-    /// Unix ms or RFC 3339, not included; now if not given.
+    /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
     /// Rows at most: 1 to 1,000, 100 if not given.
     limit: Option<usize>,
@@ -176,7 +176,7 @@ async fn rows(
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
-    StagePath(stage): StagePath,
+    StageParam(stage): StageParam,
     Asked(query): Asked<WatchQuery>,
 ) -> Result<Json<StageWatchBody>, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
@@ -205,7 +205,7 @@ pub async fn of_stage(
             content_type = "application/problem+json")))]
 pub async fn of_viewer(
     State(node): State<Arc<Node>>,
-    ViewerPath(viewer): ViewerPath,
+    ViewerParam(viewer): ViewerParam,
     Asked(query): Asked<WatchQuery>,
 ) -> Result<Json<ViewersWatchBody>, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());

@@ -212,7 +212,7 @@ impl Sender {
             33 => ("GET", format!("/v1/stages/{stage}"), String::new()),
             34 => ("GET", format!("/v1/stages/{stage}/viewers?limit=10&cursor={id}"), String::new()),
             35 if self.rng.random_ratio(1, 20) => {
-                ("GET", format!("/v1/stages/{stage}/snapshots?from=0&to=2026-12-01"), String::new())
+                ("GET", format!("/v1/stages/{stage}/snapshots?from=2001-01-01&to=2026-12-01"), String::new())
             }
             36 if self.rng.random_ratio(1, 20) => (
                 "GET",

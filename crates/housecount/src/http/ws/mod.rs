@@ -52,6 +52,8 @@ use crate::node::Node;
     params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
         (status = 101, description = "from here on WebSocket messages"),
+        (status = 400, description = "an unknown query parameter", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 426, description = "it is for WebSockets only",
             body = ProblemBody, content_type = "application/problem+json")))]

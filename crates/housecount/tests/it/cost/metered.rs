@@ -74,7 +74,9 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         })
         .await;
         assert_eq!(
-            node.call(Method::GET, "/v1/stages/s/watch?from=0&to=4000000000000", Value::Null).await.0,
+            node.call(Method::GET, "/v1/stages/s/watch?from=2001-01-01&to=4000000000000", Value::Null)
+                .await
+                .0,
             200
         );
     }

@@ -2,13 +2,20 @@
 
 mod metrics;
 mod origins;
+mod paths;
+mod queries;
+mod times;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use serde_json::Value;
+
 use crate::support::node::Node;
 
 const FAST: [&str; 4] = ["log=memory:", "interval=1s", "ttl=3s", "leave_grace=200ms"];
+/// An id with a slash in it, which proxies decode.
+const ARN: &str = "arn:aws:ivs:eu-west-1:123456789012:stage/AbCdEf";
 
 /// An answer to one request.
 struct Answer {
@@ -21,6 +28,17 @@ struct Answer {
 impl Answer {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// The `code` and `detail` of a problem.
+    fn problem(&self) -> (String, String) {
+        let body = self.json();
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_string();
+        (text("code"), text("detail"))
     }
 }
 
@@ -55,4 +73,27 @@ fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &s
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}{length}\r\n{body}"
         ),
     )
+}
+
+fn get(node: &Node, path: &str) -> Answer {
+    ask(node, "GET", path, &[], "")
+}
+
+/// Every operation of `/v1` in the node's document: method, path with ids put in, and the names of its query parameters.
+async fn operations(node: &Node) -> Vec<(String, String, Vec<String>)> {
+    let api = node.get("/openapi.json").await;
+    let mut found = Vec::new();
+    for (path, operations) in api["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let in_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+            let names = in_query.map(|parameter| parameter["name"].as_str().unwrap().to_string()).collect();
+            if path.starts_with("/v1/") {
+                let path = path.replace("{stage}", "s").replace("{viewer}", "v");
+                found.push((method.to_uppercase(), path, names));
+            }
+        }
+    }
+    assert!(found.len() > 25, "{found:?}");
+    found
 }
