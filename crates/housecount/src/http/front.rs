@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::service::TowerToHyperService;
@@ -151,11 +151,14 @@ impl Front {
     ) -> Result<(), Box<Response<Answer>>> {
         let node = &self.0.node;
         let path = request.uri().path();
-        let is_probe = || matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health");
+        let is_probe = || {
+            matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health") || options(request).is_some()
+        };
         match node.edge.addresses.take(whence, 1) {
             Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, path, unwelcome))),
             _ => {
-                let Some(headers) = allowed.preflight(request) else { return Ok(()) };
+                let answered = allowed.preflight(request).or_else(|| options(request));
+                let Some(headers) = answered else { return Ok(()) };
                 let mut response = nothing(());
                 *response.headers_mut() = headers;
                 node.metrics.requests.get_or_create(&label("any", response.status())).inc();
@@ -168,6 +171,20 @@ impl Front {
 /// Whether a request may take the direct path of what players send: a POST without a query. The router refuses queries by name.
 fn is_direct_post(request: &Request<Incoming>) -> bool {
     request.method() == Method::POST && request.uri().query().is_none()
+}
+
+/// The answer to `OPTIONS *` and `OPTIONS /`, by which load balancers see whether a server is there (HAProxy's default check).
+/// `None` for any other request.
+fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
+    if request.method() != Method::OPTIONS {
+        return None;
+    }
+    let methods = match request.uri().path() {
+        "*" => "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+        "/" => "GET, HEAD, OPTIONS",
+        _ => return None,
+    };
+    Some(HeaderMap::from_iter([(ALLOW, HeaderValue::from_static(methods))]))
 }
 
 /// The answer to a request that its address may not send now, whatever it is for.

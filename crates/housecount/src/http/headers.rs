@@ -1,4 +1,4 @@
-//! Headers that tell browsers what they must not do.
+//! Headers that tell browsers and caches what they must not do.
 
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
@@ -26,9 +26,11 @@ pub fn room_of(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// For every answer: it is what it says it is.
+/// For every answer: its content type is what it says, and no cache keeps it, since counts, errors and documents change at any time.
+/// Pages, which are checked by their tag, say otherwise.
 pub fn everywhere(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// For pages, and what they load. Browsers ask each time whether what they have is still right.

@@ -88,18 +88,14 @@ async fn answers_have_the_same_headers_on_every_path() {
         head.lines().filter(is_fixed).collect::<Vec<_>>().join("\n")
     };
     let beat = r#"{"stage":"s","viewer":"ann"}"#;
-    let ok =
-        "HTTP/1.1 200 OK\ncontent-type: application/json\nx-content-type-options: nosniff\nconnection: close";
+    let common = "x-content-type-options: nosniff\ncache-control: no-store\nconnection: close";
+    let ok = format!("HTTP/1.1 200 OK\ncontent-type: application/json\n{common}");
     assert_eq!(head("GET", "/v1/stats", ""), ok);
     assert_eq!(head("POST", "/v1/heartbeat", beat), ok);
     assert_eq!(head("POST", "/v1/heartbeat?", beat), ok);
     assert_eq!(head("POST", "/v1/heartbeats", &format!("[{beat}]")), ok);
-    assert_eq!(
-        head("POST", "/v1/leave", beat),
-        "HTTP/1.1 204 No Content\nx-content-type-options: nosniff\nconnection: close"
-    );
-    let problem =
-        "content-type: application/problem+json\nx-content-type-options: nosniff\nconnection: close";
+    assert_eq!(head("POST", "/v1/leave", beat), format!("HTTP/1.1 204 No Content\n{common}"));
+    let problem = format!("content-type: application/problem+json\n{common}");
     assert_eq!(head("POST", "/v1/heartbeat", "{}"), format!("HTTP/1.1 400 Bad Request\n{problem}"));
     assert_eq!(head("POST", "/v1/heartbeat/", beat), format!("HTTP/1.1 404 Not Found\n{problem}"));
     assert_eq!(head("GET", "/v1/stages/x", ""), format!("HTTP/1.1 404 Not Found\n{problem}"));

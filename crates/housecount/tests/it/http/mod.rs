@@ -1,8 +1,10 @@
 //! HTTP as clients and proxies send it: queries, paths, headers and versions, each input with its right answer.
 
+mod headers;
 mod metrics;
 mod origins;
 mod paths;
+mod protocols;
 mod queries;
 mod times;
 
