@@ -24,6 +24,14 @@ impl Socket {
         Socket { stream: Some(stream), home: here() }
     }
 
+    /// Looks at the next bytes without taking them; as many as there are, and none if the client has closed.
+    ///
+    /// # Errors
+    /// Returns the system's error.
+    pub async fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream()?.peek(bytes).await
+    }
+
     /// The stream, which belongs here from now on.
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         if self.home != here() {

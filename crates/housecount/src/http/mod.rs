@@ -25,6 +25,7 @@ mod openapi;
 mod ops;
 pub(crate) mod origin;
 mod patience;
+mod preface;
 mod query;
 mod query_form;
 mod server;

@@ -1,5 +1,5 @@
-//! Connections: accepted up to a bound, handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`; over TLS also
-//! HTTP/2, see `h2`), and ended with care when the node stops.
+//! Connections: accepted up to a bound, handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`),
+//! and ended with care when the node stops. Over TLS the client says which in the handshake, else by its first bytes (`preface`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::connection;
 use super::front::{Front, routed};
 use super::h2;
+use super::preface::{self, Version};
 use super::stream::Stream;
 use crate::config::EdgeSettings;
 use crate::edge::AddressConnection;
@@ -204,7 +205,19 @@ impl Server {
                 };
                 let answer = move |request| answer(request, guest.clone());
                 match tls {
-                    None => connection::serve(Stream::Plain(stream), answer, moved, wait, stop).await,
+                    None => {
+                        // In a box of its own, which is gone once the connection is served.
+                        let detected = Box::pin(preface::detect(stream, wait, stop.clone())).await;
+                        match detected {
+                            Some((stream, Version::Http1)) => {
+                                connection::serve(stream, answer, moved, wait, stop).await;
+                            }
+                            Some((stream, Version::Http2)) => {
+                                Box::pin(h2::serve(stream, answer, wait, stop)).await;
+                            }
+                            None => {}
+                        }
+                    }
                     Some(tls) => Box::pin(serve_secured(&tls, stream, answer, moved, wait, stop)).await,
                 }
             });

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::preface::BegunSocket;
 use crate::socket::Socket;
 use crate::tls::Secured;
 
@@ -17,6 +18,8 @@ pub enum Stream {
     Plain(Socket),
     /// In a box: most that are many and idle are plain, behind a balancer.
     Secured(Box<Secured>),
+    /// Plain, with first bytes that came in pieces. In a box, since there are few.
+    Begun(Box<BegunSocket>),
 }
 
 /// So many bytes at most are gathered here, such as a heartbeat's answer and its headers: to have the system gather them takes 2 to
@@ -34,6 +37,7 @@ macro_rules! whichever {
         match $self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).$method($($argument),*),
             Stream::Secured(stream) => Pin::new(&mut **stream).$method($($argument),*),
+            Stream::Begun(stream) => Pin::new(&mut **stream).$method($($argument),*),
         }
     };
 }
@@ -61,6 +65,7 @@ impl AsyncWrite for Stream {
         match self {
             Stream::Plain(stream) => stream.is_write_vectored(),
             Stream::Secured(stream) => stream.is_write_vectored(),
+            Stream::Begun(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -79,6 +84,7 @@ impl AsyncWrite for Stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             // It gathers by itself.
             Stream::Secured(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
+            Stream::Begun(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 }

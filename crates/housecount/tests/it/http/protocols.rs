@@ -1,7 +1,177 @@
-//! `OPTIONS` as balancers send it.
+//! Versions of HTTP on the plain port, `OPTIONS` as balancers send it.
 
-use super::{FAST, exchange};
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use bytes::Bytes;
+use housecount_core::limits::{H2_STREAMS_MAX, HEADER_READ_MS_MAX};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::{FAST, connect, exchange, get, parse};
 use crate::support::node::Node;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+type Client = SendRequest<Full<Bytes>>;
+
+/// A client of HTTP/2 by prior knowledge, and its connection until it ends.
+async fn h2c(node: &Node) -> (Client, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+fn request(node: &Node, method: &str, path: &str, body: &Value) -> Request<Full<Bytes>> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = Request::builder().method(method).uri(format!("{}{path}", node.address));
+    request.header("content-type", "application/json").body(Full::from(body)).unwrap()
+}
+
+/// What the node answers over HTTP/2: the status, and the body as JSON.
+async fn call(client: &mut Client, request: Request<Full<Bytes>>) -> (u16, Value) {
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.version(), hyper::Version::HTTP_2);
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+/// As balancers do that speak HTTP/2 to their servers: many players' requests on one connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
+    let node = Node::ready(&FAST).await;
+    let (mut client, _connection) = h2c(&node).await;
+    let beats = (0..u64::from(H2_STREAMS_MAX)).map(|n| {
+        let mut client = client.clone();
+        let beat = json!({ "stage": "s", "viewer": format!("viewer-{n}") });
+        let request = request(&node, "POST", "/v1/heartbeat", &beat);
+        async move { call(&mut client, request).await }
+    });
+    let answers = futures_util::future::join_all(beats).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    assert_eq!(node.stats().await["viewers"], u64::from(H2_STREAMS_MAX));
+    for (method, path, body, status) in [
+        ("GET", "/v1/stats", Value::Null, 200),
+        ("POST", "/v1/leave", json!({ "stage": "s", "viewer": "viewer-1" }), 204),
+        ("POST", "/v1/heartbeats", json!([{ "stage": "s", "viewer": "viewer-1" }]), 200),
+        ("POST", "/v1/heartbeat", json!({ "stage": "s" }), 400),
+        ("GET", "/v1/stats?x=1", Value::Null, 400),
+        ("GET", "/v1/nothing", Value::Null, 404),
+        ("GET", "/v1/ws", Value::Null, 426),
+        ("OPTIONS", "/", Value::Null, 204),
+    ] {
+        assert_eq!(call(&mut client, request(&node, method, path, &body)).await.0, status, "{method} {path}");
+    }
+}
+
+/// The bounds of HTTP/2 are the same as over TLS: the first frame says how many requests may be open.
+#[tokio::test(flavor = "multi_thread")]
+async fn h2_streams_max_is_announced_on_the_plain_port() {
+    let node = Node::ready(&FAST).await;
+    let mut stream = connect(&node);
+    stream.write_all(&[PREFACE, &SETTINGS].concat()).unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "SETTINGS comes first: {head:?}");
+    let mut settings = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+    stream.read_exact(&mut settings).unwrap();
+    let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).unwrap();
+    assert_eq!(streams[2..], H2_STREAMS_MAX.to_be_bytes());
+}
+
+/// Bytes that come one by one are the same request, in both versions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_in_pieces_is_understood() {
+    let node = Node::ready(&FAST).await;
+    let mut stream = connect(&node);
+    stream.set_nodelay(true).unwrap();
+    for piece in PREFACE.chunks(1) {
+        stream.write_all(piece).unwrap();
+    }
+    stream.write_all(&SETTINGS).unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(head[3], 4, "{head:?}");
+
+    for text in [
+        "POST /v1/heartbeats",
+        "PUT /v1/heartbeats",
+        "PRI /v1/heartbeats",
+        "PRI * HTTP/1.1\r\nx: y\r\n\r\nGET /",
+    ] {
+        let mut stream = connect(&node);
+        stream.set_nodelay(true).unwrap();
+        let request =
+            format!("{text} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]");
+        for piece in request.as_bytes().chunks(1) {
+            // The last one of these has been answered, and the connection closed.
+            let _ = stream.write_all(piece);
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 "), "{text}: {answer:?}");
+        if text.starts_with("POST") {
+            assert_eq!(parse(&answer).status, 200, "{answer}");
+        }
+    }
+}
+
+/// Half a preface holds a connection no longer than half a request does; a whole one of HTTP/1 is served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn header_read_ms_max_ends_half_a_preface() {
+    const { assert!(HEADER_READ_MS_MAX < 30_000, "or this takes too long") };
+    let node = Node::ready(&FAST).await;
+    let mut streams: Vec<_> = [&PREFACE[..1], &PREFACE[..23]]
+        .map(|part| {
+            let mut stream = connect(&node);
+            stream.write_all(part).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream
+        })
+        .into();
+    assert_eq!(get(&node, "/healthz").status, 200);
+    for stream in &mut streams {
+        assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0, "closed, without an answer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_of_either_kind_ends_with_the_node() {
+    let mut node = Node::ready(&FAST).await;
+    let (mut client, connection) = h2c(&node).await;
+    assert_eq!(call(&mut client, request(&node, "GET", "/healthz", &Value::Null)).await.0, 200);
+    let mut silent = connect(&node);
+    let mut half = connect(&node);
+    half.write_all(&PREFACE[..5]).unwrap();
+    assert!(tokio::task::block_in_place(|| node.stop()).success());
+    connection.await.unwrap().unwrap();
+    for stream in [&mut silent, &mut half] {
+        assert!(matches!(stream.read(&mut [0; 8]), Ok(0) | Err(_)));
+    }
+}
+
+/// RFC 9113 has no upgrade from HTTP/1.1 any more: a client that offers one (`curl --http2`) goes on in HTTP/1.1.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_to_http_2_is_passed_over() {
+    let node = Node::ready(&FAST).await;
+    let answer = exchange(
+        &node,
+        "GET /v1/stats HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, http2-settings, close\r\nupgrade: h2c\r\n\
+         http2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+    );
+    assert_eq!((answer.status, answer.json()["viewers"].as_u64()), (200, Some(0)), "{}", answer.body);
+}
 
 /// HAProxy's default check is `OPTIONS / HTTP/1.0`; `OPTIONS *` is older ones'.
 #[tokio::test(flavor = "multi_thread")]
