@@ -11,7 +11,8 @@ mod talk;
 use std::sync::Arc;
 
 use axum::http::header::{
-    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response as Routed};
@@ -42,6 +43,9 @@ use crate::auth::{Claims, Credential};
 use crate::edge::{AddressConnection, Whence};
 use crate::metrics::Metrics;
 use crate::node::Node;
+
+/// The subprotocol of the messages below, for clients that offer one.
+const SUBPROTOCOL: &str = "housecount.1";
 
 /// Send heartbeats and leaves as messages, and be told counts.
 ///
@@ -75,9 +79,10 @@ pub fn upgrade(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
+    let subprotocol = offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
     let open = Open::new(node.metrics.clone(), counted);
     tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, open, whence, stop));
-    Some(switching(accept))
+    Some(switching(accept, subprotocol))
 }
 
 /// The same for an operator's page that is told counts: the drop-in API's socket. `credential`: what it lasts as long as.
@@ -91,13 +96,25 @@ pub fn open_stats(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
+    // Its messages have no name of ours. Servers built on the package `ws` answer the first one offered, so front-ends expect that.
+    let subprotocol = offered(request.headers()).next().and_then(as_header);
     let open = Open::new(node.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
     tokio::spawn(async move {
         let Some(socket) = socket_of(upgrade).await else { return };
         StatsSocket::new(socket, node, whence, credential, open, guest, stop).spawn(&Handle::current());
     });
-    Some(switching(accept))
+    Some(switching(accept, subprotocol))
+}
+
+/// The subprotocols that a client offers, in its order.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+fn as_header(subprotocol: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(subprotocol).ok()
 }
 
 /// Whether a request asks for a WebSocket.
@@ -105,14 +122,18 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     accept_key(headers).is_some()
 }
 
-/// The answer to a request for a WebSocket.
-fn switching(accept: HeaderValue) -> Response<Answer> {
+/// The answer to a request for a WebSocket. `subprotocol`: one that the client offers; without one a browser that offers any closes
+/// the socket (RFC 6455, 4.1), and is right if it knows none of ours.
+fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     response
 }
 

@@ -1,4 +1,4 @@
-//! Versions of HTTP on the plain port, `OPTIONS` as balancers send it.
+//! Versions of HTTP on the plain port, `OPTIONS` as balancers send it, and WebSockets with subprotocols.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -189,4 +189,53 @@ async fn options_of_the_server_is_204_with_allow() {
         assert_eq!(answer.body, "", "{request}");
     }
     assert_eq!(exchange(&node, "GET * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").status, 404);
+}
+
+/// The subprotocol that a WebSocket at this path is answered with, if its client offers these.
+fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
+    let offered: String = offered.iter().map(|line| format!("sec-websocket-protocol: {line}\r\n")).collect();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offered}\r\n"
+    );
+    let mut stream = connect(node);
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    let answer = parse(&String::from_utf8(answer).unwrap());
+    assert_eq!(answer.status, 101, "{path} {offered}");
+    answer.header("sec-websocket-protocol").map(str::to_string)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_answered_with_its_subprotocol() {
+    let node = Node::ready(&FAST).await;
+    let ours = Some("housecount.1".to_string());
+    for (offered, expected) in [
+        (&["housecount.1"][..], &ours),
+        (&["x, housecount.1"], &ours),
+        (&["x", "housecount.1, y"], &ours),
+        (&["housecount.9, housecount.1"], &ours),
+        (&[], &None),
+        (&["x"], &None),
+        (&["housecount.9"], &None),
+        (&["Housecount.1"], &None),
+        (&["housecount.1x"], &None),
+        (&[""], &None),
+    ] {
+        assert_eq!(subprotocol(&node, "/v1/ws", offered), *expected, "{offered:?}");
+    }
+    // The drop-in socket takes whatever its front-end calls it, as the server that it is used to does.
+    for (offered, expected) in [
+        (&["stats, other"][..], Some("stats")),
+        (&["housecount.1"], Some("housecount.1")),
+        (&["a", "b"], Some("a")),
+        (&[], None),
+        (&[" , "], None),
+    ] {
+        assert_eq!(subprotocol(&node, "/ws", offered).as_deref(), expected, "{offered:?}");
+    }
 }
