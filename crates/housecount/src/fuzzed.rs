@@ -14,7 +14,7 @@ use housecount_core::time::UnixMs;
 use percent_encoding::percent_decode_str;
 
 use crate::cold::ColdTarget;
-use crate::http::beats::parse_many;
+use crate::http::batch_body::parse_many;
 use crate::http::extract::check_percent_encoding;
 use crate::http::words::BeatBody;
 use crate::http::ws::message::Message;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use housecount_core::ids::IdError;
+use housecount_core::limits::SESSION_BURST;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -242,6 +243,10 @@ impl From<Refused> for Problem {
                 "log_unavailable",
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
             ),
+            Refused::NotTaken => Problem::unavailable(
+                "log_unavailable",
+                "the log takes no heartbeats now; this one was not taken, send the next one after Retry-After",
+            ),
             Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
         }
     }
@@ -258,8 +263,10 @@ impl From<Unwelcome> for Problem {
                 let detail = format!("this address has {max} open connections, and may have no more");
                 Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
-            Unwelcome::TooManyBeats { retry_ms, max } => {
-                let detail = format!("a session may say {max} things an interval; beat every `nextMs`");
+            Unwelcome::TooManyBeats { retry_ms, per_second, .. } => {
+                let detail = format!(
+                    "a session may beat or leave {per_second} times a second, and {SESSION_BURST} at once; beat every `nextMs`"
+                );
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
             Unwelcome::TooManySessions { max, place } => {

@@ -22,7 +22,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::auth::{self, Bearer};
-use super::beats::{self, BeatenBody, Heard};
+use super::batch;
+use super::beats::{BeatenBody, Heard};
 use super::compat;
 use super::cors::{Allowed, Cors};
 use super::direct::{Peer, Sender};
@@ -180,7 +181,7 @@ async fn answer_others(
     let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*guest.host.0;
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/heartbeats") => {
-            return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
+            return beats.answer(node, batch::many(node, request).await.map(|body| json(&body)));
         }
         (&Method::GET, "/v1/live") => match node.edge.connections.open_proxied(guest.peer, whence) {
             Ok(counted) => {

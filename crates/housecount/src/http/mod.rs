@@ -6,6 +6,8 @@
 mod admin;
 mod assets;
 pub mod auth;
+mod batch;
+pub(crate) mod batch_body;
 pub(crate) mod beats;
 mod body;
 mod compat;
@@ -86,7 +88,7 @@ fn for_players() -> Routes {
         .routes(routes!(beats::heartbeat))
         .routes(routes!(beats::leave))
         .routes(routes!(ws::upgrade_required));
-    let batch = OpenApiRouter::new().routes(routes!(beats::heartbeats));
+    let batch = OpenApiRouter::new().routes(routes!(batch::heartbeats));
     openapi::secured(routes, openapi::VIEWER_TOKEN, None).merge(openapi::secured(
         batch,
         openapi::OPERATOR_KEY,

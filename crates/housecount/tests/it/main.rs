@@ -10,6 +10,7 @@ mod api;
 mod archive;
 mod auth;
 mod cli;
+mod coalesced;
 mod compat;
 mod contract;
 mod cost;
