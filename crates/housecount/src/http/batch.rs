@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use housecount_core::event::Kind;
 use housecount_core::limits::BODY_BYTES_MAX;
@@ -15,9 +16,10 @@ use tokio::task::yield_now;
 use utoipa::ToSchema;
 
 use super::auth::{allow_batch, may_say_for};
-use super::batch_body::parse_many;
+use super::batch_body::{BatchForm, Parsed, parse_many};
 use super::body;
-use super::error::{Problem, ProblemBody};
+use super::error::{Problem, ProblemBody, problem_json};
+use super::gzip::Coding;
 use super::welcome::{ASKED_AT_ONCE, Admission, Comer, Welcomed, find_who_is_in};
 use super::words::BeatBody;
 use crate::clock::mono_ms;
@@ -39,6 +41,9 @@ pub struct BatchBody {
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     coalesced: usize,
+    /// Whether a limit rejected any: the same heartbeat may be taken later.
+    #[serde(skip)]
+    is_limited: bool,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -56,50 +61,96 @@ pub struct RejectedBody {
     detail: String,
 }
 
-/// Send many heartbeats at once: a JSON array, or NDJSON (a heartbeat a line).
+/// A problem of a call with many heartbeats, with what is wrong with each if that is what is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchProblemBody {
+    #[serde(flatten)]
+    problem: ProblemBody,
+    /// The heartbeats, none of which was taken, and why. Absent if the body could not be read as heartbeats.
+    #[schema(required = false)]
+    rejected: Vec<RejectedBody>,
+}
+
+/// The answer to many heartbeats that could be read.
+#[derive(Debug)]
+pub enum BatchOutcome {
+    /// 200, whatever was rejected.
+    Taken(BatchBody),
+    /// 400: all of them are wrong, and will be whenever they are sent.
+    Refused(BatchProblemBody),
+}
+
+impl BatchOutcome {
+    fn of(body: BatchBody) -> BatchOutcome {
+        let Some(first) = body.rejected.first().filter(|_| body.accepted == 0 && !body.is_limited) else {
+            return BatchOutcome::Taken(body);
+        };
+        let is_same = body.rejected.iter().all(|rejected| rejected.code == first.code);
+        let code = if is_same { first.code } else { "invalid_body" };
+        let (all, RejectedBody { index, detail, .. }) = (body.rejected.len(), first);
+        let detail = match all {
+            1 => detail.clone(),
+            _ => format!("none of {all} heartbeats was taken; at index {index}: {detail}"),
+        };
+        let problem = Problem::new(StatusCode::BAD_REQUEST, code, detail).json();
+        BatchOutcome::Refused(BatchProblemBody { problem, rejected: body.rejected })
+    }
+}
+
+impl IntoResponse for BatchOutcome {
+    fn into_response(self) -> Response {
+        match self {
+            BatchOutcome::Taken(body) => Json(body).into_response(),
+            BatchOutcome::Refused(body) => problem_json(StatusCode::BAD_REQUEST, &body),
+        }
+    }
+}
+
+/// Send many heartbeats at once: a JSON array (or one heartbeat), or NDJSON (a heartbeat a line); also with gzip.
 ///
-/// Good ones are taken, bad ones named. At most 10,000. Where operators have keys it takes one with the scope `beats`.
+/// Good ones are taken, bad ones named. If all are bad it is 400. At most 10,000. Where operators have keys it takes one with the
+/// scope `beats`.
 #[utoipa::path(post, path = "/v1/heartbeats", tag = "players",
     request_body(content((Vec<BeatBody> = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, body = BatchBody),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, body = BatchProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "the address sends too much",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn heartbeats(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<BatchBody>, Problem> {
-    many(&node, request).await.map(Json)
+) -> Result<BatchOutcome, Problem> {
+    many(&node, request).await
 }
 
 /// Takes many heartbeats.
 ///
 /// # Errors
 /// As the route tells.
-pub async fn many<B>(node: &Node, request: Request<B>) -> Result<BatchBody, Problem>
+pub async fn many<B>(node: &Node, request: Request<B>) -> Result<BatchOutcome, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let allowed = allow_batch(node, request.headers());
-    let kind = body::content_type(
-        request.headers(),
-        &["application/json", "application/x-ndjson", "application/ndjson", "text/plain"],
-    )?;
+    allow_batch(node, request.headers())?;
+    let (form, coding) = (BatchForm::of(request.headers())?, Coding::of(request.headers())?);
     let whence = request.extensions().get::<Whence>().copied();
-    let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
-    allowed?;
-    let parsed = parse_many(&bytes, kind.ends_with("ndjson"))?;
+    let bytes = body::read(request.into_body(), coding, BODY_BYTES_MAX).await?;
+    let parsed = parse_many(&bytes, form)?;
     if let Some(whence) = whence {
         // The request itself was one.
         node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
     }
+    Ok(BatchOutcome::of(take_many(node, &parsed).await?))
+}
 
-    let mut outcome = BatchBody::default();
+async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Problem> {
+    let mut body = BatchBody::default();
     let mut taken = LetIn { node, welcomed: Vec::with_capacity(parsed.len()), is_taken: false };
     let mut surplus = Vec::new();
     for beats in parsed.chunks(TURN_BEATS) {
@@ -111,7 +162,7 @@ where
             match admitted {
                 Ok(Admission::Welcomed(welcomed)) => taken.welcomed.push(welcomed),
                 Ok(Admission::Surplus(beat)) => surplus.push((index, beat)),
-                Err(problem) => outcome.reject(node, index, &problem),
+                Err(problem) => body.reject(node, index, &problem),
             }
         }
         // Others on this worker have waited for as long as they may.
@@ -119,31 +170,32 @@ where
     }
     let logged = taken.welcomed.len();
     let mut receipts = if logged > 0 { taken.take_all()? } else { Vec::new() };
-    // Now those are in the lanes that they rely on.
+    // Only now those that they rely on are on the way to the log.
     for beats in surplus.chunks(TURN_BEATS) {
         for (index, beat) in beats {
             match beat.coalesce(node) {
                 Ok(receipt) => receipts.push(receipt),
                 Err(problem) if problem.is_the_nodes() => return Err(problem),
-                Err(problem) => outcome.reject(node, *index, &problem),
+                Err(problem) => body.reject(node, *index, &problem),
             }
         }
         yield_now().await;
     }
-    outcome.coalesced = receipts.iter().filter(|receipt| receipt.is_coalesced()).count();
+    body.coalesced = receipts.iter().filter(|receipt| receipt.is_coalesced()).count();
     for receipt in receipts {
         receipt.acknowledged().await?;
     }
     node.metrics.acknowledged.batch.inc_by(logged as u64);
-    node.metrics.coalesced.batch.inc_by(outcome.coalesced as u64);
-    outcome.accepted = logged + outcome.coalesced;
-    outcome.rejected.sort_by_key(|rejected| rejected.index);
-    Ok(outcome)
+    node.metrics.coalesced.batch.inc_by(body.coalesced as u64);
+    body.accepted = logged + body.coalesced;
+    body.rejected.sort_by_key(|rejected| rejected.index);
+    Ok(body)
 }
 
 impl BatchBody {
     fn reject(&mut self, node: &Node, index: usize, problem: &Problem) {
         node.metrics.reject(problem.code());
+        self.is_limited |= problem.status() == StatusCode::TOO_MANY_REQUESTS;
         self.rejected.push(RejectedBody {
             index,
             code: problem.code(),

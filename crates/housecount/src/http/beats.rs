@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use bytes::Bytes;
 use housecount_core::event::Kind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 use super::auth::Bearer;
 use super::body;
 use super::error::{Problem, ProblemBody};
+use super::gzip::Coding;
 use super::headers;
 use super::live::{CountBody, StandingBody};
+use super::unread::RequestEnd;
 use super::welcome::{Comer, welcome};
 use super::words::BeatBody;
 use crate::clock::mono_ms;
@@ -68,8 +70,10 @@ pub async fn heartbeat(
 #[derive(Debug)]
 pub struct Heard<B> {
     bearer: Bearer,
-    /// That it isn't JSON.
+    /// That it isn't JSON, or coded in an unknown way.
     problem: Option<Box<Problem>>,
+    coding: Coding,
+    end: RequestEnd,
     body: B,
 }
 
@@ -79,16 +83,26 @@ where
 {
     /// Lets all else of the request go, but the room of its headers: that is for the answer's.
     pub fn new(node: &Node, request: Request<B>) -> (Heard<B>, HeaderMap) {
-        let (Parts { headers, .. }, body) = request.into_parts();
+        let (Parts { headers, version, .. }, body) = request.into_parts();
         let bearer = Bearer::of_headers(node, &headers);
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
-        (Heard { bearer, problem: is_json.err().map(Box::new), body }, headers::room_of(headers))
+        let (coding, problem, end) = match is_json.and_then(|_| Coding::of(&headers)) {
+            Ok(coding) => (coding, None, RequestEnd::of_begun(version)),
+            Err(problem) => (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers)),
+        };
+        (Heard { bearer, problem, coding, end, body }, headers::room_of(headers))
+    }
+
+    /// The answer to a refused request, once the rest of its body is read; see `unread`.
+    pub async fn settled<T>(mut self, mut response: Response<T>) -> Response<T> {
+        self.end.settle(&mut self.body, &mut response).await;
+        response
     }
 
     /// What was said.
     async fn bytes(&mut self) -> Result<Bytes, Problem> {
         match self.problem.take() {
-            None => body::read(&mut self.body, BEAT_BODY_BYTES_MAX).await,
+            None => body::read(&mut self.body, self.coding, BEAT_BODY_BYTES_MAX).await,
             Some(problem) => Err(*problem),
         }
     }

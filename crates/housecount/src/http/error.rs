@@ -96,6 +96,17 @@ impl Problem {
         self.status.is_server_error()
     }
 
+    /// Its JSON.
+    pub fn json(&self) -> ProblemBody {
+        ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+        }
+    }
+
     /// Its text.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -131,18 +142,18 @@ impl Problem {
     }
 }
 
+/// A response whose body is a problem, or has the fields of one.
+pub fn problem_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = ProblemBody {
-            kind: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: self.detail,
-        };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = problem_json(self.status, &self.json());
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.
             let challenge = match self.code {
@@ -150,6 +161,10 @@ impl IntoResponse for Problem {
                 _ => r#"Bearer realm="housecount""#,
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.code == "unsupported_encoding" {
+            // RFC 7694, 3: only where it was the coding that was refused.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

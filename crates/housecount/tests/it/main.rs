@@ -9,6 +9,7 @@ mod abuse;
 mod api;
 mod archive;
 mod auth;
+mod bodies;
 mod cli;
 mod coalesced;
 mod compat;

@@ -164,7 +164,8 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         (r#"{"stage":"s"}"#, "invalid_viewer", "viewer is missing"),
         (r#"{"stage":"a b","viewer":"v"}"#, "invalid_stage", "without spaces"),
         (r#"{"stage":"s","viewer":"v","session":"\u0007"}"#, "invalid_session", "no control"),
-        (r#"{"stage":5,"viewer":"v"}"#, "invalid_body", "expected a string"),
+        (r#"{"stage":5,"viewer":"v"}"#, "invalid_stage", "stage is a number; send a string"),
+        (r#"{"leave":1}"#, "invalid_body", "leave is a number; send true or false"),
         ("[]", "invalid_body", "no JSON object"),
         ("", "invalid_body", "EOF"),
     ] {
