@@ -1,9 +1,13 @@
 //! Beats beyond a session's limit: when they are answered from memory, what that changes (nothing), and when they are refused.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use housecount::audience::Shape;
+use housecount::client::Client;
 use housecount::ingest::{Refused, Said};
+use housecount::load::{self, Plan, Transport};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use hyper::Method;
@@ -120,6 +124,31 @@ async fn in_a_batch_they_are_accepted_and_counted() {
     assert_eq!(body, json!({ "accepted": 1, "rejected": [] }), "absent where there are none");
 }
 
+/// `housecount load` at an interval that is beyond the limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn load_counts_them_apart() {
+    for transport in [Transport::Http, Transport::Batch, Transport::Ws] {
+        let node = Node::ready(&ONE).await;
+        let shape = Shape {
+            viewers: 20,
+            stages: 2,
+            interval_ms: 100,
+            stay_ms: 600_000,
+            gap_ms: 0,
+            ramp_ms: 100,
+            prefix: "load-".to_string(),
+            seed: 41,
+        };
+        let nodes = vec![Client::new(&node.address).unwrap()];
+        let (duration, agree_within) = (Duration::from_secs(3), Duration::from_secs(5));
+        let plan = Plan { nodes, shape, duration, transport, tokens: None, agree_within };
+        let report = load::run(plan, |_, _| ()).await.unwrap();
+        assert_eq!((report.failed, report.acknowledged + report.coalesced), (0, report.sent), "{report:#?}");
+        assert!(report.coalesced > 0 && report.is_good(), "{report:#?}");
+        assert_eq!(beats_logged(&node).await, report.acknowledged, "{transport:?}");
+    }
+}
+
 async fn inside(settings: &[(&str, &str)]) -> Inside {
     Inside::ready(FaultyLog::default(), settings).await
 }
@@ -194,7 +223,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
     let inside = inside(&[("limits.session_beats", "1"), ("linger", "0s")]).await;
     let client = inside.client();
     let mut post = JoinSet::new();
-    let beat = |client: housecount::client::Client| async move {
+    let beat = |client: Client| async move {
         client.call(Method::POST, "/v1/heartbeat", ann().to_string()).await.unwrap()
     };
     // Each time after a leave of all, which is read from the log; until a beat is beyond the limit.
