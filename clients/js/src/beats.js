@@ -63,8 +63,8 @@ export function beats(page, options, { onBeat, onRefused }) {
     underWay = null;
     if (hasEnded) return;
     failures = 0;
-    const { nextMs, ...count } = answer;
-    const isConfirmed = !isFirst || options.session === undefined;
+    const { nextMs, coalesced, ...count } = answer;
+    const isConfirmed = !isFirst || !options.session;
     onBeat(next(isConfirmed ? spread(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { ...count, stage });
   }
 

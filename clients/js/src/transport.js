@@ -4,7 +4,7 @@ import { address } from "./page.js";
 
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {{ stage: string, viewer: string, session: string }} Beat */
-/** @typedef {Omit<import("../index.d.ts").Count, "stage"> & { nextMs: number }} Answer */
+/** @typedef {Omit<import("../index.d.ts").Count, "stage"> & { nextMs: number, coalesced?: true }} Answer */
 /** @typedef {Error & { code?: string, status?: number, retryAfterMs?: number, isFinal?: boolean }} Failure `isFinal` only if a server said it */
 
 /** A server answers within about 5 s, if only that it can't. */

@@ -13,8 +13,8 @@ import { share } from "./share.js";
  */
 export function watchIn(page, options) {
   const { url, stage, viewer, session, onCount, onError } = options;
-  for (const id of [stage, viewer]) {
-    if (!id || typeof id !== "string") throw new TypeError("housecount: stage and viewer must be texts");
+  for (const id of [stage, viewer, session ?? viewer]) {
+    if (!id || typeof id !== "string") throw new TypeError("housecount: stage, viewer and session must be texts");
   }
   const name = `housecount ${JSON.stringify([address(page, url, ""), stage, viewer])}`;
   const tellCount = (/** @type {import("../index.d.ts").Count} */ count) => onCount?.(count);
@@ -27,7 +27,7 @@ export function watchIn(page, options) {
   const wake = () => beating?.wake();
 
   function show() {
-    shared ??= share(page, session === undefined ? name : null, {
+    shared ??= share(page, session ? null : name, {
       begin() {
         beating = beats(page, options, {
           onBeat(nextMs, count) {

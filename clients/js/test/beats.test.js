@@ -255,9 +255,18 @@ test("who leaves before anything was sent says nothing", async () => {
   assert.deepEqual(world.server.said, []);
 });
 
+test("a heartbeat that the server coalesced is like any other", async () => {
+  const coalesced = (server) => () => ({ status: 200, body: { ...server.ok().body, coalesced: true } });
+  const { world, server, told } = await alone({}, (world) => (world.server.answer = coalesced(world.server)));
+  await world.pass(70_000);
+  assert.equal(server.beats().length, 3);
+  assert.equal(told.counts.length, 3);
+  assert.ok(told.counts.every((count) => !("coalesced" in count) && count.viewers === 1));
+});
+
 test("options that make no sense are refused before anything is sent", async () => {
   const { page } = await alone();
-  for (const options of [{ stage: "" }, { viewer: undefined }, { viewer: 7 }, { url: "http://[" }, { url: undefined }]) {
+  for (const options of [{ stage: "" }, { viewer: undefined }, { viewer: 7 }, { session: "" }, { session: 7 }, { url: "http://[" }, { url: undefined }]) {
     assert.throws(() => watching(page, options), TypeError, JSON.stringify(options));
   }
 });

@@ -11,7 +11,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const SIZE_BYTES_MAX = 2_500;
+const SIZE_BYTES_MAX = 2_520;
 
 test(`all of it, minified and gzipped, has at most ${SIZE_BYTES_MAX} bytes`, async (t) => {
   const options = { absWorkingDir: ROOT, bundle: true, minify: true, format: "esm", target: "es2021", write: false };

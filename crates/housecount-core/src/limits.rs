@@ -14,6 +14,13 @@ pub const SESSION_ID_BYTES_MAX: usize = 128;
 pub const BEAT_BODY_BYTES_MAX: usize = 64 * 1024;
 /// The body of any other request.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How many times its size a gzip body may unpack to, beyond [`BEAT_BODY_BYTES_MAX`]. Heartbeats of different viewers pack up to 35
+/// times, and 10,000 copies of one 380 times (measured 2026-11). Deflate packs zeros 1,032 times: that is made to be unpacked.
+pub const GZIP_RATIO_MAX: usize = 400;
+/// What is read of a body that no handler wants, so that its client reads the answer: as much as of one that is wanted.
+pub const UNREAD_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// How long that may take. The answer waits for it.
+pub const UNREAD_BODY_MS_MAX: u64 = 2_000;
 /// Heartbeats in one `/v1/heartbeats` call.
 pub const BATCH_BEATS_MAX: usize = 10_000;
 /// Rows of one page of a list.
@@ -67,7 +74,19 @@ pub const SUBSCRIPTION_STAGES_MAX: usize = 100;
 /// Stages without viewers that subscribers of one node may follow: they may name any, and each is looked at ten times a second and
 /// takes some 700 bytes. A stage with viewers may always be followed.
 pub const LIVE_EMPTY_STAGES_MAX: usize = 10_000;
-/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those that say least are forgotten.
+/// Events (beats and leaves) that a session may log at once. Then `limits.session_beats` come back a second: a player that reloads, or
+/// whose timers fire together after a sleep, stays below it.
+pub const SESSION_BURST: u32 = 10;
+/// Leaves that a session may log beyond its burst, so that a session that beats without end can still leave. The browser library says
+/// a leave twice at most: once more when a heartbeat was under way.
+pub const SESSION_LEAVES_SPARE: u32 = 2;
+/// The largest `limits.session_beats`. A session that needs more needs no limit (0).
+pub const SESSION_BEATS_MAX: u32 = 100;
+/// How old a session's last logged beat may be for a beat beyond its limit to be answered from memory. At one event a second, the lowest
+/// limit, the next one is logged then.
+pub const COALESCE_MS_MAX: u64 = 1_000;
+/// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty times over. Of more, those with the
+/// fullest buckets are forgotten.
 pub const PACED_SESSIONS_MAX: usize = 1 << 20;
 /// Sessions of one viewer that a node keeps, on all stages, so that nobody fills its memory under one name. Kept is what is
 /// online, and for some minutes what was.
@@ -248,6 +267,10 @@ const _: () = {
     // The longest answer or complaint with every character escaped, and a pong and a close behind it.
     assert!(2 * (STAGE_ID_BYTES_MAX + WS_DETAIL_BYTES_MAX) + 1024 < WS_WRITE_BUFFER_BYTES_MAX);
     assert!(6 * WS_CHANNEL_BYTES_MAX + 128 < WS_WRITE_BUFFER_BYTES_MAX / 2);
+    // A session that beats without end always has a logged beat that is young enough, until time stands still.
+    assert!(
+        COALESCE_MS_MAX >= 1_000 && COALESCE_MS_MAX < SILENCE_MS_MAX && SESSION_LEAVES_SPARE < SESSION_BURST
+    );
     // Less than a command holds, since several calls may be answered at once.
     assert!(SCANS_MAX * VIEWS_HELD_MAX <= 2 * EXPORT_ROWS_MAX);
     assert!(2 * ADDRESS_CONNECTIONS_MAX <= CONNECTIONS_MAX);
@@ -260,6 +283,7 @@ const _: () = {
             && PARQUET_GROUP_ROWS_MAX <= EXPORT_ROWS_MAX
     );
     assert!(BEAT_BODY_BYTES_MAX <= BODY_BYTES_MAX);
+    assert!(UNREAD_BODY_MS_MAX < BODY_READ_MS_MAX && GZIP_RATIO_MAX < 1_032);
     assert!(2 * TOKEN_BYTES_MAX <= HEADER_BYTES_MAX && JWKS_WAIT_MS_MAX < JWKS_REFRESH_MS_MIN);
     // Milliseconds taken for seconds are refused, and so is nothing that an issuer means.
     assert!(TOKEN_AHEAD_MS_MAX / 1_000 < 1_000_000_000_000 && TOKEN_AHEAD_MS_MAX > 365 * 24 * 60 * 60 * 1000);

@@ -114,7 +114,9 @@ impl Audience {
         let Seat { stage, viewer, session } = seat;
         let receipt = match node.ingest.take(Said { kind, stage, viewer, session }, false) {
             Ok(receipt) => receipt,
-            Err(Refused::Starting | Refused::Full | Refused::NotYet | Refused::Stopping) => return None,
+            Err(
+                Refused::Starting | Refused::Full | Refused::NotYet | Refused::NotTaken | Refused::Stopping,
+            ) => return None,
         };
         if !self.world.plan.is_checked {
             return receipt.acknowledged().await.is_ok().then(|| node.next_ms(&receipt));

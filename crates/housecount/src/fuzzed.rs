@@ -14,7 +14,7 @@ use housecount_core::time::UnixMs;
 use percent_encoding::percent_decode_str;
 
 use crate::cold::ColdTarget;
-use crate::http::beats::parse_many;
+use crate::http::batch_body::{BatchForm, parse_many};
 use crate::http::extract::check_percent_encoding;
 use crate::http::words::BeatBody;
 use crate::http::ws::message::Message;
@@ -104,16 +104,16 @@ pub fn heartbeat(bytes: &[u8]) -> bool {
     BeatBody::parse(bytes).is_ok_and(|body| body.said(Kind::Beat).is_ok())
 }
 
-/// The body of `POST /v1/heartbeats`, as JSON and as NDJSON.
+/// The body of `POST /v1/heartbeats`, in each form.
 #[must_use]
 pub fn batch(bytes: &[u8]) -> bool {
-    let read = |is_lines| {
-        let Ok(parsed) = parse_many(bytes, is_lines) else { return 0 };
+    let read = |form| {
+        let Ok(parsed) = parse_many(bytes, form) else { return 0 };
         assert!(parsed.len() <= bytes.len(), "{} heartbeats of {} bytes", parsed.len(), bytes.len());
         let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
         good.filter(|body| body.said(Kind::Beat).is_ok()).count()
     };
-    read(false) + read(true) > 0
+    [BatchForm::Json, BatchForm::Lines, BatchForm::Either].into_iter().map(read).sum::<usize>() > 0
 }
 
 /// A message on a WebSocket.

@@ -109,6 +109,13 @@ impl WriteHealth {
         self.is_refused.load(Ordering::Relaxed) && !is_on(Mutant::AdvanceUnwritten)
     }
 
+    /// Whether a partition's last append was refused. Without the lock while no partition's was.
+    #[must_use]
+    pub fn refuses(&self, partition: u16) -> bool {
+        let of = |partitions: &Vec<Partition>| partitions.get(usize::from(partition)).copied();
+        self.is_refused() && of(&self.partitions.lock()).is_some_and(|of| of.refused_since_ms.is_some())
+    }
+
     /// Whether nothing has been appended to a partition for `idle_ms`, and no event waits whose append would show whether the log
     /// takes it.
     #[must_use]
@@ -150,6 +157,7 @@ mod tests {
         assert!(health.is_refused() && matches!(health.stall(), Some(Stall::Refused { .. })));
         health.accept(0);
         assert!(health.is_refused(), "another partition's append shows nothing");
+        assert!(health.refuses(1) && !health.refuses(0) && !health.refuses(2));
         assert!(health.needs_probe(1, 0) && !health.needs_probe(1, 3_600_000), "it was tried just now");
         health.set_waiting(1, Some(mono_ms()));
         assert!(!health.needs_probe(1, 0), "the append of what waits will show it");

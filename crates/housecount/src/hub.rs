@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{
-    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, Rules, StageView, WatchView,
+    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, LastEvents, Rules, StageView, WatchView,
 };
 use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::record::Told;
@@ -318,6 +318,11 @@ impl Hub {
         beats.sort_unstable();
         beats.dedup();
         beats
+    }
+
+    /// A session's latest beat and leave, as far as they are known.
+    pub fn last_events(&self, ids: Ids<'_>) -> LastEvents {
+        self.fold.lock().last_events(ids)
     }
 
     /// The online viewers of a stage, a page of them.

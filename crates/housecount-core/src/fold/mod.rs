@@ -34,7 +34,7 @@ pub use self::proof::Proven;
 pub use self::seat::Ids;
 use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
-pub use self::views::{Among, KnownEvent, StageView, WatchView};
+pub use self::views::{Among, KnownEvent, LastEvents, StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
 use crate::record::Told;
 use crate::time::UnixMs;

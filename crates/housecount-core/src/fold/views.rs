@@ -48,6 +48,25 @@ pub struct Among {
     pub count: Count,
 }
 
+/// A session's latest beat and leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastEvents {
+    /// The latest beat; zero for none.
+    pub beat: UnixMs,
+    /// The latest leave of the session, or of all the viewer's sessions on the stage; zero for none.
+    pub left: UnixMs,
+    /// Whether the session is online.
+    pub is_online: bool,
+}
+
+impl LastEvents {
+    /// The latest beat of an online session, if no leave was said at or after it: such a leave will take effect.
+    #[must_use]
+    pub fn standing_beat(self) -> Option<UnixMs> {
+        (self.is_online && self.beat > self.left).then_some(self.beat)
+    }
+}
+
 /// An event out of what the fold keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownEvent<'a> {
@@ -186,6 +205,19 @@ impl Fold {
         let ids = Ids { stage, viewer, session };
         let (beat, _) = self.seats.last(self.seats.find(self.handle(ids).1, ids)?);
         Some(beat).filter(|beat| *beat > UnixMs::ZERO)
+    }
+
+    /// A session's latest beat and leave, as far as they are known.
+    #[must_use]
+    pub fn last_events(&self, ids: Ids<'_>) -> LastEvents {
+        let find = |ids| self.seats.find(self.handle(ids).1, ids);
+        let seat = find(ids);
+        let last = |seat| self.seats.last(seat);
+        let (beat, left) = seat.map_or((UnixMs::ZERO, UnixMs::ZERO), last);
+        // A leave without a session is one of all the viewer's sessions on the stage.
+        let left_all = find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
+        let is_online = seat.is_some_and(|seat| self.seats[seat].is(Flag::Online));
+        LastEvents { beat, left: left.max(left_all), is_online }
     }
 
     /// Where a viewer is now, by stage. Looks at each of the viewer's sessions once.

@@ -136,6 +136,10 @@ fn print(report: &Report, seed: u64) {
         format!("polls        {polls} of the totals, {low_polls} low, {incomplete_polls} incomplete"),
         format!("seed         {seed}"),
     ];
+    if report.coalesced > 0 {
+        let coalesced = report.coalesced;
+        lines.push(format!("coalesced    {coalesced} heartbeats beyond their session's limit, not logged"));
+    }
     lines.extend(report.problems.iter().map(|problem| format!("problem      {problem}")));
     lines.push(if report.acknowledged == 0 {
         "no heartbeat was acknowledged, so there is nothing to check".to_string()

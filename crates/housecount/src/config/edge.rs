@@ -4,14 +4,13 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
-use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX};
+use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SESSION_BEATS_MAX};
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers};
 use crate::edge::address::AddressRate;
 use crate::edge::connections::ConnectionLimit;
 use crate::edge::names::{KEY_BYTES_MIN, Names};
-use crate::edge::pace::COUNT_MAX;
 
 /// Requests a second that an address may send if nothing is set: 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
@@ -68,8 +67,9 @@ fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError>
 fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
     let name = "limits.session_beats";
     let beats = small(layers, name)?;
-    if beats.is_some_and(|beats| beats.get() > COUNT_MAX) {
-        return Err(layers.wrong(name, &format!("it must be at most {COUNT_MAX}; 0 is as many as they like")));
+    if beats.is_some_and(|beats| beats.get() > SESSION_BEATS_MAX) {
+        let expected = format!("it must be at most {SESSION_BEATS_MAX} a second; 0 is no limit");
+        return Err(layers.wrong(name, &expected));
     }
     Ok(beats)
 }

@@ -326,7 +326,7 @@ mod tests {
             (vec![("archive", "all")], "it is one of off, packed, items"),
             (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
-            (vec![("limits.session_beats", "2000")], "it must be at most 1023"),
+            (vec![("limits.session_beats", "101")], "it must be at most 100 a second; 0 is no limit"),
             (vec![("limits.address_burst", "0")], "it must be at least 1"),
             (vec![("limits.address_per_second", "many")], "it is a number"),
             (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),

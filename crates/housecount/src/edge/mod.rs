@@ -5,6 +5,7 @@
 //! limit differently never differ about who is online.
 
 pub mod address;
+mod bucket;
 pub mod caps;
 pub mod connections;
 pub mod names;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 
 use self::address::Addresses;
 pub use self::address::Whence;
+use self::bucket::OverLimit;
 use self::caps::{Caps, Held};
 pub use self::connections::AddressConnection;
 use self::connections::AddressConnections;
 use self::names::Names;
-use self::pace::{Pace, Session, Spoken};
+use self::pace::{Pace, Session};
 use crate::config::EdgeSettings;
 use crate::hub::Hub;
 use crate::ingest::Said;
@@ -40,12 +42,14 @@ pub enum Unwelcome {
         /// So many.
         max: usize,
     },
-    /// The session has said too much in this interval.
+    /// The session has logged as many events as it may.
     TooManyBeats {
-        /// When the next interval begins.
+        /// Time until it may log another one.
         retry_ms: u64,
-        /// How often it may speak in one.
-        max: NonZeroU32,
+        /// Events that it may log a second.
+        per_second: NonZeroU32,
+        /// Its last event was a beat that was let in less than `COALESCE_MS_MAX` ago.
+        has_just_beaten: bool,
     },
     /// The viewer has too many sessions.
     TooManySessions {
@@ -73,7 +77,7 @@ pub enum Unwelcome {
 pub struct Admitted {
     /// To be kept until it is acknowledged.
     pub held: Option<Box<Held>>,
-    /// The session was let in before in this interval, and has said no leave since: so it is counted already.
+    /// The session's last event was a beat that was let in within an interval: so it is counted already.
     pub was_welcome: bool,
 }
 
@@ -109,9 +113,9 @@ impl Edge {
         self.pace.session(said)
     }
 
-    /// What a session was welcomed with was not taken in after all: what it says next is asked about again.
+    /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked about the next one.
     pub fn take_back(&self, session: Session, now_ms: u64) {
-        self.pace.take_back(session, now_ms);
+        self.pace.forget_beat(session, now_ms);
     }
 
     /// A session is to be welcomed: what its pace is known by is on its way from memory from now on.
@@ -119,8 +123,8 @@ impl Edge {
         self.pace.look_ahead([session]);
     }
 
-    /// Of many that are to be welcomed, whom nobody need make room for: they are welcome in this interval already, or online, or there
-    /// are no caps. Cache misses overlap, since all are looked for at once.
+    /// Which of many sessions need no room: they are welcome already, or online, or there are no caps. Cache misses overlap, since all
+    /// are looked for at once.
     pub fn are_in<const N: usize>(
         &self,
         hub: &Hub,
@@ -157,27 +161,33 @@ impl Edge {
         now_ms: u64,
     ) -> Result<Admitted, Unwelcome> {
         let found = self.pace.find(session, now_ms);
+        // First, since it costs nothing: a session beyond its limit takes no room.
+        found.check(said.kind).map_err(|over| self.too_many(over, session, now_ms))?;
         let was_welcome = found.is_welcome();
         let mut held = None;
         let is_beat = said.kind == Kind::Beat;
-        // Once an interval: who was welcome at its start is until its end, or until it leaves.
         if self.caps.are_any() && !(is_beat && (is_in || was_welcome)) {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
-        if let Spoken::Enough { retry_ms, max } = self.pace.note(found, is_beat) {
-            return Err(Unwelcome::TooManyBeats { retry_ms, max });
-        }
+        found.spend(said.kind).map_err(|over| self.too_many(over, session, now_ms))?;
         if !is_beat && said.session.is_empty() && self.caps.are_any() {
             self.ask_all_again(hub, said, now_ms);
         }
         Ok(Admitted { held, was_welcome })
     }
 
+    fn too_many(&self, over: OverLimit, session: Session, now_ms: u64) -> Unwelcome {
+        // Without a limit no event is over it.
+        let per_second = self.pace.per_second().unwrap_or(NonZeroU32::MAX);
+        let has_just_beaten = self.pace.find(session, now_ms).has_just_beaten();
+        Unwelcome::TooManyBeats { retry_ms: over.retry_ms, per_second, has_just_beaten }
+    }
+
     /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As many are looked at as the viewer may
     /// have there, and only for a leave that is taken in.
     fn ask_all_again(&self, hub: &Hub, leave: &Said<'_>, now_ms: u64) {
         for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
-            self.pace.take_back(self.session(&Said { session: &session, ..*leave }), now_ms);
+            self.pace.forget_beat(self.session(&Said { session: &session, ..*leave }), now_ms);
         }
     }
 }

@@ -1,19 +1,22 @@
-//! How often a session may speak: so many times an interval, counted from the first.
+//! How many events a session may log: a table of token buckets (`bucket`), by a keyed hash of the session's ids.
 //!
-//! The counts lie in a table, by a keyed hash of the session's ids, eight to a line of the cache. Where a line is full, whoever
-//! has said least in it is forgotten and begins anew: so it can only be too generous, and hardly to anybody who says much. Two
-//! sessions share a count if 31 bits more of their hashes are the same: so few that caps, which are asked once an interval, hold.
+//! Eight buckets share a line of the cache. Where a line is full, the bucket that is filled most is forgotten, and of several the one
+//! that was used longest ago: so the table can only be too generous, and hardly to a session that beats much. Two sessions share a
+//! bucket if 31 bits more of their hashes are the same: so few that caps hold, which no session that has just beaten is asked about.
 //!
 //! The table doubles when it is too small for the audience (see [`Lines`]), up to `PACED_SESSIONS_MAX`. Half of the sessions
-//! begin anew then, seven times in a node's life at most. There is no lock: who finds an entry changed meanwhile looks again.
+//! begin anew then, seven times in a node's life at most. There is no lock: a thread that finds an entry changed looks again.
 
+use std::cmp::Reverse;
 use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
-use housecount_core::limits::PACED_SESSIONS_MAX;
+use housecount_core::event::Kind;
+use housecount_core::limits::{COALESCE_MS_MAX, PACED_SESSIONS_MAX};
 
+use super::bucket::{Bucket, OverLimit, TAG_BITS, tick};
 use crate::ingest::Said;
 use crate::lines::Lines;
 
@@ -21,95 +24,47 @@ use crate::lines::Lines;
 const WAYS: usize = 8;
 /// Lines of the table at first: 64 KiB, for 8,000 sessions.
 const LINES_MIN: usize = 1 << 10;
-/// Parts of an interval: so exact is when one began, and when it is over.
-const TICKS: u64 = 64;
-/// Bits of an entry: its tag above, then when its interval began, then whether it is welcome, then how often was spoken.
-const COUNT_BITS: u32 = 10;
-const WELCOME: u64 = 1 << COUNT_BITS;
-const BEGAN_BITS: u32 = 21;
-const BEGAN_SHIFT: u32 = COUNT_BITS + 1;
-const TAG_BITS: u32 = 64 - BEGAN_BITS - BEGAN_SHIFT;
-/// How often one may be allowed to speak at most.
-pub const COUNT_MAX: u32 = (1 << COUNT_BITS) - 1;
 
 /// A session, by its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Session(u64);
 
 impl Session {
-    /// The part that doesn't say where it lies; of no entry that was never used.
+    /// The bits that don't choose its line.
     fn tag(self) -> u64 {
-        self.0 >> (64 - TAG_BITS) | 1
+        self.0 >> (64 - TAG_BITS)
     }
 }
 
-/// What became of a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
-    /// It may be taken in.
-    Well,
-    /// The session has said enough.
-    Enough {
-        /// When its next interval begins.
-        retry_ms: u64,
-        /// How often it may speak in one.
-        max: NonZeroU32,
-    },
-}
-
-/// See the module's text.
+/// Buckets of all sessions.
 #[derive(Debug)]
 pub struct Pace {
-    /// None: as often as it likes.
-    max: Option<NonZeroU32>,
-    interval_ms: u64,
+    /// Tokens that come back a second; `None` without a limit.
+    per_second: Option<NonZeroU32>,
+    interval_ticks: u64,
     hasher: RandomState,
     lines: Lines<Line>,
 }
 
-/// An entry's parts. Never used: zero, which has said nothing.
-#[derive(Clone, Copy, Debug)]
-struct Entry(u64);
-
-impl Entry {
-    fn new(tag: u64, began: u64, is_welcome: bool, count: u64) -> Entry {
-        let began = (began & ((1 << BEGAN_BITS) - 1)) << BEGAN_SHIFT;
-        let welcome = if is_welcome { WELCOME } else { 0 };
-        Entry(tag << (BEGAN_BITS + BEGAN_SHIFT) | began | welcome | count)
-    }
-
-    fn tag(self) -> u64 {
-        self.0 >> (BEGAN_BITS + BEGAN_SHIFT)
-    }
-
-    fn count(self) -> u64 {
-        self.0 & u64::from(COUNT_MAX)
-    }
-
-    /// How many ticks ago its interval began. (One of 32,768 intervals ago looks new, and harms nobody.)
-    fn age(self, now: u64) -> u64 {
-        now.wrapping_sub(self.0 >> BEGAN_SHIFT) & ((1 << BEGAN_BITS) - 1)
-    }
-
-    /// How much was said in an interval that isn't over.
-    fn said(self, now: u64) -> u64 {
-        if self.age(now) < TICKS { self.count() } else { 0 }
-    }
-}
-
 impl Pace {
-    /// So often a session may speak in an interval.
+    /// An empty table, for players that are to beat every `interval_ms`.
     #[must_use]
-    pub fn new(max: Option<NonZeroU32>, interval_ms: u64) -> Pace {
+    pub fn new(per_second: Option<NonZeroU32>, interval_ms: u64) -> Pace {
         Pace {
-            max: max.map(|max| max.min(NonZeroU32::new(COUNT_MAX).unwrap_or(max))),
-            interval_ms: interval_ms.max(1),
+            per_second,
+            interval_ticks: tick(interval_ms).max(1),
             hasher: RandomState::default(),
             lines: Lines::new(LINES_MIN, PACED_SESSIONS_MAX / WAYS),
         }
     }
 
-    /// The session that says something.
+    /// Events that a session may log a second; `None` without a limit.
+    #[must_use]
+    pub fn per_second(&self) -> Option<NonZeroU32> {
+        self.per_second
+    }
+
+    /// The session of an event.
     #[must_use]
     pub fn session(&self, said: &Said<'_>) -> Session {
         let mut hasher = self.hasher.build_hasher();
@@ -121,99 +76,107 @@ impl Pace {
         Session(hasher.finish())
     }
 
-    /// These will be asked for next: what is known of them is on its way from memory from now on.
+    /// Prefetches the lines of sessions that will be looked up next.
     pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
         for session in sessions {
             self.lines.look_ahead(session.0);
         }
     }
 
-    fn ticks(&self, now_ms: u64) -> u64 {
-        now_ms * TICKS / self.interval_ms
-    }
-
-    /// What a session has said until now.
+    /// A session's bucket at `now_ms`, of `clock::mono_ms`.
     #[must_use]
     pub fn find(&self, session: Session, now_ms: u64) -> Found<'_> {
-        Found::of(session, self.lines.of(session.0), self.ticks(now_ms))
+        Found::of(self, session, self.lines.of(session.0), tick(now_ms))
     }
 
-    /// A session isn't welcome any more, though it said nothing itself.
-    pub fn take_back(&self, session: Session, now_ms: u64) {
+    /// Forgets that a session's last event was a beat: that beat was not logged after all, or a leave of all sessions came since.
+    pub fn forget_beat(&self, session: Session, now_ms: u64) {
         loop {
             let found = self.find(session, now_ms);
-            let is_done = !found.is_welcome()
-                || found.line.change(found.at, found.entry, Entry(found.entry.0 & !WELCOME));
+            let is_done = !found.is_own
+                || found.entry.without_beat() == found.entry
+                || found.line.change(found.at, found.entry, found.entry.without_beat());
             if is_done {
                 return;
             }
         }
     }
-
-    /// A session speaks. `is_welcome` if its next words are in this interval: after a beat that was let in, and not after a leave.
-    pub fn note(&self, mut found: Found<'_>, is_welcome: bool) -> Spoken {
-        let max = u64::from(self.max.map_or(COUNT_MAX, NonZeroU32::get));
-        while !found.change(max, is_welcome) {
-            found = Found::of(found.session, found.line, found.now);
-        }
-        if found.forgets() {
-            self.lines.note_forgotten();
-        }
-        match self.max {
-            Some(limit) if found.said() >= max => {
-                let left = TICKS - found.now.wrapping_sub(found.began());
-                Spoken::Enough { retry_ms: (left * self.interval_ms / TICKS).max(1), max: limit }
-            }
-            _ => Spoken::Well,
-        }
-    }
 }
 
-/// Where a session's entry is, or will be.
+/// The place of a session's bucket, or the place that it will take.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
+    pace: &'a Pace,
     session: Session,
     line: &'a Line,
     at: usize,
-    /// What is there: the session's own, or whose place it takes.
-    entry: Entry,
+    /// The session's own bucket, or the one that is forgotten for it.
+    entry: Bucket,
     is_own: bool,
     now: u64,
 }
 
 impl<'a> Found<'a> {
-    fn of(session: Session, line: &'a Line, now: u64) -> Found<'a> {
+    fn of(pace: &'a Pace, session: Session, line: &'a Line, now: u64) -> Found<'a> {
         let entries = line.entries();
-        let own = entries.iter().position(|entry| entry.tag() == session.tag());
-        let least = || (0..WAYS).min_by_key(|at| entries[*at].said(now)).unwrap_or(0);
+        let own = entries.iter().position(|entry| entry.is_of(session.tag()));
+        let use_of = |entry: Bucket| (entry.missing(pace.per_second, now), Reverse(entry.age(now)));
+        let least = || {
+            let unused = entries.iter().position(|entry| *entry == Bucket::default());
+            unused.unwrap_or_else(|| (0..WAYS).min_by_key(|at| use_of(entries[*at])).unwrap_or(0))
+        };
         let at = own.unwrap_or_else(least);
-        Found { session, line, at, entry: entries[at], is_own: own.is_some(), now }
+        Found { pace, session, line, at, entry: entries[at], is_own: own.is_some(), now }
     }
 
-    /// How much the session has said in an interval that isn't over.
-    fn said(&self) -> u64 {
-        if self.is_own { self.entry.said(self.now) } else { 0 }
+    fn bucket(&self) -> Bucket {
+        if self.is_own { self.entry } else { Bucket::full(self.session.tag(), self.now) }
     }
 
-    /// Whether it was let in in such an interval, and has said no leave since: nobody need ask whether there is room for it.
+    /// Whether the session's last event was a beat that was let in within an interval: it is online then, and needs no room.
     #[must_use]
     pub fn is_welcome(&self) -> bool {
-        self.said() > 0 && self.entry.0 & WELCOME != 0
+        self.is_own && self.entry.has_beaten_within(self.pace.interval_ticks, self.now)
     }
 
-    fn began(&self) -> u64 {
-        if self.said() > 0 { self.now.wrapping_sub(self.entry.age(self.now)) } else { self.now }
+    /// Whether the session's last event was a beat that was let in less than [`COALESCE_MS_MAX`] ago.
+    #[must_use]
+    pub fn has_just_beaten(&self) -> bool {
+        self.is_own && self.entry.has_beaten_within(tick(COALESCE_MS_MAX), self.now)
     }
 
-    /// It says one thing more, of `max` that are counted. False if somebody else was here meanwhile.
-    fn change(&self, max: u64, is_welcome: bool) -> bool {
-        let entry = Entry::new(self.session.tag(), self.began(), is_welcome, (self.said() + 1).min(max));
-        self.line.change(self.at, self.entry, entry)
+    /// Whether the session may log an event now.
+    ///
+    /// # Errors
+    /// Returns [`OverLimit`].
+    pub fn check(&self, kind: Kind) -> Result<(), OverLimit> {
+        self.bucket().spend(self.pace.per_second, kind, self.now).map(drop)
     }
 
-    /// Whether somebody is forgotten for it who has said something in an interval that isn't over.
+    /// Takes a token of the session for an event that will be logged.
+    ///
+    /// # Errors
+    /// Returns [`OverLimit`], and changes nothing.
+    pub fn spend(mut self, kind: Kind) -> Result<(), OverLimit> {
+        loop {
+            let spent = self.bucket().spend(self.pace.per_second, kind, self.now)?;
+            if self.line.change(self.at, self.entry, spent) {
+                break;
+            }
+            self = Found::of(self.pace, self.session, self.line, self.now);
+        }
+        if self.forgets() {
+            self.pace.lines.note_forgotten();
+        }
+        Ok(())
+    }
+
+    /// Whether a bucket is forgotten for it that says something: it isn't full, or its session is welcome.
     fn forgets(&self) -> bool {
-        !self.is_own && self.entry.said(self.now) > 0
+        let entry = self.entry;
+        let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
+            || entry.has_beaten_within(self.pace.interval_ticks, self.now);
+        !self.is_own && is_of_use
     }
 }
 
@@ -223,20 +186,20 @@ impl<'a> Found<'a> {
 struct Line([AtomicU64; WAYS]);
 
 impl Line {
-    fn entries(&self) -> [Entry; WAYS] {
-        std::array::from_fn(|at| Entry(self.0[at].load(Ordering::Relaxed)))
+    fn entries(&self) -> [Bucket; WAYS] {
+        std::array::from_fn(|at| Bucket(self.0[at].load(Ordering::Relaxed)))
     }
 
-    /// False if it isn't `old` any more.
-    fn change(&self, at: usize, old: Entry, new: Entry) -> bool {
-        // Nothing else is read by what an entry says.
+    /// Replaces an entry. False if it isn't `old` any more.
+    fn change(&self, at: usize, old: Bucket, new: Bucket) -> bool {
+        // No other memory depends on an entry.
         self.0[at].compare_exchange(old.0, new.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::Kind;
+    use housecount_core::limits::SESSION_BURST;
 
     use super::*;
 
@@ -244,51 +207,71 @@ mod tests {
         Said { kind: Kind::Beat, stage: "s", viewer, session: "" }
     }
 
+    fn pace() -> Pace {
+        Pace::new(NonZeroU32::new(2), 30_000)
+    }
+
     impl Pace {
         fn is_welcome(&self, session: Session, now_ms: u64) -> bool {
             self.find(session, now_ms).is_welcome()
         }
 
-        fn speak(&self, session: Session, now_ms: u64) -> Spoken {
-            self.note(self.find(session, now_ms), true)
+        fn event(&self, session: Session, kind: Kind, now_ms: u64) -> Result<(), OverLimit> {
+            let found = self.find(session, now_ms);
+            let spent = found.spend(kind);
+            assert_eq!(found.check(kind), spent);
+            spent
+        }
+
+        fn beat(&self, session: Session, now_ms: u64) -> Result<(), OverLimit> {
+            self.event(session, Kind::Beat, now_ms)
         }
     }
 
     #[test]
-    fn a_session_may_speak_so_often_an_interval() {
-        let pace = Pace::new(NonZeroU32::new(10), 30_000);
+    fn each_session_has_a_burst_and_then_two_a_second() {
+        let pace = pace();
         let ann = pace.session(&said("ann"));
         for round in 0..3 {
-            let now = 7_000 + round * 30_000;
+            let now = 7_000 + round * 60_000;
             assert!(!pace.is_welcome(ann, now));
-            for n in 0..10 {
-                assert_eq!(pace.speak(ann, now + n * 100), Spoken::Well, "{n}");
-            }
-            for again in [1_000, 2_000] {
-                let Spoken::Enough { retry_ms, .. } = pace.speak(ann, now + again) else { panic!() };
-                assert!((29_000 - again..=30_000 - again + 500).contains(&retry_ms), "{retry_ms}");
-            }
-            assert_eq!(pace.speak(pace.session(&said("bob")), now), Spoken::Well);
-            assert!(pace.is_welcome(ann, now + 29_000));
+            (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, now), Ok(())));
+            assert_eq!(pace.beat(ann, now), Err(OverLimit { retry_ms: 500 }));
+            assert_eq!(pace.beat(pace.session(&said("bob")), now), Ok(()));
+            let logged = (1..=3_000).filter(|ms| pace.beat(ann, now + ms).is_ok());
+            assert_eq!(logged.collect::<Vec<_>>(), [500, 1_000, 1_500, 2_000, 2_500, 3_000]);
+            assert!(pace.is_welcome(ann, now + 3_000 + 29_000));
         }
     }
 
     #[test]
-    fn a_leave_is_counted_and_takes_the_welcome_back() {
-        let pace = Pace::new(NonZeroU32::new(3), 30_000);
+    fn coalesce_ms_max_is_how_long_ago_the_last_beat_may_be() {
+        let pace = pace();
         let ann = pace.session(&said("ann"));
-        for (is_welcome, now) in [(false, 0), (true, 1), (false, 2)] {
-            assert_eq!(pace.note(pace.find(ann, now), is_welcome), Spoken::Well);
-            assert_eq!(pace.is_welcome(ann, now), is_welcome);
-        }
-        assert!(matches!(pace.note(pace.find(ann, 3), true), Spoken::Enough { .. }));
-        assert!(pace.is_welcome(ann, 4), "it is there already, and says too much");
-        pace.take_back(ann, 4);
-        assert!(!pace.is_welcome(ann, 4));
+        let has_just_beaten = |now| pace.find(ann, now).has_just_beaten();
+        assert!(!has_just_beaten(7_000));
+        pace.beat(ann, 7_000).unwrap();
         assert!(
-            matches!(pace.note(pace.find(ann, 5), true), Spoken::Enough { .. }),
-            "what was said is counted on"
+            has_just_beaten(7_000) && has_just_beaten(6_999) && has_just_beaten(7_000 + COALESCE_MS_MAX - 1)
         );
+        assert!(!has_just_beaten(7_000 + COALESCE_MS_MAX));
+        pace.event(ann, Kind::Leave, 7_100).unwrap();
+        assert!(!has_just_beaten(7_100), "a leave came since");
+    }
+
+    #[test]
+    fn a_leave_takes_the_welcome_back_and_so_does_a_beat_that_was_not_logged() {
+        let pace = pace();
+        let ann = pace.session(&said("ann"));
+        for (kind, now) in [(Kind::Leave, 0), (Kind::Beat, 1), (Kind::Leave, 2), (Kind::Beat, 3)] {
+            assert_eq!(pace.event(ann, kind, now), Ok(()));
+            assert_eq!(pace.is_welcome(ann, now), kind == Kind::Beat);
+        }
+        pace.forget_beat(ann, 4);
+        assert!(!pace.is_welcome(ann, 4) && !pace.find(ann, 4).has_just_beaten());
+        (4..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, 5), Ok(())));
+        assert!(pace.beat(ann, 5).is_err(), "its token stays spent");
+        assert!(pace.is_welcome(ann, 6), "a refused beat changes nothing");
     }
 
     #[test]
@@ -300,30 +283,34 @@ mod tests {
         assert_eq!(of("s", "a", "c"), of("s", "a", "c"));
     }
 
-    /// So many others that each say a word.
+    /// Beats once for each of so many other sessions.
     fn crowd(pace: &Pace, sessions: usize, now_ms: u64) {
         let hasher = foldhash::quality::FixedState::with_seed(7);
         for n in 0..sessions as u64 {
-            pace.speak(Session(hasher.hash_one(n)), now_ms);
+            pace.beat(Session(hasher.hash_one(n)), now_ms).unwrap();
         }
     }
 
     #[test]
-    fn paced_sessions_max_forgets_who_says_least() {
-        let pace = Pace::new(NonZeroU32::new(10), 30_000);
+    fn paced_sessions_max_forgets_the_fullest_buckets() {
+        let pace = pace();
         crowd(&pace, 2 * PACED_SESSIONS_MAX, 0);
         assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
         let loud = pace.session(&said("loud"));
-        (0..10).for_each(|_| assert_eq!(pace.speak(loud, 0), Spoken::Well));
-        crowd(&pace, 2 * PACED_SESSIONS_MAX, 1);
-        assert!(matches!(pace.speak(loud, 2), Spoken::Enough { .. }));
+        (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(loud, 0), Ok(())));
+        // A session of the crowd may have a second beat before it is forgotten.
+        let hasher = foldhash::quality::FixedState::with_seed(9);
+        for n in 0..2 * PACED_SESSIONS_MAX as u64 {
+            pace.beat(Session(hasher.hash_one(n)), 1).unwrap();
+        }
+        assert!(pace.beat(loud, 2).is_err());
         assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
     }
 
-    /// Caps are asked of nobody who is welcome.
+    /// Caps are not asked about sessions that are welcome.
     #[test]
-    fn who_has_said_nothing_is_not_welcome() {
-        let pace = Pace::new(NonZeroU32::new(10), 30_000);
+    fn a_session_without_events_is_not_welcome() {
+        let pace = pace();
         crowd(&pace, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
         let welcome = (0..100_000_u64).filter(|n| pace.is_welcome(Session(hasher.hash_one(n)), 1)).count();
@@ -332,11 +319,13 @@ mod tests {
 
     #[test]
     fn the_table_is_as_large_as_its_audience() {
-        let pace = Pace::new(NonZeroU32::new(10), 30_000);
-        for sessions in [1_024, 10_000, 100_000] {
-            (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
-            let bytes = pace.lines.bytes();
-            assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
+        for per_second in [NonZeroU32::new(2), None] {
+            let pace = Pace::new(per_second, 30_000);
+            for sessions in [1_024, 10_000, 100_000] {
+                (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
+                let bytes = pace.lines.bytes();
+                assert!((8 * sessions..=64 * sessions).contains(&bytes), "{bytes} for {sessions}");
+            }
         }
     }
 }

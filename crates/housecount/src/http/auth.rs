@@ -98,9 +98,10 @@ pub async fn guard(
     next: Next,
 ) -> Result<Response, Problem> {
     allow(&node, Sender::of(&request), scope)?;
-    if scope != Scope::Beats {
-        body::check_said_to_be_json(&request)?;
-    }
+    let request = match scope {
+        Scope::Beats => request,
+        Scope::Read | Scope::Stages | Scope::Admin => body::check_said_to_be_json(request).await?,
+    };
     Ok(next.run(request).await)
 }
 
@@ -143,6 +144,9 @@ pub fn may_say_for(node: &Node, viewer: &str) -> Result<(), Problem> {
         false => Ok(node.auth.viewers.may_say_without(viewer)?),
     }
 }
+
+/// A body's token, or why it is none.
+pub type BodyToken<'a> = Result<&'a str, TokenError>;
 
 /// What a player's request says about who it is from.
 #[derive(Debug)]
@@ -230,7 +234,12 @@ impl Bearer {
     ///
     /// # Errors
     /// As [`Bearer::claims`], and 403 if the token is for something else.
-    pub async fn may_say(&self, node: &Node, in_body: Option<&str>, said: &Said<'_>) -> Result<(), Problem> {
+    pub async fn may_say(
+        &self,
+        node: &Node,
+        in_body: Option<BodyToken<'_>>,
+        said: &Said<'_>,
+    ) -> Result<(), Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
             return Ok(viewers.may_say_without(said.viewer)?);
@@ -250,12 +259,12 @@ impl Bearer {
     }
 
     /// The token, if there is one; that there is, if one is needed.
-    fn token<'a>(&'a self, node: &Node, in_body: Option<&'a str>) -> Result<Option<&'a [u8]>, Problem> {
+    fn token<'a>(&'a self, node: &Node, in_body: Option<BodyToken<'a>>) -> Result<Option<&'a [u8]>, Problem> {
         match (self, node.auth.viewers.policy(), in_body) {
             (Bearer::Refused(problem), _, _) => Err(Problem::clone(problem)),
             (_, Policy::Off, _) => Ok(None),
             (Bearer::Token(token), _, _) => Ok(Some(token.bytes())),
-            (Bearer::Nothing, _, Some(token)) => Ok(Some(token.as_bytes())),
+            (Bearer::Nothing, _, Some(token)) => Ok(Some(token?.as_bytes())),
             (Bearer::Nothing, Policy::Required, None) => Err(TokenError::Missing.into()),
             (Bearer::Nothing, Policy::Optional, None) => Ok(None),
         }

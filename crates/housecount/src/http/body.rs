@@ -1,23 +1,44 @@
 //! Reading bodies: always to their end, never more than their bound, never for ever.
+//!
+//! A body is JSON, plain or gzip (`gzip`), and may begin with a byte-order mark. What a handler leaves unread is read by `unread`.
 
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use housecount_core::limits::BODY_READ_MS_MAX;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use serde::de::DeserializeOwned;
 
 use super::error::Problem;
+use super::gzip::{self, Coding};
 
-/// The whole body.
+/// UTF-8's byte-order mark, which some editors and .NET put in front of a text.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The whole text of a body: unpacked, without a byte-order mark. Whether it is UTF-8 is not checked.
 ///
 /// # Errors
-/// 413 if it is longer than `bytes_max`, 408 if it takes too long, 400 if it breaks off.
-pub async fn read<B>(body: B, bytes_max: usize) -> Result<Bytes, Problem>
+/// 413 if it is longer than `bytes_max`, packed or not; 408 if it takes too long; 400 if it breaks off, or is not what `coding` says.
+pub async fn read<B>(body: B, coding: Coding, bytes_max: usize) -> Result<Bytes, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut text = read_raw(body, bytes_max).await?;
+    if coding == Coding::Gzip {
+        // In a box, since most bodies are plain.
+        text = Box::pin(gzip::decode(&text, bytes_max)).await?;
+    }
+    if text.starts_with(BOM) {
+        text.advance(BOM.len());
+    }
+    Ok(text)
+}
+
+async fn read_raw<B>(body: B, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -29,11 +50,17 @@ where
     // In a box, since most bodies need none.
     match Box::pin(tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), whole)).await {
         Ok(read) => read,
-        Err(_) => {
-            let detail = format!("the body took longer than {BODY_READ_MS_MAX} ms");
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
-        }
+        Err(_) => Err(too_slow()),
     }
+}
+
+fn too_slow() -> Problem {
+    let detail = format!("the body took longer than {BODY_READ_MS_MAX} ms");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+}
+
+fn is_broken<E>(_: E) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off")
 }
 
 /// The pieces of a body as one.
@@ -44,8 +71,7 @@ where
     let mut whole = Bytes::new();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
-        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the body breaks off");
-        let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+        let Ok(piece) = frame.map_err(is_broken)?.into_data() else { continue };
         if whole.len() + piece.len() > bytes_max {
             let detail = format!("the body is larger than {bytes_max} bytes");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
@@ -70,7 +96,8 @@ pub async fn read_json<T: DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, Problem> {
     content_type(request.headers(), &["application/json", "text/plain"])?;
-    let bytes = read(request.into_body(), bytes_max).await?;
+    let coding = Coding::of(request.headers())?;
+    let bytes = read(request.into_body(), coding, bytes_max).await?;
     check_object(&bytes)?;
     serde_json::from_slice(&bytes).map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
 }
@@ -86,20 +113,39 @@ pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
     }
 }
 
-/// That a POST or PATCH that has a body says that this is JSON. Not even a missing content type will do: pages of other sites may send
-/// a body with none, or as text, without having asked.
+/// Refuses a POST or PATCH whose body isn't said to be JSON. Not even a missing content type will do: pages of other sites may send
+/// a body with none, or as text, without having asked. An empty body needs no type, however its length is told.
 ///
 /// # Errors
-/// 415 for any other.
-pub fn check_said_to_be_json(request: &Request<axum::body::Body>) -> Result<(), Problem> {
+/// 415 for any other type; 408 and 400 if a body of another type never begins.
+pub async fn check_said_to_be_json(
+    request: Request<axum::body::Body>,
+) -> Result<Request<axum::body::Body>, Problem> {
     let changes = matches!(*request.method(), Method::POST | Method::PATCH);
     if !changes || request.body().is_end_stream() {
-        return Ok(());
+        return Ok(request);
     }
-    match request.headers().contains_key(header::CONTENT_TYPE) {
+    let kind = match request.headers().contains_key(header::CONTENT_TYPE) {
         true => content_type(request.headers(), &["application/json"]).map(drop),
         false => Err(unsupported("content-type is missing; send application/json".to_string())),
+    };
+    let Err(problem) = kind else { return Ok(request) };
+    let (parts, mut body) = request.into_parts();
+    let begins = tokio::time::timeout(Duration::from_millis(BODY_READ_MS_MAX), has_data(&mut body));
+    match Box::pin(begins).await.map_err(|_| too_slow())?? {
+        true => Err(problem),
+        false => Ok(Request::from_parts(parts, axum::body::Body::empty())),
     }
+}
+
+/// Whether a body has any bytes: in chunks, and over HTTP/2, that is known only when it is asked for.
+async fn has_data(body: &mut axum::body::Body) -> Result<bool, Problem> {
+    while let Some(frame) = body.frame().await {
+        if frame.map_err(is_broken)?.data_ref().is_some_and(|data| !data.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn unsupported(detail: String) -> Problem {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use housecount_core::ids::IdError;
+use housecount_core::limits::SESSION_BURST;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -95,6 +96,17 @@ impl Problem {
         self.status.is_server_error()
     }
 
+    /// Its JSON.
+    pub fn json(&self) -> ProblemBody {
+        ProblemBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail.clone(),
+        }
+    }
+
     /// Its text.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -141,18 +153,18 @@ impl Problem {
     }
 }
 
+/// A response whose body is a problem, or has the fields of one.
+pub fn problem_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = (status, Json(body)).into_response();
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = ProblemBody {
-            kind: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("Error").to_string(),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: self.detail,
-        };
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = problem_json(self.status, &self.json());
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.
             let challenge = match self.code {
@@ -160,6 +172,10 @@ impl IntoResponse for Problem {
                 _ => r#"Bearer realm="housecount""#,
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.code == "unsupported_encoding" {
+            // RFC 7694, 3: only where it was the coding that was refused.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -253,6 +269,10 @@ impl From<Refused> for Problem {
                 "log_unavailable",
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
             ),
+            Refused::NotTaken => Problem::unavailable(
+                "log_unavailable",
+                "the log takes no heartbeats now; this one was not taken, send the next one after Retry-After",
+            ),
             Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
         }
     }
@@ -269,8 +289,10 @@ impl From<Unwelcome> for Problem {
                 let detail = format!("this address has {max} open connections, and may have no more");
                 Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
-            Unwelcome::TooManyBeats { retry_ms, max } => {
-                let detail = format!("a session may say {max} things an interval; beat every `nextMs`");
+            Unwelcome::TooManyBeats { retry_ms, per_second, .. } => {
+                let detail = format!(
+                    "a session may beat or leave {per_second} times a second, and {SESSION_BURST} at once; beat every `nextMs`"
+                );
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
             Unwelcome::TooManySessions { max, place } => {

@@ -22,7 +22,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::auth::{self, Bearer};
-use super::beats::{self, BeatenBody, Heard};
+use super::batch::{self, BatchOutcome};
+use super::beats::{BeatenBody, Heard};
 use super::compat;
 use super::cors::{Allowed, Cors};
 use super::direct::{Peer, Sender};
@@ -30,6 +31,7 @@ use super::error::Problem;
 use super::headers;
 use super::query::{self, Parameter};
 use super::server::{Answering, Guest};
+use super::unread::{self, RequestEnd};
 use crate::auth::Scope;
 use crate::edge::{Unwelcome, Whence};
 use crate::metrics::RouteLabel;
@@ -115,8 +117,13 @@ impl Front {
         let Inner { node, cors, .. } = &*front.0;
         let whence = node.edge.addresses.whence(guest.peer, request.headers());
         let allowed = cors.allowed(request.uri(), request.headers());
-        if let Err(response) = front.let_in(&request, whence, &allowed) {
-            return Box::pin(std::future::ready(dressed(*response, allowed)));
+        if let Err(mut response) = front.let_in(&request, whence, &allowed) {
+            let end = RequestEnd::of(request.version(), request.headers());
+            let mut body = request.into_body();
+            return Box::pin(async move {
+                end.settle(&mut body, &mut response).await;
+                dressed(*response, allowed)
+            });
         }
         // In a box each: as one future all would be as large as the largest, and be copied so.
         let is_post = is_direct_post(&request);
@@ -126,7 +133,13 @@ impl Front {
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*guest.host.0;
                     let outcome = heard.beat(node).await;
-                    dressed(beat.answer(node, outcome.map(|body| beaten(&body, room))), allowed)
+                    let is_taken = outcome.is_ok();
+                    let response = beat.answer(node, outcome.map(|body| beaten(&body, room)));
+                    // In a box, since most are taken.
+                    dressed(
+                        if is_taken { response } else { Box::pin(heard.settled(response)).await },
+                        allowed,
+                    )
                 })
             }
             "/v1/leave" if is_post => {
@@ -134,7 +147,12 @@ impl Front {
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*guest.host.0;
                     let outcome = heard.leave(node).await;
-                    dressed(leave.answer(node, outcome.map(nothing)), allowed)
+                    let is_taken = outcome.is_ok();
+                    let response = leave.answer(node, outcome.map(nothing));
+                    dressed(
+                        if is_taken { response } else { Box::pin(heard.settled(response)).await },
+                        allowed,
+                    )
                 })
             }
             _ => Box::pin(async move { dressed(answer_others(request, guest, whence).await, allowed) }),
@@ -206,7 +224,12 @@ async fn answer_others(
     let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*guest.host.0;
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/heartbeats") if request.uri().query().is_none() => {
-            return beats.answer(node, beats::many(node, request).await.map(|body| json(&body)));
+            let (request, lender) = unread::lend(request);
+            let mut response = beats.answer(node, batch::many(node, request).await.map(many));
+            if let Some(lender) = lender {
+                lender.settle(&mut response).await;
+            }
+            return response;
         }
         (&Method::GET, "/v1/live") => match node.edge.connections.open_proxied(guest.peer, whence) {
             Ok(counted) => {
@@ -260,11 +283,19 @@ async fn answer_others(
         }
         _ => {}
     }
-    routed(router.clone(), request).await
+    let (request, lender) = unread::lend(request);
+    let mut response = routed(router.clone(), request).await;
+    if let Some(lender) = lender {
+        lender.settle(&mut response).await;
+    }
+    response
 }
 
 /// The router's answer.
-pub async fn routed(router: Router, request: Request<Incoming>) -> Response<Answer> {
+pub async fn routed<B>(router: Router, request: Request<B>) -> Response<Answer>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
     let answered = TowerToHyperService::new(router).call(request.map(axum::body::Body::new));
     answered.await.unwrap_or_else(|never: Infallible| match never {}).map(Answer::Routed)
 }
@@ -279,6 +310,14 @@ fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer>
 /// `room`: for its headers.
 fn beaten(body: &BeatenBody, room: HeaderMap) -> Response<Answer> {
     whole(body.text().into_bytes(), room)
+}
+
+/// The answer to many heartbeats.
+fn many(outcome: BatchOutcome) -> Response<Answer> {
+    match outcome {
+        BatchOutcome::Taken(body) => json(&body),
+        BatchOutcome::Refused(_) => outcome.into_response().map(Answer::Routed),
+    }
 }
 
 fn json(body: &impl Serialize) -> Response<Answer> {

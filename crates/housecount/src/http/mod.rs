@@ -6,6 +6,8 @@
 mod admin;
 mod assets;
 pub mod auth;
+mod batch;
+pub(crate) mod batch_body;
 pub(crate) mod beats;
 mod body;
 mod compat;
@@ -17,6 +19,7 @@ mod docs;
 mod error;
 pub(crate) mod extract;
 mod front;
+mod gzip;
 mod h2;
 mod headers;
 mod history;
@@ -32,6 +35,7 @@ mod server;
 mod snapshots;
 mod stages;
 mod stream;
+mod unread;
 mod viewers;
 mod watch;
 mod welcome;
@@ -92,7 +96,7 @@ fn for_players() -> Routes {
         .routes(routes!(beats::heartbeat))
         .routes(routes!(beats::leave))
         .routes(routes!(ws::upgrade_required));
-    let batch = OpenApiRouter::new().routes(routes!(beats::heartbeats));
+    let batch = OpenApiRouter::new().routes(routes!(batch::heartbeats));
     openapi::secured(routes, openapi::VIEWER_TOKEN, None).merge(openapi::secured(
         batch,
         openapi::OPERATOR_KEY,

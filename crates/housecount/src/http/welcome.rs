@@ -8,9 +8,9 @@ use smallvec::SmallVec;
 
 use super::error::Problem;
 use crate::clock::mono_ms;
-use crate::edge::Admitted;
 use crate::edge::caps::Held;
 use crate::edge::pace::Session;
+use crate::edge::{Admitted, Unwelcome};
 use crate::ingest::{Receipt, Refused, Said};
 use crate::node::Node;
 use crate::stages::NotOpen;
@@ -36,6 +36,23 @@ pub struct Comer<'a> {
 pub struct Welcomed<'a> {
     comer: Comer<'a>,
     admitted: Admitted,
+}
+
+/// A beat beyond its session's limit. It is answered by the session's last logged beat, or refused.
+#[derive(Debug)]
+pub struct SurplusBeat<'a> {
+    comer: Comer<'a>,
+    has_just_beaten: bool,
+    refusal: Unwelcome,
+}
+
+/// A heartbeat or leave that the edge has looked at.
+#[derive(Debug)]
+pub enum Admission<'a> {
+    /// It may be taken in.
+    Welcomed(Welcomed<'a>),
+    /// It is not logged.
+    Surplus(SurplusBeat<'a>),
 }
 
 impl<'a> Comer<'a> {
@@ -81,10 +98,55 @@ impl<'a> Comer<'a> {
     /// Lets it in at `now_ms`, of `clock::mono_ms`; its stage is open.
     ///
     /// # Errors
-    /// 429 for who says too much, or finds no room.
-    pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Welcomed<'a>, Problem> {
-        let admitted = node.edge.welcome(&node.hub, &self.said(), self.paced, self.is_in, now_ms)?;
-        Ok(Welcomed { comer: self, admitted })
+    /// 429 for a leave beyond its session's limit, and where there is no room.
+    pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Admission<'a>, Problem> {
+        match node.edge.welcome(&node.hub, &self.said(), self.paced, self.is_in, now_ms) {
+            Ok(admitted) => Ok(Admission::Welcomed(Welcomed { comer: self, admitted })),
+            Err(refusal @ Unwelcome::TooManyBeats { has_just_beaten, .. }) if self.kind == Kind::Beat => {
+                Ok(Admission::Surplus(SurplusBeat { comer: self, has_just_beaten, refusal }))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+impl Admission<'_> {
+    /// The event, under the names that go on.
+    pub fn said(&self) -> Said<'_> {
+        match self {
+            Admission::Welcomed(welcomed) => welcomed.said(),
+            Admission::Surplus(surplus) => surplus.comer.said(),
+        }
+    }
+
+    /// Takes the event in, or coalesces it.
+    ///
+    /// # Errors
+    /// As [`Welcomed::take`] and [`SurplusBeat::coalesce`].
+    pub fn take(&self, node: &Node) -> Result<Receipt, Problem> {
+        match self {
+            Admission::Welcomed(welcomed) => Ok(welcomed.take(node)?),
+            Admission::Surplus(surplus) => surplus.coalesce(node),
+        }
+    }
+
+    /// What is to be kept until it is acknowledged.
+    pub fn into_held(self) -> Option<Box<Held>> {
+        match self {
+            Admission::Welcomed(welcomed) => welcomed.admitted.held,
+            Admission::Surplus(_) => None,
+        }
+    }
+}
+
+impl SurplusBeat<'_> {
+    /// A receipt that relies on the session's last logged beat.
+    ///
+    /// # Errors
+    /// 429 if there is none that is young enough; 503 while the log refuses events.
+    pub fn coalesce(&self, node: &Node) -> Result<Receipt, Problem> {
+        let coalesced = node.ingest.coalesce(&self.comer.said(), self.has_just_beaten)?;
+        coalesced.ok_or_else(|| self.refusal.clone().into())
     }
 }
 
@@ -102,16 +164,11 @@ impl Welcomed<'_> {
         node.ingest.take(self.said(), self.admitted.was_welcome).inspect_err(|_| self.take_back(node))
     }
 
-    /// It was not taken in.
+    /// It was not taken in, so that no beat may rely on it.
     pub fn take_back(&self, node: &Node) {
-        if self.comer.kind == Kind::Beat && !self.admitted.was_welcome {
+        if self.comer.kind == Kind::Beat {
             node.edge.take_back(self.comer.paced, mono_ms());
         }
-    }
-
-    /// What is to be kept until it is acknowledged.
-    pub fn into_held(self) -> Option<Box<Held>> {
-        self.admitted.held
     }
 }
 
@@ -134,7 +191,7 @@ pub fn find_who_is_in<'a, 'c: 'a>(
 ///
 /// # Errors
 /// As [`Comer::checked_open`] and [`Comer::admitted`].
-pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Welcomed<'a>, Problem> {
+pub async fn welcome<'a>(node: &Node, said: Said<'a>) -> Result<Admission<'a>, Problem> {
     Comer::new(node, said).checked_open(node).await?.admitted(node, mono_ms())
 }
 
@@ -147,7 +204,7 @@ pub async fn welcome_known<'a>(
     stage: &'a str,
     viewer: &'a str,
     session: &'a str,
-) -> Result<Welcomed<'a>, Problem> {
+) -> Result<Admission<'a>, Problem> {
     let comer = Comer::named(node, Kind::Beat, stage, viewer.into(), session.into());
     comer.checked_open(node).await?.admitted(node, mono_ms())
 }

@@ -8,12 +8,13 @@ use housecount_core::event::Kind;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::BATCH_BEATS_MAX;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::body;
 use super::error::Problem;
+use crate::auth::TokenError;
 use crate::ingest::Said;
 
 /// "This session watches this stage now." Other fields are ignored.
@@ -22,18 +23,18 @@ pub struct BeatBody<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
-    pub(super) stage: Option<Word<'a>>,
+    pub(super) stage: Option<Field<'a>>,
     /// The viewer: 1-128 bytes of UTF-8 without control characters.
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
-    pub(super) viewer: Option<Word<'a>>,
+    pub(super) viewer: Option<Field<'a>>,
     /// The player (tab, device); the same rule. Without one it is session "".
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
-    pub(super) session: Option<Word<'a>>,
-    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`).
+    pub(super) session: Option<Field<'a>>,
+    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`): a string. Where tokens are off it may be anything.
     #[serde(borrow, default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub(super) token: Option<Hidden<'a>>,
 }
 
@@ -49,9 +50,12 @@ impl<'a> BeatBody<'a> {
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
     }
 
-    /// Its token, if it has one.
-    pub fn token(&self) -> Option<&str> {
-        self.token.as_ref().map(|hidden| &*hidden.0.0)
+    /// Its token, if it has one, or why it is none. Where tokens are off nothing asks.
+    pub fn token(&self) -> Option<Result<&str, TokenError>> {
+        self.token.as_ref().map(|hidden| match &hidden.0 {
+            Field::Text(token) => Ok(&**token),
+            Field::Bool(_) | Field::Other(_) => Err(TokenError::Invalid("it is not a string")),
+        })
     }
 
     /// What it says, its ids checked.
@@ -63,9 +67,11 @@ impl<'a> BeatBody<'a> {
             let detail = format!("{what} is missing; send {{\"stage\", \"viewer\", \"session\"?}}");
             Problem::new(StatusCode::BAD_REQUEST, code, detail)
         };
-        let stage = &*self.stage.as_ref().ok_or_else(|| missing("stage", "invalid_stage"))?.0;
-        let viewer = &*self.viewer.as_ref().ok_or_else(|| missing("viewer", "invalid_viewer"))?.0;
-        let session = self.session.as_ref().map_or("", |word| &word.0);
+        let stage = text("stage", "invalid_stage", &self.stage)?;
+        let stage = stage.ok_or_else(|| missing("stage", "invalid_stage"))?;
+        let viewer = text("viewer", "invalid_viewer", &self.viewer)?;
+        let viewer = viewer.ok_or_else(|| missing("viewer", "invalid_viewer"))?;
+        let session = text("session", "invalid_session", &self.session)?.unwrap_or("");
         StageId::check(stage)?;
         ViewerId::check(viewer)?;
         SessionId::check(session)?;
@@ -73,14 +79,48 @@ impl<'a> BeatBody<'a> {
     }
 }
 
-/// A string of the body, as it stands there unless it has escapes in it. (serde borrows a `Cow`, but not in an `Option`.)
-#[derive(Clone, Debug)]
-pub struct Word<'a>(Cow<'a, str>);
+/// The text of an id, if the field is there and not null.
+fn text<'f>(
+    name: &str,
+    code: &'static str,
+    field: &'f Option<Field<'_>>,
+) -> Result<Option<&'f str>, Problem> {
+    match field {
+        None => Ok(None),
+        Some(Field::Text(text)) => Ok(Some(text)),
+        Some(other) => {
+            let detail = format!("{name} is {}; send a string", other.found());
+            Err(Problem::new(StatusCode::BAD_REQUEST, code, detail))
+        }
+    }
+}
 
-/// A string that is never shown.
+/// A field's value: a text stays where it is in the body unless it has escapes, and of most other types only the name is kept.
+#[derive(Clone, Debug)]
+pub enum Field<'a> {
+    /// A string. (serde borrows a `Cow`, but not in an `Option`.)
+    Text(Cow<'a, str>),
+    /// True or false.
+    Bool(bool),
+    /// Any other type, by its name.
+    Other(&'static str),
+}
+
+impl Field<'_> {
+    /// The type that was found.
+    pub fn found(&self) -> &'static str {
+        match self {
+            Field::Text(_) => "a string",
+            Field::Bool(_) => "true or false",
+            Field::Other(found) => found,
+        }
+    }
+}
+
+/// A field that is never shown.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Hidden<'a>(#[serde(borrow)] Word<'a>);
+pub struct Hidden<'a>(#[serde(borrow)] Field<'a>);
 
 impl fmt::Debug for Hidden<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,27 +128,53 @@ impl fmt::Debug for Hidden<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Word<'a>, D::Error> {
-        struct Text;
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Field<'a>, D::Error> {
+        struct Value;
 
-        impl<'de> Visitor<'de> for Text {
-            type Value = Word<'de>;
+        impl<'de> Visitor<'de> for Value {
+            type Value = Field<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
+                f.write_str("a value")
             }
 
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Word<'de>, E> {
-                Ok(Word(Cow::Borrowed(text)))
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Field<'de>, E> {
+                Ok(Field::Text(Cow::Borrowed(text)))
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Word<'de>, E> {
-                Ok(Word(Cow::Owned(text.to_string())))
+            fn visit_str<E: Error>(self, text: &str) -> Result<Field<'de>, E> {
+                Ok(Field::Text(Cow::Owned(text.to_string())))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Field<'de>, E> {
+                Ok(Field::Bool(value))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Field<'de>, E> {
+                Ok(Field::Other("a number"))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Field<'de>, E> {
+                Ok(Field::Other("a number"))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Field<'de>, E> {
+                Ok(Field::Other("a number"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Field<'de>, A::Error> {
+                while elements.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Field::Other("an array"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Field<'de>, A::Error> {
+                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Field::Other("an object"))
             }
         }
 
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_any(Value)
     }
 }
 
@@ -174,10 +240,43 @@ mod tests {
     #[test]
     fn ids_are_borrowed_unless_they_are_escaped() {
         let beat = BeatBody::parse(br#"{"stage":"s","viewer":"Zo\u00eb","session":null,"x":[1]}"#).unwrap();
-        assert!(matches!(beat.stage, Some(Word(Cow::Borrowed("s")))));
-        assert!(matches!(&beat.viewer, Some(Word(Cow::Owned(viewer))) if viewer == "Zoë"));
+        assert!(matches!(beat.stage, Some(Field::Text(Cow::Borrowed("s")))));
+        assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
         let said = beat.said(Kind::Beat).unwrap();
         assert_eq!((said.stage, said.viewer, said.session), ("s", "Zoë", ""));
+    }
+
+    #[test]
+    fn an_id_of_another_type_is_named() {
+        let said = |text: &str| {
+            let problem = BeatBody::parse(text.as_bytes()).unwrap().said(Kind::Beat).map(drop).unwrap_err();
+            (problem.code(), problem.detail().to_string())
+        };
+        for (value, found) in [
+            ("12345", "a number"),
+            ("-1", "a number"),
+            ("1.5e300", "a number"),
+            ("true", "true or false"),
+            (r#"["v",{"a":[]}]"#, "an array"),
+            (r#"{"id":{"v":1}}"#, "an object"),
+        ] {
+            for (field, code) in
+                [("stage", "invalid_stage"), ("viewer", "invalid_viewer"), ("session", "invalid_session")]
+            {
+                let mut beat = serde_json::json!({ "stage": "s", "viewer": "v", "session": "tab" });
+                beat[field] = serde_json::from_str(value).unwrap();
+                assert_eq!(said(&beat.to_string()), (code, format!("{field} is {found}; send a string")));
+            }
+        }
+        assert_eq!(said(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
+        let token = |text| {
+            let beat = BeatBody::parse(text).unwrap();
+            assert!(beat.said(Kind::Beat).is_ok());
+            beat.token().map(|token| token.map(str::to_string).ok())
+        };
+        assert_eq!(token(br#"{"stage":"s","viewer":"v","token":7}"#), Some(None));
+        assert_eq!(token(br#"{"stage":"s","viewer":"v","token":null}"#), None);
+        assert_eq!(token(br#"{"stage":"s","viewer":"v","token":"t"}"#), Some(Some("t".to_string())));
     }
 
     #[test]
@@ -190,7 +289,8 @@ mod tests {
     fn only_what_is_good_is_read_in_one_go() {
         let good = |text: &str| serde_json::from_str::<AllGood<'_>>(text).map(|all| all.0.len()).ok();
         assert_eq!(good(r#"[{"stage":"s","viewer":"v"},{}]"#), Some(2));
-        for bad in [r#"[["s","v"]]"#, r#"[{"stage":1}]"#, "[{]", "{}", "[{}] x"] {
+        assert_eq!(good(r#"[{"stage":1}]"#), Some(1), "its ids are looked at later");
+        for bad in [r#"[["s","v"]]"#, r#"[{"stage":"\ud800"}]"#, "[{]", "{}", "[{}] x"] {
             assert_eq!(good(bad), None, "{bad}");
         }
         let many = |n: usize| format!("[{}]", vec!["{}"; n].join(","));

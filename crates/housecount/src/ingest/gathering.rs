@@ -30,6 +30,13 @@ impl Filling {
 /// By worker, what its requests wait on. None before the first, and once they have been sent away.
 pub(super) type Rounds = SmallVec<[Option<Arc<Round>>; 4]>;
 
+fn round_of(rounds: &mut Rounds, worker: usize) -> &Arc<Round> {
+    if rounds.len() <= worker {
+        rounds.resize(worker + 1, None);
+    }
+    rounds[worker].get_or_insert_with(Round::begin)
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Gathering {
@@ -39,6 +46,8 @@ pub(super) struct Gathering {
     /// Who waits for the append that is under way, and since when.
     pub(super) under_way: Rounds,
     pub(super) under_way_since: Instant,
+    /// Whether an append is under way, also once all who waited for it were sent away.
+    pub(super) is_under_way: bool,
     /// Whether the batch before lingered for as long as it might, and was not due sooner.
     pub(super) has_lingered: bool,
     pub(super) spare: Vec<Batch>,
@@ -52,6 +61,7 @@ impl Default for Gathering {
             full: VecDeque::new(),
             under_way: Rounds::default(),
             under_way_since: Instant::now(),
+            is_under_way: false,
             has_lingered: false,
             spare: Vec::new(),
             is_closed: false,
@@ -69,11 +79,18 @@ impl Gathering {
             self.open.since = Instant::now();
         }
         self.open.batch.push(event);
-        let rounds = &mut self.open.rounds;
-        if rounds.len() <= worker {
-            rounds.resize(worker + 1, None);
-        }
-        rounds[worker].get_or_insert_with(Round::begin)
+        round_of(&mut self.open.rounds, worker)
+    }
+
+    /// What a request on a worker waits on that adds no event: the last batch that is not appended yet, if there is one.
+    pub(super) fn join(&mut self, worker: usize) -> Option<&Arc<Round>> {
+        let rounds = match self.full.back_mut() {
+            _ if !self.open.batch.is_empty() => &mut self.open.rounds,
+            Some(full) => &mut full.rounds,
+            None if self.is_under_way => &mut self.under_way,
+            None => return None,
+        };
+        Some(round_of(rounds, worker))
     }
 
     /// Whether a batch is to be appended without waiting for more. `connections` may have more to say, if that is known.
@@ -90,6 +107,7 @@ impl Gathering {
         });
         self.under_way = taken.rounds;
         self.under_way_since = taken.since;
+        self.is_under_way = true;
         (taken.batch, taken.requests)
     }
 }

@@ -111,6 +111,20 @@ impl Lane {
         true
     }
 
+    /// What a request waits on that adds no event: the end of all that was pushed before. `None` if it has ended.
+    pub(super) fn join(&self) -> Option<Arc<Round>> {
+        let mut state = self.state.lock();
+        let round = state.join(here())?.clone();
+        let is_in_open = !state.open.batch.is_empty();
+        state.open.requests += usize::from(is_in_open && here() != MAIN);
+        let is_stirred = is_in_open && state.is_due(self.connections());
+        drop(state);
+        if is_stirred {
+            self.stirred.notify_one();
+        }
+        Some(round)
+    }
+
     /// Takes in nothing more.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
@@ -173,6 +187,7 @@ impl Lane {
         batch.clear();
         let mut state = self.state.lock();
         let rounds = std::mem::take(&mut state.under_way);
+        state.is_under_way = false;
         if state.spare.len() < SPARE_MAX {
             state.spare.push(batch);
         }
@@ -310,6 +325,33 @@ mod tests {
         assert!(!lane.push(&[BEAT], drop));
         assert_eq!(lane.next(LINGER).await.unwrap().len(), 1, "what was taken is still appended");
         assert!(lane.next(LINGER).await.is_none());
+    }
+
+    /// The batch that fills, or a full one behind it, or the one whose append is under way, also once its requests were sent away.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_an_event_waits_for_the_last_batch() {
+        let lane = lane(main_only());
+        assert!(lane.join().is_none(), "nothing was pushed");
+        let mut rounds = Vec::new();
+        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], |round| rounds.push(round)));
+        assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[0]));
+        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
+        for round in &rounds {
+            let batch = lane.next(Duration::ZERO).await.unwrap();
+            assert!(!round.is_told() && Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
+            lane.done(batch, Ok(()));
+            assert_eq!(round.taken().await, Ok(()));
+        }
+        assert!(lane.join().is_none(), "all of it is appended");
+        assert!(lane.push(&[BEAT], drop));
+        let batch = lane.next(Duration::ZERO).await.unwrap();
+        tokio::time::advance(Duration::from_millis(ACK_WAIT_MS_MAX)).await;
+        lane.tell_overdue();
+        let joined = lane.join().unwrap();
+        assert!(!joined.is_told(), "it has just come");
+        lane.done(batch, Err(Refused::NotYet));
+        assert_eq!(joined.taken().await, Err(Refused::NotYet));
     }
 
     /// ack_wait_ms_max, also for those who wait behind an append that takes for ever.

@@ -5,6 +5,7 @@
 //! one append under way: while it waits, the next batch gathers. What waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
 
 mod acknowledged;
+mod coalesce;
 mod commit;
 mod gathering;
 mod lane;
@@ -43,6 +44,8 @@ pub enum Refused {
     Full,
     /// The log has not taken them in time. They wait on, and will be appended with their true times.
     NotYet,
+    /// The log refuses events, and this one relied on another that it has. It was not taken.
+    NotTaken,
     /// This node is stopping. These were not taken.
     Stopping,
 }
@@ -116,6 +119,8 @@ pub struct Receipt {
     gap_ms: u64,
     /// None where nobody waits for the log.
     round: Option<Arc<Round>>,
+    /// That it has no event of its own.
+    is_coalesced: bool,
 }
 
 impl Receipt {
@@ -131,12 +136,24 @@ impl Receipt {
         self.gap_ms
     }
 
+    /// Whether the beat has no event of its own, and is answered by its session's last one.
+    #[must_use]
+    pub fn is_coalesced(&self) -> bool {
+        self.is_coalesced
+    }
+
     /// One that waits until what is given with it is called: for tests of whoever waits.
     #[cfg(test)]
     pub fn untold() -> (Receipt, impl FnOnce()) {
         let round = Round::begin();
         let receipt = Receipt { round: Some(round.clone()), ..Receipt::default() };
         (receipt, move || round.tell(Ok(())))
+    }
+
+    /// One of a coalesced beat that waits for nothing: for tests.
+    #[cfg(test)]
+    pub fn of_coalesced() -> Receipt {
+        Receipt { is_coalesced: true, ..Receipt::default() }
     }
 
     /// Whether it is known what became of them.
@@ -246,11 +263,9 @@ impl Ingest {
     pub fn take(&self, said: Said<'_>, is_counted: bool) -> Result<Receipt, Refused> {
         let shared = &self.shared;
         let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
-        let lanes = &self.lanes;
-        let lane = &lanes[usize::from(partition_of(event.viewer, lanes.len() as u16))];
         shared.admit(1)?;
         let mut round = None;
-        if !lane.push(&[event], |its| round = Some(its)) {
+        if !self.lane(event.viewer).push(&[event], |its| round = Some(its)) {
             shared.release(1);
             return Err(Refused::Stopping);
         }
@@ -259,7 +274,8 @@ impl Ingest {
             shared.hub.apply([event]);
         }
         let gap_ms = gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
-        Ok(Receipt { at: event.at, gap_ms, round: round.filter(|_| !self.is_answered_first()) })
+        let round = round.filter(|_| !self.is_answered_first());
+        Ok(Receipt { at: event.at, gap_ms, round, is_coalesced: false })
     }
 
     /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
@@ -296,7 +312,15 @@ impl Ingest {
         if self.is_answered_first() {
             return Ok(Vec::new());
         }
-        Ok(rounds.into_iter().map(|round| Receipt { at, gap_ms: 0, round: Some(round) }).collect())
+        Ok(rounds.into_iter().map(|round| Receipt { at, round: Some(round), ..Receipt::default() }).collect())
+    }
+
+    fn partition(&self, viewer: &str) -> u16 {
+        partition_of(viewer, self.lanes.len() as u16)
+    }
+
+    fn lane(&self, viewer: &str) -> &Lane {
+        &self.lanes[usize::from(self.partition(viewer))]
     }
 
     /// Whether requests are answered before the log has their events. While the log isn't heard or refuses writes all wait for it,

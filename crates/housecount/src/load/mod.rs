@@ -79,6 +79,8 @@ pub struct Report {
     pub sent: u64,
     /// Heartbeats acknowledged.
     pub acknowledged: u64,
+    /// Heartbeats beyond their session's limit, answered by its last acknowledged one.
+    pub coalesced: u64,
     /// Heartbeats refused, or not answered.
     pub failed: u64,
     /// Leaves acknowledged.
@@ -135,6 +137,7 @@ impl Shared {
 struct Figures {
     sent: u64,
     acknowledged: u64,
+    coalesced: u64,
     failed: u64,
     leaves: u64,
     latency_us: Histogram<u64>,
@@ -164,7 +167,15 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
         }
     }
     let latency_us = Histogram::new_with_max(LATENCY_US_MAX, 3).map_err(|e| e.to_string())?;
-    let figures = Figures { sent: 0, acknowledged: 0, failed: 0, leaves: 0, latency_us, first_failure: None };
+    let figures = Figures {
+        sent: 0,
+        acknowledged: 0,
+        coalesced: 0,
+        failed: 0,
+        leaves: 0,
+        latency_us,
+        first_failure: None,
+    };
     let shared = Arc::new(Shared { plan, truth: Mutex::default(), figures: Mutex::new(figures) });
     let started = Instant::now();
     let polls = Arc::new(Mutex::new(Polls::default()));
@@ -283,8 +294,10 @@ fn note(shared: &Shared, call: Call, answer: Result<(u16, Value), String>, elaps
     let mut figures = shared.figures.lock();
     match answer {
         Ok((204, _)) => figures.leaves += 1,
-        Ok((200, _)) => {
-            figures.acknowledged += count;
+        Ok((200, body)) => {
+            let coalesced = coalesced(&body).min(count);
+            figures.acknowledged += count - coalesced;
+            figures.coalesced += coalesced;
             figures.latency_us.saturating_record(elapsed_us);
             drop(figures);
             let mut truth = shared.truth.lock();
@@ -299,6 +312,11 @@ fn note(shared: &Shared, call: Call, answer: Result<(u16, Value), String>, elaps
         }
         Err(why) => figures.fail(if call.is_leave { 0 } else { count }, why),
     }
+}
+
+/// How many heartbeats an answer says were coalesced: that of one says whether, and that of many how many.
+fn coalesced(body: &Value) -> u64 {
+    body["coalesced"].as_u64().unwrap_or_else(|| u64::from(body["coalesced"] == true))
 }
 
 async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
@@ -317,6 +335,7 @@ async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
         seconds,
         sent: figures.sent,
         acknowledged: figures.acknowledged,
+        coalesced: figures.coalesced,
         failed: figures.failed,
         leaves: figures.leaves,
         beats_per_second: figures.acknowledged as f64 / seconds.max(0.001),

@@ -45,6 +45,8 @@ metrics! {
         events: "events" => Family<KindLabel, Counter>,
         /// Beats and leaves that were acknowledged to who sent them, by how they came; over a WebSocket one answer may be for several
         acknowledged: "acknowledged_events" => Family<TransportLabel, Counter>,
+        /// Beats beyond their session's limit that were answered by its last logged beat, without the log, by how they came
+        coalesced: "coalesced_beats" => Family<TransportLabel, Counter>,
         /// Heartbeats and requests refused, by why
         rejected: "rejected" => Family<CodeLabel, Counter>,
         /// Events not taken because too many wait for the log
@@ -161,18 +163,27 @@ pub struct Metrics {
     /// What this node's calls have cost, and what a month of them would.
     pub cost: CostMetrics,
     /// Acknowledged events, by how they came.
-    pub acknowledged: Acknowledged,
+    pub acknowledged: Transports,
+    /// Coalesced beats, by how they came.
+    pub coalesced: Transports,
 }
 
 /// Counters that need no looking up, for what happens with each heartbeat.
 #[derive(Debug)]
-pub struct Acknowledged {
+pub struct Transports {
     /// One by one over HTTP.
     pub http: Counter,
     /// Many in a call.
     pub batch: Counter,
     /// Over a WebSocket.
     pub ws: Counter,
+}
+
+impl Transports {
+    fn of(family: &Family<TransportLabel, Counter>) -> Transports {
+        let came = |transport| family.get_or_create_owned(&TransportLabel { transport });
+        Transports { http: came("http"), batch: came("batch"), ws: came("ws") }
+    }
 }
 
 /// What the node knows at a scrape.
@@ -206,9 +217,9 @@ impl Default for Metrics {
         cost.show(&mut ours);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What runs here", build);
-        let came = |transport| counted.acknowledged.get_or_create_owned(&TransportLabel { transport });
-        let acknowledged = Acknowledged { http: came("http"), batch: came("batch"), ws: came("ws") };
-        Metrics { ours, counted, live, cost, acknowledged }
+        let (acknowledged, coalesced) =
+            (Transports::of(&counted.acknowledged), Transports::of(&counted.coalesced));
+        Metrics { ours, counted, live, cost, acknowledged, coalesced }
     }
 }
 
@@ -244,6 +255,11 @@ impl Metrics {
             Format::Text => format::as_text(&out),
             Format::OpenMetrics => out,
         }
+    }
+
+    /// The counters of an answered event.
+    pub fn answered(&self, is_coalesced: bool) -> &Transports {
+        if is_coalesced { &self.coalesced } else { &self.acknowledged }
     }
 
     /// Shows what a store consumes, too.

@@ -152,11 +152,12 @@ async fn bad_heartbeats_are_refused_by_name() {
     );
     let session = json!({ "stage": "s", "viewer": "v", "session": long(129) }).to_string();
     check(beat(&session), 400, "invalid_session", "at most 128");
-    check(beat(r#"{"stage":5,"viewer":"v"}"#), 400, "invalid_body", "expected a string");
+    check(beat(r#"{"stage":5,"viewer":"v"}"#), 400, "invalid_stage", "stage is a number; send a string");
     check(beat(r#"["stage"]"#), 400, "invalid_body", "no JSON object");
     check(beat(r#"{"stage":"s","#), 400, "invalid_body", "EOF");
     check(beat(""), 400, "invalid_body", "EOF");
-    check(beat("\u{feff}{}"), 400, "invalid_body", "no JSON object");
+    check(beat("\u{feff}{}"), 400, "invalid_stage", "stage is missing");
+    check(beat("\u{feff}\u{feff}{}"), 400, "invalid_body", "no JSON object");
     let padded = format!("{}{}", r#"{"stage":"s","viewer":"v"}"#, " ".repeat(BEAT_BODY_BYTES_MAX));
     check(beat(&padded), 413, "body_too_large", "65536 bytes");
     check(post(&node, "/v1/heartbeat", "text/html", "{}"), 415, "unsupported_media_type", "text/html");
@@ -166,7 +167,7 @@ async fn bad_heartbeats_are_refused_by_name() {
     assert_eq!(node.stats().await["viewers"], 0, "nothing of it was counted");
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
-    assert!(metrics.contains("housecount_rejected_total{code=\"invalid_stage\"} 5"), "{metrics}");
+    assert!(metrics.contains("housecount_rejected_total{code=\"invalid_stage\"} 7"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +219,7 @@ async fn many_heartbeats_at_once() {
         .iter()
         .map(|r| (r["index"].as_u64().unwrap(), r["code"].as_str().unwrap()))
         .collect();
-    assert_eq!(rejected, [(1, "invalid_viewer"), (2, "invalid_body"), (4, "invalid_body")]);
+    assert_eq!(rejected, [(1, "invalid_viewer"), (2, "invalid_viewer"), (4, "invalid_body")]);
     assert_eq!(node.viewers("s").await, 2);
 
     let lines =

@@ -55,6 +55,11 @@ impl Inside {
         inside
     }
 
+    /// A client of its own, with connections of its own.
+    pub fn client(&self) -> Client {
+        Client::new(&self.address).unwrap()
+    }
+
     fn viewers(&self) -> u64 {
         self.node.hub.count("s").of.viewers
     }

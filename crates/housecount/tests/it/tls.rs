@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use housecount_core::limits::H2_STREAMS_MAX;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::Request;
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -145,6 +146,36 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     assert!(plain.is_err(), "{plain:?}");
     assert!(connect(&node, &trusted, b"h2").await.is_ok());
     drop(silent);
+}
+
+/// Over HTTP/2 the end of a body is known only when it is asked for, and a body that is not read must not be cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_and_unwanted_bodies_over_http2() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = certify(folder.path());
+    let node = secured(&folder);
+    until_ready(&node, &trusted).await;
+    let stream = connect(&node, &trusted, b"h2").await.unwrap();
+    let (client, served) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(served);
+    let post = async |path: &str, frames: Vec<Bytes>| {
+        let frames = frames.into_iter().map(|bytes| Ok::<_, std::convert::Infallible>(Frame::data(bytes)));
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let request = Request::post(format!("https://localhost{path}")).body(body).unwrap();
+        let answer = client.clone().send_request(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap()["code"].clone())
+    };
+    for empty in [vec![], vec![Bytes::new()], vec![Bytes::new(), Bytes::new()]] {
+        assert_eq!(post("/v1/admin/snapshot", empty).await, (501, json!("no_cold_tier")));
+    }
+    let something = vec![Bytes::new(), Bytes::from_static(b"{}")];
+    assert_eq!(post("/v1/admin/snapshot", something).await, (415, json!("unsupported_media_type")));
+    let large = vec![Bytes::from(vec![b'x'; 16 * 1024]); 40];
+    assert_eq!(post("/nowhere", large.clone()).await, (404, json!("not_found")));
+    assert_eq!(post("/v1/heartbeat", large).await, (413, json!("body_too_large")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

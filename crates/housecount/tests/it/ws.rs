@@ -164,7 +164,8 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
         (r#"{"stage":"s"}"#, "invalid_viewer", "viewer is missing"),
         (r#"{"stage":"a b","viewer":"v"}"#, "invalid_stage", "without spaces"),
         (r#"{"stage":"s","viewer":"v","session":"\u0007"}"#, "invalid_session", "no control"),
-        (r#"{"stage":5,"viewer":"v"}"#, "invalid_body", "expected a string"),
+        (r#"{"stage":5,"viewer":"v"}"#, "invalid_stage", "stage is a number; send a string"),
+        (r#"{"leave":1}"#, "invalid_body", "leave is a number; send true or false"),
         ("[]", "invalid_body", "no JSON object"),
         ("", "invalid_body", "EOF"),
     ] {
@@ -212,9 +213,31 @@ async fn a_stage_that_is_not_open_is_named() {
     assert_eq!(player.beat("t", "ann").await["viewers"], 1);
 }
 
+/// A player that beats without end is answered without end, and can still leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn beats_beyond_session_burst_are_answered_from_memory() {
+    let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=100ms"]).await;
+    let mut player = Player::connect(&node.address).await;
+    let first = player.beat("s", "ann").await;
+    assert_eq!((&first["viewers"], first.get("coalesced")), (&json!(1), None));
+    let mut surplus = 0;
+    for _ in 1..200 {
+        let answer = player.ask("{}").await;
+        assert_eq!((&answer["stage"], &answer["viewers"]), (&json!("s"), &json!(1)), "{answer}");
+        surplus += u64::from(answer["coalesced"] == true);
+    }
+    let figure = async |name: &str| node.metric(name).await as u64;
+    let logged = figure("housecount_events_total{kind=\"beat\"}").await;
+    assert_eq!(figure("housecount_coalesced_beats_total{transport=\"ws\"}").await, surplus);
+    assert_eq!(figure("housecount_acknowledged_events_total{transport=\"ws\"}").await, logged);
+    assert_eq!((surplus > 0, logged + surplus), (true, 200));
+    assert_eq!(player.ask(r#"{"leave":true}"#).await["left"], true);
+    eventually("nobody is there", async || node.viewers("s").await == 0).await;
+}
+
 /// Beats that wait for the log share an answer a stage, and it has the latest count.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_coalesced() {
+async fn answers_are_shared() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     let mut player = Player::connect(&inside.address).await;
     inside.log.away.store(true, Ordering::SeqCst);

@@ -70,6 +70,10 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
                 (among.is_online, among.here, among.count),
                 (online.contains(&(stage, viewer, session)), here.count(), presence.count(stage))
             );
+            let is_online = online.contains(&(stage, viewer, session));
+            let standing = oracle_standing(events, stage, viewer, session).filter(|_| is_online);
+            let last = presence.last_events(Ids { stage, viewer, session });
+            assert_eq!((last.standing_beat(), last.is_online), (standing, is_online));
         }
     }
     for (viewer, stage) in VIEWERS.iter().flat_map(|viewer| STAGES.map(|stage| (*viewer, stage))) {
@@ -79,6 +83,14 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
     let stages: BTreeSet<_> = online.iter().map(|o| o.0).collect();
     let count = Count { viewers: viewers.len() as u64, sessions: online.len() as u64 };
     assert_eq!(presence.totals(), Totals { count, stages: stages.len() as u64 }, "totals at {now}");
+}
+
+/// The session's last beat, if no leave that covers it was said, in effect or not.
+fn oracle_standing(events: &[Said], stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
+    let here = || events.iter().filter(move |e| (e.stage, e.viewer) == (stage, viewer));
+    let last = here().filter(|e| e.kind == Kind::Beat && e.session == session).map(|e| e.at).max()?;
+    let covers = |l: &Said| l.kind == Kind::Leave && (l.session == session || l.session.is_empty());
+    (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
 
 /// Those that beat last come first.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::request::{Ids, PlayerRequest};
 use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
 use crate::http::error::Problem;
-use crate::http::welcome::{Welcomed, welcome, welcome_known};
+use crate::http::welcome::{Admission, welcome, welcome_known};
 use crate::ingest::Receipt;
 use crate::node::Node;
 
@@ -46,7 +46,7 @@ pub async fn rejoin(
         let said = welcomed.said();
         node.hub.among(said.stage, said.viewer, said.session).here == 0
     };
-    let _ = acknowledge(&node, &welcomed).await?;
+    let _ = answered(&node, &welcomed).await?;
     let current_viewers = node.hub.count(ids.stage.as_str()).of.viewers;
     let data = RejoinData {
         user_id: ids.viewer.to_string(),
@@ -58,11 +58,11 @@ pub async fn rejoin(
     Ok(Success::with_message(&node, "viewer rejoined", data))
 }
 
-/// Takes in what may be, and waits until it is acknowledged.
-async fn acknowledge(node: &Node, welcomed: &Welcomed<'_>) -> Result<Receipt, DropInError> {
-    let receipt = welcomed.take(node)?;
+/// Takes in what may be, and waits until it may be answered.
+async fn answered(node: &Node, admission: &Admission<'_>) -> Result<Receipt, DropInError> {
+    let receipt = admission.take(node)?;
     receipt.acknowledged().await?;
-    node.metrics.acknowledged.http.inc();
+    node.metrics.answered(receipt.is_coalesced()).http.inc();
     Ok(receipt)
 }
 
@@ -101,7 +101,7 @@ pub async fn heartbeat(
     let session =
         session.as_ref().map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
     let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
-    let receipt = acknowledge(&node, &welcomed).await?;
+    let receipt = answered(&node, &welcomed).await?;
     let data = HeartbeatData {
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
@@ -133,7 +133,7 @@ pub async fn leave(
 ) -> Result<Json<Success<LeaveData>>, DropInError> {
     let ids = Ids::of_player(&node, request, false).await?;
     let welcomed = welcome(&node, ids.said(Kind::Leave)).await?;
-    let _ = acknowledge(&node, &welcomed).await?;
+    let _ = answered(&node, &welcomed).await?;
     let data =
         LeaveData { user_id: ids.viewer.to_string(), stage_arn: ids.stage.to_string(), viewer_left: true };
     Ok(Success::with_message(&node, "viewer left", data))

@@ -51,15 +51,20 @@ impl Dues {
         }
     }
 
-    /// Something was said, and taken.
+    /// Something was said, and taken or coalesced.
     pub fn add(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
-        self.said = if self.last.is_settled() { 1 } else { self.said + 1 };
-        self.last = receipt.clone();
+        // A coalesced beat that waits for nothing tells nothing of those that do.
+        if !receipt.is_coalesced() || !receipt.is_settled() {
+            self.said = if self.last.is_settled() { 1 } else { self.said + 1 };
+            self.last = receipt.clone();
+        }
         self.due(stage, kind, receipt);
     }
 
     fn due(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
         match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
+            // One answer for both. It is coalesced only if both are.
+            Some(due) if receipt.is_coalesced() && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
             Some(due) => due.later = Some(receipt),
             None => {
                 let due = Due { stage: stage.into(), kind, receipt, later: None, outcome: None };
@@ -137,5 +142,39 @@ mod tests {
         assert!(!dues.has_room());
         tokio::join!(dues.settled(), async { tell() });
         assert!(dues.has_room(), "the log has them");
+    }
+    /// An answer for several is coalesced only if all of them are.
+    #[tokio::test]
+    async fn one_answer_for_a_logged_and_a_coalesced_beat_is_not_coalesced() {
+        let (logged, coalesced) = (Receipt::default, Receipt::of_coalesced);
+        for (later, expected) in [
+            (vec![logged(), coalesced()], false),
+            (vec![coalesced(), logged()], false),
+            (vec![coalesced(), coalesced()], true),
+        ] {
+            let mut dues = Dues::default();
+            dues.add("s", Kind::Beat, logged());
+            later.into_iter().for_each(|receipt| dues.add("s", Kind::Beat, receipt));
+            for expected in [false, expected] {
+                let outcome = dues.told().await;
+                dues.note(outcome);
+                assert_eq!(dues.take().unwrap().0.receipt.is_coalesced(), expected);
+            }
+            assert!(dues.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn ws_said_waiting_max_holds_whatever_is_coalesced_meanwhile() {
+        let mut dues = Dues::default();
+        let (waiting, tell) = Receipt::untold();
+        for _ in 0..WS_SAID_WAITING_MAX {
+            assert!(dues.has_room());
+            dues.add("s", Kind::Beat, waiting.clone());
+            dues.add("s", Kind::Beat, Receipt::of_coalesced());
+        }
+        assert!(!dues.has_room());
+        tell();
+        assert!(dues.has_room());
     }
 }

@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::http::beats::BeatenBody;
 use crate::http::body;
 use crate::http::error::Problem;
-use crate::http::words::{BeatBody, Word};
+use crate::http::words::{BeatBody, Field};
 
 /// What a player says.
 #[derive(Debug, Default, Deserialize)]
 pub struct Message<'a> {
     #[serde(borrow, default)]
-    stage: Option<Word<'a>>,
+    stage: Option<Field<'a>>,
     #[serde(borrow, default)]
-    viewer: Option<Word<'a>>,
+    viewer: Option<Field<'a>>,
     #[serde(borrow, default)]
-    session: Option<Word<'a>>,
-    #[serde(default)]
-    leave: Option<bool>,
+    session: Option<Field<'a>>,
+    #[serde(borrow, default)]
+    leave: Option<Field<'a>>,
 }
 
 impl<'a> Message<'a> {
@@ -30,12 +30,17 @@ impl<'a> Message<'a> {
     /// 400 that says what is wrong with it.
     pub fn parse(text: &'a str) -> Result<Message<'a>, Problem> {
         body::check_object(text.as_bytes())?;
-        serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))
+        let message: Message<'_> =
+            serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;
+        match &message.leave {
+            None | Some(Field::Bool(_)) => Ok(message),
+            Some(other) => Err(Problem::body(format!("leave is {}; send true or false", other.found()))),
+        }
     }
 
     /// Beat or leave.
     pub fn kind(&self) -> Kind {
-        if self.leave == Some(true) { Kind::Leave } else { Kind::Beat }
+        if matches!(self.leave, Some(Field::Bool(true))) { Kind::Leave } else { Kind::Beat }
     }
 
     /// Its ids; `None` if it has none and means those of the last heartbeat.
@@ -108,7 +113,7 @@ impl From<Problem> for Complaint {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::limits::{WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX};
+    use housecount_core::limits::WS_WRITE_BUFFER_BYTES_MAX;
 
     use super::*;
 
@@ -122,13 +127,10 @@ mod tests {
         assert!(text.starts_with(r#"{"stage":"#));
     }
 
-    /// A detail that repeats what was sent, in the characters that JSON writes longest.
+    /// A detail in the characters of a text that JSON writes longest.
     #[test]
     fn ws_detail_bytes_max_makes_every_complaint_fit_the_write_buffer() {
-        let text = format!(r#"{{"leave":"{}"}}"#, "\u{7f}".repeat(WS_MESSAGE_BYTES_MAX - 12));
-        let problem = Message::parse(&text).unwrap_err();
-        assert!(problem.detail().len() > WS_WRITE_BUFFER_BYTES_MAX);
-        let cut = Complaint::from(problem);
+        let cut = Complaint::from(Problem::body("\\".repeat(WS_WRITE_BUFFER_BYTES_MAX + 1)));
         assert_eq!(cut.detail.len(), WS_DETAIL_BYTES_MAX);
         assert!(serde_json::to_string(&cut).unwrap().len() < WS_WRITE_BUFFER_BYTES_MAX / 2);
         let split = Complaint::from(Problem::body(format!("x{}", "é".repeat(WS_DETAIL_BYTES_MAX))));
@@ -142,8 +144,12 @@ mod tests {
         assert_eq!(read(r#"{"leave":true}"#), Ok((Kind::Leave, false)));
         assert_eq!(read(r#"{"leave":false,"viewer":"v"}"#), Ok((Kind::Beat, true)));
         assert_eq!(read(r#"{"stage":"s","viewer":"v","leave":true,"more":1}"#), Ok((Kind::Leave, true)));
-        for bad in ["", "[]", "{", r#"{"leave":1}"#, r#"{"stage":5}"#] {
+        for bad in ["", "[]", "{", r#"{"leave":1}"#, r#"{"leave":"true"}"#] {
             assert_eq!(read(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
         }
+        let named = Message::parse(r#"{"leave":"true"}"#).unwrap_err();
+        assert_eq!(named.detail(), "leave is a string; send true or false");
+        let ids = Message::parse(r#"{"stage":5,"viewer":"v"}"#).unwrap().ids().unwrap();
+        assert_eq!(ids.said(Kind::Beat).map(drop).map_err(|problem| problem.code()), Err("invalid_stage"));
     }
 }

@@ -243,7 +243,8 @@ impl Talk {
             }
             let Some((due, outcome)) = self.dues.take() else { return Ok(()) };
             let stage = &*due.stage;
-            self.node.metrics.acknowledged.ws.inc_by(u64::from(outcome.is_ok()));
+            let answered = self.node.metrics.answered(due.receipt.is_coalesced());
+            answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.complain(refused.into()),
                 (Kind::Leave, Ok(())) => self.send_json(&Left { stage, left: true })?,

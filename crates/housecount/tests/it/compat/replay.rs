@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::{ARN, QUICK, bad, encoded, get, good, post};
@@ -46,4 +47,45 @@ async fn the_seed_systems_calls_in_their_order() {
     assert_eq!((&stats["stats"]["totalViews"], &stats["stats"]["uniqueViewers"]), (&json!(1), &json!(1)));
     let rejected: Value = get(&node, "/api/stats/stages").await;
     assert_eq!((&rejected["totalStages"], &rejected["stages"]), (&json!(0), &json!([])));
+}
+
+/// The stress test of the seed system: 50 heartbeats a second for one viewer for 30 s. All are answered 200, on its own call and on
+/// the one of `/v1`. `paced`: so far apart; without it, as fast as they come.
+async fn fifty_a_second_for_one_viewer(paced: Option<Duration>) {
+    let node = Node::ready(&["log=memory:", "cold=none"]).await;
+    let player = json!({ "userId": "user-1", "stageArn": ARN, "participantId": "participant-1" });
+    let beat = json!({ "stage": ARN, "viewer": "user-2", "session": "participant-2" });
+    good(post(&node, "rejoin", player.clone()).await);
+    let mut ticks = tokio::time::interval(paced.unwrap_or(Duration::from_nanos(1)));
+    for n in 0..1_500 {
+        if paced.is_some() {
+            ticks.tick().await;
+        }
+        let updated = good(post(&node, "heartbeat", player.clone()).await);
+        assert_eq!(
+            (&updated["heartbeatUpdated"], updated["currentViewers"].as_u64() > Some(0)),
+            (&json!(true), true)
+        );
+        let (status, body) = node.call(Method::POST, "/v1/heartbeat", beat.clone()).await;
+        assert_eq!((status, &body["viewers"]), (200, &json!(2)), "heartbeat {n}: {body}");
+    }
+    let figure = async |name: &str| node.metric(name).await as u64;
+    let logged = figure("housecount_events_total{kind=\"beat\"}").await;
+    let coalesced = figure("housecount_coalesced_beats_total{transport=\"http\"}").await;
+    assert_eq!(logged + coalesced, 3_001);
+    println!("logged {logged}, coalesced {coalesced}");
+    assert_eq!(good(post(&node, "leave", player.clone()).await)["viewerLeft"], true);
+    assert_eq!(node.call(Method::POST, "/v1/leave", beat).await.0, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_heartbeats_a_second_are_all_answered() {
+    fifty_a_second_for_one_viewer(None).await;
+}
+
+/// The same at its real pace.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes 30 s"]
+async fn fifty_heartbeats_a_second_for_30_s_are_all_answered() {
+    fifty_a_second_for_one_viewer(Some(Duration::from_millis(20))).await;
 }

@@ -69,10 +69,10 @@ fn seat(n: usize, viewer: &str) -> Value {
     json!({ "stage": format!("z{n}"), "viewer": viewer })
 }
 
-/// Puts its viewer on so many stages, in one batch of lines.
+/// Puts its viewer on so many stages, in one batch.
 async fn join(client: &Client, viewer: &str, stages: usize) -> u64 {
-    let lines: Vec<String> = (0..stages).map(|n| seat(n, viewer).to_string()).collect();
-    let (status, body) = client.call(Method::POST, "/v1/heartbeats", lines.join("\n")).await.unwrap();
+    let seats = Value::from_iter((0..stages).map(|n| seat(n, viewer)));
+    let (status, body) = client.call(Method::POST, "/v1/heartbeats", seats.to_string()).await.unwrap();
     assert_eq!(status, 200);
     serde_json::from_slice::<Value>(&body).unwrap()["accepted"].as_u64().unwrap()
 }

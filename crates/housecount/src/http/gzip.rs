@@ -1,0 +1,182 @@
+//! Content codings of bodies, through the crate `flate2`: none, or gzip, which is decoded within the body's bounds.
+
+use std::io::{ErrorKind, Read};
+
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use flate2::bufread::MultiGzDecoder;
+use housecount_core::limits::{BEAT_BODY_BYTES_MAX, GZIP_RATIO_MAX};
+use tokio::task::yield_now;
+
+use super::error::Problem;
+
+/// Decoded in one go: some ten microseconds, then the worker's other connections get their turn.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How a body is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Identity,
+    /// gzip, RFC 1952.
+    Gzip,
+}
+
+impl Coding {
+    /// The coding that a request's headers name.
+    ///
+    /// # Errors
+    /// 415 for any other, or for several.
+    pub fn of(headers: &HeaderMap) -> Result<Coding, Problem> {
+        let mut given = headers.get_all(header::CONTENT_ENCODING).into_iter().peekable();
+        if given.peek().is_none() {
+            return Ok(Coding::Identity);
+        }
+        let text: Vec<&str> = given.map(|value| value.to_str().unwrap_or("?")).collect();
+        let text = text.join(", ");
+        let is_coded = |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity");
+        let codings: Vec<&str> = text.split(',').map(str::trim).filter(is_coded).collect();
+        match codings[..] {
+            [] => Ok(Coding::Identity),
+            // RFC 9110, 8.4.1.3: both names mean the same.
+            [one] if one.eq_ignore_ascii_case("gzip") || one.eq_ignore_ascii_case("x-gzip") => {
+                Ok(Coding::Gzip)
+            }
+            _ => {
+                let detail = format!("content-encoding `{text}` is not supported; send gzip, or no coding");
+                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail))
+            }
+        }
+    }
+}
+
+/// Decodes gzip, of one member or several.
+///
+/// # Errors
+/// 413 if more than `bytes_max` come out, or more than [`GZIP_RATIO_MAX`] times what went in (beyond what one heartbeat may have);
+/// 400 if it is not gzip, or breaks off.
+pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large = |detail| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
+    let ratio_bytes_max = BEAT_BODY_BYTES_MAX.max(packed.len() * GZIP_RATIO_MAX);
+    let (mut decoder, mut whole) = (MultiGzDecoder::new(packed), Vec::new());
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = decoder.read(&mut piece).map_err(|error| broken(&error))?;
+        if read == 0 {
+            return Ok(whole.into());
+        }
+        if whole.len() + read > bytes_max {
+            return Err(too_large(format!("the body is larger than {bytes_max} bytes once it is unpacked")));
+        }
+        if whole.len() + read > ratio_bytes_max {
+            let detail =
+                format!("the body unpacks to more than {GZIP_RATIO_MAX} times its size; send it plain");
+            return Err(too_large(detail));
+        }
+        whole.extend_from_slice(&piece[..read]);
+        yield_now().await;
+    }
+}
+
+fn broken(error: &std::io::Error) -> Problem {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => {
+            Problem::new(StatusCode::BAD_REQUEST, "body_truncated", "the gzip body breaks off")
+        }
+        _ => Problem::body(format!("the body is not gzip, as content-encoding says: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use axum::http::HeaderValue;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use housecount_core::limits::BODY_BYTES_MAX;
+
+    use super::*;
+
+    fn pack(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn code(packed: &[u8], bytes_max: usize) -> Result<usize, &'static str> {
+        decode(packed, bytes_max).await.map(|bytes| bytes.len()).map_err(|problem| problem.code())
+    }
+
+    /// Bytes that don't pack.
+    fn noise(bytes: usize) -> Vec<u8> {
+        let next = |seed: &u64| Some(seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        std::iter::successors(Some(7), next).map(|seed| (seed >> 56) as u8).take(bytes).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_packed_comes_out() {
+        for bytes in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES] {
+            let plain = noise(bytes);
+            assert_eq!(decode(&pack(&plain), bytes).await.unwrap(), plain);
+        }
+        let members = [pack(b"[{}"), pack(b",{}]")].concat();
+        assert_eq!(decode(&members, 99).await.unwrap(), "[{},{}]");
+    }
+
+    #[tokio::test]
+    async fn body_bytes_max_is_of_the_unpacked_body() {
+        let plain = noise(BODY_BYTES_MAX);
+        assert_eq!(code(&pack(&plain), BODY_BYTES_MAX).await, Ok(BODY_BYTES_MAX));
+        assert_eq!(code(&pack(&plain), BODY_BYTES_MAX - 1).await, Err("body_too_large"));
+    }
+
+    #[tokio::test]
+    async fn gzip_ratio_max_refuses_what_is_made_to_be_unpacked() {
+        let zeros = pack(&vec![0; BODY_BYTES_MAX]);
+        assert!(zeros.len() * GZIP_RATIO_MAX < BODY_BYTES_MAX);
+        assert_eq!(code(&zeros, BODY_BYTES_MAX).await, Err("body_too_large"));
+        // What a heartbeat may have does no harm however it is packed.
+        assert_eq!(code(&pack(&vec![0; BEAT_BODY_BYTES_MAX]), BODY_BYTES_MAX).await, Ok(BEAT_BODY_BYTES_MAX));
+        let same = vec![r#"{"stage":"s","viewer":"ann"}"#; 10_000].join(",");
+        assert_eq!(code(&pack(same.as_bytes()), BODY_BYTES_MAX).await, Ok(same.len()));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_gzip_says_so() {
+        let packed = pack(b"[]");
+        for (bad, expected) in [
+            (b"[]".to_vec(), "body_truncated"),
+            (b"[{\"stage\":\"s\",\"viewer\":\"ann\"}]".to_vec(), "invalid_body"),
+            (packed[..packed.len() - 1].to_vec(), "body_truncated"),
+            ([&packed[..], b"and more, which is none"].concat(), "invalid_body"),
+            (Vec::new(), "body_truncated"),
+        ] {
+            assert_eq!(code(&bad, 99).await, Err(expected), "{bad:?}");
+        }
+        let mut damaged = packed;
+        let checksum = damaged.len() - 8;
+        damaged[checksum] ^= 1;
+        assert_eq!(code(&damaged, 99).await, Err("invalid_body"));
+    }
+
+    #[test]
+    fn codings() {
+        let of = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            Coding::of(&headers).map_err(|problem| (problem.status().as_u16(), problem.code()))
+        };
+        for none in [&[][..], &[""], &["identity"], &["identity", "Identity"]] {
+            assert_eq!(of(none), Ok(Coding::Identity), "{none:?}");
+        }
+        for gzip in [&["gzip"][..], &["GZip"], &["x-gzip"], &[" identity , gzip"]] {
+            assert_eq!(of(gzip), Ok(Coding::Gzip), "{gzip:?}");
+        }
+        for other in [&["br"][..], &["deflate"], &["zstd"], &["gzip, gzip"], &["gzip", "br"], &["gzip;q=1"]] {
+            assert_eq!(of(other), Err((415, "unsupported_encoding")), "{other:?}");
+        }
+    }
+}

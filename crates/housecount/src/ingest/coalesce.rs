@@ -1,0 +1,60 @@
+//! Beats beyond their session's limit: answered by the session's last logged beat, without a record of their own.
+//!
+//! A coalesced beat changes neither presence nor proof, and is not acknowledged. It is answered when and as a logged beat would be: not
+//! before the beat that it relies on is in the log, and not while the log refuses events.
+
+use std::sync::Arc;
+
+use housecount_core::fold::{Ids, LastEvents};
+use housecount_core::limits::COALESCE_MS_MAX;
+use housecount_core::pace::gap_ms;
+use housecount_core::time::UnixMs;
+
+use super::round::Round;
+use super::{Ingest, Receipt, Refused, Said};
+
+impl Ingest {
+    /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the session has no logged beat that is
+    /// less than [`COALESCE_MS_MAX`] old, or has left since. `has_just_beaten`: this node has let in such a beat, which may
+    /// still wait for its append.
+    ///
+    /// # Errors
+    /// Returns `Starting` before the log was heard, and `NotTaken` while it refuses the viewer's events.
+    pub fn coalesce(&self, beat: &Said<'_>, has_just_beaten: bool) -> Result<Option<Receipt>, Refused> {
+        let now = self.shared.clock.now().ok_or(Refused::Starting)?;
+        let is_recent = |at: UnixMs| now.since(at) < COALESCE_MS_MAX;
+        let lane = self.lane(beat.viewer);
+        let last = self.last_events(beat);
+        if let Some(at) = last.standing_beat().filter(|at| is_recent(*at)) {
+            if !self.shared.hub.writes().refuses(self.partition(beat.viewer)) {
+                return Ok(Some(self.coalesced(beat, at, now, None)));
+            }
+            // A logged beat would wait for the log, too.
+            let round = lane.join().ok_or(Refused::NotTaken)?;
+            return Ok(Some(self.coalesced(beat, at, now, Some(round))));
+        }
+        // A leave by way of another node may be later than a beat that still waits for its append.
+        if !has_just_beaten || is_recent(last.left) {
+            return Ok(None);
+        }
+        if self.is_answered_first() {
+            return Ok(Some(self.coalesced(beat, now, now, None)));
+        }
+        if let Some(round) = lane.join() {
+            return Ok(Some(self.coalesced(beat, now, now, Some(round))));
+        }
+        // Its append has ended since it was asked for.
+        Ok(self.last_events(beat).standing_beat().map(|at| self.coalesced(beat, at, now, None)))
+    }
+
+    fn last_events(&self, beat: &Said<'_>) -> LastEvents {
+        let Said { stage, viewer, session, .. } = *beat;
+        self.shared.hub.last_events(Ids { stage, viewer, session })
+    }
+
+    /// The next beat is due when the logged one said.
+    fn coalesced(&self, beat: &Said<'_>, at: UnixMs, now: UnixMs, round: Option<Arc<Round>>) -> Receipt {
+        let gap_ms = gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
+        Receipt { at, gap_ms: gap_ms.saturating_sub(now.since(at)).max(1), round, is_coalesced: true }
+    }
+}
