@@ -9,6 +9,7 @@ mod abuse;
 mod api;
 mod archive;
 mod auth;
+mod aws_profiles;
 mod cli;
 mod compat;
 mod contract;
