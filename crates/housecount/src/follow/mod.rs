@@ -17,6 +17,7 @@
 
 mod outage;
 mod retell;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
 use self::outage::Outage;
+use self::unreadable::UnreadableLines;
 use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
@@ -76,6 +78,7 @@ pub struct Follower {
     untold: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
     lost_ms: Option<u64>,
+    unreadable: UnreadableLines,
     /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
     unmarked: BTreeSet<u16>,
     /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
@@ -131,6 +134,7 @@ impl Follower {
             places,
             untold: BTreeSet::new(),
             lost_ms: None,
+            unreadable: UnreadableLines::default(),
             unmarked: BTreeSet::new(),
             slowest_read_ms: 0,
         }
@@ -231,7 +235,7 @@ impl Follower {
         is_reborn || is_read_gone || is_acknowledged_gone
     }
 
-    fn fold(&self, partition: u16, position: Position, record: &Bytes) {
+    fn fold(&mut self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
             Ok(mut said) => {
                 record::bound(&mut said, position.at);
@@ -250,7 +254,16 @@ impl Follower {
                     true => "another program's entry".to_string(),
                     false => error.to_string(),
                 };
-                tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
+                let line = self.unreadable.record(mono_ms());
+                if let Some(left_out) = line.left_out_before {
+                    tracing::error!(
+                        left_out,
+                        "more log records couldn't be read; they were passed over without a line"
+                    );
+                }
+                if line.is_named {
+                    tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
+                }
             }
         }
     }
