@@ -238,7 +238,10 @@ impl Follower {
     fn fold(&mut self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
             Ok(mut said) => {
-                record::bound(&mut said, position.at);
+                if record::bound(&mut said, position.at) {
+                    // Another node goes by a clock that is far ahead of the log's, and knows of viewers whom it can't tell yet.
+                    self.hub.doubt_until(position.at.plus(self.ttl_ms));
+                }
                 if let Some(latest) = said.iter().map(Told::at).max() {
                     self.clock.at_least(latest);
                 }
