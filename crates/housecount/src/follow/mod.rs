@@ -78,6 +78,8 @@ pub struct Follower {
     untold: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
     lost_ms: Option<u64>,
+    /// How often the log had gone over to another server when it was last read.
+    moves: u64,
     unreadable: UnreadableLines,
     /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
     unmarked: BTreeSet<u16>,
@@ -134,6 +136,7 @@ impl Follower {
             places,
             untold: BTreeSet::new(),
             lost_ms: None,
+            moves: 0,
             unreadable: UnreadableLines::default(),
             unmarked: BTreeSet::new(),
             slowest_read_ms: 0,
@@ -321,6 +324,7 @@ impl Follower {
             let wait = match self.read_on().await {
                 Ok(now) => {
                     self.hub.note_read();
+                    self.note_moves();
                     let stall = self.hub.writes().stall();
                     if let Some(stall) = stall {
                         if outage.begins() {
@@ -365,6 +369,15 @@ impl Follower {
                 () = tokio::time::sleep(wait) => {}
             }
             overslept_ms = mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
+        }
+    }
+
+    /// Holds time back where another server answers than before: it may lack what another node had appended to the one before, and
+    /// has yet to find missing and write again.
+    fn note_moves(&mut self) {
+        let moves = self.log.moves();
+        if std::mem::replace(&mut self.moves, moves) != moves {
+            self.lost_ms = Some(mono_ms());
         }
     }
 

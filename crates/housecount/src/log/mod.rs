@@ -132,6 +132,12 @@ pub trait Log: Send + Sync + fmt::Debug {
         0
     }
 
+    /// Number of times this log has gone over to another server, as far as this node knows. That server may lack records that
+    /// the one before had acknowledged, to this node or to another.
+    fn moves(&self) -> u64 {
+        0
+    }
+
     /// What this process's calls have consumed so far, without asking anybody.
     fn consumed(&self) -> Consumed {
         Consumed::Nothing

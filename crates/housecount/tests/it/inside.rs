@@ -246,6 +246,25 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
     eventually("they are whole again after a ttl", async || complete()).await;
 }
 
+/// A server that takes another's place may lack what other nodes had appended to that one: they get a second to write it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn time_is_held_back_when_another_server_answers() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    let now = || inside.node.hub.now();
+    let began = now();
+    eventually("time goes on", async || now() > began).await;
+    inside.log.moves.fetch_add(1, Ordering::SeqCst);
+    let mut before = now();
+    let leaps = async || {
+        let after = now();
+        let leapt_ms = after.since(before);
+        before = after;
+        // Less the poll, by which its beginning may be missed.
+        leapt_ms >= 900
+    };
+    eventually("time stands still for a second", leaps).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
