@@ -15,14 +15,14 @@ pub(super) struct UnreadableLines {
 
 /// Whether a record is named, and how many were not in the minute before.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct UnreadableRecord {
     pub(super) is_named: bool,
     pub(super) left_out_before: Option<u64>,
 }
 
 impl UnreadableLines {
     /// Takes one more record, on `mono_ms`.
-    pub(super) fn record(&mut self, now_ms: u64) -> Line {
+    pub(super) fn record(&mut self, now_ms: u64) -> UnreadableRecord {
         let is_over = self.began_ms.is_none_or(|began_ms| now_ms.saturating_sub(began_ms) >= MINUTE_MS);
         let left_out = if is_over { std::mem::take(self).left_out } else { 0 };
         self.began_ms.get_or_insert(now_ms);
@@ -32,7 +32,7 @@ impl UnreadableLines {
         } else {
             self.left_out += 1;
         }
-        Line { is_named, left_out_before: Some(left_out).filter(|left_out| *left_out > 0) }
+        UnreadableRecord { is_named, left_out_before: Some(left_out).filter(|left_out| *left_out > 0) }
     }
 }
 
@@ -51,9 +51,12 @@ mod tests {
         }
         assert_eq!(named, UNREADABLE_LINES_MAX);
         assert!(!lines.record(5_000 + MINUTE_MS - 1).is_named);
-        let next = Line { is_named: true, left_out_before: Some(8) };
+        let next = UnreadableRecord { is_named: true, left_out_before: Some(8) };
         assert_eq!(lines.record(5_000 + MINUTE_MS), next);
-        assert_eq!(lines.record(6_000 + MINUTE_MS), Line { is_named: true, left_out_before: None });
-        assert_eq!(lines.record(9_000_000), Line { is_named: true, left_out_before: None });
+        assert_eq!(
+            lines.record(6_000 + MINUTE_MS),
+            UnreadableRecord { is_named: true, left_out_before: None }
+        );
+        assert_eq!(lines.record(9_000_000), UnreadableRecord { is_named: true, left_out_before: None });
     }
 }

@@ -8,8 +8,9 @@ use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, STAMP_AHEAD_MS_MAX};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
-use redis::{Pipeline, Script, ScriptInvocation, Value};
+use redis::{FromRedisValue, ParsingError, Pipeline, ScriptInvocation, Value, from_redis_value};
 
+use super::call::Lua;
 use crate::log::{Origin, Position, Tail};
 
 /// The field of an entry that holds its record.
@@ -34,26 +35,32 @@ fn time(value: &[u8]) -> Option<u64> {
 }
 
 /// What is asked of a partition, all at one moment: its clock, its past, whether the record at `after` is there, and those after it. It is
-/// asked of plain commands: to start a script costs Redis more than all of these.
-pub(super) fn question(stream: &str, meta: &str, after: Position) -> Pipeline {
+/// asked of plain commands: to start a script costs Redis more than all of these. `with_role` asks last whether the server is a replica: a
+/// cluster's says so by itself.
+pub(super) fn question(stream: &str, meta: &str, after: Position, with_role: bool) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
+    moment.ignore_errors().cmd("MULTI");
     // The clock first: whatever is appended later has a position that isn't before it.
-    moment.atomic().cmd("TIME");
+    moment.cmd("TIME");
     moment.cmd("HMGET").arg(meta).arg(&META);
     moment.cmd("XRANGE").arg(stream).arg(&after).arg(&after);
     moment.cmd("XREAD").arg("COUNT").arg(READ_RECORDS_MAX).arg("STREAMS").arg(stream).arg(&after);
+    if with_role {
+        moment.cmd("ROLE");
+    }
+    moment.cmd("EXEC");
     moment
 }
 
 /// The same asked of `read.lua`.
 pub(super) fn asked_of<'a>(
-    script: &'a Script,
+    script: &'a Lua,
     stream: &str,
     meta: &str,
     after: Position,
 ) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
+    let mut call = script.prepare();
     call.key(stream).key(meta).arg(after.to_string()).arg(READ_RECORDS_MAX);
     META.iter().for_each(|name| {
         call.arg(*name);
@@ -67,7 +74,36 @@ const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed",
 const NEEDED: [usize; 3] = [0, 3, 5];
 
 /// What is answered: seconds and microseconds, [`META`]'s values, at most one record, and records.
-pub(super) type Answer = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+
+/// A partition at one moment.
+pub(super) struct Answer {
+    reply: PartitionReply,
+    /// Whether the server says that it is a replica: it may lack what its master has.
+    pub(super) is_replica: bool,
+}
+
+impl Answer {
+    /// Bytes of the partition's past.
+    pub(super) fn past_bytes(&self) -> usize {
+        self.reply.1.iter().flatten().map(Vec::len).sum()
+    }
+}
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Answer, ParsingError> {
+        let mut answers: Vec<Value> = from_redis_value(value)?;
+        let role = if answers.len() > 4 { answers.pop() } else { None };
+        let is_replica = match role {
+            Some(Value::Array(role)) => match role.first() {
+                Some(Value::BulkString(name)) => [&b"slave"[..], b"replica"].contains(&name.as_slice()),
+                _ => false,
+            },
+            _ => false,
+        };
+        Ok(Answer { reply: from_redis_value(Value::Array(answers))?, is_replica })
+    }
+}
 
 /// What an answer says about a partition.
 #[derive(Debug)]
@@ -91,7 +127,7 @@ pub(super) fn parse(
     partitions: u16,
     has_key: bool,
 ) -> Result<Found, String> {
-    let ((seconds, microseconds), meta, held, read) = answer;
+    let ((seconds, microseconds), meta, held, read) = answer.reply;
     // Zero stands for none of these as well.
     let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
     let is_needed = |i: &usize| *i != 5 || has_key;
@@ -170,7 +206,7 @@ mod tests {
 
     fn answer(meta: [&str; 6], read: Value) -> Answer {
         let meta = meta.map(|n| Some(n.as_bytes().to_vec()).filter(|n| !n.is_empty()));
-        ((0, 90_999), meta, vec![Value::Nil], read)
+        Answer { reply: ((0, 90_999), meta, vec![Value::Nil], read), is_replica: false }
     }
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
@@ -234,6 +270,22 @@ mod tests {
         assert_eq!(tail(odd(last)).records.len(), 2);
         assert!(matches!(odd(last + 1), Ok(Found::Ahead(ahead)) if ahead == at(last + 1, 7)));
         assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
+    }
+
+    /// Not asked of a cluster, nor by the script.
+    #[test]
+    fn a_replica_is_known_by_its_role() {
+        let clock = Value::Array(vec![text("0"), text("1")]);
+        let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Array(vec![]), Value::Nil];
+        let is_replica = |role: Option<Value>| {
+            let answers = moment.iter().cloned().chain(role).collect();
+            Answer::from_redis_value(Value::Array(answers)).unwrap().is_replica
+        };
+        let role = |name: &str| Some(Value::Array(vec![text(name), text("h"), Value::Int(6_379)]));
+        assert!(is_replica(role("slave")) && is_replica(role("replica")));
+        for other in [None, role("master"), Some(Value::Array(vec![])), Some(Value::Nil)] {
+            assert!(!is_replica(other.clone()), "{other:?}");
+        }
     }
 
     #[test]
