@@ -161,7 +161,7 @@ impl RedisLog {
             let text = format!("the log {} is a replica now; looking for its master", self.shown);
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         }
-        tail::parse(answer, after, self.partitions, has_key)
+        tail::parse(answer, after, self.partitions, has_key, self.known_clock())
             .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
     }
 
@@ -187,23 +187,42 @@ impl RedisLog {
         self.run("beginning", &Call::Script(&self.begin, &script)).await
     }
 
-    /// Deletes a partition's entries from `from` on.
-    async fn cut(&self, partition: u16, from: Position) -> StoreResult<()> {
+    /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but the stream has had some.
+    async fn cut(&self, partition: u16, from: Position, is_forced: bool) -> StoreResult<()> {
         tracing::error!(
             partition,
             position = %from,
-            "an entry of the log isn't housecount's and is far ahead of Redis's clock; it goes, with what came after it"
+            "the log was led far ahead of Redis's clock by an entry that isn't housecount's; what lies there is deleted"
         );
         let stream = redis_stream(&self.prefix, partition);
         let mut script = self.cut.prepare();
-        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string());
+        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string()).arg(u8::from(is_forced));
         self.run("cutting", &Call::Script(&self.cut, &script)).await
+    }
+
+    /// The log's time, as it has gone on since the last read; zero before.
+    fn known_clock(&self) -> UnixMs {
+        match self.clock_ahead_ms.load(Ordering::Relaxed) {
+            0 => UnixMs::ZERO,
+            ahead_ms => UnixMs(ahead_ms.saturating_add(mono_ms())),
+        }
     }
 
     /// Whether a position is so far ahead of Redis's clock that only an entry before it can have brought that about.
     fn is_ahead(&self, position: Position) -> bool {
-        let ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
-        ahead_ms != 0 && position.at.0 > ahead_ms.saturating_add(mono_ms()).saturating_add(STAMP_AHEAD_MS_MAX)
+        let known = self.known_clock();
+        known != UnixMs::ZERO && position.at > known.plus(STAMP_AHEAD_MS_MAX)
+    }
+
+    /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and that was deleted since.
+    async fn free_ids(&self, partition: u16) {
+        let known = self.known_clock();
+        if known != UnixMs::ZERO {
+            let from = Position { at: known.plus(STAMP_AHEAD_MS_MAX), seq: 0 };
+            if let Err(error) = self.cut(partition, from, true).await {
+                tracing::error!(%error, partition, "the log can't be given ids again");
+            }
+        }
     }
 
     /// Asks the sentinels, where there are some, whether the master is still the same. While none answers, the master that was is used on.
@@ -275,7 +294,13 @@ impl Log for RedisLog {
             .arg(tail::RECORD_FIELD)
             .arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
-        let id: Vec<u8> = self.run("appending to", &Call::Command(&command)).await?;
+        let id: Vec<u8> = match self.run("appending to", &Call::Command(&command)).await {
+            Err(error) if error.to_string().contains("exhausted the last possible ID") => {
+                self.free_ids(partition).await;
+                return Err(error);
+            }
+            answer => answer?,
+        };
         let position = tail::position(&id).ok_or_else(|| {
             StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
         })?;
@@ -296,7 +321,7 @@ impl Log for RedisLog {
             found = self.find(partition, after, key.0 != 0).await?;
         }
         if let Found::Ahead(position) = found {
-            self.cut(partition, position).await?;
+            self.cut(partition, position, false).await?;
             found = self.find(partition, after, key.0 != 0).await?;
         }
         let Found::Tail(tail) = found else {

@@ -112,12 +112,13 @@ pub(super) enum Found {
     Tail(Tail),
     /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number there, as said here by field.
     Unbegun(Vec<(&'static str, Vec<u8>)>),
-    /// It has an entry here that isn't housecount's, further ahead of Redis's clock than any append comes to lie. All appends from now
-    /// on would lie behind it.
+    /// It has an entry here that is further ahead of Redis's clock than any append comes to lie: one that isn't housecount's, or an append
+    /// after one that has gone since. All appends from now on would lie behind it.
     Ahead(Position),
 }
 
-/// Parses the answer. `has_key` says whether there is a key for a partition without one.
+/// Parses the answer. `has_key` says whether there is a key for a partition without one, `known` what this node takes for the log's time
+/// since its last read; zero before.
 ///
 /// # Errors
 /// A text that says what about it can't be.
@@ -126,6 +127,7 @@ pub(super) fn parse(
     after: Position,
     partitions: u16,
     has_key: bool,
+    known: UnixMs,
 ) -> Result<Found, String> {
     let ((seconds, microseconds), meta, held, read) = answer.reply;
     // Zero stands for none of these as well.
@@ -154,7 +156,10 @@ pub(super) fn parse(
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let latest = clock.plus(STAMP_AHEAD_MS_MAX);
-    let is_ahead = |(at, body): &&(Position, Bytes)| at.at > latest && record::decode(body).is_err();
+    // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node has read before.
+    let is_leap = |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(STAMP_AHEAD_MS_MAX);
+    let is_ahead =
+        |(at, body): &&(Position, Bytes)| at.at > latest && (is_leap(at.at) || record::decode(body).is_err());
     if let Some((at, _)) = records.iter().find(is_ahead) {
         return Ok(Found::Ahead(*at));
     }
@@ -212,7 +217,7 @@ mod tests {
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
     fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Found, String> {
-        parse(answer(meta, read), AFTER, partitions, true)
+        parse(answer(meta, read), AFTER, partitions, true, UnixMs::ZERO)
     }
 
     fn tail(found: Result<Found, String>) -> Tail {
@@ -272,6 +277,22 @@ mod tests {
         assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
     }
 
+    /// An append gets an id after that of an entry that was deleted since.
+    #[test]
+    fn stamp_ahead_ms_max_bounds_the_leap_of_an_entry_that_is_ours() {
+        let found = |at: u64, known: u64| {
+            let fields = Value::Array(vec![text("r"), Value::BulkString(record::encode(&[]))]);
+            let entry = Value::Array(vec![text(&format!("{at}-1")), fields]);
+            let read = Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
+            parse(answer(VALUES, read), AFTER, 2, true, UnixMs(known)).unwrap()
+        };
+        let is_ahead = |found| matches!(found, Found::Ahead(_));
+        let last = 90 + STAMP_AHEAD_MS_MAX;
+        assert!(!is_ahead(found(last, 90)) && is_ahead(found(last + 1, 90)));
+        // Redis's clock was set back since, or nothing is known.
+        assert!(!is_ahead(found(last + 1, 91)) && !is_ahead(found(u64::MAX, 0)));
+    }
+
     /// Not asked of a cluster, nor by the script.
     #[test]
     fn a_replica_is_known_by_its_role() {
@@ -290,11 +311,12 @@ mod tests {
 
     #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
-        let odd_of = |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap() {
-            Found::Unbegun(odd) => odd,
-            other => panic!("{other:?}"),
-        };
-        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key));
+        let odd_of =
+            |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO).unwrap() {
+                Found::Unbegun(odd) => odd,
+                other => panic!("{other:?}"),
+            };
+        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO));
         assert_eq!(read(VALUES, true).clock, UnixMs(90));
         let [born, whole, attended, partitions, committed, _] = VALUES;
         assert_eq!(odd_of(["", whole, attended, partitions, committed, "1"], true), []);
