@@ -247,6 +247,9 @@ pub const H2_WINDOW_BYTES_MAX: u32 = 256 * 1024;
 pub const REDIS_COMMANDS_MAX: usize = 1_024;
 /// Commands in front of a Redis connection's writer (redis: 50). Further ones wait for their turn.
 pub const REDIS_PIPELINE_MAX: usize = 50;
+/// Lines of a node's own log a minute that name a record which can't be read. Another program may write thousands a second into the log;
+/// all are counted.
+pub const UNREADABLE_LINES_MAX: usize = 20;
 /// Bytes of one answer of an AWS service (SDK: no bound). DynamoDB's answers have 16 MB at most (Service quotas, 2026-10).
 pub const AWS_ANSWER_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Idle connections that a client keeps to one host (hyper-util and the SDK: no bound): as many as `load` has requests open.

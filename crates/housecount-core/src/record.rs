@@ -71,12 +71,15 @@ impl Told<'_> {
 }
 
 /// Takes events that are too far ahead of their record's position as said then: a stamp from a broken clock must not keep a session
-/// online for ever. Whoever reads or writes a record does so, that all take it in as the same.
-pub fn bound(said: &mut [Told<'_>], position: UnixMs) {
+/// online for ever. Whoever reads or writes a record does so, that all take it in as the same. Returns whether there were such events.
+pub fn bound(said: &mut [Told<'_>], position: UnixMs) -> bool {
     let latest = position.plus(STAMP_AHEAD_MS_MAX);
+    let mut was_ahead = false;
     for said in said.iter_mut().filter(|said| said.at() > latest) {
         *said = said.moved_to(position);
+        was_ahead = true;
     }
+    was_ahead
 }
 
 /// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes nothing; a node appends

@@ -8,7 +8,7 @@ use std::time::Duration;
 use housecount_core::limits::{TLS_HANDSHAKE_MS_MAX, TLS_HANDSHAKES_MAX};
 use parking_lot::RwLock;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -57,18 +57,45 @@ impl TlsFiles {
 
     /// The certificate with its key, if they fit.
     fn certified(&self, pem: &Pem) -> Result<CertifiedKey, String> {
-        let wrong = |name: &str, path: &Path, why: &dyn fmt::Display| {
-            format!("`{name}` = \"{}\": {why}", path.display())
-        };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.cert).collect();
-        let chain = chain.map_err(|e| wrong("tls_cert", &self.cert, &e))?;
-        if chain.is_empty() {
-            return Err(wrong("tls_cert", &self.cert, &"there is no certificate in it (PEM)"));
-        }
-        let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|e| wrong("tls_key", &self.key, &e))?;
-        CertifiedKey::from_der(chain, key, &ring::default_provider())
-            .map_err(|e| wrong("tls_key", &self.key, &format!("it doesn't fit the certificate: {e}")))
+        let shown = |name: &str, path: &Path| format!("`{name}` = \"{}\"", path.display());
+        let (cert, key) = (shown("tls_cert", &self.cert), shown("tls_key", &self.key));
+        certified((&cert, &pem.cert), (&key, &pem.key))
     }
+}
+
+/// Parses a certificate chain and its key, each given with its name for messages, and checks that they belong together.
+///
+/// # Errors
+/// One line that begins with the name of what is wrong.
+pub(crate) fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<CertifiedKey, String> {
+    let ((cert_name, cert), (key_name, key)) = (cert, key);
+    let chain = certificates(cert_name, cert)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| match e {
+        pem::Error::NoItemsFound => {
+            format!("{key_name}: there is no private key in it (PEM, not encrypted)")
+        }
+        e => format!("{key_name}: {e}"),
+    })?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(|e| format!("{key_name}: it doesn't fit the certificate: {e}"))
+}
+
+/// Checks that every certificate of a PEM file can be trusted as an authority.
+///
+/// # Errors
+/// One line that begins with `name`.
+pub(crate) fn check_authorities(name: &str, pem: &[u8]) -> Result<(), String> {
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in certificates(name, pem)? {
+        store.add(certificate).map_err(|e| format!("{name}: it can't be trusted as an authority: {e}"))?;
+    }
+    Ok(())
+}
+
+fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|e| format!("{name}: {e}"))?;
+    if chain.is_empty() { Err(format!("{name}: there is no certificate in it (PEM)")) } else { Ok(chain) }
 }
 
 /// The certificate as it is now.

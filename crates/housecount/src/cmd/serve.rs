@@ -39,7 +39,8 @@ pub(super) struct ServeArgs {
     /// Where the embedded stores live [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis-cluster://H:P,H:P [default: file:DATA/log]
+    /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis+unix:///PATH, redis-cluster://H:P,H:P, redis+sentinel://H:P,H:P/MASTER
+    /// [default: file:DATA/log]
     #[arg(long, value_name = "URL")]
     log: Option<String>,
     /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]

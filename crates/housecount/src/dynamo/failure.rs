@@ -4,11 +4,17 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::error::{ErrorKind, StoreError};
 
+/// What the SDK says of a profile that needs a part of it which isn't there (aws-config 1.13).
+const MISSING_FEATURE: &str = "requires following cargo feature(s) enabled: ";
+
 /// What failed while `doing` something to the table at the address `shown`.
 pub(crate) fn failed<E>(shown: &str, doing: &str, error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
+    if let Some(why) = unusable_profile(&error) {
+        return StoreError::new(ErrorKind::Denied, format!("{doing} {shown}: {why}"));
+    }
     let kind = match error.code() {
         Some("ResourceNotFoundException") => return missing(shown),
         Some(
@@ -39,6 +45,27 @@ where
 pub(crate) fn missing(shown: &str) -> StoreError {
     let text = format!("there is no table {shown}; make it with: housecount table create --cold '{shown}'");
     StoreError::new(ErrorKind::Missing, text)
+}
+
+/// The way out where an AWS profile signs in by a browser, which the client is built without: it would bring two more clients of AWS.
+/// `None` if that is not the cause.
+pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    // The SDK has it as a text only.
+    let said = |cause: &(dyn std::error::Error + 'static)| {
+        Some(cause.to_string().split_once(MISSING_FEATURE)?.1.to_string())
+    };
+    let feature = std::iter::successors(Some(error), |cause| cause.source()).find_map(said)?;
+    let feature = feature.split(['.', ' ', ',']).next().unwrap_or_default();
+    let sign_in = match feature {
+        "sso" => "IAM Identity Center (sso)",
+        "credentials-login" => "`aws login`",
+        other => other,
+    };
+    Some(format!(
+        "the AWS profile signs in by {sign_in}, which housecount can't; set AWS_PROFILE to a profile with \
+         credential_process = aws configure export-credentials --profile NAME --format process (NAME is the one that signs in), \
+         or export the keys for once: eval \"$(aws configure export-credentials --profile NAME --format env)\""
+    ))
 }
 
 /// The causes of an error, which the SDK's own Display leaves out.

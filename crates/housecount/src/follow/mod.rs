@@ -17,6 +17,7 @@
 
 mod outage;
 mod retell;
+mod unreadable;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
 use self::outage::Outage;
+use self::unreadable::UnreadableLines;
 use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
@@ -76,6 +78,9 @@ pub struct Follower {
     untold: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
     lost_ms: Option<u64>,
+    /// How often the log had gone over to another server when it was last read.
+    moves: u64,
+    unreadable: UnreadableLines,
     /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
     unmarked: BTreeSet<u16>,
     /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
@@ -131,6 +136,8 @@ impl Follower {
             places,
             untold: BTreeSet::new(),
             lost_ms: None,
+            moves: 0,
+            unreadable: UnreadableLines::default(),
             unmarked: BTreeSet::new(),
             slowest_read_ms: 0,
         }
@@ -231,10 +238,13 @@ impl Follower {
         is_reborn || is_read_gone || is_acknowledged_gone
     }
 
-    fn fold(&self, partition: u16, position: Position, record: &Bytes) {
+    fn fold(&mut self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
             Ok(mut said) => {
-                record::bound(&mut said, position.at);
+                if record::bound(&mut said, position.at) {
+                    // Another node goes by a clock that is far ahead of the log's, and knows of viewers whom it can't tell yet.
+                    self.hub.doubt_until(position.at.plus(self.ttl_ms));
+                }
                 if let Some(latest) = said.iter().map(Told::at).max() {
                     self.clock.at_least(latest);
                 }
@@ -250,7 +260,16 @@ impl Follower {
                     true => "another program's entry".to_string(),
                     false => error.to_string(),
                 };
-                tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
+                let line = self.unreadable.record(mono_ms());
+                if let Some(left_out) = line.left_out_before {
+                    tracing::error!(
+                        left_out,
+                        "more log records couldn't be read; they were passed over without a line"
+                    );
+                }
+                if line.is_named {
+                    tracing::error!(error, partition, %position, "a log record can't be read; it is passed over");
+                }
             }
         }
     }
@@ -305,6 +324,7 @@ impl Follower {
             let wait = match self.read_on().await {
                 Ok(now) => {
                     self.hub.note_read();
+                    self.note_moves();
                     let stall = self.hub.writes().stall();
                     if let Some(stall) = stall {
                         if outage.begins() {
@@ -349,6 +369,15 @@ impl Follower {
                 () = tokio::time::sleep(wait) => {}
             }
             overslept_ms = mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
+        }
+    }
+
+    /// Holds time back where another server answers than before: it may lack what another node had appended to the one before, and
+    /// has yet to find missing and write again.
+    fn note_moves(&mut self) {
+        let moves = self.log.moves();
+        if std::mem::replace(&mut self.moves, moves) != moves {
+            self.lost_ms = Some(mono_ms());
         }
     }
 

@@ -18,6 +18,7 @@ use housecount_core::time::UnixMs;
 
 use super::StageArn;
 use crate::dynamo::connect;
+use crate::dynamo::failure::unusable_profile;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Queries of one call.
@@ -146,8 +147,11 @@ fn query(id: String, metric: &str, stage: &StageArn, step_ms: u64) -> MetricData
 
 fn failed<E>(region: &str, error: &SdkError<E>) -> StoreError
 where
-    SdkError<E>: std::error::Error,
+    SdkError<E>: std::error::Error + 'static,
 {
+    if let Some(why) = unusable_profile(error) {
+        return StoreError::new(ErrorKind::Denied, format!("asking CloudWatch in {region}: {why}"));
+    }
     // The SDK's own text names only the outermost cause.
     let cause = DisplayErrorContext(error).to_string().replace('\n', " ");
     let way_out = "needs cloudwatch:GetMetricData, and credentials as the AWS SDK finds them";

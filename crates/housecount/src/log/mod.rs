@@ -132,6 +132,12 @@ pub trait Log: Send + Sync + fmt::Debug {
         0
     }
 
+    /// Number of times this log has gone over to another server, as far as this node knows. That server may lack records that
+    /// the one before had acknowledged, to this node or to another.
+    fn moves(&self) -> u64 {
+        0
+    }
+
     /// What this process's calls have consumed so far, without asking anybody.
     fn consumed(&self) -> Consumed {
         Consumed::Nothing
@@ -145,7 +151,7 @@ pub enum LogTarget {
     Memory,
     /// `file:DIR`: in a folder of this machine, for one process.
     File(PathBuf),
-    /// `redis://`, `rediss://` or `redis-cluster://`.
+    /// `redis://`, `rediss://`, `redis+unix://`, `redis-cluster://` or `redis+sentinel://`.
     Redis(RedisTarget),
     /// `dynamodb://TABLE`: in AWS, or behind an endpoint.
     Dynamo(DynamoTarget),
@@ -160,10 +166,12 @@ impl LogTarget {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(LogTarget::Memory),
             Some(("file", dir)) if !dir.is_empty() => Ok(LogTarget::File(PathBuf::from(dir))),
-            Some(("redis" | "rediss" | "redis-cluster", _)) => RedisTarget::parse(url).map(LogTarget::Redis),
+            Some((scheme, _)) if scheme.starts_with("redis") || scheme == "unix" => {
+                RedisTarget::parse(url).map(LogTarget::Redis)
+            }
             Some(("dynamodb", rest)) => DynamoTarget::parse(rest).map(LogTarget::Dynamo),
-            _ => Err("a log is memory:, file:DIR, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, \
-                      redis-cluster://HOST:PORT,HOST:PORT or dynamodb://TABLE"
+            _ => Err("a log is memory:, file:DIR, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:///PATH, \
+                      redis-cluster://HOST:PORT,HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER or dynamodb://TABLE"
                 .to_string()),
         }
     }

@@ -74,6 +74,10 @@ impl Log for WatchedLog {
         self.log.stretch(times)
     }
 
+    fn moves(&self) -> u64 {
+        self.log.moves()
+    }
+
     fn consumed(&self) -> Consumed {
         self.log.consumed()
     }

@@ -234,6 +234,43 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     eventually("they are whole again", async || complete()).await;
 }
 
+/// Another node that goes by such a clock has what it knows to itself until the log's clock is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
+    let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
+    let complete = || inside.node.hub.totals().standing.complete;
+    eventually("the counts are whole", async || complete()).await;
+    let now = inside.node.clock.now().unwrap();
+    let record = |ahead_ms| {
+        let event =
+            EventRef { at: now.plus(ahead_ms), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+        Bytes::from(record::encode(&[Told::Event(event)]))
+    };
+    inside.log.append(0, record(2 * STAMP_AHEAD_MS_MAX)).await.unwrap();
+    eventually("they are flagged", async || !complete()).await;
+    assert_eq!(inside.viewers(), 1, "it counts all the same");
+    eventually("they are whole again after a ttl", async || complete()).await;
+}
+
+/// A server that takes another's place may lack what other nodes had appended to that one: they get a second to write it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn time_is_held_back_when_another_server_answers() {
+    let inside = Inside::ready(FaultyLog::default(), &[]).await;
+    let now = || inside.node.hub.now();
+    let began = now();
+    eventually("time goes on", async || now() > began).await;
+    inside.log.moves.fetch_add(1, Ordering::SeqCst);
+    let mut before = now();
+    let leaps = async || {
+        let after = now();
+        let leapt_ms = after.since(before);
+        before = after;
+        // Less the poll, by which its beginning may be missed.
+        leapt_ms >= 900
+    };
+    eventually("time stands still for a second", leaps).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_record_is_counted_and_passed_over() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::aws_profiles::{Profiles, says_what_to_use_instead};
 use crate::ledger::stage::{HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
 use crate::support::cold::FaultyCold;
 use crate::support::node::housecount;
@@ -221,9 +222,27 @@ async fn reconcile(
         endpoint,
     ]);
     command.args(more);
+    output_of(command).await
+}
+
+async fn output_of(mut command: std::process::Command) -> (Option<i32>, String, String) {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_iam_identity_center_is_said_to_need_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let range = an_hour(folder.path()).await;
+    let profiles = Profiles::new();
+    let mut command = profiles.housecount("centre");
+    command.args(["ivs", "reconcile", "--cold", &format!("embedded:{}", folder.path().display())]);
+    command.args(["--from", &range.from.0.to_string(), "--to", &range.to.0.to_string()]);
+    let (code, _, complaint) = output_of(command).await;
+    assert_ne!(code, Some(0));
+    assert!(complaint.contains("asking CloudWatch in "), "{complaint}");
+    says_what_to_use_instead(&complaint, "IAM Identity Center (sso)");
 }
 
 #[tokio::test(flavor = "multi_thread")]

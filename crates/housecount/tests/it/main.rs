@@ -9,6 +9,7 @@ mod abuse;
 mod api;
 mod archive;
 mod auth;
+mod aws_profiles;
 mod bodies;
 mod cli;
 mod coalesced;

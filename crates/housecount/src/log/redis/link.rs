@@ -1,5 +1,7 @@
-//! Connections to Redis: one server's or a cluster's, made when they are needed and made anew when they lead nowhere.
+//! Connections to Redis: one server's, a cluster's or a master's, made when they are needed and made again when they lead nowhere.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use housecount_core::limits::{REDIS_COMMANDS_MAX, REDIS_PIPELINE_MAX};
@@ -8,10 +10,14 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    Client, Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError, ScriptInvocation, TlsCertificates,
+    Client, ConnectionAddr, ErrorKind as RedisKind, FromRedisValue, IntoConnectionInfo, RedisError,
+    ServerErrorKind, TlsCertificates,
 };
 
 use super::RedisTarget;
+use super::call::Call;
+use super::sentinel::Sentinels;
+use super::target::{Login, Servers};
 use crate::clock::mono_ms;
 use crate::workers::here;
 
@@ -29,11 +35,16 @@ pub(super) struct Link {
     client: AnyClient,
     /// By [`here`].
     currents: Mutex<Vec<Current>>,
+    /// How often another server has taken the place of the one before. Connections made before that are thrown away.
+    moves: Arc<AtomicU64>,
+    /// Whether it was said that the user may not do what a read is usually made of.
+    is_denial_said: AtomicBool,
 }
 
 enum AnyClient {
     One(Box<Client>),
     Cluster(Box<ClusterClient>),
+    Master(Box<Sentinels>),
 }
 
 #[derive(Clone)]
@@ -47,6 +58,41 @@ enum Connection {
 struct Current {
     connection: Option<Connection>,
     failing_since_ms: Option<u64>,
+    /// Of how many moves it knows.
+    moves: u64,
+}
+
+/// A client of one server. `login` replaces the address's own.
+///
+/// # Errors
+/// The driver refuses the address.
+pub(super) fn client_at(
+    server: impl IntoConnectionInfo,
+    login: Option<&Login>,
+    certificates: Option<TlsCertificates>,
+) -> Result<Client, RedisError> {
+    let server = server.into_connection_info()?;
+    // The driver would name itself to the server, by a command that needs a permission of its own.
+    let mut settings = server.redis_settings().clone().set_skip_set_lib_name();
+    if let Some(Login { user, password, db }) = login {
+        settings = settings.set_db(*db);
+        settings = user.iter().fold(settings, |settings, user| settings.set_username(user));
+        settings = password.iter().fold(settings, |settings, password| settings.set_password(password));
+    }
+    let server = server.set_redis_settings(settings);
+    match certificates {
+        Some(certificates) => Client::build_with_tls(server, certificates),
+        None => Client::open(server),
+    }
+}
+
+/// A server by its host and port.
+pub(super) fn server_at(host: &str, port: u16, is_tls: bool) -> ConnectionAddr {
+    let host = host.to_string();
+    match is_tls {
+        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        false => ConnectionAddr::Tcp(host, port),
+    }
 }
 
 impl Link {
@@ -58,26 +104,21 @@ impl Link {
         target: &RedisTarget,
         certificates: Option<TlsCertificates>,
     ) -> Result<Link, RedisError> {
-        let client = if target.is_cluster {
-            let mut builder = ClusterClient::builder(target.addresses.iter().map(String::as_str))
-                .response_timeout(RESPONSE_TIMEOUT)
-                .connection_timeout(CONNECTION_TIMEOUT)
-                .connection_concurrency_limit(REDIS_COMMANDS_MAX)
-                // Retrying is the callers' business: they know what is worth it.
-                .retries(2);
-            if let Some(certificates) = certificates {
-                builder = builder.certs(certificates);
+        let moves = Arc::new(AtomicU64::new(0));
+        let client = match &target.servers {
+            Servers::One(address) => {
+                AnyClient::One(Box::new(client_at(address.as_str(), None, certificates)?))
             }
-            AnyClient::Cluster(Box::new(builder.build()?))
-        } else {
-            let address = target.addresses.first().map_or("", String::as_str);
-            let client = match certificates {
-                Some(certificates) => Client::build_with_tls(address, certificates),
-                None => Client::open(address),
-            };
-            AnyClient::One(Box::new(client?))
+            Servers::Socket { path, login } => {
+                let server = ConnectionAddr::Unix(path.clone());
+                AnyClient::One(Box::new(client_at(server, Some(login), None)?))
+            }
+            Servers::Cluster(addresses) => AnyClient::Cluster(Box::new(cluster(addresses, certificates)?)),
+            Servers::Sentinels(target) => {
+                AnyClient::Master(Box::new(Sentinels::new(target, certificates, moves.clone())?))
+            }
         };
-        Ok(Link { client, currents: Mutex::default() })
+        Ok(Link { client, currents: Mutex::default(), moves, is_denial_said: AtomicBool::new(false) })
     }
 
     /// Whether it leads to a cluster.
@@ -85,40 +126,102 @@ impl Link {
         matches!(self.client, AnyClient::Cluster(_))
     }
 
+    /// The server it leads to now, where the address doesn't say.
+    pub(super) fn shown_master(&self) -> Option<String> {
+        match &self.client {
+            AnyClient::Master(sentinels) => sentinels.shown_master(),
+            _ => None,
+        }
+    }
+
+    /// How often another server has taken the place of the one before, as far as this node knows.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
     pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
         let done = async {
-            let known = self.with_current(|current| current.connection.clone());
-            let mut connection = match known {
-                Some(connection) => connection,
-                None => self.client.connect().await?,
-            };
-            self.with_current(|current| {
-                current.connection.get_or_insert_with(|| connection.clone());
-            });
-            match &mut connection {
+            let mut connection = self.connection().await?;
+            let (outcome, denied) = match &mut connection {
                 Connection::One(one) => call.on(one).await,
                 Connection::Cluster(cluster) => call.on(cluster).await,
+            };
+            if let Some(denied) = denied
+                && !self.is_denial_said.swap(true, Ordering::Relaxed)
+            {
+                tracing::warn!(
+                    error = %denied,
+                    "Redis denies the transaction of a read; a script reads instead, at four times the cost; {}",
+                    super::GRANT
+                );
             }
+            outcome
         };
         let done = done.await;
         self.note(done.as_ref().err());
         done
     }
 
+    /// This worker's connection, made if there is none.
+    async fn connection(&self) -> Result<Connection, RedisError> {
+        if let AnyClient::Master(sentinels) = &self.client
+            && sentinels.is_doubted()
+        {
+            // Where none answers, the master that was is tried on.
+            let _ = sentinels.master().await;
+        }
+        let moves = self.moves();
+        if let Some(known) = self.with_current(|current| current.connection.clone()) {
+            return Ok(known);
+        }
+        let made = self.client.connect().await?;
+        self.with_current(|current| {
+            if current.moves == moves {
+                current.connection.get_or_insert_with(|| made.clone());
+            }
+        });
+        Ok(made)
+    }
+
     /// Throws the connection away once it has failed for too long, or at once if it leads to a replica: the driver
     /// notices connections that break, but not those that lead nowhere.
     fn note(&self, error: Option<&RedisError>) {
+        let Some(error) = error else {
+            self.with_current(|current| current.failing_since_ms = None);
+            return;
+        };
+        if error.kind() == RedisKind::Server(ServerErrorKind::ReadOnly) {
+            self.leave();
+        } else if let AnyClient::Master(sentinels) = &self.client {
+            // Whatever it is: a master without its replicas, or one that loads its data, may have been replaced.
+            sentinels.doubt();
+        }
         self.with_current(|current| {
-            let Some(error) = error else {
-                current.failing_since_ms = None;
-                return;
-            };
-            let is_replica = error.kind() == RedisKind::Server(redis::ServerErrorKind::ReadOnly);
             let since_ms = *current.failing_since_ms.get_or_insert_with(mono_ms);
-            if is_replica || mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
-                *current = Current::default();
+            if mono_ms().saturating_sub(since_ms) >= REBUILD_AFTER_MS {
+                current.connection = None;
+                current.failing_since_ms = None;
             }
         });
+    }
+
+    /// Leaves a server that is a replica now, on all workers: another one has taken its place, or is about to.
+    pub(super) fn leave(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        if let AnyClient::Master(sentinels) = &self.client {
+            sentinels.doubt();
+        }
+    }
+
+    /// Asks the sentinels, where there are some, whether the master is still the same.
+    ///
+    /// # Errors
+    /// No sentinel names a master.
+    pub(super) async fn confirm(&self) -> Result<(), RedisError> {
+        match &self.client {
+            AnyClient::Master(sentinels) => sentinels.confirm().await,
+            _ => Ok(()),
+        }
     }
 
     /// Runs `with` over this worker's connection.
@@ -127,65 +230,42 @@ impl Link {
         if currents.len() <= here() {
             currents.resize_with(here() + 1, Current::default);
         }
-        with(&mut currents[here()])
+        let (current, moves) = (&mut currents[here()], self.moves());
+        if current.moves != moves {
+            *current = Current { moves, ..Current::default() };
+        }
+        with(current)
     }
+}
+
+fn cluster(addresses: &[String], certificates: Option<TlsCertificates>) -> Result<ClusterClient, RedisError> {
+    let mut builder = ClusterClient::builder(addresses.iter().map(String::as_str))
+        .response_timeout(RESPONSE_TIMEOUT)
+        .connection_timeout(CONNECTION_TIMEOUT)
+        .connection_concurrency_limit(REDIS_COMMANDS_MAX)
+        // Retrying is the callers' business: they know what is worth it.
+        .retries(2);
+    if let Some(certificates) = certificates {
+        builder = builder.certs(certificates);
+    }
+    builder.build()
 }
 
 impl AnyClient {
     async fn connect(&self) -> Result<Connection, RedisError> {
+        let config = || {
+            ConnectionManagerConfig::new()
+                .set_response_timeout(Some(RESPONSE_TIMEOUT))
+                .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+                .set_concurrency_limit(REDIS_COMMANDS_MAX)
+                .set_pipeline_buffer_size(REDIS_PIPELINE_MAX)
+                .set_number_of_retries(1)
+        };
+        let one = |client: &Client| client.get_connection_manager_lazy(config()).map(Connection::One);
         match self {
-            AnyClient::One(client) => {
-                let config = ConnectionManagerConfig::new()
-                    .set_response_timeout(Some(RESPONSE_TIMEOUT))
-                    .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-                    .set_concurrency_limit(REDIS_COMMANDS_MAX)
-                    .set_pipeline_buffer_size(REDIS_PIPELINE_MAX)
-                    .set_number_of_retries(1);
-                client.get_connection_manager_lazy(config).map(Connection::One)
-            }
+            AnyClient::One(client) => one(client),
+            AnyClient::Master(sentinels) => one(&sentinels.master().await?),
             AnyClient::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
         }
     }
-}
-
-/// What is sent: the same on one server and on a cluster.
-pub(super) enum Call<'a> {
-    Command(&'a Cmd),
-    Script(&'a ScriptInvocation<'a>),
-    Pipeline(&'a redis::Pipeline),
-    /// A transaction, and a script that answers the same where Redis takes no transaction.
-    Moment(&'a redis::Pipeline, &'a ScriptInvocation<'a>),
-}
-
-impl Call<'_> {
-    pub(super) fn commands(&self) -> u64 {
-        match self {
-            Call::Command(_) | Call::Script(_) => 1,
-            Call::Pipeline(pipeline) => pipeline.len() as u64,
-            // MULTI and EXEC too.
-            Call::Moment(pipeline, _) => pipeline.len() as u64 + 2,
-        }
-    }
-
-    async fn on<T: FromRedisValue>(
-        &self,
-        connection: &mut impl redis::aio::ConnectionLike,
-    ) -> Result<T, RedisError> {
-        match self {
-            Call::Command(command) => command.query_async(connection).await,
-            Call::Script(script) => script.invoke_async(connection).await,
-            Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Call::Moment(pipeline, script) => match pipeline.query_async(connection).await {
-                Err(error) if is_turned_away(&error) => script.invoke_async(connection).await,
-                done => done,
-            },
-        }
-    }
-}
-
-/// Whether Redis takes no transaction: over its `maxmemory`, or where the partition is on another master since. A single command finds
-/// that master, by the driver.
-fn is_turned_away(error: &RedisError) -> bool {
-    matches!(error.kind(), RedisKind::Server(redis::ServerErrorKind::ExecAbort))
-        || error.code() == Some("OOM")
 }

@@ -1,4 +1,4 @@
-//! A log in Redis or Valkey, alone or as a cluster: one Stream a partition, through the crate `redis`.
+//! A log in Redis or Valkey, alone, as a cluster or behind sentinels: one Stream a partition, through the crate `redis`.
 //!
 //! A record is acknowledged when Redis has executed its XADD: safe against any fault of a node, and, because
 //! every node holds all that matters in memory, against the loss of Redis itself. Reads are polled rather than
@@ -12,8 +12,12 @@
 //! has done nothing but fail for three seconds is thrown away and made anew: a cluster's client that lost all its
 //! nodes may never find them again, and a connection to a host that vanished only times out.
 
+mod call;
+mod certificates;
 mod link;
 mod memory;
+mod query;
+mod sentinel;
 mod tail;
 mod target;
 
@@ -26,9 +30,11 @@ use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
 use housecount_core::limits::STAMP_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
-use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError, Script, TlsCertificates};
+use parking_lot::Mutex;
+use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 
-use self::link::{Call, Link};
+use self::call::{Call, Lua, is_denied};
+use self::link::Link;
 use self::memory::Memory;
 use self::tail::Found;
 pub use self::target::RedisTarget;
@@ -36,11 +42,16 @@ use super::consumed::RedisCounter;
 use super::{Consumed, Log, Position, Tail};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::streak::{Change, FailureStreak};
 
 /// How long a published count stays when nobody publishes it any more: no ghosts after the last node.
 const PUBLISHED_S: u64 = 60;
 /// Between two questions how much it has in memory.
 const MEMORY_EVERY_MS: u64 = 60_000;
+/// Between two questions whether the sentinels name another master.
+const CONFIRM_EVERY_MS: u64 = 1_000;
+/// Where the permissions of a node are written down.
+const GRANT: &str = "docs/DEPLOY.md, \"The Redis user\", has the ACL line that a node needs";
 /// Keys set by one pipeline of `publish`.
 const PUBLISH_BATCH: usize = 500;
 
@@ -55,14 +66,20 @@ pub struct RedisLog {
     ask_memory_ms: AtomicU64,
     /// Whether it may evict the stream, as it last said.
     is_evicting: AtomicBool,
+    /// Whether it was said that the question is denied.
+    is_memory_denied: AtomicBool,
+    /// When the sentinels are to be asked again, on this node's own clock.
+    confirm_ms: AtomicU64,
+    /// Sentinels that name no master.
+    unnamed: Mutex<FailureStreak>,
     /// By how much its clock was ahead of this node's own at the last read; zero before.
     clock_ahead_ms: AtomicU64,
-    begin: Script,
-    read: Script,
-    cut: Script,
-    tend: Script,
-    mark_whole: Script,
-    note_committed: Script,
+    begin: Lua,
+    read: Lua,
+    cut: Lua,
+    tend: Lua,
+    mark_whole: Lua,
+    note_committed: Lua,
 }
 
 impl fmt::Debug for RedisLog {
@@ -75,12 +92,12 @@ impl RedisLog {
     /// Prepares the log. Nothing is connected yet, so a Redis that is away is no error here.
     ///
     /// # Errors
-    /// The certificate authority's file can't be read, or the driver refuses the address.
+    /// `Unsupported`: a certificate's file can't be used, or the driver refuses the address.
     pub fn open(target: &RedisTarget, prefix: &str) -> StoreResult<RedisLog> {
         let shown = target.to_string();
         let refused =
             |e: RedisError| StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e);
-        let link = Link::new(target, certificates(target)?).map_err(refused)?;
+        let link = Link::new(target, target.tls.load()?).map_err(refused)?;
         Ok(RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
@@ -88,13 +105,16 @@ impl RedisLog {
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
+            is_memory_denied: AtomicBool::new(false),
+            confirm_ms: AtomicU64::new(0),
+            unnamed: Mutex::default(),
             clock_ahead_ms: AtomicU64::new(0),
-            begin: Script::new(include_str!("begin.lua")),
-            read: Script::new(include_str!("read.lua")),
-            cut: Script::new(include_str!("cut.lua")),
-            tend: Script::new(include_str!("tend.lua")),
-            mark_whole: Script::new(include_str!("mark_whole.lua")),
-            note_committed: Script::new(include_str!("note_committed.lua")),
+            begin: Lua::new(include_str!("begin.lua")),
+            read: Lua::new(include_str!("read.lua")),
+            cut: Lua::new(include_str!("cut.lua")),
+            tend: Lua::new(include_str!("tend.lua")),
+            mark_whole: Lua::new(include_str!("mark_whole.lua")),
+            note_committed: Lua::new(include_str!("note_committed.lua")),
             shown,
         })
     }
@@ -104,37 +124,44 @@ impl RedisLog {
         if self.link.is_cluster() { 1 } else { PUBLISH_BATCH }
     }
 
-    fn failed(&self, doing: &str, error: RedisError) -> StoreError {
+    fn failed(&self, doing: &str, call: &Call<'_>, error: RedisError) -> StoreError {
+        let is_denied = is_denied(&error);
         let kind = match error.kind() {
-            RedisKind::AuthenticationFailed | RedisKind::Server(redis::ServerErrorKind::NoPerm) => {
-                ErrorKind::Denied
-            }
+            RedisKind::AuthenticationFailed => ErrorKind::Denied,
+            _ if is_denied => ErrorKind::Denied,
             _ => ErrorKind::Unavailable,
         };
         // Of one command, or of several at once.
-        let hint = match error.to_string().contains("WRONGTYPE") {
-            true => format!(
-                "; a key under `{}` is of another type: delete it, or choose another redis_prefix",
-                self.prefix
-            ),
-            false => String::new(),
+        let hint = if error.to_string().contains("WRONGTYPE") {
+            let prefix = &self.prefix;
+            format!("; a key under `{prefix}` is of another type: delete it, or choose another redis_prefix")
+        } else if is_denied {
+            format!("; the Redis user needs {} on `{}*`: {GRANT}", call.commands_named(), self.prefix)
+        } else {
+            String::new()
         };
-        StoreError::caused(kind, format!("{doing} the log {}{hint}", self.shown), error)
+        let master = self.link.shown_master().map_or(String::new(), |master| format!(" (master {master})"));
+        StoreError::caused(kind, format!("{doing} the log {}{master}{hint}", self.shown), error)
     }
 
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
         self.counter.sent(call.commands(), 0);
-        self.link.run(call).await.map_err(|error| self.failed(doing, error))
+        self.link.run(call).await.map_err(|error| self.failed(doing, call, error))
     }
 
     /// Reads a partition as it is, without beginning it.
     async fn find(&self, partition: u16, after: Position, has_key: bool) -> StoreResult<Found> {
         let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
-        let (question, script) =
-            (tail::question(&stream, &meta, after), tail::asked_of(&self.read, &stream, &meta, after));
-        let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &script)).await?;
-        self.counter.received(answer.1.iter().flatten().map(Vec::len).sum::<usize>() as u64);
-        tail::parse(answer, after, self.partitions, has_key)
+        let question = tail::question(&stream, &meta, after, !self.link.is_cluster());
+        let script = tail::asked_of(&self.read, &stream, &meta, after);
+        let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &self.read, &script)).await?;
+        self.counter.received(answer.past_bytes() as u64);
+        if answer.is_replica {
+            self.link.leave();
+            let text = format!("the log {} is a replica now; looking for its master", self.shown);
+            return Err(StoreError::new(ErrorKind::Unavailable, text));
+        }
+        tail::parse(answer, after, self.partitions, has_key, self.known_clock())
             .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
     }
 
@@ -145,7 +172,7 @@ impl RedisLog {
         key: HandleKey,
         odd: Vec<(&'static str, Vec<u8>)>,
     ) -> StoreResult<()> {
-        let mut script = self.begin.prepare_invoke();
+        let mut script = self.begin.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(self.partitions).arg(key.0);
         for (name, value) in odd {
             let held = String::from_utf8_lossy(&value).into_owned();
@@ -157,26 +184,68 @@ impl RedisLog {
             );
             script.arg(name).arg(value);
         }
-        self.run("beginning", &Call::Script(&script)).await
+        self.run("beginning", &Call::Script(&self.begin, &script)).await
     }
 
-    /// Deletes a partition's entries from `from` on.
-    async fn cut(&self, partition: u16, from: Position) -> StoreResult<()> {
+    /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but the stream has had some.
+    async fn cut(&self, partition: u16, from: Position, is_forced: bool) -> StoreResult<()> {
         tracing::error!(
             partition,
             position = %from,
-            "an entry of the log isn't housecount's and is far ahead of Redis's clock; it goes, with what came after it"
+            "the log was led far ahead of Redis's clock by an entry that isn't housecount's; what lies there is deleted"
         );
         let stream = redis_stream(&self.prefix, partition);
-        let mut script = self.cut.prepare_invoke();
-        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string());
-        self.run("cutting", &Call::Script(&script)).await
+        let mut script = self.cut.prepare();
+        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string()).arg(u8::from(is_forced));
+        self.run("cutting", &Call::Script(&self.cut, &script)).await
+    }
+
+    /// The log's time, as it has gone on since the last read; zero before.
+    fn known_clock(&self) -> UnixMs {
+        match self.clock_ahead_ms.load(Ordering::Relaxed) {
+            0 => UnixMs::ZERO,
+            ahead_ms => UnixMs(ahead_ms.saturating_add(mono_ms())),
+        }
     }
 
     /// Whether a position is so far ahead of Redis's clock that only an entry before it can have brought that about.
     fn is_ahead(&self, position: Position) -> bool {
-        let ahead_ms = self.clock_ahead_ms.load(Ordering::Relaxed);
-        ahead_ms != 0 && position.at.0 > ahead_ms.saturating_add(mono_ms()).saturating_add(STAMP_AHEAD_MS_MAX)
+        let known = self.known_clock();
+        known != UnixMs::ZERO && position.at > known.plus(STAMP_AHEAD_MS_MAX)
+    }
+
+    /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and that was deleted since.
+    async fn free_ids(&self, partition: u16) {
+        let known = self.known_clock();
+        if known != UnixMs::ZERO {
+            let from = Position { at: known.plus(STAMP_AHEAD_MS_MAX), seq: 0 };
+            if let Err(error) = self.cut(partition, from, true).await {
+                tracing::error!(%error, partition, "the log can't be given ids again");
+            }
+        }
+    }
+
+    /// Asks the sentinels, where there are some, whether the master is still the same. While none answers, the master that was is used on.
+    async fn confirm_master(&self) {
+        let (now_ms, due_ms) = (mono_ms(), self.confirm_ms.load(Ordering::Relaxed));
+        if now_ms < due_ms {
+            return;
+        }
+        self.confirm_ms.store(now_ms + CONFIRM_EVERY_MS, Ordering::Relaxed);
+        let outcome = self.link.confirm().await;
+        let change = match &outcome {
+            Ok(()) => self.unnamed.lock().worked(mono_ms(), 0),
+            Err(_) => self.unnamed.lock().failed(mono_ms()),
+        };
+        match (change, outcome) {
+            (Change::Begins, Err(error)) => {
+                tracing::warn!(log = self.shown, %error, "the sentinels name no master")
+            }
+            (Change::Ends { away_ms, .. }, _) => {
+                tracing::info!(log = self.shown, away_ms, "the sentinels name a master again");
+            }
+            _ => {}
+        }
     }
 
     /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do anything, so a failure is no matter.
@@ -186,7 +255,17 @@ impl RedisLog {
             return;
         }
         self.ask_memory_ms.store(now_ms + MEMORY_EVERY_MS, Ordering::Relaxed);
-        let Ok(answer) = self.run("asking", &Call::Command(&Memory::question())).await else { return };
+        let answer = match self.run("asking", &Call::Command(&Memory::question())).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let is_new =
+                    error.kind() == ErrorKind::Denied && !self.is_memory_denied.swap(true, Ordering::Relaxed);
+                if is_new {
+                    tracing::warn!(%error, "Redis's memory isn't known, nor whether it may evict the log");
+                }
+                return;
+            }
+        };
         let Memory { used, fullest_permille, evicting } = Memory::parse(&answer);
         self.counter.holds(used, fullest_permille, evicting.is_some());
         let was_evicting = self.is_evicting.swap(evicting.is_some(), Ordering::Relaxed);
@@ -199,17 +278,6 @@ impl RedisLog {
             _ => {}
         }
     }
-}
-
-fn certificates(target: &RedisTarget) -> StoreResult<Option<TlsCertificates>> {
-    crate::tls::install_provider();
-    let Some(path) = &target.ca else { return Ok(None) };
-    let pem = std::fs::read(path).map_err(|e| {
-        StoreError::caused(ErrorKind::Unsupported, format!("reading ca={}", path.display()), e)
-    })?;
-    let mut certificates = TlsCertificates::new();
-    certificates.root_cert = Some(pem);
-    Ok(Some(certificates))
 }
 
 #[async_trait]
@@ -226,7 +294,13 @@ impl Log for RedisLog {
             .arg(tail::RECORD_FIELD)
             .arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
-        let id: Vec<u8> = self.run("appending to", &Call::Command(&command)).await?;
+        let id: Vec<u8> = match self.run("appending to", &Call::Command(&command)).await {
+            Err(error) if error.to_string().contains("exhausted the last possible ID") => {
+                self.free_ids(partition).await;
+                return Err(error);
+            }
+            answer => answer?,
+        };
         let position = tail::position(&id).ok_or_else(|| {
             StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
         })?;
@@ -247,7 +321,7 @@ impl Log for RedisLog {
             found = self.find(partition, after, key.0 != 0).await?;
         }
         if let Found::Ahead(position) = found {
-            self.cut(partition, position).await?;
+            self.cut(partition, position, false).await?;
             found = self.find(partition, after, key.0 != 0).await?;
         }
         let Found::Tail(tail) = found else {
@@ -263,27 +337,28 @@ impl Log for RedisLog {
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let mut trim = redis::cmd("XTRIM");
         trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
-        let mut note = self.tend.prepare_invoke();
+        let mut note = self.tend.prepare();
         note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
         // Trimmed first, and whatever becomes of the note: where memory is short, that is what frees some.
         let trimmed = self.run::<()>("trimming", &Call::Command(&trim)).await;
-        let noted = self.run::<()>("tending", &Call::Script(&note)).await;
+        let noted = self.run::<()>("tending", &Call::Script(&self.tend, &note)).await;
         if partition == 0 {
+            self.confirm_master().await;
             self.look_at_memory().await;
         }
         trimmed.and(noted)
     }
 
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        let mut script = self.mark_whole.prepare_invoke();
+        let mut script = self.mark_whole.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(born.0.to_string());
-        self.run("marking", &Call::Script(&script)).await
+        self.run("marking", &Call::Script(&self.mark_whole, &script)).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
-        let mut script = self.note_committed.prepare_invoke();
+        let mut script = self.note_committed.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(to.0);
-        self.run("noting in", &Call::Script(&script)).await
+        self.run("noting in", &Call::Script(&self.note_committed, &script)).await
     }
 
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
@@ -299,6 +374,10 @@ impl Log for RedisLog {
             self.run::<()>("publishing counts beside", &Call::Pipeline(&pipeline)).await?;
         }
         Ok(())
+    }
+
+    fn moves(&self) -> u64 {
+        self.link.moves()
     }
 
     fn consumed(&self) -> Consumed {

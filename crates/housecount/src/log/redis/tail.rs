@@ -8,8 +8,9 @@ use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, STAMP_AHEAD_MS_MAX};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
-use redis::{Pipeline, Script, ScriptInvocation, Value};
+use redis::{FromRedisValue, ParsingError, Pipeline, ScriptInvocation, Value, from_redis_value};
 
+use super::call::Lua;
 use crate::log::{Origin, Position, Tail};
 
 /// The field of an entry that holds its record.
@@ -34,26 +35,32 @@ fn time(value: &[u8]) -> Option<u64> {
 }
 
 /// What is asked of a partition, all at one moment: its clock, its past, whether the record at `after` is there, and those after it. It is
-/// asked of plain commands: to start a script costs Redis more than all of these.
-pub(super) fn question(stream: &str, meta: &str, after: Position) -> Pipeline {
+/// asked of plain commands: to start a script costs Redis more than all of these. `with_role` asks last whether the server is a replica: a
+/// cluster's says so by itself.
+pub(super) fn question(stream: &str, meta: &str, after: Position, with_role: bool) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
+    moment.ignore_errors().cmd("MULTI");
     // The clock first: whatever is appended later has a position that isn't before it.
-    moment.atomic().cmd("TIME");
+    moment.cmd("TIME");
     moment.cmd("HMGET").arg(meta).arg(&META);
     moment.cmd("XRANGE").arg(stream).arg(&after).arg(&after);
     moment.cmd("XREAD").arg("COUNT").arg(READ_RECORDS_MAX).arg("STREAMS").arg(stream).arg(&after);
+    if with_role {
+        moment.cmd("ROLE");
+    }
+    moment.cmd("EXEC");
     moment
 }
 
 /// The same asked of `read.lua`.
 pub(super) fn asked_of<'a>(
-    script: &'a Script,
+    script: &'a Lua,
     stream: &str,
     meta: &str,
     after: Position,
 ) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
+    let mut call = script.prepare();
     call.key(stream).key(meta).arg(after.to_string()).arg(READ_RECORDS_MAX);
     META.iter().for_each(|name| {
         call.arg(*name);
@@ -67,7 +74,36 @@ const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed",
 const NEEDED: [usize; 3] = [0, 3, 5];
 
 /// What is answered: seconds and microseconds, [`META`]'s values, at most one record, and records.
-pub(super) type Answer = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+
+/// A partition at one moment.
+pub(super) struct Answer {
+    reply: PartitionReply,
+    /// Whether the server says that it is a replica: it may lack what its master has.
+    pub(super) is_replica: bool,
+}
+
+impl Answer {
+    /// Bytes of the partition's past.
+    pub(super) fn past_bytes(&self) -> usize {
+        self.reply.1.iter().flatten().map(Vec::len).sum()
+    }
+}
+
+impl FromRedisValue for Answer {
+    fn from_redis_value(value: Value) -> Result<Answer, ParsingError> {
+        let mut answers: Vec<Value> = from_redis_value(value)?;
+        let role = if answers.len() > 4 { answers.pop() } else { None };
+        let is_replica = match role {
+            Some(Value::Array(role)) => match role.first() {
+                Some(Value::BulkString(name)) => [&b"slave"[..], b"replica"].contains(&name.as_slice()),
+                _ => false,
+            },
+            _ => false,
+        };
+        Ok(Answer { reply: from_redis_value(Value::Array(answers))?, is_replica })
+    }
+}
 
 /// What an answer says about a partition.
 #[derive(Debug)]
@@ -76,12 +112,13 @@ pub(super) enum Found {
     Tail(Tail),
     /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number there, as said here by field.
     Unbegun(Vec<(&'static str, Vec<u8>)>),
-    /// It has an entry here that isn't housecount's, further ahead of Redis's clock than any append comes to lie. All appends from now
-    /// on would lie behind it.
+    /// It has an entry here that is further ahead of Redis's clock than any append comes to lie: one that isn't housecount's, or an append
+    /// after one that has gone since. All appends from now on would lie behind it.
     Ahead(Position),
 }
 
-/// Parses the answer. `has_key` says whether there is a key for a partition without one.
+/// Parses the answer. `has_key` says whether there is a key for a partition without one, `known` what this node takes for the log's time
+/// since its last read; zero before.
 ///
 /// # Errors
 /// A text that says what about it can't be.
@@ -90,8 +127,9 @@ pub(super) fn parse(
     after: Position,
     partitions: u16,
     has_key: bool,
+    known: UnixMs,
 ) -> Result<Found, String> {
-    let ((seconds, microseconds), meta, held, read) = answer;
+    let ((seconds, microseconds), meta, held, read) = answer.reply;
     // Zero stands for none of these as well.
     let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
     let is_needed = |i: &usize| *i != 5 || has_key;
@@ -118,7 +156,10 @@ pub(super) fn parse(
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let latest = clock.plus(STAMP_AHEAD_MS_MAX);
-    let is_ahead = |(at, body): &&(Position, Bytes)| at.at > latest && record::decode(body).is_err();
+    // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node has read before.
+    let is_leap = |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(STAMP_AHEAD_MS_MAX);
+    let is_ahead =
+        |(at, body): &&(Position, Bytes)| at.at > latest && (is_leap(at.at) || record::decode(body).is_err());
     if let Some((at, _)) = records.iter().find(is_ahead) {
         return Ok(Found::Ahead(*at));
     }
@@ -170,13 +211,13 @@ mod tests {
 
     fn answer(meta: [&str; 6], read: Value) -> Answer {
         let meta = meta.map(|n| Some(n.as_bytes().to_vec()).filter(|n| !n.is_empty()));
-        ((0, 90_999), meta, vec![Value::Nil], read)
+        Answer { reply: ((0, 90_999), meta, vec![Value::Nil], read), is_replica: false }
     }
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
     fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Found, String> {
-        parse(answer(meta, read), AFTER, partitions, true)
+        parse(answer(meta, read), AFTER, partitions, true, UnixMs::ZERO)
     }
 
     fn tail(found: Result<Found, String>) -> Tail {
@@ -236,13 +277,46 @@ mod tests {
         assert!(matches!(odd(u64::MAX), Ok(Found::Ahead(_))));
     }
 
+    /// An append gets an id after that of an entry that was deleted since.
+    #[test]
+    fn stamp_ahead_ms_max_bounds_the_leap_of_an_entry_that_is_ours() {
+        let found = |at: u64, known: u64| {
+            let fields = Value::Array(vec![text("r"), Value::BulkString(record::encode(&[]))]);
+            let entry = Value::Array(vec![text(&format!("{at}-1")), fields]);
+            let read = Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
+            parse(answer(VALUES, read), AFTER, 2, true, UnixMs(known)).unwrap()
+        };
+        let is_ahead = |found| matches!(found, Found::Ahead(_));
+        let last = 90 + STAMP_AHEAD_MS_MAX;
+        assert!(!is_ahead(found(last, 90)) && is_ahead(found(last + 1, 90)));
+        // Redis's clock was set back since, or nothing is known.
+        assert!(!is_ahead(found(last + 1, 91)) && !is_ahead(found(u64::MAX, 0)));
+    }
+
+    /// Not asked of a cluster, nor by the script.
+    #[test]
+    fn a_replica_is_known_by_its_role() {
+        let clock = Value::Array(vec![text("0"), text("1")]);
+        let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Array(vec![]), Value::Nil];
+        let is_replica = |role: Option<Value>| {
+            let answers = moment.iter().cloned().chain(role).collect();
+            Answer::from_redis_value(Value::Array(answers)).unwrap().is_replica
+        };
+        let role = |name: &str| Some(Value::Array(vec![text(name), text("h"), Value::Int(6_379)]));
+        assert!(is_replica(role("slave")) && is_replica(role("replica")));
+        for other in [None, role("master"), Some(Value::Array(vec![])), Some(Value::Nil)] {
+            assert!(!is_replica(other.clone()), "{other:?}");
+        }
+    }
+
     #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
-        let odd_of = |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key).unwrap() {
-            Found::Unbegun(odd) => odd,
-            other => panic!("{other:?}"),
-        };
-        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key));
+        let odd_of =
+            |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO).unwrap() {
+                Found::Unbegun(odd) => odd,
+                other => panic!("{other:?}"),
+            };
+        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO));
         assert_eq!(read(VALUES, true).clock, UnixMs(90));
         let [born, whole, attended, partitions, committed, _] = VALUES;
         assert_eq!(odd_of(["", whole, attended, partitions, committed, "1"], true), []);

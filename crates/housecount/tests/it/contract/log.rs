@@ -24,7 +24,7 @@ use crate::support::redis::{Cluster, Flavour, Server};
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
 
 /// How to open a fresh log, and how to open it again as another node would.
-struct Backend {
+pub(super) struct Backend {
     open: Box<dyn Fn(usize) -> Opening>,
     /// Whether what one handle appends is there for another one opened later.
     survives: bool,
@@ -46,7 +46,7 @@ impl Backend {
     }
 }
 
-async fn keeps_the_contract(backend: Backend) {
+pub(super) async fn keeps_the_contract(backend: Backend) {
     appended_is_read_in_order(&*backend.open(0).await).await;
     an_empty_log_has_a_clock_and_an_origin(&*backend.open(1).await).await;
     reading_twice_is_the_same(&*backend.open(2).await).await;
@@ -66,11 +66,11 @@ async fn keeps_the_contract(backend: Backend) {
     }
 }
 
-fn record(n: usize) -> Bytes {
+pub(super) fn record(n: usize) -> Bytes {
     Bytes::from(format!("record {n}"))
 }
 
-async fn read_all(log: &dyn Log, partition: u16, mut after: Position) -> Vec<(Position, Bytes)> {
+pub(super) async fn read_all(log: &dyn Log, partition: u16, mut after: Position) -> Vec<(Position, Bytes)> {
     let mut all = Vec::new();
     loop {
         let tail = log.read(partition, after, HandleKey::default()).await.unwrap();
@@ -254,7 +254,7 @@ async fn two_handles_are_one_log(backend: &Backend) {
     );
 }
 
-fn at(url: String) -> Backend {
+pub(super) fn at(url: String) -> Backend {
     let target = LogTarget::parse(&url).unwrap();
     Backend::at(move |_| target.clone())
 }

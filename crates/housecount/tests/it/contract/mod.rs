@@ -2,3 +2,5 @@
 
 mod cold;
 mod log;
+mod redis;
+mod redis_user;

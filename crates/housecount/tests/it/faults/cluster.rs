@@ -12,11 +12,11 @@ use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::redis::{Cluster, Flavour, Server};
+use crate::support::redis::{Cluster, Flavour, Server, log_at};
 
 const VIEWERS: usize = 1_000;
 
-async fn nodes_on(log: &str, dynamo: &Dynamo) -> Vec<Node> {
+pub(super) async fn nodes_on(log: &str, dynamo: &Dynamo) -> Vec<Node> {
     let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (log, cold) = (format!("log={log}"), format!("cold={}", dynamo.url("table")));
@@ -24,7 +24,7 @@ async fn nodes_on(log: &str, dynamo: &Dynamo) -> Vec<Node> {
     vec![Node::ready(&set).await, Node::ready(&set).await]
 }
 
-fn crowd_at(nodes: &[Node]) -> std::sync::Arc<Crowd> {
+pub(super) fn crowd_at(nodes: &[Node]) -> std::sync::Arc<Crowd> {
     let clients: Vec<_> = nodes.iter().map(|node| node.client.clone()).collect();
     Crowd::new(&clients, VIEWERS)
 }
@@ -81,7 +81,7 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
     assert_eq!(replica.command(&format!("REPLICAOF 127.0.0.1 {}", between.port)), "+OK");
     replica.until_it_follows().await;
     let dynamo = Dynamo::start().await;
-    let url = format!("redis://127.0.0.1:{}/0", address.port);
+    let url = log_at(address.port);
     let tap = Tap::on(&url).await;
     let nodes = nodes_on(&url, &dynamo).await;
     let crowd = crowd_at(&nodes);

@@ -3,6 +3,7 @@
 mod cluster;
 mod crowd;
 mod on_dynamodb;
+mod sentinel;
 mod stretched;
 mod tap;
 mod three_nodes;

@@ -11,7 +11,7 @@ use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount, signal};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::redis::{Flavour, Server};
+use crate::support::redis::{Flavour, Server, log_at};
 
 /// Longer than `ttl` by a third, as two and a half minutes would be.
 const LONG: Duration = Duration::from_secs(12);
@@ -37,7 +37,7 @@ impl House {
         for _ in 0..3 {
             let (near_redis, near_dynamo) =
                 (Proxy::before(redis.port).await, Proxy::before(dynamo.port).await);
-            let log = format!("log=redis://127.0.0.1:{}/0", near_redis.port);
+            let log = format!("log={}", log_at(near_redis.port));
             let cold = format!(
                 "cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{}",
                 near_dynamo.port

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::redis::{Flavour, Server};
+use crate::support::redis::{Flavour, Server, log_at};
 
 /// A waiting beat with ids of 10 bytes, in batches that grow by doubling: less than this.
 const BYTES_A_BEAT: u64 = 160;
@@ -19,7 +19,7 @@ const BYTES_A_BEAT: u64 = 160;
 async fn a_node_slows_players_down_then_refuses_and_comes_back() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let network = Proxy::before(redis.port).await;
-    let log = format!("log=redis://127.0.0.1:{}/0", network.port);
+    let log = format!("log={}", log_at(network.port));
     // Acknowledged at once, so that the test need not wait for each: what waits for the log is the same.
     let node = Node::ready(&[&log, "ack=memory", "limits.session_beats=0"]).await;
     let beats: Vec<Value> =

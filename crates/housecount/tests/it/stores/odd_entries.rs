@@ -155,6 +155,46 @@ async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
     }
 }
 
+/// The same where the entry was deleted before a node could read it: the stream goes on after its id all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
+    for flavour in [Flavour::Redis, Flavour::Valkey] {
+        let redis = Server::start(flavour, &[]).await;
+        let log = format!("log={}", redis.url());
+        let nodes = [Node::ready(&[&log]).await, Node::ready(&[&log]).await];
+        nodes[0].beat("s", "ann").await;
+        for (viewers, id) in [(3, "9999999999999-0"), (5, "18446744073709551615-18446744073709551615")] {
+            let both = format!("MULTI\r\nXADD {STREAM} {id} a 1\r\nXDEL {STREAM} {id}\r\nEXEC");
+            assert_eq!(redis.command(&both), "+OK");
+            let last = async || {
+                let said =
+                    crate::support::redis::list(redis.port, &format!("XINFO STREAM {STREAM}")).unwrap();
+                let place = said.iter().position(|word| word == "last-generated-id").unwrap();
+                said[place + 1].clone()
+            };
+            eventually("it is there and gone", async || last().await.starts_with(&id[..8])).await;
+            for (node, name) in nodes.iter().zip(["viewer", "other"]) {
+                let body = serde_json::json!({ "stage": "s", "viewer": format!("{name}-{viewers}") });
+                // Refused until the stream has ids again.
+                eventually("it is taken", async || {
+                    node.call(hyper::Method::POST, "/v1/heartbeat", body.clone()).await.0 == 200
+                })
+                .await;
+            }
+            for node in &nodes {
+                eventually("both go on", async || {
+                    let stats = node.stats().await;
+                    stats["viewers"] == viewers && stats["complete"] == true
+                })
+                .await;
+                let as_of = node.stats().await["asOf"].as_u64().unwrap();
+                assert!(as_of < 4_000_000_000_000, "{as_of} is after the year 2096");
+            }
+            assert!(!last().await.starts_with(&id[..8]), "appends have ids of today again");
+        }
+    }
+}
+
 /// Nobody may delete another program's key; but what is wrong is said, and once it is gone the log begins anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_type_is_named_and_nothing_more() {

@@ -32,6 +32,8 @@ pub struct FaultyLog {
     pub probed: AtomicUsize,
     /// By how much its clock has been set back since the log was opened.
     pub behind_ms: AtomicU64,
+    /// How often another server has taken its place.
+    pub moves: AtomicU64,
 }
 
 fn failure() -> StoreError {
@@ -99,6 +101,10 @@ impl Log for FaultyLog {
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         self.writes()?;
         self.log.note_committed(partition, to).await
+    }
+
+    fn moves(&self) -> u64 {
+        self.moves.load(Ordering::SeqCst)
     }
 
     async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {

@@ -1,5 +1,6 @@
 //! Real servers for tests, each started by the test that needs it and ended with it.
 
+pub mod certificates;
 pub mod cold;
 #[path = "../../../../housecount-core/tests/crowd/mod.rs"]
 pub mod crowd;
@@ -8,6 +9,7 @@ pub mod faulty;
 pub mod node;
 pub mod proxy;
 pub mod redis;
+pub mod sentinel;
 pub mod sse;
 
 use std::net::TcpListener;

@@ -1,6 +1,7 @@
-//! redis-server, valkey-server, and clusters of them.
+//! redis-server, valkey-server, and clusters of them. Nodes under test are their user `housecount`, who may do what
+//! docs/DEPLOY.md says that a node needs: what was denied fails the test.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +10,19 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{eventually, free_port};
+
+/// The password of `housecount`.
+const PASSWORD: &str = "p%40ss";
+
+/// The commands of docs/DEPLOY.md that make the user `housecount`: on a server, what a cluster adds, and on a sentinel.
+pub fn documented_acl() -> [String; 3] {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/DEPLOY.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with("ACL SETUSER housecount "));
+    // As it is behind `log`'s percent-encoding.
+    let lines: Vec<String> = lines.map(|line| line.replace(">PASSWORD", ">p@ss")).collect();
+    lines.try_into().unwrap()
+}
 
 /// Which server.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +54,8 @@ pub struct Server {
     flavour: Flavour,
     arguments: Vec<String>,
     folder: TempDir,
+    /// Whether the test itself has its user denied something.
+    pub may_deny: bool,
 }
 
 impl Server {
@@ -54,6 +70,7 @@ impl Server {
             flavour,
             arguments: arguments.iter().map(ToString::to_string).collect(),
             folder: tempfile::tempdir().unwrap(),
+            may_deny: false,
         };
         server.run().await;
         server
@@ -73,10 +90,26 @@ impl Server {
         let plain_port = self.port;
         eventually("the server listens", async || TcpStream::connect(("127.0.0.1", plain_port)).is_ok())
             .await;
+        let [server, cluster, _] = documented_acl();
+        // Tests have logs with other prefixes beside the usual one.
+        for line in [server.as_str(), cluster.as_str(), "ACL SETUSER housecount ~test*"] {
+            if line == cluster && !self.arguments.contains(&"--cluster-enabled".to_string()) {
+                continue;
+            }
+            let answer = self.command(line);
+            assert!(answer == "+OK" || answer.starts_with("-NOAUTH"), "{line}: {answer}");
+        }
     }
 
+    /// The log on this server, as the user `housecount`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        log_at(self.port)
+    }
+
+    /// Commands that were denied to a user since the server was started.
+    fn denied(&self) -> Vec<String> {
+        let log = list(self.port, "ACL LOG").unwrap_or_default();
+        log.chunks(2).filter(|pair| pair[0] == "object").map(|pair| pair[1].clone()).collect()
     }
 
     pub fn pid(&self) -> u32 {
@@ -106,8 +139,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let is_asked = self.child.is_some() && !self.may_deny && !std::thread::panicking();
+        let denied = if is_asked { self.denied() } else { Vec::new() };
         self.kill();
+        assert!(denied.is_empty(), "docs/DEPLOY.md doesn't allow {denied:?}");
     }
+}
+
+/// The log of the server, or of what stands before it, on a port; as the user `housecount`.
+pub fn log_at(port: u16) -> String {
+    format!("redis://housecount:{PASSWORD}@127.0.0.1:{port}/0")
 }
 
 /// The inline protocol: enough for a test's own commands.
@@ -121,7 +162,7 @@ pub fn command_at(port: u16, command: &str) -> String {
     if line.starts_with('$') && !line.starts_with("$-1") {
         let length: usize = line[1..].trim().parse().unwrap();
         let mut body = vec![0; length];
-        std::io::Read::read_exact(&mut reader, &mut body).unwrap();
+        reader.read_exact(&mut body).unwrap();
         return String::from_utf8(body).unwrap();
     }
     line.trim().to_string()
@@ -175,7 +216,7 @@ impl Cluster {
 
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.masters.iter().map(|m| format!("127.0.0.1:{}", m.port)).collect();
-        format!("redis-cluster://{}", hosts.join(","))
+        format!("redis-cluster://housecount:{PASSWORD}@{}", hosts.join(","))
     }
 
     /// Moves a slot with all its keys from one master to another, as an operator's tool does.
@@ -200,14 +241,32 @@ impl Cluster {
 
 /// The first item of an answer that is a list.
 fn first_of(port: u16, command: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
-    let mut lines = BufReader::new(stream).lines();
-    let count = lines.next().unwrap().unwrap();
-    assert!(count.starts_with('*'), "{count}");
-    if count == "*0" {
-        return None;
+    list(port, command).unwrap().into_iter().next()
+}
+
+/// All texts of an answer that is a list, those of lists in it as well. None where there is no answer, or an error.
+pub fn list(port: u16, command: &str) -> Option<Vec<String>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+    let mut reader = BufReader::new(stream);
+    let (mut missing, mut texts) = (1, Vec::new());
+    while missing > 0 {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        missing -= 1;
+        match line.trim_end().split_at_checked(1)? {
+            ("*", count) => missing += count.parse::<usize>().ok()?,
+            ("$", "-1") => {}
+            ("$", length) => {
+                // Records aren't text.
+                let mut text = vec![0; length.parse::<usize>().ok()? + 2];
+                reader.read_exact(&mut text).ok()?;
+                texts.push(String::from_utf8_lossy(&text[..text.len() - 2]).into_owned());
+            }
+            (":" | "+", text) => texts.push(text.to_string()),
+            _ => return None,
+        }
     }
-    lines.nth(1).unwrap().ok()
+    Some(texts)
 }

@@ -1,0 +1,229 @@
+//! The contract on each way to a Redis, and what is said where a way is closed.
+
+use std::sync::Arc;
+
+use housecount::error::ErrorKind;
+use housecount::log::{Log, LogTarget, Position};
+use housecount_core::fold::HandleKey;
+
+use super::log::{at, keeps_the_contract, read_all, record};
+use crate::support::certificates::Authority;
+use crate::support::redis::{Flavour, Server};
+use crate::support::sentinel::{MASTER, Sentinel, SentinelSetup, StaleSentinel};
+use crate::support::{eventually, free_port};
+
+async fn open(url: &str) -> Arc<dyn Log> {
+    LogTarget::parse(url).unwrap().open("hc:").await.unwrap()
+}
+
+async fn refusal(url: &str) -> String {
+    let log = open(url).await;
+    let error = log.read(0, Position::START, HandleKey::default()).await.unwrap_err();
+    assert!(error.is_temporary() && !error.to_string().contains("p%40ss"), "{error}");
+    error.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_by_its_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a socket.sock").display().to_string();
+    let server = Server::start(Flavour::Redis, &["--unixsocket", &path]).await;
+    let shown = path.replace(' ', "%20");
+    keeps_the_contract(at(format!("unix:{shown}?user=housecount&pass=p%40ss"))).await;
+    assert_eq!(server.command("ACL SETUSER housecount +select"), "+OK");
+    keeps_the_contract(at(format!("redis+unix://{shown}?db=3&user=housecount&pass=p%40ss"))).await;
+    assert!(server.command("INFO keyspace").contains("db3:"));
+    let missing = refusal("unix:/nowhere/redis.sock").await;
+    assert!(missing.contains("unix:/nowhere/redis.sock") && missing.contains("No such file"), "{missing}");
+}
+
+/// Arguments with other ones.
+fn with(arguments: &[String], more: &[&str]) -> Vec<String> {
+    arguments.iter().cloned().chain(more.iter().map(ToString::to_string)).collect()
+}
+
+async fn start(arguments: &[String]) -> Server {
+    Server::start(Flavour::Redis, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_that_asks_for_a_certificate() {
+    let (ours, theirs, port) = (Authority::new(), Authority::new(), free_port());
+    let _server = start(&ours.arguments(port)).await;
+    let place = format!("rediss://housecount:p%40ss@localhost:{port}/0?{}", ours.trusted());
+    keeps_the_contract(at(format!("{place}&{}", ours.presented()))).await;
+    // Without a certificate, and with another authority's, whatever the server is trusted for.
+    for url in [place.clone(), format!("{place}&{}", theirs.presented())] {
+        let error = refusal(&url).await;
+        assert!(error.contains(&format!("localhost:{port}")), "{error}");
+    }
+    let error =
+        refusal(&format!("rediss://localhost:{port}/0?{}&{}", theirs.trusted(), ours.presented())).await;
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_asks_for_a_certificate() {
+    let (authority, port) = (Authority::new(), free_port());
+    let more = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
+    let server = start(&with(&authority.arguments(port), &more)).await;
+    assert_eq!(server.command("CLUSTER ADDSLOTSRANGE 0 16383"), "+OK");
+    eventually("it is formed", async || server.command("CLUSTER INFO").contains("cluster_state:ok")).await;
+    let place =
+        format!("redis-cluster://housecount:p%40ss@localhost:{port}?tls=true&{}", authority.trusted());
+    keeps_the_contract(at(format!("{place}&{}", authority.presented()))).await;
+    let error = refusal(&place).await;
+    assert!(error.contains(&format!("localhost:{port}")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_that_ask_for_a_certificate() {
+    let (authority, port) = (Authority::new(), free_port());
+    let _server = start(&with(&authority.arguments(port), &["--tls-replication", "yes"])).await;
+    let lines = authority.arguments(0);
+    let mut lines: Vec<String> =
+        lines.chunks(2).map(|pair| format!("{} {}", pair[0].trim_start_matches("--"), pair[1])).collect();
+    lines.retain(|line| !line.starts_with("tls-port"));
+    lines.extend(["port 0", "tls-port SENTINEL_PORT", "tls-replication yes"].map(String::from));
+    let sentinel = Sentinel::start(port, 1, &lines).await;
+    let place = format!(
+        "rediss+sentinel://housecount:p%40ss@127.0.0.1:{}/{MASTER}?{}",
+        sentinel.port,
+        authority.trusted()
+    );
+    keeps_the_contract(at(format!("{place}&{}", authority.presented()))).await;
+    let error = refusal(&place).await;
+    assert!(
+        error.contains(&format!("no sentinel names a master `{MASTER}`: 127.0.0.1:{}", sentinel.port)),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_behind_sentinels() {
+    let setup = SentinelSetup::start().await;
+    keeps_the_contract(at(setup.url())).await;
+    let url = setup.url().replace(&format!("/{MASTER}?"), &format!("/{MASTER}/2?"));
+    assert_eq!(setup.servers[0].command("ACL SETUSER housecount +select"), "+OK");
+    keeps_the_contract(at(url)).await;
+    assert!(setup.servers[0].command("INFO keyspace").contains("db2:"));
+}
+
+/// Each sentinel with what it said, and the name that it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_without_an_answer_are_named() {
+    let mut setup = SentinelSetup::start().await;
+    let hosts: Vec<String> = setup.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
+    let error = refusal(&setup.url().replace(MASTER, "other")).await;
+    assert!(error.contains("no sentinel names a master `other`: "), "{error}");
+    for host in &hosts {
+        assert!(error.contains(&format!("{host}: it knows no such master")), "{error}");
+    }
+    setup.sentinels[1].kill();
+    let error = refusal(&setup.url().replace(MASTER, "other")).await;
+    assert!(error.contains(&format!("{}: Connection refused", hosts[1])), "{error}");
+    let error = refusal(&setup.url().replace("sentinel_pass=p%40ss", "sentinel_pass=wrong")).await;
+    assert!(error.contains(&format!("{}: ", hosts[0])) && error.contains("authentication failed"), "{error}");
+    // One that isn't a sentinel at all.
+    let server = &setup.servers[0];
+    let error = refusal(&format!("redis+sentinel://127.0.0.1:{}/m", server.port)).await;
+    assert!(
+        error.contains(&format!("127.0.0.1:{}: ", server.port)) && error.contains("unknown command"),
+        "{error}"
+    );
+    // The master away, and still named.
+    let log = open(&setup.url()).await;
+    log.append(0, record(0)).await.unwrap();
+    setup.servers[0].kill();
+    let error = log.append(0, record(1)).await.unwrap_err().to_string();
+    let master = format!("{MASTER} (master 127.0.0.1:{})", setup.servers[0].port);
+    assert!(error.contains(&master) && hosts.iter().all(|host| error.contains(host)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_follows_the_failovers_of_its_sentinels() {
+    let mut setup = SentinelSetup::start().await;
+    let log = open(&setup.url()).await;
+    let before = log.append(0, record(0)).await.unwrap();
+    assert_eq!(log.moves(), 0);
+    eventually("the replica has it", async || setup.servers[1].command("XLEN hc:{0}:log") == ":1").await;
+    setup.servers[0].kill();
+    assert!(log.append(0, record(1)).await.unwrap_err().is_temporary());
+    eventually("appends work again", async || log.append(0, record(2)).await.is_ok()).await;
+    assert!(log.moves() > 0, "readers must know that another server answers");
+    assert_eq!(setup.servers[1].command("INFO replication").lines().nth(1), Some("role:master"));
+    let read = read_all(&*log, 0, Position::START).await;
+    assert_eq!(
+        (read.first(), read.last().map(|last| &last.1)),
+        (Some(&(before, record(0))), Some(&record(2)))
+    );
+    // The old master comes back, and is made a replica. It is what the next failover falls back to.
+    setup.servers[0].run().await;
+    eventually("the old master follows", async || {
+        setup.servers[0].command("INFO replication").contains("master_link_status:up")
+    })
+    .await;
+    setup.until_all_know_all().await;
+    let failover = format!("SENTINEL FAILOVER {MASTER}");
+    eventually("a failover begins", async || {
+        crate::support::redis::command_at(setup.sentinels[0].port, &failover) == "+OK"
+    })
+    .await;
+    setup.until_the_master_is(0).await;
+    // Both servers are there, and only the new master has this.
+    eventually("appends go to the new master", async || {
+        log.append(0, record(3)).await.is_ok()
+            && log.read(0, Position::START, HandleKey::default()).await.is_ok()
+    })
+    .await;
+    assert_eq!(read_all(&*log, 0, Position::START).await.last().map(|last| &last.1), Some(&record(3)));
+}
+
+/// Sentinels say different things: what the latest failover has brought counts, whichever is listed first and whoever answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sentinel_that_was_cut_off_is_not_believed() {
+    let mut setup = SentinelSetup::start().await;
+    let stray = Server::start(Flavour::Redis, &[]).await;
+    let stale = StaleSentinel::naming(stray.port).await;
+    let url = setup.url().replace("@127.0.0.1", &format!("@127.0.0.1:{},127.0.0.1", stale.port));
+    // Before any failover all are equal, and the first in the list counts.
+    let log = open(&url).await;
+    log.append(0, record(0)).await.unwrap();
+    assert_eq!(stray.command("XLEN hc:{0}:log"), ":1");
+    setup.servers[0].kill();
+    setup.until_the_master_is(1).await;
+    // Nothing is wrong with the stray one: the sentinels are asked all the same.
+    let housekeeping = async || {
+        let _ = log.tend(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO).await;
+        log.moves() > 0
+    };
+    eventually("the new master is heard of", housekeeping).await;
+    log.append(0, record(1)).await.unwrap();
+    assert_eq!(setup.servers[1].command("XLEN hc:{0}:log"), ":1");
+    // When only the stale one is left, the master that is known stays.
+    setup.sentinels.iter_mut().for_each(Sentinel::kill);
+    for _ in 0..3 {
+        assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
+        eventually("it is used on", async || log.append(0, record(2)).await.is_ok()).await;
+    }
+    assert_eq!(stray.command("XLEN hc:{0}:log"), ":1");
+    // And with no sentinel at all.
+    drop(stale);
+    assert_eq!(setup.servers[1].command("CLIENT KILL TYPE normal").get(..1), Some(":"));
+    eventually("it is used on", async || log.append(0, record(3)).await.is_ok()).await;
+}
+
+/// A read must not be answered by a replica: it may lack what was appended, and says nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_read() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = open(&server.url()).await;
+    log.read(0, Position::START, HandleKey::default()).await.unwrap();
+    assert_eq!(server.command("REPLICAOF 127.0.0.1 1"), "+OK");
+    let error = log.read(0, Position::START, HandleKey::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("is a replica now"), "{error}");
+    assert_eq!(log.moves(), 1);
+    assert_eq!(server.command("REPLICAOF NO ONE"), "+OK");
+    log.read(0, Position::START, HandleKey::default()).await.unwrap();
+}

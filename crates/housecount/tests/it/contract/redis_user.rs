@@ -1,0 +1,99 @@
+//! What docs/DEPLOY.md allows the user of a node: all that it needs, and nothing else. That it is enough is shown by every test, since
+//! nodes under test are that user (`support/redis.rs`).
+
+use std::sync::Arc;
+
+use housecount::error::{ErrorKind, StoreError};
+use housecount::log::{Log, LogTarget, Position};
+use housecount_core::fold::HandleKey;
+use housecount_core::time::UnixMs;
+
+use super::log::{at, keeps_the_contract, record};
+use crate::support::redis::{Flavour, Server, documented_acl, list};
+
+const STREAM: &str = "hc:{0}:log";
+const META: &str = "hc:{0}:meta";
+
+async fn read(log: &dyn Log) -> Result<(), StoreError> {
+    log.read(0, Position::START, HandleKey(7)).await.map(drop)
+}
+
+/// All that a node ever asks of Redis, repairs included. The failures.
+async fn asks_everything(server: &Server, log: &dyn Log) -> Vec<StoreError> {
+    let mut outcomes = vec![read(log).await, log.append(0, record(1)).await.map(drop)];
+    // A past that holds no number is begun again, and an entry of the far future is cut off.
+    server.command(&format!("HSET {META} born x"));
+    outcomes.push(read(log).await);
+    server.command(&format!("XADD {STREAM} 9999999999999-0 a 1"));
+    outcomes.push(read(log).await);
+    server.command(&format!("DEL {STREAM}:cut"));
+    server.command(&format!("XDEL {STREAM} 9999999999999-0"));
+    outcomes.push(log.tend(0, UnixMs(1), UnixMs(2)).await);
+    outcomes.push(log.mark_whole(0, UnixMs(1)).await);
+    outcomes.push(log.note_committed(0, UnixMs(3)).await);
+    outcomes.push(log.publish(&[("s".to_string(), 1), ("t".to_string(), 0)]).await);
+    // Without room for a transaction, a script reads.
+    server.command("CONFIG SET maxmemory 1");
+    outcomes.push(read(log).await);
+    outcomes.push(log.note_committed(0, UnixMs(4)).await);
+    server.command("CONFIG SET maxmemory 0");
+    outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+async fn server_with(line: &str) -> (Server, Arc<dyn Log>) {
+    let mut server = Server::start(Flavour::Redis, &[]).await;
+    server.may_deny = true;
+    for line in ["ACL DELUSER housecount", line, "ACL LOG RESET"] {
+        assert!(!server.command(line).starts_with('-'), "{line}");
+    }
+    let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
+    (server, log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_as_the_user_of_the_document() {
+    let mut server = Server::start(Flavour::Redis, &[]).await;
+    keeps_the_contract(at(server.url())).await;
+    let mut valkey = Server::start(Flavour::Valkey, &[]).await;
+    keeps_the_contract(at(valkey.url())).await;
+    for server in [&mut server, &mut valkey] {
+        let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
+        let failures = asks_everything(server, &*log).await;
+        assert!(failures.is_empty(), "{failures:?}");
+        assert_eq!(list(server.port, "ACL LOG"), Some(Vec::new()));
+        // Nor anybody else's keys.
+        let other = LogTarget::parse(&server.url()).unwrap().open("other:").await.unwrap();
+        let error = other.append(0, record(1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains("needs XADD on `other:*`"), "{error}");
+        server.may_deny = true;
+    }
+}
+
+/// Each permission taken away in turn: something is denied, and where a node fails for it, it says which and where it is written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_permission_of_the_document_is_needless() {
+    let [line, ..] = documented_acl();
+    let permissions: Vec<&str> = line.split(' ').filter(|word| word.starts_with('+')).collect();
+    assert!(permissions.len() > 15, "{line}");
+    // Without these a node goes on: it reads in another way, or knows less.
+    let done_without = ["+multi", "+exec", "+role", "+info"];
+    for permission in permissions {
+        let less = line.split(' ').filter(|word| *word != permission).collect::<Vec<_>>().join(" ");
+        let (server, log) = server_with(&less).await;
+        let failures = asks_everything(&server, &*log).await;
+        let denied = list(server.port, "ACL LOG").unwrap();
+        let command = permission.trim_start_matches('+');
+        assert!(denied.iter().any(|word| word == command), "nobody asked for {command}: {denied:?}");
+        let name = command.to_uppercase().replace('|', " ");
+        let says = |error: &&StoreError| {
+            let text = error.to_string();
+            error.kind() == ErrorKind::Denied
+                && text.contains(&name)
+                && text.contains("docs/DEPLOY.md, \"The Redis user\"")
+        };
+        let is_said = failures.iter().any(|error| says(&error));
+        assert_eq!(is_said, !done_without.contains(&permission), "{permission}: {failures:?}");
+    }
+    assert!(include_str!("../../../../../docs/DEPLOY.md").contains("\n### The Redis user\n"));
+}

@@ -1,0 +1,111 @@
+//! Redis behind sentinels, under load: the master dies while its replica lags, and a failover is ordered while all are there.
+
+use std::time::Duration;
+
+use super::cluster::{crowd_at, nodes_on};
+use super::crowd::EVERY;
+use super::tap::Tap;
+use super::{BEHIND_REDIS_MS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use crate::support::dynamo::Dynamo;
+use crate::support::eventually;
+use crate::support::node::signal;
+use crate::support::redis::{Server, command_at};
+use crate::support::sentinel::{MASTER, SentinelSetup};
+
+/// Entries of the log on a server.
+fn entries(server: &Server) -> u64 {
+    server.command("XLEN hc:{0}:log").trim_start_matches(':').parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
+    let mut setup = SentinelSetup::start().await;
+    let dynamo = Dynamo::start().await;
+    let url = setup.url();
+    let tap = Tap::on(&url).await;
+    let nodes = nodes_on(&url, &dynamo).await;
+    let crowd = crowd_at(&nodes);
+    let tasks = crowd.go();
+    all_are_counted(&nodes, &crowd, "the start").await;
+    refusals_are_in_order(&crowd, false);
+
+    crowd.during(Some("the master dies"));
+    // Sentinels leave that as it is for the failover's timeout, 10 s.
+    assert_eq!(setup.servers[1].command("REPLICAOF 127.0.0.1 1"), "+OK");
+    tokio::time::sleep(EVERY + Duration::from_secs(1)).await; // everybody has beaten since, which the replica lacks
+    assert!(entries(&setup.servers[0]) > entries(&setup.servers[1]), "nothing would be lost");
+    setup.servers[0].kill();
+    setup.until_the_master_is(1).await;
+    all_are_counted(&nodes, &crowd, "the failover").await;
+    for node in &nodes {
+        let is_rewritten = async || node.metric("housecount_log_retold_total ").await > 0.0;
+        eventually("the node writes again what it knows", is_rewritten).await;
+    }
+    crowd.during(None);
+    refusals_are_in_order(&crowd, true);
+
+    crowd.end();
+    tasks.join_all().await;
+    the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
+}
+
+/// A machine that stands still for longer than Sentinel waits: when it goes on, its Redis still takes itself for the master, and executes
+/// what lay in its sockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
+    let setup = SentinelSetup::start().await;
+    let dynamo = Dynamo::start().await;
+    let url = setup.url();
+    let tap = Tap::on(&url).await;
+    let nodes = nodes_on(&url, &dynamo).await;
+    let crowd = crowd_at(&nodes);
+    let tasks = crowd.go();
+    all_are_counted(&nodes, &crowd, "the start").await;
+    refusals_are_in_order(&crowd, false);
+
+    crowd.during(Some("the master stands still"));
+    signal(setup.servers[0].pid(), "STOP");
+    setup.until_the_master_is(1).await;
+    all_are_counted(&nodes, &crowd, "the failover").await;
+    signal(setup.servers[0].pid(), "CONT");
+    setup.servers[0].until_it_follows().await;
+    all_are_counted(&nodes, &crowd, "the old master went on").await;
+    crowd.during(None);
+    refusals_are_in_order(&crowd, true);
+
+    crowd.end();
+    tasks.join_all().await;
+    the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
+}
+
+/// There and back. Each time the server before is still there, and answers reads as a replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_that_is_ordered_loses_nothing() {
+    let setup = SentinelSetup::start().await;
+    let dynamo = Dynamo::start().await;
+    let url = setup.url();
+    let tap = Tap::on(&url).await;
+    let nodes = nodes_on(&url, &dynamo).await;
+    let crowd = crowd_at(&nodes);
+    let tasks = crowd.go();
+    all_are_counted(&nodes, &crowd, "the start").await;
+    refusals_are_in_order(&crowd, false);
+
+    for to in [1, 0] {
+        crowd.during(Some("a failover is ordered"));
+        setup.until_all_know_all().await;
+        let order = format!("SENTINEL FAILOVER {MASTER}");
+        eventually("it is ordered", async || command_at(setup.sentinels[0].port, &order) == "+OK").await;
+        setup.until_the_master_is(to).await;
+        let before = entries(&setup.servers[to]);
+        eventually("nodes append there", async || entries(&setup.servers[to]) > before).await;
+        setup.servers[1 - to].until_it_follows().await;
+        all_are_counted(&nodes, &crowd, "the failover").await;
+        crowd.during(None);
+        refusals_are_in_order(&crowd, true);
+    }
+
+    crowd.end();
+    tasks.join_all().await;
+    the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
+}
