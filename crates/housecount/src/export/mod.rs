@@ -275,8 +275,13 @@ mod tests {
 
     #[test]
     fn minutes_are_rounded_where_it_is_said() {
-        let watched =
-            |watch_ms| Watched { watch_ms, first_at: UnixMs(0), last_at: UnixMs(0), intervals: Vec::new() };
+        let watched = |watch_ms| Watched {
+            piece: 0,
+            watch_ms,
+            first_at: UnixMs(0),
+            last_at: UnixMs(0),
+            intervals: Vec::new(),
+        };
         let mut group = Group::default();
         group.add("a", &watched(60_000));
         group.add("a", &watched(1));

@@ -20,6 +20,7 @@ mod edge;
 mod faults;
 mod forget;
 mod fuzzed;
+mod history;
 mod inside;
 mod ivs;
 mod ledger;

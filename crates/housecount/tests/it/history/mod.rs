@@ -1,0 +1,3 @@
+//! History does not change: configuration is kept in versions, and committed watch time keeps the version of its time.
+
+mod changes;
