@@ -204,6 +204,8 @@ pub const STAGE_VERSIONS_MAX: u32 = 1_000;
 pub const CHANGE_TRIES_MAX: u32 = 8;
 /// How long a change of configuration waits for the changes before it on the same node. Some 50 a second are made.
 pub const CHANGE_WAIT_MS_MAX: u64 = 5_000;
+/// Versions of configuration that an export holds at once; it reads a stage's again if it needs them later.
+pub const EXPORT_VERSIONS_HELD_MAX: usize = 10_000;
 
 /// Bytes of one stored item, keys and names included. DynamoDB's limit is 400 KB (Service quotas, 2026-10).
 pub const ITEM_BYTES_MAX: usize = 380 * 1024;
@@ -285,6 +287,7 @@ const _: () = {
     assert!(14 + STAGE_ID_BYTES_MAX <= SORT_KEY_BYTES_MAX);
     // Four digits of a version's sort key.
     assert!(STAGE_VERSIONS_MAX <= 9_999 && CHANGE_WAIT_MS_MAX <= BODY_READ_MS_MAX);
+    assert!(STAGE_VERSIONS_MAX as usize <= EXPORT_VERSIONS_HELD_MAX);
     // A stage's configuration always fits one item.
     assert!(
         STAGE_TAGS_MAX * (TAG_KEY_BYTES_MAX + TAG_VALUE_BYTES_MAX)

@@ -32,7 +32,7 @@ pub(super) struct ExportArgs {
     /// The file; - for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// One row a customer and calendar month (UTC), instead of one a stage and viewer
+    /// One row per customer and calendar month (UTC), instead of one per stage, viewer and configuration
     #[arg(long, value_enum)]
     group: Option<GroupArg>,
     /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum

@@ -4,7 +4,7 @@ use housecount_core::item::{Item, number_or_zero};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::STAGE_VERSIONS_MAX;
 use housecount_core::stage::StageConfig;
-use housecount_core::version::{ConfigHistory, ConfigVersion, VERSION};
+use housecount_core::version::{ConfigHistory, ConfigVersion, HistoryFault, VERSION};
 
 use super::corrupt;
 use crate::cold::{Cold, Page, Row};
@@ -13,16 +13,28 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 /// How often a history is read again that changes while it is read.
 const READS_MAX: u32 = 3;
 
-/// A stage's versions, for an export: any damage is an error.
+/// A stage's versions, for an export. What they say of each moment is sure, or it is an error.
 ///
 /// # Errors
-/// The cold tier's; `Corrupt`, naming the item that is damaged or missing.
+/// The cold tier's; `Corrupt`, naming the version that is damaged or missing.
 pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
-    let (history, damage) = read_past_damage(cold, stage).await?;
-    match damage.into_iter().next() {
-        Some(damage) => Err(StoreError::new(ErrorKind::Corrupt, damage)),
-        None => Ok(history),
+    for _ in 0..READS_MAX {
+        let (history, damage) = read_versions(cold, stage).await?;
+        let faults = history.faults();
+        let missing = faults.iter().find(|fault| matches!(fault, HistoryFault::Missing { .. }));
+        let missing = missing.map(|fault| format!("STAGE#{stage}: {fault}"));
+        if let Some(why) = damage.into_iter().next().or(missing) {
+            return Err(StoreError::new(ErrorKind::Corrupt, format!("{why}; `housecount verify` lists all")));
+        }
+        if !history.versions().is_empty() {
+            return Ok(history);
+        }
+        if let Some(history) = unversioned(cold.get(&config_key(stage)).await?.as_ref())? {
+            return Ok(history);
+        }
     }
+    let why = format!("STAGE#{stage}: the versions that CONFIG speaks of are missing");
+    Err(StoreError::new(ErrorKind::Corrupt, why))
 }
 
 /// A stage's versions, and all that is wrong with them, each naming its item.
@@ -30,30 +42,47 @@ pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
 /// # Errors
 /// The cold tier's.
 pub async fn read_past_damage(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
-    let (mut history, mut damage) = (ConfigHistory::default(), Vec::new());
-    for _ in 0..READS_MAX {
-        (history, damage) = read_versions(cold, stage).await?;
-        let config = cold.get(&Key::Config { stage: stage.to_string() }).await?;
-        if history.versions().is_empty() && damage.is_empty() {
-            match &config {
-                None => return Ok((history, damage)),
-                // Stored before there were versions.
-                Some(item) if number_or_zero(item, VERSION) == 0 => {
-                    let version = ConfigVersion::baseline(parse(item)?);
-                    return Ok((ConfigHistory::new(vec![version]), damage));
-                }
-                Some(_) => {}
-            }
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let (history, mut damage) = read_versions(cold, stage).await?;
+        let config = cold.get(&config_key(stage)).await?;
+        let listed = cold.get(&Key::Listed { stage: stage.to_string() }).await?;
+        damage.extend(history.faults().iter().map(|fault| format!("STAGE#{stage}: {fault}")));
+        if history.versions().is_empty()
+            && damage.is_empty()
+            && let Ok(Some(history)) = unversioned(config.as_ref())
+        {
+            return Ok((history, damage));
         }
-        match difference(&history, config.as_ref()) {
-            None => return Ok((history, damage)),
-            // It may have been changed between the two reads: then the next two agree.
-            Some(difference) => damage.push(format!("STAGE#{stage} / CONFIG: {difference}")),
+        let config = difference(&history, config.as_ref());
+        let listed = difference(&history, listed.as_ref());
+        // It may have been changed between the reads: then the next ones agree.
+        if (config.is_none() && listed.is_none()) || reads >= READS_MAX {
+            damage.extend(config.map(|difference| format!("STAGE#{stage} / CONFIG: {difference}")));
+            damage.extend(listed.map(|difference| format!("STAGES / {stage}: {difference}")));
+            return Ok((history, damage));
         }
     }
-    Ok((history, damage))
 }
 
+fn config_key(stage: &str) -> Key {
+    Key::Config { stage: stage.to_string() }
+}
+
+/// The history of a stage without versions, by its configuration; none if that has been made by a version.
+fn unversioned(config: Option<&Item>) -> StoreResult<Option<ConfigHistory>> {
+    match config {
+        None => Ok(Some(ConfigHistory::default())),
+        // Stored before there were versions.
+        Some(item) if number_or_zero(item, VERSION) == 0 => {
+            Ok(Some(ConfigHistory::new(vec![ConfigVersion::baseline(parse(item)?)])))
+        }
+        Some(_) => Ok(None),
+    }
+}
+
+/// The versions that can be read, and what is wrong with the others.
 async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
     let page = Page { consistent: true, ..Page::first(10 * STAGE_VERSIONS_MAX as usize) };
     let rows = cold.query(&KeyRange::versions(stage), &page).await?;
@@ -64,9 +93,7 @@ async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHisto
             Err(error) => damage.push(error.to_string()),
         }
     }
-    let history = ConfigHistory::new(versions);
-    damage.extend(history.faults().iter().map(|fault| format!("STAGE#{stage}: {fault}")));
-    Ok((history, damage))
+    Ok((ConfigHistory::new(versions), damage))
 }
 
 /// The version that a row holds.

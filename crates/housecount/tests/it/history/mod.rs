@@ -1,3 +1,6 @@
 //! History does not change: configuration is kept in versions, and committed watch time keeps the version of its time.
 
 mod changes;
+mod damage;
+mod oracle;
+mod served;
