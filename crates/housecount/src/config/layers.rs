@@ -214,7 +214,7 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
 }
 
 /// Edit distance, for "did you mean". Names are short.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];

@@ -22,9 +22,10 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use self::configs::Configs;
+pub use self::csv::CsvStyle;
 use self::rows::{Group, columns, row};
 use self::table::{Column, Sink};
-use crate::calendar;
+use crate::calendar::{Period, PeriodUnit, Zone};
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
@@ -45,7 +46,7 @@ pub async fn committed_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header, RFC 4180.
-    Csv,
+    Csv(CsvStyle),
     /// A JSON object a line.
     Ndjson,
     /// Apache Parquet, Snappy-compressed.
@@ -70,8 +71,12 @@ pub struct Request {
     pub range: Span,
     /// Only this stage.
     pub stage: Option<String>,
-    /// A row a customer and calendar month (UTC) instead of one a stage and viewer.
+    /// A row per customer and calendar period instead of one per stage, viewer and configuration.
     pub by_customer: bool,
+    /// The periods.
+    pub period: PeriodUnit,
+    /// Time zone of the periods and of the times that are shown; none for UTC and no times beside the milliseconds.
+    pub zone: Option<Zone>,
     /// See [`Round`].
     pub round: Round,
     /// See [`Format`].
@@ -112,15 +117,20 @@ pub async fn write(
     // Nothing lies further from it than this, and nobody has to go through years without a ledger.
     let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS));
     let range = request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
-    let pieces = if request.by_customer { calendar::months(range) } else { vec![(String::new(), range)] };
+    let pieces = if request.by_customer {
+        request.zone.clone().unwrap_or_else(Zone::utc).periods(range, request.period)
+    } else {
+        vec![Period { name: String::new(), starts_at: range.from, span: range }]
+    };
     let mut configs = Configs::new(cold, range);
     let mut exported = Exported { rows: 0, watch_ms: 0, committed_to };
     let mut wanted = Wanted { stage: request.stage.clone(), ..Wanted::default() };
-    for (month, range) in pieces {
+    for period in pieces {
         wanted.after = None;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         loop {
-            let page = scan::committed(cold, range, wanted.clone(), request.rows_max, &mut progress).await?;
+            let page =
+                scan::committed(cold, period.span, wanted.clone(), request.rows_max, &mut progress).await?;
             if configs.find_cuts(&page.rows, &mut wanted.cuts).await? {
                 continue;
             }
@@ -133,7 +143,7 @@ pub async fn write(
                     groups.entry(customer).or_default().add(&stage, &viewer, &watched);
                 } else {
                     exported.rows += 1;
-                    sink.row(row(&stage, &viewer, &watched, config, request.round)).map_err(failed)?;
+                    sink.row(row(&stage, &viewer, &watched, config, request)).map_err(failed)?;
                 }
             }
             if !page.more {
@@ -142,7 +152,7 @@ pub async fn write(
         }
         for (customer, group) in groups {
             exported.rows += 1;
-            sink.row(group.row(customer, &month, request.round)).map_err(failed)?;
+            sink.row(group.row(customer, &period, request)).map_err(failed)?;
         }
     }
     sink.finish().map_err(failed)?;
@@ -157,7 +167,7 @@ fn sink(
 ) -> StoreResult<Box<dyn Sink + Send>> {
     let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     Ok(match format {
-        Format::Csv => Box::new(csv::Csv::new(out, columns).map_err(failed)?),
+        Format::Csv(style) => Box::new(csv::Csv::new(out, columns, style).map_err(failed)?),
         Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
         Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
     })

@@ -5,6 +5,7 @@ use housecount_core::stage::StageConfig;
 
 use super::table::{Cell, Column, Kind};
 use super::{Request, Round};
+use crate::calendar::{Period, PeriodUnit};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -12,21 +13,23 @@ const MINUTE_MS: u64 = 60_000;
 pub fn columns(request: &Request) -> Vec<Column> {
     let text = |name| Column { name, kind: Kind::Text };
     let number = |name| Column { name, kind: Kind::Number };
-    let mut columns = if request.by_customer {
-        vec![text("customer"), text("month"), number("stages"), number("viewer_stages"), number("watch_ms")]
+    let has_zone = request.zone.is_some();
+    let mut columns: Vec<Column> = if request.by_customer {
+        let period = match request.period {
+            PeriodUnit::Day => "day",
+            PeriodUnit::Month => "month",
+        };
+        let starts_at = has_zone.then_some(text("starts_at"));
+        let numbers = ["stages", "viewer_stages", "watch_ms"].map(number);
+        [text("customer"), text(period)].into_iter().chain(starts_at).chain(numbers).collect()
     } else {
         let time = |name| Column { name, kind: Kind::TimeMs };
         let json = |name| Column { name, kind: Kind::Json };
-        vec![
-            text("stage"),
-            text("viewer"),
-            number("watch_ms"),
-            time("first_at_ms"),
-            time("last_at_ms"),
-            text("customer"),
-            text("name"),
-            json("tags"),
-        ]
+        let who =
+            [text("stage"), text("viewer"), number("watch_ms"), time("first_at_ms"), time("last_at_ms")];
+        let shown = has_zone.then_some([text("first_at"), text("last_at")]).into_iter().flatten();
+        let config = [text("customer"), text("name"), json("tags")];
+        who.into_iter().chain(shown).chain(config).collect()
     };
     if request.round != Round::None {
         columns.push(number("billed_minutes"));
@@ -40,7 +43,7 @@ pub fn row(
     viewer: &str,
     watched: &Watched,
     config: Option<&StageConfig>,
-    round: Round,
+    request: &Request,
 ) -> Vec<Cell> {
     let text = |text: Option<&String>| Cell::Text(text.cloned().unwrap_or_default());
     let tags = config.map(|config| serde_json::json!(config.tags)).unwrap_or_else(|| serde_json::json!({}));
@@ -50,11 +53,14 @@ pub fn row(
         Cell::Number(watched.watch_ms),
         Cell::Number(watched.first_at.0),
         Cell::Number(watched.last_at.0),
-        text(config.and_then(|config| config.customer.as_ref())),
-        text(config.and_then(|config| config.name.as_ref())),
-        Cell::Text(tags.to_string()),
     ];
-    if round != Round::None {
+    if let Some(zone) = &request.zone {
+        row.extend([watched.first_at, watched.last_at].map(|at| Cell::Text(zone.shown(at))));
+    }
+    row.push(text(config.and_then(|config| config.customer.as_ref())));
+    row.push(text(config.and_then(|config| config.name.as_ref())));
+    row.push(Cell::Text(tags.to_string()));
+    if request.round != Round::None {
         row.push(Cell::Number(watched.watch_ms.div_ceil(MINUTE_MS)));
     }
     row
@@ -91,23 +97,45 @@ impl Group {
     }
 
     /// The group's row.
-    pub fn row(&self, customer: String, month: &str, round: Round) -> Vec<Cell> {
-        let (customer, month) = (Cell::Text(customer), Cell::Text(month.to_string()));
+    pub fn row(&self, customer: String, period: &Period, request: &Request) -> Vec<Cell> {
+        let starts_at = request.zone.as_ref().map(|zone| zone.shown(period.starts_at));
+        let texts = [customer, period.name.clone()].into_iter().chain(starts_at).map(Cell::Text);
         let numbers = [self.stages, self.viewer_stages, self.watch_ms].map(Cell::Number);
-        let billed = match round {
+        let billed = match request.round {
             Round::ViewerMinute => Some(self.minutes),
             Round::TotalMinute => Some(self.watch_ms.div_ceil(MINUTE_MS)),
             Round::None => None,
         };
-        [customer, month].into_iter().chain(numbers).chain(billed.map(Cell::Number)).collect()
+        texts.chain(numbers).chain(billed.map(Cell::Number)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use housecount_core::span::Span;
     use housecount_core::time::UnixMs;
 
     use super::*;
+    use crate::calendar::Zone;
+    use crate::export::{CsvStyle, Format};
+
+    fn request(round: Round, zone: Option<Zone>) -> Request {
+        Request {
+            range: Span::new(UnixMs(0), UnixMs(1)),
+            stage: None,
+            by_customer: true,
+            period: PeriodUnit::Month,
+            zone,
+            round,
+            format: Format::Csv(CsvStyle::Raw),
+            rows_max: 1,
+        }
+    }
+
+    fn month() -> Period {
+        let starts_at = UnixMs(1_793_487_600_000);
+        Period { name: "2026-11".into(), starts_at, span: Span::new(starts_at, starts_at.plus(1)) }
+    }
 
     fn watched(watch_ms: u64) -> Watched {
         Watched { piece: 0, watch_ms, first_at: UnixMs(0), last_at: UnixMs(0), intervals: Vec::new() }
@@ -119,12 +147,13 @@ mod tests {
         group.add("a", "ann", &watched(60_000));
         group.add("a", "bob", &watched(1));
         group.add("b", "bob", &watched(30_000));
-        let last = |round| group.row("acme".into(), "2026-11", round).pop().unwrap();
+        let last = |round| group.row("acme".into(), &month(), &request(round, None)).pop().unwrap();
         assert_eq!(last(Round::ViewerMinute), Cell::Number(3));
         assert_eq!(last(Round::TotalMinute), Cell::Number(2));
         assert_eq!(last(Round::None), Cell::Number(90_001));
         assert_eq!((group.stages, group.viewer_stages), (2, 3));
-        assert_eq!(row("a", "v", &watched(60_001), None, Round::TotalMinute).pop(), Some(Cell::Number(2)));
+        let round = request(Round::TotalMinute, None);
+        assert_eq!(row("a", "v", &watched(60_001), None, &round).pop(), Some(Cell::Number(2)));
     }
 
     /// Two rows of one viewer, because a tag has changed meanwhile: one viewer, rounded once.
@@ -136,5 +165,22 @@ mod tests {
         }
         group.add("b", "ann", &watched(1));
         assert_eq!((group.stages, group.viewer_stages, group.minutes), (2, 2, 3));
+    }
+
+    /// Rows have a cell per column, with a zone or without; with one, times say its offset.
+    #[test]
+    fn rows_have_a_cell_per_column() {
+        for zone in [None, Some(Zone::parse("Europe/Berlin").unwrap())] {
+            let grouped = request(Round::None, zone.clone());
+            let cells = Group::default().row("acme".into(), &month(), &grouped);
+            assert_eq!(cells.len(), columns(&grouped).len());
+            let by_viewer = Request { by_customer: false, ..grouped };
+            let row = row("a", "v", &watched(1), None, &by_viewer);
+            assert_eq!(row.len(), columns(&by_viewer).len());
+            if zone.is_some() {
+                assert_eq!(cells[2], Cell::Text("2026-11-01T00:00:00.000+01:00".into()));
+                assert_eq!(row[5], Cell::Text("1970-01-01T01:00:00.000+01:00".into()));
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use housecount::calendar::PeriodUnit;
 use housecount::export::{self, Format, Request, Round};
 use housecount::stages::Stages;
 use housecount_core::event::Kind;
@@ -39,7 +40,8 @@ impl Write for Out {
 
 async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize) -> String {
     let (out, round) = (Out::default(), Round::ViewerMinute);
-    let request = Request { range, stage: None, by_customer, round, format: Format::Ndjson, rows_max };
+    let (period, zone, format) = (PeriodUnit::Month, None, Format::Ndjson);
+    let request = Request { range, stage: None, by_customer, period, zone, round, format, rows_max };
     export::write(&stage.cold(), &request, Box::new(out.clone()), |_| ()).await.unwrap();
     let bytes = out.0.lock().clone();
     String::from_utf8(bytes).unwrap()

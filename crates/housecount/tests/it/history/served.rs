@@ -15,18 +15,23 @@ use serde_json::{Value, json};
 use crate::support::dynamo::Dynamo;
 use crate::support::node::{Node, housecount};
 
-const QUICK: [&str; 5] = ["interval=1s", "ttl=3s", "window=2s", "leave_grace=50ms", "limits.session_beats=0"];
+pub const QUICK: [&str; 5] =
+    ["interval=1s", "ttl=3s", "window=2s", "leave_grace=50ms", "limits.session_beats=0"];
 
-fn ms(body: &Value, field: &str) -> u64 {
+const ANN: [(&str, &str); 1] = [("s", "ann")];
+
+pub fn ms(body: &Value, field: &str) -> u64 {
     body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
 }
 
-/// Ann watches until the ledger has it up to `to`.
-async fn watch_until(node: &Node, to: u64) {
+/// These watch, each a stage and a viewer, until the ledger has it up to `to`.
+pub async fn watch_until(node: &Node, who: &[(&str, &str)], to: u64) {
     let mut ticks = tokio::time::interval(Duration::from_millis(150));
     for _ in 0..400 {
         ticks.tick().await;
-        node.beat("s", "ann").await;
+        for (stage, viewer) in who {
+            node.beat(stage, viewer).await;
+        }
         if ms(&node.get("/v1/stages/s/watch").await, "committedTo") >= to {
             return;
         }
@@ -55,7 +60,7 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let (status, made) = node.call(Method::POST, "/v1/stages", acme).await;
     assert_eq!(status, 201, "{made}");
     let from = ms(&made, "effectiveFrom");
-    watch_until(&node, from + 4_000).await;
+    watch_until(&node, &ANN, from + 4_000).await;
     let range = (from, from + 4_000);
     let grouped = ["--group", "customer"];
     let (by_customer, by_viewer) = (export(node.data(), range, &grouped), export(node.data(), range, &[]));
@@ -70,14 +75,14 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let patched_from = ms(&patched, "effectiveFrom");
     assert!(status == 200 && patched_from >= range.1, "{patched}");
     same("after PATCH");
-    watch_until(&node, patched_from + 4_000).await;
+    watch_until(&node, &ANN, patched_from + 4_000).await;
     same("after PATCH, and more commits");
 
     let (status, deleted) = node.call(Method::DELETE, "/v1/stages/s", Value::Null).await;
     let deleted_from = ms(&deleted, "effectiveFrom");
     assert!(status == 200 && deleted["stage"] == "s" && deleted_from > patched_from, "{deleted}");
     same("after DELETE");
-    watch_until(&node, deleted_from + 4_000).await;
+    watch_until(&node, &ANN, deleted_from + 4_000).await;
     same("after DELETE, and more commits");
 
     // All of it: each customer up to the moment that was answered.
