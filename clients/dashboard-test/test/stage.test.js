@@ -156,6 +156,28 @@ test("the watch table is saved as CSV, as the API has it", async () => {
   await page.getByText(`--stage '${STAGE}' --format csv`).waitFor();
 });
 
+test("ids that a spreadsheet would run as formulas are saved as text", async () => {
+  const stage = "-guarded/stage";
+  const viewers = ["+49 30 1", "-1", "=1+1", "@SUM(A1)", "a=b"];
+  await until("all are proven", async () => {
+    await server.beat(stage, ...viewers);
+    const { watch } = await server.get(`/v1/stages/${encodeURIComponent(stage)}/watch`);
+    return watch.length === viewers.length && watch.every((/** @type {any} */ row) => row.watchMs > 100);
+  });
+  opened = await openPage();
+  const { page } = opened;
+  await page.goto(address(stage));
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Export CSV" }).click();
+  const lines = (await readFile(await (await waiting).path(), "utf8")).trimEnd().split("\r\n").slice(1);
+  const fields = lines.map((line) => line.split(","));
+  assert.deepEqual(
+    fields.map(([stage, viewer]) => [stage, viewer]),
+    ["'+49 30 1", "'-1", "'=1+1", "'@SUM(A1)", "a=b"].map((viewer) => ["'-guarded/stage", viewer]),
+  );
+  for (const [, , ...numbers] of fields) assert.ok(numbers.every((number) => /^\d+$/.test(number)), `${numbers}`);
+});
+
 test("a stage is configured, changed, and its configuration deleted, but not without asking", async () => {
   const stage = "to be/configured".replace(" ", "-");
   opened = await openPage();

@@ -13,6 +13,8 @@ const ROSTER_PK: &str = "ROSTER";
 const STAGES_PK: &str = "STAGES";
 /// The partition key of the stages that have heartbeats as items.
 const HEARTBEATS_PK: &str = "HEARTBEATS";
+/// Start of a configuration version's sort key.
+const VERSION_SK: &str = "VERSION#";
 /// Start of a heartbeat's sort key.
 const HEARTBEAT_SK: &str = "HEARTBEAT#";
 /// The greatest number that 13 digits hold: sorting as text is sorting by time from 2001 to 2286.
@@ -35,6 +37,14 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
+    /// A stage's configuration as one change left it, or its deletion. Written once per change, kept for good.
+    /// `STAGE#<stage>` / `VERSION#<number>` -> [`version`](crate::version)
+    Version {
+        /// The stage.
+        stage: String,
+        /// 1 and up.
+        number: u32,
+    },
     /// A copy of the configuration, so that all configured stages can be listed without a Scan.
     /// `STAGES` / `<stage>` -> [`stage`](crate::stage)
     Listed {
@@ -54,6 +64,8 @@ pub enum Key {
         /// The task.
         name: String,
     },
+    /// Up to when the ledger may be committed. Written once per window. `FENCE#ledger` / `FENCE` -> [`fence`](crate::fence)
+    Fence,
     /// That there is a series of so many partitions, so that readers find it without a Scan. Written once.
     /// `LEDGERS` / `<partitions>`, `ARCHIVES` / `<partitions>`
     Series {
@@ -171,6 +183,13 @@ impl Key {
         key.stored_at(sk)
     }
 
+    /// The key of a configuration version, by its sort key; `None` if it is another item's.
+    #[must_use]
+    pub fn of_version(stage: &str, sk: &str) -> Option<Key> {
+        let number = sk.strip_prefix(VERSION_SK)?.parse().ok()?;
+        Key::Version { stage: stage.to_string(), number }.stored_at(sk)
+    }
+
     /// The key of a heartbeat, by its sort key; `None` if it is none.
     #[must_use]
     pub fn of_heartbeat(stage: &str, sk: &str) -> Option<Key> {
@@ -196,12 +215,14 @@ impl Key {
     #[must_use]
     pub fn pk(&self) -> String {
         match self {
-            Key::Snapshot { stage, .. } | Key::Config { stage } | Key::Heartbeat { stage, .. } => {
-                stage_pk(stage)
-            }
+            Key::Snapshot { stage, .. }
+            | Key::Config { stage }
+            | Key::Version { stage, .. }
+            | Key::Heartbeat { stage, .. } => stage_pk(stage),
             Key::Listed { .. } => STAGES_PK.to_string(),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
+            Key::Fence => "FENCE#ledger".to_string(),
             Key::HeartbeatDay { .. } => HEARTBEATS_PK.to_string(),
             Key::Series { series, .. } => series_pk(*series),
             Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => chain.pk(),
@@ -214,9 +235,11 @@ impl Key {
         match self {
             Key::Snapshot { at, .. } => format!("SNAPSHOT#{at}"),
             Key::Config { .. } => "CONFIG".to_string(),
+            Key::Version { number, .. } => version_sk(*number),
             Key::Listed { stage } => stage.clone(),
             Key::Roster { at, part } => format!("{at:013}#{part:04}"),
             Key::Lease { .. } => "LEASE".to_string(),
+            Key::Fence => "FENCE".to_string(),
             Key::Series { partitions, .. } => format!("{partitions:05}"),
             Key::Chunk { window, .. } => chunk_sk(*window),
             Key::ChunkPart { window, crc, part, .. } => {
@@ -229,6 +252,10 @@ impl Key {
             Key::ItemsUntil { .. } => "ITEMS".to_string(),
         }
     }
+}
+
+fn version_sk(number: u32) -> String {
+    format!("{VERSION_SK}{number:04}")
 }
 
 fn chunk_sk(window: UnixMs) -> String {
@@ -301,89 +328,4 @@ pub fn redis_count(prefix: &str, stage: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::{SESSION_ID_BYTES_MAX, SORT_KEY_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
-
-    /// Frozen: other programs read the first two, and stored data has them all.
-    #[test]
-    fn keys_are_frozen() {
-        let at = UnixMs(1_790_000_000_000);
-        let stage = || "arn:aws:ivs:s/1".to_string();
-        let names = |key: Key| (key.pk(), key.sk());
-        let pair = |pk: &str, sk: &str| (pk.to_string(), sk.to_string());
-        assert_eq!(
-            names(Key::Snapshot { stage: stage(), at }),
-            pair("STAGE#arn:aws:ivs:s/1", "SNAPSHOT#1790000000000")
-        );
-        assert_eq!(names(Key::Config { stage: stage() }), pair("STAGE#arn:aws:ivs:s/1", "CONFIG"));
-        assert_eq!(names(Key::Listed { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
-        assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
-        assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
-        let chain = Chain { series: Series::Ledger, partitions: 8, partition: 3 };
-        let archive = Chain { series: Series::Archive, ..chain };
-        assert_eq!(names(Key::Series { series: Series::Ledger, partitions: 8 }), pair("LEDGERS", "00008"));
-        assert_eq!(names(Key::Series { series: Series::Archive, partitions: 1 }), pair("ARCHIVES", "00001"));
-        assert_eq!(names(Key::Chunk { chain: archive, window: at }), pair("ARCHIVE#8#3", "1790000000000"));
-        assert_eq!(names(Key::ItemsUntil { chain: archive }), pair("ARCHIVE#8#3", "ITEMS"));
-        assert_eq!(
-            names(Key::Heartbeat { stage: stage(), at, viewer: "ann".into(), session: "tab".into() }),
-            pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#ann#tab")
-        );
-        assert_eq!(
-            names(Key::Heartbeat { stage: stage(), at, viewer: "50%#1".into(), session: "%23".into() }),
-            pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#50%25%231#%2523")
-        );
-        let day = UnixMs(1_789_948_800_000);
-        assert_eq!(
-            names(Key::HeartbeatDay { day, stage: stage() }),
-            pair("HEARTBEATS", "1789948800000#arn:aws:ivs:s/1")
-        );
-        assert_eq!(names(Key::Chunk { chain, window: at }), pair("LEDGER#8#3", "1790000000000"));
-        assert_eq!(
-            names(Key::ChunkPart { chain, window: at, crc: 0xbeef, part: 12 }),
-            pair("LEDGER#8#3", "1790000000000#0000beef#0012")
-        );
-        assert_eq!(log_pk(3), "LOG#3");
-        assert_eq!(log_sk(at, 0xbeef, 0), "1790000000000#0000beef");
-        assert_eq!(log_sk(at, 0xbeef, 2), "1790000000000#0000beef#0002");
-        assert!(
-            log_sk(at, 0xbeef, 2) < log_sk(at, 0xbeef, u32::MAX) && log_sk(at, 1, 0).as_str() < LOG_META_SK
-        );
-        for (writer, part) in [(0xbeef, 0), (7, 12)] {
-            assert_eq!(parse_log_sk(&log_sk(at, writer, part)), Some((at, writer, part)));
-        }
-        assert_eq!(parse_log_sk(LOG_META_SK), None);
-        assert_eq!(redis_stream("hc:", 3), "hc:{3}:log");
-        assert_eq!(redis_meta("hc:", 3), "hc:{3}:meta");
-        assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
-    }
-
-    /// Ids that look like parts of keys: no two heartbeats share a sort key, and each key leads back to its heartbeat.
-    #[test]
-    fn no_two_heartbeats_share_a_key() {
-        let ids =
-            ["", "#", "##", "%", "%2", "%23", "%25", "%2523", "a", "a#", "#a", "a#b", "b#c", "a%23b", "é#"];
-        let mut seen = std::collections::BTreeSet::new();
-        for (viewer, session) in ids.iter().flat_map(|viewer| ids.map(|session| (*viewer, session))) {
-            let (viewer, session) = (viewer.to_string(), session.to_string());
-            let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(1_790_000_000_000), viewer, session };
-            assert!(seen.insert(key.sk()), "{key:?}");
-            assert_eq!(Key::of_heartbeat("s", &key.sk()), Some(key));
-        }
-        for other in
-            ["HEARTBEAT#1790000000000#a", "HEARTBEAT#1#a#b#c", "HEARTBEAT#1#%2#", "HEARTBEAT#01#a#", "CONFIG"]
-        {
-            assert_eq!(Key::of_heartbeat("s", other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn sort_key_bytes_max_holds_the_longest_ids() {
-        let (viewer, session) = ("#".repeat(VIEWER_ID_BYTES_MAX), "%".repeat(SESSION_ID_BYTES_MAX));
-        let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(MS_OF_13_DIGITS), viewer, session };
-        assert!(key.sk().len() <= SORT_KEY_BYTES_MAX, "{}", key.sk().len());
-        let stage = "s".repeat(STAGE_ID_BYTES_MAX);
-        assert!(Key::HeartbeatDay { day: UnixMs(MS_OF_13_DIGITS), stage }.sk().len() <= SORT_KEY_BYTES_MAX);
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@
 //! - [`archive`]: every beat's time, packed for audit.
 //! - [`cost`]: prices, what is counted, and what each plan costs.
 //! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
-//! - [`snapshot`], [`roster`], [`stage`], [`lease`], [`heartbeat`]: its records, one a file.
+//! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: its records, one a file.
 //!
 //! # The laws
 //! 1. A session is online from its first beat until its leave has taken effect or `ttl` after its last beat;
@@ -36,6 +36,7 @@ pub mod clock;
 pub mod codec;
 pub mod cost;
 pub mod event;
+pub mod fence;
 pub mod flush;
 pub mod fold;
 pub mod heartbeat;
@@ -55,3 +56,4 @@ pub mod snapshot;
 pub mod span;
 pub mod stage;
 pub mod time;
+pub mod version;

@@ -221,6 +221,16 @@ pub const TAG_KEY_BYTES_MAX: usize = 128;
 /// See [`TAG_KEY_BYTES_MAX`].
 pub const TAG_VALUE_BYTES_MAX: usize = 256;
 
+/// Versions of a stage's configuration, one per change and kept for good: an export reads all of them, 20 KB each at the
+/// most. A change a day fits for nearly three years. Beyond it changes are refused; the last version is for a deletion.
+pub const STAGE_VERSIONS_MAX: u32 = 1_000;
+/// How often a node tries a change of configuration that another node's change or commit forestalls each time.
+pub const CHANGE_TRIES_MAX: u32 = 8;
+/// How long a change of configuration waits for the changes before it on the same node. Some 50 a second are made.
+pub const CHANGE_WAIT_MS_MAX: u64 = 5_000;
+/// Versions of configuration that an export holds at once; it reads a stage's again if it needs them later.
+pub const EXPORT_VERSIONS_HELD_MAX: usize = 10_000;
+
 /// Bytes of one stored item, keys and names included. DynamoDB's limit is 400 KB (Service quotas, 2026-10).
 pub const ITEM_BYTES_MAX: usize = 380 * 1024;
 /// Bytes of a sort key (Service quotas, 2026-10). The longest is a heartbeat's, where each byte of both ids may take three.
@@ -309,6 +319,9 @@ const _: () = {
     // `HEARTBEAT#`, 13 digits and two `#`, around both ids.
     assert!(10 + 13 + 2 + 3 * (VIEWER_ID_BYTES_MAX + SESSION_ID_BYTES_MAX) <= SORT_KEY_BYTES_MAX);
     assert!(14 + STAGE_ID_BYTES_MAX <= SORT_KEY_BYTES_MAX);
+    // Four digits of a version's sort key.
+    assert!(STAGE_VERSIONS_MAX <= 9_999 && CHANGE_WAIT_MS_MAX <= BODY_READ_MS_MAX);
+    assert!(STAGE_VERSIONS_MAX as usize <= EXPORT_VERSIONS_HELD_MAX);
     // A stage's configuration always fits one item.
     assert!(
         STAGE_TAGS_MAX * (TAG_KEY_BYTES_MAX + TAG_VALUE_BYTES_MAX)

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use housecount::chance;
-use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row};
+use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, Item, bytes, number_or_zero};
 use housecount_core::keys::{Key, KeyRange, Series};
 use housecount_core::ledger::Chunk;
@@ -119,6 +120,16 @@ fn failed() -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "the simulated cold tier doesn't answer")
 }
 
+/// Whether a condition holds of what is there.
+fn holds(there: Option<&Item>, condition: &Condition) -> bool {
+    match (there, condition) {
+        (there, Condition::Is { attr, value }) => there.is_some_and(|there| there.get(*attr) == Some(value)),
+        (None, _) => true,
+        (Some(_), Condition::Absent) => false,
+        (Some(there), Condition::AbsentOrAtMost { attr, value }) => number_or_zero(there, attr) <= *value,
+    }
+}
+
 fn size(item: &Item) -> usize {
     let of = |attr: &Attr| match attr {
         Attr::S(text) => text.len(),
@@ -188,8 +199,8 @@ impl Wire {
             }
             self.tap(key, item);
         }
-        let is_chunk = matches!(key, Key::Chunk { .. } | Key::Series { .. });
-        if is_chunk && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
+        let is_final = matches!(key, Key::Chunk { .. } | Key::Series { .. } | Key::Version { .. });
+        if is_final && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
             self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
         }
         self.world.cold.lock().set(key, item, now_ms);
@@ -203,7 +214,13 @@ impl Wire {
         }
         let chunk = bytes(item, "chunk").ok().and_then(|bytes| Chunk::decode(bytes).ok());
         match chunk {
-            Some((chunk, _)) => self.world.committed(chain.partition, chunk.window.to),
+            Some((chunk, _)) => {
+                let fence = self.world.cold.lock().get(&Key::Fence).cloned().unwrap_or_default();
+                if number_or_zero(&fence, CommitFence::COMMITTED_TO) < chunk.window.to.0 {
+                    self.world.violated(format!("the fence is raised before a commit: {}", chunk.window.to));
+                }
+                self.world.committed(chain.partition, chunk.window.to);
+            }
             None => self.world.violated("a chunk that can't be read was written".to_string()),
         }
     }
@@ -230,15 +247,8 @@ impl Cold for Wire {
             return Ok(Put::Done);
         }
         let there = self.world.cold.lock().get(&record.key).cloned();
-        let holds = match (&there, condition) {
-            (there, Condition::Is { attr, value }) => {
-                there.as_ref().is_some_and(|there| *there == record.item || there.get(attr) == Some(&value))
-            }
-            (None, _) => true,
-            (Some(there), _) if *there == record.item => true,
-            (Some(_), Condition::Absent) => false,
-            (Some(there), Condition::AbsentOrAtMost { attr, value }) => number_or_zero(there, attr) <= value,
-        };
+        // The very same item may always be put: an answer may have been lost.
+        let holds = there.as_ref() == Some(&record.item) || holds(there.as_ref(), &condition);
         match there {
             there if !holds => self.back(Put::Refused(there.unwrap_or_default())).await,
             _ => {
@@ -246,6 +256,26 @@ impl Cold for Wire {
                 self.back(Put::Done).await
             }
         }
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+        self.go().await?;
+        let is_refused = |write: &Write| match write {
+            Write::Put { record, condition: Some(condition) } => {
+                !holds(self.world.cold.lock().get(&record.key), condition)
+            }
+            Write::Put { .. } | Write::Delete(_) => false,
+        };
+        if writes.iter().any(is_refused) {
+            return self.back(Transacted::Refused).await;
+        }
+        for write in writes {
+            match write {
+                Write::Put { record, .. } => self.set(&record.key, Some(record.item)),
+                Write::Delete(key) => self.set(&key, None),
+            }
+        }
+        self.back(Transacted::Done).await
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {

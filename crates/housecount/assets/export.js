@@ -70,13 +70,13 @@ export function exportButton(scope, stage, rangeOf) {
  * @param {(rows: number) => void} onRows
  */
 async function collect(stage, range, signal, onRows) {
-  // The columns are those of `housecount export`. Ids are written as they are: whoever bills by them must find them again.
+  // The columns and the guard are those of `housecount export`; programs take `--csv raw`, with every id as it is.
   const lines = ["stage,viewer,watch_ms,first_at_ms,last_at_ms"];
   let cover = null;
   const { from, to } = range;
   for await (const page of pages(path`/v1/stages/${stage}/watch`, { query: { from, to }, signal })) {
     for (const row of page.watch)
-      lines.push([quoted(stage), quoted(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
+      lines.push([field(stage), field(row.viewer), row.watchMs, row.firstAt, row.lastAt].join(","));
     cover = page;
     onRows(lines.length - 1);
     if (lines.length > ROWS_MAX)
@@ -88,6 +88,9 @@ async function collect(stage, range, signal, onRows) {
   }
   return { lines, cover };
 }
+
+/** A text: one that a spreadsheet would run as a formula begins with '. @param {string} text */
+const field = (text) => quoted(/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
 
 /** RFC 4180. @param {string} text */
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

@@ -136,7 +136,7 @@ impl App {
                 let (hub, metrics) = (hub.clone(), metrics.clone());
                 Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
             });
-        let stages = Stages::new(cold.clone(), settings.stages_auto);
+        let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
         let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms));
         let readiness = Readiness::default();
         let scans = Semaphore::new(SCANS_MAX);

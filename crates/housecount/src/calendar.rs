@@ -1,13 +1,18 @@
-//! Moments as people write them, and calendar months, through the crate `jiff`. All in UTC.
+//! Moments as people write them, through the crate `jiff`. All in UTC.
+//!
+//! - `zone`: time zones, and their calendar days and months.
+
+mod zone;
 
 use std::ops::Range;
 
 use housecount_core::limits::MOMENT_MS_MIN;
-use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+
+pub use self::zone::{Period, PeriodUnit, Zone, ZoneError};
 
 /// Numbers that are called seconds: those of 2001-01-01 to 2100-01-01.
 const PLAUSIBLE_SECONDS: Range<u64> = MOMENT_MS_MIN / 1_000..4_102_444_800;
@@ -68,6 +73,13 @@ fn not_early(at: Timestamp) -> Option<UnixMs> {
     u64::try_from(at.as_millisecond()).ok().filter(|ms| *ms >= MOMENT_MS_MIN).map(UnixMs)
 }
 
+/// Whether a moment is written as a day, which begins at another moment in each time zone.
+#[must_use]
+pub fn is_day(text: &str) -> bool {
+    let is_dashless = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_dashless || text.parse::<Date>().is_ok() && text.parse::<Timestamp>().is_err()
+}
+
 fn timestamp(at: UnixMs) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()
 }
@@ -88,22 +100,6 @@ pub fn spoken(ms: u64) -> String {
         (0, _) => format!("{minutes}m {seconds}s"),
         _ => format!("{hours}h {minutes}m {seconds}s"),
     }
-}
-
-/// A range by calendar months, each with its name, such as `2026-11`.
-#[must_use]
-pub fn months(range: Span) -> Vec<(String, Span)> {
-    let (mut months, mut from) = (Vec::new(), range.from);
-    while from < range.to {
-        let day = timestamp(from).map(|at| at.to_zoned(TimeZone::UTC).date());
-        let next = day.and_then(|day| day.last_of_month().tomorrow().ok());
-        let next = next.and_then(|next| next.to_zoned(TimeZone::UTC).ok()).map(|next| next.timestamp());
-        let to = next.and_then(|next| u64::try_from(next.as_millisecond()).ok()).map_or(range.to, UnixMs);
-        let name = day.map_or("beyond the calendar".to_string(), |day| day.strftime("%Y-%m").to_string());
-        months.push((name, Span::new(from, to.min(range.to))));
-        from = to;
-    }
-    months
 }
 
 #[cfg(test)]
@@ -162,20 +158,5 @@ mod tests {
     fn durations() {
         let said = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(spoken);
         assert_eq!(said, ["0s", "0s", "59s", "1m 0s", "1h 0m 0s", "26h 3m 4s"]);
-    }
-
-    #[test]
-    fn months_join() {
-        let at = |text: &str| parse(text).unwrap();
-        let range = Span::new(at("2026-11-15"), at("2027-01-02"));
-        let names: Vec<_> = months(range).into_iter().map(|(name, span)| (name, shown(span.from))).collect();
-        let pair = |name: &str, from: &str| (name.to_string(), format!("{from}T00:00:00Z"));
-        assert_eq!(
-            names,
-            [pair("2026-11", "2026-11-15"), pair("2026-12", "2026-12-01"), pair("2027-01", "2027-01-01")]
-        );
-        assert_eq!(months(range).iter().map(|(_, span)| span.ms()).sum::<u64>(), range.ms());
-        assert_eq!(months(Span::new(at("2026-11-01"), at("2026-12-01"))).len(), 1);
-        assert!(months(Span::new(at("2026-11-01"), at("2026-11-01"))).is_empty());
     }
 }

@@ -23,7 +23,7 @@ pub enum Purpose {
     Archive,
     /// What was said, where the log is in DynamoDB.
     Log,
-    /// Which node does what.
+    /// Which node does what, and up to when the ledger may be committed.
     Leases,
     /// What callers of the API ask for.
     Reads,
@@ -51,8 +51,8 @@ impl Purpose {
             Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => Purpose::of_series(chain.series),
             Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
-            Key::Lease { .. } => Purpose::Leases,
-            Key::Config { .. } | Key::Listed { .. } => Purpose::Stages,
+            Key::Lease { .. } | Key::Fence => Purpose::Leases,
+            Key::Config { .. } | Key::Version { .. } | Key::Listed { .. } => Purpose::Stages,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk, stage_pk,
+    version_sk,
 };
 use crate::heartbeat::DAY_MS;
 use crate::time::UnixMs;
@@ -24,6 +25,12 @@ impl KeyRange {
     pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
         let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
         KeyRange { pk: stage_pk(stage), first: sk(from), last: sk(to) }
+    }
+
+    /// A stage's configuration versions.
+    #[must_use]
+    pub fn versions(stage: &str) -> KeyRange {
+        KeyRange { pk: stage_pk(stage), first: version_sk(0), last: version_sk(9_999) }
     }
 
     /// A chain's chunks, and their parts, of windows that begin from `from` to `to`, both included.
@@ -83,6 +90,7 @@ impl KeyRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STAGE_VERSIONS_MAX;
 
     #[test]
     fn ranges_hold_what_they_should() {
@@ -122,6 +130,15 @@ mod tests {
             assert!(day(tomorrow, stage) > days.last && day(today - DAY_MS, stage) < days.first);
             let key = Key::HeartbeatDay { day: UnixMs(today), stage: stage.to_string() };
             assert_eq!(Key::of_heartbeat_day(&key.sk()), Some(key));
+        }
+        let range = KeyRange::versions("s");
+        for number in [1, STAGE_VERSIONS_MAX] {
+            let key = Key::Version { stage: "s".into(), number };
+            assert!(range.first <= key.sk() && key.sk() <= range.last);
+            assert_eq!(Key::of_version("s", &key.sk()), Some(key));
+        }
+        for other in ["VERSION#", "VERSION#7", "VERSION#00007", "VERSION#0007#", "CONFIG"] {
+            assert_eq!(Key::of_version("s", other), None, "{other}");
         }
         let range = KeyRange::listed(Some("a"));
         assert!(range.first.as_str() > "a" && range.first.as_str() <= "a!");

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::book::Tell;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
-/// A viewer's time on a stage within a range.
+/// A viewer's time on a stage within a range, or within a piece of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
+    /// How many of the stage's cuts are not after it.
+    pub piece: usize,
     /// Proven time.
     pub watch_ms: u64,
     /// When the first of it began.
@@ -22,6 +26,9 @@ pub struct Watched {
 /// Stage and viewer.
 pub type Who = (Box<str>, Box<str>);
 
+/// By stage: moments, ascending, at which the time of a row is cut into a row per piece.
+pub type Cuts = BTreeMap<Box<str>, Vec<UnixMs>>;
+
 /// Which spans are added up.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -33,6 +40,8 @@ pub struct Wanted {
     pub after: Option<Who>,
     /// Whether intervals are kept.
     pub intervals: bool,
+    /// Where the rows of a stage are cut.
+    pub cuts: Cuts,
 }
 
 impl Wanted {
@@ -44,16 +53,20 @@ impl Wanted {
     }
 }
 
-/// The first rows of a range, by stage and viewer. Memory is bounded by `limit` rows, however long the range is: a row that
-/// doesn't fit is dropped, and can't come back, since the rows that are kept only become smaller.
+/// A viewer's rows on a stage, a row per piece.
+type Pieces = SmallVec<[Watched; 1]>;
+
+/// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows, however long the range is: a viewer
+/// who doesn't fit is dropped, and can't come back, since the viewers who are kept only become fewer. One viewer always fits.
 #[derive(Debug)]
 pub struct Watch {
     range: Span,
     wanted: Wanted,
     limit: usize,
-    rows: BTreeMap<Box<str>, BTreeMap<Box<str>, Watched>>,
+    viewers: BTreeMap<Box<str>, BTreeMap<Box<str>, Pieces>>,
+    /// Rows of all viewers.
     count: usize,
-    /// The last row, once there are as many as may be.
+    /// The last viewer who may be kept, once a row didn't fit or the next one won't.
     last: Option<Who>,
     more: bool,
 }
@@ -62,7 +75,7 @@ impl Watch {
     /// Nothing is added up yet.
     #[must_use]
     pub fn new(range: Span, wanted: Wanted, limit: usize) -> Watch {
-        Watch { range, wanted, limit, rows: BTreeMap::new(), count: 0, last: None, more: false }
+        Watch { range, wanted, limit, viewers: BTreeMap::new(), count: 0, last: None, more: false }
     }
 
     /// Adds a span. No two of one viewer on a stage may overlap.
@@ -71,16 +84,30 @@ impl Watch {
         if !self.wanted.holds(stage, viewer) {
             return;
         }
+        let Some(cuts) = self.wanted.cuts.get(stage) else {
+            return self.add_to_piece(stage, viewer, 0, span);
+        };
+        let (mut piece, mut from) = (cuts.partition_point(|cut| *cut <= span.from), span.from);
+        let inner: SmallVec<[UnixMs; 2]> =
+            cuts[piece..].iter().copied().take_while(|cut| *cut < span.to).collect();
+        for to in inner.into_iter().chain([span.to]) {
+            self.add_to_piece(stage, viewer, piece, Span::new(from, to));
+            (piece, from) = (piece + 1, to);
+        }
+    }
+
+    fn add_to_piece(&mut self, stage: &str, viewer: &str, piece: usize, span: Span) {
         // Most of a long range is beyond the page.
         if self.last.as_ref().is_some_and(|(s, v)| (stage, viewer) > (&**s, &**v)) {
             self.more = true;
             return;
         }
         let keep_intervals = self.wanted.intervals;
-        if !self.rows.get(stage).is_some_and(|rows| rows.contains_key(viewer)) {
-            self.insert(stage, viewer, span.from);
+        if !self.row(stage, viewer).is_some_and(|pieces| pieces.iter().any(|row| row.piece == piece)) {
+            self.insert(stage, viewer, piece, span.from);
         }
-        let Some(row) = self.rows.get_mut(stage).and_then(|rows| rows.get_mut(viewer)) else { return };
+        let row = self.row(stage, viewer).and_then(|pieces| pieces.iter_mut().find(|row| row.piece == piece));
+        let Some(row) = row else { return };
         row.watch_ms += span.ms();
         row.first_at = row.first_at.min(span.from);
         row.last_at = row.last_at.max(span.to);
@@ -89,41 +116,62 @@ impl Watch {
         }
     }
 
-    /// A new row, in the place of the last one if there are as many as may be.
-    fn insert(&mut self, stage: &str, viewer: &str, from: UnixMs) {
-        if self.count >= self.limit {
-            self.more = true;
-            self.drop_last();
+    fn row(&mut self, stage: &str, viewer: &str) -> Option<&mut Pieces> {
+        self.viewers.get_mut(stage)?.get_mut(viewer)
+    }
+
+    /// A new row, in the place of the last viewer's if there are as many as may be.
+    fn insert(&mut self, stage: &str, viewer: &str, piece: usize, from: UnixMs) {
+        let row = Watched { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
+        match self.row(stage, viewer) {
+            Some(pieces) => pieces.insert(pieces.partition_point(|row| row.piece < piece), row),
+            None => {
+                let pieces = SmallVec::from_iter([row]);
+                drop(self.viewers.entry(stage.into()).or_default().insert(viewer.into(), pieces));
+            }
         }
-        let row = Watched { watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
-        self.rows.entry(stage.into()).or_default().insert(viewer.into(), row);
         self.count += 1;
-        if self.count >= self.limit {
-            let last = self.rows.last_key_value();
+        let mut has_dropped = false;
+        while self.count > self.limit && self.drop_last() {
+            has_dropped = true;
+        }
+        self.more |= has_dropped;
+        if has_dropped || self.count >= self.limit {
+            let last = self.viewers.last_key_value();
             self.last =
-                last.and_then(|(stage, rows)| Some((stage.clone(), rows.last_key_value()?.0.clone())));
+                last.and_then(|(stage, viewers)| Some((stage.clone(), viewers.last_key_value()?.0.clone())));
         }
     }
 
-    fn drop_last(&mut self) {
-        let Some(mut rows) = self.rows.last_entry() else { return };
-        rows.get_mut().pop_last();
-        self.count -= 1;
-        if rows.get().is_empty() {
-            rows.remove();
+    /// Drops the last viewer, unless there is no other.
+    fn drop_last(&mut self) -> bool {
+        let is_only = self.viewers.len() == 1 && self.viewers.values().all(|viewers| viewers.len() == 1);
+        let Some(mut stage) = self.viewers.last_entry() else { return false };
+        if is_only {
+            return false;
         }
+        if let Some((_, pieces)) = stage.get_mut().pop_last() {
+            self.count -= pieces.len();
+        }
+        if stage.get().is_empty() {
+            stage.remove();
+        }
+        true
     }
 
     /// The rows in order, and whether there are more after them.
     #[must_use]
     pub fn finish(self) -> (Vec<(Who, Watched)>, bool) {
-        let rows = self.rows.into_iter().flat_map(|(stage, rows)| {
-            rows.into_iter().map(move |(viewer, mut row)| {
-                normalize(&mut row.intervals);
-                ((stage.clone(), viewer), row)
-            })
-        });
-        (rows.collect(), self.more)
+        let mut rows = Vec::with_capacity(self.count);
+        for (stage, viewers) in self.viewers {
+            for (viewer, mut pieces) in viewers {
+                pieces.iter_mut().for_each(|row| normalize(&mut row.intervals));
+                let last = pieces.pop();
+                rows.extend(pieces.into_iter().map(|row| ((stage.clone(), viewer.clone()), row)));
+                rows.extend(last.map(|row| ((stage.clone(), viewer), row)));
+            }
+        }
+        (rows, self.more)
     }
 }
 
@@ -171,6 +219,51 @@ mod tests {
                 }
             }
             prop_assert_eq!(all, sums.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        /// Cut into pieces, page by page: each row is what the spans say of its piece, and all rows come once.
+        #[test]
+        fn pieces_are_parts_of_rows(
+            told in proptest::collection::btree_set((0..3u64, 0..5u64, 0..20u64), 0..60),
+            cuts in proptest::collection::btree_map(0..3u64, proptest::collection::btree_set(0..110u64, 0..6), 0..3),
+            limit in 1..7usize,
+        ) {
+            let cuts: Cuts = cuts.into_iter().map(|(stage, cuts)| {
+                (format!("s/{stage}").into(), cuts.into_iter().map(UnixMs).collect())
+            }).collect();
+            let told: Vec<_> = told.into_iter().map(|(stage, viewer, n)| {
+                let span = Span::new(UnixMs(n * 5), UnixMs(n * 5 + 1 + (stage + viewer) % 5));
+                (format!("s/{stage}"), format!("v{viewer}"), span)
+            }).collect();
+            // Millisecond by millisecond.
+            let mut expected: BTreeMap<(String, String, usize), (u64, u64, u64)> = BTreeMap::new();
+            for (stage, viewer, span) in &told {
+                for at in span.from.0.max(RANGE.from.0)..span.to.0.min(RANGE.to.0) {
+                    let before = |cuts: &Vec<UnixMs>| cuts.iter().filter(|cut| cut.0 <= at).count();
+                    let piece = cuts.get(stage.as_str()).map_or(0, before);
+                    let row = expected.entry((stage.clone(), viewer.clone(), piece)).or_insert((0, at, 0));
+                    *row = (row.0 + 1, row.1.min(at), row.2.max(at + 1));
+                }
+            }
+            let (mut all, mut after) = (Vec::new(), None);
+            loop {
+                let wanted = Wanted { after: after.clone(), cuts: cuts.clone(), ..Wanted::default() };
+                let mut watch = Watch::new(RANGE, wanted, limit);
+                told.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
+                let (rows, more) = watch.finish();
+                let viewers: std::collections::BTreeSet<_> = rows.iter().map(|(who, _)| who.clone()).collect();
+                prop_assert!(rows.len() <= limit || viewers.len() == 1);
+                after = rows.last().map(|(who, _)| who.clone());
+                all.extend(rows.into_iter().map(|((stage, viewer), row)| {
+                    ((stage.to_string(), viewer.to_string(), row.piece), (row.watch_ms, row.first_at.0, row.last_at.0))
+                }));
+                if !more {
+                    break;
+                }
+            }
+            prop_assert_eq!(all, expected.into_iter().collect::<Vec<_>>());
         }
     }
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use housecount_core::limits::EXPORT_ROWS_MAX;
+use housecount_core::span::Span;
 
 use super::{Failure, RangeArgs, bar, runtime, say};
-use crate::calendar;
+use crate::calendar::{self, PeriodUnit, Zone};
 use crate::error::StoreResult;
-use crate::export::{self, Exported, Format, Request, Round, raw, whole};
+use crate::export::{self, CsvStyle, Exported, Format, Request, Round, raw, whole};
 
 /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
 #[derive(Debug, Args)]
@@ -17,6 +18,8 @@ use crate::export::{self, Exported, Format, Request, Round, raw, whole};
 Examples:
   housecount export --from 2026-10-01 --to 2026-11-01 --out october.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out invoice.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --group customer --by day --tz Europe/Berlin --out days.csv
+  housecount export --from 2026-10-01 --to 2026-11-01 --csv excel --out october-for-excel.csv
   housecount export --from 2026-10-01 --to 2026-11-01 --stage my-stage --format parquet --out october.parquet
   housecount export --raw --from 2026-10-01T20:00:00Z --to 2026-10-01T21:00:00Z --stage my-stage --out heartbeats.csv
   housecount export --from 2026-10-01 --to 2026-10-02 --format ndjson --out - \\
@@ -29,17 +32,28 @@ pub(super) struct ExportArgs {
     /// How the file is written
     #[arg(long, value_enum, default_value = "csv")]
     format: FormatArg,
+    /// Fields of a CSV file: guarded (a field that a spreadsheet would run as a formula begins with '), raw (for
+    /// machines, every field as it is) or excel (guarded, with the byte order mark by which Excel knows UTF-8)
+    #[arg(long, value_enum, value_name = "STYLE", default_value = "guarded")]
+    csv: CsvArg,
     /// The file; - for standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// One row a customer and calendar month (UTC), instead of one a stage and viewer
+    /// One row per customer and calendar period, instead of one per stage, viewer and configuration
     #[arg(long, value_enum)]
     group: Option<GroupArg>,
+    /// Calendar periods of --group [default: month]
+    #[arg(long, value_enum, requires = "group")]
+    by: Option<ByArg>,
+    /// Time zone of dates in --from and --to, of calendar periods, and of times that are added beside the
+    /// milliseconds, with their offset; an IANA name, such as Europe/Berlin [default: UTC, no times added]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
     /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
     #[arg(long, value_enum, default_value = "none")]
     round: RoundArg,
     /// One row a heartbeat or leave, from the archive
-    #[arg(long, conflicts_with_all = ["group", "round", "partial"])]
+    #[arg(long, conflicts_with_all = ["group", "by", "round", "partial"])]
     raw: bool,
     /// Write what there is, even if the ledger doesn't have the whole range yet
     #[arg(long)]
@@ -53,9 +67,22 @@ enum FormatArg {
     Parquet,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CsvArg {
+    Guarded,
+    Raw,
+    Excel,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum GroupArg {
     Customer,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ByArg {
+    Month,
+    Day,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -65,12 +92,27 @@ enum RoundArg {
     None,
 }
 
-impl FormatArg {
-    fn format(self) -> Format {
-        match self {
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Ndjson => Format::Ndjson,
-            FormatArg::Parquet => Format::Parquet,
+impl ExportArgs {
+    fn zone(&self) -> Result<Option<Zone>, Failure> {
+        let zone = self.tz.as_deref().map(Zone::parse).transpose();
+        zone.map_err(|error| format!("--tz {error}"))
+    }
+
+    fn range(&self) -> Result<Span, Failure> {
+        self.range.range_in(&self.zone()?.unwrap_or_else(Zone::utc))
+    }
+
+    fn format(&self) -> Result<Format, Failure> {
+        let style = match self.csv {
+            CsvArg::Guarded => CsvStyle::Guarded,
+            CsvArg::Raw => CsvStyle::Raw,
+            CsvArg::Excel => CsvStyle::Excel,
+        };
+        match self.format {
+            FormatArg::Csv => Ok(Format::Csv(style)),
+            _ if self.csv != CsvArg::Guarded => Err("--csv is for --format csv; leave it out".to_string()),
+            FormatArg::Ndjson => Ok(Format::Ndjson),
+            FormatArg::Parquet => Ok(Format::Parquet),
         }
     }
 }
@@ -80,15 +122,20 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
         return run_raw(args);
     }
     let request = Request {
-        range: args.range.range()?,
+        range: args.range()?,
         stage: args.range.stage.clone(),
         by_customer: args.group.is_some(),
+        period: match args.by {
+            Some(ByArg::Day) => PeriodUnit::Day,
+            Some(ByArg::Month) | None => PeriodUnit::Month,
+        },
+        zone: args.zone()?,
         round: match args.round {
             RoundArg::ViewerMinute => Round::ViewerMinute,
             RoundArg::TotalMinute => Round::TotalMinute,
             RoundArg::None => Round::None,
         },
-        format: args.format.format(),
+        format: args.format()?,
         rows_max: EXPORT_ROWS_MAX,
     };
     let exported = runtime()?.block_on(export(args, &request))?;
@@ -119,9 +166,10 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
 
 fn run_raw(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let request = raw::Request {
-        range: args.range.range()?,
+        range: args.range()?,
         stage: args.range.stage.clone(),
-        format: args.format.format(),
+        zone: args.zone()?,
+        format: args.format()?,
         late_ms: args.range.store.settings()?.lateness_max_ms,
     };
     let raw::Exported { rows, problems } = runtime()?.block_on(async {

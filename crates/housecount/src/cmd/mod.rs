@@ -22,7 +22,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::calendar;
+use crate::calendar::{self, Zone};
 use crate::cold::{Cold, DynamoCold};
 use crate::config::{ConfigError, Layers, Settings};
 
@@ -143,10 +143,10 @@ impl ColdArgs {
 struct RangeArgs {
     /// From when: RFC 3339, a date (UTC) or Unix ms
     #[arg(long, value_name = "T", value_parser = moment)]
-    from: UnixMs,
+    from: Moment,
     /// Until when, not included
     #[arg(long, value_name = "T", value_parser = moment)]
-    to: UnixMs,
+    to: Moment,
     /// Only this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
@@ -156,10 +156,16 @@ struct RangeArgs {
 
 impl RangeArgs {
     fn range(&self) -> Result<Span, Failure> {
-        if self.from < self.to {
-            return Ok(Span::new(self.from, self.to));
+        self.range_in(&Zone::utc())
+    }
+
+    /// The range, its dates being days of this zone.
+    fn range_in(&self, zone: &Zone) -> Result<Span, Failure> {
+        let (from, to) = (self.from.in_zone(zone), self.to.in_zone(zone));
+        if from < to {
+            return Ok(Span::new(from, to));
         }
-        let (from, to) = (calendar::shown(self.from), calendar::shown(self.to));
+        let (from, to) = (calendar::shown(from), calendar::shown(to));
         Err(format!("--from {from} is not before --to {to}"))
     }
 
@@ -170,8 +176,23 @@ impl RangeArgs {
     }
 }
 
-fn moment(text: &str) -> Result<UnixMs, String> {
-    calendar::parse(text).map_err(|error| format!("`{text}` {error}"))
+/// A moment on the command line.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    /// The moment; of a date, its midnight in UTC.
+    at: UnixMs,
+    is_day: bool,
+}
+
+impl Moment {
+    fn in_zone(self, zone: &Zone) -> UnixMs {
+        if self.is_day { zone.start_of_day(self.at) } else { self.at }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let at = calendar::parse(text).map_err(|error| format!("`{text}` {error}"))?;
+    Ok(Moment { at, is_day: calendar::is_day(text) })
 }
 
 /// A bar for what is read, in thousandths; hidden by itself where there is no terminal.

@@ -22,6 +22,7 @@ Examples:
 Every chunk's checksum and its place in the chain are checked. Every viewer's time is added up, and compared with the
 integral of how many watched at once, to the millisecond. No snapshot may show less than half the viewers that were proven
 then; those that show fewer at all are counted as low (a viewer who left and came back within a ttl, a node that was cut off).
+The versions of the stages' configurations are checked: their order and bounds, and that the last one is what is configured.
 Exit 0: all agrees. Exit 1: something does not. Exit 2: it could not be found out.")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
@@ -59,7 +60,7 @@ fn json(found: &Found) -> serde_json::Value {
     });
     serde_json::json!({
         "agrees": found.is_good(), "stages": stages.collect::<Vec<_>>(), "chunks": found.chunks,
-        "bytes": found.bytes, "rewritten": found.rewritten, "problems": found.problems, "notes": found.notes,
+        "bytes": found.bytes, "rewritten": found.rewritten, "versions": found.versions, "problems": found.problems, "notes": found.notes,
         "committedTo": found.committed_to.0,
     })
 }
@@ -96,6 +97,9 @@ fn print(found: &Found) {
     lines.push(line("all", &total));
     let to = calendar::shown(found.committed_to);
     lines.push(format!("{} chunks, {} bytes; committed to {to}", found.chunks, found.bytes));
+    if found.versions > 0 {
+        lines.push(format!("{} versions of stages' configurations", found.versions));
+    }
     if found.rewritten > 0 {
         lines.push(format!("{} of them were rewritten by `housecount forget`", found.rewritten));
     }

@@ -18,8 +18,8 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::table::{self, EMBEDDED_TABLE};
-use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, by_stored_key};
-use crate::chance;
+use super::transact::{Expression, back_off, is_conflict};
+use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Engine, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -31,10 +31,10 @@ const DATABASE: &str = "cold.sqlite";
 /// Batches under way at once.
 const BATCHES_MAX: usize = 8;
 /// How often what a batch left unprocessed is sent again before the call fails as throttled.
-const RESENDS_MAX: u32 = 8;
+pub(super) const RESENDS_MAX: u32 = 8;
 /// The longest first wait before sending again; it doubles each time, up to [`RESEND_WAIT_MAX`].
-const RESEND_WAIT: Duration = Duration::from_millis(50);
-const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
+pub(super) const RESEND_WAIT: Duration = Duration::from_millis(50);
+pub(super) const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct DynamoCold {
     /// For people.
     pub(super) shown: String,
     is_embedded: bool,
-    meter: Meter,
+    pub(super) meter: Meter,
     /// What reads are for, if not what their keys say.
     read_for: Option<Purpose>,
 }
@@ -168,9 +168,7 @@ impl DynamoCold {
             if batch.is_empty() {
                 return Ok(());
             }
-            // Full jitter, so that nodes throttled together don't come back together.
-            tokio::time::sleep(wait_max.mul_f64(chance::any())).await;
-            wait_max = (wait_max * 2).min(RESEND_WAIT_MAX);
+            back_off(&mut wait_max).await;
         }
         let left = batch.len();
         Err(StoreError::new(ErrorKind::Throttled, format!("{} left {left} items unprocessed", self.shown)))
@@ -209,18 +207,23 @@ impl Cold for DynamoCold {
             .table_name(&self.table)
             .set_item(Some(to_sdk(&record)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let put = match condition {
-            Condition::Absent => put.condition_expression("attribute_not_exists(pk)"),
-            Condition::AbsentOrAtMost { attr, value } => put
-                .condition_expression("attribute_not_exists(pk) OR #attr <= :value")
-                .expression_attribute_names("#attr", attr)
-                .expression_attribute_values(":value", AttributeValue::N(value.to_string())),
-            Condition::Is { attr: name, value } => put
-                .condition_expression("#attr = :value")
-                .expression_attribute_names("#attr", name)
-                .expression_attribute_values(":value", attr::value(&value)),
-        };
-        match put.send().await {
+        let Expression { text, names, values } = Expression::of(&condition);
+        let put = put
+            .condition_expression(text)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values);
+        let mut wait_max = RESEND_WAIT;
+        let mut answer = put.clone().send().await;
+        for _ in 0..RESENDS_MAX {
+            // A transaction holds the item: it will be through in a moment.
+            let Err(error) = &answer else { break };
+            if !is_conflict(error) {
+                break;
+            }
+            back_off(&mut wait_max).await;
+            answer = put.clone().send().await;
+        }
+        match answer {
             Ok(answer) => {
                 self.meter.write(purpose, answer.consumed_capacity());
                 self.meter.put(stored_bytes(&record));
@@ -235,6 +238,10 @@ impl Cold for DynamoCold {
                 Ok(if there == record.item { Put::Done } else { Put::Refused(there) })
             }
         }
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+        self.write_all_or_none(&writes).await
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
@@ -319,7 +326,7 @@ impl Cold for DynamoCold {
 }
 
 /// What a record takes where it lies.
-fn stored_bytes(record: &Record) -> u64 {
+pub(super) fn stored_bytes(record: &Record) -> u64 {
     units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item).saturating_add(units::INDEX_BYTES)
 }
 
@@ -333,6 +340,6 @@ fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
     }
 }
 
-fn to_sdk(record: &Record) -> attr::Attributes {
+pub(super) fn to_sdk(record: &Record) -> attr::Attributes {
     attr::to_sdk(&record.key.pk(), &record.key.sk(), &record.item)
 }

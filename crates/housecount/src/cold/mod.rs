@@ -10,6 +10,7 @@ mod dynamodb;
 mod outage;
 mod table;
 mod target;
+mod transact;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -74,6 +75,40 @@ pub enum Put {
     Refused(Item),
 }
 
+/// A write of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Puts an item, replacing what is there, if the condition holds.
+    Put {
+        /// The item.
+        record: Record,
+        /// The condition; none for always.
+        condition: Option<Condition>,
+    },
+    /// Deletes the item at a key, if there is one.
+    Delete(Key),
+}
+
+impl Write {
+    /// The key that is written.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Write::Put { record, .. } => &record.key,
+            Write::Delete(key) => key,
+        }
+    }
+}
+
+/// Outcome of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transacted {
+    /// Every write is done.
+    Done,
+    /// A condition doesn't hold; no write is done.
+    Refused,
+}
+
 /// How much of a range to read, and from which end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -119,6 +154,10 @@ pub trait Cold: Send + Sync + fmt::Debug {
 
     /// Puts an item if the condition holds.
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put>;
+
+    /// Does all of these writes at once or none of them. Each has another key; 100 at most (DynamoDB API reference, 2026-10).
+    /// After an error they may be done: then `Absent` refuses them the next time, also for the very same item.
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted>;
 
     /// The item at a key, read consistently; `None` if there is none.
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>>;

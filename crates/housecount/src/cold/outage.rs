@@ -8,7 +8,7 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use parking_lot::Mutex;
 
-use super::{Cold, Condition, Meter, Page, Put, Record, Row};
+use super::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
 use crate::streak::{Change, FailureStreak};
@@ -89,6 +89,10 @@ impl Cold for WatchedCold {
 
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
         self.seen(Access::Write, self.cold.put_if(record, condition).await)
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+        self.seen(Access::Write, self.cold.transact(writes).await)
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {

@@ -139,6 +139,7 @@ impl Engine {
             "PutItem" => call!(put_item),
             "Query" => call!(query),
             "Scan" => call!(scan),
+            "TransactWriteItems" => call!(transact_write_items),
             "UpdateItem" => call!(update_item),
             "UpdateTimeToLive" => call!(update_time_to_live),
             _ => Err(DynoxideError::UnsupportedCapability(format!("{operation} is not part of the engine"))),

@@ -1,21 +1,56 @@
 //! CSV, through the crate `csv`.
+//!
+//! Ids and names are what players and operators sent, and a spreadsheet runs a field that begins with `=` as a formula. So
+//! such fields are written as text, unless the file is for machines.
 
 use std::io::{self, Write};
 
 use super::table::{Cell, Column, Sink};
 
+/// For whom a CSV file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsvStyle {
+    /// For people and machines: a field that a spreadsheet would run begins with `'`.
+    Guarded,
+    /// For machines: every field as it is.
+    Raw,
+    /// As guarded, with the byte order mark by which Excel knows UTF-8.
+    Excel,
+}
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A header, then a line a row.
 pub struct Csv {
     writer: csv::Writer<Box<dyn Write + Send>>,
+    is_guarded: bool,
 }
 
 impl Csv {
     /// Writes the header.
-    pub fn new(out: Box<dyn Write + Send>, columns: Vec<Column>) -> io::Result<Csv> {
+    pub fn new(mut out: Box<dyn Write + Send>, columns: Vec<Column>, style: CsvStyle) -> io::Result<Csv> {
+        if style == CsvStyle::Excel {
+            out.write_all(BYTE_ORDER_MARK)?;
+        }
         let mut writer = csv::Writer::from_writer(out);
         writer.write_record(columns.iter().map(|column| column.name)).map_err(cause)?;
-        Ok(Csv { writer })
+        Ok(Csv { writer, is_guarded: style != CsvStyle::Raw })
     }
+
+    fn shown(&self, cell: Cell) -> String {
+        match cell {
+            Cell::Text(text) if self.is_guarded && is_formula(&text) => format!("'{text}"),
+            Cell::Text(text) => text,
+            // Never negative, so never a formula.
+            Cell::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// Whether a spreadsheet would run the field (OWASP, "CSV Injection", 2026-10).
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// What the writer below said: a pipe that is closed must be known as one.
@@ -28,14 +63,54 @@ fn cause(error: csv::Error) -> io::Error {
 
 impl Sink for Csv {
     fn row(&mut self, cells: Vec<Cell>) -> io::Result<()> {
-        let shown = cells.into_iter().map(|cell| match cell {
-            Cell::Text(text) => text,
-            Cell::Number(number) => number.to_string(),
-        });
-        self.writer.write_record(shown.collect::<Vec<_>>()).map_err(cause)
+        let shown: Vec<String> = cells.into_iter().map(|cell| self.shown(cell)).collect();
+        self.writer.write_record(shown).map_err(cause)
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::table::Kind;
+
+    fn written(style: CsvStyle, texts: &[&str]) -> Vec<u8> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let columns = vec![Column { name: "id", kind: Kind::Text }, Column { name: "n", kind: Kind::Number }];
+        let mut sink = Csv::new(Box::new(file.reopen().unwrap()), columns, style).unwrap();
+        for text in texts {
+            sink.row(vec![Cell::Text(text.to_string()), Cell::Number(7)]).unwrap();
+        }
+        Box::new(sink).finish().unwrap();
+        std::fs::read(file.path()).unwrap()
+    }
+
+    #[test]
+    fn formulas_become_text_unless_it_is_raw() {
+        let formulas = ["=1+1", "+49 30 1", "-1", "@SUM(A1)", "\ttab", "\rreturn", "=HYPERLINK(\"x\",\"y\")"];
+        let harmless = ["ann", "a=b", "'=1", " =1", "", "{\"tag\":\"=1\"}", "1-2", "Zoë"];
+        let all: Vec<&str> = formulas.iter().chain(&harmless).copied().collect();
+        for (style, prefix) in [(CsvStyle::Guarded, "'"), (CsvStyle::Excel, "'"), (CsvStyle::Raw, "")] {
+            let bytes = written(style, &all);
+            let text = String::from_utf8(bytes).unwrap();
+            let text = text.trim_start_matches('\u{feff}');
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            assert_eq!(reader.headers().unwrap(), vec!["id", "n"], "{style:?}");
+            let read: Vec<String> = reader.records().map(|record| record.unwrap()[0].to_string()).collect();
+            let guarded = formulas.iter().map(|text| format!("{prefix}{text}"));
+            let expected: Vec<String> = guarded.chain(harmless.iter().map(ToString::to_string)).collect();
+            assert_eq!(read, expected, "{style:?}");
+        }
+    }
+
+    #[test]
+    fn only_excel_has_a_byte_order_mark() {
+        let begins = |style| written(style, &["ann"]).starts_with(b"\xef\xbb\xbfid,n\nann,7\n");
+        assert_eq!([CsvStyle::Guarded, CsvStyle::Raw, CsvStyle::Excel].map(begins), [false, false, true]);
+        assert_eq!(written(CsvStyle::Raw, &["=1"]), b"id,n\n=1,7\n");
+        assert_eq!(written(CsvStyle::Guarded, &["=1,2"]), b"id,n\n\"'=1,2\",7\n");
     }
 }

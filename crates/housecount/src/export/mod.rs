@@ -1,28 +1,31 @@
 //! Watch records as files: who watched what for how long, or what each customer is to pay for.
 //!
-//! Rows come from the ledger a page at a time, so memory is bounded however long the range is. A file gets its name
-//! when it is whole.
+//! Rows come from the ledger a page at a time, so memory is bounded however long the range is. A row has the configuration
+//! that was in force when its time was watched, and is cut where that changed; so an export of committed time says the same
+//! whenever it is made. A file gets its name when it is whole.
 
+mod configs;
 mod csv;
 mod ndjson;
 mod parquet;
 pub mod raw;
+mod rows;
 mod table;
 pub mod whole;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use housecount_core::item::Item;
-use housecount_core::keys::Key;
-use housecount_core::ledger::watch::{Wanted, Watched};
+use housecount_core::ledger::watch::Wanted;
 use housecount_core::span::Span;
-use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 
-use self::table::{Cell, Column, Kind, Sink};
-use crate::calendar;
+use self::configs::Configs;
+pub use self::csv::CsvStyle;
+use self::rows::{Group, columns, row};
+use self::table::{Column, Sink};
+use crate::calendar::{Period, PeriodUnit, Zone};
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
@@ -43,7 +46,7 @@ pub async fn committed_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Comma-separated values with a header, RFC 4180.
-    Csv,
+    Csv(CsvStyle),
     /// A JSON object a line.
     Ndjson,
     /// Apache Parquet, Snappy-compressed.
@@ -68,8 +71,12 @@ pub struct Request {
     pub range: Span,
     /// Only this stage.
     pub stage: Option<String>,
-    /// A row a customer and calendar month (UTC) instead of one a stage and viewer.
+    /// A row per customer and calendar period instead of one per stage, viewer and configuration.
     pub by_customer: bool,
+    /// The periods.
+    pub period: PeriodUnit,
+    /// Time zone of the periods and of the times that are shown; none for UTC and no times beside the milliseconds.
+    pub zone: Option<Zone>,
     /// See [`Round`].
     pub round: Round,
     /// See [`Format`].
@@ -92,8 +99,6 @@ pub struct Exported {
 /// Longer than a window, and than late spans reach back.
 const MARGIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
-const MINUTE_MS: u64 = 60_000;
-
 /// Writes the export.
 ///
 /// # Errors
@@ -107,29 +112,38 @@ pub async fn write(
     let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let columns = columns(request);
     let mut sink = sink(request.format, out, columns)?;
-    let mut export = Export { cold, request, configs: HashMap::new(), rows: 0, watch_ms: 0 };
     let committed_to = committed_to(cold).await?;
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
     // Nothing lies further from it than this, and nobody has to go through years without a ledger.
     let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS));
     let range = request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
-    let pieces = if request.by_customer { calendar::months(range) } else { vec![(String::new(), range)] };
-    for (month, range) in pieces {
-        let mut wanted = Wanted { stage: request.stage.clone(), ..Wanted::default() };
+    let pieces = if request.by_customer {
+        request.zone.clone().unwrap_or_else(Zone::utc).periods(range, request.period)
+    } else {
+        vec![Period { name: String::new(), starts_at: range.from, span: range }]
+    };
+    let mut configs = Configs::new(cold, range);
+    let mut exported = Exported { rows: 0, watch_ms: 0, committed_to };
+    let mut wanted = Wanted { stage: request.stage.clone(), ..Wanted::default() };
+    for period in pieces {
+        wanted.after = None;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         loop {
-            let page = scan::committed(cold, range, wanted.clone(), request.rows_max, &mut progress).await?;
+            let page =
+                scan::committed(cold, period.span, wanted.clone(), request.rows_max, &mut progress).await?;
+            if configs.find_cuts(&page.rows, &mut wanted.cuts).await? {
+                continue;
+            }
             wanted.after = page.rows.last().map(|(who, _)| who.clone());
             for ((stage, viewer), watched) in page.rows {
-                export.watch_ms += watched.watch_ms;
-                export.rows += u64::from(!request.by_customer);
-                let config = export.config(&stage).await?;
+                exported.watch_ms += watched.watch_ms;
+                let config = configs.of(&stage).await?.of(&watched);
                 if request.by_customer {
                     let customer = config.and_then(|config| config.customer.clone()).unwrap_or_default();
-                    groups.entry(customer).or_default().add(&stage, &watched);
+                    groups.entry(customer).or_default().add(&stage, &viewer, &watched);
                 } else {
-                    let row = row(&stage, &viewer, &watched, config, request.round);
-                    sink.row(row).map_err(failed)?;
+                    exported.rows += 1;
+                    sink.row(row(&stage, &viewer, &watched, config, request)).map_err(failed)?;
                 }
             }
             if !page.more {
@@ -137,12 +151,12 @@ pub async fn write(
             }
         }
         for (customer, group) in groups {
-            export.rows += 1;
-            sink.row(group.row(customer, &month, request.round)).map_err(failed)?;
+            exported.rows += 1;
+            sink.row(group.row(customer, &period, request)).map_err(failed)?;
         }
     }
     sink.finish().map_err(failed)?;
-    Ok(Exported { rows: export.rows, watch_ms: export.watch_ms, committed_to })
+    Ok(exported)
 }
 
 /// Where rows of a format go.
@@ -153,139 +167,8 @@ fn sink(
 ) -> StoreResult<Box<dyn Sink + Send>> {
     let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     Ok(match format {
-        Format::Csv => Box::new(csv::Csv::new(out, columns).map_err(failed)?),
+        Format::Csv(style) => Box::new(csv::Csv::new(out, columns, style).map_err(failed)?),
         Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
         Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
     })
-}
-
-struct Export<'a> {
-    cold: &'a Arc<dyn Cold>,
-    request: &'a Request,
-    /// By stage; rows come stage by stage, so one at a time is enough.
-    configs: HashMap<Box<str>, Option<StageConfig>>,
-    rows: u64,
-    watch_ms: u64,
-}
-
-impl Export<'_> {
-    async fn config(&mut self, stage: &str) -> StoreResult<Option<&StageConfig>> {
-        if !self.configs.contains_key(stage) {
-            debug_assert!(self.request.stage.as_deref().is_none_or(|wanted| wanted == stage));
-            let item: Option<Item> = self.cold.get(&Key::Config { stage: stage.to_string() }).await?;
-            let config = item.map(|item| StageConfig::from_item(&item)).transpose();
-            let config = config.map_err(|e| {
-                StoreError::caused(ErrorKind::Corrupt, format!("the configuration of stage {stage}"), e)
-            })?;
-            self.configs.clear();
-            self.configs.insert(stage.into(), config);
-        }
-        Ok(self.configs.get(stage).and_then(Option::as_ref))
-    }
-}
-
-fn columns(request: &Request) -> Vec<Column> {
-    let text = |name| Column { name, kind: Kind::Text };
-    let number = |name| Column { name, kind: Kind::Number };
-    let mut columns = if request.by_customer {
-        vec![text("customer"), text("month"), number("stages"), number("viewer_stages"), number("watch_ms")]
-    } else {
-        let time = |name| Column { name, kind: Kind::TimeMs };
-        let json = |name| Column { name, kind: Kind::Json };
-        vec![
-            text("stage"),
-            text("viewer"),
-            number("watch_ms"),
-            time("first_at_ms"),
-            time("last_at_ms"),
-            text("customer"),
-            text("name"),
-            json("tags"),
-        ]
-    };
-    if request.round != Round::None {
-        columns.push(number("billed_minutes"));
-    }
-    columns
-}
-
-fn row(
-    stage: &str,
-    viewer: &str,
-    watched: &Watched,
-    config: Option<&StageConfig>,
-    round: Round,
-) -> Vec<Cell> {
-    let text = |text: Option<&String>| Cell::Text(text.cloned().unwrap_or_default());
-    let tags = config.map(|config| serde_json::json!(config.tags)).unwrap_or_else(|| serde_json::json!({}));
-    let mut row = vec![
-        Cell::Text(stage.to_string()),
-        Cell::Text(viewer.to_string()),
-        Cell::Number(watched.watch_ms),
-        Cell::Number(watched.first_at.0),
-        Cell::Number(watched.last_at.0),
-        text(config.and_then(|config| config.customer.as_ref())),
-        text(config.and_then(|config| config.name.as_ref())),
-        Cell::Text(tags.to_string()),
-    ];
-    if round != Round::None {
-        row.push(Cell::Number(watched.watch_ms.div_ceil(MINUTE_MS)));
-    }
-    row
-}
-
-/// A customer's month.
-#[derive(Debug, Default)]
-struct Group {
-    stages: u64,
-    last_stage: Box<str>,
-    viewer_stages: u64,
-    watch_ms: u64,
-    /// Minutes, each viewer's time on a stage rounded up.
-    minutes: u64,
-}
-
-impl Group {
-    /// Rows come stage by stage.
-    fn add(&mut self, stage: &str, watched: &Watched) {
-        if *self.last_stage != *stage {
-            self.stages += 1;
-            self.last_stage = stage.into();
-        }
-        self.viewer_stages += 1;
-        self.watch_ms += watched.watch_ms;
-        self.minutes += watched.watch_ms.div_ceil(MINUTE_MS);
-    }
-
-    fn row(&self, customer: String, month: &str, round: Round) -> Vec<Cell> {
-        let (customer, month) = (Cell::Text(customer), Cell::Text(month.to_string()));
-        let numbers = [self.stages, self.viewer_stages, self.watch_ms].map(Cell::Number);
-        let billed = match round {
-            Round::ViewerMinute => Some(self.minutes),
-            Round::TotalMinute => Some(self.watch_ms.div_ceil(MINUTE_MS)),
-            Round::None => None,
-        };
-        [customer, month].into_iter().chain(numbers).chain(billed.map(Cell::Number)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn minutes_are_rounded_where_it_is_said() {
-        let watched =
-            |watch_ms| Watched { watch_ms, first_at: UnixMs(0), last_at: UnixMs(0), intervals: Vec::new() };
-        let mut group = Group::default();
-        group.add("a", &watched(60_000));
-        group.add("a", &watched(1));
-        group.add("b", &watched(30_000));
-        let last = |round| group.row("acme".into(), "2026-11", round).pop().unwrap();
-        assert_eq!(last(Round::ViewerMinute), Cell::Number(3));
-        assert_eq!(last(Round::TotalMinute), Cell::Number(2));
-        assert_eq!(last(Round::None), Cell::Number(90_001));
-        assert_eq!((group.stages, group.viewer_stages), (2, 3));
-        assert_eq!(row("a", "v", &watched(60_001), None, Round::TotalMinute).pop(), Some(Cell::Number(2)));
-    }
 }

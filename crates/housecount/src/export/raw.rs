@@ -10,6 +10,7 @@ use housecount_core::time::UnixMs;
 use super::table::{Cell, Column, Kind};
 use super::{Format, sink};
 use crate::archive::read;
+use crate::calendar::Zone;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
@@ -22,25 +23,23 @@ pub struct Request {
     pub stage: Option<String>,
     /// See [`Format`].
     pub format: Format,
+    /// Time zone of the times that are shown beside the milliseconds, if any are.
+    pub zone: Option<Zone>,
     /// How much later than it was said a beat may have reached the log: the setting `lateness_max`.
     pub late_ms: u64,
 }
 
-fn columns() -> Vec<Column> {
+fn columns(zone: Option<&Zone>) -> Vec<Column> {
     let text = |name| Column { name, kind: Kind::Text };
-    vec![
-        text("stage"),
-        text("viewer"),
-        text("session"),
-        Column { name: "at_ms", kind: Kind::TimeMs },
-        text("kind"),
-    ]
+    let at = [Column { name: "at_ms", kind: Kind::TimeMs }].into_iter().chain(zone.map(|_| text("at")));
+    ["stage", "viewer", "session"].map(text).into_iter().chain(at).chain([text("kind")]).collect()
 }
 
-fn row(event: &EventRef<'_>) -> Vec<Cell> {
+fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
     let text = |text: &str| Cell::Text(text.to_string());
     let kind = if event.kind == Said::Beat { "beat" } else { "leave" };
-    vec![text(event.stage), text(event.viewer), text(event.session), Cell::Number(event.at.0), text(kind)]
+    let at = [Cell::Number(event.at.0)].into_iter().chain(zone.map(|zone| Cell::Text(zone.shown(event.at))));
+    [event.stage, event.viewer, event.session].map(text).into_iter().chain(at).chain([text(kind)]).collect()
 }
 
 /// What was exported.
@@ -64,12 +63,13 @@ pub async fn write(
     mut progress: impl FnMut(f64) + Send,
 ) -> StoreResult<Exported> {
     let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
-    let mut sink = sink(request.format, out, columns())?;
+    let zone = request.zone.as_ref();
+    let mut sink = sink(request.format, out, columns(zone))?;
     let (range, mut rows) = (request.range, 0);
     let mut with = |event: &EventRef<'_>| {
         if request.stage.as_deref().is_none_or(|stage| stage == event.stage) {
             rows += 1;
-            sink.row(row(event)).map_err(failed)?;
+            sink.row(row(event, zone)).map_err(failed)?;
         }
         Ok(())
     };

@@ -9,8 +9,10 @@ use axum::extract::State;
 use axum::http::{HeaderName, Request, StatusCode, header};
 use housecount_core::fold::StageView;
 use housecount_core::ids::StageId;
-use housecount_core::limits::BODY_BYTES_MAX;
+use housecount_core::limits::{BODY_BYTES_MAX, STAGE_VERSIONS_MAX};
 use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+use housecount_core::version::TooManyVersions;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -21,7 +23,7 @@ use super::extract::{Asked, PageQuery, StageParam};
 use super::live::StandingBody;
 use crate::hub::Answer;
 use crate::node::Node;
-use crate::stages::Created;
+use crate::stages::change::{ChangeError, Changed};
 
 /// A stage: what is configured about it, and who watches it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,6 +85,28 @@ pub struct StageAnswer {
     standing: StandingBody,
 }
 
+/// A stage after its configuration was made or changed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageChangeAnswer {
+    #[serde(flatten)]
+    stage: StageAnswer,
+    /// First moment of watch time that it applies to, Unix ms: the start of this window of the ledger, or of the first one
+    /// that is not committed. Time before keeps the configuration that it had.
+    effective_from: u64,
+}
+
+/// A stage whose configuration was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageDeletedAnswer {
+    /// Its id.
+    stage: String,
+    /// First moment of watch time without a configuration, Unix ms: the end of this window of the ledger. Time before keeps
+    /// the configuration that it had.
+    effective_from: u64,
+}
+
 /// A page of stages.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -140,8 +164,57 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
-fn check(config: &StageConfig) -> Result<(), Problem> {
-    config.check().map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "invalid_stage_config", e.to_string()))
+impl StageChangeBody {
+    fn apply(&self, config: &mut StageConfig) {
+        if let Some(name) = &self.name {
+            config.name.clone_from(name);
+        }
+        if let Some(customer) = &self.customer {
+            config.customer.clone_from(customer);
+        }
+        if self.tags == Some(None) {
+            config.tags.clear();
+        }
+        for (key, value) in self.tags.iter().flatten().flatten() {
+            match value {
+                Some(value) => config.tags.insert(key.clone(), value.clone()),
+                None => config.tags.remove(key),
+            };
+        }
+    }
+}
+
+fn refused(stage: &StageId, error: ChangeError) -> Problem {
+    match error {
+        ChangeError::NotConfigured => {
+            let detail = format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
+            Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
+        }
+        ChangeError::AlreadyConfigured => {
+            let detail = format!("stage `{stage}` is configured; change it with PATCH");
+            Problem::new(StatusCode::CONFLICT, "stage_exists", detail)
+        }
+        ChangeError::TooMany(TooManyVersions { versions }) => {
+            let detail = format!(
+                "stage `{stage}` has had {versions} changes of its configuration; {STAGE_VERSIONS_MAX} are kept, \
+                 the last one for its deletion; use another stage id"
+            );
+            Problem::new(StatusCode::CONFLICT, "too_many_changes", detail)
+        }
+        ChangeError::Invalid(error) => {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_stage_config", error.to_string())
+        }
+        ChangeError::Busy => Problem::unavailable(
+            "overloaded",
+            "too many changes of configuration wait on this node; try again",
+        ),
+        ChangeError::Store(error) => error.into(),
+    }
+}
+
+/// The log's time, by which changes apply.
+fn now(node: &Node) -> Result<UnixMs, Problem> {
+    Ok(node.clock.now().ok_or(crate::ingest::Refused::Starting)?)
 }
 
 /// All stages that are configured or watched, each with its count and peak.
@@ -182,36 +255,37 @@ pub async fn list(
 
 /// Configure a stage. A stage needs no configuration to be watched.
 #[utoipa::path(post, path = "/v1/stages", operation_id = "createStage", tag = "operators", request_body = NewStageBody,
-    responses((status = 201, body = StageAnswer),
+    responses((status = 201, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 409, description = "it is configured", body = ProblemBody,
+        (status = 409, description = "it is configured, or has been changed too often", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn create(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<StageAnswer>), Problem> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<StageChangeAnswer>), Problem> {
     let new: NewStageBody = body::read_json(request, BODY_BYTES_MAX).await?;
     let stage = StageId::parse(&new.stage)?;
+    let now = now(&node)?;
     let config = StageConfig {
         stage: new.stage,
         name: new.name,
         customer: new.customer,
         tags: new.tags.unwrap_or_default(),
-        created_at: node.clock.now().ok_or(crate::ingest::Refused::Starting)?,
+        created_at: now,
     };
-    check(&config)?;
-    match node.stages.create(config.clone()).await? {
-        Created::Done => {
-            let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
-            Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(answer(&node, &stage, Some(config)))))
-        }
-        Created::AlreadyThere => {
-            let detail = format!("stage `{stage}` is configured; change it with PATCH");
-            Err(Problem::new(StatusCode::CONFLICT, "stage_exists", detail))
-        }
-    }
+    let changed = node.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
+    let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
+    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(change_answer(&node, &stage, changed))))
+}
+
+fn change_answer(
+    node: &Node,
+    stage: &StageId,
+    Changed { config, effective_from }: Changed,
+) -> StageChangeAnswer {
+    StageChangeAnswer { stage: answer(node, stage, config), effective_from: effective_from.0 }
 }
 
 fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAnswer {
@@ -252,61 +326,37 @@ pub async fn show(
     Ok(Json(found))
 }
 
-/// Change a stage's configuration: what is missing stays, null removes.
+/// Change a stage's configuration: what is missing stays, null removes. Committed watch time keeps what it had.
 #[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StageChangeBody,
     params(("stage" = String, Path, description = "percent-encoded")),
-    responses((status = 200, body = StageAnswer),
+    responses((status = 200, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "the body is not said to be JSON", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "it has been changed too often", body = ProblemBody,
+            content_type = "application/problem+json")))]
 pub async fn change(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
     request: Request<Body>,
-) -> Result<Json<StageAnswer>, Problem> {
+) -> Result<Json<StageChangeAnswer>, Problem> {
     let change: StageChangeBody = body::read_json(request, BODY_BYTES_MAX).await?;
-    node.cold.as_ref().ok_or_else(Problem::no_cold)?;
-    let mut config = node.stages.get(&stage).await?.ok_or_else(|| not_configured(&stage))?;
-    if let Some(name) = change.name {
-        config.name = name;
-    }
-    if let Some(customer) = change.customer {
-        config.customer = customer;
-    }
-    if change.tags == Some(None) {
-        config.tags.clear();
-    }
-    for (key, value) in change.tags.flatten().unwrap_or_default() {
-        match value {
-            Some(value) => config.tags.insert(key, value),
-            None => config.tags.remove(&key),
-        };
-    }
-    check(&config)?;
-    node.stages.replace(config.clone()).await?;
-    Ok(Json(answer(&node, &stage, Some(config))))
+    let changed = node.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
+    Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
 }
 
-fn not_configured(stage: &StageId) -> Problem {
-    let detail = format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
-    Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
-}
-
-/// Forget a stage's configuration. Its history stays.
+/// Delete a stage's configuration. Its history stays, with the configuration that it had.
 #[utoipa::path(delete, path = "/v1/stages/{stage}", operation_id = "deleteStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
-    responses((status = 204),
+    responses((status = 200, body = StageDeletedAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn delete(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-) -> Result<StatusCode, Problem> {
-    node.cold.as_ref().ok_or_else(Problem::no_cold)?;
-    if node.stages.get(&stage).await?.is_none() {
-        return Err(not_configured(&stage));
-    }
-    node.stages.delete(&stage).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<StageDeletedAnswer>, Problem> {
+    let deleted = node.stages.delete(&stage, now(&node)?).await.map_err(|error| refused(&stage, error))?;
+    let effective_from = deleted.effective_from.0;
+    Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
 }

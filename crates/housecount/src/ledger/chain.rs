@@ -150,5 +150,13 @@ pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<UnixMs> {
 /// # Errors
 /// The cold tier's.
 pub async fn all(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
-    chunks::all(&**cold, Series::Ledger).await
+    all_of(&**cold).await
+}
+
+/// The same of a borrowed cold tier.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn all_of(cold: &dyn Cold) -> StoreResult<Vec<Chain>> {
+    chunks::all(cold, Series::Ledger).await
 }

@@ -28,6 +28,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::ledger::chain::{self, Reading};
+use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::otlp::TARGET;
@@ -60,6 +61,7 @@ pub struct Commit {
     retention_ms: Option<u64>,
     /// When expired ones were looked for last, on this node's own clock.
     swept_ms: u64,
+    fence: Fence,
     writers: Vec<Writer>,
 }
 
@@ -112,6 +114,7 @@ impl Commit {
             interval_ms,
             retention_ms,
             swept_ms,
+            fence: Fence::default(),
             writers,
         }
     }
@@ -164,6 +167,8 @@ impl Commit {
         let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
+        // From here on no change of configuration applies to this window.
+        self.fence.raise(&*self.cold, chunk.window.to).await?;
         // All that need a keyframe, and it, at the same time.
         let until = chunk.since.plus(GENERATION_MS_MAX);
         let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));

@@ -257,10 +257,15 @@ async fn stages_are_configured_listed_and_forgotten() {
     let new = json!({ "stage": arn, "name": "The final", "tags": { "sport": "chess" }, "customer": "ACME" });
     let (status, body) = node.call(Method::POST, "/v1/stages", new.clone()).await;
     assert_eq!((status, &body["name"], &body["viewers"]), (201, &json!("The final"), &json!(0)));
+    let made_from = body["effectiveFrom"].as_u64().unwrap();
     check(node.call(Method::POST, "/v1/stages", new).await, 409, "stage_exists", "PATCH");
     node.beat(arn, "ann").await;
     let change = json!({ "name": null, "tags": { "sport": null, "round": "2" } });
-    assert_eq!(node.call(Method::PATCH, path, change).await.0, 200);
+    let (status, body) = node.call(Method::PATCH, path, change.clone()).await;
+    let changed_from = body["effectiveFrom"].as_u64().unwrap();
+    assert!(status == 200 && changed_from >= made_from, "{body}");
+    let again = node.call(Method::PATCH, path, change).await.1;
+    assert_eq!(again["effectiveFrom"], changed_from, "nothing changes: the version that is in force");
     let body = node.get(path).await;
     assert_eq!(
         (&body["customer"], &body["tags"], &body["viewers"]),
@@ -289,7 +294,9 @@ async fn stages_are_configured_listed_and_forgotten() {
     let expected = [("a", false), (arn, true), ("b", false), ("c", true), ("z", false)];
     assert_eq!(listed, expected.map(|(stage, configured)| (stage.to_string(), configured)));
 
-    assert_eq!(node.call(Method::DELETE, path, Value::Null).await.0, 204);
+    let (status, body) = node.call(Method::DELETE, path, Value::Null).await;
+    assert_eq!((status, &body["stage"]), (200, &json!(arn)));
+    assert!(body["effectiveFrom"].as_u64().unwrap() > changed_from, "the end of the window: {body}");
     check(node.call(Method::DELETE, path, Value::Null).await, 404, "stage_not_found", "not configured");
     assert_eq!(node.get(path).await["configured"], false, "it is still watched");
     check(node.call(Method::PATCH, path, json!({})).await, 404, "stage_not_found", "POST /v1/stages");

@@ -24,6 +24,7 @@ mod faults;
 mod forget;
 mod fuzzed;
 mod http;
+mod history;
 mod inside;
 mod ivs;
 mod ledger;

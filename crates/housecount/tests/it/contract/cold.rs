@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::cold::{Cold, ColdTarget, Condition, DynamoCold, Engine, Page, Put, Record, TableOptions};
+use housecount::cold::{
+    Cold, ColdTarget, Condition, DynamoCold, Engine, Page, Purpose, Put, Record, TableOptions, Transacted,
+    Write,
+};
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
@@ -24,6 +27,7 @@ async fn keeps_the_contract(cold: &dyn Cold) {
     a_key_may_come_twice(cold).await;
     a_range_is_read_in_order(cold).await;
     conditions_hold(cold).await;
+    a_transaction_is_all_or_nothing(cold).await;
     cold.put(Vec::new()).await.unwrap();
     cold.delete(Vec::new()).await.unwrap();
 }
@@ -141,6 +145,35 @@ async fn conditions_hold(cold: &dyn Cold) {
     assert_eq!(replace(b"old", b"other").await, Put::Refused(of_bytes(b"new")));
     cold.delete(vec![key.clone()]).await.unwrap();
     assert_eq!(put(50, is(30)).await, Put::Refused(Item::new()), "nothing is there");
+}
+
+async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
+    let key = |number| snapshot("transact", number);
+    let write =
+        |number, n, condition| Write::Put { record: Record { key: key(number), item: item(n) }, condition };
+    let there = async || {
+        let range = KeyRange::snapshots("transact", UnixMs::ZERO, UnixMs::MAX);
+        let rows = cold.query(&range, &Page { consistent: true, ..Page::first(10) }).await.unwrap();
+        rows.iter().map(|(_, item)| housecount_core::item::number(item, "n").unwrap()).collect::<Vec<_>>()
+    };
+    let is = |n| Some(Condition::Is { attr: "n", value: Attr::N(n) });
+    let both = || vec![write(1, 10, Some(Condition::Absent)), write(2, 20, None)];
+    assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Done);
+    assert_eq!(there().await, [10, 20]);
+    assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Refused, "also of the very same items");
+    let one_is_refused = vec![write(1, 11, is(10)), write(3, 30, None), write(2, 21, is(19))];
+    assert_eq!(cold.transact(one_is_refused).await.unwrap(), Transacted::Refused);
+    assert_eq!(there().await, [10, 20], "nothing is written");
+    let absent = vec![write(3, 30, is(30)), Write::Delete(key(1))];
+    assert_eq!(cold.transact(absent).await.unwrap(), Transacted::Refused, "nothing is there to be as it was");
+    let at_most = Some(Condition::AbsentOrAtMost { attr: "n", value: 10 });
+    let all = vec![write(1, 12, at_most), write(3, 30, Some(Condition::Absent)), Write::Delete(key(2))];
+    assert_eq!(cold.transact(all).await.unwrap(), Transacted::Done);
+    assert_eq!(there().await, [12, 30]);
+    let nothing_there = vec![Write::Delete(key(2)), Write::Delete(key(4))];
+    assert_eq!(cold.transact(nothing_there).await.unwrap(), Transacted::Done, "nothing where nothing is");
+    assert_eq!(cold.transact(Vec::new()).await.unwrap(), Transacted::Done);
+    cold.delete(vec![key(1), key(3)]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,4 +297,32 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
     let record = Record { key: Key::Config { stage: "s".to_string() }, item: item(1) };
     assert_eq!(cold.put_if(record, Condition::Absent).await.unwrap(), Put::Done);
     assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the fault was met");
+}
+
+/// Two transactions that meet at an item: DynamoDB cancels one of them, and refuses a put on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_meets_a_transaction_is_sent_again() {
+    let dynamo = Dynamo::start().await;
+    let cold = remote(&dynamo, "table").await;
+    cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
+    let record = |n| Record { key: Key::Fence, item: item(n) };
+    let write = |n, condition| vec![Write::Put { record: record(n), condition }];
+    dynamo.faults.conflicts.store(3, Ordering::SeqCst);
+    let put = write(1, Some(Condition::Absent));
+    assert_eq!(cold.transact(put).await.unwrap(), Transacted::Done);
+    dynamo.faults.conflicts.store(3, Ordering::SeqCst);
+    let raised = cold.put_if(record(2), Condition::AbsentOrAtMost { attr: "n", value: 2 }).await.unwrap();
+    assert_eq!(
+        (raised, dynamo.faults.conflicts.load(Ordering::SeqCst)),
+        (Put::Done, 0),
+        "the faults were met"
+    );
+    assert_eq!(cold.get(&Key::Fence).await.unwrap(), Some(item(2)));
+    // What a cancelled transaction took is counted: twice the units of its items.
+    let before = cold.meter().units(Purpose::Leases);
+    assert_eq!(cold.transact(write(3, Some(Condition::Absent))).await.unwrap(), Transacted::Refused);
+    assert_eq!(cold.meter().units(Purpose::Leases).since(before).writes, 2);
+    dynamo.faults.conflicts.store(u32::MAX, Ordering::SeqCst);
+    let error = cold.transact(write(3, None)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled, "{error}");
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::app::App;
+use housecount::calendar::PeriodUnit;
 use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
-use housecount::export::{self, Format, Request, Round, whole};
+use housecount::export::{self, CsvStyle, Format, Request, Round, whole};
 use housecount::http::Bound;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
@@ -78,8 +79,10 @@ async fn export_rows_max() {
             range,
             stage: None,
             by_customer,
+            period: PeriodUnit::Month,
+            zone: None,
             round: Round::ViewerMinute,
-            format: Format::Csv,
+            format: Format::Csv(CsvStyle::Guarded),
             rows_max,
         };
         let out = folder.path().join("out.csv");

@@ -1,7 +1,7 @@
 //! The ledger: what was proven is written for good, to the millisecond, whatever fails.
 
 mod bounds;
-mod damage;
+pub mod damage;
 mod figures;
 mod oracle;
 mod retention;

@@ -1,10 +1,12 @@
 //! A cold tier with faults to order, around the real embedded one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use housecount::cold::{Cold, Condition, DynamoCold, Engine, Meter, Page, Put, Record, Row};
+use housecount::cold::{
+    Cold, Condition, DynamoCold, Engine, Meter, Page, Put, Record, Row, Transacted, Write,
+};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
@@ -25,8 +27,18 @@ pub struct FaultyCold {
     pub lease_for_all: AtomicBool,
     /// Calls so far.
     pub calls: AtomicUsize,
+    /// Transactions wait here before they are sent; `held` says how many have come so far.
+    pub gate: tokio::sync::RwLock<()>,
+    pub held: AtomicUsize,
+    /// Transactions that are answered as refused from now on: not carried out, or carried out all the same.
+    pub refused: AtomicU32,
+    pub belied: AtomicU32,
     /// Whether it deletes what has expired by itself, as DynamoDB does.
     pub expires: AtomicBool,
+}
+
+fn take(fault: &AtomicU32) -> bool {
+    fault.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
 impl FaultyCold {
@@ -43,6 +55,10 @@ impl FaultyCold {
             away: AtomicBool::new(false),
             lease_for_all: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            gate: tokio::sync::RwLock::default(),
+            held: AtomicUsize::new(0),
+            refused: AtomicU32::new(0),
+            belied: AtomicU32::new(0),
             expires: AtomicBool::new(false),
         }
     }
@@ -86,6 +102,16 @@ impl Cold for FaultyCold {
             return Ok(Put::Done);
         }
         self.call(self.cold.put_if(record, condition)).await
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        let _open = self.gate.read().await;
+        if take(&self.refused) {
+            return Ok(Transacted::Refused);
+        }
+        let outcome = self.call(self.cold.transact(writes)).await?;
+        Ok(if take(&self.belied) { Transacted::Refused } else { outcome })
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {

@@ -25,6 +25,8 @@ pub struct Faults {
     pub unprocessed: AtomicU32,
     /// Applied, and then answered 500.
     pub lying: AtomicU32,
+    /// Transactions and puts that are answered as if another transaction held their items.
+    pub conflicts: AtomicU32,
     /// UpdateContinuousBackups that come too early; the engine doesn't know the call, so all are answered here.
     pub too_early: AtomicU32,
     /// Calls that were answered by the engine.
@@ -171,6 +173,9 @@ async fn answer(
         let kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException";
         return Ok(response(400, json!({ "__type": kind, "message": "slow down" }).to_string()));
     }
+    if matches!(&*operation, "PutItem" | "TransactWriteItems") && take(&faults.conflicts) {
+        return Ok(response(400, conflict(&operation).to_string()));
+    }
     if operation == "UpdateContinuousBackups" {
         let kind = "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException";
         return Ok(match take(&faults.too_early) {
@@ -200,6 +205,18 @@ async fn answer(
     faults.answered.fetch_add(1, Ordering::SeqCst);
     faults.told.add(&operation, status, &text);
     Ok(response(status, text))
+}
+
+/// What DynamoDB answers to a write on an item that a transaction holds.
+fn conflict(operation: &str) -> Value {
+    let text = "Transaction is ongoing for the item";
+    if operation == "PutItem" {
+        let kind = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
+        return json!({ "__type": kind, "message": text });
+    }
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    let reasons = json!([{ "Code": "TransactionConflict", "Message": text }]);
+    json!({ "__type": kind, "Message": "Transaction cancelled", "CancellationReasons": reasons })
 }
 
 /// Writes one item of a batch, and gives the others back.

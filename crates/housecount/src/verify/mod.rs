@@ -4,6 +4,10 @@
 //! which viewers come and go, and integrates how many there are. Both must say the same, to the millisecond. Snapshots,
 //! which other code took of other state, can't show much fewer viewers than were proven at their moment. Days are looked
 //! at one by one, so memory is bounded by a day's audience.
+//!
+//! - [`versions`]: the versions of stages' configurations, by which exports say whose the time was.
+
+mod versions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -73,6 +77,8 @@ pub struct Found {
     pub bytes: u64,
     /// Those of them that `housecount forget` has rewritten.
     pub rewritten: u64,
+    /// Versions of stages' configurations.
+    pub versions: u64,
     /// What is wrong, each naming its item.
     pub problems: Vec<String>,
     /// What is odd and harmless.
@@ -120,6 +126,7 @@ pub async fn verify(
         .await?;
         from = piece.to;
     }
+    versions::look(&**cold, stage, &mut found).await?;
     if found.committed_to < range.to {
         let to = crate::calendar::shown(found.committed_to);
         found.problem(format!(

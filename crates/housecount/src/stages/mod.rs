@@ -1,4 +1,10 @@
 //! The book of stages: their configuration and snapshots in the cold tier, and whether one is open.
+//!
+//! - [`change`]: a change of configuration, as a version that touches no committed window.
+//! - [`history`]: the versions, read.
+
+pub mod change;
+pub mod history;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +17,9 @@ use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
+use self::history::parse;
 use crate::clock::mono_ms;
-use crate::cold::{Cold, Condition, Page, Put, Record};
+use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// How long a configuration, or that there is none, is answered from memory. A change made through another node
@@ -22,15 +29,6 @@ const REMEMBERED_MS: u64 = 10_000;
 const READ_WAIT: Duration = Duration::from_secs(2);
 /// Stages remembered at most; more are asked for each time.
 const REMEMBERED_MAX: usize = 100_000;
-
-/// Whether a configuration was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It was.
-    Done,
-    /// There is one already.
-    AlreadyThere,
-}
 
 /// A stage that heartbeats may not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +46,9 @@ pub struct Stages {
     /// The same, for what callers read.
     reads: Option<Arc<dyn Cold>>,
     auto: bool,
+    window_ms: u64,
+    /// Whose turn it is to change a configuration.
+    turn: tokio::sync::Mutex<()>,
     remembered: Mutex<HashMap<StageId, Remembered>>,
 }
 
@@ -69,11 +70,12 @@ fn unsupported() -> StoreError {
 }
 
 impl Stages {
-    /// The book. With `auto` every stage is open.
+    /// The book. With `auto` every stage is open. `window_ms` is the ledger's window: changes apply to whole ones.
     #[must_use]
-    pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool) -> Stages {
+    pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> Stages {
         let reads = cold.clone().map(Cold::for_callers);
-        Stages { cold, reads, auto, remembered: Mutex::default() }
+        let (turn, remembered) = (tokio::sync::Mutex::default(), Mutex::default());
+        Stages { cold, reads, auto, window_ms, turn, remembered }
     }
 
     /// Whether every stage is open, so that none needs to be asked about.
@@ -144,45 +146,6 @@ impl Stages {
         }
     }
 
-    /// Makes a configuration. First its own item, which decides who was first; then the copy in the list,
-    /// also if it was there, in case its maker died in between.
-    pub async fn create(&self, config: StageConfig) -> StoreResult<Created> {
-        let cold = self.cold()?;
-        let key = Key::Config { stage: config.stage.clone() };
-        let put = cold.put_if(Record { key, item: config.to_item() }, Condition::Absent).await?;
-        let (created, item) = match put {
-            Put::Done => (Created::Done, config.to_item()),
-            Put::Refused(there) => (Created::AlreadyThere, there),
-        };
-        let listed = Key::Listed { stage: config.stage.clone() };
-        cold.put(vec![Record { key: listed, item: item.clone() }]).await?;
-        if let Ok(stage) = StageId::parse(&config.stage) {
-            self.remember(&stage, Some(parse(&item)?));
-        }
-        Ok(created)
-    }
-
-    /// Replaces a configuration.
-    pub async fn replace(&self, config: StageConfig) -> StoreResult<()> {
-        let item = config.to_item();
-        let keys = [Key::Config { stage: config.stage.clone() }, Key::Listed { stage: config.stage.clone() }];
-        let records = keys.into_iter().map(|key| Record { key, item: item.clone() });
-        self.cold()?.put(records.collect()).await?;
-        if let Ok(stage) = StageId::parse(&config.stage) {
-            self.remember(&stage, Some(config));
-        }
-        Ok(())
-    }
-
-    /// Forgets a configuration, and nothing else.
-    pub async fn delete(&self, stage: &StageId) -> StoreResult<()> {
-        let stage_text = stage.to_string();
-        let keys = vec![Key::Config { stage: stage_text.clone() }, Key::Listed { stage: stage_text }];
-        self.cold()?.delete(keys).await?;
-        self.remember(stage, None);
-        Ok(())
-    }
-
     /// Configurations in the order of their ids.
     pub async fn list(&self, after: Option<&str>, limit: usize) -> StoreResult<Vec<StageConfig>> {
         let Some(cold) = &self.cold else { return Ok(Vec::new()) };
@@ -227,10 +190,7 @@ async fn in_time<T>(read: impl Future<Output = StoreResult<T>>) -> StoreResult<T
     tokio::time::timeout(READ_WAIT, read).await.map_err(late)?
 }
 
-fn parse(item: &housecount_core::item::Item) -> StoreResult<StageConfig> {
-    StageConfig::from_item(item).map_err(|e| corrupt("a stage's configuration", e))
-}
-
-fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
+/// A stored item that can't be read.
+pub(crate) fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
     StoreError::caused(ErrorKind::Corrupt, what.to_string(), error)
 }

@@ -1,0 +1,159 @@
+//! Transactions of the cold tier: all writes or none, through DynamoDB's TransactWriteItems.
+//!
+//! Only puts and deletes, so that a node needs the permissions `PutItem` and `DeleteItem` and no other. A check of an item
+//! is a put of the very same item under a condition.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, Put as SdkPut, ReturnConsumedCapacity, TransactWriteItem,
+};
+use housecount_core::cost::{Units, units};
+
+use super::dynamodb::{RESEND_WAIT, RESEND_WAIT_MAX, RESENDS_MAX, stored_bytes, to_sdk};
+use super::{Condition, DynamoCold, Transacted, Write};
+use crate::chance;
+use crate::dynamo::attr::{self, Attributes, key_attributes};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::meter::Purpose;
+
+/// A condition in DynamoDB's words.
+pub(super) struct Expression {
+    pub text: &'static str,
+    pub names: Option<std::collections::HashMap<String, String>>,
+    pub values: Option<Attributes>,
+}
+
+impl Expression {
+    pub(super) fn of(condition: &Condition) -> Expression {
+        let (text, name, value) = match condition {
+            Condition::Absent => {
+                return Expression { text: "attribute_not_exists(pk)", names: None, values: None };
+            }
+            Condition::AbsentOrAtMost { attr, value } => {
+                let value = AttributeValue::N(value.to_string());
+                ("attribute_not_exists(pk) OR #attr <= :value", attr, value)
+            }
+            Condition::Is { attr: name, value } => ("#attr = :value", name, attr::value(value)),
+        };
+        let names = Some([("#attr".to_string(), name.to_string())].into());
+        Expression { text, names, values: Some([(":value".to_string(), value)].into()) }
+    }
+}
+
+/// What became of one try.
+enum Outcome {
+    Done,
+    Refused,
+    /// Another transaction holds one of the items, or the table is throttled: the same again may succeed.
+    Conflict,
+}
+
+/// Whether a put met a transaction under way on its item.
+pub(super) fn is_conflict(error: &SdkError<PutItemError>) -> bool {
+    matches!(error.as_service_error(), Some(PutItemError::TransactionConflictException(_)))
+}
+
+/// Waits before a call is sent again: full jitter, so that nodes that met don't meet again.
+pub(super) async fn back_off(wait_max: &mut Duration) {
+    tokio::time::sleep(wait_max.mul_f64(chance::any())).await;
+    *wait_max = (*wait_max * 2).min(RESEND_WAIT_MAX);
+}
+
+impl DynamoCold {
+    pub(super) async fn write_all_or_none(&self, writes: &[Write]) -> StoreResult<Transacted> {
+        let mut wait_max = RESEND_WAIT;
+        for _ in 0..=RESENDS_MAX {
+            match self.try_transaction(writes).await? {
+                Outcome::Done => return Ok(Transacted::Done),
+                Outcome::Refused => return Ok(Transacted::Refused),
+                Outcome::Conflict => back_off(&mut wait_max).await,
+            }
+        }
+        let context = format!("{}: other transactions hold the same items; try again", self.shown);
+        Err(StoreError::new(ErrorKind::Throttled, context))
+    }
+
+    async fn try_transaction(&self, writes: &[Write]) -> StoreResult<Outcome> {
+        let Some(purpose) = writes.first().map(|write| Purpose::of(write.key())) else {
+            return Ok(Outcome::Done);
+        };
+        let items = writes.iter().map(|write| self.transact_item(write)).collect::<StoreResult<Vec<_>>>()?;
+        let call = self.client.transact_write_items().set_transact_items(Some(items));
+        let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let error = match call.send().await {
+            Ok(answer) => {
+                self.meter.write(purpose, answer.consumed_capacity());
+                let puts = writes.iter().filter_map(|write| match write {
+                    Write::Put { record, .. } => Some(stored_bytes(record)),
+                    Write::Delete(_) => None,
+                });
+                self.meter.put(puts.sum());
+                return Ok(Outcome::Done);
+            }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                let outcome = judge(canceled.cancellation_reasons());
+                let outcome = outcome.ok_or_else(|| self.failed("writing to", error))?;
+                // DynamoDB counts it all the same; but the answer doesn't say so.
+                if matches!(outcome, Outcome::Refused) {
+                    self.meter.add(purpose, writes.iter().map(units_of).fold(Units::default(), Units::plus));
+                }
+                Ok(outcome)
+            }
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Outcome::Conflict),
+            _ => Err(self.failed("writing to", error)),
+        }
+    }
+
+    fn transact_item(&self, write: &Write) -> StoreResult<TransactWriteItem> {
+        let failed = |e| StoreError::caused(ErrorKind::Unsupported, "building a transaction", e);
+        let item = TransactWriteItem::builder();
+        Ok(match write {
+            Write::Put { record, condition } => {
+                let mut put = SdkPut::builder().table_name(&self.table).set_item(Some(to_sdk(record)));
+                if let Some(Expression { text, names, values }) = condition.as_ref().map(Expression::of) {
+                    put = put
+                        .condition_expression(text)
+                        .set_expression_attribute_names(names)
+                        .set_expression_attribute_values(values);
+                }
+                item.put(put.build().map_err(failed)?).build()
+            }
+            Write::Delete(key) => {
+                let key = key_attributes(&key.pk(), &key.sk());
+                let delete = Delete::builder().table_name(&self.table).set_key(Some(key));
+                item.delete(delete.build().map_err(failed)?).build()
+            }
+        })
+    }
+}
+
+/// What a cancelled transaction means; none if it is a failure.
+fn judge(reasons: &[CancellationReason]) -> Option<Outcome> {
+    let mut outcome = None;
+    for reason in reasons {
+        match reason.code() {
+            None | Some("None") => {}
+            Some("ConditionalCheckFailed") => outcome = outcome.or(Some(Outcome::Refused)),
+            Some("TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded") => {
+                outcome = Some(Outcome::Conflict);
+            }
+            Some(_) => return None,
+        }
+    }
+    outcome
+}
+
+fn units_of(write: &Write) -> Units {
+    let bytes = match write {
+        Write::Put { record, .. } => units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item),
+        Write::Delete(_) => 0,
+    };
+    units::write_in_transaction(bytes)
+}

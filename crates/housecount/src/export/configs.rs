@@ -1,0 +1,139 @@
+//! Which configuration applies to which row of an export: the one in force when the time was watched.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use housecount_core::ledger::watch::{Cuts, Watched, Who};
+use housecount_core::limits::EXPORT_VERSIONS_HELD_MAX;
+use housecount_core::span::Span;
+use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+
+use crate::cold::Cold;
+use crate::error::StoreResult;
+use crate::stages::history;
+
+/// A stage's configurations within a range.
+#[derive(Debug)]
+pub struct StageConfigs {
+    /// Where the configuration changes.
+    cuts: Vec<UnixMs>,
+    /// One more than there are cuts; none where the stage is not configured.
+    configs: Vec<Option<StageConfig>>,
+}
+
+impl StageConfigs {
+    /// The configuration that a row was watched under. Rows are cut at the cuts, or lie between two of them.
+    pub fn of(&self, row: &Watched) -> Option<&StageConfig> {
+        let piece = self.cuts.partition_point(|cut| *cut <= row.first_at);
+        self.configs.get(piece).and_then(Option::as_ref)
+    }
+
+    /// Whether a row reaches over a cut.
+    fn cuts_through(&self, row: &Watched) -> bool {
+        self.cuts.iter().any(|cut| row.first_at < *cut && *cut < row.last_at)
+    }
+}
+
+/// The configurations of an export's stages, read when they are needed. Memory is bounded by
+/// [`EXPORT_VERSIONS_HELD_MAX`].
+#[derive(Debug)]
+pub struct Configs<'a> {
+    cold: &'a Arc<dyn Cold>,
+    range: Span,
+    held: HashMap<Box<str>, StageConfigs>,
+    held_versions: usize,
+}
+
+impl<'a> Configs<'a> {
+    /// Nothing is read yet. `range` is all of the export.
+    pub fn new(cold: &'a Arc<dyn Cold>, range: Span) -> Configs<'a> {
+        Configs { cold, range, held: HashMap::new(), held_versions: 0 }
+    }
+
+    /// A stage's configurations.
+    ///
+    /// # Errors
+    /// The cold tier's; `Corrupt` if a version is damaged or missing: then nobody knows what applied when.
+    pub async fn of(&mut self, stage: &str) -> StoreResult<&StageConfigs> {
+        if !self.held.contains_key(stage) {
+            let history = history::read(&**self.cold, stage).await?;
+            let pieces = history.pieces(self.range);
+            let configs = StageConfigs {
+                cuts: pieces.iter().skip(1).map(|piece| piece.from).collect(),
+                configs: pieces.iter().map(|piece| piece.config.cloned()).collect(),
+            };
+            self.held_versions += configs.configs.len();
+            if self.held_versions > EXPORT_VERSIONS_HELD_MAX {
+                self.held.clear();
+                self.held_versions = configs.configs.len();
+            }
+            self.held.insert(stage.into(), configs);
+        }
+        Ok(&self.held[stage])
+    }
+
+    /// Adds to `cuts` those stages of a page whose rows reach over a change of configuration. Whether any was added: then
+    /// the page must be read again, cut there.
+    ///
+    /// # Errors
+    /// As [`Configs::of`].
+    pub async fn find_cuts(&mut self, rows: &[(Who, Watched)], cuts: &mut Cuts) -> StoreResult<bool> {
+        let before = cuts.len();
+        for of_stage in rows.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let stage = &of_stage[0].0.0;
+            if cuts.contains_key(stage) {
+                continue;
+            }
+            let configs = self.of(stage).await?;
+            if of_stage.iter().any(|(_, row)| configs.cuts_through(row)) {
+                cuts.insert(stage.clone(), configs.cuts.clone());
+            }
+        }
+        Ok(cuts.len() > before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::keys::Key;
+    use housecount_core::version::ConfigVersion;
+
+    use super::*;
+    use crate::cold::{DynamoCold, Engine, Record};
+
+    #[tokio::test]
+    async fn export_versions_held_max_bounds_what_is_held() {
+        let cold: Arc<dyn Cold> = Arc::new(DynamoCold::over(&Engine::memory().unwrap()).await.unwrap());
+        let version = |stage: &str, number: u32| {
+            let config = StageConfig {
+                stage: stage.into(),
+                customer: Some(format!("customer {number}")),
+                ..StageConfig::default()
+            };
+            let at = UnixMs(u64::from(number));
+            let (config, stage) = (Some(config), stage.to_string());
+            let version = ConfigVersion { stage, number, changed_at: at, effective_from: at, config };
+            let key = Key::Version { stage: version.stage.clone(), number };
+            Record { key, item: version.to_item() }
+        };
+        let last = |stage: &str| {
+            let item = version(stage, 900).item;
+            Record { key: Key::Config { stage: stage.into() }, item }
+        };
+        let stages: Vec<String> = (0..12).map(|n| format!("stage {n}")).collect();
+        for stage in &stages {
+            let records = (1..=900).map(|number| version(stage, number)).chain([last(stage)]);
+            cold.put(records.collect()).await.unwrap();
+        }
+        let mut configs = Configs::new(&cold, Span::new(UnixMs::ZERO, UnixMs(1_000)));
+        for stage in stages.iter().chain(&stages) {
+            let at = UnixMs(500);
+            let row = Watched { piece: 0, watch_ms: 1, first_at: at, last_at: at, intervals: Vec::new() };
+            let config = configs.of(stage).await.unwrap().of(&row).unwrap();
+            assert_eq!(config.customer.as_deref(), Some("customer 500"), "{stage}");
+            let held: usize = configs.held.values().map(|of| of.configs.len()).sum();
+            assert!(held <= EXPORT_VERSIONS_HELD_MAX && configs.held.len() <= 11, "{held}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Rows of an export: a viewer's time on a stage under one configuration, or a customer's period.
+
+use housecount_core::ledger::watch::Watched;
+use housecount_core::stage::StageConfig;
+
+use super::table::{Cell, Column, Kind};
+use super::{Request, Round};
+use crate::calendar::{Period, PeriodUnit};
+
+const MINUTE_MS: u64 = 60_000;
+
+/// The columns of what is asked for.
+pub fn columns(request: &Request) -> Vec<Column> {
+    let text = |name| Column { name, kind: Kind::Text };
+    let number = |name| Column { name, kind: Kind::Number };
+    let has_zone = request.zone.is_some();
+    let mut columns: Vec<Column> = if request.by_customer {
+        let period = match request.period {
+            PeriodUnit::Day => "day",
+            PeriodUnit::Month => "month",
+        };
+        let starts_at = has_zone.then_some(text("starts_at"));
+        let numbers = ["stages", "viewer_stages", "watch_ms"].map(number);
+        [text("customer"), text(period)].into_iter().chain(starts_at).chain(numbers).collect()
+    } else {
+        let time = |name| Column { name, kind: Kind::TimeMs };
+        let json = |name| Column { name, kind: Kind::Json };
+        let who =
+            [text("stage"), text("viewer"), number("watch_ms"), time("first_at_ms"), time("last_at_ms")];
+        let shown = has_zone.then_some([text("first_at"), text("last_at")]).into_iter().flatten();
+        let config = [text("customer"), text("name"), json("tags")];
+        who.into_iter().chain(shown).chain(config).collect()
+    };
+    if request.round != Round::None {
+        columns.push(number("billed_minutes"));
+    }
+    columns
+}
+
+/// A viewer's row.
+pub fn row(
+    stage: &str,
+    viewer: &str,
+    watched: &Watched,
+    config: Option<&StageConfig>,
+    request: &Request,
+) -> Vec<Cell> {
+    let text = |text: Option<&String>| Cell::Text(text.cloned().unwrap_or_default());
+    let tags = config.map(|config| serde_json::json!(config.tags)).unwrap_or_else(|| serde_json::json!({}));
+    let mut row = vec![
+        Cell::Text(stage.to_string()),
+        Cell::Text(viewer.to_string()),
+        Cell::Number(watched.watch_ms),
+        Cell::Number(watched.first_at.0),
+        Cell::Number(watched.last_at.0),
+    ];
+    if let Some(zone) = &request.zone {
+        row.extend([watched.first_at, watched.last_at].map(|at| Cell::Text(zone.shown(at))));
+    }
+    row.push(text(config.and_then(|config| config.customer.as_ref())));
+    row.push(text(config.and_then(|config| config.name.as_ref())));
+    row.push(Cell::Text(tags.to_string()));
+    if request.round != Round::None {
+        row.push(Cell::Number(watched.watch_ms.div_ceil(MINUTE_MS)));
+    }
+    row
+}
+
+/// A customer's period.
+#[derive(Debug, Default)]
+pub struct Group {
+    stages: u64,
+    viewer_stages: u64,
+    watch_ms: u64,
+    /// Minutes, each viewer's time on a stage rounded up.
+    minutes: u64,
+    /// The stage and the viewer of the last row, and their time so far: a change of a tag must not bill a minute twice.
+    last: (Box<str>, Box<str>),
+    last_ms: u64,
+}
+
+impl Group {
+    /// Adds a row. Rows come stage by stage and viewer by viewer.
+    pub fn add(&mut self, stage: &str, viewer: &str, watched: &Watched) {
+        let is_first = self.viewer_stages == 0;
+        let is_same_stage = !is_first && *self.last.0 == *stage;
+        if !is_same_stage || *self.last.1 != *viewer {
+            self.stages += u64::from(!is_same_stage);
+            self.viewer_stages += 1;
+            self.last = (stage.into(), viewer.into());
+            self.last_ms = 0;
+        }
+        let billed = self.last_ms.div_ceil(MINUTE_MS);
+        self.last_ms += watched.watch_ms;
+        self.watch_ms += watched.watch_ms;
+        self.minutes += self.last_ms.div_ceil(MINUTE_MS) - billed;
+    }
+
+    /// The group's row.
+    pub fn row(&self, customer: String, period: &Period, request: &Request) -> Vec<Cell> {
+        let starts_at = request.zone.as_ref().map(|zone| zone.shown(period.starts_at));
+        let texts = [customer, period.name.clone()].into_iter().chain(starts_at).map(Cell::Text);
+        let numbers = [self.stages, self.viewer_stages, self.watch_ms].map(Cell::Number);
+        let billed = match request.round {
+            Round::ViewerMinute => Some(self.minutes),
+            Round::TotalMinute => Some(self.watch_ms.div_ceil(MINUTE_MS)),
+            Round::None => None,
+        };
+        texts.chain(numbers).chain(billed.map(Cell::Number)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::span::Span;
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+    use crate::calendar::Zone;
+    use crate::export::{CsvStyle, Format};
+
+    fn request(round: Round, zone: Option<Zone>) -> Request {
+        Request {
+            range: Span::new(UnixMs(0), UnixMs(1)),
+            stage: None,
+            by_customer: true,
+            period: PeriodUnit::Month,
+            zone,
+            round,
+            format: Format::Csv(CsvStyle::Raw),
+            rows_max: 1,
+        }
+    }
+
+    fn month() -> Period {
+        let starts_at = UnixMs(1_793_487_600_000);
+        Period { name: "2026-11".into(), starts_at, span: Span::new(starts_at, starts_at.plus(1)) }
+    }
+
+    fn watched(watch_ms: u64) -> Watched {
+        Watched { piece: 0, watch_ms, first_at: UnixMs(0), last_at: UnixMs(0), intervals: Vec::new() }
+    }
+
+    #[test]
+    fn minutes_are_rounded_where_it_is_said() {
+        let mut group = Group::default();
+        group.add("a", "ann", &watched(60_000));
+        group.add("a", "bob", &watched(1));
+        group.add("b", "bob", &watched(30_000));
+        let last = |round| group.row("acme".into(), &month(), &request(round, None)).pop().unwrap();
+        assert_eq!(last(Round::ViewerMinute), Cell::Number(3));
+        assert_eq!(last(Round::TotalMinute), Cell::Number(2));
+        assert_eq!(last(Round::None), Cell::Number(90_001));
+        assert_eq!((group.stages, group.viewer_stages), (2, 3));
+        let round = request(Round::TotalMinute, None);
+        assert_eq!(row("a", "v", &watched(60_001), None, &round).pop(), Some(Cell::Number(2)));
+    }
+
+    /// Two rows of one viewer, because a tag has changed meanwhile: one viewer, rounded once.
+    #[test]
+    fn a_viewer_with_two_rows_is_rounded_once() {
+        let mut group = Group::default();
+        for ms in [59_000, 500, 1_000] {
+            group.add("a", "ann", &watched(ms));
+        }
+        group.add("b", "ann", &watched(1));
+        assert_eq!((group.stages, group.viewer_stages, group.minutes), (2, 2, 3));
+    }
+
+    /// Rows have a cell per column, with a zone or without; with one, times say its offset.
+    #[test]
+    fn rows_have_a_cell_per_column() {
+        for zone in [None, Some(Zone::parse("Europe/Berlin").unwrap())] {
+            let grouped = request(Round::None, zone.clone());
+            let cells = Group::default().row("acme".into(), &month(), &grouped);
+            assert_eq!(cells.len(), columns(&grouped).len());
+            let by_viewer = Request { by_customer: false, ..grouped };
+            let row = row("a", "v", &watched(1), None, &by_viewer);
+            assert_eq!(row.len(), columns(&by_viewer).len());
+            if zone.is_some() {
+                assert_eq!(cells[2], Cell::Text("2026-11-01T00:00:00.000+01:00".into()));
+                assert_eq!(row[5], Cell::Text("1970-01-01T01:00:00.000+01:00".into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The fence between commits and changes of configuration, in the cold tier. `housecount_core::fence` says what it is for.
+//!
+//! Raised by the writer of the ledger before each window, read by whoever changes a configuration. No version of a
+//! configuration may be written without it.
+
+use housecount_core::fence::CommitFence;
+use housecount_core::item::{Attr, number};
+use housecount_core::keys::Key;
+use housecount_core::time::UnixMs;
+
+use super::chain;
+use crate::cold::{Cold, Condition, Record, Write};
+use crate::error::{ErrorKind, StoreResult};
+
+/// Where the fence stands, as a node has read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The ledger may be committed up to this moment.
+    pub committed_to: UnixMs,
+    is_stored: bool,
+}
+
+impl Reading {
+    /// A write of a transaction that is refused if the fence was raised since.
+    #[must_use]
+    pub fn unchanged(&self) -> Write {
+        let fence = CommitFence { committed_to: self.committed_to };
+        let condition = if self.is_stored {
+            Condition::Is { attr: CommitFence::COMMITTED_TO, value: Attr::N(self.committed_to.0) }
+        } else {
+            Condition::Absent
+        };
+        Write::Put { record: Record { key: Key::Fence, item: fence.to_item() }, condition: Some(condition) }
+    }
+}
+
+/// Where the fence stands. Before the first commit of this version it is where the ledgers end.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn read(cold: &dyn Cold) -> StoreResult<Reading> {
+    if let Some(item) = cold.get(&Key::Fence).await? {
+        let what = |e| crate::stages::corrupt("FENCE#ledger / FENCE", e);
+        let committed_to = UnixMs(number(&item, CommitFence::COMMITTED_TO).map_err(what)?);
+        return Ok(Reading { committed_to, is_stored: true });
+    }
+    let mut committed_to = UnixMs::ZERO;
+    for chain in chain::all_of(cold).await? {
+        match chain::end(cold, chain).await {
+            Ok(end) => committed_to = committed_to.max(end),
+            // One that can't be read ended before now, as a change applies from now on at the earliest.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Reading { committed_to, is_stored: false })
+}
+
+/// The fence as a writer of the ledger knows it.
+#[derive(Debug, Default)]
+pub struct Fence {
+    raised_to: UnixMs,
+}
+
+impl Fence {
+    /// Raises it, so that `to` may be committed. Another node may have raised it further.
+    ///
+    /// # Errors
+    /// The cold tier's. Nothing may be committed up to `to`, then.
+    pub async fn raise(&mut self, cold: &dyn Cold, to: UnixMs) -> StoreResult<()> {
+        if self.raised_to >= to {
+            return Ok(());
+        }
+        let record = Record { key: Key::Fence, item: CommitFence { committed_to: to }.to_item() };
+        let lower = Condition::AbsentOrAtMost { attr: CommitFence::COMMITTED_TO, value: to.0 };
+        cold.put_if(record, lower).await?;
+        self.raised_to = to;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads the versions of a stage's configuration. What applies to which time is decided in `housecount_core::version`.
+
+use housecount_core::item::{Item, number_or_zero};
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::limits::STAGE_VERSIONS_MAX;
+use housecount_core::stage::StageConfig;
+use housecount_core::version::{ConfigHistory, ConfigVersion, HistoryFault, VERSION};
+
+use super::corrupt;
+use crate::cold::{Cold, Page, Row};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+
+/// How often a history is read again that changes while it is read.
+const READS_MAX: u32 = 3;
+
+/// A stage's versions, for an export. What they say of each moment is sure, or it is an error.
+///
+/// # Errors
+/// The cold tier's; `Corrupt`, naming the version that is damaged or missing.
+pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
+    for _ in 0..READS_MAX {
+        let (history, damage) = read_versions(cold, stage).await?;
+        let faults = history.faults();
+        let missing = faults.iter().find(|fault| matches!(fault, HistoryFault::Missing { .. }));
+        let missing = missing.map(|fault| format!("STAGE#{stage}: {fault}"));
+        if let Some(why) = damage.into_iter().next().or(missing) {
+            return Err(StoreError::new(ErrorKind::Corrupt, format!("{why}; `housecount verify` lists all")));
+        }
+        if !history.versions().is_empty() {
+            return Ok(history);
+        }
+        if let Some(history) = unversioned(cold.get(&config_key(stage)).await?.as_ref())? {
+            return Ok(history);
+        }
+    }
+    let why = format!("STAGE#{stage}: the versions that CONFIG speaks of are missing");
+    Err(StoreError::new(ErrorKind::Corrupt, why))
+}
+
+/// A stage's versions, and all that is wrong with them, each naming its item.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn read_past_damage(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let (history, mut damage) = read_versions(cold, stage).await?;
+        let config = cold.get(&config_key(stage)).await?;
+        let listed = cold.get(&Key::Listed { stage: stage.to_string() }).await?;
+        damage.extend(history.faults().iter().map(|fault| format!("STAGE#{stage}: {fault}")));
+        if history.versions().is_empty()
+            && damage.is_empty()
+            && let Ok(Some(history)) = unversioned(config.as_ref())
+        {
+            return Ok((history, damage));
+        }
+        let config = difference(&history, config.as_ref());
+        let listed = difference(&history, listed.as_ref());
+        // It may have been changed between the reads: then the next ones agree.
+        if (config.is_none() && listed.is_none()) || reads >= READS_MAX {
+            damage.extend(config.map(|difference| format!("STAGE#{stage} / CONFIG: {difference}")));
+            damage.extend(listed.map(|difference| format!("STAGES / {stage}: {difference}")));
+            return Ok((history, damage));
+        }
+    }
+}
+
+fn config_key(stage: &str) -> Key {
+    Key::Config { stage: stage.to_string() }
+}
+
+/// The history of a stage without versions, by its configuration; none if that has been made by a version.
+fn unversioned(config: Option<&Item>) -> StoreResult<Option<ConfigHistory>> {
+    match config {
+        None => Ok(Some(ConfigHistory::default())),
+        // Stored before there were versions.
+        Some(item) if number_or_zero(item, VERSION) == 0 => {
+            Ok(Some(ConfigHistory::new(vec![ConfigVersion::baseline(parse(item)?)])))
+        }
+        Some(_) => Ok(None),
+    }
+}
+
+/// The versions that can be read, and what is wrong with the others.
+async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
+    let page = Page { consistent: true, ..Page::first(10 * STAGE_VERSIONS_MAX as usize) };
+    let rows = cold.query(&KeyRange::versions(stage), &page).await?;
+    let (mut versions, mut damage) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        match parse_version(stage, row) {
+            Ok(version) => versions.push(version),
+            Err(error) => damage.push(error.to_string()),
+        }
+    }
+    Ok((ConfigHistory::new(versions), damage))
+}
+
+/// The version that a row holds.
+///
+/// # Errors
+/// `Corrupt`, naming the item.
+pub(super) fn parse_version(stage: &str, (sk, item): &Row) -> StoreResult<ConfigVersion> {
+    let what = || format!("STAGE#{stage} / {sk}");
+    let version = ConfigVersion::from_item(item).map_err(|e| corrupt(&what(), e))?;
+    let key = Key::Version { stage: version.stage.clone(), number: version.number };
+    if Key::of_version(stage, sk) != Some(key) {
+        return Err(StoreError::new(ErrorKind::Corrupt, format!("{}: it holds another version", what())));
+    }
+    Ok(version)
+}
+
+/// The configuration that an item holds.
+///
+/// # Errors
+/// `Corrupt`.
+pub(super) fn parse(item: &Item) -> StoreResult<StageConfig> {
+    StageConfig::from_item(item).map_err(|e| corrupt("a stage's configuration", e))
+}
+
+/// How the configuration differs from the one that the last version made.
+fn difference(history: &ConfigHistory, config: Option<&Item>) -> Option<String> {
+    let last = history.versions().last();
+    let made = last.and_then(|last| last.config.as_ref().map(|config| (last.number, config)));
+    match (made, config) {
+        (None, None) => None,
+        (Some((number, _)), None) => Some(format!("it is missing; version {number} made it")),
+        (None, Some(_)) => Some("it is there; the last version deleted it".to_string()),
+        (Some((number, made)), Some(item)) => {
+            let is_same = parse(item).is_ok_and(|config| config == *made);
+            let stored = number_or_zero(item, VERSION);
+            let agrees = is_same && stored == u64::from(number);
+            (!agrees)
+                .then(|| format!("it is not what version {number}, the last one, made (it says {stored})"))
+        }
+    }
+}

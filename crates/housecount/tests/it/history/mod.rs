@@ -1,0 +1,8 @@
+//! History does not change: configuration is kept in versions, and committed watch time keeps the version of its time.
+
+mod changes;
+mod csv;
+mod damage;
+mod oracle;
+mod served;
+mod zones;

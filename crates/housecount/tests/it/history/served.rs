@@ -1,0 +1,135 @@
+//! History as operators meet it: a real node, the API and the commands.
+
+use std::path::Path;
+use std::time::Duration;
+
+use housecount::cold::{Cold, ColdTarget, DynamoCold, Record};
+use housecount_core::keys::Key;
+use housecount_core::limits::STAGE_VERSIONS_MAX;
+use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+use housecount_core::version::ConfigVersion;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::support::dynamo::Dynamo;
+use crate::support::node::{Node, housecount};
+
+pub const QUICK: [&str; 5] =
+    ["interval=1s", "ttl=3s", "window=2s", "leave_grace=50ms", "limits.session_beats=0"];
+
+const ANN: [(&str, &str); 1] = [("s", "ann")];
+
+pub fn ms(body: &Value, field: &str) -> u64 {
+    body[field].as_u64().unwrap_or_else(|| panic!("{field} of {body}"))
+}
+
+/// These watch, each a stage and a viewer, until the ledger has it up to `to`.
+pub async fn watch_until(node: &Node, who: &[(&str, &str)], to: u64) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(150));
+    for _ in 0..400 {
+        ticks.tick().await;
+        for (stage, viewer) in who {
+            node.beat(stage, viewer).await;
+        }
+        if ms(&node.get("/v1/stages/s/watch").await, "committedTo") >= to {
+            return;
+        }
+    }
+    panic!("the ledger never came to {to}");
+}
+
+fn export(data: &Path, (from, to): (u64, u64), more: &[&str]) -> String {
+    let (from, to, data) = (from.to_string(), to.to_string(), data.display().to_string());
+    let common = ["export", "--from", &from, "--to", &to, "--data", &data, "--out", "-"];
+    let output = housecount().args(common).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The customers of an export, by line.
+fn customers(csv: &str) -> Vec<String> {
+    csv.lines().skip(1).map(|line| line.split(',').next().unwrap().to_string()).collect()
+}
+
+/// The issue's own input: a committed month says ACME, whatever the stage becomes after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
+    let node = Node::ready(&QUICK).await;
+    let acme = json!({ "stage": "s", "customer": "ACME", "tags": { "sport": "chess" } });
+    let (status, made) = node.call(Method::POST, "/v1/stages", acme).await;
+    assert_eq!(status, 201, "{made}");
+    let from = ms(&made, "effectiveFrom");
+    watch_until(&node, &ANN, from + 4_000).await;
+    let range = (from, from + 4_000);
+    let grouped = ["--group", "customer"];
+    let (by_customer, by_viewer) = (export(node.data(), range, &grouped), export(node.data(), range, &[]));
+    assert_eq!(customers(&by_customer), ["ACME"]);
+    let same = |when: &str| {
+        assert_eq!(export(node.data(), range, &grouped), by_customer, "{when}");
+        assert_eq!(export(node.data(), range, &[]), by_viewer, "{when}");
+    };
+
+    let other = json!({ "customer": "OTHER", "tags": null });
+    let (status, patched) = node.call(Method::PATCH, "/v1/stages/s", other).await;
+    let patched_from = ms(&patched, "effectiveFrom");
+    assert!(status == 200 && patched_from >= range.1, "{patched}");
+    same("after PATCH");
+    watch_until(&node, &ANN, patched_from + 4_000).await;
+    same("after PATCH, and more commits");
+
+    let (status, deleted) = node.call(Method::DELETE, "/v1/stages/s", Value::Null).await;
+    let deleted_from = ms(&deleted, "effectiveFrom");
+    assert!(status == 200 && deleted["stage"] == "s" && deleted_from > patched_from, "{deleted}");
+    same("after DELETE");
+    watch_until(&node, &ANN, deleted_from + 4_000).await;
+    same("after DELETE, and more commits");
+
+    // All of it: each customer up to the moment that was answered.
+    let all = export(node.data(), (from, deleted_from + 4_000), &["--format", "ndjson"]);
+    let rows: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row["customer"].as_str().unwrap(), &row["tags"], ms(row, "first_at_ms")))
+        .collect();
+    let (chess, none) = (json!({ "sport": "chess" }), json!({}));
+    let expected = [("ACME", &chess), ("OTHER", &none), ("", &none)];
+    assert_eq!(shown.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>(), expected, "{all}");
+    assert_eq!((shown[1].2, shown[2].2), (patched_from, deleted_from), "{all}");
+    assert_eq!((ms(&rows[0], "last_at_ms"), ms(&rows[1], "last_at_ms")), (patched_from, deleted_from));
+    let customers = customers(&export(node.data(), (from, deleted_from + 4_000), &grouped));
+    assert_eq!(customers, ["", "ACME", "OTHER"]);
+
+    let (from, to) = (from.to_string(), (deleted_from + 4_000).to_string());
+    let data = node.data().display().to_string();
+    let output =
+        housecount().args(["verify", "--from", &from, "--to", &to, "--data", &data]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("3 versions of stages' configurations"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_was_changed_too_often_says_so() {
+    let dynamo = Dynamo::start().await;
+    let url = dynamo.url("table");
+    assert!(housecount().args(["table", "create", "--cold", &url]).status().unwrap().success());
+    let target = ColdTarget::parse(&url, "unused").unwrap().unwrap();
+    let cold = DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap();
+    let records = (1..STAGE_VERSIONS_MAX).map(|number| {
+        let customer = Some(format!("customer {number}"));
+        let config = StageConfig { stage: "s".into(), customer, ..StageConfig::default() };
+        let (changed_at, config) = (UnixMs(1_790_000_000_000), Some(config));
+        let version =
+            ConfigVersion { stage: "s".into(), number, changed_at, effective_from: changed_at, config };
+        Record { key: Key::Version { stage: "s".into(), number }, item: version.to_item() }
+    });
+    cold.put(records.collect()).await.unwrap();
+    let node = Node::ready(&[&format!("cold={url}")]).await;
+    let (status, body) = node.call(Method::PATCH, "/v1/stages/s", json!({ "customer": "x" })).await;
+    assert_eq!((status, &body["code"]), (409, &json!("too_many_changes")), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("has had 999 changes"), "{body}");
+    assert_eq!(node.call(Method::DELETE, "/v1/stages/s", Value::Null).await.0, 200);
+    let (status, body) = node.call(Method::POST, "/v1/stages", json!({ "stage": "s" })).await;
+    assert_eq!((status, &body["code"]), (409, &json!("too_many_changes")), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("use another stage id"), "{body}");
+}
