@@ -32,6 +32,7 @@ const TURN_BEATS: usize = 4 * ASKED_AT_ONCE;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct BeatenBody {
     #[serde(flatten)]
@@ -43,7 +44,7 @@ pub struct BeatenBody {
 /// Say that a session watches a stage now.
 ///
 /// Send it every `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon` sends it.
-#[utoipa::path(post, path = "/v1/heartbeat", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = BeatBody,
     responses(
         (status = 200, body = BeatenBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -177,7 +178,7 @@ fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
 /// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
 ///
 /// Without a session it ends all of the viewer's sessions on the stage.
-#[utoipa::path(post, path = "/v1/leave", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = BeatBody,
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -191,6 +192,7 @@ pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Res
 
 /// What became of many heartbeats.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = BatchResponse)]
 pub struct BatchBody {
     /// How many were taken.
     accepted: usize,
@@ -200,6 +202,7 @@ pub struct BatchBody {
 
 /// A heartbeat that was not taken.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RejectedHeartbeat)]
 pub struct RejectedBody {
     /// Its place in the array, or its line: 0 and up.
     index: usize,
@@ -212,7 +215,7 @@ pub struct RejectedBody {
 /// Send many heartbeats at once: a JSON array, or NDJSON (a heartbeat a line).
 ///
 /// Good ones are taken, bad ones named. At most 10,000. Where operators have keys it takes one with the scope `beats`.
-#[utoipa::path(post, path = "/v1/heartbeats", tag = "players",
+#[utoipa::path(post, path = "/v1/heartbeats", operation_id = "sendHeartbeats", tag = "players",
     request_body(content((Vec<BeatBody> = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, body = BatchBody),

@@ -14,6 +14,7 @@ use crate::node::Node;
 
 /// What this node's calls cost. Money is in US dollars, to the micro-dollar.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct CostBody {
     /// Since when it is counted, Unix ms.
@@ -40,6 +41,7 @@ pub struct CostBody {
 
 /// Who watches.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostAudience)]
 #[serde(rename_all = "camelCase")]
 pub struct AudienceBody {
     /// Distinct online viewers.
@@ -50,6 +52,7 @@ pub struct AudienceBody {
 
 /// DynamoDB's requests for one purpose.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PurposeCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PurposeBody {
     /// What for.
@@ -70,6 +73,7 @@ pub struct PurposeBody {
 
 /// What lies in the cold tier.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StorageCost)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageBody {
     /// As the table last said, or else as this node has put there.
@@ -80,6 +84,7 @@ pub struct StorageBody {
 
 /// Redis.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RedisCost)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisBody {
     /// Commands this node has sent.
@@ -98,6 +103,7 @@ pub struct RedisBody {
 
 /// Altogether.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TotalCost)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalBody {
     /// Requests so far.
@@ -112,6 +118,7 @@ pub struct TotalBody {
 
 /// The limit.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostLimit)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitBody {
     /// `cost.monthly_limit_usd`
@@ -126,6 +133,7 @@ pub struct LimitBody {
 
 /// A plan.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlanCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanBody {
     /// `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`.
@@ -141,7 +149,7 @@ pub struct PlanBody {
 /// What this node's calls have cost, in the last hour and in a month like it, beside what other plans would cost.
 ///
 /// Each node counts its own calls: add up the nodes'.
-#[utoipa::path(get, path = "/v1/cost", tag = "operations", responses((status = 200, body = CostBody)))]
+#[utoipa::path(get, path = "/v1/cost", operation_id = "showCost", tag = "operations", responses((status = 200, body = CostBody)))]
 pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     let costs = &node.costs;
     let figures = costs.figures();

@@ -27,6 +27,7 @@ use crate::node::Node;
 
 /// How far an answer can be trusted.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
 pub struct StandingBody {
     /// When it was so: Unix ms on the log's clock.
@@ -45,6 +46,7 @@ impl From<Standing> for StandingBody {
 
 /// A stage's count.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Count)]
 pub struct CountBody {
     /// Distinct online viewers.
     pub(super) viewers: u64,
@@ -63,6 +65,7 @@ impl From<Answer<Count>> for CountBody {
 
 /// The count over all stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatsResponse)]
 pub struct TotalsBody {
     /// Distinct online viewers: one on two stages is one.
     viewers: u64,
@@ -75,7 +78,7 @@ pub struct TotalsBody {
 }
 
 /// How many are online altogether.
-#[utoipa::path(get, path = "/v1/stats", tag = "operators", responses((status = 200, body = TotalsBody)))]
+#[utoipa::path(get, path = "/v1/stats", operation_id = "showStats", tag = "operators", responses((status = 200, body = TotalsBody)))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     let Answer { of: (count, stages), standing } = node.hub.totals();
     Json(TotalsBody { viewers: count.viewers, sessions: count.sessions, stages, standing: standing.into() })

@@ -25,6 +25,7 @@ use crate::stages::Created;
 
 /// A stage: what is configured about it, and who watches it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stage)]
 #[serde(rename_all = "camelCase")]
 pub struct StageBody {
     /// Its id.
@@ -73,6 +74,7 @@ impl StageBody {
 
 /// A stage with its standing.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageAnswer {
     #[serde(flatten)]
@@ -85,6 +87,7 @@ pub struct StageAnswer {
 
 /// A page of stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StagesResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StagesBody {
     /// Sorted by id.
@@ -101,6 +104,7 @@ pub struct StagesBody {
 
 /// What an operator says about a stage.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateStageRequest)]
 pub struct NewStageBody {
     /// Its id: 1-256 bytes of printable ASCII without spaces.
     #[schema(min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
@@ -115,6 +119,7 @@ pub struct NewStageBody {
 
 /// What is to change. What is missing stays; null removes.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ChangeStageRequest)]
 #[serde(default)]
 pub struct StageChangeBody {
     /// What people call it.
