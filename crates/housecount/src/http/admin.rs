@@ -14,6 +14,7 @@ use crate::tasks::snapshot::Outcome;
 
 /// What a snapshot saved.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SaveSnapshotsResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct SavedBody {
     /// `saved`, `nothingActive`, or `busyElsewhere`: another node is at it.
@@ -29,7 +30,7 @@ pub struct SavedBody {
 }
 
 /// Save every active stage's count now.
-#[utoipa::path(post, path = "/v1/admin/snapshot", tag = "operations",
+#[utoipa::path(post, path = "/v1/admin/snapshot", operation_id = "saveSnapshots", tag = "operations",
     responses((status = 200, body = SavedBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
@@ -63,6 +64,7 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, 
 
 /// What a restore found.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestoreResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoredBody {
     /// Whether there was a snapshot to restore.
@@ -80,7 +82,7 @@ pub struct RestoredBody {
 /// Let the last snapshot's counts stand in for one ttl, as after a loss of the hot tier.
 ///
 /// For when this node's counts are known to be low. Until it ends, counts say `recovering`.
-#[utoipa::path(post, path = "/v1/admin/restore", tag = "operations",
+#[utoipa::path(post, path = "/v1/admin/restore", operation_id = "restoreCounts", tag = "operations",
     responses((status = 200, body = RestoredBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),

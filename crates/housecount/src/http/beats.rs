@@ -29,6 +29,7 @@ use crate::node::Node;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct BeatenBody {
     #[serde(flatten)]
@@ -45,7 +46,7 @@ pub struct BeatenBody {
 /// Say that a session watches a stage now.
 ///
 /// Send it every `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon` sends it.
-#[utoipa::path(post, path = "/v1/heartbeat", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = BeatBody,
     responses(
         (status = 200, body = BeatenBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -192,7 +193,7 @@ fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
 /// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
 ///
 /// Without a session it ends all of the viewer's sessions on the stage.
-#[utoipa::path(post, path = "/v1/leave", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = BeatBody,
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),

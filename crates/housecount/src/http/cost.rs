@@ -15,6 +15,7 @@ use crate::node::Node;
 
 /// What this node's calls cost. Money is in US dollars, to the micro-dollar.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct CostBody {
     /// Since when it is counted, Unix ms.
@@ -41,6 +42,7 @@ pub struct CostBody {
 
 /// Who watches.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostAudience)]
 #[serde(rename_all = "camelCase")]
 pub struct AudienceBody {
     /// Distinct online viewers.
@@ -51,6 +53,7 @@ pub struct AudienceBody {
 
 /// DynamoDB's requests for one purpose.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PurposeCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PurposeBody {
     /// What for.
@@ -71,6 +74,7 @@ pub struct PurposeBody {
 
 /// What lies in the cold tier.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StorageCost)]
 #[serde(rename_all = "camelCase")]
 pub struct StorageBody {
     /// As the table last said, or else as this node has put there.
@@ -81,6 +85,7 @@ pub struct StorageBody {
 
 /// Redis.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RedisCost)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisBody {
     /// Commands this node has sent.
@@ -99,6 +104,7 @@ pub struct RedisBody {
 
 /// Altogether.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TotalCost)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalBody {
     /// Requests so far.
@@ -113,6 +119,7 @@ pub struct TotalBody {
 
 /// The limit.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostLimit)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitBody {
     /// `cost.monthly_limit_usd`
@@ -127,6 +134,7 @@ pub struct LimitBody {
 
 /// A plan.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlanCost)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanBody {
     /// `pure-dynamodb`, `pure-redis`, `hybrid`, `batched` or `housecount`.
@@ -142,7 +150,7 @@ pub struct PlanBody {
 /// What this node's calls have cost, in the last hour and in a month like it, beside what other plans would cost.
 ///
 /// Each node counts its own calls: add up the nodes'.
-#[utoipa::path(get, path = "/v1/cost", tag = "operations",
+#[utoipa::path(get, path = "/v1/cost", operation_id = "showCost", tag = "operations",
     responses((status = 200, body = CostBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]

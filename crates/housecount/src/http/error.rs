@@ -28,6 +28,7 @@ pub struct Problem {
 
 /// An RFC 9457 problem.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// Always `about:blank`: the status and the code say it all.
     #[serde(rename = "type")]

@@ -35,6 +35,7 @@ pub struct HistoryQuery {
 
 /// Concurrency over a step.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryStep)]
 pub struct StepBody {
     /// When it begins, Unix ms.
     at: u64,
@@ -48,6 +49,7 @@ pub struct StepBody {
 
 /// Concurrency, step by step.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryBody {
     /// The stage; missing where it is all together.
@@ -152,6 +154,7 @@ pub struct TotalsQuery {
 
 /// What was watched of a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageWatchTotal)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTotalBody {
     /// The stage.
@@ -165,6 +168,7 @@ pub struct StageTotalBody {
 
 /// What was watched, by stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WatchTotalsResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTotalsBody {
     /// Sorted by stage; those that nobody watched are left out.

@@ -29,6 +29,7 @@ use crate::node::Node;
 
 /// How far an answer can be trusted.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
 pub struct StandingBody {
     /// When it was so: Unix ms on the log's clock.
@@ -47,6 +48,7 @@ impl From<Standing> for StandingBody {
 
 /// A stage's count.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Count)]
 pub struct CountBody {
     /// Distinct online viewers.
     pub(super) viewers: u64,
@@ -65,6 +67,7 @@ impl From<Answer<Count>> for CountBody {
 
 /// The count over all stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatsResponse)]
 pub struct TotalsBody {
     /// Distinct online viewers: one on two stages is one.
     viewers: u64,
@@ -77,7 +80,7 @@ pub struct TotalsBody {
 }
 
 /// How many are online altogether.
-#[utoipa::path(get, path = "/v1/stats", tag = "operators",
+#[utoipa::path(get, path = "/v1/stats", operation_id = "showStats", tag = "operators",
     responses((status = 200, body = TotalsBody),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]

@@ -71,7 +71,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(compat::routes(&node))
         .merge(for_everybody())
         .split_for_parts();
-    let api = Bytes::from(openapi::text(&api));
+    let api = Bytes::from(openapi::text(&api, &node));
     router
         .route("/openapi.json", get(move || async move { ops::json_text(api) }))
         // For browsers

@@ -9,7 +9,8 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::Scope;
+use crate::auth::{Policy, Scope};
+use crate::node::Node;
 
 /// What isn't said at a handler.
 #[derive(OpenApi)]
@@ -73,11 +74,14 @@ where
 }
 
 /// The document. Every response must have a description; where a handler gives none, its status says it all.
-pub fn text(api: &utoipa::openapi::OpenApi) -> String {
+pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     let mut api = serde_json::to_value(api).unwrap_or_default();
     let paths = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     let operations = paths.flat_map(|path| path.as_object_mut().into_iter().flat_map(|p| p.values_mut()));
     for operation in operations {
+        if asks_nothing(operation, node) {
+            operation["security"] = json!([]);
+        }
         for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
             if response.get("description").and_then(Value::as_str).is_none_or(str::is_empty) {
                 let status = status.parse().ok().and_then(|s| StatusCode::from_u16(s).ok());
@@ -86,5 +90,57 @@ pub fn text(api: &utoipa::openapi::OpenApi) -> String {
             }
         }
     }
+    name_wrapped_schemas(&mut api);
+    rename_responses(&mut api);
     serde_json::to_string_pretty(&api).unwrap_or_default()
+}
+
+/// Whether this node looks at none of the credentials that a call names. Its clients are then generated without any: a generator
+/// takes a list that also allows a call without one for a list that demands one.
+fn asks_nothing(operation: &Value, node: &Node) -> bool {
+    let is_token_off = node.auth.viewers.policy() == Policy::Off;
+    let is_key_off = !node.auth.operators.is_on() && node.auth.viewers.policy() != Policy::Required;
+    operation["security"].as_array().into_iter().flatten().any(|scheme| {
+        let is_batch = scheme[OPERATOR_KEY[0]][0] == Scope::Beats.name();
+        is_token_off && !scheme[VIEWER_TOKEN[0]].is_null() || is_key_off && is_batch
+    })
+}
+
+/// Start of a reference to a schema.
+const SCHEMAS: &str = "#/components/schemas/";
+/// Start of utoipa's name for a `Success<T>`, the drop-in API's successful answer. The name of `T` follows.
+const SUCCESS: &str = "Success_";
+
+/// Refers to the data of the drop-in API's answers by name. utoipa repeats its schema in each answer.
+fn name_wrapped_schemas(api: &mut Value) {
+    for (name, schema) in api["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        if let Some(data) = name.strip_prefix(SUCCESS) {
+            schema["properties"]["data"] = json!({ "$ref": format!("{SCHEMAS}{data}") });
+        }
+    }
+}
+
+/// Renames every `Success_T`, and references to it, to `TResponse`.
+fn rename_responses(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (key, mut value) in std::mem::take(object) {
+                rename_responses(&mut value);
+                object.insert(response_name(&key).unwrap_or(key), value);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(rename_responses),
+        Value::String(text) => {
+            let name = text.strip_prefix(SCHEMAS).and_then(response_name);
+            if let Some(name) = name {
+                *text = format!("{SCHEMAS}{name}");
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Public name of the answer that wraps a schema.
+fn response_name(name: &str) -> Option<String> {
+    Some(format!("{}Response", name.strip_prefix(SUCCESS)?))
 }

@@ -19,13 +19,13 @@ use crate::node::Node;
 use crate::otlp;
 
 /// Whether the process is alive: it answers.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "checkHealth", tag = "operations", responses((status = 200, body = String)))]
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// Whether the node may be sent traffic: the log is reachable, and has been read to its end.
-#[utoipa::path(get, path = "/readyz", tag = "operations",
+#[utoipa::path(get, path = "/readyz", operation_id = "checkReadiness", tag = "operations",
     responses((status = 200, body = String),
         (status = 503, description = "what it waits for", body = ProblemBody,
             content_type = "application/problem+json")))]
@@ -39,7 +39,7 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Probl
 /// Everything counted about this node, for Prometheus.
 ///
 /// In its text format 0.0.4, or in OpenMetrics 1.0.0 if `Accept` asks for `application/openmetrics-text`.
-#[utoipa::path(get, path = "/metrics", tag = "operations",
+#[utoipa::path(get, path = "/metrics", operation_id = "showMetrics", tag = "operations",
     responses((status = 200, content(
         (String = "text/plain; version=0.0.4; charset=utf-8"),
         (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]

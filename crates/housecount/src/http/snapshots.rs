@@ -24,6 +24,7 @@ pub struct RangeQuery {
 
 /// A stage's count at a moment.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Snapshot)]
 pub struct SnapshotBody {
     /// Unix ms.
     timestamp: u64,
@@ -39,6 +40,7 @@ pub struct SnapshotBody {
 
 /// A stage's snapshots.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageSnapshotsResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotsBody {
     /// The stage.

@@ -27,6 +27,7 @@ use crate::stages::change::{ChangeError, Changed};
 
 /// A stage: what is configured about it, and who watches it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stage)]
 #[serde(rename_all = "camelCase")]
 pub struct StageBody {
     /// Its id.
@@ -75,6 +76,7 @@ impl StageBody {
 
 /// A stage with its standing.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageAnswer {
     #[serde(flatten)]
@@ -109,6 +111,7 @@ pub struct StageDeletedAnswer {
 
 /// A page of stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StagesResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StagesBody {
     /// Sorted by id.
@@ -125,6 +128,7 @@ pub struct StagesBody {
 
 /// What an operator says about a stage.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateStageRequest)]
 pub struct NewStageBody {
     /// Its id: 1-256 bytes of printable ASCII without spaces.
     #[schema(min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
@@ -139,6 +143,7 @@ pub struct NewStageBody {
 
 /// What is to change. What is missing stays; null removes.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ChangeStageRequest)]
 #[serde(default)]
 pub struct StageChangeBody {
     /// What people call it.

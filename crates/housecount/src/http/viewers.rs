@@ -17,6 +17,7 @@ use crate::node::Node;
 
 /// A viewer on a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OnlineViewer)]
 #[serde(rename_all = "camelCase")]
 pub struct OnlineBody {
     /// The viewer.
@@ -29,6 +30,7 @@ pub struct OnlineBody {
 
 /// A page of viewers.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageViewersResponse)]
 pub struct ViewersBody {
     /// Sorted by id.
     viewers: Vec<OnlineBody>,
@@ -65,6 +67,7 @@ pub async fn of_stage(
 
 /// A stage that a viewer watches.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ViewerStage)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchingBody {
     /// The stage.
@@ -77,6 +80,7 @@ pub struct WatchingBody {
 
 /// Where a viewer is.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ViewerResponse)]
 pub struct ViewerBody {
     /// The viewer.
     viewer: String,

@@ -37,6 +37,7 @@ pub struct WatchQuery {
 
 /// A span of proven time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WatchInterval)]
 pub struct IntervalBody {
     /// Unix ms, included.
     from: u64,
@@ -46,6 +47,7 @@ pub struct IntervalBody {
 
 /// Proven time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WatchTime)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchedBody {
     /// Milliseconds watched within the range.
@@ -73,6 +75,7 @@ impl WatchedBody {
 
 /// How far an answer is written for good.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cover)]
 #[serde(rename_all = "camelCase")]
 pub struct CoverBody {
     /// The range, Unix ms.
@@ -98,6 +101,7 @@ impl CoverBody {
 
 /// A viewer's time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ViewerWatch)]
 pub struct ViewerWatchBody {
     /// The viewer.
     viewer: String,
@@ -107,6 +111,7 @@ pub struct ViewerWatchBody {
 
 /// A stage's watch time, by viewer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageWatchResponse)]
 pub struct StageWatchBody {
     /// The stage.
     stage: String,
@@ -121,6 +126,7 @@ pub struct StageWatchBody {
 
 /// A viewer's time on a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageWatch)]
 pub struct OnStageBody {
     /// The stage.
     stage: String,
@@ -130,6 +136,7 @@ pub struct OnStageBody {
 
 /// A viewer's watch time, by stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ViewerWatchResponse)]
 pub struct ViewersWatchBody {
     /// The viewer.
     viewer: String,

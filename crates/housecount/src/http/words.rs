@@ -19,6 +19,7 @@ use crate::ingest::Said;
 
 /// "This session watches this stage now." Other fields are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = HeartbeatRequest)]
 pub struct BeatBody<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]

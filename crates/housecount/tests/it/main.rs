@@ -17,6 +17,7 @@ mod compat;
 mod contract;
 mod cost;
 mod counted;
+mod document;
 mod drill;
 mod dynamo_log;
 mod edge;

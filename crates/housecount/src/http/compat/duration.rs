@@ -35,6 +35,7 @@ pub struct DurationQuery {
 
 /// A viewer's time on a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInDuration)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchDuration {
     /// The viewer.
@@ -48,7 +49,7 @@ pub struct WatchDuration {
 }
 
 /// How long a viewer watched a stage: proven time, of the last day if no range is given.
-#[utoipa::path(get, path = "/api/viewer/duration", operation_id = "compatDuration", tag = "drop-in", params(DurationQuery),
+#[utoipa::path(get, path = "/api/viewer/duration", operation_id = "showDropInDuration", tag = "drop-in", params(DurationQuery),
     responses((status = 200, body = Success<WatchDuration>), Errors,
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn duration(

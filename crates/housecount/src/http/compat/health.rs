@@ -14,6 +14,7 @@ use crate::node::Node;
 
 /// A node that is ready.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInHealth)]
 pub struct Health {
     /// Always `healthy`.
     status: &'static str,
@@ -27,6 +28,7 @@ pub struct Health {
 
 /// What a node depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DropInServices)]
 pub struct Services {
     /// The log, whichever it is: `connected` while it is heard and takes writes, else `disconnected`.
     redis: &'static str,
@@ -40,7 +42,7 @@ impl Services {
 }
 
 /// Whether the node is ready.
-#[utoipa::path(get, path = "/health", operation_id = "compatHealth", tag = "drop-in",
+#[utoipa::path(get, path = "/health", operation_id = "checkDropInHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
         (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
 pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
@@ -54,7 +56,7 @@ pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health
 }
 
 /// The same.
-#[utoipa::path(get, path = "/api/health", operation_id = "compatApiHealth", tag = "drop-in",
+#[utoipa::path(get, path = "/api/health", operation_id = "checkDropInApiHealth", tag = "drop-in",
     responses((status = 200, body = Success<Health>),
         (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
 pub async fn api_health(state: State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {

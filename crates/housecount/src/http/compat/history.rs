@@ -33,6 +33,7 @@ pub struct HistoryQuery {
 
 /// A viewer's watch spans.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInHistory)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewerHistory {
     /// The viewer.
@@ -45,6 +46,7 @@ pub struct ViewerHistory {
 
 /// A watch span: proven time without a gap of more than a ttl.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInWatchRecord)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchRecord {
     /// The viewer.
@@ -62,7 +64,7 @@ pub struct WatchRecord {
 }
 
 /// When a viewer watched, and where, newest first.
-#[utoipa::path(get, path = "/api/viewer/history/{userId}", operation_id = "compatHistory", tag = "drop-in",
+#[utoipa::path(get, path = "/api/viewer/history/{userId}", operation_id = "listDropInHistory", tag = "drop-in",
     params(("userId" = String, Path, description = "percent-encoded"), HistoryQuery),
     responses((status = 200, body = Success<ViewerHistory>), Errors,
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]

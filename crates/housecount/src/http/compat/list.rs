@@ -17,6 +17,7 @@ use crate::node::Node;
 
 /// The viewers of a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInViewerList)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewerList {
     /// The stage.
@@ -35,6 +36,7 @@ pub struct ViewerList {
 
 /// A viewer's sessions on a stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInParticipants)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewerParticipants {
     /// The viewer.
@@ -46,7 +48,7 @@ pub struct ViewerParticipants {
 }
 
 /// List who watches a stage now.
-#[utoipa::path(get, path = "/api/viewer/list/{stageArn}", operation_id = "compatList", tag = "drop-in",
+#[utoipa::path(get, path = "/api/viewer/list/{stageArn}", operation_id = "listDropInViewers", tag = "drop-in",
     params(("stageArn" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = Success<ViewerList>), Errors))]
 pub async fn list(

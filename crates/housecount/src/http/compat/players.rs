@@ -18,6 +18,7 @@ use crate::node::Node;
 
 /// A viewer who has come.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInRejoin)]
 #[serde(rename_all = "camelCase")]
 pub struct RejoinData {
     /// The viewer.
@@ -33,7 +34,7 @@ pub struct RejoinData {
 }
 
 /// A viewer comes, or comes back: a heartbeat of a session that is named.
-#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "compatRejoin", tag = "drop-in", request_body = PlayerRequest,
+#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "sendDropInRejoin", tag = "drop-in", request_body = PlayerRequest,
     responses((status = 200, body = Success<RejoinData>), Errors, BodyErrors,
         (status = 404, description = "`NOT_FOUND`: the stage is not open", body = ErrorBody)))]
 pub async fn rejoin(
@@ -68,6 +69,7 @@ async fn answered(node: &Node, admission: &Admission<'_>) -> Result<Receipt, Dro
 
 /// A heartbeat that was taken.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInHeartbeat)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatData {
     /// The viewer.
@@ -83,7 +85,7 @@ pub struct HeartbeatData {
 }
 
 /// A viewer is still there. Without a participant it is the session that was heard last.
-#[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "compatHeartbeat", tag = "drop-in",
+#[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "sendDropInHeartbeat", tag = "drop-in",
     request_body = PlayerRequest,
     responses((status = 200, body = Success<HeartbeatData>), Errors, BodyErrors,
         (status = 404, description = "`NOT_FOUND`: the viewer has no live session there; rejoin", body = ErrorBody)))]
@@ -114,6 +116,7 @@ pub async fn heartbeat(
 
 /// A viewer who has gone.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInLeave)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaveData {
     /// The viewer.
@@ -125,7 +128,7 @@ pub struct LeaveData {
 }
 
 /// A viewer goes: with a participant that session, without one all of its sessions on the stage.
-#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "compatLeave", tag = "drop-in", request_body = PlayerRequest,
+#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "sendDropInLeave", tag = "drop-in", request_body = PlayerRequest,
     responses((status = 200, body = Success<LeaveData>), Errors, BodyErrors))]
 pub async fn leave(
     State(node): State<Arc<Node>>,

@@ -28,6 +28,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The body of a player's call. Other fields are ignored.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = DropInPlayerRequest)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PlayerRequest {
     /// The viewer.

@@ -56,6 +56,7 @@ pub fn timestamp(node: &Node) -> String {
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInErrorResponse)]
 pub struct ErrorBody {
     /// Always false.
     success: bool,
@@ -67,6 +68,7 @@ pub struct ErrorBody {
 
 /// What is wrong with a call.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInError)]
 pub struct ErrorDetail {
     /// `VALIDATION_ERROR`, `UNAUTHORIZED`, `FORBIDDEN`, `NOT_FOUND`, `METHOD_NOT_ALLOWED`, `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`,
     /// `UNSUPPORTED_MEDIA_TYPE`, `UPGRADE_REQUIRED`, `RATE_LIMITED`, `INTERNAL_ERROR`, `NOT_IMPLEMENTED` or `SERVICE_UNAVAILABLE`.
@@ -80,6 +82,7 @@ pub struct ErrorDetail {
 
 /// What programs can do something about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DropInErrorDetails)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorDetails {
     /// Names of required fields that are missing, null or empty.

@@ -37,7 +37,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// `{"type":"subscribe","channel"}` is answered `{"type":"subscribed","channel","timestamp"}`. Every 5 s comes
 /// `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`, whatever was subscribed to. What is not understood is
 /// answered `{"type":"error","error":{"code","message"},"timestamp"}`.
-#[utoipa::path(get, path = "/ws", operation_id = "compatSocket", tag = "drop-in",
+#[utoipa::path(get, path = "/ws", operation_id = "openDropInWebSocket", tag = "drop-in",
     responses((status = 101, description = "from here on WebSocket messages"),
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
         (status = 426, description = "`UPGRADE_REQUIRED`: it is for WebSockets only", body = ErrorBody)))]

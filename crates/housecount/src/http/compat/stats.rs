@@ -24,6 +24,7 @@ const CONFIG_PAGES_MAX: usize = 10;
 
 /// A stage that is watched now.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStage)]
 #[serde(rename_all = "camelCase")]
 pub struct WatchedStage {
     /// The stage.
@@ -52,6 +53,7 @@ impl WatchedStage {
 
 /// How many watch altogether, and stage by stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStats)]
 #[serde(rename_all = "camelCase")]
 pub struct AudienceStats {
     /// Distinct online viewers of all stages.
@@ -116,7 +118,7 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
 }
 
 /// How many watch altogether, and stage by stage.
-#[utoipa::path(get, path = "/api/stats", operation_id = "compatStats", tag = "drop-in",
+#[utoipa::path(get, path = "/api/stats", operation_id = "showDropInStats", tag = "drop-in",
     responses((status = 200, body = Success<AudienceStats>), Errors))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<Success<AudienceStats>> {
     let ActiveStages { total_viewers, count, stages, is_complete } = ActiveStages::of(&node).await;
@@ -127,6 +129,7 @@ pub async fn stats(State(node): State<Arc<Node>>) -> Json<Success<AudienceStats>
 
 /// How many watch altogether.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInTotalViewers)]
 #[serde(rename_all = "camelCase")]
 pub struct TotalViewers {
     /// Distinct online viewers of all stages.
@@ -136,7 +139,7 @@ pub struct TotalViewers {
 }
 
 /// How many watch altogether.
-#[utoipa::path(get, path = "/api/stats/viewers", operation_id = "compatTotalViewers", tag = "drop-in",
+#[utoipa::path(get, path = "/api/stats/viewers", operation_id = "showDropInTotalViewers", tag = "drop-in",
     responses((status = 200, body = Success<TotalViewers>), Errors))]
 pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers>> {
     let Answer { of: (count, _), standing } = node.hub.totals();
@@ -153,6 +156,7 @@ pub struct StageQuery {
 
 /// The active stages, or one stage where `arn` names it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStagesOrStage)]
 #[serde(untagged)]
 pub enum StagesOrStage {
     /// All.
@@ -163,6 +167,7 @@ pub enum StagesOrStage {
 
 /// The active stages.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStages)]
 #[serde(rename_all = "camelCase")]
 pub struct StagesStats {
     /// Stages with a viewer online.
@@ -175,6 +180,7 @@ pub struct StagesStats {
 
 /// One stage.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStageStats)]
 #[serde(rename_all = "camelCase")]
 pub struct StageStats {
     /// The stage.
@@ -189,6 +195,7 @@ pub struct StageStats {
 
 /// A stage's configuration.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStageInfo)]
 #[serde(rename_all = "camelCase")]
 pub struct StageInfo {
     /// The stage.
@@ -219,7 +226,7 @@ impl From<StageConfig> for StageInfo {
 }
 
 /// Which stages are watched, or how many watch one.
-#[utoipa::path(get, path = "/api/stats/stages", operation_id = "compatStageCounts", tag = "drop-in", params(StageQuery),
+#[utoipa::path(get, path = "/api/stats/stages", operation_id = "listDropInStages", tag = "drop-in", params(StageQuery),
     responses((status = 200, body = Success<StagesOrStage>), Errors))]
 pub async fn stages(
     State(node): State<Arc<Node>>,

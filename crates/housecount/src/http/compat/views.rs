@@ -49,6 +49,7 @@ pub struct StageStatsQuery {
 
 /// A stage's views over some days.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DropInStageViews)]
 #[serde(rename_all = "camelCase")]
 pub struct StageViewStats {
     /// The stage.
@@ -61,6 +62,7 @@ pub struct StageViewStats {
 
 /// Watch spans, counted and measured.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = DropInViewStats)]
 #[serde(rename_all = "camelCase")]
 pub struct ViewStats {
     /// The stage.
@@ -90,7 +92,7 @@ impl ViewStats {
 }
 
 /// How often, by how many, and how long a stage was watched.
-#[utoipa::path(get, path = "/api/viewer/stats/{stageArn}", operation_id = "compatStageStats", tag = "drop-in",
+#[utoipa::path(get, path = "/api/viewer/stats/{stageArn}", operation_id = "showDropInStageViews", tag = "drop-in",
     params(("stageArn" = String, Path, description = "percent-encoded"), StageStatsQuery),
     responses((status = 200, body = Success<StageViewStats>), Errors,
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]

@@ -52,7 +52,7 @@ const SUBPROTOCOL: &str = "housecount.1";
 /// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat again; a leave: the same
 /// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
 /// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
-#[utoipa::path(get, path = "/v1/ws", tag = "players",
+#[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
     params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
         (status = 101, description = "from here on WebSocket messages"),
