@@ -18,7 +18,6 @@ use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 use self::addresses::{origins, otlp, tls};
 pub use self::edge::EdgeSettings;
-pub(crate) use self::layers::distance;
 pub use self::layers::{DEFAULT_TOML, Layers};
 pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};

@@ -32,6 +32,7 @@ const TURN_BEATS: usize = 4 * ASKED_AT_ONCE;
 
 /// What became of many heartbeats.
 #[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = BatchResponse)]
 pub struct BatchBody {
     /// How many were taken, those that were coalesced included.
     accepted: usize,
@@ -52,6 +53,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// A heartbeat that was not taken.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RejectedHeartbeat)]
 pub struct RejectedBody {
     /// Its place in the array, or its line: 0 and up.
     index: usize,
@@ -63,6 +65,7 @@ pub struct RejectedBody {
 
 /// A problem of a call with many heartbeats, with what is wrong with each if that is what is wrong.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchProblem)]
 pub struct BatchProblemBody {
     #[serde(flatten)]
     problem: ProblemBody,
@@ -110,7 +113,7 @@ impl IntoResponse for BatchOutcome {
 ///
 /// Good ones are taken, bad ones named. If all are bad it is 400. At most 10,000. Where operators have keys it takes one with the
 /// scope `beats`.
-#[utoipa::path(post, path = "/v1/heartbeats", tag = "players",
+#[utoipa::path(post, path = "/v1/heartbeats", operation_id = "sendHeartbeats", tag = "players",
     request_body(content((Vec<BeatBody> = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, body = BatchBody),

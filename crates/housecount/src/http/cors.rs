@@ -16,8 +16,7 @@ use super::origin::OriginPattern;
 
 /// What browsers may send beyond what they always may: credentials, and the headers that tracing libraries add to a page's requests
 /// (W3C Trace Context and Baggage, Sentry).
-const HEADERS: &str =
-    "authorization, content-type, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
+const HEADERS: &str = "authorization, content-type, content-encoding, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
 /// What scripts may read beyond what they always may.
 const EXPOSED: &str = "retry-after";
 /// A day; browsers take less if they like (Chrome two hours, 2026-10).
@@ -228,8 +227,15 @@ mod tests {
             .unwrap();
         let headers = cors.allowed(request.uri(), request.headers()).preflight(&request).unwrap();
         let allowed: Vec<_> = headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().split(", ").collect();
-        for name in ["content-type", "authorization", "traceparent", "tracestate", "baggage", "sentry-trace"]
-        {
+        for name in [
+            "content-type",
+            "content-encoding",
+            "authorization",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "sentry-trace",
+        ] {
             assert!(allowed.contains(&name), "{name} is not in {allowed:?}");
         }
     }

@@ -89,6 +89,7 @@ pub struct StageAnswer {
 
 /// A stage after its configuration was made or changed.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageChangeResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageChangeAnswer {
     #[serde(flatten)]
@@ -100,6 +101,7 @@ pub struct StageChangeAnswer {
 
 /// A stage whose configuration was deleted.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StageDeletionResponse)]
 #[serde(rename_all = "camelCase")]
 pub struct StageDeletedAnswer {
     /// Its id.

@@ -66,8 +66,7 @@ async fn null_is_no_site_that_a_node_without_keys_knows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preflight_allows_tracing_headers() {
     let node = Node::ready(&FAST).await;
-    let wanted =
-        "content-type,traceparent,tracestate,baggage,sentry-trace,authorization,x-api-key,last-event-id";
+    let wanted = "content-type,content-encoding,traceparent,tracestate,baggage,sentry-trace,authorization,x-api-key,last-event-id";
     for path in ["/v1/heartbeat", "/v1/leave", "/v1/live?stage=s", "/api/viewer/rejoin"] {
         let answer = preflight(&node, path, "https://fans.example", wanted);
         assert_eq!(answer.status, 204, "{path}");
