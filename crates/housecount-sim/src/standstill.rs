@@ -20,7 +20,8 @@ struct Seen {
     at_ms: u64,
     /// Since when it has been started up.
     started_ms: Option<u64>,
-    has_waiting: bool,
+    /// Events taken, less those that wait for the log; none if none waits.
+    done_while_waiting: Option<u64>,
     /// The time at which it stood still, if it had to.
     stands_at: Option<UnixMs>,
 }
@@ -36,21 +37,23 @@ impl Standstill {
         let now_ms = world.now_ms();
         let is_started = node.readiness.waits_for().is_none();
         let started_ms = is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
-        let has_waiting = node.metrics.waiting.get() > 0;
+        let (waiting, taken) = (node.metrics.waiting.get().max(0) as u64, taken(node));
+        let done_while_waiting = (waiting > 0).then(|| taken.saturating_sub(waiting));
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
         let learns = refused_since_ms(Call::Append)
             .zip(started_ms)
             .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
-        let tries = refused_since_ms(Call::Append).zip(before.filter(|before| before.has_waiting));
-        let tries = has_waiting
-            && is_started
+        // The same event waits if none was done since.
+        let waited = |before: &Seen| waiting > 0 && before.done_while_waiting == done_while_waiting;
+        let tries = refused_since_ms(Call::Append).zip(before.filter(waited));
+        let tries = is_started
             && tries.is_some_and(|(since_ms, before)| since_ms.max(before.at_ms) + TRIES_MS <= now_ms);
         let stands_at = (learns || tries).then(|| {
             let now = node.hub.now();
             self.check(world, node, run, before.and_then(|before| before.stands_at));
             now
         });
-        self.0.insert(run, Seen { at_ms: now_ms, started_ms, has_waiting, stands_at });
+        self.0.insert(run, Seen { at_ms: now_ms, started_ms, done_while_waiting, stands_at });
     }
 
     fn check(&self, world: &World, node: &Node, run: usize, stood_at: Option<UnixMs>) {
@@ -69,4 +72,8 @@ impl Standstill {
             ));
         }
     }
+}
+
+fn taken(node: &Node) -> u64 {
+    ["beat", "leave"].map(|kind| node.metrics.taken(kind)).iter().sum()
 }
