@@ -24,6 +24,19 @@ pub fn documented_acl() -> [String; 3] {
     lines.try_into().unwrap()
 }
 
+/// The arguments that make the user `housecount`, who is there from the start. Tests have logs with other prefixes beside the usual one.
+fn user(is_of_cluster: bool) -> Vec<String> {
+    let [server, cluster, _] = documented_acl();
+    let lines = if is_of_cluster { vec![server, cluster] } else { vec![server] };
+    let words = lines.iter().flat_map(|line| line.split(' ').skip(3)).map(ToString::to_string);
+    ["--user", "housecount"]
+        .map(String::from)
+        .into_iter()
+        .chain(words)
+        .chain(["~test*".to_string()])
+        .collect()
+}
+
 /// Which server.
 #[derive(Clone, Copy, Debug)]
 pub enum Flavour {
@@ -76,16 +89,14 @@ impl Server {
         server
     }
 
-    /// Starts it, empty, on its port. It knows its user from the start: nodes may connect before anything else does.
+    /// Starts it, empty, on its port.
     pub async fn run(&mut self) {
-        let configuration = self.folder.path().join("redis.conf");
-        std::fs::write(&configuration, format!("user housecount {}\n", self.rules())).unwrap();
         let port = self.port.to_string();
         let mut command = Command::new(self.flavour.program());
         command
-            .arg(configuration)
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", self.folder.path().to_str().unwrap()])
+            .args(user(self.arguments.iter().any(|argument| argument == "--cluster-enabled")))
             .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -93,15 +104,6 @@ impl Server {
         let plain_port = self.port;
         eventually("the server listens", async || TcpStream::connect(("127.0.0.1", plain_port)).is_ok())
             .await;
-    }
-
-    /// What its user may do, as docs/DEPLOY.md has it. Tests have logs with other prefixes beside the usual one.
-    fn rules(&self) -> String {
-        let [server, cluster, _] = documented_acl();
-        let is_cluster = self.arguments.iter().any(|argument| argument == "--cluster-enabled");
-        let lines = [Some(server), is_cluster.then_some(cluster)].into_iter().flatten();
-        let rules = lines.map(|line| line.replace("ACL SETUSER housecount ", "") + " ");
-        rules.chain(["~test*".to_string()]).collect()
     }
 
     /// The log on this server, as the user `housecount`.
@@ -161,7 +163,7 @@ pub fn command_at(port: u16, command: &str) -> String {
     stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    // A sentinel that moves the master's role ends the connections of a server's clients.
+    // A sentinel that changes a server's role ends the connections of its clients.
     if let Err(error) = reader.read_line(&mut line) {
         return format!("-{error}");
     }
