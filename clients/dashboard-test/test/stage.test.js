@@ -191,7 +191,7 @@ test("a stage is configured, changed, and its configuration deleted, but not wit
   await page.getByLabel("Tag", { exact: true }).fill("sport");
   await page.getByLabel("Value").fill("chess");
   await page.getByRole("button", { name: "Configure this stage" }).click();
-  await page.getByText("Saved.").waitFor();
+  await page.getByText(/^Saved\. Applies to watch time from .* on\.$/).waitFor();
   const made = await read();
   assert.deepEqual(
     [made.configured, made.name, made.customer, made.tags],
@@ -211,7 +211,7 @@ test("a stage is configured, changed, and its configuration deleted, but not wit
   assert.equal((await read()).configured, true);
   await page.getByRole("button", { name: "Delete configuration" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete configuration" }).click();
-  await page.getByText(/^Deleted\./).waitFor();
+  await page.getByText(/^Deleted\. Applies to watch time from .* on\./).waitFor();
   assert.equal((await read()).configured, false);
 });
 

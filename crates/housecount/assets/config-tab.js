@@ -2,9 +2,13 @@
 
 import { call, isAbort, path } from "./api.js";
 import { fill, freshId, h, icon, say } from "./dom.js";
+import * as format from "./format.js";
 import { adviceOn } from "./parts.js";
 
 /** @typedef {import("./stage.js").StageAnswer} StageAnswer */
+
+/** What is exported of the time before stays. @param {{effectiveFrom: number}} answer */
+const since = ({ effectiveFrom }) => `Applies to watch time from ${format.moment(effectiveFrom)} on.`;
 
 /**
  * @param {import("./scope.js").Scope} scope
@@ -53,15 +57,15 @@ export function configTab(scope, id, onChanged, onDeleted) {
           });
       isTouched = false;
       onChanged(answer);
-      say(told, "Saved.");
+      say(told, `Saved. ${since(answer)}`);
     });
   const erase = () =>
     act(async () => {
-      await call(path`/v1/stages/${id}`, { method: "DELETE", signal: scope.signal });
+      const answer = await call(path`/v1/stages/${id}`, { method: "DELETE", signal: scope.signal });
       isTouched = false;
       stage = null;
       onDeleted();
-      say(told, "Deleted. Watch time, history and snapshots are still there.");
+      say(told, `Deleted. ${since(answer)} Watch time, history and snapshots are still there.`);
       // The button that was pressed is gone.
       name.input.focus();
     });

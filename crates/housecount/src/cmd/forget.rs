@@ -12,7 +12,7 @@ use super::{ColdArgs, Failure, bar, runtime, say};
 use crate::calendar;
 use crate::cold::{Cold, DynamoCold};
 use crate::config::Settings;
-use crate::forget::{self, Forgotten, Request};
+use crate::forget::{self, Forgotten, Request, configuration};
 
 /// Have one person's records go on under a pseudonym that nobody can derive.
 #[derive(Debug, Args)]
@@ -22,19 +22,24 @@ Examples:
   housecount forget --viewer ann --cold 'dynamodb://ivs-viewer-snapshots?region=us-east-1'
   housecount forget --viewer ann --stage my-stage --json
   housecount forget --viewer '~uYxk7Vm_kCMLu5Lu' --config housecount.toml
+  housecount forget --customer 'Jane Doe' --dry-run
 
 In the ledger the viewer's time stays, to the millisecond, under a pseudonym drawn at random: totals, counts and `housecount verify`
 are as before. The pseudonym is printed, once, and kept nowhere beside the id. The viewer's heartbeats are taken out of the archive.
 Where viewer_ids = \"hashed\" the viewer may be given by the id, if the key is set as for `serve`, or by the pseudonym it has.
 
 A viewer who was heard in the last hours is refused, since nodes still hold that time: the message says until when. An embedded store must
-not be in use: stop the node, forget, start it again. docs/PRIVACY.md says what remains: backups, exports, the log's last minutes.
+not be in use: stop the node, forget, start it again. With --customer a name goes on as a pseudonym in past versions of stages'
+configurations, as a customer, a stage's name or a tag's value; what is configured now must be changed first. docs/PRIVACY.md says what remains: backups, exports, the log's last minutes.
 Exit 0: done, or nothing was found. Exit 1: done, but for what could not be read or looked at. Exit 2: refused, or failed; running it again
 does what is left.")]
 pub(super) struct ForgetArgs {
     /// Whom to forget
-    #[arg(long, value_name = "VIEWER")]
-    viewer: String,
+    #[arg(long, value_name = "VIEWER", required_unless_present = "customer")]
+    viewer: Option<String>,
+    /// A name to forget in past versions of stages' configurations
+    #[arg(long, value_name = "NAME", conflicts_with = "viewer")]
+    customer: Option<String>,
     /// Only on this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
@@ -49,13 +54,21 @@ pub(super) struct ForgetArgs {
 }
 
 pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
-    ViewerId::check(&args.viewer).map_err(|e| format!("--viewer: {e}"))?;
     if let Some(stage) = &args.stage {
         StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
     }
+    match (&args.viewer, &args.customer) {
+        (_, Some(customer)) => forget_customer(args, customer),
+        (Some(viewer), None) => forget_viewer(args, viewer),
+        (None, None) => Err("name --viewer or --customer".to_string()),
+    }
+}
+
+fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, Failure> {
+    ViewerId::check(viewer).map_err(|e| format!("--viewer: {e}"))?;
     let settings = args.store.settings()?;
     let request = Request {
-        viewer: settings.edge.names.asked(args.viewer.as_str().into()).into_owned(),
+        viewer: settings.edge.names.asked(viewer.into()).into_owned(),
         stage: args.stage.clone(),
         is_dry_run: args.dry_run,
         held_bytes_max: FORGET_HELD_BYTES_MAX,
@@ -77,6 +90,40 @@ pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
         print(&forgotten, args.dry_run);
     }
     Ok(if forgotten.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failure> {
+    if customer.is_empty() {
+        return Err("--customer is empty; give the name as it is configured".to_string());
+    }
+    let (settings, stage) = (args.store.settings()?, args.stage.clone());
+    let request = configuration::Request { text: customer.to_string(), stage, is_dry_run: args.dry_run };
+    let bar = bar();
+    let forgotten = runtime()?.block_on(async {
+        let cold = open(&settings, args.dry_run).await?;
+        let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
+        configuration::forget(&cold, &request, progress).await.map_err(|e| e.to_string())
+    });
+    bar.finish_and_clear();
+    let configuration::Forgotten { pseudonym, versions, stages, problems } = forgotten?;
+    if args.json {
+        let json = serde_json::json!({
+            "pseudonym": pseudonym, "versions": versions, "stages": stages, "problems": problems,
+        });
+        say(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
+    } else {
+        problems.iter().for_each(|problem| say(&format!("problem  {problem}")));
+        say(&match pseudonym {
+            Some(pseudonym) => {
+                format!("forgotten in {versions} versions of {stages} stages; it is now {pseudonym}")
+            }
+            None if versions > 0 => {
+                format!("a dry run: {versions} versions of {stages} stages have it; nothing was changed")
+            }
+            None => "no past version of a configuration has it".to_string(),
+        });
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, Failure> {

@@ -12,6 +12,7 @@ use super::{Findings, Request};
 use crate::archive::read;
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
+use crate::stages::history;
 
 /// The viewer's heartbeats on a stage.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) async fn find(
         stages = [stage.clone()].into();
     } else if !listed.is_empty() || is_there(cold).await? {
         stages.append(&mut found.ledger.stages);
-        stages.extend(configured(&**cold).await?);
+        stages.extend(history::configured(&**cold).await?);
     }
     let (whole, mut unlisted) = (stages.len().max(1) as f64, None);
     for (n, stage) in stages.into_iter().enumerate() {
@@ -78,19 +79,6 @@ async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
         }
     }
     Ok(false)
-}
-
-async fn configured(cold: &dyn Cold) -> StoreResult<Vec<String>> {
-    let mut stages: Vec<String> = Vec::new();
-    loop {
-        let range = KeyRange::listed(stages.last().map(String::as_str));
-        let rows = cold.query(&range, &Page::first(PAGE_ROWS_MAX)).await?;
-        let is_last = rows.len() < PAGE_ROWS_MAX;
-        stages.extend(rows.into_iter().map(|(stage, _)| stage));
-        if is_last {
-            return Ok(stages);
-        }
-    }
 }
 
 /// Deletes them, by the keys that they are stored at. Returns a line for each that has another key than housecount gives.

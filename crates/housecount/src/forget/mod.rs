@@ -3,11 +3,13 @@
 //! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in them changes.
 //! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under another name: when a player beats
 //!   follows from its ids (`core/pace.rs`), so that whoever guesses an id could see by the times that the guess is right.
+//! - [`configuration`]: a customer's name in past versions of stages' configurations goes on as a pseudonym.
 //!
 //! First everything is read, and only then anything written. Nodes keep in memory what late heartbeats may belong to, and would
 //! write it a second time if they found it under another name; so what is too recent for that is refused as a whole. Each
 //! write leaves something whole behind it: after a crash, running it again does what is left.
 
+pub mod configuration;
 mod items;
 mod ledger;
 mod packed;

@@ -1,8 +1,10 @@
 //! Reads the versions of a stage's configuration. What applies to which time is decided in `housecount_core::version`.
 
+use std::collections::BTreeSet;
+
 use housecount_core::item::{Item, number_or_zero};
 use housecount_core::keys::{Key, KeyRange};
-use housecount_core::limits::STAGE_VERSIONS_MAX;
+use housecount_core::limits::{PAGE_ROWS_MAX, STAGE_VERSIONS_MAX};
 use housecount_core::stage::StageConfig;
 use housecount_core::version::{ConfigHistory, ConfigVersion, HistoryFault, VERSION};
 
@@ -62,6 +64,23 @@ pub async fn read_past_damage(cold: &dyn Cold, stage: &str) -> StoreResult<(Conf
             damage.extend(config.map(|difference| format!("STAGE#{stage} / CONFIG: {difference}")));
             damage.extend(listed.map(|difference| format!("STAGES / {stage}: {difference}")));
             return Ok((history, damage));
+        }
+    }
+}
+
+/// The ids of all stages that are configured.
+///
+/// # Errors
+/// The cold tier's.
+pub async fn configured(cold: &dyn Cold) -> StoreResult<BTreeSet<String>> {
+    let mut stages = BTreeSet::new();
+    loop {
+        let range = KeyRange::listed(stages.last().map(String::as_str));
+        let rows = cold.query(&range, &Page::first(PAGE_ROWS_MAX)).await?;
+        let is_last = rows.len() < PAGE_ROWS_MAX;
+        stages.extend(rows.into_iter().map(|(stage, _)| stage));
+        if is_last {
+            return Ok(stages);
         }
     }
 }

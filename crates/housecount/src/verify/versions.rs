@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use housecount_core::keys::KeyRange;
-use housecount_core::limits::PAGE_ROWS_MAX;
-
 use super::Found;
-use crate::cold::{Cold, Page};
+use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::stages::history;
 
@@ -18,7 +15,7 @@ pub async fn look(cold: &dyn Cold, only: Option<&str>, found: &mut Found) -> Sto
     let stages = match only {
         Some(stage) => BTreeSet::from([stage.to_string()]),
         None => {
-            let mut stages = configured(cold).await?;
+            let mut stages = history::configured(cold).await?;
             stages.extend(found.stages.keys().cloned());
             stages
         }
@@ -29,17 +26,4 @@ pub async fn look(cold: &dyn Cold, only: Option<&str>, found: &mut Found) -> Sto
         damage.into_iter().for_each(|problem| found.problem(problem));
     }
     Ok(())
-}
-
-async fn configured(cold: &dyn Cold) -> StoreResult<BTreeSet<String>> {
-    let mut stages = BTreeSet::new();
-    loop {
-        let range = KeyRange::listed(stages.last().map(String::as_str));
-        let rows = cold.query(&range, &Page::first(PAGE_ROWS_MAX)).await?;
-        let is_last = rows.len() < PAGE_ROWS_MAX;
-        stages.extend(rows.into_iter().map(|(stage, _)| stage));
-        if is_last {
-            return Ok(stages);
-        }
-    }
 }

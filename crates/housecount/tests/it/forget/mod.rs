@@ -1,6 +1,7 @@
 //! Forgetting one person: nobody finds them any more, and all the rest is as it was.
 
 mod archive;
+mod configuration;
 mod ledger;
 mod served;
 

@@ -1,0 +1,156 @@
+//! A customer, or whoever else is named, in past versions of stages' configurations: the name goes, sums per name stay.
+//!
+//! Versions are kept for good, also after a configuration was deleted, so that committed time is exported as before. A person's
+//! name in them is replaced by one pseudonym. What is configured now isn't touched: that is the operator's to change, by the API.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use housecount_core::item::Attr;
+use housecount_core::keys::Key;
+use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
+use housecount_core::version::{ConfigVersion, VERSION};
+
+use crate::clock::wall;
+use crate::cold::chunks::Reader;
+use crate::cold::{Cold, Condition, Record};
+use crate::edge::names;
+use crate::error::{ErrorKind, StoreError};
+use crate::ledger::chain;
+use crate::stages::history;
+
+/// Stages that an error names.
+const SHOWN_MAX: usize = 5;
+
+/// What is to be forgotten.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The name, as a customer, a stage's name or a tag's value: all of it.
+    pub text: String,
+    /// Only of this stage.
+    pub stage: Option<String>,
+    /// Whether nothing is to be changed.
+    pub is_dry_run: bool,
+}
+
+/// What was found, and changed unless it was a dry run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// What stands in the name's place; none if it was not found, or nothing was to be changed.
+    pub pseudonym: Option<String>,
+    /// Versions that had the name.
+    pub versions: u64,
+    /// Their stages.
+    pub stages: u64,
+    /// What could not be read, each naming its item: the name may still be there.
+    pub problems: Vec<String>,
+}
+
+/// Why nothing was forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetConfigurationError {
+    /// A store's failure. What was done until then is done: run it again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The name is part of what is configured now.
+    #[error(
+        "it is what stages are configured with now: {}. Nothing was changed. Change or delete these configurations \
+         (PATCH, DELETE /v1/stages/…), and run this again",
+        shown(.0)
+    )]
+    InForce(Vec<String>),
+}
+
+fn shown(stages: &[String]) -> String {
+    let first = stages.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match stages.len().saturating_sub(SHOWN_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// Replaces a name in past versions of configuration. Everything is read first, and only then anything written.
+///
+/// # Errors
+/// See [`ForgetConfigurationError`]. What is damaged is found and passed over, and no error.
+pub async fn forget(
+    cold: &Arc<dyn Cold>,
+    request: &Request,
+    mut progress: impl FnMut(f64),
+) -> Result<Forgotten, ForgetConfigurationError> {
+    let mut forgotten = Forgotten::default();
+    let stages = match &request.stage {
+        Some(stage) => [stage.clone()].into(),
+        None => stages(cold, &mut forgotten.problems).await?,
+    };
+    let (mut named, mut in_force) = (Vec::new(), Vec::new());
+    for (n, stage) in stages.iter().enumerate() {
+        progress(n as f64 / stages.len() as f64);
+        let (history, damage) = history::read_past_damage(&**cold, stage).await?;
+        forgotten.problems.extend(damage);
+        let versions = history.versions();
+        let has_name = |version: &&ConfigVersion| {
+            version.config.as_ref().is_some_and(|config| renamed(config, &request.text, "").is_some())
+        };
+        in_force.extend(versions.last().filter(has_name).map(|_| stage.clone()));
+        let before = named.len();
+        named.extend(versions.iter().filter(has_name).cloned());
+        forgotten.stages += u64::from(named.len() > before);
+    }
+    if !in_force.is_empty() {
+        return Err(ForgetConfigurationError::InForce(in_force));
+    }
+    forgotten.versions = named.len() as u64;
+    if request.is_dry_run || named.is_empty() {
+        return Ok(forgotten);
+    }
+    let pseudonym = names::drawn();
+    for version in named {
+        rewrite(&**cold, version, &request.text, &pseudonym).await?;
+    }
+    forgotten.pseudonym = Some(pseudonym);
+    Ok(forgotten)
+}
+
+/// The stages that the ledger and the list of configurations know.
+async fn stages(cold: &Arc<dyn Cold>, problems: &mut Vec<String>) -> Result<BTreeSet<String>, StoreError> {
+    let mut stages = history::configured(&**cold).await?;
+    for chain in chain::all(cold).await? {
+        let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+        loop {
+            let read = match reader.next(&**cold).await {
+                Ok(None) => break,
+                Ok(Some(stored)) => chain::decode(&stored, chain),
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok((chunk, _)) => stages.extend(chunk.new_stages().map(str::to_string)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => problems.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(stages)
+}
+
+/// The configuration with `to` in the place of `from`; none if `from` is not in it.
+fn renamed(config: &StageConfig, from: &str, to: &str) -> Option<StageConfig> {
+    let mut renamed = config.clone();
+    let texts = [&mut renamed.customer, &mut renamed.name].into_iter().flatten();
+    for text in texts.chain(renamed.tags.values_mut()) {
+        if text == from {
+            *text = to.to_string();
+        }
+    }
+    (renamed != *config).then_some(renamed)
+}
+
+async fn rewrite(cold: &dyn Cold, version: ConfigVersion, from: &str, to: &str) -> Result<(), StoreError> {
+    let config = version.config.as_ref().and_then(|config| renamed(config, from, to));
+    let version = ConfigVersion { config, ..version };
+    let key = Key::Version { stage: version.stage.clone(), number: version.number };
+    let is_there = Condition::Is { attr: VERSION, value: Attr::N(u64::from(version.number)) };
+    cold.put_if(Record { key, item: version.to_item() }, is_there).await.map(drop)
+}
