@@ -15,17 +15,20 @@ pub enum Mutant {
     LeaveAll,
     /// Time advances, and counts are called complete, while the log refuses writes.
     AdvanceUnwritten,
+    /// A change of configuration applies from the node's own time on, whatever is committed.
+    IgnoreFence,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 6] = [
+    pub const ALL: [Mutant; 7] = [
         Mutant::CreditSilence,
         Mutant::TrimEarly,
         Mutant::SkipLate,
         Mutant::AckEarly,
         Mutant::LeaveAll,
         Mutant::AdvanceUnwritten,
+        Mutant::IgnoreFence,
     ];
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::item::{Attr, AttrError, Item, number, text};
 use crate::limits::STAGE_VERSIONS_MAX;
+use crate::mutants::{Mutant, is_on};
 use crate::span::Span;
 use crate::stage::{StageConfig, StageConfigError};
 use crate::time::UnixMs;
@@ -82,7 +83,8 @@ impl ConfigVersion {
         let changed_at = last.last().map_or(time.now, |last| time.now.max(last.changed_at));
         let window = changed_at.aligned(time.window_ms);
         let begins = if config.is_some() { window } else { window.plus(time.window_ms) };
-        let effective_from = begins.max(time.committed_to).max(not_before(last));
+        let committed_to = if is_on(Mutant::IgnoreFence) { UnixMs::ZERO } else { time.committed_to };
+        let effective_from = begins.max(committed_to).max(not_before(last));
         Ok(ConfigVersion {
             stage: stage.to_string(),
             number: versions + 1,

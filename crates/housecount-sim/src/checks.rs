@@ -41,6 +41,8 @@ pub struct Figures {
     pub watch_ms: u64,
     /// Heartbeats and leaves that had to be in the archive in the end.
     pub archived: u64,
+    /// Versions of stages' configurations in the end.
+    pub versions: u64,
     /// Times that something was lost by a documented double fault.
     pub losses: u64,
 }

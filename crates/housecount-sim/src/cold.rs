@@ -203,7 +203,19 @@ impl Wire {
         if is_final && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
             self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
         }
+        if let (Key::Version { .. }, Some(item)) = (key, &item) {
+            self.applies_to_no_committed_time(key, item);
+        }
         self.world.cold.lock().set(key, item, now_ms);
+    }
+
+    fn applies_to_no_committed_time(&self, key: &Key, version: &Item) {
+        let from = UnixMs(number_or_zero(version, "effectiveFrom"));
+        let committed_to = self.world.committed_by_any();
+        if from < committed_to {
+            let name = format!("{} / {}", key.pk(), key.sk());
+            self.world.violated(format!("{name} applies from {from}, and {committed_to} is committed"));
+        }
     }
 
     /// Whoever checks wants to know what is committed.

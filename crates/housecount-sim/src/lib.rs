@@ -6,7 +6,7 @@
 //!
 //! - [`plan`]: what a seed decides beforehand.
 //! - [`log`], [`cold`]: the stores, and the way there. [`trouble`]: what is broken just now.
-//! - [`nodes`]: production code, started and killed. [`player`]: the audience.
+//! - [`nodes`]: production code, started and killed. [`player`]: the audience. [`operator`]: who configures stages.
 //! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
 //! - [`checks`]: what must hold; [`standstill`]: the same while the log takes no writes; [`audit`]: the same of the archive.
 //!   [`run`]: one seed. [`world`]: what all of these share.
@@ -17,6 +17,7 @@ pub mod checks;
 pub mod cold;
 pub mod log;
 pub mod nodes;
+pub mod operator;
 pub mod plan;
 pub mod player;
 pub mod run;

@@ -75,6 +75,7 @@ enum Bug {
     LeaveAll,
     /// Advances time, and calls counts complete, while the log refuses writes
     AdvanceUnwritten,
+    IgnoreFence,
 }
 
 impl Bug {
@@ -86,6 +87,7 @@ impl Bug {
             Bug::AckEarly => Mutant::AckEarly,
             Bug::LeaveAll => Mutant::LeaveAll,
             Bug::AdvanceUnwritten => Mutant::AdvanceUnwritten,
+            Bug::IgnoreFence => Mutant::IgnoreFence,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::audit;
 use crate::checks::{self, Figures};
 use crate::cold::Wire;
 use crate::nodes::{Nodes, settings};
+use crate::operator;
 use crate::plan::{Fault, Kind, Plan};
 use crate::player::Audience;
 use crate::standstill::Standstill;
@@ -132,6 +133,7 @@ async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures)
     for viewer in 0..world.plan.viewers {
         tasks.spawn(audience.clone().live(viewer));
     }
+    tasks.spawn(operator::operate(world.clone(), nodes.clone(), ends_ms));
     simulation.look_until(converged_ms, figures).await?;
     simulation.is_whole()?;
     simulation.look_until(ends_ms, figures).await?;
@@ -269,6 +271,7 @@ impl Simulation {
             self.archive_to_the_end(figures).await?;
             figures.archived = audit::archive_in_the_end(&self.world, &self.cold, form).await?;
         }
+        figures.versions = operator::in_the_end(&self.world, &self.cold).await?;
         let rows = checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
 
         // A node that knows only what the log has left commits on, and that changes nothing.

@@ -128,6 +128,12 @@ impl World {
         self.truth.lock().commits.push((self.now_ms(), partition, edge));
     }
 
+    /// Up to when the ledger has any partition.
+    #[must_use]
+    pub fn committed_by_any(&self) -> UnixMs {
+        self.edges.lock().values().copied().max().unwrap_or_default()
+    }
+
     /// Up to when the ledger has all partitions.
     #[must_use]
     pub fn committed_to(&self) -> UnixMs {

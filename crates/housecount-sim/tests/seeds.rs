@@ -29,16 +29,20 @@ fn each(seeds: std::ops::Range<u64>, look: impl Fn(&Outcome) + Sync) {
 #[test]
 fn two_hundred_seeds_are_clean() {
     let (counts, exact, rows) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let versions = AtomicU64::new(0);
     each(0..200, |outcome| {
         assert_eq!(outcome.violation, None, "seed {}", outcome.seed);
         counts.fetch_add(outcome.figures.counts, Ordering::Relaxed);
         exact.fetch_add(outcome.figures.exact, Ordering::Relaxed);
         rows.fetch_add(outcome.figures.rows_exact, Ordering::Relaxed);
+        versions.fetch_add(outcome.figures.versions, Ordering::Relaxed);
     });
     // Checks that hardly ever apply would show nothing.
     let (counts, exact, rows) = (counts.into_inner(), exact.into_inner(), rows.into_inner());
     assert!(exact > counts / 2 && counts > 1_000_000, "{exact} of {counts} counts had only one right answer");
     assert!(rows > 5_000, "{rows} rows of watch time had");
+    let versions = versions.into_inner();
+    assert!(versions > 2_000, "{versions} versions of configurations were made");
 }
 
 #[test]

@@ -133,3 +133,20 @@ async fn a_stage_that_was_changed_too_often_says_so() {
     assert_eq!((status, &body["code"]), (409, &json!("too_many_changes")), "{body}");
     assert!(body["detail"].as_str().unwrap().contains("use another stage id"), "{body}");
 }
+
+/// Ids that look alike, composed and decomposed, in another case, with a space: each is a viewer, live and in the export.
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_bytes() {
+    const ALIKE: [&str; 5] = ["Ann", "Zoe\u{308}", "Zo\u{eb}", "ann", "ann "];
+    let node = Node::ready(&QUICK).await;
+    let who = ALIKE.map(|viewer| ("s", viewer));
+    for (stage, viewer) in who {
+        node.beat(stage, viewer).await;
+    }
+    assert_eq!(node.viewers("s").await, ALIKE.len() as u64);
+    let from = ms(&node.stats().await, "asOf");
+    watch_until(&node, &who, from + 2_000).await;
+    let csv = export(node.data(), (from, from + 2_000), &[]);
+    let viewers: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert_eq!(viewers, ALIKE, "byte for byte, sorted by bytes");
+}

@@ -1,0 +1,83 @@
+//! An operator who makes, changes and deletes stages' configurations at any node, whatever is broken; and what must come of it.
+//!
+//! While it happens the cold tier's server checks that no version applies to committed time (`cold`).
+
+use std::sync::Arc;
+
+use housecount::chance;
+use housecount::cold::Cold;
+use housecount::node::Node;
+use housecount::stages::change::ChangeError;
+use housecount::stages::history;
+use housecount_core::ids::StageId;
+use housecount_core::stage::StageConfig;
+
+use crate::nodes::Nodes;
+use crate::trouble::pass;
+use crate::world::World;
+
+/// Between two changes, ms.
+const PAUSE_MS: std::ops::Range<u64> = 1_000..180_000;
+/// How long a process may stand still: longer than a window and a ttl.
+const STILL_MS: u64 = 10 * 60_000;
+/// Customers that stages are given.
+const CUSTOMERS: u32 = 3;
+
+/// Changes configurations until then.
+pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
+    loop {
+        pass(chance::within(PAUSE_MS)).await;
+        if world.now_ms() >= ends_ms {
+            return;
+        }
+        let stage = format!("stage-{}", chance::within(0..world.plan.stages));
+        let number = chance::within(0..world.plan.nodes);
+        let (Some((node, run)), Ok(id)) = (nodes.get(number), StageId::parse(&stage)) else { continue };
+        let outcome = match change(&node, &id).await {
+            Ok(what) => what,
+            Err(ChangeError::Store(error)) if !error.is_temporary() => {
+                world.violated(format!("run {run} can't change {stage}: {error}"));
+                return;
+            }
+            // What an operator would be told, and might try again.
+            Err(error) => error.to_string(),
+        };
+        world.happened(&format!("run {run}: configuration of {stage}: {outcome}"));
+    }
+}
+
+async fn change(node: &Node, stage: &StageId) -> Result<String, ChangeError> {
+    let Some(now) = node.clock.now() else { return Ok("the clock is not known yet".to_string()) };
+    if chance::within(0..4) == 0 {
+        // The process stands still, and goes on with the time that it has read.
+        pass(chance::within(0..STILL_MS)).await;
+    }
+    let customer = Some(format!("customer {}", chance::within(0..CUSTOMERS)));
+    let changed = match (node.stages.get(stage).await?, chance::within(0..4)) {
+        (None, _) => {
+            let config = StageConfig { stage: stage.to_string(), customer, ..StageConfig::default() };
+            node.stages.create(config, now).await?
+        }
+        (Some(_), 0) => node.stages.delete(stage, now).await?,
+        (Some(_), _) => node.stages.edit(stage, now, |config| config.customer.clone_from(&customer)).await?,
+    };
+    let customer = changed.config.and_then(|config| config.customer);
+    Ok(format!("{customer:?} from {}", changed.effective_from))
+}
+
+/// All versions of all stages are in order, and agree with what is configured. Returns how many there are.
+///
+/// # Errors
+/// What is wrong.
+pub async fn in_the_end(world: &World, cold: &Arc<dyn Cold>) -> Result<u64, String> {
+    let mut versions = 0;
+    for stage in (0..world.plan.stages).map(|n| format!("stage-{n}")) {
+        let (history, damage) =
+            history::read_past_damage(&**cold, &stage).await.map_err(|e| e.to_string())?;
+        if let Some(damage) = damage.into_iter().next() {
+            return Err(damage);
+        }
+        versions += history.versions().len() as u64;
+    }
+    Ok(versions)
+}
