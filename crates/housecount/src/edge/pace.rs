@@ -148,7 +148,7 @@ impl<'a> Found<'a> {
     /// Whether the session may log an event now.
     ///
     /// # Errors
-    /// Returns [`OverLimit`].
+    /// Returns `OverLimit`.
     pub fn check(&self, kind: Kind) -> Result<(), OverLimit> {
         self.bucket().spend(self.pace.per_second, kind, self.now).map(drop)
     }
@@ -156,7 +156,7 @@ impl<'a> Found<'a> {
     /// Takes a token of the session for an event that will be logged.
     ///
     /// # Errors
-    /// Returns [`OverLimit`], and changes nothing.
+    /// Returns `OverLimit`, and changes nothing.
     pub fn spend(mut self, kind: Kind) -> Result<(), OverLimit> {
         loop {
             let spent = self.bucket().spend(self.pace.per_second, kind, self.now)?;

@@ -1,7 +1,7 @@
 //! Changes of a stage's configuration: the new version, the configuration and its copy in the list, in one transaction.
 //!
 //! A version must not apply to time that any node has committed, nor be lost to another node's change. So the transaction
-//! holds only while no other change of the stage was made and the [`fence`](crate::ledger::fence) stands where it was
+//! holds only while no other change of the stage was made and the [`fence`] stands where it was
 //! read. Otherwise the change is made again on top of what is there then. Nothing depends on a clock being right, a node being
 //! quick, or a request arriving soon.
 

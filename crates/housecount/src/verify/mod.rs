@@ -5,7 +5,7 @@
 //! which other code took of other state, can't show much fewer viewers than were proven at their moment. Days are looked
 //! at one by one, so memory is bounded by a day's audience.
 //!
-//! - [`versions`]: the versions of stages' configurations, by which exports say whose the time was.
+//! - `versions`: the versions of stages' configurations, by which exports say whose the time was.
 
 mod versions;
 
