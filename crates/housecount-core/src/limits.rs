@@ -226,7 +226,7 @@ pub const TAG_VALUE_BYTES_MAX: usize = 256;
 pub const STAGE_VERSIONS_MAX: u32 = 1_000;
 /// How often a node tries a change of configuration that another node's change or commit forestalls each time.
 pub const CHANGE_TRIES_MAX: u32 = 8;
-/// How long a change of configuration waits for the changes before it on the same node. Some 50 a second are made.
+/// How long a change of configuration waits for the changes before it on the same node: each is four calls to the cold tier.
 pub const CHANGE_WAIT_MS_MAX: u64 = 5_000;
 /// Versions of configuration that an export holds at once; it reads a stage's again if it needs them later.
 pub const EXPORT_VERSIONS_HELD_MAX: usize = 10_000;

@@ -73,7 +73,7 @@ fn not_early(at: Timestamp) -> Option<UnixMs> {
     u64::try_from(at.as_millisecond()).ok().filter(|ms| *ms >= MOMENT_MS_MIN).map(UnixMs)
 }
 
-/// Whether a moment is written as a day, which begins at another moment in each time zone.
+/// Whether a moment, which [`parse`] takes, is written as a day: it begins at another moment in each time zone.
 #[must_use]
 pub fn is_day(text: &str) -> bool {
     let is_dashless = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -152,6 +152,12 @@ mod tests {
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn days_are_told_from_other_moments() {
+        assert!(["2026-11-01", "20261101"].into_iter().all(is_day));
+        assert!(!["2026-11-01T00:00:00Z", "1793491200000"].into_iter().any(is_day));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) struct ExportArgs {
     /// One row a heartbeat or leave, from the archive
     #[arg(long, conflicts_with_all = ["group", "by", "round", "partial"])]
     raw: bool,
-    /// Write what there is, even if the ledger doesn't have the whole range yet
+    /// Write what there is, up to where the ledger ends, even if it doesn't have the whole range yet
     #[arg(long)]
     partial: bool,
 }

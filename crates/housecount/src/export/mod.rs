@@ -115,7 +115,8 @@ pub async fn write(
     let committed_to = committed_to(cold).await?;
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
     // Nothing lies further from it than this, and nobody has to go through years without a ledger.
-    let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS));
+    // Nor further than all chains have it: what some of them have beyond that still changes, and so may configurations.
+    let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS).min(committed_to));
     let range = request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
     let pieces = if request.by_customer {
         request.zone.clone().unwrap_or_else(Zone::utc).periods(range, request.period)

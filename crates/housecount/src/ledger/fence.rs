@@ -10,7 +10,7 @@ use housecount_core::time::UnixMs;
 
 use super::chain;
 use crate::cold::{Cold, Condition, Record, Write};
-use crate::error::{ErrorKind, StoreResult};
+use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Where the fence stands, as a node has read it.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +40,8 @@ impl Reading {
 /// The cold tier's.
 pub async fn read(cold: &dyn Cold) -> StoreResult<Reading> {
     if let Some(item) = cold.get(&Key::Fence).await? {
-        let what = |e| crate::stages::corrupt("FENCE#ledger / FENCE", e);
-        let committed_to = UnixMs(number(&item, CommitFence::COMMITTED_TO).map_err(what)?);
+        let corrupt = |e| StoreError::caused(ErrorKind::Corrupt, "FENCE#ledger / FENCE", e);
+        let committed_to = UnixMs(number(&item, CommitFence::COMMITTED_TO).map_err(corrupt)?);
         return Ok(Reading { committed_to, is_stored: true });
     }
     let mut committed_to = UnixMs::ZERO;

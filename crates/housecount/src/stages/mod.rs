@@ -191,6 +191,6 @@ async fn in_time<T>(read: impl Future<Output = StoreResult<T>>) -> StoreResult<T
 }
 
 /// A stored item that can't be read.
-pub(crate) fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
+fn corrupt(what: &str, error: housecount_core::item::AttrError) -> StoreError {
     StoreError::caused(ErrorKind::Corrupt, what.to_string(), error)
 }

@@ -70,6 +70,16 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
         assert_eq!(export(node.data(), range, &[]), by_viewer, "{when}");
     };
 
+    // What there is, of a range that goes on: up to where the ledger has all of it.
+    let (data, start) = (node.data().display().to_string(), from.to_string());
+    let partial =
+        ["export", "--partial", "--from", &start, "--to", "2100-01-01", "--data", &data, "--out", "-"];
+    let output = housecount().args(partial).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let ends = said.trim().strip_prefix("housecount: the ledger has it up to ").unwrap_or(&said);
+    let ends = housecount::calendar::parse(ends.strip_suffix(" only").unwrap()).unwrap().0;
+    assert!(ends >= range.1, "{said}");
+
     let other = json!({ "customer": "OTHER", "tags": null });
     let (status, patched) = node.call(Method::PATCH, "/v1/stages/s", other).await;
     let patched_from = ms(&patched, "effectiveFrom");
@@ -77,6 +87,8 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     same("after PATCH");
     watch_until(&node, &ANN, patched_from + 4_000).await;
     same("after PATCH, and more commits");
+    let again = export(node.data(), (from, ends), &[]);
+    assert_eq!(again, String::from_utf8_lossy(&output.stdout), "what was written of a part is final too");
 
     let (status, deleted) = node.call(Method::DELETE, "/v1/stages/s", Value::Null).await;
     let deleted_from = ms(&deleted, "effectiveFrom");
