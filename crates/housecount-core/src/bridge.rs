@@ -5,7 +5,8 @@
 //! are a floor under the real ones, and every answer says `recovering`: a flagged high count instead of a low
 //! one that looks real.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::fold::{Count, StageView};
 use crate::roster::Roster;
@@ -16,7 +17,7 @@ use crate::time::UnixMs;
 pub struct Bridge {
     until: UnixMs,
     total: Count,
-    stages: HashMap<String, StageView, foldhash::fast::RandomState>,
+    stages: BTreeMap<String, StageView>,
 }
 
 impl Bridge {
@@ -65,6 +66,18 @@ impl Bridge {
     /// The stages that are bridged at `now`.
     pub fn stages(&self, now: UnixMs) -> impl Iterator<Item = &StageView> {
         self.stages.values().filter(move |_| self.is_open(now))
+    }
+
+    /// The stages that are bridged at `now` with ids greater than `after` and not greater than `last`, sorted by id.
+    pub fn stages_within<'a>(
+        &'a self,
+        now: UnixMs,
+        after: Option<&str>,
+        last: Option<&str>,
+    ) -> impl Iterator<Item = &'a StageView> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let to = last.map_or(Bound::Unbounded, Bound::Included);
+        self.stages.range::<str, _>((from, to)).map(|(_, view)| view).filter(move |_| self.is_open(now))
     }
 
     /// The bridged stage, if it is one.

@@ -94,6 +94,12 @@ pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
 /// Sessions of one viewer that the fold walks through one by one. A viewer with more gets an index over them, 100 bytes each, so that no
 /// call holds the fold's lock for longer than for a few. More than people have tabs and devices on all stages.
 pub const VIEWER_SEATS_WALKED_MAX: usize = 8;
+/// Online seats of a stage in one run of its sorted list: 4 KiB, which one insertion moves in 100 ns at most.
+pub const ONLINE_RUN_MAX: usize = 512;
+/// Stages copied for a list under one hold of the fold's lock: 50 us or less.
+pub const STAGES_PER_HOLD_MAX: usize = 128;
+/// Online viewers copied for a page under one hold of the fold's lock: 50 us or less, measured at a million viewers.
+pub const VIEWERS_PER_HOLD_MAX: usize = 64;
 /// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
 pub const ADDRESSES_MAX: usize = 100_000;
 /// How long a TLS handshake may take, the wait for its turn included.

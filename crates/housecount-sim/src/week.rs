@@ -56,7 +56,7 @@ pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) ->
         }
         for day in 1..=days {
             pass((day * DAY_MS).saturating_sub(world.now_ms())).await;
-            tell(kept(&world, &nodes, day));
+            tell(kept(&world, &nodes, day).await);
             // The ledger and the archive grow, as they must; here they would only hide what else does.
             let yesterday = world.log.lock().clock(world.now_ms()).minus(DAY_MS);
             world.cold.lock().drop_chunks_before(yesterday);
@@ -68,15 +68,19 @@ pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) ->
     lived
 }
 
-fn kept(world: &World, nodes: &Nodes, day: u64) -> Kept {
+async fn kept(world: &World, nodes: &Nodes, day: u64) -> Kept {
     let running = || (0..world.plan.nodes).filter_map(|number| nodes.get(number)).map(|(node, _)| node);
     let remembered = running().filter_map(|node| node.proofs.as_ref().map(|proofs| proofs.len()));
+    let mut stages = 0;
+    for node in running() {
+        stages = stages.max(node.hub.stages().await.of.len());
+    }
     let taken = |node: Arc<Node>| node.metrics.taken("beat") + node.metrics.taken("leave");
     Kept {
         day,
         events: running().map(taken).sum(),
         sessions: remembered.max().unwrap_or_default(),
-        stages: running().map(|node| node.hub.stages().of.len()).max().unwrap_or_default(),
+        stages,
         records: world.log.lock().records_before(UnixMs::MAX),
         items: world.cold.lock().size(),
     }

@@ -72,7 +72,7 @@ pub async fn bootstrap(
         };
         tracing::info!(viewers = carried, "proof goes on where the ledger ended");
     }
-    bridge(past, now, remembered, hub, settings.rules.ttl_ms);
+    bridge(past, now, remembered, hub, settings.rules.ttl_ms).await;
     hub.advance(now);
     hub.go_live();
     readiness.set(None);
@@ -91,7 +91,7 @@ async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResul
 }
 
 /// Lets earlier counts stand in for what the log doesn't know.
-fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u64) {
+async fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u64) {
     match past {
         Past::Whole => {}
         Past::Lost { until } => match remembered {
@@ -110,7 +110,7 @@ fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u6
         Past::Unattended { since } => {
             hub.advance(since);
             let is_fresh = now.since(since) <= BRIDGE_AGE_MS_MAX;
-            let roster = if is_fresh { hub.roster().of } else { Roster::default() };
+            let roster = if is_fresh { hub.roster().await.of } else { Roster::default() };
             let viewers = roster.total.viewers;
             tracing::warn!(viewers, %since, "nobody has listened for a while; bridging the counts from then");
             hub.open_bridge(roster, now.plus(ttl_ms));
@@ -155,21 +155,21 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
     /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms` old.
-    fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
+    async fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
         let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 }, 1, false);
         let count = Count { viewers: 41, sessions: 43 };
         let stages = vec![StageView { stage: "s".to_string(), count, peak: 50 }];
         let remembered = Remembered::Last(NOW.minus(age_ms), Roster { total: count, stages });
-        bridge(Past::Lost { until: NOW.plus(1_000) }, NOW, remembered, &hub, 1_000);
+        bridge(Past::Lost { until: NOW.plus(1_000) }, NOW, remembered, &hub, 1_000).await;
         hub.advance(NOW);
         hub.go_live();
         let answer = hub.count("s");
         (answer.of.viewers, answer.standing.complete, answer.standing.recovering)
     }
 
-    #[test]
-    fn bridge_age_ms_max_lets_old_audiences_go_home() {
-        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX), (41, false, true));
-        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1), (0, false, true), "still flagged");
+    #[tokio::test]
+    async fn bridge_age_ms_max_lets_old_audiences_go_home() {
+        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX).await, (41, false, true));
+        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1).await, (0, false, true), "still flagged");
     }
 }

@@ -5,11 +5,12 @@
 //! log that lost something is told all of it again), and never over an await.
 
 mod answer;
+mod lists;
 mod past;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -22,7 +23,7 @@ use housecount_core::limits::SILENCE_MS_MAX;
 use housecount_core::record::Told;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 pub use self::answer::{Answer, Standing};
 use self::past::Past;
@@ -292,21 +293,6 @@ impl Hub {
         self.answer(&fold, view)
     }
 
-    /// All stages known here, sorted. The fold's lock is held while they are copied; they are sorted without it.
-    pub fn stages(&self) -> Answer<Vec<StageView>> {
-        let Answer { of: (real, now), standing } = {
-            let fold = self.fold.lock();
-            self.answer(&fold, (fold.stages().collect::<Vec<_>>(), fold.now()))
-        };
-        let past = self.past.lock();
-        let bridged = past.bridge.stages(now).map(|view| (view.stage.clone(), None));
-        let real = real.into_iter().map(|view| (view.stage.clone(), Some(view)));
-        // Real ones last, so that they win.
-        let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
-        let views = all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
-        Answer { of: views, standing }
-    }
-
     /// The latest beats known of these events' sessions: what they go on from.
     pub fn beats_before<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
         let fold = self.fold.lock();
@@ -325,12 +311,6 @@ impl Hub {
         self.fold.lock().last_events(ids)
     }
 
-    /// The online viewers of a stage, a page of them.
-    pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
-        let fold = self.fold.lock();
-        self.answer(&fold, fold.viewers_of(stage, after, limit))
-    }
-
     /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first.
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         self.fold.lock().online_sessions(stage, viewer, most)
@@ -340,14 +320,6 @@ impl Hub {
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
         let fold = self.fold.lock();
         self.answer(&fold, fold.viewer(viewer))
-    }
-
-    /// All counts of one moment: what a snapshot writes.
-    pub fn roster(&self) -> Answer<Roster> {
-        let total = self.totals().of.0;
-        let stages = self.stages();
-        let active = stages.of.into_iter().filter(|view| view.count.viewers > 0).collect();
-        Answer { of: Roster { total, stages: active }, standing: stages.standing }
     }
 
     /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
@@ -367,14 +339,20 @@ impl Hub {
         self.fold.lock().are_online(asked)
     }
 
-    /// Runs `with` over events that say again what matters of a partition from `from` on: a checkpoint.
+    /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a checkpoint. Returns how many
+    /// places there are; the checkpoint is whole when slices have covered them.
     pub fn with_events<T>(
         &self,
         partition: u16,
+        places: Range<usize>,
         from: UnixMs,
         with: impl FnOnce(&mut dyn Iterator<Item = KnownEvent<'_>>) -> T,
-    ) -> T {
-        with(&mut self.fold.lock().events(partition, from))
+    ) -> (T, usize) {
+        let fold = self.fold.lock();
+        let done = with(&mut fold.events(partition, places, from));
+        let places = fold.places();
+        MutexGuard::unlock_fair(fold);
+        (done, places)
     }
 
     /// The figures of `/metrics`.

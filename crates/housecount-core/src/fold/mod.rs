@@ -13,6 +13,7 @@
 pub mod handle;
 mod looks;
 mod names;
+mod online;
 pub mod presence;
 pub mod proof;
 mod seat;
@@ -34,7 +35,7 @@ pub use self::proof::Proven;
 pub use self::seat::Ids;
 use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
-pub use self::views::{Among, KnownEvent, LastEvents, StageView, WatchView};
+pub use self::views::{Among, KnownEvent, LastEvents, StageSlice, StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
 use crate::record::Told;
 use crate::time::UnixMs;

@@ -29,7 +29,7 @@ const _: () = {
 };
 
 /// An id in a [`Names`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name(u32);
 
 impl Name {

@@ -57,6 +57,7 @@ impl Fold {
         let stage = self.seats[seat].stage;
         let (are_others_here, are_others) = self.seats.are_others_online(seat);
         self.seats.set_online(seat, online);
+        self.seats.stages.mark_changed(stage);
 
         step(&mut self.totals.count.sessions, online);
         if !are_others {

@@ -190,10 +190,15 @@ impl Fold {
         }
     }
 
-    /// Events that say again, to any node, all that matters of a partition from `from` on, with whatever else comes after
+    /// Events that repeat all that matters of the seats at `places` of a partition from `from` on, with whatever else comes after
     /// `from`: for a log that lost everything.
-    pub fn events(&self, partition: u16, from: UnixMs) -> impl Iterator<Item = KnownEvent<'_>> {
-        let told = self.seats.within(0..self.seats.places()).filter(move |seat| {
+    pub fn events(
+        &self,
+        partition: u16,
+        places: Range<usize>,
+        from: UnixMs,
+    ) -> impl Iterator<Item = KnownEvent<'_>> {
+        let told = self.seats.within(places).filter(move |seat| {
             let seat = &self.seats[*seat];
             // What was carried over is nobody's session, and no log record could hold it.
             u16::from(seat.partition) == partition && !seat.is_nameless() && !seat.is(Flag::Carried)

@@ -45,8 +45,6 @@ pub(super) struct Seat {
     pub(super) session: Name,
     /// [`NOWHERE`] for a nameless seat.
     pub(super) stage: StageIndex,
-    /// Where the stage's list of those online has it.
-    pub(super) place: u32,
     /// In which second it is to be looked at again; [`NOWHERE`] for never.
     pub(super) look_s: u32,
     /// When its ids were last told in the log, Unix seconds; zero for never.
@@ -89,7 +87,6 @@ impl Seat {
             viewer: Name::UNKNOWN,
             session: Name::UNKNOWN,
             stage: NOWHERE,
-            place: NOWHERE,
             look_s: NOWHERE,
             told_s: 0,
         }

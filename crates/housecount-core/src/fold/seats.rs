@@ -24,7 +24,7 @@ use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
 use super::handle::{Handle, HandleKey};
 use super::names::{Id, Names};
-use super::seat::{Flag, Ids, NOWHERE, Seat, SeatIndex};
+use super::seat::{Flag, Ids, Seat, SeatIndex};
 use super::stages::Stages;
 use super::times::Times;
 use crate::time::UnixMs;
@@ -351,18 +351,14 @@ impl Seats {
         self.names.id(self[seat].session)
     }
 
-    /// Puts a seat into its stage's list of those online, or takes it out.
+    /// Adds a seat to its stage's list of online seats, or takes it out.
     fn list(&mut self, seat: SeatIndex, online: bool) {
-        let stage = &mut self.stages[self.seats[seat as usize].stage];
+        let known = &self.seats[seat as usize];
+        let (stage, head) = (&mut self.stages[known.stage], known.handle.head());
         if online {
-            self.seats[seat as usize].place = stage.online.len() as u32;
-            stage.online.push(seat);
-            return;
-        }
-        let place = std::mem::replace(&mut self.seats[seat as usize].place, NOWHERE);
-        stage.online.swap_remove(place as usize);
-        if let Some(moved) = stage.online.get(place as usize) {
-            self.seats[*moved as usize].place = place;
+            stage.online.insert(head, seat);
+        } else {
+            stage.online.remove(head, seat);
         }
     }
 }
@@ -395,7 +391,7 @@ mod tests {
         seats.remove(ann);
         assert_eq!((seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))), (None, Some(bob)));
         seats.remove(bob);
-        assert_eq!((seats.len(), seats.stages.all().count()), (0, 0));
+        assert_eq!((seats.len(), seats.stages.after(None).count()), (0, 0));
         assert!(seats.shards.iter().all(HashTable::is_empty));
     }
 }

@@ -1,30 +1,35 @@
 //! The stages that the fold knows, found by their ids.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
-use std::ops::{Index, IndexMut};
+use std::ops::{Bound, Index, IndexMut};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::online::OnlineSeats;
 use super::presence::Count;
-use super::seat::{SeatIndex, StageIndex};
+use super::seat::StageIndex;
 use crate::time::UnixMs;
 
 #[derive(Debug)]
 pub(super) struct Stage {
-    pub(super) id: Box<str>,
+    pub(super) id: Arc<str>,
     pub(super) count: Count,
     /// The most viewers so far.
     pub(super) peak: u64,
-    /// The seats that are online here, in no order.
-    pub(super) online: Vec<SeatIndex>,
+    /// The seats that are online here.
+    pub(super) online: OnlineSeats,
     /// Since when none is.
     pub(super) idle_since: UnixMs,
     /// Whether its turn to be forgotten is waited for.
     pub(super) is_queued: bool,
     /// How many seats are on it, online or not.
     seats: u32,
+    /// Whether it waits in `Stages::changed`.
+    is_changed: bool,
 }
 
 /// See the module's text.
@@ -33,6 +38,10 @@ pub(super) struct Stages {
     stages: Slab<Stage>,
     by_id: HashTable<StageIndex>,
     hasher: RandomState,
+    /// The same, sorted: a page of a list starts anywhere.
+    sorted: BTreeMap<Arc<str>, StageIndex>,
+    /// Stages whose count has changed since [`take_changed`](Self::take_changed), each once.
+    changed: VecDeque<StageIndex>,
 }
 
 impl Index<StageIndex> for Stages {
@@ -75,19 +84,23 @@ impl Stages {
     }
 
     fn insert(&mut self, id: &str) -> StageIndex {
+        let id: Arc<str> = id.into();
         let stage = self.stages.insert(Stage {
-            id: id.into(),
+            id: id.clone(),
             count: Count::default(),
             peak: 0,
-            online: Vec::new(),
+            online: OnlineSeats::default(),
             idle_since: UnixMs::ZERO,
             is_queued: false,
             seats: 0,
+            is_changed: false,
         });
+
         let (stages, hasher) = (&self.stages, &self.hasher);
-        self.by_id.insert_unique(hasher.hash_one(id), stage as StageIndex, |i| {
+        self.by_id.insert_unique(hasher.hash_one(&*id), stage as StageIndex, |i| {
             hasher.hash_one(&*stages[*i as usize].id)
         });
+        self.sorted.insert(id, stage as StageIndex);
         stage as StageIndex
     }
 
@@ -98,16 +111,37 @@ impl Stages {
             return;
         }
         let gone = self.stages.remove(stage as usize);
+        self.sorted.remove(&gone.id);
         if let Ok(entry) = self.by_id.find_entry(self.hasher.hash_one(&*gone.id), |i| *i == stage) {
             entry.remove();
         }
     }
 
-    /// All stages, in no order that means anything.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Stage> {
-        self.stages.iter().map(|(_, stage)| stage)
+    /// The stages with ids greater than `after`, sorted by id.
+    pub(super) fn after(&self, after: Option<&str>) -> impl Iterator<Item = &Stage> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.sorted.range::<str, _>((from, Bound::Unbounded)).map(|(_, stage)| &self[*stage])
     }
 
+    /// Marks a stage whose count has changed.
+    pub(super) fn mark_changed(&mut self, stage: StageIndex) {
+        if !std::mem::replace(&mut self[stage].is_changed, true) {
+            self.changed.push_back(stage);
+        }
+    }
+
+    /// Takes up to `limit` of the changed stages. One that was dropped since is left out.
+    pub(super) fn take_changed(&mut self, limit: usize) -> impl Iterator<Item = &Stage> {
+        let taken: Vec<StageIndex> = self.changed.drain(..limit.min(self.changed.len())).collect();
+        for stage in &taken {
+            if let Some(stage) = self.stages.get_mut(*stage as usize) {
+                stage.is_changed = false;
+            }
+        }
+        taken.into_iter().filter_map(|stage| self.stages.get(stage as usize))
+    }
+
+    /// The most viewers of each stage are those of now.
     pub(super) fn reset_peaks(&mut self) {
         self.stages.iter_mut().for_each(|(_, stage)| stage.peak = stage.count.viewers);
     }

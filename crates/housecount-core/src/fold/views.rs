@@ -1,6 +1,9 @@
 //! What can be asked of who is online. Every answer is about `now()`, and sorted by id so that it can be paged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::names::Id;
 use super::seat::{Flag, Ids, SeatIndex};
@@ -18,6 +21,15 @@ pub struct StageView {
     pub count: Count,
     /// The most viewers at once that this node has seen on it.
     pub peak: u64,
+}
+
+/// Some of the stages, sorted by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageSlice {
+    /// The stages.
+    pub views: Vec<StageView>,
+    /// The stage after which the next slice starts; none if this is the last slice.
+    pub next_after: Option<String>,
 }
 
 /// A viewer on a stage.
@@ -161,13 +173,30 @@ impl Fold {
         })
     }
 
-    /// All stages that [`stage`](Self::stage) knows, in no order.
-    pub fn stages(&self) -> impl Iterator<Item = StageView> {
-        self.seats.stages.all().filter(|s| s.peak > 0).map(|s| StageView {
-            stage: s.id.to_string(),
-            count: s.count,
-            peak: s.peak,
-        })
+    /// The stages that [`stage`](Self::stage) knows, sorted by id: a slice of them after `after`, which costs `limit` at most.
+    #[must_use]
+    pub fn stages_after(&self, after: Option<&str>, limit: usize) -> StageSlice {
+        let mut slice = StageSlice::default();
+        let mut stages = self.seats.stages.after(after);
+        for stage in stages.by_ref().take(limit) {
+            slice.next_after = Some(stage.id.to_string());
+            if stage.peak > 0 {
+                slice.views.push(StageView {
+                    stage: stage.id.to_string(),
+                    count: stage.count,
+                    peak: stage.peak,
+                });
+            }
+        }
+        if stages.next().is_none() {
+            slice.next_after = None;
+        }
+        slice
+    }
+
+    /// Stages whose count has changed since they were taken last, `limit` at most.
+    pub fn take_changed_stages(&mut self, limit: usize) -> Vec<Arc<str>> {
+        self.seats.stages.take_changed(limit).map(|stage| stage.id.clone()).collect()
     }
 
     /// Forgets all peaks but those of now.
@@ -175,28 +204,48 @@ impl Fold {
         self.seats.stages.reset_peaks();
     }
 
-    /// The online viewers of a stage whose id is greater than `after`, sorted, at most `limit`.
-    /// Looks at every session of the stage once, and holds `limit` of them at a time.
+    /// At most `limit` online viewers of a stage, those after `after` in the order of the viewers' handles. Costs its rows.
+    ///
+    /// All nodes have the same order, and pages that follow each other list a viewer who is online throughout exactly once, as
+    /// long as [`list_order`](Self::list_order) stays what it is.
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
-        let mut nearest: BTreeMap<String, SeatIndex> = BTreeMap::new();
-        for seat in self.seats.stages[stage].online.iter().copied() {
-            let id = self.seats.viewer(seat);
-            if after.is_some_and(|after| *id <= *after) {
-                continue;
-            }
-            // Another session of the viewer may be in already. Where the list is full, only who comes before its last is of interest.
-            let is_near =
-                nearest.len() < limit || nearest.last_key_value().is_some_and(|(far, _)| *id < **far);
-            if is_near && !nearest.contains_key(&*id) {
-                nearest.insert(id.to_string(), seat);
-                if nearest.len() > limit {
-                    nearest.pop_last();
-                }
-            }
+        let start = after.map(|after| self.handle(Ids { stage: "", viewer: after, session: "" }).1.head());
+        let mut entries = self.seats.stages[stage].online.from(start.unwrap_or(0)).peekable();
+        let mut views: Vec<WatchView> = Vec::new();
+        while views.len() < limit {
+            let Some((head, first)) = entries.next() else { break };
+            // In nearly all cases these are the seats of one viewer.
+            let mut seats: SmallVec<[SeatIndex; 4]> = SmallVec::from_slice(&[first]);
+            seats.extend(std::iter::from_fn(|| {
+                entries.next_if(|(next, _)| *next == head).map(|(_, seat)| seat)
+            }));
+            let passed = after.filter(|_| start == Some(head));
+            views.extend(
+                self.views_by_viewer(seats).into_iter().filter(|view| passed.is_none_or(|id| *view.id > *id)),
+            );
         }
-        nearest.into_iter().map(|(id, seat)| self.watch_view(id, self.seats.here(seat))).collect()
+        views.truncate(limit);
+        views
+    }
+
+    /// The viewers of these online seats of one stage, sorted by id.
+    fn views_by_viewer(&self, mut seats: SmallVec<[SeatIndex; 4]>) -> SmallVec<[WatchView; 1]> {
+        seats.sort_unstable_by_key(|seat| self.seats[*seat].viewer);
+        let mut views: SmallVec<[WatchView; 1]> = seats
+            .chunk_by(|a, b| self.seats[*a].viewer == self.seats[*b].viewer)
+            .map(|seats| self.watch_view(self.seats.viewer(seats[0]).to_string(), seats.iter().copied()))
+            .collect();
+        views.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        views
+    }
+
+    /// A number that changes whenever the order of [`viewers_of`](Self::viewers_of) does: when a log that was lost gets new keys.
+    #[must_use]
+    pub fn list_order(&self) -> u32 {
+        let keys = self.keys.iter().zip(1u32..).map(|(key, n)| (key.0 ^ key.0 >> 32) as u32 ^ n);
+        keys.fold(0, |order, key| order.rotate_left(5).wrapping_mul(0x9e37_79b9) ^ key)
     }
 
     /// A session's latest beat, if it is known.

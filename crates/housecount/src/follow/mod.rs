@@ -344,7 +344,7 @@ impl Follower {
                     if overslept_ms.max(jumped_ms).max(self.slowest_read_ms)
                         > self.interval_ms.max(ASLEEP_MS_MIN)
                     {
-                        self.bridge_from_here(now);
+                        self.bridge_from_here(now).await;
                     }
                     last = Some((round_ms, now));
                     let is_rewritten =
@@ -382,8 +382,8 @@ impl Follower {
     }
 
     /// Lets today's counts stand in for one ttl from `now`.
-    fn bridge_from_here(&self, now: UnixMs) {
-        let roster = self.hub.roster().of;
+    async fn bridge_from_here(&self, now: UnixMs) {
+        let roster = self.hub.roster().await.of;
         let viewers = roster.total.viewers;
         tracing::warn!(viewers, "this node was asleep, or its clock jumped; bridging its counts for one ttl");
         self.hub.open_bridge(roster, now.plus(self.ttl_ms));

@@ -175,6 +175,12 @@ impl PageQuery {
         Err(bad_query(format!("limit={limit} is not from 1 to {PAGE_ROWS_MAX}")))
     }
 
+    /// The cursor, as it came.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
     /// Behind which id to go on.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod admin;
 mod assets;
+mod audience;
 pub mod auth;
 mod batch;
 pub(crate) mod batch_body;

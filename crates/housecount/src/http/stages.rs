@@ -242,10 +242,9 @@ pub async fn list(
             (Vec::new(), false)
         }
     };
-    let Answer { of: known, standing } = node.hub.stages();
-    let known = known.into_iter().filter(|view| after.is_none_or(|after| view.stage.as_str() > after));
+    let Answer { of: known, standing } = node.hub.stages_page(after, limit + 1).await;
     let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
-    for view in known.take(limit + 1) {
+    for view in known {
         merged.insert(view.stage.clone(), (None, Some(view)));
     }
     for config in configured {

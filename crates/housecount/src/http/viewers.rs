@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::fold::WatchView;
-use housecount_core::ids::ViewerId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::audience;
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, PageQuery, StageParam, ViewerParam};
 use super::live::StandingBody;
@@ -32,7 +32,7 @@ pub struct OnlineBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageViewersResponse)]
 pub struct ViewersBody {
-    /// Sorted by id.
+    /// Sorted by id within the page. The order of the pages is the same on every node.
     viewers: Vec<OnlineBody>,
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,11 +52,13 @@ pub async fn of_stage(
     Asked(page): Asked<PageQuery>,
 ) -> Result<Json<ViewersBody>, Problem> {
     let limit = page.limit()?;
-    let after = page.after(ViewerId::check)?;
-    let Answer { of: mut online, standing } = node.hub.viewers_of(stage.as_str(), after, limit + 1);
+    let after = audience::after(&node, &page)?;
+    let Answer { of: mut online, standing } =
+        audience::online_viewers(&node, stage.as_str(), after, limit + 1).await;
     let more = online.len() > limit;
     online.truncate(limit);
-    let cursor = online.last().filter(|_| more).map(|last| last.id.clone());
+    let cursor = online.last().filter(|_| more).map(|last| audience::cursor_after(&node, &last.id));
+    online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let viewers = online.into_iter().map(|WatchView { id, sessions, last_beat }| OnlineBody {
         viewer: id,
         sessions,

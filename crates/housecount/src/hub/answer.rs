@@ -13,6 +13,18 @@ pub struct Standing {
     pub recovering: bool,
 }
 
+impl Standing {
+    /// The standing of an answer that is made of two.
+    #[must_use]
+    pub fn worse(self, other: Standing) -> Standing {
+        Standing {
+            as_of: self.as_of.min(other.as_of),
+            complete: self.complete && other.complete,
+            recovering: self.recovering || other.recovering,
+        }
+    }
+}
+
 /// An answer with its standing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<T> {

@@ -13,8 +13,12 @@ use super::Shown;
 use super::message::{ALL, text};
 use crate::hub::Standing;
 
-/// How often all stages are looked at, if somebody wants all: each is told once a second at most, and this late at most.
+/// How often changed stages are looked at that only subscribers of all stages follow: a change is told this late at most.
 const LOOK_EVERY_MS: u64 = 500;
+/// How often entries are looked through for those to forget.
+const FORGET_EVERY_MS: u64 = 1_000;
+/// Stages looked at under one hold of the board's lock: some 50 us.
+const STAGES_PER_HOLD: usize = 64;
 
 /// A message.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +53,23 @@ impl Entry {
     }
 }
 
+/// Stages to look at now.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Whether subscribers named them.
+    is_named: bool,
+    /// The stages, sorted.
+    pub(super) stages: Vec<Arc<str>>,
+}
+
+/// Some of the stages after `after`; none if there are none.
+fn slice_of(pending: &BTreeSet<Arc<str>>, after: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let stages: Vec<Arc<str>> =
+        pending.range::<Arc<str>, _>((from, Bound::Unbounded)).take(STAGES_PER_HOLD).cloned().collect();
+    (!stages.is_empty()).then_some(stages)
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -64,8 +85,18 @@ pub(super) struct Board {
     all: usize,
     /// Subscribers altogether.
     subscribers: usize,
-    /// When all stages were looked at last.
+    /// Stages to look at, of which a subscriber named the stage.
+    pending: BTreeSet<Arc<str>>,
+    /// Other stages to look at, for the subscribers of all.
+    pending_unnamed: BTreeSet<Arc<str>>,
+    /// When the latter were looked at last.
     looked_mono_ms: u64,
+    /// Whether the entries have all stages, but for those that are pending.
+    has_all: bool,
+    /// Whether counts were complete, and recovering, when all entries were last looked at.
+    trust: (bool, bool),
+    /// When entries were last looked through for those to forget.
+    forgot_mono_ms: u64,
 }
 
 impl Board {
@@ -78,7 +109,12 @@ impl Board {
             unwatched: 0,
             all: 0,
             subscribers: 0,
+            pending: BTreeSet::new(),
+            pending_unnamed: BTreeSet::new(),
             looked_mono_ms: 0,
+            has_all: false,
+            trust: (false, false),
+            forgot_mono_ms: 0,
         }
     }
 
@@ -100,6 +136,7 @@ impl Board {
         if wants_all {
             change(&mut self.all, comes);
         }
+        self.has_all &= self.all > 0;
     }
 
     /// The number that a message's id says, if it can be gone on from.
@@ -109,52 +146,61 @@ impl Board {
         number.parse().ok().filter(|number| is_known && *number <= self.latest)
     }
 
-    /// Whether all stages are to be looked at now; then they are.
-    pub(super) fn wants_all(&mut self, now_mono_ms: u64) -> bool {
-        let is_due = self.all > 0 && now_mono_ms >= self.looked_mono_ms + LOOK_EVERY_MS;
-        if is_due {
-            self.looked_mono_ms = now_mono_ms;
+    /// A stage may have changed. It is looked at if a subscriber follows it.
+    pub(super) fn mark(&mut self, stage: Arc<str>) {
+        if self.entries.get(&stage).is_some_and(Entry::is_named) {
+            self.pending.insert(stage);
+        } else if self.all > 0 && *stage != *ALL {
+            self.pending_unnamed.insert(stage);
         }
-        is_due
     }
 
-    /// Whether somebody wants all stages.
-    pub(super) fn is_looked_at(&self) -> bool {
-        self.all > 0
-    }
-
-    /// Notes all stages. Returns those that are not among them any more, though somebody was there when they were told last.
-    pub(super) fn renew_all(
-        &mut self,
-        counts: impl Iterator<Item = (String, Count)>,
-        standing: Standing,
-        now_mono_ms: u64,
-    ) -> Vec<Arc<str>> {
-        let mut seen = BTreeSet::new();
-        for (stage, count) in counts {
-            self.note(&stage, Shown { count, stages: None, standing }, now_mono_ms);
-            seen.insert(stage);
+    /// Marks all entries where counts have come to be trusted, or stopped to be. Says whether the board lacks stages that a
+    /// subscriber of all stages is to be told; it has them once they are marked.
+    pub(super) fn note_trust(&mut self, standing: Standing) -> bool {
+        let trust = (standing.complete, standing.recovering);
+        let is_new = std::mem::replace(&mut self.trust, trust) != trust;
+        if is_new {
+            let entries: Vec<Arc<str>> = self.entries.keys().cloned().collect();
+            entries.into_iter().for_each(|stage| self.mark(stage));
         }
-        let is_gone = |(stage, entry): &(&Arc<str>, &Entry)| {
-            ***stage != *ALL && !seen.contains(&***stage) && entry.shown.count != Count::default()
-        };
-        self.entries.iter().filter(is_gone).map(|(stage, _)| stage.clone()).collect()
+        let lacks = self.all > 0 && (is_new || !self.has_all);
+        self.has_all = self.all > 0;
+        lacks
     }
 
-    /// The stages that somebody wants to hear of by name.
-    pub(super) fn named(&self) -> Vec<Arc<str>> {
-        let named = self.entries.iter().filter(|(_, entry)| entry.is_named());
-        named.map(|(stage, _)| stage.clone()).collect()
+    /// Some of the stages to look at now, after those up to `after`.
+    pub(super) fn due(&mut self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
+        let is_named = after.is_none_or(|after| after.is_named);
+        let from = after.and_then(|after| after.stages.last());
+        if is_named && let Some(stages) = slice_of(&self.pending, from) {
+            return Some(Due { is_named: true, stages });
+        }
+        let from = from.filter(|_| !is_named);
+        if from.is_none() && now_mono_ms < self.looked_mono_ms + LOOK_EVERY_MS {
+            return None;
+        }
+        self.looked_mono_ms = now_mono_ms;
+        slice_of(&self.pending_unnamed, from).map(|stages| Due { is_named: false, stages })
     }
 
-    /// What is so now. It becomes a message if it says something new, and the last one was long enough ago.
-    pub(super) fn note(&mut self, stage: &str, shown: Shown, now_mono_ms: u64) {
-        let known = self.entries.get(stage);
-        let is_due = known.is_none_or(|known| {
-            !known.shown.says_the_same(&shown) && now_mono_ms >= known.made_mono_ms + LIVE_EVERY_MS_MIN
-        });
-        if !is_due {
-            return;
+    /// Notes what a pending stage is now. It stays pending if its last message is too young for another.
+    pub(super) fn note_pending(&mut self, stage: &Arc<str>, shown: Shown, now_mono_ms: u64) {
+        let is_followed = self.all > 0 || self.entries.get(stage).is_some_and(Entry::is_named);
+        if !is_followed || self.note(stage, shown, now_mono_ms) {
+            self.pending.remove(stage);
+            self.pending_unnamed.remove(stage);
+        }
+    }
+
+    /// Notes what a stage is now. It becomes a message if it says something new, and the last one was long enough ago. False if it
+    /// says something new too soon.
+    pub(super) fn note(&mut self, stage: &str, shown: Shown, now_mono_ms: u64) -> bool {
+        if let Some(known) = self.entries.get(stage) {
+            let says_the_same = known.shown.says_the_same(&shown);
+            if says_the_same || now_mono_ms < known.made_mono_ms + LIVE_EVERY_MS_MIN {
+                return says_the_same;
+            }
         }
         self.latest += 1;
         let told = Told { number: self.latest, text: text(self.epoch, self.latest, stage, &shown) };
@@ -180,6 +226,7 @@ impl Board {
             (entry.shown, entry.made_mono_ms) = (shown, now_mono_ms);
             entry.told.send_replace(told);
         }
+        true
     }
 
     /// Whether a subscriber may follow a stage that is so now: any that is known here or has viewers, and some that have none.
@@ -210,10 +257,16 @@ impl Board {
         (reached > number).then(|| (text.into(), reached))
     }
 
+    /// Whether it is time to [`forget`](Self::forget).
+    pub(super) fn is_to_forget(&self, now_mono_ms: u64) -> bool {
+        now_mono_ms >= self.forgot_mono_ms + FORGET_EVERY_MS
+    }
+
     /// Forgets stages of which nobody has wanted to hear for a while, and those that were empty for as long; at once those that were
     /// never watched. What was said of a stage
     /// with viewers is then missing from what a subscriber of all could go on from: numbers of before are worth nothing.
     pub(super) fn forget(&mut self, now_mono_ms: u64) {
+        self.forgot_mono_ms = now_mono_ms;
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
         let mut has_forgotten = false;
         self.entries.retain(|_, entry| {
@@ -315,7 +368,9 @@ mod tests {
     #[test]
     fn live_piece_bytes_are_sent_at_once() {
         let mut board = Board::new(1);
-        (0..2_000).for_each(|n| board.note(&format!("stage-{n}"), shown(n), 0));
+        (0..2_000).for_each(|n| {
+            board.note(&format!("stage-{n}"), shown(n), 0);
+        });
         let (mut number, mut pieces) = (0, Vec::new());
         while let Some((text, reached)) = board.after(number, false) {
             (number, pieces) = (reached, [pieces, vec![text.len()]].concat());
@@ -326,19 +381,50 @@ mod tests {
         assert!(full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_PIECE_BYTES, "{pieces:?}");
     }
 
+    fn looked_at(board: &mut Board, now_mono_ms: u64) -> Vec<String> {
+        let (mut all, mut due) = (Vec::new(), None);
+        while let Some(next) = board.due(due.as_ref(), now_mono_ms) {
+            all.extend(next.stages.iter().map(|stage| stage.to_string()));
+            due = Some(next);
+        }
+        all
+    }
+
     #[test]
-    fn stages_that_are_gone_are_named_once() {
-        let mut board = Board::new(1);
-        let standing = shown(0).standing;
-        let all = |stages: &[&str]| {
-            let count = Count { viewers: 1, sessions: 1 };
-            stages.iter().map(|stage| (stage.to_string(), count)).collect::<Vec<_>>().into_iter()
-        };
-        assert!(board.renew_all(all(&["a", "b"]), standing, 0).is_empty());
-        let gone = board.renew_all(all(&["b"]), standing, 2_000);
-        assert_eq!(gone, [Arc::<str>::from("a")]);
-        board.note("a", shown(0), 2_000);
-        assert!(board.renew_all(all(&["b"]), standing, 4_000).is_empty());
+    fn only_changed_stages_that_a_subscriber_follows_are_looked_at() {
+        let (mut board, standing) = (Board::new(1), shown(0).standing);
+        assert!(!board.note_trust(standing));
+        board.note("a", shown(1), 0);
+        let told = board.follow("a").unwrap();
+        board.mark("a".into());
+        board.mark("b".into());
+        assert_eq!(looked_at(&mut board, 1_000), ["a"], "no subscriber follows b");
+        board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN - 1);
+        assert_eq!(looked_at(&mut board, 1_001), ["a"], "its last message is too young");
+        board.note_pending(&"a".into(), shown(2), LIVE_EVERY_MS_MIN);
+        assert!(looked_at(&mut board, 2_000).is_empty());
+        assert_eq!(told.borrow().number, 2);
+        // A subscriber of all stages is told those that the board lacks, once.
+        board.count(true, true);
+        assert!(board.note_trust(standing));
+        let stages: Vec<String> = (0..3 * STAGES_PER_HOLD).map(|n| format!("s{n:04}")).collect();
+        stages.iter().for_each(|stage| board.mark(stage.as_str().into()));
+        assert!(!board.note_trust(standing));
+        assert_eq!(looked_at(&mut board, 9_000), stages);
+        assert!(looked_at(&mut board, 9_000 + LOOK_EVERY_MS - 1).is_empty(), "not so soon again");
+        for stage in looked_at(&mut board, 9_000 + LOOK_EVERY_MS) {
+            board.note_pending(&stage.as_str().into(), shown(1), 9_500);
+        }
+        assert!(looked_at(&mut board, 20_000).is_empty());
+        // When counts stop to be complete, every entry has something new to say.
+        assert!(board.note_trust(Standing { complete: false, ..standing }));
+        assert_eq!(looked_at(&mut board, 30_000).len(), stages.len() + 1);
+        board.count(false, true);
+        drop(told);
+        for stage in looked_at(&mut board, 40_000) {
+            board.note_pending(&stage.as_str().into(), shown(9), 40_000);
+        }
+        assert!(board.pending.is_empty() && board.pending_unnamed.is_empty(), "no subscriber is left");
     }
 
     proptest! {

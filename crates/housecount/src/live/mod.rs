@@ -13,8 +13,9 @@ use std::sync::Arc;
 use housecount_core::fold::Count;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 
-use self::board::{Board, Told};
+use self::board::{Board, Due, Told};
 use self::message::ALL;
 pub use self::subscription::{Subscription, Wanted};
 use crate::chance;
@@ -69,25 +70,63 @@ impl Live {
         Subscription::new(self.clone(), wanted, last)
     }
 
-    /// Makes new messages of what has changed, at `now_mono_ms`.
-    pub fn renew(&self, now_mono_ms: u64) {
-        let mut board = self.board.lock();
-        if board.wants_all(now_mono_ms) {
-            let Answer { of: views, standing } = self.hub.stages();
-            let counts = views.into_iter().map(|view| (view.stage, view.count));
-            let gone = board.renew_all(counts, standing, now_mono_ms);
-            for stage in gone {
-                board.note(&stage, self.look(&stage), now_mono_ms);
+    /// Makes new messages of what has changed, at `now_mono_ms`. Stages are looked at in slices, and other tasks of the thread get
+    /// their turn in between.
+    pub async fn renew(&self, now_mono_ms: u64) {
+        self.mark_changed().await;
+        let mut due: Option<Due> = None;
+        loop {
+            due = self.renew_some(due.as_ref(), now_mono_ms);
+            if due.is_none() {
+                break;
             }
+            yield_now().await;
         }
-        for stage in board.named() {
-            let shown = self.look(&stage);
-            board.note(&stage, shown, now_mono_ms);
+        let mut board = self.board.lock();
+        if board.is_to_forget(now_mono_ms) {
+            board.forget(now_mono_ms);
         }
-        board.forget(now_mono_ms);
         let latest = board.latest();
         drop(board);
         self.latest.send_if_modified(|known| std::mem::replace(known, latest) != latest);
+    }
+
+    /// Looks at some of the changed stages, after those that were looked at before.
+    fn renew_some(&self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
+        let mut board = self.board.lock();
+        let due = board.due(after, now_mono_ms)?;
+        for stage in &due.stages {
+            board.note_pending(stage, self.look(stage), now_mono_ms);
+        }
+        Some(due)
+    }
+
+    /// Tells the board which stages may have changed.
+    async fn mark_changed(&self) {
+        let standing = self.hub.totals().standing;
+        let lacks_stages = {
+            let mut board = self.board.lock();
+            // Totals are looked at each time: they also change while counts are bridged.
+            board.mark(ALL.into());
+            board.note_trust(standing)
+        };
+        loop {
+            let changed = self.hub.take_changed_stages();
+            if changed.is_empty() {
+                break;
+            }
+            self.mark(changed);
+            yield_now().await;
+        }
+        if lacks_stages {
+            let known = self.hub.stages().await.of;
+            self.mark(known.into_iter().map(|view| view.stage.into()));
+        }
+    }
+
+    fn mark(&self, stages: impl IntoIterator<Item = Arc<str>>) {
+        let mut board = self.board.lock();
+        stages.into_iter().for_each(|stage| board.mark(stage));
     }
 
     /// What is to be said of a stage now; of [`ALL`], of all together.

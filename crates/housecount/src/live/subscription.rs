@@ -65,7 +65,6 @@ impl Subscription {
         let mut board = live.board.lock();
         let heard = last.and_then(|id| board.number_of(id));
         let after = heard.unwrap_or(0);
-        let is_first = wants_all && !board.is_looked_at();
         let mut follow = |stage: &str| {
             // Perhaps nobody has looked at it for a while.
             let shown = live.look(stage);
@@ -93,9 +92,6 @@ impl Subscription {
         drop(board);
         let first = (last.is_some() && heard.is_none()).then(|| Bytes::from_static(RESET));
         let (latest, has_ended) = (live.latest.subscribe(), live.has_ended.subscribe());
-        if is_first {
-            live.renew(mono_ms());
-        }
         Some(Subscription { live, from, latest, has_ended, first, wants_all })
     }
 

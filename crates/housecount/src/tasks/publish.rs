@@ -48,7 +48,7 @@ impl Tick for Publish {
             self.rounds_left = ROUNDS;
             self.published.values_mut().for_each(|viewers| *viewers = u64::MAX);
         }
-        let views = self.hub.stages().of;
+        let views = self.hub.stages().await.of;
         let now: BTreeMap<String, u64> =
             views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();
         let is_new = |(stage, viewers): &(&String, &u64)| self.published.get(*stage) != Some(*viewers);

@@ -38,7 +38,7 @@ impl Tick for Show {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        self.live.renew(mono_ms());
+        self.live.renew(mono_ms()).await;
         self.metrics.subscribers.set(self.live.subscribers() as i64);
         Ok(Progress::Done)
     }

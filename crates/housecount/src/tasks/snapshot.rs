@@ -196,7 +196,7 @@ impl Snapshots {
         let started_ms = mono_ms();
         let Captured { at, answer } = match captured {
             Some(captured) => captured,
-            None => captured.insert(self.capture(slot)?),
+            None => captured.insert(self.capture(slot).await?),
         };
         if !lease::take(&*self.cold, LEASE, &self.node, self.now(), lease::LEASE_MS).await? {
             return Ok(Outcome::BusyElsewhere);
@@ -213,8 +213,8 @@ impl Snapshots {
         Ok(outcome)
     }
 
-    fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {
-        let answer = self.hub.roster();
+    async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {
+        let answer = self.hub.roster().await;
         if !answer.standing.complete && !answer.standing.recovering {
             return Err(StoreError::new(ErrorKind::Unavailable, "the counts are not known just now"));
         }

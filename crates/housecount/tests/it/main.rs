@@ -29,6 +29,7 @@ mod http;
 mod inside;
 mod ivs;
 mod ledger;
+mod lists;
 mod live;
 mod memory;
 mod operate;

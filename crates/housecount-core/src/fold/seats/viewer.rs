@@ -159,7 +159,14 @@ impl Seats {
 
     /// Gives a seat another handle.
     pub(super) fn set_handle(&mut self, seat: SeatIndex, handle: Handle) {
+        let is_online = self[seat].is(Flag::Online);
+        if is_online {
+            self.list(seat, false);
+        }
         let before = std::mem::replace(&mut self[seat].handle, handle);
+        if is_online {
+            self.list(seat, true);
+        }
         let known = &self.seats[seat as usize];
         if let Some(index) = self.indexes.get_mut(known.index as usize) {
             index.move_tail(seat, before.tail(), handle.tail());

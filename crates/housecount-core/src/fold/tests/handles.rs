@@ -46,7 +46,13 @@ fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
 fn answers(fold: &Fold) -> String {
     let proven: Vec<_> =
         STAGES.iter().flat_map(|s| VIEWERS.iter().map(|v| fold.proven(s, v, ALWAYS))).collect();
-    let stages: Vec<_> = STAGES.iter().map(|s| (fold.count(s), fold.viewers_of(s, None, 9))).collect();
+    // The order of a list is by handle, and handles differ here.
+    let listed = |stage| {
+        let mut viewers = fold.viewers_of(stage, None, 9);
+        viewers.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        viewers
+    };
+    let stages: Vec<_> = STAGES.iter().map(|s| (fold.count(s), listed(s))).collect();
     let viewers: Vec<_> = VIEWERS.iter().map(|v| fold.viewer(v)).collect();
     format!("{:?} {stages:?} {viewers:?} {proven:?}", fold.totals())
 }

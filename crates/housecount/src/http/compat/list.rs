@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
+use crate::http::audience;
 use crate::http::extract::StagePath;
 use crate::hub::Answer;
 use crate::node::Node;
@@ -56,7 +57,8 @@ pub async fn list(
     StagePath(stage): StagePath,
 ) -> Result<Json<Success<ViewerList>>, DropInError> {
     let Answer { of: count, standing } = node.hub.count(stage.as_str());
-    let online = node.hub.viewers_of(stage.as_str(), None, PAGE_ROWS_MAX).of;
+    let mut online = audience::online_viewers(&node, stage.as_str(), None, PAGE_ROWS_MAX).await.of;
+    online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let viewers = online.iter().map(|view| view.id.clone()).collect();
     let participants = online.into_iter().map(|WatchView { id, sessions, last_beat }| ViewerParticipants {
         user_id: id,

@@ -78,7 +78,7 @@ struct ActiveStages {
 
 impl ActiveStages {
     async fn of(node: &Node) -> ActiveStages {
-        let Answer { of: roster, standing } = node.hub.roster();
+        let Answer { of: roster, standing } = node.hub.roster().await;
         let count = roster.stages.len() as u64;
         let views: Vec<StageView> = roster.stages.into_iter().take(PAGE_ROWS_MAX).collect();
         let configs = configs_to(node, views.last().map(|last| last.stage.as_str())).await;

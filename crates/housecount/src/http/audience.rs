@@ -1,0 +1,61 @@
+//! The online viewers of a stage, copied out of the fold in slices, so that no heartbeat waits for a page.
+
+use housecount_core::fold::WatchView;
+use housecount_core::ids::ViewerId;
+use housecount_core::limits::VIEWERS_PER_HOLD_MAX;
+use tokio::task::yield_now;
+
+use super::error::Problem;
+use super::extract::{PageQuery, bad_query};
+use crate::hub::Answer;
+use crate::node::Node;
+
+/// Digits of the list's order at the beginning of a cursor.
+const ORDER_DIGITS: usize = 8;
+
+/// At most `limit` online viewers of a stage, those after `after` in the list's order.
+///
+/// The standing is that of the first slice: later ones have later events as well.
+pub async fn online_viewers(
+    node: &Node,
+    stage: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Answer<Vec<WatchView>> {
+    let mut page = node.hub.viewers_of(stage, after, limit.min(VIEWERS_PER_HOLD_MAX));
+    let mut is_last = page.of.len() < VIEWERS_PER_HOLD_MAX;
+    while page.of.len() < limit && !is_last {
+        yield_now().await;
+        let rows = VIEWERS_PER_HOLD_MAX.min(limit - page.of.len());
+        let after = page.of.last().map(|view| view.id.as_str());
+        let Answer { of: slice, standing } = node.hub.viewers_of(stage, after, rows);
+        is_last = slice.len() < rows;
+        page.of.extend(slice);
+        page.standing = page.standing.worse(standing);
+    }
+    page
+}
+
+/// The cursor of the page behind a viewer: the list's order, then the viewer.
+pub fn cursor_after(node: &Node, viewer: &str) -> String {
+    format!("{:0ORDER_DIGITS$x}{viewer}", node.hub.list_order())
+}
+
+/// The viewer behind whom a page starts.
+///
+/// # Errors
+/// 400 if the cursor is not one of this list, or is from before the list's order changed.
+pub fn after<'a>(node: &Node, page: &'a PageQuery) -> Result<Option<&'a str>, Problem> {
+    let Some(cursor) = page.cursor() else { return Ok(None) };
+    let Some((order, viewer)) = cursor.split_at_checked(ORDER_DIGITS) else {
+        return Err(bad_query("cursor is not one that an earlier page gave"));
+    };
+    let is_hex = order.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hex || ViewerId::check(viewer).is_err() {
+        return Err(bad_query("cursor is not one that an earlier page gave"));
+    }
+    if u32::from_str_radix(order, 16) != Ok(node.hub.list_order()) {
+        return Err(bad_query("cursor is from before the log lost data; start again without a cursor"));
+    }
+    Ok(Some(viewer))
+}
