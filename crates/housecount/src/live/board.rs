@@ -1,6 +1,6 @@
 //! The board: the latest message of each stage, by its number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,15 +11,11 @@ use tokio::sync::watch;
 
 use super::Shown;
 use super::message::{ALL, text};
+use super::pending::PendingStages;
 use crate::hub::Standing;
 
-/// How often changed stages are looked at that only subscribers of all stages follow: a change is told this late at most.
-const LOOK_EVERY_MS: u64 = 500;
 /// How often entries are looked through for those to forget.
 const FORGET_EVERY_MS: u64 = 1_000;
-/// Stages looked at under one hold of the board's lock: some 50 us.
-const STAGES_PER_HOLD: usize = 64;
-
 /// A message.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
@@ -53,23 +49,6 @@ impl Entry {
     }
 }
 
-/// Stages to look at now.
-#[derive(Debug)]
-pub(super) struct Due {
-    /// Whether subscribers named them.
-    is_named: bool,
-    /// The stages, sorted.
-    pub(super) stages: Vec<Arc<str>>,
-}
-
-/// Some of the stages after `after`; none if there are none.
-fn slice_of(pending: &BTreeSet<Arc<str>>, after: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let stages: Vec<Arc<str>> =
-        pending.range::<Arc<str>, _>((from, Bound::Unbounded)).take(STAGES_PER_HOLD).cloned().collect();
-    (!stages.is_empty()).then_some(stages)
-}
-
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -85,12 +64,7 @@ pub(super) struct Board {
     all: usize,
     /// Subscribers altogether.
     subscribers: usize,
-    /// Stages to look at, of which a subscriber named the stage.
-    pending: BTreeSet<Arc<str>>,
-    /// Other stages to look at, for the subscribers of all.
-    pending_unnamed: BTreeSet<Arc<str>>,
-    /// When the latter were looked at last.
-    looked_mono_ms: u64,
+    pub(super) pending: PendingStages,
     /// Whether the entries have all stages, but for those that are pending.
     has_all: bool,
     /// Whether counts were complete, and recovering, when all entries were last looked at.
@@ -109,9 +83,7 @@ impl Board {
             unwatched: 0,
             all: 0,
             subscribers: 0,
-            pending: BTreeSet::new(),
-            pending_unnamed: BTreeSet::new(),
-            looked_mono_ms: 0,
+            pending: PendingStages::default(),
             has_all: false,
             trust: (false, false),
             forgot_mono_ms: 0,
@@ -149,9 +121,9 @@ impl Board {
     /// A stage may have changed. It is looked at if a subscriber follows it.
     pub(super) fn mark(&mut self, stage: Arc<str>) {
         if self.entries.get(&stage).is_some_and(Entry::is_named) {
-            self.pending.insert(stage);
+            self.pending.insert_named(stage);
         } else if self.all > 0 && *stage != *ALL {
-            self.pending_unnamed.insert(stage);
+            self.pending.insert_unnamed(stage);
         }
     }
 
@@ -169,27 +141,11 @@ impl Board {
         lacks
     }
 
-    /// Some of the stages to look at now, after those up to `after`.
-    pub(super) fn due(&mut self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
-        let is_named = after.is_none_or(|after| after.is_named);
-        let from = after.and_then(|after| after.stages.last());
-        if is_named && let Some(stages) = slice_of(&self.pending, from) {
-            return Some(Due { is_named: true, stages });
-        }
-        let from = from.filter(|_| !is_named);
-        if from.is_none() && now_mono_ms < self.looked_mono_ms + LOOK_EVERY_MS {
-            return None;
-        }
-        self.looked_mono_ms = now_mono_ms;
-        slice_of(&self.pending_unnamed, from).map(|stages| Due { is_named: false, stages })
-    }
-
     /// Notes what a pending stage is now. It stays pending if its last message is too young for another.
     pub(super) fn note_pending(&mut self, stage: &Arc<str>, shown: Shown, now_mono_ms: u64) {
         let is_followed = self.all > 0 || self.entries.get(stage).is_some_and(Entry::is_named);
         if !is_followed || self.note(stage, shown, now_mono_ms) {
             self.pending.remove(stage);
-            self.pending_unnamed.remove(stage);
         }
     }
 
@@ -262,9 +218,8 @@ impl Board {
         now_mono_ms >= self.forgot_mono_ms + FORGET_EVERY_MS
     }
 
-    /// Forgets stages of which nobody has wanted to hear for a while, and those that were empty for as long; at once those that were
-    /// never watched. What was said of a stage
-    /// with viewers is then missing from what a subscriber of all could go on from: numbers of before are worth nothing.
+    /// Forgets stages without a subscriber, and stages without viewers, after a while; stages that never had viewers at once.
+    /// A forgotten stage with viewers is missing from what a subscriber of all continues from, so a new epoch begins.
     pub(super) fn forget(&mut self, now_mono_ms: u64) {
         self.forgot_mono_ms = now_mono_ms;
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
@@ -294,6 +249,7 @@ mod tests {
     use housecount_core::time::UnixMs;
     use proptest::prelude::*;
 
+    use super::super::pending::{LOOK_EVERY_MS, STAGES_PER_HOLD};
     use super::*;
 
     fn shown(viewers: u64) -> Shown {
@@ -383,7 +339,7 @@ mod tests {
 
     fn looked_at(board: &mut Board, now_mono_ms: u64) -> Vec<String> {
         let (mut all, mut due) = (Vec::new(), None);
-        while let Some(next) = board.due(due.as_ref(), now_mono_ms) {
+        while let Some(next) = board.pending.due(due.as_ref(), now_mono_ms) {
             all.extend(next.stages.iter().map(|stage| stage.to_string()));
             due = Some(next);
         }
@@ -424,7 +380,7 @@ mod tests {
         for stage in looked_at(&mut board, 40_000) {
             board.note_pending(&stage.as_str().into(), shown(9), 40_000);
         }
-        assert!(board.pending.is_empty() && board.pending_unnamed.is_empty(), "no subscriber is left");
+        assert!(board.pending.is_empty(), "no subscriber is left");
     }
 
     proptest! {

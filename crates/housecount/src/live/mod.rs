@@ -6,6 +6,7 @@
 
 mod board;
 mod message;
+mod pending;
 mod subscription;
 
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 
-use self::board::{Board, Due, Told};
+use self::board::{Board, Told};
 use self::message::ALL;
+use self::pending::Due;
 pub use self::subscription::{Subscription, Wanted};
 use crate::chance;
 use crate::hub::{Answer, Hub, Standing};
@@ -94,7 +96,7 @@ impl Live {
     /// Looks at some of the changed stages, after those that were looked at before.
     fn renew_some(&self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
         let mut board = self.board.lock();
-        let due = board.due(after, now_mono_ms)?;
+        let due = board.pending.due(after, now_mono_ms)?;
         for stage in &due.stages {
             board.note_pending(stage, self.look(stage), now_mono_ms);
         }

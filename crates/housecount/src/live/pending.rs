@@ -1,0 +1,73 @@
+//! Stages whose counts may have changed since their last message.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// How often changed stages are looked at that only subscribers of all stages follow: a change is told this late at most.
+pub(super) const LOOK_EVERY_MS: u64 = 500;
+/// Stages looked at under one hold of the board's lock: some 50 us.
+pub(super) const STAGES_PER_HOLD: usize = 64;
+
+/// Stages to look at now.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Whether subscribers named them.
+    is_named: bool,
+    /// The stages, sorted.
+    pub(super) stages: Vec<Arc<str>>,
+}
+
+/// Stages that wait for a look, each once however often it changed.
+#[derive(Debug, Default)]
+pub(super) struct PendingStages {
+    /// Stages that a subscriber named.
+    named: BTreeSet<Arc<str>>,
+    /// Other stages, for the subscribers of all.
+    unnamed: BTreeSet<Arc<str>>,
+    /// When the latter were looked at last.
+    looked_mono_ms: u64,
+}
+
+impl PendingStages {
+    pub(super) fn insert_named(&mut self, stage: Arc<str>) {
+        self.named.insert(stage);
+    }
+
+    pub(super) fn insert_unnamed(&mut self, stage: Arc<str>) {
+        self.unnamed.insert(stage);
+    }
+
+    pub(super) fn remove(&mut self, stage: &Arc<str>) {
+        self.named.remove(stage);
+        self.unnamed.remove(stage);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.unnamed.is_empty()
+    }
+
+    /// Some of the stages to look at now, after those up to `after`.
+    pub(super) fn due(&mut self, after: Option<&Due>, now_mono_ms: u64) -> Option<Due> {
+        let is_named = after.is_none_or(|after| after.is_named);
+        let from = after.and_then(|after| after.stages.last());
+        if is_named && let Some(stages) = slice_of(&self.named, from) {
+            return Some(Due { is_named: true, stages });
+        }
+        let from = from.filter(|_| !is_named);
+        if from.is_none() && now_mono_ms < self.looked_mono_ms + LOOK_EVERY_MS {
+            return None;
+        }
+        self.looked_mono_ms = now_mono_ms;
+        slice_of(&self.unnamed, from).map(|stages| Due { is_named: false, stages })
+    }
+}
+
+/// Some of the stages after `after`; none if there are none.
+fn slice_of(stages: &BTreeSet<Arc<str>>, after: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let slice: Vec<Arc<str>> =
+        stages.range::<Arc<str>, _>((from, Bound::Unbounded)).take(STAGES_PER_HOLD).cloned().collect();
+    (!slice.is_empty()).then_some(slice)
+}
