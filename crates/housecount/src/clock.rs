@@ -6,7 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use housecount_core::clock::LogClock;
 use housecount_core::event::Kind;
@@ -23,6 +23,24 @@ pub fn mono_ms() -> u64 {
         return simulated;
     }
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Measures how long something takes on this machine: for metrics, and for the length of slices. Never for what is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// The time since it was started.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 /// This machine's idea of the time. For logs that have no clock of their own, and for file names.

@@ -7,6 +7,7 @@
 mod answer;
 mod lists;
 mod past;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -19,14 +20,15 @@ use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{
     Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, LastEvents, Rules, StageView, WatchView,
 };
-use housecount_core::limits::SILENCE_MS_MAX;
+use housecount_core::limits::{SEATS_AGED_PER_HOLD_MAX, SILENCE_MS_MAX};
 use housecount_core::record::Told;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 pub use self::answer::{Answer, Standing};
 use self::past::Past;
+pub use self::shared::{BUCKETS_US, FoldGuard, Hold, HoldTimes, SharedFold};
 use crate::clock::mono_ms;
 use crate::health::WriteHealth;
 use crate::metrics::LiveFigures;
@@ -38,7 +40,7 @@ const AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     /// Locked before `past`, if both are.
-    fold: Arc<Mutex<Fold>>,
+    fold: SharedFold,
     past: Mutex<Past>,
     /// Whether there is a bridge, or was until just now; if not, nobody need look.
     has_bridge: AtomicBool,
@@ -75,7 +77,7 @@ impl Hub {
     #[must_use]
     pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Hub {
         Hub {
-            fold: Arc::new(Mutex::new(Fold::new(rules, partitions, keeps_proof))),
+            fold: SharedFold::new(Fold::new(rules, partitions, keeps_proof)),
             past: Mutex::default(),
             has_bridge: AtomicBool::new(false),
             is_live: AtomicBool::new(false),
@@ -126,7 +128,7 @@ impl Hub {
 
     /// The fold itself, for whoever asks what is proven.
     #[must_use]
-    pub fn fold(&self) -> Arc<Mutex<Fold>> {
+    pub fn fold(&self) -> SharedFold {
         self.fold.clone()
     }
 
@@ -134,7 +136,7 @@ impl Hub {
     pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> Late {
         let (mut events, mut late) = (events.into_iter().peekable(), Late::default());
         while events.peek().is_some() {
-            let mut fold = self.fold.lock();
+            let mut fold = self.fold.lock(Hold::Events);
             events.by_ref().take(AT_ONCE).for_each(|event| late.note(fold.apply(&event)));
         }
         late
@@ -145,7 +147,7 @@ impl Hub {
     pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
         for said in said.chunks(AT_ONCE) {
-            self.fold.lock().apply_all(partition, said, told, |applied| late.note(applied));
+            self.fold.lock(Hold::Events).apply_all(partition, said, told, |applied| late.note(applied));
         }
         late
     }
@@ -158,21 +160,21 @@ impl Hub {
     /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
     pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
         for said in said.chunks(AT_ONCE) {
-            let fold = self.fold.lock();
+            let fold = self.fold.lock(Hold::Events);
             said.iter().for_each(|said| fold.with_ids(said, &mut with));
         }
     }
 
     /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
-        let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock().tell(events, now));
+        let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock(Hold::Events).tell(events, now));
         told.collect()
     }
 
     /// A partition's handles are made with this key.
     pub fn set_key(&self, partition: u16, key: HandleKey) {
         let (knows_all_names, until) = {
-            let mut fold = self.fold.lock();
+            let mut fold = self.fold.lock(Hold::Rekey);
             (fold.set_key(partition, key), fold.now().plus(fold.rules().ttl_ms))
         };
         if !knows_all_names {
@@ -182,17 +184,18 @@ impl Hub {
 
     /// What a partition's handles are made with.
     pub fn key(&self, partition: u16) -> HandleKey {
-        self.fold.lock().key(partition)
+        self.fold.lock(Hold::Look).key(partition)
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.
     pub fn tell_again_from(&self, from: UnixMs) {
-        self.fold.lock().tell_again_from(from);
+        self.fold.lock(Hold::Look).tell_again_from(from);
     }
 
     /// All that was appended before `now` has been applied: time may go on to it.
     pub fn advance(&self, now: UnixMs) {
-        self.fold.lock().advance(now);
+        // Slice by slice: a large audience may leave at once.
+        while !self.fold.lock(Hold::Time).advance_some(now, SEATS_AGED_PER_HOLD_MAX) {}
         self.drop_bridge(now);
         self.heard_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
@@ -200,7 +203,7 @@ impl Hub {
     /// The log has been read to its end for the first time.
     pub fn go_live(&self) {
         // While the past was folded all of it was present at once, which was nobody's peak.
-        self.fold.lock().reset_peaks();
+        self.fold.lock(Hold::Look).reset_peaks();
         self.is_live.store(true, Ordering::Relaxed);
     }
 
@@ -223,12 +226,12 @@ impl Hub {
 
     /// Up to when all that was appended has been taken in.
     pub fn now(&self) -> UnixMs {
-        self.fold.lock().now()
+        self.fold.lock(Hold::Look).now()
     }
 
     /// Whether this node knows everybody who is online, even if it hasn't heard from the log just now.
     pub fn knows_all(&self) -> bool {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         self.is_live() && fold.knows_names() && !self.is_bridged(fold.now())
     }
 
@@ -265,7 +268,7 @@ impl Hub {
 
     /// Who is online on a stage.
     pub fn count(&self, stage: &str) -> Answer<Count> {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         let mut count = fold.count(stage);
         if self.has_bridge.load(Ordering::Acquire) {
             count = self.past.lock().bridge.count(stage, count, fold.now());
@@ -275,7 +278,7 @@ impl Hub {
 
     /// Who is online altogether, and on how many stages.
     pub fn totals(&self) -> Answer<(Count, u64)> {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         let (totals, now) = (fold.totals(), fold.now());
         let (total, bridged) = {
             let past = self.past.lock();
@@ -288,19 +291,21 @@ impl Hub {
 
     /// A stage, if it is known here.
     pub fn stage(&self, stage: &str) -> Answer<Option<StageView>> {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         let view = self.past.lock().view(fold.now(), fold.stage(stage), stage);
         self.answer(&fold, view)
     }
 
     /// The latest beats known of these events' sessions: what they go on from.
     pub fn beats_before<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
-        let fold = self.fold.lock();
-        let before = |event: &EventRef<'a>| {
-            let at = fold.last_beat(event.stage, event.viewer, event.session)?;
-            (at < event.at).then_some(EventRef { at, kind: Kind::Beat, ..*event })
-        };
-        let mut beats: Vec<EventRef<'a>> = events.iter().filter_map(before).collect();
+        let mut beats: Vec<EventRef<'a>> = Vec::new();
+        for events in events.chunks(AT_ONCE) {
+            let fold = self.fold.lock(Hold::Events);
+            beats.extend(events.iter().filter_map(|event| {
+                let at = fold.last_beat(event.stage, event.viewer, event.session)?;
+                (at < event.at).then_some(EventRef { at, kind: Kind::Beat, ..*event })
+            }));
+        }
         beats.sort_unstable();
         beats.dedup();
         beats
@@ -308,23 +313,23 @@ impl Hub {
 
     /// A session's latest beat and leave, as far as they are known.
     pub fn last_events(&self, ids: Ids<'_>) -> LastEvents {
-        self.fold.lock().last_events(ids)
+        self.fold.lock(Hold::Look).last_events(ids)
     }
 
     /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first.
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
-        self.fold.lock().online_sessions(stage, viewer, most)
+        self.fold.lock(Hold::Look).online_sessions(stage, viewer, most)
     }
 
     /// Where a viewer is now.
     pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         self.answer(&fold, fold.viewer(viewer))
     }
 
     /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
     pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Look);
         let mut among = fold.among(stage, viewer, session);
         if !among.is_stage_known {
             let past = self.past.lock();
@@ -336,7 +341,7 @@ impl Hub {
 
     /// Which of these sessions are online; see [`Fold::are_online`].
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
-        self.fold.lock().are_online(asked)
+        self.fold.lock(Hold::Look).are_online(asked)
     }
 
     /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a checkpoint. Returns how many
@@ -348,10 +353,9 @@ impl Hub {
         from: UnixMs,
         with: impl FnOnce(&mut dyn Iterator<Item = KnownEvent<'_>>) -> T,
     ) -> (T, usize) {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::Rebuild);
         let done = with(&mut fold.events(partition, places, from));
         let places = fold.places();
-        MutexGuard::unlock_fair(fold);
         (done, places)
     }
 
@@ -365,6 +369,7 @@ impl Hub {
             complete: standing.complete,
             as_of_ms: standing.as_of.0,
             log_lag_ms: self.silent_ms(),
+            holds: self.fold.hold_times(),
             ..LiveFigures::default()
         }
     }

@@ -32,18 +32,27 @@ impl Looks {
         self.soon.push(Reverse((at, seat)));
     }
 
-    /// The seats of the next second that has come.
-    pub(super) fn come(&mut self, now: UnixMs) -> Option<(u32, Vec<SeatIndex>)> {
-        let first = self.by_second.first_entry()?;
-        (*first.key() <= second(now)).then(|| first.remove_entry())
-    }
-
-    /// The next seat whose moment has come.
-    pub(super) fn due(&mut self, now: UnixMs) -> Option<(UnixMs, SeatIndex)> {
-        let Reverse((at, _)) = self.soon.peek()?;
-        if *at > now {
+    /// Seats of the next second that has come, `most` at most.
+    pub(super) fn come(&mut self, now: UnixMs, most: usize) -> Option<(u32, Vec<SeatIndex>)> {
+        let mut first = self.by_second.first_entry()?;
+        let second = *first.key();
+        if second > self::second(now) {
             return None;
         }
+        let seats = first.get_mut();
+        if seats.len() <= most {
+            return Some((second, first.remove()));
+        }
+        Some((second, seats.split_off(seats.len() - most)))
+    }
+
+    /// The moment of the next seat, of the seconds that have come.
+    pub(super) fn next_due(&self) -> Option<UnixMs> {
+        self.soon.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next seat, and its moment.
+    pub(super) fn take_due(&mut self) -> Option<(UnixMs, SeatIndex)> {
         self.soon.pop().map(|Reverse(due)| due)
     }
 

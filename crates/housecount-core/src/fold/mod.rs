@@ -10,6 +10,7 @@
 //! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change something. A beat of a known
 //! session is found by its [`Handle`] and touches a seat, which is one line of the cache, and nothing else.
 
+mod advance;
 pub mod handle;
 mod looks;
 mod names;
@@ -22,6 +23,7 @@ mod stages;
 #[cfg(test)]
 mod tests;
 mod times;
+pub mod touched;
 mod uuid;
 mod views;
 
@@ -31,7 +33,7 @@ use std::collections::{BinaryHeap, VecDeque};
 pub use self::handle::{Handle, HandleKey};
 use self::looks::Looks;
 pub use self::presence::{Count, Totals};
-pub use self::proof::Proven;
+pub use self::proof::{Proven, Walk};
 pub use self::seat::Ids;
 use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
@@ -72,15 +74,6 @@ pub enum Applied {
     Uncredited,
 }
 
-/// What a partition's ledger has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Committed {
-    /// Events before this are refused.
-    floor: UnixMs,
-    /// Events before this may prove what is written otherwise already.
-    settled: UnixMs,
-}
-
 /// See the module's text. Bounded by the sessions of one `ttl`, and by those whose proof is kept.
 #[derive(Debug)]
 pub struct Fold {
@@ -90,7 +83,8 @@ pub struct Fold {
     now: UnixMs,
     seats: Seats,
     keys: Vec<HandleKey>,
-    committed: Vec<Committed>,
+    /// By partition: events before this are refused, because the ledger has that time.
+    floors: Vec<UnixMs>,
     totals: Totals,
     looks: Looks,
     /// Leaves that wait to take effect, by the time they do.
@@ -117,7 +111,7 @@ impl Fold {
             now: UnixMs::ZERO,
             seats: Seats::default(),
             keys: vec![HandleKey::default(); partitions],
-            committed: vec![Committed::default(); partitions],
+            floors: vec![UnixMs::ZERO; partitions],
             totals: Totals::default(),
             looks: Looks::default(),
             pending: BinaryHeap::new(),
@@ -305,39 +299,9 @@ impl Fold {
         self.nameless == 0
     }
 
-    /// Moves time on to `now`: what became due takes effect. An earlier `now` changes nothing.
-    pub fn advance(&mut self, now: UnixMs) {
-        if now <= self.now {
-            return;
-        }
-        self.now = now;
-        while let Some(Reverse((at, seat))) = self.pending.peek().copied() {
-            if at > now {
-                break;
-            }
-            self.pending.pop();
-            if self.seats.get(seat).is_some() {
-                self.take_effect(seat);
-            }
-        }
-        while let Some((second, seats)) = self.looks.come(now) {
-            for seat in seats {
-                if self.seats.get(seat).is_some_and(|known| known.look_s == second) {
-                    self.put_off(seat, self.due(seat));
-                }
-            }
-        }
-        while let Some((due, seat)) = self.looks.due(now) {
-            if self.seats.get(seat).is_some_and(|known| known.look_s == looks::second(due)) {
-                self.age(seat);
-            }
-        }
-        self.forget_idle_stages();
-    }
-
     /// Why nothing at `at` can be taken in any more, if so.
     fn refusal(&self, partition: u8, at: UnixMs) -> Option<Applied> {
-        if at < self.committed.get(usize::from(partition))?.floor {
+        if at < *self.floors.get(usize::from(partition))? {
             return Some(Applied::Uncredited);
         }
         (!self.keeps_proof && at.plus(self.rules.ttl_ms) <= self.now).then_some(Applied::TooOld)
@@ -356,6 +320,7 @@ impl Fold {
             self.nameless -= 1;
         }
         let seat = self.seats.find_or_name(same, handle, partition, ids);
+        self.mark_changed(seat, self.now); // what it proves had no name to be written under
         self.refresh(seat); // it may have been online without a name
         seat
     }
@@ -363,11 +328,6 @@ impl Fold {
     fn take(&mut self, seat: SeatIndex, kind: Kind, at: UnixMs) -> Applied {
         let (rules, now) = (self.rules, self.now);
         let known = &mut self.seats[seat];
-        let is_late =
-            at < self.committed.get(usize::from(known.partition)).map_or(UnixMs::ZERO, |c| c.settled);
-        if is_late {
-            known.set(Flag::Late, true);
-        }
         match kind {
             Kind::Beat => {
                 let is_online = known.is(Flag::Online);
@@ -376,17 +336,29 @@ impl Fold {
                         self.carry_on(seat, at);
                     }
                     if !is_online {
+                        self.mark_changed(seat, at);
                         self.beaten(seat, at);
                     }
                 } else {
+                    self.mark_changed(seat, at);
                     self.seats.change_times(seat, |times| times.beat(at, rules.ttl_ms));
                     self.carry_on(seat, at);
                     self.beaten(seat, at);
                 }
             }
-            Kind::Leave => self.leave(seat, at),
+            Kind::Leave => {
+                self.mark_changed(seat, at);
+                self.leave(seat, at);
+            }
         }
         if at.plus(rules.ttl_ms) <= now { Applied::TooOld } else { Applied::Taken }
+    }
+
+    /// Notes that a seat changed otherwise than by the next beat of a session that is online: see `each_unsettled`.
+    fn mark_changed(&mut self, seat: SeatIndex, at: UnixMs) {
+        let second = looks::second(at.max(self.now));
+        let known = &mut self.seats[seat];
+        known.changed_s = known.changed_s.max(second);
     }
 
     /// A beat may have changed who is online.

@@ -54,6 +54,7 @@ impl Fold {
         if online == self.seats[seat].is(Flag::Online) {
             return;
         }
+        self.mark_changed(seat, self.now);
         let stage = self.seats[seat].stage;
         let (are_others_here, are_others) = self.seats.are_others_online(seat);
         self.seats.set_online(seat, online);
@@ -107,8 +108,8 @@ impl Fold {
         self.looks.put(second(due), seat);
     }
 
-    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more.
-    pub(super) fn age(&mut self, seat: SeatIndex) {
+    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more. `target` is where time is moved to.
+    pub(super) fn age(&mut self, seat: SeatIndex, target: UnixMs) {
         if !self.seats[seat].is_nameless() {
             self.refresh(seat);
         }
@@ -120,7 +121,7 @@ impl Fold {
         let due = self.due(seat);
         self.seats[seat].look_s = NOWHERE;
         if due > self.now {
-            self.put_off(seat, due);
+            self.put_off(seat, due, target);
             return;
         }
         if self.seats[seat].is_nameless() {
@@ -139,9 +140,10 @@ impl Fold {
         latest.plus(self.rules.ttl_ms)
     }
 
-    pub(super) fn put_off(&mut self, seat: SeatIndex, due: UnixMs) {
+    /// Looks at a seat again when it is due; `target` is where time is moved to.
+    pub(super) fn put_off(&mut self, seat: SeatIndex, due: UnixMs, target: UnixMs) {
         self.seats[seat].look_s = second(due);
-        if second(due) <= second(self.now) {
+        if second(due) <= second(target) {
             self.looks.put_soon(due, seat);
         } else {
             self.looks.put(second(due), seat);

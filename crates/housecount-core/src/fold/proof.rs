@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::seat::{Flag, Ids, NOWHERE, SeatIndex};
-use super::{Committed, Fold, KnownEvent};
+use super::{Fold, KnownEvent, looks};
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -32,6 +32,27 @@ pub struct Proven<'a> {
     pub spans: &'a [Span],
 }
 
+/// What is looked for in a walk through a partition's seats.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// The partition.
+    pub partition: u16,
+    /// Only what is proven within this.
+    pub within: Span,
+    /// Up to when everything known here is written: not those viewers who only stayed online since. Zero: every viewer.
+    pub settled: UnixMs,
+    /// Of those who only stayed online, these too: whose last beat was before.
+    pub reach: UnixMs,
+}
+
+impl Walk {
+    /// A walk that looks for every viewer of a partition.
+    #[must_use]
+    pub fn of_all(partition: u16, within: Span) -> Walk {
+        Walk { partition, within, settled: UnixMs::ZERO, reach: UnixMs::ZERO }
+    }
+}
+
 impl Fold {
     /// Takes in what the ledger says was proven beyond its edge, after everything else was lost. Any session of the viewer
     /// that beats within a ttl goes on from there: which one it was is lost too.
@@ -41,6 +62,7 @@ impl Fold {
         let (partition, handle) = self.handle(ids);
         let seat = self.find_or_insert(partition, handle, ids);
         self.seats.set_carried(seat);
+        self.mark_changed(seat, span.to);
         let ttl_ms = self.rules.ttl_ms;
         self.seats.change_times(seat, |times| {
             times.beat(span.from, ttl_ms);
@@ -62,20 +84,32 @@ impl Fold {
         }
         let Some(carried) = self.seats.carried_here(seat) else { return };
         let ttl_ms = self.rules.ttl_ms;
-        self.seats.change_times(carried, |times| {
-            if times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms) {
-                times.leave(at);
-            }
+        let goes_on = self.seats.change_times(carried, |times| {
+            let goes_on = times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms);
+            goes_on && times.leave(at)
         });
+        if goes_on {
+            self.mark_changed(carried, at);
+        }
     }
 
-    /// The ledger has a partition up to `edge`; events before `floor` are refused from now on. Earlier times change nothing.
-    pub fn note_committed(&mut self, partition: u16, edge: UnixMs, floor: UnixMs) {
-        let ttl_ms = self.rules.ttl_ms;
-        if let Some(committed) = self.committed.get_mut(usize::from(partition)) {
-            let settled = committed.settled.max(edge.plus(ttl_ms));
-            *committed = Committed { floor: committed.floor.max(floor), settled };
+    /// Events of a partition before `floor` are refused from now on. An earlier time changes nothing.
+    pub fn refuse_before(&mut self, partition: u16, floor: UnixMs) {
+        if let Some(known) = self.floors.get_mut(usize::from(partition)) {
+            *known = floor.max(*known);
         }
+    }
+
+    /// Begins a walk with [`each_unsettled`](Self::each_unsettled), slice by slice. Returns how many places there are to go through:
+    /// seats that come meanwhile have later ones.
+    pub fn begin_walk(&mut self) -> usize {
+        self.seats.begin_walk();
+        self.places()
+    }
+
+    /// Ends a walk.
+    pub fn end_walk(&mut self) {
+        self.seats.end_walk();
     }
 
     /// How many places [`each_unsettled`](Self::each_unsettled) and [`forget`](Self::forget) go through, some of them free.
@@ -96,42 +130,53 @@ impl Fold {
         self.len() == 0
     }
 
-    /// Calls `with` for everybody of a partition who has proven anything within `within`.
+    /// Calls `with` for every viewer of a partition who has proven anything within `within`.
     pub fn each_proven(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
-        self.each_unsettled(partition, 0..self.places(), within, UnixMs::ZERO, with);
+        self.each_unsettled(&Walk::of_all(partition, within), 0..self.places(), with);
     }
 
-    /// Calls `with` for everybody of a partition at `places` who has proven anything within `within`; but not for those
-    /// whose proof ended before `settled` without an event that came late: who wrote what was proven until then has written
-    /// theirs.
+    /// Calls `with` for the viewers at `places` that a [`Walk`] looks for, and who have proven anything within its span. Returns how many
+    /// viewers it passed over who were online throughout.
+    ///
+    /// A viewer who only goes on is recognised by one look at a seat: that is what makes a commit without changes cheap.
     pub fn each_unsettled(
         &self,
-        partition: u16,
+        walk: &Walk,
         places: Range<usize>,
-        within: Span,
-        settled: UnixMs,
         mut with: impl FnMut(Proven<'_>),
-    ) {
-        let mut spans = Vec::new();
+    ) -> usize {
+        let (mut spans, mut passed_over) = (Vec::new(), 0);
         for seat in self.seats.within(places) {
             let known = &self.seats[seat];
-            if u16::from(known.partition) != partition || known.is_nameless() {
-                continue;
-            }
             // Once for all the viewer's on the stage.
-            if !self.seats.is_first_here(seat) {
+            if u16::from(known.partition) != walk.partition
+                || known.is_nameless()
+                || !self.seats.is_first_here(seat)
+            {
                 continue;
             }
-            let is_late = self.seats.here(seat).any(|other| self.seats[other].is(Flag::Late));
+            if !self.seats.here(seat).any(|other| self.is_unsettled(other, walk)) {
+                let is_online = self.seats.here(seat).any(|other| self.seats[other].is(Flag::Online));
+                passed_over += usize::from(is_online);
+                continue;
+            }
             self.proven_by(seat, &mut spans);
-            if is_late || spans.iter().any(|span| span.to >= settled) {
-                self.clip(&mut spans, within);
-                if !spans.is_empty() {
-                    let stage = &self.seats.stages[known.stage].id;
-                    with(Proven { stage, viewer: &self.seats.viewer(seat), spans: &spans });
-                }
+            self.clip(&mut spans, walk.within);
+            if !spans.is_empty() {
+                let stage = &self.seats.stages[known.stage].id;
+                with(Proven { stage, viewer: &self.seats.viewer(seat), spans: &spans });
             }
         }
+        passed_over
+    }
+
+    /// Whether a seat may have proven something else, since the walk's `settled`, than that its viewer is still there.
+    fn is_unsettled(&self, seat: SeatIndex, walk: &Walk) -> bool {
+        let known = &self.seats[seat];
+        let (beat, left) = (known.brief.beat, known.brief.left());
+        known.changed_s >= looks::second(walk.settled)
+            || known.is(Flag::Spilled)
+            || if known.is(Flag::Online) { beat < walk.reach } else { beat.max(left) >= walk.settled }
     }
 
     /// What a viewer has proven on a stage within `within`.
@@ -180,7 +225,9 @@ impl Fold {
     pub fn forget(&mut self, partition: u16, places: Range<usize>, before: UnixMs) {
         let here: Vec<SeatIndex> = self.seats.within(places).collect();
         for seat in here {
-            if u16::from(self.seats[seat].partition) != partition {
+            let known = &self.seats[seat];
+            let is_all_later = !known.is(Flag::Spilled) && known.brief.beat >= before;
+            if u16::from(known.partition) != partition || is_all_later {
                 continue;
             }
             let is_left = self.seats.change_times(seat, |times| times.forget(before));

@@ -49,6 +49,8 @@ pub(super) struct Seat {
     pub(super) look_s: u32,
     /// When its ids were last told in the log, Unix seconds; zero for never.
     pub(super) told_s: u32,
+    /// The log's time of the last event or moment that was not just the next beat of a session that is online, Unix seconds.
+    pub(super) changed_s: u32,
 }
 
 const _: () = assert!(size_of::<Seat>() == 64);
@@ -61,8 +63,6 @@ pub(super) enum Flag {
     Used = 1,
     /// It is in the counts.
     Online = 2,
-    /// An event came after what it proves may have been written.
-    Late = 4,
     /// Another seat has the same handle.
     Ambiguous = 8,
     /// It stands for what the ledger said, and for no session.
@@ -89,6 +89,7 @@ impl Seat {
             stage: NOWHERE,
             look_s: NOWHERE,
             told_s: 0,
+            changed_s: 0,
         }
     }
 

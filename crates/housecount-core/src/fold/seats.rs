@@ -36,6 +36,8 @@ const SHARDS: usize = 64;
 pub(super) struct Seats {
     seats: Chunks<Seat>,
     free: Vec<SeatIndex>,
+    /// Walks through all places that are under way.
+    walks: usize,
     names: Names,
     spilled: HashMap<SeatIndex, Times, RandomState>,
     /// Of viewers with many seats.
@@ -51,6 +53,7 @@ impl Default for Seats {
         Seats {
             seats: Chunks::default(),
             free: Vec::new(),
+            walks: 0,
             names: Names::default(),
             spilled: HashMap::default(),
             indexes: Slab::new(),
@@ -65,8 +68,8 @@ impl Default for Seats {
 impl Index<SeatIndex> for Seats {
     type Output = Seat;
     fn index(&self, seat: SeatIndex) -> &Seat {
-        #[cfg(test)]
-        STEPS.set(STEPS.get() + 1);
+        #[cfg(debug_assertions)]
+        super::touched::note();
         &self.seats[seat as usize]
     }
 }
@@ -75,12 +78,6 @@ impl IndexMut<SeatIndex> for Seats {
     fn index_mut(&mut self, seat: SeatIndex) -> &mut Seat {
         &mut self.seats[seat as usize]
     }
-}
-
-#[cfg(test)]
-thread_local! {
-    /// Seats looked at by this thread: what a call costs, whatever the machine does besides.
-    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// By a head's first byte, its shard: the largest has twice the share of the smallest, and their sizes lie evenly between.
@@ -117,6 +114,17 @@ impl Seats {
     /// How many places there are, some of them free.
     pub(super) fn places(&self) -> usize {
         self.seats.len()
+    }
+
+    /// A walk through all places begins, slice by slice. Until it ends, new seats lie behind those that are walked through: so no viewer
+    /// comes to have another first seat meanwhile.
+    pub(super) fn begin_walk(&mut self) {
+        self.walks += 1;
+    }
+
+    /// A walk ends.
+    pub(super) fn end_walk(&mut self) {
+        self.walks = self.walks.saturating_sub(1);
     }
 
     /// How many seats there are.
@@ -176,7 +184,8 @@ impl Seats {
 
     /// A new seat, in no ring that could be found.
     fn insert(&mut self, handle: Handle, partition: u8) -> SeatIndex {
-        let at = self.free.pop().unwrap_or(self.seats.len() as SeatIndex);
+        let free = if self.walks == 0 { self.free.pop() } else { None };
+        let at = free.unwrap_or(self.seats.len() as SeatIndex);
         let seat = Seat::new(at, handle, partition);
         if (at as usize) < self.seats.len() {
             self[at] = seat;

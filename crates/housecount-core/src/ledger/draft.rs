@@ -12,6 +12,15 @@ use crate::fold::Proven;
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 
+/// Whose proof a draft takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every viewer's. Open entries that no proof speaks of have ended at the window's start.
+    Whole,
+    /// That of viewers who did anything but stay. Open entries that no proof speaks of go on through the draft's reach.
+    Changes,
+}
+
 /// The next chunk in the making.
 #[derive(Debug)]
 pub struct Draft<'a> {
@@ -20,6 +29,7 @@ pub struct Draft<'a> {
     kept_ms: u64,
     reach: UnixMs,
     is_keyframe: bool,
+    scope: Scope,
     /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
     entries: Index<'a>,
     before: Index<'a>,
@@ -27,7 +37,7 @@ pub struct Draft<'a> {
     places: Vec<Option<Place>>,
     open: Known,
     closed: Known,
-    /// Open entries that have been spoken of, by rank. The others have ended at the window's start.
+    /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to say.
     is_heard: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
     new: Vec<Fresh>,
@@ -91,6 +101,7 @@ impl<'a> Draft<'a> {
             kept_ms,
             reach: reach.max(window.to),
             is_keyframe,
+            scope: Scope::Whole,
             entries,
             before,
             places,
@@ -109,6 +120,29 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn within(&self) -> Span {
         Span::new(self.window.from.minus(self.kept_ms).max(self.book.floor()), self.reach)
+    }
+
+    /// The same for a caller that adds only viewers who changed. A keyframe, which names every viewer, and a window behind a
+    /// gap stay whole: see [`scope`](Self::scope).
+    #[must_use]
+    pub fn of_changes(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
+        let mut draft = Draft::new(book, window, kept_ms, reach);
+        if !draft.is_keyframe && book.edge() == window.from {
+            draft.scope = Scope::Changes;
+        }
+        draft
+    }
+
+    /// Whose proof is to be added.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// How many open entries no proof has spoken of so far.
+    #[must_use]
+    pub fn unheard(&self) -> usize {
+        self.is_heard.iter().filter(|is_heard| !**is_heard).count()
     }
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only once.
@@ -173,8 +207,15 @@ impl<'a> Draft<'a> {
     /// The chunk.
     #[must_use]
     pub fn finish(mut self) -> Chunk {
-        for (rank, _) in (0..).zip(&self.is_heard).filter(|(_, is_heard)| !**is_heard) {
-            self.open.changed.push(Changed { rank, toggles: Toggles::from_slice(&[0]) });
+        let open = self.places.iter().flatten().filter(|place| place.is_open);
+        for place in open.filter(|place| !self.is_heard[place.rank as usize]) {
+            match self.scope {
+                Scope::Whole => {
+                    let toggles = Toggles::from_slice(&[0]);
+                    self.open.changed.push(Changed { rank: place.rank, toggles });
+                }
+                Scope::Changes => self.ends[place.index as usize] = Some(true),
+            }
         }
         for known in [&mut self.open, &mut self.closed] {
             known.changed.sort_unstable_by_key(|changed| changed.rank);

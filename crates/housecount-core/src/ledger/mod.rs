@@ -10,6 +10,8 @@
 //! there is none, so of two writers one comes first and the other reads what that one wrote.
 
 pub mod book;
+#[cfg(test)]
+mod changes_tests;
 pub mod chunk;
 pub mod curve;
 pub mod draft;
@@ -22,4 +24,4 @@ pub mod watch;
 
 pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, Tell};
 pub use chunk::{Chunk, Link};
-pub use draft::Draft;
+pub use draft::{Draft, Scope};

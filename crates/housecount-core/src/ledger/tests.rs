@@ -55,7 +55,7 @@ impl Node {
         let (chunk, link) = Chunk::decode(chunk).unwrap();
         self.book.apply(&chunk, link, &mut ()).unwrap();
         let floor = self.book.edge().minus(LATENESS_MS);
-        self.proof.note_committed(0, self.book.edge(), floor);
+        self.proof.refuse_before(0, floor);
         self.proof.forget(0, 0..self.proof.places(), floor.minus(TTL_MS));
     }
 }

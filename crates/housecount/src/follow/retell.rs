@@ -2,15 +2,12 @@
 
 use bytes::Bytes;
 use housecount_core::fold::KnownEvent;
-use housecount_core::limits::RECORD_EVENTS_MAX;
+use housecount_core::limits::{RECORD_EVENTS_MAX, SEATS_REBUILT_PER_HOLD_MAX};
 use housecount_core::record::{self, Told};
 use tokio::task::yield_now;
 
 use super::Follower;
 use crate::error::StoreResult;
-
-/// Seats whose events are encoded under one hold of the fold's lock: about a full record, 0.3 ms.
-const SEATS_RETOLD_PER_HOLD: usize = RECORD_EVENTS_MAX;
 
 impl Follower {
     /// Writes what this node knows into partitions that have lost something. Every node does: another one may know
@@ -62,13 +59,13 @@ impl Follower {
         // Slice by slice, so that no heartbeat waits for all of it. What is folded into a slice that is done was appended after the loss.
         let (mut count, mut place) = (0, 0);
         loop {
-            let slice = place..place + SEATS_RETOLD_PER_HOLD;
+            let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
             let (records, places) = self.hub.with_events(partition, slice, from, encode_all);
             for (events, record) in records {
                 count += events;
                 self.log.append(partition, record).await?;
             }
-            place += SEATS_RETOLD_PER_HOLD;
+            place += SEATS_REBUILT_PER_HOLD_MAX;
             if place >= places {
                 return Ok(count);
             }

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use housecount_core::fold::{StageSlice, StageView, WatchView};
 use housecount_core::limits::STAGES_PER_HOLD_MAX;
 use housecount_core::roster::Roster;
-use parking_lot::MutexGuard;
 use tokio::task::yield_now;
 
-use super::{Answer, Hub};
+use super::{Answer, Hold, Hub};
 
 impl Hub {
     /// Stages known here after `after`, sorted by id: a slice that costs `limit` at most, and the bridged stages among them.
     /// A caller that wants many asks in slices: the next one that waits for the lock gets it.
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> Answer<StageSlice> {
-        let fold = self.fold.lock();
+        let fold = self.fold.lock(Hold::List);
         let (slice, now) = (fold.stages_after(after, limit), fold.now());
         let Answer { of: StageSlice { views, next_after }, standing } = self.answer(&fold, slice);
-        MutexGuard::unlock_fair(fold);
+        drop(fold);
 
         let past = self.past.lock();
         let bridged = past.bridge.stages_within(now, after, next_after.as_deref());
@@ -53,24 +52,20 @@ impl Hub {
 
     /// Stages whose count has changed since they were taken last, [`STAGES_PER_HOLD_MAX`] at most.
     pub fn take_changed_stages(&self) -> Vec<Arc<str>> {
-        let mut fold = self.fold.lock();
-        let changed = fold.take_changed_stages(STAGES_PER_HOLD_MAX);
-        MutexGuard::unlock_fair(fold);
-        changed
+        let mut fold = self.fold.lock(Hold::List);
+        fold.take_changed_stages(STAGES_PER_HOLD_MAX)
     }
 
     /// At most `limit` online viewers of a stage; see [`Fold::viewers_of`]. A caller that wants many asks in slices: the next one that
     /// waits for the lock gets it.
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
-        let fold = self.fold.lock();
-        let answer = self.answer(&fold, fold.viewers_of(stage, after, limit));
-        MutexGuard::unlock_fair(fold);
-        answer
+        let fold = self.fold.lock(Hold::List);
+        self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
 
     /// A number that changes with the order of [`viewers_of`](Self::viewers_of).
     pub fn list_order(&self) -> u32 {
-        self.fold.lock().list_order()
+        self.fold.lock(Hold::Look).list_order()
     }
 
     /// The counts of all stages: what a snapshot writes. Each is of the standing's moment or a few milliseconds later.

@@ -1,8 +1,14 @@
 //! What counts say of themselves: `asOf`, and whether they are complete.
 
-use housecount_core::limits::STAGES_PER_HOLD_MAX;
+use housecount_core::fold::Walk;
+use housecount_core::limits::{
+    SEATS_AGED_PER_HOLD_MAX, SEATS_PER_HOLD_MAX, SEATS_REBUILT_PER_HOLD_MAX, STAGES_PER_HOLD_MAX,
+    VIEWERS_PER_HOLD_MAX,
+};
+use housecount_core::span::Span;
 
 use super::*;
+use crate::ledger::Proofs;
 
 /// The time up to which everything was read: a record of this node's own may lie behind others that it has not read.
 #[test]
@@ -76,4 +82,88 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     }
     let slice = hub.stages_after(None, STAGES_PER_HOLD_MAX).of;
     assert_eq!(slice.views.len(), STAGES_PER_HOLD_MAX);
+}
+
+/// Whatever is done with an audience of 100,000 goes through it in slices: each hold of the lock is checked as it ends. The results are
+/// those of all of it.
+#[tokio::test]
+async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
+    const VIEWERS: usize = 50_000; // on two stages each
+    let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, true);
+    let proofs = Proofs::new(hub.fold(), 3_600_000, 5_000);
+    hub.go_live();
+    hub.advance(UnixMs(10_000));
+    for at in [12_000, 15_000] {
+        for i in 0..VIEWERS {
+            let (viewer, stage) = (format!("v{i:06}"), format!("stage-{}", i % 1_000));
+            let beat =
+                |stage| EventRef { at: UnixMs(at), kind: Kind::Beat, stage, viewer: &viewer, session: "" };
+            hub.apply([beat("s"), beat(stage.as_str())]);
+        }
+    }
+    hub.advance(UnixMs(16_000));
+    assert_eq!(hub.totals().of, (Count { viewers: 50_000, sessions: 100_000 }, 1_001));
+    assert_eq!(hub.roster().await.of.stages.len(), 1_001);
+
+    // Lists, and what the live board takes.
+    let (mut listed, mut after) = (0, None);
+    loop {
+        let page = hub.viewers_of("s", after.as_deref(), VIEWERS_PER_HOLD_MAX).of;
+        listed += page.len();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+    }
+    assert_eq!(listed, VIEWERS);
+    let changed = std::iter::from_fn(|| Some(hub.take_changed_stages()).filter(|slice| !slice.is_empty()));
+    assert_eq!(changed.flatten().count(), 1_001);
+
+    // PLACES_PER_HOLD_MAX: the ledger's walks: all viewers, those who changed, and what is told to a log that lost all.
+    let (within, mut ms) = (Span::new(UnixMs::ZERO, UnixMs::MAX), 0);
+    proofs.each(0, within, |proven| ms += proven.spans.iter().map(|span| span.ms()).sum::<u64>());
+    assert_eq!(ms, 100_000 * 3_000);
+    let (mut found, settled) = (0, UnixMs(20_000));
+    let walk = Walk { partition: 0, within, settled, reach: UnixMs(15_000) };
+    assert_eq!(proofs.each_unsettled(&walk, |_| found += 1), 100_000);
+    assert_eq!(found, 0);
+    let (mut rebuilt, mut place) = (0, 0);
+    loop {
+        let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
+        let read = |events: &mut dyn Iterator<Item = KnownEvent<'_>>| {
+            events.filter(|event| event.event().kind == Kind::Beat).count()
+        };
+        let (events, places) = hub.with_events(0, slice, UnixMs::ZERO, read);
+        (rebuilt, place) = (rebuilt + events, place + SEATS_REBUILT_PER_HOLD_MAX);
+        if place >= places {
+            break;
+        }
+    }
+    assert_eq!(rebuilt, 200_000);
+
+    // All leave at once, by age; then all of it is forgotten.
+    const { assert!(SEATS_AGED_PER_HOLD_MAX * 64 <= SEATS_PER_HOLD_MAX) };
+    hub.advance(UnixMs(24_000));
+    assert_eq!(hub.totals().of, (Count::default(), 0));
+    proofs.note_committed(0, UnixMs(10_000_000));
+    proofs.forget(0);
+    assert!(proofs.is_empty());
+}
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "seats under one hold (List)")]
+fn a_hold_of_too_many_seats_is_found() {
+    let hub = crowded(SEATS_PER_HOLD_MAX / 2);
+    let _ = hub.viewers_of("s", None, usize::MAX);
+}
+
+#[test]
+fn holds_are_timed_by_place() {
+    let hub = crowded(3);
+    let count = |hold: Hold| {
+        let (_, times) = hub.figures().holds.into_iter().find(|(at, _)| *at == hold)?;
+        Some(times.buckets.iter().sum::<u64>())
+    };
+    assert_eq!((count(Hold::Events), count(Hold::List), count(Hold::Look)), (Some(3), Some(0), None));
+    let _ = hub.viewers_of("s", None, 3);
+    assert_eq!((count(Hold::Events), count(Hold::List)), (Some(3), Some(1)));
 }

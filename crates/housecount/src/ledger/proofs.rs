@@ -3,26 +3,37 @@
 //! It is the fold's second reading, under the fold's lock: whoever goes through all of it does so a slice at a time, so that
 //! no heartbeat waits for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use housecount_core::fold::{Fold, Proven};
+use housecount_core::fold::{Fold, Proven, Walk};
 use housecount_core::ledger::Book;
+use housecount_core::limits::PLACES_PER_HOLD_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::RwLock;
 
-/// Seats gone through under one lock: a quarter of a millisecond or less.
-const SLICE: usize = 512;
+use crate::clock::Stopwatch;
+use crate::hub::{Hold, SharedFold};
+
+/// The least number of places gone through under one hold of the fold's lock.
+const PLACES_PER_HOLD_MIN: usize = 32;
+/// How long the fold's lock is held for a slice, so that no heartbeat waits longer: slices that take longer become shorter.
+const HOLD_MAX: Duration = Duration::from_micros(50);
+
+/// Viewers carried over under one hold of the fold's lock: some 50 us.
+const CARRIED_PER_HOLD: usize = 64;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Proofs {
-    fold: Arc<Mutex<Fold>>,
+    fold: SharedFold,
     /// Up to when the ledger has each partition, in Unix ms.
     committed: Vec<AtomicU64>,
     /// Whether this node may know more than whoever has written meanwhile.
     owes: Vec<AtomicBool>,
+    /// Shared by walks through the fold; alone with it is what removes seats.
+    walks: RwLock<()>,
     ttl_ms: u64,
     lateness_max_ms: u64,
     window_ms: u64,
@@ -31,14 +42,14 @@ pub struct Proofs {
 impl Proofs {
     /// What a fold that keeps proof has proven.
     #[must_use]
-    pub fn new(fold: Arc<Mutex<Fold>>, lateness_max_ms: u64, window_ms: u64) -> Proofs {
+    pub fn new(fold: SharedFold, lateness_max_ms: u64, window_ms: u64) -> Proofs {
         let (partitions, ttl_ms) = {
-            let fold = fold.lock();
+            let fold = fold.lock(Hold::Look);
             (fold.partitions(), fold.rules().ttl_ms)
         };
         let committed = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         let owes = (0..partitions).map(|_| AtomicBool::new(false)).collect();
-        Proofs { fold, committed, owes, ttl_ms, lateness_max_ms, window_ms }
+        Proofs { fold, committed, owes, walks: RwLock::new(()), ttl_ms, lateness_max_ms, window_ms }
     }
 
     /// How many partitions there are.
@@ -56,9 +67,15 @@ impl Proofs {
 
     /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how many viewers it was.
     pub fn carry(&self, book: &Book) -> usize {
-        let mut fold = self.fold.lock();
-        let carried = book.carried().map(|(stage, viewer, span)| fold.carry(stage, viewer, span));
-        carried.count()
+        let (mut carried, mut count) = (book.carried().peekable(), 0);
+        while carried.peek().is_some() {
+            let mut fold = self.fold.lock(Hold::Rebuild);
+            for (stage, viewer, span) in carried.by_ref().take(CARRIED_PER_HOLD) {
+                fold.carry(stage, viewer, span);
+                count += 1;
+            }
+        }
+        count
     }
 
     /// Up to when the ledger has a partition; zero if that isn't known.
@@ -96,29 +113,34 @@ impl Proofs {
             return;
         }
         let floor = to.minus(self.lateness_max_ms);
-        self.fold.lock().note_committed(partition, to, floor);
+        self.fold.lock(Hold::Look).refuse_before(partition, floor);
     }
 
     /// Forgets what no event that is still taken can reach, and is written as far as late spans are. Takes a while.
     pub fn forget(&self, partition: u16) {
         let before = self.committed(partition).minus(self.kept_ms());
-        self.in_slices(|fold, places| fold.forget(partition, places, before));
+        // A walk that is under way must find the seats that it began with.
+        let _alone = self.walks.write();
+        let places = self.fold.lock(Hold::Look).places();
+        self.in_slices(Hold::Forget, places, |fold, places| fold.forget(partition, places, before));
     }
 
-    /// Calls `with` for everybody in a partition who has proven anything within `within`, in no order.
+    /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no order.
     pub fn each(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
-        self.each_unsettled(partition, within, UnixMs::ZERO, with);
+        self.each_unsettled(&Walk::of_all(partition, within), with);
     }
 
-    /// The same, but for those who have proven nothing since `settled`, and nothing late.
-    pub fn each_unsettled(
-        &self,
-        partition: u16,
-        within: Span,
-        settled: UnixMs,
-        mut with: impl FnMut(Proven<'_>),
-    ) {
-        self.in_slices(|fold, places| fold.each_unsettled(partition, places, within, settled, &mut with));
+    /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed over who were online throughout; see
+    /// [`Fold::each_unsettled`].
+    pub fn each_unsettled(&self, walk: &Walk, mut with: impl FnMut(Proven<'_>)) -> usize {
+        let _shared = self.walks.read();
+        let places = self.fold.lock(Hold::Look).begin_walk();
+        let _end = EndWalk(&self.fold);
+        let mut passed_over = 0;
+        self.in_slices(Hold::Proof, places, |fold, places| {
+            passed_over += fold.each_unsettled(walk, places, &mut with)
+        });
+        passed_over
     }
 
     /// When the first time that is proven within `within` begins.
@@ -135,7 +157,7 @@ impl Proofs {
     /// Sessions that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.fold.lock().len()
+        self.fold.lock(Hold::Look).len()
     }
 
     /// Whether nobody is remembered.
@@ -148,19 +170,29 @@ impl Proofs {
         &self.committed[usize::from(partition)]
     }
 
-    fn in_slices(&self, mut with: impl FnMut(&mut Fold, std::ops::Range<usize>)) {
-        let mut from = 0;
-        loop {
-            let mut fold = self.fold.lock();
-            let to = fold.places().min(from + SLICE);
-            with(&mut fold, from..to);
-            let is_last = to >= fold.places();
-            // Whoever waits comes next, and not whoever has just been here.
-            MutexGuard::unlock_fair(fold);
-            if is_last {
-                return;
-            }
+    /// Goes through places a slice at a time. The task that waits for the lock comes next, and slices are shorter where they take long.
+    fn in_slices(&self, hold: Hold, places: usize, mut with: impl FnMut(&mut Fold, std::ops::Range<usize>)) {
+        let (mut from, mut length) = (0, PLACES_PER_HOLD_MIN);
+        while from < places {
+            let to = places.min(from + length);
+            let held = {
+                let mut fold = self.fold.lock(hold);
+                let watch = Stopwatch::start();
+                with(&mut fold, from..to);
+                watch.elapsed()
+            };
+            length = if held > HOLD_MAX { length / 2 } else { length * 2 };
+            length = length.clamp(PLACES_PER_HOLD_MIN, PLACES_PER_HOLD_MAX);
             from = to;
         }
+    }
+}
+
+/// Ends a walk, however it ends.
+struct EndWalk<'a>(&'a SharedFold);
+
+impl Drop for EndWalk<'_> {
+    fn drop(&mut self) {
+        self.0.lock(Hold::Look).end_walk();
     }
 }

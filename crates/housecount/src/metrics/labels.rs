@@ -16,6 +16,13 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
+/// `place`: what a lock was held for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PlaceLabel {
+    /// The place.
+    pub place: &'static str,
+}
+
 /// `transport`: how it came: http (one by one), batch (many a call) or ws.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TransportLabel {

@@ -6,6 +6,7 @@
 
 mod cost;
 mod format;
+mod holds;
 mod labels;
 mod list;
 mod process;
@@ -22,9 +23,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::cost::CostMetrics;
 pub use self::format::Format;
+use self::holds::LockHolds;
 pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
 use self::list::metrics;
 use self::process::Process;
+use crate::hub::{Hold, HoldTimes};
 
 /// DynamoDB's capacity units.
 pub type UnitsShown = Family<UnitLabel, Counter<f64, AtomicU64>>;
@@ -187,7 +190,7 @@ impl Transports {
 }
 
 /// What the node knows at a scrape.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct LiveFigures {
     /// Distinct online viewers.
     pub viewers: u64,
@@ -205,6 +208,8 @@ pub struct LiveFigures {
     pub fold_lag_ms: u64,
     /// Whether the node may be sent traffic.
     pub ready: bool,
+    /// How long the fold's lock was held, by place.
+    pub holds: Vec<(Hold, HoldTimes)>,
 }
 
 impl Default for Metrics {
@@ -247,6 +252,7 @@ impl Metrics {
         live.log_lag.set(seconds(now.log_lag_ms));
         let mut process = Registry::default();
         process.register_collector(Box::new(Process));
+        process.register_collector(Box::new(LockHolds(now.holds)));
         let mut out = String::new();
         // Writing to a string can't fail.
         let _ = text::encode_registry(&mut out, &self.ours);
@@ -314,10 +320,29 @@ mod tests {
             (Format::Text, &of_text[..], &of_open_metrics[..]),
             (Format::OpenMetrics, &of_open_metrics, &of_text),
         ] {
-            let text = metrics.encode(live, format);
+            let text = metrics.encode(live.clone(), format);
             let count = |line: &str| text.lines().filter(|l| *l == line).count();
             assert!(series.iter().chain(own).all(|line| count(line) == 1), "{text}");
             assert!(others.iter().all(|line| count(line) == 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_time_for_which_a_lock_is_held_is_a_histogram_by_place() {
+        let mut times = HoldTimes { sum_ns: 3_000_000, ..HoldTimes::default() };
+        (times.buckets[0], times.buckets[3], times.buckets[13]) = (2, 1, 1);
+        let live = LiveFigures { holds: vec![(Hold::List, times)], ..LiveFigures::default() };
+        let text = Metrics::default().encode(live, Format::Text);
+        for line in [
+            "# TYPE housecount_lock_hold_seconds histogram",
+            "housecount_lock_hold_seconds_bucket{le=\"0.000001\",place=\"list\"} 2",
+            "housecount_lock_hold_seconds_bucket{le=\"0.000025\",place=\"list\"} 3",
+            "housecount_lock_hold_seconds_bucket{le=\"1.0\",place=\"list\"} 3",
+            "housecount_lock_hold_seconds_bucket{le=\"+Inf\",place=\"list\"} 4",
+            "housecount_lock_hold_seconds_sum{place=\"list\"} 0.003",
+            "housecount_lock_hold_seconds_count{place=\"list\"} 4",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
     }
 

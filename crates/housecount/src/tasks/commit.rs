@@ -11,8 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key, Series};
-use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, GENERATION_MS_MAX, Link};
-use housecount_core::mutants::{Mutant, is_on};
+use housecount_core::ledger::{Chunk, ChunkError, GENERATION_MS_MAX, Link, Scope};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -28,6 +27,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::ledger::chain::{self, Reading};
+use crate::ledger::drafting::{self, Drafted};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -74,8 +74,8 @@ struct Writer {
     lease_until: UnixMs,
     /// The window's end for which this node holds back, and until when on its own clock.
     yields: (UnixMs, u64),
-    /// The last window for which everybody was gone through.
-    whole_at: UnixMs,
+    /// Up to when the ledger has all that this node knew when it wrote last; zero if the next draft must go through every viewer.
+    settled: UnixMs,
 }
 
 impl Commit {
@@ -95,7 +95,7 @@ impl Commit {
             reading: None,
             lease_until: UnixMs::ZERO,
             yields: (UnixMs::ZERO, 0),
-            whole_at: UnixMs::ZERO,
+            settled: UnixMs::ZERO,
         };
         let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
@@ -151,20 +151,23 @@ impl Commit {
         let is_read =
             reading.book.last().is_some() && self.proofs.committed(partition) <= reading.book.edge();
         while !is_read && reading.next(&*self.cold, &mut ()).await?.is_some() {
+            // Another node wrote it, and may have known less than this one.
+            self.writer(partition).settled = UnixMs::ZERO;
             tokio::task::yield_now().await;
         }
         let edge = match reading.book.last() {
             Some(_) => reading.book.edge(),
             None => self.beginning(partition, due).await?,
         };
-        let Some(window) = self.next_window(partition, edge, due) else {
+        let Some(window) = self.next_window(partition, edge, due).await? else {
             self.note(partition, reading.book.edge()).await?;
             return Ok(Progress::Done);
         };
         let started_ms = mono_ms();
         // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden tabs.
         let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
-        let Drafted { book, bytes, chunk, link } = self.draft(partition, reading, window, reach).await?;
+        let Drafted { book, bytes, chunk, link, scope } =
+            self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
         // From here on no change of configuration applies to this window.
@@ -174,16 +177,14 @@ impl Commit {
         let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
         let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
         let was_first = matches!(written, Written::Done);
-        if was_first && self.writers[usize::from(partition)].whole_at == window.from {
+        if was_first && scope == Scope::Whole {
             self.proofs.settle(partition);
         }
+        // What this node knew of the window and another one that wrote it didn't is left over for the next one.
+        self.writer(partition).settled = if was_first { window.to } else { UnixMs::ZERO };
         let (chunk, link) = match written {
             Written::Done => (chunk, link),
-            Written::Elsewhere(theirs) => {
-                // What this node knew of the window and they didn't is left over for the next one.
-                self.writers[usize::from(partition)].whole_at = UnixMs::ZERO;
-                chain::decode(&theirs, chain)?
-            }
+            Written::Elsewhere(theirs) => chain::decode(&theirs, chain)?,
         };
         let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
         absorb(reading, chunk, link).await?;
@@ -227,7 +228,7 @@ impl Commit {
 
     /// Where the ledger begins, which whoever comes first decides for all; and makes it known to readers.
     async fn beginning(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
-        let first = self.proofs.first(partition, Span::new(UnixMs::ZERO, due));
+        let first = self.first(partition, Span::new(UnixMs::ZERO, due)).await?;
         let last = due.minus(self.window_ms);
         let from = first.unwrap_or(last).aligned(self.window_ms).min(last);
         let key = Key::Series { series: Series::Ledger, partitions: self.proofs.partitions() };
@@ -268,19 +269,21 @@ impl Commit {
 
     /// The window to be written next, if one is final. It always begins where the last one ended, so that two writers always
     /// want the same place; if nothing was proven for longer, it is as long as that.
-    fn next_window(&self, partition: u16, edge: UnixMs, due: UnixMs) -> Option<Span> {
+    async fn next_window(&self, partition: u16, edge: UnixMs, due: UnixMs) -> StoreResult<Option<Span>> {
         let to = edge.aligned(self.window_ms).plus(self.window_ms);
         if to >= due {
-            return (to == due).then_some(Span::new(edge, to));
+            return Ok((to == due).then_some(Span::new(edge, to)));
         }
-        let first = self.proofs.first(partition, Span::new(edge, due)).unwrap_or(due);
+        let first = self.first(partition, Span::new(edge, due)).await?.unwrap_or(due);
         // Where chunks expire, none may be so long that it outlives its keyframe.
         let gap_ms_max = if self.retention_ms.is_some() { GAP_EXPIRING_MS_MAX } else { GAP_MS_MAX };
         let gap = first.aligned(self.window_ms).min(edge.plus(gap_ms_max).aligned(self.window_ms));
-        Some(Span::new(edge, gap.max(to)))
+        Ok(Some(Span::new(edge, gap.max(to))))
     }
 
     /// Makes the chunk, and sees that it can be read, on a thread of its own: a million viewers take a while.
+    ///
+    /// Where the ledger has all that this node knew at the last window's end, only viewers who changed since are gone through.
     async fn draft(
         &mut self,
         partition: u16,
@@ -289,27 +292,21 @@ impl Commit {
         reach: UnixMs,
     ) -> StoreResult<Drafted> {
         let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
-        let kept_ms = proofs.kept_ms();
-        let writer = &mut self.writers[usize::from(partition)];
-        // Mostly those are enough who may have proven anything since the last window. Everybody now and then: another node may
-        // have written less than this one knows.
-        let settled = if window.from.since(writer.whole_at) >= kept_ms / 3 || self.proofs.owes(partition) {
-            writer.whole_at = window.from;
-            UnixMs::ZERO
-        } else {
-            window.from
-        };
-        let drafted = aside(move || {
-            let mut draft = Draft::new(&book, window, kept_ms, reach);
-            let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
-            proofs.each_unsettled(partition, within, settled, |proven| draft.add(proven));
-            let bytes = draft.finish().encode();
-            let (chunk, link) = Chunk::decode(&bytes).map_err(ChunkError::from)?;
-            book.check(&chunk)?;
-            Ok(Drafted { book, bytes, chunk, link })
-        });
+        let settled = self.writer(partition).settled;
+        let is_settled = settled == window.from && !self.proofs.owes(partition);
+        let drafted = aside(move || drafting::draft(&proofs, book, partition, window, reach, is_settled));
         let drafted = drafted.await.map_err(|e| unusable(e.to_string()))?;
         drafted.map_err(|e: ChunkError| unusable(e.to_string()))
+    }
+
+    /// When the first time that is proven within a span begins: by a walk through all proof, on a thread of its own.
+    async fn first(&self, partition: u16, within: Span) -> StoreResult<Option<UnixMs>> {
+        let proofs = self.proofs.clone();
+        aside(move || proofs.first(partition, within)).await.map_err(|e| unusable(e.to_string()))
+    }
+
+    fn writer(&mut self, partition: u16) -> &mut Writer {
+        &mut self.writers[usize::from(partition)]
     }
 
     /// Tells this node's proof, and the log, up to when the ledger has it. The log may refuse the note, as when it is full: then this
@@ -346,14 +343,6 @@ impl Commit {
         let window = window.from;
         tracing::info!(partition, %window, bytes, open, keyframe, was_first, took_ms, "committed");
     }
-}
-
-/// A chunk in the making, and the book it follows.
-struct Drafted {
-    book: Book,
-    bytes: Vec<u8>,
-    chunk: Chunk,
-    link: Link,
 }
 
 /// A chunk of our own making that can't be used: everything is read anew before the next try.

@@ -161,7 +161,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = said(1);
     let last_beat = || {
-        inside.node.hub.fold().lock().last_beat(
+        inside.node.hub.fold().lock(housecount::hub::Hold::Look).last_beat(
             seat.stage.as_str(),
             seat.viewer.as_str(),
             seat.session.as_str(),

@@ -203,6 +203,26 @@ proptest! {
         prop_assert_eq!(answers(&straight), answers(&other));
     }
 
+    /// Time that advances a few seats at a time ends where it would have ended at once, and on the way is at a moment whose counts
+    /// are right, but for seats of that very millisecond.
+    #[test]
+    fn time_advances_in_slices(events in events(), from in 0u64..500, by in 1u64..400, seats_max in 1..4usize) {
+        let events: Vec<Said> = events.into_iter().filter(|event| event.at.0 <= from).collect();
+        let mut presence = fold(&events, from);
+        let (target, mut calls) = (UnixMs(from + by), 0);
+        while !presence.advance_some(target, seats_max) {
+            prop_assert!(presence.now() <= target);
+            let before = presence.now().0.saturating_sub(1);
+            let (online, earlier) = (oracle_online(&events, presence.now().0), oracle_online(&events, before));
+            let sessions = presence.totals().count.sessions as usize;
+            let (least, most) = (online.intersection(&earlier).count(), online.union(&earlier).count());
+            prop_assert!((least..=most).contains(&sessions));
+            calls += 1;
+            prop_assert!(calls <= 20 * events.len() + 20, "it comes to an end");
+        }
+        check_against_oracle(&presence, &events, target.0);
+    }
+
     /// A checkpoint rebuilds the state: the same answers now and at every later moment.
     #[test]
     fn a_checkpoint_rebuilds_the_state(events in events(), now in 1u64..600) {

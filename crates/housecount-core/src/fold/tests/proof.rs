@@ -91,7 +91,7 @@ proptest! {
     fn what_is_forgotten_could_not_matter(said in events(), floor in 0u64..1_500, later in events()) {
         let mut proof = proof_of(&said);
         let floor = UnixMs(floor);
-        proof.note_committed(0, floor, floor);
+        proof.refuse_before(0, floor);
         proof.forget(0, 0..proof.places(), floor.minus(TTL_MS));
         let later: Vec<Said> = later.into_iter().filter(|event| {
             let taken = event.at >= floor;
@@ -146,7 +146,7 @@ fn everybody_is_gone_through_and_forgotten() {
     let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
     let mut seen = BTreeSet::new();
-    proof.each_unsettled(0, 0..proof.places(), ALWAYS, UnixMs::ZERO, |proven| {
+    proof.each_proven(0, ALWAYS, |proven| {
         seen.insert((proven.viewer.to_string(), proven.spans.to_vec()));
     });
     assert_eq!(seen, BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])]));

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use crate::event::{EventRef, Kind};
-use crate::fold::seats::STEPS;
 use crate::fold::*;
 use crate::record::Told;
 use crate::span::Span;
@@ -18,9 +17,9 @@ const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
 /// Seats that `work` looks at.
 fn steps<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = STEPS.get();
+    let before = touched::so_far();
     let done = work();
-    (STEPS.get() - before, done)
+    (touched::so_far() - before, done)
 }
 
 #[track_caller]
