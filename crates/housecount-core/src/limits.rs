@@ -110,6 +110,8 @@ pub const SEATS_REBUILT_PER_HOLD_MAX: usize = 512;
 /// Places of seats that a walk for the ledger goes through under one hold of the fold's lock: most cost 5 ns, those of viewers who came or
 /// went 500 ns.
 pub const PLACES_PER_HOLD_MAX: usize = 1_024;
+/// Polls of a Redis log after which the last record is fetched again, to see that it is there: every 50 s at the default `poll`.
+pub const POLLS_UNCHECKED_MAX: u32 = 1_000;
 /// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
 pub const ADDRESSES_MAX: usize = 100_000;
 /// How long a TLS handshake may take, the wait for its turn included.

@@ -16,6 +16,8 @@ mod call;
 mod certificates;
 mod link;
 mod memory;
+mod place;
+mod poll;
 mod query;
 mod sentinel;
 mod tail;
@@ -36,6 +38,7 @@ use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 use self::call::{Call, Lua, is_denied};
 use self::link::Link;
 use self::memory::Memory;
+use self::place::Places;
 use self::tail::Found;
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
@@ -61,6 +64,7 @@ pub struct RedisLog {
     prefix: String,
     partitions: u16,
     link: Link,
+    places: Places,
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
     ask_memory_ms: AtomicU64,
@@ -102,6 +106,7 @@ impl RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
             link,
+            places: Places::new(target.partitions),
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
@@ -147,22 +152,6 @@ impl RedisLog {
     async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
         self.counter.sent(call.commands(), 0);
         self.link.run(call).await.map_err(|error| self.failed(doing, call, error))
-    }
-
-    /// Reads a partition as it is, without beginning it.
-    async fn find(&self, partition: u16, after: Position, has_key: bool) -> StoreResult<Found> {
-        let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
-        let question = tail::question(&stream, &meta, after, !self.link.is_cluster());
-        let script = tail::asked_of(&self.read, &stream, &meta, after);
-        let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &self.read, &script)).await?;
-        self.counter.received(answer.past_bytes() as u64);
-        if answer.is_replica {
-            self.link.leave();
-            let text = format!("the log {} is a replica now; looking for its master", self.shown);
-            return Err(StoreError::new(ErrorKind::Unavailable, text));
-        }
-        tail::parse(answer, after, self.partitions, has_key, self.known_clock())
-            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))
     }
 
     /// Begins a partition, without the fields of its past that hold something else than numbers.

@@ -9,6 +9,7 @@
 return {
   redis.call('TIME'),
   redis.call('HMGET', KEYS[2], unpack(ARGV, 3)),
-  redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]),
+  redis.call('XLEN', KEYS[1]),
   redis.call('XREAD', 'COUNT', ARGV[2], 'STREAMS', KEYS[1], ARGV[1]),
+  redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]),
 }

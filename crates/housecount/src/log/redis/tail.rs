@@ -34,26 +34,37 @@ fn time(value: &[u8]) -> Option<u64> {
     if value.len() <= TIME_DIGITS_MAX { number(value) } else { None }
 }
 
-/// What is asked of a partition, all at one moment: its clock, its past, whether the record at `after` is there, and those after it. It is
-/// asked of plain commands: to start a script costs Redis more than all of these. `with_role` asks last whether the server is a replica: a
-/// cluster's says so by itself.
-pub(super) fn question(stream: &str, meta: &str, after: Position, with_role: bool) -> Pipeline {
+/// What a question asks besides a partition's clock, past and records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The record at the position that is read on from, to see that it is there. It may be large: see [`super::place`].
+    pub(super) with_held: bool,
+    /// Whether the server is a replica. A cluster's says so by itself.
+    pub(super) with_role: bool,
+}
+
+/// What is asked of a partition, all at one moment: its clock, its past, how many records it has, whether the one at `after` is there, and
+/// those after it. It is asked of plain commands: to start a script costs Redis more than all of these.
+pub(super) fn question(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
     moment.ignore_errors().cmd("MULTI");
     // The clock first: whatever is appended later has a position that isn't before it.
     moment.cmd("TIME");
     moment.cmd("HMGET").arg(meta).arg(&META);
-    moment.cmd("XRANGE").arg(stream).arg(&after).arg(&after);
+    moment.cmd("XLEN").arg(stream);
     moment.cmd("XREAD").arg("COUNT").arg(READ_RECORDS_MAX).arg("STREAMS").arg(stream).arg(&after);
-    if with_role {
+    if asked.with_held {
+        moment.cmd("XRANGE").arg(stream).arg(&after).arg(&after);
+    }
+    if asked.with_role {
         moment.cmd("ROLE");
     }
     moment.cmd("EXEC");
     moment
 }
 
-/// The same asked of `read.lua`.
+/// The same asked of `read.lua`, which always says whether the record is there.
 pub(super) fn asked_of<'a>(
     script: &'a Lua,
     stream: &str,
@@ -73,12 +84,16 @@ const META: [&str; 6] = ["born", "whole", "attended", "partitions", "committed",
 /// Those without which a partition has yet to begin, as indexes of [`META`].
 const NEEDED: [usize; 3] = [0, 3, 5];
 
-/// What is answered: seconds and microseconds, [`META`]'s values, at most one record, and records.
-type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], Vec<Value>, Value);
+/// Seconds and microseconds, [`META`]'s values, the number of records, and records.
+type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], u64, Value);
+/// Answers that every question gets: those of [`PartitionReply`].
+const ANSWERS_ALWAYS: usize = 4;
 
 /// A partition at one moment.
 pub(super) struct Answer {
     reply: PartitionReply,
+    /// Whether the record that is read on from is there; `None` where that was not asked.
+    pub(super) held: Option<bool>,
     /// Whether the server says that it is a replica: it may lack what its master has.
     pub(super) is_replica: bool,
 }
@@ -88,20 +103,28 @@ impl Answer {
     pub(super) fn past_bytes(&self) -> usize {
         self.reply.1.iter().flatten().map(Vec::len).sum()
     }
+
+    /// How many records the partition has.
+    pub(super) fn length(&self) -> u64 {
+        self.reply.2
+    }
 }
 
 impl FromRedisValue for Answer {
     fn from_redis_value(value: Value) -> Result<Answer, ParsingError> {
         let mut answers: Vec<Value> = from_redis_value(value)?;
-        let role = if answers.len() > 4 { answers.pop() } else { None };
-        let is_replica = match role {
-            Some(Value::Array(role)) => match role.first() {
-                Some(Value::BulkString(name)) => [&b"slave"[..], b"replica"].contains(&name.as_slice()),
-                _ => false,
-            },
-            _ => false,
-        };
-        Ok(Answer { reply: from_redis_value(Value::Array(answers))?, is_replica })
+        let (mut held, mut is_replica) = (None, false);
+        for besides in answers.split_off(ANSWERS_ALWAYS.min(answers.len())) {
+            let Value::Array(besides) = besides else { continue };
+            // The role begins with its name, a record with an array.
+            match besides.first() {
+                Some(Value::BulkString(name)) => {
+                    is_replica = [&b"slave"[..], b"replica"].contains(&name.as_slice());
+                }
+                first => held = Some(first.is_some()),
+            }
+        }
+        Ok(Answer { reply: from_redis_value(Value::Array(answers))?, held, is_replica })
     }
 }
 
@@ -117,7 +140,7 @@ pub(super) enum Found {
     Ahead(Position),
 }
 
-/// Parses the answer. `has_key` says whether there is a key for a partition without one, `known` what this node takes for the log's time
+/// Parses the answer. `holds_after` says whether the record that is read on from is there, `has_key` whether there is a key for a partition without one, `known` what this node takes for the log's time
 /// since its last read; zero before.
 ///
 /// # Errors
@@ -125,11 +148,12 @@ pub(super) enum Found {
 pub(super) fn parse(
     answer: Answer,
     after: Position,
+    holds_after: bool,
     partitions: u16,
     has_key: bool,
     known: UnixMs,
 ) -> Result<Found, String> {
-    let ((seconds, microseconds), meta, held, read) = answer.reply;
+    let ((seconds, microseconds), meta, _, read) = answer.reply;
     // Zero stands for none of these as well.
     let needed = |i: usize| meta[i].as_deref().and_then(number).filter(|n| *n > 0);
     let is_needed = |i: &usize| *i != 5 || has_key;
@@ -165,7 +189,7 @@ pub(super) fn parse(
     }
     let last = records.last().map_or(after.at, |(position, _)| position.at);
     let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Found::Tail(Tail { records, more, holds_after: held.len() == 1, clock: clock.max(last), origin }))
+    Ok(Found::Tail(Tail { records, more, holds_after, clock: clock.max(last), origin }))
 }
 
 /// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, value, ...]], ...]]]`.
@@ -211,13 +235,13 @@ mod tests {
 
     fn answer(meta: [&str; 6], read: Value) -> Answer {
         let meta = meta.map(|n| Some(n.as_bytes().to_vec()).filter(|n| !n.is_empty()));
-        Answer { reply: ((0, 90_999), meta, vec![Value::Nil], read), is_replica: false }
+        Answer { reply: ((0, 90_999), meta, 1, read), held: Some(true), is_replica: false }
     }
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
 
     fn parse_plain(meta: [&str; 6], read: Value, partitions: u16) -> Result<Found, String> {
-        parse(answer(meta, read), AFTER, partitions, true, UnixMs::ZERO)
+        parse(answer(meta, read), AFTER, true, partitions, true, UnixMs::ZERO)
     }
 
     fn tail(found: Result<Found, String>) -> Tail {
@@ -284,7 +308,7 @@ mod tests {
             let fields = Value::Array(vec![text("r"), Value::BulkString(record::encode(&[]))]);
             let entry = Value::Array(vec![text(&format!("{at}-1")), fields]);
             let read = Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
-            parse(answer(VALUES, read), AFTER, 2, true, UnixMs(known)).unwrap()
+            parse(answer(VALUES, read), AFTER, true, 2, true, UnixMs(known)).unwrap()
         };
         let is_ahead = |found| matches!(found, Found::Ahead(_));
         let last = 90 + STAMP_AHEAD_MS_MAX;
@@ -293,30 +317,44 @@ mod tests {
         assert!(!is_ahead(found(last + 1, 91)) && !is_ahead(found(u64::MAX, 0)));
     }
 
-    /// Not asked of a cluster, nor by the script.
+    /// Not each question asks for both, and the script never for the role.
     #[test]
-    fn a_replica_is_known_by_its_role() {
+    fn the_record_and_the_role_are_told_apart() {
         let clock = Value::Array(vec![text("0"), text("1")]);
-        let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Array(vec![]), Value::Nil];
-        let is_replica = |role: Option<Value>| {
-            let answers = moment.iter().cloned().chain(role).collect();
-            Answer::from_redis_value(Value::Array(answers)).unwrap().is_replica
+        let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Int(7), Value::Nil];
+        let answer = |besides: &[&Value]| {
+            let answers = moment.iter().chain(besides.iter().copied()).cloned().collect();
+            let answer = Answer::from_redis_value(Value::Array(answers)).unwrap();
+            assert_eq!(answer.length(), 7);
+            (answer.held, answer.is_replica)
         };
-        let role = |name: &str| Some(Value::Array(vec![text(name), text("h"), Value::Int(6_379)]));
-        assert!(is_replica(role("slave")) && is_replica(role("replica")));
-        for other in [None, role("master"), Some(Value::Array(vec![])), Some(Value::Nil)] {
-            assert!(!is_replica(other.clone()), "{other:?}");
+        let role = |name: &str| Value::Array(vec![text(name), text("h"), Value::Int(6_379)]);
+        let fields = Value::Array(vec![text("r"), text("x")]);
+        let record = Value::Array(vec![Value::Array(vec![text("80-3"), fields])]);
+        let (gone, master) = (Value::Array(vec![]), role("master"));
+        assert_eq!(answer(&[]), (None, false));
+        assert_eq!(answer(&[&record]), (Some(true), false));
+        assert_eq!(answer(&[&gone]), (Some(false), false));
+        assert_eq!(answer(&[&master]), (None, false));
+        for replica in [role("slave"), role("replica")] {
+            assert_eq!(answer(&[&replica]), (None, true));
+            assert_eq!(answer(&[&record, &replica]), (Some(true), true));
+            assert_eq!(answer(&[&gone, &replica]), (Some(false), true));
         }
+        assert_eq!(answer(&[&record, &master]), (Some(true), false));
     }
 
     #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
         let odd_of =
-            |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO).unwrap() {
+            |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, true, 2, has_key, UnixMs::ZERO)
+                .unwrap()
+            {
                 Found::Unbegun(odd) => odd,
                 other => panic!("{other:?}"),
             };
-        let read = |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, 2, has_key, UnixMs::ZERO));
+        let read =
+            |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, true, 2, has_key, UnixMs::ZERO));
         assert_eq!(read(VALUES, true).clock, UnixMs(90));
         let [born, whole, attended, partitions, committed, _] = VALUES;
         assert_eq!(odd_of(["", whole, attended, partitions, committed, "1"], true), []);

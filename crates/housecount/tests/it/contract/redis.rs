@@ -5,6 +5,7 @@ use std::sync::Arc;
 use housecount::error::ErrorKind;
 use housecount::log::{Log, LogTarget, Position};
 use housecount_core::fold::HandleKey;
+use housecount_core::keys::redis_stream;
 
 use super::log::{at, keeps_the_contract, read_all, record};
 use crate::support::certificates::Authority;
@@ -226,4 +227,72 @@ async fn a_replica_is_not_read() {
     assert_eq!(log.moves(), 1);
     assert_eq!(server.command("REPLICAOF NO ONE"), "+OK");
     log.read(0, Position::START, HandleKey::default()).await.unwrap();
+}
+
+fn figure(server: &Server, name: &str) -> usize {
+    let info = server.command("INFO stats");
+    info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
+}
+
+/// A node polls 20 times a second: what it has read must not come again each time.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_polls_do_not_fetch_the_last_record_again() {
+    const POLLS: usize = 200;
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = open(&server.url()).await;
+    let key = HandleKey(7);
+    log.read(0, Position::START, key).await.unwrap();
+    let large = bytes::Bytes::from(vec![7; 200_000]);
+    let last = log.append(0, large.clone()).await.unwrap();
+    let tail = log.read(0, Position::START, key).await.unwrap();
+    assert_eq!(tail.records.len(), 1);
+
+    let before = figure(&server, "total_net_output_bytes");
+    for _ in 0..POLLS {
+        let tail = log.read(0, last, key).await.unwrap();
+        assert!(tail.records.is_empty() && tail.holds_after && !tail.more);
+    }
+    let bytes = figure(&server, "total_net_output_bytes") - before;
+    assert!(bytes < POLLS * 400, "{bytes} bytes in {POLLS} polls");
+
+    // New records, on top of what is known, don't bring it either.
+    let before = figure(&server, "total_net_output_bytes");
+    let newer = log.append(0, record(1)).await.unwrap();
+    let tail = log.read(0, last, key).await.unwrap();
+    assert_eq!((tail.records.len(), tail.holds_after), (1, true));
+    assert!(log.read(0, newer, key).await.unwrap().holds_after);
+    assert!(figure(&server, "total_net_output_bytes") - before < 5_000);
+}
+
+/// However the records before went, and whatever came in their stead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_record_is_missed_at_the_next_poll() {
+    let server = Server::start(Flavour::Redis, &[]).await;
+    let log = open(&server.url()).await;
+    let (key, stream) = (HandleKey(7), redis_stream("hc:", 0));
+    for loss in ["trim", "delete", "delete and append", "flush"] {
+        log.read(0, Position::START, key).await.unwrap();
+        let mut last = Position::START;
+        for n in 0..3 {
+            last = log.append(0, record(n)).await.unwrap();
+        }
+        let mut tail = log.read(0, Position::START, key).await.unwrap();
+        assert_eq!(tail.records.last().unwrap().0, last);
+        for _ in 0..3 {
+            tail = log.read(0, last, key).await.unwrap();
+            assert!(tail.holds_after && tail.records.is_empty(), "{loss}");
+        }
+        match loss {
+            "trim" => server.command(&format!("XTRIM {stream} MAXLEN 0")),
+            "flush" => server.command("FLUSHALL"),
+            _ => server.command(&format!("XDEL {stream} {last}")),
+        };
+        if loss == "delete and append" {
+            log.append(0, record(9)).await.unwrap();
+        }
+        let tail = log.read(0, last, key).await.unwrap();
+        assert!(!tail.holds_after, "{loss}");
+        assert_eq!(tail.records.len(), usize::from(loss == "delete and append"), "{loss}");
+        server.command("FLUSHALL");
+    }
 }

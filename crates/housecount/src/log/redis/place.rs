@@ -1,0 +1,97 @@
+//! Whether the record from which a partition is read on is still there, without fetching it at each poll.
+//!
+//! A record is up to 1 MB, and an idle node polls 20 times a second. So a poll asks for the number of records instead: as long as it is
+//! what it was, and those that are new, the records before are those that were. Where it differs, because records were trimmed or lost, the
+//! record itself is asked for. It is also asked for after a change of the server, and now and then: a failover to a server whose clock
+//! is behind could replace as many records as it lost.
+
+use housecount_core::limits::POLLS_UNCHECKED_MAX;
+use parking_lot::Mutex;
+
+use crate::log::Position;
+
+/// Up to where a partition was read when its last record was there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    after: Position,
+    /// Records up to there, itself among them.
+    length: u64,
+    /// How often the log had gone over to another server.
+    moves: u64,
+    polls_unchecked: u32,
+}
+
+/// The places of all partitions.
+#[derive(Debug)]
+pub(super) struct Places(Vec<Mutex<Option<Place>>>);
+
+impl Places {
+    pub(super) fn new(partitions: u16) -> Places {
+        Places((0..partitions).map(|_| Mutex::default()).collect())
+    }
+
+    /// How many records there must be besides new ones for the record at `after` to be there for sure; `None` where it is to be asked for.
+    pub(super) fn known_length(&self, partition: u16, after: Position, moves: u64) -> Option<u64> {
+        let mut known = self.0.get(usize::from(partition))?.lock();
+        let place = known.as_mut().filter(|place| place.after == after && place.moves == moves)?;
+        place.polls_unchecked += 1;
+        (place.polls_unchecked <= POLLS_UNCHECKED_MAX).then_some(place.length)
+    }
+
+    /// A partition was read to its end: its last record is at `after`, and is there. `is_checked` says whether any was asked for.
+    pub(super) fn reached(&self, partition: u16, after: Position, length: u64, moves: u64, is_checked: bool) {
+        let Some(known) = self.0.get(usize::from(partition)) else { return };
+        let mut known = known.lock();
+        let polls_unchecked = match &*known {
+            Some(place) if !is_checked => place.polls_unchecked,
+            _ => 0,
+        };
+        *known = Some(Place { after, length, moves, polls_unchecked });
+    }
+
+    /// Nothing is known of a partition any more.
+    pub(super) fn forget(&self, partition: u16) {
+        if let Some(known) = self.0.get(usize::from(partition)) {
+            *known.lock() = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+
+    fn at(ms: u64) -> Position {
+        Position { at: UnixMs(ms), seq: 0 }
+    }
+
+    #[test]
+    fn a_length_is_known_of_the_same_place_on_the_same_server() {
+        let places = Places::new(2);
+        assert_eq!(places.known_length(0, at(1), 0), None);
+        places.reached(0, at(1), 5, 0, true);
+        assert_eq!(places.known_length(0, at(1), 0), Some(5));
+        for (partition, place, moves) in [(1, at(1), 0), (0, at(2), 0), (0, at(1), 1), (2, at(1), 0)] {
+            assert_eq!(places.known_length(partition, place, moves), None);
+        }
+        places.reached(0, at(2), 6, 0, false);
+        assert_eq!((places.known_length(0, at(1), 0), places.known_length(0, at(2), 0)), (None, Some(6)));
+        places.forget(0);
+        assert_eq!(places.known_length(0, at(2), 0), None);
+    }
+
+    #[test]
+    fn polls_unchecked_max_is_how_often_a_length_is_enough() {
+        let places = Places::new(1);
+        places.reached(0, at(1), 5, 0, true);
+        for _ in 0..POLLS_UNCHECKED_MAX {
+            assert_eq!(places.known_length(0, at(1), 0), Some(5));
+            places.reached(0, at(1), 5, 0, false);
+        }
+        assert_eq!(places.known_length(0, at(1), 0), None);
+        places.reached(0, at(1), 5, 0, true);
+        assert_eq!(places.known_length(0, at(1), 0), Some(5));
+    }
+}
