@@ -45,6 +45,11 @@ pub const ANSWER_READ_MS_MAX: u64 = 30_000;
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
 pub const CONNECTIONS_MAX: usize = 50_000;
+/// Connections that may wait to be accepted. Linux takes the lower of this and `net.core.somaxconn` (4,096 by default), and drops the
+/// SYNs of further clients.
+pub const LISTEN_QUEUE_MAX: u32 = 65_535;
+/// Connections accepted in one turn of the accepting task, some 15 us each. Then other tasks of its thread have theirs.
+pub const ACCEPTED_AT_ONCE_MAX: usize = 32;
 /// Connections of one client address, unless `limits.address_connections` says another number: no single address can fill a node.
 pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 2;
 /// A message on a WebSocket: the longest ids with every character escaped still fit.
