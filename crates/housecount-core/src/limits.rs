@@ -23,6 +23,9 @@ pub const UNREAD_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
 pub const UNREAD_BODY_MS_MAX: u64 = 2_000;
 /// Heartbeats in one `/v1/heartbeats` call.
 pub const BATCH_BEATS_MAX: usize = 10_000;
+/// Heartbeats of such a call that are read, let in or put into a batch in one turn of a worker: some 50 us. Then its other connections
+/// have their turn.
+pub const BATCH_SLICE_BEATS_MAX: usize = 128;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of one page when the caller doesn't say.
