@@ -44,6 +44,8 @@ pub const HEADER_READ_MS_MAX: u64 = 10_000;
 pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
 /// How long a client may take to read on in an answer: who reads nothing holds a connection, and what it asked for, for nothing.
 pub const ANSWER_READ_MS_MAX: u64 = 30_000;
+/// Bytes read of what a client sends while an endless answer is sent to it. Clients send nothing then: it is read to see that they close.
+pub const READ_AHEAD_BYTES_MAX: usize = 1_024;
 /// How long a client may take to send a body.
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
