@@ -23,6 +23,9 @@ pub const UNREAD_BODY_BYTES_MAX: usize = BODY_BYTES_MAX;
 pub const UNREAD_BODY_MS_MAX: u64 = 2_000;
 /// Heartbeats in one `/v1/heartbeats` call.
 pub const BATCH_BEATS_MAX: usize = 10_000;
+/// Heartbeats of such a call that are read, let in or put into a batch in one turn of a worker: some 50 us. Then its other connections
+/// have their turn.
+pub const BATCH_SLICE_BEATS_MAX: usize = 128;
 /// Rows of one page of a list.
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// Rows of one page when the caller doesn't say.
@@ -41,10 +44,17 @@ pub const HEADER_READ_MS_MAX: u64 = 10_000;
 pub const REQUEST_WAIT_MS_MAX: u64 = 75_000;
 /// How long a client may take to read on in an answer: who reads nothing holds a connection, and what it asked for, for nothing.
 pub const ANSWER_READ_MS_MAX: u64 = 30_000;
+/// Bytes read of what a client sends while an endless answer is sent to it. Clients send nothing then: it is read to see that they close.
+pub const READ_AHEAD_BYTES_MAX: usize = 1_024;
 /// How long a client may take to send a body.
 pub const BODY_READ_MS_MAX: u64 = 10_000;
 /// Connections a node holds open at once; further ones wait in the listen queue.
 pub const CONNECTIONS_MAX: usize = 50_000;
+/// Connections that may wait to be accepted. Linux takes the lower of this and `net.core.somaxconn` (4,096 by default), and drops the
+/// SYNs of further clients.
+pub const LISTEN_QUEUE_MAX: u32 = 65_535;
+/// Connections accepted in one turn of the accepting task, some 15 us each. Then other tasks of its thread have theirs.
+pub const ACCEPTED_AT_ONCE_MAX: usize = 32;
 /// Connections of one client address, unless `limits.address_connections` says another number: no single address can fill a node.
 pub const ADDRESS_CONNECTIONS_MAX: usize = CONNECTIONS_MAX / 2;
 /// A message on a WebSocket: the longest ids with every character escaped still fit.

@@ -138,7 +138,7 @@ impl App {
             });
         let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
         let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms));
-        let readiness = Readiness::default();
+        let readiness = Readiness::new(follower.progress(), log.partitions());
         let scans = Semaphore::new(SCANS_MAX);
         let live = Arc::new(Live::new(hub.clone()));
         let auth = Auth::new(&settings.auth);

@@ -1,6 +1,6 @@
 //! Start-up: the stores are reached, the log is read to its end, and what it can't know is bridged.
 //!
-//! Every step waits for its store for as long as it takes, and says on `/readyz` what it waits for. Only what
+//! Every step waits for its store for as long as it takes, and says on `/readyz` how far it is and what it waits for. Only what
 //! waiting can't mend (a table with other keys, a log with other partitions) stops the node.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::follow::{Follower, Past};
 use crate::hub::Hub;
 use crate::ledger::{self, Proofs};
 use crate::node::Readiness;
+use crate::progress::StartStep;
 use crate::tasks::restore::{Remembered, last_roster};
 
 /// Between two tries to reach a store.
@@ -36,11 +37,14 @@ pub async fn bootstrap(
 ) -> StoreResult<()> {
     let mut wait = Wait { readiness, waits_for: None };
     if let Some(cold) = cold {
+        readiness.begin(StartStep::CheckingColdTier);
         while let Err(error) = cold.check().await {
             wait.again("the cold tier", error).await?;
         }
     }
+    readiness.begin(StartStep::ReadingLog);
     let reached = read_to_end(follower, &mut wait).await?;
+    readiness.begin(StartStep::ReadingRoster);
     let remembered = loop {
         let Some(cold) = cold else { break Remembered::Unusable };
         match last_roster(&**cold, reached).await {
@@ -49,6 +53,7 @@ pub async fn bootstrap(
         }
     };
     // The cold tier may have kept us waiting, while other nodes went on.
+    readiness.begin(StartStep::ReadingLog);
     let now = read_to_end(follower, &mut wait).await?;
     if let Remembered::Last(_, roster) = &remembered {
         hub.remember_peaks(roster);
@@ -64,6 +69,7 @@ pub async fn bootstrap(
         past => past,
     };
     if let (Past::Lost { .. }, Some((cold, proofs))) = (past, cold.zip(proofs)) {
+        readiness.begin(StartStep::RestoringProofs);
         let carried = loop {
             match ledger::restore::carry(&**cold, proofs, &follower.lost(now)).await {
                 Ok(carried) => break carried,
@@ -75,7 +81,7 @@ pub async fn bootstrap(
     bridge(past, now, remembered, hub, settings.rules.ttl_ms).await;
     hub.advance(now);
     hub.go_live();
-    readiness.set(None);
+    readiness.finish();
     let (count, stages) = hub.totals().of;
     tracing::info!(viewers = count.viewers, stages, "ready");
     Ok(())
@@ -131,7 +137,7 @@ impl Wait<'_> {
         if is_final(&error) {
             return Err(error);
         }
-        self.readiness.set(Some(format!("waiting for {what}: {error}")));
+        self.readiness.hinder(format!("waiting for {what}: {error}"));
         // Once an outage is enough; that it is over is said by the node being ready.
         if self.waits_for.replace(what) != Some(what) {
             tracing::warn!(%error, "waiting for {what}");

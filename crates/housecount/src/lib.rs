@@ -38,6 +38,7 @@ pub mod moderation;
 pub mod nearest;
 pub mod node;
 pub mod otlp;
+pub mod progress;
 pub mod service_url;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -17,6 +17,7 @@ use crate::ingest::{Ingest, Receipt};
 use crate::ledger::Proofs;
 use crate::live::Live;
 use crate::metrics::{LiveFigures, Metrics};
+use crate::progress::{ReadProgress, StartStep};
 use crate::stages::Stages;
 use crate::tasks::snapshot::Snapshots;
 
@@ -92,28 +93,66 @@ impl Node {
     }
 }
 
+/// How far a start is, for `/readyz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartProgress {
+    /// What it does.
+    pub step: StartStep,
+    /// How much of the step is done, where that is known.
+    pub percent: Option<u8>,
+}
+
 /// What a node that isn't ready waits for, for `/readyz`.
 #[derive(Debug)]
 pub struct Readiness {
-    waits_for: Mutex<Option<String>>,
+    /// None once the start is over.
+    start: Mutex<Option<Start>>,
+    read: Arc<ReadProgress>,
+    partitions: u16,
     /// Then it is never ready again.
     is_stopping: AtomicBool,
 }
 
-impl Default for Readiness {
-    fn default() -> Readiness {
-        let waits_for = Mutex::new(Some("starting".to_string()));
-        Readiness { waits_for, is_stopping: AtomicBool::new(false) }
-    }
+/// Where a start is.
+#[derive(Debug)]
+struct Start {
+    step: StartStep,
+    /// Why the step doesn't go on, and how far it was then.
+    hindrance: Option<(String, Option<u8>)>,
 }
 
 impl Readiness {
+    /// Of a node that starts. `read`: told how much of the log's partitions is read.
+    #[must_use]
+    pub fn new(read: Arc<ReadProgress>, partitions: u16) -> Readiness {
+        let start = Start { step: StartStep::Starting, hindrance: None };
+        Readiness { start: Mutex::new(Some(start)), read, partitions, is_stopping: AtomicBool::new(false) }
+    }
+
     /// What is waited for; `None` once the node is ready.
     pub fn waits_for(&self) -> Option<String> {
         if self.is_stopping.load(Ordering::Relaxed) {
             return Some("stopping".to_string());
         }
-        self.waits_for.lock().clone()
+        let start = self.start.lock();
+        let Start { step, hindrance } = start.as_ref()?;
+        let percent = self.percent(*step);
+        Some(match (hindrance, percent) {
+            // Unless it has gone on since.
+            (Some((why, before)), percent) if *before == percent => why.clone(),
+            (_, Some(percent)) => format!("{step}: {percent} %"),
+            (_, None) => step.to_string(),
+        })
+    }
+
+    /// How far the start is; `None` once it is over.
+    pub fn start(&self) -> Option<StartProgress> {
+        let step = self.start.lock().as_ref()?.step;
+        Some(StartProgress { step, percent: self.percent(step) })
+    }
+
+    fn percent(&self, step: StartStep) -> Option<u8> {
+        (step == StartStep::ReadingLog).then(|| self.read.percent(self.partitions))
     }
 
     /// The node stops, whatever it may still come to.
@@ -121,8 +160,52 @@ impl Readiness {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Sets what is waited for.
-    pub fn set(&self, waits_for: Option<String>) {
-        *self.waits_for.lock() = waits_for;
+    /// The start comes to a step.
+    pub fn begin(&self, step: StartStep) {
+        *self.start.lock() = Some(Start { step, hindrance: None });
+    }
+
+    /// The step doesn't go on, and why.
+    pub fn hinder(&self, why: String) {
+        if let Some(start) = &mut *self.start.lock() {
+            start.hindrance = Some((why, self.percent(start.step)));
+        }
+    }
+
+    /// The start is over.
+    pub fn finish(&self) {
+        *self.start.lock() = None;
+        self.read.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::time::UnixMs;
+
+    use super::*;
+
+    #[test]
+    fn a_start_says_what_it_does_and_what_hinders_it() {
+        let read = Arc::new(ReadProgress::default());
+        let readiness = Readiness::new(read.clone(), 1);
+        let says = || readiness.waits_for().unwrap();
+        assert_eq!(says(), "starting");
+        readiness.hinder("waiting for the cold tier: away".to_string());
+        assert_eq!(says(), "waiting for the cold tier: away");
+        readiness.begin(StartStep::ReadingLog);
+        assert_eq!(says(), "reading the log: 0 %");
+        readiness.hinder("waiting for the log: away".to_string());
+        assert_eq!(says(), "waiting for the log: away");
+        let at = |s: u64| UnixMs(1_790_000_000_000 + s * 1_000);
+        read.record(0, Some((at(0), at(43))), at(100), false);
+        assert_eq!(says(), "reading the log: 43 %", "it goes on");
+        assert_eq!(readiness.start().map(|start| start.percent), Some(Some(43)));
+        readiness.begin(StartStep::ReadingRoster);
+        assert_eq!(says(), "reading the roster of the last snapshot");
+        readiness.finish();
+        assert_eq!((readiness.waits_for(), readiness.start()), (None, None));
+        readiness.stop();
+        assert_eq!(says(), "stopping");
     }
 }

@@ -41,6 +41,7 @@ use crate::ingest::Acknowledged;
 use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
+use crate::progress::ReadProgress;
 
 /// The wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
@@ -83,6 +84,8 @@ pub struct Follower {
     unreadable: UnreadableLines,
     /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
     unmarked: BTreeSet<u16>,
+    /// How much of the log is read, until this node has started.
+    progress: Arc<ReadProgress>,
     /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
     slowest_read_ms: u64,
 }
@@ -139,8 +142,15 @@ impl Follower {
             moves: 0,
             unreadable: UnreadableLines::default(),
             unmarked: BTreeSet::new(),
+            progress: Arc::default(),
             slowest_read_ms: 0,
         }
+    }
+
+    /// How much of the log is read, until this node has started.
+    #[must_use]
+    pub fn progress(&self) -> Arc<ReadProgress> {
+        self.progress.clone()
     }
 
     /// Reads every partition to its end. The time up to which everything has been read: where the log's clock has stepped back,
@@ -207,6 +217,12 @@ impl Follower {
             if let Some((last, _)) = tail.records.last() {
                 place.after = *last;
             }
+            let read = tail
+                .records
+                .first()
+                .zip(tail.records.last())
+                .map(|((first, _), (last, _))| (first.at, last.at));
+            self.progress.record(partition, read, tail.clock, !tail.more);
             for (position, record) in &tail.records {
                 let found = self.acknowledged.find(partition, *position);
                 if found.is_lost {

@@ -9,14 +9,14 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use housecount_core::event::Kind;
-use housecount_core::limits::BODY_BYTES_MAX;
+use housecount_core::limits::{BATCH_SLICE_BEATS_MAX, BODY_BYTES_MAX};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use tokio::task::yield_now;
 use utoipa::ToSchema;
 
 use super::auth::{allow_batch, may_say_for};
-use super::batch_body::{BatchForm, Parsed, parse_many};
+use super::batch_body::{BatchForm, BatchParser, Parsed};
 use super::body;
 use super::error::{Problem, ProblemBody, problem_json};
 use super::gzip::Coding;
@@ -26,9 +26,6 @@ use crate::clock::mono_ms;
 use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
-
-/// Heartbeats of one call that are looked at in one go, some hundred microseconds: then the worker's other connections get their turn.
-const TURN_BEATS: usize = 4 * ASKED_AT_ONCE;
 
 /// What became of many heartbeats.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -144,7 +141,11 @@ where
     let (form, coding) = (BatchForm::of(request.headers())?, Coding::of(request.headers())?);
     let whence = request.extensions().get::<Whence>().copied();
     let bytes = body::read(request.into_body(), coding, BODY_BYTES_MAX).await?;
-    let parsed = parse_many(&bytes, form)?;
+    let mut parser = BatchParser::new(&bytes, form)?;
+    while !parser.read_some()? {
+        yield_now().await;
+    }
+    let parsed = parser.into_parsed();
     if let Some(whence) = whence {
         // The request itself was one.
         node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
@@ -154,9 +155,9 @@ where
 
 async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Problem> {
     let mut body = BatchBody::default();
-    let mut taken = LetIn { node, welcomed: Vec::with_capacity(parsed.len()), is_taken: false };
+    let mut taken = LetIn { node, welcomed: Vec::with_capacity(parsed.len()), taken: 0 };
     let mut surplus = Vec::new();
-    for beats in parsed.chunks(TURN_BEATS) {
+    for beats in parsed.chunks(BATCH_SLICE_BEATS_MAX) {
         let mut comers = Vec::with_capacity(beats.len());
         for (index, beat) in beats {
             comers.push((*index, comer(node, beat).await?));
@@ -172,9 +173,9 @@ async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Proble
         yield_now().await;
     }
     let logged = taken.welcomed.len();
-    let mut receipts = if logged > 0 { taken.take_all()? } else { Vec::new() };
+    let mut receipts = if logged > 0 { taken.take_all().await? } else { Vec::new() };
     // Only now those that they rely on are on the way to the log.
-    for beats in surplus.chunks(TURN_BEATS) {
+    for beats in surplus.chunks(BATCH_SLICE_BEATS_MAX) {
         for (index, beat) in beats {
             match beat.coalesce(node) {
                 Ok(receipt) => receipts.push(receipt),
@@ -207,28 +208,33 @@ impl BatchBody {
     }
 }
 
-/// Who was let in of a call. Whoever is not taken in after all, as when the client goes, has no place.
+/// Heartbeats of a call that were let in. Those that are not taken in after all, as when the client goes, have no place.
 struct LetIn<'a> {
     node: &'a Node,
     welcomed: Vec<Welcomed<'a>>,
-    is_taken: bool,
+    /// The first of them, which have been taken in.
+    taken: usize,
 }
 
 impl LetIn<'_> {
-    /// Takes all of them in.
-    fn take_all(&mut self) -> Result<Vec<Receipt>, Problem> {
-        let said: Vec<Said<'_>> = self.welcomed.iter().map(Welcomed::said).collect();
-        let receipts = self.node.ingest.take_all(&said)?;
-        self.is_taken = true;
-        Ok(receipts)
+    /// Takes all of them in, and lets the worker's other connections have their turn in between.
+    async fn take_all(&mut self) -> Result<Vec<Receipt>, Problem> {
+        let node = self.node;
+        let mut intake = node.ingest.begin(self.welcomed.len())?;
+        for welcomed in self.welcomed.chunks(BATCH_SLICE_BEATS_MAX) {
+            let said: Vec<Said<'_>> = welcomed.iter().map(Welcomed::said).collect();
+            intake.take(&said)?;
+            drop(said);
+            self.taken += welcomed.len();
+            yield_now().await;
+        }
+        Ok(intake.finish())
     }
 }
 
 impl Drop for LetIn<'_> {
     fn drop(&mut self) {
-        if !self.is_taken {
-            self.welcomed.iter().for_each(|welcomed| welcomed.take_back(self.node));
-        }
+        self.welcomed.iter().skip(self.taken).for_each(|welcomed| welcomed.take_back(self.node));
     }
 }
 

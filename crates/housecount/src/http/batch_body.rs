@@ -2,15 +2,14 @@
 //!
 //! A bad heartbeat is told by its place and refuses no other one. A body whose form is wrong is refused as a whole.
 
-use std::borrow::Cow;
-
 use axum::http::{HeaderMap, StatusCode};
-use housecount_core::limits::BATCH_BEATS_MAX;
+use housecount_core::limits::{BATCH_BEATS_MAX, BATCH_SLICE_BEATS_MAX};
+use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use super::body;
 use super::error::Problem;
-use super::words::{AllGood, BeatBody};
+use super::words::{BeatBody, GoodBeat};
 
 /// By place, a heartbeat or why it is none.
 pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
@@ -41,62 +40,213 @@ impl BatchForm {
     }
 }
 
-/// The heartbeats of a body by their places, or why they are none.
+/// A body that is read in slices: so that a worker's other connections get their turn in between.
+#[derive(Debug)]
+pub struct BatchParser<'a> {
+    bytes: &'a [u8],
+    form: ReadForm<'a>,
+    /// Everything before this byte has been read.
+    at: usize,
+    /// Elements or lines read so far, empty lines included.
+    read: usize,
+    parsed: Parsed<'a>,
+    /// Heartbeats, the ones beyond `BATCH_BEATS_MAX` included, which are counted only.
+    count: usize,
+}
+
+/// How a body is read on.
+#[derive(Debug)]
+enum ReadForm<'a> {
+    /// A heartbeat a line.
+    Lines,
+    /// An array. Its text is the body's own bytes.
+    Array(&'a str),
+    /// An array with bytes that are not UTF-8. They are replaced in a copy, part by part, so that all else stays where it is.
+    Masked { text: String, is_whole: bool },
+    /// One heartbeat.
+    One,
+}
+
+/// What comes next in an array.
+enum Element<'a> {
+    Beat(Result<BeatBody<'a>, Problem>),
+    End,
+}
+
+impl<'a> BatchParser<'a> {
+    /// Begins with a body of a form.
+    ///
+    /// # Errors
+    /// 400 if it can't have that form.
+    pub fn new(bytes: &'a [u8], form: BatchForm) -> Result<BatchParser<'a>, Problem> {
+        let form = match (form, bytes.trim_ascii_start().first()) {
+            (_, None) => return Err(Problem::body("no heartbeats; send a JSON array, or one a line")),
+            (BatchForm::Json | BatchForm::Either, Some(b'[')) => match str::from_utf8(bytes) {
+                Ok(text) => ReadForm::Array(text),
+                Err(_) => ReadForm::Masked { text: String::with_capacity(bytes.len()), is_whole: false },
+            },
+            (BatchForm::Json, Some(b'{')) => ReadForm::One,
+            (BatchForm::Json, Some(_)) => {
+                return Err(Problem::body(format!("not a JSON array of heartbeats; {LINES_HINT}")));
+            }
+            (BatchForm::Lines | BatchForm::Either, Some(_)) => ReadForm::Lines,
+        };
+        Ok(BatchParser { bytes, form, at: 0, read: 0, parsed: Vec::new(), count: 0 })
+    }
+
+    /// Reads on by [`BATCH_SLICE_BEATS_MAX`] heartbeats or lines at most. Returns whether all is read.
+    ///
+    /// # Errors
+    /// 400 if the body has not its form, 413 if it has too many heartbeats.
+    pub fn read_some(&mut self) -> Result<bool, Problem> {
+        let is_over = match &mut self.form {
+            ReadForm::Masked { text, is_whole } if !*is_whole => {
+                *is_whole = mask_some(self.bytes, &mut self.at, text);
+                if *is_whole {
+                    self.at = 0;
+                }
+                return Ok(false);
+            }
+            ReadForm::One => {
+                self.parsed.push((0, Ok(parse_one(self.bytes)?)));
+                true
+            }
+            ReadForm::Lines => self.read_lines(),
+            ReadForm::Array(_) | ReadForm::Masked { .. } => self.read_elements()?,
+        };
+        if is_over {
+            check_count(self.count)?;
+        }
+        Ok(is_over)
+    }
+
+    /// The heartbeats that were read.
+    pub fn into_parsed(self) -> Parsed<'a> {
+        self.parsed
+    }
+
+    fn add(&mut self, beat: impl FnOnce() -> Result<BeatBody<'a>, Problem>) {
+        if self.count < BATCH_BEATS_MAX {
+            self.parsed.push((self.read, beat()));
+        }
+        self.count += 1;
+    }
+
+    /// Some lines. Whether there are no more.
+    fn read_lines(&mut self) -> bool {
+        for _ in 0..BATCH_SLICE_BEATS_MAX {
+            let left = self.bytes.get(self.at..).unwrap_or_default();
+            if left.is_empty() {
+                return true;
+            }
+            let line = left.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            self.at += line.len() + 1;
+            if !line.trim_ascii().is_empty() {
+                self.add(|| BeatBody::parse(line));
+            }
+            self.read += 1;
+        }
+        false
+    }
+
+    /// Some elements. Whether the array has ended.
+    fn read_elements(&mut self) -> Result<bool, Problem> {
+        for _ in 0..BATCH_SLICE_BEATS_MAX {
+            match self.element()? {
+                Element::Beat(beat) => {
+                    self.add(|| beat);
+                    self.read += 1;
+                }
+                Element::End => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next element, each read by itself, so that a bad one doesn't spoil the others.
+    fn element(&mut self) -> Result<Element<'a>, Problem> {
+        let text = match &self.form {
+            ReadForm::Array(text) => text,
+            ReadForm::Masked { text, .. } => text.as_str(),
+            ReadForm::Lines | ReadForm::One => return Ok(Element::End),
+        };
+        let byte = |at: usize| text.as_bytes().get(at).copied();
+        let is_first = self.at == 0;
+        // Before the first element stands `[`, before the others `,`.
+        let mut at = skip_space(text, self.at);
+        let is_end = match (is_first, byte(at)) {
+            (true, Some(b'[')) => {
+                at = skip_space(text, at + 1);
+                byte(at) == Some(b']')
+            }
+            (false, Some(b']')) => true,
+            (false, Some(b',')) => {
+                at = skip_space(text, at + 1);
+                false
+            }
+            (true, _) => return Err(broken_array("expected `[`", at)),
+            (false, _) => return Err(broken_array("expected `,` or `]`", at)),
+        };
+        self.at = at;
+        if is_end {
+            let end = skip_space(text, at + 1);
+            return if end == text.len() { Ok(Element::End) } else { Err(broken_array("more text", end)) };
+        }
+        // All of it at once, where it is a heartbeat and all its bytes are its own.
+        if let ReadForm::Array(own) = self.form {
+            let mut good = Deserializer::from_str(&own[self.at..]).into_iter::<GoodBeat<'a>>();
+            if let Some(Ok(GoodBeat(beat))) = good.next() {
+                self.at += good.byte_offset();
+                return Ok(Element::Beat(Ok(beat)));
+            }
+        }
+        let mut raw = Deserializer::from_str(&text[self.at..]).into_iter::<&RawValue>();
+        let from = self.at;
+        match raw.next() {
+            Some(Ok(_)) => self.at += raw.byte_offset(),
+            Some(Err(error)) => return Err(broken_array(&error.to_string(), from)),
+            None => return Err(broken_array("it breaks off", from)),
+        }
+        Ok(Element::Beat(BeatBody::parse(self.bytes.get(from..self.at).unwrap_or_default())))
+    }
+}
+
+fn broken_array(why: &str, at: usize) -> Problem {
+    Problem::body(format!("not a JSON array: {why}, from byte {at} on"))
+}
+
+/// The place of the next byte that is not JSON's white space.
+fn skip_space(text: &str, from: usize) -> usize {
+    let left = text.as_bytes().get(from..).unwrap_or_default();
+    from + left.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+}
+
+/// The heartbeats of a body by their places, or why they are none: read in one go, for tests and the fuzzer.
 ///
 /// # Errors
-/// None of them can be read, or there are too many.
+/// As [`BatchParser`].
 pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<Parsed<'_>, Problem> {
-    match (form, bytes.trim_ascii_start().first()) {
-        (_, None) => Err(Problem::body("no heartbeats; send a JSON array, or one a line")),
-        (BatchForm::Json | BatchForm::Either, Some(b'[')) => parse_array(bytes),
-        (BatchForm::Json, Some(b'{')) => parse_one(bytes),
-        (BatchForm::Json, Some(_)) => {
-            Err(Problem::body(format!("not a JSON array of heartbeats; {LINES_HINT}")))
-        }
-        (BatchForm::Lines | BatchForm::Either, Some(_)) => parse_lines(bytes),
-    }
+    let mut parser = BatchParser::new(bytes, form)?;
+    while !parser.read_some()? {}
+    Ok(parser.into_parsed())
 }
 
 /// The way out for lines that are sent as JSON.
 const LINES_HINT: &str = "send a heartbeat a line as application/x-ndjson";
 
-fn parse_one(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
+fn parse_one(bytes: &[u8]) -> Result<BeatBody<'_>, Problem> {
     let with_hint = |problem: Problem| Problem::body(format!("{}; {LINES_HINT}", problem.detail()));
-    Ok(vec![(0, Ok(BeatBody::parse(bytes).map_err(with_hint)?))])
+    BeatBody::parse(bytes).map_err(with_hint)
 }
 
-fn parse_array(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
-    let text = str::from_utf8(bytes);
-    if let Some(AllGood(beats)) = text.ok().and_then(|text| serde_json::from_str(text).ok()) {
-        return Ok(beats.into_iter().map(Ok).enumerate().collect());
-    }
-    // Each element is parsed by itself, so that a bad one doesn't spoil the others.
-    let text = text.map_or_else(|_| Cow::Owned(masked(bytes)), Cow::Borrowed);
-    let elements: Vec<&RawValue> =
-        serde_json::from_str(&text).map_err(|e| Problem::body(format!("not a JSON array: {e}")))?;
-    check_count(elements.len())?;
-    let own = |element: &RawValue| {
-        let from = element.get().as_ptr().addr() - text.as_ptr().addr();
-        bytes.get(from..from + element.get().len()).unwrap_or_default()
-    };
-    Ok(elements.into_iter().map(own).map(BeatBody::parse).enumerate().collect())
-}
-
-/// The same bytes as text: what is not UTF-8 is replaced, so that all else stays where it is.
-fn masked(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
+/// Copies bytes from `at` on as text, and replaces what is not UTF-8. Returns whether all is copied.
+fn mask_some(bytes: &[u8], at: &mut usize, text: &mut String) -> bool {
+    for chunk in bytes.get(*at..).unwrap_or_default().utf8_chunks().take(BATCH_SLICE_BEATS_MAX) {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| '?'));
+        *at += chunk.valid().len() + chunk.invalid().len();
     }
-    text
-}
-
-fn parse_lines(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
-    let lines: Vec<_> =
-        bytes.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
-    check_count(lines.len())?;
-    Ok(lines.into_iter().map(|(index, line)| (index, BeatBody::parse(line))).collect())
+    *at == bytes.len()
 }
 
 fn check_count(count: usize) -> Result<(), Problem> {
@@ -108,100 +258,4 @@ fn check_count(count: usize) -> Result<(), Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use housecount_core::event::Kind;
-
-    use super::*;
-
-    /// By place, the viewer or the code of what is wrong.
-    fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static str> {
-        let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
-        let said = |beat: Result<BeatBody<'_>, Problem>| {
-            let viewer = beat.and_then(|beat| beat.said(Kind::Beat).map(|said| said.viewer.to_string()));
-            viewer.unwrap_or_else(|problem| problem.code().to_string())
-        };
-        Ok(parsed.into_iter().map(|(index, beat)| (index, said(beat))).collect())
-    }
-
-    fn at(found: &[(usize, &str)]) -> Result<Vec<(usize, String)>, &'static str> {
-        Ok(found.iter().map(|(index, what)| (*index, what.to_string())).collect())
-    }
-
-    fn beat(viewer: &str) -> String {
-        format!(r#"{{"stage":"s","viewer":"{viewer}"}}"#)
-    }
-
-    const FORMS: [BatchForm; 3] = [BatchForm::Json, BatchForm::Lines, BatchForm::Either];
-
-    #[test]
-    fn each_content_type_has_its_form() {
-        let of = |kind: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            kind.map(|kind| headers.insert("content-type", kind.parse().unwrap()));
-            BatchForm::of(&headers).map_err(|problem| problem.status().as_u16())
-        };
-        for kind in [Some("text/plain"), Some("text/plain; charset=utf-8"), None] {
-            assert_eq!(of(kind), Ok(BatchForm::Either), "{kind:?}");
-        }
-        assert_eq!(of(Some("application/json;charset=UTF-8")), Ok(BatchForm::Json));
-        for kind in ["application/x-ndjson", "application/ndjson"] {
-            assert_eq!(of(Some(kind)), Ok(BatchForm::Lines));
-        }
-        for kind in ["multipart/form-data; boundary=x", "application/jsonl", ""] {
-            assert_eq!(of(Some(kind)), Err(415), "{kind}");
-        }
-    }
-
-    #[test]
-    fn a_body_has_the_form_that_its_type_says() {
-        let (ann, bob) = (beat("ann"), beat("bob"));
-        let (array, lines) = (format!(" [{ann},{bob}]"), format!("\r\n{ann}\r\n\n{bob}\n"));
-        let both = at(&[(0, "ann"), (1, "bob")]);
-        assert_eq!(read(array.as_bytes(), BatchForm::Json), both);
-        assert_eq!(read(array.as_bytes(), BatchForm::Either), both);
-        assert_eq!(read(array.as_bytes(), BatchForm::Lines), at(&[(0, "invalid_body")]));
-        assert_eq!(read(lines.as_bytes(), BatchForm::Lines), at(&[(1, "ann"), (3, "bob")]));
-        assert_eq!(read(lines.as_bytes(), BatchForm::Either), at(&[(1, "ann"), (3, "bob")]));
-        assert_eq!(read(lines.as_bytes(), BatchForm::Json), Err("invalid_body"));
-        assert!(FORMS.iter().all(|form| read(ann.as_bytes(), *form) == at(&[(0, "ann")])));
-        for empty in ["", " \r\n\t"] {
-            assert!(FORMS.iter().all(|form| read(empty.as_bytes(), *form) == Err("invalid_body")));
-        }
-        assert_eq!(read(b"[]", BatchForm::Json), at(&[]));
-        for bad in ["7", "null", "[", "[{]", r#"{"stage":"s","viewer":"v"} x"#, "{"] {
-            assert_eq!(read(bad.as_bytes(), BatchForm::Json), Err("invalid_body"), "{bad}");
-        }
-    }
-
-    /// Wherever it lies: in a text, as a text's only byte, cut off, or as a surrogate.
-    #[test]
-    fn a_byte_that_is_not_utf8_spoils_its_own_heartbeat_only() {
-        for bad in [&b"\xff"[..], b"Zo\xeb", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98"] {
-            let beats = [
-                beat("ann").into(),
-                [br#"{"stage":"s","viewer":""#, bad, br#""}"#].concat(),
-                beat("Zo\u{eb}").into(),
-            ];
-            let array = [b"[", &beats.join(&b", "[..])[..], b"]"].concat();
-            let expected = at(&[(0, "ann"), (1, "invalid_body"), (2, "Zo\u{eb}")]);
-            assert_eq!(read(&array, BatchForm::Json), expected, "{bad:?}");
-            assert_eq!(read(&beats.join(&b'\n'), BatchForm::Lines), expected, "{bad:?}");
-        }
-        assert_eq!(read(b"[{},\xff{}]", BatchForm::Json), Err("invalid_body"), "it is in none of them");
-    }
-
-    #[test]
-    fn batch_beats_max_holds_for_every_form() {
-        let many = |n: usize, between: &str| vec!["{}"; n].join(between);
-        for n in [BATCH_BEATS_MAX, BATCH_BEATS_MAX + 1] {
-            let expected = if n > BATCH_BEATS_MAX { Err("too_many_heartbeats") } else { Ok(n) };
-            let array = format!("[{}]", many(n, ","));
-            let spoiled = array.replacen("{}", r#"{"stage":"\ud800"}"#, 1);
-            for (body, form) in
-                [(array, BatchForm::Json), (spoiled, BatchForm::Json), (many(n, "\n"), BatchForm::Lines)]
-            {
-                assert_eq!(read(body.as_bytes(), form).map(|found| found.len()), expected, "{form:?}");
-            }
-        }
-    }
-}
+mod tests;

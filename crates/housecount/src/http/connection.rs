@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 
-use super::patience::Patient;
+use super::patience::{EndlessAnswer, Patient};
 use super::server::Answering;
 use super::stream::Stream;
 
@@ -43,11 +43,17 @@ where
     };
     let service = service_fn(move |request| {
         under_way.begin();
-        let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        let (answered, under_way) = (answer(request), under_way.clone());
+        async move {
+            let response = answered.await;
+            if response.extensions().get::<EndlessAnswer>().is_some() {
+                under_way.set_endless();
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer.
+        // A client that has said all it will say still gets its answer; `Patient` says what ends an endless one.
         .half_close(true)
         // `Patient` has the time.
         .header_read_timeout(None)
@@ -164,6 +170,51 @@ mod tests {
         .unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
+    }
+
+    /// An answer of which nothing is ever sent but its head.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    fn silence(_: Request<Incoming>) -> Answering<Silent> {
+        Box::pin(async {
+            let mut response = Response::new(Silent);
+            response.extensions_mut().insert(EndlessAnswer);
+            response
+        })
+    }
+
+    /// Nothing is written by which it could be noticed.
+    #[tokio::test]
+    async fn an_endless_answer_ends_when_its_client_closes() {
+        for is_half_closed in [false, true] {
+            let (mut client, server) = pair().await;
+            let stream = Stream::Plain(Socket::new(TcpStream::from_std(server).unwrap()));
+            let (_stop, stopped) = watch::channel(false);
+            let served = tokio::spawn(serve(stream, silence, || None, Duration::from_secs(60), stopped));
+            client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            let mut head = [0; 12];
+            client.read_exact(&mut head).await.unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200");
+            if is_half_closed {
+                client.shutdown().await.unwrap();
+                served.await.unwrap();
+            } else {
+                drop(client);
+                served.await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

@@ -164,7 +164,15 @@ pub fn problem_json(status: StatusCode, body: &impl Serialize) -> Response {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = problem_json(self.status, &self.json());
+        let body = self.json();
+        self.response_of(&body)
+    }
+}
+
+impl Problem {
+    /// The response of a problem whose body has more fields than its own.
+    pub fn response_of(self, body: &impl Serialize) -> Response {
+        let mut response = problem_json(self.status, body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use futures_util::stream;
 use housecount_core::fold::Count;
@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::auth::may_watch;
 use super::error::{Problem, ProblemBody};
 use super::extract::bad_query;
+use super::patience::EndlessAnswer;
 use super::query::{self, Parameter};
 use crate::auth::{Credential, CredentialEnd, end_of};
 use crate::edge::AddressConnection;
@@ -181,7 +182,7 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         // nginx gathers answers otherwise.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(events)).into_response())
+    Ok((Extension(EndlessAnswer), headers, Body::from_stream(events)).into_response())
 }
 
 /// The last event of a stream whose credential is no longer good.

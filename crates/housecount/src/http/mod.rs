@@ -3,6 +3,7 @@
 //! Handlers parse, call the node, and shape the answer; what a route answers is above its handler. All errors
 //! are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to programs.
 
+mod accept;
 mod admin;
 mod assets;
 mod audience;

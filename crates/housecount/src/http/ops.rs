@@ -8,14 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
+use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
 use crate::metrics::{Format, PathLabel, RouteLabel};
-use crate::node::Node;
+use crate::node::{Node, StartProgress};
 use crate::otlp;
 
 /// Whether the process is alive: it answers.
@@ -24,16 +26,48 @@ pub async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// A node that may not be sent traffic: what it waits for, and how far its start is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NotReady)]
+pub struct NotReadyBody {
+    #[serde(flatten)]
+    problem: ProblemBody,
+    /// How far the start is. Absent once the node has started: then a store is away, or the node stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    start: Option<StartBody>,
+}
+
+/// How far a start is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StartProgress)]
+pub struct StartBody {
+    /// What it does: `starting`, `checkingColdTier`, `readingLog`, `readingRoster` or `restoringProofs`.
+    step: &'static str,
+    /// How much of the step is done, 0 to 99. Absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    percent: Option<u8>,
+}
+
+impl From<StartProgress> for StartBody {
+    fn from(StartProgress { step, percent }: StartProgress) -> StartBody {
+        StartBody { step: step.name(), percent }
+    }
+}
+
 /// Whether the node may be sent traffic: the log is reachable, and has been read to its end.
 #[utoipa::path(get, path = "/readyz", operation_id = "checkReadiness", tag = "operations",
     responses((status = 200, body = String),
-        (status = 503, description = "what it waits for", body = ProblemBody,
+        (status = 503, description = "what it waits for", body = NotReadyBody,
             content_type = "application/problem+json")))]
-pub async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, Problem> {
-    match node.waits_for() {
-        Some(waits_for) => Err(Problem::unavailable("not_ready", waits_for)),
-        None => Ok("ready\n"),
-    }
+pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
+    // Before the text, so that a start which ends meanwhile is not one without a reason.
+    let start = node.readiness.start().map(StartBody::from);
+    let Some(waits_for) = node.waits_for() else { return "ready\n".into_response() };
+    let problem = Problem::unavailable("not_ready", waits_for);
+    let body = NotReadyBody { problem: problem.json(), start };
+    problem.response_of(&body)
 }
 
 /// Everything counted about this node, for Prometheus.

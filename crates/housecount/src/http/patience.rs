@@ -1,9 +1,17 @@
-//! A connection that waits long for a request to begin, and not long for its headers to end.
+//! A connection that waits long for a request to begin, and not long for its headers to end, and that ends an endless answer with its
+//! client.
 //!
 //! Players beat every 30 s on connections that must stay open in between, while whoever sends headers byte by byte
 //! should be let go soon. hyper has one time for both, and sets a timer anew at each request; this wrapper has two,
 //! and one timer a connection. It is moved only when it goes off too early or would go off too late, so a request that
 //! comes in one piece moves none.
+//!
+//! # A client that closes while it is answered
+//! A client that has shut down its sending side may still read, and gets its answer: hyper doesn't look at what comes meanwhile. But an
+//! endless answer (`/v1/live`) would go on until a write fails, and a quiet stage writes once in 15 s. So this wrapper reads ahead while
+//! one is sent, and ends the connection when its client has closed. That ends a client's stream too that closed its sending side only:
+//! until something is written nothing tells the two apart, and no browser, EventSource, fetch or curl closes one side. Go's net/http,
+//! Node.js and nginx do the same.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use housecount_core::limits::ANSWER_READ_MS_MAX;
+use housecount_core::limits::{ANSWER_READ_MS_MAX, READ_AHEAD_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -26,6 +34,8 @@ pub struct Patient<S> {
     request_within: Duration,
     state: State,
     under_way: UnderWay,
+    /// Bytes that came while an endless answer was sent, to be read before others.
+    ahead: Vec<u8>,
     timer: Option<Pin<Box<Sleep>>>,
     /// The worker whose timer it is.
     home: usize,
@@ -34,19 +44,36 @@ pub struct Patient<S> {
 /// Whether a request is under way: its headers are complete, and what follows is the body's and the handler's time. Whoever
 /// parses them says so.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<AtomicBool>);
+pub struct UnderWay(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    is_on: AtomicBool,
+    /// Whether its answer is endless.
+    is_endless: AtomicBool,
+}
 
 impl UnderWay {
     /// One is, until some of its answer is sent.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_on.store(true, Ordering::Relaxed);
+        self.0.is_endless.store(false, Ordering::Relaxed);
     }
 
     /// Whether one is.
     pub fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Its answer lasts until its client goes.
+    pub fn set_endless(&self) {
+        self.0.is_endless.store(true, Ordering::Relaxed);
     }
 }
+
+/// Marks a response whose body lasts until its client goes.
+#[derive(Clone, Copy, Debug)]
+pub struct EndlessAnswer;
 
 #[derive(Debug)]
 enum State {
@@ -62,7 +89,16 @@ impl<S> Patient<S> {
     /// Wraps a connection whose requests' headers must end within one time, and begin within another.
     pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
         let (state, under_way) = (State::Idle { since: None }, UnderWay::default());
-        Patient { inner, headers_within, request_within, state, under_way, timer: None, home: here() }
+        Patient {
+            inner,
+            headers_within,
+            request_within,
+            state,
+            under_way,
+            ahead: Vec::new(),
+            timer: None,
+            home: here(),
+        }
     }
 
     /// To be told when headers are complete.
@@ -70,9 +106,9 @@ impl<S> Patient<S> {
         self.under_way.clone()
     }
 
-    /// The connection itself.
-    pub fn into_inner(self) -> S {
-        self.inner
+    /// The connection itself, and bytes of it that were read already.
+    pub fn into_parts(self) -> (S, Vec<u8>) {
+        (self.inner, self.ahead)
     }
 
     /// What became of a write: the answer goes on, or waits for the client, but not for ever.
@@ -82,7 +118,7 @@ impl<S> Patient<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.under_way.0.store(false, Ordering::Relaxed);
+            self.under_way.0.is_on.store(false, Ordering::Relaxed);
             self.state = State::Idle { since: None };
             return written;
         }
@@ -119,9 +155,39 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Fails once the client of an endless answer has closed. Looks as far ahead as [`READ_AHEAD_BYTES_MAX`]: a client that sends more
+    /// is noticed as before, by a write that fails.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.under_way.0.is_endless.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        while self.ahead.len() < READ_AHEAD_BYTES_MAX {
+            let mut bytes = [0; READ_AHEAD_BYTES_MAX];
+            let mut read = ReadBuf::new(&mut bytes[..READ_AHEAD_BYTES_MAX - self.ahead.len()]);
+            match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read)) {
+                Ok(()) if read.filled().is_empty() => {
+                    let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
+                    return Poll::Ready(error);
+                }
+                Ok(()) => self.ahead.extend_from_slice(read.filled()),
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        Poll::Pending
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let some = this.ahead.len().min(buf.remaining());
+            buf.put_slice(&this.ahead[..some]);
+            this.ahead.drain(..some);
+            this.state = State::Begun { since: None };
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf)? {
             Poll::Ready(()) => {
@@ -138,15 +204,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.note_write(cx, written)
     }
 
+    /// hyper flushes at each turn, whether it has written something or not: here it is noticed that the client has closed.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        if let Poll::Ready(error) = this.poll_closed(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -212,6 +283,47 @@ mod tests {
         let answered = Instant::now();
         assert_eq!(server.read(&mut buffer).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(answered.elapsed().as_secs(), 75);
+    }
+
+    /// Nothing is written meanwhile, and time stands still: it is the close that ends it.
+    #[tokio::test(start_paused = true)]
+    async fn an_endless_answer_ends_with_its_client_and_another_one_does_not() {
+        for is_endless in [false, true] {
+            let (mut client, server) = duplex(1_024);
+            let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+            server.under_way().begin();
+            if is_endless {
+                server.under_way().set_endless();
+            }
+            server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            server.flush().await.unwrap();
+            client.write_all(b"GET").await.unwrap();
+            server.flush().await.unwrap();
+            client.shutdown().await.unwrap();
+            let flushed = server.flush().await.map_err(|error| error.kind());
+            assert_eq!(flushed, if is_endless { Err(io::ErrorKind::ConnectionAborted) } else { Ok(()) });
+            server.under_way().begin();
+            server.flush().await.unwrap();
+            let mut rest = Vec::new();
+            server.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"GET", "what came meanwhile is read");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn read_ahead_bytes_max_is_held_of_what_a_client_sends_meanwhile() {
+        let (mut client, server) = duplex(4 * READ_AHEAD_BYTES_MAX);
+        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        server.under_way().set_endless();
+        let sent: Vec<u8> = (0..3 * READ_AHEAD_BYTES_MAX).map(|n| n as u8).collect();
+        client.write_all(&sent).await.unwrap();
+        client.shutdown().await.unwrap();
+        server.flush().await.unwrap();
+        assert_eq!(server.ahead.len(), READ_AHEAD_BYTES_MAX);
+        let mut read = Vec::new();
+        server.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, sent, "nothing is lost, and nothing changes its place");
+        assert!(server.into_parts().1.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! Connections: accepted up to a bound, handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`),
-//! and ended with care when the node stops. Over TLS the client says which in the handshake, else by its first bytes (`preface`).
+//! Connections: accepted up to a bound (`accept`), handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`) or HTTP/2
+//! (`h2`), and ended with care when the node stops. Over TLS the client says which in the handshake, else by its first bytes (`preface`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,11 +12,12 @@ use bytes::Bytes;
 use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
+use super::accept::{AcceptedSocket, Listener};
 use super::connection;
 use super::front::{Front, routed};
 use super::h2;
@@ -29,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::socket::Socket;
-use crate::spread::Place;
+use crate::spread::{Place, Spread};
 use crate::tls::{Tls, TlsFiles};
 use crate::workers::Workers;
 
@@ -41,7 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A port that is ours.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
+    listener: Listener,
     /// Its address; the port is a real one, also if 0 was asked for.
     pub address: SocketAddr,
     tls: Option<Arc<Tls>>,
@@ -62,7 +63,7 @@ impl Bound {
             _ => format!("`listen` = \"{listen}\": {e}"),
         };
         let addresses: Vec<SocketAddr> = lookup_host(listen).await.map_err(failed)?.collect();
-        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(failed)?;
+        let listener = Listener::bind(&addresses).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Bound { listener, address, tls: None })
     }
@@ -139,7 +140,42 @@ struct Server {
     stop: watch::Receiver<bool>,
 }
 
+/// A connection to serve, and what it holds.
+type Connection<H> = (std::net::TcpStream, Arc<Guest<H>>);
+
+/// A connection that was let in, and the worker that is to serve it.
+struct Arrival<H> {
+    worker: Handle,
+    connection: Connection<H>,
+}
+
 impl Server {
+    /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too many.
+    fn admit<H: Clone>(
+        &self,
+        accepted: AcceptedSocket,
+        spread: &Arc<Spread>,
+        host: &H,
+    ) -> Option<Arrival<H>> {
+        let AcceptedSocket { stream, peer, permit } = accepted;
+        let Ok(counted) = self.addresses.open(peer.ip()) else {
+            // Closed unanswered: before a handshake nothing can be said over TLS.
+            self.metrics.connections_refused.inc();
+            return None;
+        };
+        let (worker, place) = spread.place();
+        self.metrics.connections.inc();
+        let guest = Guest {
+            host: host.clone(),
+            _permit: permit,
+            _counted: counted,
+            place,
+            peer: peer.ip(),
+            metrics: self.metrics.clone(),
+        };
+        Some(Arrival { worker, connection: (stream, Arc::new(guest)) })
+    }
+
     /// Serves with `answer`, which is told on which connection a request came.
     async fn run<H, A, B>(mut self, bound: Bound, host: H, answer: A) -> Workers
     where
@@ -163,10 +199,10 @@ impl Server {
             let accepted = tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => break,
-                accepted = accept(&bound.listener, &free) => accepted,
+                accepted = bound.listener.accept_group(&free) => accepted,
             };
-            let (stream, peer, permit) = match accepted {
-                Ok(accepted) => accepted,
+            let group = match accepted {
+                Ok(group) => group,
                 Err(error) => {
                     self.metrics.accept_failures.inc();
                     // Once an outage is enough.
@@ -178,49 +214,18 @@ impl Server {
                 }
             };
             is_failing = false;
-            let Ok(counted) = self.addresses.open(peer.ip()) else {
-                // Closed unanswered: before a handshake nothing can be said over TLS.
-                self.metrics.connections_refused.inc();
-                continue;
-            };
-            let (runtime, place) = spread.place();
-            self.metrics.connections.inc();
-            let guest = Arc::new(Guest {
-                host: host.clone(),
-                _permit: permit,
-                _counted: counted,
-                place,
-                peer: peer.ip(),
-                metrics: self.metrics.clone(),
-            });
-            let (stop, tls) = (self.stop.clone(), tls.clone());
-            runtime.spawn(async move {
-                // A socket belongs to the runtime that it is registered with.
-                let Ok(stream) = TcpStream::from_std(stream) else { return };
-                let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
-                let stream = Socket::new(stream);
-                let moved = {
-                    let guest = guest.clone();
-                    move || guest.moved()
-                };
-                let answer = move |request| answer(request, guest.clone());
-                match tls {
-                    None => {
-                        // In a box of its own, which is gone once the connection is served.
-                        let detected = Box::pin(preface::detect(stream, wait, stop.clone())).await;
-                        match detected {
-                            Some((stream, Version::Http1)) => {
-                                connection::serve(stream, answer, moved, wait, stop).await;
-                            }
-                            Some((stream, Version::Http2)) => {
-                                Box::pin(h2::serve(stream, answer, wait, stop)).await;
-                            }
-                            None => {}
-                        }
+            let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &spread, &host));
+            for (worker, connections) in by_worker(arrivals) {
+                let (stop, tls) = (self.stop.clone(), tls.clone());
+                // A worker is woken once for all of them.
+                worker.spawn(async move {
+                    for (stream, guest) in connections {
+                        tokio::spawn(serve_one(stream, guest, answer, tls.clone(), stop.clone()));
                     }
-                    Some(tls) => Box::pin(serve_secured(&tls, stream, answer, moved, wait, stop)).await,
-                }
-            });
+                });
+            }
+            // More may wait: tasks that are ready go first.
+            yield_now().await;
         }
         drop(bound);
         // Every permit is back when the last connection has ended.
@@ -232,18 +237,58 @@ impl Server {
     }
 }
 
-/// The next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    free: &Arc<Semaphore>,
-) -> io::Result<(std::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = free.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    let _ = stream.set_nodelay(true);
-    Ok((stream.into_std()?, peer, permit))
+/// Connections with their guests, by the worker that is to serve them.
+fn by_worker<H>(arrivals: impl Iterator<Item = Arrival<H>>) -> Vec<(Handle, Vec<Connection<H>>)> {
+    let mut groups: Vec<(Handle, Vec<Connection<H>>)> = Vec::new();
+    for Arrival { worker, connection } in arrivals {
+        match groups.iter_mut().find(|(handle, _)| handle.id() == worker.id()) {
+            Some((_, connections)) => connections.push(connection),
+            None => groups.push((worker, vec![connection])),
+        }
+    }
+    groups
 }
 
-/// The same over TLS. The handshake is the worker's: whoever accepts connections doesn't wait for it.
+/// Serves a connection on this worker, until it ends or moves.
+async fn serve_one<H, A, B>(
+    stream: std::net::TcpStream,
+    guest: Arc<Guest<H>>,
+    answer: A,
+    tls: Option<Arc<Tls>>,
+    stop: watch::Receiver<bool>,
+) where
+    H: Clone + Send + Sync + 'static,
+    A: Fn(Request<Incoming>, Arc<Guest<H>>) -> Answering<B> + Copy + Send + 'static,
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    // A socket belongs to the runtime that it is registered with.
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
+    let stream = Socket::new(stream);
+    let moved = {
+        let guest = guest.clone();
+        move || guest.moved()
+    };
+    let answer = move |request| answer(request, guest.clone());
+    match tls {
+        None => {
+            // In a box of its own, which is gone once the connection is served.
+            let detected = Box::pin(preface::detect(stream, wait, stop.clone())).await;
+            match detected {
+                Some((stream, Version::Http1)) => {
+                    connection::serve(stream, answer, moved, wait, stop).await;
+                }
+                Some((stream, Version::Http2)) => {
+                    Box::pin(h2::serve(stream, answer, wait, stop)).await;
+                }
+                None => {}
+            }
+        }
+        Some(tls) => Box::pin(serve_secured(&tls, stream, answer, moved, wait, stop)).await,
+    }
+}
+
+/// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait for it.
 async fn serve_secured<A, B, M>(
     tls: &Tls,
     stream: Socket,

@@ -6,7 +6,6 @@ use std::fmt;
 use axum::http::StatusCode;
 use housecount_core::event::Kind;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
-use housecount_core::limits::BATCH_BEATS_MAX;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -179,54 +178,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     }
 }
 
-/// An array of heartbeats in which all is well, read in one go. Where something is wrong, each element must be read by
-/// itself to say which.
-#[derive(Debug)]
-pub struct AllGood<'a>(pub Vec<BeatBody<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for AllGood<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AllGood<'a>, D::Error> {
-        struct Elements;
-
-        impl<'de> Visitor<'de> for Elements {
-            type Value = AllGood<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<AllGood<'de>, A::Error> {
-                let mut beats = Vec::new();
-                while let Some(Object(beat)) = elements.next_element()? {
-                    if beats.len() == BATCH_BEATS_MAX {
-                        return Err(A::Error::custom("too many"));
-                    }
-                    beats.push(beat);
-                }
-                Ok(AllGood(beats))
-            }
-        }
-
-        deserializer.deserialize_seq(Elements)
-    }
-}
-
 /// A heartbeat that is an object: serde would also take an array for its fields in their order.
-struct Object<'a>(BeatBody<'a>);
+pub struct GoodBeat<'a>(pub BeatBody<'a>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for GoodBeat<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<GoodBeat<'a>, D::Error> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
+            type Value = GoodBeat<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<'de>, A::Error> {
-                BeatBody::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<GoodBeat<'de>, A::Error> {
+                BeatBody::deserialize(MapAccessDeserializer::new(fields)).map(GoodBeat)
             }
         }
 
@@ -287,15 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_good_is_read_in_one_go() {
-        let good = |text: &str| serde_json::from_str::<AllGood<'_>>(text).map(|all| all.0.len()).ok();
-        assert_eq!(good(r#"[{"stage":"s","viewer":"v"},{}]"#), Some(2));
-        assert_eq!(good(r#"[{"stage":1}]"#), Some(1), "its ids are looked at later");
-        for bad in [r#"[["s","v"]]"#, r#"[{"stage":"\ud800"}]"#, "[{]", "{}", "[{}] x"] {
-            assert_eq!(good(bad), None, "{bad}");
+    fn only_an_object_is_a_good_beat() {
+        let is_good = |text: &str| serde_json::from_str::<GoodBeat<'_>>(text).is_ok();
+        assert!(is_good(r#"{"stage":"s","viewer":"v"}"#) && is_good("{}"));
+        assert!(is_good(r#"{"stage":1}"#), "its ids are looked at later");
+        for bad in [r#"["s","v"]"#, r#"{"stage":"\ud800"}"#, "{", "7", "{} x"] {
+            assert!(!is_good(bad), "{bad}");
         }
-        let many = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
-        assert_eq!(good(&many(BATCH_BEATS_MAX)), Some(BATCH_BEATS_MAX));
-        assert_eq!(good(&many(BATCH_BEATS_MAX + 1)), None);
     }
 }

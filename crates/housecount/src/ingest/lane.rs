@@ -88,8 +88,14 @@ impl Lane {
         }
     }
 
-    /// Adds a request's events, and says what it waits on: a round a batch. False once the lane is closed.
-    pub(super) fn push(&self, events: &[EventRef<'_>], mut waits_on: impl FnMut(Arc<Round>)) -> bool {
+    /// Adds some of a request's events, and says what it waits on: a round a batch. `is_last`: the request has no more, and waits from now
+    /// on. False once the lane is closed.
+    pub(super) fn push(
+        &self,
+        events: &[EventRef<'_>],
+        is_last: bool,
+        mut waits_on: impl FnMut(Arc<Round>),
+    ) -> bool {
         let mut state = self.state.lock();
         if state.is_closed || events.is_empty() {
             return !state.is_closed;
@@ -102,7 +108,7 @@ impl Lane {
                 waits_on(round.clone());
             }
         }
-        state.open.requests += usize::from(here() != MAIN);
+        state.open.requests += usize::from(is_last && here() != MAIN);
         let is_stirred = was_empty || state.is_due(self.connections());
         drop(state);
         if is_stirred {
@@ -260,7 +266,7 @@ mod tests {
             let (lane, (home, _)) = (lane.clone(), &places[place]);
             let said = async move {
                 let mut round = None;
-                assert!(lane.push(events, |its| round = Some(its)));
+                assert!(lane.push(events, true, |its| round = Some(its)));
                 (here(), round.unwrap())
             };
             home.spawn(said).await.unwrap()
@@ -288,7 +294,7 @@ mod tests {
             let lane = waited_on(main_only(), is_waited_on);
             let sleeps = || !lane.moderation.sleep().is_zero();
             let next = || timeout(TICK, lane.next(LINGER));
-            assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+            assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
             assert!(!sleeps(), "it isn't known yet that they linger");
             for _ in 0..2 {
                 let batch = lane.next(LINGER).await.unwrap();
@@ -296,10 +302,10 @@ mod tests {
                 lane.done(batch, Ok(()));
                 assert!(next().await.is_err());
                 assert!(!sleeps(), "the next one's first event is not to wait");
-                assert!(lane.push(&[BEAT], drop) && next().await.is_err());
+                assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
                 assert_eq!(sleeps(), is_waited_on, "answers don't wait for it with `ack = memory`");
             }
-            assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], drop));
+            assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], true, drop));
             let batch = lane.next(LINGER).await.unwrap();
             assert!(!sleeps());
             lane.done(batch, Ok(()));
@@ -312,7 +318,7 @@ mod tests {
     async fn batches_are_taken_in_order_and_their_requests_told_by_one_word() {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
-        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX + 1], true, |round| rounds.push(round)));
         assert_eq!(rounds.len(), 2, "one a batch");
         for (expected, round) in [RECORD_EVENTS_MAX, 1].into_iter().zip(&rounds) {
             let batch = lane.next(LINGER).await.unwrap();
@@ -320,9 +326,9 @@ mod tests {
             lane.done(batch, Ok(()));
             assert_eq!(round.taken().await, Ok(()));
         }
-        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         lane.close();
-        assert!(!lane.push(&[BEAT], drop));
+        assert!(!lane.push(&[BEAT], true, drop));
         assert_eq!(lane.next(LINGER).await.unwrap().len(), 1, "what was taken is still appended");
         assert!(lane.next(LINGER).await.is_none());
     }
@@ -333,9 +339,9 @@ mod tests {
         let lane = lane(main_only());
         assert!(lane.join().is_none(), "nothing was pushed");
         let mut rounds = Vec::new();
-        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], true, |round| rounds.push(round)));
         assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[0]));
-        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
         for round in &rounds {
             let batch = lane.next(Duration::ZERO).await.unwrap();
@@ -344,7 +350,7 @@ mod tests {
             assert_eq!(round.taken().await, Ok(()));
         }
         assert!(lane.join().is_none(), "all of it is appended");
-        assert!(lane.push(&[BEAT], drop));
+        assert!(lane.push(&[BEAT], true, drop));
         let batch = lane.next(Duration::ZERO).await.unwrap();
         tokio::time::advance(Duration::from_millis(ACK_WAIT_MS_MAX)).await;
         lane.tell_overdue();
@@ -359,9 +365,9 @@ mod tests {
     async fn requests_that_wait_for_too_long_are_sent_away() {
         let lane = lane(main_only());
         let mut rounds = Vec::new();
-        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         let batch = lane.next(Duration::ZERO).await.unwrap();
-        assert!(lane.push(&[BEAT], |round| rounds.push(round)));
+        assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         let stuck = tokio::spawn({
             let lane = lane.clone();
             async move { lane.while_telling(std::future::pending::<()>()).await }
@@ -378,7 +384,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn requests_behind_a_long_queue_are_sent_away() {
         let (lane, mut rounds) = (lane(main_only()), Vec::new());
-        assert!(lane.push(&vec![BEAT; 100 * RECORD_EVENTS_MAX], |round| rounds.push(round)));
+        assert!(lane.push(&vec![BEAT; 100 * RECORD_EVENTS_MAX], true, |round| rounds.push(round)));
         let began = Instant::now();
         while let Some(batch) = lane.next(Duration::ZERO).await {
             lane.while_telling(tokio::time::sleep(TELL_EVERY / 2)).await;

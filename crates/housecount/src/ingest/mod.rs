@@ -8,10 +8,10 @@ mod acknowledged;
 mod coalesce;
 mod commit;
 mod gathering;
+mod intake;
 mod lane;
 mod round;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 pub use self::acknowledged::{Acknowledged, Found};
 use self::commit::Committer;
+pub use self::intake::Intake;
 use self::lane::Lane;
 use self::round::Round;
 use crate::clock::SharedClock;
@@ -265,7 +266,7 @@ impl Ingest {
         let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
         shared.admit(1)?;
         let mut round = None;
-        if !self.lane(event.viewer).push(&[event], |its| round = Some(its)) {
+        if !self.lane(event.viewer).push(&[event], true, |its| round = Some(its)) {
             shared.release(1);
             return Err(Refused::Stopping);
         }
@@ -278,41 +279,23 @@ impl Ingest {
         Ok(Receipt { at: event.at, gap_ms, round, is_coalesced: false })
     }
 
-    /// Takes in what many players said, all at the same time. One receipt a batch that it became part of.
+    /// Takes in what many players said. One receipt a batch that it became part of.
     ///
     /// # Errors
     /// See [`Refused`]; they were not taken, or not all if the node is stopping.
     pub fn take_all(&self, said: &[Said<'_>]) -> Result<Vec<Receipt>, Refused> {
-        let shared = &self.shared;
-        let mut stamped: Vec<EventRef<'_>> = Vec::with_capacity(said.len());
-        for said in said {
-            let at = match stamped.last().filter(|before| before.kind == said.kind) {
-                Some(before) => before.at,
-                None => shared.clock.stamp(said.kind).ok_or(Refused::Starting)?,
-            };
-            stamped.push(said.at(at));
-        }
-        let at = stamped.last().map_or(UnixMs::ZERO, |last| last.at);
-        shared.admit(stamped.len())?;
-        let (lanes, mut rounds) = (&self.lanes, Vec::new());
-        let mut left = stamped.len();
-        for (lane, events) in lanes.iter().zip(by_partition(&stamped, lanes.len())) {
-            if !lane.push(&events, |round| rounds.push(round)) {
-                shared.release(left);
-                return Err(Refused::Stopping);
-            }
-            left -= events.len();
-        }
-        let leaves = stamped.iter().filter(|event| event.kind == Kind::Leave).count();
-        self.leaves.inc_by(leaves as u64);
-        self.beats.inc_by((stamped.len() - leaves) as u64);
-        if shared.is_folded_before {
-            shared.hub.apply(stamped);
-        }
-        if self.is_answered_first() {
-            return Ok(Vec::new());
-        }
-        Ok(rounds.into_iter().map(|round| Receipt { at, round: Some(round), ..Receipt::default() }).collect())
+        let mut intake = self.begin(said.len())?;
+        intake.take(said)?;
+        Ok(intake.finish())
+    }
+
+    /// Makes room for so many events of one request, which are taken in slices.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if there is no room for all.
+    pub fn begin(&self, events: usize) -> Result<Intake<'_>, Refused> {
+        self.shared.admit(events)?;
+        Ok(Intake { ingest: self, left: events, at: UnixMs::ZERO, rounds: Vec::new() })
     }
 
     fn partition(&self, viewer: &str) -> u16 {
@@ -339,16 +322,4 @@ impl Ingest {
     pub fn close(&self) {
         self.lanes.iter().for_each(|lane| lane.close());
     }
-}
-
-/// The events of each partition.
-fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Cow<'e, [EventRef<'a>]>> {
-    if partitions == 1 {
-        return vec![Cow::Borrowed(events)];
-    }
-    let mut all = vec![Vec::new(); partitions];
-    for event in events {
-        all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
-    }
-    all.into_iter().map(Cow::Owned).collect()
 }

@@ -1,7 +1,7 @@
 //! A node in this process, over a log whose faults are to order: what can't be brought about from outside.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use housecount::app::App;
@@ -15,7 +15,9 @@ use housecount::node::Node;
 use housecount_core::event::{EventRef, Kind, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
-use housecount_core::limits::{RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX};
+use housecount_core::limits::{
+    BATCH_SLICE_BEATS_MAX, RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX,
+};
 use housecount_core::record::{self, Told};
 use tokio::sync::oneshot;
 
@@ -292,4 +294,43 @@ async fn silence_ms_max_flags_the_counts() {
     assert_eq!(status, 503);
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("they are whole again", async || complete()).await;
+}
+
+/// All on one thread, which another task shares: it has its turn after each slice of a batch.
+#[tokio::test]
+async fn batch_slice_beats_max_is_taken_in_at_once() {
+    let flags = [("cold", "none"), ("log", "memory:"), ("ack", "memory"), ("limits.session_beats", "0")];
+    let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
+    let mut settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    settings.workers = 0;
+    let app = App::over(settings, Arc::new(FaultyLog::default()), None);
+    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+    let (node, running) = (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
+    eventually("the node is ready", async || node.waits_for().is_none()).await;
+    let viewers = move || node.hub.count("s").of.viewers as usize;
+    let largest = Arc::new(AtomicUsize::new(0));
+    let watching = tokio::spawn({
+        let (viewers, largest) = (viewers.clone(), largest.clone());
+        async move {
+            let mut before = viewers();
+            loop {
+                tokio::task::yield_now().await;
+                let now = viewers();
+                largest.fetch_max(now - before, Ordering::SeqCst);
+                before = now;
+            }
+        }
+    });
+    const BEATS: usize = 20 * BATCH_SLICE_BEATS_MAX + 7;
+    let beats: Vec<_> =
+        (0..BEATS).map(|n| serde_json::json!({ "stage": "s", "viewer": format!("v-{n}") })).collect();
+    let body = serde_json::Value::from(beats).to_string();
+    let (status, answer) = client.call(hyper::Method::POST, "/v1/heartbeats", body).await.unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
+    let largest = largest.load(Ordering::SeqCst);
+    // Which of two tasks that are ready goes first may change once.
+    assert!(viewers() == BEATS && largest <= 2 * BATCH_SLICE_BEATS_MAX, "{largest}");
+    watching.abort();
+    running.abort();
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use housecount::clock::mono_ms;
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::eventually;
 use crate::support::node::Node;
@@ -196,5 +198,26 @@ async fn figures() {
             at(0.99),
             at(1.0)
         );
+    }
+}
+
+/// A client that has closed its sending side hears no more, not even the comment after 15 s by which it was noticed before, and counts
+/// for its address no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
+    // The node's own client of this test has one connection.
+    let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
+        client.write_all(b"GET /v1/live?stage=s HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.windows(12).any(|part| part == b"event: count") {
+            assert!(client.read_buf(&mut heard).await.unwrap() > 0, "{}", String::from_utf8_lossy(&heard));
+        }
+        client.shutdown().await.unwrap();
+        // The end of the connection, or its reset.
+        let _ = client.read_to_end(&mut heard).await;
+        assert!(!String::from_utf8_lossy(&heard).contains("still here"));
+        eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0).await;
     }
 }

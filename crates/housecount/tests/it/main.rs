@@ -39,6 +39,7 @@ mod pages;
 mod privacy;
 mod read_only;
 mod recovery;
+mod starting;
 mod stores;
 mod support;
 mod tidy;

@@ -192,7 +192,8 @@ fn talk_on_at(
 /// The socket itself, and what was read from it already.
 fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
     let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
-    Some((parts.io.into_inner().into_inner(), parts.read_buf.to_vec()))
+    let (stream, ahead) = parts.io.into_inner().into_parts();
+    Some((stream, [&parts.read_buf[..], &ahead].concat()))
 }
 
 /// An open WebSocket, which is counted.

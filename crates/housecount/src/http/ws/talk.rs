@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{
     CloseFrame, Message as Frame, WebSocketConfig, frame::coding::CloseCode,
 };
@@ -278,6 +279,8 @@ impl Talk {
         match error {
             Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large", None).await,
             Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8", None).await,
+            // It has closed without a word, and wants none.
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {}
             Error::Protocol(_) => self.end(CloseCode::Protocol, "not WebSocket", None).await,
             _ => {}
         }

@@ -12,7 +12,7 @@ use hyper::Method;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
-fn connect(node: &Node) -> TcpStream {
+pub fn connect(node: &Node) -> TcpStream {
     TcpStream::connect(node.address.trim_start_matches("http://")).unwrap()
 }
 
@@ -73,7 +73,7 @@ fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
 }
 
 /// As many as the system lets one process have, up to 20,000.
-fn connections() -> usize {
+pub fn connections() -> usize {
     let said = Command::new("sh").args(["-c", "ulimit -Hn"]).output().unwrap();
     let limit = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap_or(1_000_000_usize);
     limit.saturating_sub(400).min(20_000)

@@ -1,0 +1,91 @@
+//! The intake of one request's many events, in slices: what asks for it lets other requests have their turn in between.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use housecount_core::event::{EventRef, Kind, partition_of};
+use housecount_core::time::UnixMs;
+
+use super::round::Round;
+use super::{Ingest, Receipt, Refused, Said};
+
+/// Events of one request that are taken in slices. Room has been made for all of them. Dropping it gives back the room of those that
+/// were not taken.
+#[derive(Debug)]
+pub struct Intake<'i> {
+    pub(super) ingest: &'i Ingest,
+    /// Events that are still to come.
+    pub(super) left: usize,
+    /// The time of the last event.
+    pub(super) at: UnixMs,
+    /// What the request waits on: one a batch and partition.
+    pub(super) rounds: Vec<Arc<Round>>,
+}
+
+impl Intake<'_> {
+    /// Takes in some events, stamped with the log's time.
+    ///
+    /// # Errors
+    /// See [`Refused`]. They were not taken, or not all if the node is stopping; slices before them were.
+    pub fn take(&mut self, said: &[Said<'_>]) -> Result<(), Refused> {
+        let ingest = self.ingest;
+        let shared = &ingest.shared;
+        let mut stamped: Vec<EventRef<'_>> = Vec::with_capacity(said.len());
+        for said in said {
+            let at = match stamped.last().filter(|before| before.kind == said.kind) {
+                Some(before) => before.at,
+                None => shared.clock.stamp(said.kind).ok_or(Refused::Starting)?,
+            };
+            stamped.push(said.at(at));
+        }
+        self.at = stamped.last().map_or(self.at, |last| last.at);
+        // A request waits in a batch once all of it is said.
+        let is_last = stamped.len() >= self.left;
+        for (lane, events) in ingest.lanes.iter().zip(by_partition(&stamped, ingest.lanes.len())) {
+            let rounds = &mut self.rounds;
+            let waits_on = |round: Arc<Round>| {
+                if !rounds.iter().any(|known| Arc::ptr_eq(known, &round)) {
+                    rounds.push(round);
+                }
+            };
+            if !lane.push(&events, is_last, waits_on) {
+                return Err(Refused::Stopping);
+            }
+            self.left = self.left.saturating_sub(events.len());
+        }
+        let leaves = stamped.iter().filter(|event| event.kind == Kind::Leave).count();
+        ingest.leaves.inc_by(leaves as u64);
+        ingest.beats.inc_by((stamped.len() - leaves) as u64);
+        if shared.is_folded_before {
+            shared.hub.apply(stamped);
+        }
+        Ok(())
+    }
+
+    /// The receipts of what was taken: one a batch that it became part of.
+    pub fn finish(mut self) -> Vec<Receipt> {
+        if self.ingest.is_answered_first() {
+            return Vec::new();
+        }
+        let (at, rounds) = (self.at, std::mem::take(&mut self.rounds));
+        rounds.into_iter().map(|round| Receipt { at, round: Some(round), ..Receipt::default() }).collect()
+    }
+}
+
+impl Drop for Intake<'_> {
+    fn drop(&mut self) {
+        self.ingest.shared.release(self.left);
+    }
+}
+
+/// The events of each partition.
+fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Cow<'e, [EventRef<'a>]>> {
+    if partitions == 1 {
+        return vec![Cow::Borrowed(events)];
+    }
+    let mut all = vec![Vec::new(); partitions];
+    for event in events {
+        all[usize::from(partition_of(event.viewer, partitions as u16))].push(*event);
+    }
+    all.into_iter().map(Cow::Owned).collect()
+}

@@ -1,0 +1,114 @@
+//! A start that takes its time: what `/readyz` says of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use housecount::app::App;
+use housecount::client::Client;
+use housecount::clock::wall;
+use housecount::config::{Layers, Settings};
+use housecount::error::StoreResult;
+use housecount::http::Bound;
+use housecount::log::{Log, LogTarget, Position, Tail};
+use housecount_core::fold::HandleKey;
+use housecount_core::limits::READ_RECORDS_MAX;
+use housecount_core::time::UnixMs;
+use hyper::Method;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::support::eventually;
+use crate::support::redis::{Flavour, Server};
+
+/// A log whose reads are held up by the test.
+#[derive(Debug)]
+struct HeldLog {
+    log: Arc<dyn Log>,
+    /// Reads that may still be answered.
+    reads: Semaphore,
+}
+
+#[async_trait]
+impl Log for HeldLog {
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position> {
+        self.log.append(partition, record).await
+    }
+
+    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+        self.reads.acquire().await.unwrap().forget();
+        self.log.read(partition, after, key).await
+    }
+
+    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.log.tend(partition, before, attended).await
+    }
+
+    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_whole(partition, born).await
+    }
+
+    async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
+        self.log.note_committed(partition, to).await
+    }
+
+    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish(counts).await
+    }
+}
+
+/// What `/readyz` answers, and its start's percentage.
+async fn readyz(client: &Client) -> (u16, Value, Option<u64>) {
+    let (status, body) = client.call(Method::GET, "/readyz", "").await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let percent = body["start"]["percent"].as_u64();
+    (status, body, percent)
+}
+
+/// Ten minutes of a log on Redis, of which the node may read a page at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_says_how_much_of_the_log_is_read() {
+    const PAGES: usize = 10;
+    const LASTED_MS: usize = 600_000;
+    let redis = Server::start(Flavour::Redis, &[]).await;
+    let begun = wall().0 as usize - LASTED_MS;
+    let entries = PAGES * READ_RECORDS_MAX;
+    for n in 0..entries {
+        // What lies in them is nothing to a start's progress: where they lie is.
+        redis.command(&format!("XADD hc:{{0}}:log {}-0 a 1", begun + n * LASTED_MS / entries));
+    }
+    let log = LogTarget::parse(&redis.url()).unwrap().open("hc:").await.unwrap();
+    let log = Arc::new(HeldLog { log, reads: Semaphore::new(0) });
+    let flags = [("cold", "none"), ("log", "memory:"), ("log_level", "off")];
+    let flags = flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
+    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+    let app = App::over(settings, log.clone(), None);
+    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", bound.address)).unwrap();
+    let node = tokio::spawn(app.run(Some(bound), std::future::pending()));
+
+    eventually("it has begun to read", async || readyz(&client).await.2.is_some()).await;
+    let (status, body, percent) = readyz(&client).await;
+    assert_eq!((status, body["code"].as_str(), percent), (503, Some("not_ready"), Some(0)), "{body}");
+    assert_eq!(
+        (body["start"]["step"].as_str(), body["detail"].as_str()),
+        (Some("readingLog"), Some("reading the log: 0 %"))
+    );
+    let mut before = 0;
+    for page in 1..PAGES {
+        log.reads.add_permits(1);
+        eventually("another page is read", async || readyz(&client).await.2 > Some(before)).await;
+        let (_, body, percent) = readyz(&client).await;
+        before = percent.unwrap();
+        // By time: less than by number once the test itself has taken some.
+        assert!(before as usize <= 100 * page / PAGES, "{before} % after {page} pages");
+        assert_eq!(body["detail"], format!("reading the log: {before} %"));
+    }
+    log.reads.add_permits(Semaphore::MAX_PERMITS / 2);
+    eventually("it is ready", async || readyz(&client).await.0 == 200).await;
+    node.abort();
+}
