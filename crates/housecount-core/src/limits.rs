@@ -226,6 +226,19 @@ pub const ARCHIVE_WRITERS_MAX: usize = 4;
 pub const FORGET_HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Scans of the ledger at once; further ones wait.
 pub const SCANS_MAX: usize = 4;
+/// Steps of reading the ledger (a chunk, or what is proven since) computed at once on a node. One core at most, so that
+/// players have the others.
+pub const LEDGER_STEPS_MAX: usize = 1;
+/// Rows that one scan makes for the pages after the first: 16 pages of 1,000.
+pub const SCAN_ROWS_MAX: usize = 16_384;
+/// The same where rows are long: with intervals, or with a history of each.
+pub const SCAN_LONG_ROWS_MAX: usize = 4_096;
+/// Bytes of rows kept for next pages, of viewers and of stages each. With more, the oldest go and are made again if needed.
+pub const SCAN_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Sets of rows kept for next pages, and lists whose first page was asked for lately.
+pub const SCAN_KEPT_SETS_MAX: usize = 1_024;
+/// How long rows are kept for next pages. A later page makes its rows again.
+pub const SCAN_KEPT_MS_MAX: u64 = 60_000;
 
 /// Readings of what was consumed that are kept: one a minute for an hour, and the one before.
 pub const COST_READINGS_MAX: usize = 61;

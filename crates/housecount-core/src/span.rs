@@ -5,7 +5,7 @@
 use crate::time::UnixMs;
 
 /// From a moment to a later one, which is not part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The first millisecond.
     pub from: UnixMs,

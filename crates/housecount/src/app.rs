@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount_core::limits::SCANS_MAX;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::archive::Archived;
@@ -22,7 +21,7 @@ use crate::follow::Follower;
 use crate::http::{self, Bound};
 use crate::hub::Hub;
 use crate::ingest::{Acknowledged, Committers, Ingest};
-use crate::ledger::Proofs;
+use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::log::{Consumed, Log, LogTarget, WatchedLog};
 use crate::metrics::Metrics;
@@ -139,7 +138,7 @@ impl App {
         let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
         let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms));
         let readiness = Readiness::new(follower.progress(), log.partitions());
-        let scans = Semaphore::new(SCANS_MAX);
+        let scans = Scans::new();
         let live = Arc::new(Live::new(hub.clone()));
         let auth = Auth::new(&settings.auth);
         let reads = cold.clone().map(Cold::for_callers);

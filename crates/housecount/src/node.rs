@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
 use crate::clock::SharedClock;
@@ -14,7 +13,7 @@ use crate::cost::Costs;
 use crate::edge::Edge;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, Receipt};
-use crate::ledger::Proofs;
+use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::metrics::{LiveFigures, Metrics};
 use crate::progress::{ReadProgress, StartStep};
@@ -48,8 +47,8 @@ pub struct Node {
     pub stages: Stages,
     /// The snapshot service, unless there is no cold tier.
     pub snapshots: Option<Arc<Snapshots>>,
-    /// Scans of the ledger that may begin.
-    pub scans: Semaphore,
+    /// Reads of the ledger for callers of the API.
+    pub scans: Scans,
     /// What it waits for.
     pub readiness: Readiness,
     /// What is counted.

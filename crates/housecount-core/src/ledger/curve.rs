@@ -23,7 +23,7 @@ pub struct Step {
 }
 
 /// Steps of a range, made as far as all is known. Holds the moments of what may still change, and no more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Curve {
     range: Span,
     step_ms: u64,

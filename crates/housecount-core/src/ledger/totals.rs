@@ -20,7 +20,7 @@ pub type Totals = Vec<(Box<str>, StageTotal)>;
 
 /// The first stages of a range behind `after`, by their ids. Memory is bounded by `limit` stages of so many steps: a stage that doesn't
 /// fit is dropped, and can't come back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StageTotals {
     range: Span,
     step_ms: Option<u64>,

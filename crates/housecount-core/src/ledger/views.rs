@@ -97,6 +97,13 @@ impl Views {
     }
 }
 
+/// Collects nothing: for what is taken out of its place for a while.
+impl Default for Views {
+    fn default() -> Views {
+        Views::new(Span::default(), ViewsOf::Stage(String::new()), 0, 0)
+    }
+}
+
 impl Tell for Views {
     fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.add(stage, viewer, span);

@@ -58,7 +58,7 @@ type Pieces = SmallVec<[Watched; 1]>;
 
 /// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows, however long the range is: a viewer
 /// who doesn't fit is dropped, and can't come back, since the viewers who are kept only become fewer. One viewer always fits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Watch {
     range: Span,
     wanted: Wanted,

@@ -17,6 +17,7 @@ use super::error::Problem;
 use super::query;
 use crate::calendar;
 use crate::ingest::Refused;
+use crate::ledger::scans::AskedRange;
 use crate::node::Node;
 
 fn bad_path(detail: impl Into<String>) -> Problem {
@@ -215,6 +216,15 @@ pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, 
         return Ok(Span::new(from, to));
     }
     Err(bad_query(format!("from={from} is not before to={to}")))
+}
+
+/// A range with its ends filled in, and as it was asked for.
+///
+/// # Errors
+/// As [`range`].
+pub fn asked_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(Span, AskedRange), Problem> {
+    let range = range(node, from, to)?;
+    Ok((range, AskedRange { from: from.map(|_| range.from), to: to.map(|_| range.to) }))
 }
 
 /// The same where `to` is part of the range, so that both may be one moment.

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam, duration_ms, range};
+use super::extract::{Asked, PageQuery, StageParam, asked_range, duration_ms, range};
 use super::watch::{CoverBody, stores};
 use crate::ledger::scan;
+use crate::ledger::scans::{StageList, Stores};
 use crate::node::Node;
 
 /// Steps of a history when the caller doesn't say how long one is: no more than this.
@@ -101,7 +102,7 @@ async fn history(
     query: &HistoryQuery,
     stage: Option<StageId>,
 ) -> Result<Json<HistoryBody>, Problem> {
-    let (cold, proofs) = stores(node)?;
+    let Stores { cold, proofs } = stores(node)?;
     let range = range(node, query.from.as_deref(), query.to.as_deref())?;
     let step_ms = match &query.step {
         Some(text) => duration_ms("step", text, 1_000)?,
@@ -109,17 +110,17 @@ async fn history(
         None => range.ms().div_ceil(STEPS_DEFAULT).next_multiple_of(node.settings.window_ms),
     };
     check_steps(range, step_ms, HISTORY_STEPS_MAX)?;
-    // Never closed.
-    let _one_of_few = node.scans.acquire().await.ok();
-    let stage = stage.as_ref().map(StageId::as_str);
-    let (steps, committed_to) = scan::history(cold, proofs, range, step_ms, stage).await?;
+    let stage = stage.map(|stage| stage.to_string());
+    let of = stage.clone();
+    let scan = async move { scan::history(&cold, &proofs, range, step_ms, of.as_deref()).await };
+    let (steps, committed_to) = node.scans.run(scan).await?;
     let history = steps.into_iter().map(|step| StepBody {
         at: step.span.from.0,
         avg: average(step.integral_ms, step.span),
         min: step.min,
         max: step.max,
     });
-    let (stage, history) = (stage.map(str::to_string), history.collect());
+    let history = history.collect();
     Ok(Json(HistoryBody { stage, step_ms, history, cover: CoverBody::new(node, range, committed_to) }))
 }
 
@@ -193,8 +194,8 @@ pub async fn totals(
     State(node): State<Arc<Node>>,
     Asked(query): Asked<TotalsQuery>,
 ) -> Result<Json<StageTotalsBody>, Problem> {
-    let (cold, proofs) = stores(&node)?;
-    let range = range(&node, query.from.as_deref(), query.to.as_deref())?;
+    let stores = stores(&node)?;
+    let (range, asked) = asked_range(&node, query.from.as_deref(), query.to.as_deref())?;
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let mut limit = page.limit()?;
     let step_ms = query.step.as_deref().map(|text| duration_ms("step", text, 1_000)).transpose()?;
@@ -208,16 +209,16 @@ pub async fn totals(
     if let Some(step_ms) = step_ms {
         check_steps(range, step_ms, PAGE_STEPS_MAX / limit as u64)?;
     }
-    let after = page.after(StageId::check)?.map(str::to_string);
-    let _one_of_few = node.scans.acquire().await.ok();
-    let found = scan::stages(cold, proofs, range, StageTotals::new(range, step_ms, after, limit)).await?;
+    let after = page.after(StageId::check)?.map(Into::into);
+    let list = StageList { range: asked, step_ms };
+    let found = node.scans.stages(stores, list, range, after, limit).await?;
     let cursor = found.rows.last().filter(|_| found.more).map(|(stage, _)| stage.to_string());
     let watch = found.rows.into_iter().map(|(stage, total)| StageTotalBody {
         stage: stage.into(),
         watch_ms: total.watch_ms,
-        history: step_ms.map(|step_ms| averages(&total, range, step_ms)),
+        history: step_ms.map(|step_ms| averages(&total, found.range, step_ms)),
     });
-    let (watch, cover) = (watch.collect(), CoverBody::new(&node, range, found.committed_to));
+    let (watch, cover) = (watch.collect(), CoverBody::new(&node, found.range, found.committed_to));
     Ok(Json(StageTotalsBody { watch, cursor, step_ms, cover }))
 }
 

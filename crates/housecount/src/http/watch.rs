@@ -5,17 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use housecount_core::ids::{StageId, ViewerId};
-use housecount_core::ledger::watch::{Wanted, Watched};
+use housecount_core::ledger::watch::{Watched, Who};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam, ViewerParam, range};
-use crate::cold::Cold;
-use crate::ledger::Proofs;
-use crate::ledger::scan::{self, WatchPage};
+use super::extract::{Asked, PageQuery, StageParam, ViewerParam, asked_range};
+use crate::ledger::rows::RowPage;
+use crate::ledger::scans::{Stores, WatchList};
 use crate::node::Node;
 
 /// A range of time and a page of it.
@@ -153,22 +152,28 @@ pub struct ViewersWatchBody {
 ///
 /// # Errors
 /// 501 if nothing is kept.
-pub fn stores(node: &Node) -> Result<(&Arc<dyn Cold>, &Proofs), Problem> {
-    node.reads.as_ref().zip(node.proofs.as_deref()).ok_or_else(Problem::no_cold)
+pub fn stores(node: &Node) -> Result<Stores, Problem> {
+    let (cold, proofs) = node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
+    Ok(Stores { cold: cold.clone(), proofs: proofs.clone() })
 }
 
 async fn rows(
     node: &Node,
     query: &WatchQuery,
-    mut wanted: Wanted,
-    limit: usize,
-) -> Result<(WatchPage, Span), Problem> {
-    let (cold, proofs) = stores(node)?;
-    let range = range(node, query.from.as_deref(), query.to.as_deref())?;
-    wanted.intervals = query.intervals;
-    // Never closed.
-    let _one_of_few = node.scans.acquire().await.ok();
-    Ok((scan::watch(cold, proofs, range, wanted, limit).await?, range))
+    stage: Option<&StageId>,
+    viewer: Option<&ViewerId>,
+    after: Option<Who>,
+) -> Result<RowPage<(Who, Watched)>, Problem> {
+    let stores = stores(node)?;
+    let limit = PageQuery::new(query.limit, None).limit()?;
+    let (range, asked) = asked_range(node, query.from.as_deref(), query.to.as_deref())?;
+    let list = WatchList {
+        range: asked,
+        stage: stage.map(ToString::to_string),
+        viewer: viewer.map(ToString::to_string),
+        intervals: query.intervals,
+    };
+    Ok(node.scans.watch(stores, list, range, after, limit).await?)
 }
 
 /// Who watched a stage, and how long.
@@ -188,8 +193,7 @@ pub async fn of_stage(
 ) -> Result<Json<StageWatchBody>, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
-    let wanted = Wanted { stage: Some(stage.to_string()), after, ..Wanted::default() };
-    let (found, range) = rows(&node, &query, wanted, page.limit()?).await?;
+    let found = rows(&node, &query, Some(&stage), None, after).await?;
     let cursor = found.rows.last().filter(|_| found.more).map(|((_, viewer), _)| viewer.to_string());
     let watch = found.rows.into_iter().map(|((_, viewer), row)| ViewerWatchBody {
         viewer: viewer.into(),
@@ -199,7 +203,7 @@ pub async fn of_stage(
         stage: stage.to_string(),
         watch: watch.collect(),
         cursor,
-        cover: CoverBody::new(&node, range, found.committed_to),
+        cover: CoverBody::new(&node, found.range, found.committed_to),
     }))
 }
 
@@ -217,8 +221,7 @@ pub async fn of_viewer(
 ) -> Result<Json<ViewersWatchBody>, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
-    let wanted = Wanted { viewer: Some(viewer.to_string()), after, ..Wanted::default() };
-    let (found, range) = rows(&node, &query, wanted, page.limit()?).await?;
+    let found = rows(&node, &query, None, Some(&viewer), after).await?;
     let cursor = found.rows.last().filter(|_| found.more).map(|((stage, _), _)| stage.to_string());
     let watch = found.rows.into_iter().map(|((stage, _), row)| OnStageBody {
         stage: stage.into(),
@@ -228,6 +231,6 @@ pub async fn of_viewer(
         viewer: viewer.to_string(),
         watch: watch.collect(),
         cursor,
-        cover: CoverBody::new(&node, range, found.committed_to),
+        cover: CoverBody::new(&node, found.range, found.committed_to),
     }))
 }

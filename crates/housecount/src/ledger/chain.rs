@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::ledger::{Book, Chunk, ChunkError, Link, Tell};
+use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use crate::clock::wall;
 use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
-use crate::error::StoreResult;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::workers::ledger_step;
 
 /// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum, or the one that it had
 /// before it was rewritten.
@@ -44,6 +46,22 @@ pub async fn understanding(
     Ok(Reader::at(chain, from, UnixMs::MAX).as_of(now))
 }
 
+/// A chunk that was read into a book.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied {
+    /// Its window.
+    pub window: Span,
+    /// How far before its window late spans may lie.
+    pub kept_ms: u64,
+}
+
+fn apply(stored: &Stored, chain: Chain, book: &mut Book, tell: &mut impl Tell) -> StoreResult<Applied> {
+    let (chunk, link) = decode(stored, chain)?;
+    let sk = Key::Chunk { chain, window: stored.window }.sk();
+    book.apply(&chunk, link, tell).map_err(|e: ChunkError| corrupt(chain, &sk, e))?;
+    Ok(Applied { window: chunk.window, kept_ms: chunk.kept_ms() })
+}
+
 /// A chain read into a book.
 #[derive(Debug)]
 pub struct Reading {
@@ -69,10 +87,7 @@ impl Reading {
     pub async fn at_end(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
         let reader = understanding(cold, chain, from, None).await?;
         let mut reading = Reading { reader, book: Book::default() };
-        while reading.next(cold, &mut ()).await?.is_some() {
-            // A chunk of a million viewers takes a while.
-            tokio::task::yield_now().await;
-        }
+        while reading.next(cold, &mut ()).await?.is_some() {}
         Ok(reading)
     }
 
@@ -94,21 +109,29 @@ impl Reading {
         Ok(reading)
     }
 
-    /// Reads the next chunk into the book. `None` at the end, for now.
+    /// Reads the next chunk into the book, on a thread of its own. `None` at the end, for now.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
-    pub async fn next(
+    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow. Then `tell` is empty, and the book too
+    /// if the reader panicked.
+    pub async fn next<T: Tell + Default + Send + 'static>(
         &mut self,
         cold: &dyn Cold,
-        tell: &mut (impl Tell + Send),
-    ) -> StoreResult<Option<Chunk>> {
+        tell: &mut T,
+    ) -> StoreResult<Option<Applied>> {
         let Some(stored) = self.reader.next(cold).await? else { return Ok(None) };
         let chain = self.reader.chain();
-        let (chunk, link) = decode(&stored, chain)?;
-        let sk = Key::Chunk { chain, window: stored.window }.sk();
-        self.book.apply(&chunk, link, tell).map_err(|e: ChunkError| corrupt(chain, &sk, e))?;
-        Ok(Some(chunk))
+        let (mut book, mut told) = (std::mem::take(&mut self.book), std::mem::take(tell));
+        // A chunk of a million viewers takes a while.
+        let step = ledger_step(move || {
+            let applied = apply(&stored, chain, &mut book, &mut told);
+            (book, told, applied)
+        });
+        let (book, told, applied) = step.await.map_err(|e| {
+            StoreError::caused(ErrorKind::Corrupt, format!("reading a chunk of {}", chain.pk()), e)
+        })?;
+        (self.book, *tell) = (book, told);
+        applied.map(Some)
     }
 
     /// Goes on reading after a chunk that was taken otherwise.

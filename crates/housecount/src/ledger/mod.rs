@@ -6,6 +6,7 @@
 //! - [`fence`]: up to when it may be committed, for whoever changes a configuration.
 //! - [`restore`]: going on after everything else was lost.
 //! - [`scan`]: all partitions' chunks of a range, joined with what is proven since.
+//! - [`scans`]: the same for callers of the API; [`rows`]: what they read page by page.
 //!
 //! `tasks/commit` writes it.
 
@@ -14,6 +15,9 @@ pub mod drafting;
 pub mod fence;
 pub mod proofs;
 pub mod restore;
+pub mod rows;
 pub mod scan;
+pub mod scans;
 
 pub use proofs::Proofs;
+pub use scans::Scans;

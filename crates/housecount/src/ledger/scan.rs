@@ -19,6 +19,7 @@ use super::chain::{self, Reading};
 use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::StoreResult;
+use crate::workers::ledger_turn;
 
 /// A chain that is read, and up to when all it says is told.
 #[derive(Debug)]
@@ -58,14 +59,15 @@ impl Scan {
     ///
     /// # Errors
     /// The cold tier's; `Corrupt`, naming the item that is not what it must be.
-    pub async fn next(&mut self, tell: &mut (impl Tell + Send)) -> StoreResult<Option<UnixMs>> {
+    pub async fn next<T: Tell + Default + Send + 'static>(
+        &mut self,
+        tell: &mut T,
+    ) -> StoreResult<Option<UnixMs>> {
         let behind = self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
         let Some(lane) = behind else { return Ok(None) };
-        // Its bytes may have been at hand: others want this thread too.
-        tokio::task::yield_now().await;
         match lane.reading.next(&*self.cold, tell).await? {
             Some(chunk) => {
-                let kept_ms = chunk.kept_ms();
+                let kept_ms = chunk.kept_ms;
                 // Late spans of the range may come this long after it.
                 lane.is_done = chunk.window.from >= self.range.to.plus(kept_ms);
                 lane.told_to = lane.reading.book.edge().minus(kept_ms);
@@ -112,6 +114,9 @@ fn tail(
         let from = edge(chain);
         // The scan may have stopped before the ledger's end.
         committed_to = committed_to.min(from.max(proofs.committed(chain.partition)));
+        if from >= range.to {
+            continue; // the ledger has told all of the range: no seat need be looked at
+        }
         proofs.each(chain.partition, Span::new(from.max(range.from), range.to), |proven| {
             proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
         });
@@ -145,6 +150,7 @@ pub async fn watch(
     let viewer = wanted.viewer.clone();
     let mut watch = Watch::new(range, wanted, limit);
     while scan.next(&mut watch).await?.is_some() {}
+    let _turn = ledger_turn().await;
     let ends = scan.finish(&mut watch);
     let committed_to =
         tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| watch.add(stage, viewer, span));
@@ -207,6 +213,7 @@ pub async fn stages(
 ) -> StoreResult<StagePage> {
     let mut scan = Scan::open(cold, range, None).await?;
     while scan.next(&mut totals).await?.is_some() {}
+    let _turn = ledger_turn().await;
     let ends = scan.finish(&mut totals);
     let committed_to = tail(proofs, &ends, range, None, |stage, _, span| totals.add(stage, span));
     let (rows, more) = totals.finish();
@@ -221,6 +228,7 @@ pub async fn views(cold: &Arc<dyn Cold>, proofs: &Proofs, mut views: Views) -> S
     let (range, viewer) = (views.range(), views.viewer().map(str::to_string));
     let mut scan = Scan::open(cold, range, viewer.as_deref()).await?;
     while !views.is_full() && scan.next(&mut views).await?.is_some() {}
+    let _turn = ledger_turn().await;
     let ends = scan.finish(&mut views);
     tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| views.add(stage, viewer, span));
     Ok(views)
@@ -243,6 +251,7 @@ pub async fn history(
     while let Some(told_to) = scan.next(&mut curve).await? {
         curve.advance(told_to);
     }
+    let _turn = ledger_turn().await;
     let ends = scan.finish(&mut curve);
     let committed_to = tail(proofs, &ends, range, None, |stage, _, span| curve.add(stage, span));
     Ok((curve.finish(), committed_to))

@@ -14,6 +14,7 @@ use crate::calendar;
 use crate::http::extract::{Asked, range};
 use crate::http::watch::stores;
 use crate::ledger::scan;
+use crate::ledger::scans::Stores;
 use crate::node::Node;
 
 /// Whose time, and when.
@@ -59,12 +60,11 @@ pub async fn duration(
     let DurationQuery { user_id, stage_arn, from, to } = query;
     let Ids { stage, viewer, .. } = Ids::of_query(user_id, stage_arn)?;
     let range = range(&node, from.as_deref(), to.as_deref())?;
-    let (cold, proofs) = stores(&node)?;
+    let Stores { cold, proofs } = stores(&node)?;
     let name = node.edge.names.asked(viewer.as_str().into()).into_owned();
     let wanted = Wanted { stage: Some(stage.to_string()), viewer: Some(name), ..Wanted::default() };
-    // Never closed.
-    let _one_of_few = node.scans.acquire().await.ok();
-    let rows = scan::watch(cold, proofs, range, wanted, 1).await?.rows;
+    let scan = async move { scan::watch(&cold, &proofs, range, wanted, 1).await };
+    let rows = node.scans.run(scan).await?.rows;
     let watch_ms = rows.first().map_or(0, |(_, row)| row.watch_ms);
     let watched = WatchDuration {
         user_id: viewer.to_string(),

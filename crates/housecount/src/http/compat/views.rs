@@ -17,6 +17,7 @@ use crate::http::error::Problem;
 use crate::http::extract::{Asked, StagePath};
 use crate::http::watch::stores;
 use crate::ledger::scan;
+use crate::ledger::scans::Stores;
 use crate::node::Node;
 
 /// Days when the caller doesn't say how many.
@@ -27,11 +28,9 @@ const DAYS_DEFAULT: u64 = 7;
 /// # Errors
 /// 400 if there are more than may be held; 501 without a cold tier; the cold tier's.
 pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, DropInError> {
-    let (cold, proofs) = stores(node)?;
-    // Never closed.
-    let _one_of_few = node.scans.acquire().await.ok();
+    let Stores { cold, proofs } = stores(node)?;
     let views = Views::new(range, of, node.settings.rules.ttl_ms, VIEWS_HELD_MAX);
-    let views = scan::views(cold, proofs, views).await?;
+    let views = node.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
     if views.is_full() {
         let detail = format!("these days have more than {VIEWS_HELD_MAX} watch spans; ask for fewer `days`");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail).into());

@@ -113,8 +113,8 @@ async fn scans_max() {
     let node = app.node.clone();
     tokio::spawn(app.run(Some(bound), std::future::pending()));
     eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
-    assert_eq!(node.scans.available_permits(), SCANS_MAX);
-    let taken = node.scans.acquire_many(SCANS_MAX as u32).await.unwrap();
+    assert_eq!(node.scans.open.available_permits(), SCANS_MAX);
+    let taken = node.scans.open.acquire_many(SCANS_MAX as u32).await.unwrap();
     let before = cold.calls.load(Ordering::SeqCst);
     let waits =
         tokio::spawn(async move { client.call(Method::GET, "/v1/stages/s/watch", "").await.unwrap().0 });

@@ -4,6 +4,7 @@ mod bounds;
 pub mod damage;
 mod figures;
 mod oracle;
+mod pages;
 mod retention;
 mod served;
 pub mod stage;

@@ -1,0 +1,254 @@
+//! Rows of a range, made once and kept a while for the pages after the first.
+//!
+//! A cursor says where a page ended, not when it was made, so any client's cursor may come to any node. Rows are given for
+//! it only where that is exact. Rows of a *sealed* range never change, and fit each cursor. Rows of a range that may
+//! still change continue only a page that they were given for themselves. A first page makes its rows again,
+//! and drops what was made for the same query before: a client never sees rows older than its first page.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use housecount_core::ledger::totals::StageTotal;
+use housecount_core::ledger::watch::{Watched, Who};
+use housecount_core::limits::{SCAN_KEPT_BYTES_MAX, SCAN_KEPT_MS_MAX, SCAN_KEPT_SETS_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use parking_lot::Mutex;
+
+/// A row of a list that is read page by page.
+pub trait Row: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// Its place in the order. No two rows have the same.
+    type Key: Ord + Clone + std::fmt::Debug + Send + Sync + 'static;
+    /// Its key.
+    fn key(&self) -> &Self::Key;
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize;
+}
+
+impl Row for (Who, Watched) {
+    type Key = Who;
+    fn key(&self) -> &Who {
+        &self.0
+    }
+    fn bytes(&self) -> usize {
+        let (stage, viewer) = &self.0;
+        size_of::<Self>() + stage.len() + viewer.len() + size_of::<Span>() * self.1.intervals.len()
+    }
+}
+
+impl Row for (Box<str>, StageTotal) {
+    type Key = Box<str>;
+    fn key(&self) -> &Box<str> {
+        &self.0
+    }
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.0.len() + size_of::<u64>() * self.1.steps_ms.len()
+    }
+}
+
+/// Rows that follow each other in a list, as of one moment.
+#[derive(Debug)]
+pub struct RowSet<R: Row> {
+    /// The range that they are of.
+    pub range: Span,
+    /// The key after which they begin; none if they begin with the first row.
+    pub after: Option<R::Key>,
+    /// The rows, sorted by key.
+    pub rows: Vec<R>,
+    /// Whether there are more after them.
+    pub more: bool,
+    /// Up to when the ledger has the range.
+    pub committed_to: UnixMs,
+    /// Whether they never change any more.
+    pub is_sealed: bool,
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPage<R> {
+    /// The rows, sorted by key.
+    pub rows: Vec<R>,
+    /// Whether there are more after them.
+    pub more: bool,
+    /// The range that they are of.
+    pub range: Span,
+    /// Up to when the ledger has the range.
+    pub committed_to: UnixMs,
+}
+
+/// Order of requests. Rows are never older than the request that they were made for.
+pub type Began = u64;
+
+/// Rows that were made for a query, or the mark that a first page of it was asked for.
+#[derive(Debug)]
+struct Kept<Q, R: Row> {
+    query: Q,
+    began: Began,
+    began_ms: u64,
+    bytes: usize,
+    /// None for a mark.
+    set: Option<Arc<RowSet<R>>>,
+    /// Places of rows with which a page ended.
+    given: BTreeSet<usize>,
+}
+
+/// Row sets that were made lately, within [`SCAN_KEPT_BYTES_MAX`].
+#[derive(Debug)]
+pub struct RowCache<Q, R: Row> {
+    inner: Mutex<Inner<Q, R>>,
+}
+
+#[derive(Debug)]
+struct Inner<Q, R: Row> {
+    kept: VecDeque<Kept<Q, R>>,
+    bytes: usize,
+    began: Began,
+    /// Marks of requests before this were dropped: nothing that began before them is kept.
+    floor: Began,
+}
+
+impl<Q, R: Row> Default for RowCache<Q, R> {
+    fn default() -> RowCache<Q, R> {
+        let inner = Inner { kept: VecDeque::new(), bytes: 0, began: 0, floor: 0 };
+        RowCache { inner: Mutex::new(inner) }
+    }
+}
+
+impl<Q: PartialEq, R: Row> RowCache<Q, R> {
+    /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's own clock.
+    pub fn page(&self, query: &Q, after: Option<&R::Key>, limit: usize, now_ms: u64) -> Option<RowPage<R>> {
+        let (set, start) = {
+            let mut inner = self.inner.lock();
+            inner.expire(now_ms);
+            // Scans overlap, so that rows of an earlier request may be behind those of a later one.
+            let of_query = inner.kept.iter_mut().rev();
+            let of_query = of_query.filter(|kept| kept.query == *query && !kept.is_old(now_ms));
+            of_query.filter_map(|kept| kept.give(after, limit)).next()?
+        };
+        Some(set.page(start, limit))
+    }
+
+    /// A request that makes rows begins. A first page drops what was made for the same query before.
+    pub fn begin(&self, query: Q, is_first: bool, now_ms: u64) -> Began {
+        let mut inner = self.inner.lock();
+        inner.expire(now_ms);
+        inner.began += 1;
+        let began = inner.began;
+        if is_first {
+            inner
+                .kept
+                .retain(|kept| kept.query != query || kept.set.as_ref().is_some_and(|set| set.is_sealed));
+            inner.push(Kept { query, began, began_ms: now_ms, bytes: 0, set: None, given: BTreeSet::new() });
+            inner.bytes = inner.kept.iter().map(|kept| kept.bytes).sum();
+        }
+        began
+    }
+
+    /// Keeps rows that were made for a request, and gives its page. `began_ms` is when it began. They are not kept if a first page of the same query began
+    /// after them, or if they are too many.
+    pub fn keep(&self, query: Q, began: Began, set: RowSet<R>, limit: usize, began_ms: u64) -> RowPage<R> {
+        let set = Arc::new(set);
+        let page = set.page(0, limit);
+        let bytes = size_of::<RowSet<R>>() + set.rows.iter().map(Row::bytes).sum::<usize>();
+        let given = page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
+        let mut inner = self.inner.lock();
+        let is_newer = |kept: &Kept<Q, R>| kept.query == query && kept.set.is_none() && kept.began > began;
+        let is_late = began < inner.floor || inner.kept.iter().any(is_newer);
+        if bytes <= SCAN_KEPT_BYTES_MAX && (set.is_sealed || !is_late) {
+            inner.push(Kept { query, began, began_ms, bytes, set: Some(set), given });
+        }
+        page
+    }
+
+    /// Bytes of the rows that are kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+
+    /// Row sets that are kept, and marks of requests.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.lock().kept.len()
+    }
+
+    /// Whether nothing is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<Q, R: Row> Inner<Q, R> {
+    fn push(&mut self, kept: Kept<Q, R>) {
+        self.bytes += kept.bytes;
+        self.kept.push_back(kept);
+        while self.bytes > SCAN_KEPT_BYTES_MAX || self.kept.len() > SCAN_KEPT_SETS_MAX {
+            let oldest = self.kept.pop_front();
+            self.forget(oldest);
+        }
+    }
+
+    fn expire(&mut self, now_ms: u64) {
+        while self.kept.front().is_some_and(|kept| kept.is_old(now_ms)) {
+            let oldest = self.kept.pop_front();
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&mut self, oldest: Option<Kept<Q, R>>) {
+        let Some(oldest) = oldest else { return };
+        self.bytes -= oldest.bytes;
+        if oldest.set.is_none() {
+            self.floor = self.floor.max(oldest.began);
+        }
+    }
+}
+
+impl<Q, R: Row> Kept<Q, R> {
+    fn is_old(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.began_ms) >= SCAN_KEPT_MS_MAX
+    }
+
+    /// Where a page after `after` starts in the rows, if they may be given for it and it is whole.
+    fn give(&mut self, after: Option<&R::Key>, limit: usize) -> Option<(Arc<RowSet<R>>, usize)> {
+        let set = self.set.as_ref()?;
+        let start = match (after, &set.after) {
+            (None, None) if set.is_sealed => 0,
+            (None, _) => return None,
+            (Some(after), begin) if set.is_sealed => {
+                if begin.as_ref().is_some_and(|begin| begin > after) {
+                    return None;
+                }
+                set.rows.partition_point(|row| row.key() <= after)
+            }
+            (Some(after), _) => {
+                let place = set.rows.binary_search_by(|row| row.key().cmp(after)).ok()?;
+                self.given.contains(&place).then_some(place + 1)?
+            }
+        };
+        let left = set.rows.len() - start;
+        if left < limit && set.more {
+            return None;
+        }
+        if left > limit || set.more {
+            self.given.insert(start + limit - 1);
+        }
+        Some((set.clone(), start))
+    }
+}
+
+impl<R: Row> RowSet<R> {
+    fn page(&self, start: usize, limit: usize) -> RowPage<R> {
+        let end = self.rows.len().min(start + limit);
+        RowPage {
+            rows: self.rows[start..end].to_vec(),
+            more: self.more || end < self.rows.len(),
+            range: self.range,
+            committed_to: self.committed_to,
+        }
+    }
+}

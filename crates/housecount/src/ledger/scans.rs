@@ -1,0 +1,227 @@
+//! Reads of the ledger for callers of the API: few at once, each on a thread of its own, and page after page from rows that
+//! were made once.
+
+use std::sync::Arc;
+
+use housecount_core::ledger::totals::{StageTotal, StageTotals};
+use housecount_core::ledger::watch::{Wanted, Watched, Who};
+use housecount_core::limits::{PAGE_STEPS_MAX, SCAN_LONG_ROWS_MAX, SCAN_ROWS_MAX, SCANS_MAX};
+use housecount_core::span::Span;
+use housecount_core::time::UnixMs;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::proofs::Proofs;
+use super::rows::{RowCache, RowPage, RowSet};
+use super::scan;
+use crate::clock::mono_ms;
+use crate::cold::Cold;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::workers::aside_until_done;
+
+/// How many pages the first one makes the rows of. Later ones make as many as may be.
+const PAGES_AHEAD: usize = 16;
+
+/// A range as it was asked for. An end that is not given moves from call to call, and its pages still are one list's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedRange {
+    /// Its start, if given.
+    pub from: Option<UnixMs>,
+    /// Its end, if given.
+    pub to: Option<UnixMs>,
+}
+
+/// A list of watch times, and what tells it from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchList {
+    /// The range.
+    pub range: AskedRange,
+    /// Only on this stage.
+    pub stage: Option<String>,
+    /// Only of this viewer.
+    pub viewer: Option<String>,
+    /// Whether rows have intervals.
+    pub intervals: bool,
+}
+
+/// A list of stages' watch times, and what tells it from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageList {
+    /// The range.
+    pub range: AskedRange,
+    /// The length of a step, where rows have steps.
+    pub step_ms: Option<u64>,
+}
+
+/// What a scan reads.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    /// The ledger.
+    pub cold: Arc<dyn Cold>,
+    /// What is proven since.
+    pub proofs: Arc<Proofs>,
+}
+
+/// Scans of a node: see the module's text.
+#[derive(Debug)]
+pub struct Scans {
+    /// Scans that may begin.
+    pub open: Arc<Semaphore>,
+    runtime: Handle,
+    viewers: RowCache<WatchList, (Who, Watched)>,
+    stages: RowCache<StageList, (Box<str>, StageTotal)>,
+}
+
+impl Scans {
+    /// Scans that do their reading and writing on the caller's runtime.
+    #[must_use]
+    pub fn new() -> Scans {
+        Scans {
+            open: Arc::new(Semaphore::new(SCANS_MAX)),
+            runtime: Handle::current(),
+            viewers: RowCache::default(),
+            stages: RowCache::default(),
+        }
+    }
+
+    /// Runs a scan, once fewer than [`SCANS_MAX`] run. It ends early when its caller is dropped.
+    ///
+    /// # Errors
+    /// The scan's; `Unavailable` if the node is stopping.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        scan: impl Future<Output = StoreResult<T>> + Send + 'static,
+    ) -> StoreResult<T> {
+        // Never closed. The thread holds it, so that one whose caller is gone still counts.
+        let permit = self.open.clone().acquire_owned().await.ok();
+        let scan = async move {
+            let _permit = permit;
+            scan.await
+        };
+        let stopped = || StoreError::new(ErrorKind::Unavailable, "the scan of the ledger was stopped");
+        aside_until_done(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// A page of a list of watch times over `range`, the one that was asked for with its ends filled in.
+    ///
+    /// # Errors
+    /// As [`scan::watch`].
+    pub async fn watch(
+        &self,
+        stores: Stores,
+        list: WatchList,
+        range: Span,
+        after: Option<Who>,
+        limit: usize,
+    ) -> StoreResult<RowPage<(Who, Watched)>> {
+        if let Some(page) = self.viewers.page(&list, after.as_ref(), limit, mono_ms()) {
+            return Ok(page);
+        }
+        let (is_first, began_ms) = (after.is_none(), mono_ms());
+        let began = self.viewers.begin(list.clone(), is_first, began_ms);
+        let rows = viewer_rows(is_first, list.intervals, limit);
+        let wanted = Wanted {
+            stage: list.stage.clone(),
+            viewer: list.viewer.clone(),
+            after: after.clone(),
+            intervals: list.intervals,
+            ..Wanted::default()
+        };
+        let scan = async move {
+            let Stores { cold, proofs } = stores;
+            let found = scan::watch(&cold, &proofs, range, wanted, rows).await?;
+            let is_sealed = is_sealed(range, &proofs, found.committed_to);
+            let (rows, more, committed_to) = (found.rows, found.more, found.committed_to);
+            Ok(RowSet { range, after, rows, more, committed_to, is_sealed })
+        };
+        let set = self.run(scan).await?;
+        Ok(self.viewers.keep(list, began, set, limit, began_ms))
+    }
+
+    /// A page of a list of stages over `range`, the one that was asked for with its ends filled in.
+    ///
+    /// # Errors
+    /// As [`scan::stages`].
+    pub async fn stages(
+        &self,
+        stores: Stores,
+        list: StageList,
+        range: Span,
+        after: Option<Box<str>>,
+        limit: usize,
+    ) -> StoreResult<RowPage<(Box<str>, StageTotal)>> {
+        if let Some(page) = self.stages.page(&list, after.as_ref(), limit, mono_ms()) {
+            return Ok(page);
+        }
+        let began_ms = mono_ms();
+        let began = self.stages.begin(list.clone(), after.is_none(), began_ms);
+        let steps = list.step_ms.map_or(1, |step_ms| StageTotals::steps(range, step_ms));
+        let rows = stage_rows(steps, limit);
+        let totals = StageTotals::new(range, list.step_ms, after.as_deref().map(str::to_string), rows);
+        let scan = async move {
+            let Stores { cold, proofs } = stores;
+            let found = scan::stages(&cold, &proofs, range, totals).await?;
+            let is_sealed = is_sealed(range, &proofs, found.committed_to);
+            let (rows, more, committed_to) = (found.rows, found.more, found.committed_to);
+            Ok(RowSet { range, after, rows, more, committed_to, is_sealed })
+        };
+        let set = self.run(scan).await?;
+        Ok(self.stages.keep(list, began, set, limit, began_ms))
+    }
+
+    /// Bytes of the rows that are kept for next pages.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.viewers.bytes() + self.stages.bytes()
+    }
+}
+
+impl Default for Scans {
+    fn default() -> Scans {
+        Scans::new()
+    }
+}
+
+/// Rows that a scan of viewers makes for a page of `limit` and those after it.
+fn viewer_rows(is_first: bool, intervals: bool, limit: usize) -> usize {
+    let rows_max = if intervals { SCAN_LONG_ROWS_MAX } else { SCAN_ROWS_MAX };
+    if is_first { rows_max.min(PAGES_AHEAD * limit) } else { rows_max.max(limit) }
+}
+
+/// The same of stages, each with so many steps: 8 MB of them at most.
+fn stage_rows(steps: u64, limit: usize) -> usize {
+    let room = usize::try_from(10 * PAGE_STEPS_MAX / steps.max(1)).unwrap_or(usize::MAX);
+    room.min(SCAN_ROWS_MAX).max(limit)
+}
+
+/// Whether the ledger will never say anything new of a range: not even a late span may reach it.
+fn is_sealed(range: Span, proofs: &Proofs, committed_to: UnixMs) -> bool {
+    range.to.plus(proofs.kept_ms()) <= committed_to
+}
+
+#[cfg(test)]
+mod tests {
+    use housecount_core::limits::PAGE_ROWS_MAX;
+
+    use super::*;
+
+    #[test]
+    fn scan_rows_max() {
+        assert_eq!([1, 100, PAGE_ROWS_MAX].map(|limit| viewer_rows(true, false, limit)), [16, 1_600, 16_000]);
+        assert_eq!(viewer_rows(false, false, 1), SCAN_ROWS_MAX, "who goes on reads more");
+        assert_eq!(
+            [0, 1, 31, 1_000].map(|steps| stage_rows(steps, 100)),
+            [SCAN_ROWS_MAX, SCAN_ROWS_MAX, SCAN_ROWS_MAX, 1_000]
+        );
+        assert_eq!(stage_rows(PAGE_STEPS_MAX, 1), 10);
+    }
+
+    #[test]
+    fn scan_long_rows_max() {
+        assert_eq!(
+            [1, 100, PAGE_ROWS_MAX].map(|limit| viewer_rows(true, true, limit)),
+            [16, 1_600, SCAN_LONG_ROWS_MAX]
+        );
+        assert_eq!(viewer_rows(false, true, 1), SCAN_LONG_ROWS_MAX);
+    }
+}
