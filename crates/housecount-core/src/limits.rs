@@ -281,6 +281,8 @@ pub const SORT_KEY_BYTES_MAX: usize = 1024;
 pub const LISTED_DAYS_MAX: usize = 10_000;
 /// Bytes of the packed part of a roster item, which leaves room for its keys.
 pub const ROSTER_BYTES_MAX: usize = 256 * 1024;
+/// Items of a chunk that are put at once: 3 MB. A commit of a million viewers has 45.
+pub const CHUNK_PARTS_PUT_MAX: usize = 8;
 /// Items of one BatchWriteItem (DynamoDB API reference, 2026-10).
 pub const WRITE_BATCH_ITEMS: usize = 25;
 

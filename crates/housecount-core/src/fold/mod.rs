@@ -13,7 +13,7 @@
 mod advance;
 pub mod handle;
 mod looks;
-mod names;
+pub(crate) mod names;
 mod online;
 pub mod presence;
 pub mod proof;

@@ -9,15 +9,13 @@
 //! is how chunks speak of it, so the order of entries, and when they are dropped, is part of the format: new ones come
 //! last, and an entry goes when its last span ended more than `kept` before the next chunk's window.
 
-use std::hash::BuildHasher;
-use std::sync::LazyLock;
+use std::ops::Deref;
 
-use foldhash::fast::RandomState;
-use smallvec::SmallVec;
-
-use super::chunk::{Changed, Chunk, Late, Link, New};
+use super::chunk::{Changed, Chunk, Late, Link};
+use super::entry::{Entries, Entry};
 use crate::codec::DecodeError;
-use crate::span::{Span, normalize};
+use crate::fold::names::Names;
+use crate::span::Span;
 use crate::time::UnixMs;
 
 /// A keyframe is written when the last one is this many chunks back: at five minutes, a day. More often makes the ledger
@@ -59,6 +57,10 @@ fn shown(link: &Option<Link>) -> String {
 pub trait Tell {
     /// A span begins. What was open at a window's start is not said again.
     fn opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
+    /// Whether nothing need be told.
+    fn is_deaf(&self) -> bool {
+        false
+    }
     /// A span that began has come to its end.
     fn closed(&mut self, stage: &str, viewer: &str, span: Span);
     /// A span from before the window, whole.
@@ -69,46 +71,10 @@ pub trait Tell {
 
 /// Nobody listens.
 impl Tell for () {
+    fn is_deaf(&self) -> bool {
+        true
+    }
     fn closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) viewer: Box<str>,
-    /// The viewer's hash: most that differ are told apart by it, without a look at their ids.
-    pub(super) tag: u64,
-    pub(super) stage: u32,
-    pub(super) is_open: bool,
-    /// From when a reader hasn't been told yet; only while it is open.
-    untold_from: UnixMs,
-    /// What is written, as far back as `kept`. Never empty but for an instant.
-    pub(super) spans: SmallVec<[Span; 1]>,
-}
-
-impl Entry {
-    pub(super) fn ended(&self) -> UnixMs {
-        self.spans.last().map_or(UnixMs::ZERO, |span| span.to)
-    }
-
-    /// Forgets spans that ended before `horizon`, but for the last one.
-    fn forget(&mut self, horizon: UnixMs) {
-        let last = self.ended();
-        self.spans.retain(|span| span.to >= horizon || span.to == last);
-    }
-
-    /// Adds a span at the end, or where it belongs if it is late.
-    fn add(&mut self, span: Span) {
-        match self.spans.last_mut() {
-            Some(last) if last.to == span.from => last.to = span.to,
-            Some(last) if last.to > span.from => {
-                let mut spans = self.spans.to_vec();
-                spans.push(span);
-                normalize(&mut spans);
-                self.spans = spans.into();
-            }
-            _ => self.spans.push(span),
-        }
-    }
 }
 
 /// What is written of a partition, as of the end of its last chunk's window.
@@ -122,7 +88,7 @@ pub struct Book {
     chunks: u32,
     last: Option<Link>,
     pub(super) stages: Vec<Box<str>>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
     /// Nothing is known of what is written before this, so nothing may be written there any more.
     floor: UnixMs,
     /// Whether the next chunk must be a keyframe, because what comes before can't be read.
@@ -171,7 +137,7 @@ impl Book {
     /// How many viewers were on any stage at the edge.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.is_open).count()
+        self.entries.iter().filter(|entry| entry.is_open()).count()
     }
 
     /// Takes in the next chunk, or a keyframe to begin with, and tells what it says.
@@ -180,6 +146,23 @@ impl Book {
     /// The chunk doesn't follow; then nothing has changed.
     pub fn apply(&mut self, chunk: &Chunk, link: Link, tell: &mut impl Tell) -> Result<(), ChunkError> {
         self.check(chunk)?;
+        self.take_in(chunk, None, link, tell);
+        Ok(())
+    }
+
+    /// The same with a chunk that nobody else needs: a keyframe's names are taken over as they are.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn absorb(&mut self, mut chunk: Chunk, link: Link, tell: &mut impl Tell) -> Result<(), ChunkError> {
+        self.check(&chunk)?;
+        let names = chunk.is_keyframe().then(|| std::mem::take(&mut chunk.new.names));
+        self.take_in(&chunk, names, link, tell);
+        Ok(())
+    }
+
+    /// Takes in a chunk that follows. `names` are a keyframe's, if the book may have them.
+    fn take_in(&mut self, chunk: &Chunk, names: Option<Names>, link: Link, tell: &mut impl Tell) {
         let from = chunk.window.from;
         if chunk.is_keyframe() || from > self.edge {
             self.close_all(tell);
@@ -192,12 +175,7 @@ impl Book {
             }
             (self.since, self.chunks) = (from, 0);
         } else {
-            self.entries.retain_mut(|entry| {
-                if entry.spans.len() > 1 {
-                    entry.forget(from.minus(chunk.kept_ms));
-                }
-                is_kept(entry, chunk)
-            });
+            self.entries.forget(from.minus(chunk.kept_ms), |entry| is_kept(entry, chunk));
         }
         let horizon = from.minus(chunk.kept_ms);
         if let Some(before) = &mut self.before {
@@ -209,44 +187,37 @@ impl Book {
         }
         self.stages.extend(chunk.stages.iter().cloned());
         self.toggle_known(chunk, tell);
-        for new in &chunk.new {
-            self.add_new(new, chunk.window, tell);
-        }
+        self.add_new(chunk, names, tell);
         for Late { entry, span } in &chunk.late {
-            let entry = &mut self.entries[*entry as usize];
-            entry.add(*span);
-            tell.late(&self.stages[entry.stage as usize], &entry.viewer, *span);
+            let place = *entry as usize;
+            self.entries.add_late(place, *span);
+            if !tell.is_deaf() {
+                let entry = self.entries.get(place);
+                tell.late(&self.stages[entry.stage as usize], &self.entries.viewer(entry), *span);
+            }
         }
         (self.reach, self.short) = (chunk.window.to.plus(chunk.reach_ms), chunk.short.clone());
         // Entries from before have been dropped, and with them what was written of them.
         self.floor = self.floor.max(from.minus(chunk.kept_ms));
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
-        Ok(())
     }
 
     /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer and span. With it, a node
     /// that finds nothing else left goes on where proof had come to.
-    pub fn carried(&self) -> impl Iterator<Item = (&str, &str, Span)> {
+    pub fn carried(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
         let span = Span::new(self.edge, self.reach);
         let mut short = self.short.iter().peekable();
-        let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open));
+        let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open()));
         let reaching = open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
         reaching
             .filter(move |_| !span.is_empty())
-            .map(|(_, entry)| entry)
-            .map(move |entry| (&*self.stages[entry.stage as usize], &*entry.viewer, span))
+            .map(|(_, entry)| *entry)
+            .map(move |entry| (&*self.stages[entry.stage as usize], self.entries.viewer(entry), span))
     }
 
     /// Ends the reading: tells the spans that are still open, up to the edge.
     pub fn close_all(&mut self, tell: &mut impl Tell) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.is_open) {
-            entry.is_open = false;
-            tell.closed(
-                &self.stages[entry.stage as usize],
-                &entry.viewer,
-                Span::new(entry.untold_from, self.edge),
-            );
-        }
+        self.entries.close_all(&self.stages, self.edge, tell);
     }
 
     /// That a chunk follows, and speaks of nothing that isn't there.
@@ -264,8 +235,8 @@ impl Book {
             known("a keyframe", chunk.since == self.since)?;
             stages = self.stages.len() as u64;
             let is_next = chunk.window.from == self.edge;
-            for entry in self.entries.iter().filter(|entry| is_kept(entry, chunk)) {
-                let count = if entry.is_open && is_next { &mut open } else { &mut closed };
+            for entry in self.entries.iter().copied().filter(|entry| is_kept(*entry, chunk)) {
+                let count = if entry.is_open() && is_next { &mut open } else { &mut closed };
                 *count += 1;
             }
         }
@@ -280,32 +251,32 @@ impl Book {
         let (mut open, mut closed) = (chunk.open.iter().peekable(), chunk.closed.iter().peekable());
         let mut rank = [0u32; 2];
         let Book { entries, stages, .. } = self;
-        for entry in entries {
+        for place in 0..entries.len() {
+            let entry = entries.get(place);
             let (rank, changes) =
-                if entry.is_open { (&mut rank[0], &mut open) } else { (&mut rank[1], &mut closed) };
+                if entry.is_open() { (&mut rank[0], &mut open) } else { (&mut rank[1], &mut closed) };
             let toggles =
                 changes.next_if(|changed| changed.rank == *rank).map(|changed| &changed.toggles[..]);
             *rank += 1;
             match toggles {
-                Some(toggles) => toggle(entry, toggles, chunk.window, &stages[entry.stage as usize], tell),
-                None if entry.is_open => entry.add(chunk.window),
-                None => {}
+                Some(toggles) => {
+                    entries.toggle(place, toggles, chunk.window, &stages[entry.stage as usize], tell);
+                }
+                None => entries.stay(place, chunk.window),
             }
         }
     }
 
-    fn add_new(&mut self, new: &New, window: Span, tell: &mut impl Tell) {
-        let (viewer, stage) = (new.viewer.clone(), new.stage);
-        let mut entry = Entry {
-            viewer,
-            stage,
-            is_open: false,
-            tag: tag(&new.viewer),
-            untold_from: UnixMs::ZERO,
-            spans: SmallVec::new(),
-        };
-        toggle(&mut entry, &new.toggles, window, &self.stages[stage as usize], tell);
-        self.entries.push(entry);
+    fn add_new(&mut self, chunk: &Chunk, names: Option<Names>, tell: &mut impl Tell) {
+        self.entries.reserve(chunk.new.len());
+        let are_taken_over = names.is_some();
+        names.into_iter().for_each(|names| self.entries.adopt(names));
+        for new in chunk.new.iter() {
+            let viewer = if are_taken_over { new.viewer } else { self.entries.name(&chunk.new.viewer(new)) };
+            let place = self.entries.push(new.stage, viewer);
+            let (toggles, stage) = (chunk.new.toggles(new), &self.stages[new.stage as usize]);
+            self.entries.toggle(place, &toggles, chunk.window, stage, tell);
+        }
     }
 
     /// Whether the chunk of a window is to be a keyframe.
@@ -316,35 +287,6 @@ impl Book {
     }
 }
 
-/// Seeded at random: ids come from outside.
-static TAGS: LazyLock<RandomState> = LazyLock::new(RandomState::default);
-
-/// A viewer's hash, for this process only.
-pub(super) fn tag(viewer: &str) -> u64 {
-    TAGS.hash_one(viewer)
-}
-
-fn is_kept(entry: &Entry, chunk: &Chunk) -> bool {
+fn is_kept(entry: Entry, chunk: &Chunk) -> bool {
     entry.ended().plus(chunk.kept_ms) >= chunk.window.from
-}
-
-/// Switches an entry off and on through a window.
-fn toggle(entry: &mut Entry, toggles: &[u32], window: Span, stage: &str, tell: &mut impl Tell) {
-    let mut since = window.from;
-    for at in toggles.iter().map(|at| window.from.plus(u64::from(*at))) {
-        if entry.is_open {
-            if at > since {
-                entry.add(Span::new(since, at));
-            }
-            tell.closed(stage, &entry.viewer, Span::new(entry.untold_from, at));
-        } else {
-            entry.untold_from = at;
-            tell.opened(stage, &entry.viewer, at);
-        }
-        entry.is_open = !entry.is_open;
-        since = at;
-    }
-    if entry.is_open {
-        entry.add(Span::new(since, window.to));
-    }
 }

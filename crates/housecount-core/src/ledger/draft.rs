@@ -1,14 +1,17 @@
 //! The draft: proof minus book, which is the next chunk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::book::{Book, Entry, tag};
-use super::chunk::{Changed, Chunk, Late, New, Toggles};
+use super::book::Book;
+use super::chunk::{Changed, Chunk, Late, Toggles};
+use super::entry::Entry;
+use super::new::NewEntries;
 use crate::fold::Proven;
+use crate::fold::names::Name;
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 
@@ -33,14 +36,19 @@ pub struct Draft<'a> {
     /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
     entries: Index<'a>,
     before: Index<'a>,
-    /// By entry, where it will be when the chunk is applied; none for those that are dropped then.
-    places: Vec<Option<Place>>,
+    /// By entry, where it will be when the chunk is applied.
+    places: Vec<Place>,
     open: Known,
     closed: Known,
     /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to say.
     is_heard: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
-    new: Vec<Fresh>,
+    /// Entries that aren't in the book.
+    new: NewEntries,
+    /// Late spans of these.
+    new_late: HashMap<Name, Vec<Span>, RandomState>,
+    /// Those of them that are open at the window's end, and whose proof doesn't reach on.
+    new_short: HashSet<Name, RandomState>,
     late: Vec<Late>,
     /// By the place of a known entry: whether it is open at the window's end, and then whether its proof reaches on.
     ends: Vec<Option<bool>>,
@@ -48,26 +56,23 @@ pub struct Draft<'a> {
     written: Vec<Span>,
 }
 
+/// Where a known entry will be: 8 bytes for each viewer while a chunk is made.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    is_open: bool,
+    /// Among the open entries or the closed ones, as it is; [`DROPPED`] if it is dropped.
     rank: u32,
+    /// Among all.
     index: u32,
 }
+
+/// The rank of an entry that is dropped. No chunk has as many.
+const DROPPED: u32 = u32::MAX;
 
 /// Entries of one kind: how many there are, and which change.
 #[derive(Debug, Default)]
 struct Known {
     count: u32,
     changed: Vec<Changed>,
-}
-
-/// An entry that isn't in the book.
-#[derive(Debug)]
-struct Fresh {
-    new: New,
-    late: Vec<Span>,
-    reaches: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -78,16 +83,17 @@ impl<'a> Draft<'a> {
         let is_keyframe = book.wants_keyframe(window, kept_ms);
         let (mut open, mut closed) = (Known::default(), Known::default());
         let place = |entry: &Entry| {
-            if is_keyframe || entry.ended().plus(kept_ms) < window.from {
-                return None;
-            }
-            let is_open = entry.is_open && book.edge() == window.from;
             let index = open.count + closed.count;
-            let known = if is_open { &mut open } else { &mut closed };
+            if entry.ended().plus(kept_ms) < window.from {
+                return Place { rank: DROPPED, index };
+            }
+            let known = if is_open(book, *entry, window) { &mut open } else { &mut closed };
             known.count += 1;
-            Some(Place { is_open, rank: known.count - 1, index })
+            Place { rank: known.count - 1, index }
         };
-        let places = book.entries.iter().map(place).collect();
+        // A keyframe goes on from none.
+        let known = if is_keyframe { 0 } else { book.entries.len() };
+        let places = book.entries.iter().take(known).map(place).collect();
         let is_heard = vec![false; open.count as usize];
         let ends = vec![None; (open.count + closed.count) as usize];
         let (entries, before) = match (&book.before, is_keyframe) {
@@ -109,7 +115,9 @@ impl<'a> Draft<'a> {
             closed,
             is_heard,
             stages: HashMap::default(),
-            new: Vec::new(),
+            new: NewEntries::default(),
+            new_late: HashMap::default(),
+            new_short: HashSet::default(),
             late: Vec::new(),
             ends,
             written: Vec::new(),
@@ -149,10 +157,13 @@ impl<'a> Draft<'a> {
     pub fn add(&mut self, proven: Proven<'_>) {
         let entry = self.entries.find(proven.stage, proven.viewer);
         self.written.clear();
-        let known = entry.iter().map(|i| &self.book.entries[*i as usize]);
-        known
-            .chain(self.before.entry(proven.stage, proven.viewer))
-            .for_each(|e| self.written.extend(&e.spans));
+        let before = self.before.find(proven.stage, proven.viewer);
+        for (index, place) in [(&self.entries, entry), (&self.before, before)] {
+            if let Some((book, place)) = index.book.zip(place) {
+                let entry = book.entries.get(place as usize);
+                self.written.extend(&book.entries.times(entry).spans);
+            }
+        }
         if self.written.len() > 1 {
             normalize(&mut self.written);
         }
@@ -170,16 +181,23 @@ impl<'a> Draft<'a> {
             }
         });
         let reaches = proven.spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
-        let Some(place) = entry.and_then(|i| self.places[i as usize]) else {
+        let place = entry.map(|i| (self.places[i as usize], self.book.entries.get(i as usize)));
+        let Some((place, known)) = place.filter(|(place, _)| place.rank != DROPPED) else {
             if !(late.is_empty() && toggles.is_empty()) {
                 let stage = self.stage(proven.stage);
-                let new = New { stage, viewer: proven.viewer.into(), toggles };
-                self.new.push(Fresh { new, late, reaches });
+                let new = self.new.push(stage, proven.viewer, &toggles);
+                if toggles.len() % 2 == 1 && !reaches {
+                    self.new_short.insert(new.viewer);
+                }
+                if !late.is_empty() {
+                    self.new_late.insert(new.viewer, late);
+                }
             }
             return;
         };
+        let was_open = is_open(self.book, known, self.window);
         self.late.extend(late.into_iter().map(|span| Late { entry: place.index, span }));
-        if place.is_open {
+        if was_open {
             self.is_heard[place.rank as usize] = true;
             if goes_on {
                 toggles.remove(0);
@@ -187,10 +205,10 @@ impl<'a> Draft<'a> {
                 toggles.insert(0, 0);
             }
         }
-        let is_open = place.is_open != (toggles.len() % 2 == 1);
+        let is_open = was_open != (toggles.len() % 2 == 1);
         self.ends[place.index as usize] = is_open.then_some(reaches);
         if !toggles.is_empty() {
-            let known = if place.is_open { &mut self.open } else { &mut self.closed };
+            let known = if was_open { &mut self.open } else { &mut self.closed };
             known.changed.push(Changed { rank: place.rank, toggles });
         }
     }
@@ -223,18 +241,18 @@ impl<'a> Draft<'a> {
         let (known_stages, stages) = self.name_stages();
         // Joins by time, which makes their times small; then those that have none. By name besides, so that two nodes
         // that know the same write the same.
-        let key = |fresh: &Fresh| (fresh.new.toggles.is_empty(), fresh.new.toggles.first().copied());
-        self.new.sort_unstable_by(|a, b| {
-            let by_name = || (a.new.stage, &a.new.viewer).cmp(&(b.new.stage, &b.new.viewer));
-            key(a).cmp(&key(b)).then_with(by_name)
-        });
+        self.new.sort();
         let known_entries = self.open.count + self.closed.count;
-        for (entry, fresh) in (known_entries..).zip(&self.new) {
-            self.late.extend(fresh.late.iter().map(|span| Late { entry, span: *span }));
+        if !self.new_late.is_empty() {
+            for (entry, new) in (known_entries..).zip(self.new.iter()) {
+                let late = self.new_late.get(&new.viewer).into_iter().flatten();
+                self.late.extend(late.map(|span| Late { entry, span: *span }));
+            }
         }
         self.late.sort_unstable();
-        let new_ends =
-            self.new.iter().map(|fresh| (fresh.new.toggles.len() % 2 == 1).then_some(fresh.reaches));
+        let reaches = |new: Name| !self.new_short.contains(&new);
+        let is_open = |new| self.new.count(new) % 2 == 1;
+        let new_ends = self.new.iter().map(|new| is_open(new).then(|| reaches(new.viewer)));
         let open_at_end = self.ends.iter().copied().chain(new_ends).flatten();
         let short = (0..).zip(open_at_end).filter(|(_, reaches)| !reaches).map(|(rank, _)| rank).collect();
         Chunk {
@@ -248,7 +266,7 @@ impl<'a> Draft<'a> {
             stages,
             open: self.open.changed,
             closed: self.closed.changed,
-            new: self.new.into_iter().map(|fresh| fresh.new).collect(),
+            new: self.new,
             late: self.late,
             short,
         }
@@ -268,7 +286,7 @@ impl<'a> Draft<'a> {
                 None => known.len() as u32 + new.partition_point(|id| id < stage) as u32,
             };
         }
-        self.new.iter_mut().for_each(|fresh| fresh.new.stage = place[fresh.new.stage as usize]);
+        self.new.place_stages(&place);
         (known.len() as u32, new)
     }
 }
@@ -287,9 +305,9 @@ impl<'a> Index<'a> {
         let hasher = RandomState::default();
         let stages = (0..).zip(&book.stages).map(|(i, id)| (&**id, i)).collect();
         let mut entries = HashTable::with_capacity(book.entries.len());
-        let hash = |entry: &Entry| hasher.hash_one((entry.stage, entry.tag));
-        for (i, entry) in (0..).zip(&book.entries) {
-            entries.insert_unique(hash(entry), i, |i| hash(&book.entries[*i as usize]));
+        let hash = |entry: Entry| hasher.hash_one((entry.stage, &*book.entries.viewer(entry)));
+        for (i, entry) in (0..).zip(book.entries.iter()) {
+            entries.insert_unique(hash(*entry), i, |i| hash(book.entries.get(*i as usize)));
         }
         Index { book: Some(book), stages, entries, hasher }
     }
@@ -297,15 +315,15 @@ impl<'a> Index<'a> {
     fn find(&self, stage: &str, viewer: &str) -> Option<u32> {
         let stage = *self.stages.get(stage)?;
         let entries = &self.book?.entries;
-        let tag = tag(viewer);
         let is_it = |i: &u32| {
-            let entry = &entries[*i as usize];
-            entry.tag == tag && entry.stage == stage && *entry.viewer == *viewer
+            let entry = entries.get(*i as usize);
+            entry.stage == stage && entries.is(entry, viewer)
         };
-        self.entries.find(self.hasher.hash_one((stage, tag)), is_it).copied()
+        self.entries.find(self.hasher.hash_one((stage, viewer)), is_it).copied()
     }
+}
 
-    fn entry(&self, stage: &str, viewer: &str) -> Option<&'a Entry> {
-        Some(&self.book?.entries[self.find(stage, viewer)? as usize])
-    }
+/// Whether an entry is open as a window begins.
+fn is_open(book: &Book, entry: Entry, window: Span) -> bool {
+    entry.is_open() && book.edge() == window.from
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`chunk`]: a window of one partition as bytes; `packing` is how.
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
+//! - `entry`: what a book holds of each; `new`: the same of a chunk's new entries.
 //! - `rename`: another name for a viewer, in chunks that are written.
 //! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each stage was watched; how many at once.
 //! - [`views`]: the same by watch span.
@@ -15,6 +16,8 @@ mod changes_tests;
 pub mod chunk;
 pub mod curve;
 pub mod draft;
+mod entry;
+mod new;
 mod rename;
 #[cfg(test)]
 mod tests;

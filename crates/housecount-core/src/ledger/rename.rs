@@ -19,7 +19,7 @@ impl Book {
         let is_wanted =
             |place| stage.is_none_or(|wanted| stage_of(place).is_some_and(|stage| **stage == *wanted));
         let new = chunk.new.iter().enumerate();
-        new.filter(|(_, new)| *new.viewer == *viewer && is_wanted(new.stage))
+        new.filter(|(_, new)| chunk.new.is(*new, viewer) && is_wanted(new.stage))
             .map(|(place, _)| place)
             .collect()
     }
@@ -33,10 +33,6 @@ impl Chunk {
 
     /// Gives some of its new entries another viewer's name. They must be one viewer's, and the name nobody else's.
     pub fn rename(&mut self, places: &[usize], to: &str) {
-        for place in places {
-            if let Some(new) = self.new.get_mut(*place) {
-                new.viewer = to.into();
-            }
-        }
+        places.iter().for_each(|place| self.new.rename(*place, to));
     }
 }

@@ -22,6 +22,11 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
+    /// Writes behind bytes that are there.
+    pub(crate) fn behind(out: Vec<u8>) -> BitWriter {
+        BitWriter { out, pending: 0, filled: 0 }
+    }
+
     /// The low `n` bits of `value`, `n` at most 32.
     pub(crate) fn plain(&mut self, value: u64, n: u32) {
         debug_assert!(n <= 32 && value < 1 << n);

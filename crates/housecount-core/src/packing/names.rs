@@ -14,6 +14,8 @@
 //! In the bits: for each id the index of its length (minimal), then for each position that is not of class 0 the
 //! byte's index in its class (minimal).
 
+use std::collections::BTreeMap;
+
 use super::bits::{BitReader, BitWriter};
 use crate::codec::{DecodeError, Reader, put_varint};
 
@@ -62,24 +64,19 @@ struct Shape {
 }
 
 impl Shape {
-    /// The shape that takes the fewest bits for these ids: each position's own class; or one class for all that are
-    /// not fixed, or for all, when the ids are so few that telling classes apart costs more than it saves.
-    fn of(ids: &[&str]) -> Shape {
-        let length = ids.first().map_or(0, |id| id.len());
-        let mut seen = vec![[false; 256]; length];
-        for id in ids {
-            seen.iter_mut().zip(id.bytes()).for_each(|(seen, byte)| seen[usize::from(byte)] = true);
-        }
+    /// The shape that takes the fewest bits for `count` ids, of which these bytes were seen at each position: each position's own
+    /// class; or one class for all that are not fixed, or for all, when the ids are so few that telling classes apart costs more
+    /// than it saves.
+    fn of(seen: &[[bool; 256]], count: u64) -> Shape {
         let own: Vec<(u8, u8)> = seen.iter().map(classify).collect();
         let is_open = |(_, (class, _)): &(&[bool; 256], &(u8, u8))| *class != FIXED;
         let of_open =
             at_least_a_class(classify(&either(seen.iter().zip(&own).filter(is_open).map(|(s, _)| s))));
         let of_all = at_least_a_class(classify(&either(seen.iter())));
         let coarse = own.iter().map(|p| if p.0 == FIXED { *p } else { (of_open, 0) }).collect();
-        let flat = vec![(of_all, 0); length];
+        let flat = vec![(of_all, 0); seen.len()];
         let shapes = [own.clone(), coarse, flat].map(|positions| Shape { positions });
         let [first, rest @ ..] = shapes;
-        let count = ids.len() as u64;
         rest.into_iter()
             .fold(first, |best, shape| if shape.bits(count) < best.bits(count) { shape } else { best })
     }
@@ -152,11 +149,18 @@ pub(crate) struct Shapes {
 }
 
 impl Shapes {
-    /// The shapes of these ids.
-    pub(crate) fn of<'a>(ids: impl Iterator<Item = &'a str>) -> Shapes {
-        let mut groups: std::collections::BTreeMap<usize, Vec<&str>> = std::collections::BTreeMap::new();
-        ids.for_each(|id| groups.entry(id.len()).or_default().push(id));
-        Shapes { by_length: groups.into_iter().map(|(length, ids)| (length, Shape::of(&ids))).collect() }
+    /// The shapes of these ids. They are looked at one by one and not held: there may be a million.
+    pub(crate) fn of(ids: impl Iterator<Item = impl AsRef<str>>) -> Shapes {
+        let mut groups: BTreeMap<usize, (Vec<[bool; 256]>, u64)> = BTreeMap::new();
+        for id in ids {
+            let id = id.as_ref().as_bytes();
+            let (seen, count) = groups.entry(id.len()).or_insert_with(|| (vec![[false; 256]; id.len()], 0));
+            seen.iter_mut().zip(id).for_each(|(seen, byte)| seen[usize::from(*byte)] = true);
+            *count += 1;
+        }
+        let shape =
+            |(length, (seen, count)): (usize, (Vec<[bool; 256]>, u64))| (length, Shape::of(&seen, count));
+        Shapes { by_length: groups.into_iter().map(shape).collect() }
     }
 
     /// Whether there were no ids.
@@ -167,6 +171,16 @@ impl Shapes {
     /// Whether they leave nothing open: all ids of the list are one and the same, and take no bits.
     pub(crate) fn is_one_id(&self) -> bool {
         self.by_length.len() == 1 && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
+    }
+
+    /// At most how many bits an id takes.
+    pub(crate) fn bits_max(&self) -> u64 {
+        let of_one = |(class, _): &(u8, u8)| match *class {
+            FIXED => 0,
+            class => u64::from(TABLES[usize::from(class)].size.next_power_of_two().ilog2()),
+        };
+        let of_shape = |(_, shape): &(usize, Shape)| shape.positions.iter().map(of_one).sum::<u64>();
+        self.by_length.iter().map(of_shape).max().unwrap_or(0) + 8
     }
 
     pub(crate) fn put(&self, head: &mut Vec<u8>) {
@@ -207,9 +221,19 @@ impl Shapes {
     }
 
     pub(crate) fn read(&self, bits: &mut BitReader<'_>, what: &'static str) -> Result<Box<str>, DecodeError> {
+        Ok(self.read_into(bits, what, &mut Vec::new())?.into())
+    }
+
+    /// The same into a buffer.
+    pub(crate) fn read_into<'b>(
+        &self,
+        bits: &mut BitReader<'_>,
+        what: &'static str,
+        id: &'b mut Vec<u8>,
+    ) -> Result<&'b str, DecodeError> {
         let which = bits.minimal(self.by_length.len() as u64)? as usize;
-        let (length, shape) = &self.by_length[which];
-        let mut id = Vec::with_capacity(*length);
+        let (_, shape) = &self.by_length[which];
+        id.clear();
         for (class, byte) in &shape.positions {
             id.push(match *class {
                 FIXED => *byte,
@@ -219,8 +243,7 @@ impl Shapes {
                 }
             });
         }
-        let id = String::from_utf8(id).map_err(|_| DecodeError::Invalid { what, at: 0 })?;
-        Ok(id.into_boxed_str())
+        std::str::from_utf8(id).map_err(|_| DecodeError::Invalid { what, at: 0 })
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use housecount_core::codec::checksum;
 use housecount_core::item::{Attr, Item, bytes, number};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::limits::ITEM_BYTES_MAX;
+use housecount_core::limits::{CHUNK_PARTS_PUT_MAX, ITEM_BYTES_MAX};
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
@@ -73,10 +73,8 @@ pub async fn write(
     chunk: &[u8],
     expiry_s: Option<u64>,
 ) -> StoreResult<Written> {
-    let (record, parts) = records(chain, window, chunk, expiry_s);
-    if !parts.is_empty() {
-        cold.put(parts.clone()).await?;
-    }
+    put_parts(cold, chain, window, chunk, expiry_s).await?;
+    let record = head(chain, window, chunk, expiry_s);
     match cold.put_if(record, Condition::Absent).await? {
         Put::Done => Ok(Written::Done),
         Put::Refused(_) => {
@@ -88,30 +86,52 @@ pub async fn write(
                 return Ok(Written::Done);
             }
             // Strays cost little and harm nobody; if they can't be removed they stay.
-            let _ = cold.delete(parts.into_iter().map(|part| part.key).collect()).await;
+            let _ = cold.delete(part_keys(chain, window, chunk).collect()).await;
             Ok(Written::Elsewhere(there))
         }
     }
 }
 
-/// The item of a chunk, and its further parts.
-fn records(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> (Record, Vec<Record>) {
-    let item = |piece: &[u8]| {
-        let expiry = expiry_s.map(|expiry_s| (TTL.to_string(), Attr::N(expiry_s)));
-        Item::from_iter([(CHUNK.to_string(), Attr::B(piece.to_vec()))].into_iter().chain(expiry))
-    };
-    let mut pieces = chunk.chunks(PART_BYTES);
-    let mut head = item(pieces.next().unwrap_or_default());
-    let crc = checksum(chunk);
-    let parts: Vec<Record> = (1..)
-        .zip(pieces)
-        .map(|(part, piece)| Record { key: Key::ChunkPart { chain, window, crc, part }, item: item(piece) })
-        .collect();
-    if !parts.is_empty() {
-        head.insert(PARTS.to_string(), Attr::N(parts.len() as u64 + 1));
-        head.insert(CRC.to_string(), Attr::N(u64::from(crc)));
+/// The item of a chunk, which names its further parts.
+fn head(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> Record {
+    let mut head = item(chunk.chunks(PART_BYTES).next().unwrap_or_default(), expiry_s);
+    let parts = chunk.chunks(PART_BYTES).skip(1).len();
+    if parts > 0 {
+        head.insert(PARTS.to_string(), Attr::N(parts as u64 + 1));
+        head.insert(CRC.to_string(), Attr::N(u64::from(checksum(chunk))));
     }
-    (Record { key: Key::Chunk { chain, window }, item: head }, parts)
+    Record { key: Key::Chunk { chain, window }, item: head }
+}
+
+fn item(piece: &[u8], expiry_s: Option<u64>) -> Item {
+    let expiry = expiry_s.map(|expiry_s| (TTL.to_string(), Attr::N(expiry_s)));
+    Item::from_iter([(CHUNK.to_string(), Attr::B(piece.to_vec()))].into_iter().chain(expiry))
+}
+
+/// The keys of a chunk's further parts.
+fn part_keys(chain: Chain, window: UnixMs, chunk: &[u8]) -> impl Iterator<Item = Key> {
+    let (crc, parts) = (checksum(chunk), chunk.chunks(PART_BYTES).skip(1).len() as u32);
+    (1..=parts).map(move |part| Key::ChunkPart { chain, window, crc, part })
+}
+
+/// Puts a chunk's further parts, [`CHUNK_PARTS_PUT_MAX`] at once: a million viewers' chunk is copied in small pieces.
+async fn put_parts(
+    cold: &dyn Cold,
+    chain: Chain,
+    window: UnixMs,
+    chunk: &[u8],
+    expiry_s: Option<u64>,
+) -> StoreResult<()> {
+    let mut parts = part_keys(chain, window, chunk).zip(chunk.chunks(PART_BYTES).skip(1));
+    loop {
+        let some = parts.by_ref().take(CHUNK_PARTS_PUT_MAX);
+        let some: Vec<Record> =
+            some.map(|(key, piece)| Record { key, item: item(piece, expiry_s) }).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        cold.put(some).await?;
+    }
 }
 
 /// Writes another chunk in the place of one that is there, with the same expiry. `named` is the checksum by which the chunk
@@ -128,16 +148,14 @@ pub async fn rewrite(
     named: Option<u32>,
 ) -> StoreResult<Vec<Key>> {
     let window = old.window;
-    let (mut record, parts) = records(chain, window, chunk, old.expiry_s);
+    let mut record = head(chain, window, chunk, old.expiry_s);
     if let Some(named) = named {
         record.item.insert(NAMED.to_string(), Attr::N(u64::from(named)));
     }
     let crc = checksum(&old.bytes);
     let keys = (1..=old.parts).map(|part| Key::ChunkPart { chain, window, crc, part });
-    let stale = keys.filter(|key| parts.iter().all(|part| part.key != *key)).collect();
-    if !parts.is_empty() {
-        cold.put(parts).await?;
-    }
+    let stale = keys.filter(|key| part_keys(chain, window, chunk).all(|part| part != *key)).collect();
+    put_parts(cold, chain, window, chunk, old.expiry_s).await?;
     let was = old.bytes[..old.head_bytes].to_vec();
     match cold.put_if(record, Condition::Is { attr: CHUNK, value: Attr::B(was) }).await? {
         Put::Done => Ok(stale),

@@ -58,8 +58,9 @@ pub struct Applied {
 fn apply(stored: &Stored, chain: Chain, book: &mut Book, tell: &mut impl Tell) -> StoreResult<Applied> {
     let (chunk, link) = decode(stored, chain)?;
     let sk = Key::Chunk { chain, window: stored.window }.sk();
-    book.apply(&chunk, link, tell).map_err(|e: ChunkError| corrupt(chain, &sk, e))?;
-    Ok(Applied { window: chunk.window, kept_ms: chunk.kept_ms() })
+    let applied = Applied { window: chunk.window, kept_ms: chunk.kept_ms() };
+    book.absorb(chunk, link, tell).map_err(|e: ChunkError| corrupt(chain, &sk, e))?;
+    Ok(applied)
 }
 
 /// A chain read into a book.

@@ -71,7 +71,7 @@ impl Proofs {
         while carried.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Rebuild);
             for (stage, viewer, span) in carried.by_ref().take(CARRIED_PER_HOLD) {
-                fold.carry(stage, viewer, span);
+                fold.carry(stage, &viewer, span);
                 count += 1;
             }
         }

@@ -187,6 +187,7 @@ impl Commit {
             Written::Elsewhere(theirs) => chain::decode(&theirs, chain)?,
         };
         let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
+        drop(bytes);
         absorb(reading, chunk, link).await?;
         reading.skip_to(link.from);
         self.count(partition, shown, was_first, reading.book.open(), started_ms);
@@ -353,7 +354,7 @@ fn unusable(why: String) -> StoreError {
 /// Takes a chunk into the book, on a thread of its own.
 async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<()> {
     let mut book = std::mem::take(&mut reading.book);
-    let absorbed = aside(move || book.apply(&chunk, link, &mut ()).map(|()| book));
+    let absorbed = aside(move || book.absorb(chunk, link, &mut ()).map(|()| book));
     let absorbed = absorbed.await.map_err(|e| unusable(e.to_string()))?;
     reading.book = absorbed.map_err(|e| unusable(e.to_string()))?;
     Ok(())

@@ -39,6 +39,7 @@ mod write;
 
 use smallvec::SmallVec;
 
+use super::new::NewEntries;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -72,14 +73,6 @@ pub(in crate::ledger) struct Changed {
     pub(in crate::ledger) toggles: Toggles,
 }
 
-/// An entry that is new: a join has toggles, the first of which switches it on; another one has only late spans.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::ledger) struct New {
-    pub(in crate::ledger) stage: u32,
-    pub(in crate::ledger) viewer: Box<str>,
-    pub(in crate::ledger) toggles: Toggles,
-}
-
 /// A span from before the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::ledger) struct Late {
@@ -104,7 +97,7 @@ pub struct Chunk {
     pub(in crate::ledger) open: Vec<Changed>,
     pub(in crate::ledger) closed: Vec<Changed>,
     /// By their first toggle, then those without any.
-    pub(in crate::ledger) new: Vec<New>,
+    pub(in crate::ledger) new: NewEntries,
     pub(in crate::ledger) late: Vec<Late>,
     /// Ranks among the entries that are open at the end.
     pub(in crate::ledger) short: Vec<u32>,

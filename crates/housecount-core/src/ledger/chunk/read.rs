@@ -1,6 +1,6 @@
 //! Bytes to a chunk: checked, for they come from outside.
 
-use super::{Changed, Chunk, Late, Link, New, Toggles, VERSION};
+use super::{Changed, Chunk, Late, Link, NewEntries, Toggles, VERSION};
 use crate::codec::{DecodeError, Reader};
 use crate::ids::{StageId, ViewerId};
 use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
@@ -44,7 +44,7 @@ impl Chunk {
             stages: Vec::new(),
             open: Vec::new(),
             closed: Vec::new(),
-            new: Vec::new(),
+            new: NewEntries::default(),
             late: Vec::new(),
             short: Vec::new(),
         };
@@ -83,24 +83,30 @@ impl Chunk {
         {
             return Err(DecodeError::Invalid { what: "a count", at: 0 });
         }
+        let head_bytes = head.left() as u64;
         let mut bits = BitReader::new(head.rest());
+        let mut id = Vec::new();
         for _ in 0..stages {
-            self.stages.push(read_id(stage_names.as_ref(), &mut bits, "a stage id", |id| {
+            let stage = read_id(stage_names.as_ref(), &mut bits, "a stage id", &mut id, |id| {
                 StageId::check(id).is_ok()
-            })?);
+            })?;
+            self.stages.push(stage.into());
         }
         let window_ms = self.window.ms();
         self.open = get_changed(open, k[0], window_ms, &mut bits)?;
         self.closed = get_changed(closed, k[1], window_ms, &mut bits)?;
         let (mut start, is_viewer) = (0, |id: &str| ViewerId::check(id).is_ok());
-        for n in 0..u64::from(joins) + u64::from(others) {
-            let mut toggles = Toggles::new();
+        // Each takes bits, but that may be few: room for more is made when they are there.
+        self.new.reserve(new.min(head_bytes) as usize);
+        let mut toggles = Toggles::new();
+        for n in 0..new {
+            toggles.clear();
             if n < u64::from(joins) {
                 start = get_join(k[2], start, window_ms, &mut toggles, &mut bits)?;
             }
             let stage = bits.minimal(all_stages)? as u32;
-            let viewer = read_id(viewer_names.as_ref(), &mut bits, "a viewer id", is_viewer)?;
-            self.new.push(New { stage, viewer, toggles });
+            let viewer = read_id(viewer_names.as_ref(), &mut bits, "a viewer id", &mut id, is_viewer)?;
+            self.new.push(stage, viewer, &toggles);
         }
         self.get_late(late, &mut bits)?;
         let mut next = 0;
@@ -135,15 +141,16 @@ impl Chunk {
     }
 }
 
-fn read_id(
+fn read_id<'b>(
     shapes: Option<&Shapes>,
     bits: &mut BitReader<'_>,
     what: &'static str,
+    into: &'b mut Vec<u8>,
     is_id: impl Fn(&str) -> bool,
-) -> Result<Box<str>, DecodeError> {
+) -> Result<&'b str, DecodeError> {
     let wrong = DecodeError::Invalid { what, at: 0 };
-    let id = shapes.ok_or(wrong)?.read(bits, what)?;
-    if is_id(&id) { Ok(id) } else { Err(wrong) }
+    let id = shapes.ok_or(wrong)?.read_into(bits, what, into)?;
+    if is_id(id) { Ok(id) } else { Err(wrong) }
 }
 
 fn within(head: &mut Reader<'_>, what: &'static str, min: u64, max: u64) -> Result<u64, DecodeError> {

@@ -1,6 +1,6 @@
 //! A chunk to bytes.
 
-use super::{Changed, Chunk, Late, New, VERSION};
+use super::{Changed, Chunk, Late, VERSION};
 use crate::codec::{put_varint, seal};
 use crate::packing::bits::{BitWriter, rice_parameter};
 use crate::packing::names::Shapes;
@@ -10,7 +10,7 @@ impl Chunk {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let from = self.window.from;
-        let joins = self.new.iter().take_while(|new| !new.toggles.is_empty()).count();
+        let joins = self.new.iter().take_while(|new| new.is_join()).count();
         let mut out = vec![VERSION];
         let mut put = |n: u64| put_varint(&mut out, n);
         put(from.0);
@@ -34,28 +34,33 @@ impl Chunk {
             self.short.len() as u64,
         ];
         counts.iter().for_each(|n| put_varint(&mut out, *n));
-        let mut bits = BitWriter::default();
-        self.put_bits(joins, &mut out, &mut bits);
-        out.extend(bits.finish());
+        let mut out = self.put_bits(joins, out);
         seal(&mut out);
         out
     }
 
-    fn put_bits(&self, joins: usize, head: &mut Vec<u8>, bits: &mut BitWriter) {
+    /// Writes the rest of the head, and the bits behind it.
+    fn put_bits(&self, joins: usize, mut head: Vec<u8>) -> Vec<u8> {
         let window_ms = self.window.ms();
         let of_ranks = |count: usize, last: Option<u32>| {
             rice_parameter(count as u64, u64::from(last.unwrap_or_default()))
         };
         let parameter = |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
-        let (joined, others) = self.new.split_at(joins);
-        let first = |new: &New| u64::from(new.toggles[0]);
+        let last_join = self.new.iter().nth(joins.wrapping_sub(1));
+        let last_start = last_join.map_or(0, |new| self.new.toggles(new).first().copied().unwrap_or(0));
         let of_open = parameter(&self.open);
         let of_closed = parameter(&self.closed);
-        let of_joins = rice_parameter(joins as u64, joined.last().map_or(0, first));
+        let of_joins = rice_parameter(joins as u64, u64::from(last_start));
         let of_short = of_ranks(self.short.len(), self.short.last().copied());
         head.extend([of_open as u8, of_closed as u8, of_joins as u8, of_short as u8]);
-        let stage_names = shapes(self.stages.iter().map(|stage| &**stage), head);
-        let viewer_names = shapes(self.new.iter().map(|new| &*new.viewer), head);
+        let stage_names = shapes(self.stages.iter(), &mut head);
+        let viewer_names = shapes(self.new.iter().map(|new| self.new.viewer(new)), &mut head);
+        let stages = u64::from(self.known_stages) + self.stages.len() as u64;
+        // About as much as they take, so that a million don't take room for two.
+        let bits_each = viewer_names.bits_max() + u64::from(stages.max(1).ilog2() + of_joins) + 5;
+        head.reserve_exact((self.new.len() as u64 * bits_each / 8) as usize);
+        let mut bits = BitWriter::behind(head);
+        let bits = &mut bits;
         for stage in &self.stages {
             stage_names.write(stage, bits);
         }
@@ -67,19 +72,17 @@ impl Chunk {
                 put_toggles(toggles, 0, window_ms, bits);
             }
         }
-        let stages = u64::from(self.known_stages) + self.stages.len() as u64;
         let mut start = 0;
-        for new in joined {
-            bits.rice(first(new) - start, of_joins);
-            start = first(new);
-            put_more(start, new.toggles.len() > 1, window_ms, bits);
-            put_toggles(&new.toggles[1..], start + 1, window_ms, bits);
+        for new in self.new.iter() {
+            if let [first, further @ ..] = &self.new.toggles(new)[..] {
+                let first = u64::from(*first);
+                bits.rice(first - start, of_joins);
+                start = first;
+                put_more(start, !further.is_empty(), window_ms, bits);
+                put_toggles(further, start + 1, window_ms, bits);
+            }
             bits.minimal(u64::from(new.stage), stages);
-            viewer_names.write(&new.viewer, bits);
-        }
-        for new in others {
-            bits.minimal(u64::from(new.stage), stages);
-            viewer_names.write(&new.viewer, bits);
+            viewer_names.write(&self.new.viewer(new), bits);
         }
         let entries = u64::from(self.known_entries) + self.new.len() as u64;
         for Late { entry, span } in &self.late {
@@ -93,10 +96,11 @@ impl Chunk {
             bits.rice(u64::from(rank - next), of_short);
             next = rank + 1;
         }
+        std::mem::take(bits).finish()
     }
 }
 
-fn shapes<'a>(ids: impl Iterator<Item = &'a str>, head: &mut Vec<u8>) -> Shapes {
+fn shapes(ids: impl Iterator<Item = impl AsRef<str>>, head: &mut Vec<u8>) -> Shapes {
     let shapes = Shapes::of(ids);
     if !shapes.is_empty() {
         shapes.put(head);

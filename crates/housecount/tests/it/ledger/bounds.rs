@@ -8,6 +8,7 @@ use housecount::calendar::PeriodUnit;
 use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
+use housecount::cold::chunks::{self, Written};
 use housecount::export::{self, CsvStyle, Format, Request, Round, whole};
 use housecount::http::Bound;
 use housecount::hub::Hub;
@@ -16,7 +17,10 @@ use housecount::log::{Log, MemoryLog, Position};
 use housecount::tasks::Tick;
 use housecount::tasks::tend::Tend;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{EXPORT_ROWS_MAX, SCANS_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::keys::{Chain, Series};
+use housecount_core::limits::{
+    CHUNK_PARTS_PUT_MAX, EXPORT_ROWS_MAX, ITEM_BYTES_MAX, SCANS_MAX, UNCOMMITTED_MS_MAX,
+};
 use housecount_core::time::UnixMs;
 use hyper::Method;
 
@@ -123,4 +127,23 @@ async fn scans_max() {
     drop(taken);
     assert_eq!(waits.await.unwrap(), 200);
     assert!(cold.calls.load(Ordering::SeqCst) > before);
+}
+
+/// A chunk of many items is put a few at a time, and read whole.
+#[tokio::test]
+async fn chunk_parts_put_max() {
+    let cold = FaultyCold::new().await;
+    let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
+    let bytes: Vec<u8> =
+        (0..(2 * CHUNK_PARTS_PUT_MAX + 2) * ITEM_BYTES_MAX).map(|n| (n % 251) as u8).collect();
+    let before = cold.calls.load(Ordering::SeqCst);
+    let written = chunks::write(&cold, chain, UnixMs(1_000), &bytes, None).await.unwrap();
+    assert!(matches!(written, Written::Done));
+    assert_eq!(
+        cold.calls.load(Ordering::SeqCst) - before,
+        3 + 1,
+        "the further items in three puts, then the first"
+    );
+    let read = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).next(&cold).await.unwrap();
+    assert!(read.is_some_and(|read| read.bytes == bytes));
 }

@@ -172,9 +172,67 @@ async fn a_million_viewers() {
 }
 
 fn resident_mb() -> u64 {
+    resident_kb("VmRSS:") / 1024
+}
+
+fn resident_kb(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+}
+
+/// Memory a viewer with the ledger: at a first commit, from then on, at a commit without changes, and once all have left.
+/// `VIEWERS=1000000 cargo test -p housecount --test it -- --ignored --nocapture memory_a_viewer`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, and takes a gigabyte"]
+async fn memory_a_viewer() {
+    let viewers: u64 = std::env::var("VIEWERS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+    let folder = tempfile::tempdir().unwrap();
+    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+    let (hub, proofs, mut commit) = writer(Arc::new(cold));
+    let base = BASE.aligned(WINDOW_MS);
+    // From here on the peak is counted anew.
+    let forget_peak = || std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let start_kb = resident_kb("VmRSS:");
+    let show = |what: &str| {
+        let each = |kb: u64| kb.saturating_sub(start_kb) as f64 * 1024.0 / viewers as f64;
+        let (now, peak) = (each(resident_kb("VmRSS:")), each(resident_kb("VmHWM:")));
+        println!("{viewers} viewers, {what}: {now:.0} B a viewer, {peak:.0} B at most meanwhile");
+    };
+    let beat = |kind: Kind, at: UnixMs| {
+        for n in 0..viewers {
+            let id = u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_ac69_5d12_b3a1);
+            let hex = format!("{id:032x}");
+            let viewer = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+            let at = at.plus(n % 1_000);
+            hub.apply([EventRef { at, kind, stage: "stage", viewer: &viewer, session: "" }]);
+        }
+    };
+    for n in 0..2 {
+        for ms in (0..WINDOW_MS).step_by(60_000) {
+            beat(Kind::Beat, base.plus(n * WINDOW_MS + ms));
+        }
+        if n == 0 {
+            show("in the fold alone");
+        }
+        beat(Kind::Beat, base.plus((n + 1) * WINDOW_MS + 1_000));
+        forget_peak();
+        let now = base.plus((n + 1) * WINDOW_MS + TTL_MS + 500);
+        hub.advance(now);
+        commit_all(&mut commit, now).await;
+        show(if n == 0 { "committed for the first time" } else { "committed without changes" });
+    }
+    beat(Kind::Leave, base.plus(2 * WINDOW_MS + 2_000));
+    let gone = base.plus(2 * WINDOW_MS + LATENESS_MS + TTL_MS + 4 * WINDOW_MS);
+    for ms in (0..gone.since(base.plus(2 * WINDOW_MS))).step_by(WINDOW_MS as usize) {
+        let now = base.plus(3 * WINDOW_MS + ms + TTL_MS + 500);
+        hub.advance(now);
+        commit_all(&mut commit, now).await;
+        proofs.forget(0);
+    }
+    forget_peak();
+    show("all have left");
+    assert!(proofs.is_empty());
 }
 
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {

@@ -1,0 +1,257 @@
+//! The entries of a book: 24 bytes each, and a packed name.
+//!
+//! Nearly all entries have one span and are told from its start on; so that is what an entry holds. The others have more in a
+//! table.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
+use super::book::Tell;
+use crate::fold::names::{Id, Name, Names};
+use crate::span::{Span, normalize};
+use crate::time::UnixMs;
+
+/// Bits of [`Entry::from`] that are no time: chunks' times have 48 bits.
+const OPEN: u64 = 1 << 63;
+const MANY: u64 = 1 << 62;
+
+/// A viewer on a stage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    /// The start of its only span, and its flags.
+    from: u64,
+    /// The end of its last span; zero if it has none, which is but for an instant.
+    to: UnixMs,
+    /// No two entries have the same, also of one viewer.
+    viewer: Name,
+    pub(super) stage: u32,
+}
+
+impl Entry {
+    pub(super) fn is_open(self) -> bool {
+        self.from & OPEN != 0
+    }
+
+    pub(super) fn ended(self) -> UnixMs {
+        self.to
+    }
+
+    fn has_many(self) -> bool {
+        self.from & MANY != 0
+    }
+
+    fn start(self) -> UnixMs {
+        UnixMs(self.from & !(OPEN | MANY))
+    }
+}
+
+/// What is written of an entry, as far back as `kept`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Times {
+    pub(super) spans: SmallVec<[Span; 1]>,
+    /// From when a reader hasn't been told yet; only while it is open.
+    untold_from: UnixMs,
+}
+
+impl Times {
+    fn ended(&self) -> UnixMs {
+        self.spans.last().map_or(UnixMs::ZERO, |span| span.to)
+    }
+
+    /// Adds a span at the end, or where it belongs if it is late.
+    fn add(&mut self, span: Span) {
+        match self.spans.last_mut() {
+            Some(last) if last.to == span.from => last.to = span.to,
+            Some(last) if last.to > span.from => {
+                let mut spans = self.spans.to_vec();
+                spans.push(span);
+                normalize(&mut spans);
+                self.spans = spans.into();
+            }
+            _ => self.spans.push(span),
+        }
+    }
+}
+
+/// The entries in their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries {
+    list: Vec<Entry>,
+    names: Names,
+    many: HashMap<Name, Box<Times>, RandomState>,
+}
+
+impl Entries {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.list.iter()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Entry {
+        self.list[place]
+    }
+
+    pub(super) fn viewer(&self, entry: Entry) -> Id<'_> {
+        self.names.id(entry.viewer)
+    }
+
+    pub(super) fn is(&self, entry: Entry, viewer: &str) -> bool {
+        self.names.is(entry.viewer, viewer)
+    }
+
+    pub(super) fn times(&self, entry: Entry) -> Times {
+        if let Some(times) = entry.has_many().then(|| self.many.get(&entry.viewer)).flatten() {
+            return (**times).clone();
+        }
+        let span = Span::new(entry.start(), entry.to);
+        Times {
+            spans: Some(span).filter(|span| !span.is_empty()).into_iter().collect(),
+            untold_from: span.from,
+        }
+    }
+
+    fn set(&mut self, place: usize, times: Times, is_open: bool) {
+        let entry = &mut self.list[place];
+        let had_many = entry.has_many();
+        entry.to = times.ended();
+        let one = match times.spans[..] {
+            [] => Some(UnixMs::ZERO),
+            [span] if !is_open || times.untold_from == span.from => Some(span.from),
+            _ => None,
+        };
+        entry.from = one.map_or(MANY, |from| from.0) | if is_open { OPEN } else { 0 };
+        let viewer = entry.viewer;
+        if one.is_none() {
+            self.many.insert(viewer, Box::new(times));
+        } else if had_many {
+            self.many.remove(&viewer);
+        }
+    }
+
+    /// Makes room for so many more, and not for twice as many.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.list.reserve_exact(more);
+    }
+
+    /// Takes over names for entries that are pushed from here on. There must be none yet.
+    pub(super) fn adopt(&mut self, names: Names) {
+        debug_assert!(self.list.is_empty());
+        self.names = names;
+    }
+
+    /// Keeps a viewer's name for an entry.
+    pub(super) fn name(&mut self, viewer: &str) -> Name {
+        self.names.insert(viewer)
+    }
+
+    /// A new entry, of which nothing is written.
+    pub(super) fn push(&mut self, stage: u32, viewer: Name) -> usize {
+        self.list.push(Entry { from: 0, to: UnixMs::ZERO, viewer, stage });
+        self.list.len() - 1
+    }
+
+    /// Drops entries that aren't kept, and of the others spans that ended before `horizon`, but for the last one. Gives
+    /// back memory when most have gone.
+    pub(super) fn forget(&mut self, horizon: UnixMs, is_kept: impl Fn(Entry) -> bool) {
+        for place in 0..self.list.len() {
+            let entry = self.list[place];
+            if entry.has_many() && is_kept(entry) {
+                let mut times = self.times(entry);
+                times.spans.retain(|span| span.to >= horizon || span.to == entry.to);
+                self.set(place, times, entry.is_open());
+            }
+        }
+        let Entries { list, names, many } = self;
+        list.retain(|entry| {
+            let is_kept = is_kept(*entry);
+            if !is_kept {
+                names.remove(entry.viewer);
+                many.remove(&entry.viewer);
+            }
+            is_kept
+        });
+        if list.capacity() / 2 > list.len() {
+            list.shrink_to_fit();
+            many.shrink_to_fit();
+        }
+    }
+
+    /// Adds a span that is late.
+    pub(super) fn add_late(&mut self, place: usize, span: Span) {
+        let entry = self.list[place];
+        let mut times = self.times(entry);
+        times.add(span);
+        self.set(place, times, entry.is_open());
+    }
+
+    /// An entry stays as it is through a window.
+    pub(super) fn stay(&mut self, place: usize, window: Span) {
+        let entry = &mut self.list[place];
+        if !entry.is_open() {
+            return;
+        }
+        if !entry.has_many() && entry.to == window.from {
+            entry.to = window.to;
+            return;
+        }
+        let entry = *entry;
+        let mut times = self.times(entry);
+        times.add(window);
+        self.set(place, times, true);
+    }
+
+    /// Switches an entry off and on through a window.
+    pub(super) fn toggle(
+        &mut self,
+        place: usize,
+        toggles: &[u32],
+        window: Span,
+        stage: &str,
+        tell: &mut impl Tell,
+    ) {
+        let entry = self.list[place];
+        let (mut times, mut is_open) = (self.times(entry), entry.is_open());
+        let mut since = window.from;
+        for at in toggles.iter().map(|at| window.from.plus(u64::from(*at))) {
+            if is_open {
+                if at > since {
+                    times.add(Span::new(since, at));
+                }
+                if !tell.is_deaf() {
+                    tell.closed(stage, &self.viewer(entry), Span::new(times.untold_from, at));
+                }
+            } else {
+                times.untold_from = at;
+                if !tell.is_deaf() {
+                    tell.opened(stage, &self.viewer(entry), at);
+                }
+            }
+            is_open = !is_open;
+            since = at;
+        }
+        if is_open {
+            times.add(Span::new(since, window.to));
+        }
+        self.set(place, times, is_open);
+    }
+
+    /// Closes all that are open, and tells them up to `edge`.
+    pub(super) fn close_all(&mut self, stages: &[Box<str>], edge: UnixMs, tell: &mut impl Tell) {
+        for place in 0..self.list.len() {
+            let entry = self.list[place];
+            if entry.is_open() {
+                let times = self.times(entry);
+                let span = Span::new(times.untold_from, edge);
+                if !tell.is_deaf() {
+                    tell.closed(&stages[entry.stage as usize], &self.viewer(entry), span);
+                }
+                self.set(place, times, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The new entries of a chunk: 16 bytes each, and a packed name.
+
+use std::fmt;
+
+use super::chunk::Toggles;
+use crate::fold::names::{Id, Name, Names};
+
+/// No toggle.
+const NEVER: u32 = u32::MAX;
+
+/// An entry that is new: a join has toggles, the first of which switches it on; another one has only late spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct New {
+    pub(super) stage: u32,
+    /// No two entries have the same, also of one viewer.
+    pub(super) viewer: Name,
+    /// Its first toggle, or [`NEVER`].
+    first: u32,
+    /// The place of its further toggles, or [`NEVER`] if it has none.
+    further: u32,
+}
+
+impl New {
+    /// Whether it has toggles.
+    pub(super) fn is_join(self) -> bool {
+        self.first != NEVER
+    }
+}
+
+/// Entries in the order of a chunk.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct NewEntries {
+    list: Vec<New>,
+    pub(super) names: Names,
+    further: Vec<Box<[u32]>>,
+}
+
+/// As texts: their places in memory say nothing.
+impl fmt::Debug for NewEntries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |new: &New| (new.stage, self.viewer(*new).to_string(), self.toggles(*new));
+        f.debug_list().entries(self.list.iter().map(shown)).finish()
+    }
+}
+
+impl NewEntries {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Room for so many more, and not for twice as many.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.list.reserve_exact(more);
+    }
+
+    /// Adds an entry. Toggles are below `u32::MAX`, as the longest window is.
+    pub(super) fn push(&mut self, stage: u32, viewer: &str, toggles: &[u32]) -> New {
+        let (first, further) = match toggles {
+            [] => (NEVER, NEVER),
+            [first] => (*first, NEVER),
+            [first, further @ ..] => {
+                self.further.push(further.into());
+                (*first, self.further.len() as u32 - 1)
+            }
+        };
+        let new = New { stage, viewer: self.names.insert(viewer), first, further };
+        self.list.push(new);
+        new
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = New> + '_ {
+        self.list.iter().copied()
+    }
+
+    /// Changes stages from what they were counted as to their places.
+    pub(super) fn place_stages(&mut self, place: &[u32]) {
+        self.list.iter_mut().for_each(|new| new.stage = place[new.stage as usize]);
+    }
+
+    /// Joins by time, then those that have none; by stage and name besides.
+    pub(super) fn sort(&mut self) {
+        let NewEntries { list, names, .. } = self;
+        list.sort_unstable_by(|a, b| {
+            let by_name = || names.cmp(a.viewer, b.viewer);
+            a.first.cmp(&b.first).then(a.stage.cmp(&b.stage)).then_with(by_name)
+        });
+    }
+
+    pub(super) fn viewer(&self, new: New) -> Id<'_> {
+        self.names.id(new.viewer)
+    }
+
+    pub(super) fn is(&self, new: New, viewer: &str) -> bool {
+        self.names.is(new.viewer, viewer)
+    }
+
+    pub(super) fn toggles(&self, new: New) -> Toggles {
+        let further = self.further.get(new.further as usize).map_or(&[][..], |further| further);
+        Some(new.first).filter(|first| *first != NEVER).iter().chain(further).copied().collect()
+    }
+
+    /// How many toggles an entry has.
+    pub(super) fn count(&self, new: New) -> usize {
+        let further = self.further.get(new.further as usize).map_or(0, |further| further.len());
+        usize::from(new.is_join()) + further
+    }
+
+    /// Gives an entry another name.
+    pub(super) fn rename(&mut self, place: usize, to: &str) {
+        if let Some(new) = self.list.get_mut(place) {
+            self.names.remove(new.viewer);
+            new.viewer = self.names.insert(to);
+        }
+    }
+}
