@@ -1,0 +1,65 @@
+"""Replays clients/scenarios.json against the state machine."""
+
+import json
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from housecount._stay import Count, Failure, Refused, Retrying, Stay, Token
+from housecount._watch import answer_of
+
+SCENARIOS = json.loads((Path(__file__).parents[2] / "scenarios.json").read_text())["scenarios"]
+START = 1_790_000_000_000
+
+
+def event_of(step, now):
+    if step["event"] == "answer":
+        headers = {"retry-after": step["retryAfter"]} if "retryAfter" in step else {}
+        return answer_of(httpx.Response(step["status"], headers=headers, json=step["body"]))
+    if step["event"] == "failure":
+        return Failure("as the scenario has it")
+    if step["event"] == "token":
+        return Token(now + step["expiresIn"] if "expiresIn" in step else None)
+    return step["event"]
+
+
+def told_of(told):
+    if isinstance(told, Count):
+        return f"count {told.answer.viewers}"
+    if isinstance(told, Refused):
+        return f"refused {told.why.code}"
+    return "retry" if isinstance(told, Retrying) else None
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
+def test_scenario(scenario, outcomes):
+    options = scenario["options"]
+    stay = Stay(has_own_session=options["ownSession"], has_tokens=options["tokens"], chance=lambda: options["chance"])
+    row = []
+    for step in scenario["steps"]:
+        now = START + step["at"]
+        if step["event"] == "timer":
+            assert stay.due_at == now, "the timer goes off when the scenario says"
+        effects = stay.handle(now, event_of(step, now))
+        seen = {
+            "requests": effects.requests,
+            "told": told_of(effects.told),
+            "timer": None if stay.due_at is None else stay.due_at - now,
+            "state": stay.state.value,
+        }
+        assert seen == {name: step[name] for name in seen}, step
+        row.append(
+            f"{'+'.join(seen['requests']) or '-'}/{seen['told'] or '-'}/{'-' if seen['timer'] is None else round(seen['timer'])}"
+        )
+    outcomes.append(f"{scenario['name']}\t{stay.state.value}\t{' '.join(row)}")
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """The outcome table, which clients/check compares with the other clients'."""
+    rows = []
+    yield rows
+    if "CLIENTS_OUTCOMES" in os.environ:
+        Path(os.environ["CLIENTS_OUTCOMES"]).write_text("\n".join(rows) + "\n")
