@@ -1,0 +1,44 @@
+import Foundation
+
+#if canImport(FoundationNetworking)
+import FoundationNetworking
+#endif
+
+/// What a heartbeat or a leave says.
+struct Beat: Encodable {
+    let stage: String
+    let viewer: String
+    let session: String
+}
+
+/// Reads what a heartbeat was answered, which may be anything where no node answered.
+func event(status: Int, retryAfter: String?, body: Data) -> Stay.Event {
+    struct Problem: Decodable {
+        let code: String
+        let detail: String
+    }
+    let retryAfterMs = retryAfter.flatMap(Double.init).flatMap { $0 >= 0 ? 1_000 * $0 : nil }
+    let error: HousecountError
+    if let problem = try? JSONDecoder().decode(Problem.self, from: body) {
+        error = HousecountError(problem.detail, code: problem.code, status: status, retryAfterMs: retryAfterMs)
+    } else {
+        let detail = "no housecount node answered, but something with status \(status)"
+        error = HousecountError(detail, status: status, retryAfterMs: retryAfterMs)
+    }
+    return .answer(status: status, count: try? JSONDecoder().decode(Count.self, from: body), error: error)
+}
+
+/// Returns a token's `exp` in Unix milliseconds, unverified; nil if it cannot be read.
+func tokenExpiryMs(_ token: String) -> Double? {
+    struct Claims: Decodable {
+        let exp: Double
+    }
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count > 1 else { return nil }
+    var text = parts[1].replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
+    text += String(repeating: "=", count: (4 - text.count % 4) % 4)
+    guard let data = Data(base64Encoded: text), let claims = try? JSONDecoder().decode(Claims.self, from: data) else {
+        return nil
+    }
+    return 1_000 * claims.exp
+}
