@@ -70,9 +70,12 @@ async def test_a_stream_ends_with_its_token(connect, keyed_url, secret, stage):
     client = connect(keyed_url)
     token = sign_token(secret, viewer="ann", stage=stage, ttl=2)
     counts = []
+
+    async def read():
+        async for event in client.stream_counts(stage, token=token):
+            counts.append(event.viewers)
+
     with pytest.raises(HousecountError) as error:
-        async with asyncio.timeout(20):
-            async for event in client.stream_counts(stage, token=token):
-                counts.append(event.viewers)
+        await asyncio.wait_for(read(), 20)
     assert counts == [0] and error.value.code == "token_expired"
     assert await refused(anext(client.stream_counts(stage, token="no.such.token"))) == (401, "token_invalid")

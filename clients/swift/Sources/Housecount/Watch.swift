@@ -96,7 +96,7 @@ public actor Watch {
                 if !Task.isCancelled { await self?.handle(.timer) }
             }
         }
-        effects.requests.forEach(perform)
+        for request in effects.requests { perform(request) }
         switch effects.told {
         case .counted(let count): tell(.count(count))
         case .retrying(let error, let waitMs): tell(.retry(error, waitMs: waitMs))
