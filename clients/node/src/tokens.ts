@@ -37,21 +37,25 @@ export function signToken(secret: string | Uint8Array, claims: TokenClaims): str
   if ((stage === undefined) === (stagePrefix === undefined)) {
     throw new TypeError("give a stage or a stagePrefix, and not both");
   }
+  const iat = Math.floor(Date.now() / 1_000);
   const exp = Math.floor(Date.now() / 1_000 + ttlSeconds);
   const nbf = notBefore === undefined ? undefined : Math.floor(notBefore);
   const head = { alg: "HS256", typ: "JWT", kid };
-  const signed = [head, { sub: viewer, stage, stagePrefix, session, aud: audience, nbf, exp }]
+  const signed = [head, { sub: viewer, stage, stagePrefix, session, aud: audience, nbf, iat, exp }]
     .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
     .join(".");
   return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;
 }
 
-/** Returns a token's `exp` in Unix milliseconds, unverified; undefined if it cannot be read. */
-export function tokenExpiryMs(token: string): number | undefined {
+/** Returns a token's `exp` and `iat` in Unix milliseconds, unverified; undefined for what cannot be read. */
+export function tokenTimesMs(token: string): { expiresAt: number | undefined; issuedAt: number | undefined } {
+  let claims: unknown;
   try {
-    const { exp } = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as { exp?: unknown };
-    return typeof exp === "number" ? 1_000 * exp : undefined;
+    claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
   } catch {
-    return undefined;
+    claims = undefined;
   }
+  const { exp, iat } = (claims ?? {}) as { exp?: unknown; iat?: unknown };
+  const ms = (seconds: unknown) => (typeof seconds === "number" ? 1_000 * seconds : undefined);
+  return { expiresAt: ms(exp), issuedAt: ms(iat) };
 }

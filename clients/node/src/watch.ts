@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { HousecountError } from "./errors.js";
 import type { HeartbeatResponse } from "./models.js";
 import { Stay, type Answer, type Event, type Failure, type Request } from "./stay.js";
-import { tokenExpiryMs } from "./tokens.js";
+import { tokenTimesMs } from "./tokens.js";
 import { heartbeatAnswerOf, type Heartbeat } from "./wire.js";
 
 /** A leave is a hint: it has this long to be sent, and is not repeated. */
@@ -114,7 +114,7 @@ export class Watch implements AsyncDisposable {
     } catch (cause) {
       return { type: "failure", detail: `no token could be had: ${String(cause)}`, cause };
     }
-    return { type: "token", expiresAt: tokenExpiryMs(this.#token ?? "") };
+    return { type: "token", ...tokenTimesMs(this.#token ?? "") };
   }
 
   async #sendHeartbeat(signal: AbortSignal): Promise<Event> {

@@ -11,7 +11,7 @@ const { scenarios } = JSON.parse(readFileSync(new URL("../../scenarios.json", im
 const START = 1_790_000_000_000;
 const rows = [];
 
-async function eventOf({ event, status, body, retryAfter, expiresIn }, now) {
+async function eventOf({ event, status, body, retryAfter, expiresIn, issuedAgo }, now) {
   switch (event) {
     case "answer": {
       const headers = retryAfter === undefined ? {} : { "retry-after": retryAfter };
@@ -20,7 +20,11 @@ async function eventOf({ event, status, body, retryAfter, expiresIn }, now) {
     case "failure":
       return { type: "failure", detail: "as the scenario has it" };
     case "token":
-      return { type: "token", expiresAt: expiresIn === undefined ? undefined : now + expiresIn };
+      return {
+        type: "token",
+        expiresAt: expiresIn === undefined ? undefined : now + expiresIn,
+        issuedAt: issuedAgo === undefined ? undefined : now - issuedAgo,
+      };
     default:
       return { type: event };
   }

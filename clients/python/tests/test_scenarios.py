@@ -21,7 +21,8 @@ def event_of(step, now):
     if step["event"] == "failure":
         return Failure("as the scenario has it")
     if step["event"] == "token":
-        return Token(now + step["expiresIn"] if "expiresIn" in step else None)
+        expires_at = now + step["expiresIn"] if "expiresIn" in step else None
+        return Token(expires_at, now - step["issuedAgo"] if "issuedAgo" in step else None)
     return step["event"]
 
 

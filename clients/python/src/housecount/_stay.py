@@ -39,8 +39,8 @@ WAIT_MS_MAX = 3_600_000
 """No answer makes a client stay away for longer."""
 BACK_OFF_MS_MIN = 1_000
 BACK_OFF_MS_MAX = 30_000
-TOKEN_EARLY_MS = 60_000
-"""A token that ends within this time is replaced before the next heartbeat."""
+TOKEN_LIFE_PART = 0.75
+"""A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says."""
 FINAL = frozenset({400, 401, 403, 404})
 """These statuses say that the same heartbeat will never be taken."""
 
@@ -88,6 +88,8 @@ class Token:
 
     expires_at: float | None = None
     """Its `exp`, where that can be read."""
+    issued_at: float | None = None
+    """Its `iat`, where it has one."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,10 @@ class Stay:
         self._has_beaten = False
         # Whether the heartbeat under way, or the last one, is the first.
         self._is_first = True
-        self._has_token = False
-        self._token_expires_at: float | None = None
-        # Whether the token was used for a heartbeat before the one under way.
-        self._is_token_used = False
+        # When another token is needed: at once; never, as far as the last one says.
+        self._token_until: float | None = 0
+        # Whether the last token was refused, and no heartbeat was taken since.
+        self._is_token_refused = False
 
     def handle(self, now: float, event: Event | Answer | Failure | Token) -> Effects:
         """Takes an event and returns what is to be done. An event that its state does not know changes nothing."""
@@ -148,8 +150,10 @@ class Stay:
             return effects
         if isinstance(event, Token):
             if self.state is State.TOKEN:
-                self._has_token, self._is_token_used = True, False
-                self._token_expires_at = event.expires_at
+                self._token_until = None
+                if event.expires_at is not None:
+                    begins_at = now if event.issued_at is None else event.issued_at
+                    self._token_until = now + TOKEN_LIFE_PART * (event.expires_at - begins_at)
                 self._send(now, effects)
         elif isinstance(event, Failure):
             if self.state in (State.SENDING, State.TOKEN):
@@ -176,8 +180,7 @@ class Stay:
         return effects
 
     def _next(self, now: float, effects: Effects) -> None:
-        ends_soon = self._token_expires_at is not None and self._token_expires_at - now <= TOKEN_EARLY_MS
-        if self._has_tokens and (not self._has_token or ends_soon):
+        if self._has_tokens and self._token_until is not None and now >= self._token_until:
             self._ask_for_token(now, effects)
         else:
             self._send(now, effects)
@@ -196,14 +199,16 @@ class Stay:
         count = answer.count
         if 200 <= answer.status < 300 and count is not None and count.next_ms > 0 and count.viewers >= 0:
             self._failures = 0
-            self._is_token_used = True
+            self._is_token_refused = False
             is_to_confirm = self._has_own_session and self._is_first
             self._wait(
                 now, min(CONFIRM_MS, count.next_ms) if is_to_confirm else self._spread(count.next_ms, 0.95, 1.05)
             )
             effects.told = Count(count)
-        elif answer.status == 401 and self._has_tokens and self._is_token_used:
-            self._ask_for_token(now, effects)
+        elif answer.status == 401 and self._has_tokens and not self._is_token_refused:
+            self._is_token_refused = True
+            self._token_until = 0
+            self._wait(now, 0)
         elif answer.status in FINAL:
             self.state, self.due_at = State.OVER, None
             effects.told = Refused(answer)
@@ -212,7 +217,6 @@ class Stay:
 
     def _retry(self, now: float, effects: Effects, why: Answer | Failure) -> None:
         self._failures += 1
-        self._is_token_used = self._is_token_used or self.state is State.SENDING
         back_off = min(BACK_OFF_MS_MIN * 2 ** min(self._failures - 1, 30), BACK_OFF_MS_MAX)
         asked = (why.retry_after_ms or 0) if isinstance(why, Answer) else 0
         wait = self._wait(now, max(self._spread(back_off, 0.5, 1), self._spread(asked, 1, 1.25)))

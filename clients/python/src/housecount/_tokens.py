@@ -9,7 +9,7 @@ import json
 import time
 from datetime import timedelta
 
-__all__ = ["sign_token", "token_expiry_ms"]
+__all__ = ["sign_token", "token_times_ms"]
 
 SECRET_BYTES_MIN = 32
 
@@ -42,6 +42,7 @@ def sign_token(
     if (stage is None) == (stage_prefix is None):
         raise ValueError("give a stage or a stage_prefix, and not both")
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    now = time.time()
     claims: dict[str, str | int | None] = {
         "sub": viewer,
         "stage": stage,
@@ -49,20 +50,23 @@ def sign_token(
         "session": session,
         "aud": audience,
         "nbf": None if not_before is None else int(not_before),
-        "exp": int(time.time() + seconds),
+        "iat": int(now),
+        "exp": int(now + seconds),
     }
     head = {"alg": "HS256", "typ": "JWT", "kid": kid}
     signed = ".".join(_encode(_json(part)) for part in (head, claims))
     return f"{signed}.{_encode(hmac.new(secret, signed.encode(), hashlib.sha256).digest())}"
 
 
-def token_expiry_ms(token: str) -> float | None:
-    """Returns a token's `exp` in Unix milliseconds, unverified; None if it cannot be read."""
+def token_times_ms(token: str) -> tuple[float | None, float | None]:
+    """Returns a token's `exp` and `iat` in Unix milliseconds, unverified; None for what cannot be read."""
     try:
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-        return 1_000 * float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
-        return None
+        times = [claims.get("exp"), claims.get("iat")]
+    except (IndexError, AttributeError, ValueError):
+        return None, None
+    exp, iat = (1_000 * float(each) if isinstance(each, (int, float)) else None for each in times)
+    return exp, iat
 
 
 def _json(part: dict[str, str | int | None] | dict[str, str | None]) -> bytes:

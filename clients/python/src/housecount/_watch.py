@@ -17,7 +17,7 @@ import httpx
 from ._errors import HousecountError
 from ._models import HeartbeatResponse
 from ._stay import Answer, Count, Effects, Event, Failure, Refused, Retrying, State, Stay, Token
-from ._tokens import token_expiry_ms
+from ._tokens import token_times_ms
 from ._wire import seconds_of
 
 __all__ = ["AsyncWatch", "TokenSource", "Watch"]
@@ -136,7 +136,7 @@ class AsyncWatch:
             self._token = await token if inspect.isawaitable(token) else token
         except Exception as error:  # It is the caller's function, and may raise anything.
             return Failure(f"no token could be had: {error!r}")
-        return Token(token_expiry_ms(self._token))
+        return Token(*token_times_ms(self._token))
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._token}"} if self._token else {}

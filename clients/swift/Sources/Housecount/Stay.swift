@@ -10,8 +10,8 @@ private let backOffMsMin = 1_000.0
 private let backOffMsMax = 30_000.0
 /// After so many failures the back-off has reached its greatest value.
 private let doublingsMax = 5
-/// A token that ends within this time is replaced before the next heartbeat.
-private let tokenEarlyMs = 60_000.0
+/// A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says.
+private let tokenLifePart = 0.75
 /// These statuses say that the same heartbeat will never be taken.
 private let finalStatuses: Set<Int> = [400, 401, 403, 404]
 
@@ -47,8 +47,8 @@ struct Stay {
         case answer(status: Int, count: Count?, error: HousecountError)
         /// No answer to the heartbeat, or no token.
         case failure(HousecountError)
-        /// A new token, with its `exp` in Unix milliseconds where that can be read.
-        case token(expiresAt: Double?)
+        /// A new token, with its `exp` and `iat` in Unix milliseconds where they can be read.
+        case token(expiresAt: Double?, issuedAt: Double?)
     }
 
     /// What the caller is told.
@@ -74,10 +74,10 @@ struct Stay {
     private var hasBeaten = false
     /// Whether the heartbeat under way, or the last one, is the first.
     private var isFirst = true
-    private var hasToken = false
-    private var tokenExpiresAt: Double?
-    /// Whether the token was used for a heartbeat before the one under way.
-    private var isTokenUsed = false
+    /// When another token is needed.
+    private var tokenUntil = 0.0
+    /// Whether the last token was refused, and no heartbeat was taken since.
+    private var isTokenRefused = false
 
     /// `hasOwnSession`: the caller named the session, so that the name may be used again. `hasTokens`: tokens can be asked for.
     init(hasOwnSession: Bool, hasTokens: Bool, chance: @escaping () -> Double = { Double.random(in: 0...1) }) {
@@ -93,11 +93,9 @@ struct Stay {
         switch event {
         case .start:
             if state == .idle { begin(now, &effects) }
-        case .token(let expiresAt):
+        case .token(let expiresAt, let issuedAt):
             if state == .token {
-                hasToken = true
-                isTokenUsed = false
-                tokenExpiresAt = expiresAt
+                tokenUntil = expiresAt.map { now + tokenLifePart * ($0 - (issuedAt ?? now)) } ?? .infinity
                 send(now, &effects)
             }
         case .failure(let error):
@@ -128,8 +126,7 @@ struct Stay {
     }
 
     private mutating func begin(_ now: Double, _ effects: inout Effects) {
-        let endsSoon = tokenExpiresAt.map { $0 - now <= tokenEarlyMs } ?? false
-        if hasTokens && (!hasToken || endsSoon) {
+        if hasTokens && now >= tokenUntil {
             askForToken(now, &effects)
         } else {
             send(now, &effects)
@@ -155,12 +152,14 @@ struct Stay {
     ) {
         if (200..<300).contains(status), let count, count.nextMs > 0, count.viewers >= 0 {
             failures = 0
-            isTokenUsed = true
+            isTokenRefused = false
             let isToConfirm = hasOwnSession && isFirst
             wait(now, isToConfirm ? min(confirmMs, count.nextMs) : spread(count.nextMs, 0.95, 1.05))
             effects.told = .counted(count)
-        } else if status == 401 && hasTokens && isTokenUsed {
-            askForToken(now, &effects)
+        } else if status == 401 && hasTokens && !isTokenRefused {
+            isTokenRefused = true
+            tokenUntil = 0
+            wait(now, 0)
         } else if finalStatuses.contains(status) {
             state = .over
             dueAt = nil
@@ -172,7 +171,6 @@ struct Stay {
 
     private mutating func retry(_ now: Double, _ effects: inout Effects, _ error: HousecountError) {
         failures += 1
-        isTokenUsed = isTokenUsed || state == .sending
         let doublings = min(failures - 1, doublingsMax)
         let backOff = min(backOffMsMin * Double(1 << doublings), backOffMsMax)
         let waitMs = wait(now, max(spread(backOff, 0.5, 1), spread(error.retryAfterMs ?? 0, 1, 1.25)))

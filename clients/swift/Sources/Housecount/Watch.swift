@@ -145,7 +145,7 @@ public actor Watch {
         do {
             let asked = try await askForToken?() ?? ""
             token = asked
-            return .token(expiresAt: tokenExpiryMs(asked))
+            return event(token: asked)
         } catch {
             return .failure(HousecountError("no token could be had: \(error)"))
         }

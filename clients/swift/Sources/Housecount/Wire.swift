@@ -28,17 +28,19 @@ func event(status: Int, retryAfter: String?, body: Data) -> Stay.Event {
     return .answer(status: status, count: try? JSONDecoder().decode(Count.self, from: body), error: error)
 }
 
-/// Returns a token's `exp` in Unix milliseconds, unverified; nil if it cannot be read.
-func tokenExpiryMs(_ token: String) -> Double? {
+/// Returns the event of a new token, with its times, unverified, where they can be read.
+func event(token: String) -> Stay.Event {
     struct Claims: Decodable {
-        let exp: Double
+        let exp: Double?
+        let iat: Double?
     }
+    let unread = Stay.Event.token(expiresAt: nil, issuedAt: nil)
     let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-    guard parts.count > 1 else { return nil }
+    guard parts.count > 1 else { return unread }
     var text = parts[1].replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
     text += String(repeating: "=", count: (4 - text.count % 4) % 4)
     guard let data = Data(base64Encoded: text), let claims = try? JSONDecoder().decode(Claims.self, from: data) else {
-        return nil
+        return unread
     }
-    return 1_000 * claims.exp
+    return .token(expiresAt: claims.exp.map { 1_000 * $0 }, issuedAt: claims.iat.map { 1_000 * $0 })
 }

@@ -57,7 +57,9 @@ final class ScenariosTests: XCTestCase {
         case "leave": return .leave
         case "close": return .close
         case "failure": return .failure(HousecountError("as the scenario has it"))
-        case "token": return .token(expiresAt: (step["expiresIn"] as? Double).map { now + $0 })
+        case "token":
+            let expiresAt = (step["expiresIn"] as? Double).map { now + $0 }
+            return .token(expiresAt: expiresAt, issuedAt: (step["issuedAgo"] as? Double).map { now - $0 })
         case "answer":
             let value = step["body"] ?? NSNull()
             let body = try JSONSerialization.data(withJSONObject: value, options: .fragmentsAllowed)
@@ -78,7 +80,12 @@ final class ScenariosTests: XCTestCase {
 
     func testTokensSayWhenTheyEnd() {
         // {"alg":"HS256"}.{"sub":"zoë?>","exp":1790000000}
-        XCTAssertEqual(tokenExpiryMs("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6b8OrPz4iLCJleHAiOjE3OTAwMDAwMDB9.x"), 1_790_000_000_000)
-        for token in ["", "a", "a.b.c", "a.!.c", "a.e30.c"] { XCTAssertNil(tokenExpiryMs(token)) }
+        XCTAssertEqual(expiry("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6b8OrPz4iLCJleHAiOjE3OTAwMDAwMDB9.x"), 1_790_000_000_000)
+        for token in ["", "a", "a.b.c", "a.!.c", "a.e30.c"] { XCTAssertNil(expiry(token)) }
+    }
+
+    private func expiry(_ token: String) -> Double? {
+        if case .token(let expiresAt, _) = event(token: token) { return expiresAt }
+        return nil
     }
 }

@@ -17,8 +17,8 @@ private const val BACK_OFF_MS_MAX = 30_000L
 /** After so many failures the back-off has reached its greatest value; more doublings would only overflow. */
 private const val DOUBLINGS_MAX = 5
 
-/** A token that ends within this time is replaced before the next heartbeat. */
-private const val TOKEN_EARLY_MS = 60_000L
+/** A token is replaced before a heartbeat once so much of its life is over: long before it ends, whatever this clock says. */
+private const val TOKEN_LIFE_PART = 0.75
 
 /** These statuses say that the same heartbeat will never be taken. */
 private val FINAL = setOf(400, 401, 403, 404)
@@ -52,8 +52,8 @@ internal sealed class Event {
     /** No answer to the heartbeat, or no token. */
     class Failure(val error: HousecountException) : Event()
 
-    /** A new token, with its `exp` in Unix milliseconds where that can be read. */
-    class Token(val expiresAt: Long?) : Event()
+    /** A new token, with its `exp` and `iat` in Unix milliseconds where they can be read. */
+    class Token(val expiresAt: Long?, val issuedAt: Long?) : Event()
 }
 
 /** What the caller is told. */
@@ -93,11 +93,12 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
 
     /** Whether the heartbeat under way, or the last one, is the first. */
     private var isFirst = true
-    private var hasToken = false
-    private var tokenExpiresAt: Long? = null
 
-    /** Whether the token was used for a heartbeat before the one under way. */
-    private var isTokenUsed = false
+    /** When another token is needed. */
+    private var tokenUntil = 0L
+
+    /** Whether the last token was refused, and no heartbeat was taken since. */
+    private var isTokenRefused = false
 
     /** Takes an event and returns what is to be done. An event that its state does not know changes nothing. */
     fun handle(now: Long, event: Event): Effects {
@@ -106,9 +107,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
         when (event) {
             is Event.Start -> if (state == State.IDLE) begin(now, effects)
             is Event.Token -> if (state == State.TOKEN) {
-                hasToken = true
-                isTokenUsed = false
-                tokenExpiresAt = event.expiresAt
+                tokenUntil = event.expiresAt?.let { now + (TOKEN_LIFE_PART * (it - (event.issuedAt ?: now))).toLong() } ?: Long.MAX_VALUE
                 send(now, effects)
             }
             is Event.Failure -> when (state) {
@@ -134,8 +133,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
     }
 
     private fun begin(now: Long, effects: Effects) {
-        val endsSoon = tokenExpiresAt?.let { it - now <= TOKEN_EARLY_MS } == true
-        if (hasTokens && (!hasToken || endsSoon)) askForToken(now, effects) else send(now, effects)
+        if (hasTokens && now >= tokenUntil) askForToken(now, effects) else send(now, effects)
     }
 
     private fun askForToken(now: Long, effects: Effects) {
@@ -156,12 +154,14 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
         val count = answer.count
         if (answer.status in 200..299 && count != null && count.nextMs > 0 && count.viewers >= 0) {
             failures = 0
-            isTokenUsed = true
+            isTokenRefused = false
             val isToConfirm = hasOwnSession && isFirst
             wait(now, if (isToConfirm) minOf(CONFIRM_MS, count.nextMs) else spread(count.nextMs, 0.95, 1.05))
             effects.told = Told.Counted(count)
-        } else if (answer.status == 401 && hasTokens && isTokenUsed) {
-            askForToken(now, effects)
+        } else if (answer.status == 401 && hasTokens && !isTokenRefused) {
+            isTokenRefused = true
+            tokenUntil = 0
+            wait(now, 0)
         } else if (answer.status in FINAL) {
             state = State.OVER
             dueAt = null
@@ -173,7 +173,6 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
 
     private fun retry(now: Long, effects: Effects, error: HousecountException) {
         failures += 1
-        isTokenUsed = isTokenUsed || state == State.SENDING
         val backOff = minOf(BACK_OFF_MS_MIN shl minOf(failures - 1, DOUBLINGS_MAX), BACK_OFF_MS_MAX)
         val waitMs = wait(now, maxOf(spread(backOff, 0.5, 1.0), spread(error.retryAfterMs ?: 0, 1.0, 1.25)))
         effects.told = Told.Retrying(error, waitMs)

@@ -186,7 +186,7 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
         try {
             val asked = checkNotNull(options.token)()
             run { token = asked }
-            Event.Token(tokenExpiryMs(asked))
+            tokenOf(asked)
         } catch (error: Exception) {
             // It is the caller's function, and may throw anything.
             Event.Failure(HousecountException("no token could be had: $error", cause = error))
@@ -246,14 +246,16 @@ private fun countOf(body: Map<*, *>): Count? {
     )
 }
 
-/** Returns a token's `exp` in Unix milliseconds, unverified; null if it cannot be read. */
-internal fun tokenExpiryMs(token: String): Long? {
-    val claims = token.split('.').getOrNull(1)?.let(::decodeBase64Url) ?: return null
-    return try {
-        ((Json.parse(claims) as? Map<*, *>)?.get("exp") as? Double)?.let { (1_000 * it).toLong() }
+/** Returns the event of a new token, with its times, unverified, where they can be read. */
+internal fun tokenOf(token: String): Event.Token {
+    val text = token.split('.').getOrNull(1)?.let(::decodeBase64Url) ?: ""
+    val claims = try {
+        Json.parse(text) as? Map<*, *>
     } catch (_: IllegalArgumentException) {
         null
     }
+    fun ms(name: String) = (claims?.get(name) as? Double)?.let { (1_000 * it).toLong() }
+    return Event.Token(ms("exp"), ms("iat"))
 }
 
 /** Decodes base64url without `java.util.Base64`, which Android has from version 8 on only. */

@@ -36,7 +36,9 @@ class JsonTest {
     @Test
     fun readsWhenTokensEnd() {
         // {"alg":"HS256"}.{"sub":"zoë?>","exp":1790000000}
-        assertEquals(1_790_000_000_000, tokenExpiryMs("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6b8OrPz4iLCJleHAiOjE3OTAwMDAwMDB9.x"))
-        for (token in listOf("", "a", "a.b.c", "a.!.c", "a.e30.c")) assertNull(tokenExpiryMs(token), token)
+        val token = tokenOf("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ6b8OrPz4iLCJleHAiOjE3OTAwMDAwMDB9.x")
+        assertEquals(1_790_000_000_000, token.expiresAt)
+        assertNull(token.issuedAt)
+        for (text in listOf("", "a", "a.b.c", "a.!.c", "a.e30.c")) assertNull(tokenOf(text).expiresAt, text)
     }
 }

@@ -44,7 +44,10 @@ class ScenariosTest(private val name: String, private val scenario: Map<*, *>) {
         "leave" -> Event.Leave
         "close" -> Event.Close
         "failure" -> Event.Failure(HousecountException("no answer", cause = IOException("as the scenario has it")))
-        "token" -> Event.Token((step["expiresIn"] as Double?)?.let { now + it.roundToLong() })
+        "token" -> Event.Token(
+            (step["expiresIn"] as Double?)?.let { now + it.roundToLong() },
+            (step["issuedAgo"] as Double?)?.let { now - it.roundToLong() },
+        )
         "answer" -> {
             val status = (step["status"] as Double).toInt()
             answerOf(HttpAnswer(status, step["retryAfter"] as String?, textOf(step["body"])))
