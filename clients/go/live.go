@@ -27,7 +27,7 @@ type LiveEvent struct {
 	Count *LiveCount
 	// Totals are all stages together.
 	Totals *StatsResponse
-	// IsReset says that the node cannot tell what was missed: forget all counts of this stream, they are told again.
+	// IsReset says that the node cannot emit what was missed: forget all counts of this stream, they are told again.
 	IsReset bool
 }
 
@@ -38,7 +38,7 @@ type LiveCount struct {
 	Sessions int64  `json:"sessions"`
 	// AsOf is when it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Complete says whether everybody is counted for sure. If not, the count may be low.
+	// Complete says whether every viewer is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Recovering says whether it is bridged from what was known before a loss.
 	Recovering bool `json:"recovering"`
@@ -97,7 +97,7 @@ func (c *Client) StreamCounts(ctx context.Context, options LiveOptions) iter.Seq
 }
 
 // stream reads one connection until it ends, and returns why.
-func (c *Client) stream(ctx context.Context, call call, lastID *string, tell func(LiveEvent) bool) error {
+func (c *Client) stream(ctx context.Context, call call, lastID *string, emit func(LiveEvent) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watchdog := time.AfterFunc(c.timeout, cancel)
@@ -141,7 +141,7 @@ func (c *Client) stream(ctx context.Context, call call, lastID *string, tell fun
 		if err != nil {
 			return err
 		}
-		if event != (LiveEvent{}) && !tell(event) {
+		if event != (LiveEvent{}) && !emit(event) {
 			return nil
 		}
 	}

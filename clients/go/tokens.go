@@ -33,7 +33,7 @@ type TokenClaims struct {
 }
 
 // SignToken signs a viewer's token as a node's auth.viewer_keys wants it (HS256). The secret is the text of the node's key file
-// (secret:TEXT), or the bare secret. Call it in a backend only: whoever has the secret can be any viewer.
+// (secret:TEXT), or the bare secret. Call it in a backend only: a program with the secret can be any viewer.
 func SignToken(secret string, claims TokenClaims) (string, error) {
 	key := []byte(strings.TrimPrefix(strings.TrimSpace(secret), "secret:"))
 	if len(key) < secretBytesMin {

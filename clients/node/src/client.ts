@@ -33,7 +33,7 @@ export interface ClientOptions {
   timeoutMs?: number | undefined;
 }
 
-/** What every call takes. */
+/** Options of every call. */
 export interface CallOptions {
   /** Gives the call up. */
   signal?: AbortSignal | undefined;
@@ -45,7 +45,7 @@ export interface PlayerCallOptions extends CallOptions {
 }
 
 export interface ListOptions extends CallOptions {
-  /** How many a page has: 1 to 1,000. */
+  /** Rows of a page: 1 to 1,000. */
   limit?: number | undefined;
 }
 
@@ -55,7 +55,7 @@ export interface RangeOptions extends CallOptions {
 }
 
 export interface HistoryOptions extends RangeOptions {
-  /** How long a step is, such as `30s`, `5m` or `1h`. */
+  /** Length of a step, such as `30s`, `5m` or `1h`. */
   step?: string | undefined;
 }
 
@@ -103,7 +103,7 @@ export class Pages<Page, Item> implements AsyncIterable<Item> {
   }
 }
 
-interface Sent {
+interface RequestOptions {
   json?: unknown;
   lines?: string;
   token?: string | undefined;
@@ -382,7 +382,7 @@ export class Client {
     });
   }
 
-  async #send(method: string, path: string, { json, lines, token, signal, isRepeatable = true }: Sent): Promise<Response> {
+  async #send(method: string, path: string, { json, lines, token, signal, isRepeatable = true }: RequestOptions): Promise<Response> {
     const headers = this.#headers(token);
     if (json !== undefined) headers["content-type"] = "application/json";
     if (lines !== undefined) headers["content-type"] = "application/x-ndjson";

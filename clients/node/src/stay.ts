@@ -22,11 +22,11 @@ const TOKEN_LIFE_PART = 0.75;
 /** These statuses say that the same heartbeat will never be taken. */
 const FINAL = [400, 401, 403, 404];
 
-/** What a stay waits for. */
+/** State of a stay: the event that it waits for. */
 export type State = "idle" | "token" | "sending" | "waiting" | "leaving" | "over";
 
 /**
- * What a driver is to do: get a token; send a heartbeat; send a leave and not wait for its answer; give up the request under way.
+ * Action for the driver: get a token, send a heartbeat, send a leave without waiting, or give up the request under way.
  */
 export type Request = "token" | "heartbeat" | "leave" | "abandon";
 
@@ -61,16 +61,16 @@ export interface Signal {
 
 export type Event = Answer | Failure | NewToken | Signal;
 
-/** What the caller is told. */
-export type Told =
+/** Outcome of a heartbeat, for the caller. */
+export type Outcome =
   | { type: "count"; count: HeartbeatResponse }
   | { type: "retry"; why: Answer | Failure; waitMs: number }
   | { type: "refused"; why: Answer };
 
-/** What follows from an event: requests, in order, and what the caller is told. */
+/** Consequences of an event: requests, in order, and an outcome for the caller. */
 export interface Effects {
   requests: Request[];
-  told?: Told;
+  outcome?: Outcome;
 }
 
 export interface StayOptions {
@@ -85,7 +85,7 @@ export interface StayOptions {
 /** One session's heartbeats from the first one to the leave. */
 export class Stay {
   state: State = "idle";
-  /** When the stay's one timer goes off. */
+  /** Due time of the stay's one timer. */
   dueAt: number | undefined;
   readonly #hasOwnSession: boolean;
   readonly #hasTokens: boolean;
@@ -94,7 +94,7 @@ export class Stay {
   #hasBeaten = false;
   /** Whether the heartbeat under way, or the last one, is the first. */
   #isFirst = true;
-  /** When another token is needed. */
+  /** Time from which another token is needed. */
   #tokenUntil = 0;
   /** Whether the last token was refused, and no heartbeat was taken since. */
   #isTokenRefused = false;
@@ -171,7 +171,7 @@ export class Stay {
       this.#isTokenRefused = false;
       const isToConfirm = this.#hasOwnSession && this.#isFirst;
       this.#wait(now, isToConfirm ? Math.min(CONFIRM_MS, count.nextMs) : this.#spread(count.nextMs, 0.95, 1.05));
-      effects.told = { type: "count", count };
+      effects.outcome = { type: "count", count };
     } else if (status === 401 && this.#hasTokens && !this.#isTokenRefused) {
       this.#isTokenRefused = true;
       this.#tokenUntil = 0;
@@ -179,7 +179,7 @@ export class Stay {
     } else if (FINAL.includes(status)) {
       this.state = "over";
       this.dueAt = undefined;
-      effects.told = { type: "refused", why: answer };
+      effects.outcome = { type: "refused", why: answer };
     } else {
       this.#retry(now, effects, answer);
     }
@@ -190,7 +190,7 @@ export class Stay {
     const backOff = Math.min(BACK_OFF_MS_MIN * 2 ** (this.#failures - 1), BACK_OFF_MS_MAX);
     const asked = why.type === "answer" ? (why.retryAfterMs ?? 0) : 0;
     const waitMs = this.#wait(now, Math.max(this.#spread(backOff, 0.5, 1), this.#spread(asked, 1, 1.25)));
-    effects.told = { type: "retry", why, waitMs };
+    effects.outcome = { type: "retry", why, waitMs };
   }
 
   #wait(now: number, ms: number): number {

@@ -8,11 +8,11 @@ export interface TokenClaims {
   viewer: string;
   /** The stage that it is for. A token needs `stage` or `stagePrefix`, and not both. */
   stage?: string | undefined;
-  /** How the ids of its stages begin; `""` is all stages. */
+  /** Beginning of its stages' ids; `""` is all stages. */
   stagePrefix?: string | undefined;
   /** The only session that it is for. */
   session?: string | undefined;
-  /** How long it holds. */
+  /** Life of the token. */
   ttlSeconds: number;
   /** The node's `auth.audience`, where it has one. */
   audience?: string | undefined;
@@ -23,7 +23,7 @@ export interface TokenClaims {
 }
 
 /**
- * Signs a viewer's token. Call it in a backend only: whoever has the secret can be any viewer.
+ * Signs a viewer's token. Call it in a backend only: a program with the secret can be any viewer.
  *
  * @param secret the text of the node's key file (`secret:TEXT`), or the bare secret; of a JWK, its decoded bytes and its `kid`
  * @throws RangeError: the secret is shorter than 32 bytes. TypeError: not exactly one of `stage` and `stagePrefix` is given

@@ -17,11 +17,11 @@ export type TokenSource = string | (() => string | Promise<string>);
 export interface WatchOptions extends Heartbeat {
   /** A viewer's token, or what returns one; the latter is asked again before the token ends and after a 401. */
   token?: TokenSource | undefined;
-  /** Told the count that each heartbeat is answered. */
+  /** Outcome the count that each heartbeat is answered. */
   onCount?: ((count: HeartbeatResponse) => void) | undefined;
-  /** Told why a heartbeat failed, and after how long it is sent again. */
+  /** Outcome why a heartbeat failed, and after how long it is sent again. */
   onRetry?: ((error: HousecountError, waitMs: number) => void) | undefined;
-  /** Told why the server refuses the viewer for good; nothing more is sent. */
+  /** Outcome why the server refuses the viewer for good; nothing more is sent. */
   onError?: ((error: HousecountError) => void) | undefined;
 }
 
@@ -80,14 +80,14 @@ export class Watch implements AsyncDisposable {
   #handle(event: Event): void {
     const stay = this.#stay;
     const now = Date.now();
-    const { requests, told } = stay.handle(now, event);
+    const { requests, outcome } = stay.handle(now, event);
     clearTimeout(this.#timer);
     if (stay.dueAt !== undefined) this.#timer = setTimeout(() => this.#handle({ type: "timer" }), stay.dueAt - now);
     for (const request of requests) this.#do(request);
     if (stay.state === "over") this.#endOver();
-    if (told?.type === "count") this.#options.onCount?.(told.count);
-    if (told?.type === "retry") this.#options.onRetry?.(errorOf(told.why), told.waitMs);
-    if (told?.type === "refused") this.#options.onError?.(errorOf(told.why));
+    if (outcome?.type === "count") this.#options.onCount?.(outcome.count);
+    if (outcome?.type === "retry") this.#options.onRetry?.(errorOf(outcome.why), outcome.waitMs);
+    if (outcome?.type === "refused") this.#options.onError?.(errorOf(outcome.why));
   }
 
   #do(request: Request): void {

@@ -29,9 +29,9 @@ export interface LiveCount {
   stage: string;
   viewers: number;
   sessions: number;
-  /** When it was so: Unix ms on the log's clock. */
+  /** Time of the count: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether everybody is counted for sure. If not, the count may be low. */
+  /** Whether every viewer is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. */
   recovering: boolean;

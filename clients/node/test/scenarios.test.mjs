@@ -42,7 +42,7 @@ for (const { name, options, steps } of scenarios) {
     for (const step of steps) {
       const now = START + step.at;
       if (step.event === "timer") assert.equal(stay.dueAt, now, "the timer goes off when the scenario says");
-      const { requests, told } = stay.handle(now, await eventOf(step, now));
+      const { requests, outcome: told } = stay.handle(now, await eventOf(step, now));
       const timer = stay.dueAt === undefined ? null : stay.dueAt - now;
       const seen = { requests, told: toldOf(told), timer, state: stay.state };
       const { requests: a, told: b, timer: c, state: d } = step;

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from housecount._stay import Count, Failure, Refused, Retrying, Stay, Token
+from housecount._stay import CountOutcome, Failure, RefusalOutcome, RetryOutcome, Stay, Token
 from housecount._watch import answer_of
 
 SCENARIOS = json.loads((Path(__file__).parents[2] / "scenarios.json").read_text())["scenarios"]
@@ -26,12 +26,12 @@ def event_of(step, now):
     return step["event"]
 
 
-def told_of(told):
-    if isinstance(told, Count):
-        return f"count {told.answer.viewers}"
-    if isinstance(told, Refused):
-        return f"refused {told.why.code}"
-    return "retry" if isinstance(told, Retrying) else None
+def told_of(outcome):
+    if isinstance(outcome, CountOutcome):
+        return f"count {outcome.answer.viewers}"
+    if isinstance(outcome, RefusalOutcome):
+        return f"refused {outcome.why.code}"
+    return "retry" if isinstance(outcome, RetryOutcome) else None
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario["name"])
@@ -46,7 +46,7 @@ def test_scenario(scenario, outcomes):
         effects = stay.handle(now, event_of(step, now))
         seen = {
             "requests": effects.requests,
-            "told": told_of(effects.told),
+            "told": told_of(effects.outcome),
             "timer": None if stay.due_at is None else stay.due_at - now,
             "state": stay.state.value,
         }

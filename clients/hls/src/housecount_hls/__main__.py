@@ -126,7 +126,7 @@ def read_log(options: argparse.Namespace, identity: Identity, audience: Audience
 
 
 def poll(options: argparse.Namespace, identity: Identity, audience: Audience) -> None:
-    """Asks and sends, each so many seconds. A server that does not answer changes nobody's state."""
+    """Asks and sends, each so many seconds. A server that does not answer changes no state."""
     password = os.environ.get("OWNCAST_PASSWORD")
     url = options.source.rstrip("/")
     due = time.monotonic()

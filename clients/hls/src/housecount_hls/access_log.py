@@ -1,4 +1,4 @@
-"""Viewers by an access log: whoever fetches segments of a stream watches it."""
+"""Viewers by an access log: a client that fetches segments of a stream watches it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STAGES = {
     # /hls/0/stream-Abc-7.ts: one stream, whatever the variant.
     "owncast": r"^/(?P<stage>hls)/\d+/[^/]+\.(?:ts|m4s|mp4)$",
 }
-"""How the address of a segment names its stage, for each server as it is set up by itself."""
+"""Patterns of segments' addresses, for each server with its default settings."""
 
 COMBINED = re.compile(
     r'(?P<address>\S+) \S+ \S+ \[(?P<time>[^\]]+)\] "(?P<method>[A-Z]+) (?P<uri>\S+)[^"]*" (?P<status>\d{3}) \S+'
@@ -47,8 +47,8 @@ COMBINED = re.compile(
 
 
 @dataclass
-class Skipped:
-    """Lines that counted nobody, by reason."""
+class SkipCounts:
+    """Lines that counted no viewer, by reason."""
 
     unreadable: int = 0
     late: int = 0
@@ -59,7 +59,7 @@ class AccessLog:
 
     def __init__(self, identity: Identity, pattern: str, *, stage: str | None = None, playlists: bool = False) -> None:
         """`pattern` finds `stage` in a segment's path; `stage` is the stage of all instead. `playlists`: those count as well."""
-        self.skipped = Skipped()
+        self.skipped = SkipCounts()
         self._identity = identity
         self._pattern = re.compile(pattern)
         self._stage = stage

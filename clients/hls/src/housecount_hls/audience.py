@@ -1,4 +1,4 @@
-"""Who watches, as a source of events tells it, and the heartbeats and leaves that follow."""
+"""The audience that a source of events describes, and the heartbeats and leaves that follow."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Audience:
         for beat in now:
             self.playing(beat)
         with self._lock:
-            # They are told anew each time, so that none is forgotten.
+            # Each poll names them again, so that none is forgotten.
             self._playing.update(dict.fromkeys(now & self._playing.keys(), self._clock()))
 
     def flush(self) -> None:

@@ -60,7 +60,7 @@ def srs(fields: Mapping[str, object], identity: Identity, audience: Audience) ->
 def mediamtx(fields: Mapping[str, object], identity: Identity, audience: Audience) -> None:
     """Takes `runOnRead` and `runOnUnread` of MediaMTX, sent as forms with `call`, `path`, `query`, `reader_type` and `reader_id`.
 
-    The reader of the type hlsMuxer is MediaMTX itself, and nobody who watches.
+    The reader of the type hlsMuxer is MediaMTX itself, and not a viewer.
     """
     reader, path = first(fields, "reader_id"), first(fields, "path")
     if not reader or not path or first(fields, "reader_type") == "hlsMuxer":

@@ -1,4 +1,4 @@
-"""Whom a request is from. HLS has no answer of its own: a name in the address or a cookie, or else address and player."""
+"""Names of viewers. HLS has no answer of its own: a name in the address or a cookie, or else address and player."""
 
 from __future__ import annotations
 

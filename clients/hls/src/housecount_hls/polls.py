@@ -22,7 +22,7 @@ class PollError(Exception):
 
 
 def owncast(http: httpx.Client, url: str, identity: Identity, stage: str | None) -> Iterator[Heartbeat]:
-    """Reads Owncast's `/api/admin/viewers`: whoever fetched the playlist lately, by a hash of address and player."""
+    """Reads Owncast's `/api/admin/viewers`: clients that fetched the playlist lately, by a hash of address and player."""
     viewers = _get(http, f"{url}/api/admin/viewers")
     if not isinstance(viewers, list):
         raise PollError("/api/admin/viewers is not a list")

@@ -17,13 +17,13 @@ from ._models import HeartbeatResponse
 __all__ = [
     "ANSWER_MS_MAX",
     "Answer",
-    "Count",
+    "CountOutcome",
     "Effects",
     "Event",
     "Failure",
-    "Refused",
+    "RefusalOutcome",
     "Request",
-    "Retrying",
+    "RetryOutcome",
     "State",
     "Stay",
     "Token",
@@ -46,7 +46,7 @@ FINAL = frozenset({400, 401, 403, 404})
 
 
 class State(str, Enum):
-    """What a stay waits for."""
+    """State of a stay: the event that it waits for."""
 
     IDLE = "idle"
     TOKEN = "token"
@@ -57,7 +57,7 @@ class State(str, Enum):
 
 
 Request = Literal["token", "heartbeat", "leave", "abandon"]
-"""What a driver is to do: get a token; send a heartbeat; send a leave and not wait for its answer; give up the request under way."""
+"""Action for the driver: get a token, send a heartbeat, send a leave without waiting, or give up the request under way."""
 
 Event = Literal["start", "timer", "wake", "online", "leave", "close"]
 """Events without fields. `wake`: the timer may be late. `online`: the network is back. `close`: the process ends now."""
@@ -93,14 +93,14 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Count:
+class CountOutcome:
     """The stage's count, with this heartbeat in it."""
 
     answer: HeartbeatResponse
 
 
 @dataclass(frozen=True)
-class Retrying:
+class RetryOutcome:
     """The heartbeat was not taken, and is sent again after `wait_ms`."""
 
     why: Answer | Failure
@@ -108,7 +108,7 @@ class Retrying:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusalOutcome:
     """The node will never take this heartbeat. Nothing more is sent."""
 
     why: Answer
@@ -116,10 +116,10 @@ class Refused:
 
 @dataclass
 class Effects:
-    """What follows from an event: requests, in order, and what the caller is told."""
+    """Consequences of an event: requests, in order, and an outcome for the caller."""
 
     requests: list[Request] = field(default_factory=list)
-    told: Count | Retrying | Refused | None = None
+    outcome: CountOutcome | RetryOutcome | RefusalOutcome | None = None
 
 
 class Stay:
@@ -204,14 +204,14 @@ class Stay:
             self._wait(
                 now, min(CONFIRM_MS, count.next_ms) if is_to_confirm else self._spread(count.next_ms, 0.95, 1.05)
             )
-            effects.told = Count(count)
+            effects.outcome = CountOutcome(count)
         elif answer.status == 401 and self._has_tokens and not self._is_token_refused:
             self._is_token_refused = True
             self._token_until = 0
             self._wait(now, 0)
         elif answer.status in FINAL:
             self.state, self.due_at = State.OVER, None
-            effects.told = Refused(answer)
+            effects.outcome = RefusalOutcome(answer)
         else:
             self._retry(now, effects, answer)
 
@@ -220,7 +220,7 @@ class Stay:
         back_off = min(BACK_OFF_MS_MIN * 2 ** min(self._failures - 1, 30), BACK_OFF_MS_MAX)
         asked = (why.retry_after_ms or 0) if isinstance(why, Answer) else 0
         wait = self._wait(now, max(self._spread(back_off, 0.5, 1), self._spread(asked, 1, 1.25)))
-        effects.told = Retrying(why, wait)
+        effects.outcome = RetryOutcome(why, wait)
 
     def _wait(self, now: float, ms: float) -> float:
         wait = min(max(ms, WAIT_MS_MIN), WAIT_MS_MAX)

@@ -30,7 +30,7 @@ def sign_token(
 
     `secret` is the text of the node's key file (`secret:TEXT`), or the bare secret; of a JWK, its decoded bytes and its `kid`.
     `ttl` is in seconds. A token needs `stage` or `stage_prefix` and not both; the prefix `""` is all stages.
-    Call it in a backend only: whoever has the secret can be any viewer.
+    Call it in a backend only: a program with the secret can be any viewer.
 
     Raises:
         ValueError: the secret is shorter than 32 bytes, or not exactly one of `stage` and `stage_prefix` is given.

@@ -1,4 +1,4 @@
-"""Drivers of the state machine of a stay: for asyncio, and in a thread for everybody else."""
+"""Drivers of the state machine of a stay: for asyncio, and in a thread for other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 
 from ._errors import HousecountError
 from ._models import HeartbeatResponse
-from ._stay import Answer, Count, Effects, Event, Failure, Refused, Retrying, State, Stay, Token
+from ._stay import Answer, CountOutcome, Effects, Event, Failure, RefusalOutcome, RetryOutcome, State, Stay, Token
 from ._tokens import token_times_ms
 from ._wire import seconds_of
 
@@ -116,13 +116,13 @@ class AsyncWatch:
                 leave.add_done_callback(self._leaves.discard)
             else:
                 self._under_way = self._loop.create_task(self._run(request == "token"))
-        told = effects.told
-        if isinstance(told, Count) and self._on_count:
-            self._on_count(told.answer)
-        elif isinstance(told, Retrying) and self._on_retry:
-            self._on_retry(_error_of(told.why), told.wait_ms / 1_000)
-        elif isinstance(told, Refused) and self._on_error:
-            self._on_error(_error_of(told.why))
+        outcome = effects.outcome
+        if isinstance(outcome, CountOutcome) and self._on_count:
+            self._on_count(outcome.answer)
+        elif isinstance(outcome, RetryOutcome) and self._on_retry:
+            self._on_retry(_error_of(outcome.why), outcome.wait_ms / 1_000)
+        elif isinstance(outcome, RefusalOutcome) and self._on_error:
+            self._on_error(_error_of(outcome.why))
 
     async def _run(self, is_for_token: bool) -> None:
         event = await (self._ask_for_token() if is_for_token else self._send_heartbeat())

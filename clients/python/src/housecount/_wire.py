@@ -1,4 +1,4 @@
-"""What both clients share: bodies, queries, errors, back-off and the stream of counts. No input or output."""
+"""Parts that both clients share: bodies, queries, errors, back-off and the stream of counts. No input or output."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class LiveCount:
     viewers: int
     sessions: int
     as_of: int
-    """When it was so: Unix ms on the log's clock."""
+    """Time of the count: Unix ms on the log's clock."""
     complete: bool
-    """Whether everybody is counted for sure. If not, the count may be low."""
+    """Whether every viewer is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss."""
 

@@ -1,18 +1,18 @@
 import Foundation
 
-/// How many watch a stage, and how far that can be trusted.
+/// Viewers of a stage, and how far the count can be trusted.
 public struct Count: Sendable, Equatable, Decodable {
     /// Distinct viewers.
     public let viewers: Int
     /// Players: a viewer with a phone and a laptop has two.
     public let sessions: Int
-    /// When it was so: Unix ms, by the server's clock.
+    /// Time of the count: Unix ms, by the server's clock.
     public let asOf: Int64
-    /// Whether everybody is counted for sure. If not, the count may be low.
+    /// Whether every viewer is counted for sure. If not, the count may be low.
     public let complete: Bool
     /// Whether it is bridged from what was known before a loss.
     public let recovering: Bool
-    /// When to beat next, in ms. `Watch` does.
+    /// Time until the next heartbeat, in ms. `Watch` keeps it.
     public let nextMs: Double
 }
 

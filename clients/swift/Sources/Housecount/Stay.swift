@@ -20,18 +20,18 @@ private let finalStatuses: Set<Int> = [400, 401, 403, 404]
 /// docs/CLIENTS.md has it as a table, and clients/scenarios.json as scenarios. The machine does no input or output and reads no
 /// clock: a driver tells it events, does what it requests, and wakes it at `dueAt`. Times are milliseconds.
 struct Stay {
-    /// What a stay waits for.
+    /// State of a stay: the event that it waits for.
     enum State: String {
         case idle, token, sending, waiting, leaving, over
     }
 
-    /// What a driver is to do: get a token; send a heartbeat; send a leave and not wait for its answer; give up the request under
+    /// Action for the driver: get a token, send a heartbeat, send a leave without waiting, or give up the request under
     /// way.
     enum Request: String {
         case token, heartbeat, leave, abandon
     }
 
-    /// What happens to a stay.
+    /// Event of a stay.
     enum Event {
         case start
         /// The stay's timer goes off.
@@ -51,21 +51,21 @@ struct Stay {
         case token(expiresAt: Double?, issuedAt: Double?)
     }
 
-    /// What the caller is told.
-    enum Told: Equatable {
+    /// Outcome of a heartbeat, for the caller.
+    enum Outcome: Equatable {
         case counted(Count)
         case retrying(HousecountError, waitMs: Double)
         case refused(HousecountError)
     }
 
-    /// What follows from an event: requests, in order, and what the caller is told.
+    /// Consequences of an event: requests, in order, and an outcome for the caller.
     struct Effects {
         var requests: [Request] = []
-        var told: Told?
+        var outcome: Outcome?
     }
 
     private(set) var state = State.idle
-    /// When the stay's one timer goes off.
+    /// Due time of the stay's one timer.
     private(set) var dueAt: Double?
     private let hasOwnSession: Bool
     private let hasTokens: Bool
@@ -74,7 +74,7 @@ struct Stay {
     private var hasBeaten = false
     /// Whether the heartbeat under way, or the last one, is the first.
     private var isFirst = true
-    /// When another token is needed.
+    /// Time from which another token is needed.
     private var tokenUntil = 0.0
     /// Whether the last token was refused, and no heartbeat was taken since.
     private var isTokenRefused = false
@@ -155,7 +155,7 @@ struct Stay {
             isTokenRefused = false
             let isToConfirm = hasOwnSession && isFirst
             wait(now, isToConfirm ? min(confirmMs, count.nextMs) : spread(count.nextMs, 0.95, 1.05))
-            effects.told = .counted(count)
+            effects.outcome = .counted(count)
         } else if status == 401 && hasTokens && !isTokenRefused {
             isTokenRefused = true
             tokenUntil = 0
@@ -163,7 +163,7 @@ struct Stay {
         } else if finalStatuses.contains(status) {
             state = .over
             dueAt = nil
-            effects.told = .refused(error)
+            effects.outcome = .refused(error)
         } else {
             retry(now, &effects, error)
         }
@@ -174,7 +174,7 @@ struct Stay {
         let doublings = min(failures - 1, doublingsMax)
         let backOff = min(backOffMsMin * Double(1 << doublings), backOffMsMax)
         let waitMs = wait(now, max(spread(backOff, 0.5, 1), spread(error.retryAfterMs ?? 0, 1, 1.25)))
-        effects.told = .retrying(error, waitMs: waitMs)
+        effects.outcome = .retrying(error, waitMs: waitMs)
     }
 
     @discardableResult

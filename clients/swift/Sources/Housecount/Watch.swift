@@ -7,7 +7,7 @@ import FoundationNetworking
 /// A request has this long; the machine gives a heartbeat up after as long.
 private let timeoutS = 10.0
 
-/// What a `Watch` tells.
+/// Event of a `Watch`.
 public enum WatchEvent: Sendable {
     /// A heartbeat was answered with the stage's count, about every 30 s.
     case count(Count)
@@ -24,7 +24,7 @@ public actor Watch {
     private let viewer: String
     private let ownSession: String?
     private let askForToken: (@Sendable () async throws -> String)?
-    private let tell: @Sendable (WatchEvent) -> Void
+    private let onEvent: @Sendable (WatchEvent) -> Void
     private let http: URLSession
     private var stay: Stay
     private var session: String
@@ -53,7 +53,7 @@ public actor Watch {
         ownSession = session
         askForToken = token
         self.http = http
-        tell = onEvent
+        self.onEvent = onEvent
         stay = Stay(hasOwnSession: session != nil, hasTokens: token != nil)
         self.session = session ?? Watch.newSession()
     }
@@ -97,10 +97,10 @@ public actor Watch {
             }
         }
         for request in effects.requests { perform(request) }
-        switch effects.told {
-        case .counted(let count): tell(.count(count))
-        case .retrying(let error, let waitMs): tell(.retry(error, waitMs: waitMs))
-        case .refused(let error): tell(.refused(error))
+        switch effects.outcome {
+        case .counted(let count): onEvent(.count(count))
+        case .retrying(let error, let waitMs): onEvent(.retry(error, waitMs: waitMs))
+        case .refused(let error): onEvent(.refused(error))
         case nil: break
         }
     }

@@ -4,7 +4,7 @@ import Foundation
 import FoundationNetworking
 #endif
 
-/// What a heartbeat or a leave says.
+/// Body of a heartbeat or a leave.
 struct Beat: Encodable {
     let stage: String
     let viewer: String

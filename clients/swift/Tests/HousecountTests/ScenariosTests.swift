@@ -34,7 +34,7 @@ final class ScenariosTests: XCTestCase {
             if step["event"] as? String == "timer" { XCTAssertEqual(stay.dueAt, now, "\(name): the timer goes off then") }
             let effects = stay.handle(now: now, try eventOf(step, now))
             let requests = effects.requests.map(\.rawValue)
-            let told = toldOf(effects.told)
+            let told = toldOf(effects.outcome)
             let timer = stay.dueAt.map { $0 - now }
             XCTAssertEqual(requests, step["requests"] as? [String], "\(name): \(step)")
             XCTAssertEqual(told, step["told"] as? String, "\(name): \(step)")
@@ -69,7 +69,7 @@ final class ScenariosTests: XCTestCase {
         }
     }
 
-    private func toldOf(_ told: Stay.Told?) -> String? {
+    private func toldOf(_ told: Stay.Outcome?) -> String? {
         switch told {
         case .counted(let count): return "count \(count.viewers)"
         case .retrying: return "retry"

@@ -1,18 +1,18 @@
 package housecount
 
-/** How many watch a stage, and how far that can be trusted. */
+/** Viewers of a stage, and how far the count can be trusted. */
 public class Count(
     /** Distinct viewers. */
     public val viewers: Long,
     /** Players: a viewer with a phone and a laptop has two. */
     public val sessions: Long,
-    /** When it was so: Unix ms, by the server's clock. */
+    /** Time of the count: Unix ms, by the server's clock. */
     public val asOf: Long,
-    /** Whether everybody is counted for sure. If not, the count may be low. */
+    /** Whether every viewer is counted for sure. If not, the count may be low. */
     public val complete: Boolean,
     /** Whether it is bridged from what was known before a loss. */
     public val recovering: Boolean,
-    /** When to beat next. [Watch] does. */
+    /** Time until the next heartbeat. [Watch] keeps it. */
     public val nextMs: Long,
 ) {
     override fun toString(): String = "Count(viewers=$viewers, sessions=$sessions, asOf=$asOf, complete=$complete)"

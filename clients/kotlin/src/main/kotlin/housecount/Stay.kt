@@ -23,13 +23,13 @@ private const val TOKEN_LIFE_PART = 0.75
 /** These statuses say that the same heartbeat will never be taken. */
 private val FINAL = setOf(400, 401, 403, 404)
 
-/** What a stay waits for. */
+/** State of a stay: the event that it waits for. */
 internal enum class State { IDLE, TOKEN, SENDING, WAITING, LEAVING, OVER }
 
-/** What a driver is to do: get a token; send a heartbeat; send a leave and not wait for its answer; give up the request under way. */
+/** Action for the driver: get a token, send a heartbeat, send a leave without waiting, or give up the request under way. */
 internal enum class Request { TOKEN, HEARTBEAT, LEAVE, ABANDON }
 
-/** What happens to a stay. */
+/** Event of a stay. */
 internal sealed class Event {
     object Start : Event()
 
@@ -56,19 +56,19 @@ internal sealed class Event {
     class Token(val expiresAt: Long?, val issuedAt: Long?) : Event()
 }
 
-/** What the caller is told. */
-internal sealed class Told {
-    class Counted(val count: Count) : Told()
+/** Outcome of a heartbeat, for the caller. */
+internal sealed class Outcome {
+    class NewCount(val count: Count) : Outcome()
 
-    class Retrying(val error: HousecountException, val waitMs: Long) : Told()
+    class Retry(val error: HousecountException, val waitMs: Long) : Outcome()
 
-    class Refused(val error: HousecountException) : Told()
+    class Refusal(val error: HousecountException) : Outcome()
 }
 
-/** What follows from an event: requests, in order, and what the caller is told. */
+/** Consequences of an event: requests, in order, and an outcome for the caller. */
 internal class Effects {
     val requests = mutableListOf<Request>()
-    var told: Told? = null
+    var outcome: Outcome? = null
 }
 
 /**
@@ -85,7 +85,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
     var state = State.IDLE
         private set
 
-    /** When the stay's one timer goes off. */
+    /** Due time of the stay's one timer. */
     var dueAt: Long? = null
         private set
     private var failures = 0
@@ -94,7 +94,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
     /** Whether the heartbeat under way, or the last one, is the first. */
     private var isFirst = true
 
-    /** When another token is needed. */
+    /** Time from which another token is needed. */
     private var tokenUntil = 0L
 
     /** Whether the last token was refused, and no heartbeat was taken since. */
@@ -157,7 +157,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
             isTokenRefused = false
             val isToConfirm = hasOwnSession && isFirst
             wait(now, if (isToConfirm) minOf(CONFIRM_MS, count.nextMs) else spread(count.nextMs, 0.95, 1.05))
-            effects.told = Told.Counted(count)
+            effects.outcome = Outcome.NewCount(count)
         } else if (answer.status == 401 && hasTokens && !isTokenRefused) {
             isTokenRefused = true
             tokenUntil = 0
@@ -165,7 +165,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
         } else if (answer.status in FINAL) {
             state = State.OVER
             dueAt = null
-            effects.told = Told.Refused(answer.error)
+            effects.outcome = Outcome.Refusal(answer.error)
         } else {
             retry(now, effects, answer.error)
         }
@@ -175,7 +175,7 @@ internal class Stay(private val hasOwnSession: Boolean, private val hasTokens: B
         failures += 1
         val backOff = minOf(BACK_OFF_MS_MIN shl minOf(failures - 1, DOUBLINGS_MAX), BACK_OFF_MS_MAX)
         val waitMs = wait(now, maxOf(spread(backOff, 0.5, 1.0), spread(error.retryAfterMs ?: 0, 1.0, 1.25)))
-        effects.told = Told.Retrying(error, waitMs)
+        effects.outcome = Outcome.Retry(error, waitMs)
     }
 
     private fun wait(now: Long, ms: Long): Long {

@@ -25,7 +25,7 @@ public interface HttpCall {
     public fun cancel()
 }
 
-/** How requests are sent, for apps that have an HTTP client of their own, such as OkHttp. */
+/** HTTP client, for apps that have an HTTP client of their own, such as OkHttp. */
 public fun interface Transport {
     /** Prepares a POST of a JSON text. */
     public fun post(url: String, body: String, headers: Map<String, String>, timeoutMs: Int): HttpCall

@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit
 /** A request has this long; the machine gives a heartbeat up after as long. */
 private const val TIMEOUT_MS = 10_000
 
-/** What a [Watch] tells. Every method is called by [WatchOptions.callbacks]. */
+/** Events of a [Watch]. Every method is called by [WatchOptions.callbacks]. */
 public interface WatchListener {
     /** A heartbeat was answered with the stage's count, about every 30 s. */
     public fun onCount(count: Count) {}
@@ -28,9 +28,9 @@ public interface WatchListener {
     public fun onError(error: HousecountException) {}
 }
 
-/** Whom to count, where, and how. */
+/** Settings of a [Watch]. */
 public class WatchOptions(
-    /** Where housecount answers, such as `https://count.example.org`; a path is kept. */
+    /** Address of the server, such as `https://count.example.org`; a path is kept. */
     public val url: String,
     /** The stage: 1-256 bytes of printable ASCII without spaces. */
     public val stage: String,
@@ -41,7 +41,7 @@ public class WatchOptions(
     /** Returns a viewer's token; may block. Asked again before the token ends and after a 401. */
     public val token: (() -> String)? = null,
     public val listener: WatchListener = object : WatchListener {},
-    /** Where the listener is called; on Android the main thread's. */
+    /** Executor of the listener's methods; on Android the main thread's. */
     public val callbacks: Executor = Executor { it.run() },
     public val transport: Transport = UrlConnectionTransport,
 )
@@ -127,10 +127,10 @@ public class Watch(private val options: WatchOptions) : AutoCloseable {
         }
         effects.requests.forEach(::perform)
         val listener = options.listener
-        when (val told = effects.told) {
-            is Told.Counted -> options.callbacks.execute { listener.onCount(told.count) }
-            is Told.Retrying -> options.callbacks.execute { listener.onRetry(told.error, told.waitMs) }
-            is Told.Refused -> options.callbacks.execute { listener.onError(told.error) }
+        when (val outcome = effects.outcome) {
+            is Outcome.NewCount -> options.callbacks.execute { listener.onCount(outcome.count) }
+            is Outcome.Retry -> options.callbacks.execute { listener.onRetry(outcome.error, outcome.waitMs) }
+            is Outcome.Refusal -> options.callbacks.execute { listener.onError(outcome.error) }
             null -> Unit
         }
     }

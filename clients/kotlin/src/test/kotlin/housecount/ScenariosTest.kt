@@ -25,7 +25,7 @@ class ScenariosTest(private val name: String, private val scenario: Map<*, *>) {
             if (step["event"] == "timer") assertEquals(now, stay.dueAt, "the timer goes off when the scenario says")
             val effects = stay.handle(now, eventOf(step, now))
             val requests = effects.requests.map { it.name.lowercase() }
-            val told = toldOf(effects.told)
+            val told = toldOf(effects.outcome)
             val timer = stay.dueAt?.let { it - now }
             val seen = listOf(requests, told, timer?.toDouble(), stay.state.name.lowercase())
             assertEquals(listOf("requests", "told", "timer", "state").map { step[it] }, seen, "$step")
@@ -55,10 +55,10 @@ class ScenariosTest(private val name: String, private val scenario: Map<*, *>) {
         else -> error("unknown event $event")
     }
 
-    private fun toldOf(told: Told?): String? = when (told) {
-        is Told.Counted -> "count ${told.count.viewers}"
-        is Told.Retrying -> "retry"
-        is Told.Refused -> "refused ${told.error.code}"
+    private fun toldOf(outcome: Outcome?): String? = when (outcome) {
+        is Outcome.NewCount -> "count ${outcome.count.viewers}"
+        is Outcome.Retry -> "retry"
+        is Outcome.Refusal -> "refused ${outcome.error.code}"
         null -> null
     }
 
