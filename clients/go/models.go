@@ -57,9 +57,9 @@ type CostResponse struct {
 
 // HeartbeatResponse: The answer to a heartbeat: the stage's count, with this heartbeat in it.
 type HeartbeatResponse struct {
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -250,9 +250,9 @@ type StageChangeResponse struct {
 	Stage string `json:"stage"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -292,9 +292,9 @@ type StageResponse struct {
 	Stage string `json:"stage"`
 	// Distinct online viewers.
 	Viewers int64 `json:"viewers"`
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -322,9 +322,9 @@ type StageSnapshotsResponse struct {
 
 // StageViewersResponse: A page of viewers.
 type StageViewersResponse struct {
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -382,9 +382,9 @@ type StageWatchTotal struct {
 
 // StagesResponse: A page of stages.
 type StagesResponse struct {
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -399,9 +399,9 @@ type StagesResponse struct {
 
 // StatsResponse: The count over all stages.
 type StatsResponse struct {
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`
@@ -435,9 +435,9 @@ type TotalCost struct {
 
 // ViewerResponse: Where a viewer is.
 type ViewerResponse struct {
-	// Time of the count: Unix ms on the log's clock.
+	// When it was so: Unix ms on the log's clock.
 	AsOf int64 `json:"asOf"`
-	// Whether every viewer is counted for sure. If not, the count may be low.
+	// Whether everybody is counted for sure. If not, the count may be low.
 	Complete bool `json:"complete"`
 	// Whether it is bridged from what was known before a loss. Never longer than one ttl.
 	Recovering bool `json:"recovering"`

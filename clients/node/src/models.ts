@@ -54,9 +54,9 @@ export interface CostResponse {
 
 /** The answer to a heartbeat: the stage's count, with this heartbeat in it. */
 export interface HeartbeatResponse {
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -244,9 +244,9 @@ export interface StageChangeResponse {
   stage: string;
   /** Distinct online viewers. */
   viewers: number;
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -284,9 +284,9 @@ export interface StageResponse {
   stage: string;
   /** Distinct online viewers. */
   viewers: number;
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -314,9 +314,9 @@ export interface StageSnapshotsResponse {
 
 /** A page of viewers. */
 export interface StageViewersResponse {
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -372,9 +372,9 @@ export interface StageWatchTotal {
 
 /** A page of stages. */
 export interface StagesResponse {
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -388,9 +388,9 @@ export interface StagesResponse {
 
 /** The count over all stages. */
 export interface StatsResponse {
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;
@@ -424,9 +424,9 @@ export interface TotalCost {
 
 /** Where a viewer is. */
 export interface ViewerResponse {
-  /** Time of the count: Unix ms on the log's clock. */
+  /** When it was so: Unix ms on the log's clock. */
   asOf: number;
-  /** Whether every viewer is counted for sure. If not, the count may be low. */
+  /** Whether everybody is counted for sure. If not, the count may be low. */
   complete: boolean;
   /** Whether it is bridged from what was known before a loss. Never longer than one ttl. */
   recovering: boolean;

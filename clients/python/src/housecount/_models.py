@@ -150,9 +150,9 @@ class HeartbeatResponse:
     """The answer to a heartbeat: the stage's count, with this heartbeat in it."""
 
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     sessions: int
@@ -493,9 +493,9 @@ class StageChangeResponse:
     viewers: int
     """Distinct online viewers."""
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     configuration_known: bool
@@ -566,9 +566,9 @@ class StageResponse:
     viewers: int
     """Distinct online viewers."""
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     configuration_known: bool
@@ -627,9 +627,9 @@ class StageViewersResponse:
     """A page of viewers."""
 
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     viewers: list[OnlineViewer]
@@ -738,9 +738,9 @@ class StagesResponse:
     """A page of stages."""
 
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     configuration_known: bool
@@ -768,9 +768,9 @@ class StatsResponse:
     """The count over all stages."""
 
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     sessions: int
@@ -837,9 +837,9 @@ class ViewerResponse:
     """Where a viewer is."""
 
     as_of: int
-    """Time of the count: Unix ms on the log's clock."""
+    """When it was so: Unix ms on the log's clock."""
     complete: bool
-    """Whether every viewer is counted for sure. If not, the count may be low."""
+    """Whether everybody is counted for sure. If not, the count may be low."""
     recovering: bool
     """Whether it is bridged from what was known before a loss. Never longer than one ttl."""
     online: bool
