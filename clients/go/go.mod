@@ -1,0 +1,3 @@
+module github.com/housecount/housecount/clients/go
+
+go 1.23

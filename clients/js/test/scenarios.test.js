@@ -1,0 +1,157 @@
+/** Replays clients/scenarios.json, which all clients' tests replay, in a page whose clock, network and chance the test plays. */
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { after, test } from "node:test";
+
+import { watchIn } from "../src/watch.js";
+import { settle } from "./support/world.js";
+
+const { scenarios } = JSON.parse(readFileSync(new URL("../../scenarios.json", import.meta.url), "utf8"));
+const START = 1_790_000_000_000;
+/** Tokens are got by a function. Without that they are texts, and these scenarios cannot be replayed. */
+const canAskForTokens = existsSync(new URL("../src/token.js", import.meta.url));
+/** What a page does otherwise: it takes a token that it waits for as a part of the heartbeat, and leaves in any case. */
+const OTHERWISE = ["a leave before the first heartbeat", "a leave while a token is asked for"];
+const rows = [];
+
+// The outcome table, which clients/outcomes compares with the other clients'.
+after(() => {
+  if (process.env.CLIENTS_OUTCOMES) writeFileSync(process.env.CLIENTS_OUTCOMES, `${rows.join("\n")}\n`);
+});
+
+/** A page with its timers, the request under way, and what was sent since the last look. */
+function playedPage(chance) {
+  const page = Object.assign(new EventTarget(), {
+    now: START,
+    /** @type {Map<number, { at: number, run: () => void }>} */
+    timers: new Map(),
+    lastTimer: 0,
+    requests: [],
+    beats: [],
+    underWay: null,
+    Date: { now: () => page.now },
+    Math: Object.assign(Object.create(Math), { random: () => chance }),
+    crypto,
+    atob,
+    AbortController,
+    location: { href: "https://page.example/" },
+    document: new EventTarget(),
+    setTimeout(run, ms) {
+      page.lastTimer += 1;
+      page.timers.set(page.lastTimer, { at: page.now + ms, run });
+      return page.lastTimer;
+    },
+    clearTimeout: (id) => page.timers.delete(id),
+    navigator: {
+      sendBeacon(url, body) {
+        page.requests.push("leave");
+        page.beats.push(JSON.parse(body));
+        return true;
+      },
+    },
+    fetch(url, { body, signal }) {
+      page.requests.push("heartbeat");
+      page.beats.push(JSON.parse(body));
+      return new Promise((answer, fail) => {
+        const mine = { answer, fail, hasEnded: false };
+        page.underWay = mine;
+        signal.addEventListener("abort", () => {
+          fail(signal.reason);
+          // A request that was answered is not given up.
+          if (!mine.hasEnded) page.requests.push("abandon");
+        });
+      });
+    },
+  });
+  return page;
+}
+
+const EVENTS = {
+  wake: ({ page }) => page.document.dispatchEvent(new Event("visibilitychange")),
+  online: ({ page }) => page.dispatchEvent(new Event("online")),
+  close: ({ page }) => page.dispatchEvent(new Event("pagehide")),
+  leave: ({ audience }) => audience.leave(),
+  timer: ({ page }) => fire(page, ({ at }) => at <= page.now),
+  failure({ page, asked }) {
+    const why = new TypeError("as the scenario has it");
+    if (asked.length) asked.shift().reject(why);
+    else end(page).fail(why);
+  },
+  answer({ page }, { status, body, retryAfter }) {
+    const headers = retryAfter === undefined ? {} : { "retry-after": retryAfter };
+    end(page).answer(new Response(status === 204 ? null : JSON.stringify(body), { status, headers }));
+  },
+  token({ page, asked }, { expiresIn, issuedAgo }) {
+    const exp = expiresIn === undefined ? undefined : (page.now + expiresIn) / 1_000;
+    const iat = issuedAgo === undefined ? undefined : (page.now - issuedAgo) / 1_000;
+    asked.pop().resolve(`head.${btoa(JSON.stringify({ exp, iat }))}.signature`);
+  },
+};
+
+function end(page) {
+  const { underWay } = page;
+  underWay.hasEnded = true;
+  return underWay;
+}
+
+/** Lets those timers go off that are chosen, one after the other. */
+function fire(page, isChosen) {
+  const chosen = [...page.timers].filter(([, timer]) => isChosen(timer)).sort(([, a], [, b]) => a.at - b.at);
+  for (const [id, { run }] of chosen) if (page.timers.delete(id)) run();
+}
+
+/** A function that returns tokens was called. */
+function ask({ page, asked }) {
+  page.requests.push("token");
+  return new Promise((resolve, reject) => asked.push({ resolve, reject }));
+}
+
+for (const { name, options, steps } of scenarios) {
+  const skip = options.tokens && (canAskForTokens ? OTHERWISE.includes(name) && "a page does otherwise" : "tokens are texts here");
+  test(name, { skip }, async () => {
+    const page = playedPage(options.chance);
+    const told = [];
+    const row = [];
+    const stay = { page, asked: [], audience: undefined };
+    let due = null;
+    for (const step of steps) {
+      // Timers of others, such as that of a status, go off as time goes by. The stay's own may be late, where a device slept.
+      page.now = START + step.at;
+      fire(page, ({ at }) => at < page.now && at !== due);
+      page.requests.length = 0;
+      if (step.event === "start") {
+        stay.audience = watchIn(page, {
+          url: "https://count.example",
+          stage: "match-1",
+          viewer: "ann",
+          session: options.ownSession ? "tv" : undefined,
+          token: options.tokens ? () => ask(stay) : undefined,
+          transport: "http",
+          onCount: ({ viewers }) => told.push(`count ${viewers}`),
+          onError: ({ code }) => told.push(`refused ${code}`),
+        });
+      } else {
+        EVENTS[step.event](stay, step);
+      }
+      await settle();
+      due = step.timer === null ? null : page.now + step.timer;
+      const isTimerOff = due === null ? page.timers.size > 0 : ![...page.timers.values()].some(({ at }) => at === due);
+      const waits = [...page.timers.values()].map(({ at }) => at - page.now);
+      // That a token is no longer waited for is not to be seen from outside.
+      const isGivenUp = (request) => request === "abandon" && (steps[steps.indexOf(step) - 1]?.state === "token");
+      const seen = { requests: [...page.requests].sort(), told: told.splice(0), timer: isTimerOff ? waits : step.timer };
+      const expected = {
+        requests: step.requests.filter((request) => !isGivenUp(request)).sort(),
+        // A page is not told that a heartbeat is sent again.
+        told: step.told === null || step.told === "retry" ? [] : [step.told],
+        timer: step.timer,
+      };
+      assert.deepEqual(seen, expected, JSON.stringify(step));
+      row.push(`${[...step.requests].sort().join("+") || "-"}/${seen.told[0] ?? "-"}/${seen.timer === null ? "-" : Math.round(seen.timer)}`);
+    }
+    const sessions = new Set(page.beats.map(({ stage, viewer, session }) => `${stage} ${viewer} ${session}`));
+    assert.equal(sessions.size, 1, "all of one session");
+    rows.push(`${name}\t${row.join(" ")}`);
+  });
+}

@@ -1,0 +1,26 @@
+/** Errors of the calls. */
+
+export interface HousecountErrorFields {
+  code?: string | undefined;
+  status?: number | undefined;
+  retryAfterMs?: number | undefined;
+  cause?: unknown;
+}
+
+/** A node refused a call, or no node answered it. */
+export class HousecountError extends Error {
+  override readonly name = "HousecountError";
+  /** For programs, such as `stage_not_found`. `""` if no housecount node answered. */
+  readonly code: string;
+  /** The HTTP status. Undefined if no answer came, or if a stream said it. */
+  readonly status: number | undefined;
+  /** The time that the node asked to wait for. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(detail: string, { code = "", status, retryAfterMs, cause }: HousecountErrorFields = {}) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+}

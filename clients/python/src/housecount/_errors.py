@@ -1,0 +1,31 @@
+"""Errors of the calls."""
+
+from __future__ import annotations
+
+__all__ = ["HousecountError"]
+
+
+class HousecountError(Exception):
+    """A node refused a call, or no node answered it."""
+
+    code: str
+    """For programs, such as `stage_not_found`. `""` if no housecount node answered."""
+    detail: str
+    """For people: what is wrong, and what to do."""
+    status: int | None
+    """The HTTP status. None if no answer came, or if a stream said it."""
+    retry_after: float | None
+    """Seconds that the node asked to wait for."""
+
+    def __init__(
+        self, detail: str, *, code: str = "", status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        head = " ".join(str(part) for part in (self.status, self.code) if part)
+        return f"{head}: {self.detail}" if head else self.detail

@@ -1,0 +1,36 @@
+import Foundation
+
+/// Viewers of a stage, and how far the count can be trusted.
+public struct Count: Sendable, Equatable, Decodable {
+    /// Distinct viewers.
+    public let viewers: Int
+    /// Players: a viewer with a phone and a laptop has two.
+    public let sessions: Int
+    /// Time of the count: Unix ms, by the server's clock.
+    public let asOf: Int64
+    /// Whether every viewer is counted for sure. If not, the count may be low.
+    public let complete: Bool
+    /// Whether it is bridged from what was known before a loss.
+    public let recovering: Bool
+    /// Time until the next heartbeat, in ms. `Watch` keeps it.
+    public let nextMs: Double
+}
+
+/// A node refused a heartbeat, or no node answered it.
+public struct HousecountError: Error, Sendable, Equatable {
+    /// For programs, such as `token_expired`; empty if no housecount node answered.
+    public let code: String
+    /// For people: what is wrong, and what to do.
+    public let detail: String
+    /// The HTTP status; nil if no answer came.
+    public let status: Int?
+    /// The time that the node asked to wait for, in ms.
+    public let retryAfterMs: Double?
+
+    init(_ detail: String, code: String = "", status: Int? = nil, retryAfterMs: Double? = nil) {
+        self.code = code
+        self.detail = detail
+        self.status = status
+        self.retryAfterMs = retryAfterMs
+    }
+}

@@ -1,0 +1,46 @@
+import Foundation
+
+#if canImport(FoundationNetworking)
+import FoundationNetworking
+#endif
+
+/// Body of a heartbeat or a leave.
+struct Beat: Encodable {
+    let stage: String
+    let viewer: String
+    let session: String
+}
+
+/// Reads what a heartbeat was answered, which may be anything where no node answered.
+func event(status: Int, retryAfter: String?, body: Data) -> Stay.Event {
+    struct Problem: Decodable {
+        let code: String
+        let detail: String
+    }
+    let retryAfterMs = retryAfter.flatMap(Double.init).flatMap { $0 >= 0 ? 1_000 * $0 : nil }
+    let error: HousecountError
+    if let problem = try? JSONDecoder().decode(Problem.self, from: body) {
+        error = HousecountError(problem.detail, code: problem.code, status: status, retryAfterMs: retryAfterMs)
+    } else {
+        let detail = "no housecount node answered, but something with status \(status)"
+        error = HousecountError(detail, status: status, retryAfterMs: retryAfterMs)
+    }
+    return .answer(status: status, count: try? JSONDecoder().decode(Count.self, from: body), error: error)
+}
+
+/// Returns the event of a new token, with its times, unverified, where they can be read.
+func event(token: String) -> Stay.Event {
+    struct Claims: Decodable {
+        let exp: Double?
+        let iat: Double?
+    }
+    let unread = Stay.Event.token(expiresAt: nil, issuedAt: nil)
+    let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count > 1 else { return unread }
+    var text = parts[1].replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
+    text += String(repeating: "=", count: (4 - text.count % 4) % 4)
+    guard let data = Data(base64Encoded: text), let claims = try? JSONDecoder().decode(Claims.self, from: data) else {
+        return unread
+    }
+    return .token(expiresAt: claims.exp.map { 1_000 * $0 }, issuedAt: claims.iat.map { 1_000 * $0 })
+}
