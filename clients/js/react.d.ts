@@ -1,4 +1,4 @@
-import type { Count, HousecountError, Server, WatchOptions } from "housecount";
+import type { Count, HousecountError, Server, WatchOptions } from "./index.js";
 
 export interface Audience {
   /** `null` until the server has answered. */

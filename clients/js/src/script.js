@@ -1,4 +1,6 @@
 /** The build for `<script>`: all of it, as the global `housecount`. */
 
-export * from "./index.js";
 import "./element.js";
+import { subscribe, watch, watchPlayer, watchStage } from "./index.js";
+
+Object.assign(globalThis, { housecount: { subscribe, watch, watchPlayer, watchStage } });
