@@ -6,9 +6,9 @@ import { test } from "node:test";
 
 import { ivsPlayer, ivsStage, mediaElement } from "../src/media.js";
 import { watchIn } from "../src/watch.js";
-import { Browser, World } from "./support/world.js";
+import { Browser, Target, World } from "./support/world.js";
 
-class FakeMedia extends EventTarget {
+class FakeMedia extends Target {
   paused = true;
   ended = false;
   error = null;

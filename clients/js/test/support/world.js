@@ -138,7 +138,7 @@ class Locks {
 }
 
 /** Node holds the listeners that a signal removes too loosely: some outlive it (`kWeakHandler`, Node 20). */
-class Target extends EventTarget {
+export class Target extends EventTarget {
   addEventListener(type, listener, { signal } = {}) {
     super.addEventListener(type, listener);
     signal?.addEventListener("abort", () => this.removeEventListener(type, listener));
