@@ -7,7 +7,10 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
-/** Builds text of the script. */
+/** What every node serves at `/housecount.js`: checked in, so that a node is built without Node. */
+export const SERVED = `${ROOT}../../crates/housecount/client/housecount.js`;
+
+/** Builds the script's text. */
 export async function script() {
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
@@ -26,6 +29,7 @@ export async function buildAll() {
   await rm(`${ROOT}/dist`, { recursive: true, force: true });
   await mkdir(`${ROOT}/dist/cjs`, { recursive: true });
   await writeFile(`${ROOT}/dist/housecount.min.js`, await script());
+  if (process.argv.includes("--node")) await writeFile(SERVED, await script());
   const entryPoints = (await readdir(`${ROOT}/src`)).filter((name) => name !== "script.js").map((name) => `src/${name}`);
   await build({ absWorkingDir: ROOT, entryPoints, format: "cjs", target: "es2022", outdir: "dist/cjs", logLevel: "error" });
   await writeFile(`${ROOT}/dist/cjs/package.json`, '{ "type": "commonjs" }\n');

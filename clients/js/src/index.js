@@ -9,7 +9,7 @@ import { watchIn } from "./watch.js";
 const page = /** @type {Page} */ (globalThis);
 
 /** @type {typeof import("../index.d.ts").watch} */
-export const watch = (options) => watchIn(page, options, options.media && mediaElement(options.media));
+export const watch = (options) => watchIn(page, options, options.media === undefined ? null : mediaElement(options.media));
 
 /** @type {typeof import("../index.d.ts").watchPlayer} */
 export const watchPlayer = (player, options) => watchIn(page, options, ivsPlayer(player));

@@ -7,12 +7,14 @@ import { listen } from "./page.js";
 /**
  * A media element plays while its time goes on.
  *
- * @param {HTMLMediaElement} media
+ * @param {HTMLMediaElement | null} media
  */
 export const mediaElement = (media) => (/** @type {Gate} */ { open, close, stall, signal }) => {
+  // An element that isn't there must not be taken for a watch without one.
+  if (!media) return close("no media");
   /** @type {number | undefined} */
   let at;
-  function look(/** @type {{ type?: string }} */ { type }, whyNot = "") {
+  const look = (/** @type {{ type?: string }} */ { type }, whyNot = "") => {
     const why = media.error ? "error" : media.ended ? "ended" : media.paused ? "paused" : "";
     if (why) return close(why);
     // Players that wait for data may nudge the time.
@@ -23,7 +25,7 @@ export const mediaElement = (media) => (/** @type {Gate} */ { open, close, stall
     } else if (whyNot) {
       close(whyNot);
     }
-  }
+  };
   listen(media, ["playing", "timeupdate", "pause", "ended", "error"], look, signal);
   look({}, "waiting");
 };
