@@ -76,6 +76,8 @@ export async function startSite(target, files = {}) {
     said: [],
     /** WebSockets that were asked for. */
     upgrades: 0,
+    /** Addresses that WebSockets and streams were asked for at. @type {Set<string>} */
+    addresses: new Set(),
     /** Streams of counts that are open. */
     streams: 0,
     cut() {
@@ -108,7 +110,10 @@ export async function startSite(target, files = {}) {
       response.pipe(answer);
     });
     onward.on("error", () => answer.destroy());
-    if (pathname === "/v1/live") site.streams += 1;
+    if (pathname === "/v1/live") {
+      site.streams += 1;
+      site.addresses.add(asked.url);
+    }
     answer.on("close", () => {
       if (pathname === "/v1/live") site.streams -= 1;
       onward.destroy();
@@ -117,6 +122,7 @@ export async function startSite(target, files = {}) {
   });
   server.on("upgrade", (asked, socket, head) => {
     site.upgrades += 1;
+    site.addresses.add(asked.url);
     socket.on("error", () => {});
     if (site.blocksSockets || site.isCut) return socket.destroy();
     const onward = connect(Number(port), hostname);
