@@ -104,7 +104,10 @@ async fn the_client_is_served_to_pages_of_any_site() {
         [("/housecount.js", "no-cache"), (versioned.as_str(), "public, max-age=31536000, immutable")]
     {
         let (status, headers, body) = get(&node, path, None).await;
-        assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/javascript; charset=utf-8"));
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (200, "text/javascript; charset=utf-8")
+        );
         assert_eq!(headers["cache-control"], kept, "{path}");
         assert_eq!(headers["access-control-allow-origin"], "*");
         assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
