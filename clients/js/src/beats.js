@@ -1,9 +1,9 @@
 /** The heartbeats of one session, from its first one to its leave. */
 
-import { backOffMs, spread } from "./page.js";
+import { SLOW_MS, backOffMs, spread } from "./page.js";
 import { sayLeave, sender } from "./transport.js";
 
-/** @typedef {import("./transport.js").Failure} Failure */
+/** @typedef {import("./page.js").Failure} Failure */
 
 /** A second heartbeat this soon outlives a leave that was said before the first one and is late; the server waits 3 s with leaves. */
 const CONFIRM_MS = 2_000;
@@ -20,14 +20,15 @@ const WAIT_MS_MAX = 3_600_000;
  *
  * @param {import("./page.js").Page} page
  * @param {import("../index.d.ts").WatchOptions} options
+ * @param {import("./token.js").Tokens} tokens
  * @param {object} told
- * @param {(nextMs: number, count?: import("../index.d.ts").Count) => void} told.onBeat a heartbeat was answered, or wasn't; the next one's wait
+ * @param {(nextMs: number, news: import("./watch.js").News) => void} told.onBeat a heartbeat was answered, or wasn't; the next one's wait
  * @param {(error: Failure) => void} told.onRefused nothing more is sent
  */
-export function beats(page, options, { onBeat, onRefused }) {
-  const { stage, viewer } = options;
+export function beats(page, options, tokens, { onBeat, onRefused }) {
+  const { url, stage, viewer } = options;
   const beat = { stage, viewer, session: options.session ?? newSession(page) };
-  const to = sender(page, options, beat, (why) => underWay || failed(why));
+  const to = sender(page, options, tokens, beat, (why) => underWay || failed(why));
   let failures = 0;
   let hasBeaten = false;
   let hasEnded = false;
@@ -38,6 +39,7 @@ export function beats(page, options, { onBeat, onRefused }) {
   let underWay = null;
 
   function next(/** @type {number} */ ms) {
+    page.clearTimeout(timer);
     const wait = Math.min(Math.max(ms, WAIT_MS_MIN), WAIT_MS_MAX);
     dueAt = page.Date.now() + wait;
     timer = page.setTimeout(send, wait);
@@ -46,6 +48,7 @@ export function beats(page, options, { onBeat, onRefused }) {
 
   function send() {
     page.clearTimeout(timer);
+    timer = page.setTimeout(() => onBeat(SLOW_MS, { why: "no answer yet" }), SLOW_MS);
     const isFirst = !hasBeaten;
     hasBeaten = true;
     dueAt = Infinity;
@@ -63,24 +66,26 @@ export function beats(page, options, { onBeat, onRefused }) {
     underWay = null;
     if (hasEnded) return;
     failures = 0;
+    tokens.accept();
     const { nextMs, coalesced, ...count } = answer;
     const isConfirmed = !isFirst || !options.session;
-    onBeat(next(isConfirmed ? spread(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { ...count, stage });
+    onBeat(next(isConfirmed ? spread(page, nextMs, 0.95, 1.05) : Math.min(CONFIRM_MS, nextMs)), { count: { ...count, stage } });
   }
 
   function failed(/** @type {Failure} */ error) {
     underWay = null;
     if (hasEnded) return;
     if (error.isFinal) {
+      to.close();
+      // The session goes on with another token.
+      if (tokens.renew(error)) return void next(0);
       // Without a leave, which would be refused as well.
       hasEnded = true;
       page.clearTimeout(timer);
-      to.close();
       return onRefused(error);
     }
     failures += 1;
-    // Who was told a time comes somewhat later than that, not all at once.
-    onBeat(next(Math.max(backOffMs(page, failures), spread(page, error.retryAfterMs ?? 0, 1, 1.25))));
+    onBeat(next(backOffMs(page, failures, error)), { why: error.message });
   }
 
   send();
@@ -107,9 +112,10 @@ export function beats(page, options, { onBeat, onRefused }) {
       if (hasEnded) return;
       hasEnded = true;
       page.clearTimeout(timer);
-      const leave = () => sayLeave(page, options, beat);
+      const leave = () => sayLeave(page, url, tokens.last, beat);
       leave();
       if (isPageGoing || !underWay) return to.close();
+      to.isEnding = true;
       // The heartbeat that is under way may reach the server after the leave, and would bring the viewer back.
       underWay.then(() => {
         leave();
@@ -121,5 +127,6 @@ export function beats(page, options, { onBeat, onRefused }) {
 
 /** 64 bits by chance: a viewer's sessions on one stage are few. (`crypto.randomUUID` is not there on plain HTTP.) */
 function newSession(/** @type {import("./page.js").Page} */ page) {
-  return page.crypto.getRandomValues(new BigUint64Array(1))[0].toString(36);
+  const number = page.crypto?.getRandomValues(new BigUint64Array(1))[0] ?? page.Math.random() * 2 ** 53;
+  return number.toString(36);
 }

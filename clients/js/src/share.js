@@ -6,8 +6,20 @@
  * viewer is still one, with more sessions.
  */
 
-/** @typedef {import("../index.d.ts").Count} Count */
-/** @typedef {{ until: number, count?: Count }} News what the beating page tells the others, and when they are to hear of it again */
+/**
+ * What the beating page tells the others. `until`: they ask again then. Without it the answer to an earlier question holds.
+ *
+ * @template News
+ * @typedef {News & { until?: number }} Told
+ */
+/**
+ * @template News
+ * @typedef {object} Shared
+ * @property {(nextMs: number, news?: News) => void} tell tells the other pages what was heard, and when this one beats next
+ * @property {(news: News) => void} post tells them something beside it
+ * @property {() => void} ask asks the page that beats, if that is another one
+ * @property {() => void} end this page takes no part any more
+ */
 
 /** A page that lives answers at once, also if it is hidden. */
 const ANSWER_MS_MAX = 5_000;
@@ -15,21 +27,24 @@ const ANSWER_MS_MAX = 5_000;
 const TRY_MS_MAX = 15_000;
 
 /**
+ * @template News
  * @param {import("./page.js").Page} page
  * @param {string | null} name of what is shared: the same for all pages that share it; `null`: nothing is
  * @param {object} calls
  * @param {() => void} calls.begin this page is to beat. It may be called again after `cease`
  * @param {() => void} calls.cease another page beats
- * @param {() => void} calls.nudge somebody waits for news: a heartbeat that is due goes now
- * @param {(count: Count) => void} calls.hear what another page was told
+ * @param {(question: any) => News | void} calls.nudge another page asks; what it is told, unless it is the last news once more
+ * @param {(news: News) => void} calls.hear what another page was told
+ * @param {() => unknown} [calls.question] what the page that beats is asked
+ * @returns {Shared<News>}
  */
-export function share(page, name, { begin, cease, nudge, hear }) {
-  const { locks } = page.navigator;
+export function share(page, name, { begin, cease, nudge, hear, question }) {
+  const locks = page.navigator?.locks;
   let isBeating = false;
   let hasEnded = false;
   /** @type {BroadcastChannel | null} */
   let channel = null;
-  /** @type {News} */
+  /** @type {Told<News> | undefined} */
   let latest;
   /** @type {number | undefined} */
   let timer;
@@ -45,9 +60,9 @@ export function share(page, name, { begin, cease, nudge, hear }) {
     begin();
   }
 
-  function tell(/** @type {number} */ nextMs, /** @type {Count | undefined} */ count = undefined) {
+  function tell(/** @type {number} */ nextMs, /** @type {News | undefined} */ news = undefined) {
     // Twice as long: a hidden page's timers go off once a minute.
-    latest = { until: page.Date.now() + 2 * nextMs + TRY_MS_MAX, count };
+    latest = /** @type {Told<News>} */ ({ until: page.Date.now() + 2 * nextMs + TRY_MS_MAX, ...news });
     channel?.postMessage(latest);
   }
 
@@ -82,21 +97,24 @@ export function share(page, name, { begin, cease, nudge, hear }) {
    */
   function ask() {
     page.clearTimeout(timer);
-    channel?.postMessage(null);
+    channel?.postMessage({ question: question?.() ?? 0 });
     timer = page.setTimeout(() => request(true), ANSWER_MS_MAX);
   }
 
-  function onMessage(/** @type {{ data: News | null }} */ { data }) {
+  function onMessage(/** @type {{ data: Told<News> & { question?: unknown } }} */ { data }) {
+    const isQuestion = "question" in data;
     if (isBeating) {
-      if (data) return;
-      nudge();
-      return channel?.postMessage(latest);
+      if (isQuestion) channel?.postMessage(nudge(data.question) ?? latest);
+      return;
     }
-    const ms = data ? data.until - page.Date.now() : 0;
-    if (!data || ms <= 0) return;
-    page.clearTimeout(timer);
-    timer = page.setTimeout(ask, ms);
-    if (data.count) hear(data.count);
+    if (isQuestion) return;
+    if (data.until) {
+      const ms = data.until - page.Date.now();
+      if (ms <= 0) return;
+      page.clearTimeout(timer);
+      timer = page.setTimeout(ask, ms);
+    }
+    hear(data);
   }
 
   try {
@@ -112,10 +130,9 @@ export function share(page, name, { begin, cease, nudge, hear }) {
   }
 
   return {
-    /** Tells the other pages what was heard, and when this one beats next. */
     tell,
-
-    /** This page takes no part any more. */
+    post: (news) => channel?.postMessage(news),
+    ask: () => isBeating || ask(),
     end() {
       hasEnded = true;
       page.clearTimeout(timer);

@@ -38,13 +38,27 @@ test("a component that is there watches, and one that is gone has left", async (
   await render({ viewer: "ann", stage: "s" });
   await says("watching: 1; live: 1; error: none");
   assert.equal((await server.count("s")).sessions, 1, "one session, also in strict mode");
+  // Another token, another viewer: nothing begins again on the screen.
+  await page.evaluate(() => (globalThis.shown.length = 0));
+  await render({ viewer: "ann", stage: "s", token: "t" });
+  await render({ viewer: "bob", stage: "s", token: "u" });
+  await until("bob", async () => (await server.count("s")).viewers === 1 && (await page.evaluate(() => globalThis.shown.length)) > 3);
+  await render({ viewer: "ann", stage: "s" });
+  const shown = await page.evaluate(() => globalThis.shown);
+  assert.deepEqual(shown.filter(([, , viewers]) => viewers === null), [], "no flash of null");
+  await page.evaluate(() => (globalThis.shown.length = 0));
   await render({ viewer: "ann", stage: "t" });
   await says("watching: 1; live: 1; error: none");
+  const [first] = await page.evaluate(() => globalThis.shown);
+  assert.deepEqual(first, ["t", "ann", null], "and no count of another stage");
   await until("gone from the other stage", async () => (await server.count("s")).viewers === 0);
   await render({ viewer: "ann", stage: "no spaces allowed" });
   await until("an error", async () => /error: invalid_stage$/.test(await page.textContent("#root")));
   await render({ viewer: "bob", stage: "s" });
   await says("watching: 1; live: 1; error: none");
+  await render({ viewer: "bob", stage: "s", others: ["s", "t", "u"] });
+  await until("all counts", () => page.evaluate(() => ["s", "t", "u"].every((stage) => globalThis.counts[stage]?.viewers >= 0)));
+  await until("one stream", () => site.streams === 1);
   await render(null);
   await until("nobody", async () => (await server.count("s")).viewers === 0);
   assert.deepEqual(errors.filter((text) => !/status of 400|WebSocket|EventSource/.test(text)), []);

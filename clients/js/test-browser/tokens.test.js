@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 
-import { counted, launch, openTab, told } from "./support/browser.js";
+import { counted, launch, look, openTab, told } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 const SECRET = "a secret of a test, and of nobody else";
@@ -49,3 +49,36 @@ test("a token is sent on every way, and told why it isn't taken", async (t) => {
     assert.equal(code, "token_expired");
   }
 });
+
+for (const transport of ["auto", "http"]) {
+  test(`tokens of four seconds: the viewer is counted without a gap, in one session, and no address has a token (${transport})`, async (t) => {
+    const server = await startServer("interval=1s", "ttl=60s", "leave_grace=100ms", "auth.viewer=required", `auth.viewer_keys=secret:${SECRET}`, "auth.leeway=0s");
+    t.after(() => server.end());
+    const site = await startSite(server.url);
+    t.after(() => site.end());
+    const browser = await launch();
+    t.after(() => browser.close());
+    const tab = await browser.newPage();
+    let minted = 0;
+    await tab.exposeFunction("mint", () => ((minted += 1), mint(4)));
+    await tab.goto(`${site.url}/?other`);
+    await tab.evaluate(async (transport) => {
+      const { subscribe, watch } = await import("/src/index.js");
+      const { told, mint } = globalThis;
+      const onStatus = (...status) => told.statuses.push(status);
+      globalThis.handle = watch({ url: "", stage: "s", viewer: "ann", transport, token: mint, onStatus, onCount: (count) => told.counts.push(count), onError: ({ code }) => told.errors.push(code) });
+      subscribe({ url: "", token: mint }, "s", (count) => told.live.push(count), ({ code }) => told.liveErrors.push(code));
+    }, transport);
+    await until("counted", async () => (await server.count("s")).viewers === 1);
+    const looking = look(server, "s");
+    await until("many tokens", () => minted > 8);
+    const { counts, live } = await told(tab);
+    await until("still told", async () => (await told(tab)).counts.length > counts.length + 1);
+    assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
+    const { errors, liveErrors } = await told(tab);
+    assert.deepEqual([errors, liveErrors, live.length > 0], [[], [], true]);
+    assert.deepEqual([...site.addresses].filter((address) => /token|ey/.test(address)), []);
+    await tab.evaluate(() => globalThis.handle.leave());
+    await until("nobody", async () => (await server.count("s")).viewers === 0);
+  });
+}

@@ -1,4 +1,4 @@
-/** Live counts. */
+/** Live counts: one stream for a page and for a browser. */
 
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
@@ -7,105 +7,287 @@ import { test } from "node:test";
 import { subscribeIn } from "../src/subscribe.js";
 import { Browser, World } from "./support/world.js";
 
-function subscribed(stages = "match-1", token = undefined) {
-  const world = new World();
-  const page = new Browser(world).open();
-  const told = [];
-  const ends = [];
-  const server = { url: "https://count.example/base/", token };
-  const end = subscribeIn(page, server, stages, (count) => told.push(count), (error) => ends.push(error));
-  return { world, page, told, ends, end, sources: world.server.sources };
+const count = (stage, viewers) => ({ stage, viewers, sessions: viewers, asOf: 1, complete: true, recovering: false });
+
+/** A subscription of a page; `told` is what its callbacks were given. */
+function subscribed(page, stages = "match-1", options = {}) {
+  const all = { told: [], errors: [], statuses: [] };
+  const server = { url: "https://count.example/base/", onStatus: (...status) => all.statuses.push(status), ...options };
+  const end = subscribeIn(page, server, stages, (each) => all.told.push(each), (error) => all.errors.push(error));
+  return { ...all, end };
 }
 
-test("the address names the stages and the token", () => {
-  const of = (...args) => subscribed(...args).sources[0].url;
-  assert.equal(of(), "https://count.example/base/v1/live?stage=match-1");
-  assert.equal(of(["a/b", "c&d"], "t+t"), "https://count.example/base/v1/live?stage=a%2Fb&stage=c%26d&token=t%2Bt");
-  assert.equal(of([]), "https://count.example/base/v1/live");
+/** A world with one page that has one subscription, whose stream is open. */
+async function alone(stages, options, lacks = ["locks"]) {
+  const world = new World();
+  const browser = new Browser(world, { lacks });
+  const page = browser.open();
+  const one = subscribed(page, stages, options);
+  await world.pass(200);
+  return { world, browser, page, ...one, sources: world.server.sources };
+}
+
+const openIn = (world) => world.server.sources.filter(({ isOpen }) => isOpen);
+
+test("the address names the stages, and a token is in a header", async () => {
+  const of = async (...args) => (await alone(...args)).sources.map(({ url, headers }) => [url, headers]);
+  assert.deepEqual(await of(), [["https://count.example/base/v1/live?stage=match-1", {}]]);
+  assert.deepEqual(await of(["c&d", "a/b"], { token: "t" }), [["https://count.example/base/v1/live?stage=a%2Fb&stage=c%26d", { authorization: "Bearer t" }]]);
+  assert.deepEqual(await of([]), [["https://count.example/base/v1/live", {}]]);
 });
 
 test("counts are told until it is ended, and nothing is left", async () => {
-  const { world, page, told, end, sources } = subscribed();
-  const count = { stage: "match-1", viewers: 2, sessions: 3, asOf: 1, complete: true, recovering: false };
-  sources[0].say(count);
+  const { world, page, told, statuses, end, sources } = await alone();
+  sources[0].say(count("match-1", 2));
+  await world.pass(10);
   end();
-  sources[0].say({ ...count, viewers: 9 });
-  assert.deepEqual(told, [count]);
+  end();
+  sources[0].say(count("match-1", 9));
   await world.pass(600_000);
+  assert.deepEqual(told, [count("match-1", 2)]);
+  assert.deepEqual(statuses, [["connecting", ""], ["counted", ""], ["stopped", "left"]]);
   page.dispatchEvent(new Event("online"));
   page.dispatchEvent(new Event("pageshow"));
+  await world.pass(600_000);
   assert.equal(page.sources.size, 0);
   assert.equal(sources.length, 1);
   assert.deepEqual(world.timers, []);
   for (const type of ["pagehide", "pageshow", "online"]) assert.equal(getEventListeners(page, type).length, 0, type);
 });
 
-test("a connection that breaks is left to the browser, one that is refused is tried again, each time later", async () => {
-  const { world, sources } = subscribed();
-  sources[0].fail(0);
-  await world.pass(600_000);
-  assert.equal(sources.length, 1);
-  const waits = [];
-  for (let n = 0; n < 7; n += 1) {
-    const since = world.now;
-    sources.at(-1).fail(2);
-    const before = sources.length;
-    while (sources.length === before) await world.pass(10);
-    waits.push(world.now - since);
-  }
-  assert.deepEqual(waits, [750, 1_500, 3_000, 6_000, 12_000, 22_500, 22_500]);
-  sources.at(-1).say({});
-  sources.at(-1).fail(2);
-  await world.pass(750);
-  assert.equal(sources.length, 9, "a count makes it forget");
+test("events are found however the bytes are cut, and comments and other events are passed over", async () => {
+  const { world, told, sources } = await alone();
+  const text = `: hello\n\nevent: count\nid: 7\ndata: ${JSON.stringify(count("match-1", 3))}\n\nevent: totals\ndata: {}\n\nevent: count\ndata: ${JSON.stringify(count("match-1", 4))}\n\n`;
+  for (const char of text) sources[0].write(char);
+  await world.pass(1_000);
+  assert.deepEqual(told.map(({ viewers }) => viewers), [3, 4]);
 });
 
-test("ended while it waits to try again, it doesn't", async () => {
-  const { world, sources, end } = subscribed();
-  sources[0].fail(2);
-  end();
+test("what breaks or is refused for now is tried again, each time later, and Retry-After is honoured", async () => {
+  const { world, statuses, sources } = await alone();
+  world.server.answerLive = () => ({ status: 500, body: {} });
+  sources[0].cut();
+  await world.pass(80_000);
+  const times = [];
+  const waits = [750, 1_500, 3_000, 6_000, 12_000, 22_500];
+  let at = world.now;
+  world.server.answerLive = (...how) => (times.push(world.now - at), (at = world.now), { status: 500, body: {} });
   await world.pass(60_000);
-  assert.equal(sources.length, 1);
-  assert.deepEqual(world.timers, []);
+  assert.equal(times.at(-1), 22_500 + 20);
+  assert.ok(sources.length >= waits.length + 2 && sources.length < 12, `${sources.length}`);
+  assert.deepEqual(statuses.slice(0, 3), [["connecting", ""], ["retrying", "network error"], ["retrying", "housecount answered 500"]]);
+  world.server.answerLive = null;
+  await world.pass(30_000);
+  sources.at(-1).say(count("match-1", 1));
+  await world.pass(10);
+  assert.deepEqual(statuses.at(-1), ["counted", ""]);
+  const { length } = sources;
+  world.server.answerLive = () => ({ status: 503, body: {}, headers: { "retry-after": "20" } });
+  sources.at(-1).end();
+  await world.pass(800);
+  assert.equal(sources.length, length + 1, "a count makes it forget");
+  await world.pass(19_900);
+  assert.equal(sources.length, length + 1);
+  await world.pass(5_000);
+  assert.equal(sources.length, length + 2);
+});
+
+for (const status of [400, 401, 403, 404]) {
+  test(`${status} ends it for good, and says so once`, async () => {
+    const world = new World();
+    world.server.answerLive = () => ({ status, body: { code: "some_code", detail: "why" } });
+    const page = new Browser(world).open();
+    const [one, other] = [subscribed(page), subscribed(page, "match-2")];
+    await world.pass(600_000);
+    for (const { errors, statuses, told } of [one, other]) {
+      assert.deepEqual(errors.map(({ name, code, message, status }) => ({ name, code, message, status })), [{ name: "HousecountError", code: "some_code", message: "why", status }]);
+      assert.deepEqual(statuses, [["connecting", ""], ["refused", "why"]]);
+      assert.deepEqual(told, []);
+    }
+    assert.equal(world.server.sources.length, 1);
+    assert.deepEqual(world.timers, []);
+    assert.equal(page.channels.size, 0);
+  });
+}
+
+test("without any answer it is told within three seconds, and a connection that says nothing is given up", async () => {
+  const { world, statuses, sources } = await alone("match-1", {}, ["locks"]);
+  world.server.answerLive = () => null;
+  sources[0].cut();
+  await world.pass(3_800);
+  assert.deepEqual(statuses.at(-1), ["retrying", "no answer yet"]);
+  world.server.answerLive = null;
+  await world.pass(41_000);
+  assert.equal(openIn(world).length, 1);
+  assert.ok(sources.length >= 3);
+  const { length } = sources;
+  for (let n = 0; n < 10; n += 1) {
+    sources.at(-1).write(": \n\n");
+    await world.pass(15_000);
+  }
+  assert.equal(sources.length, length, "a comment is enough");
+  await world.pass(41_000);
+  assert.equal(sources.length, length + 1, "and silence is not");
 });
 
 test("it is closed while the page lies in the cache, and opened again when the network is back", async () => {
-  const { page, sources } = subscribed();
+  const { world, page, sources } = await alone();
   page.dispatchEvent(new Event("pageshow"));
+  await world.pass(100);
   assert.equal(sources.length, 1, "the first pageshow is no return");
   await page.store();
   assert.equal(page.sources.size, 0);
   page.restore();
+  await world.pass(100);
   assert.equal(page.sources.size, 1);
   page.dispatchEvent(new Event("online"));
+  await world.pass(100);
   assert.equal(page.sources.size, 1);
   assert.equal(sources.length, 3);
 });
 
-test("refused, and then into the cache: one connection when it is back", async () => {
-  const { world, page, sources } = subscribed();
-  sources[0].fail(2);
-  await page.store();
-  await world.pass(60_000);
-  assert.equal(page.sources.size, 0);
-  page.restore();
-  await world.pass(60_000);
-  assert.equal(page.sources.size, 1);
-  assert.equal(sources.length, 2);
-});
-
 test("a stream that the server ends with a reason is not opened again, and the reason is told once", async () => {
-  const { world, page, told, ends, sources } = subscribed();
+  const { world, page, told, errors, sources } = await alone();
   sources[0].say({ code: "token_expired", detail: "the token has expired; get another one" }, "end");
-  sources[0].fail(0);
+  await world.pass(10);
   page.dispatchEvent(new Event("online"));
   page.dispatchEvent(new Event("pageshow"));
   await world.pass(600_000);
-  assert.deepEqual(ends.map(({ name, code, message }) => ({ name, code, message })), [
+  assert.deepEqual(errors.map(({ name, code, message }) => ({ name, code, message })), [
     { name: "HousecountError", code: "token_expired", message: "the token has expired; get another one" },
   ]);
   assert.deepEqual(told, []);
   assert.equal(sources.length, 1);
-  assert.equal(page.sources.size, 0);
   assert.deepEqual(world.timers, []);
+});
+
+test("eight subscriptions of a page are one stream, also when some come later and others go", async () => {
+  const world = new World();
+  const page = new Browser(world).open();
+  const all = ["a", "b", "c", "d", "e", "f", "g", "a"].map((stage) => subscribed(page, stage));
+  await world.pass(200);
+  assert.equal(world.server.sources.length, 1);
+  assert.equal(openIn(world)[0].url.split("stage=").length, 8);
+  for (const stage of "abcdefg") openIn(world)[0].say(count(stage, 1));
+  await world.pass(10);
+  assert.deepEqual(all.map(({ told }) => told.map(({ stage }) => stage).join()), ["a", "b", "c", "d", "e", "f", "g", "a"]);
+  const late = subscribed(page, ["a", "z"]);
+  await world.pass(200);
+  assert.deepEqual(late.told, [count("a", 1)], "it is told at once what is known");
+  assert.equal(world.server.sources.length, 2);
+  assert.equal(openIn(world).length, 1);
+  all[1].end();
+  await world.pass(200);
+  assert.ok(!openIn(world)[0].url.includes("stage=b"));
+  for (const { end } of [...all, late]) end();
+  await world.pass(200);
+  assert.equal(openIn(world).length, 0);
+  assert.equal(subscribed(page, "a").told.length, 0, "and nothing old is told");
+});
+
+test("more stages than a stream may name take several", async () => {
+  const names = Array.from({ length: 250 }, (_, n) => `stage-${n}`);
+  const { world } = await alone(names);
+  assert.deepEqual(openIn(world).map(({ url }) => url.split("stage=").length - 1), [100, 100, 50]);
+});
+
+test("three tabs are one stream; when the one that has it goes, another one takes over", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  const tabs = [["a", "b"], ["b"], ["c"]].map((stages) => {
+    const page = browser.open();
+    return { page, ...subscribed(page, stages) };
+  });
+  await world.pass(500);
+  assert.equal(openIn(world).length, 1);
+  assert.match(openIn(world)[0].url, /stage=a&stage=b&stage=c$/);
+  for (const stage of "abc") openIn(world)[0].say(count(stage, 1));
+  await world.pass(10);
+  assert.deepEqual(tabs.map(({ told }) => told.map(({ stage }) => stage).join()), ["a,b", "b", "c"]);
+  assert.deepEqual(tabs.map(({ statuses }) => statuses.at(-1)[0]), ["counted", "counted", "counted"]);
+  const { page } = tabs.find(({ page }) => page.sources.size);
+  const rest = tabs.filter((tab) => tab.page !== page);
+  page.crash();
+  await world.pass(1_000);
+  assert.equal(openIn(world).length, 1);
+  await world.pass(60_000);
+  for (const stage of "abc") openIn(world)[0].say(count(stage, 2));
+  await world.pass(10);
+  for (const { told, page } of rest) assert.equal(told.at(-1).viewers, 2, `${page.sources.size}`);
+  await world.pass(200_000);
+  openIn(world)[0].write(":\n\n");
+  assert.doesNotMatch(openIn(world)[0].url, /stage=a/, "what only the gone page wanted is dropped");
+  for (const { end } of rest) end();
+  await world.pass(1_000);
+  assert.equal(openIn(world).length, 0);
+  assert.deepEqual(world.timers.filter(({ page: of }) => of !== page), []);
+});
+
+test("a tab that is told nothing more takes over from one that is frozen", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  const [first, second] = [browser.open(), browser.open()];
+  subscribed(first, "a");
+  await world.pass(500);
+  const { told } = subscribed(second, "a");
+  await world.pass(500);
+  assert.equal(first.sources.size, 1);
+  first.freeze();
+  await world.pass(70_000);
+  assert.equal(second.sources.size, 1);
+  [...second.sources][0].say(count("a", 5));
+  await world.pass(10);
+  assert.equal(told.at(-1).viewers, 5);
+});
+
+const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+const token = (world, claims, seconds) => {
+  const iat = Math.floor(world.now / 1_000);
+  return `${part({ alg: "HS256" })}.${part({ sub: "ann", ...claims, iat, exp: iat + seconds })}.${world.now}`;
+};
+
+test("tokens with the same rights share a stream, others don't", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  const [first, second] = [browser.open(), browser.open()];
+  const of = (claims, seconds) => ({ token: () => Promise.resolve(token(world, claims, seconds)) });
+  subscribed(first, "a", of({ stagePrefix: "" }, 3_600));
+  subscribed(first, "b", of({ stagePrefix: "" }, 1_800));
+  subscribed(second, "c", of({ stagePrefix: "" }, 3_600));
+  subscribed(second, "d", of({ stage: "d" }, 3_600));
+  await world.pass(6_000);
+  assert.deepEqual(openIn(world).map(({ url }) => url.split("?")[1]).sort(), ["stage=a&stage=b&stage=c", "stage=d"]);
+});
+
+test("a token that has ended is replaced, once, and nobody is told", async () => {
+  const world = new World();
+  const page = new Browser(world, { lacks: ["locks"] }).open();
+  let asked = 0;
+  const one = subscribed(page, "a", { token: async () => ((asked += 1), token(world, { stage: "a" }, 60)) });
+  await world.pass(200);
+  openIn(world)[0].say(count("a", 1));
+  await world.pass(30_000);
+  openIn(world)[0].say({ code: "token_expired", detail: "ended" }, "end");
+  await world.pass(1_200);
+  assert.equal(asked, 2);
+  assert.equal(openIn(world).length, 1);
+  assert.notEqual(world.server.sources[0].headers.authorization, openIn(world)[0].headers.authorization);
+  assert.deepEqual([one.errors, one.statuses.map(([status]) => status)], [[], ["connecting", "counted"]]);
+  world.server.answerLive = () => ({ status: 401, body: { code: "token_invalid", detail: "why" } });
+  openIn(world)[0].cut();
+  await world.pass(10_000);
+  assert.equal(asked, 3, "refused once more, it is refused for good");
+  assert.deepEqual(one.errors.map(({ code }) => code), ["token_invalid"]);
+});
+
+test("where no token can be had it is asked for again", async () => {
+  const world = new World();
+  const page = new Browser(world).open();
+  let isDown = true;
+  const one = subscribed(page, "a", { token: async () => (isDown ? Promise.reject(new Error("the backend is down")) : "t") });
+  await world.pass(5_000);
+  assert.deepEqual(one.statuses, [["connecting", ""], ["retrying", "the backend is down"]]);
+  isDown = false;
+  await world.pass(30_000);
+  assert.equal(openIn(world).length, 1);
 });

@@ -21,11 +21,13 @@ function listen(server) {
 
 test("a WebSocket is opened, told who it is once, and used again", async () => {
   let sent;
-  const { world, server, told } = await alone({ transport: "auto", token: "a b" }, (world) => (sent = listen(world.server)));
+  const { world, server, told } = await alone({ transport: "auto", token: "a.b" }, (world) => (sent = listen(world.server)));
   await world.pass(70_000);
   assert.deepEqual(by(server), ["ws", "ws", "ws"]);
   assert.equal(server.sockets.length, 1);
-  assert.equal(server.sockets[0].url, "wss://count.example/v1/ws?token=a+b");
+  assert.equal(server.sockets[0].url, "wss://count.example/v1/ws", "without the token");
+  assert.deepEqual(server.sockets[0].protocols, ["housecount.1", "housecount.token.a.b"]);
+  assert.equal(server.beats()[0].token, "a.b");
   assert.deepEqual(sent.slice(1), ["{}", "{}"]);
   assert.deepEqual(JSON.parse(sent[0]), { stage: "match-1", viewer: "ann", session: server.beats()[0].session });
   assert.equal(told.counts.length, 3);

@@ -5,9 +5,15 @@ import { createRoot } from "react-dom/client";
 
 import { useAudience, useViewers } from "housecount/react";
 
-function Player({ stage, viewer }) {
-  const { count, error } = useAudience({ url: "", stage, viewer });
+/** What was shown, one after the other. */
+globalThis.shown = [];
+
+function Player({ stage, viewer, token, others }) {
+  const { count, error } = useAudience({ url: "", stage, viewer, token: token && (async () => token) });
   const live = useViewers({ url: "" }, stage);
+  const counts = useViewers({ url: "" }, others ?? []);
+  globalThis.counts = counts;
+  globalThis.shown.push([stage, viewer, count && count.viewers]);
   return `watching: ${count?.viewers ?? "nobody knows"}; live: ${live?.viewers ?? "?"}; error: ${error?.code ?? "none"}`;
 }
 

@@ -15,13 +15,13 @@ const BIN = process.env.HOUSECOUNT_BIN ?? join(ROOT, "../../target/debug/houseco
 const ENV = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("HOUSECOUNT_")));
 
 /**
- * Starts a housecount on a port of its own. It keeps nothing.
+ * Starts a housecount on a port of its own. It keeps nothing, unless `cold` is set.
  *
  * @param {string[]} settings such as `ttl=6s`
  */
 export async function startServer(...settings) {
   const data = await mkdtemp(join(tmpdir(), "housecount-js-"));
-  const args = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--log", "memory:", "--cold", "none", ...settings.flatMap((each) => ["--set", each])];
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", data, "--log", "memory:", ...(settings.some((each) => each.startsWith("cold=")) ? [] : ["--cold", "none"]), ...settings.flatMap((each) => ["--set", each])];
   const child = spawn(BIN, args, { env: ENV, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => child.once("close", resolve));
   const url = await new Promise((resolve, reject) => {
@@ -45,6 +45,7 @@ export async function startServer(...settings) {
   await until("ready", async () => (await fetch(`${url}/readyz`)).ok);
   return {
     url,
+    get,
     /** A stage's count; zeros before anybody came. */
     count: async (stage) => (await get(`/v1/stages/${stage}`)) ?? { viewers: 0, sessions: 0 },
     async end() {
@@ -61,7 +62,7 @@ const TYPES = { ".js": "text/javascript", ".html": "text/html" };
  * Starts a site: pages, this library as it is, and in front of `/v1/` the housecount.
  *
  * @param {string} target the housecount's address
- * @param {Record<string, string>} files what else it has, by path
+ * @param {Record<string, string | ((path: string) => Promise<[number, string, string | Buffer]>)>} files what else it has, by path, or by folder
  */
 export async function startSite(target, files = {}) {
   const { hostname, port } = new URL(target);
@@ -75,6 +76,10 @@ export async function startSite(target, files = {}) {
     said: [],
     /** WebSockets that were asked for. */
     upgrades: 0,
+    /** Addresses that WebSockets and streams were asked for at. @type {Set<string>} */
+    addresses: new Set(),
+    /** Streams of counts that are open. */
+    streams: 0,
     cut() {
       site.isCut = true;
       for (const socket of sockets) socket.destroy();
@@ -105,11 +110,19 @@ export async function startSite(target, files = {}) {
       response.pipe(answer);
     });
     onward.on("error", () => answer.destroy());
-    answer.on("close", () => onward.destroy());
+    if (pathname === "/v1/live") {
+      site.streams += 1;
+      site.addresses.add(asked.url);
+    }
+    answer.on("close", () => {
+      if (pathname === "/v1/live") site.streams -= 1;
+      onward.destroy();
+    });
     onward.end(body);
   });
   server.on("upgrade", (asked, socket, head) => {
     site.upgrades += 1;
+    site.addresses.add(asked.url);
     socket.on("error", () => {});
     if (site.blocksSockets || site.isCut) return socket.destroy();
     const onward = connect(Number(port), hostname);
@@ -135,6 +148,8 @@ export async function startSite(target, files = {}) {
 async function file(path, files) {
   const type = TYPES[extname(path)] ?? "text/html";
   if (path in files) return [200, type, files[path]];
+  const folder = `${path.split("/", 2).join("/")}/`;
+  if (folder in files) return files[folder](path);
   const found = path === "/" ? "test-browser/support/page.html" : path.startsWith("/src/") && !path.includes("..") ? path.slice(1) : null;
   if (!found) return [404, "text/plain", "nothing here"];
   return [200, type, await readFile(join(ROOT, found))];

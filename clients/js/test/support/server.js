@@ -7,7 +7,10 @@ export class FakeServer {
   /** All that was said. @type {{ at: number, kind: "beat" | "leave", by: string, stage: string, viewer: string, session?: string, token?: string }[]} */
   said = [];
   sockets = [];
+  /** Streams of counts that were asked for. @type {import("./world.js").Source[]} */
   sources = [];
+  /** What is answered to a stream instead; `null`: nothing ever. @type {((url: string, headers: Record<string, string>) => { status: number, body: any, headers?: Record<string, string> } | null) | null} */
+  answerLive = null;
   takesSockets = true;
   /** Nothing comes of a WebSocket, not even a failure. */
   socketsHang = false;
@@ -43,7 +46,7 @@ export class FakeServer {
     const message = JSON.parse(text);
     const said = "stage" in message ? message : this.#last.get(socket);
     if (!said) return { code: "invalid_stage", detail: "nothing to repeat" };
-    const answer = this.#take({ by: "ws", token: new URL(socket.url).searchParams.get("token") ?? undefined, ...said });
+    const answer = this.#take({ by: "ws", token: socket.token, ...said });
     if (!answer) return null;
     if (answer.status === 200) {
       this.#last.set(socket, said);

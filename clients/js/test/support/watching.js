@@ -10,6 +10,7 @@ export const VIEWER = "ann";
 /** A page that watches; `told` is what its callbacks were given. */
 export function watching(page, options = {}) {
   const told = { counts: [], errors: [] };
+  const statuses = [];
   const handle = watchIn(page, {
     url: URL,
     stage: STAGE,
@@ -17,9 +18,10 @@ export function watching(page, options = {}) {
     transport: "http",
     onCount: (count) => told.counts.push(count),
     onError: (error) => told.errors.push(error),
+    onStatus: (...status) => statuses.push(status),
     ...options,
   });
-  return { page, told, leave: handle.leave, stop: handle.stop };
+  return { page, told, statuses, leave: handle.leave, stop: handle.stop };
 }
 
 /** A world with one page that watches. */

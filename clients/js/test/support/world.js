@@ -138,10 +138,77 @@ class Locks {
 }
 
 /** Node holds the listeners that a signal removes too loosely: some outlive it (`kWeakHandler`, Node 20). */
-class Target extends EventTarget {
+export class Target extends EventTarget {
   addEventListener(type, listener, { signal } = {}) {
     super.addEventListener(type, listener);
     signal?.addEventListener("abort", () => this.removeEventListener(type, listener));
+  }
+}
+
+/** A stream of counts that a page has asked for. */
+export class Source {
+  isOpen = true;
+  /** @type {Uint8Array[]} */
+  #sent = [];
+  #wake = () => {};
+  /** @type {Error | null} */
+  #broken = null;
+
+  constructor(page, url, headers, signal) {
+    Object.assign(this, { page, url, headers });
+    const { server } = page.world;
+    server.sources.push(this);
+    page.sources.add(this);
+    this.response = new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => {
+        this.#close(signal.reason);
+        reject(signal.reason);
+      });
+      if (!page.browser.isOnline) return queueMicrotask(() => (this.#close(new TypeError("Failed to fetch")), reject(new TypeError("Failed to fetch"))));
+      page.world.after(2 * page.world.travelMs, () => {
+        const answer = server.answerLive ? server.answerLive(url, headers) : { status: 200 };
+        if (!answer || !this.isOpen) return;
+        const { status, body, headers: answered = {} } = answer;
+        if (status !== 200) this.#close(new Error("refused"));
+        page.run(() => resolve({ ok: status < 300, status, headers: new Headers(answered), json: async () => body, body: { getReader: () => ({ read: () => this.#read() }) } }));
+      });
+    });
+  }
+
+  async #read() {
+    while (!this.#sent.length && !this.#broken) await new Promise((resolve) => (this.#wake = resolve));
+    const value = this.#sent.shift();
+    if (value) return { value, done: false };
+    if (this.#broken.message === "ended") return { done: true };
+    throw this.#broken;
+  }
+
+  /** Sends text as it is. */
+  write(text) {
+    if (!this.isOpen) return;
+    this.#sent.push(new TextEncoder().encode(text));
+    this.page.run(() => this.#wake());
+  }
+
+  say(data, name = "count") {
+    this.write(`event: ${name}\nid: 1\ndata: ${JSON.stringify(data)}\n\n`);
+  }
+
+  #close(why) {
+    this.isOpen = false;
+    this.page.sources.delete(this);
+    this.#broken = why;
+    this.page.run(() => this.#wake());
+  }
+
+  /** The network breaks it. */
+  cut() {
+    this.#close(new TypeError("network error"));
+  }
+
+  /** The server ends it. */
+  end() {
+    this.#close(new Error("ended"));
   }
 }
 
@@ -153,11 +220,14 @@ export class FakePage extends Target {
   location = { href: "https://site.example/live/" };
   AbortController = AbortController;
   crypto = crypto;
+  atob = atob;
+  TextDecoder = TextDecoder;
   /** What was counted up for a leak to be seen. */
   channels = new Set();
   sockets = new Set();
   sources = new Set();
   fetches = new Set();
+  logged = [];
   #waiting = [];
 
   constructor(browser) {
@@ -168,6 +238,7 @@ export class FakePage extends Target {
     this.world = world;
     this.Date = { now: () => world.now };
     this.Math = { random: () => 0.5 };
+    this.console = { log: (...what) => this.logged.push(what) };
     this.setTimeout = (run, ms) => world.after(ms, run, page);
     this.clearTimeout = (id) => world.cancel(id);
     this.fetch = (url, init) => this.#fetch(url, init);
@@ -198,8 +269,11 @@ export class FakePage extends Target {
     };
     this.WebSocket = class {
       readyState = 0;
-      constructor(url) {
+      constructor(url, protocols = []) {
+        if (protocols.some((name) => !/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))) throw new DOMException("a bad subprotocol", "SyntaxError");
         this.url = url;
+        this.protocols = protocols;
+        this.token = protocols.find((name) => name.startsWith("housecount.token."))?.slice(17);
         page.sockets.add(this);
         world.server.sockets.push(this);
         if (world.server.socketsHang) return;
@@ -230,35 +304,12 @@ export class FakePage extends Target {
         this.onclose?.({});
       }
     };
-    this.EventSource = class extends EventTarget {
-      CLOSED = 2;
-      readyState = 0;
-      constructor(url) {
-        super();
-        this.url = url;
-        page.sources.add(this);
-        world.server.sources.push(this);
-      }
-      say(data, name = "count") {
-        if (this.readyState === 2) return;
-        this.readyState = 1;
-        this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(data) }));
-      }
-      fail(readyState) {
-        this.readyState = readyState;
-        if (readyState === 2) page.sources.delete(this);
-        this.onerror?.({});
-      }
-      close() {
-        this.readyState = 2;
-        page.sources.delete(this);
-      }
-    };
     for (const name of browser.lacks) delete (name in this.navigator ? this.navigator : this)[name];
   }
 
-  #fetch(url, { body, headers, signal }) {
+  #fetch(url, { body, headers, signal = new AbortController().signal }) {
     const { world } = this;
+    if (new URL(url).pathname.endsWith("/v1/live")) return new Source(this, url, headers, signal).response;
     return new Promise((resolve, reject) => {
       const mine = {};
       this.fetches.add(mine);
@@ -330,6 +381,7 @@ export class FakePage extends Target {
     this.answers = false;
     for (const channel of this.channels) channel.close();
     for (const socket of this.sockets) socket.close();
+    for (const source of this.sources) source.cut();
     this.world.timers = this.world.timers.filter((timer) => timer.page !== this);
     this.browser.pages = this.browser.pages.filter((page) => page !== this);
     this.browser.locks.drop(this);

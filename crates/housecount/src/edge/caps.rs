@@ -21,6 +21,8 @@ use crate::ingest::Said;
 
 /// In which new stages are counted.
 const MINUTE_MS: u64 = 60_000;
+/// Time after which a viewer with too many kept sessions is to try again.
+const KEPT_RETRY_MS: u64 = 30_000;
 
 /// Those on their way, by the hash of the room that they take.
 type Coming = Mutex<HashMap<u64, u64, RandomState>>;
@@ -42,6 +44,7 @@ pub struct Caps {
     sessions_max: Option<usize>,
     viewers_max: Option<u64>,
     stages_max: Option<usize>,
+    leave_grace_ms: u64,
     hasher: RandomState,
     coming: Arc<Coming>,
     opened: Mutex<Opened>,
@@ -76,13 +79,14 @@ impl Drop for Held {
 }
 
 impl Caps {
-    /// The caps that are set.
+    /// Creates the caps that are set.
     #[must_use]
-    pub fn new(settings: &EdgeSettings) -> Caps {
+    pub fn new(settings: &EdgeSettings, leave_grace_ms: u64) -> Caps {
         Caps {
             sessions_max: settings.sessions_per_viewer,
             viewers_max: settings.viewers_per_stage,
             stages_max: settings.new_stages_per_minute,
+            leave_grace_ms,
             hasher: RandomState::default(),
             coming: Arc::default(),
             opened: Mutex::default(),
@@ -137,7 +141,8 @@ impl Caps {
         if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
             let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
             if among.sessions as u64 + kept >= max as u64 {
-                return Err(Unwelcome::TooManySessions { max, place: "lately, on all stages" });
+                let place = "lately, on all stages";
+                return Err(Unwelcome::TooManySessions { max, place, retry_ms: KEPT_RETRY_MS });
             }
         }
         if !among.is_stage_known {
@@ -148,7 +153,9 @@ impl Caps {
         }
         let sessions = among.here as u64 + here;
         if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
-            return Err(Unwelcome::TooManySessions { max, place: "on this stage" });
+            // Sessions that have left are online for the grace. A player that was opened and closed often is back after it.
+            let retry_ms = self.leave_grace_ms;
+            return Err(Unwelcome::TooManySessions { max, place: "on this stage", retry_ms });
         }
         let viewers = among.count.viewers + all;
         match self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
@@ -196,12 +203,15 @@ mod tests {
     }
 
     fn caps(sessions: usize, viewers: u64, stages: usize) -> Caps {
-        Caps::new(&EdgeSettings {
-            sessions_per_viewer: (sessions > 0).then_some(sessions),
-            viewers_per_stage: (viewers > 0).then_some(viewers),
-            new_stages_per_minute: (stages > 0).then_some(stages),
-            ..EdgeSettings::default()
-        })
+        Caps::new(
+            &EdgeSettings {
+                sessions_per_viewer: (sessions > 0).then_some(sessions),
+                viewers_per_stage: (viewers > 0).then_some(viewers),
+                new_stages_per_minute: (stages > 0).then_some(stages),
+                ..EdgeSettings::default()
+            },
+            RULES.leave_grace_ms,
+        )
     }
 
     #[test]
@@ -210,7 +220,7 @@ mod tests {
         let room = |session| caps.room_for(&hub, &said("s", "ann", session), 0);
         let first = room("1").unwrap();
         let second = room("2").unwrap();
-        let full = Unwelcome::TooManySessions { max: 2, place: "on this stage" };
+        let full = Unwelcome::TooManySessions { max: 2, place: "on this stage", retry_ms: 3_000 };
         assert_eq!(room("3").map(drop), Err(full.clone()));
         assert!(caps.room_for(&hub, &said("s", "bob", "3"), 0).is_ok());
         assert!(caps.room_for(&hub, &said("t", "ann", "3"), 0).is_ok());
@@ -252,7 +262,8 @@ mod tests {
     }
 
     fn kept_too_many() -> Unwelcome {
-        Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place: "lately, on all stages" }
+        let place = "lately, on all stages";
+        Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place, retry_ms: KEPT_RETRY_MS }
     }
 
     #[test]

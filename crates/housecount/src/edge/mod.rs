@@ -57,6 +57,8 @@ pub enum Unwelcome {
         max: usize,
         /// Where.
         place: &'static str,
+        /// Time until one of them may have left.
+        retry_ms: u64,
     },
     /// The stage has all the viewers that it may have.
     StageFull {
@@ -95,15 +97,15 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge of a node whose players are to beat every `interval_ms`.
+    /// Creates the edge of a node whose players are to beat every `interval_ms`, and whose leaves take effect after `leave_grace_ms`.
     #[must_use]
-    pub fn new(settings: &EdgeSettings, interval_ms: u64) -> Edge {
+    pub fn new(settings: &EdgeSettings, interval_ms: u64, leave_grace_ms: u64) -> Edge {
         Edge {
             addresses: Addresses::new(settings),
             connections: AddressConnections::new(settings),
             names: settings.names.clone(),
             pace: Pace::new(settings.session_beats, interval_ms),
-            caps: Caps::new(settings),
+            caps: Caps::new(settings, leave_grace_ms),
         }
     }
 
@@ -205,7 +207,7 @@ mod tests {
     }
 
     fn edge(viewers_max: Option<u64>) -> Edge {
-        Edge::new(&EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() }, 30_000)
+        Edge::new(&EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() }, 30_000, 3_000)
     }
 
     /// One where so many are online on the stage.

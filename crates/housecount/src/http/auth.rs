@@ -16,6 +16,7 @@ use axum::response::Response;
 use super::body;
 use super::direct::{self, Sender};
 use super::error::Problem;
+use super::ws;
 use crate::auth::{Claims, Credential, Policy, Presented, Scope, TokenError};
 use crate::ingest::Said;
 use crate::node::Node;
@@ -215,6 +216,22 @@ impl Bearer {
                 Ok(value) => Bearer::Token(Token::within(node, &value, value.as_bytes())),
                 Err(_) => Bearer::Refused(Box::new(TokenError::Invalid("it is not text").into())),
             },
+            _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
+        }
+    }
+
+    /// The bearer of a WebSocket, whose token may also be one of the subprotocols that a browser offers.
+    pub fn of_web_socket(node: &Node, headers: &HeaderMap, uri: &Uri) -> Bearer {
+        let bearer = Bearer::of_headers_or_query(node, headers, uri);
+        if node.auth.viewers.policy() == Policy::Off {
+            return bearer;
+        }
+        let mut tokens = ws::offered_tokens(headers);
+        match (bearer, tokens.next(), tokens.next()) {
+            (bearer, None, _) => bearer,
+            (Bearer::Nothing, Some((value, token)), None) => {
+                Bearer::Token(Token::within(node, value, token.as_bytes()))
+            }
             _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
         }
     }

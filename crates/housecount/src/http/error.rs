@@ -218,7 +218,7 @@ impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Problem {
         let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         let invalid = |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
-        let ways = "Authorization: Bearer, \"token\" in the body of a beacon, ?token= for a WebSocket";
+        let ways = "Authorization: Bearer, \"token\" in the body of a beacon, the subprotocol housecount.token.TOKEN of a WebSocket";
         match error {
             TokenError::Missing => refused("token_missing", format!("a viewer's token is needed ({ways})")),
             TokenError::Shown => {
@@ -304,9 +304,9 @@ impl From<Unwelcome> for Problem {
                 );
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
-            Unwelcome::TooManySessions { max, place } => {
+            Unwelcome::TooManySessions { max, place, retry_ms } => {
                 let detail = format!("this viewer has {max} sessions {place}, and may have no more");
-                Problem::too_many("too_many_sessions", FULL_RETRY_MS, detail)
+                Problem::too_many("too_many_sessions", retry_ms, detail)
             }
             Unwelcome::StageFull { max } => {
                 let detail = format!("the stage has {max} viewers, and may have no more");

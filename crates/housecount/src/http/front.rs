@@ -242,7 +242,7 @@ async fn answer_others(
             if let Err(problem) = query::check(request.uri().query().unwrap_or_default(), &WS_PARAMETERS) {
                 return ws.answer(node, Err(problem));
             }
-            let bearer = Bearer::of_headers_or_query(node, request.headers(), request.uri());
+            let bearer = Bearer::of_web_socket(node, request.headers(), request.uri());
             let claims = match bearer.claims(node).await {
                 Ok(claims) => claims,
                 Err(problem) => return ws.answer(node, Err(problem)),

@@ -79,6 +79,8 @@ pub fn router(node: Arc<Node>) -> Router {
         // For browsers
         .route("/", get(assets::index))
         .route("/assets/{file}", get(assets::file))
+        .route("/housecount.js", get(assets::client))
+        .route(assets::CLIENT_OF_VERSION, get(assets::client_of_version))
         .route("/docs", get(docs::home))
         .route("/docs/", get(docs::index))
         .route("/docs/{file}", get(docs::file))

@@ -45,7 +45,7 @@ impl Modify for Schemes {
             SecurityScheme::Http(scheme.description(Some(text)).build())
         };
         let token = "A JWT that the platform signs: `sub` is the viewer, `stage` the stage, or `stagePrefix` how stages begin. Needed \
-                     where auth.viewer = required; also as ?token= of a WebSocket, or \"token\" in a body.";
+                     where auth.viewer = required; also as the subprotocol `housecount.token.TOKEN` or ?token= of a WebSocket, or \"token\" in a body.";
         let key = "An operator key with the scope that the operation names. Needed where auth.operator_keys is set; \
                    without it, operators' calls are answered to the node's own machine only.";
         let api_key = ApiKeyValue::with_description("x-api-key", key);

@@ -93,3 +93,33 @@ async fn the_apis_page_is_served_from_here() {
     let (_, _, start) = get(&node, "/docs/swagger-initializer.js", None).await;
     assert!(String::from_utf8(start).unwrap().contains("/openapi.json"));
 }
+
+/// Any site may load it, and keep it under the name of its version. It has what pages call.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_is_served_to_pages_of_any_site() {
+    let node = Node::ready(&["log=memory:", "cold=none"]).await;
+    let versioned = format!("/housecount-{}.js", env!("CARGO_PKG_VERSION"));
+    let mut bodies = BTreeSet::new();
+    for (path, kept) in
+        [("/housecount.js", "no-cache"), (versioned.as_str(), "public, max-age=31536000, immutable")]
+    {
+        let (status, headers, body) = get(&node, path, None).await;
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (200, "text/javascript; charset=utf-8")
+        );
+        assert_eq!(headers["cache-control"], kept, "{path}");
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        let tag = headers["etag"].to_str().unwrap();
+        let (status, headers, nothing) = get(&node, path, Some(tag)).await;
+        assert_eq!((status, nothing.len()), (304, 0));
+        assert_eq!(headers["etag"], tag);
+        bodies.insert(body);
+    }
+    assert_eq!(bodies.len(), 1, "both names are of the same script");
+    let text = String::from_utf8(bodies.pop_first().unwrap()).unwrap();
+    assert!(text.contains("globalThis") && text.contains("housecount-viewers"), "{text}");
+    assert_eq!(get(&node, "/housecount-0.0.0.js", None).await.0, 404);
+}

@@ -46,12 +46,17 @@ use crate::node::Node;
 
 /// The subprotocol of the messages below, for clients that offer one.
 const SUBPROTOCOL: &str = "housecount.1";
+/// What a viewer's token follows where it is offered as a subprotocol. It is never answered.
+const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 
 /// Send heartbeats and leaves as messages, and be told counts.
 ///
 /// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat again; a leave: the same
 /// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
 /// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
+///
+/// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside `housecount.1`, of which only the latter is
+/// answered. In `?token=` it gets into the logs of proxies.
 #[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
     params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
@@ -109,8 +114,20 @@ pub fn open_stats(
 
 /// The subprotocols that a client offers, in its order.
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
+    offered_in(headers).map(|(_, name)| name)
+}
+
+/// As [`offered`], each with the header that it is in.
+fn offered_in(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let texts = values.filter_map(|value| value.to_str().ok().map(|text| (value, text)));
+    let names = texts.flat_map(|(value, text)| text.split(',').map(move |name| (value, name.trim())));
+    names.filter(|(_, name)| !name.is_empty())
+}
+
+/// Tokens among the subprotocols that a client offers: a browser can send no header with a WebSocket, and addresses get into logs.
+pub(super) fn offered_tokens(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
+    offered_in(headers).filter_map(|(value, name)| Some((value, name.strip_prefix(TOKEN_SUBPROTOCOL)?)))
 }
 
 fn as_header(subprotocol: &str) -> Option<HeaderValue> {

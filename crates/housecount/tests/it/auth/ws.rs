@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
@@ -16,10 +17,26 @@ use crate::support::eventually;
 use crate::support::node::Node;
 
 pub(super) async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
+    connect_offering(node, query, "").await.map(|(socket, _)| socket)
+}
+
+/// A WebSocket whose client offers subprotocols, as a browser writes them, and the one that it is answered.
+async fn connect_offering(
+    node: &Node,
+    query: &str,
+    subprotocols: &str,
+) -> Result<(WebSocketStream<TcpStream>, Option<String>), (u16, Value)> {
     let authority = node.address.trim_start_matches("http://");
     let stream = TcpStream::connect(authority).await.unwrap();
-    match tokio_tungstenite::client_async(format!("ws://{authority}/v1/ws{query}"), stream).await {
-        Ok((socket, _)) => Ok(socket),
+    let mut request = format!("ws://{authority}/v1/ws{query}").into_client_request().unwrap();
+    if !subprotocols.is_empty() {
+        request.headers_mut().insert("sec-websocket-protocol", subprotocols.parse().unwrap());
+    }
+    match tokio_tungstenite::client_async(request, stream).await {
+        Ok((socket, answer)) => {
+            let subprotocol = answer.headers().get("sec-websocket-protocol");
+            Ok((socket, subprotocol.map(|name| name.to_str().unwrap().to_string())))
+        }
         Err(Error::Http(answer)) => {
             let body = answer.body().as_deref().unwrap_or_default();
             Err((answer.status().as_u16(), serde_json::from_slice(body).unwrap_or(Value::Null)))
@@ -55,6 +72,32 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
         assert_eq!(ask(&mut socket, leave).await["code"], "token_mismatch");
     }
     assert_eq!(ask(&mut socket, json!({})).await["stage"], "match-1", "the connection stays");
+}
+
+/// Browsers can send no header with a WebSocket, and an address gets into logs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websockets_token_may_be_a_subprotocol_that_is_never_answered() {
+    let node = strict().await;
+    let ann = token(&payload("ann", "s"));
+    for (query, subprotocols) in [
+        (String::new(), "housecount.1".to_string()),
+        (String::new(), "housecount.1, housecount.token.".to_string()),
+        (String::new(), format!("housecount.1, housecount.token.{ann}x")),
+        (String::new(), format!("housecount.1, housecount.token.{ann}, housecount.token.{ann}")),
+        (format!("?token={ann}"), format!("housecount.1, housecount.token.{ann}")),
+    ] {
+        let refused = connect_offering(&node, &query, &subprotocols).await.err();
+        assert_eq!(refused.map(|refused| refused.0), Some(401), "{query} {subprotocols}");
+    }
+    for subprotocols in
+        [format!("housecount.1, housecount.token.{ann}"), format!("housecount.token.{ann},housecount.1")]
+    {
+        let (mut socket, answered) = connect_offering(&node, "", &subprotocols).await.unwrap();
+        assert_eq!(answered.as_deref(), Some("housecount.1"));
+        assert_eq!(ask(&mut socket, json!({ "stage": "s", "viewer": "ann" })).await["viewers"], 1);
+        let other = json!({ "stage": "s", "viewer": "bob" });
+        assert_eq!(ask(&mut socket, other).await["code"], "token_mismatch");
+    }
 }
 
 /// What a player is told in the end: the last message, and the close.

@@ -1,0 +1,41 @@
+/** Builds `dist/`: the script, and CommonJS for `require`. Bundlers and `import` need nothing of it. */
+
+import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { build } from "esbuild";
+
+const ROOT = fileURLToPath(new URL(".", import.meta.url));
+
+/** What every node serves at `/housecount.js`: checked in, so that a node is built without Node. */
+export const SERVED = `${ROOT}../../crates/housecount/client/housecount.js`;
+
+/** Builds the script's text. */
+export async function script() {
+  const { outputFiles } = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ["src/script.js"],
+    bundle: true,
+    minify: true,
+    format: "iife",
+    target: "es2022",
+    write: false,
+  });
+  return outputFiles[0].text;
+}
+
+/** Writes all of `dist/`. */
+export async function buildAll() {
+  await rm(`${ROOT}/dist`, { recursive: true, force: true });
+  await mkdir(`${ROOT}/dist/cjs`, { recursive: true });
+  await writeFile(`${ROOT}/dist/housecount.min.js`, await script());
+  if (process.argv.includes("--node")) await writeFile(SERVED, await script());
+  const entryPoints = (await readdir(`${ROOT}/src`)).filter((name) => name !== "script.js").map((name) => `src/${name}`);
+  await build({ absWorkingDir: ROOT, entryPoints, format: "cjs", target: "es2022", outdir: "dist/cjs", logLevel: "error" });
+  await writeFile(`${ROOT}/dist/cjs/package.json`, '{ "type": "commonjs" }\n');
+  const types = (await readdir(ROOT)).filter((name) => name.endsWith(".d.ts"));
+  for (const name of types) await copyFile(`${ROOT}/${name}`, `${ROOT}/dist/cjs/${name}`);
+  for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) await copyFile(`${ROOT}/../../${name}`, `${ROOT}/${name}`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await buildAll();

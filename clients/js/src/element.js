@@ -1,0 +1,36 @@
+/** `<housecount-viewers server="https://count.example.org" stage="match-1">`: a stage's live count, as text. */
+
+import { subscribe } from "./index.js";
+
+class HousecountViewers extends HTMLElement {
+  static observedAttributes = ["server", "stage", "token"];
+  /** @type {(() => void) | undefined} */
+  #end;
+
+  connectedCallback() {
+    this.disconnectedCallback();
+    const stage = this.getAttribute("stage");
+    if (!stage || !this.isConnected) return;
+    this.#end = subscribe(
+      { url: this.getAttribute("server") ?? "", token: this.getAttribute("token") ?? undefined },
+      stage,
+      ({ viewers, complete }) => {
+        this.textContent = viewers.toLocaleString();
+        // For the page's style: the count may be low.
+        this.toggleAttribute("incomplete", !complete);
+      },
+      () => (this.textContent = ""),
+    );
+  }
+
+  disconnectedCallback() {
+    this.#end?.();
+    this.#end = undefined;
+  }
+
+  attributeChangedCallback() {
+    this.connectedCallback();
+  }
+}
+
+customElements.define("housecount-viewers", HousecountViewers);

@@ -1,0 +1,6 @@
+/** The build for `<script>`: all of it, as the global `housecount`. */
+
+import "./element.js";
+import { subscribe, watch, watchPlayer, watchStage } from "./index.js";
+
+Object.assign(globalThis, { housecount: { subscribe, watch, watchPlayer, watchStage } });

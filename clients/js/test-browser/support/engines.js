@@ -1,0 +1,166 @@
+/**
+ * Three engines, all from Debian: Chromium over Playwright, Firefox over WebDriver BiDi, WebKitGTK over WebDriver. What tests need of
+ * them is little: pages that are opened, asked, reloaded and closed.
+ *
+ * @typedef {object} Tab
+ * @property {(expression: string) => Promise<any>} evaluate what JSON can say
+ * @property {() => Promise<void>} reload
+ * @property {() => Promise<void>} close
+ */
+
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import WebSocket from "ws";
+
+import { launch } from "./browser.js";
+
+/** `ENGINES=chromium,firefox,webkit`; Chromium alone if it isn't set. */
+export const ENGINES = (process.env.ENGINES ?? "chromium").split(",");
+
+/**
+ * @param {string} name
+ * @returns {Promise<{ open: (url: string) => Promise<Tab>, end: () => Promise<void> }>}
+ */
+export function start(name) {
+  return { chromium, firefox, webkit }[name]();
+}
+
+async function chromium() {
+  const browser = await launch("--autoplay-policy=no-user-gesture-required");
+  const context = await browser.newContext();
+  return {
+    async open(url) {
+      const page = await context.newPage();
+      await page.goto(url);
+      return { evaluate: (expression) => page.evaluate(expression), reload: async () => void (await page.reload()), close: () => page.close({ runBeforeUnload: false }) };
+    },
+    end: () => browser.close(),
+  };
+}
+
+/** Waits for a line of a process. */
+function line(child, pattern) {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream).on("line", (text) => {
+        said += `${text}\n`;
+        const found = pattern.exec(text);
+        if (found) resolve(found[1]);
+      });
+    }
+    child.once("error", reject);
+    child.once("close", (code) => reject(new Error(`it ended with ${code}:\n${said}`)));
+  });
+}
+
+async function stopped(child) {
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  child.kill("SIGTERM");
+  await ended;
+}
+
+async function firefox() {
+  const profile = await mkdtemp(join(tmpdir(), "housecount-firefox-"));
+  const prefs = { "media.autoplay.default": 0, "media.autoplay.blocking_policy": 0, "browser.shell.checkDefaultBrowser": false, "datareporting.policy.dataSubmissionEnabled": false, "app.update.enabled": false, "network.captive-portal-service.enabled": false };
+  await writeFile(join(profile, "user.js"), Object.entries(prefs).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`).join(""));
+  const child = spawn(process.env.FIREFOX ?? "firefox-esr", ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank"], { env: { ...process.env, HOME: profile }, stdio: ["ignore", "pipe", "pipe"] });
+  const url = await line(child, /WebDriver BiDi listening on (ws:\S+)/);
+  const socket = new WebSocket(`${url}/session`);
+  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+  const waiting = new Map();
+  let ids = 0;
+  socket.on("message", (text) => {
+    const { id, result, error, message } = JSON.parse(text);
+    const { resolve, reject } = waiting.get(id) ?? {};
+    waiting.delete(id);
+    if (error) reject?.(new Error(`${error}: ${message}`));
+    else resolve?.(result);
+  });
+  const send = (method, params) =>
+    new Promise((resolve, reject) => {
+      waiting.set((ids += 1), { resolve, reject });
+      socket.send(JSON.stringify({ id: ids, method, params }));
+    });
+  await send("session.new", { capabilities: {} });
+  return {
+    async open(address) {
+      const { context } = await send("browsingContext.create", { type: "tab" });
+      await send("browsingContext.navigate", { context, url: address, wait: "complete" });
+      return {
+        async evaluate(expression) {
+          const answer = await send("script.evaluate", { expression: `(async () => JSON.stringify(await (${expression})))()`, target: { context }, awaitPromise: true });
+          if (answer.type === "exception") throw new Error(answer.exceptionDetails.text);
+          return answer.result.value === undefined ? undefined : JSON.parse(answer.result.value);
+        },
+        reload: async () => void (await send("browsingContext.reload", { context, wait: "complete" })),
+        close: async () => void (await send("browsingContext.close", { context })),
+      };
+    },
+    async end() {
+      socket.close();
+      await stopped(child);
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function webkit() {
+  const port = await freePort();
+  // It has no mode without a display.
+  const display = process.env.DISPLAY ? null : spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "pipe"] });
+  const DISPLAY = display ? `:${await line(display, /^(\d+)$/)}` : process.env.DISPLAY;
+  const env = { ...process.env, DISPLAY, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" };
+  const child = spawn(process.env.WEBKIT_DRIVER ?? "WebKitWebDriver", [`--port=${port}`], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const call = async (method, path, body) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, body: body && JSON.stringify(body) });
+    const { value } = await response.json();
+    if (value?.error) throw new Error(`${value.error}: ${value.message}`);
+    return value;
+  };
+  for (let isUp = false; !isUp; ) isUp = await call("GET", "/status").then(({ ready }) => ready, () => false);
+  const browser = "/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser";
+  const options = { binary: process.env.WEBKIT_BROWSER ?? browser, args: ["--automation"] };
+  const { sessionId } = await call("POST", "/session", { capabilities: { alwaysMatch: { browserName: "MiniBrowser", "webkitgtk:browserOptions": options } } });
+  const session = `/session/${sessionId}`;
+  return {
+    async open(url) {
+      const { handle } = await call("POST", `${session}/window/new`, { type: "tab" });
+      const inIt = () => call("POST", `${session}/window`, { handle });
+      await inIt();
+      await call("POST", `${session}/url`, { url });
+      return {
+        async evaluate(expression) {
+          await inIt();
+          return call("POST", `${session}/execute/async`, { script: `const done = arguments[0]; Promise.resolve().then(() => (${expression})).then(done);`, args: [] });
+        },
+        async reload() {
+          await inIt();
+          await call("POST", `${session}/refresh`, {});
+        },
+        async close() {
+          await inIt();
+          await call("DELETE", `${session}/window`);
+        },
+      };
+    },
+    async end() {
+      await call("DELETE", session).catch(() => {});
+      await stopped(child);
+      if (display) await stopped(display);
+    },
+  };
+}

@@ -1,0 +1,71 @@
+/** The recipes of README.md and docs/IVS.md, as they are: compiled with `tsc --strict` against the real packages. */
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { compile } from "svelte/compiler";
+import { compileScript, parse } from "vue/compiler-sfc";
+
+import { SERVED, script } from "../build.mjs";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const FOLDER = `${ROOT}/.recipes`;
+const DOCUMENTS = ["README.md", "../../docs/IVS.md"];
+
+async function blocks(document) {
+  const text = await readFile(`${ROOT}/${document}`, "utf8");
+  return [...text.matchAll(/```(\w+)\n([\s\S]*?)```/g)].map(([, language, code]) => ({ language, code }));
+}
+
+test("each recipe compiles, strictly", async (t) => {
+  await rm(FOLDER, { recursive: true, force: true });
+  await mkdir(FOLDER);
+  t.after(() => rm(FOLDER, { recursive: true, force: true }));
+  let found = 0;
+  for (const [n, document] of DOCUMENTS.entries()) {
+    for (const [m, { language, code }] of (await blocks(document)).entries()) {
+      if (!["js", "jsx", "ts", "tsx"].includes(language)) continue;
+      found += 1;
+      // A component of JavaScript has parameters without types, and nothing else that is lax.
+      const [suffix, text] = language === "jsx" ? ["tsx", code.replaceAll(/\(\{ (.*?) \}\)( \{|$)/g, "({ $1 }: any)$2").replace("useRef(null)", "useRef<HTMLVideoElement>(null)")] : ["ts", code];
+      await writeFile(`${FOLDER}/recipe-${n}-${m}.${suffix}`, text.includes("import ") ? text : `export {};\n${text}`);
+    }
+  }
+  assert.ok(found >= 9, `${found}`);
+  const options = { strict: true, noEmit: true, exactOptionalPropertyTypes: true, target: "es2022", module: "preserve", jsx: "react-jsx", lib: ["es2023", "dom", "dom.iterable"], types: ["react"], noImplicitAny: true, skipLibCheck: true };
+  await writeFile(`${FOLDER}/tsconfig.json`, JSON.stringify({ compilerOptions: options, include: ["*.ts", "*.tsx"] }));
+  const tsc = fileURLToPath(import.meta.resolve("typescript/lib/tsc.js"));
+  const { stdout } = await promisify(execFile)(process.execPath, [tsc, "-p", FOLDER]).catch((error) => error);
+  assert.equal(stdout, "");
+});
+
+test("those for Vue and Svelte compile too", async () => {
+  const all = await blocks("README.md");
+  const of = (language) => all.find((block) => block.language === language).code;
+  const { descriptor, errors } = parse(of("vue"));
+  assert.deepEqual(errors, []);
+  assert.match(compileScript(descriptor, { id: "x", inlineTemplate: true }).content, /useAudience/);
+  const { js, warnings } = compile(of("svelte"), {});
+  assert.match(js.code, /audience/);
+  assert.deepEqual(warnings.filter(({ code }) => !code.startsWith("a11y")), []);
+});
+
+test("the recipes for IVS are the same in both documents", async () => {
+  const [here, there] = await Promise.all(DOCUMENTS.map((document) => readFile(`${ROOT}/${document}`, "utf8")));
+  const of = (text) => /<!-- ivs: .* -->\n([\s\S]*?)<!-- \/ivs -->/.exec(text)[1];
+  assert.equal(of(here), of(there));
+});
+
+test("what nodes serve is built of these sources, and its hash is in the README", async () => {
+  const text = await script();
+  assert.equal(await readFile(SERVED, "utf8"), text, "run `npm run build -- --node`");
+  const readme = await readFile(`${ROOT}/README.md`, "utf8");
+  const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, "utf8"));
+  const hash = `sha384-${createHash("sha384").update(text).digest("base64")}`;
+  assert.ok(readme.includes(`/housecount-${version}.js" integrity="${hash}" crossorigin`), hash);
+});

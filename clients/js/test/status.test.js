@@ -1,0 +1,117 @@
+/** What a page is told of how it goes, and where there is no page. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { watchIn } from "../src/watch.js";
+import { STAGE, VIEWER, alone, watching } from "./support/watching.js";
+import { Browser, World } from "./support/world.js";
+
+test("connecting, counted, stopped", async () => {
+  const { world, statuses, leave } = await alone();
+  assert.deepEqual(statuses, [["connecting", ""]]);
+  await world.pass(100_000);
+  leave();
+  leave();
+  assert.deepEqual(statuses, [["connecting", ""], ["counted", ""], ["stopped", "left"]]);
+});
+
+test("retrying with the reason, until it is counted again", async () => {
+  const { world, statuses, server } = await alone({}, (world) => (world.server.answer = () => ({ status: 503, body: { code: "x", detail: "the log is away" } })));
+  await world.pass(10_000);
+  assert.deepEqual(statuses, [["connecting", ""], ["retrying", "the log is away"]]);
+  server.answer = null;
+  await world.pass(30_000);
+  assert.deepEqual(statuses.slice(2), [["counted", ""]]);
+});
+
+test("refused once, with onError", async () => {
+  const { world, statuses, told, leave } = await alone({}, (world) => (world.server.answer = () => ({ status: 403, body: { code: "x", detail: "not you" } })));
+  await world.pass(10_000);
+  leave();
+  assert.deepEqual(statuses, [["connecting", ""], ["refused", "not you"]]);
+  assert.equal(told.errors.length, 1);
+});
+
+for (const transport of ["auto", "http", "ws"]) {
+  test(`a server that takes connections and never answers is told of within 3 s (${transport})`, async () => {
+    const { world, statuses } = await alone({ transport }, (world) => {
+      world.server.answer = () => null;
+      world.server.socketsHang = true;
+    });
+    await world.pass(3_000);
+    assert.deepEqual(statuses.at(-1), ["retrying", "no answer yet"]);
+  });
+}
+
+test("a WebSocket that a policy has closed before it was open costs no time", async () => {
+  for (const readyState of [2, 3]) {
+    const world = new World();
+    const page = new Browser(world).open();
+    page.WebSocket = class {
+      readyState = readyState;
+      send() {}
+      close() {}
+    };
+    const { told } = watching(page, { transport: "auto" });
+    await world.pass(100);
+    assert.equal(told.counts.length, 1, `${readyState}`);
+  }
+});
+
+test("a tab that another one beats for is told too", async () => {
+  const world = new World();
+  const browser = new Browser(world);
+  watching(browser.open());
+  await world.pass(1_000);
+  const { statuses } = watching(browser.open());
+  await world.pass(1_000);
+  assert.deepEqual(statuses, [["connecting", ""], ["counted", ""]]);
+  world.server.answer = () => ({ status: 500, body: { detail: "why" } });
+  await world.pass(40_000);
+  assert.deepEqual(statuses.at(-1), ["retrying", "why"]);
+});
+
+test("debug writes each change to the console", async () => {
+  const { world, page } = await alone({ debug: true });
+  await world.pass(1_000);
+  assert.deepEqual(page.logged, [["housecount", STAGE, "connecting", ""], ["housecount", STAGE, "counted", ""]]);
+});
+
+/** What Node, a worker or React Native has: no window, no document, no beacons, no locks; and in the poorest case no crypto either. */
+for (const lacks of [[], ["WebSocket"], ["WebSocket", "crypto", "navigator", "BroadcastChannel"]]) {
+  test(`without a window it beats with timers and fetch (lacks ${lacks.join(", ") || "nothing else"})`, async () => {
+    const world = new World();
+    const full = new Browser(world).open();
+    const bare = { navigator: {} };
+    for (const name of ["setTimeout", "clearTimeout", "fetch", "Date", "Math", "AbortController", "WebSocket", "crypto", "BroadcastChannel", "atob"]) bare[name] = full[name];
+    for (const name of lacks) delete bare[name];
+    const told = [];
+    const { leave } = watchIn(bare, { url: "https://count.example", stage: STAGE, viewer: VIEWER, onCount: (count) => told.push(count) });
+    await world.pass(100_000);
+    assert.equal(told.length, 4);
+    assert.equal(new Set(world.server.beats().map(({ session }) => session)).size, 1);
+    leave();
+    await world.pass(10_000);
+    assert.equal(world.server.count().viewers, 0);
+    assert.equal(world.server.leaves()[0].by, "fetch");
+    assert.deepEqual(world.timers, []);
+  });
+}
+
+test("twenty quick pairs of watch and leave: whoever watches then is counted a grace later", async () => {
+  const world = new World();
+  const page = new Browser(world, { lacks: ["locks"] }).open();
+  // As the real server does it: sessions are online for the grace of their leave.
+  world.server.answer = () => (world.server.count().sessions < 20 ? world.server.ok() : { status: 429, body: { code: "too_many_sessions" }, headers: { "retry-after": "3" } });
+  for (let n = 0; n < 20; n += 1) {
+    const { leave } = watching(page);
+    await world.pass(50);
+    leave();
+  }
+  const { told } = watching(page);
+  await world.pass(100);
+  assert.equal(told.counts.length, 0);
+  await world.pass(4_000);
+  assert.equal(told.counts.length, 1);
+});
