@@ -225,8 +225,10 @@ impl<'a> Draft<'a> {
     /// The chunk.
     #[must_use]
     pub fn finish(mut self) -> Chunk {
-        let open = self.places.iter().flatten().filter(|place| place.is_open);
-        for place in open.filter(|place| !self.is_heard[place.rank as usize]) {
+        let known = self.places.iter().zip(self.book.entries.iter());
+        let open =
+            known.filter(|(place, entry)| place.rank != DROPPED && is_open(self.book, **entry, self.window));
+        for (place, _) in open.filter(|(place, _)| !self.is_heard[place.rank as usize]) {
             match self.scope {
                 Scope::Whole => {
                     let toggles = Toggles::from_slice(&[0]);
