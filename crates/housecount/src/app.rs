@@ -137,8 +137,7 @@ impl App {
                 Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
             });
         let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
-        let edge =
-            Arc::new(Edge::new(&settings.edge, settings.interval_ms, settings.rules.leave_grace_ms));
+        let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms, settings.rules.leave_grace_ms));
         let readiness = Readiness::new(follower.progress(), log.partitions());
         let scans = Semaphore::new(SCANS_MAX);
         let live = Arc::new(Live::new(hub.clone()));
