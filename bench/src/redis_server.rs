@@ -100,7 +100,7 @@ impl RedisServer {
         Ok(page.ids.iter().flat_map(|entry| entry.map.values()).map(bytes_of).sum())
     }
 
-    /// Bytes and reads of the log until now. Asking adds some kilobytes; two readings differ by about 5 KB for it.
+    /// Bytes and reads of the log until now. Asking adds some kilobytes of its own.
     pub fn traffic(&self) -> anyhow::Result<Traffic> {
         let mut connection = connect(self.address)?;
         let mut ask = |section: &str| {
