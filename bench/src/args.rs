@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 
+use crate::beside::BesideArgs;
 use crate::contender::{self, Contender};
 
 const EXAMPLES: &str = "\
@@ -62,8 +63,11 @@ pub struct Args {
 }
 
 /// What else this program can be.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Measure heartbeats beside reads, commits and joins (bench/beside).
+    #[command(hide = true)]
+    Beside(BesideArgs),
     /// A WebSocket server that echoes, one runtime a core.
     #[command(hide = true)]
     Echo {

@@ -74,6 +74,7 @@ pub fn answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
 /// A keep-alive connection, one request at a time.
 #[derive(Debug)]
 pub struct Client {
+    address: SocketAddr,
     stream: TcpStream,
 }
 
@@ -88,7 +89,13 @@ impl Client {
         stream.set_nodelay(true).context("TCP_NODELAY")?;
         stream.set_read_timeout(Some(ANSWER_WAIT)).context("a read's time limit")?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).context("a write's time limit")?;
-        Ok(Client { stream })
+        Ok(Client { address, stream })
+    }
+
+    /// Leaves a connection whose answer did not come, for another one.
+    pub fn reconnect(&mut self) -> anyhow::Result<()> {
+        *self = Client::connect(self.address)?;
+        Ok(())
     }
 
     /// Sends a request, and returns status and body.

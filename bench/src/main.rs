@@ -2,6 +2,7 @@
 //! it cost off `/proc`. `bench/run` builds everything and starts this.
 
 mod args;
+mod beside;
 mod contender;
 mod cpu;
 mod echo;
@@ -27,8 +28,9 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let outcome = match args.command {
-        Some(Command::Echo { port }) => echo::serve(port).map(|()| ExitCode::SUCCESS),
+    let outcome = match &args.command {
+        Some(Command::Echo { port }) => echo::serve(*port).map(|()| ExitCode::SUCCESS),
+        Some(Command::Beside(beside)) => beside::run(beside),
         None => measure(&args),
     };
     outcome.unwrap_or_else(|error| {

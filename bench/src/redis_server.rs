@@ -34,6 +34,15 @@ pub struct StreamSize {
     pub memory_bytes: u64,
 }
 
+/// Traffic of a Redis since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// In and out.
+    pub bytes: u64,
+    /// Reads of the log.
+    pub polls: u64,
+}
+
 impl RedisServer {
     /// Starts one on an empty directory.
     pub fn start(
@@ -75,6 +84,40 @@ impl RedisServer {
     pub fn used_memory(&self) -> anyhow::Result<u64> {
         let info: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connect(self.address)?)?;
         info.get("used_memory").context("Redis does not say used_memory")
+    }
+
+    /// Deletes everything, as an operator's mistake does.
+    pub fn flush(&self) -> anyhow::Result<()> {
+        redis::cmd("FLUSHALL").exec(&mut connect(self.address)?).context("FLUSHALL")
+    }
+
+    /// Bytes of the last record of the log.
+    pub fn last_record_bytes(&self) -> anyhow::Result<u64> {
+        let mut ask = redis::cmd("XREVRANGE");
+        ask.arg(STREAM).arg("+").arg("-").arg("COUNT").arg(1);
+        let page: redis::streams::StreamRangeReply =
+            ask.query(&mut connect(self.address)?).context("reading the log's last record")?;
+        Ok(page.ids.iter().flat_map(|entry| entry.map.values()).map(bytes_of).sum())
+    }
+
+    /// Bytes and reads of the log until now. Asking adds some kilobytes of its own.
+    pub fn traffic(&self) -> anyhow::Result<Traffic> {
+        let mut connection = connect(self.address)?;
+        let mut ask = |section: &str| {
+            let info: redis::RedisResult<redis::InfoDict> =
+                redis::cmd("INFO").arg(section).query(&mut connection);
+            info.with_context(|| format!("INFO {section}"))
+        };
+        // Commands first: the counts of bytes then have the same answer in both readings.
+        let commands = ask("commandstats")?;
+        let stats = ask("stats")?;
+        let bytes = |name: &str| stats.get::<u64>(name).with_context(|| format!("Redis does not say {name}"));
+        let calls = |name: &str| {
+            let text: Option<String> = commands.get(&format!("cmdstat_{name}"));
+            text.and_then(|text| text.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok())
+        };
+        let bytes = bytes("total_net_input_bytes")? + bytes("total_net_output_bytes")?;
+        Ok(Traffic { bytes, polls: calls("xread").unwrap_or_default() })
     }
 
     /// What housecount's log takes.

@@ -229,7 +229,7 @@ impl Drop for Running {
 }
 
 /// An address nobody listens on just now.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     listener.local_addr().context("the address of a listener")
 }

@@ -4,7 +4,7 @@ mod batch;
 mod crowd;
 mod idle;
 mod log_bytes;
-mod open;
+pub mod open;
 mod signed;
 mod socket;
 mod wrk;
