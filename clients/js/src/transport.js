@@ -135,9 +135,9 @@ export function sender(page, { url, transport = "auto" }, tokens, beat, onEnd) {
      */
     async send() {
       const mine = (turn += 1);
-      const token = await attempt((/** @type {(token: string | Promise<string | undefined> | undefined) => void} */ done, _, within) => {
+      const token = await attempt((/** @type {(token: string | undefined) => void} */ done, fail, within) => {
         within(ANSWER_MS_MAX);
-        done(tokens.get());
+        tokens.get().then(done, fail);
       });
       if (mine !== turn || self.isEnding) throw new Error("closed");
       if (!isSocketTried) return byFetch(token);
