@@ -182,11 +182,20 @@ fn resident_kb(what: &str) -> u64 {
 }
 
 /// Memory a viewer with the ledger: at a first commit, from then on, at a commit without changes, and once all have left.
-/// `VIEWERS=1000000 cargo test -p housecount --test it -- --ignored --nocapture memory_a_viewer`
+/// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`, each in a process of its own.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a figure, and takes a gigabyte"]
-async fn memory_a_viewer() {
-    let viewers: u64 = std::env::var("VIEWERS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+#[ignore = "a figure, and takes a minute"]
+async fn memory_of_100_000_viewers() {
+    memory(100_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure, and takes minutes"]
+async fn memory_of_a_million_viewers() {
+    memory(1_000_000).await;
+}
+
+async fn memory(viewers: u64) {
     let folder = tempfile::tempdir().unwrap();
     let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
     let (hub, proofs, mut commit) = writer(Arc::new(cold));
