@@ -56,7 +56,7 @@ impl Hub {
         fold.take_changed_stages(STAGES_PER_HOLD_MAX)
     }
 
-    /// At most `limit` online viewers of a stage; see [`Fold::viewers_of`]. A caller that wants many asks in slices: the next one that
+    /// At most `limit` online viewers of a stage; see [`housecount_core::fold::Fold::viewers_of`]. A caller that wants many asks in slices: the next one that
     /// waits for the lock gets it.
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
         let fold = self.fold.lock(Hold::List);
