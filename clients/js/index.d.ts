@@ -83,7 +83,7 @@ export interface ViewerOptions extends Server, Reports {
 export interface WatchOptions extends ViewerOptions {
   /**
    * The viewer is counted only while it plays: pause, end, error, removal from the page and a stall longer than `stallMs` leave, and
-   * playing again resumes. `null` is an element that isn't there: nobody is counted. Without it the viewer watches until `leave()`.
+   * playing again resumes. `null` is an element that isn't there: no viewer is counted. Without it the viewer watches until `leave()`.
    */
   media?: HTMLMediaElement | null | undefined;
 }

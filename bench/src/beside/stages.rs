@@ -111,7 +111,7 @@ fn overview(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
     let all_s = spent_s.iter().sum::<f64>() + stream_s;
     scene.figure(
         2,
-        "an open overview, node CPU s in 120 s (reckoned from its calls)",
+        "an open overview, node CPU s in 120 s (computed from its calls)",
         Some(all_s),
         2,
         Goal::at_most(1.0),

@@ -110,7 +110,7 @@ export function subscribeIn(page, { url, token, onStatus, debug }, stages, onCou
  * @param {string} live the stream's address
  * @param {string} name of what is shared
  * @param {import("./token.js").Tokens} source
- * @param {() => void} onEmpty nobody is a member any more
+ * @param {() => void} onEmpty called when the last member has left
  */
 function feed(page, live, name, source, onEmpty) {
   /** @type {Set<Member>} */

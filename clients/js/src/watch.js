@@ -17,7 +17,7 @@ import { tokens } from "./token.js";
  * @property {AbortSignal} signal nothing more is asked
  */
 
-/** Time that media may wait for data until nobody watches it. */
+/** Time that media may wait for data before the viewer counts as gone. */
 const STALL_MS = 10_000;
 
 /**

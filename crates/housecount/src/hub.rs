@@ -203,7 +203,7 @@ impl Hub {
     /// The log has been read to its end for the first time.
     pub fn go_live(&self) {
         // While the past was folded all of it was present at once, which was nobody's peak.
-        self.fold.lock(Hold::Look).reset_peaks();
+        self.fold.lock(Hold::Time).reset_peaks();
         self.is_live.store(true, Ordering::Relaxed);
     }
 

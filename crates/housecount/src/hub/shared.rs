@@ -96,7 +96,7 @@ struct Inner {
 pub struct SharedFold(Arc<Mutex<Inner>>);
 
 impl SharedFold {
-    /// A fold that nobody else has.
+    /// Puts a fold behind a lock of its own.
     #[must_use]
     pub fn new(fold: Fold) -> SharedFold {
         SharedFold(Arc::new(Mutex::new(Inner { fold, times: Default::default() })))

@@ -114,7 +114,7 @@ proptest! {
         prop_assert!(cache.bytes() <= SCAN_KEPT_BYTES_MAX);
     }
 
-    /// Of a sealed range each page is the one that a scan makes, whoever asks for it and in whatever order.
+    /// Of a sealed range each page is the one that a scan makes, whichever client asks for it and in whatever order.
     #[test]
     fn sealed_pages_are_those_of_a_scan(
         list in proptest::collection::btree_set(0..64u32, 0..30),

@@ -14,9 +14,9 @@
 
 mod call;
 mod certificates;
+mod lengths;
 mod link;
 mod memory;
-mod place;
 mod poll;
 mod query;
 mod sentinel;
@@ -36,9 +36,9 @@ use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 
 use self::call::{Call, Lua, is_denied};
+use self::lengths::KnownLengths;
 use self::link::Link;
 use self::memory::Memory;
-use self::place::Places;
 use self::tail::Found;
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
@@ -64,7 +64,7 @@ pub struct RedisLog {
     prefix: String,
     partitions: u16,
     link: Link,
-    places: Places,
+    lengths: KnownLengths,
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
     ask_memory_ms: AtomicU64,
@@ -106,7 +106,7 @@ impl RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
             link,
-            places: Places::new(target.partitions),
+            lengths: KnownLengths::new(target.partitions),
             counter: RedisCounter::default(),
             ask_memory_ms: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),

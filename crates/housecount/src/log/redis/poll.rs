@@ -11,7 +11,7 @@ impl RedisLog {
     /// Reads a partition as it is, without beginning it.
     pub(super) async fn find(&self, partition: u16, after: Position, has_key: bool) -> StoreResult<Found> {
         let moves = self.link.moves();
-        let known = self.places.known_length(partition, after, moves);
+        let known = self.lengths.get(partition, after, moves);
         if let Some(length) = known {
             let (found, length_now) = self.ask(partition, after, false, has_key).await?;
             if let Found::Tail(tail) = &found
@@ -19,7 +19,7 @@ impl RedisLog {
             {
                 return Ok(found);
             }
-            self.places.forget(partition);
+            self.lengths.forget(partition);
         }
         let (found, length) = self.ask(partition, after, true, has_key).await?;
         if let Found::Tail(tail) = &found
@@ -27,16 +27,16 @@ impl RedisLog {
             && (tail.holds_after || after == Position::START)
             && let Some(last) = tail.records.last().map(|(at, _)| *at).or(tail.holds_after.then_some(after))
         {
-            self.places.reached(partition, last, length, moves, true);
+            self.lengths.reached(partition, last, length, moves, true);
         }
         Ok(found)
     }
 
-    /// Whether a partition has the records that it had, and those that are new; see [`Places`].
+    /// Whether a partition has the records that it had, and those that are new; see [`super::lengths`].
     fn is_kept(&self, partition: u16, tail: &Tail, length: u64, length_now: u64, moves: u64) -> bool {
         let is_kept = !tail.more && length_now == length + tail.records.len() as u64;
         if is_kept && let Some((last, _)) = tail.records.last() {
-            self.places.reached(partition, *last, length_now, moves, false);
+            self.lengths.reached(partition, *last, length_now, moves, false);
         }
         is_kept && self.link.moves() == moves
     }

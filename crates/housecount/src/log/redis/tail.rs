@@ -37,7 +37,7 @@ fn time(value: &[u8]) -> Option<u64> {
 /// What a question asks besides a partition's clock, past and records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The record at the position that is read on from, to see that it is there. It may be large: see [`super::place`].
+    /// The record at the position that is read on from, to see that it is there. It may be large: see [`super::lengths`].
     pub(super) with_held: bool,
     /// Whether the server is a replica. A cluster's says so by itself.
     pub(super) with_role: bool,

@@ -200,7 +200,7 @@ async fn memory(viewers: u64) {
     let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
     let (hub, proofs, mut commit) = writer(Arc::new(cold));
     let base = BASE.aligned(WINDOW_MS);
-    // From here on the peak is counted anew.
+    // From here on the peak is counted again.
     let forget_peak = || std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let start_kb = resident_kb("VmRSS:");
     let show = |what: &str| {
@@ -311,7 +311,7 @@ async fn thirty_days() {
     }
     let from = BASE.aligned(WINDOW_MS);
     let range = Span::new(from, from.plus(MONTH_WINDOWS * WINDOW_MS));
-    // From here on the peak is counted anew.
+    // From here on the peak is counted again.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before_mb = resident_mb();
     let started_ms = mono_ms();

@@ -139,7 +139,7 @@ async fn next_pages_cost_their_rows() {
     let first = scans.watch(stores.clone(), list.clone(), range, None, 5).await.unwrap();
     assert!(first.more && scans.kept_bytes() > 0);
     let calls = stage.cold.calls.load(Ordering::SeqCst);
-    // Whoever comes now would be told of in rows that are made again.
+    // A viewer who comes now would be told of in rows that are made again.
     let late = |viewer: u64| Said { viewer: format!("viewer-{viewer:03}x"), ..stage.said[0].clone() };
     for n in 0..200 {
         let first = Said { stage: "stage-1".to_string(), at: range.to.minus(2_000), ..late(n) };

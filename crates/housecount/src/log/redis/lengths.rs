@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// Up to where a partition was read when its last record was there.
+/// How many records a partition had when its last one was known to be there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct KnownLength {
     after: Position,
     /// Records up to there, itself among them.
     length: u64,
@@ -21,17 +21,17 @@ struct Place {
     polls_unchecked: u32,
 }
 
-/// The places of all partitions.
+/// Those of all partitions.
 #[derive(Debug)]
-pub(super) struct Places(Vec<Mutex<Option<Place>>>);
+pub(super) struct KnownLengths(Vec<Mutex<Option<KnownLength>>>);
 
-impl Places {
-    pub(super) fn new(partitions: u16) -> Places {
-        Places((0..partitions).map(|_| Mutex::default()).collect())
+impl KnownLengths {
+    pub(super) fn new(partitions: u16) -> KnownLengths {
+        KnownLengths((0..partitions).map(|_| Mutex::default()).collect())
     }
 
     /// How many records there must be besides new ones for the record at `after` to be there for sure; `None` where it is to be asked for.
-    pub(super) fn known_length(&self, partition: u16, after: Position, moves: u64) -> Option<u64> {
+    pub(super) fn get(&self, partition: u16, after: Position, moves: u64) -> Option<u64> {
         let mut known = self.0.get(usize::from(partition))?.lock();
         let place = known.as_mut().filter(|place| place.after == after && place.moves == moves)?;
         place.polls_unchecked += 1;
@@ -46,7 +46,7 @@ impl Places {
             Some(place) if !is_checked => place.polls_unchecked,
             _ => 0,
         };
-        *known = Some(Place { after, length, moves, polls_unchecked });
+        *known = Some(KnownLength { after, length, moves, polls_unchecked });
     }
 
     /// Nothing is known of a partition any more.
@@ -69,29 +69,29 @@ mod tests {
 
     #[test]
     fn a_length_is_known_of_the_same_place_on_the_same_server() {
-        let places = Places::new(2);
-        assert_eq!(places.known_length(0, at(1), 0), None);
-        places.reached(0, at(1), 5, 0, true);
-        assert_eq!(places.known_length(0, at(1), 0), Some(5));
+        let lengths = KnownLengths::new(2);
+        assert_eq!(lengths.get(0, at(1), 0), None);
+        lengths.reached(0, at(1), 5, 0, true);
+        assert_eq!(lengths.get(0, at(1), 0), Some(5));
         for (partition, place, moves) in [(1, at(1), 0), (0, at(2), 0), (0, at(1), 1), (2, at(1), 0)] {
-            assert_eq!(places.known_length(partition, place, moves), None);
+            assert_eq!(lengths.get(partition, place, moves), None);
         }
-        places.reached(0, at(2), 6, 0, false);
-        assert_eq!((places.known_length(0, at(1), 0), places.known_length(0, at(2), 0)), (None, Some(6)));
-        places.forget(0);
-        assert_eq!(places.known_length(0, at(2), 0), None);
+        lengths.reached(0, at(2), 6, 0, false);
+        assert_eq!((lengths.get(0, at(1), 0), lengths.get(0, at(2), 0)), (None, Some(6)));
+        lengths.forget(0);
+        assert_eq!(lengths.get(0, at(2), 0), None);
     }
 
     #[test]
     fn polls_unchecked_max_is_how_often_a_length_is_enough() {
-        let places = Places::new(1);
-        places.reached(0, at(1), 5, 0, true);
+        let lengths = KnownLengths::new(1);
+        lengths.reached(0, at(1), 5, 0, true);
         for _ in 0..POLLS_UNCHECKED_MAX {
-            assert_eq!(places.known_length(0, at(1), 0), Some(5));
-            places.reached(0, at(1), 5, 0, false);
+            assert_eq!(lengths.get(0, at(1), 0), Some(5));
+            lengths.reached(0, at(1), 5, 0, false);
         }
-        assert_eq!(places.known_length(0, at(1), 0), None);
-        places.reached(0, at(1), 5, 0, true);
-        assert_eq!(places.known_length(0, at(1), 0), Some(5));
+        assert_eq!(lengths.get(0, at(1), 0), None);
+        lengths.reached(0, at(1), 5, 0, true);
+        assert_eq!(lengths.get(0, at(1), 0), Some(5));
     }
 }
