@@ -1,7 +1,8 @@
 //! When to look at a seat again: lists by second, and the exact order only within the second that has come.
 //!
 //! A seat has one valid entry, the one in its `look_s`; a beat touches nothing here. When the second comes, a seat that has
-//! beaten since is put off, once a `ttl`, and the others are taken in the order of their milliseconds.
+//! beaten since is put off, once a `ttl`, and the others are taken in the order of their milliseconds. Whatever is said of a seat
+//! later, and makes it due earlier within that second, adds an entry; those that are one too many find nothing to do.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -14,6 +15,8 @@ use crate::time::UnixMs;
 pub(super) struct Looks {
     by_second: BTreeMap<u32, Vec<SeatIndex>>,
     soon: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
+    /// The latest second that has come.
+    come_s: Option<u32>,
 }
 
 /// The second of a moment.
@@ -32,8 +35,14 @@ impl Looks {
         self.soon.push(Reverse((at, seat)));
     }
 
+    /// Whether a second has come, so that its seats are in order.
+    pub(super) fn has_come(&self, second: u32) -> bool {
+        self.come_s.is_some_and(|come| second <= come)
+    }
+
     /// Seats of the next second that has come, `most` at most.
     pub(super) fn come(&mut self, now: UnixMs, most: usize) -> Option<(u32, Vec<SeatIndex>)> {
+        self.come_s = self.come_s.max(Some(self::second(now)));
         let mut first = self.by_second.first_entry()?;
         let second = *first.key();
         if second > self::second(now) {

@@ -98,7 +98,13 @@ impl Fold {
     pub(super) fn look_after(&mut self, seat: SeatIndex, at: UnixMs) {
         let due = at.plus(self.rules.ttl_ms);
         let known = &mut self.seats[seat];
-        if due <= self.now || second(due) >= known.look_s {
+        if due <= self.now || second(due) > known.look_s {
+            return;
+        }
+        if second(due) == known.look_s {
+            if self.looks.has_come(second(due)) {
+                self.looks.put_soon(due, seat);
+            }
             return;
         }
         if known.is_nameless() && known.look_s == NOWHERE {

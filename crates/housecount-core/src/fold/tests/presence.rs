@@ -317,6 +317,17 @@ fn a_leave_may_come_before_the_beat_it_covers() {
     assert!(presence.stage("stage").is_none(), "a stage that nobody watched was never seen");
 }
 
+/// The leave would have it looked at again at 1,710; the beat that comes after it says 1,450, in the same second.
+#[test]
+fn a_late_beat_expires_in_time_within_the_second_that_has_come() {
+    let mut presence = fold(&[leave(1_590, "ann", "a")], 1_200);
+    presence.apply(&beat(1_330, "ann", "a"));
+    presence.advance(UnixMs(1_449));
+    assert_eq!(viewers(&presence), 1);
+    presence.advance(UnixMs(1_450));
+    assert_eq!(viewers(&presence), 0);
+}
+
 #[test]
 fn too_old_to_matter_is_said_so() {
     let mut presence = fold(&[], 1_000);
