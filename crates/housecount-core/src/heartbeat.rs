@@ -4,10 +4,7 @@ use crate::event::EventRef;
 use crate::item::{Attr, AttrError, Item, number, text};
 use crate::keys::Key;
 use crate::snapshot::expiry_s;
-use crate::time::UnixMs;
-
-/// A day of UTC.
-pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+use crate::time::{DAY_MS, UnixMs};
 
 /// How long a day is listed after its last heartbeat has expired. DynamoDB takes some days to delete an expired item, and
 /// `housecount forget` must find it until then.

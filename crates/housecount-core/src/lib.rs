@@ -39,6 +39,7 @@ pub mod event;
 pub mod fence;
 pub mod flush;
 pub mod fold;
+pub mod handle;
 pub mod heartbeat;
 pub mod ids;
 pub mod item;

@@ -16,14 +16,14 @@
 //! ```
 //! Times are whole (base + offset) rather than relative to the record's position, so that the same event sent
 //! twice is the same event. Stages are written once a record: a busy stage's long ARN costs its bytes once a
-//! batch. A session whose ids were told a short while ago is told by its [handle](crate::fold::handle): nine bytes a
+//! batch. A session whose ids were told a short while ago is told by its [handle](crate::handle): nine bytes a
 //! steady beat, and none for its stage. Ids are checked again on the way back: the log is outside.
 
 use std::collections::HashMap;
 
 use crate::codec::{DecodeError, Reader, put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
-use crate::fold::Handle;
+use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
     RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, STAMP_AHEAD_MS_MAX,

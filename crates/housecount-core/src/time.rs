@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// A day of UTC.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// A moment on the log's clock, in milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// `UnixMs::ZERO` also serves as "never": no event can be that old.

@@ -11,7 +11,6 @@
 //! session is found by its [`Handle`] and touches a seat, which is one line of the cache, and nothing else.
 
 mod advance;
-pub mod handle;
 mod looks;
 pub(crate) mod names;
 mod online;
@@ -30,7 +29,6 @@ mod views;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-pub use self::handle::{Handle, HandleKey};
 use self::looks::Looks;
 pub use self::presence::{Count, Totals};
 pub use self::proof::{Proven, Walk};
@@ -39,6 +37,7 @@ use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
 use self::seats::Seats;
 pub use self::views::{Among, KnownEvent, LastEvents, StageSlice, StageView, WatchView};
 use crate::event::{EventRef, Kind, partition_of};
+pub use crate::handle::{Handle, HandleKey};
 use crate::record::Told;
 use crate::time::UnixMs;
 

@@ -79,10 +79,18 @@ impl AsRef<str> for Id<'_> {
     }
 }
 
-/// An id as it lies in its slot.
-enum Kept<'a> {
+/// An id as it is stored. Equal ids are stored alike, so that a table can hash these bytes instead of the text.
+#[derive(Hash)]
+pub(crate) enum Kept<'a> {
     Text(&'a [u8]),
     Uuid([u8; uuid::PACKED_BYTES]),
+}
+
+impl Kept<'_> {
+    /// The form in which an id would be stored.
+    pub(crate) fn of(id: &str) -> Kept<'_> {
+        uuid::pack(id.as_bytes()).map_or(Kept::Text(id.as_bytes()), Kept::Uuid)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,7 +177,8 @@ impl Names {
         }
     }
 
-    fn kept(&self, name: Name) -> Kept<'_> {
+    /// An id as it is stored; the empty one for an unknown name.
+    pub(crate) fn kept(&self, name: Name) -> Kept<'_> {
         match self.room(name) {
             Some([IS_UUID, room @ ..]) => Kept::Uuid(room.first_chunk().copied().unwrap_or_default()),
             Some([len, room @ ..]) => Kept::Text(&room[..usize::from(*len)]),
@@ -208,6 +217,8 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::BuildHasher;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -238,6 +249,8 @@ mod tests {
                 }
                 for (name, id) in &kept {
                     prop_assert!(*names.id(*name) == **id && names.is(*name, id));
+                    let hasher = foldhash::fast::FixedState::default();
+                    prop_assert_eq!(hasher.hash_one(names.kept(*name)), hasher.hash_one(Kept::of(id)));
                 }
             }
             for (a, id_a) in &kept {

@@ -1,8 +1,8 @@
 //! One session of a viewer on a stage, in a line of the cache.
 
-use super::handle::Handle;
 use super::names::Name;
 use super::times::Brief;
+use crate::handle::Handle;
 use crate::time::UnixMs;
 
 /// A seat's place. 32 bits wide: four billion sessions are more than any node's memory holds.

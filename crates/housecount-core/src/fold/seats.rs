@@ -22,11 +22,11 @@ use slab::Slab;
 use self::chunks::Chunks;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
-use super::handle::{Handle, HandleKey};
 use super::names::{Id, Names};
 use super::seat::{Flag, Ids, Seat, SeatIndex};
 use super::stages::Stages;
 use super::times::Times;
+use crate::handle::{Handle, HandleKey};
 use crate::time::UnixMs;
 
 /// Shards of the table: a million viewers are 11,000 to 22,000 each.

@@ -4,8 +4,7 @@ use super::{
     Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk, stage_pk,
     version_sk,
 };
-use crate::heartbeat::DAY_MS;
-use crate::time::UnixMs;
+use crate::time::{DAY_MS, UnixMs};
 
 /// Items of one partition key whose sort keys lie between two, both included.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::chunk::{Changed, Chunk, Late, Toggles};
 use super::entry::Entry;
 use super::new::NewEntries;
 use crate::fold::Proven;
-use crate::fold::names::Name;
+use crate::fold::names::{Kept, Name};
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 
@@ -307,7 +307,7 @@ impl<'a> Index<'a> {
         let hasher = RandomState::default();
         let stages = (0..).zip(&book.stages).map(|(i, id)| (&**id, i)).collect();
         let mut entries = HashTable::with_capacity(book.entries.len());
-        let hash = |entry: Entry| hasher.hash_one((entry.stage, &*book.entries.viewer(entry)));
+        let hash = |entry: Entry| hasher.hash_one((entry.stage, book.entries.kept(entry)));
         for (i, entry) in (0..).zip(book.entries.iter()) {
             entries.insert_unique(hash(*entry), i, |i| hash(book.entries.get(*i as usize)));
         }
@@ -321,7 +321,7 @@ impl<'a> Index<'a> {
             let entry = entries.get(*i as usize);
             entry.stage == stage && entries.is(entry, viewer)
         };
-        self.entries.find(self.hasher.hash_one((stage, viewer)), is_it).copied()
+        self.entries.find(self.hasher.hash_one((stage, Kept::of(viewer))), is_it).copied()
     }
 }
 

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::book::Tell;
-use crate::fold::names::{Id, Name, Names};
+use crate::fold::names::{Id, Kept, Name, Names};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
@@ -98,6 +98,11 @@ impl Entries {
 
     pub(super) fn viewer(&self, entry: Entry) -> Id<'_> {
         self.names.id(entry.viewer)
+    }
+
+    /// A viewer's name as it is stored.
+    pub(super) fn kept(&self, entry: Entry) -> Kept<'_> {
+        self.names.kept(entry.viewer)
     }
 
     pub(super) fn is(&self, entry: Entry, viewer: &str) -> bool {

@@ -190,7 +190,7 @@ impl ListedDays {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::heartbeat::DAY_MS;
+    use housecount_core::time::DAY_MS;
 
     use super::*;
 

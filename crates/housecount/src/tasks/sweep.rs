@@ -4,12 +4,11 @@
 //! found without a scan. Heartbeats as items are found by the days of their stages.
 
 use housecount_core::archive::KEYFRAME_MS;
-use housecount_core::heartbeat::DAY_MS;
 use housecount_core::item::bytes;
 use housecount_core::keys::{Chain, Key, KeyRange};
 use housecount_core::roster::Roster;
 use housecount_core::snapshot::is_expired;
-use housecount_core::time::UnixMs;
+use housecount_core::time::{DAY_MS, UnixMs};
 
 use super::Progress;
 use super::restore::roster_key;

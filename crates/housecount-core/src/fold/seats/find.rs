@@ -1,8 +1,8 @@
 //! How seats are found: by handle, or by ids.
 
 use super::{Seats, spread, spread_all};
-use crate::fold::handle::Handle;
 use crate::fold::seat::{Ids, SeatIndex};
+use crate::handle::Handle;
 
 impl Seats {
     /// A head's shard.

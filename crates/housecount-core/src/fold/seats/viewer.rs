@@ -5,8 +5,8 @@
 
 use super::viewer_seats::ViewerSeats;
 use super::{Seats, hash_of};
-use crate::fold::handle::Handle;
 use crate::fold::seat::{Flag, NOWHERE, Seat, SeatIndex, StageIndex};
+use crate::handle::Handle;
 use crate::limits::VIEWER_SEATS_WALKED_MAX;
 use crate::time::UnixMs;
 

@@ -8,6 +8,7 @@ use housecount_core::limits::{
     BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use housecount_core::span::Span;
+use housecount_core::time::DAY_MS;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -23,8 +24,6 @@ use crate::node::Node;
 
 /// The largest integer that every JSON reader keeps exactly.
 const INTEGER_MAX: u64 = 1 << 53;
-/// A day.
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The body of a player's call. Other fields are ignored.
 #[derive(Debug, Default, Deserialize, ToSchema)]
