@@ -13,12 +13,12 @@ use housecount_core::ledger::watch::Wanted;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
 
-use crate::log::BEGINNING;
 use crate::nodes::POLL_MS;
 use crate::plan::Kind;
 use crate::truth::presence::{Asked, Bounds, Online};
 use crate::truth::proof::{Proven, missing};
 use crate::world::World;
+use crate::world::log::BEGINNING;
 
 /// A count that is called complete has everything that the log had this long ago: the log was heard within `SILENCE_MS_MAX`, by
 /// reads that took half a second each at most.

@@ -14,8 +14,6 @@
 
 pub mod audit;
 pub mod checks;
-pub mod cold;
-pub mod log;
 pub mod nodes;
 pub mod operator;
 pub mod plan;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::plan::{Plan, archive_name};
 use crate::world::World;
-use crate::{cold, log};
+use crate::world::{cold, log};
 
 /// Between two reads of the log: ten times as long as in production, so that an hour passes in a moment.
 pub const POLL_MS: u64 = 500;

@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 
 use crate::audit;
 use crate::checks::{self, Figures};
-use crate::cold::Wire;
 use crate::nodes::{Nodes, settings};
 use crate::operator;
 use crate::plan::{Fault, Kind, Plan};
@@ -22,6 +21,7 @@ use crate::standstill::Standstill;
 use crate::trouble::{COLD_SLOW_MS_MAX, pass};
 use crate::truth::proof::Proven;
 use crate::world::World;
+use crate::world::cold::Wire;
 
 /// A ttl after all is mended, everything is right again; and a little for starting, for the network, and for clocks that run slow.
 const SETTLE_MS: u64 = 10_000;

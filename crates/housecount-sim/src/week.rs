@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use housecount::archive::Form;
 use housecount::node::Node;
-use housecount_core::time::UnixMs;
+use housecount_core::time::{DAY_MS, UnixMs};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
@@ -13,9 +13,6 @@ use crate::plan::Plan;
 use crate::player::Audience;
 use crate::trouble::pass;
 use crate::world::World;
-
-/// A day, in milliseconds.
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What is kept at the end of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! The world: the stores, the trouble, the truth, and the record of what happened.
 
+pub mod cold;
+pub mod log;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +15,6 @@ use parking_lot::Mutex;
 use crate::plan::{Plan, clock};
 use crate::trouble::Trouble;
 use crate::truth::Truth;
-use crate::{cold, log};
 
 /// See the module's text.
 #[derive(Debug)]

@@ -188,7 +188,7 @@ async fn simulated() {
     housecount::sim::begin(9);
     let world = World::new(Plan::of(9), 1_000, false);
     // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper reads are.
-    keeps_the_contract(&housecount_sim::cold::Wire::observing(world.clone())).await;
+    keeps_the_contract(&housecount_sim::world::cold::Wire::observing(world.clone())).await;
     assert_eq!(world.violation(), None, "no item was too large");
     housecount::sim::end();
 }

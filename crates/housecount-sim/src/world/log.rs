@@ -21,8 +21,8 @@ use housecount_core::time::UnixMs;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::World;
 use crate::trouble::{Call, Way, pass};
-use crate::world::World;
 
 /// When the simulation begins, on the log's clock.
 pub const BEGINNING: UnixMs = UnixMs(1_790_000_000_000);

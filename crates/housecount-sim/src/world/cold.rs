@@ -19,8 +19,8 @@ use housecount_core::ledger::Chunk;
 use housecount_core::limits::ITEM_BYTES_MAX;
 use housecount_core::time::UnixMs;
 
+use super::World;
 use crate::trouble::{Way, pass};
-use crate::world::World;
 
 /// The driver tries for this long before it gives up on a tier that can't be reached.
 const GIVE_UP: Duration = Duration::from_secs(4);
