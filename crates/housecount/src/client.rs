@@ -1,4 +1,7 @@
-//! A small HTTP client for our own commands: plain http, connections kept open, through `hyper-util`.
+//! The one HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
+//!
+//! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send through the same [`Pool`]. Certificates
+//! are checked against those of the system, or of the file that the environment variable `SSL_CERT_FILE` names.
 
 use std::time::Duration;
 
@@ -6,20 +9,67 @@ use bytes::Bytes;
 use housecount_core::limits::IDLE_CONNECTIONS_MAX;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::service::Service;
 use hyper::{Method, Request, Uri};
-use hyper_util::client::legacy::Client as Pool;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
 
 use crate::service_url::ServiceUrl;
 
 /// How long an answer may take: longer than a node lets a heartbeat wait for its log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Connections that are kept open between requests.
+pub type Pool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A connection of its own, over TLS if the address is https.
+pub type Connection = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+
+/// Time in which a connection is made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Time for which an idle connection is kept.
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Opens no connection yet.
+///
+/// # Errors
+/// One line: the system's certificates can't be read.
+fn connector() -> Result<HttpsConnector<HttpConnector>, String> {
+    let provider = rustls::crypto::ring::default_provider();
+    let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
+    let tls = tls.map_err(|e| format!("this machine's certificates can't be read: {e}"))?;
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_WITHIN));
+    Ok(tls.https_or_http().enable_http1().wrap_connector(http))
+}
+
+/// A pool of at most [`IDLE_CONNECTIONS_MAX`] idle connections for each host.
+///
+/// # Errors
+/// One line: the system's certificates can't be read.
+pub fn pool() -> Result<Pool, String> {
+    Ok(pool_over(connector()?))
+}
+
+fn pool_over(connector: HttpsConnector<HttpConnector>) -> Pool {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_WITHIN)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .build(connector)
+}
+
 /// A client of one housecount.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool,
+    connector: HttpsConnector<HttpConnector>,
     base: String,
     key: Option<HeaderValue>,
 }
@@ -31,22 +81,12 @@ impl Client {
     /// A client of the housecount at `url`.
     ///
     /// # Errors
-    /// The URL is none of ours.
+    /// One line: not an address, or the system's certificates can't be read.
     pub fn new(url: &str) -> Result<Client, String> {
         // As it is shown: no message repeats a user and password, which are never sent.
         let base = ServiceUrl::parse(url).map_err(|e| format!("--url: {e}"))?.to_string();
-        if !base.starts_with("http://") {
-            return Err(format!("--url {base}: write it as http://HOST:PORT; for https go through a proxy"));
-        }
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(5)));
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .build(connector);
-        Ok(Client { pool, base, key: None })
+        let connector = connector()?;
+        Ok(Client { pool: pool_over(connector.clone()), connector, base, key: None })
     }
 
     /// The same, with an operator key or a viewer's token in every call.
@@ -57,11 +97,15 @@ impl Client {
         Ok(Client { key: Some(bearer(key)?), ..self })
     }
 
-    /// Its host and port.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        let uri: Uri = self.base.parse().unwrap_or_default();
-        format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80))
+    /// Opens a connection to it, for another protocol than HTTP requests.
+    ///
+    /// # Errors
+    /// One line that names the address.
+    pub async fn open(&self) -> Result<Connection, String> {
+        let uri: Uri = self.base.parse().map_err(|_| format!("{}: not an address", self.base))?;
+        let connector = TowerToHyperService::new(self.connector.clone());
+        let opened = connector.call(uri).await;
+        opened.map(TokioIo::new).map_err(|e| format!("{}: {}", self.base, with_cause(&*e)))
     }
 
     /// Its address.

@@ -1,4 +1,4 @@
-//! Traces to an OpenTelemetry collector, by OTLP over HTTP (protobuf), through the crates `opentelemetry*` and `tracing-opentelemetry`.
+//! Traces to an OpenTelemetry collector, by OTLP over HTTP or HTTPS (protobuf), through the crates `opentelemetry*` and `tracing-opentelemetry`.
 //!
 //! Off unless the setting `otlp` names a collector; then a span is one comparison, since nobody listens on its target. Traced is what
 //! happens once for many: appends, windows of the ledger, snapshots, and requests of operators that took long. A heartbeat
@@ -10,11 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount_core::limits::IDLE_CONNECTIONS_MAX;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
@@ -28,6 +24,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::client;
 use crate::service_url::ServiceUrl;
 
 /// The target of all spans that are traced; they are of level `debug`. Their numbers are `i64`: OTLP has no others, and would be
@@ -59,7 +56,7 @@ where
 {
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Sender::new(url))
+        .with_http_client(Sender::new(url)?)
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(SEND_WAIT)
         .with_endpoint(format!("{url}/v1/traces"))
@@ -128,16 +125,15 @@ impl<P: SpanProcessor> SpanProcessor for OnlySlow<P> {
 #[derive(Clone, Debug)]
 struct Sender {
     runtime: Handle,
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: client::Pool,
     url: ServiceUrl,
     is_away: Arc<AtomicBool>,
 }
 
 impl Sender {
-    fn new(url: &ServiceUrl) -> Sender {
-        let pool =
-            Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX).build_http();
-        Sender { runtime: Handle::current(), pool, url: url.clone(), is_away: Arc::default() }
+    fn new(url: &ServiceUrl) -> Result<Sender, String> {
+        let runtime = Handle::current();
+        Ok(Sender { runtime, pool: client::pool()?, url: url.clone(), is_away: Arc::default() })
     }
 
     /// Says once that the collector is away, and once that it is back.

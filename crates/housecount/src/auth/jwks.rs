@@ -1,18 +1,15 @@
-//! A JWKS URL: fetched over https (or http on this machine) through `hyper-util` and `hyper-rustls`, bounded in bytes and time.
+//! A JWKS URL: fetched over https (or http on this machine) by the one client, bounded in bytes and time.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use housecount_core::limits::{JWKS_WAIT_MS_MAX, KEYS_BYTES_MAX};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::ACCEPT;
 use hyper::{Request, StatusCode, Uri};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
 
+use crate::client;
 use crate::service_url::ServiceUrl;
 
 /// See the module's text.
@@ -51,14 +48,10 @@ impl Jwks {
     }
 
     async fn ask(&self) -> Result<String, String> {
-        let provider = rustls::crypto::ring::default_provider();
-        let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
-        let tls = tls.map_err(|e| format!("this machine's certificates can't be read: {e}"))?;
-        let connector = tls.https_or_http().enable_http1().build();
-        let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-        let request = Request::get(self.url.as_str()).header(ACCEPT, "application/json").body(Empty::new());
+        let request =
+            Request::get(self.url.as_str()).header(ACCEPT, "application/json").body(Full::default());
         let request = request.map_err(|e| e.to_string())?;
-        let response = client.request(request).await.map_err(|e| crate::client::with_cause(&e))?;
+        let response = client::pool()?.request(request).await.map_err(|e| client::with_cause(&e))?;
         if response.status() != StatusCode::OK {
             return Err(format!("it answers {}", response.status()));
         }

@@ -52,7 +52,7 @@ pub(super) struct ServeArgs {
     /// Also keep counts as plain keys in Redis, for programs that expect them
     #[arg(long)]
     publish_counts: bool,
-    /// Send traces to this OpenTelemetry collector: http://HOST:4318
+    /// Send traces to this OpenTelemetry collector: http://HOST:4318 or https://HOST:4318
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
     /// Listen on an address that others reach without operator keys: whoever reaches it is an operator

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use housecount_core::limits::WS_WRITE_BUFFER_BYTES_MAX;
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::{Call, REQUESTS_MAX, Shared, note};
-use crate::client::Client;
+use crate::client::{Client, Connection};
 
 /// How long an answer may take, and a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ const CALLS_MAX: usize = 8;
 /// There may be many thousands of these.
 const BUFFER_BYTES: usize = 1_024;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Connection>;
 
 /// The viewers that are connected.
 pub(super) struct Viewers {
@@ -146,16 +147,19 @@ fn answer(text: &str) -> (u16, Value) {
 }
 
 async fn connect(node: &Client, token: Option<String>) -> Result<Socket, String> {
-    let authority = node.authority();
-    let stream = TcpStream::connect(&authority).await.map_err(|e| format!("{authority}: {e}"))?;
-    let _ = stream.set_nodelay(true);
+    let stream = node.open().await?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WS_WRITE_BUFFER_BYTES_MAX);
-    let url = format!("ws://{authority}/v1/ws");
-    // A token has nothing in it that a query would change.
-    let query = token.map_or_else(String::new, |token| format!("?token={token}"));
-    let connected = client_async_with_config(format!("{url}{query}"), stream, Some(config)).await;
-    connected.map(|(socket, _)| socket).map_err(|e| format!("{url}: {e}"))
+    // `http` becomes `ws` and `https` becomes `wss`.
+    let url = format!("{}/v1/ws", node.url().replacen("http", "ws", 1));
+    let failed = |e: tungstenite::Error| format!("{url}: {e}");
+    let mut request = url.as_str().into_client_request().map_err(failed)?;
+    if let Some(token) = token {
+        let offered = HeaderValue::try_from(format!("housecount.1, housecount.token.{token}"));
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.map_err(|_| "the token is no token")?);
+    }
+    let connected = client_async_with_config(request, stream, Some(config)).await;
+    connected.map(|(socket, _)| socket).map_err(failed)
 }

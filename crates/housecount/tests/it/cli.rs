@@ -36,7 +36,6 @@ fn bad_settings_stop_the_start_with_one_line() {
     refuses(&["serve", "--cold", "s3://b"], "`cold`");
     refuses(&["serve", "--archive", "all"], "`archive`");
     refuses(&["serve", "--config", "/nowhere.toml"], "--config /nowhere.toml: No such file");
-    refuses(&["load", "--url", "https://h"], "--url https://h");
     refuses(&["table", "create"], "only a DynamoDB table needs making");
     refuses(&["table", "delete", "--cold", "dynamodb://table"], "add --yes");
     let output = housecount().args(["serve"]).env("HOUSECOUNT_COLOUR", "red").output().unwrap();

@@ -224,3 +224,45 @@ fn files_that_cant_be_used_stop_the_start() {
         );
     }
 }
+
+/// `housecount load --url https://`, whose client trusts the certificates that `SSL_CERT_FILE` names.
+#[tokio::test(flavor = "multi_thread")]
+async fn load_speaks_tls_over_http_and_websockets() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let node = secured(&folder);
+    let url = format!("https://localhost:{}", port(&node).rsplit(':').next().unwrap());
+    let load = async |transport: &str, trusted: &Path| {
+        let mut command = housecount();
+        command.args([
+            "load",
+            "--url",
+            &url,
+            "--viewers",
+            "20",
+            "--interval",
+            "500ms",
+            "--duration",
+            "2s",
+            "--json",
+        ]);
+        command.args(["--transport", transport]).env("SSL_CERT_FILE", trusted);
+        let ended = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (
+            ended.status.code(),
+            String::from_utf8(ended.stdout).unwrap(),
+            String::from_utf8(ended.stderr).unwrap(),
+        )
+    };
+    for transport in ["http", "ws"] {
+        let (code, report, said) = load(transport, &folder.path().join("cert.pem")).await;
+        let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{transport}: {said}"));
+        assert_eq!((code, &report["failed"]), (Some(0), &json!(0)), "{transport}: {report:#}");
+        assert_eq!(report["expectedViewers"], report["countedViewers"], "{transport}: {report:#}");
+    }
+    let other = tempfile::tempdir().unwrap();
+    certify(other.path());
+    let (code, _, said) = load("http", &other.path().join("cert.pem")).await;
+    assert_ne!(code, Some(0));
+    assert!(said.contains("certificate"), "{said}");
+}
