@@ -122,8 +122,8 @@ pub const SEATS_REBUILT_PER_HOLD_MAX: usize = 512;
 pub const PLACES_PER_HOLD_MAX: usize = 1_024;
 /// Polls of a Redis log after which the last record is fetched again, to see that it is there: every 50 s at the default `poll`.
 pub const POLLS_UNCHECKED_MAX: u32 = 1_000;
-/// Addresses whose requests are counted at once, some 100 bytes each. With more, addresses are not held back.
-pub const ADDRESSES_MAX: usize = 100_000;
+/// Client addresses whose requests are counted, in eight bytes each. With more, those that sent least are forgotten.
+pub const ADDRESSES_MAX: usize = 1 << 17;
 /// How long a TLS handshake may take, the wait for its turn included.
 pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way at once; further ones wait for their turn.
@@ -289,7 +289,7 @@ pub const WRITE_BATCH_ITEMS: usize = 25;
 // Buffers of libraries whose default has no bound, or a bound that is too high for many clients. What is not here keeps a default
 // that is bounded: rustls (64 KiB to send, 16 KiB received, 256 TLS sessions), h2 (20 resets of requests not yet accepted, 1,024 of its
 // own, 4 KiB of header table, a budget of small DATA frames, one PING and one SETTINGS at a time), OpenTelemetry (2,048 spans waiting),
-// SQLite (2 MB of pages, 16 statements). governor's table is bounded by `ADDRESSES_MAX`. hyper's buffers of an HTTP/1 connection (400 KiB
+// SQLite (2 MB of pages, 16 statements).  hyper's buffers of an HTTP/1 connection (400 KiB
 // each by default) have `HEADER_BYTES_MAX`. Other channels hold one value.
 
 /// Bytes of one answer that HTTP/2 holds until the client takes them (hyper: 400 KiB).

@@ -31,8 +31,16 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let acknowledged = Arc::new(Acknowledged::new(1));
     let workers = Workers::start(0, Moderation::default());
     let metrics = Arc::new(Metrics::default());
-    let (ingest, mut committers) =
-        Ingest::start(log, hub, clock.clone(), metrics, &acknowledged, &settings, &workers, &stopped);
+    let (ingest, mut committers) = Ingest::start(
+        log,
+        hub,
+        clock.clone(),
+        metrics,
+        &acknowledged,
+        &settings.ingest(),
+        &workers,
+        &stopped,
+    );
     clock.observe(mono_ms(), housecount::clock::wall());
     tokio::spawn(async move { while committers.join_next().await.is_some() {} });
     (ingest, stop)

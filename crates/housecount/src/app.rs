@@ -29,7 +29,6 @@ use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::stages::Stages;
-use crate::tasks::addresses::ForgetAddresses;
 use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
 use crate::tasks::cost::Cost;
@@ -73,7 +72,7 @@ impl App {
         };
         let app = App::over(settings, log, cold);
         let loaded = app.node.auth.load();
-        loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e.to_string()))?;
+        loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e))?;
         Ok(app)
     }
 
@@ -102,7 +101,7 @@ impl App {
             clock.clone(),
             metrics.clone(),
             &acknowledged,
-            &settings,
+            &settings.ingest(),
             &workers,
             &stop_seen,
         );
@@ -297,7 +296,6 @@ async fn live(
     };
     tasks.spawn(run_every(tend, stop.clone()));
     tasks.spawn(run_every(Cost::new(node.costs.clone()), stop.clone()));
-    tasks.spawn(run_every(ForgetAddresses(node.edge.clone()), stop.clone()));
     if let Some(archive) = alive.archive.take() {
         tasks.spawn(run_every(archive, stop.clone()));
     }

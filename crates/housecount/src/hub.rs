@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 pub use self::answer::{Answer, Standing};
 use self::past::Past;
-pub use self::shared::{BUCKETS_US, FoldGuard, Hold, HoldTimes, SharedFold};
+pub use self::shared::{FoldGuard, Hold, HoldTimes, SharedFold};
 use crate::clock::mono_ms;
 use crate::health::WriteHealth;
 use crate::metrics::LiveFigures;

@@ -42,7 +42,6 @@ pub mod progress;
 pub mod service_url;
 #[cfg(feature = "sim")]
 pub mod sim;
-pub mod socket;
 pub mod spread;
 pub mod stages;
 pub mod streak;

@@ -1,22 +1,12 @@
-//! The known name nearest to one that is not known, for "did you mean".
+//! The known name nearest to an unknown one, for "did you mean", through the crate `strsim`.
 
 /// Names further apart than this are different names, not one name mistyped.
 const DISTANCE_MAX: usize = 2;
 
-/// Edit distance of two names, in bytes. Names are short.
+/// Edit distance of two names, in characters.
 #[must_use]
 pub fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let cost = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    strsim::levenshtein(a, b)
 }
 
 /// Returns the known name that `name` is probably a misspelling of.

@@ -12,13 +12,12 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::socket::Socket;
-
 /// A connection that speaks TLS.
-pub type Secured = tokio_rustls::server::TlsStream<Socket>;
+pub type Secured = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// How often it is looked whether the certificate has changed. A signal (SIGHUP) is heard at once.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -147,7 +146,7 @@ impl Tls {
     }
 
     /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too long.
-    pub async fn accept(&self, stream: Socket) -> Option<(Secured, bool)> {
+    pub async fn accept(&self, stream: TcpStream) -> Option<(Secured, bool)> {
         let shaken = async {
             let _turn = self.turns.acquire().await.ok()?;
             self.acceptor.accept(stream).await.ok()
@@ -218,10 +217,10 @@ mod tests {
         Tls::load(files).unwrap()
     }
 
-    async fn connection() -> (TcpStream, Socket) {
+    async fn connection() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, Socket::new(listener.accept().await.unwrap().0))
+        (client, listener.accept().await.unwrap().0)
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,7 +24,6 @@ pub use self::credential::{Credential, CredentialEnd, KeyId, end_of};
 pub use self::operators::{Operators, Scope};
 pub use self::proven::Presented;
 pub use self::viewers::Viewers;
-use crate::config::ConfigError;
 use crate::service_url::ServiceUrl;
 
 /// Whether players need tokens.
@@ -140,10 +139,9 @@ impl Auth {
     ///
     /// # Errors
     /// One line that names the setting, the file and what is wrong in it.
-    pub fn load(&self) -> Result<(), ConfigError> {
-        let viewers = self.viewers.load().map_err(|e| ConfigError(format!("`auth.viewer_keys`: {e}")))?;
-        let operators =
-            self.operators.load().map_err(|e| ConfigError(format!("`auth.operator_keys`: {e}")))?;
+    pub fn load(&self) -> Result<(), String> {
+        let viewers = self.viewers.load().map_err(|e| format!("`auth.viewer_keys`: {e}"))?;
+        let operators = self.operators.load().map_err(|e| format!("`auth.operator_keys`: {e}"))?;
         viewers.log("viewers", false);
         operators.log("operators", false);
         Ok(())

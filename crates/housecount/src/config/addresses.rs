@@ -1,7 +1,7 @@
 //! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the collector of traces.
 
+use super::origin::OriginPattern;
 use super::{ConfigError, Layers};
-use crate::http::origin::OriginPattern;
 use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
 
@@ -22,11 +22,7 @@ pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
     if url.is_empty() {
         return Ok(None);
     }
-    let expected = "write it as http://HOST:PORT; for https go through a collector nearby";
-    match ServiceUrl::parse(&url) {
-        Ok(parsed) if url.starts_with("http://") => Ok(Some(parsed)),
-        _ => Err(layers.wrong("otlp", expected)),
-    }
+    ServiceUrl::parse(&url).map(Some).map_err(|expected| layers.wrong("otlp", expected))
 }
 
 /// Sites, as browsers name them.
@@ -49,7 +45,7 @@ mod tests {
     #[test]
     fn addresses_are_shown_without_their_secrets() {
         for (name, url) in [
-            ("otlp", "https://u:opensesame@collector"),
+            ("otlp", "ftp://u:opensesame@collector"),
             ("otlp", "http://u:open/opensesame@collector"),
             ("auth.viewer_jwks_url", "https://u:opensesame@id.example/jwks"),
             ("auth.viewer_jwks_url", "https://opensesame@id.example/jwks"),

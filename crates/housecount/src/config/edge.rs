@@ -8,9 +8,11 @@ use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SESSION_
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers};
+use crate::edge::EdgeSettings;
 use crate::edge::address::AddressRate;
 use crate::edge::connections::ConnectionLimit;
 use crate::edge::names::{KEY_BYTES_MIN, Names};
+use crate::edge::rate::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 
 /// Requests a second that an address may send if nothing is set: 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
@@ -18,45 +20,22 @@ const ADDRESS_PER_SECOND: u32 = 5_000;
 const KEY_HINT: &str =
     "make one with `openssl rand -hex 32 > viewer.key`, keep it for good, and name the file here";
 
-/// Settings of the edge, parsed. `None` for what isn't limited.
-#[derive(Clone, Debug, Default)]
-pub struct EdgeSettings {
-    /// `limits.session_beats`
-    pub session_beats: Option<NonZeroU32>,
-    /// `limits.address_per_second` and `limits.address_burst`
-    pub address_rate: Option<AddressRate>,
-    /// `limits.address_connections`
-    pub address_connections: Option<ConnectionLimit>,
-    /// `proxies`
-    pub proxies: Vec<IpNet>,
-    /// `limits.sessions_per_viewer`
-    pub sessions_per_viewer: Option<usize>,
-    /// `limits.viewers_per_stage`
-    pub viewers_per_stage: Option<u64>,
-    /// `limits.new_stages_per_minute`
-    pub new_stages_per_minute: Option<usize>,
-    /// `viewer_ids` and `viewer_ids_key`
-    pub names: Names,
-}
-
-impl EdgeSettings {
-    /// What the layers say.
-    ///
-    /// # Errors
-    /// The first that is wrong.
-    pub fn from_layers(layers: &Layers) -> Result<EdgeSettings, ConfigError> {
-        let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
-        Ok(EdgeSettings {
-            session_beats: session_beats(layers)?,
-            address_rate: address_rate(layers)?,
-            address_connections: address_connections(layers)?,
-            proxies: proxies(layers)?,
-            sessions_per_viewer: count("limits.sessions_per_viewer")?,
-            viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
-            new_stages_per_minute: count("limits.new_stages_per_minute")?,
-            names: names(layers)?,
-        })
-    }
+/// Reads the edge's settings.
+///
+/// # Errors
+/// Returns the first that is wrong.
+pub(super) fn edge(layers: &Layers) -> Result<EdgeSettings, ConfigError> {
+    let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
+    Ok(EdgeSettings {
+        session_beats: session_beats(layers)?,
+        address_rate: address_rate(layers)?,
+        address_connections: address_connections(layers)?,
+        proxies: proxies(layers)?,
+        sessions_per_viewer: count("limits.sessions_per_viewer")?,
+        viewers_per_stage: count("limits.viewers_per_stage")?.map(|n| n as u64),
+        new_stages_per_minute: count("limits.new_stages_per_minute")?,
+        names: names(layers)?,
+    })
 }
 
 fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError> {
@@ -83,6 +62,14 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
     let Some(burst) = burst else {
         return Err(layers.wrong("limits.address_burst", "it must be at least 1"));
     };
+    if per_second.get() > PER_SECOND_MAX {
+        let expected = format!("it must be at most {PER_SECOND_MAX} a second; 0 is no limit");
+        return Err(layers.wrong(name, &expected));
+    }
+    if u64::from(burst.get()) > FULL_WITHIN_S_MAX * u64::from(per_second.get()) {
+        let expected = format!("it must be at most {FULL_WITHIN_S_MAX} s of `limits.address_per_second`");
+        return Err(layers.wrong("limits.address_burst", &expected));
+    }
     Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
 }
 
@@ -144,7 +131,7 @@ mod tests {
         let flag =
             |value: &str| ("--set".to_string(), "limits.address_connections".to_string(), value.to_string());
         let layers = Layers::of(None, Vec::new(), value.map(flag).into_iter().collect())?;
-        EdgeSettings::from_layers(&layers).map(|settings| settings.address_connections)
+        edge(&layers).map(|settings| settings.address_connections)
     }
 
     #[test]

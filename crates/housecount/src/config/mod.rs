@@ -7,6 +7,7 @@ mod addresses;
 mod auth;
 mod edge;
 mod layers;
+pub mod origin;
 mod prices;
 
 use std::path::PathBuf;
@@ -17,13 +18,15 @@ use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 use self::addresses::{origins, otlp, tls};
-pub use self::edge::EdgeSettings;
+use self::edge::edge;
 pub use self::layers::{DEFAULT_TOML, Layers};
+use self::origin::OriginPattern;
 pub use self::prices::read_prices;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
-use crate::http::origin::OriginPattern;
+use crate::edge::EdgeSettings;
+use crate::ingest::{Ack, IngestSettings};
 use crate::log::LogTarget;
 use crate::service_url::ServiceUrl;
 use crate::tls::TlsFiles;
@@ -40,15 +43,6 @@ const POLL_MS: u64 = 50;
 
 /// `lateness_max` where the ledger expires: what is late must find what it belongs to.
 const LATENESS_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-
-/// When a heartbeat is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
-    /// When the log has it.
-    Log,
-    /// When this node has it.
-    Memory,
-}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +172,7 @@ impl Settings {
             publish_counts: layers.switch("publish_counts")?,
             cors_origins: origins(layers, "cors.origins")?,
             cors_operator_origins: origins(layers, "cors.operator_origins")?,
-            edge: EdgeSettings::from_layers(layers)?,
+            edge: edge(layers)?,
             stages_auto: layers.switch("stages.auto")?,
             auth: auth::settings(layers)?,
             insecure: layers.switch("insecure")?,
@@ -267,6 +261,18 @@ impl Settings {
         Ok(())
     }
 
+    /// The settings that ingest needs.
+    #[must_use]
+    pub fn ingest(&self) -> IngestSettings {
+        IngestSettings {
+            ack: self.ack,
+            linger_ms: self.linger_ms,
+            lateness_max_ms: self.lateness_max_ms,
+            ttl_ms: self.rules.ttl_ms,
+            interval_ms: self.interval_ms,
+        }
+    }
+
     /// How much of the log is kept: all that a node that starts now needs, with its ids, and a window more.
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
@@ -316,7 +322,7 @@ mod tests {
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
-            (vec![("otlp", "https://collector")], "write it as http://HOST:PORT"),
+            (vec![("otlp", "ftp://collector")], "write it as http://HOST:PORT"),
             // DRAIN_MS_MAX
             (vec![("drain", "61s")], "it must be at most 1m"),
             // WORKERS_MAX
@@ -329,6 +335,14 @@ mod tests {
             (vec![("limits.session_beats", "101")], "it must be at most 100 a second; 0 is no limit"),
             (vec![("limits.address_burst", "0")], "it must be at least 1"),
             (vec![("limits.address_per_second", "many")], "it is a number"),
+            (
+                vec![("limits.address_per_second", "1000001")],
+                "it must be at most 1000000 a second; 0 is no limit",
+            ),
+            (
+                vec![("limits.address_per_second", "1"), ("limits.address_burst", "549756")],
+                "it must be at most 549755 s of `limits.address_per_second`",
+            ),
             (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
             (vec![("cors.origins", "https://a.example/")], "`https://a.example/` is not an origin"),
             (vec![("cors.origins", "https://a.*.example")], "`https://a.*.example` can match no page"),

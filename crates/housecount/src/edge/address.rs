@@ -1,27 +1,19 @@
-//! Whose requests these are, and how many an address may send: a bucket an address, through the crate `governor`.
+//! Whose requests these are, and how many an address may send: a bucket an address (`rate`).
 //!
 //! `X-Forwarded-For` is anybody's word. It is believed as far as it was written by `proxies` of ours: from its end back to the
 //! first address that is none of them. An IPv6 address stands for its /64, which is what one household gets.
-//!
-//! Buckets that are full again are forgotten. There are `ADDRESSES_MAX` at most; while there are that many, nobody is held back
-//! by address (who has so many addresses isn't hindered by it, and all others would be), which is counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use governor::clock::{Clock, DefaultClock};
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
 use housecount_core::limits::ADDRESSES_MAX;
 use hyper::HeaderMap;
 use ipnet::IpNet;
 
 use super::Unwelcome;
-use crate::config::EdgeSettings;
-
-/// When to come again, where more was sent at once than could ever be.
-const RETRY_MS: u64 = 1_000;
+use super::rate::RateTable;
+use super::settings::EdgeSettings;
+use crate::clock::mono_ms;
 
 /// How much an address may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,22 +53,17 @@ pub struct Addresses {
 
 #[derive(Debug)]
 struct Limit {
-    rate: AddressRate,
-    buckets: RateLimiter<Whence, DashMapStateStore<Whence>, DefaultClock>,
-    clock: DefaultClock,
-    /// As many buckets as there can be: those that there were, and one a request since.
-    buckets_max: AtomicUsize,
+    is_for_loopback: bool,
+    buckets: RateTable,
 }
 
 impl Addresses {
     /// The settings' rates, and whose word is taken.
     #[must_use]
     pub fn new(settings: &EdgeSettings) -> Addresses {
-        let limit = settings.address_rate.map(|rate| {
-            let clock = DefaultClock::default();
-            let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
-            let buckets = RateLimiter::new(quota, DashMapStateStore::default(), clock.clone());
-            Limit { rate, buckets, clock, buckets_max: AtomicUsize::new(0) }
+        let limit = settings.address_rate.map(|rate| Limit {
+            is_for_loopback: rate.is_for_loopback,
+            buckets: RateTable::new(rate.per_second, rate.burst, ADDRESSES_MAX),
         });
         Addresses { proxies: settings.proxies.clone(), limit }
     }
@@ -111,48 +98,11 @@ impl Addresses {
     /// [`Unwelcome::TooManyRequests`].
     pub fn take(&self, whence: Whence, requests: usize) -> Result<(), Unwelcome> {
         let Some(limit) = &self.limit else { return Ok(()) };
-        limit.take(whence, requests)
-    }
-
-    /// Forgets the buckets that are full again.
-    pub fn forget(&self) {
-        let Some(limit) = &self.limit else { return };
-        limit.buckets.retain_recent();
-        limit.buckets.shrink_to_fit();
-        limit.buckets_max.store(limit.buckets.len(), Ordering::Relaxed);
-    }
-}
-
-impl Limit {
-    fn take(&self, whence: Whence, requests: usize) -> Result<(), Unwelcome> {
-        if whence.0.is_loopback() && !self.rate.is_for_loopback {
+        if whence.0.is_loopback() && !limit.is_for_loopback {
             return Ok(());
         }
-        if !self.has_room() {
-            return Ok(());
-        }
-        // Whatever is allowed at all is allowed at some time.
-        let requests = u32::try_from(requests).unwrap_or(u32::MAX).min(self.rate.burst.get());
-        let Some(requests) = NonZeroU32::new(requests) else { return Ok(()) };
-        match self.buckets.check_key_n(&whence, requests) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(until)) => {
-                let wait = until.wait_time_from(self.clock.now());
-                let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                Err(Unwelcome::TooManyRequests { retry_ms })
-            }
-            Err(_) => Err(Unwelcome::TooManyRequests { retry_ms: RETRY_MS }),
-        }
-    }
-
-    /// Whether one more bucket may come.
-    fn has_room(&self) -> bool {
-        if self.buckets_max.fetch_add(1, Ordering::Relaxed) < ADDRESSES_MAX {
-            return true;
-        }
-        let there = self.buckets.len();
-        self.buckets_max.store(there, Ordering::Relaxed);
-        there < ADDRESSES_MAX
+        let taken = limit.buckets.take(whence, requests as u64, mono_ms() * 1_000);
+        taken.map_err(|over| Unwelcome::TooManyRequests { retry_ms: over.retry_us.div_ceil(1_000) })
     }
 }
 
@@ -239,16 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn addresses_max_bounds_the_buckets() {
-        let limited = addresses(1, 1, &[]);
+    fn addresses_max_bounds_the_table() {
+        let limited = addresses(1, 2, &[]);
         let take = |n: usize| limited.take(Whence(IpAddr::from((n as u32).to_be_bytes())), 1);
-        for n in 0..ADDRESSES_MAX + 1_000 {
+        for n in 0..4 * ADDRESSES_MAX {
             assert_eq!(take(n), Ok(()));
         }
-        let buckets = &limited.limit.as_ref().unwrap().buckets;
-        assert_eq!(buckets.len(), ADDRESSES_MAX);
-        assert_eq!(take(0), Ok(()), "nobody is held back");
-        limited.forget();
-        assert!(buckets.len() <= ADDRESSES_MAX);
+        assert_eq!(limited.limit.as_ref().unwrap().buckets.bytes(), ADDRESSES_MAX * 8);
     }
 }

@@ -15,7 +15,7 @@ use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use parking_lot::Mutex;
 
 use super::Unwelcome;
-use crate::config::EdgeSettings;
+use super::settings::EdgeSettings;
 use crate::hub::Hub;
 use crate::ingest::Said;
 

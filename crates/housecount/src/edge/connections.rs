@@ -12,8 +12,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
+use super::settings::EdgeSettings;
 use super::{Unwelcome, Whence};
-use crate::config::EdgeSettings;
 
 /// How many connections an address may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

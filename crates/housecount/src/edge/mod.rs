@@ -10,6 +10,8 @@ pub mod caps;
 pub mod connections;
 pub mod names;
 pub mod pace;
+pub mod rate;
+mod settings;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub use self::connections::AddressConnection;
 use self::connections::AddressConnections;
 use self::names::Names;
 use self::pace::{Pace, Session};
-use crate::config::EdgeSettings;
+pub use self::settings::EdgeSettings;
 use crate::hub::Hub;
 use crate::ingest::Said;
 use housecount_core::event::Kind;
@@ -118,11 +120,6 @@ impl Edge {
     /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked about the next one.
     pub fn take_back(&self, session: Session, now_ms: u64) {
         self.pace.forget_beat(session, now_ms);
-    }
-
-    /// A session is to be welcomed: what its pace is known by is on its way from memory from now on.
-    pub fn look_ahead(&self, session: Session) {
-        self.pace.look_ahead([session]);
     }
 
     /// Which of many sessions need no room: they are welcome already, or online, or there are no caps. Cache misses overlap, since all

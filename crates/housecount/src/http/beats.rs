@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
 use housecount_core::event::Kind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
@@ -18,12 +18,10 @@ use super::auth::Bearer;
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
-use super::headers;
 use super::live::{CountBody, StandingBody};
 use super::unread::RequestEnd;
-use super::welcome::{Comer, welcome};
+use super::welcome::welcome;
 use super::words::BeatBody;
-use crate::clock::mono_ms;
 use crate::ingest::Receipt;
 use crate::node::Node;
 
@@ -64,7 +62,7 @@ pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<Json<BeatenBody>, Problem> {
-    Heard::new(&node, request).0.beat(&node).await.map(Json)
+    Heard::new(&node, request).beat(&node).await.map(Json)
 }
 
 /// A heartbeat or leave: what is kept of its request while it is answered, which is little, since every open request keeps it.
@@ -82,8 +80,8 @@ impl<B> Heard<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    /// Lets all else of the request go, but the room of its headers: that is for the answer's.
-    pub fn new(node: &Node, request: Request<B>) -> (Heard<B>, HeaderMap) {
+    /// Drops everything else of the request.
+    pub fn new(node: &Node, request: Request<B>) -> Heard<B> {
         let (Parts { headers, version, .. }, body) = request.into_parts();
         let bearer = Bearer::of_headers(node, &headers);
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
@@ -91,7 +89,7 @@ where
             Ok(coding) => (coding, None, RequestEnd::of_begun(version)),
             Err(problem) => (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers)),
         };
-        (Heard { bearer, problem, coding, end, body }, headers::room_of(headers))
+        Heard { bearer, problem, coding, end, body }
     }
 
     /// The answer to a refused request, once the rest of its body is read; see `unread`.
@@ -116,12 +114,8 @@ where
         let bytes = self.bytes().await?;
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Beat)?;
-        let comer = Comer::new(node, said);
-        // What its pace is known by comes from memory while its token is looked at.
-        comer.look_ahead(node);
         self.bearer.may_say(node, body.token(), &said).await?;
-        let welcomed = comer.checked_open(node).await?.admitted(node, mono_ms())?;
-        let receipt = welcomed.take(node)?;
+        let receipt = welcome(node, said).await?.take(node)?;
         receipt.acknowledged().await?;
         node.metrics.answered(receipt.is_coalesced()).http.inc();
         Ok(BeatenBody::of(node, said.stage, &receipt))
@@ -136,8 +130,7 @@ where
         let body = BeatBody::parse(&bytes)?;
         let said = body.said(Kind::Leave)?;
         self.bearer.may_say(node, body.token(), &said).await?;
-        let welcomed = welcome(node, said).await?;
-        welcomed.take(node)?.acknowledged().await?;
+        welcome(node, said).await?.take(node)?.acknowledged().await?;
         node.metrics.acknowledged.http.inc();
         Ok(())
     }
@@ -202,7 +195,7 @@ fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
         (status = 429, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
-    Heard::new(&node, request).0.leave(&node).await.map(|()| StatusCode::NO_CONTENT)
+    Heard::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use hyper::header::{
 use hyper::{Method, Request, Uri};
 
 use super::live::names_stages;
-use super::origin::OriginPattern;
+use crate::config::origin::OriginPattern;
 
 /// What browsers may send beyond what they always may: credentials, and the headers that tracing libraries add to a page's requests
 /// (W3C Trace Context and Baggage, Sentry).

@@ -11,8 +11,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use super::error::Problem;
-use super::origin::OriginPattern;
 use crate::clock::mono_ms;
+use crate::config::origin::OriginPattern;
 use crate::node::Node;
 
 /// What proxies add to a request, besides all that begins with [`FORWARDED_PREFIX`].

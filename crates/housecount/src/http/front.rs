@@ -4,15 +4,13 @@
 //! extensions, a route's name as a string) would be most of it. The handlers are the same functions that the router calls.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::answer::{Answer, Answering};
 use super::auth::{self, Bearer};
 use super::batch::{self, BatchOutcome};
 use super::beats::{BeatenBody, Heard};
@@ -28,9 +27,9 @@ use super::compat;
 use super::cors::{Allowed, Cors};
 use super::direct::{Peer, Sender};
 use super::error::Problem;
+use super::guest::Guest;
 use super::headers;
 use super::query::{self, Parameter};
-use super::server::{Answering, Guest};
 use super::unread::{self, RequestEnd};
 use crate::auth::Scope;
 use crate::edge::{Unwelcome, Whence};
@@ -129,12 +128,12 @@ impl Front {
         let is_post = is_direct_post(&request);
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
-                let (mut heard, room) = Heard::new(node, request);
+                let mut heard = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, beat, .. } = &*guest.host.0;
                     let outcome = heard.beat(node).await;
                     let is_taken = outcome.is_ok();
-                    let response = beat.answer(node, outcome.map(|body| beaten(&body, room)));
+                    let response = beat.answer(node, outcome.map(|body| beaten(&body)));
                     // In a box, since most are taken.
                     dressed(
                         if is_taken { response } else { Box::pin(heard.settled(response)).await },
@@ -143,7 +142,7 @@ impl Front {
                 })
             }
             "/v1/leave" if is_post => {
-                let (mut heard, _) = Heard::new(node, request);
+                let mut heard = Heard::new(node, request);
                 Box::pin(async move {
                     let Inner { node, leave, .. } = &*guest.host.0;
                     let outcome = heard.leave(node).await;
@@ -307,9 +306,8 @@ fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer>
     response
 }
 
-/// `room`: for its headers.
-fn beaten(body: &BeatenBody, room: HeaderMap) -> Response<Answer> {
-    whole(body.text().into_bytes(), room)
+fn beaten(body: &BeatenBody) -> Response<Answer> {
+    whole(body.text().into_bytes())
 }
 
 /// The answer to many heartbeats.
@@ -324,13 +322,12 @@ fn json(body: &impl Serialize) -> Response<Answer> {
     let mut text = Vec::with_capacity(128);
     // Our own bodies can always be written.
     let _ = serde_json::to_writer(&mut text, body);
-    whole(text, HeaderMap::new())
+    whole(text)
 }
 
 /// JSON that is there as a whole.
-fn whole(text: Vec<u8>, room: HeaderMap) -> Response<Answer> {
+fn whole(text: Vec<u8>) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::from(text)));
-    *response.headers_mut() = room;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -339,42 +336,4 @@ fn nothing(_: ()) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
-}
-
-/// A body: one that is there as a whole, or one of the router's.
-#[derive(Debug)]
-pub enum Answer {
-    /// All of it.
-    Whole(Full<Bytes>),
-    /// The router's.
-    Routed(axum::body::Body),
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.get_mut() {
-            Answer::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {}),
-            Answer::Routed(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Answer::Whole(body) => body.is_end_stream(),
-            Answer::Routed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Answer::Whole(body) => body.size_hint(),
-            Answer::Routed(body) => body.size_hint(),
-        }
-    }
 }

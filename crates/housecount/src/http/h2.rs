@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::server::Answering;
+use super::answer::Answering;
 
 /// How often a client that says nothing while a request is open is asked whether it is there, and how long it has for that.
 const PING_EVERY: Duration = Duration::from_secs(30);

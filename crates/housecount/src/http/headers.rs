@@ -12,20 +12,6 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 pub const POLICY_OF_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-/// As many as a new map has room for. More, such as a browser's, would be kept with every idle connection.
-const ROOM_MAX: usize = 6;
-
-/// A request's map without its headers, to be an answer's: hyper then parses the connection's next request into it, and none is
-/// made for a heartbeat.
-#[must_use]
-pub fn room_of(mut headers: HeaderMap) -> HeaderMap {
-    if headers.capacity().max(headers.len()) > ROOM_MAX {
-        return HeaderMap::new();
-    }
-    headers.clear();
-    headers
-}
-
 /// For every answer: its content type is what it says, and no cache keeps it, since counts, errors and documents change at any time.
 /// Pages, which are checked by their tag, say otherwise.
 pub fn everywhere(headers: &mut HeaderMap) {
@@ -43,26 +29,5 @@ pub fn page(headers: &mut HeaderMap, policy: &'static str) {
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_request_is_left_in_its_room_and_much_room_is_not_kept() {
-        let with = |headers: usize| -> HeaderMap {
-            let name = |n: usize| HeaderName::try_from(format!("x-{}", n % 2)).unwrap();
-            let mut map = HeaderMap::new();
-            (0..headers).for_each(|n| {
-                map.append(name(n), HeaderValue::from_static("secret"));
-            });
-            map
-        };
-        let room = room_of(with(4));
-        assert!(room.is_empty() && room.capacity() > 0);
-        // Also not where they have the same names.
-        assert_eq!(room_of(with(100)).capacity(), 0);
     }
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod answer;
 mod assets;
 mod audience;
 pub mod auth;
@@ -21,6 +22,7 @@ mod docs;
 mod error;
 pub(crate) mod extract;
 mod front;
+mod guest;
 mod gzip;
 mod h2;
 mod headers;
@@ -28,7 +30,6 @@ mod history;
 mod live;
 mod openapi;
 mod ops;
-pub(crate) mod origin;
 mod patience;
 mod preface;
 mod query;

@@ -24,8 +24,6 @@ use housecount_core::limits::{ANSWER_READ_MS_MAX, READ_AHEAD_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::workers::here;
-
 /// See the module's text.
 #[derive(Debug)]
 pub struct Patient<S> {
@@ -37,8 +35,6 @@ pub struct Patient<S> {
     /// Bytes that came while an endless answer was sent, to be read before others.
     ahead: Vec<u8>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// The worker whose timer it is.
-    home: usize,
 }
 
 /// Whether a request is under way: its headers are complete, and what follows is the body's and the handler's time. Whoever
@@ -89,16 +85,7 @@ impl<S> Patient<S> {
     /// Wraps a connection whose requests' headers must end within one time, and begin within another.
     pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
         let (state, under_way) = (State::Idle { since: None }, UnderWay::default());
-        Patient {
-            inner,
-            headers_within,
-            request_within,
-            state,
-            under_way,
-            ahead: Vec::new(),
-            timer: None,
-            home: here(),
-        }
+        Patient { inner, headers_within, request_within, state, under_way, ahead: Vec::new(), timer: None }
     }
 
     /// To be told when headers are complete.
@@ -138,9 +125,6 @@ impl<S> Patient<S> {
             State::Begun { since } => (since, self.headers_within),
         };
         let deadline = *since.get_or_insert_with(Instant::now) + within;
-        if self.home != here() {
-            (self.home, self.timer) = (here(), None);
-        }
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             if timer.deadline() > deadline {

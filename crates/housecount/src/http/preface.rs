@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use housecount_core::limits::HEADER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::stream::Stream;
-use crate::socket::Socket;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,7 +32,7 @@ pub enum Version {
 /// Waits for a connection's first bytes and returns the version they mean. `first_within`: how long none may come; once some have, the
 /// rest of a preface gets the time of a request's headers. `None`: the client has closed, was too slow, or the node stops.
 pub async fn detect(
-    socket: Socket,
+    socket: TcpStream,
     first_within: Duration,
     mut stop: watch::Receiver<bool>,
 ) -> Option<(Stream, Version)> {
@@ -43,7 +43,7 @@ pub async fn detect(
     }
 }
 
-async fn detect_by_first(mut socket: Socket, first_within: Duration) -> Option<(Stream, Version)> {
+async fn detect_by_first(socket: TcpStream, first_within: Duration) -> Option<(Stream, Version)> {
     let mut first = [0; PREFACE.len()];
     let seen = timeout(first_within, socket.peek(&mut first)).await.ok()?.ok()?;
     match &first[..seen] {
@@ -58,7 +58,7 @@ async fn detect_by_first(mut socket: Socket, first_within: Duration) -> Option<(
 }
 
 /// Reads until the bytes are a preface, or can no longer become one.
-async fn read_preface(mut socket: Socket) -> io::Result<(Stream, Version)> {
+async fn read_preface(mut socket: TcpStream) -> io::Result<(Stream, Version)> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     let version = loop {
         let before = begun.len();
@@ -80,7 +80,7 @@ pub struct BegunSocket {
     begun: Vec<u8>,
     /// Number of them that were read again.
     given: usize,
-    socket: Socket,
+    socket: TcpStream,
 }
 
 impl AsyncRead for BegunSocket {
@@ -142,7 +142,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.set_nodelay(true).unwrap();
-        let socket = Socket::new(listener.accept().await.unwrap().0);
+        let socket = listener.accept().await.unwrap().0;
         let (stop, stopped) = watch::channel(false);
         (client, tokio::spawn(detect(socket, FIRST, stopped)), stop)
     }

@@ -2,35 +2,34 @@
 //! (`h2`), and ended with care when the node stops. Over TLS the client says which in the handshake, else by its first bytes (`preface`).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
 use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
+use hyper::Request;
 use hyper::body::{Body, Incoming};
-use hyper::{Request, Response};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinSet, yield_now};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
 
 use super::accept::{AcceptedSocket, Listener};
+use super::answer::Answering;
 use super::connection;
 use super::front::{Front, routed};
+use super::guest::Guest;
 use super::h2;
 use super::preface::{self, Version};
 use super::stream::Stream;
-use crate::config::EdgeSettings;
-use crate::edge::AddressConnection;
+use crate::edge::EdgeSettings;
 use crate::edge::connections::AddressConnections;
 use crate::metrics::Metrics;
 use crate::moderation::Moderation;
 use crate::node::Node;
-use crate::socket::Socket;
-use crate::spread::{Place, Spread};
+use crate::spread::Spread;
 use crate::tls::{Tls, TlsFiles};
 use crate::workers::Workers;
 
@@ -81,37 +80,6 @@ impl Bound {
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
-    }
-}
-
-/// An answer under way. In a box, which is there only while a request is open: most connections are idle.
-pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
-
-/// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
-#[derive(Debug)]
-pub struct Guest<H> {
-    /// Who answers. Here, so that a request counts one reference to all of it, which no other connection counts.
-    pub host: H,
-    _permit: OwnedSemaphorePermit,
-    _counted: Option<AddressConnection>,
-    place: Place,
-    /// Where the connection is from.
-    pub peer: IpAddr,
-    metrics: Arc<Metrics>,
-}
-
-impl<H> Guest<H> {
-    /// Where it is to be served from now on, if it is to move.
-    pub fn moved(&self) -> Option<Handle> {
-        let elsewhere = self.place.moved()?;
-        self.metrics.connections_moved.inc();
-        Some(elsewhere)
-    }
-}
-
-impl<H> Drop for Guest<H> {
-    fn drop(&mut self) {
-        self.metrics.connections.dec();
     }
 }
 
@@ -167,10 +135,10 @@ impl Server {
         self.metrics.connections.inc();
         let guest = Guest {
             host: host.clone(),
+            peer: peer.ip(),
             _permit: permit,
             _counted: counted,
-            place,
-            peer: peer.ip(),
+            _place: place,
             metrics: self.metrics.clone(),
         };
         Some(Arrival { worker, connection: (stream, Arc::new(guest)) })
@@ -188,11 +156,7 @@ impl Server {
             let stop = self.stop.clone();
             tokio::spawn(async move { tls.follow(stop).await });
         }
-        let (spread, metrics) = (self.workers.spread(), self.metrics.clone());
-        let mut watching = JoinSet::new();
-        watching.spawn(spread.clone().watch(move |serving| {
-            metrics.workers_serving.set(serving as i64);
-        }));
+        let spread = self.workers.spread();
         let free = Arc::new(Semaphore::new(self.connections_max));
         let mut is_failing = false;
         loop {
@@ -249,7 +213,7 @@ fn by_worker<H>(arrivals: impl Iterator<Item = Arrival<H>>) -> Vec<(Handle, Vec<
     groups
 }
 
-/// Serves a connection on this worker, until it ends or moves.
+/// Serves a connection on this worker, until it ends.
 async fn serve_one<H, A, B>(
     stream: std::net::TcpStream,
     guest: Arc<Guest<H>>,
@@ -264,11 +228,6 @@ async fn serve_one<H, A, B>(
     // A socket belongs to the runtime that it is registered with.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
-    let stream = Socket::new(stream);
-    let moved = {
-        let guest = guest.clone();
-        move || guest.moved()
-    };
     let answer = move |request| answer(request, guest.clone());
     match tls {
         None => {
@@ -276,7 +235,7 @@ async fn serve_one<H, A, B>(
             let detected = Box::pin(preface::detect(stream, wait, stop.clone())).await;
             match detected {
                 Some((stream, Version::Http1)) => {
-                    connection::serve(stream, answer, moved, wait, stop).await;
+                    connection::serve(stream, answer, wait, stop).await;
                 }
                 Some((stream, Version::Http2)) => {
                     Box::pin(h2::serve(stream, answer, wait, stop)).await;
@@ -284,35 +243,34 @@ async fn serve_one<H, A, B>(
                 None => {}
             }
         }
-        Some(tls) => Box::pin(serve_secured(&tls, stream, answer, moved, wait, stop)).await,
+        Some(tls) => Box::pin(serve_secured(&tls, stream, answer, wait, stop)).await,
     }
 }
 
 /// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait for it.
-async fn serve_secured<A, B, M>(
+async fn serve_secured<A, B>(
     tls: &Tls,
-    stream: Socket,
+    stream: TcpStream,
     answer: A,
-    moved: M,
     request_wait: Duration,
     stop: watch::Receiver<bool>,
 ) where
     A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-    M: Fn() -> Option<Handle> + Send + Sync + 'static,
 {
     let Some((stream, is_h2)) = tls.accept(stream).await else { return };
     let stream = Stream::Secured(Box::new(stream));
     if is_h2 {
         h2::serve(stream, answer, request_wait, stop).await;
     } else {
-        connection::serve(stream, answer, moved, request_wait, stop).await;
+        connection::serve(stream, answer, request_wait, stop).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
+    use hyper::Response;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;

@@ -6,16 +6,16 @@ use std::task::{Context, Poll};
 
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::preface::BegunSocket;
-use crate::socket::Socket;
 use crate::tls::Secured;
 
 /// See the module's text.
 #[derive(Debug)]
 pub enum Stream {
     /// As they are.
-    Plain(Socket),
+    Plain(TcpStream),
     /// In a box: most that are many and idle are plain, behind a balancer.
     Secured(Box<Secured>),
     /// Plain, with first bytes that came in pieces. In a box, since there are few.

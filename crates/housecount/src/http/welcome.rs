@@ -79,11 +79,6 @@ impl<'a> Comer<'a> {
         Said { kind: *kind, stage, viewer, session }
     }
 
-    /// It is let in soon: what its pace is known by is on its way from memory from now on.
-    pub fn look_ahead(&self, node: &Node) {
-        node.edge.look_ahead(self.paced);
-    }
-
     /// That its stage is open.
     ///
     /// # Errors

@@ -99,8 +99,8 @@ impl Gathering {
         is_full || self.is_closed || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
     }
 
-    /// The next batch to append, and how many requests are in it.
-    pub(super) fn take(&mut self) -> (Batch, usize) {
+    /// The next batch to append.
+    pub(super) fn take(&mut self) -> Batch {
         let taken = self.full.pop_front().unwrap_or_else(|| {
             let fresh = Filling::over(self.spare.pop().unwrap_or_default());
             std::mem::replace(&mut self.open, fresh)
@@ -108,6 +108,6 @@ impl Gathering {
         self.under_way = taken.rounds;
         self.under_way_since = taken.since;
         self.is_under_way = true;
-        (taken.batch, taken.requests)
+        taken.batch
     }
 }

@@ -20,7 +20,6 @@ use super::gathering::{Gathering, Rounds};
 use super::round::Round;
 use crate::clock::mono_ms;
 use crate::moderation::{Moderation, Wants};
-use crate::spread::Spread;
 use crate::workers::{Home, MAIN, here};
 
 /// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
@@ -44,8 +43,6 @@ pub(super) struct Lane {
     is_waited_on: bool,
     /// Told what this lane wants of workers that have nothing to do.
     moderation: Arc<Moderation>,
-    /// Told how many wait for a batch.
-    spread: Arc<Spread>,
     partition: u16,
 }
 
@@ -56,17 +53,8 @@ impl Lane {
         homes: Arc<[Home]>,
         is_waited_on: bool,
         moderation: Arc<Moderation>,
-        spread: Arc<Spread>,
     ) -> Lane {
-        Lane {
-            state: Mutex::default(),
-            stirred: Notify::new(),
-            homes,
-            is_waited_on,
-            moderation,
-            spread,
-            partition,
-        }
+        Lane { state: Mutex::default(), stirred: Notify::new(), homes, is_waited_on, moderation, partition }
     }
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
@@ -174,11 +162,7 @@ impl Lane {
     /// The next batch to append, for which everybody is awake.
     fn take(&self, state: &mut Gathering) -> Batch {
         self.moderation.say(self.partition, Wants::All);
-        let (batch, requests) = state.take();
-        if self.is_waited_on {
-            self.spread.crowd(requests);
-        }
-        batch
+        state.take()
     }
 
     /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait behind it came later.
@@ -246,7 +230,7 @@ mod tests {
 
     fn waited_on(homes: Vec<Home>, is_waited_on: bool) -> Lane {
         let moderation = Arc::new(Moderation::new(1, LINGER));
-        Lane::new(0, homes.into(), is_waited_on, moderation, Arc::new(Spread::over([])))
+        Lane::new(0, homes.into(), is_waited_on, moderation)
     }
 
     fn lane(homes: Vec<Home>) -> Arc<Lane> {

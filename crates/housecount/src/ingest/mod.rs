@@ -30,7 +30,6 @@ pub use self::intake::Intake;
 use self::lane::Lane;
 use self::round::Round;
 use crate::clock::SharedClock;
-use crate::config::Ack;
 use crate::hub::Hub;
 use crate::log::Log;
 use crate::metrics::{KindLabel, Metrics};
@@ -175,6 +174,30 @@ impl Receipt {
     }
 }
 
+/// When a heartbeat is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// When the log has it.
+    Log,
+    /// When this node has it.
+    Memory,
+}
+
+/// Settings of ingest.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestSettings {
+    /// `ack`
+    pub ack: Ack,
+    /// `linger`
+    pub linger_ms: u64,
+    /// `lateness_max`
+    pub lateness_max_ms: u64,
+    /// `ttl`
+    pub ttl_ms: u64,
+    /// `interval`
+    pub interval_ms: u64,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Ingest {
@@ -200,7 +223,7 @@ impl Ingest {
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
         acknowledged: &Arc<Acknowledged>,
-        settings: &crate::config::Settings,
+        settings: &IngestSettings,
         workers: &Workers,
         stop: &watch::Receiver<bool>,
     ) -> (Ingest, Committers) {
@@ -216,7 +239,7 @@ impl Ingest {
             linger: Duration::from_millis(settings.linger_ms),
             is_folded_before: settings.ack == Ack::Memory,
             lateness_max_ms: settings.lateness_max_ms,
-            ttl_ms: settings.rules.ttl_ms,
+            ttl_ms: settings.ttl_ms,
             interval_ms: settings.interval_ms,
         });
         let mut committers = JoinSet::new();
@@ -224,8 +247,8 @@ impl Ingest {
         let lane = |partition: u16| {
             // Where nobody waits for the append, waiting requests say nothing about who may come.
             let is_waited_on = settings.ack == Ack::Log;
-            let (moderation, spread) = (workers.moderation(), workers.spread());
-            let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation, spread));
+            let moderation = workers.moderation();
+            let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation));
             let committer = Committer {
                 partition,
                 lane: lane.clone(),

@@ -1,6 +1,7 @@
 //! How long the places in the code hold the fold's lock, for which heartbeats wait.
 
 use std::fmt::Error;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -8,7 +9,79 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::labels::PlaceLabel;
-use crate::hub::{BUCKETS_US, Hold, HoldTimes};
+
+/// Why the lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Hold {
+    /// One look-up or one change that takes as long whatever the audience's size. Not timed: the clock would take longer.
+    Look,
+    /// Events are taken in, or told to the log.
+    Events,
+    /// Time advances.
+    Time,
+    /// A slice of a list is copied.
+    List,
+    /// A slice of what is proven is gone through.
+    Proof,
+    /// A slice of what is over is forgotten.
+    Forget,
+    /// A slice of what the log lost is told to it again.
+    Rebuild,
+    /// All handles of a partition are made with another key: at start, and if the log was replaced by another one.
+    Rekey,
+}
+
+impl Hold {
+    /// All places.
+    pub const ALL: [Hold; 8] = [
+        Hold::Look,
+        Hold::Events,
+        Hold::Time,
+        Hold::List,
+        Hold::Proof,
+        Hold::Forget,
+        Hold::Rebuild,
+        Hold::Rekey,
+    ];
+
+    /// The label of its metric.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Hold::Look => "look",
+            Hold::Events => "events",
+            Hold::Time => "time",
+            Hold::List => "list",
+            Hold::Proof => "proof",
+            Hold::Forget => "forget",
+            Hold::Rebuild => "rebuild",
+            Hold::Rekey => "rekey",
+        }
+    }
+}
+
+/// Upper bounds of the histogram's buckets, in microseconds.
+pub const BUCKETS_US: [u64; 13] = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000, 1_000_000];
+
+/// How long one place has held the lock: a histogram.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HoldTimes {
+    /// Holds by the first of [`BUCKETS_US`] that they fit into; the last of all by none.
+    pub buckets: [u64; BUCKETS_US.len() + 1],
+    /// Their sum.
+    pub sum_ns: u64,
+}
+
+impl HoldTimes {
+    /// Adds a hold.
+    pub fn observe(&mut self, held: Duration) {
+        let us = held.as_micros();
+        let bucket = BUCKETS_US.partition_point(|bound| u128::from(*bound) < us);
+        self.buckets[bucket] += 1;
+        self.sum_ns = self.sum_ns.saturating_add(u64::try_from(held.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
 
 /// The histograms of all places, as of a scrape.
 #[derive(Debug)]

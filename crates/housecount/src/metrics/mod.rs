@@ -6,11 +6,9 @@
 
 mod cost;
 mod format;
-mod holds;
+pub mod holds;
 mod labels;
 mod list;
-#[cfg(tokio_unstable)]
-pub mod polls;
 mod process;
 
 use std::sync::atomic::AtomicU64;
@@ -25,11 +23,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::cost::CostMetrics;
 pub use self::format::Format;
-use self::holds::LockHolds;
+use self::holds::{Hold, HoldTimes, LockHolds};
 pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
 use self::list::metrics;
 use self::process::Process;
-use crate::hub::{Hold, HoldTimes};
 
 /// DynamoDB's capacity units.
 pub type UnitsShown = Family<UnitLabel, Counter<f64, AtomicU64>>;
@@ -126,10 +123,6 @@ metrics! {
         subscribers: "subscribers" => Gauge,
         /// Open WebSockets
         websockets: "websockets" => Gauge,
-        /// Connections that went on on another worker
-        connections_moved: "connections_moved" => Counter,
-        /// Workers that serve connections; the others rest
-        workers_serving: "workers_serving" => Gauge,
         /// Answered requests
         requests: "requests" => Family<RouteLabel, Counter>,
         /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of their batch
@@ -255,8 +248,6 @@ impl Metrics {
         let mut process = Registry::default();
         process.register_collector(Box::new(Process));
         process.register_collector(Box::new(LockHolds(now.holds)));
-        #[cfg(tokio_unstable)]
-        process.register_collector(Box::new(polls::PollTimes));
         let mut out = String::new();
         // Writing to a string can't fail.
         let _ = text::encode_registry(&mut out, &self.ours);

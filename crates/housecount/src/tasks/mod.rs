@@ -1,6 +1,5 @@
 //! What a node does by itself, beside following the log: one task a file, one runner for those that tick.
 
-pub mod addresses;
 pub mod archive;
 pub mod commit;
 pub mod cost;

@@ -87,36 +87,6 @@ async fn sessions_that_are_said_at_once_take_their_places_at_once() {
     drop(player);
 }
 
-/// Once there is little to do, one worker serves all, in the middle of their talks.
-#[tokio::test(flavor = "multi_thread")]
-async fn players_move_to_another_worker_and_go_on() {
-    let node = Node::ready(&[&FAST[..], &["workers=2"]].concat()).await;
-    let serving = async || node.metric("housecount_workers_serving").await;
-    let mut players = Vec::new();
-    eventually("both serve players", async || {
-        node.beat_many("other", 0, 10_000).await;
-        players.clear();
-        for n in 0..4 {
-            let mut player = Player::connect(&node.address).await;
-            player.beat("s", &format!("viewer-{n}")).await;
-            players.push(player);
-        }
-        serving().await == 2.0
-    })
-    .await;
-    eventually("one serves", async || serving().await == 1.0).await;
-    for (n, player) in players.iter_mut().enumerate() {
-        // Who moves does so before this is read, and has its last heartbeat with it.
-        assert_eq!(player.ask("{}").await["stage"], "s");
-        assert_eq!(player.ask(r#"{"leave":true}"#).await["left"], true);
-        assert_eq!(player.beat("s", &format!("viewer-{n}")).await["stage"], "s");
-    }
-    assert!(node.metric("housecount_connections_moved_total").await >= 2.0);
-    assert_eq!(node.metric("housecount_websockets").await, 4.0);
-    drop(players);
-    eventually("all have gone", async || node.metric("housecount_websockets").await == 0.0).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_player_beats_repeats_and_leaves() {
     let node = Node::ready(&FAST).await;

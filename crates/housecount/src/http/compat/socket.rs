@@ -12,7 +12,6 @@ use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_CHANNEL_BYTES_MAX, WS_DETAIL_BYTES_MAX,
 };
 use serde::{Deserialize, Serialize};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, frame::coding::CloseCode};
@@ -23,7 +22,7 @@ use crate::auth::{Credential, CredentialEnd, end_of};
 use crate::edge::Whence;
 use crate::http::error::Problem;
 use crate::http::front::Front;
-use crate::http::server::Guest;
+use crate::http::guest::Guest;
 use crate::http::ws::{self, Open, Silence, Socket};
 use crate::node::Node;
 
@@ -81,7 +80,6 @@ struct MessageError {
 enum End {
     Stopped,
     Credential(CredentialEnd),
-    Moved(Handle),
     Silent,
     BadMessages,
     Gone,
@@ -98,7 +96,8 @@ pub struct StatsSocket {
     bad: usize,
     /// Counts the connection while it is open.
     _open: Open,
-    guest: Arc<Guest<Front>>,
+    /// Keeps the connection's place.
+    _guest: Arc<Guest<Front>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -113,20 +112,11 @@ impl StatsSocket {
         guest: Arc<Guest<Front>>,
         stop: watch::Receiver<bool>,
     ) -> StatsSocket {
-        StatsSocket { socket, node, whence, credential, bad: 0, _open: open, guest, stop }
+        StatsSocket { socket, node, whence, credential, bad: 0, _open: open, _guest: guest, stop }
     }
 
-    /// Serves it on a worker, and on the next one whenever the connection moves.
-    pub fn spawn(mut self, worker: &Handle) {
-        worker.spawn(async move {
-            if let Some(other) = self.run().await {
-                self.spawn(&other);
-            }
-        });
-    }
-
-    /// Serves it until it ends; or until its connection moves: where to.
-    async fn run(&mut self) -> Option<Handle> {
+    /// Serves it until it ends.
+    pub async fn run(mut self) {
         let mut stop = self.stop.clone();
         let mut ended = self.credential.clone().map(|credential| {
             let node = self.node.clone();
@@ -140,7 +130,6 @@ impl StatsSocket {
             end = self.serve() => end,
         };
         match end {
-            End::Moved(other) => return Some(other),
             End::Gone => {}
             End::Stopped => self.close(CloseCode::Away, "this node is stopping").await,
             End::Silent => self.close(CloseCode::Normal, "nothing heard for too long").await,
@@ -151,7 +140,6 @@ impl StatsSocket {
                 self.close(CloseCode::Policy, problem.code()).await;
             }
         }
-        None
     }
 
     /// Sends updates, and answers what comes.
@@ -162,10 +150,7 @@ impl StatsSocket {
         loop {
             let sent = tokio::select! {
                 biased;
-                _ = updates.tick() => match self.guest.moved() {
-                    Some(other) => return End::Moved(other),
-                    None => self.send_update().await,
-                },
+                _ = updates.tick() => self.send_update().await,
                 () = silence.too_long() => return End::Silent,
                 frame = self.socket.next() => match frame {
                     Some(Ok(frame)) => {

@@ -73,11 +73,6 @@ impl Dues {
         }
     }
 
-    /// Whether no answer is to come.
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
-    }
-
     /// Waits until the next answer may be given. For ever if none is to come.
     pub async fn told(&self) -> Result<(), Refused> {
         match self.answers.front() {
@@ -160,7 +155,7 @@ mod tests {
                 dues.note(outcome);
                 assert_eq!(dues.take().unwrap().0.receipt.is_coalesced(), expected);
             }
-            assert!(dues.is_empty());
+            assert!(dues.answers.is_empty());
         }
     }
 

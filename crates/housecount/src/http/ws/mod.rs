@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -31,12 +30,12 @@ pub use self::message::not_text;
 pub use self::silence::Silence;
 pub use self::talk::Socket;
 use self::talk::Talk;
+use super::answer::Answer;
 use super::compat::socket::StatsSocket;
 use super::error::{Problem, ProblemBody};
-use super::front::Answer;
 use super::front::Front;
+use super::guest::Guest;
 use super::patience::Patient;
-use super::server::Guest;
 use super::stream::Stream;
 use super::write_timeout::WriteTimeoutStream;
 use crate::auth::{Claims, Credential};
@@ -107,7 +106,7 @@ pub fn open_stats(
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
     tokio::spawn(async move {
         let Some(socket) = socket_of(upgrade).await else { return };
-        StatsSocket::new(socket, node, whence, credential, open, guest, stop).spawn(&Handle::current());
+        StatsSocket::new(socket, node, whence, credential, open, guest, stop).run().await;
     });
     Some(switching(accept, subprotocol))
 }
@@ -177,8 +176,8 @@ async fn go_on(
     stop: watch::Receiver<bool>,
 ) {
     let Some(socket) = socket_of(upgrade).await else { return };
-    // On its own, without what was kept for the upgrade.
-    talk_on_at(&Handle::current(), Talk::new(socket, node, claims, whence), open, guest, stop);
+    // In a task of its own, without what was kept for the upgrade.
+    tokio::spawn(talk_on(Talk::new(socket, node, claims, whence), open, guest, stop));
 }
 
 /// The WebSocket, once the answer is sent.
@@ -188,22 +187,9 @@ async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
     Some(WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(talk::config())).await)
 }
 
-/// Talks here for as long as it is served here.
-async fn talk_on(mut talk: Talk, open: Open, guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
-    if let Some(elsewhere) = talk.run(stop.clone(), || guest.moved()).await {
-        talk_on_at(&elsewhere, talk, open, guest, stop);
-    }
-}
-
-/// As [`talk_on`] (apart from it, since it begins itself anew).
-fn talk_on_at(
-    runtime: &Handle,
-    talk: Talk,
-    open: Open,
-    guest: Arc<Guest<Front>>,
-    stop: watch::Receiver<bool>,
-) {
-    runtime.spawn(talk_on(talk, open, guest, stop));
+/// Serves the WebSocket, which is counted and keeps its connection's place meanwhile.
+async fn talk_on(mut talk: Talk, _open: Open, _guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
+    talk.run(stop).await;
 }
 
 /// The socket itself, and what was read from it already.

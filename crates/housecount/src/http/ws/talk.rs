@@ -19,7 +19,6 @@ use housecount_core::limits::{
 use housecount_core::time::UnixMs;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -91,7 +90,6 @@ enum Next {
     Heard(Result<Frame, Error>),
     Told(Result<(), Refused>),
     Flushed,
-    Moved(Handle),
     Silent,
     Ended(CredentialEnd),
     Stopped,
@@ -115,13 +113,8 @@ impl Talk {
         }
     }
 
-    /// Talks until the player goes, or `stop`; or until it has `moved`: where to go on. (Where it lies: to move it into what waits
-    /// would make room for it twice.)
-    pub async fn run(
-        &mut self,
-        mut stop: watch::Receiver<bool>,
-        moved: impl Fn() -> Option<Handle>,
-    ) -> Option<Handle> {
+    /// Talks until the player goes, or `stop`. (Where it lies: to move it into what waits would make room for it twice.)
+    pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
@@ -132,14 +125,14 @@ impl Talk {
         });
         loop {
             if self.is_flushed && self.send_next().is_err() {
-                return None;
+                return;
             }
             let next = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
                 // Before more is read: a player that always has something to say would outlive its token.
                 why = auth::end_of(&mut ended) => Next::Ended(why),
-                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed, &moved) => next,
+                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
                 () = silence.too_long() => Next::Silent,
             };
             match next {
@@ -156,17 +149,15 @@ impl Talk {
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
-                Next::Moved(elsewhere) => return Some(elsewhere),
                 Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long", None).await,
                 Next::Ended(why) => {
                     let problem = Problem::from(why);
                     break self.end(CloseCode::Policy, problem.code(), Some(problem.into())).await;
                 }
                 Next::Stopped => break self.end(CloseCode::Away, "this node is stopping", None).await,
-                Next::Gone => return None,
+                Next::Gone => return,
             }
         }
-        None
     }
 
     /// Takes a frame, which is one of the requests that its address may send, whatever is in it.
@@ -309,21 +300,10 @@ impl Talk {
     }
 }
 
-/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered. Who has `moved` goes on
-/// elsewhere before what has come is read, and not in the middle of an answer, nor right after one, behind which others wait for theirs.
-async fn progress(
-    socket: &mut Socket,
-    dues: &Dues,
-    is_flushed: &mut bool,
-    moved: &impl Fn() -> Option<Handle>,
-) -> Next {
+/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
+async fn progress(socket: &mut Socket, dues: &Dues, is_flushed: &mut bool) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
-    let mut is_woken = false;
     poll_fn(|cx| {
-        let may_move = std::mem::replace(&mut is_woken, true) && *is_flushed && dues.is_empty();
-        if let Some(elsewhere) = may_move.then(moved).flatten() {
-            return Poll::Ready(Next::Moved(elsewhere));
-        }
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
             return Poll::Ready(Next::Told(outcome));
         }

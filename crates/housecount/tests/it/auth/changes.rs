@@ -117,7 +117,7 @@ async fn an_address_is_logged_without_its_secrets() {
     for address in ["user:opensesame@", "opensesame@", ":opensesame@", "user:open/opensesame@"] {
         refused(&format!("auth.viewer_jwks_url=http://{address}127.0.0.1:1/jwks"));
         refused(&format!("auth.viewer_jwks_url=https://{address}id.example/jwks"));
-        refused(&format!("otlp=https://{address}collector.example"));
+        refused(&format!("otlp=ftp://{address}collector.example"));
     }
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");

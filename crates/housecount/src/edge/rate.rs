@@ -1,0 +1,202 @@
+//! Rate limit of many keys: a table with eight bytes for each key, found by keyed hashes.
+//!
+//! The rule is the generic cell rate algorithm (GCRA, ITU-T I.371): an entry is the time at which its key's bucket is full again. A
+//! request moves that time on by what its tokens take to come back, and is refused if the time would be further away than a whole
+//! bucket takes. A refused request changes nothing.
+//!
+//! Eight entries share a line of the cache, and the table doubles when it is too small (see [`Lines`]): half of the keys then begin
+//! with a full bucket. At its bound the fullest bucket of a line is forgotten. Both are generous. An entry that is 12 days old to the
+//! second may look new, and hold its key back for once. There is no lock.
+
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::quality::RandomState;
+
+use crate::lines::Lines;
+
+/// Entries of a line.
+const WAYS: usize = 8;
+/// Lines of the table at first: 16 KiB, for 2,000 keys.
+const LINES_MIN: usize = 1 << 8;
+/// Bits of an entry that say when its bucket is full again, in microseconds: 12 days. The others are a tag of its key.
+const FULL_AT_BITS: u32 = 40;
+const FULL_AT_MASK: u64 = (1 << FULL_AT_BITS) - 1;
+const US_PER_S: u64 = 1_000_000;
+
+/// The most tokens per second that the clock's microseconds can tell apart.
+pub const PER_SECOND_MAX: u32 = US_PER_S as u32;
+/// The longest that an empty bucket may take to be full again: half of what an entry can say.
+pub const FULL_WITHIN_S_MAX: u64 = (FULL_AT_MASK / 2) / US_PER_S;
+
+/// A key's requests exceed its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverRate {
+    /// Time until as many tokens are there.
+    pub retry_us: u64,
+}
+
+/// Buckets of many keys with one rate.
+#[derive(Debug)]
+pub struct RateTable {
+    per_second: u64,
+    burst: u64,
+    /// Time in which an empty bucket is full again.
+    full_within_us: u64,
+    hasher: RandomState,
+    lines: Lines<Line>,
+}
+
+impl RateTable {
+    /// A table for at most `keys_max` keys, a power of two. The rate and the burst are within [`PER_SECOND_MAX`] and
+    /// [`FULL_WITHIN_S_MAX`].
+    #[must_use]
+    pub fn new(per_second: NonZeroU32, burst: NonZeroU32, keys_max: usize) -> RateTable {
+        let (per_second, burst) = (u64::from(per_second.get()), u64::from(burst.get()));
+        RateTable {
+            per_second,
+            burst,
+            full_within_us: (burst * US_PER_S / per_second).min(FULL_AT_MASK / 2),
+            hasher: RandomState::default(),
+            lines: Lines::new(LINES_MIN, keys_max / WAYS),
+        }
+    }
+
+    /// Takes tokens of a key at `now_us` of a clock that never steps back. A request for more than a whole bucket takes a whole one.
+    ///
+    /// # Errors
+    /// Returns [`OverRate`], and changes nothing.
+    pub fn take(&self, key: impl Hash, tokens: u64, now_us: u64) -> Result<(), OverRate> {
+        let hash = self.hasher.hash_one(key);
+        let (tag, line) = (hash & !FULL_AT_MASK, self.lines.of(hash));
+        let cost_us = tokens.min(self.burst) * US_PER_S / self.per_second;
+        loop {
+            let entries = line.entries();
+            let own = entries.iter().position(|entry| *entry != 0 && *entry & !FULL_AT_MASK == tag);
+            // Free places have nothing missing, and are taken first.
+            let missing_us = |at: usize| self.missing_us(entries[at], now_us);
+            let at = own
+                .unwrap_or_else(|| (0..WAYS).min_by_key(|at| (missing_us(*at), entries[*at])).unwrap_or(0));
+            let missing_before_us = own.map_or(0, missing_us);
+            let missing_after_us = missing_before_us + cost_us;
+            if missing_after_us > self.full_within_us {
+                return Err(OverRate { retry_us: missing_after_us - self.full_within_us });
+            }
+            let entry = tag | (now_us + missing_after_us) & FULL_AT_MASK;
+            if line.change(at, entries[at], entry) {
+                if own.is_none() && missing_us(at) > 0 {
+                    self.lines.note_forgotten();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Time until an entry's bucket is full again.
+    fn missing_us(&self, entry: u64, now_us: u64) -> u64 {
+        let ahead_us = entry.wrapping_sub(now_us) & FULL_AT_MASK;
+        // Further away than it can be: it has passed.
+        if entry == 0 || ahead_us > self.full_within_us { 0 } else { ahead_us }
+    }
+
+    /// Bytes of the table.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.lines.bytes()
+    }
+}
+
+/// A line of the table.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU64; WAYS]);
+
+impl Line {
+    fn entries(&self) -> [u64; WAYS] {
+        std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed))
+    }
+
+    /// Replaces an entry. False if it isn't `old` any more.
+    fn change(&self, at: usize, old: u64, new: u64) -> bool {
+        // No other memory depends on an entry.
+        self.0[at].compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table(per_second: u32, burst: u32, keys_max: usize) -> RateTable {
+        RateTable::new(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap(), keys_max)
+    }
+
+    proptest! {
+        /// The same requests pass as with a bucket that is filled continuously, which counts in millionths of tokens.
+        #[test]
+        fn a_key_has_a_bucket_that_refills(
+            per_second in 1..20_000_u32,
+            burst in 1..50_000_u32,
+            start_us in 0..1_u64 << 42,
+            requests in proptest::collection::vec((0..300_000_u64, 1..200_u64), 1..200),
+        ) {
+            // What divides a second without a rest has no rounding to differ by.
+            let per_second = [1, 2, 5, 10, 100, 1_000, 10_000][per_second as usize % 7];
+            let table = table(per_second, burst, 1 << 12);
+            let whole = u128::from(burst) * 1_000_000;
+            let (mut tokens, mut now_us) = (whole, start_us);
+            for (gap_us, wanted) in requests {
+                now_us += gap_us;
+                tokens = (tokens + u128::from(gap_us) * u128::from(per_second)).min(whole);
+                let cost = u128::from(wanted.min(u64::from(burst))) * 1_000_000;
+                match table.take("a key", wanted, now_us) {
+                    Ok(()) => {
+                        prop_assert!(cost <= tokens);
+                        tokens -= cost;
+                    }
+                    Err(OverRate { retry_us }) => {
+                        let needed = (cost.saturating_sub(tokens)).div_ceil(u128::from(per_second));
+                        prop_assert!(cost > tokens);
+                        prop_assert_eq!(u128::from(retry_us), needed);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_do_not_share_buckets_and_an_old_entry_is_full() {
+        let table = table(1, 3, 1 << 12);
+        for now_us in [0, 1 << 22, (1 << 40) - 1, (1 << 50) + (1 << 30)] {
+            for key in 0..100 {
+                assert_eq!(table.take(key, 3, now_us), Ok(()), "{key} at {now_us}");
+                assert_eq!(table.take(key, 1, now_us), Err(OverRate { retry_us: 1_000_000 }));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_bucket_refills_in_time() {
+        let burst = u32::try_from(FULL_WITHIN_S_MAX).unwrap();
+        let table = table(1, burst, 1 << 12);
+        assert_eq!(table.take("a", u64::from(burst), 7), Ok(()));
+        assert_eq!(table.take("a", 1, 7), Err(OverRate { retry_us: 1_000_000 }));
+        assert_eq!(table.take("a", 1, 7 + 1_000_000), Ok(()));
+    }
+
+    #[test]
+    fn a_loud_key_is_remembered_among_more_keys_than_there_is_room_for() {
+        const KEYS_MAX: usize = 1 << 12;
+        let table = table(10, 100, KEYS_MAX);
+        let crowd = |from: usize| (from..from + 20 * KEYS_MAX).for_each(|key| table.take(key, 1, 0).unwrap());
+        // First the table grows: half of the keys begin with a full bucket whenever it doubles.
+        crowd(0);
+        (0..100).for_each(|_| assert_eq!(table.take("loud", 1, 0), Ok(())));
+        crowd(100 * KEYS_MAX);
+        assert!(table.take("loud", 1, 0).is_err());
+        assert_eq!(table.bytes(), KEYS_MAX * 8);
+    }
+}

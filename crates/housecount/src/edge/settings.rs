@@ -1,0 +1,30 @@
+//! Limits of the edge, and which proxies it trusts.
+
+use std::num::NonZeroU32;
+
+use ipnet::IpNet;
+
+use super::address::AddressRate;
+use super::connections::ConnectionLimit;
+use super::names::Names;
+
+/// Settings of the edge, parsed. `None` for what isn't limited.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeSettings {
+    /// `limits.session_beats`
+    pub session_beats: Option<NonZeroU32>,
+    /// `limits.address_per_second` and `limits.address_burst`
+    pub address_rate: Option<AddressRate>,
+    /// `limits.address_connections`
+    pub address_connections: Option<ConnectionLimit>,
+    /// `proxies`
+    pub proxies: Vec<IpNet>,
+    /// `limits.sessions_per_viewer`
+    pub sessions_per_viewer: Option<usize>,
+    /// `limits.viewers_per_stage`
+    pub viewers_per_stage: Option<u64>,
+    /// `limits.new_stages_per_minute`
+    pub new_stages_per_minute: Option<usize>,
+    /// `viewer_ids` and `viewer_ids_key`
+    pub names: Names,
+}

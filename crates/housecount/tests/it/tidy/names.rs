@@ -1,0 +1,77 @@
+//! Names of files and types: every file is part of its crate, and a public type's name is defined once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::sources;
+
+/// Public types whose name several files define. This list may only shrink.
+#[rustfmt::skip]
+const DEFINED_TWICE: [&str; 33] = [
+    "Answer", "Applied", "Asked", "Audience", "Engine", "Event", "Exported", "Figures", "Forgotten",
+    "Format", "Found", "HistoryQuery", "Ids", "Kept", "Key", "Kind", "Live", "Outcome", "Page",
+    "Plan", "Proven", "Reader", "Reading", "Request", "Row", "Rules", "Scope", "Seat", "Server",
+    "Totals", "Wanted", "Wire", "Writer",
+];
+
+/// Files of `src`, but for tests that are files of their own.
+fn of_src() -> Vec<(std::path::PathBuf, String)> {
+    let is_src = |path: &Path| path.iter().any(|part| part == "src");
+    sources().into_iter().filter(|(path, _)| is_src(path)).collect()
+}
+
+#[test]
+fn no_file_is_dead() {
+    let sources = of_src();
+    for (path, _) in &sources {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if ["lib", "main"].contains(&&*stem) {
+            continue;
+        }
+        let folder = path.parent().unwrap();
+        // A module's parent is `mod.rs` or the crate's root beside it, or the file that has the folder's name.
+        let (name, folder) = match &*stem {
+            "mod" => (folder.file_name().unwrap().to_string_lossy().into_owned(), folder.parent().unwrap()),
+            _ => (stem, folder),
+        };
+        let parents = [
+            folder.join("mod.rs"),
+            folder.join("lib.rs"),
+            folder.join("main.rs"),
+            folder.with_extension("rs"),
+        ];
+        let named = format!("mod {name};");
+        let is_named = |text: &str| text.contains(&named) || text.contains(&format!("/{name}.rs\""));
+        let is_alive = sources.iter().any(|(other, text)| {
+            parents.contains(other) && is_named(text) || text.contains(&format!("without/{name}.rs\""))
+        });
+        assert!(is_alive, "no module names {}", path.display());
+    }
+}
+
+#[test]
+fn a_public_type_is_defined_once() {
+    let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, text) in of_src() {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for line in code.lines().map(str::trim) {
+            let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else { continue };
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            // A macro's `$name` is none.
+            if !name.is_empty() {
+                defined.entry(name.to_string()).or_default().push(path.display().to_string());
+            }
+        }
+    }
+    let twice: Vec<&String> = defined.iter().filter(|(_, at)| at.len() > 1).map(|(name, _)| name).collect();
+    let new: Vec<_> = twice
+        .iter()
+        .filter(|name| !DEFINED_TWICE.contains(&name.as_str()))
+        .map(|name| (name, &defined[*name]))
+        .collect();
+    assert!(new.is_empty(), "defined in several files: {new:#?}");
+    let gone: Vec<_> =
+        DEFINED_TWICE.iter().filter(|name| !twice.iter().any(|twice| twice == *name)).collect();
+    assert!(gone.is_empty(), "no longer defined twice, take them off the list: {gone:?}");
+}

@@ -1,0 +1,124 @@
+//! The order of rooms: no room uses one that comes after it, so no circle of rooms can exist.
+//!
+//! A room is a folder of a crate's `src`, or a file beside them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::sources;
+
+/// Rooms of the core, lowest first.
+#[rustfmt::skip]
+const CORE: [&str; 31] = [
+    "ahead", "time", "pace", "limits", "ids", "event", "codec", "packing", "archive", "batch",
+    "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger", "item",
+    "cost", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib", "seconds", "stage",
+    "version",
+];
+/// Rooms of the program, lowest first.
+#[rustfmt::skip]
+const PROGRAM: [&str; 50] = [
+    "sim", "clock", "chance", "streak", "metrics", "meter", "service_url", "spread", "moderation",
+    "workers", "error", "tls", "folder", "dynamo", "health", "log", "hub", "cold", "archive",
+    "lines", "client", "otlp", "ingest", "auth", "nearest", "edge", "config", "cost", "calendar",
+    "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
+    "audience", "ivs", "forget", "verify", "load", "export", "demo", "cmd", "fuzzed", "lib", "main",
+];
+/// Rooms of the simulation, lowest first.
+#[rustfmt::skip]
+const SIMULATION: [&str; 14] = [
+    "plan", "truth", "trouble", "world", "audit", "nodes", "checks", "lib", "main", "operator",
+    "player", "standstill", "run", "week",
+];
+
+/// A file's crate and room, for files of `src`.
+fn room(path: &Path) -> Option<(String, String)> {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let src = parts.iter().rposition(|part| part == "src")?;
+    let room = parts.get(src + 1)?.trim_end_matches(".rs").to_string();
+    Some((parts.get(src.checked_sub(1)?)?.clone(), room))
+}
+
+/// Rooms that a text names after `crate::`, without its own tests and comments.
+fn uses(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let word = |text: &str| {
+        text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(String::from)
+    };
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(outer(group).split(',').filter_map(word)),
+            None => found.extend(word(rest)),
+        }
+    }
+    found
+}
+
+/// The text of `crate::{one, two::{three, four}}` behind its first brace, up to its end and without inner braces.
+fn outer(group: &str) -> String {
+    let mut depth = 0;
+    let mut outer = String::new();
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            _ if depth == 0 => outer.push(c),
+            _ => {}
+        }
+    }
+    outer
+}
+
+/// What breaks the order: a room that is not in it, or one that uses a room after it.
+fn broken(order: &[&str], room: &str, text: &str) -> Vec<String> {
+    let place = |room: &str| order.iter().position(|known| *known == room);
+    let Some(here) = place(room) else { return vec![format!("`{room}` is not in the order of rooms")] };
+    let later = |used: &String| place(used).is_some_and(|there| there > here);
+    uses(text)
+        .into_iter()
+        .filter(later)
+        .map(|used| format!("`{room}` uses `{used}`, which comes after it"))
+        .collect()
+}
+
+#[test]
+fn no_room_uses_one_that_comes_after_it() {
+    let crates =
+        [("housecount-core", &CORE[..]), ("housecount", &PROGRAM[..]), ("housecount-sim", &SIMULATION[..])];
+    let mut rooms = BTreeSet::new();
+    for (path, text) in sources() {
+        let Some((of, room)) = room(&path) else { continue };
+        let Some((_, order)) = crates.iter().find(|(name, _)| *name == of) else { continue };
+        rooms.insert((of.clone(), room.clone()));
+        if path.file_name().is_some_and(|name| name == "tests.rs") || path.iter().any(|part| part == "tests")
+        {
+            continue;
+        }
+        let broken = broken(order, &room, &text);
+        assert!(broken.is_empty(), "{}: {}", path.display(), broken.join("; "));
+    }
+    for (of, order) in crates {
+        let gone: Vec<&&str> =
+            order.iter().filter(|room| !rooms.contains(&(of.to_string(), room.to_string()))).collect();
+        assert!(gone.is_empty(), "{of} has no rooms {gone:?}");
+    }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let order = ["low", "high"];
+    assert_eq!(broken(&order, "high", "use crate::low::A;"), Vec::<String>::new());
+    for text in ["use crate::high::A;", "use crate::{low, high::{A, B}};", "fn a() { crate::high::b() }"] {
+        assert_eq!(broken(&order, "low", text), ["`low` uses `high`, which comes after it"], "{text}");
+    }
+    assert_eq!(broken(&order, "low", "use crate::{low::{high}};"), Vec::<String>::new());
+    assert_eq!(
+        broken(&order, "low", "//! crate::high\n#[cfg(test)]\nmod tests { use crate::high; }"),
+        Vec::<String>::new()
+    );
+    assert_eq!(broken(&order, "new", "").len(), 1);
+}
