@@ -96,11 +96,11 @@ pub fn missing(plan: &Plan, contender: &Contender) -> Option<String> {
     let is_there = |path: &Path| path.is_file();
     match contender.setup {
         Setup::Floor if !is_there(&plan.floor) => Some(format!(
-            "{} is not there: build it (cargo build --release -p housecount --example floor) or say --floor FILE",
+            "{} is not there: build it (cargo build --profile dist -p housecount --example floor) or say --floor FILE",
             plan.floor.display()
         )),
         Setup::Housecount { .. } if !is_there(&plan.housecount) => Some(format!(
-            "{} is not there: build it (cargo build --release -p housecount) or say --housecount FILE",
+            "{} is not there: build it (cargo build --profile dist --features full -p housecount) or say --housecount FILE",
             plan.housecount.display()
         )),
         Setup::Usual { .. } if Command::new("node").arg("--version").output().is_err() => {

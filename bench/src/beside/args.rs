@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   bench/beside                                            the build of this checkout, 100,000 viewers; at most 8 min
   bench/beside --before /tmp/old --after /tmp/new         two builds, alternating; twice as long
-  bench/beside --after target/release/housecount --rows 1,2,7
+  bench/beside --after target/dist/housecount --rows 1,2,7
   bench/beside --viewers 1000000 --rows 3,4 --before /tmp/old --after /tmp/new > beside.md
   bench/beside --viewers 20000 --seconds 1                a smoke test; its figures are noise
 

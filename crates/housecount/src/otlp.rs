@@ -26,12 +26,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::client;
 use crate::service_url::ServiceUrl;
-
-/// The target of all spans that are traced; they are of level `debug`. Their numbers are `i64`: OTLP has no others, and would be
-/// sent texts.
-pub const TARGET: &str = "housecount::traced";
-/// The span of a request of an operator.
-pub const REQUEST: &str = "request";
+use crate::traced::{REQUEST, TARGET};
 
 /// Requests that took less aren't worth a span.
 const SLOW: Duration = Duration::from_millis(100);

@@ -83,6 +83,7 @@ pub(crate) fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<Certi
 ///
 /// # Errors
 /// One line that begins with `name`.
+#[cfg(feature = "redis")]
 pub(crate) fn check_authorities(name: &str, pem: &[u8]) -> Result<(), String> {
     let mut store = rustls::RootCertStore::empty();
     for certificate in certificates(name, pem)? {

@@ -7,6 +7,7 @@
 mod configs;
 mod csv;
 mod ndjson;
+#[cfg_attr(not(feature = "parquet"), path = "../without/parquet.rs")]
 mod parquet;
 pub mod raw;
 mod rows;

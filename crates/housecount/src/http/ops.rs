@@ -18,7 +18,7 @@ use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
 use crate::metrics::{Format, PathLabel, RouteLabel};
 use crate::node::{Node, StartProgress};
-use crate::otlp;
+use crate::traced;
 
 /// Whether the process is alive: it answers.
 #[utoipa::path(get, path = "/healthz", operation_id = "checkHealth", tag = "operations", responses((status = 200, body = String)))]
@@ -95,7 +95,7 @@ pub fn json_text(text: Bytes) -> Response {
 pub async fn observe(State(node): State<Arc<Node>>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();
     let began = Instant::now();
-    let span = tracing::debug_span!(target: otlp::TARGET, otlp::REQUEST, route, status = Empty);
+    let span = tracing::debug_span!(target: traced::TARGET, traced::REQUEST, route, status = Empty);
     let response = match check_percent_encoding(request.uri().path()) {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(problem) => problem.into_response(),

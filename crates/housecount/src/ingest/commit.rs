@@ -19,7 +19,7 @@ use super::lane::Lane;
 use super::{Refused, Shared};
 use crate::chance;
 use crate::clock::mono_ms;
-use crate::otlp::TARGET;
+use crate::traced::TARGET;
 
 /// The first and the longest wait before an append is tried again.
 const RETRY_MS_FIRST: u64 = 20;

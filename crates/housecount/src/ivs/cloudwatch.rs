@@ -16,43 +16,13 @@ use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, 
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::StageArn;
+use super::{Counts, Source, StageArn};
 use crate::dynamo::connect;
 use crate::dynamo::failure::unusable_profile;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Queries of one call.
 const QUERIES_MAX: usize = 500;
-
-const DAY_MS: u64 = 86_400_000;
-
-/// The shortest period that CloudWatch still has for something as old as this.
-#[must_use]
-pub fn period_ms_min(age_ms: u64) -> u64 {
-    match age_ms / DAY_MS {
-        0..15 => 60_000,
-        15..63 => 300_000,
-        _ => 3_600_000,
-    }
-}
-
-/// How many were on a stage, by the start of a step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Average of `Subscribers`.
-    pub subscribers: BTreeMap<UnixMs, f64>,
-    /// Average of `Publishers`.
-    pub publishers: BTreeMap<UnixMs, f64>,
-}
-
-/// Where to ask.
-#[derive(Clone, Debug, Default)]
-pub struct Source {
-    /// Instead of each stage's own region.
-    pub region: Option<String>,
-    /// Instead of AWS's address.
-    pub endpoint: Option<String>,
-}
 
 impl Source {
     /// How many were on each stage, by its ARN, averaged over steps of whole minutes. What nothing is known about is missing.
@@ -156,18 +126,4 @@ where
     let cause = DisplayErrorContext(error).to_string().replace('\n', " ");
     let way_out = "needs cloudwatch:GetMetricData, and credentials as the AWS SDK finds them";
     StoreError::caused(ErrorKind::Unavailable, format!("asking CloudWatch in {region} ({way_out})"), cause)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_old_has_long_periods() {
-        let days = |days: u64| period_ms_min(days * DAY_MS);
-        assert_eq!(
-            (days(0), days(14), days(15), days(62), days(63)),
-            (60_000, 60_000, 300_000, 300_000, 3_600_000)
-        );
-    }
 }

@@ -4,7 +4,9 @@
 //! participants, also those whose player never called housecount, and a viewer with two tabs twice; the ledger counts viewers, and
 //! nobody's silence after a last heartbeat. What is far apart is worth a look: most often a front-end that forgot to call.
 
+#[cfg_attr(not(feature = "ivs"), path = "../without/cloudwatch.rs")]
 mod cloudwatch;
+mod counts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-pub use self::cloudwatch::{Counts, Source, period_ms_min};
+pub use self::counts::{Counts, Source, period_ms_min};
 use crate::cold::Cold;
 use crate::ledger::scan::{self, Scan};
 

@@ -1,5 +1,6 @@
 //! What a log has consumed.
 
+#[cfg(feature = "redis")]
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::meter::Meter;
@@ -32,7 +33,8 @@ pub struct RedisUse {
     pub is_evicting: bool,
 }
 
-/// Counts it.
+/// Counters of a Redis log's use.
+#[cfg(feature = "redis")]
 #[derive(Debug, Default)]
 pub(super) struct RedisCounter {
     commands: AtomicU64,
@@ -43,6 +45,7 @@ pub(super) struct RedisCounter {
     is_evicting: AtomicBool,
 }
 
+#[cfg(feature = "redis")]
 impl RedisCounter {
     pub(super) fn sent(&self, commands: u64, bytes: u64) {
         self.commands.fetch_add(commands, Ordering::Relaxed);

@@ -6,8 +6,10 @@
 
 mod consumed;
 pub mod dynamodb;
+#[cfg_attr(not(feature = "file"), path = "../without/file.rs")]
 mod file;
 mod memory;
+#[cfg_attr(not(feature = "redis"), path = "../without/redis.rs")]
 mod redis;
 mod watched;
 
@@ -22,9 +24,8 @@ use housecount_core::time::UnixMs;
 
 pub use self::consumed::{Consumed, RedisUse};
 pub use self::dynamodb::{DynamoLog, DynamoTarget};
-pub use self::file::FileLog;
 pub use self::memory::MemoryLog;
-pub use self::redis::{RedisLog, RedisTarget};
+pub use self::redis::RedisTarget;
 pub use self::watched::WatchedLog;
 use crate::error::StoreResult;
 
@@ -183,8 +184,8 @@ impl LogTarget {
     pub async fn open(&self, redis_prefix: &str) -> StoreResult<Arc<dyn Log>> {
         Ok(match self {
             LogTarget::Memory => Arc::new(MemoryLog::default()),
-            LogTarget::File(folder) => Arc::new(FileLog::open(folder)?),
-            LogTarget::Redis(target) => Arc::new(RedisLog::open(target, redis_prefix)?),
+            LogTarget::File(folder) => file::open(folder)?,
+            LogTarget::Redis(target) => redis::open(target, redis_prefix)?,
             LogTarget::Dynamo(target) => Arc::new(DynamoLog::open(target).await),
         })
     }

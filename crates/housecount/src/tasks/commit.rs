@@ -31,7 +31,7 @@ use crate::ledger::drafting::{self, Drafted};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::otlp::TARGET;
+use crate::traced::TARGET;
 use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).

@@ -26,7 +26,7 @@ use crate::cost::Stretch;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::{Answer, Hub};
 use crate::metrics::Metrics;
-use crate::otlp::TARGET;
+use crate::traced::TARGET;
 
 /// The lease's name.
 const LEASE: &str = "snapshot";

@@ -47,6 +47,14 @@ pub struct FileLog {
     folder: Arc<DataFolder>,
 }
 
+/// Opens the log in `folder` as any log.
+///
+/// # Errors
+/// As [`FileLog::open`].
+pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Log>> {
+    Ok(Arc::new(FileLog::open(folder)?))
+}
+
 impl FileLog {
     /// Opens the log in `folder`, making it if it isn't there.
     ///

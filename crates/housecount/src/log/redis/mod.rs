@@ -24,6 +24,7 @@ mod tail;
 mod target;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -90,6 +91,14 @@ impl fmt::Debug for RedisLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisLog({}, {} partitions)", self.shown, self.partitions)
     }
+}
+
+/// Opens a Redis log as any log.
+///
+/// # Errors
+/// As [`RedisLog::open`].
+pub(super) fn open(target: &RedisTarget, prefix: &str) -> StoreResult<Arc<dyn Log>> {
+    Ok(Arc::new(RedisLog::open(target, prefix)?))
 }
 
 impl RedisLog {

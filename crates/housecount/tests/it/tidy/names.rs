@@ -53,6 +53,10 @@ fn no_file_is_dead() {
 fn a_public_type_is_defined_once() {
     let mut defined: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in of_src() {
+        // Its types stand in for those of the same name.
+        if path.iter().any(|part| part == "without") {
+            continue;
+        }
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for line in code.lines().map(str::trim) {
             let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];

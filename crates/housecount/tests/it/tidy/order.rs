@@ -17,10 +17,11 @@ const CORE: [&str; 31] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 50] = [
-    "sim", "clock", "chance", "streak", "metrics", "meter", "service_url", "spread", "moderation",
-    "workers", "error", "tls", "folder", "dynamo", "health", "log", "hub", "cold", "archive",
-    "lines", "client", "otlp", "ingest", "auth", "nearest", "edge", "config", "cost", "calendar",
+const PROGRAM: [&str; 53] = [
+    "features", "traced", "sim", "clock", "chance", "streak", "metrics", "meter", "service_url",
+    "spread", "moderation", "workers", "error", "without", "tls", "folder", "dynamo", "health",
+    "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
+    "edge", "config", "cost", "calendar",
     "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
     "audience", "ivs", "forget", "verify", "load", "export", "demo", "cmd", "fuzzed", "lib", "main",
 ];

@@ -1,0 +1,33 @@
+//! Redis logs in a binary that was built without the feature `redis`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Log;
+use crate::error::StoreResult;
+use crate::features;
+
+/// Address of a Redis log. This binary has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTarget {}
+
+impl RedisTarget {
+    /// Refuses an address.
+    ///
+    /// # Errors
+    /// One line that names the feature.
+    pub fn parse(_: &str) -> Result<RedisTarget, String> {
+        Err(features::missing("redis"))
+    }
+}
+
+impl fmt::Display for RedisTarget {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+/// Never called: there are no addresses.
+pub(super) fn open(target: &RedisTarget, _: &str) -> StoreResult<Arc<dyn Log>> {
+    match *target {}
+}
