@@ -186,8 +186,14 @@ fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> 
             std::thread::sleep(sleep);
         }
     };
-    let runtime = Builder::new_current_thread().enable_all().on_thread_park(sleeps).build()?;
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().on_thread_park(sleeps);
+    #[cfg(tokio_unstable)]
+    crate::metrics::polls::measure(&mut builder);
+    let runtime = builder.build()?;
     let handle = runtime.handle().clone();
+    #[cfg(tokio_unstable)]
+    crate::metrics::polls::register(number, &handle);
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         HERE.set(number);

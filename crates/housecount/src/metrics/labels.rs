@@ -23,6 +23,14 @@ pub struct PlaceLabel {
     pub place: &'static str,
 }
 
+/// `worker`: number of a worker thread, from 1.
+#[cfg(tokio_unstable)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WorkerLabel {
+    /// The number.
+    pub worker: u64,
+}
+
 /// `transport`: how it came: http (one by one), batch (many a call) or ws.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TransportLabel {

@@ -9,6 +9,8 @@ mod format;
 pub mod holds;
 mod labels;
 mod list;
+#[cfg(tokio_unstable)]
+pub mod polls;
 mod process;
 
 use std::sync::atomic::AtomicU64;
@@ -248,6 +250,8 @@ impl Metrics {
         let mut process = Registry::default();
         process.register_collector(Box::new(Process));
         process.register_collector(Box::new(LockHolds(now.holds)));
+        #[cfg(tokio_unstable)]
+        process.register_collector(Box::new(polls::PollTimes));
         let mut out = String::new();
         // Writing to a string can't fail.
         let _ = text::encode_registry(&mut out, &self.ours);
