@@ -95,6 +95,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A reader over bytes that something else has checked: without a checksum at their end.
+    pub(crate) fn unsealed(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0 }
+    }
+
     /// The offset of the next byte.
     #[must_use]
     pub fn at(&self) -> usize {

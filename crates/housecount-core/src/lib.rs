@@ -20,6 +20,7 @@
 //! - [`archive`]: every beat's time, packed for audit.
 //! - [`cost`]: prices, what is counted, and what each plan costs.
 //! - [`item`], [`keys`]: the shape and the names of what is kept in the cold tier.
+//! - [`body`]: an item as bytes, for the embedded cold tier.
 //! - [`snapshot`], [`roster`], [`stage`], [`version`], [`lease`], [`fence`], [`heartbeat`]: its records, one a file.
 //!
 //! # The laws
@@ -31,6 +32,7 @@
 pub mod ahead;
 pub mod archive;
 pub mod batch;
+pub mod body;
 pub mod bridge;
 pub mod clock;
 pub mod codec;

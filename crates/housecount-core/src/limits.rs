@@ -311,6 +311,10 @@ pub const IDLE_CONNECTIONS_MAX: usize = 512;
 pub const PARQUET_GROUP_ROWS_MAX: usize = 100_000;
 /// Orders that wait for the writer of a file log (std's channel: no bound). One partition's append, and a few beside it.
 pub const FILE_LOG_ORDERS_MAX: usize = 128;
+/// Reads of an embedded cold tier at once, each on a connection of its own with 2 MB of pages at most. Further ones wait in order.
+pub const COLD_READERS_MAX: usize = 4;
+/// Expired rows that one step of the sweep deletes from an embedded cold tier. Other writes come in between two steps.
+pub const SWEEP_ROWS_MAX: usize = 100;
 
 const _: () = {
     // A record always holds at least one event of the longest ids, and a full one fits its bytes or is split.

@@ -11,7 +11,7 @@ use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::chance;
 use crate::clock::SharedClock;
-use crate::cold::{Cold, ColdTarget, DynamoCold, WatchedCold};
+use crate::cold::{Cold, ColdTarget, WatchedCold};
 use crate::config::Settings;
 use crate::cost::Costs;
 use crate::edge::Edge;
@@ -36,6 +36,7 @@ use crate::tasks::publish::Publish;
 use crate::tasks::run_every;
 use crate::tasks::show::Show;
 use crate::tasks::snapshot::Snapshots;
+use crate::tasks::sweep::Sweep;
 use crate::tasks::tend::Tend;
 use crate::workers::Workers;
 
@@ -67,7 +68,7 @@ impl App {
         keep_data_private(&settings)?;
         let log = settings.log.open(&settings.redis_prefix).await?;
         let cold: Option<Arc<dyn Cold>> = match &settings.cold {
-            Some(target) => Some(Arc::new(WatchedCold::new(Arc::new(DynamoCold::open(target).await?)))),
+            Some(target) => Some(Arc::new(WatchedCold::new(target.open().await?))),
             None => None,
         };
         let app = App::over(settings, log, cold);
@@ -245,7 +246,7 @@ fn keep_data_private(settings: &Settings) -> StoreResult<()> {
     if !is_log_in && !is_cold_in {
         return Ok(());
     }
-    make_private(&settings.data, &["log/log.sqlite", "cold/cold.sqlite"]).map_err(|e| {
+    make_private(&settings.data, &["log/log.sqlite", "cold/items.sqlite"]).map_err(|e| {
         let text = format!("opening the folder {}", settings.data.display());
         StoreError::caused(ErrorKind::Unavailable, text, e)
     })
@@ -303,6 +304,9 @@ async fn live(
         tasks.spawn(run_every(commit, stop.clone()));
     }
     tasks.spawn(run_every(Show::new(node.live.clone(), node.metrics.clone()), stop.clone()));
+    if let Some(cold) = cold {
+        tasks.spawn(run_every(Sweep::new(cold.clone(), node.hub.clone()), stop.clone()));
+    }
     if node.settings.publish_counts {
         tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
     }

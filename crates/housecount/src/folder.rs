@@ -42,9 +42,7 @@ impl DataFolder {
     /// # Errors
     /// `Held` if another process has it; `Unavailable` if it can't be made or written.
     pub fn open(path: &Path, database: &str) -> StoreResult<DataFolder> {
-        let failed = |e| {
-            StoreError::caused(ErrorKind::Unavailable, format!("opening the folder {}", path.display()), e)
-        };
+        let failed = |e| unopened(path, path, e);
         make_private(path, &[LOCK, database]).map_err(failed)?;
         let mut folder =
             DataFolder { path: path.to_path_buf(), _lock: folder_lock(path)?, known: Vec::new() };
@@ -114,10 +112,21 @@ fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
+/// The error where a folder, or a file in it, can't be opened to write.
+fn unopened(folder: &Path, path: &Path, error: io::Error) -> StoreError {
+    let context = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            let folder = folder.display();
+            format!("the folder {folder} and its files must be writable for the user that runs housecount")
+        }
+        _ => format!("opening {}", path.display()),
+    };
+    StoreError::caused(ErrorKind::Unavailable, context, error)
+}
+
 fn folder_lock(folder: &Path) -> StoreResult<File> {
     let path = folder.join(LOCK);
-    let failed =
-        |e| StoreError::caused(ErrorKind::Unavailable, format!("opening the file {}", path.display()), e);
+    let failed = |e| unopened(folder, &path, e);
     let file = private_file(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

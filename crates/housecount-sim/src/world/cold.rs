@@ -17,6 +17,7 @@ use housecount_core::item::{Attr, Item, bytes, number_or_zero};
 use housecount_core::keys::{Key, KeyRange, Series};
 use housecount_core::ledger::Chunk;
 use housecount_core::limits::ITEM_BYTES_MAX;
+use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
 use super::World;
@@ -91,6 +92,13 @@ impl Server {
         let is_chain = |pk: &str| pk.starts_with("LEDGER#") || pk.starts_with("ARCHIVE#");
         let chains = self.rows.iter_mut().filter(|(pk, _)| is_chain(pk));
         chains.for_each(|(_, rows)| rows.retain(|sk, _| *sk >= before));
+    }
+
+    /// Drops what has expired.
+    fn sweep(&mut self, now: UnixMs) {
+        let is_there =
+            |versions: &Versions| !versions.item.as_ref().is_some_and(|item| is_expired(item, now));
+        self.rows.values_mut().for_each(|rows| rows.retain(|_, versions| is_there(versions)));
     }
 
     /// Items that are there, and their bytes.
@@ -320,8 +328,9 @@ impl Cold for Wire {
         self.meter.clone()
     }
 
-    fn needs_sweeping(&self) -> bool {
-        // Snapshots of the first minutes are swept while it runs: nobody else would.
-        true
+    async fn sweep(&self, now: UnixMs) -> StoreResult<bool> {
+        self.go().await?;
+        self.world.cold.lock().sweep(now);
+        self.back(false).await
     }
 }

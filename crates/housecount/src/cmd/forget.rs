@@ -10,7 +10,7 @@ use housecount_core::time::UnixMs;
 
 use super::{ColdArgs, Failure, bar, runtime, say};
 use crate::calendar;
-use crate::cold::{Cold, DynamoCold};
+use crate::cold::Cold;
 use crate::config::Settings;
 use crate::forget::{self, Forgotten, Request, configuration};
 
@@ -129,12 +129,12 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failur
 async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, Failure> {
     let target = settings.cold.as_ref().ok_or("cold = none: there is nothing to forget")?;
     // Even to be written to, it must be there already.
-    let there = DynamoCold::open_to_read(target).await.map_err(|e| e.to_string())?;
+    let there = target.open_to_read().await.map_err(|e| e.to_string())?;
     if is_dry_run {
-        return Ok(Arc::new(there));
+        return Ok(there);
     }
     drop(there);
-    Ok(Arc::new(DynamoCold::open(target).await.map_err(|e| e.to_string())?))
+    target.open().await.map_err(|e| e.to_string())
 }
 
 fn json(forgotten: &Forgotten) -> serde_json::Value {

@@ -23,7 +23,7 @@ use housecount_core::time::UnixMs;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::calendar::{self, Zone};
-use crate::cold::{Cold, DynamoCold};
+use crate::cold::Cold;
 use crate::config::{ConfigError, Layers, Settings};
 
 /// Counts the audiences of live streams: live counts that are never wrong without saying so.
@@ -171,8 +171,7 @@ impl RangeArgs {
 
     async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
         let target = self.store.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
-        let cold = DynamoCold::open_to_read(&target).await.map_err(|e| e.to_string())?;
-        Ok(Arc::new(cold))
+        target.open_to_read().await.map_err(|e| e.to_string())
     }
 }
 

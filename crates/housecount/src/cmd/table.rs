@@ -90,10 +90,7 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
 async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), Failure> {
     let settings = args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
     match settings.cold {
-        Some(target @ ColdTarget::Dynamo { .. }) => {
-            let shown = target.to_string();
-            Ok((DynamoCold::open(&target).await.map_err(|e| e.to_string())?, shown))
-        }
+        Some(ColdTarget::Dynamo(address)) => Ok((DynamoCold::open(&address).await, address.to_string())),
         _ => Err("only a DynamoDB table needs making: give --cold 'dynamodb://TABLE?region=R'; \
                   the embedded store makes its own"
             .to_string()),

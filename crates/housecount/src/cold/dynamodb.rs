@@ -1,4 +1,4 @@
-//! The cold tier through the official SDK: on AWS, on an emulator, or on the embedded engine.
+//! The cold tier in DynamoDB, through the official SDK.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,15 +19,12 @@ use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::table::{self, EMBEDDED_TABLE};
 use super::transact::{Expression, back_off, is_conflict};
-use super::{Cold, ColdTarget, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
+use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
-use crate::dynamo::{Engine, connect, failure};
+use crate::dynamo::{Address, Engine, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::folder::DataFolder;
 use crate::meter::{Meter, Purpose};
 
-/// The file of the embedded store.
-const DATABASE: &str = "cold.sqlite";
 /// Batches under way at once.
 const BATCHES_MAX: usize = 8;
 /// How often what a batch left unprocessed is sent again before the call fails as throttled.
@@ -36,70 +33,33 @@ pub(super) const RESENDS_MAX: u32 = 8;
 pub(super) const RESEND_WAIT: Duration = Duration::from_millis(50);
 pub(super) const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// See the module's text.
+/// The cold tier in a table of DynamoDB.
 #[derive(Clone, Debug)]
 pub struct DynamoCold {
     pub(super) client: Client,
     pub(super) table: String,
     /// For people.
     pub(super) shown: String,
-    is_embedded: bool,
     pub(super) meter: Meter,
     /// What reads are for, if not what their keys say.
     read_for: Option<Purpose>,
 }
 
 impl DynamoCold {
-    /// Opens a cold tier. The embedded one is made if it isn't there; a remote one may be away.
-    ///
-    /// # Errors
-    /// The embedded store's folder is held by another process, or can't be used.
-    pub async fn open(target: &ColdTarget) -> StoreResult<DynamoCold> {
-        DynamoCold::open_as(target, None).await
-    }
-
-    /// Opens a cold tier only to read. Of an embedded one no file changes, also while a node has it open.
-    ///
-    /// # Errors
-    /// There is none in the folder, or it can't be used.
-    pub async fn open_to_read(target: &ColdTarget) -> StoreResult<DynamoCold> {
-        let ColdTarget::Embedded(folder) = target else { return DynamoCold::open(target).await };
-        let missing = |error: StoreError, what: &str| match error.kind() {
-            ErrorKind::Missing => {
-                let context = format!("there is no cold tier in {}: {what}", folder.display());
-                StoreError::new(ErrorKind::Missing, context)
-            }
-            _ => error,
-        };
-        let engine = Engine::open_to_read(&folder.join(DATABASE));
-        let engine = engine.map_err(|error| missing(error, "cold.sqlite is missing"))?;
-        let mut cold = Self::of_engine(&engine);
-        cold.shown = target.to_string();
-        cold.check().await.map_err(|error| missing(error, "cold.sqlite has no table of housecount's"))?;
-        Ok(cold)
+    /// A cold tier in a table, which may be unreachable.
+    pub async fn open(address: &Address) -> DynamoCold {
+        DynamoCold::open_as(address, None).await
     }
 
     /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub async fn open_as(target: &ColdTarget, keys: Option<(&str, &str)>) -> StoreResult<DynamoCold> {
-        let shown = target.to_string();
-        match target {
-            ColdTarget::Embedded(folder) => {
-                let folder = DataFolder::open(folder, DATABASE)?;
-                let mut cold = Self::over(&Engine::open_in(folder, DATABASE)?).await?;
-                cold.shown = shown;
-                Ok(cold)
-            }
-            ColdTarget::Dynamo { table, region, endpoint } => Ok(DynamoCold {
-                client: connect::client(region.as_deref(), endpoint.as_deref(), keys).await,
-                table: table.clone(),
-                shown,
-                is_embedded: false,
-                meter: Meter::default(),
-                read_for: None,
-            }),
+    pub async fn open_as(address: &Address, keys: Option<(&str, &str)>) -> DynamoCold {
+        let Address { table, region, endpoint } = address;
+        DynamoCold {
+            client: connect::client(region.as_deref(), endpoint.as_deref(), keys).await,
+            table: table.clone(),
+            shown: address.to_string(),
+            meter: Meter::default(),
+            read_for: None,
         }
     }
 
@@ -108,23 +68,15 @@ impl DynamoCold {
     /// # Errors
     /// The engine fails.
     pub async fn over(engine: &Engine) -> StoreResult<DynamoCold> {
-        let cold = Self::of_engine(engine);
-        // The engine counts all items to describe a table: it is only asked when there is nothing to count.
-        if cold.check().await.is_err() {
-            cold.create_table(&table::TableOptions::default(), |_| ()).await?;
-        }
-        Ok(cold)
-    }
-
-    fn of_engine(engine: &Engine) -> DynamoCold {
-        DynamoCold {
+        let cold = DynamoCold {
             client: connect::embedded(engine),
             table: EMBEDDED_TABLE.to_string(),
             shown: "embedded".to_string(),
-            is_embedded: true,
             meter: Meter::default(),
             read_for: None,
-        }
+        };
+        cold.create_table(&table::TableOptions::default(), |_| ()).await?;
+        Ok(cold)
     }
 
     /// An SDK error as ours, with the way out where there is one.
@@ -178,9 +130,6 @@ impl DynamoCold {
 #[async_trait]
 impl Cold for DynamoCold {
     async fn check(&self) -> StoreResult<()> {
-        if self.is_embedded {
-            return self.get(&Key::Lease { name: "check".to_string() }).await.map(drop);
-        }
         self.check_table().await
     }
 
@@ -313,15 +262,7 @@ impl Cold for DynamoCold {
     }
 
     async fn stored_bytes(&self) -> StoreResult<Option<u64>> {
-        // The embedded engine would count all items for it.
-        if self.is_embedded {
-            return Ok(None);
-        }
         self.table_bytes().await
-    }
-
-    fn needs_sweeping(&self) -> bool {
-        self.is_embedded
     }
 }
 

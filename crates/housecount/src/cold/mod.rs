@@ -1,13 +1,13 @@
-//! The cold tier: what is kept for good, in DynamoDB or in an embedded store that speaks its API.
+//! The cold tier: what is kept for good, in DynamoDB or in SQLite on this machine.
 //!
 //! Items are put by key and say the same thing however often they are put: so a put may be tried again, and two
 //! nodes may do the same work at once. The contract below is checked for every backend by one suite
-//! (tests/it/contract/cold.rs). There is one implementation: the embedded store is the same client over an
-//! in-process engine instead of the network.
+//! (tests/it/contract/cold.rs), and both backends count the same units for the same calls.
 
 pub mod chunks;
 mod dynamodb;
 mod outage;
+mod sqlite;
 mod table;
 mod target;
 mod transact;
@@ -19,9 +19,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
+use housecount_core::time::UnixMs;
 
 pub use self::dynamodb::DynamoCold;
 pub use self::outage::WatchedCold;
+pub use self::sqlite::SqliteCold;
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
 pub use crate::dynamo::Engine;
@@ -180,6 +182,9 @@ pub trait Cold: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// Whether expired items must be deleted by us. DynamoDB does it by itself, at no charge.
-    fn needs_sweeping(&self) -> bool;
+    /// Deletes some items whose TTL has passed by `now`, a bounded number a call. True if there may be more. DynamoDB deletes them
+    /// by itself, at no charge, so there is nothing to do.
+    async fn sweep(&self, _now: UnixMs) -> StoreResult<bool> {
+        Ok(false)
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
+use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
 use super::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
@@ -119,8 +120,8 @@ impl Cold for WatchedCold {
         self.seen(Access::Read, self.cold.stored_bytes().await)
     }
 
-    fn needs_sweeping(&self) -> bool {
-        self.cold.needs_sweeping()
+    async fn sweep(&self, now: UnixMs) -> StoreResult<bool> {
+        self.seen(Access::Write, self.cold.sweep(now).await)
     }
 }
 

@@ -2,23 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::{Cold, DynamoCold, SqliteCold};
 use crate::dynamo::Address;
+use crate::error::StoreResult;
 
 /// A cold tier's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColdTarget {
     /// `embedded:DIR`: in a folder of this machine, for one process.
     Embedded(PathBuf),
-    /// `dynamodb://TABLE`: a table in AWS, or behind `endpoint`.
-    Dynamo {
-        /// The table; empty in the URL for the setting `table`.
-        table: String,
-        /// The region, unless the credential chain's is to be used.
-        region: Option<String>,
-        /// Another address than AWS's: an emulator, or a private endpoint.
-        endpoint: Option<String>,
-    },
+    /// `dynamodb://TABLE`: a table in AWS, or behind `endpoint`. The table is empty in the URL for the setting `table`.
+    Dynamo(Address),
 }
 
 impl ColdTarget {
@@ -39,13 +35,35 @@ impl ColdTarget {
             _ => Err("a cold tier is embedded:DIR, dynamodb://TABLE?region=R&endpoint=E or none".to_string()),
         }
     }
+
+    /// Opens the cold tier. An embedded one is made if it isn't there; a table may be unreachable.
+    ///
+    /// # Errors
+    /// Returns what a retry can't fix: a folder in use, or another store in it.
+    pub async fn open(&self) -> StoreResult<Arc<dyn Cold>> {
+        Ok(match self {
+            ColdTarget::Embedded(folder) => Arc::new(SqliteCold::open(folder)?),
+            ColdTarget::Dynamo(address) => Arc::new(DynamoCold::open(address).await),
+        })
+    }
+
+    /// Opens the cold tier only to read. Of an embedded one no file changes, also while a node has it open.
+    ///
+    /// # Errors
+    /// `Missing` if there is none, otherwise as `open`.
+    pub async fn open_to_read(&self) -> StoreResult<Arc<dyn Cold>> {
+        Ok(match self {
+            ColdTarget::Embedded(folder) => Arc::new(SqliteCold::open_to_read(folder)?),
+            ColdTarget::Dynamo(address) => Arc::new(DynamoCold::open(address).await),
+        })
+    }
 }
 
 fn dynamo(rest: &str, default_table: &str) -> Result<ColdTarget, String> {
-    let (Address { table, region, endpoint }, others) = Address::parse(rest, default_table)?;
+    let (address, others) = Address::parse(rest, default_table)?;
     match others.first() {
         Some((name, _)) => Err(format!("`{name}` is not a parameter of a DynamoDB address")),
-        None => Ok(ColdTarget::Dynamo { table, region, endpoint }),
+        None => Ok(ColdTarget::Dynamo(address)),
     }
 }
 
@@ -53,10 +71,7 @@ impl fmt::Display for ColdTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ColdTarget::Embedded(folder) => write!(f, "embedded:{}", folder.display()),
-            ColdTarget::Dynamo { table, region, endpoint } => {
-                let (table, region, endpoint) = (table.clone(), region.clone(), endpoint.clone());
-                Address { table, region, endpoint }.fmt(f)
-            }
+            ColdTarget::Dynamo(address) => address.fmt(f),
         }
     }
 }

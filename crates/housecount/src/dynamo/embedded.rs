@@ -6,8 +6,6 @@
 //! was answered is on the disk. It never deletes expired items by itself (see `tasks/sweep`).
 
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_runtime_api::client::http::{
@@ -19,20 +17,14 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 
-use super::read_only::{ReadOnly, Unchanged};
 use crate::clock::wall;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::folder::DataFolder;
 use crate::workers::aside;
 
 /// An engine; clones share it.
 #[derive(Clone)]
 pub struct Engine {
     database: Database,
-    /// The file, where it is read as one that never changes.
-    unchanged: Option<Arc<Unchanged>>,
-    /// The folder it is in, where it was opened for writing.
-    folder: Option<Arc<DataFolder>>,
 }
 
 impl fmt::Debug for Engine {
@@ -42,54 +34,6 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine over a file, which is made if it isn't there.
-    ///
-    /// # Errors
-    /// The file can't be opened, or isn't one of the engine's.
-    pub fn open(file: &Path) -> StoreResult<Engine> {
-        let failed = |e: DynoxideError| {
-            let context = format!("opening the embedded cold tier {}", file.display());
-            StoreError::caused(ErrorKind::Unavailable, context, e.to_string())
-        };
-        let path = file.to_str().ok_or_else(|| {
-            let context = format!("the folder's name is not UTF-8: {}", file.display());
-            StoreError::new(ErrorKind::Unsupported, context)
-        })?;
-        Ok(Engine { database: Database::new(path).map_err(failed)?, unchanged: None, folder: None })
-    }
-
-    /// An engine over a file that is there, which it never writes to; nor is any file made beside it.
-    ///
-    /// # Errors
-    /// `Missing` if there is no such file; otherwise that it can't be read, or isn't one of the engine's.
-    pub fn open_to_read(file: &Path) -> StoreResult<Engine> {
-        let ReadOnly { uri, unchanged } = ReadOnly::of(file)?;
-        let failed = |e: DynoxideError| {
-            let context = format!("{} can't be read as a cold tier of this version", file.display());
-            StoreError::caused(ErrorKind::Corrupt, context, e.to_string())
-        };
-        Ok(Engine {
-            database: Database::new(&uri).map_err(failed)?,
-            unchanged: unchanged.map(Arc::new),
-            folder: None,
-        })
-    }
-
-    /// The same over a file of a folder that it holds from now on, and watches.
-    ///
-    /// # Errors
-    /// As `open`.
-    pub fn open_in(mut folder: DataFolder, name: &str) -> StoreResult<Engine> {
-        let engine = Engine::open(&folder.path(name))?;
-        folder.watch(name)?;
-        // What was acknowledged is in there until SQLite takes it over into the first.
-        let wal = format!("{name}-wal");
-        if folder.path(&wal).exists() {
-            folder.watch(&wal)?;
-        }
-        Ok(Engine { folder: Some(Arc::new(folder)), ..engine })
-    }
-
     /// An engine that forgets everything with the process. For tests.
     ///
     /// # Errors
@@ -98,21 +42,14 @@ impl Engine {
         let failed = |e: DynoxideError| {
             StoreError::caused(ErrorKind::Unavailable, "opening an engine in memory", e.to_string())
         };
-        Ok(Engine { database: Database::memory().map_err(failed)?, unchanged: None, folder: None })
+        Ok(Engine { database: Database::memory().map_err(failed)? })
     }
 
     /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the answer's
     /// status and body. Blocks.
     #[must_use]
     pub fn call(&self, operation: &str, body: &[u8]) -> (u16, String) {
-        let answer = self.answer(operation, body);
-        if self.unchanged.as_ref().is_some_and(|unchanged| !unchanged.is_so()) {
-            let text = "a node has begun to write to the store while it was read; run this again";
-            // Not one that is tried again: the file stays changed.
-            let error = DynoxideError::ValidationException(text.to_string());
-            return (error.status_code(), error.to_json());
-        }
-        match answer {
+        match self.answer(operation, body) {
             Ok(body) => (200, body),
             Err(error) => (error.status_code(), error.to_json()),
         }
@@ -166,13 +103,8 @@ impl HttpConnector for InProcess {
             let operation = target.rsplit('.').next().unwrap_or_default().to_string();
             let body = request.body().bytes().unwrap_or_default().to_vec();
             // SQLite blocks: on its own thread, so that no heartbeat waits for a disk.
-            let answer = aside(move || {
-                let answer = engine.call(&operation, &body);
-                // What lies in a deleted file is no longer there after a restart.
-                engine.folder.as_deref().map_or(Ok(()), DataFolder::check).map(|()| answer)
-            });
-            let answer = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
-            let (status, body) = answer.map_err(|e| ConnectorError::other(e.into(), None))?;
+            let answer = aside(move || engine.call(&operation, &body));
+            let (status, body) = answer.await.map_err(|e| ConnectorError::other(e.into(), None))?;
             let status = StatusCode::try_from(status).map_err(|e| ConnectorError::other(e.into(), None))?;
             let mut response = HttpResponse::new(status, SdkBody::from(body));
             // As DynamoDB has it: the log takes its time from there.

@@ -7,7 +7,6 @@ pub(crate) mod clock;
 pub(crate) mod connect;
 mod embedded;
 pub(crate) mod failure;
-mod read_only;
 
 pub use self::address::Address;
 pub use self::embedded::Engine;

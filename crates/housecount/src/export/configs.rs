@@ -100,11 +100,11 @@ mod tests {
     use housecount_core::version::ConfigVersion;
 
     use super::*;
-    use crate::cold::{DynamoCold, Engine, Record};
+    use crate::cold::{Record, SqliteCold};
 
     #[tokio::test]
     async fn export_versions_held_max_bounds_what_is_held() {
-        let cold: Arc<dyn Cold> = Arc::new(DynamoCold::over(&Engine::memory().unwrap()).await.unwrap());
+        let cold: Arc<dyn Cold> = Arc::new(SqliteCold::memory().unwrap());
         let version = |stage: &str, number: u32| {
             let config = StageConfig {
                 stage: stage.into(),

@@ -13,7 +13,7 @@ use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::time::UnixMs;
 
 use super::lease::{self, Taken};
-use super::{Progress, Tick, sweep};
+use super::{Progress, Tick};
 use crate::archive::feed::Feed;
 use crate::archive::items::{self, Items};
 use crate::archive::packed::{self, Packed};
@@ -26,8 +26,6 @@ use crate::metrics::Metrics;
 
 /// How long the lease is taken for, at most. Renewed after half of it.
 const LEASE_MS_MAX: u64 = 5 * 60 * 1000;
-/// How often what has expired is deleted.
-const SWEEP_EVERY_MS: u64 = 60 * 60 * 1000;
 /// Looks a flush at whether one is due.
 const TICKS_A_FLUSH: u64 = 30;
 
@@ -44,8 +42,6 @@ pub struct Archive {
     terms: Terms,
     lease_ms: u64,
     lanes: Vec<Lane>,
-    /// When what has expired was last deleted.
-    swept: UnixMs,
 }
 
 /// A partition's archive, as this node sees it.
@@ -100,7 +96,7 @@ impl Archive {
             ttl_ms: settings.rules.ttl_ms,
         };
         let lease_ms = LEASE_MS_MAX.min(10 * kept.flush_ms);
-        Archive { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes, swept: UnixMs::ZERO }
+        Archive { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes }
     }
 
     fn lease_name(chain: Chain) -> String {
@@ -217,23 +213,6 @@ impl Archive {
     }
 }
 
-impl Archive {
-    /// Deletes what has expired, now and then, where the store doesn't do it by itself.
-    async fn sweep(&mut self) -> StoreResult<()> {
-        let now = self.hub.now();
-        if !self.cold.needs_sweeping() || now.since(self.swept) < SWEEP_EVERY_MS {
-            return Ok(());
-        }
-        self.swept = now;
-        let before = now.minus(self.kept.retention_ms);
-        for lane in &self.lanes {
-            while sweep::chunks(&*self.cold, lane.chain, before).await? == Progress::More {}
-        }
-        while sweep::heartbeat_days(&*self.cold, before).await? == Progress::More {}
-        Ok(())
-    }
-}
-
 #[async_trait]
 impl Tick for Archive {
     const NAME: &'static str = "archive";
@@ -243,9 +222,7 @@ impl Tick for Archive {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        let progress = self.step_all(false).await?;
-        self.sweep().await?;
-        Ok(progress)
+        self.step_all(false).await
     }
 
     async fn last(&mut self) -> StoreResult<()> {

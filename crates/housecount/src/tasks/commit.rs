@@ -18,7 +18,7 @@ use housecount_core::time::UnixMs;
 
 use tracing::Instrument;
 
-use super::{Progress, Tick, lease, sweep};
+use super::{Progress, Tick, lease};
 use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::chunks::{self, Written};
@@ -38,8 +38,6 @@ use crate::workers::aside;
 const GAP_MS_MAX: u64 = 1 << 31;
 /// The same where chunks expire.
 const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-/// How often expired chunks are looked for, where the store doesn't delete them by itself.
-const SWEEP_EVERY_MS: u64 = 10 * 60 * 1_000;
 /// The attribute of a ledger's item: where its chains begin.
 const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
@@ -60,7 +58,6 @@ pub struct Commit {
     /// For how long chunks are kept; none for good.
     retention_ms: Option<u64>,
     /// When expired ones were looked for last, on this node's own clock.
-    swept_ms: u64,
     fence: Fence,
     writers: Vec<Writer>,
 }
@@ -101,7 +98,6 @@ impl Commit {
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
         let retention_ms = settings.ledger_retention_ms;
-        let swept_ms = 0;
         Commit {
             log,
             cold,
@@ -113,7 +109,6 @@ impl Commit {
             ttl_ms,
             interval_ms,
             retention_ms,
-            swept_ms,
             fence: Fence::default(),
             writers,
         }
@@ -317,19 +312,6 @@ impl Commit {
         self.log.note_committed(partition, edge).await
     }
 
-    /// Deletes what has expired, where the store doesn't do it by itself.
-    async fn sweep(&mut self, now: UnixMs) -> StoreResult<()> {
-        let is_time = self.swept_ms == 0 || mono_ms().saturating_sub(self.swept_ms) >= SWEEP_EVERY_MS;
-        if self.retention_ms.is_none() || !self.cold.needs_sweeping() || !is_time {
-            return Ok(());
-        }
-        for writer in &self.writers {
-            while sweep::expired(&*self.cold, writer.chain, now).await? == Progress::More {}
-        }
-        self.swept_ms = mono_ms();
-        Ok(())
-    }
-
     fn count(
         &self,
         partition: u16,
@@ -374,7 +356,6 @@ impl Tick for Commit {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();
-        self.sweep(now).await?;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.proofs.partitions() {
             if !self.is_my_turn(partition, now) {

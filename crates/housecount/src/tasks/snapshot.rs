@@ -17,8 +17,8 @@ use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument;
 
+use super::lease;
 use super::restore::{RECOVERING, last_taken};
-use super::{Progress, lease, sweep};
 use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::{Cold, Record};
@@ -206,11 +206,7 @@ impl Snapshots {
         let outcome = write.instrument(span).await;
         // Given back whatever became of it; if that fails, it runs out.
         let _ = lease::give_back(&*self.cold, LEASE, &self.node, self.now()).await;
-        let outcome = outcome?;
-        if self.cold.needs_sweeping() {
-            while sweep::step(&*self.cold, self.now().minus(self.retention_ms)).await? == Progress::More {}
-        }
-        Ok(outcome)
+        outcome
     }
 
     async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {

@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 
 use housecount::app::App;
 use housecount::archive::read;
-use housecount::cold::{Cold, ColdTarget, DynamoCold, Engine, Page, chunks};
+use housecount::cold::{Cold, Page, chunks};
 use housecount::config::{Layers, Settings};
 use housecount::ingest::Said;
 use housecount::log::MemoryLog;
 use housecount::metrics::Format;
 use housecount::node::Node as Inner;
-use housecount::tasks::{Progress, sweep};
 use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::keys::{KeyRange, Series};
@@ -114,8 +113,7 @@ async fn items(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
 /// A cold tier that is reached over the network, so that batches can be refused.
 async fn remote(dynamo: &Dynamo) -> Arc<FaultyCold> {
     dynamo.make_table("audience");
-    let target = ColdTarget::parse(&dynamo.url("audience"), "").unwrap().unwrap();
-    Arc::new(FaultyCold::over(DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap()))
+    Arc::new(FaultyCold::over(dynamo.cold("audience").await))
 }
 
 /// Waits until the archive has all that was said so far.
@@ -313,44 +311,40 @@ async fn an_item_that_is_refused_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_expired_is_swept_where_the_store_does_not() {
-    let engine = Engine::memory().unwrap();
-    let cold = Arc::new(FaultyCold::over(DynamoCold::over(&engine).await.unwrap()));
+    const RETENTION_MS: u64 = 90 * DAY_MS;
+    let cold = Arc::new(FaultyCold::new().await);
     let log = Arc::new(MemoryLog::default());
+    let sweep = async |now: UnixMs| while cold.sweep(now).await.unwrap() {};
     let node = Inside::start("packed", &log, &cold).await;
     party(&[&node], 5).await;
     let to = node.archived_to();
-    let chain = Series::Archive.chains(1).next().unwrap();
-    sweep::chunks(&*cold, chain, to).await.unwrap();
-    assert!(!packed(&cold).await.is_empty(), "a part of what is read together stays");
-    sweep::chunks(&*cold, chain, to.plus(KEYFRAME_MS)).await.unwrap();
-    assert!(packed(&cold).await.is_empty());
     node.stop().await;
+    sweep(to).await;
+    assert!(!packed(&cold).await.is_empty(), "nothing has expired yet");
+    sweep(to.plus(RETENTION_MS + KEYFRAME_MS)).await;
+    assert!(packed(&cold).await.is_empty());
 
     let node = Inside::start("items", &log, &cold).await;
     party(&[&node], 5).await;
+    node.stop().await;
     let before = items(&cold).await;
     let half = UnixMs(before.iter().nth(before.len() / 2).unwrap().0);
-    sweep::heartbeats(&*cold, "s", half).await.unwrap();
+    sweep(half.plus(RETENTION_MS)).await;
     let left = items(&cold).await;
-    assert!(left.iter().filter(|row| row.2 == "s").all(|row| row.0 >= half.0));
-    assert_eq!(left, before.into_iter().filter(|row| row.2 != "s" || row.0 >= half.0).collect());
-    // Days are deleted with all that they list, and not before.
+    assert!(left.len() < before.len() && left.is_subset(&before));
+    // A TTL is in whole seconds.
+    assert!(left.iter().all(|row| row.0 + 1_000 > half.0));
+    assert!(before.iter().filter(|row| row.0 > half.0).all(|row| left.contains(row)));
+    // Days outlive all that they list.
     let days = async || {
         let all = KeyRange::heartbeat_days(UnixMs::ZERO, UnixMs(9_999_999_999_999));
         cold.query(&all, &Page::first(100)).await.unwrap()
     };
     let last = UnixMs(left.iter().map(|row| row.0).max().unwrap());
-    assert_eq!(sweep::heartbeat_days(&*cold, last).await.unwrap(), Progress::Done);
-    assert_eq!(items(&cold).await.len(), left.iter().filter(|row| row.0 >= last.0).count());
-    assert!(!days().await.is_empty());
-    // Another program's item stays where it is, and doesn't keep the sweep from its end.
-    let foreign = json!({ "pk": { "S": "STAGE#s" }, "sk": { "S": "HEARTBEAT#1790000000000#a#b#c" } });
-    let put = json!({ "TableName": "ivs-viewer-snapshots", "Item": foreign }).to_string();
-    assert_eq!(engine.call("PutItem", put.as_bytes()).0, 200);
-    sweep::heartbeat_days(&*cold, last.plus(DAY_MS)).await.unwrap();
-    assert!(items(&cold).await.is_empty() && days().await.is_empty());
-    let of_stage = KeyRange::heartbeats("s", UnixMs::ZERO, UnixMs(9_999_999_999_999));
-    assert_eq!(cold.query(&of_stage, &Page::first(9)).await.unwrap().len(), 1);
+    sweep(last.plus(RETENTION_MS + 1_000)).await;
+    assert!(items(&cold).await.is_empty() && !days().await.is_empty());
+    sweep(last.plus(RETENTION_MS + 9 * DAY_MS)).await;
+    assert!(days().await.is_empty());
 }
 
 /// A damaged chunk costs what follows on it, and no more; it is named.

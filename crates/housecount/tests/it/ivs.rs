@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ciborium::Value as Cbor;
 use housecount::clock::wall;
-use housecount::cold::{DynamoCold, Engine};
+use housecount::cold::SqliteCold;
 use housecount::log::MemoryLog;
 use housecount_core::event::Kind;
 use housecount_core::span::Span;
@@ -192,8 +192,7 @@ async fn an_hour(folder: &Path) -> Span {
         }
     }
     said.sort_by_key(|said| said.logged);
-    let engine = Engine::open(&folder.join("cold.sqlite")).unwrap();
-    let cold = Arc::new(FaultyCold::over(DynamoCold::over(&engine).await.unwrap()));
+    let cold = Arc::new(FaultyCold::over(SqliteCold::open(folder).unwrap()));
     let stage = Stage { said, cold, log: Arc::new(MemoryLog::default()) };
     let mut node = stage.node().await;
     for n in 1..=HOUR_MS / WINDOW_MS {

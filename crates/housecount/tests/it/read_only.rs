@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use housecount::cold::{Cold, ColdTarget, DynamoCold, Engine, Record};
+use housecount::cold::{Cold, Record, SqliteCold};
 use housecount::error::ErrorKind;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
@@ -83,7 +83,7 @@ async fn reading_changes_no_file() {
     };
     beat(&node, "viewer-1").await;
     // A node that runs has both of these, and writes to them; so it is held for as long as they are compared.
-    assert!(folder.join("cold.sqlite-wal").exists() && folder.join("cold.sqlite-shm").exists());
+    assert!(folder.join("items.sqlite-wal").exists() && folder.join("items.sqlite-shm").exists());
     signal(node.pid(), "STOP");
     all_read(&folder, &["viewer-1"], "while a node has it open");
     signal(node.pid(), "CONT");
@@ -97,7 +97,7 @@ async fn reading_changes_no_file() {
 
     // A copy without the index: SQLite would make it anew.
     let copy = tempfile::tempdir().unwrap();
-    for name in ["cold.sqlite", "cold.sqlite-wal"] {
+    for name in ["items.sqlite", "items.sqlite-wal"] {
         std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
     }
     let before = files(copy.path());
@@ -111,12 +111,12 @@ async fn reading_changes_no_file() {
     node.until_ready().await;
     beat(&node, "viewer-3").await;
     assert!(node.stop().success());
-    assert!(!folder.join("cold.sqlite-wal").exists(), "a node that stops leaves one file");
+    assert!(!folder.join("items.sqlite-wal").exists(), "a node that stops leaves one file");
     all_read(&folder, &["viewer-1", "viewer-2", "viewer-3"], "after a node was stopped");
     // Names that mean something in a URI.
     let odd = copy.path().join("a b?c#d%20é&mode=rwc");
     std::fs::create_dir(&odd).unwrap();
-    std::fs::copy(folder.join("cold.sqlite"), odd.join("cold.sqlite")).unwrap();
+    std::fs::copy(folder.join("items.sqlite"), odd.join("items.sqlite")).unwrap();
     all_read(&odd, &["viewer-1", "viewer-2", "viewer-3"], "in a folder with an odd name");
 }
 
@@ -126,22 +126,24 @@ async fn what_is_not_there_is_not_made() {
     let place = |name: &str, bytes: &[u8]| {
         let place = folder.path().join(name);
         std::fs::create_dir(&place).unwrap();
-        std::fs::write(place.join("cold.sqlite"), bytes).unwrap();
+        std::fs::write(place.join("items.sqlite"), bytes).unwrap();
         place
     };
     std::fs::create_dir(folder.path().join("folder only")).unwrap();
     place("empty", b"");
     place("text", b"SQLite format 4");
     place("torn", b"SQLite format 3\0and no more");
-    // The engine's own file, before our table is made.
-    drop(Engine::open(&place("no table", b"").join("cold.sqlite")).unwrap());
+    // A database before its table is made.
+    let without = rusqlite::Connection::open(place("no table", b"").join("items.sqlite")).unwrap();
+    without.execute_batch("CREATE TABLE t (x); DROP TABLE t").unwrap();
+    drop(without);
     for (name, says) in [
         ("nowhere", "there is no cold tier in"),
-        ("folder only", "cold.sqlite is missing"),
-        ("empty", "cold.sqlite is empty"),
+        ("folder only", "items.sqlite is missing"),
+        ("empty", "items.sqlite is empty"),
         ("text", "is not a store of housecount's"),
-        ("torn", "can't be read as a cold tier of this version"),
-        ("no table", "cold.sqlite has no table of housecount's"),
+        ("torn", "items.sqlite: file is not a database; the file is damaged: put back a copy of it"),
+        ("no table", "items.sqlite has no table of housecount's"),
     ] {
         let place = folder.path().join(name);
         let before = place.exists().then(|| files(&place));
@@ -166,14 +168,13 @@ async fn what_is_not_there_is_not_made() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let folder = tempfile::tempdir().unwrap();
-    let target = ColdTarget::Embedded(folder.path().to_path_buf());
-    drop(DynamoCold::open(&target).await.unwrap());
-    let reader = DynamoCold::open_to_read(&target).await.unwrap();
+    drop(SqliteCold::open(folder.path()).unwrap());
+    let reader = SqliteCold::open_to_read(folder.path()).unwrap();
     let key = Key::Config { stage: "s".to_string() };
     assert_eq!(reader.get(&key).await.unwrap(), None);
     let error = reader.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
-    let writer = DynamoCold::open(&target).await.unwrap();
+    let writer = SqliteCold::open(folder.path()).unwrap();
     writer.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap();
     assert_eq!(writer.get(&key).await.unwrap(), Some(Item::new()));
     // When it stops, what it wrote goes from its journal into the file.
@@ -183,5 +184,6 @@ async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
         error.kind() == ErrorKind::Refused && error.to_string().contains("has begun to write"),
         "{error}"
     );
-    assert_eq!(DynamoCold::open_to_read(&target).await.unwrap().get(&key).await.unwrap(), Some(Item::new()));
+    let again = SqliteCold::open_to_read(folder.path()).unwrap();
+    assert_eq!(again.get(&key).await.unwrap(), Some(Item::new()));
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::cold::{
-    Cold, ColdTarget, Condition, DynamoCold, Engine, Page, Purpose, Put, Record, TableOptions, Transacted,
-    Write,
+    Cold, Condition, Page, Purpose, Put, Record, SqliteCold, TableOptions, Transacted, Write,
 };
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
-use housecount_core::limits::{ITEM_BYTES_MAX, WRITE_BATCH_ITEMS};
+use housecount_core::limits::{ITEM_BYTES_MAX, SWEEP_ROWS_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
@@ -178,8 +177,81 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_in_memory() {
-    let cold = DynamoCold::over(&Engine::memory().unwrap()).await.unwrap();
+    keeps_the_contract(&SqliteCold::memory().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_in_a_folder() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("cold");
+    let cold = SqliteCold::open(&folder).unwrap();
     keeps_the_contract(&cold).await;
+    let record = Record { key: snapshot("kept", 1), item: item(1) };
+    cold.put(vec![record.clone()]).await.unwrap();
+    assert_eq!(SqliteCold::open(&folder).unwrap_err().kind(), ErrorKind::Held);
+    drop(cold);
+    let again = SqliteCold::open(&folder).unwrap();
+    assert_eq!(again.get(&record.key).await.unwrap(), Some(record.item));
+}
+
+/// What a table would have cost is known before there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_counts_the_units_of_a_table() {
+    let dynamo = Dynamo::start().await;
+    let table = dynamo.cold("table").await;
+    table.create_table(&TableOptions::default(), |_| ()).await.unwrap();
+    let embedded = SqliteCold::memory().unwrap();
+    let tiers: [&dyn Cold; 2] = [&table, &embedded];
+    for cold in tiers {
+        keeps_the_contract(cold).await;
+        several_pages_are_read(cold).await;
+    }
+    for purpose in Purpose::ALL {
+        assert_eq!(embedded.meter().units(purpose), table.meter().units(purpose), "{purpose:?}");
+    }
+    assert_eq!(embedded.meter().put_bytes(), table.meter().put_bytes());
+}
+
+/// DynamoDB ends a page of a query after 1 MB, and rounds each page up.
+async fn several_pages_are_read(cold: &dyn Cold) {
+    let large = |n: u64| Item::from([("b".to_string(), Attr::B(vec![0xa5; (n % 7) as usize * 40_000 + 13]))]);
+    for n in 0..30 {
+        cold.put(vec![Record { key: snapshot("pages", n), item: large(n) }]).await.unwrap();
+    }
+    let range = KeyRange::snapshots("pages", UnixMs::ZERO, UnixMs::MAX);
+    for page in [Page::first(100), Page::last(17), Page { consistent: true, ..Page::first(100) }] {
+        assert_eq!(cold.query(&range, &page).await.unwrap().len(), page.limit.min(30));
+    }
+}
+
+/// DynamoDB deletes what has expired by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let cold = SqliteCold::open(folder.path()).unwrap();
+    let now = UnixMs(1_790_000_000_000);
+    let expires = |at_s: u64| Item::from([("ttl".to_string(), Attr::N(at_s))]);
+    let expired = (0..SWEEP_ROWS_MAX as u64 + 3)
+        .map(|n| Record { key: snapshot("swept", n), item: expires(now.0 / 1_000 - n) });
+    let stays = [expires(now.0 / 1_000 + 1), Item::new(), expires(0)];
+    let stays = stays.into_iter().zip(900..).map(|(item, n)| Record { key: snapshot("swept", n), item });
+    cold.put(expired.chain(stays).collect()).await.unwrap();
+    let range = KeyRange::snapshots("swept", UnixMs::ZERO, UnixMs::MAX);
+    let left = async || cold.query(&range, &Page::first(10_000)).await.unwrap().len();
+    assert!(cold.sweep(now).await.unwrap(), "there is more");
+    assert_eq!(left().await, 3 + 3);
+    assert!(!cold.sweep(now).await.unwrap());
+    assert_eq!(left().await, 3);
+    // Damage to the index deletes nothing.
+    let database = rusqlite::Connection::open(folder.path().join("items.sqlite")).unwrap();
+    database.execute("UPDATE item SET ttl = 1", []).unwrap();
+    assert!(!cold.sweep(now).await.unwrap());
+    assert_eq!(left().await, 3);
+    assert_eq!(
+        cold.meter().units(Purpose::Snapshots).writes,
+        SWEEP_ROWS_MAX as u64 + 6,
+        "deletions are free"
+    );
 }
 
 /// The simulated one is a cold tier as well, or what is proven over it would prove little.
@@ -194,29 +266,9 @@ async fn simulated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn embedded_in_a_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let target = ColdTarget::Embedded(folder.path().join("cold"));
-    let cold = DynamoCold::open(&target).await.unwrap();
-    keeps_the_contract(&cold).await;
-    let record = Record { key: snapshot("kept", 1), item: item(1) };
-    cold.put(vec![record.clone()]).await.unwrap();
-    assert_eq!(DynamoCold::open(&target).await.unwrap_err().kind(), ErrorKind::Held);
-    drop(cold);
-    let again = DynamoCold::open(&target).await.unwrap();
-    assert_eq!(again.get(&record.key).await.unwrap(), Some(record.item));
-}
-
-/// Over a socket, as on AWS.
-async fn remote(dynamo: &Dynamo, table: &str) -> DynamoCold {
-    let target = ColdTarget::parse(&dynamo.url(table), "unused").unwrap().unwrap();
-    DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn dynamodb() {
     let dynamo = Dynamo::start().await;
-    let cold = remote(&dynamo, "table").await;
+    let cold = dynamo.cold("table").await;
     let error = cold.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.to_string().contains("housecount table create --cold 'dynamodb://table?"), "{error}");
@@ -236,7 +288,7 @@ async fn dynamodb() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provisioned_table() {
     let dynamo = Dynamo::start().await;
-    let cold = remote(&dynamo, "table").await;
+    let cold = dynamo.cold("table").await;
     let options = TableOptions { provisioned: Some((5, 7)), ..TableOptions::default() };
     cold.create_table(&options, |_| ()).await.unwrap();
     assert_eq!(cold.table_state().await.unwrap().unwrap().billing, "PROVISIONED");
@@ -247,7 +299,7 @@ async fn a_provisioned_table() {
 #[tokio::test(flavor = "multi_thread")]
 async fn point_in_time_recovery_is_waited_for() {
     let dynamo = Dynamo::start().await;
-    let cold = remote(&dynamo, "table").await;
+    let cold = dynamo.cold("table").await;
     dynamo.faults.too_early.store(2, Ordering::SeqCst);
     let options = TableOptions { point_in_time_recovery: true, ..TableOptions::default() };
     let mut steps = Vec::new();
@@ -265,7 +317,7 @@ async fn a_table_with_other_keys_is_named() {
         "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
     });
     dynamo.call("CreateTable", create);
-    let error = remote(&dynamo, "other").await.check().await.unwrap_err();
+    let error = dynamo.cold("other").await.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
     let text = error.to_string();
     assert!(
@@ -277,7 +329,7 @@ async fn a_table_with_other_keys_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_drops_nothing() {
     let dynamo = Dynamo::start().await;
-    let cold = Arc::new(remote(&dynamo, "table").await);
+    let cold = Arc::new(dynamo.cold("table").await);
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
     dynamo.faults.throttled.store(2, Ordering::SeqCst);
     dynamo.faults.unprocessed.store(6, Ordering::SeqCst);
@@ -291,7 +343,7 @@ async fn throttling_drops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conditional_put_whose_answer_was_lost_is_done() {
     let dynamo = Dynamo::start().await;
-    let cold = remote(&dynamo, "table").await;
+    let cold = dynamo.cold("table").await;
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
     dynamo.faults.lying.store(1, Ordering::SeqCst);
     let record = Record { key: Key::Config { stage: "s".to_string() }, item: item(1) };
@@ -303,7 +355,7 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_meets_a_transaction_is_sent_again() {
     let dynamo = Dynamo::start().await;
-    let cold = remote(&dynamo, "table").await;
+    let cold = dynamo.cold("table").await;
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
     let record = |n| Record { key: Key::Fence, item: item(n) };
     let write = |n, condition| vec![Write::Put { record: record(n), condition }];

@@ -1,4 +1,4 @@
-//! An audience on a clock of the test's, a log that holds what it says, and the program's own writers over the embedded engine: so
+//! An audience on a clock of the test's, a log that holds what it says, and the program's own writers over the embedded store: so
 //! that hours of consumed capacity are measured in minutes.
 
 use std::collections::VecDeque;
@@ -114,7 +114,6 @@ pub struct Hour {
 impl Hour {
     pub async fn new(shape: Shape, keeps_ledger: bool) -> Hour {
         let cold = Arc::new(FaultyCold::new().await);
-        cold.expires.store(true, Ordering::SeqCst);
         let (tape, metrics, settings) =
             (Arc::new(Tape::default()), Arc::new(Metrics::default()), settings(&[]));
         let hub = Arc::new(Hub::new(settings.rules, 1, true));

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount::client::Client;
-use housecount::cold::{Cold, ColdTarget, DynamoCold};
+use housecount::cold::Cold;
 use housecount_sim::checks::{self, is_within};
 use housecount_sim::truth::proof::Proven;
 use hyper::Method;
@@ -62,8 +62,7 @@ fn refusals_are_in_order(crowd: &Crowd, may: bool) {
 /// Everybody has gone. The ledger must have all that was proven, to the millisecond, and every acknowledged beat with it.
 /// Stamps are behind this machine's clock by `behind_ms` at most.
 async fn the_ledger_is_exact(any: &Client, dynamo: &Dynamo, tap: &Tap, crowd: &Crowd, behind_ms: u64) {
-    let target = ColdTarget::parse(&dynamo.url("table"), "unused").unwrap().unwrap();
-    let cold: Arc<dyn Cold> = Arc::new(DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap());
+    let cold: Arc<dyn Cold> = Arc::new(dynamo.cold("table").await);
     // Two windows after the last beat: what came late is in the second one.
     let to = tap.last_ms() + TTL_MS + 2 * 4_000;
     eventually("all is written", async || {

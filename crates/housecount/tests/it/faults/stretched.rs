@@ -5,7 +5,6 @@ use std::sync::Arc;
 use housecount::app::App;
 use housecount::client::Client;
 use housecount::clock::mono_ms;
-use housecount::cold::{ColdTarget, DynamoCold};
 use housecount::config::{Layers, Settings};
 use housecount::http::Bound;
 use housecount::log::Log;
@@ -44,8 +43,7 @@ impl Inside {
         });
         let settings =
             Settings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap()).unwrap();
-        let target = ColdTarget::parse(&dynamo.url("table"), "unused").unwrap().unwrap();
-        let cold = DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap();
+        let cold = dynamo.cold("table").await;
         let app = App::over(settings, log, Some(Arc::new(cold)));
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();

@@ -130,7 +130,7 @@ async fn in_an_embedded_store_and_by_the_id_of_a_hashed_viewer() {
     let hashed = node.get("/v1/viewers/ann%40example.org").await["viewer"].as_str().unwrap().to_string();
     let asked = ["--viewer", "ann@example.org", "--set", "viewer_ids=hashed", "--set", KEY];
     is_forgotten(node, &cold, &hashed, &asked).await;
-    assert!(Path::new(folder.path()).join("cold/cold.sqlite").exists());
+    assert!(Path::new(folder.path()).join("cold/items.sqlite").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

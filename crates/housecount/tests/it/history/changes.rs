@@ -38,7 +38,7 @@ async fn customer(node: &Stages, customer: &str, now: UnixMs) -> Result<Changed,
 
 /// The stage's versions, which are without a fault, and agree with its configuration.
 async fn versions(cold: &FaultyCold) -> Vec<ConfigVersion> {
-    let (history, damage) = history::read_past_damage(&cold.cold, "s").await.unwrap();
+    let (history, damage) = history::read_past_damage(&*cold.cold, "s").await.unwrap();
     assert_eq!(damage, Vec::<String>::new());
     history.versions().to_vec()
 }
@@ -117,10 +117,10 @@ async fn a_change_that_comes_late_applies_to_later_time() {
     });
     eventually("the change waits", async || cold.held.load(Ordering::SeqCst) > held).await;
     let committed_to = window().plus(3 * WINDOW_MS);
-    Fence::default().raise(&cold.cold, committed_to).await.unwrap();
+    Fence::default().raise(&*cold.cold, committed_to).await.unwrap();
     drop(closed);
     assert_eq!(late.await.unwrap().effective_from, committed_to);
-    let history = history::read(&cold.cold, "s").await.unwrap();
+    let history = history::read(&*cold.cold, "s").await.unwrap();
     assert_eq!(history.in_force(committed_to.minus(1)), Some(&config("ACME")));
     // A node whose clock is behind.
     let lagging = customer(&node, "THIRD", BASE.minus(5 * WINDOW_MS)).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let old = StageConfig { created_at: BASE, ..config("ACME") };
     let keys = [Key::Config { stage: "s".into() }, Key::Listed { stage: "s".into() }];
     cold.put(keys.map(|key| Record { key, item: old.to_item() }).to_vec()).await.unwrap();
-    let read = async || history::read(&cold.cold, "s").await.unwrap();
+    let read = async || history::read(&*cold.cold, "s").await.unwrap();
     assert_eq!(read().await.in_force(UnixMs::ZERO), Some(&old));
     assert!(matches!(node.create(config("X"), BASE).await, Err(ChangeError::AlreadyConfigured)));
     let same = customer(&node, "ACME", BASE.plus(WINDOW_MS)).await.unwrap();

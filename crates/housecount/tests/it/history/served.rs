@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use housecount::cold::{Cold, ColdTarget, DynamoCold, Record};
+use housecount::cold::{Cold, Record};
 use housecount_core::keys::Key;
 use housecount_core::limits::STAGE_VERSIONS_MAX;
 use housecount_core::stage::StageConfig;
@@ -125,8 +125,7 @@ async fn a_stage_that_was_changed_too_often_says_so() {
     let dynamo = Dynamo::start().await;
     let url = dynamo.url("table");
     assert!(housecount().args(["table", "create", "--cold", &url]).status().unwrap().success());
-    let target = ColdTarget::parse(&url, "unused").unwrap().unwrap();
-    let cold = DynamoCold::open_as(&target, Some(("test", "test"))).await.unwrap();
+    let cold = dynamo.cold("table").await;
     let records = (1..STAGE_VERSIONS_MAX).map(|number| {
         let customer = Some(format!("customer {number}"));
         let config = StageConfig { stage: "s".into(), customer, ..StageConfig::default() };

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use housecount::cold::ColdTarget;
-use housecount::cold::DynamoCold;
+use housecount::cold::SqliteCold;
 use housecount_core::event::Kind;
 use housecount_core::time::UnixMs;
 
@@ -26,7 +25,7 @@ async fn watched(folder: &Path) {
         viewer: "ann".into(),
         session: String::new(),
     });
-    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.to_path_buf())).await.unwrap();
+    let cold = SqliteCold::open(folder).unwrap();
     let stage = Stage { cold: FaultyCold::over(cold).into(), ..Stage::new(said.collect()).await };
     let mut node = stage.node().await;
     for n in 1..=HOURS * HOUR_MS / WINDOW_MS {
@@ -82,7 +81,7 @@ async fn days_and_months_of_a_zone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
-    drop(DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap());
+    drop(SqliteCold::open(folder.path()).unwrap());
     let range = ["--from", "2026-10-24", "--to", "2026-10-26", "--partial"];
     let cold = format!("embedded:{}", folder.path().display());
     let bare = |zone: &str| {

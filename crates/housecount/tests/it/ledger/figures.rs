@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use housecount::app::App;
 use housecount::client::Client;
 use housecount::clock::mono_ms;
-use housecount::cold::{Cold, ColdTarget, DynamoCold, Purpose};
+use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::http::Bound;
 use housecount::hub::Hub;
 use housecount::ledger::{Proofs, scan};
@@ -197,7 +197,7 @@ async fn memory_of_a_million_viewers() {
 
 async fn memory(viewers: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+    let cold = SqliteCold::open(folder.path()).unwrap();
     let (hub, proofs, mut commit) = writer(Arc::new(cold));
     let base = BASE.aligned(WINDOW_MS);
     // From here on the peak is counted again.
@@ -257,7 +257,7 @@ async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
 async fn a_stage_day() {
     for (name, viewers) in [("10,000 viewers in a day", 208), ("10,000 viewers at once", 10_000)] {
         let folder = tempfile::tempdir().unwrap();
-        let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+        let cold = SqliteCold::open(folder.path()).unwrap();
         let cold: Arc<dyn Cold> = Arc::new(cold);
         let (hub, proofs, mut commit) = writer(cold.clone());
         let base = BASE.aligned(24 * HOUR_MS).plus(24 * HOUR_MS);
@@ -301,7 +301,7 @@ async fn a_stage_day() {
 #[ignore = "a figure, and takes minutes"]
 async fn thirty_days() {
     let folder = tempfile::tempdir().unwrap();
-    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.path().to_path_buf())).await.unwrap();
+    let cold = SqliteCold::open(folder.path()).unwrap();
     let cold: Arc<dyn Cold> = Arc::new(cold);
     let (hub, proofs, mut commit) = writer(cold.clone());
     let mut crowd = Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));

@@ -6,7 +6,6 @@ use housecount::clock::wall;
 use housecount::cold::chunks::Reader;
 use housecount::cold::{Cold, Page};
 use housecount::ledger::chain::decode;
-use housecount::tasks::{Progress, sweep};
 use housecount::verify::verify;
 use housecount_core::event::Kind;
 use housecount_core::keys::{Chain, KeyRange, Series};
@@ -80,9 +79,9 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
         let found = verify(&cold, whole, None, |_| ()).await.unwrap();
         assert!(found.problems.is_empty(), "{round}: {:?}", found.problems);
         if round == 0 {
-            assert_eq!(sweep::expired(&*cold, CHAIN, wall()).await.unwrap(), Progress::More);
+            assert!(cold.sweep(wall()).await.unwrap());
         } else {
-            while sweep::expired(&*cold, CHAIN, wall()).await.unwrap() == Progress::More {}
+            while cold.sweep(wall()).await.unwrap() {}
         }
     }
     assert_eq!(expiries(&cold).await.len(), all.len() - expired);

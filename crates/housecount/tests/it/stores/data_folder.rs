@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use housecount::cold::{Cold, ColdTarget, DynamoCold, Record};
+use housecount::cold::{Cold, Record, SqliteCold};
 use housecount::log::{LogTarget, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::Item;
@@ -78,11 +78,11 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
 async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothing() {
     let above = tempfile::tempdir().unwrap();
     let (folder, aside) = (above.path().join("cold"), above.path().join("aside"));
-    let cold = DynamoCold::open(&ColdTarget::Embedded(folder.clone())).await.unwrap();
+    let cold = SqliteCold::open(&folder).unwrap();
     let key = Key::Lease { name: "test".to_string() };
     let record = || vec![Record { key: key.clone(), item: Item::new() }];
     cold.put(record()).await.unwrap();
-    for (path, is_replaced) in losses(&folder, "cold.sqlite") {
+    for (path, is_replaced) in losses(&folder, "items.sqlite") {
         std::fs::rename(&path, &aside).unwrap();
         if is_replaced {
             copy(&aside, &path);
@@ -136,7 +136,7 @@ async fn only_its_owner_reads_a_nodes_folder_an_older_versions_too() {
             assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
         }
         for name in
-            ["log/log.sqlite-wal", "log/log.sqlite-shm", "log/lock", "cold/cold.sqlite-wal", "cold/lock"]
+            ["log/log.sqlite-wal", "log/log.sqlite-shm", "log/lock", "cold/items.sqlite-wal", "cold/lock"]
         {
             assert!(found.contains(&data.join(name)), "{name} is missing in {found:?}");
         }

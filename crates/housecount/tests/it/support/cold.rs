@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use housecount::cold::{
-    Cold, Condition, DynamoCold, Engine, Meter, Page, Put, Record, Row, Transacted, Write,
-};
+use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row, SqliteCold, Transacted, Write};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
+use housecount_core::time::UnixMs;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct FaultyCold {
-    pub cold: DynamoCold,
+    pub cold: Arc<dyn Cold>,
     /// Calls until the one that fails; negative for none.
     pub fails_in: AtomicI64,
     /// Whether the call that fails is carried out first, its answer being lost.
@@ -33,8 +32,6 @@ pub struct FaultyCold {
     /// Transactions that are answered as refused from now on: not carried out, or carried out all the same.
     pub refused: AtomicU32,
     pub belied: AtomicU32,
-    /// Whether it deletes what has expired by itself, as DynamoDB does.
-    pub expires: AtomicBool,
 }
 
 fn take(fault: &AtomicU32) -> bool {
@@ -43,12 +40,12 @@ fn take(fault: &AtomicU32) -> bool {
 
 impl FaultyCold {
     pub async fn new() -> FaultyCold {
-        FaultyCold::over(DynamoCold::over(&Engine::memory().unwrap()).await.unwrap())
+        FaultyCold::over(SqliteCold::memory().unwrap())
     }
 
-    pub fn over(cold: DynamoCold) -> FaultyCold {
+    pub fn over(cold: impl Cold + 'static) -> FaultyCold {
         FaultyCold {
-            cold,
+            cold: Arc::new(cold),
             fails_in: AtomicI64::new(-1),
             lies: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
@@ -59,7 +56,6 @@ impl FaultyCold {
             held: AtomicUsize::new(0),
             refused: AtomicU32::new(0),
             belied: AtomicU32::new(0),
-            expires: AtomicBool::new(false),
         }
     }
 
@@ -134,7 +130,7 @@ impl Cold for FaultyCold {
         self
     }
 
-    fn needs_sweeping(&self) -> bool {
-        !self.expires.load(Ordering::SeqCst) && self.cold.needs_sweeping()
+    async fn sweep(&self, now: UnixMs) -> StoreResult<bool> {
+        self.cold.sweep(now).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use housecount::cold::Engine;
+use housecount::cold::{ColdTarget, DynamoCold, Engine};
 use housecount::log::{DynamoLog, DynamoTarget};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -89,6 +89,16 @@ impl Dynamo {
     /// A cold tier's address on it.
     pub fn url(&self, table: &str) -> String {
         format!("dynamodb://{table}?region=eu-west-1&endpoint=http://127.0.0.1:{}", self.port)
+    }
+
+    /// A cold tier in a table on it.
+    pub async fn cold(&self, table: &str) -> DynamoCold {
+        match ColdTarget::parse(&self.url(table), "unused") {
+            Ok(Some(ColdTarget::Dynamo(address))) => {
+                DynamoCold::open_as(&address, Some(("test", "test"))).await
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A log in a table on it; `more` as in `flush=40ms`.

@@ -28,7 +28,7 @@ pub fn housecount() -> Command {
 }
 
 /// The binary as another program starts it, which gets its path and then its arguments.
-fn housecount_by(program: &[&str]) -> Command {
+pub fn housecount_by(program: &[&str]) -> Command {
     let plain = housecount();
     let mut command = Command::new(program[0]);
     command.args(&program[1..]).arg(plain.get_program());

@@ -9,10 +9,10 @@ use super::sources;
 
 /// Rooms of the core, lowest first.
 #[rustfmt::skip]
-const CORE: [&str; 31] = [
+const CORE: [&str; 32] = [
     "ahead", "time", "pace", "limits", "ids", "event", "codec", "packing", "archive", "batch",
     "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger", "item",
-    "cost", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib", "seconds", "stage",
+    "body", "cost", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib", "seconds", "stage",
     "version",
 ];
 /// Rooms of the program, lowest first.

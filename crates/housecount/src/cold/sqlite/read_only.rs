@@ -1,4 +1,4 @@
-//! How the embedded engine's file is opened only to read: no file of its folder changes or comes to be, also while a node
+//! How the embedded cold tier's file is opened only to read: no file of its folder changes or comes to be, also while a node
 //! writes to it.
 //!
 //! SQLite's own read-only mode is not enough: it makes an index (`-shm`) and a journal (`-wal`) where there are none, and writes

@@ -1,0 +1,281 @@
+//! The embedded cold tier: a table in a folder of this machine, for one process, in SQLite through `rusqlite`.
+//!
+//! A write is acknowledged when its commit is on the disk: SQLite syncs the write-ahead log first (`synchronous = FULL`). So
+//! neither kill -9 nor a power cut loses what was acknowledged. The log syncs every half second instead, since a heartbeat is
+//! replaced by the next one; what is kept for good is not. Nothing is acknowledged by a file that was deleted, moved or replaced
+//! meanwhile (`folder.rs`).
+//!
+//! There is one connection that writes and a few that read; in WAL mode neither waits for the other. All of them work on threads
+//! beside the async workers. What DynamoDB would have charged is counted by core's rules, so that costs can be compared.
+
+mod layout;
+mod pool;
+mod read_only;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use housecount_core::cost::units;
+use housecount_core::item::Item;
+use housecount_core::keys::{Key, KeyRange};
+use housecount_core::limits::COLD_READERS_MAX;
+use housecount_core::time::UnixMs;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use self::layout::{DATABASE, RowError};
+use self::pool::Pool;
+use self::read_only::{ReadOnly, Unchanged};
+use self::rows::StoredKey;
+use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::folder::DataFolder;
+use crate::meter::{Meter, Purpose};
+
+/// Bytes of the largest item, as DynamoDB has it: what is stored here must fit there.
+const STORED_ITEM_BYTES_MAX: u64 = 400 * 1_024;
+
+/// The embedded cold tier. Clones share it.
+#[derive(Clone, Debug)]
+pub struct SqliteCold {
+    store: Arc<Store>,
+    meter: Meter,
+    /// What reads are for, if not what their keys say.
+    read_for: Option<Purpose>,
+}
+
+/// The open database. Fields are dropped in this order: the last connection tidies up, and the folder is released after it.
+#[derive(Debug)]
+struct Store {
+    /// None where the writer's connection reads as well.
+    readers: Option<Pool>,
+    writer: Pool,
+    path: PathBuf,
+    guard: Guard,
+}
+
+/// What must be so, or a call is not answered.
+#[derive(Debug)]
+enum Guard {
+    /// Held, and the files in it are still the ones that were opened.
+    Folder(Box<DataFolder>),
+    /// The file is as it was found, if it is read as one that never changes.
+    Reader(Option<Unchanged>),
+    /// In memory.
+    Nothing,
+}
+
+impl Guard {
+    fn check(&self) -> StoreResult<()> {
+        match self {
+            Guard::Folder(folder) => folder.check(),
+            Guard::Reader(Some(unchanged)) if !unchanged.is_so() => Err(StoreError::new(
+                // Not one that is tried again: the file stays changed.
+                ErrorKind::Refused,
+                "a node has begun to write to the store while it was read; run this again",
+            )),
+            Guard::Reader(_) | Guard::Nothing => Ok(()),
+        }
+    }
+}
+
+impl SqliteCold {
+    /// Opens the store in a folder, and makes it if it isn't there.
+    ///
+    /// # Errors
+    /// `Held` if another process has the folder, `Schema` if it has another store, `Corrupt` if the file is damaged.
+    pub fn open(folder: &Path) -> StoreResult<SqliteCold> {
+        layout::refuse_former(folder)?;
+        let mut folder = DataFolder::open(folder, DATABASE)?;
+        let path = folder.path(DATABASE);
+        let writer = layout::open_writer(&path)?;
+        let readers = (0..COLD_READERS_MAX).map(|_| layout::open_beside(&path));
+        let readers = Pool::of(readers.collect::<StoreResult<_>>()?);
+        // What was acknowledged is in the second until SQLite takes it over into the first.
+        for name in [DATABASE, &format!("{DATABASE}-wal")] {
+            folder.watch(name)?;
+        }
+        let writer = Pool::of(vec![writer]);
+        Ok(Self::over(Store { readers: Some(readers), writer, path, guard: Guard::Folder(Box::new(folder)) }))
+    }
+
+    /// Opens the store in a folder only to read: no file changes and none is made, also while a node has it open.
+    ///
+    /// # Errors
+    /// `Missing` if there is none, `Schema` if there is another one, `Corrupt` if the file is damaged.
+    pub fn open_to_read(folder: &Path) -> StoreResult<SqliteCold> {
+        layout::refuse_former(folder)?;
+        let missing = |error: StoreError, what: &str| match error.kind() {
+            ErrorKind::Missing => {
+                let context = format!("there is no cold tier in {}: {DATABASE} {what}", folder.display());
+                StoreError::new(ErrorKind::Missing, context)
+            }
+            _ => error,
+        };
+        let path = folder.join(DATABASE);
+        let read_only = ReadOnly::of(&path).map_err(|error| missing(error, "is missing"))?;
+        let open = || layout::open_to_read(&read_only, &path);
+        let first = open().map_err(|error| missing(error, "has no table of housecount's"))?;
+        let mut readers = vec![first];
+        for _ in 1..COLD_READERS_MAX {
+            readers.push(open()?);
+        }
+        let guard = Guard::Reader(read_only.unchanged);
+        Ok(Self::over(Store { readers: None, writer: Pool::of(readers), path, guard }))
+    }
+
+    /// A store that forgets everything with the process. For tests.
+    ///
+    /// # Errors
+    /// SQLite can't be started.
+    pub fn memory() -> StoreResult<SqliteCold> {
+        let writer = Pool::of(vec![layout::open_memory()?]);
+        Ok(Self::over(Store {
+            readers: None,
+            writer,
+            path: PathBuf::from(":memory:"),
+            guard: Guard::Nothing,
+        }))
+    }
+
+    fn over(store: Store) -> SqliteCold {
+        SqliteCold { store: Arc::new(store), meter: Meter::default(), read_for: None }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, RowError> + Send + 'static,
+    ) -> StoreResult<T> {
+        let pool: fn(&Store) -> &Pool = |store| store.readers.as_ref().unwrap_or(&store.writer);
+        Pool::run(self.store.clone(), pool, move |store, connection| {
+            let outcome = work(connection).map_err(|error| error.of(&store.path));
+            // What lies in a deleted file is no longer there after a restart.
+            store.guard.check().and(outcome)
+        })
+        .await
+    }
+
+    /// Runs `work` in a transaction, which is on the disk when this returns.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, RowError> + Send + 'static,
+    ) -> StoreResult<T> {
+        Pool::run(
+            self.store.clone(),
+            |store| &store.writer,
+            move |store, connection| {
+                let committed = || -> Result<T, RowError> {
+                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    let done = work(&transaction)?;
+                    transaction.commit()?;
+                    Ok(done)
+                };
+                let outcome = committed().map_err(|error| error.of(&store.path));
+                store.guard.check().and(outcome)
+            },
+        )
+        .await
+    }
+}
+
+/// Bytes that records take in DynamoDB, their index included.
+///
+/// # Errors
+/// `Refused` names one that DynamoDB would not take.
+fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a Record>) -> StoreResult<u64> {
+    records.into_iter().try_fold(0u64, |sum, Record { key, item }| {
+        let (pk, sk) = (key.pk(), key.sk());
+        let bytes = units::item_bytes(&pk, &sk, item);
+        if bytes > STORED_ITEM_BYTES_MAX {
+            let text = format!("the item {pk} / {sk} has {bytes} bytes; {STORED_ITEM_BYTES_MAX} is the most");
+            return Err(StoreError::new(ErrorKind::Refused, text));
+        }
+        Ok(sum.saturating_add(bytes).saturating_add(units::INDEX_BYTES))
+    })
+}
+
+#[async_trait]
+impl Cold for SqliteCold {
+    async fn check(&self) -> StoreResult<()> {
+        self.read(rows::probe).await
+    }
+
+    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else { return Ok(()) };
+        let records = by_stored_key(records);
+        let bytes = stored_bytes(&records)?;
+        let units = self.write(move |transaction| rows::put(transaction, &records)).await?;
+        self.meter.add(purpose, units);
+        self.meter.put(bytes);
+        Ok(())
+    }
+
+    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+        let (purpose, bytes) = (Purpose::of(&record.key), stored_bytes([&record])?);
+        let done = self.write(move |transaction| rows::put_if(transaction, &record, &condition)).await?;
+        self.meter.add(purpose, done.units);
+        if done.is_written {
+            self.meter.put(bytes);
+        }
+        Ok(done.put)
+    }
+
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+        let Some(purpose) = writes.first().map(|write| Purpose::of(write.key())) else {
+            return Ok(Transacted::Done);
+        };
+        let puts = writes.iter().filter_map(|write| match write {
+            Write::Put { record, .. } => Some(record),
+            Write::Delete(_) => None,
+        });
+        let bytes = stored_bytes(puts)?;
+        let (transacted, units) = self.write(move |transaction| rows::transact(transaction, &writes)).await?;
+        self.meter.add(purpose, units);
+        if transacted == Transacted::Done {
+            self.meter.put(bytes);
+        }
+        Ok(transacted)
+    }
+
+    async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
+        let purpose = self.read_for.unwrap_or(Purpose::of(key));
+        let key = StoredKey::of(key);
+        let (item, units) = self.read(move |connection| rows::get(connection, &key)).await?;
+        self.meter.add(purpose, units);
+        Ok(item)
+    }
+
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+        if range.first > range.last || page.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let purpose = self.read_for.unwrap_or(Purpose::of_range(range));
+        let (range, page) = (range.clone(), page.clone());
+        let (rows, units) = self.read(move |connection| rows::query(connection, &range, &page)).await?;
+        self.meter.add(purpose, units);
+        Ok(rows)
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
+        let Some(purpose) = keys.first().map(Purpose::of) else { return Ok(()) };
+        let stored: BTreeSet<StoredKey> = keys.iter().map(StoredKey::of).collect();
+        let stored: Vec<StoredKey> = stored.into_iter().collect();
+        let units = self.write(move |transaction| rows::delete(transaction, &stored)).await?;
+        self.meter.add(purpose, units);
+        Ok(())
+    }
+
+    fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
+    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+        Arc::new(SqliteCold { read_for: Some(Purpose::Reads), ..(*self).clone() })
+    }
+
+    async fn sweep(&self, now: UnixMs) -> StoreResult<bool> {
+        self.write(move |transaction| rows::sweep(transaction, now)).await
+    }
+}
