@@ -17,11 +17,10 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
-use super::table::{self, EMBEDDED_TABLE};
 use super::transact::{Expression, back_off, is_conflict};
 use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
-use crate::dynamo::{Address, Engine, connect, failure};
+use crate::dynamo::{Address, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
 
@@ -63,22 +62,6 @@ impl DynamoCold {
         }
     }
 
-    /// A cold tier over an engine in this process, its table made.
-    ///
-    /// # Errors
-    /// The engine fails.
-    pub async fn over(engine: &Engine) -> StoreResult<DynamoCold> {
-        let cold = DynamoCold {
-            client: connect::embedded(engine),
-            table: EMBEDDED_TABLE.to_string(),
-            shown: "embedded".to_string(),
-            meter: Meter::default(),
-            read_for: None,
-        };
-        cold.create_table(&table::TableOptions::default(), |_| ()).await?;
-        Ok(cold)
-    }
-
     /// An SDK error as ours, with the way out where there is one.
     pub(super) fn failed<E>(&self, doing: &str, error: SdkError<E>) -> StoreError
     where
@@ -88,7 +71,7 @@ impl DynamoCold {
     }
 
     /// Writes requests in batches, several at once.
-    async fn write(&self, purpose: Purpose, requests: Vec<WriteRequest>) -> StoreResult<()> {
+    pub(super) async fn write(&self, purpose: Purpose, requests: Vec<WriteRequest>) -> StoreResult<()> {
         let mut batches =
             requests.chunks(WRITE_BATCH_ITEMS).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
         let mut under_way = tokio::task::JoinSet::new();

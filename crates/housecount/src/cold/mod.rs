@@ -26,7 +26,7 @@ pub use self::outage::WatchedCold;
 pub use self::sqlite::SqliteCold;
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
-pub use crate::dynamo::Engine;
+pub use crate::dynamo::Address;
 use crate::error::StoreResult;
 pub use crate::meter::{Meter, Purpose};
 

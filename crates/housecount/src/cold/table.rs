@@ -14,8 +14,6 @@ use super::DynamoCold;
 use crate::dynamo::failure;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// The embedded engine's table. Its name is nobody's business.
-pub(super) const EMBEDDED_TABLE: &str = "ivs-viewer-snapshots";
 /// The attribute that DynamoDB's TTL looks at.
 const TTL_ATTRIBUTE: &str = "ttl";
 /// Between two looks at a table that is being made or deleted.

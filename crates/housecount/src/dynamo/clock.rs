@@ -71,9 +71,3 @@ impl Intercept for DateClock {
         Ok(())
     }
 }
-
-/// A time as HTTP writes it, to the second.
-pub(crate) fn http_date(at: UnixMs) -> String {
-    let seconds = i64::try_from(at.0 / 1_000).unwrap_or(0);
-    DateTime::from_secs(seconds).fmt(DateTimeFormat::HttpDate).unwrap_or_default()
-}

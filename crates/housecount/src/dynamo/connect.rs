@@ -13,11 +13,8 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::retry::ReconnectMode;
 use housecount_core::limits::{AWS_ANSWER_BYTES_MAX, IDLE_CONNECTIONS_MAX};
 use http_body_util::Limited;
-
-use super::embedded::Engine;
 
 /// Tries of one call by the SDK, which waits longer and longer in between, and adapts its rate to throttling.
 const ATTEMPTS_MAX: u32 = 4;
@@ -101,25 +98,13 @@ impl HttpConnector for BoundedAnswers {
     }
 }
 
-/// A client whose calls go to the engine in this process, without a socket.
-pub(crate) fn embedded(engine: &Engine) -> Client {
-    Client::from_conf(embedded_configuration(engine).build())
-}
-
-/// What such a client is made with, for those who add to it.
-pub(crate) fn embedded_configuration(engine: &Engine) -> aws_sdk_dynamodb::config::Builder {
+/// What a client is made with whose calls go by this HTTP client, with keys that say nothing. For tests in simulated time.
+pub(crate) fn configuration_over(http: SharedHttpClient) -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::from_static("embedded"))
-        .credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"))
-        .http_client(engine.connector())
-        .retry_config(
-            RetryConfig::adaptive()
-                .with_max_attempts(ATTEMPTS_MAX)
-                // It has no connections, and the SDK would say with each failure that it finds none to close.
-                .with_reconnect_mode(ReconnectMode::ReuseAllConnections),
-        )
-        .timeout_config(timeouts())
+        .region(Region::from_static("local"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "given"))
+        .http_client(http)
 }
 
 #[cfg(test)]

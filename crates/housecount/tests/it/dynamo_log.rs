@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use housecount::archive::{Archived, Form, Kept};
-use housecount::cold::{DynamoCold, Engine, Purpose};
+use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::config::{Layers, Settings};
 use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::support::crowd::{Crowd, Ids, Shape, USUAL};
 use crate::support::dynamo::Dynamo;
+use crate::support::emulator::Emulator;
 use crate::support::eventually;
 use crate::support::node::Node;
 
@@ -137,9 +138,9 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
 #[tokio::test(start_paused = true)]
 async fn who_reads_aside_is_not_paced_and_delays_nobody() {
     housecount::sim::begin(7);
-    let engine = Engine::memory().unwrap();
-    let _table = DynamoCold::over(&engine).await.unwrap();
-    let log = DynamoLog::over(&engine, &DynamoTarget::parse("//ivs-viewer-snapshots").unwrap());
+    let emulator = Emulator::start();
+    emulator.make_table("table");
+    let log = DynamoLog::over(emulator.inline(), &DynamoTarget::parse("//table").unwrap());
     let position = log.append(0, beat("ann")).await.unwrap();
     let follow = async || log.read(0, position, HandleKey(7)).await.unwrap();
     follow().await;
@@ -181,7 +182,7 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
 }
 
 /// Keeps a packed archive, by its task.
-async fn archive(log: Arc<DynamoLog>, cold: Arc<DynamoCold>, hub: Arc<Hub>) {
+async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
     let kept = Kept { form: Form::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
     let (metrics, archived) = (Arc::default(), Arc::new(Archived::new(1)));
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
@@ -205,13 +206,14 @@ async fn dollars_of_a_log() {
         ("36-character UUIDs, each on one node", Shape { ids: Ids::Uuid, ..FULL }, true, 1, false),
     ] {
         housecount::sim::begin(7);
-        let engine = Engine::memory().unwrap();
-        let cold = Arc::new(DynamoCold::over(&engine).await.unwrap());
-        let target = DynamoTarget::parse("//ivs-viewer-snapshots").unwrap();
+        let emulator = Emulator::start();
+        emulator.make_table("table");
+        let cold: Arc<dyn Cold> = Arc::new(SqliteCold::memory().unwrap());
+        let target = DynamoTarget::parse("//table").unwrap();
         let rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
         let mut halves: Vec<Half> = (0..2)
             .map(|_| {
-                let log = Arc::new(DynamoLog::over(&engine, &target));
+                let log = Arc::new(DynamoLog::over(emulator.inline(), &target));
                 log.stretch(stretch);
                 Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
             })

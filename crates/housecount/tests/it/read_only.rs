@@ -160,7 +160,7 @@ async fn what_is_not_there_is_not_made() {
         assert!(code == 2 && said.contains("there is no table dynamodb://audience"), "{command:?}: {said}");
     }
     let described =
-        dynamo.engine.call("DescribeTable", json!({ "TableName": "audience" }).to_string().as_bytes());
+        dynamo.emulator.call("DescribeTable", json!({ "TableName": "audience" }).to_string().as_bytes());
     assert!(described.0 == 400 && described.1.contains("ResourceNotFound"), "{described:?}");
 }
 

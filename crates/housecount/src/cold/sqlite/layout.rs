@@ -95,8 +95,8 @@ pub(super) fn refuse_former(folder: &Path) -> StoreResult<()> {
         return Ok(());
     }
     let text = format!(
-        "{} has the store of an earlier housecount ({FORMER_DATABASE}), which this version can't read; rename the folder to begin \
-         anew, and export the watch time in it with the earlier version",
+        "{} has the store of an earlier housecount ({FORMER_DATABASE}), which this version can't read; rename the folder to start \
+         empty, and export its watch time with the earlier version",
         folder.display()
     );
     Err(StoreError::new(ErrorKind::Schema, text))
@@ -217,7 +217,7 @@ mod tests {
     /// Version 3.7.0 to 3.51.2 can lose commits when the write-ahead log is reset.
     #[test]
     fn sqlite_is_new_enough() {
-        assert!(rusqlite::version_number() >= 3_049_000, "{}", rusqlite::version());
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
     }
 
     #[test]

@@ -226,7 +226,7 @@ pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowErr
     let now_s = i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX);
     let mut select = connection
         .prepare_cached("SELECT pk, sk, body FROM item WHERE ttl <= ?1 AND ttl > 0 ORDER BY ttl LIMIT ?2")?;
-    let mut found = select.query(params![now_s, SWEEP_ROWS_MAX])?;
+    let mut found = select.query(params![now_s, SWEEP_ROWS_MAX as i64])?;
     let mut expired = Vec::new();
     while let Some(row) = found.next()? {
         let (pk, sk): (String, String) = (row.get(0)?, row.get(1)?);

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Builder, SharedHttpClient};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use bytes::Bytes;
@@ -47,12 +47,10 @@ use super::{Consumed, Log, Origin, Position, Tail};
 use crate::chance;
 use crate::dynamo::attr::to_sdk;
 use crate::dynamo::clock::DateClock;
-use crate::dynamo::{Engine, connect, failure};
+use crate::dynamo::{connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
 
-/// The table's name in the embedded engine.
-const EMBEDDED_TABLE: &str = "ivs-viewer-snapshots";
 /// How long a call may take, with its second try. One that takes longer is a failure, which the callers know what to do about.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
@@ -146,10 +144,10 @@ impl DynamoLog {
         DynamoLog::with(Builder::from(&sdk), address.table.clone(), target)
     }
 
-    /// A log over an engine in this process, whose table is made already.
+    /// As `open`, by this HTTP client. For tests in simulated time, in which a call must take none.
     #[must_use]
-    pub fn over(engine: &Engine, target: &DynamoTarget) -> DynamoLog {
-        DynamoLog::with(connect::embedded_configuration(engine), EMBEDDED_TABLE.to_string(), target)
+    pub fn over(http: SharedHttpClient, target: &DynamoTarget) -> DynamoLog {
+        DynamoLog::with(connect::configuration_over(http), target.address.table.clone(), target)
     }
 
     fn with(configuration: Builder, table: String, target: &DynamoTarget) -> DynamoLog {

@@ -138,7 +138,7 @@ pub(super) fn read_tail(
              WHERE (at, seq) > (?1, ?2) AND typeof(at) = 'integer' AND typeof(seq) = 'integer' AND seq >= 0
              ORDER BY at, seq LIMIT ?3",
         )?
-        .query_map(params![to_sql(after.at), seq, READ_RECORDS_MAX + 1], |row| {
+        .query_map(params![to_sql(after.at), seq, READ_RECORDS_MAX as i64 + 1], |row| {
             let body = row.get_ref(2)?.as_blob().unwrap_or_default();
             Ok((position(row)?, Bytes::copy_from_slice(body)))
         })?

@@ -6,7 +6,7 @@
 //! torn frame). Appends that come while one is being committed join the next commit. Nothing is acknowledged by a file that was
 //! deleted, moved or replaced meanwhile (`folder.rs`).
 //!
-//! SQLite because the embedded cold tier brings it anyway: one engine, one set of habits, nothing more to build.
+//! SQLite because the embedded cold tier is in it as well: one engine, one set of habits, nothing more to build.
 
 mod layout;
 mod writer;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::cold::{
-    Cold, Condition, Page, Purpose, Put, Record, SqliteCold, TableOptions, Transacted, Write,
+    Address, Cold, Condition, DynamoCold, Page, Purpose, Put, Record, SqliteCold, TableOptions, Transacted,
+    Write,
 };
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
@@ -283,6 +284,32 @@ async fn dynamodb() {
     assert!(cold.delete_table().await.unwrap());
     assert!(!cold.delete_table().await.unwrap());
     assert_eq!(cold.table_state().await.unwrap(), None);
+}
+
+/// What an engine that shares no code with ours makes of the contract. `tools/dynamodb/others` runs it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
+async fn dynamodb_of_another_engine() {
+    #[allow(clippy::disallowed_methods)] // which engine, and no setting
+    let endpoint = std::env::var("DYNAMODB_ENDPOINT").unwrap();
+    let address =
+        Address { table: "table".into(), region: Some("eu-west-1".into()), endpoint: Some(endpoint) };
+    let table = DynamoCold::open_as(&address, Some(("test", "test"))).await;
+    let created = table.create_table(&TableOptions::default(), |step| println!("{step}")).await;
+    println!("create_table: {created:?}");
+    let mut differing = Vec::new();
+    macro_rules! check {
+        ($($part:ident),*) => {$(
+            let cold = table.clone();
+            if tokio::spawn(async move { $part(&cold).await }).await.is_err() {
+                differing.push(stringify!($part));
+            }
+        )*};
+    }
+    check!(put_replaces, every_type_comes_back, item_bytes_max_fits, many_are_put_and_deleted);
+    check!(a_key_may_come_twice, a_range_is_read_in_order, conditions_hold, several_pages_are_read);
+    check!(a_transaction_is_all_or_nothing);
+    assert!(differing.is_empty(), "it does otherwise: {differing:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

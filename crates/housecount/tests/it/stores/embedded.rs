@@ -112,7 +112,7 @@ async fn a_flipped_bit_makes_no_item_up() {
     assert!(refused > unchanged / 4 && hidden < refused / 2, "{refused}, {hidden}, {unchanged}");
 }
 
-/// Runs the program as a user who may not write what it isn't allowed to, which root may.
+/// Runs the program as an unprivileged user. Root may write anywhere, so it becomes `nobody` first.
 fn run_as_guest(folder: &Path, args: &[&str]) -> Output {
     const NOBODY: u32 = 65_534;
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;

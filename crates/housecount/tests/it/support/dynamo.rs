@@ -1,11 +1,11 @@
-//! DynamoDB's API on a loopback port, over the embedded engine, with faults to order.
+//! DynamoDB's API on a loopback port, over the emulator, with faults to order.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use housecount::cold::{ColdTarget, DynamoCold, Engine};
+use housecount::cold::{ColdTarget, DynamoCold};
 use housecount::log::{DynamoLog, DynamoTarget};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use super::emulator::Emulator;
 
 /// How many of the coming calls go wrong, and how.
 #[derive(Debug, Default)]
@@ -27,9 +29,9 @@ pub struct Faults {
     pub lying: AtomicU32,
     /// Transactions and puts that are answered as if another transaction held their items.
     pub conflicts: AtomicU32,
-    /// UpdateContinuousBackups that come too early; the engine doesn't know the call, so all are answered here.
+    /// UpdateContinuousBackups that come too early; the emulator doesn't know the call, so all are answered here.
     pub too_early: AtomicU32,
-    /// Calls that were answered by the engine.
+    /// Calls that were answered by the emulator.
     pub answered: AtomicU32,
     /// What the answers that were sent say was consumed, and those that were not.
     pub told: Capacity,
@@ -42,7 +44,7 @@ pub struct Faults {
     pub held_from: AtomicU16,
 }
 
-/// Consumed capacity as the engine itself has it, in halves of units.
+/// Consumed capacity as the emulator itself has it, in halves of units.
 #[derive(Debug, Default)]
 pub struct Capacity {
     pub writes: AtomicU32,
@@ -71,7 +73,7 @@ fn take(fault: &AtomicU32) -> bool {
 
 /// A DynamoDB of our own.
 pub struct Dynamo {
-    pub engine: Engine,
+    pub emulator: Arc<Emulator>,
     pub faults: Arc<Faults>,
     pub port: u16,
     server: JoinHandle<()>,
@@ -79,11 +81,11 @@ pub struct Dynamo {
 
 impl Dynamo {
     pub async fn start() -> Dynamo {
-        let (engine, faults) = (Engine::memory().unwrap(), Arc::new(Faults::default()));
+        let (emulator, faults) = (Emulator::start(), Arc::new(Faults::default()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let server = tokio::spawn(serve(listener, engine.clone(), faults.clone()));
-        Dynamo { engine, faults, port, server }
+        let server = tokio::spawn(serve(listener, emulator.clone(), faults.clone()));
+        Dynamo { emulator, faults, port, server }
     }
 
     /// A cold tier's address on it.
@@ -110,23 +112,12 @@ impl Dynamo {
 
     /// Makes a table with the keys that housecount needs.
     pub fn make_table(&self, table: &str) {
-        let attribute = |name| json!({ "AttributeName": name, "AttributeType": "S" });
-        let key = |name, kind| json!({ "AttributeName": name, "KeyType": kind });
-        self.call(
-            "CreateTable",
-            json!({
-                "TableName": table, "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": [attribute("pk"), attribute("sk")],
-                "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
-            }),
-        );
+        self.emulator.make_table(table);
     }
 
     /// One call past the faults: what any other program would see.
     pub fn call(&self, operation: &str, body: Value) -> Value {
-        let (status, answer) = self.engine.call(operation, body.to_string().as_bytes());
-        assert_eq!(status, 200, "{operation}: {answer}");
-        serde_json::from_str(&answer).unwrap()
+        self.emulator.done(operation, body)
     }
 
     /// What other programs ask: the snapshots of a stage.
@@ -151,12 +142,12 @@ impl Drop for Dynamo {
     }
 }
 
-async fn serve(listener: TcpListener, engine: Engine, faults: Arc<Faults>) {
+async fn serve(listener: TcpListener, emulator: Arc<Emulator>, faults: Arc<Faults>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let (engine, faults) = (engine.clone(), faults.clone());
+        let (emulator, faults) = (emulator.clone(), faults.clone());
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(request, engine.clone(), faults.clone()));
+            let service = service_fn(move |request| answer(request, emulator.clone(), faults.clone()));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -166,7 +157,7 @@ async fn serve(listener: TcpListener, engine: Engine, faults: Arc<Faults>) {
 
 async fn answer(
     request: Request<Incoming>,
-    engine: Engine,
+    emulator: Arc<Emulator>,
     faults: Arc<Faults>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or("");
@@ -203,10 +194,10 @@ async fn answer(
         return Ok(response(400, json!({ "__type": kind, "message": message }).to_string()));
     }
     if operation == "BatchWriteItem" && take(&faults.unprocessed) {
-        return Ok(partly(&engine, &body, &faults));
+        return Ok(partly(&emulator, &body, &faults));
     }
     let called = operation.clone();
-    let call = tokio::task::spawn_blocking(move || engine.call(&called, &body));
+    let call = tokio::task::spawn_blocking(move || emulator.call(&called, &body));
     let (status, text) = call.await.unwrap();
     if take(&faults.lying) {
         faults.untold.add(&operation, status, &text);
@@ -230,14 +221,14 @@ fn conflict(operation: &str) -> Value {
 }
 
 /// Writes one item of a batch, and gives the others back.
-fn partly(engine: &Engine, body: &[u8], faults: &Faults) -> Response<Full<Bytes>> {
+fn partly(emulator: &Emulator, body: &[u8], faults: &Faults) -> Response<Full<Bytes>> {
     let mut asked: Value = serde_json::from_slice(body).unwrap();
     let mut left = json!({});
     for (table, requests) in asked["RequestItems"].as_object_mut().unwrap() {
         let requests = requests.as_array_mut().unwrap();
         left[table] = Value::from(requests.split_off(1));
     }
-    let (status, answer) = engine.call("BatchWriteItem", asked.to_string().as_bytes());
+    let (status, answer) = emulator.call("BatchWriteItem", asked.to_string().as_bytes());
     faults.told.add("BatchWriteItem", status, &answer);
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
     answer["UnprocessedItems"] = left;

@@ -5,6 +5,7 @@ pub mod cold;
 #[path = "../../../../housecount-core/tests/crowd/mod.rs"]
 pub mod crowd;
 pub mod dynamo;
+pub mod emulator;
 pub mod faulty;
 pub mod node;
 pub mod proxy;
