@@ -89,6 +89,27 @@ impl DataFolder {
     }
 }
 
+/// A folder that this process holds, but writes nothing to. No node can start on it meanwhile.
+#[derive(Debug)]
+pub struct FolderHold {
+    _lock: File,
+}
+
+/// Holds a folder and changes nothing in it. `None` if no store was ever opened in it to write.
+///
+/// # Errors
+/// `Held` if another process has it.
+pub fn hold_to_read(folder: &Path) -> StoreResult<Option<FolderHold>> {
+    match File::open(folder.join(LOCK)) {
+        Ok(file) => locked(folder, file).map(|lock| Some(FolderHold { _lock: lock })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let context = format!("opening {}", folder.join(LOCK).display());
+            Err(StoreError::caused(ErrorKind::Unavailable, context, error))
+        }
+    }
+}
+
 impl KnownFile {
     fn check(&self) -> StoreResult<()> {
         let what = match std::fs::metadata(&self.path) {
@@ -126,8 +147,10 @@ fn unopened(folder: &Path, path: &Path, error: io::Error) -> StoreError {
 
 fn folder_lock(folder: &Path) -> StoreResult<File> {
     let path = folder.join(LOCK);
-    let failed = |e| unopened(folder, &path, e);
-    let file = private_file(&path).map_err(failed)?;
+    locked(folder, private_file(&path).map_err(|e| unopened(folder, &path, e))?)
+}
+
+fn locked(folder: &Path, file: File) -> StoreResult<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::new(
@@ -137,7 +160,7 @@ fn folder_lock(folder: &Path) -> StoreResult<File> {
                 folder.display()
             ),
         )),
-        Err(TryLockError::Error(e)) => Err(failed(e)),
+        Err(TryLockError::Error(e)) => Err(unopened(folder, &folder.join(LOCK), e)),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cmd;
 pub mod cold;
 pub mod config;
+pub mod copy;
 pub mod cost;
 pub mod demo;
 pub mod dynamo;

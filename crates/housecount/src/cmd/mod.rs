@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file. Only these print.
 
+mod copy;
 mod cost;
 mod export;
 mod forget;
@@ -43,6 +44,7 @@ Examples:
   housecount table create --cold 'dynamodb://my-table?region=eu-west-1'
   housecount export --from 2026-10-01 --to 2026-11-01 --group customer --round viewer-minute --out october.csv
   housecount verify --from 2026-10-01 --to 2026-11-01
+  housecount copy --from embedded:housecount-data/cold --to 'dynamodb://my-table?region=eu-west-1'
   housecount forget --viewer ann --dry-run
   housecount key new --name grafana --scope read
   housecount token --viewer ann --stage match-1 --ttl 24h --key secret.txt
@@ -65,6 +67,8 @@ enum Command {
     Cost(cost::CostArgs),
     /// Make, describe or delete the table of the cold tier.
     Table(table::TableArgs),
+    /// Copy a whole cold tier into another one, and compare what was written.
+    Copy(copy::CopyArgs),
     /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
@@ -214,6 +218,7 @@ pub fn run() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Table(args) => table::run(&args),
+        Command::Copy(args) => copy::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Forget(args) => forget::run(&args),

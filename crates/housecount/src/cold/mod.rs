@@ -4,9 +4,11 @@
 //! nodes may do the same work at once. The contract below is checked for every backend by one suite
 //! (tests/it/contract/cold.rs), and both backends count the same units for the same calls.
 
+pub mod bulk;
 pub mod chunks;
 mod dynamodb;
 mod outage;
+mod scan;
 mod sqlite;
 mod table;
 mod target;

@@ -51,3 +51,18 @@ pub(crate) fn from_sdk(attributes: Attributes) -> Item {
 pub(crate) fn sort_key(attributes: &Attributes) -> String {
     attributes.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default()
 }
+
+/// The partition key of a stored item.
+pub(crate) fn partition_key(attributes: &Attributes) -> String {
+    attributes.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
+}
+
+/// Whether all attributes are of types that housecount writes, so that [`from_sdk`] leaves none out.
+pub(crate) fn is_ours(attributes: &Attributes) -> bool {
+    attributes.values().all(|value| match value {
+        AttributeValue::S(_) | AttributeValue::B(_) | AttributeValue::Bool(_) => true,
+        AttributeValue::N(n) => n.parse::<u64>().is_ok(),
+        AttributeValue::M(map) => map.values().all(|value| value.is_s()),
+        _ => false,
+    })
+}

@@ -15,6 +15,7 @@ mod cli;
 mod coalesced;
 mod compat;
 mod contract;
+mod copied;
 mod cost;
 mod counted;
 mod document;

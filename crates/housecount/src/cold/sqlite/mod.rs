@@ -8,6 +8,7 @@
 //! There is one connection that writes and a few that read; in WAL mode neither waits for the other. All of them work on threads
 //! beside the async workers. What DynamoDB would have charged is counted by core's rules, so that costs can be compared.
 
+mod bulk;
 mod layout;
 mod pool;
 mod read_only;

@@ -17,13 +17,13 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 53] = [
+const PROGRAM: [&str; 54] = [
     "features", "traced", "sim", "clock", "chance", "streak", "metrics", "meter", "service_url",
     "spread", "moderation", "workers", "error", "without", "tls", "folder", "dynamo", "health",
     "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
     "edge", "config", "cost", "calendar",
     "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
-    "audience", "ivs", "forget", "verify", "load", "export", "demo", "cmd", "fuzzed", "lib", "main",
+    "audience", "ivs", "forget", "verify", "copy", "load", "export", "demo", "cmd", "fuzzed", "lib", "main",
 ];
 /// Rooms of the simulation, lowest first.
 #[rustfmt::skip]

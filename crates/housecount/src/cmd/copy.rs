@@ -1,0 +1,111 @@
+//! `housecount copy`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Failure, SettingArgs, bar, runtime, say};
+use crate::clock::wall;
+use crate::cold::bulk::Bulk;
+use crate::cold::{Cold, ColdTarget, DynamoCold, SqliteCold};
+use crate::copy::{Copied, End, copy};
+use crate::folder::{self, FolderHold};
+
+/// Copy a whole cold tier into another one, and compare what was written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  housecount copy --from embedded:housecount-data/cold --to 'dynamodb://audience?region=eu-west-1'
+  housecount copy --from 'dynamodb://audience?region=eu-west-1' --to embedded:/backup/audience
+  housecount copy --from embedded:housecount-data/cold --to embedded:/backup/audience --json
+
+Stop all nodes first. A table must be there: housecount table create. Every row is read back and compared. A copy that was
+interrupted goes on when the same command is run again, and rows that are there already are not written twice. A target with other
+data, or with a node on it, is refused. Reading a table takes dynamodb:Scan, which no other command needs.
+Exit 0: all is copied. Exit 2: it is not.")]
+pub(super) struct CopyArgs {
+    /// Source: embedded:DIR or dynamodb://TABLE?region=R&endpoint=E
+    #[arg(long, value_name = "COLD")]
+    from: String,
+    /// Target: embedded:DIR or dynamodb://TABLE?region=R&endpoint=E
+    #[arg(long, value_name = "COLD")]
+    to: String,
+    /// Print what was copied as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
+    let table = args.settings.layers(Vec::new()).and_then(|layers| layers.text("table"));
+    let table = table.map_err(|e| e.to_string())?;
+    let target = |flag: &str, url: &str| match ColdTarget::parse(url, &table) {
+        Ok(Some(target)) => Ok(target),
+        Ok(None) => {
+            Err(format!("{flag} none: there is nothing to copy; give embedded:DIR or dynamodb://TABLE"))
+        }
+        Err(error) => Err(format!("{flag} {url}: {error}")),
+    };
+    let (from, to) = (target("--from", &args.from)?, target("--to", &args.to)?);
+    if from == to {
+        return Err(format!("--from and --to are both {from}; give two cold tiers"));
+    }
+    let bar = bar();
+    let copied = runtime()?.block_on(async {
+        let failed = |e: crate::error::StoreError| e.to_string();
+        let (source, _held) = open_source(&from).await.map_err(failed)?;
+        let target = open_target(&to).await.map_err(failed)?;
+        let is_locked = |target: &ColdTarget| matches!(target, ColdTarget::Embedded(_));
+        let (from_shown, to_shown) = (from.to_string(), to.to_string());
+        let from = End { cold: &*source, shown: &from_shown, is_locked: is_locked(&from) };
+        let to = End { cold: &*target, shown: &to_shown, is_locked: is_locked(&to) };
+        copy(from, to, wall(), |part| bar.set_position((part * 1_000.0) as u64)).await.map_err(failed)
+    });
+    bar.finish_and_clear();
+    print(&copied?, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the source only to read, and keeps nodes from starting on its folder meanwhile.
+async fn open_source(target: &ColdTarget) -> crate::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
+    match target {
+        ColdTarget::Embedded(folder) => {
+            let held = folder::hold_to_read(folder)?;
+            Ok((Arc::new(SqliteCold::open_to_read(folder)?), held))
+        }
+        ColdTarget::Dynamo(address) => Ok((table(DynamoCold::open(address).await).await?, None)),
+    }
+}
+
+async fn open_target(target: &ColdTarget) -> crate::error::StoreResult<Arc<dyn Bulk>> {
+    match target {
+        ColdTarget::Embedded(folder) => Ok(Arc::new(SqliteCold::open(folder)?)),
+        ColdTarget::Dynamo(address) => table(DynamoCold::open(address).await).await,
+    }
+}
+
+/// A table that is there.
+async fn table(cold: DynamoCold) -> crate::error::StoreResult<Arc<dyn Bulk>> {
+    cold.check().await?;
+    Ok(Arc::new(cold))
+}
+
+fn print(copied: &Copied, is_json: bool) -> Result<(), Failure> {
+    let Copied { written, there, bytes, foreign, units } = copied;
+    if is_json {
+        let json = serde_json::json!({
+            "written": written, "there": there, "bytes": bytes, "foreign": foreign,
+            "writeUnits": units.writes, "readUnits": units.read_halves as f64 / 2.0,
+        });
+        say(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
+        return Ok(());
+    }
+    let mb = *bytes as f64 / 1e6;
+    say(&format!("copied   {} rows ({mb:.1} MB): {written} written, {there} were there", written + there));
+    if *foreign > 0 {
+        say(&format!("left out {foreign} rows of other programs"));
+    }
+    Ok(())
+}
