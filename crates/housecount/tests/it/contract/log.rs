@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use housecount::cold::TableOptions;
 use housecount::error::StoreResult;
 use housecount::log::{DynamoLog, Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
@@ -18,7 +19,7 @@ use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
 use parking_lot::Mutex;
 
-use crate::support::dynamo::Dynamo;
+use crate::support::dynamo::{Dynamo, cold_at, log_at};
 use crate::support::redis::{Cluster, Flavour, Server};
 
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Log>>>>;
@@ -358,25 +359,43 @@ impl Log for Acknowledged {
     }
 }
 
-/// A table of its own for each part: they are made as users make them.
+/// The tables that the parts of the contract use, each one of its own.
+fn dynamodb_tables() -> impl Iterator<Item = String> {
+    (0..=10).chain([20, 21]).map(|n| format!("log-{n:03}"))
+}
+
 async fn dynamodb_with(partitions: u16) {
     let dynamo = Dynamo::start().await;
-    for n in (0..=10).chain([20, 21]) {
-        dynamo.make_table(&format!("log-{n:03}"));
-    }
-    let dynamo = Arc::new(dynamo);
+    dynamodb_tables().for_each(|table| dynamo.make_table(&table));
+    dynamodb_at(dynamo.endpoint(), partitions).await;
+}
+
+async fn dynamodb_at(endpoint: String, partitions: u16) {
     let acknowledged: Arc<Mutex<BTreeMap<usize, Positions>>> = Arc::default();
     let open = move |n: usize| -> Opening {
-        let (dynamo, acknowledged) = (dynamo.clone(), acknowledged.clone());
+        let (endpoint, acknowledged) = (endpoint.clone(), acknowledged.clone());
         Box::pin(async move {
             let more = format!("flush=100ms&partitions={partitions}");
-            let log = dynamo.log(&format!("log-{n:03}"), &more).await;
+            let log = log_at(&endpoint, &format!("log-{n:03}"), &more).await;
             let acknowledged = acknowledged.lock().entry(n).or_default().clone();
             let log: Arc<dyn Log> = Arc::new(Acknowledged { log, acknowledged });
             log
         })
     };
     keeps_the_contract(Backend { open: Box::new(open), survives: true, shared: true }).await;
+}
+
+/// As the cold tier's.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
+async fn dynamodb_of_another_engine() {
+    #[allow(clippy::disallowed_methods)] // which engine, and no setting
+    let endpoint = std::env::var("DYNAMODB_ENDPOINT").unwrap();
+    for table in dynamodb_tables() {
+        // Where there is no TTL, records stay for longer.
+        let _ = cold_at(&endpoint, &table).await.create_table(&TableOptions::default(), |_| ()).await;
+    }
+    dynamodb_at(endpoint, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

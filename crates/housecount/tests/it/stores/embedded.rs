@@ -184,17 +184,21 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     assert_eq!(names(), before);
 }
 
+/// How long puts take alone, beside 1,000 readings of a copy, and beside 1,000 of the store itself: all that differs is its locks.
 /// `cargo test -p housecount --test it -- --ignored --nocapture readers_hold_no_writer`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure"]
 async fn readers_hold_no_writer() {
-    let folder = tempfile::tempdir().unwrap();
-    let cold = SqliteCold::open(folder.path()).unwrap();
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cold = SqliteCold::open(copy.path()).unwrap();
     cold.put((0..2_000).map(record).collect()).await.unwrap();
-    let puts = async |stop: &AtomicBool| {
+    drop(cold);
+    std::fs::copy(copy.path().join(DATABASE), folder.path().join(DATABASE)).unwrap();
+    let cold = SqliteCold::open(folder.path()).unwrap();
+    let puts = async |beside: &str, stop: &AtomicBool| {
         let mut took_us = Vec::new();
         for n in 0u64.. {
-            if stop.load(Ordering::SeqCst) && n >= 500 {
+            if stop.load(Ordering::SeqCst) && n >= 1_000 {
                 break;
             }
             let started = Instant::now();
@@ -204,23 +208,36 @@ async fn readers_hold_no_writer() {
         took_us.sort_unstable();
         let at = |share: f64| took_us[((took_us.len() - 1) as f64 * share) as usize];
         let (count, most) = (took_us.len(), at(1.0));
-        println!("{count} puts: median {} us, p99 {} us, at most {most} us", at(0.5), at(0.99));
+        println!("{count} puts {beside}: median {} us, p99 {} us, at most {most} us", at(0.5), at(0.99));
     };
-    puts(&AtomicBool::new(true)).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let readers = tokio::task::spawn_blocking({
-        let (path, stop) = (folder.path().to_path_buf(), stop.clone());
-        let runtime = tokio::runtime::Handle::current();
-        move || {
-            for _ in 0..1_000 {
-                let reader = SqliteCold::open_to_read(&path).unwrap();
-                let range = KeyRange::snapshots("stage-3", UnixMs::ZERO, UnixMs::MAX);
-                let rows = runtime.block_on(reader.query(&range, &Page::first(1_000))).unwrap();
-                assert!(rows.len() > 200);
+    puts("alone", &AtomicBool::new(true)).await;
+    for (beside, read) in [("beside readers of a copy", copy.path()), ("beside readers", folder.path())] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let readers = tokio::task::spawn_blocking({
+            let (read, stop) = (read.to_path_buf(), stop.clone());
+            move || {
+                // In a process of its own, as a command is.
+                let mut reader = std::process::Command::new(std::env::current_exe().unwrap());
+                reader.args(["--ignored", "--exact", "stores::embedded::a_reader_of_all_rows"]);
+                let output = reader.env("STORE_TO_READ", read).output().unwrap();
+                stop.store(true, Ordering::SeqCst);
+                assert!(output.status.success(), "{output:?}");
             }
-            stop.store(true, Ordering::SeqCst);
-        }
-    });
-    puts(&stop).await;
-    readers.await.unwrap();
+        });
+        puts(beside, &stop).await;
+        readers.await.unwrap();
+    }
+}
+
+/// Opens the store of `STORE_TO_READ` 1,000 times, and reads a stage each time.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of the figure above"]
+async fn a_reader_of_all_rows() {
+    #[allow(clippy::disallowed_methods)] // from its parent, and no setting
+    let Ok(folder) = std::env::var("STORE_TO_READ") else { return };
+    for _ in 0..1_000 {
+        let reader = SqliteCold::open_to_read(Path::new(&folder)).unwrap();
+        let range = KeyRange::snapshots("stage-3", UnixMs::ZERO, UnixMs::MAX);
+        assert!(reader.query(&range, &Page::first(1_000)).await.unwrap().len() > 200);
+    }
 }

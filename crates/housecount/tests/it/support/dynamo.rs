@@ -88,26 +88,24 @@ impl Dynamo {
         Dynamo { emulator, faults, port, server }
     }
 
+    /// Where it listens.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// A cold tier's address on it.
     pub fn url(&self, table: &str) -> String {
-        format!("dynamodb://{table}?region=eu-west-1&endpoint=http://127.0.0.1:{}", self.port)
+        url_at(&self.endpoint(), table)
     }
 
     /// A cold tier in a table on it.
     pub async fn cold(&self, table: &str) -> DynamoCold {
-        match ColdTarget::parse(&self.url(table), "unused") {
-            Ok(Some(ColdTarget::Dynamo(address))) => {
-                DynamoCold::open_as(&address, Some(("test", "test"))).await
-            }
-            other => panic!("{other:?}"),
-        }
+        cold_at(&self.endpoint(), table).await
     }
 
     /// A log in a table on it; `more` as in `flush=40ms`.
     pub async fn log(&self, table: &str, more: &str) -> DynamoLog {
-        let url = format!("{}&{more}", self.url(table));
-        let target = DynamoTarget::parse(url.trim_start_matches("dynamodb:")).unwrap();
-        DynamoLog::open_as(&target, Some(("test", "test"))).await
+        log_at(&self.endpoint(), table, more).await
     }
 
     /// Makes a table with the keys that housecount needs.
@@ -134,6 +132,25 @@ impl Dynamo {
         );
         answer["Items"].as_array().cloned().unwrap_or_default()
     }
+}
+
+fn url_at(endpoint: &str, table: &str) -> String {
+    format!("dynamodb://{table}?region=eu-west-1&endpoint={endpoint}")
+}
+
+/// A cold tier in a table behind an endpoint.
+pub async fn cold_at(endpoint: &str, table: &str) -> DynamoCold {
+    match ColdTarget::parse(&url_at(endpoint, table), "unused") {
+        Ok(Some(ColdTarget::Dynamo(address))) => DynamoCold::open_as(&address, Some(("test", "test"))).await,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A log in a table behind an endpoint; `more` as in `flush=40ms`.
+pub async fn log_at(endpoint: &str, table: &str, more: &str) -> DynamoLog {
+    let url = format!("{}&{more}", url_at(endpoint, table));
+    let target = DynamoTarget::parse(url.trim_start_matches("dynamodb:")).unwrap();
+    DynamoLog::open_as(&target, Some(("test", "test"))).await
 }
 
 impl Drop for Dynamo {
