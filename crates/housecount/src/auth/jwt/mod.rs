@@ -69,7 +69,8 @@ impl Key {
                 secret.len()
             ));
         }
-        Ok(Key::new(kid, Algorithm::HS256, DecodingKey::from_secret(secret)))
+        let decoding = DecodingKey::from_secret(secret).map_err(|e| format!("the secret: {e}"))?;
+        Ok(Key::new(kid, Algorithm::HS256, decoding))
     }
 
     fn of_pem(kid: Option<String>, pem: &[u8]) -> Result<Key, String> {
@@ -192,7 +193,10 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
     let key = key.trim_start_matches('\u{feff}').trim();
     let mut kid = kid;
     let (algorithm, encoding) = if let Some(secret) = text::secret(key)? {
-        (Algorithm::HS256, EncodingKey::from_secret(secret.as_bytes()))
+        let encoding = EncodingKey::from_secret(secret.as_bytes());
+        // The library refuses an empty one only.
+        let too_short = |_| format!("a secret has no bytes; it must have at least {SECRET_BYTES_MIN}");
+        (Algorithm::HS256, encoding.map_err(too_short)?)
     } else if key.starts_with('{') {
         let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is no JWK".to_string())?;
         let AlgorithmParameters::OctetKey(secret) = &jwk.algorithm else {
