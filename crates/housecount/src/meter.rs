@@ -6,11 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "dynamodb")]
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use housecount_core::cost::Units;
 use housecount_core::keys::{Key, KeyRange, Series};
 
-use crate::metrics::{UnitLabel, UnitsShown};
+#[cfg(any(feature = "dynamodb", feature = "sqlite"))]
+use crate::metrics::UnitLabel;
+use crate::metrics::UnitsShown;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,11 +137,13 @@ impl Meter {
     }
 
     /// Items of so many bytes have been put.
+    #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
     pub(crate) fn put(&self, bytes: u64) {
         self.put_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// A reply says what a write consumed.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn write<'a>(
         &self,
         purpose: Purpose,
@@ -148,6 +153,7 @@ impl Meter {
     }
 
     /// A reply says what a read consumed.
+    #[cfg(feature = "dynamodb")]
     pub(crate) fn read<'a>(
         &self,
         purpose: Purpose,
@@ -157,6 +163,7 @@ impl Meter {
     }
 
     /// So much was consumed, by DynamoDB's rules if not by its reply.
+    #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
     pub(crate) fn add(&self, purpose: Purpose, units: Units) {
         let counted = &self.counted[purpose as usize];
         counted.writes.fetch_add(units.writes, Ordering::Relaxed);
@@ -172,6 +179,7 @@ impl Meter {
 }
 
 /// Units come as floats, but are never anything between two halves.
+#[cfg(feature = "dynamodb")]
 fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
     let halves = consumed.into_iter().filter_map(|consumed| consumed.capacity_units).map(|units| units * 2.0);
     halves.map(|halves| halves.round() as u64).sum()

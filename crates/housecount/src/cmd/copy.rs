@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::{Failure, SettingArgs, bar, runtime, say};
 use crate::clock::wall;
+use crate::cold::ColdTarget;
 use crate::cold::bulk::Bulk;
-use crate::cold::{Cold, ColdTarget, DynamoCold, SqliteCold};
 use crate::copy::{Copied, End, copy};
 use crate::folder::{self, FolderHold};
 
@@ -73,23 +73,17 @@ async fn open_source(target: &ColdTarget) -> crate::error::StoreResult<(Arc<dyn 
     match target {
         ColdTarget::Embedded(folder) => {
             let held = folder::hold_to_read(folder)?;
-            Ok((Arc::new(SqliteCold::open_to_read(folder)?), held))
+            Ok((target.open_whole_to_read().await?, held))
         }
-        ColdTarget::Dynamo(address) => Ok((table(DynamoCold::open(address).await).await?, None)),
+        ColdTarget::Dynamo(_) => Ok((open_target(target).await?, None)),
     }
 }
 
 async fn open_target(target: &ColdTarget) -> crate::error::StoreResult<Arc<dyn Bulk>> {
-    match target {
-        ColdTarget::Embedded(folder) => Ok(Arc::new(SqliteCold::open(folder)?)),
-        ColdTarget::Dynamo(address) => table(DynamoCold::open(address).await).await,
-    }
-}
-
-/// A table that is there.
-async fn table(cold: DynamoCold) -> crate::error::StoreResult<Arc<dyn Bulk>> {
+    let cold = target.open_whole().await?;
+    // A table must be there.
     cold.check().await?;
-    Ok(Arc::new(cold))
+    Ok(cold)
 }
 
 fn print(copied: &Copied, is_json: bool) -> Result<(), Failure> {

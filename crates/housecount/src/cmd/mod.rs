@@ -8,6 +8,7 @@ mod ivs;
 mod key;
 mod load;
 mod serve;
+#[cfg_attr(not(feature = "dynamodb"), path = "../without/table.rs")]
 mod table;
 mod through;
 mod token;

@@ -17,6 +17,7 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
+use super::bulk::Bulk;
 use super::transact::{Expression, back_off, is_conflict};
 use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
@@ -42,6 +43,14 @@ pub struct DynamoCold {
     pub(super) meter: Meter,
     /// What reads are for, if not what their keys say.
     read_for: Option<Purpose>,
+}
+
+/// Opens the cold tier in a table, which may be unreachable.
+///
+/// # Errors
+/// Never.
+pub(super) async fn open(address: &Address) -> StoreResult<Arc<dyn Bulk>> {
+    Ok(Arc::new(DynamoCold::open(address).await))
 }
 
 impl DynamoCold {

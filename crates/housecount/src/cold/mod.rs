@@ -6,12 +6,17 @@
 
 pub mod bulk;
 pub mod chunks;
+#[cfg_attr(not(feature = "dynamodb"), path = "../without/dynamo_cold.rs")]
 mod dynamodb;
 mod outage;
+#[cfg(feature = "dynamodb")]
 mod scan;
+#[cfg_attr(not(feature = "sqlite"), path = "../without/sqlite.rs")]
 mod sqlite;
+#[cfg(feature = "dynamodb")]
 mod table;
 mod target;
+#[cfg(feature = "dynamodb")]
 mod transact;
 
 use std::collections::BTreeMap;
@@ -23,9 +28,12 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 
+#[cfg(feature = "dynamodb")]
 pub use self::dynamodb::DynamoCold;
 pub use self::outage::WatchedCold;
+#[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteCold;
+#[cfg(feature = "dynamodb")]
 pub use self::table::{TableOptions, TableState};
 pub use self::target::ColdTarget;
 pub use crate::dynamo::Address;

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Cold, DynamoCold, SqliteCold};
+use super::bulk::Bulk;
+use super::{Cold, dynamodb, sqlite};
 use crate::dynamo::Address;
 use crate::error::StoreResult;
 
@@ -41,10 +42,18 @@ impl ColdTarget {
     /// # Errors
     /// Returns what a retry can't fix: a folder in use, or another store in it.
     pub async fn open(&self) -> StoreResult<Arc<dyn Cold>> {
-        Ok(match self {
-            ColdTarget::Embedded(folder) => Arc::new(SqliteCold::open(folder)?),
-            ColdTarget::Dynamo(address) => Arc::new(DynamoCold::open(address).await),
-        })
+        Ok(self.open_whole().await?)
+    }
+
+    /// As [`open`](Self::open), for a copy of all rows.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_whole(&self) -> StoreResult<Arc<dyn Bulk>> {
+        match self {
+            ColdTarget::Embedded(folder) => sqlite::open(folder),
+            ColdTarget::Dynamo(address) => dynamodb::open(address).await,
+        }
     }
 
     /// Opens the cold tier only to read. Of an embedded one no file changes, also while a node has it open.
@@ -52,10 +61,18 @@ impl ColdTarget {
     /// # Errors
     /// `Missing` if there is none, otherwise as `open`.
     pub async fn open_to_read(&self) -> StoreResult<Arc<dyn Cold>> {
-        Ok(match self {
-            ColdTarget::Embedded(folder) => Arc::new(SqliteCold::open_to_read(folder)?),
-            ColdTarget::Dynamo(address) => Arc::new(DynamoCold::open(address).await),
-        })
+        Ok(self.open_whole_to_read().await?)
+    }
+
+    /// As [`open_to_read`](Self::open_to_read), for a copy of all rows.
+    ///
+    /// # Errors
+    /// As [`open_to_read`](Self::open_to_read).
+    pub async fn open_whole_to_read(&self) -> StoreResult<Arc<dyn Bulk>> {
+        match self {
+            ColdTarget::Embedded(folder) => sqlite::open_to_read(folder),
+            ColdTarget::Dynamo(address) => dynamodb::open(address).await,
+        }
     }
 }
 

@@ -230,7 +230,7 @@ impl Settings {
             return Err(layers.wrong("ttl", &text));
         }
         if let LogTarget::Dynamo(log) = &self.log
-            && self.interval_ms < 20 * log.flush_ms
+            && self.interval_ms < 20 * log.flush_ms()
         {
             let text = "it must be at least 20 x the log's flush: that a node is there is noted so often";
             return Err(layers.wrong("interval", text));

@@ -5,6 +5,7 @@
 //! backend by one suite (tests/it/contract/log.rs). Retrying is the caller's business: see `ingest`, `follow`.
 
 mod consumed;
+#[cfg_attr(not(feature = "dynamodb"), path = "../without/dynamo_log.rs")]
 pub mod dynamodb;
 #[cfg_attr(not(feature = "file"), path = "../without/file.rs")]
 mod file;
@@ -23,7 +24,9 @@ use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
 pub use self::consumed::{Consumed, RedisUse};
-pub use self::dynamodb::{DynamoLog, DynamoTarget};
+#[cfg(feature = "dynamodb")]
+pub use self::dynamodb::DynamoLog;
+pub use self::dynamodb::DynamoTarget;
 pub use self::memory::MemoryLog;
 pub use self::redis::RedisTarget;
 pub use self::watched::WatchedLog;
@@ -186,7 +189,7 @@ impl LogTarget {
             LogTarget::Memory => Arc::new(MemoryLog::default()),
             LogTarget::File(folder) => file::open(folder)?,
             LogTarget::Redis(target) => redis::open(target, redis_prefix)?,
-            LogTarget::Dynamo(target) => Arc::new(DynamoLog::open(target).await),
+            LogTarget::Dynamo(target) => dynamodb::open(target).await?,
         })
     }
 }

@@ -30,6 +30,7 @@ use self::layout::{DATABASE, RowError};
 use self::pool::Pool;
 use self::read_only::{ReadOnly, Unchanged};
 use self::rows::StoredKey;
+use super::bulk::Bulk;
 use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
@@ -80,6 +81,22 @@ impl Guard {
             Guard::Reader(_) | Guard::Nothing => Ok(()),
         }
     }
+}
+
+/// Opens the store in a folder.
+///
+/// # Errors
+/// As [`SqliteCold::open`].
+pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
+    Ok(Arc::new(SqliteCold::open(folder)?))
+}
+
+/// Opens the store in a folder only to read.
+///
+/// # Errors
+/// As [`SqliteCold::open_to_read`].
+pub(super) fn open_to_read(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
+    Ok(Arc::new(SqliteCold::open_to_read(folder)?))
 }
 
 impl SqliteCold {

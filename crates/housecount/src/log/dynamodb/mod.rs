@@ -19,6 +19,7 @@ mod reading;
 mod target;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -129,6 +130,14 @@ impl fmt::Debug for DynamoLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DynamoLog({}, {} partitions)", self.shown, self.partitions)
     }
+}
+
+/// Opens a log in DynamoDB as any log.
+///
+/// # Errors
+/// Never.
+pub(super) async fn open(target: &DynamoTarget) -> StoreResult<Arc<dyn Log>> {
+    Ok(Arc::new(DynamoLog::open(target).await))
 }
 
 impl DynamoLog {

@@ -44,6 +44,12 @@ impl DynamoTarget {
         }
         Ok(target)
     }
+
+    /// How far a writer's items are apart, at the least.
+    #[must_use]
+    pub fn flush_ms(&self) -> u64 {
+        self.flush_ms
+    }
 }
 
 fn flush_ms(value: &str) -> Result<u64, String> {

@@ -1,0 +1,16 @@
+//! The cold tier in DynamoDB in a binary that was built without the feature `dynamodb`.
+
+use std::sync::Arc;
+
+use super::bulk::Bulk;
+use crate::dynamo::Address;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::features;
+
+/// Refuses to open a table.
+///
+/// # Errors
+/// One line that names the feature.
+pub(super) async fn open(address: &Address) -> StoreResult<Arc<dyn Bulk>> {
+    Err(StoreError::new(ErrorKind::Unsupported, format!("{address}: {}", features::missing("dynamodb"))))
+}

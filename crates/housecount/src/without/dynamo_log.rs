@@ -1,0 +1,39 @@
+//! Logs in DynamoDB in a binary that was built without the feature `dynamodb`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Log;
+use crate::error::StoreResult;
+use crate::features;
+
+/// Address of a log in DynamoDB. This binary has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DynamoTarget {}
+
+impl DynamoTarget {
+    /// Refuses an address.
+    ///
+    /// # Errors
+    /// One line that names the feature.
+    pub fn parse(_: &str) -> Result<DynamoTarget, String> {
+        Err(features::missing("dynamodb"))
+    }
+
+    /// Never called: there are no addresses.
+    #[must_use]
+    pub fn flush_ms(&self) -> u64 {
+        match *self {}
+    }
+}
+
+impl fmt::Display for DynamoTarget {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+/// Never called: there are no addresses.
+pub(super) async fn open(target: &DynamoTarget) -> StoreResult<Arc<dyn Log>> {
+    match *target {}
+}

@@ -1,0 +1,25 @@
+//! The embedded cold tier in a binary that was built without the feature `sqlite`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::bulk::Bulk;
+use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::features;
+
+/// Refuses to open a folder.
+///
+/// # Errors
+/// One line that names the feature.
+pub(super) fn open(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
+    let why = format!("embedded:{}: {}", folder.display(), features::missing("sqlite"));
+    Err(StoreError::new(ErrorKind::Unsupported, why))
+}
+
+/// Refuses to open a folder to read.
+///
+/// # Errors
+/// One line that names the feature.
+pub(super) fn open_to_read(folder: &Path) -> StoreResult<Arc<dyn Bulk>> {
+    open(folder)
+}

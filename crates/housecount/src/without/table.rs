@@ -1,0 +1,21 @@
+//! `housecount table` in a binary that was built without the feature `dynamodb`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use crate::features;
+
+/// Make, describe or delete the table of the cold tier.
+#[derive(Debug, Args)]
+pub(super) struct TableArgs {
+    /// Whatever is asked for.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+/// Refuses.
+pub(super) fn run(_: &TableArgs) -> Result<ExitCode, Failure> {
+    Err(format!("housecount table: {}", features::missing("dynamodb")))
+}
