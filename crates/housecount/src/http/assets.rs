@@ -1,118 +1,125 @@
-//! What browsers load: the dashboard's files, which are part of the binary.
+//! Files that browsers load: the dashboard and the browser client. All are part of the binary.
 //!
-//! There is no build step: a file is served as it lies in `assets/`. Browsers ask each time whether what they have is still right, so
-//! that a new version shows at once, and are answered in a few bytes if it is.
+//! Pages name their files by a hash of the content, so that browsers keep these for good. Browsers ask for a page each time, and are
+//! answered in a few bytes if it is unchanged. `clients/dashboard-test` builds the scripts and the style sheet.
 
-use std::io::Read;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use flate2::Compression;
-use flate2::bufread::GzEncoder;
-use ring::digest::{SHA256, digest};
-use rust_embed::{Embed, EmbeddedFile};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
 
 use super::error::Problem;
 use super::headers;
+use super::packed::PackedBody;
 
-/// The files.
-#[derive(Embed)]
-#[folder = "assets/"]
-struct Files;
+/// `Cache-Control` of a file whose name has its hash, or its version.
+const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// The dashboard.
+/// Pages, and the name of each.
+const PAGES: [(&str, &str); 1] = [("index.html", include_str!("../../assets/index.html"))];
+
+/// Files that pages name.
+const FILES: [(&str, &[u8]); 5] = [
+    ("app.css", include_bytes!("../../dashboard/app.css")),
+    ("app.js", include_bytes!("../../dashboard/app.js")),
+    ("favicon.svg", include_bytes!("../../assets/favicon.svg")),
+    ("theme.js", include_bytes!("../../dashboard/theme.js")),
+    ("uplot.LICENSE.txt", include_bytes!("../../assets/uplot.LICENSE.txt")),
+];
+
+/// A file of the node's pages, or a page.
+struct Asset {
+    name: &'static str,
+    /// Such as `app-1f2e3d4c5b6a.js`.
+    hashed_name: String,
+    body: PackedBody,
+}
+
+impl Asset {
+    fn new(name: &'static str, body: PackedBody) -> Asset {
+        let (stem, ending) = name.split_once('.').unwrap_or((name, ""));
+        Asset { name, hashed_name: format!("{stem}-{}.{ending}", body.short_hash()), body }
+    }
+}
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let file = |(name, bytes): (&'static str, &'static [u8])| Asset::new(name, PackedBody::new(bytes));
+    let mut assets: Vec<Asset> = FILES.into_iter().map(file).collect();
+    let pages = PAGES.map(|(name, text)| Asset::new(name, PackedBody::new(with_hashed_names(text, &assets))));
+    assets.extend(pages);
+    assets
+});
+
+/// A page's text, with the hashed names of the files.
+fn with_hashed_names(page: &str, files: &[Asset]) -> String {
+    let path = |name: &str| format!("\"/assets/{name}\"");
+    files.iter().fold(page.to_string(), |text, file| text.replace(&path(file.name), &path(&file.hashed_name)))
+}
+
+/// Serves the dashboard.
 pub async fn index(headers: HeaderMap) -> Result<Response, Problem> {
     answer("index.html", &headers)
 }
 
-/// A file of the dashboard.
+/// Serves a file by its name, with or without a hash.
 pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     answer(&name, &headers)
+}
+
+/// Answers with this node's file for a name with another version's hash too: a balancer may send a page's requests to nodes of two
+/// versions. Browsers ask for such a file each time.
+fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
+    let plain = without_hash(name);
+    let asset = ASSETS.iter().find(|asset| asset.name == name || plain.as_deref() == Some(asset.name));
+    let asset = asset.ok_or_else(|| Problem::not_here(&format!("/assets/{name}")))?;
+    let mut response = asset.body.answer(asked, content_type(asset.name));
+    headers::page(response.headers_mut(), headers::POLICY);
+    if asset.hashed_name == name {
+        response.headers_mut().insert(header::CACHE_CONTROL, FOR_GOOD);
+    }
+    Ok(response)
+}
+
+/// `app.js` for `app-1f2e3d4c5b6a.js`.
+fn without_hash(name: &str) -> Option<String> {
+    let (stem, rest) = name.split_once('-')?;
+    let (hash, ending) = rest.split_once('.')?;
+    hash.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{stem}.{ending}"))
 }
 
 /// Path of the client of this version, which pages may keep and hold against a hash (`integrity`).
 pub const CLIENT_OF_VERSION: &str = concat!("/housecount-", env!("CARGO_PKG_VERSION"), ".js");
 
 /// Browser client as one script, built from `clients/js`. A test of that folder holds it against its sources.
-static CLIENT: &[u8] = include_bytes!("../../client/housecount.js");
-
-/// [`CLIENT`] in gzip.
-static CLIENT_GZIP: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut encoder = GzEncoder::new(CLIENT, Compression::best());
-    let mut gzip = Vec::new();
-    // To read from memory can't fail; an empty answer would show in the test below.
-    let _ = encoder.read_to_end(&mut gzip);
-    gzip
-});
-
-/// Tag of [`CLIENT`].
-static CLIENT_TAG: LazyLock<HeaderValue> = LazyLock::new(|| tag_of(digest(&SHA256, CLIENT).as_ref()));
+static CLIENT: LazyLock<PackedBody> =
+    LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount.js")[..]));
 
 /// Serves the browser client of this node's version, whichever that is. Browsers ask each time.
 pub async fn client(headers: HeaderMap) -> Response {
-    client_kept(&headers, "no-cache")
+    answer_client(&headers, HeaderValue::from_static("no-cache"))
 }
 
-/// Serves the browser client under a name that is never another one's.
+/// Serves the browser client under a name that no other version has.
 pub async fn client_of_version(headers: HeaderMap) -> Response {
-    client_kept(&headers, "public, max-age=31536000, immutable")
+    answer_client(&headers, FOR_GOOD)
 }
 
-/// `kept`: the `Cache-Control`.
-fn client_kept(asked: &HeaderMap, kept: &'static str) -> Response {
-    let is_known = asked.get(header::IF_NONE_MATCH).is_some_and(|known| *known == *CLIENT_TAG);
-    let accepts =
-        asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_gzip = accepts.split(',').any(|coding| coding.trim() == "gzip");
-    let mut response = match (is_known, is_gzip) {
-        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
-        (false, true) => ([(header::CONTENT_ENCODING, "gzip")], CLIENT_GZIP.as_slice()).into_response(),
-        (false, false) => CLIENT.into_response(),
-    };
+/// `cache_control`: how long browsers keep the client.
+fn answer_client(asked: &HeaderMap, cache_control: HeaderValue) -> Response {
+    let mut response = CLIENT.answer(asked, content_type("housecount.js"));
     let headers = response.headers_mut();
-    headers.insert(header::ETAG, CLIENT_TAG.clone());
-    for (name, value) in [
-        (header::CONTENT_TYPE, kind("housecount.js")),
-        (header::CACHE_CONTROL, kept),
-        (header::VARY, "accept-encoding"),
-        // It is for pages of any site: with a hash they load it as CORS does.
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    headers.insert(header::CACHE_CONTROL, cache_control);
+    // Pages of any site load it: with a hash they load it as CORS does.
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    headers.insert(policy, HeaderValue::from_static("cross-origin"));
     headers::everywhere(headers);
     response
 }
 
-fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
-    let file = Files::get(name).ok_or_else(|| Problem::not_here(&format!("/assets/{name}")))?;
-    let tag = tag(&file);
-    let is_known = asked.get(header::IF_NONE_MATCH).is_some_and(|known| *known == tag);
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, HeaderValue::from_static(kind(name)))], file.data).into_response()
-    };
-    response.headers_mut().insert(header::ETAG, tag);
-    headers::page(response.headers_mut(), headers::POLICY);
-    Ok(response)
-}
-
-fn tag(file: &EmbeddedFile) -> HeaderValue {
-    tag_of(&file.metadata.sha256_hash())
-}
-
-fn tag_of(hash: &[u8]) -> HeaderValue {
-    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    // Hexadecimal digits can stand in a header.
-    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-}
-
-/// By the name's ending, of those that there are.
-fn kind(name: &str) -> &'static str {
+/// Content type by the name's ending.
+fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -128,17 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_client_is_the_same_plain_and_in_gzip() {
-        let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(CLIENT_GZIP.as_slice()).read_to_end(&mut plain).unwrap();
-        assert!(plain == CLIENT && !CLIENT.is_empty());
-    }
-
-    #[test]
-    fn every_file_has_a_type_and_lies_flat() {
-        for name in Files::iter() {
-            assert!(kind(&name) != "application/octet-stream" && !name.contains('/'), "{name}");
+    fn a_name_without_its_hash_is_the_files() {
+        for asset in ASSETS.iter() {
+            assert_eq!(without_hash(&asset.hashed_name).as_deref(), Some(asset.name));
+            assert!(content_type(asset.name) != "application/octet-stream", "{}", asset.name);
         }
-        assert!(Files::get("index.html").is_some());
+        for name in ["app.js", "app-xyz.js", "app-12", "-"] {
+            assert_eq!(without_hash(name), None, "{name}");
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! Content codings of bodies, through the crate `flate2`: none, or gzip, which is decoded within the body's bounds.
+//! Content codings of bodies, through the crate `flate2`: none, or gzip. Requests are decoded within the body's bounds.
 
 use std::io::{ErrorKind, Read};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use flate2::Compression;
+use flate2::bufread::{GzEncoder, MultiGzDecoder};
 use housecount_core::limits::{BEAT_BODY_BYTES_MAX, GZIP_RATIO_MAX};
 use tokio::task::yield_now;
 
@@ -78,6 +79,31 @@ pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
     }
 }
 
+/// Packs a body with gzip.
+pub fn encode(plain: &[u8]) -> Bytes {
+    let mut packed = Vec::new();
+    // Memory that is read into memory has no error.
+    let _ = GzEncoder::new(plain, Compression::best()).read_to_end(&mut packed);
+    packed.into()
+}
+
+/// Whether `Accept-Encoding` allows gzip: by name, or else by `*`, with a weight above zero.
+pub fn is_accepted(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let (mut by_name, mut by_any) = (None, None);
+    for coding in values.flat_map(|list| list.split(',')) {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
+        let allows = Some(weight.is_some_and(|q| q > 0.0));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => by_name = allows,
+            "*" => by_any = allows,
+            _ => {}
+        }
+    }
+    by_name.or(by_any).unwrap_or(false)
+}
+
 fn broken(error: &std::io::Error) -> Problem {
     match error.kind() {
         ErrorKind::UnexpectedEof => {
@@ -89,19 +115,13 @@ fn broken(error: &std::io::Error) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use axum::http::HeaderValue;
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
     use housecount_core::limits::BODY_BYTES_MAX;
 
     use super::*;
 
     fn pack(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
+        encode(bytes).to_vec()
     }
 
     async fn code(packed: &[u8], bytes_max: usize) -> Result<usize, &'static str> {
@@ -177,6 +197,26 @@ mod tests {
         }
         for other in [&["br"][..], &["deflate"], &["zstd"], &["gzip, gzip"], &["gzip", "br"], &["gzip;q=1"]] {
             assert_eq!(of(other), Err((415, "unsupported_encoding")), "{other:?}");
+        }
+    }
+    #[test]
+    fn gzip_is_accepted_by_its_own_weight_first() {
+        let is_accepted = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+            }
+            is_accepted(&headers)
+        };
+        for yes in
+            [&["gzip"][..], &["br, GZIP;q=0.5"], &["*"], &["x-gzip"], &["br", "gzip"], &["*;q=0, gzip"]]
+        {
+            assert!(is_accepted(yes), "{yes:?}");
+        }
+        for no in
+            [&[][..], &[""], &["br, deflate"], &["gzip;q=0"], &["gzip; q=0.0, *"], &["*;q=0"], &["gzip;v=1"]]
+        {
+            assert!(!is_accepted(no), "{no:?}");
         }
     }
 }

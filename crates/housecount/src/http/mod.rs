@@ -30,6 +30,7 @@ mod history;
 mod live;
 mod openapi;
 mod ops;
+mod packed;
 mod patience;
 mod preface;
 mod query;
