@@ -21,7 +21,7 @@ export const BUILT = fileURLToPath(new URL("../../crates/housecount/dashboard/",
 export async function files() {
   const { outputFiles } = await build({
     absWorkingDir: ASSETS,
-    entryPoints: ["app.js", "theme.js", "app.css"],
+    entryPoints: ["app.js", "docs.js", "theme.js", "app.css"],
     bundle: true,
     minify: true,
     format: "esm",

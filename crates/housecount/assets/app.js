@@ -12,6 +12,7 @@ import { link } from "./live.js";
 import { overview } from "./overview.js";
 import { Scope } from "./scope.js";
 import { stage } from "./stage.js";
+import { startThemeButton } from "./theme-button.js";
 
 /**
  * @typedef {{title: string, element: Element}} Page
@@ -131,22 +132,8 @@ const refusedNotice = () =>
 /** @type {Partial<Record<import("./live.js").LinkState, () => Element>>} */
 const NOTICES = { broken: brokenNotice, polling: pollingNotice, refused: refusedNotice };
 
-function showTheme() {
-  const { shown } = theme();
-  const button = byId("theme");
-  const next = shown() === "dark" ? "light" : "dark";
-  fill(button, icon(next === "dark" ? "moon" : "sun"));
-  button.setAttribute("aria-label", `Use the ${next} theme`);
-  button.title = `Use the ${next} theme`;
-}
-
-/** @returns {{shown: () => "light" | "dark", toggle: () => void}} see theme.js */
-const theme = () => Reflect.get(window, "housecountTheme");
-
 link.addEventListener("change", showLink);
 access.addEventListener("unauthorized", () => needKey(show));
-root.addEventListener("themechange", showTheme);
-byId("theme").addEventListener("click", () => theme().toggle());
 addEventListener("hashchange", show);
 byId("skip").addEventListener("click", (event) => {
   // The address is the page's: it must not change to #page.
@@ -155,6 +142,6 @@ byId("skip").addEventListener("click", (event) => {
 });
 // A request that ends with its page is no error; anything else nobody waited for is one, and belongs into the console.
 addEventListener("unhandledrejection", (event) => isAbort(event.reason) && event.preventDefault());
-showTheme();
+startThemeButton();
 showLink();
 show();

@@ -139,6 +139,29 @@ export function search(label, onWords) {
 }
 
 /**
+ * A table whose rows become blocks where there is no room for columns.
+ * @param {string} label
+ * @param {HTMLTableSectionElement} head one row of titles
+ * @param {...HTMLTableSectionElement} bodies
+ */
+export function stackingTable(label, head, ...bodies) {
+  const titles = [...head.rows[0].cells].map((cell) => cell.textContent ?? "");
+  // Blocks have no roles of a table unless they are given.
+  for (const section of [head, ...bodies]) {
+    section.setAttribute("role", "rowgroup");
+    for (const row of section.rows) {
+      row.setAttribute("role", "row");
+      for (const [i, cell] of [...row.cells].entries()) {
+        cell.setAttribute("role", { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell");
+        if (i > 0) cell.dataset.label = titles[i];
+      }
+    }
+  }
+  const table = h("table", { class: "plain", role: "table" }, h("caption", { class: "sr" }, label), head, ...bodies);
+  return h("div", { class: "stacks" }, table);
+}
+
+/**
  * A line to copy.
  * @param {string} text
  * @param {string} label what it is

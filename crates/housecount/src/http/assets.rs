@@ -1,4 +1,4 @@
-//! Files that browsers load: the dashboard and the browser client. All are part of the binary.
+//! Files that browsers load: the dashboard, the API's page, and the browser client. All are part of the binary.
 //!
 //! Pages name their files by a hash of the content, so that browsers keep these for good. Browsers ask for a page each time, and are
 //! answered in a few bytes if it is unchanged. `clients/dashboard-test` builds the scripts and the style sheet.
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 
 use super::error::Problem;
 use super::headers;
@@ -17,12 +17,16 @@ use super::packed::PackedBody;
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Pages, and the name of each.
-const PAGES: [(&str, &str); 1] = [("index.html", include_str!("../../assets/index.html"))];
+const PAGES: [(&str, &str); 2] = [
+    ("docs.html", include_str!("../../assets/docs.html")),
+    ("index.html", include_str!("../../assets/index.html")),
+];
 
 /// Files that pages name.
-const FILES: [(&str, &[u8]); 5] = [
+const FILES: [(&str, &[u8]); 6] = [
     ("app.css", include_bytes!("../../dashboard/app.css")),
     ("app.js", include_bytes!("../../dashboard/app.js")),
+    ("docs.js", include_bytes!("../../dashboard/docs.js")),
     ("favicon.svg", include_bytes!("../../assets/favicon.svg")),
     ("theme.js", include_bytes!("../../dashboard/theme.js")),
     ("uplot.LICENSE.txt", include_bytes!("../../assets/uplot.LICENSE.txt")),
@@ -62,6 +66,16 @@ pub async fn index(headers: HeaderMap) -> Result<Response, Problem> {
     answer("index.html", &headers)
 }
 
+/// Serves the API's page.
+pub async fn docs(headers: HeaderMap) -> Result<Response, Problem> {
+    answer("docs.html", &headers)
+}
+
+/// Redirects to the API's page.
+pub async fn docs_home() -> Redirect {
+    Redirect::permanent("/docs/")
+}
+
 /// Serves a file by its name, with or without a hash.
 pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     answer(&name, &headers)
@@ -74,7 +88,7 @@ fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
     let asset = ASSETS.iter().find(|asset| asset.name == name || plain.as_deref() == Some(asset.name));
     let asset = asset.ok_or_else(|| Problem::not_here(&format!("/assets/{name}")))?;
     let mut response = asset.body.answer(asked, content_type(asset.name));
-    headers::page(response.headers_mut(), headers::POLICY);
+    headers::page(response.headers_mut());
     if asset.hashed_name == name {
         response.headers_mut().insert(header::CACHE_CONTROL, FOR_GOOD);
     }

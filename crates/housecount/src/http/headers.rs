@@ -6,11 +6,8 @@ use hyper::header::{
 };
 
 /// What a page may load and speak with: this node, and nothing else. No inline script or style, no frame around it.
-pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
-/// The same for Swagger UI, which sets styles inline.
-pub const POLICY_OF_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; connect-src 'self'; font-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
 /// For every answer: its content type is what it says, and no cache keeps it, since counts, errors and documents change at any time.
 /// Pages, which are checked by their tag, say otherwise.
@@ -20,10 +17,10 @@ pub fn everywhere(headers: &mut HeaderMap) {
 }
 
 /// For pages, and what they load. Browsers ask each time whether what they have is still right.
-pub fn page(headers: &mut HeaderMap, policy: &'static str) {
+pub fn page(headers: &mut HeaderMap) {
     everywhere(headers);
     for (name, value) in [
-        (CONTENT_SECURITY_POLICY, policy),
+        (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

@@ -18,7 +18,6 @@ mod connection;
 mod cors;
 mod cost;
 mod direct;
-mod docs;
 mod error;
 pub(crate) mod extract;
 mod front;
@@ -51,11 +50,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use bytes::Bytes;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::packed::PackedBody;
 use self::query::{RouteParameters, check_query};
 use self::query_form::both_forms;
 pub use self::server::{Bound, run, serve};
@@ -75,17 +74,16 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(compat::routes(&node))
         .merge(for_everybody())
         .split_for_parts();
-    let api = Bytes::from(openapi::text(&api, &node));
+    let api = Arc::new(PackedBody::new(openapi::text(&api, &node)));
     router
-        .route("/openapi.json", get(move || async move { ops::json_text(api) }))
+        .route("/openapi.json", get(async move |headers| openapi::answer(&api, &headers)))
         // For browsers
         .route("/", get(assets::index))
         .route("/assets/{file}", get(assets::file))
         .route("/housecount.js", get(assets::client))
         .route(assets::CLIENT_OF_VERSION, get(assets::client_of_version))
-        .route("/docs", get(docs::home))
-        .route("/docs/", get(docs::index))
-        .route("/docs/{file}", get(docs::file))
+        .route("/docs", get(assets::docs_home))
+        .route("/docs/", get(assets::docs))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))

@@ -1,6 +1,7 @@
 //! The API for programs: OpenAPI 3.1, made from the handlers' own types by `utoipa`.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde_json::{Value, json};
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{
@@ -9,6 +10,7 @@ use utoipa::openapi::security::{
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::packed::PackedBody;
 use crate::auth::{Policy, Scope};
 use crate::node::Node;
 
@@ -93,6 +95,11 @@ pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     name_wrapped_schemas(&mut api);
     rename_responses(&mut api);
     serde_json::to_string_pretty(&api).unwrap_or_default()
+}
+
+/// Answers with the document. Answers share its text: a client that doesn't read would else hold a copy.
+pub fn answer(api: &PackedBody, asked: &HeaderMap) -> Response {
+    api.answer(asked, "application/json")
 }
 
 /// Whether this node looks at none of the credentials that a call names. Its clients are then generated without any: a generator

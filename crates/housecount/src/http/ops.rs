@@ -7,7 +7,6 @@ use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderMap, HeaderValue, Request, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -84,11 +83,6 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
     let text = node.metrics.encode(node.figures(), format);
     let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
     ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()
-}
-
-/// A JSON document that is text already. All answers share it: those that a client doesn't read would each hold a copy.
-pub fn json_text(text: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
 }
 
 /// Around every request: refuses broken percent-encoding, and counts what was answered.

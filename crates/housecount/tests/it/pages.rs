@@ -39,11 +39,25 @@ fn named(text: &str) -> BTreeSet<String> {
 
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
-/// Everything that a page names is there, kept for good, the same in both codings, and not elsewhere.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_is_whole_and_loads_nothing_from_elsewhere() {
+async fn pages_are_whole_and_load_nothing_from_elsewhere() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    let (status, headers, page) = get(&node, "/").await;
+    for page in ["/", "/docs/"] {
+        assert_whole(&node, page).await;
+    }
+    for path in ["/assets/none.js", "/assets/..%2fCargo.toml", "/docs/none.js"] {
+        assert_eq!(get(&node, path).await.0, 404, "{path}");
+    }
+    let (_, plain, text) = get(&node, "/openapi.json").await;
+    let (_, packed, _) = get_with(&node, "/openapi.json", &[("accept-encoding", "gzip")]).await;
+    assert_eq!(plain["content-type"], "application/json");
+    assert_eq!(packed["content-encoding"], "gzip");
+    assert!(text.starts_with(b"{"));
+}
+
+/// Everything that a page names is there, kept for good, the same in both codings, and not elsewhere.
+async fn assert_whole(node: &Node, page: &str) {
+    let (status, headers, page) = get(node, page).await;
     assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
     let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
@@ -51,7 +65,7 @@ async fn the_dashboard_is_whole_and_loads_nothing_from_elsewhere() {
     let mut assets = 0;
     for path in named(std::str::from_utf8(&page).unwrap()) {
         assert!(path.starts_with('/') && !path.starts_with("//"), "{path} is elsewhere");
-        let (status, headers, plain) = get(&node, &path).await;
+        let (status, headers, plain) = get(node, &path).await;
         if path == "/docs" {
             assert_eq!((status, headers["location"].to_str().unwrap()), (308, "/docs/"));
             continue;
@@ -63,7 +77,7 @@ async fn the_dashboard_is_whole_and_loads_nothing_from_elsewhere() {
         assets += 1;
         assert_eq!(headers["cache-control"], FOR_GOOD, "{path}");
         assert_eq!(headers["vary"], "accept-encoding", "{path}");
-        let (_, headers, packed) = get_with(&node, &path, &[("accept-encoding", "br, gzip")]).await;
+        let (_, headers, packed) = get_with(node, &path, &[("accept-encoding", "br, gzip")]).await;
         assert_eq!(headers["content-encoding"], "gzip", "{path}");
         let mut unpacked = Vec::new();
         flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).unwrap();
@@ -73,9 +87,6 @@ async fn the_dashboard_is_whole_and_loads_nothing_from_elsewhere() {
         }
     }
     assert_eq!(assets, 4, "one script for the theme, one for the rest, a style sheet and an icon");
-    for path in ["/assets/none.js", "/assets/..%2fCargo.toml", "/docs/none.js"] {
-        assert_eq!(get(&node, path).await.0, 404, "{path}");
-    }
 }
 
 /// A page of another version names this version's file by another hash: it is answered, and asked for each time.
@@ -90,22 +101,6 @@ async fn a_name_without_this_versions_hash_is_checked_each_time() {
         let (status, _, nothing) = get_with(&node, path, &[("if-none-match", tag)]).await;
         assert_eq!((status, nothing.len()), (304, 0), "{path}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_apis_page_is_served_from_here() {
-    let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    let (status, headers, page) = get(&node, "/docs/").await;
-    assert_eq!(status, 200);
-    assert!(headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'none'"));
-    let page = String::from_utf8(page).unwrap();
-    for name in named(&page) {
-        assert!(!name.contains("//"), "{name} is elsewhere");
-        let path = format!("/docs/{}", name.trim_start_matches("./"));
-        assert_eq!(get(&node, &path).await.0, 200, "{path}");
-    }
-    let (_, _, start) = get(&node, "/docs/swagger-initializer.js").await;
-    assert!(String::from_utf8(start).unwrap().contains("/openapi.json"));
 }
 
 /// Any site may load it, and keep it under the name of its version. It has what pages call.
