@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import axe from "axe-core";
 import { chromium } from "playwright-core";
 
+import { TOO_WIDE, VIOLATIONS } from "./judge.js";
+
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** @type {import("playwright-core").Browser | null} */
@@ -53,12 +55,7 @@ export async function openPage(options = {}) {
  */
 export async function assertAccessible(page, what) {
   await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => Reflect.get(window, "axe").run());
-  const told = violations.map(
-    (/** @type {any} */ v) =>
-      `${v.id}: ${v.help}\n  ${v.nodes.map((/** @type {any} */ n) => `${n.html} ${n.failureSummary}`).join("\n  ")}`,
-  );
-  assert.equal(told.join("\n"), "", what);
+  assert.equal(await page.evaluate(VIOLATIONS), "", what);
 }
 
 /**
@@ -67,19 +64,5 @@ export async function assertAccessible(page, what) {
  * @param {string} what
  */
 export async function assertFits(page, what) {
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  assert.ok(wide <= 0, `${what} is ${wide} px wider than the window`);
-  const uneven = await page.evaluate(() =>
-    [...document.querySelectorAll(".virtual")]
-      .filter((table) => table.getClientRects().length)
-      .flatMap((table) => {
-        const heads = [...table.querySelectorAll("th")].filter((head) => head.getClientRects().length);
-        const sum = heads.reduce((px, head) => px + head.getBoundingClientRect().width, 0);
-        const cut = heads
-          .filter((head) => head.scrollWidth > head.clientWidth)
-          .map((head) => `${head.textContent} is cut off`);
-        return Math.abs(sum - table.clientWidth) > 2 ? [`columns have ${sum} px of ${table.clientWidth}`, ...cut] : cut;
-      }),
-  );
-  assert.deepEqual(uneven, [], what);
+  assert.deepEqual(await page.evaluate(TOO_WIDE), [], what);
 }

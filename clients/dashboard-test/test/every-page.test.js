@@ -2,62 +2,37 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { assertAccessible, assertFits, closeBrowser, openPage } from "../support/browser.js";
+import { PAGES, isWatched } from "../support/pages.js";
 import { Server, until } from "../support/server.js";
 
 const server = new Server(["--demo", "40"]);
 const empty = new Server();
 
-/** Each page, and what is on it when it is whole. */
-const PAGES = {
-  overview: { hash: "#/", whole: ".stages tbody:not([aria-hidden]) tr" },
-  "the first run": { hash: "#/", whole: ".first-run", of: empty },
-  "a stage's watch time": { hash: "#/stage/demo-0000", whole: ".tabs tbody:not([aria-hidden]) tr" },
-  "a stage's viewers": {
-    hash: "#/stage/demo-0000?tab=online",
-    whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr",
-  },
-  "a stage's snapshots": {
-    hash: "#/stage/demo-0000?tab=snapshots",
-    whole: ".tabs [role=tabpanel]:not([hidden]) tbody:not([aria-hidden]) tr",
-  },
-  "a stage's configuration": { hash: "#/stage/demo-0000?tab=configuration", whole: ".form" },
-  health: { hash: "#/health", whole: ".facts" },
-  cost: { hash: "#/cost", whole: ".ours" },
-  "no page": { hash: "#/nowhere", whole: "h1" },
-};
-
 before(async () => {
   await Promise.all([server.start(), empty.start()]);
-  await until(
-    "the demo has been watched",
-    async () => (await server.get("/v1/stages/demo-0000/watch")).watch.length > 0,
-  );
-  await until(
-    "a snapshot was taken",
-    async () => (await server.get("/v1/stages/demo-0000/snapshots")).snapshots.length > 0,
-  );
+  await isWatched(server);
 });
 after(async () => {
   await closeBrowser();
   await Promise.all([server.end(), empty.end()]);
 });
 
-for (const [name, { hash, whole, of }] of Object.entries(PAGES)) {
+for (const [name, { path, whole, isEmpty }] of Object.entries(PAGES)) {
   describe(name, () => {
     for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
       test(`is accessible and without complaints, ${colorScheme}`, async () => {
         const { page, complaints, close } = await openPage({ colorScheme });
-        await page.goto(`${(of ?? server).url}/${hash}`);
+        await page.goto(`${(isEmpty ? empty : server).url}${path}`);
         await page.locator(whole).first().waitFor();
         await assertAccessible(page, `${name}, ${colorScheme}`);
         assert.deepEqual(complaints, []);
         await close();
       });
     }
-    for (const width of [320, 768, 3840]) {
+    for (const width of [320, 360, 768, 3840]) {
       test(`fits ${width} px`, async () => {
         const { page, close } = await openPage({ viewport: { width, height: 800 } });
-        await page.goto(`${(of ?? server).url}/${hash}`);
+        await page.goto(`${(isEmpty ? empty : server).url}${path}`);
         await page.locator(whole).first().waitFor();
         await assertFits(page, `${name} at ${width} px`);
         await close();

@@ -15,7 +15,7 @@ before(async () => {
   await server.start();
   await server.post(
     "/v1/heartbeats",
-    Array.from({ length: STAGES }, (_, i) => ({ stage: name(i), viewer: "ann" })),
+    Array.from({ length: STAGES }, (_, i) => ({ stage: name(i), viewer: `viewer-${i}` })),
   );
 });
 after(async () => {
@@ -50,6 +50,15 @@ test("thousands of stages are a few rows, wherever one looks", async () => {
 
   await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
   await until("the middle is shown", async () => /stage-2[45]\d\d/.test((await rows.nth(10).textContent()) ?? ""));
+
+  // Paper does not scroll.
+  const printed = await page.evaluate(() => {
+    dispatchEvent(new Event("beforeprint"));
+    return document.querySelectorAll(".stages tbody:not([aria-hidden]) tr").length;
+  });
+  assert.equal(printed, 1_000);
+  await page.evaluate(() => dispatchEvent(new Event("afterprint")));
+  await until("few rows again", async () => (await rows.count()) <= ROWS_MAX);
 
   await page.getByRole("searchbox", { name: "Search stages" }).fill("stage-314");
   await page.getByText(`10 of ${STAGES.toLocaleString("en-GB")} stages`).waitFor();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 
+import { SseParser } from "../../../crates/housecount/assets/sse.js";
 import { closeBrowser, openPage } from "../support/browser.js";
 import { Server } from "../support/server.js";
 
@@ -116,34 +117,33 @@ test("the theme is the system's, until one is chosen; the choice is remembered",
   assert.equal(await background(), dark);
 });
 
-test("text that streams in any pieces is the same events", async () => {
-  opened = await openPage();
+test("paper is light, and has nothing to click, also where the screen is dark", async () => {
+  opened = await openPage({ colorScheme: "dark" });
   const { page } = opened;
   await page.goto(server.url);
-  const found = await page.evaluate(async () => {
-    const { SseParser } = await import("/assets/sse.js");
-    const text =
-      ': hello\r\n\r\nevent: count\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\nevent: lost\n\nretry: 5\nid\ndata: last\n\ndata: half';
-    const wanted = JSON.stringify(new SseParser().push(text));
-    for (let size = 1; size < text.length; size++) {
-      const parser = new SseParser();
-      const events = [];
-      for (let at = 0; at < text.length; at += size) events.push(...parser.push(text.slice(at, at + size)));
-      if (JSON.stringify(events) !== wanted) return `in pieces of ${size}: ${JSON.stringify(events)}`;
-    }
-    try {
-      new SseParser().push("x".repeat(70_000));
-      return "a line without end was kept";
-    } catch {
-      return wanted;
-    }
+  await page.emulateMedia({ media: "print" });
+  const colors = await page.evaluate(() => {
+    const { backgroundColor, color } = getComputedStyle(document.body);
+    return [backgroundColor, color];
   });
-  assert.equal(
-    found,
-    JSON.stringify([
-      { event: "count", data: '{"a":\n1}' },
-      { event: "message", data: "x" },
-      { event: "message", data: "last" },
-    ]),
-  );
+  assert.deepEqual(colors, ["rgb(255, 255, 255)", "rgb(20, 32, 30)"]);
+  assert.equal(await page.locator("nav").isVisible(), false);
+  assert.equal(await page.locator("#theme").isVisible(), false);
+});
+
+test("text that streams in any pieces is the same events", () => {
+  const text =
+    ': hello\r\n\r\nevent: count\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata:x\n\nevent: lost\n\nretry: 5\nid\ndata: last\n\ndata: half';
+  const wanted = [
+    { event: "count", data: '{"a":\n1}' },
+    { event: "message", data: "x" },
+    { event: "message", data: "last" },
+  ];
+  for (let size = 1; size <= text.length; size++) {
+    const parser = new SseParser();
+    const events = [];
+    for (let at = 0; at < text.length; at += size) events.push(...parser.push(text.slice(at, at + size)));
+    assert.deepEqual(events, wanted, `in pieces of ${size}`);
+  }
+  assert.throws(() => new SseParser().push("x".repeat(70_000)), "a line without end is not kept");
 });

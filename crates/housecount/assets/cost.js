@@ -4,7 +4,7 @@ import { Problem, call, isAbort } from "./api.js";
 import { hear, now } from "./clock.js";
 import { fill, h, icon } from "./dom.js";
 import * as format from "./format.js";
-import { panel, state } from "./parts.js";
+import { panel, stackingTable, state } from "./parts.js";
 
 /**
  * @typedef {{purpose: string, store: string, readUnits: number, writeUnits: number, usd: number, lastHourUsd: number, monthUsd: number}} Purpose
@@ -201,7 +201,7 @@ function purposesPanel({ purposes, storage, redis, total }) {
   return panel(
     "By purpose",
     {},
-    scrolling(
+    stackingTable(
       "What each purpose consumes and costs",
       h("thead", null, h("tr", null, h("th", { scope: "col" }, "Purpose"), head)),
       h("tbody", null, rows),
@@ -232,17 +232,5 @@ function plansPanel({ plans, audience, total }) {
     h("th", { scope: "col", class: "num" }, "A month"),
     h("th", { scope: "col" }, "A fault loses"),
   );
-  return panel(title, {}, scrolling(title, h("thead", null, head), h("tbody", null, rows)));
+  return panel(title, {}, stackingTable(title, h("thead", null, head), h("tbody", null, rows)));
 }
-
-/**
- * A plain table that scrolls by itself where it is too wide for the page.
- * @param {string} label
- * @param {...Node} parts
- */
-const scrolling = (label, ...parts) =>
-  h(
-    "div",
-    { class: "scroll-x", tabindex: 0, role: "group", "aria-label": label },
-    h("table", { class: "plain" }, h("caption", { class: "sr" }, label), ...parts),
-  );

@@ -26,6 +26,8 @@ const OVERSCAN = 6;
 const ROWS_MIN = 10;
 /** Longer texts may not fit a cell. */
 const CELL_CHARS = 16;
+/** Rows that are printed: twenty pages. */
+const PRINTED_ROWS_MAX = 1_000;
 /** Rows change places this often at most. */
 const ARRANGE_MS = 1_000;
 
@@ -112,6 +114,8 @@ export class Table {
     const { element } = this;
     scope.on(document, "scroll", () => this.#ask());
     scope.on(window, "resize", () => this.#ask());
+    scope.on(window, "beforeprint", () => this.#drawForPrint());
+    scope.on(window, "afterprint", () => this.#ask());
     scope.on(element, "pointerenter", () => (this.#isHeld = true));
     scope.on(element, "pointerleave", () => (this.#isHeld = this.#hasFocus()));
     scope.on(element, "focusin", () => (this.#isHeld = true));
@@ -249,6 +253,13 @@ export class Table {
     this.#showRows(first, last);
     this.#before.style.height = `${first * this.#rowPx}px`;
     this.#after.style.height = `${(this.#shown.length - first - this.#drawn.length) * this.#rowPx}px`;
+  }
+
+  /** Paper doesn't scroll: rows are drawn whether in view or not. */
+  #drawForPrint() {
+    const count = this.#shown.length;
+    this.#showRows(0, Math.min(count, PRINTED_ROWS_MAX));
+    for (const gap of [this.#before, this.#after]) gap.style.height = "0";
   }
 
   /** Rows are of one height, in rem: the style sheet says which. */

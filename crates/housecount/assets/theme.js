@@ -40,7 +40,15 @@
     apply(follows ? null : next);
   };
 
+  /** The chart is a picture: it is drawn in the paper's colours before the page is printed. */
+  const print = (/** @type {boolean} */ isPrinting) => {
+    root.toggleAttribute("data-printing", isPrinting);
+    root.dispatchEvent(new Event("themechange"));
+  };
+
   media.addEventListener("change", () => root.dispatchEvent(new Event("themechange")));
+  addEventListener("beforeprint", () => print(true));
+  addEventListener("afterprint", () => print(false));
   apply(read());
   Object.assign(window, { housecountTheme: { shown, toggle } });
 })();

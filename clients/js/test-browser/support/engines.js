@@ -5,6 +5,7 @@
  * @typedef {object} Tab
  * @property {(expression: string) => Promise<any>} evaluate what JSON can say
  * @property {() => Promise<void>} reload
+ * @property {(width: number, height: number) => Promise<void>} resize the page, in CSS pixels
  * @property {() => Promise<void>} close
  */
 
@@ -24,10 +25,11 @@ export const ENGINES = (process.env.ENGINES ?? "chromium").split(",");
 
 /**
  * @param {string} name
+ * @param {Record<string, string>} env more of its environment, such as LANG; not for Chromium
  * @returns {Promise<{ open: (url: string) => Promise<Tab>, end: () => Promise<void> }>}
  */
-export function start(name) {
-  return { chromium, firefox, webkit }[name]();
+export function start(name, env = {}) {
+  return { chromium, firefox, webkit }[name](env);
 }
 
 async function chromium() {
@@ -37,7 +39,12 @@ async function chromium() {
     async open(url) {
       const page = await context.newPage();
       await page.goto(url);
-      return { evaluate: (expression) => page.evaluate(expression), reload: async () => void (await page.reload()), close: () => page.close({ runBeforeUnload: false }) };
+      return {
+        evaluate: (expression) => page.evaluate(expression),
+        reload: async () => void (await page.reload()),
+        resize: (width, height) => page.setViewportSize({ width, height }),
+        close: () => page.close({ runBeforeUnload: false }),
+      };
     },
     end: () => browser.close(),
   };
@@ -65,11 +72,11 @@ async function stopped(child) {
   await ended;
 }
 
-async function firefox() {
+async function firefox(env) {
   const profile = await mkdtemp(join(tmpdir(), "housecount-firefox-"));
   const prefs = { "media.autoplay.default": 0, "media.autoplay.blocking_policy": 0, "browser.shell.checkDefaultBrowser": false, "datareporting.policy.dataSubmissionEnabled": false, "app.update.enabled": false, "network.captive-portal-service.enabled": false };
   await writeFile(join(profile, "user.js"), Object.entries(prefs).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`).join(""));
-  const child = spawn(process.env.FIREFOX ?? "firefox-esr", ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank"], { env: { ...process.env, HOME: profile }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.env.FIREFOX ?? "firefox-esr", ["--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0", "about:blank"], { env: { ...process.env, ...env, HOME: profile }, stdio: ["ignore", "pipe", "pipe"] });
   const url = await line(child, /WebDriver BiDi listening on (ws:\S+)/);
   const socket = new WebSocket(`${url}/session`);
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
@@ -99,6 +106,7 @@ async function firefox() {
           return answer.result.value === undefined ? undefined : JSON.parse(answer.result.value);
         },
         reload: async () => void (await send("browsingContext.reload", { context, wait: "complete" })),
+        resize: async (width, height) => void (await send("browsingContext.setViewport", { context, viewport: { width, height } })),
         close: async () => void (await send("browsingContext.close", { context })),
       };
     },
@@ -118,12 +126,12 @@ async function freePort() {
   return port;
 }
 
-async function webkit() {
+async function webkit(more) {
   const port = await freePort();
   // It has no mode without a display.
   const display = process.env.DISPLAY ? null : spawn("Xvfb", ["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "pipe"] });
   const DISPLAY = display ? `:${await line(display, /^(\d+)$/)}` : process.env.DISPLAY;
-  const env = { ...process.env, DISPLAY, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" };
+  const env = { ...process.env, ...more, DISPLAY, WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" };
   const child = spawn(process.env.WEBKIT_DRIVER ?? "WebKitWebDriver", [`--port=${port}`], { env, stdio: ["ignore", "pipe", "pipe"] });
   const call = async (method, path, body) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, body: body && JSON.stringify(body) });
@@ -136,24 +144,37 @@ async function webkit() {
   const options = { binary: process.env.WEBKIT_BROWSER ?? browser, args: ["--automation"] };
   const { sessionId } = await call("POST", "/session", { capabilities: { alwaysMatch: { browserName: "MiniBrowser", "webkitgtk:browserOptions": options } } });
   const session = `/session/${sessionId}`;
+  const first = await call("GET", `${session}/window`);
   return {
     async open(url) {
-      const { handle } = await call("POST", `${session}/window/new`, { type: "tab" });
+      // A tab would be behind the first one, and hidden.
+      const { handle } = await call("POST", `${session}/window/new`, { type: "window" });
       const inIt = () => call("POST", `${session}/window`, { handle });
       await inIt();
       await call("POST", `${session}/url`, { url });
       return {
         async evaluate(expression) {
           await inIt();
-          return call("POST", `${session}/execute/async`, { script: `const done = arguments[0]; Promise.resolve().then(() => (${expression})).then(done);`, args: [] });
+          const script = `const done = arguments[0]; Promise.resolve().then(() => (${expression})).then((value) => done({ value }), (error) => done({ failure: String(error) }));`;
+          const { value, failure } = await call("POST", `${session}/execute/async`, { script, args: [] });
+          if (failure) throw new Error(failure);
+          return value;
         },
         async reload() {
           await inIt();
           await call("POST", `${session}/refresh`, {});
         },
+        // A window has an edge; the page is what is left of it.
+        async resize(width, height) {
+          await inIt();
+          const [innerWidth, innerHeight] = await call("POST", `${session}/execute/sync`, { script: "return [innerWidth, innerHeight]", args: [] });
+          const rect = await call("GET", `${session}/window/rect`);
+          await call("POST", `${session}/window/rect`, { ...rect, width: rect.width + width - innerWidth, height: rect.height + height - innerHeight });
+        },
         async close() {
           await inIt();
           await call("DELETE", `${session}/window`);
+          await call("POST", `${session}/window`, { handle: first });
         },
       };
     },
