@@ -61,7 +61,8 @@ for (const engine of ENGINES) {
       const page = await readFile(join(ROOT, "test-browser/support/media.html"), "utf8");
       const site = await startSite(server.url, { "/hls/": (path) => stream.read(path), "/lib/": lib, "/media": page });
       t.after(() => site.end());
-      await until("a stream", async () => (await stream.read("/hls/live.m3u8"))[0] === 200);
+      // A younger one has no live edge yet: players wait three segments behind its end.
+      await until("a stream of five segments", async () => String((await stream.read("/hls/live.m3u8"))[2]).split("#EXTINF").length > 5);
       const browser = await start(engine);
       t.after(() => browser.end());
 
@@ -86,7 +87,8 @@ for (const engine of ENGINES) {
         stream.state = state;
         await becomes(`the stream is ${state}`, false);
         stalls += 1;
-        assert.match(await status(), /^stopped (stalled|error)$/);
+        // WebKit takes the live edge for the end, where video.js has set the media's duration to it.
+        assert.match(await status(), /^stopped (stalled|error|ended)$/);
         stream.state = "ok";
         await becomes("the stream is back", true);
         // Not for a moment only.
