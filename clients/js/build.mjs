@@ -1,4 +1,4 @@
-/** Builds `dist/`: the script, and CommonJS for `require`. Bundlers and `import` need nothing of it. */
+/** Builds `dist/`: the scripts, and CommonJS for `require`. Bundlers and `import` need nothing of it. */
 
 import { copyFile, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -7,14 +7,21 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
-/** What every node serves at `/housecount.js`: checked in, so that a node is built without Node. */
-export const SERVED = `${ROOT}../../crates/housecount/client/housecount.js`;
+/** The folder of what every node serves, such as `/housecount.js`: checked in, so that a node is built without Node. */
+export const SERVED = `${ROOT}../../crates/housecount/client`;
 
-/** Builds the script's text. */
-export async function script() {
+/** Scripts, and the source of each. */
+export const SCRIPTS = { housecount: "script.js", "housecount-watch": "script-watch.js" };
+
+/**
+ * Builds a script's text.
+ *
+ * @param {keyof typeof SCRIPTS} name
+ */
+export async function script(name) {
   const { outputFiles } = await build({
     absWorkingDir: ROOT,
-    entryPoints: ["src/script.js"],
+    entryPoints: [`src/${SCRIPTS[name]}`],
     bundle: true,
     minify: true,
     format: "iife",
@@ -28,9 +35,12 @@ export async function script() {
 export async function buildAll() {
   await rm(`${ROOT}/dist`, { recursive: true, force: true });
   await mkdir(`${ROOT}/dist/cjs`, { recursive: true });
-  await writeFile(`${ROOT}/dist/housecount.min.js`, await script());
-  if (process.argv.includes("--node")) await writeFile(SERVED, await script());
-  const entryPoints = (await readdir(`${ROOT}/src`)).filter((name) => name !== "script.js").map((name) => `src/${name}`);
+  for (const name of Object.keys(SCRIPTS)) {
+    await writeFile(`${ROOT}/dist/${name}.min.js`, await script(name));
+    if (process.argv.includes("--node")) await writeFile(`${SERVED}/${name}.js`, await script(name));
+  }
+  const scripts = Object.values(SCRIPTS);
+  const entryPoints = (await readdir(`${ROOT}/src`)).filter((name) => !scripts.includes(name)).map((name) => `src/${name}`);
   await build({ absWorkingDir: ROOT, entryPoints, format: "cjs", target: "es2022", outdir: "dist/cjs", logLevel: "error" });
   await writeFile(`${ROOT}/dist/cjs/package.json`, '{ "type": "commonjs" }\n');
   const types = (await readdir(ROOT)).filter((name) => name.endsWith(".d.ts"));

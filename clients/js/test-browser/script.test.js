@@ -12,7 +12,7 @@ import { startServer, startSite, until } from "./support/server.js";
 test("a script tag with a hash counts a viewer, and the element shows the count", async (t) => {
   const server = await startServer("interval=1s", "ttl=60s", "leave_grace=100ms");
   t.after(() => server.end());
-  const hash = createHash("sha384").update(await readFile(SERVED)).digest("base64");
+  const hash = createHash("sha384").update(await readFile(`${SERVED}/housecount.js`)).digest("base64");
   const page = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">
 <script src="${server.url}/housecount-0.1.0.js" integrity="sha384-${hash}" crossorigin></script>
 <p><housecount-viewers server="${server.url}" stage="s"></housecount-viewers> watch</p>

@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { compile } from "svelte/compiler";
 import { compileScript, parse } from "vue/compiler-sfc";
 
-import { SERVED, script } from "../build.mjs";
+import { SCRIPTS, SERVED, script } from "../build.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const FOLDER = `${ROOT}/.recipes`;
@@ -62,10 +62,12 @@ test("the recipes for IVS are the same in both documents", async () => {
 });
 
 test("what nodes serve is built of these sources, and its hash is in the README", async () => {
-  const text = await script();
-  assert.equal(await readFile(SERVED, "utf8"), text, "run `npm run build -- --node`");
   const readme = await readFile(`${ROOT}/README.md`, "utf8");
   const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, "utf8"));
-  const hash = `sha384-${createHash("sha384").update(text).digest("base64")}`;
-  assert.ok(readme.includes(`/housecount-${version}.js" integrity="${hash}" crossorigin`), hash);
+  for (const name of Object.keys(SCRIPTS)) {
+    const text = await script(name);
+    assert.equal(await readFile(`${SERVED}/${name}.js`, "utf8"), text, "run `npm run build -- --node`");
+    const hash = `sha384-${createHash("sha384").update(text).digest("base64")}`;
+    assert.ok(readme.includes(`/${name}-${version}.js" integrity="${hash}" crossorigin`), `${name}: ${hash}`);
+  }
 });

@@ -5,9 +5,11 @@
 
 use std::sync::LazyLock;
 
+use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Redirect, Response};
+use axum::routing::get;
 
 use super::error::Problem;
 use super::headers;
@@ -102,26 +104,51 @@ fn without_hash(name: &str) -> Option<String> {
     hash.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{stem}.{ending}"))
 }
 
-/// Path of the client of this version, which pages may keep and hold against a hash (`integrity`).
-pub const CLIENT_OF_VERSION: &str = concat!("/housecount-", env!("CARGO_PKG_VERSION"), ".js");
-
-/// Browser client as one script, built from `clients/js`. A test of that folder holds it against its sources.
-static CLIENT: LazyLock<PackedBody> =
-    LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount.js")[..]));
-
-/// Serves the browser client of this node's version, whichever that is. Browsers ask each time.
-pub async fn client(headers: HeaderMap) -> Response {
-    answer_client(&headers, HeaderValue::from_static("no-cache"))
+/// The browser client as one script, built from `clients/js`. A test of that folder compares it with its sources.
+///
+/// Each is served at two paths: for whichever version this node has, and under the name of the version, which pages may keep and hold
+/// against a hash (`integrity`).
+pub struct BrowserClient {
+    /// Path without the version. Browsers ask each time.
+    pub path: &'static str,
+    /// Path with the version.
+    pub path_of_version: &'static str,
+    body: LazyLock<PackedBody>,
 }
 
-/// Serves the browser client under a name that no other version has.
-pub async fn client_of_version(headers: HeaderMap) -> Response {
-    answer_client(&headers, FOR_GOOD)
+/// Everything: to be counted, and to show counts.
+pub static CLIENT: BrowserClient = BrowserClient {
+    path: "/housecount.js",
+    path_of_version: concat!("/housecount-", env!("CARGO_PKG_VERSION"), ".js"),
+    body: LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount.js")[..])),
+};
+
+/// The smaller one: to be counted only.
+pub static WATCH_CLIENT: BrowserClient = BrowserClient {
+    path: "/housecount-watch.js",
+    path_of_version: concat!("/housecount-watch-", env!("CARGO_PKG_VERSION"), ".js"),
+    body: LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount-watch.js")[..])),
+};
+
+impl BrowserClient {
+    /// Serves the client.
+    pub fn routes<S: Clone + Send + Sync + 'static>(&'static self, router: Router<S>) -> Router<S> {
+        let checked = HeaderValue::from_static("no-cache");
+        router
+            .route(
+                self.path,
+                get(async move |headers: HeaderMap| answer_client(&self.body, &headers, checked)),
+            )
+            .route(
+                self.path_of_version,
+                get(async move |headers: HeaderMap| answer_client(&self.body, &headers, FOR_GOOD)),
+            )
+    }
 }
 
 /// `cache_control`: how long browsers keep the client.
-fn answer_client(asked: &HeaderMap, cache_control: HeaderValue) -> Response {
-    let mut response = CLIENT.answer(asked, content_type("housecount.js"));
+fn answer_client(body: &PackedBody, asked: &HeaderMap, cache_control: HeaderValue) -> Response {
+    let mut response = body.answer(asked, content_type("housecount.js"));
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, cache_control);
     // Pages of any site load it: with a hash they load it as CORS does.

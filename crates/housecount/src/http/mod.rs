@@ -75,13 +75,14 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(for_everybody())
         .split_for_parts();
     let api = Arc::new(PackedBody::new(openapi::text(&api, &node)));
+    let router = [&assets::CLIENT, &assets::WATCH_CLIENT]
+        .into_iter()
+        .fold(router, |router, client| client.routes(router));
     router
         .route("/openapi.json", get(async move |headers| openapi::answer(&api, &headers)))
         // For browsers
         .route("/", get(assets::index))
         .route("/assets/{file}", get(assets::file))
-        .route("/housecount.js", get(assets::client))
-        .route(assets::CLIENT_OF_VERSION, get(assets::client_of_version))
         .route("/docs", get(assets::docs_home))
         .route("/docs/", get(assets::docs))
         .fallback(error::not_found)

@@ -107,10 +107,22 @@ async fn a_name_without_this_versions_hash_is_checked_each_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_is_served_to_pages_of_any_site() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    let versioned = format!("/housecount-{}.js", env!("CARGO_PKG_VERSION"));
+    for (name, has, has_not) in [
+        ("housecount", "housecount-viewers", "no such text"),
+        ("housecount-watch", "watchStage", "housecount-viewers"),
+    ] {
+        let text = assert_client(&node, name).await;
+        assert!(text.contains("globalThis") && text.contains(has) && !text.contains(has_not), "{text}");
+        assert_eq!(get(&node, &format!("/{name}-0.0.0.js")).await.0, 404);
+    }
+}
+
+/// The text of a client, which is the same at both paths.
+async fn assert_client(node: &Node, name: &str) -> String {
+    let (path, versioned) = (format!("/{name}.js"), format!("/{name}-{}.js", env!("CARGO_PKG_VERSION")));
     let mut bodies = BTreeSet::new();
-    for (path, kept) in [("/housecount.js", "no-cache"), (versioned.as_str(), FOR_GOOD)] {
-        let (status, headers, body) = get(&node, path).await;
+    for (path, kept) in [(path.as_str(), "no-cache"), (versioned.as_str(), FOR_GOOD)] {
+        let (status, headers, body) = get(node, path).await;
         assert_eq!(
             (status, headers["content-type"].to_str().unwrap()),
             (200, "text/javascript; charset=utf-8")
@@ -120,13 +132,11 @@ async fn the_client_is_served_to_pages_of_any_site() {
         assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
         assert_eq!(headers["x-content-type-options"], "nosniff");
         let tag = headers["etag"].to_str().unwrap();
-        let (status, headers, nothing) = get_with(&node, path, &[("if-none-match", tag)]).await;
+        let (status, headers, nothing) = get_with(node, path, &[("if-none-match", tag)]).await;
         assert_eq!((status, nothing.len()), (304, 0));
         assert_eq!(headers["etag"], tag);
         bodies.insert(body);
     }
     assert_eq!(bodies.len(), 1, "both names are of the same script");
-    let text = String::from_utf8(bodies.pop_first().unwrap()).unwrap();
-    assert!(text.contains("globalThis") && text.contains("housecount-viewers"), "{text}");
-    assert_eq!(get(&node, "/housecount-0.0.0.js").await.0, 404);
+    String::from_utf8(bodies.pop_first().unwrap()).unwrap()
 }
