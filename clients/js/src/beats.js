@@ -85,7 +85,7 @@ export function beats(page, options, tokens, { onBeat, onRefused }) {
       return onRefused(error);
     }
     failures += 1;
-    onBeat(next(backOffMs(page, failures, error)), { why: error.message });
+    onBeat(next(backOffMs(page, failures, error)), { why: error.message || error.name });
   }
 
   send();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { launchBare } from "./support/bare.js";
-import { look } from "./support/browser.js";
+import { chromiumOnly, look } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 const STAGE = "hidden";
@@ -32,7 +32,7 @@ async function launch(t) {
 const isHidden = (tab) => tab.evaluate("document.visibilityState === 'hidden'");
 const beats = () => site.said.filter(({ path }) => path === "/v1/heartbeat");
 
-test("a hidden tab's viewer is counted for longer than a ttl", async (t) => {
+test("a hidden tab's viewer is counted for longer than a ttl", chromiumOnly, async (t) => {
   const { browser, openTab } = await launch(t);
   const tab = await openTab();
   await until("counted", async () => (await server.count(STAGE)).viewers === 1);
@@ -44,7 +44,7 @@ test("a hidden tab's viewer is counted for longer than a ttl", async (t) => {
   assert.deepEqual(await looking.end(), { viewersMin: 1, sessionsMax: 1, sessions: 1 });
 });
 
-test("of two tabs the one that beats is frozen: the other takes over, and goes on when the first one thaws", async (t) => {
+test("of two tabs the one that beats is frozen: the other takes over, and goes on when the first one thaws", chromiumOnly, async (t) => {
   const { openTab } = await launch(t);
   const first = await openTab();
   const { session } = await until("a heartbeat", () => beats()[0]);

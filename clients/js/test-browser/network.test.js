@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { counted, launch, openTab, told } from "./support/browser.js";
+import { chromiumOnly, counted, launch, openTab, told } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let browser;
@@ -21,7 +21,7 @@ async function scene(t, ...settings) {
 }
 
 for (const transport of ["auto", "http"]) {
-  test(`offline for 20 s, signed off by the server, and there again at once (${transport})`, async (t) => {
+  test(`offline for 20 s, signed off by the server, and there again at once (${transport})`, chromiumOnly, async (t) => {
     const { server, site, context, open } = await scene(t, "interval=5s", "ttl=20s");
     const tab = await open({ transport });
     await counted(tab);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { counted, launch, look, openTab, told } from "./support/browser.js";
+import { chromiumOnly, counted, launch, look, openTab, told } from "./support/browser.js";
 import { startServer, startSite, until } from "./support/server.js";
 
 let server, site, browser;
@@ -108,7 +108,7 @@ test("leave() signs off, and says so as a beacon does", async (t) => {
   assert.equal(leaves[0].token, "secret");
 });
 
-test("out of the browser's cache the viewer is there again at once", async (t) => {
+test("out of the browser's cache the viewer is there again at once", chromiumOnly, async (t) => {
   const { stage, open } = await scene(t);
   const tab = await open();
   await counted(tab);
@@ -120,7 +120,7 @@ test("out of the browser's cache the viewer is there again at once", async (t) =
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
-test("without Web Locks (plain HTTP) each tab beats for itself, and they are one viewer", async (t) => {
+test("without Web Locks (plain HTTP) each tab beats for itself, and they are one viewer", chromiumOnly, async (t) => {
   const plain = await launch("--host-resolver-rules=MAP site.test 127.0.0.1");
   t.after(() => plain.close());
   const { stage } = await scene(t);
@@ -150,7 +150,7 @@ test("in a frame with a sandbox, which may use neither locks nor channels, it be
   await until("there", async () => (await server.count(stage)).viewers === 1);
 });
 
-test("a mistake in the page's onCount is reported, and the heartbeats go on", async (t) => {
+test("a mistake in the page's onCount is reported, and the heartbeats go on", chromiumOnly, async (t) => {
   const { open, context } = await scene(t);
   const errors = [];
   context.on("weberror", (error) => errors.push(error.error().message));

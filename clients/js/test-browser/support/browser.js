@@ -15,9 +15,57 @@ const UNLIKE = [
   "--disable-renderer-backgrounding",
 ];
 
+/** `ENGINES=chromium,firefox,webkit`; Chromium alone if it isn't set. */
+export const ENGINES = (process.env.ENGINES ?? "chromium").split(",");
+/** The engine of suites that run in one; run.sh runs them in each. */
+export const isChromium = ENGINES[0] === "chromium";
+/** For tests of what only Chromium's driver can do. */
+export const chromiumOnly = { skip: !isChromium && "needs Chromium's driver" };
+
+/**
+ * The browser of this run. Of the others' there is what the tests of all engines need.
+ *
+ * @param {string[]} args more switches of Chromium
+ */
+export async function launch(...args) {
+  return isChromium ? launchChromium(...args) : likePlaywright(await (await import("./engines.js")).start(ENGINES[0]));
+}
+
 /** @param {string[]} args more switches */
-export function launch(...args) {
+export function launchChromium(...args) {
   return chromium.launch({ executablePath: CHROMIUM, args: [...ARGS, ...args], ignoreDefaultArgs: UNLIKE });
+}
+
+/** An engine with Playwright's names. Its contexts share what a browser's tabs share: tests take another stage each. */
+function likePlaywright(engine) {
+  const newPage = async () => {
+    /** @type {import("./engines.js").Tab} */
+    let tab;
+    const page = {
+      goto: async (url) => void (tab = await engine.open(url)),
+      evaluate: (what, given) => tab.evaluate(typeof what === "function" ? `(${what})(${JSON.stringify(given) ?? ""})` : what),
+      textContent: (selector) => page.evaluate((each) => document.querySelector(each).textContent, selector),
+      reload: () => tab.reload(),
+      close: async () => {
+        const open = tab;
+        tab = undefined;
+        await open?.close();
+      },
+      // What a page complains of is heard in Chromium.
+      on() {},
+    };
+    return page;
+  };
+  const newContext = async () => {
+    const pages = [];
+    return {
+      newPage: async () => (pages.push(await newPage()), pages.at(-1)),
+      close: async () => {
+        for (const page of pages) await page.close();
+      },
+    };
+  };
+  return { newPage, newContext, close: () => engine.end() };
 }
 
 /**

@@ -18,10 +18,9 @@ import { createInterface } from "node:readline";
 
 import WebSocket from "ws";
 
-import { launch } from "./browser.js";
+import { launchChromium } from "./browser.js";
 
-/** `ENGINES=chromium,firefox,webkit`; Chromium alone if it isn't set. */
-export const ENGINES = (process.env.ENGINES ?? "chromium").split(",");
+export { ENGINES } from "./browser.js";
 
 /**
  * @param {string} name
@@ -33,7 +32,7 @@ export function start(name, env = {}) {
 }
 
 async function chromium() {
-  const browser = await launch("--autoplay-policy=no-user-gesture-required");
+  const browser = await launchChromium("--autoplay-policy=no-user-gesture-required");
   const context = await browser.newContext();
   return {
     async open(url) {
@@ -155,10 +154,10 @@ async function webkit(more) {
       return {
         async evaluate(expression) {
           await inIt();
-          const script = `const done = arguments[0]; Promise.resolve().then(() => (${expression})).then((value) => done({ value }), (error) => done({ failure: String(error) }));`;
-          const { value, failure } = await call("POST", `${session}/execute/async`, { script, args: [] });
+          const script = `const done = arguments[0]; Promise.resolve().then(() => (${expression})).then((value) => done({ text: JSON.stringify(value) }), (error) => done({ failure: String(error) }));`;
+          const { text, failure } = await call("POST", `${session}/execute/async`, { script, args: [] });
           if (failure) throw new Error(failure);
-          return value;
+          return text ? JSON.parse(text) : undefined;
         },
         async reload() {
           await inIt();
