@@ -5,7 +5,7 @@
 //! run to the last message. What the nodes answer and write is compared, all along and in the end, with what is true.
 //!
 //! - [`plan`]: what a seed decides beforehand.
-//! - [`log`], [`cold`]: the stores, and the way there. [`trouble`]: what is broken just now.
+//! - [`log`](world::log), [`cold`](world::cold): the stores, and the way there. [`trouble`]: what is broken just now.
 //! - [`nodes`]: production code, started and killed. [`player`]: the audience. [`operator`]: who configures stages.
 //! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
 //! - [`checks`]: what must hold; [`standstill`]: the same while the log takes no writes; [`audit`]: the same of the archive.
