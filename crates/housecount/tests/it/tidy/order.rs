@@ -19,7 +19,7 @@ const CORE: [&str; 32] = [
 #[rustfmt::skip]
 const PROGRAM: [&str; 54] = [
     "features", "traced", "sim", "clock", "chance", "streak", "metrics", "meter", "service_url",
-    "spread", "moderation", "workers", "error", "without", "tls", "folder", "dynamo", "health",
+    "spread", "moderation", "workers", "error", "tls", "folder", "dynamo", "without", "health",
     "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
     "edge", "config", "cost", "calendar",
     "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
