@@ -17,5 +17,5 @@ pub(super) struct TableArgs {
 
 /// Refuses.
 pub(super) fn run(_: &TableArgs) -> Result<ExitCode, Failure> {
-    Err(format!("housecount table: {}", features::missing("dynamodb")))
+    Err(features::missing("dynamodb"))
 }
