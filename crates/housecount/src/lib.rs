@@ -4,6 +4,7 @@ pub mod app;
 pub mod archive;
 pub mod audience;
 pub mod auth;
+pub mod backoff;
 pub mod bootstrap;
 pub mod calendar;
 pub mod chance;

@@ -18,8 +18,9 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::bulk::Bulk;
-use super::transact::{Expression, back_off, is_conflict};
+use super::transact::{Expression, is_conflict};
 use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
+use crate::backoff::Backoff;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Address, connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -29,9 +30,14 @@ use crate::meter::{Meter, Purpose};
 const BATCHES_MAX: usize = 8;
 /// How often what a batch left unprocessed is sent again before the call fails as throttled.
 pub(super) const RESENDS_MAX: u32 = 8;
-/// The longest first wait before sending again; it doubles each time, up to [`RESEND_WAIT_MAX`].
-pub(super) const RESEND_WAIT: Duration = Duration::from_millis(50);
-pub(super) const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The first and the longest wait before sending again.
+const RESEND_WAIT_FIRST: Duration = Duration::from_millis(50);
+const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Returns the waits between tries of a call that DynamoDB did not do, or not all of it.
+pub(super) const fn resend_backoff() -> Backoff {
+    Backoff::new(RESEND_WAIT_FIRST, RESEND_WAIT_MAX)
+}
 
 /// The cold tier in a table of DynamoDB.
 #[derive(Clone, Debug)]
@@ -101,7 +107,7 @@ impl DynamoCold {
 
     /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that for us.
     async fn write_batch(&self, purpose: Purpose, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
-        let mut wait_max = RESEND_WAIT;
+        let mut backoff = resend_backoff();
         for _ in 0..=RESENDS_MAX {
             let call = self.client.batch_write_item().request_items(&self.table, batch);
             let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
@@ -112,7 +118,7 @@ impl DynamoCold {
             if batch.is_empty() {
                 return Ok(());
             }
-            back_off(&mut wait_max).await;
+            backoff.wait().await;
         }
         let left = batch.len();
         Err(StoreError::new(ErrorKind::Throttled, format!("{} left {left} items unprocessed", self.shown)))
@@ -153,7 +159,7 @@ impl Cold for DynamoCold {
             .condition_expression(text)
             .set_expression_attribute_names(names)
             .set_expression_attribute_values(values);
-        let mut wait_max = RESEND_WAIT;
+        let mut backoff = resend_backoff();
         let mut answer = put.clone().send().await;
         for _ in 0..RESENDS_MAX {
             // A transaction holds the item: it will be through in a moment.
@@ -161,7 +167,7 @@ impl Cold for DynamoCold {
             if !is_conflict(error) {
                 break;
             }
-            back_off(&mut wait_max).await;
+            backoff.wait().await;
             answer = put.clone().send().await;
         }
         match answer {

@@ -3,8 +3,6 @@
 //! Only puts and deletes, so that a node needs the permissions `PutItem` and `DeleteItem` and no other. A check of an item
 //! is a put of the very same item under a condition.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -13,9 +11,8 @@ use aws_sdk_dynamodb::types::{
 };
 use housecount_core::cost::{Units, units};
 
-use super::dynamodb::{RESEND_WAIT, RESEND_WAIT_MAX, RESENDS_MAX, stored_bytes, to_sdk};
+use super::dynamodb::{RESENDS_MAX, resend_backoff, stored_bytes, to_sdk};
 use super::{Condition, DynamoCold, Transacted, Write};
-use crate::chance;
 use crate::dynamo::attr::{self, Attributes, key_attributes};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::Purpose;
@@ -57,20 +54,14 @@ pub(super) fn is_conflict(error: &SdkError<PutItemError>) -> bool {
     matches!(error.as_service_error(), Some(PutItemError::TransactionConflictException(_)))
 }
 
-/// Waits before a call is sent again: full jitter, so that nodes that met don't meet again.
-pub(super) async fn back_off(wait_max: &mut Duration) {
-    tokio::time::sleep(wait_max.mul_f64(chance::any())).await;
-    *wait_max = (*wait_max * 2).min(RESEND_WAIT_MAX);
-}
-
 impl DynamoCold {
     pub(super) async fn write_all_or_none(&self, writes: &[Write]) -> StoreResult<Transacted> {
-        let mut wait_max = RESEND_WAIT;
+        let mut backoff = resend_backoff();
         for _ in 0..=RESENDS_MAX {
             match self.try_transaction(writes).await? {
                 Outcome::Done => return Ok(Transacted::Done),
                 Outcome::Refused => return Ok(Transacted::Refused),
-                Outcome::Conflict => back_off(&mut wait_max).await,
+                Outcome::Conflict => backoff.wait().await,
             }
         }
         let context = format!("{}: other transactions hold the same items; try again", self.shown);

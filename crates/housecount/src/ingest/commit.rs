@@ -17,13 +17,13 @@ use tracing::Instrument;
 
 use super::lane::Lane;
 use super::{Refused, Shared};
-use crate::chance;
+use crate::backoff::Backoff;
 use crate::clock::mono_ms;
 use crate::traced::TARGET;
 
 /// The first and the longest wait before an append is tried again.
-const RETRY_MS_FIRST: u64 = 20;
-const RETRY_MS_MAX: u64 = 1_000;
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long a stopping node goes on trying to append, all in all.
 const STOP_WAIT_MS_MAX: u64 = 7_000;
 
@@ -70,10 +70,10 @@ impl Committer {
     /// Appends events until the log has them, and folds them. False if some were given up.
     async fn append(&mut self, batch: &Batch) -> bool {
         let mut kept: Option<Batch> = None;
-        let mut retry_ms = RETRY_MS_FIRST;
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
             let events = kept.as_ref().unwrap_or(batch);
-            if self.append_in_time(events, &mut retry_ms).await {
+            if self.append_in_time(events, &mut backoff).await {
                 self.recover();
                 return kept.is_none();
             }
@@ -88,7 +88,7 @@ impl Committer {
     }
 
     /// Appends events until the log has them, and folds them. False once some are too old, or a stopping node is out of time.
-    async fn append_in_time(&mut self, events: &Batch, retry_ms: &mut u64) -> bool {
+    async fn append_in_time(&mut self, events: &Batch, backoff: &mut Backoff) -> bool {
         let shared = self.shared.clone();
         let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
@@ -133,8 +133,7 @@ impl Committer {
                     }
                 }
             }
-            tokio::time::sleep(Duration::from_millis(chance::within(*retry_ms / 2..=*retry_ms))).await;
-            *retry_ms = (*retry_ms * 2).min(RETRY_MS_MAX);
+            backoff.wait().await;
         }
     }
 

@@ -19,7 +19,7 @@ use tracing::Instrument;
 
 use super::lease;
 use super::restore::{RECOVERING, last_taken};
-use crate::chance;
+use crate::backoff::Backoff;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::{Cold, Record};
 use crate::cost::Stretch;
@@ -167,7 +167,7 @@ impl Snapshots {
     /// Tries until the snapshot is there, or until the next one is due.
     async fn until_done(&self, slot: Option<UnixMs>) {
         let due = self.slot_after(slot.unwrap_or_else(|| self.now()));
-        let (mut retry, mut captured) = (RETRY_FIRST, None);
+        let (mut backoff, mut captured) = (Backoff::new(RETRY_FIRST, RETRY_MAX), None);
         while self.now() < due {
             match self.take(slot, &mut captured).await {
                 Ok(Outcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
@@ -183,8 +183,7 @@ impl Snapshots {
                     if !self.is_failing.swap(true, Ordering::Relaxed) {
                         tracing::warn!(%error, "the snapshot failed; trying again");
                     }
-                    tokio::time::sleep(retry.mul_f64(chance::within(0.5..1.0))).await;
-                    retry = (retry * 2).min(RETRY_MAX);
+                    backoff.wait().await;
                 }
             }
         }

@@ -17,8 +17,8 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 54] = [
-    "features", "traced", "sim", "clock", "chance", "streak", "metrics", "meter", "service_url",
+const PROGRAM: [&str; 55] = [
+    "features", "traced", "sim", "clock", "chance", "backoff", "streak", "metrics", "meter", "service_url",
     "spread", "moderation", "workers", "error", "tls", "folder", "dynamo", "without", "health",
     "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
     "edge", "config", "cost", "calendar",
