@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_no_room_waits_in_the_queue() {
+    async fn connections_max_lets_others_wait_in_the_queue() {
         let (listener, address) = listener().await;
         let free = Arc::new(Semaphore::new(2));
         let mut clients = Vec::new();

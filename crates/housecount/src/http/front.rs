@@ -291,7 +291,7 @@ async fn answer_others(
 }
 
 /// The router's answer.
-pub async fn routed<B>(router: Router, request: Request<B>) -> Response<Answer>
+async fn routed<B>(router: Router, request: Request<B>) -> Response<Answer>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {

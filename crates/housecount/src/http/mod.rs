@@ -57,7 +57,7 @@ use utoipa_axum::routes;
 use self::packed::PackedBody;
 use self::query::{RouteParameters, check_query};
 use self::query_form::both_forms;
-pub use self::server::{Bound, run, serve};
+pub use self::server::{Bound, serve};
 use crate::auth::Scope;
 use crate::node::Node;
 

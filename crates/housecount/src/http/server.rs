@@ -6,28 +6,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use bytes::Bytes;
 use housecount_core::limits::{CONNECTIONS_MAX, REQUEST_WAIT_MS_MAX};
 use hyper::Request;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::yield_now;
 
 use super::accept::{AcceptedSocket, Listener};
-use super::answer::Answering;
+use super::answer::{Answer, Answering};
 use super::connection;
-use super::front::{Front, routed};
+use super::front::Front;
 use super::guest::Guest;
 use super::h2;
 use super::preface::{self, Version};
 use super::stream::Stream;
-use crate::edge::EdgeSettings;
 use crate::edge::connections::AddressConnections;
 use crate::metrics::Metrics;
-use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::spread::Spread;
 use crate::tls::{Tls, TlsFiles};
@@ -83,25 +79,16 @@ impl Bound {
     }
 }
 
-/// Serves a node on the workers until `stop`, then lets open requests finish. Gives the workers back.
+/// Serves a node on the workers until `stop`, then lets open requests finish. Returns the workers.
 pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch::Receiver<bool>) -> Workers {
     let front = Front::new(node.clone(), stop.clone());
     let (metrics, addresses) = (node.metrics.clone(), node.edge.connections.clone());
-    let server = Server { connections_max: CONNECTIONS_MAX, addresses, metrics, workers, stop };
-    server.run(bound, front, Front::answer).await
+    Server { front, addresses, metrics, workers, stop }.run(bound).await
 }
 
-/// Serves any router in the same way, on the caller's runtime.
-pub async fn run(bound: Bound, router: Router, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-    let workers = Workers::start(0, Moderation::default());
-    let addresses = AddressConnections::new(&EdgeSettings::default());
-    let server = Server { connections_max: CONNECTIONS_MAX, addresses, metrics, workers, stop };
-    server.run(bound, router, |request, guest| Box::pin(routed(guest.host.clone(), request))).await;
-}
-
-/// How many connections are served, where, and until when.
+/// What serves connections, where, and until when.
 struct Server {
-    connections_max: usize,
+    front: Front,
     addresses: Arc<AddressConnections>,
     metrics: Arc<Metrics>,
     workers: Workers,
@@ -109,22 +96,17 @@ struct Server {
 }
 
 /// A connection to serve, and what it holds.
-type Connection<H> = (std::net::TcpStream, Arc<Guest<H>>);
+type Connection = (std::net::TcpStream, Arc<Guest<Front>>);
 
 /// A connection that was let in, and the worker that is to serve it.
-struct Arrival<H> {
+struct Arrival {
     worker: Handle,
-    connection: Connection<H>,
+    connection: Connection,
 }
 
 impl Server {
     /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too many.
-    fn admit<H: Clone>(
-        &self,
-        accepted: AcceptedSocket,
-        spread: &Arc<Spread>,
-        host: &H,
-    ) -> Option<Arrival<H>> {
+    fn admit(&self, accepted: AcceptedSocket, spread: &Arc<Spread>) -> Option<Arrival> {
         let AcceptedSocket { stream, peer, permit } = accepted;
         let Ok(counted) = self.addresses.open(peer.ip()) else {
             // Closed unanswered: before a handshake nothing can be said over TLS.
@@ -134,7 +116,7 @@ impl Server {
         let (worker, place) = spread.place();
         self.metrics.connections.inc();
         let guest = Guest {
-            host: host.clone(),
+            host: self.front.clone(),
             peer: peer.ip(),
             _permit: permit,
             _counted: counted,
@@ -144,20 +126,14 @@ impl Server {
         Some(Arrival { worker, connection: (stream, Arc::new(guest)) })
     }
 
-    /// Serves with `answer`, which is told on which connection a request came.
-    async fn run<H, A, B>(mut self, bound: Bound, host: H, answer: A) -> Workers
-    where
-        H: Clone + Send + Sync + 'static,
-        A: Fn(Request<Incoming>, Arc<Guest<H>>) -> Answering<B> + Copy + Send + 'static,
-        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-    {
+    async fn run(mut self, bound: Bound) -> Workers {
         let tls = bound.tls.clone();
         if let Some(tls) = tls.clone() {
             let stop = self.stop.clone();
             tokio::spawn(async move { tls.follow(stop).await });
         }
         let spread = self.workers.spread();
-        let free = Arc::new(Semaphore::new(self.connections_max));
+        let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
@@ -178,13 +154,13 @@ impl Server {
                 }
             };
             is_failing = false;
-            let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &spread, &host));
+            let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &spread));
             for (worker, connections) in by_worker(arrivals) {
                 let (stop, tls) = (self.stop.clone(), tls.clone());
                 // A worker is woken once for all of them.
                 worker.spawn(async move {
                     for (stream, guest) in connections {
-                        tokio::spawn(serve_one(stream, guest, answer, tls.clone(), stop.clone()));
+                        tokio::spawn(serve_one(stream, guest, tls.clone(), stop.clone()));
                     }
                 });
             }
@@ -193,7 +169,7 @@ impl Server {
         }
         drop(bound);
         // Every permit is back when the last connection has ended.
-        let ended = free.acquire_many(u32::try_from(self.connections_max).unwrap_or(u32::MAX));
+        let ended = free.acquire_many(u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX));
         if tokio::time::timeout(DRAIN, ended).await.is_err() {
             tracing::warn!("some requests did not finish in time");
         }
@@ -202,8 +178,8 @@ impl Server {
 }
 
 /// Connections with their guests, by the worker that is to serve them.
-fn by_worker<H>(arrivals: impl Iterator<Item = Arrival<H>>) -> Vec<(Handle, Vec<Connection<H>>)> {
-    let mut groups: Vec<(Handle, Vec<Connection<H>>)> = Vec::new();
+fn by_worker(arrivals: impl Iterator<Item = Arrival>) -> Vec<(Handle, Vec<Connection>)> {
+    let mut groups: Vec<(Handle, Vec<Connection>)> = Vec::new();
     for Arrival { worker, connection } in arrivals {
         match groups.iter_mut().find(|(handle, _)| handle.id() == worker.id()) {
             Some((_, connections)) => connections.push(connection),
@@ -214,21 +190,16 @@ fn by_worker<H>(arrivals: impl Iterator<Item = Arrival<H>>) -> Vec<(Handle, Vec<
 }
 
 /// Serves a connection on this worker, until it ends.
-async fn serve_one<H, A, B>(
+async fn serve_one(
     stream: std::net::TcpStream,
-    guest: Arc<Guest<H>>,
-    answer: A,
+    guest: Arc<Guest<Front>>,
     tls: Option<Arc<Tls>>,
     stop: watch::Receiver<bool>,
-) where
-    H: Clone + Send + Sync + 'static,
-    A: Fn(Request<Incoming>, Arc<Guest<H>>) -> Answering<B> + Copy + Send + 'static,
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-{
+) {
     // A socket belongs to the runtime that it is registered with.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
-    let answer = move |request| answer(request, guest.clone());
+    let answer = move |request| Front::answer(request, guest.clone());
     match tls {
         None => {
             // In a box of its own, which is gone once the connection is served.
@@ -248,64 +219,18 @@ async fn serve_one<H, A, B>(
 }
 
 /// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait for it.
-async fn serve_secured<A, B>(
+async fn serve_secured(
     tls: &Tls,
     stream: TcpStream,
-    answer: A,
+    answer: impl Fn(Request<Incoming>) -> Answering<Answer> + Send + 'static,
     request_wait: Duration,
     stop: watch::Receiver<bool>,
-) where
-    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
-{
+) {
     let Some((stream, is_h2)) = tls.accept(stream).await else { return };
     let stream = Stream::Secured(Box::new(stream));
     if is_h2 {
         h2::serve(stream, answer, request_wait, stop).await;
     } else {
         connection::serve(stream, answer, request_wait, stop).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http_body_util::Full;
-    use hyper::Response;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    fn hello(_: Request<Incoming>) -> Answering<Full<Bytes>> {
-        Box::pin(async { Response::new(Full::from("hello")) })
-    }
-
-    #[tokio::test]
-    async fn connections_max_lets_others_wait() {
-        let bound = Bound::take("127.0.0.1:0").await.unwrap();
-        let (address, metrics) = (bound.address, Arc::new(Metrics::default()));
-        let (_stop, stop) = watch::channel(false);
-        let server = Server {
-            connections_max: 2,
-            addresses: AddressConnections::new(&EdgeSettings::default()),
-            metrics: metrics.clone(),
-            workers: Workers::start(2, Moderation::default()),
-            stop,
-        };
-        tokio::spawn(server.run(bound, (), |request, _| hello(request)));
-        let ask = async |stream: &mut TcpStream| {
-            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-            let mut answer = [0; 12];
-            stream.read_exact(&mut answer).await.unwrap();
-            assert_eq!(&answer, b"HTTP/1.1 200");
-        };
-        let mut first = TcpStream::connect(address).await.unwrap();
-        let mut second = TcpStream::connect(address).await.unwrap();
-        ask(&mut first).await;
-        ask(&mut second).await;
-        let mut third = TcpStream::connect(address).await.unwrap();
-        assert_eq!(metrics.connections.get(), 2);
-        drop(first);
-        ask(&mut third).await;
-        assert_eq!(metrics.connections.get(), 2);
     }
 }

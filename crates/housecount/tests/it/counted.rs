@@ -180,14 +180,9 @@ async fn forgetful() -> String {
         .route("/v1/heartbeat", post(nobody))
         .route("/v1/stats", get(nobody))
         .route("/v1/stages/{stage}/viewers", get(|| async { r#"{"viewers":[],"complete":true}"# }));
-    let bound = housecount::http::Bound::take("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", bound.address);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let metrics = std::sync::Arc::default();
-    tokio::spawn(async move {
-        housecount::http::run(bound, router, metrics, stopped).await;
-        drop(stop);
-    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
     url
 }
 
