@@ -21,16 +21,18 @@ Examples:
 
 /// Measure housecount against the floor and against the usual way.
 ///
-/// Runs with options of their own (--quick, --by-turns, --only, --rounds, --seconds, --housecount, --floor) report to
-/// bench/target/PERFORMANCE.md, so that the published figures are always those of one whole run of what is built here.
+/// Runs with options of their own (--quick, --by-turns, --only, --rounds, --seconds, --housecount,
+/// --floor) report to bench/target/PERFORMANCE.md, so that the published figures are always those
+/// of one whole run of what is built here.
 #[derive(Debug, Parser)]
 #[command(name = "bench/run", bin_name = "bench/run", version = None, after_help = EXAMPLES)]
 pub struct Args {
     /// Short rounds and few contenders, to see that everything works.
     #[arg(long)]
     pub quick: bool,
-    /// All contenders at once, and each load by turns, for a second each: ratios that are true though the machine's speed changes.
-    /// Batches and memory, which have no floor, are left out. Without --only: what is compared with a floor.
+    /// All contenders at once, and each load by turns, for a second each: ratios that are true
+    /// though the machine's speed changes. Batches and memory, which have no floor, are left out.
+    /// Without --only: what is compared with a floor.
     #[arg(long, conflicts_with = "quick")]
     pub by_turns: bool,
     /// Only these contenders.
@@ -54,7 +56,8 @@ pub struct Args {
     /// A floor to measure (`floor PORT`), instead of building one.
     #[arg(long, value_name = "FILE")]
     pub floor: Option<PathBuf>,
-    /// Where the report goes [default: docs/PERFORMANCE.md, of a run with options bench/target/PERFORMANCE.md].
+    /// Where the report goes [default: docs/PERFORMANCE.md, of a run with options
+    /// bench/target/PERFORMANCE.md].
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
     /// Parts of the harness that run as processes of their own.
@@ -125,7 +128,14 @@ impl Sizes {
             return sizes;
         }
         let warm_up = Duration::from_secs(1);
-        Sizes { warm_up, sockets: 200, idle_http: 1_000, idle_ws: 500, crowd: (10_000, 100_000), ..sizes }
+        Sizes {
+            warm_up,
+            sockets: 200,
+            idle_http: 1_000,
+            idle_ws: 500,
+            crowd: (10_000, 100_000),
+            ..sizes
+        }
     }
 }
 
@@ -162,9 +172,13 @@ impl Args {
         let is_partial =
             self.quick || self.by_turns || !self.only.is_empty() || has_own_sizes || has_own_builds;
         let target = bench.join("target");
-        let report =
-            if is_partial { target.join("PERFORMANCE.md") } else { root.join("docs/PERFORMANCE.md") };
-        let built = root.join(std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from));
+        let report = if is_partial {
+            target.join("PERFORMANCE.md")
+        } else {
+            root.join("docs/PERFORMANCE.md")
+        };
+        let built =
+            root.join(std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from));
         let said: Vec<String> = std::env::args().skip(1).collect();
         Ok(Plan {
             contenders: self.contenders()?,
@@ -193,7 +207,11 @@ impl Args {
         }
         for name in &self.only {
             let names: Vec<&str> = all.iter().map(|c| c.name).collect();
-            ensure!(names.contains(&name.as_str()), "--only {name}: not one of {}", names.join(", "));
+            ensure!(
+                names.contains(&name.as_str()),
+                "--only {name}: not one of {}",
+                names.join(", ")
+            );
         }
         let is_wanted = |c: &Contender| match self.only.as_slice() {
             [] if self.by_turns => BY_TURNS.contains(&c.name),

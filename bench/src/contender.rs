@@ -102,7 +102,8 @@ pub enum LogShape {
 }
 
 impl Load {
-    /// Whether the contender must be started anew for it: memory that was used and freed would be found again.
+    /// Whether the contender must be started anew for it: memory that was used and freed would be
+    /// found again.
     pub fn wants_fresh(self) -> bool {
         matches!(self, Load::IdleHttp | Load::IdleWebSocket | Load::Crowd | Load::LogBytes(_))
     }
@@ -123,9 +124,15 @@ impl fmt::Display for Load {
             Load::IdleHttp => f.write_str("idle HTTP connections"),
             Load::IdleWebSocket => f.write_str("idle WebSockets"),
             Load::Crowd => f.write_str("memory a viewer"),
-            Load::LogBytes(LogShape::Single { stages: 1 }) => f.write_str("log bytes, 3333/s, 1 stage"),
-            Load::LogBytes(LogShape::Single { stages }) => write!(f, "log bytes, 3333/s, {stages} stages"),
-            Load::LogBytes(LogShape::Batches) => f.write_str("log bytes, batches of 1,000, 1 stage"),
+            Load::LogBytes(LogShape::Single { stages: 1 }) => {
+                f.write_str("log bytes, 3333/s, 1 stage")
+            }
+            Load::LogBytes(LogShape::Single { stages }) => {
+                write!(f, "log bytes, 3333/s, {stages} stages")
+            }
+            Load::LogBytes(LogShape::Batches) => {
+                f.write_str("log bytes, batches of 1,000, 1 stage")
+            }
         }
     }
 }
@@ -146,12 +153,20 @@ pub fn all() -> Vec<Contender> {
     let redis = Log::Redis(Persistence::None);
     let aof = Log::Redis(Persistence::AofEverysec);
     let two = Setup::Housecount { log: redis, nodes: 2, set: &[], has_cold: true, tokens: None };
-    let ack_memory =
-        Setup::Housecount { log: redis, nodes: 1, set: &["ack=memory"], has_cold: true, tokens: None };
-    let no_ledger = Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: false, tokens: None };
-    let signed = |by| Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: true, tokens: Some(by) };
+    let ack_memory = Setup::Housecount {
+        log: redis,
+        nodes: 1,
+        set: &["ack=memory"],
+        has_cold: true,
+        tokens: None,
+    };
+    let no_ledger =
+        Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: false, tokens: None };
+    let signed =
+        |by| Setup::Housecount { log: redis, nodes: 1, set: &[], has_cold: true, tokens: Some(by) };
     let usual = |framework, mode| Setup::Usual { framework, mode };
-    let log_shapes = [LogShape::Single { stages: 1 }, LogShape::Single { stages: 10 }, LogShape::Batches];
+    let log_shapes =
+        [LogShape::Single { stages: 1 }, LogShape::Single { stages: 10 }, LogShape::Batches];
     let sockets = vec![Load::WebSocket, Load::IdleWebSocket];
     let with = |name, what, setup, loads: &[Load], is_quick| Contender {
         name,

@@ -24,8 +24,9 @@ pub struct Cpu {
 impl Cpu {
     /// Reads it.
     pub fn of(pid: u32) -> anyhow::Result<Cpu> {
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
-            .with_context(|| format!("process {pid} is gone: it must have failed under load; see its log"))?;
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| {
+            format!("process {pid} is gone: it must have failed under load; see its log")
+        })?;
         let mut found = BTreeMap::new();
         for thread in threads {
             let thread = thread.context("listing threads")?;
@@ -40,7 +41,8 @@ impl Cpu {
         Ok(Cpu { threads: found, ticks_ns, children_ns })
     }
 
-    /// Nanoseconds used since `before`: to the nanosecond, unless a thread has ended; then by ticks of 10 ms.
+    /// Nanoseconds used since `before`: to the nanosecond, unless a thread has ended; then by ticks
+    /// of 10 ms.
     pub fn ns_since(&self, before: &Cpu) -> u64 {
         self.own_ns_since(before) + self.children_ns.saturating_sub(before.children_ns)
     }
@@ -62,7 +64,8 @@ impl Cpu {
 fn ticks_ns(pid: u32) -> anyhow::Result<(u64, u64)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .with_context(|| format!("process {pid} is gone; see its log"))?;
-    // The name may hold spaces and brackets: count from behind it. Fields 14 to 17: utime, stime, cutime, cstime.
+    // The name may hold spaces and brackets: count from behind it. Fields 14 to 17: utime, stime,
+    // cutime, cstime.
     let behind = text.rsplit_once(')').map_or("", |(_, behind)| behind);
     let fields: Vec<u64> =
         behind.split_whitespace().skip(11).take(4).filter_map(|field| field.parse().ok()).collect();

@@ -1,5 +1,5 @@
-//! The floor of WebSockets: answers each message at once with as many bytes as housecount's answers have; one current-thread
-//! runtime a core, as housecount is built.
+//! The floor of WebSockets: answers each message at once with as many bytes as housecount's answers
+//! have; one current-thread runtime a core, as housecount is built.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -17,7 +17,8 @@ const ANSWER: &str = r#"{"stage":"stage-1","viewers":10000,"sessions":10000,"asO
 /// Serves until it is killed.
 pub fn serve(port: u16) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads: Vec<_> = (0..cores).map(|_| std::thread::spawn(move || serve_core(port))).collect();
+    let threads: Vec<_> =
+        (0..cores).map(|_| std::thread::spawn(move || serve_core(port))).collect();
     for thread in threads {
         if let Ok(ended) = thread.join() {
             ended?;
@@ -27,7 +28,8 @@ pub fn serve(port: u16) -> anyhow::Result<()> {
 }
 
 fn serve_core(port: u16) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
     runtime.block_on(async {
         let listener = listen(port).with_context(|| format!("listening on 127.0.0.1:{port}"))?;
         loop {

@@ -3,7 +3,8 @@
 use crate::contender::{BRISK, CALM, Load, LogShape};
 use crate::results::{Median, Results, figure};
 
-/// `linger`, as housecount has it by default: an answer may wait so long for others to share an append with.
+/// `linger`, as housecount has it by default: an answer may wait so long for others to share an
+/// append with.
 const LINGER_MS: f64 = 10.0;
 
 /// A line of the table.
@@ -32,7 +33,13 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         for load in [few, many] {
             let what = format!("`redis:`, `ack = \"{ack}\"`, {load}: server CPU a heartbeat");
             let floor = Of("floor", load, figure::SERVER_US);
-            goals.push(judge.times(what, Of(name, load, figure::SERVER_US), floor, limit, "the floor"));
+            goals.push(judge.times(
+                what,
+                Of(name, load, figure::SERVER_US),
+                floor,
+                limit,
+                "the floor",
+            ));
         }
     }
     for load in [few, many] {
@@ -46,7 +53,9 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         1.4,
         "the floor",
     ));
-    for (name, framework, part) in [("express-usual", "Express", 18.0), ("fastify-usual", "Fastify", 7.0)] {
+    for (name, framework, part) in
+        [("express-usual", "Express", 18.0), ("fastify-usual", "Fastify", 7.0)]
+    {
         for load in [few, many] {
             let what = format!("all CPU against {framework} with Redis, {load}");
             goals.push(judge.part(
@@ -58,8 +67,11 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         }
     }
     let p99 = results.row("redis", &BRISK.to_string()).and_then(|row| row.median(figure::P99_MS));
-    let beyond =
-        p99.map(|p| Median { median: p.median - LINGER_MS, min: p.min - LINGER_MS, max: p.max - LINGER_MS });
+    let beyond = p99.map(|p| Median {
+        median: p.median - LINGER_MS,
+        min: p.min - LINGER_MS,
+        max: p.max - LINGER_MS,
+    });
     goals.push(goal(format!("p99 beyond `linger` (10 ms), {BRISK}"), beyond, 2.0, "ms"));
     goals.push(judge.at_most(
         format!("p99, {many} (15 ms + linger)"),
@@ -78,7 +90,8 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         ("memory an idle WebSocket", "ws", Load::IdleWebSocket, 8.0),
         ("memory an idle keep-alive HTTP connection", "redis", Load::IdleHttp, 11.0),
     ] {
-        let kib = judge.median(Of(name, load, figure::CONNECTION_BYTES)).map(|m| m.scaled(1.0 / 1024.0));
+        let kib =
+            judge.median(Of(name, load, figure::CONNECTION_BYTES)).map(|m| m.scaled(1.0 / 1024.0));
         goals.push(goal(what.to_string(), kib, limit, "KiB"));
     }
     goals.push(judge.at_most(
@@ -91,11 +104,18 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         for load in [few, many] {
             let what = format!("`auth.viewer = required`, {alg}, {load}: server CPU a heartbeat");
             let without = Of("redis", load, figure::SERVER_US);
-            goals.push(judge.times(what, Of(name, load, figure::SERVER_US), without, 1.1, "without"));
+            goals.push(judge.times(
+                what,
+                Of(name, load, figure::SERVER_US),
+                without,
+                1.1,
+                "without",
+            ));
         }
     }
     goals.push(Goal {
-        what: "fold: a beat of a known viewer, in batches, 1 M viewers on one stage; joining".to_string(),
+        what: "fold: a beat of a known viewer, in batches, 1 M viewers on one stage; joining"
+            .to_string(),
         measured: Some("`cargo bench -p housecount-core`".to_string()),
         limit: "60 ns; 300 ns".to_string(),
         is_reached: None,
@@ -107,7 +127,9 @@ pub fn judge(results: &Results) -> Vec<Goal> {
         1.3,
         "",
     ));
-    for shape in [LogShape::Single { stages: 1 }, LogShape::Single { stages: 10 }, LogShape::Batches] {
+    for shape in
+        [LogShape::Single { stages: 1 }, LogShape::Single { stages: 10 }, LogShape::Batches]
+    {
         let load = Load::LogBytes(shape);
         let of = Of("log", load, figure::STEADY_BYTES);
         goals.push(judge.at_most(format!("{load}: a steady beat"), of, 12.0, "B"));
@@ -132,7 +154,11 @@ impl Judge<'_> {
         goal(what, self.median(of), limit, unit)
     }
 
-    fn ratio(&self, Of(name, load, figure): Of, Of(base, base_load, base_figure): Of) -> Option<Median> {
+    fn ratio(
+        &self,
+        Of(name, load, figure): Of,
+        Of(base, base_load, base_figure): Of,
+    ) -> Option<Median> {
         let row = self.0.row(name, &load.to_string())?;
         row.ratio(figure, self.0.row(base, &base_load.to_string())?, base_figure)
     }

@@ -1,4 +1,5 @@
-//! As much of HTTP/1.1 as a load needs: requests as bytes made beforehand, answers read by their length.
+//! As much of HTTP/1.1 as a load needs: requests as bytes made beforehand, answers read by their
+//! length.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -51,8 +52,8 @@ pub fn answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
         ensure!(bytes.len() < ANSWER_BYTES_MAX, "an answer's head without an end");
         return Ok(None);
     };
-    let head =
-        std::str::from_utf8(bytes.get(..end).unwrap_or_default()).context("a head that is not text")?;
+    let head = std::str::from_utf8(bytes.get(..end).unwrap_or_default())
+        .context("a head that is not text")?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
     let status: u16 = status.with_context(|| format!("not an HTTP answer: {head}"))?;
@@ -64,7 +65,9 @@ pub fn answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
             length = Some(value.trim().parse::<usize>().context("content-length")?);
         }
     }
-    let Some(length) = length else { bail!("an answer without content-length can't be measured: {head}") };
+    let Some(length) = length else {
+        bail!("an answer without content-length can't be measured: {head}")
+    };
     ensure!(length < ANSWER_BYTES_MAX, "an answer of {length} bytes");
     let head_bytes = end + 4;
     let answer = Answer { status, head_bytes, bytes: head_bytes + length };
@@ -129,7 +132,10 @@ mod tests {
     #[test]
     fn answers_are_taken_apart() {
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP";
-        assert_eq!(answer(whole).unwrap().unwrap(), Answer { status: 200, head_bytes: 38, bytes: 40 });
+        assert_eq!(
+            answer(whole).unwrap().unwrap(),
+            Answer { status: 200, head_bytes: 38, bytes: 40 }
+        );
         assert_eq!(answer(&whole[..39]).unwrap(), None);
         assert_eq!(answer(&whole[..20]).unwrap(), None);
         assert!(answer(b"HTTP/1.1 200 OK\r\n\r\n").is_err());

@@ -28,7 +28,8 @@ impl Machine {
     /// `packages` is where npm has put those of the usual way.
     pub fn look(packages: &Path) -> Machine {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let cpu =
+            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let loads = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let versions = [
             first_line("rustc", "--version"),
@@ -41,7 +42,11 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu: cpu.map_or("unknown", |(_, name)| name).to_string(),
             kernel: first_line("uname", "-r").unwrap_or_else(|| "unknown".to_string()),
-            load_before: loads.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default(),
+            load_before: loads
+                .split(' ')
+                .next()
+                .and_then(|load| load.parse().ok())
+                .unwrap_or_default(),
             versions: versions
                 .into_iter()
                 .chain(["express", "fastify", "ioredis"].map(|name| package(packages, name)))
@@ -53,7 +58,10 @@ impl Machine {
     /// Why this run's figures may be noise.
     pub fn warning(&self) -> Option<String> {
         (self.load_before > 0.5).then(|| {
-            format!("the machine is busy (load average {:.2}): its figures will be noise", self.load_before)
+            format!(
+                "the machine is busy (load average {:.2}): its figures will be noise",
+                self.load_before
+            )
         })
     }
 }
@@ -72,7 +80,8 @@ fn first_line(program: &str, arguments: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&text).lines().next()?.trim().to_string())
 }
 
-/// "Redis server v=7.0.15 sha=..." and "wrk debian/4.1.0 [epoll] Copyright ..." say more than is wanted.
+/// "Redis server v=7.0.15 sha=..." and "wrk debian/4.1.0 [epoll] Copyright ..." say more than is
+/// wanted.
 fn shorten(text: &str) -> String {
     let wanted = |word: &&str| !word.starts_with(['[', '(']) && !word.contains("sha=");
     text.split(' ').take_while(wanted).collect::<Vec<_>>().join(" ")

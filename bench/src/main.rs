@@ -1,5 +1,5 @@
-//! housecount's benchmark harness: starts real servers one after another, puts the same load on each, and reads what
-//! it cost off `/proc`. `bench/run` builds everything and starts this.
+//! housecount's benchmark harness: starts real servers one after another, puts the same load on
+//! each, and reads what it cost off `/proc`. `bench/run` builds everything and starts this.
 
 mod args;
 mod beside;

@@ -1,4 +1,5 @@
-//! Child processes: each is known by its pid from its start to its end, and none outlives the harness.
+//! Child processes: each is known by its pid from its start to its end, and none outlives the
+//! harness.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -110,10 +111,17 @@ impl Process {
     }
 
     /// Waits until it is ready, and says where to look if it isn't.
-    pub fn wait_until(&mut self, wait: Duration, is_ready: impl Fn() -> bool) -> anyhow::Result<()> {
+    pub fn wait_until(
+        &mut self,
+        wait: Duration,
+        is_ready: impl Fn() -> bool,
+    ) -> anyhow::Result<()> {
         let until = Instant::now() + wait;
         while !is_ready() {
-            let log = self.log.as_deref().map_or_else(String::new, |log| format!("; see {}", log.display()));
+            let log = self
+                .log
+                .as_deref()
+                .map_or_else(String::new, |log| format!("; see {}", log.display()));
             if let Some(status) = self.child.try_wait().context("waiting for a child")? {
                 self.note_ended();
                 bail!("{} ended with {status} before it was ready{log}", self.name);

@@ -60,7 +60,8 @@ impl RedisServer {
         }
         let process = Process::start("redis-server", command, log.to_path_buf())?;
         let mut server = RedisServer { process, address };
-        let is_ready = || connect(address).and_then(|mut c| Ok(redis::cmd("PING").exec(&mut c)?)).is_ok();
+        let is_ready =
+            || connect(address).and_then(|mut c| Ok(redis::cmd("PING").exec(&mut c)?)).is_ok();
         server.process.wait_until(Duration::from_secs(10), is_ready)?;
         Ok(server)
     }
@@ -82,7 +83,8 @@ impl RedisServer {
 
     /// What its data takes.
     pub fn used_memory(&self) -> anyhow::Result<u64> {
-        let info: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connect(self.address)?)?;
+        let info: redis::InfoDict =
+            redis::cmd("INFO").arg("memory").query(&mut connect(self.address)?)?;
         info.get("used_memory").context("Redis does not say used_memory")
     }
 
@@ -111,10 +113,14 @@ impl RedisServer {
         // Commands first: the counts of bytes then have the same answer in both readings.
         let commands = ask("commandstats")?;
         let stats = ask("stats")?;
-        let bytes = |name: &str| stats.get::<u64>(name).with_context(|| format!("Redis does not say {name}"));
+        let bytes = |name: &str| {
+            stats.get::<u64>(name).with_context(|| format!("Redis does not say {name}"))
+        };
         let calls = |name: &str| {
             let text: Option<String> = commands.get(&format!("cmdstat_{name}"));
-            text.and_then(|text| text.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok())
+            text.and_then(|text| {
+                text.strip_prefix("calls=")?.split(',').next()?.parse::<u64>().ok()
+            })
         };
         let bytes = bytes("total_net_input_bytes")? + bytes("total_net_output_bytes")?;
         Ok(Traffic { bytes, polls: calls("xread").unwrap_or_default() })

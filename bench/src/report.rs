@@ -1,4 +1,5 @@
-//! docs/PERFORMANCE.md: what was measured, in tables; what people wrote between the notes' marks is kept.
+//! docs/PERFORMANCE.md: what was measured, in tables; what people wrote between the notes' marks is
+//! kept.
 
 use std::path::Path;
 
@@ -41,8 +42,11 @@ pub fn goals_table(goals: &[Goal]) -> Table {
 
 /// All figures.
 pub fn tables(results: &Results) -> Vec<Table> {
-    let show = |row: &Row, name: &str, digits, scale| cell(row.median(name).map(|m| m.scaled(scale)), digits);
-    let with = |figure: &'static str| results.rows.iter().filter(move |row| row.median(figure).is_some());
+    let show = |row: &Row, name: &str, digits, scale| {
+        cell(row.median(name).map(|m| m.scaled(scale)), digits)
+    };
+    let with =
+        |figure: &'static str| results.rows.iter().filter(move |row| row.median(figure).is_some());
     let cpu = with(figure::SERVER_US).map(|row| {
         vec![
             row.contender.clone(),
@@ -54,11 +58,17 @@ pub fn tables(results: &Results) -> Vec<Table> {
             show(row, figure::P50_MS, 1, 1.0),
             show(row, figure::P99_MS, 1, 1.0),
             show(row, figure::OWN_P99_MS, 2, 1.0),
-            row.median(figure::ERRORS).filter(|m| m.max > 0.0).map_or(String::new(), |m| m.max.to_string()),
+            row.median(figure::ERRORS)
+                .filter(|m| m.max > 0.0)
+                .map_or(String::new(), |m| m.max.to_string()),
         ]
     });
     let connections = with(figure::CONNECTION_BYTES).map(|row| {
-        vec![row.contender.clone(), row.load.clone(), show(row, figure::CONNECTION_BYTES, 2, 1.0 / 1024.0)]
+        vec![
+            row.contender.clone(),
+            row.load.clone(),
+            show(row, figure::CONNECTION_BYTES, 2, 1.0 / 1024.0),
+        ]
     });
     let crowd = with(figure::VIEWER_BYTES).map(|row| {
         vec![
@@ -225,7 +235,9 @@ fn document(results: &Results, goals: &[Goal], notes: &str) -> String {
         text += &format!("\n**Not to be relied on: {warning}.**\n");
     }
     text += &format!("\n{NOTES}{notes}{NOTES_END}\n");
-    for table in [goals_table(goals)].into_iter().chain(tables(results)).chain([contenders(results)]) {
+    for table in
+        [goals_table(goals)].into_iter().chain(tables(results)).chain([contenders(results)])
+    {
         text += &format!("\n## {}\n\n{}", table.title, table.markdown());
     }
     for (title, lines) in [("Left out", &results.skipped), ("Failed", &results.failures)] {

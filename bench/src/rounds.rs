@@ -1,5 +1,6 @@
-//! Turns: every contender in every round, the other way round every other round, so that no one always comes first
-//! and what drifts (heat, a neighbour) hits all. Or all at once, each load by turns: what drifts within minutes hits all alike, too.
+//! Turns: every contender in every round, the other way round every other round, so that no one
+//! always comes first and what drifts (heat, a neighbour) hits all. Or all at once, each load by
+//! turns: what drifts within minutes hits all alike, too.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,8 @@ pub fn run(plan: &Plan, place: &Place, machine: Machine) -> Results {
         failures: Vec::new(),
     };
     let steps: usize = plan.contenders.iter().map(|c| c.loads.len()).sum();
-    let mut turns = Turns { plan, place, results, progress: progress(steps as u64 * u64::from(plan.rounds)) };
+    let mut turns =
+        Turns { plan, place, results, progress: progress(steps as u64 * u64::from(plan.rounds)) };
     if plan.by_turns {
         turns.all_at_once();
     } else {
@@ -43,9 +45,9 @@ pub fn run(plan: &Plan, place: &Place, machine: Machine) -> Results {
 
 fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone, {eta} to go  {wide_msg}")
-    {
+    if let Ok(style) = ProgressStyle::with_template(
+        "{bar:30} {pos}/{len}  {elapsed} gone, {eta} to go  {wide_msg}",
+    ) {
         bar.set_style(style);
     }
     bar.enable_steady_tick(std::time::Duration::from_millis(500));
@@ -107,7 +109,13 @@ impl<'a> Turns<'a> {
     }
 
     /// A contender's turn at a load. What comes of it is noted.
-    fn take(&mut self, contender: &Contender, load: Load, round: u32, running: &mut Option<Running>) {
+    fn take(
+        &mut self,
+        contender: &Contender,
+        load: Load,
+        round: u32,
+        running: &mut Option<Running>,
+    ) {
         self.say(&format!("round {round}: {}, {load}", contender.name));
         let outcome = self.one(contender, load, round, running);
         self.progress.inc(1);
@@ -116,7 +124,12 @@ impl<'a> Turns<'a> {
                 let errors = figures.get(figure::ERRORS).copied().unwrap_or_default();
                 self.results.add(contender.name, contender.what, &load.to_string(), round, figures);
                 if errors > 0.0 {
-                    self.fail(contender, load, round, &format!("{errors} answers were not a success"));
+                    self.fail(
+                        contender,
+                        load,
+                        round,
+                        &format!("{errors} answers were not a success"),
+                    );
                     *running = None;
                 }
             }
@@ -145,7 +158,8 @@ impl<'a> Turns<'a> {
             Some(running) => running,
             None => slot.insert(Running::start(self.plan, self.place, contender, round)?),
         };
-        let ground = Ground { running, setup: contender.setup, sizes: &self.plan.sizes, place: self.place };
+        let ground =
+            Ground { running, setup: contender.setup, sizes: &self.plan.sizes, place: self.place };
         if is_new && !load.wants_fresh() {
             load::introduce(ground)?;
         }

@@ -44,7 +44,8 @@ impl Place {
         Ok(place)
     }
 
-    /// The heartbeats that wrk sends, a line each: a body, and a token after a tab where tokens are needed.
+    /// The heartbeats that wrk sends, a line each: a body, and a token after a tab where tokens are
+    /// needed.
     pub fn beats(&self, setup: Setup) -> PathBuf {
         match tokens_of(setup) {
             Some(signed) => self.dir.join(format!("beats-{}.tsv", signed.name())),
@@ -115,7 +116,12 @@ pub fn missing(plan: &Plan, contender: &Contender) -> Option<String> {
 
 impl Running {
     /// Starts a contender on empty stores, and waits until it is ready.
-    pub fn start(plan: &Plan, place: &Place, contender: &Contender, round: u32) -> anyhow::Result<Running> {
+    pub fn start(
+        plan: &Plan,
+        place: &Place,
+        contender: &Contender,
+        round: u32,
+    ) -> anyhow::Result<Running> {
         let dir = place.dir.join(contender.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let log = |what: &str| place.logs.join(format!("{}-{round}-{what}.log", contender.name));
@@ -127,7 +133,8 @@ impl Running {
         };
         if let Some(persistence) = persistence {
             let dir = running.dir.join("redis");
-            running.redis = Some(RedisServer::start(free_address()?, persistence, &dir, &log("redis"))?);
+            running.redis =
+                Some(RedisServer::start(free_address()?, persistence, &dir, &log("redis"))?);
         }
         let nodes = if let Setup::Housecount { nodes, .. } = contender.setup { nodes } else { 1 };
         for node in 0..nodes {
@@ -156,10 +163,13 @@ impl Running {
         };
         Ok(match setup {
             Setup::Floor => with(&plan.floor, &[&port]),
-            Setup::Echo => with(&std::env::current_exe().context("this program's path")?, &["echo", &port]),
+            Setup::Echo => {
+                with(&std::env::current_exe().context("this program's path")?, &["echo", &port])
+            }
             Setup::Usual { framework, mode } => {
                 let redis = self.redis.as_ref().context("no Redis")?.port().to_string();
-                let mut command = with(Path::new("node"), &["server.js", &port, framework, mode, &redis]);
+                let mut command =
+                    with(Path::new("node"), &["server.js", &port, framework, mode, &redis]);
                 command.current_dir(plan.target.join("usual")).env("NODE_ENV", "production");
                 command
             }
@@ -171,9 +181,11 @@ impl Running {
                     (Log::Redis(_), Some(redis)) => redis.url(),
                     (Log::Redis(_), None) => bail!("no Redis"),
                 };
-                let mut command = with(&plan.housecount, &["serve", "--listen", &address.to_string()]);
+                let mut command =
+                    with(&plan.housecount, &["serve", "--listen", &address.to_string()]);
                 command.arg("--data").arg(&data).args(["--log", &log]);
-                // Some loads have fewer players than they send heartbeats for: their pace is counted, and not held against them.
+                // Some loads have fewer players than they send heartbeats for: their pace is
+                // counted, and not held against them.
                 command.args(["--set", "limits.session_beats=0"]);
                 if !has_cold {
                     command.args(["--cold", "none"]);
@@ -207,8 +219,12 @@ impl Running {
 
     /// What was used until now.
     pub fn used(&self) -> anyhow::Result<Used> {
-        let servers: anyhow::Result<Vec<Cpu>> = self.servers.iter().map(|s| Cpu::of(s.pid())).collect();
-        Ok(Used { servers: servers?, redis: self.redis.as_ref().map(RedisServer::cpu).transpose()? })
+        let servers: anyhow::Result<Vec<Cpu>> =
+            self.servers.iter().map(|s| Cpu::of(s.pid())).collect();
+        Ok(Used {
+            servers: servers?,
+            redis: self.redis.as_ref().map(RedisServer::cpu).transpose()?,
+        })
     }
 
     /// What has been used since.
@@ -216,7 +232,10 @@ impl Running {
         let now = self.used()?;
         let ns = now.servers.iter().zip(&before.servers).map(|(now, before)| now.ns_since(before));
         let redis = now.redis.zip(before.redis.as_ref()).map(|(now, before)| now.ns_since(before));
-        Ok(Spent { server_us: ns.sum::<u64>() as f64 / 1e3, redis_us: redis.map(|ns| ns as f64 / 1e3) })
+        Ok(Spent {
+            server_us: ns.sum::<u64>() as f64 / 1e3,
+            redis_us: redis.map(|ns| ns as f64 / 1e3),
+        })
     }
 }
 
@@ -230,7 +249,8 @@ impl Drop for Running {
 
 /// An address nobody listens on just now.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     listener.local_addr().context("the address of a listener")
 }
 

@@ -45,7 +45,11 @@ fn plain(table: &Table) -> String {
     let head: Vec<String> = table.head.iter().map(ToString::to_string).collect();
     let rows: Vec<&Vec<String>> = [&head].into_iter().chain(&table.rows).collect();
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     for row in rows {

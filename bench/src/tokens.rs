@@ -1,4 +1,5 @@
-//! Viewers' tokens, as a platform's issuer signs them: by RFC 7519, each for its viewer and the stage that the viewer is on.
+//! Viewers' tokens, as a platform's issuer signs them: by RFC 7519, each for its viewer and the
+//! stage that the viewer is on.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -43,7 +44,8 @@ impl Signed {
         Ok(match self {
             Signed::Hs256 => Signer::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &SEED)),
             Signed::EdDsa => Signer::Ed25519(
-                Ed25519KeyPair::from_seed_unchecked(&SEED).map_err(|e| anyhow!("an Ed25519 key: {e}"))?,
+                Ed25519KeyPair::from_seed_unchecked(&SEED)
+                    .map_err(|e| anyhow!("an Ed25519 key: {e}"))?,
             ),
         })
     }
@@ -51,7 +53,9 @@ impl Signed {
     /// Writes the key that tokens are verified by, as a JWK.
     pub fn write_key(self, file: &Path) -> anyhow::Result<()> {
         let jwk = match self.signer()? {
-            Signer::Hmac(_) => format!(r#"{{"kty":"oct","alg":"HS256","k":"{}"}}"#, BASE64.encode(SEED)),
+            Signer::Hmac(_) => {
+                format!(r#"{{"kty":"oct","alg":"HS256","k":"{}"}}"#, BASE64.encode(SEED))
+            }
             Signer::Ed25519(pair) => format!(
                 r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","x":"{}"}}"#,
                 BASE64.encode(pair.public_key())

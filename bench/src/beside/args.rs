@@ -23,7 +23,8 @@ Rows:
 
 /// Measure a heartbeat each 50 ms beside reads, commits, joins and connects.
 ///
-/// Starts its own Redis and nodes on 127.0.0.1 and ends them. Prints progress to stderr and Markdown tables to stdout.
+/// Starts its own Redis and nodes on 127.0.0.1 and ends them. Prints progress to stderr and
+/// Markdown tables to stdout.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     override_usage = "bench/beside [--before FILE] [--after FILE] [OPTIONS]",
@@ -48,7 +49,8 @@ pub struct BesideArgs {
     /// Repetitions; tables show medians of figures, and all rounds' heartbeats together.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub rounds: u32,
-    /// Minutes for each binary and round; scenes that would begin later are left out [default: 8, above 100,000 viewers 25].
+    /// Minutes for each binary and round; scenes that would begin later are left out [default: 8,
+    /// above 100,000 viewers 25].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub minutes: Option<u64>,
 }
@@ -91,12 +93,16 @@ impl BesideArgs {
         let mut builds = Vec::new();
         for (name, path) in named {
             let Some(path) = path else { continue };
-            let path =
-                path.canonicalize().with_context(|| format!("--{name} {}: not a file", path.display()))?;
+            let path = path
+                .canonicalize()
+                .with_context(|| format!("--{name} {}: not a file", path.display()))?;
             ensure!(path.is_file(), "--{name} {}: not a file", path.display());
             builds.push(Build { name, path });
         }
-        ensure!(!builds.is_empty(), "no binary: name one with --after FILE, or run it by bench/beside");
+        ensure!(
+            !builds.is_empty(),
+            "no binary: name one with --after FILE, or run it by bench/beside"
+        );
         let minutes = self.minutes.unwrap_or(if self.viewers > 100_000 { 25 } else { 8 });
         let runs = builds.len() as u64 * u64::from(self.rounds);
         Ok(Plan {

@@ -54,13 +54,19 @@ struct Connects {
     dropped: u64,
 }
 
-fn connects(scene: &mut Scene<'_>, count: usize, kind: &str, handshake: &str) -> anyhow::Result<()> {
+fn connects(
+    scene: &mut Scene<'_>,
+    count: usize,
+    kind: &str,
+    handshake: &str,
+) -> anyhow::Result<()> {
     let what = format!("{count} {kind}, one after the other");
     let done = scene.beside(9, &what, BEAT_EVERY, Goal::none(), |ground| {
         open(ground.node()?.address, count, handshake)
     })?;
     // 20,000 in 1 s.
-    let goal = if handshake.is_empty() { Goal::at_most(count as f64 / 20_000.0) } else { Goal::none() };
+    let goal =
+        if handshake.is_empty() { Goal::at_most(count as f64 / 20_000.0) } else { Goal::none() };
     if done.open < count {
         let text = format!("{} in {} s", done.open, CONNECTS_WAIT.as_secs());
         scene.outcomes.text(scene.place(9), &format!("{count} {kind}, s"), text, goal);
@@ -101,16 +107,26 @@ fn open(address: SocketAddr, count: usize, handshake: &str) -> anyhow::Result<Co
         streams.push(stream);
     }
     let took = start.elapsed();
-    Ok(Connects { took, open: streams.len(), slow, dropped: listen_drops()?.saturating_sub(before) })
+    Ok(Connects {
+        took,
+        open: streams.len(),
+        slow,
+        dropped: listen_drops()?.saturating_sub(before),
+    })
 }
 
-/// Connections that the kernel dropped because a listen queue was full, of all listeners of this machine.
+/// Connections that the kernel dropped because a listen queue was full, of all listeners of this
+/// machine.
 fn listen_drops() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/net/netstat").context("/proc/net/netstat")?;
     let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
     let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let at = names.split(' ').position(|name| name == "ListenDrops").context("no ListenDrops")?;
-    values.split(' ').nth(at).and_then(|value| value.parse().ok()).context("ListenDrops is not a number")
+    values
+        .split(' ')
+        .nth(at)
+        .and_then(|value| value.parse().ok())
+        .context("ListenDrops is not a number")
 }
 
 fn gone(scene: &mut Scene<'_>) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
-//! Crowd: heartbeats of many viewers through `/v1/heartbeats`, at a fixed rate or as fast as they are answered.
+//! Crowd: heartbeats of many viewers through `/v1/heartbeats`, at a fixed rate or as fast as they
+//! are answered.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -114,7 +115,8 @@ impl Crowd {
     pub fn wait(self) -> anyhow::Result<CrowdReport> {
         let mut all = CrowdReport::default();
         for thread in self.threads {
-            let one = thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the crowd failed")))?;
+            let one =
+                thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the crowd failed")))?;
             all.calls += one.calls;
             all.errors += one.errors;
             all.skipped += one.skipped;
@@ -135,10 +137,14 @@ fn beat(
     let mut client = Client::connect(address)?;
     let mut report = CrowdReport::default();
     let count = bodies.requests.len();
-    let due = |call: usize| Duration::from_secs_f64((call * bodies.call_beats) as f64 / rate.max(1) as f64);
+    let due = |call: usize| {
+        Duration::from_secs_f64((call * bodies.call_beats) as f64 / rate.max(1) as f64)
+    };
     for call in (first..).step_by(CONNECTIONS) {
         while start.elapsed() < due(call) && !stop.load(Ordering::Relaxed) {
-            std::thread::sleep((due(call).saturating_sub(start.elapsed())).min(Duration::from_millis(50)));
+            std::thread::sleep(
+                (due(call).saturating_sub(start.elapsed())).min(Duration::from_millis(50)),
+            );
         }
         if stop.load(Ordering::Relaxed) || (is_once && call >= count) {
             break;

@@ -67,7 +67,12 @@ impl Ground {
             command.args(["serve", "--listen", &address.to_string(), "--log", &url, "--data"]);
             command.arg(ground.dir.join(format!("node-{number}")));
             // The probe's viewers beat more often than players do, and 10,000 stages open at once.
-            command.args(["--set", "limits.session_beats=0", "--set", "limits.new_stages_per_minute=0"]);
+            command.args([
+                "--set",
+                "limits.session_beats=0",
+                "--set",
+                "limits.new_stages_per_minute=0",
+            ]);
             command.args(["--set", "log_format=json"]);
             command.args(set.iter().flat_map(|set| ["--set", set]));
             let log = logs.join(format!("beside-node-{number}.log"));
@@ -77,7 +82,8 @@ impl Ground {
         for node in &mut ground.nodes {
             let address = node.address;
             let is_ready = || {
-                let answer = Client::connect(address).and_then(|mut client| client.send(&get("/readyz")));
+                let answer =
+                    Client::connect(address).and_then(|mut client| client.send(&get("/readyz")));
                 matches!(answer, Ok((200, _)))
             };
             node.process.wait_until(READY_WAIT, is_ready)?;
@@ -106,7 +112,8 @@ impl Ground {
     /// # Errors
     /// A process has ended.
     pub fn used(&self) -> anyhow::Result<Used> {
-        let nodes: anyhow::Result<Vec<Cpu>> = self.nodes.iter().map(|n| Cpu::of(n.process.pid())).collect();
+        let nodes: anyhow::Result<Vec<Cpu>> =
+            self.nodes.iter().map(|n| Cpu::of(n.process.pid())).collect();
         let own = Cpu::of(std::process::id())?;
         Ok(Used {
             nodes: nodes?,
@@ -129,7 +136,12 @@ impl Ground {
         let redis_s = seconds(&now.redis, &before.redis);
         let ours = nodes_s + redis_s + seconds(&now.own, &before.own);
         let others_s = (now.machine_s - before.machine_s - ours).max(0.0);
-        Ok(Spent { nodes_s, redis_s, others_s, took_s: now.at.duration_since(before.at).as_secs_f64() })
+        Ok(Spent {
+            nodes_s,
+            redis_s,
+            others_s,
+            took_s: now.at.duration_since(before.at).as_secs_f64(),
+        })
     }
 }
 
@@ -246,7 +258,11 @@ impl Node {
     /// Its log can't be read.
     pub fn commits_since(&self, from_ms: f64) -> anyhow::Result<Vec<Commit>> {
         let text = std::fs::read_to_string(&self.log).context("reading a node's log")?;
-        Ok(text.lines().filter_map(Commit::parse).filter(|commit| commit.end_ms >= from_ms).collect())
+        Ok(text
+            .lines()
+            .filter_map(Commit::parse)
+            .filter(|commit| commit.end_ms >= from_ms)
+            .collect())
     }
 }
 
@@ -309,7 +325,8 @@ fn rfc3339_ms(text: &str) -> Option<f64> {
     };
     // Days since the epoch by the civil calendar; the year begins in March.
     let (year, month) = if *month > 2 { (*year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
     Some((days as f64 * 86_400.0 + hours * 3_600.0 + minutes * 60.0 + seconds) * 1e3)
 }
 
@@ -320,9 +337,15 @@ mod tests {
     #[test]
     fn commits_are_read_from_the_log() {
         let line = r#"{"timestamp":"2026-11-29T22:23:04.125Z","level":"INFO","fields":{"message":"committed","took_ms":12}}"#;
-        assert_eq!(Commit::parse(line), Some(Commit { end_ms: 1_795_990_984_125.0, took_ms: 12.0 }));
+        assert_eq!(
+            Commit::parse(line),
+            Some(Commit { end_ms: 1_795_990_984_125.0, took_ms: 12.0 })
+        );
         let flat = r#"{"timestamp":"1970-01-01T00:00:01Z","message":"committed","took_ms":3}"#;
         assert_eq!(Commit::parse(flat), Some(Commit { end_ms: 1_000.0, took_ms: 3.0 }));
-        assert_eq!(Commit::parse(r#"{"timestamp":"1970-01-01T00:00:01Z","message":"started"}"#), None);
+        assert_eq!(
+            Commit::parse(r#"{"timestamp":"1970-01-01T00:00:01Z","message":"started"}"#),
+            None
+        );
     }
 }

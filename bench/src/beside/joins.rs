@@ -21,11 +21,12 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     let joiners = scene.plan.viewers.max(JOINERS_MIN);
     let bodies = Bodies::of_size(0..joiners, 1, BATCH);
     let goal = Goal::at_most(20.0);
-    let (took, report) = scene.beside(8, "joins, a heartbeat each 10 ms", BEAT_OFTEN, goal, |ground| {
-        let start = Instant::now();
-        let report = Crowd::start(ground.node()?.address, &bodies, RATE, true).wait()?;
-        Ok((start.elapsed(), report))
-    })?;
+    let (took, report) =
+        scene.beside(8, "joins, a heartbeat each 10 ms", BEAT_OFTEN, goal, |ground| {
+            let start = Instant::now();
+            let report = Crowd::start(ground.node()?.address, &bodies, RATE, true).wait()?;
+            Ok((start.elapsed(), report))
+        })?;
     let joined = report.calls * BATCH.min(joiners);
     let a_second = joined as f64 / took.max(Duration::from_millis(1)).as_secs_f64();
     scene.figure(8, "viewers who joined", Some(joined as f64), 0, Goal::none());

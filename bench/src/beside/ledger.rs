@@ -42,7 +42,8 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     scene.figure(4, "B a viewer, before the first commit", a_viewer(joined), 0, Goal::none());
     eprintln!("     the first commit");
     let node = scene.ground.node()?;
-    let is_committed = node.wait_for(COMMITTED, TTL + 4 * WINDOW, |seconds| seconds > 0.0)?.is_some();
+    let is_committed =
+        node.wait_for(COMMITTED, TTL + 4 * WINDOW, |seconds| seconds > 0.0)?.is_some();
     if !is_committed {
         let name = plan.builds.get(scene.build).map_or("", |build| build.name);
         scene
@@ -52,16 +53,40 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     }
     std::thread::sleep(Duration::from_secs(1));
     let committed = scene.ground.node()?.resident()?;
-    scene.figure(4, "B a viewer, after the first commit", a_viewer(committed), 0, Goal::at_most(160.0));
+    scene.figure(
+        4,
+        "B a viewer, after the first commit",
+        a_viewer(committed),
+        0,
+        Goal::at_most(160.0),
+    );
 
     commits(&mut scene)?;
     let (kept, peak) = (scene.ground.node()?.resident()?, scene.ground.node()?.resident_peak()?);
-    scene.figure(4, "B a viewer, after three more commits", a_viewer(kept), 0, Goal::at_most(160.0));
-    scene.figure(4, "B a viewer, peak of start and commits", a_viewer(peak), 0, Goal::at_most(200.0));
+    scene.figure(
+        4,
+        "B a viewer, after three more commits",
+        a_viewer(kept),
+        0,
+        Goal::at_most(160.0),
+    );
+    scene.figure(
+        4,
+        "B a viewer, peak of start and commits",
+        a_viewer(peak),
+        0,
+        Goal::at_most(200.0),
+    );
     if plan.has(&[2, 4]) {
         reads(&mut scene)?;
         let read = scene.ground.node()?.resident()?;
-        scene.figure(4, "B a viewer, after readers of the ledger", a_viewer(read), 0, Goal::at_most(160.0));
+        scene.figure(
+            4,
+            "B a viewer, after readers of the ledger",
+            a_viewer(read),
+            0,
+            Goal::at_most(160.0),
+        );
     }
     scene.end(crowd, "ledger")?;
     if plan.has(&[4]) {
@@ -73,7 +98,13 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
         let what = format!("MB above an empty node, {} s after all have left", LEFT_WAIT.as_secs());
         scene.figure(4, &what, Some((left - empty) / 1e6), 1, Goal::none());
         let share = 100.0 * (left - empty).max(0.0) / (peak - empty).max(1.0);
-        scene.figure(4, "the same, % of the peak", Some(share), 0, Goal::at_most_by(None, "given back"));
+        scene.figure(
+            4,
+            "the same, % of the peak",
+            Some(share),
+            0,
+            Goal::at_most_by(None, "given back"),
+        );
     }
     Ok(())
 }
@@ -104,9 +135,19 @@ fn commits(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     let (workers_inside, workers_outside) = split(&phase.workers, &commits);
     let limit = outside.quantile(0.99).map(|p99| 2.0 * p99);
     let goal = Goal::at_most_by(limit, "twice the p99 outside");
-    let part = |heartbeats, workers| Phase { heartbeats, workers, others: phase.others, holds: Vec::new() };
+    let part = |heartbeats, workers| Phase {
+        heartbeats,
+        workers,
+        others: phase.others,
+        holds: Vec::new(),
+    };
     let inside = part(inside, workers_inside);
-    scene.outcomes.beats(scene.place(3), "a commit (heartbeats under way while it runs)", &inside, goal);
+    scene.outcomes.beats(
+        scene.place(3),
+        "a commit (heartbeats under way while it runs)",
+        &inside,
+        goal,
+    );
     let outside = part(outside, workers_outside);
     scene.outcomes.beats(scene.place(3), "no commit, between commits", &outside, Goal::none());
     scene.outcomes.beats(
@@ -139,10 +180,12 @@ fn reads(scene: &mut Scene<'_>) -> anyhow::Result<()> {
         ("/v1/history", format!("/v1/history?{range}&step=1s")),
     ];
     // Memory after a read takes one reader of one list.
-    let (paths, readers) = if plan.has(&[2]) { (&paths[..], &[1, 4][..]) } else { (&paths[..1], &[1][..]) };
+    let (paths, readers) =
+        if plan.has(&[2]) { (&paths[..], &[1, 4][..]) } else { (&paths[..1], &[1][..]) };
     for (name, path) in paths {
         for clients in readers.iter().copied() {
-            let who = if clients == 1 { "1 reader".to_string() } else { format!("{clients} readers") };
+            let who =
+                if clients == 1 { "1 reader".to_string() } else { format!("{clients} readers") };
             let what = format!("{who} of {name}, {WINDOWS} windows");
             let before = scene.ground.node()?.resident()?;
             let watch = scene.ground.node()?.watch_memory();
@@ -176,8 +219,12 @@ mod tests {
     fn heartbeats_under_way_during_a_commit_are_inside() {
         let sample = |due_ms, took_ms| Sample { due_ms, took_ms, own_ms: None, is_ok: true };
         // Answered before it, under way when it began, due in it, due after it.
-        let all =
-            Samples(vec![sample(0.0, 10.0), sample(90.0, 20.0), sample(150.0, 5.0), sample(201.0, 5.0)]);
+        let all = Samples(vec![
+            sample(0.0, 10.0),
+            sample(90.0, 20.0),
+            sample(150.0, 5.0),
+            sample(201.0, 5.0),
+        ]);
         let (inside, outside) = split(&all, &[Commit { end_ms: 200.0, took_ms: 100.0 }]);
         let due = |samples: &Samples| samples.0.iter().map(|s| s.due_ms).collect::<Vec<_>>();
         assert_eq!((due(&inside), due(&outside)), (vec![90.0, 150.0], vec![0.0, 201.0]));

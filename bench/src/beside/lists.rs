@@ -68,8 +68,9 @@ pub fn run(mut scene: Scene<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Polls of an idle node while the last record is a large one. Where the log cuts a batch is chance, and a node without
-/// players writes small records now and then: so it is tried until a second passes with a large one.
+/// Polls of an idle node while the last record is a large one. Where the log cuts a batch is
+/// chance, and a node without players writes small records now and then: so it is tried until a
+/// second passes with a large one.
 fn idle_polls(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     eprintln!("     idle polls");
     let address = scene.ground.node()?.address;
@@ -103,7 +104,13 @@ fn idle_polls(scene: &mut Scene<'_>) -> anyhow::Result<()> {
             Goal::at_most(300.0),
         );
         scene.figure(5, "polls a second of an idle node", Some(polls * a_second), 1, Goal::none());
-        scene.figure(5, "kB/s of Redis, an idle node", Some(bytes * a_second / 1e3), 1, Goal::none());
+        scene.figure(
+            5,
+            "kB/s of Redis, an idle node",
+            Some(bytes * a_second / 1e3),
+            1,
+            Goal::none(),
+        );
         return Ok(());
     }
     let name = scene.plan.builds.get(scene.build).map_or("", |build| build.name);
@@ -129,7 +136,14 @@ fn pages(scene: &mut Scene<'_>, later: Option<f64>) -> anyhow::Result<()> {
         scene.figure(1, &of("a page of 1,000, worst ms"), pages.quantile(1.0), 1, Goal::none());
         // 3 s for a million; and linear.
         let limit = 3.0 * plan.viewers as f64 / 1e6;
-        whole(scene, 1, &of("all pages, s"), &pages, plan.viewers.div_ceil(1_000), Goal::at_most(limit));
+        whole(
+            scene,
+            1,
+            &of("all pages, s"),
+            &pages,
+            plan.viewers.div_ceil(1_000),
+            Goal::at_most(limit),
+        );
         refused(scene, 1, &of("pages refused, or not answered in 30 s"), &pages);
     }
     Ok(())
@@ -139,7 +153,8 @@ fn pages(scene: &mut Scene<'_>, later: Option<f64>) -> anyhow::Result<()> {
 pub fn whole(scene: &mut Scene<'_>, row: u8, what: &str, pages: &Pages, all: usize, goal: Goal) {
     if let Some(shortest) = pages.shortest.filter(|shortest| *shortest < all) {
         let name = scene.plan.builds.get(scene.build).map_or("", |build| build.name);
-        let failure = format!("{name}, row {row}, {what}: a list ended after {shortest} of {all} pages");
+        let failure =
+            format!("{name}, row {row}, {what}: a list ended after {shortest} of {all} pages");
         scene.outcomes.failures.push(failure);
     }
     match pages.whole {

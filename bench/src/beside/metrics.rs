@@ -38,9 +38,11 @@ impl Scrape {
             }
             let (bounds, others): (Vec<&str>, Vec<&str>) =
                 labels.split(',').partition(|label| label.starts_with("le="));
-            let bound = bounds.first().and_then(|le| match le.trim_start_matches("le=").trim_matches('"') {
-                "+Inf" => Some(f64::INFINITY),
-                le => le.parse().ok(),
+            let bound = bounds.first().and_then(|le| {
+                match le.trim_start_matches("le=").trim_matches('"') {
+                    "+Inf" => Some(f64::INFINITY),
+                    le => le.parse().ok(),
+                }
             });
             let count = count.split(' ').next().and_then(|count| count.parse::<f64>().ok());
             let (Some(bound), Some(count)) = (bound, count) else { continue };
@@ -55,14 +57,18 @@ impl Scrape {
         let earlier = before.histograms();
         let holds = self.histograms().into_iter().map(|(name, buckets)| {
             let was = |bound: f64| {
-                let bucket = earlier.get(&name).and_then(|all| all.iter().find(|(b, _)| *b == bound));
+                let bucket =
+                    earlier.get(&name).and_then(|all| all.iter().find(|(b, _)| *b == bound));
                 bucket.map_or(0, |(_, count)| *count)
             };
-            let grown: Vec<(f64, u64)> =
-                buckets.iter().map(|(bound, count)| (*bound, count.saturating_sub(was(*bound)))).collect();
+            let grown: Vec<(f64, u64)> = buckets
+                .iter()
+                .map(|(bound, count)| (*bound, count.saturating_sub(was(*bound))))
+                .collect();
             let count = grown.last().map_or(0, |(_, count)| *count);
             // The first bucket that holds them all is the largest one reached.
-            let largest = grown.iter().find(|(_, within)| *within == count).map(|(bound, _)| *bound);
+            let largest =
+                grown.iter().find(|(_, within)| *within == count).map(|(bound, _)| *bound);
             Hold { name, count, largest_s: largest.unwrap_or_default() }
         });
         holds.filter(|hold| hold.count > 0).collect()
@@ -88,10 +94,16 @@ mod tests {
     fn the_largest_bucket_reached_is_of_the_phase() {
         let text = |ten: u32, all: u32| {
             let name = "housecount_lock_hold_seconds_bucket{place=\"fold\",le=";
-            Scrape(format!("{name}\"0.001\"}} 5\n{name}\"0.01\"}} {ten}\n{name}\"+Inf\"}} {all}\nx 1\n"))
+            Scrape(format!(
+                "{name}\"0.001\"}} 5\n{name}\"0.01\"}} {ten}\n{name}\"+Inf\"}} {all}\nx 1\n"
+            ))
         };
         let hold = |count, largest_s| {
-            vec![Hold { name: "housecount_lock_hold_seconds{place=\"fold\"}".to_string(), count, largest_s }]
+            vec![Hold {
+                name: "housecount_lock_hold_seconds{place=\"fold\"}".to_string(),
+                count,
+                largest_s,
+            }]
         };
         assert_eq!(text(9, 9).holds_since(&text(6, 6)), hold(3, 0.01));
         assert_eq!(text(6, 7).holds_since(&text(6, 6)), hold(1, f64::INFINITY));

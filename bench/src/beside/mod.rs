@@ -1,7 +1,9 @@
-//! `bench/beside`: heartbeats beside reads, commits, joins and connects, of one binary or of two in turn.
+//! `bench/beside`: heartbeats beside reads, commits, joins and connects, of one binary or of two in
+//! turn.
 //!
-//! Each scene starts a Redis and nodes of one binary, makes its viewers known, and measures the rows that it has.
-//! Scenes of two binaries alternate, so that a change of the machine's speed hits both.
+//! Each scene starts a Redis and nodes of one binary, makes its viewers known, and measures the
+//! rows that it has. Scenes of two binaries alternate, so that a change of the machine's speed hits
+//! both.
 
 mod args;
 mod connects;
@@ -52,7 +54,12 @@ const KINDS: [Kind; 6] = [
     Kind { name: "joins", rows: &joins::ROWS, set: &[], work: Work::Node(joins::run) },
     Kind { name: "connects", rows: &connects::ROWS, set: &[], work: Work::Node(connects::run) },
     Kind { name: "1 and 8 nodes", rows: &nodes::ROWS, set: &[], work: Work::Nodes(nodes::run) },
-    Kind { name: "ledger", rows: &ledger::ROWS, set: &ledger::SETTINGS, work: Work::Node(ledger::run) },
+    Kind {
+        name: "ledger",
+        rows: &ledger::ROWS,
+        set: &ledger::SETTINGS,
+        work: Work::Node(ledger::run),
+    },
 ];
 
 /// Measures, and prints the tables.

@@ -32,7 +32,8 @@ pub fn run(start: &Start<'_>, outcomes: &mut Outcomes) -> anyhow::Result<()> {
         let ground = start.nodes(count, &[])?;
         let seconds = start.plan.phase.as_secs().max(1);
         let addresses: Vec<SocketAddr> = ground.nodes.iter().map(|node| node.address).collect();
-        Bodies::of_size(0..VIEWERS.min(start.plan.viewers), 1, 1_000).fill(ground.node()?.address)?;
+        Bodies::of_size(0..VIEWERS.min(start.plan.viewers), 1, 1_000)
+            .fill(ground.node()?.address)?;
         let beats = VIEWERS.min(start.plan.viewers);
         let requests: Vec<Vec<u8>> =
             (0..beats).map(|n| post("/v1/heartbeat", &viewers::beat(n, 1))).collect();
@@ -45,7 +46,8 @@ pub fn run(start: &Start<'_>, outcomes: &mut Outcomes) -> anyhow::Result<()> {
         let before = ground.used()?;
         let report = send(seconds)?;
         let spent = ground.spent_since(&before)?;
-        let (node_ms, redis_ms) = (1e3 * spent.nodes_s / spent.took_s, 1e3 * spent.redis_s / spent.took_s);
+        let (node_ms, redis_ms) =
+            (1e3 * spent.nodes_s / spent.took_s, 1e3 * spent.redis_s / spent.took_s);
         outcomes.figure(place, &format!("{who}, node CPU, ms/s"), node_ms, 1, Goal::none());
         outcomes.figure(place, &format!("{who}, Redis CPU, ms/s"), redis_ms, 1, Goal::none());
         match one_s {
@@ -59,7 +61,8 @@ pub fn run(start: &Start<'_>, outcomes: &mut Outcomes) -> anyhow::Result<()> {
             }
         }
         // As many samples as heartbeats, by quantile: the load keeps a histogram only.
-        let sample = |us: u64| Sample { due_ms: 0.0, took_ms: us as f64 / 1e3, own_ms: None, is_ok: true };
+        let sample =
+            |us: u64| Sample { due_ms: 0.0, took_ms: us as f64 / 1e3, own_ms: None, is_ok: true };
         let values = report.times.iter_recorded();
         let all = values.flat_map(|value| {
             let count = usize::try_from(value.count_at_value()).unwrap_or_default();

@@ -116,7 +116,13 @@ pub struct Place {
 impl Outcomes {
     /// None yet.
     pub fn new(builds: Vec<&'static str>) -> Outcomes {
-        Outcomes { builds, lines: Vec::new(), beats: Vec::new(), holds: Vec::new(), failures: Vec::new() }
+        Outcomes {
+            builds,
+            lines: Vec::new(),
+            beats: Vec::new(),
+            holds: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
     /// Adds a figure.
@@ -127,7 +133,8 @@ impl Outcomes {
         }
     }
 
-    /// Adds a text in place of a figure that could not be waited for. If its goal has a limit, it is beyond it.
+    /// Adds a text in place of a figure that could not be waited for. If its goal has a limit, it
+    /// is beyond it.
     pub fn text(&mut self, place: Place, what: &str, text: String, goal: Goal) {
         if let Some(cell) = self.cell(place, what, None) {
             cell.text = Some(text);
@@ -149,13 +156,16 @@ impl Outcomes {
 
     /// Adds a phase's heartbeats.
     pub fn beats(&mut self, place: Place, beside: &str, phase: &Phase, goal: Goal) {
-        let at = self.beats.iter().position(|beats| beats.row == place.row && beats.beside == beside);
+        let at =
+            self.beats.iter().position(|beats| beats.row == place.row && beats.beside == beside);
         let at = at.unwrap_or_else(|| {
             let cells = vec![BeatsCell::default(); self.builds.len()];
             self.beats.push(Beats { row: place.row, beside: beside.to_string(), cells });
             self.beats.len() - 1
         });
-        if let Some(cell) = self.beats.get_mut(at).and_then(|beats| beats.cells.get_mut(place.build)) {
+        if let Some(cell) =
+            self.beats.get_mut(at).and_then(|beats| beats.cells.get_mut(place.build))
+        {
             cell.heartbeats.0.extend(&phase.heartbeats.0);
             cell.workers.0.extend(&phase.workers.0);
             cell.others.push(phase.others);
@@ -163,8 +173,12 @@ impl Outcomes {
         }
         let build = self.builds.get(place.build).copied().unwrap_or_default();
         let beside = beside.to_string();
-        let hold =
-            |hold: &Hold| HoldLine { row: place.row, beside: beside.clone(), build, hold: hold.clone() };
+        let hold = |hold: &Hold| HoldLine {
+            row: place.row,
+            beside: beside.clone(),
+            build,
+            hold: hold.clone(),
+        };
         self.holds.extend(phase.holds.iter().map(hold));
     }
 
@@ -196,26 +210,35 @@ impl Outcomes {
         if self.builds.len() == 2 {
             head.push("p99, after / before".to_string());
         }
-        head.extend(["goal, p99 ms", "reached", "sent late p99, ms", "CPU of others, %"].map(String::from));
+        head.extend(
+            ["goal, p99 ms", "reached", "sent late p99, ms", "CPU of others, %"].map(String::from),
+        );
         let mut lines: Vec<&Beats> = self.beats.iter().collect();
         lines.sort_by_key(|beats| beats.row);
         let rows = lines.into_iter().map(|beats| {
             let mut row = vec![beats.row.to_string(), beats.beside.clone()];
-            row.extend(beats.cells.iter().map(|cell| quantiles(&cell.heartbeats, &[0.5, 0.99, 1.0])));
+            row.extend(
+                beats.cells.iter().map(|cell| quantiles(&cell.heartbeats, &[0.5, 0.99, 1.0])),
+            );
             row.extend(beats.cells.iter().map(|cell| quantiles(&cell.workers, &[0.99, 1.0])));
-            let p99: Vec<Option<f64>> = beats.cells.iter().map(|c| c.heartbeats.quantile(0.99)).collect();
+            let p99: Vec<Option<f64>> =
+                beats.cells.iter().map(|c| c.heartbeats.quantile(0.99)).collect();
             if let [before, after] = p99.as_slice() {
                 row.push(ratio(*before, *after));
             }
             let judged = beats.cells.last();
             let goal = judged.map(|cell| cell.goal.clone()).unwrap_or_default();
-            let reached = goal.limit.zip(p99.last().copied().flatten()).map(|(limit, p99)| p99 <= limit);
+            let reached =
+                goal.limit.zip(p99.last().copied().flatten()).map(|(limit, p99)| p99 <= limit);
             row.extend([goal.text, yes_or_no(reached)]);
-            let own =
-                beats.cells.iter().map(|c| c.heartbeats.own(0.99).map_or("-".into(), |own| number(own, 1)));
+            let own = beats
+                .cells
+                .iter()
+                .map(|c| c.heartbeats.own(0.99).map_or("-".into(), |own| number(own, 1)));
             row.push(own.collect::<Vec<_>>().join(" / "));
             let others = beats.cells.iter().map(|cell| {
-                Median::of(cell.others.clone()).map_or("-".into(), |others| number(others.median, 0))
+                Median::of(cell.others.clone())
+                    .map_or("-".into(), |others| number(others.median, 0))
             });
             row.push(others.collect::<Vec<_>>().join(" / "));
             row
@@ -250,14 +273,22 @@ impl Outcomes {
         if self.holds.is_empty() {
             return "\nNo node has histograms of lock holds or polls.\n".to_string();
         }
-        let head = ["row", "beside", "binary", "histogram", "count", "largest bucket, ms"].map(String::from);
+        let head = ["row", "beside", "binary", "histogram", "count", "largest bucket, ms"]
+            .map(String::from);
         let mut lines: Vec<&HoldLine> = self.holds.iter().collect();
         lines.sort_by_key(|line| line.row);
         let rows = lines.into_iter().map(|line| {
             let HoldLine { row, beside, build, hold } = line;
             let largest = number(hold.largest_s * 1e3, 3);
             let name = format!("`{}`", hold.name);
-            vec![row.to_string(), beside.clone(), build.to_string(), name, hold.count.to_string(), largest]
+            vec![
+                row.to_string(),
+                beside.clone(),
+                build.to_string(),
+                name,
+                hold.count.to_string(),
+                largest,
+            ]
         });
         table(&head, rows.collect())
     }
@@ -307,7 +338,11 @@ fn number(value: f64, digits: usize) -> String {
         digits
     };
     let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_string()
+    } else {
+        text
+    }
 }
 
 fn table(head: &[String], rows: Vec<Vec<String>>) -> String {
@@ -326,8 +361,13 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let cases =
-            [(0.104, 3, "0.104"), (2.0, 3, "2"), (123.46, 2, "123.5"), (4_321.9, 2, "4322"), (40.0, 0, "40")];
+        let cases = [
+            (0.104, 3, "0.104"),
+            (2.0, 3, "2"),
+            (123.46, 2, "123.5"),
+            (4_321.9, 2, "4322"),
+            (40.0, 0, "40"),
+        ];
         for (value, digits, text) in cases {
             assert_eq!(number(value, digits), text);
         }

@@ -1,6 +1,7 @@
 //! Probe: requests due at fixed times, each counted from when it was due.
 //!
-//! Blocking threads share the due times. A stalled server delays all of them, and each sample tells the whole delay.
+//! Blocking threads share the due times. A stalled server delays all of them, and each sample tells
+//! the whole delay.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,7 +63,9 @@ impl Samples {
 pub fn rank(mut values: Vec<f64>, quantile: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
-    values.get(((quantile * values.len() as f64).ceil() as usize).saturating_sub(1).min(last)).copied()
+    values
+        .get(((quantile * values.len() as f64).ceil() as usize).saturating_sub(1).min(last))
+        .copied()
 }
 
 /// Milliseconds since the epoch.
@@ -80,8 +83,9 @@ pub struct Probe {
 impl Probe {
     /// Heartbeats of known viewers on the crowd's first stage.
     pub fn heartbeats(address: SocketAddr, stage: &str, every: Duration) -> Probe {
-        let request =
-            |thread| post("/v1/heartbeat", &format!(r#"{{"stage":"{stage}","viewer":"probe-{thread}"}}"#));
+        let request = |thread| {
+            post("/v1/heartbeat", &format!(r#"{{"stage":"{stage}","viewer":"probe-{thread}"}}"#))
+        };
         Probe::start(address, every, THREADS, request)
     }
 
@@ -90,12 +94,18 @@ impl Probe {
         Probe::start(address, HEALTH_EVERY, THREADS / 2, |_| get("/healthz"))
     }
 
-    fn start(address: SocketAddr, every: Duration, count: u32, request: impl Fn(u32) -> Vec<u8>) -> Probe {
+    fn start(
+        address: SocketAddr,
+        every: Duration,
+        count: u32,
+        request: impl Fn(u32) -> Vec<u8>,
+    ) -> Probe {
         let stop = Arc::new(AtomicBool::new(false));
         let (start, start_ms) = (Instant::now(), unix_ms());
         let threads = (0..count).map(|thread| {
             let (stop, request) = (stop.clone(), request(thread));
-            let beat = Turns { address, start, start_ms, first: every * thread, period: every * count };
+            let beat =
+                Turns { address, start, start_ms, first: every * thread, period: every * count };
             std::thread::spawn(move || beat.run(&request, &stop))
         });
         Probe { threads: threads.collect(), stop }
@@ -109,7 +119,9 @@ impl Probe {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for thread in self.threads {
-            all.extend(thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the probe failed")))?);
+            all.extend(
+                thread.join().unwrap_or_else(|_| Err(anyhow!("a thread of the probe failed")))?,
+            );
         }
         Ok(Samples(all))
     }
@@ -133,15 +145,21 @@ impl Turns {
         loop {
             let is_free = self.start.elapsed() < due;
             while self.start.elapsed() < due && !stop.load(Ordering::Relaxed) {
-                std::thread::sleep((due - self.start.elapsed().min(due)).min(Duration::from_millis(50)));
+                std::thread::sleep(
+                    (due - self.start.elapsed().min(due)).min(Duration::from_millis(50)),
+                );
             }
-            if stop.load(Ordering::Relaxed) && due > *stopped_at.get_or_insert_with(|| self.start.elapsed()) {
+            if stop.load(Ordering::Relaxed)
+                && due > *stopped_at.get_or_insert_with(|| self.start.elapsed())
+            {
                 return Ok(samples);
             }
             let own = self.start.elapsed().saturating_sub(due);
-            // A node that is so far behind is not waited for: what is left counts as failed, with the wait until now.
+            // A node that is so far behind is not waited for: what is left counts as failed, with
+            // the wait until now.
             let is_over = stopped_at.is_some_and(|at| self.start.elapsed() > at + BEHIND_MAX);
-            let answer = if is_over { Err(anyhow!("too far behind")) } else { client.send(request) };
+            let answer =
+                if is_over { Err(anyhow!("too far behind")) } else { client.send(request) };
             let took = self.start.elapsed().saturating_sub(due);
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             samples.push(Sample {

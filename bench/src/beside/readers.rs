@@ -60,13 +60,23 @@ impl Pages {
 ///
 /// # Errors
 /// No connection to the node.
-pub fn read(address: SocketAddr, path: &str, clients: usize, wait: Duration) -> anyhow::Result<Pages> {
+pub fn read(
+    address: SocketAddr,
+    path: &str,
+    clients: usize,
+    wait: Duration,
+) -> anyhow::Result<Pages> {
     let until = Instant::now() + wait;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..clients).map(|_| scope.spawn(|| read_one(address, path, until))).collect();
+        let threads: Vec<_> =
+            (0..clients).map(|_| scope.spawn(|| read_one(address, path, until))).collect();
         let mut all = Pages::default();
         for thread in threads {
-            all.add(thread.join().unwrap_or_else(|_| Err(anyhow!("a thread that reads pages failed")))?);
+            all.add(
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a thread that reads pages failed")))?,
+            );
         }
         Ok(all)
     })
@@ -101,13 +111,21 @@ fn read_one(address: SocketAddr, path: &str, until: Instant) -> anyhow::Result<P
 }
 
 /// Reads from the first page on; returns whether it came to the end.
-fn list(client: &mut Client, path: &str, until: Instant, pages: &mut Pages) -> anyhow::Result<bool> {
+fn list(
+    client: &mut Client,
+    path: &str,
+    until: Instant,
+    pages: &mut Pages,
+) -> anyhow::Result<bool> {
     let mut cursor = String::new();
     loop {
         let start = Instant::now();
         let separator = if path.contains('?') { '&' } else { '?' };
-        let request =
-            if cursor.is_empty() { get(path) } else { get(&format!("{path}{separator}cursor={cursor}")) };
+        let request = if cursor.is_empty() {
+            get(path)
+        } else {
+            get(&format!("{path}{separator}cursor={cursor}"))
+        };
         let Ok((status, body)) = client.send(&request) else {
             // No answer within the client's time limit.
             pages.errors += 1;
@@ -142,7 +160,9 @@ fn next_cursor(body: &str) -> Option<String> {
     let at = body.rfind(r#""cursor":""#)? + r#""cursor":""#.len();
     let cursor = body.get(at..)?.split('"').next()?;
     let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
         byte => format!("%{byte:02X}"),
     };
     Some(cursor.bytes().map(encode).collect())
@@ -166,7 +186,9 @@ impl Subscribers {
         let mut streams = Vec::with_capacity(count);
         for _ in 0..count {
             let mut stream = TcpStream::connect(address).context("connecting a subscriber")?;
-            stream.set_read_timeout(Some(Duration::from_secs(30))).context("a read's time limit")?;
+            stream
+                .set_read_timeout(Some(Duration::from_secs(30)))
+                .context("a read's time limit")?;
             stream.write_all(&request).context("subscribing")?;
             let mut head = [0; 12];
             stream.read_exact(&mut head).context("a subscriber's answer")?;
@@ -214,7 +236,8 @@ fn drain(streams: &[TcpStream], stop: &AtomicBool, bytes: &AtomicU64) -> anyhow:
             match stream.read(&mut buffer) {
                 Ok(0) => return Err(anyhow!("the node closed a subscriber's connection")),
                 Ok(read) => drop(bytes.fetch_add(read as u64, Ordering::Relaxed)),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error).context("reading a stream"),
             }
         }

@@ -71,7 +71,8 @@ impl Scene<'_> {
         }
     }
 
-    /// Makes the crowd known, each viewer by one heartbeat, and then keeps it at `rate` heartbeats a second.
+    /// Makes the crowd known, each viewer by one heartbeat, and then keeps it at `rate` heartbeats
+    /// a second.
     ///
     /// # Errors
     /// The node refused a heartbeat.

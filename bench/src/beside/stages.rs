@@ -19,7 +19,8 @@ const PAGE: usize = 100;
 const SUBSCRIBERS: usize = 50;
 /// How long one call of the overview may take.
 const CALL_WAIT: Duration = Duration::from_secs(30);
-/// Seconds of an overview that stays open: its watch time is asked for once in these, its curve four times.
+/// Seconds of an overview that stays open: its watch time is asked for once in these, its curve
+/// four times.
 const OVERVIEW_S: f64 = 120.0;
 
 /// Runs it.
@@ -49,9 +50,15 @@ fn lists(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
         std::thread::sleep(plan.phase);
         Ok(())
     })?;
-    let pages = scene.beside(7, "1 client reads pages of 100 stages", BEAT_EVERY, goal(), |ground| {
-        readers::read(ground.node()?.address, &format!("/v1/stages?limit={PAGE}"), 1, plan.phase)
-    })?;
+    let pages =
+        scene.beside(7, "1 client reads pages of 100 stages", BEAT_EVERY, goal(), |ground| {
+            readers::read(
+                ground.node()?.address,
+                &format!("/v1/stages?limit={PAGE}"),
+                1,
+                plan.phase,
+            )
+        })?;
     scene.figure(7, "a page of 100 stages, p50 ms", pages.quantile(0.5), 2, Goal::at_most(0.2));
     scene.figure(7, "a page of 100 stages, worst ms", pages.quantile(1.0), 1, Goal::none());
     whole(scene, 7, "all stages, s", &pages, stages.div_ceil(PAGE), Goal::none());
@@ -65,17 +72,20 @@ fn lists(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
     })?;
     scene.figure(7, "MB that 50 subscribers are sent", Some(bytes as f64 / 1e6), 1, Goal::none());
 
-    let took = scene.beside(7, "a snapshot, a heartbeat each 10 ms", BEAT_OFTEN, goal(), |ground| {
-        let start = Instant::now();
-        let request = "POST /v1/admin/snapshot HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
-        Client::connect(ground.node()?.address)?.expect(request.as_bytes())?;
-        Ok(start.elapsed())
-    })?;
+    let took =
+        scene.beside(7, "a snapshot, a heartbeat each 10 ms", BEAT_OFTEN, goal(), |ground| {
+            let start = Instant::now();
+            let request =
+                "POST /v1/admin/snapshot HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n";
+            Client::connect(ground.node()?.address)?.expect(request.as_bytes())?;
+            Ok(start.elapsed())
+        })?;
     scene.figure(7, "a snapshot, s", Some(took.as_secs_f64()), 2, Goal::none());
     Ok(())
 }
 
-/// The calls of the dashboard's first page: a stream, all stages, watch time of the day and of the last hour, the curve.
+/// The calls of the dashboard's first page: a stream, all stages, watch time of the day and of the
+/// last hour, the curve.
 fn overview(scene: &mut Scene<'_>, stages: usize) -> anyhow::Result<()> {
     let plan = scene.plan;
     let cpu_a_second = |spent: super::ground::Spent| spent.nodes_s / spent.took_s.max(0.001);

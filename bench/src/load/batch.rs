@@ -90,8 +90,9 @@ pub fn run(
         let threads: Vec<_> = (0..CONNECTIONS).map(|n| scope.spawn(move || one(n))).collect();
         let mut all = Report { times: histogram()?, beats: 0 };
         for thread in threads {
-            let report: anyhow::Result<Report> =
-                thread.join().unwrap_or_else(|_| Err(anyhow!("a thread that sends batches failed")));
+            let report: anyhow::Result<Report> = thread
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("a thread that sends batches failed")));
             let report = report?;
             all.times.add(&report.times)?;
             all.beats += report.beats;
@@ -106,7 +107,8 @@ fn accepted(body: &str) -> anyhow::Result<usize> {
         accepted: usize,
         rejected: Vec<serde_json::Value>,
     }
-    let taken: Taken = serde_json::from_str(body).with_context(|| format!("a batch's answer: {body}"))?;
+    let taken: Taken =
+        serde_json::from_str(body).with_context(|| format!("a batch's answer: {body}"))?;
     ensure!(taken.rejected.is_empty(), "heartbeats were rejected: {body}");
     Ok(taken.accepted)
 }

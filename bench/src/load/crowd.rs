@@ -21,7 +21,8 @@ pub fn measure(ground: Ground<'_>) -> anyhow::Result<Figures> {
     let (resident, stored) = (running.resident()?, redis.used_memory()?);
 
     batch::fill(running, few..many, 1)?;
-    let a_viewer = |after: u64, before: u64| after.saturating_sub(before) as f64 / (many - few).max(1) as f64;
+    let a_viewer =
+        |after: u64, before: u64| after.saturating_sub(before) as f64 / (many - few).max(1) as f64;
     let viewer_bytes = a_viewer(running.resident()?, resident);
     let redis_viewer_bytes = a_viewer(redis.used_memory()?, stored);
     let many_us = known_us(ground, many)?;

@@ -1,5 +1,5 @@
-//! Memory of an idle keep-alive connection: what the server's resident memory grows by with many of them, each
-//! having sent one heartbeat.
+//! Memory of an idle keep-alive connection: what the server's resident memory grows by with many of
+//! them, each having sent one heartbeat.
 
 use anyhow::{Context, anyhow};
 
@@ -9,7 +9,8 @@ use crate::results::{Figures, figure};
 use crate::running::Running;
 use crate::viewers;
 
-/// Connections are opened by so many threads, so that the server is never busy with more than that at once.
+/// Connections are opened by so many threads, so that the server is never busy with more than that
+/// at once.
 const THREADS: usize = 32;
 
 /// The viewers are known before, so that only connections are added.
@@ -47,7 +48,9 @@ fn open(running: &Running, count: usize, stages: usize) -> anyhow::Result<Vec<Cl
         let mut all = Vec::with_capacity(count);
         for thread in threads {
             all.extend(
-                thread.join().unwrap_or_else(|_| Err(anyhow!("a thread that opens connections failed")))?,
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow!("a thread that opens connections failed")))?,
             );
         }
         Ok(all)

@@ -1,4 +1,5 @@
-//! Bytes a heartbeat takes in the log in Redis: the first of each of 10,000 viewers, and later ones.
+//! Bytes a heartbeat takes in the log in Redis: the first of each of 10,000 viewers, and later
+//! ones.
 
 use anyhow::{Context, ensure};
 
@@ -59,6 +60,9 @@ pub fn measure(ground: Ground<'_>, shape: LogShape) -> anyhow::Result<Figures> {
         (figure::STEADY_BYTES, record(all, joined, later)),
         (figure::JOIN_MEMORY, memory(joined, empty, VIEWERS)),
         (figure::STEADY_MEMORY, memory(all, joined, later)),
-        (figure::STEADY_BATCH, later as f64 / all.records.saturating_sub(joined.records).max(1) as f64),
+        (
+            figure::STEADY_BATCH,
+            later as f64 / all.records.saturating_sub(joined.records).max(1) as f64,
+        ),
     ]))
 }

@@ -1,8 +1,10 @@
-//! Open loop: heartbeats are due at fixed times, whether or not the server keeps up, as an audience's are.
+//! Open loop: heartbeats are due at fixed times, whether or not the server keeps up, as an
+//! audience's are.
 //!
-//! Latency is counted from the time a heartbeat was due, so that one that waited behind a slow answer tells the whole
-//! wait (no coordinated omission). One thread, epoll with a timeout in nanoseconds: an async runtime's timers tick in
-//! milliseconds, which is as much as is to be measured.
+//! Latency is counted from the time a heartbeat was due, so that one that waited behind a slow
+//! answer tells the whole wait (no coordinated omission). One thread, epoll with a timeout in
+//! nanoseconds: an async runtime's timers tick in milliseconds, which is as much as is to be
+//! measured.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -54,8 +56,9 @@ pub struct Report {
 /// The audience at so many beats a second.
 pub fn measure(ground: Ground<'_>, rate: usize) -> anyhow::Result<Figures> {
     let Ground { running, sizes, .. } = ground;
-    let requests: Vec<Vec<u8>> =
-        (0..sizes.viewers).map(|n| post("/v1/heartbeat", &viewers::beat(n, sizes.stages))).collect();
+    let requests: Vec<Vec<u8>> = (0..sizes.viewers)
+        .map(|n| post("/v1/heartbeat", &viewers::beat(n, sizes.stages)))
+        .collect();
     let count = |time: Duration| rate * usize::try_from(time.as_secs()).unwrap_or(1);
     let mut connections = connect(&running.addresses, rate)?;
     run(&mut connections, Schedule { requests: &requests, count: count(sizes.warm_up), rate })?;
@@ -92,7 +95,8 @@ pub fn connect(addresses: &[SocketAddr], rate: usize) -> anyhow::Result<Vec<Conn
     let count = if rate <= CALM_RATE { CONNECTIONS_CALM } else { CONNECTIONS_BRISK };
     let mut connections = Vec::with_capacity(count);
     for address in addresses.iter().cycle().take(count) {
-        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        let stream =
+            TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true).context("TCP_NODELAY")?;
         stream.set_nonblocking(true).context("a connection that doesn't block")?;
         connections.push(Connection {
@@ -188,7 +192,9 @@ impl Loop<'_> {
         match connection.stream.read(&mut buffer) {
             Ok(0) => bail!("the server closed a connection that was in use"),
             Ok(read) => connection.read.extend_from_slice(buffer.get(..read).unwrap_or_default()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(error).context("reading an answer"),
@@ -209,7 +215,8 @@ impl Loop<'_> {
 
 impl Connection {
     fn send(&mut self, schedule: Schedule<'_>, n: usize, due: u64) -> anyhow::Result<()> {
-        let request = schedule.requests.get(n % schedule.requests.len().max(1)).context("nothing to send")?;
+        let request =
+            schedule.requests.get(n % schedule.requests.len().max(1)).context("nothing to send")?;
         let written = self.stream.write(request).context("sending a heartbeat")?;
         // A few hundred bytes always fit into the buffer of a connection on which all was answered.
         ensure!(written == request.len(), "a connection took only a part of a heartbeat");

@@ -1,4 +1,5 @@
-//! Heartbeats with a token each: every one is sent once before anything is measured, as in the middle of an evening.
+//! Heartbeats with a token each: every one is sent once before anything is measured, as in the
+//! middle of an evening.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

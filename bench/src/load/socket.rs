@@ -1,5 +1,5 @@
-//! WebSockets: each names its stage and viewer once, then sends `{}`, the next when the last is answered; and memory
-//! of idle ones.
+//! WebSockets: each names its stage and viewer once, then sends `{}`, the next when the last is
+//! answered; and memory of idle ones.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ use crate::viewers;
 /// Opened at once.
 const OPENING: usize = 64;
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-const NOT_THERE: &str = "this housecount answers GET /v1/ws with 404: it is older than its WebSockets";
+const NOT_THERE: &str =
+    "this housecount answers GET /v1/ws with 404: it is older than its WebSockets";
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -64,7 +65,9 @@ pub fn measure_idle(ground: Ground<'_>) -> anyhow::Result<Outcome> {
         };
         drop(first);
         let resident = || async {
-            tokio::task::spawn_blocking(move || cpu::resident(pid)).await.context("reading memory")?
+            tokio::task::spawn_blocking(move || cpu::resident(pid))
+                .await
+                .context("reading memory")?
         };
         let before = resident().await?;
         let Some(sockets) = open(address, sizes.idle_ws, sizes.stages).await? else {
@@ -91,10 +94,17 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")
 }
 
-/// Opens sockets that have each sent a heartbeat and been answered. None if the server has no such route.
-async fn open(address: SocketAddr, count: usize, stages: usize) -> anyhow::Result<Option<Vec<Socket>>> {
+/// Opens sockets that have each sent a heartbeat and been answered. None if the server has no such
+/// route.
+async fn open(
+    address: SocketAddr,
+    count: usize,
+    stages: usize,
+) -> anyhow::Result<Option<Vec<Socket>>> {
     let opening = stream::iter(0..count).map(|n| async move {
-        let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true).context("TCP_NODELAY")?;
         let url = format!("ws://{address}/v1/ws");
         let mut socket = match client_async_with_config(url, stream, Some(config())).await {
@@ -102,7 +112,10 @@ async fn open(address: SocketAddr, count: usize, stages: usize) -> anyhow::Resul
             Err(Error::Http(response)) if response.status().as_u16() == 404 => return Ok(None),
             Err(error) => return Err(error).context("opening a WebSocket"),
         };
-        socket.send(Message::text(viewers::beat(n, stages))).await.context("the first heartbeat")?;
+        socket
+            .send(Message::text(viewers::beat(n, stages)))
+            .await
+            .context("the first heartbeat")?;
         answer(&mut socket).await?;
         anyhow::Ok(Some(socket))
     });
@@ -111,9 +124,13 @@ async fn open(address: SocketAddr, count: usize, stages: usize) -> anyhow::Resul
 }
 
 /// All of them beat for so long. Times are from sent to answered, us.
-async fn beat(sockets: Vec<Socket>, time: Duration) -> anyhow::Result<(Vec<Socket>, Histogram<u64>)> {
+async fn beat(
+    sockets: Vec<Socket>,
+    time: Duration,
+) -> anyhow::Result<(Vec<Socket>, Histogram<u64>)> {
     let end = Instant::now() + time;
-    let tasks: Vec<_> = sockets.into_iter().map(|socket| tokio::spawn(beat_on(socket, end))).collect();
+    let tasks: Vec<_> =
+        sockets.into_iter().map(|socket| tokio::spawn(beat_on(socket, end))).collect();
     let mut times = histogram()?;
     let mut sockets = Vec::with_capacity(tasks.len());
     for task in tasks {

@@ -78,7 +78,9 @@ fn wrk(
     std::thread::scope(|scope| {
         let runs: Vec<_> = addresses.iter().map(|a| scope.spawn(|| one(*a))).collect();
         runs.into_iter()
-            .map(|run| run.join().unwrap_or_else(|_| Err(anyhow!("the thread that waits for wrk failed"))))
+            .map(|run| {
+                run.join().unwrap_or_else(|_| Err(anyhow!("the thread that waits for wrk failed")))
+            })
             .collect()
     })
 }

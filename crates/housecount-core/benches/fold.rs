@@ -1,5 +1,6 @@
-//! The fold's speed: a beat of a known viewer, a viewer who joins, and what encoding and decoding a record costs; one
-//! core. `cargo bench -p housecount-core --bench fold`; figures in docs/PERFORMANCE.md.
+//! The fold's speed: a beat of a known viewer, a viewer who joins, and what encoding and decoding a
+//! record costs; one core. `cargo bench -p housecount-core --bench fold`; figures in
+//! docs/PERFORMANCE.md.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -50,7 +51,8 @@ fn known(c: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64)).measurement_time(Duration::from_secs(4));
     for viewers in [10_000, 100_000, 1_000_000] {
         let (mut fold, names) = audience(viewers);
-        let handles: Vec<Handle> = names.iter().map(|name| Handle::of(KEY, "stage-1", name, "")).collect();
+        let handles: Vec<Handle> =
+            names.iter().map(|name| Handle::of(KEY, "stage-1", name, "")).collect();
         // In another order than they came: players spread over the interval.
         let order = |n: usize| n.wrapping_mul(7_919) % handles.len();
         let (mut from, mut at, mut batch) = (0, NOW, Vec::with_capacity(BATCH));
@@ -77,7 +79,8 @@ fn known(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("what to say of it", viewers), |b| {
             b.iter(|| {
-                let events: Vec<_> = (from..from + BATCH).map(|n| beat(&names[order(n)], at)).collect();
+                let events: Vec<_> =
+                    (from..from + BATCH).map(|n| beat(&names[order(n)], at)).collect();
                 black_box(fold.tell(&events, UnixMs(at)));
                 from += BATCH;
             });
@@ -87,11 +90,15 @@ fn known(c: &mut Criterion) {
 
 fn joining(c: &mut Criterion) {
     let mut group = c.benchmark_group("a viewer who joins");
-    group.throughput(Throughput::Elements(100_000)).sample_size(10).measurement_time(Duration::from_secs(4));
+    group
+        .throughput(Throughput::Elements(100_000))
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(4));
     let (names, more): (Vec<_>, Vec<_>) =
         ((0..900_000).map(viewer).collect(), (900_000..1_000_000).map(viewer).collect());
     // As a node folds those who join: many at once, when the log has them.
-    let joining: Vec<Told<'_>> = more.iter().map(|name: &String| Told::Event(beat(name, NOW))).collect();
+    let joining: Vec<Told<'_>> =
+        more.iter().map(|name: &String| Told::Event(beat(name, NOW))).collect();
     let full = || {
         let mut fold = Fold::new(RULES, 1, true);
         names.iter().for_each(|name: &String| {
@@ -103,7 +110,9 @@ fn joining(c: &mut Criterion) {
         b.iter_batched(
             full,
             |mut fold| {
-                joining.chunks(BATCH).for_each(|batch| fold.apply_all(0, batch, UnixMs(NOW), |_| {}));
+                joining
+                    .chunks(BATCH)
+                    .for_each(|batch| fold.apply_all(0, batch, UnixMs(NOW), |_| {}));
                 fold
             },
             BatchSize::LargeInput,

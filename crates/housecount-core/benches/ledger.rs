@@ -1,7 +1,8 @@
 //! How fast the ledger is made and read: `cargo bench -p housecount-core --bench ledger`
 //!
-//! The crowd of the ledger's figures (tests/crowd), an hour in. A *viewer-window* is a viewer with any proven time in a
-//! window. `encode` is proof minus book and its bytes; `decode` is bytes into a book, as every reader does.
+//! The crowd of the ledger's figures (tests/crowd), an hour in. A *viewer-window* is a viewer with
+//! any proven time in a window. `encode` is proof minus book and its bytes; `decode` is bytes into
+//! a book, as every reader does.
 
 #![allow(missing_docs)]
 
@@ -47,12 +48,13 @@ fn an_hour_in(shape: Shape) -> (Fold, Book, Span, Vec<Row>, u64) {
             proven.push((p.stage.to_string(), p.viewer.to_string(), p.spans.to_vec()));
         });
         if n == 12 {
-            let is_here = |(_, _, spans): &&Row| spans.iter().any(|span| span.clip(window).is_some());
+            let is_here =
+                |(_, _, spans): &&Row| spans.iter().any(|span| span.clip(window).is_some());
             let here = proven.iter().filter(is_here).count() as u64;
             return (proof, book, window, proven, here);
         }
-        let (chunk, link) =
-            Chunk::decode(&draft(&proven, &book, window).encode()).unwrap_or_else(|_| unreachable!());
+        let (chunk, link) = Chunk::decode(&draft(&proven, &book, window).encode())
+            .unwrap_or_else(|_| unreachable!());
         book.apply(&chunk, link, &mut ()).unwrap_or_else(|_| unreachable!());
     }
     unreachable!()

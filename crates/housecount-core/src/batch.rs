@@ -1,6 +1,8 @@
-//! A batch: events of one record while they gather, in two growing buffers that are used again and again.
+//! A batch: events of one record while they gather, in two growing buffers that are used again and
+//! again.
 //!
-//! A heartbeat that joins is copied once, into a text that is there already: nothing is allocated for it.
+//! A heartbeat that joins is copied once, into a text that is there already: nothing is allocated
+//! for it.
 
 use crate::event::{EventRef, Kind};
 use crate::limits::RECORD_EVENTS_MAX;
@@ -105,9 +107,15 @@ mod tests {
     fn what_goes_in_comes_out() {
         let (stage, viewer) = ("s".repeat(STAGE_ID_BYTES_MAX), "é".repeat(VIEWER_ID_BYTES_MAX / 2));
         let session = "t".repeat(SESSION_ID_BYTES_MAX);
-        let longest =
-            EventRef { at: UnixMs(7), kind: Kind::Leave, stage: &stage, viewer: &viewer, session: &session };
-        let short = EventRef { at: UnixMs(5), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+        let longest = EventRef {
+            at: UnixMs(7),
+            kind: Kind::Leave,
+            stage: &stage,
+            viewer: &viewer,
+            session: &session,
+        };
+        let short =
+            EventRef { at: UnixMs(5), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
         let mut batch = Batch::default();
         for _ in 0..2 {
             for _ in 0..RECORD_EVENTS_MAX / 2 {
@@ -120,7 +128,9 @@ mod tests {
             assert!(batch.iter().eq(expected));
             assert_eq!(batch.oldest(), Some(UnixMs(5)));
             let kept = batch.since(UnixMs(6));
-            assert!(kept.len() == RECORD_EVENTS_MAX / 2 && kept.iter().all(|event| event == longest));
+            assert!(
+                kept.len() == RECORD_EVENTS_MAX / 2 && kept.iter().all(|event| event == longest)
+            );
             batch.clear();
             assert!(batch.is_empty() && batch.oldest().is_none());
         }

@@ -1,7 +1,7 @@
 //! The body of a row in the embedded cold tier: an item's attributes as bytes.
 //!
-//! The checksum covers the row's keys as well, so a body that damage has moved to another key is not taken for that key's.
-//! DynamoDB stores attributes by itself and needs no body.
+//! The checksum covers the row's keys as well, so a body that damage has moved to another key is
+//! not taken for that key's. DynamoDB stores attributes by itself and needs no body.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +131,8 @@ mod tests {
             any::<u64>().prop_map(Attr::N),
             any::<Vec<u8>>().prop_map(Attr::B),
             any::<bool>().prop_map(Attr::Bool),
-            prop::collection::btree_map(any::<String>(), any::<String>(), 0..4).prop_map(Attr::Texts),
+            prop::collection::btree_map(any::<String>(), any::<String>(), 0..4)
+                .prop_map(Attr::Texts),
         ];
         prop::collection::btree_map(any::<String>(), attr, 0..6)
     }
@@ -169,11 +170,15 @@ mod tests {
         ]);
         let body = encode("STAGE#s", "CONFIG", &item);
         let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
-        let expected = "0105 01620202ff00 016d0401016b0176 016e01ac02 017300045a6fc3ab 01740301 de7a08c9";
+        let expected =
+            "0105 01620202ff00 016d0401016b0176 016e01ac02 017300045a6fc3ab 01740301 de7a08c9";
         assert_eq!(hex, expected.replace(' ', ""));
         assert_eq!(decode("STAGE#s", "CONFIG", &body).unwrap(), item);
         let moved = decode("STAGE#t", "CONFIG", &body);
-        assert!(matches!(moved, Err(DecodeError::Checksum { .. })), "a body belongs to its key: {moved:?}");
+        assert!(
+            matches!(moved, Err(DecodeError::Checksum { .. })),
+            "a body belongs to its key: {moved:?}"
+        );
     }
 
     #[test]

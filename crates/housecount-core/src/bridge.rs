@@ -1,9 +1,9 @@
 //! What to answer while the fold is known to be missing viewers.
 //!
-//! After the hot tier was lost, or after nobody could say anything for a while, the fold knows only those who
-//! have beaten since. Everybody who still watches will have within one `ttl`. Until then the last counts known
-//! are a floor under the real ones, and every answer says `recovering`: a flagged high count instead of a low
-//! one that looks real.
+//! After the hot tier was lost, or after nobody could say anything for a while, the fold knows only
+//! those who have beaten since. Everybody who still watches will have within one `ttl`. Until then
+//! the last counts known are a floor under the real ones, and every answer says `recovering`: a
+//! flagged high count instead of a low one that looks real.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -28,7 +28,8 @@ impl Bridge {
         Bridge { until, total: roster.total, stages }
     }
 
-    /// Keeps it open until `until` at least. The floors of one that was over by `now` are not brought back.
+    /// Keeps it open until `until` at least. The floors of one that was over by `now` are not
+    /// brought back.
     pub fn extend(&mut self, until: UnixMs, now: UnixMs) {
         if !self.is_open(now) {
             *self = Bridge::default();
@@ -68,7 +69,8 @@ impl Bridge {
         self.stages.values().filter(move |_| self.is_open(now))
     }
 
-    /// The stages that are bridged at `now` with ids greater than `after` and not greater than `last`, sorted by id.
+    /// The stages that are bridged at `now` with ids greater than `after` and not greater than
+    /// `last`, sorted by id.
     pub fn stages_within<'a>(
         &'a self,
         now: UnixMs,
@@ -77,7 +79,10 @@ impl Bridge {
     ) -> impl Iterator<Item = &'a StageView> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let to = last.map_or(Bound::Unbounded, Bound::Included);
-        self.stages.range::<str, _>((from, to)).map(|(_, view)| view).filter(move |_| self.is_open(now))
+        self.stages
+            .range::<str, _>((from, to))
+            .map(|(_, view)| view)
+            .filter(move |_| self.is_open(now))
     }
 
     /// The bridged stage, if it is one.

@@ -1,20 +1,23 @@
 //! How a node follows the log's clock between two exchanges with the log.
 //!
-//! Events are stamped when they come in, but the log's clock is read only with every append and read. In
-//! between a node adds its own monotonic clock. Each exchange bounds the difference of the two: the log read
-//! its clock somewhere between our sending and our receiving. An estimate inside these bounds is kept as it
-//! is; one outside is moved to the nearest bound. So slow exchanges (wide bounds) don't disturb it, and fast
-//! ones keep it within a round trip.
+//! Events are stamped when they come in, but the log's clock is read only with every append and
+//! read. In between a node adds its own monotonic clock. Each exchange bounds the difference of the
+//! two: the log read its clock somewhere between our sending and our receiving. An estimate inside
+//! these bounds is kept as it is; one outside is moved to the nearest bound. So slow exchanges
+//! (wide bounds) don't disturb it, and fast ones keep it within a round trip.
 //!
-//! It never goes backwards: when the log's clock does (a failover to a machine that runs behind), the estimate
-//! runs 1 % slow until it meets it, because frozen time would prove nothing and stepped time proves it twice.
+//! It never goes backwards: when the log's clock does (a failover to a machine that runs behind),
+//! the estimate runs 1 % slow until it meets it, because frozen time would prove nothing and
+//! stepped time proves it twice.
 
 use crate::time::UnixMs;
 
-/// By how much the estimate may lag its own monotonic clock while it waits for a log that stepped back.
+/// By how much the estimate may lag its own monotonic clock while it waits for a log that stepped
+/// back.
 const SLEW_DIVISOR: u64 = 100;
 
-/// An estimate of the log's clock. `mono` is any clock of this process that never goes backwards, in ms.
+/// An estimate of the log's clock. `mono` is any clock of this process that never goes backwards,
+/// in ms.
 #[derive(Clone, Debug, Default)]
 pub struct LogClock {
     /// Log time = mono + offset; meaningless until the first exchange.
@@ -28,7 +31,8 @@ pub struct LogClock {
 }
 
 impl LogClock {
-    /// Takes in an exchange: asked at `sent`, answered at `received` (both mono), the log's clock said `log`.
+    /// Takes in an exchange: asked at `sent`, answered at `received` (both mono), the log's clock
+    /// said `log`.
     pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, log: UnixMs) {
         let log = i64::try_from(log.0).unwrap_or(i64::MAX);
         let mono = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -45,8 +49,9 @@ impl LogClock {
         self.compared_mono_ms = received_mono_ms;
     }
 
-    /// Another node has stamped an event with `stamp`, as far as its reading of the log's clock is ahead of ours: it has known the log
-    /// since before its clock stepped back. All nodes go by the one that is ahead, or what one takes would be old for another.
+    /// Another node has stamped an event with `stamp`, as far as its reading of the log's clock is
+    /// ahead of ours: it has known the log since before its clock stepped back. All nodes go by the
+    /// one that is ahead, or what one takes would be old for another.
     pub fn at_least(&mut self, mono_ms: u64, stamp: UnixMs) {
         if self.now(mono_ms).is_some_and(|now| now < stamp) {
             let ahead = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -125,7 +130,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the delays, the estimate stays within the shortest one-way delay seen of the true clock.
+        /// Whatever the delays, the estimate stays within the shortest one-way delay seen of the
+        /// true clock.
         #[test]
         fn stays_within_the_bounds(delays in proptest::collection::vec((0u64..500, 0u64..500), 1..100)) {
             let (mut clock, mut mono, truth) = (LogClock::default(), 10_000u64, 1_700_000_000_000u64);

@@ -1,7 +1,8 @@
-//! Reading and writing the primitives of the stored formats: little-endian integers, LEB128 varints,
-//! length-prefixed strings, and a CRC-32 at the end.
+//! Reading and writing the primitives of the stored formats: little-endian integers, LEB128
+//! varints, length-prefixed strings, and a CRC-32 at the end.
 //!
-//! Every read is checked: bytes come from outside, so a short or wild input is an error and never a panic.
+//! Every read is checked: bytes come from outside, so a short or wild input is an error and never a
+//! panic.
 
 /// Why bytes could not be read. Whoever knows which item they came from adds its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,14 +74,20 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader over sealed bytes, whose checksum is compared first, and whose version must be `known`.
+    /// A reader over sealed bytes, whose checksum is compared first, and whose version must be
+    /// `known`.
     pub fn open(sealed: &'a [u8], known: u8) -> Result<Reader<'a>, DecodeError> {
         Reader::open_any(sealed, known, known).map(|(_, reader)| reader)
     }
 
     /// The same for versions from `oldest` to `known`; and which one it is.
-    pub fn open_any(sealed: &'a [u8], oldest: u8, known: u8) -> Result<(u8, Reader<'a>), DecodeError> {
-        let body = sealed.len().checked_sub(4).ok_or(DecodeError::Truncated { at: sealed.len() })?;
+    pub fn open_any(
+        sealed: &'a [u8],
+        oldest: u8,
+        known: u8,
+    ) -> Result<(u8, Reader<'a>), DecodeError> {
+        let body =
+            sealed.len().checked_sub(4).ok_or(DecodeError::Truncated { at: sealed.len() })?;
         let (bytes, sum) = sealed.split_at(body);
         let mut found = [0; 4];
         found.copy_from_slice(sum);
@@ -223,7 +230,10 @@ mod tests {
     #[test]
     fn damage_is_named() {
         let mut bytes = sealed(|out| put_text(out, "hello"));
-        assert!(matches!(Reader::open(&bytes, 8), Err(DecodeError::Version { found: 7, known: 8 })));
+        assert!(matches!(
+            Reader::open(&bytes, 8),
+            Err(DecodeError::Version { found: 7, known: 8 })
+        ));
         bytes[3] ^= 1;
         assert!(matches!(Reader::open(&bytes, 7), Err(DecodeError::Checksum { .. })));
         assert!(matches!(Reader::open(&[1, 2], 7), Err(DecodeError::Truncated { .. })));

@@ -1,7 +1,7 @@
 //! What players say: beats and leaves.
 //!
-//! An event carries its own time, stamped once by the node that took it, on the log's clock. It never changes
-//! again, however often the event is sent: that is what makes a retry harmless.
+//! An event carries its own time, stamped once by the node that took it, on the log's clock. It
+//! never changes again, however often the event is sent: that is what makes a retry harmless.
 
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::time::UnixMs;
@@ -11,7 +11,8 @@ use crate::time::UnixMs;
 pub enum Kind {
     /// "This session watches this stage now."
     Beat,
-    /// "This session has stopped": a hint, which may never come. Without a session it ends them all.
+    /// "This session has stopped": a hint, which may never come. Without a session it ends them
+    /// all.
     Leave,
 }
 
@@ -67,8 +68,8 @@ pub struct EventRef<'a> {
     pub session: &'a str,
 }
 
-/// The partition of a viewer: the same on every node, for ever, because the log and the ledger are laid out
-/// by it. By viewer and not by stage, so that one hot stage spreads too.
+/// The partition of a viewer: the same on every node, for ever, because the log and the ledger are
+/// laid out by it. By viewer and not by stage, so that one hot stage spreads too.
 #[must_use]
 pub fn partition_of(viewer: &str, partitions: u16) -> u16 {
     if partitions <= 1 {

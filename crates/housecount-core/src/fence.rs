@@ -1,9 +1,10 @@
-//! The fence between the ledger's commits and changes of configuration, both of which any node may make.
+//! The fence between the ledger's commits and changes of configuration, both of which any node may
+//! make.
 //!
-//! A node raises the fence to a window's end before it writes that window's chunk. A change of configuration is one
-//! transaction with the fence as the node has read it: if the fence was raised meanwhile, the change is refused and made
-//! again for later time. So a version that applies to a window was stored before the window was committed, however slow a
-//! node or a request is.
+//! A node raises the fence to a window's end before it writes that window's chunk. A change of
+//! configuration is one transaction with the fence as the node has read it: if the fence was raised
+//! meanwhile, the change is refused and made again for later time. So a version that applies to a
+//! window was stored before the window was committed, however slow a node or a request is.
 
 use crate::item::{Attr, Item};
 use crate::time::UnixMs;

@@ -1,13 +1,14 @@
 //! Handles: eight bytes that stand for a session in the log, so that a steady beat needs no ids.
 //!
-//! A handle is a keyed hash of the three ids. The key is the partition's own, made at random when the partition came to
-//! be, so that nobody outside can make two sessions with one handle. Its first half is the viewer's, under which the fold
-//! finds all of a viewer's sessions; the second half is the session's on the stage. They are the upper halves of
-//! SipHash-1-3: with the keys (key, 1) of the viewer, and with (key, 2) of that hash (64 bits, little-endian), the stage, a
+//! A handle is a keyed hash of the three ids. The key is the partition's own, made at random when
+//! the partition came to be, so that nobody outside can make two sessions with one handle. Its
+//! first half is the viewer's, under which the fold finds all of a viewer's sessions; the second
+//! half is the session's on the stage. They are the upper halves of SipHash-1-3: with the keys
+//! (key, 1) of the viewer, and with (key, 2) of that hash (64 bits, little-endian), the stage, a
 //! zero byte and the session.
 //!
-//! With 64 bits, one of 37 million audiences of a million sessions has two with the same handle. The fold marks those that
-//! it has seen, and never uses their handles.
+//! With 64 bits, one of 37 million audiences of a million sessions has two with the same handle.
+//! The fold marks those that it has seen, and never uses their handles.
 
 use std::hash::Hasher;
 

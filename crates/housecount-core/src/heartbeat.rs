@@ -6,8 +6,8 @@ use crate::keys::Key;
 use crate::snapshot::expiry_s;
 use crate::time::{DAY_MS, UnixMs};
 
-/// How long a day is listed after its last heartbeat has expired. DynamoDB takes some days to delete an expired item, and
-/// `housecount forget` must find it until then.
+/// How long a day is listed after its last heartbeat has expired. DynamoDB takes some days to
+/// delete an expired item, and `housecount forget` must find it until then.
 const LISTED_AFTER_MS: u64 = 7 * DAY_MS;
 
 /// The key and the item that list the stage of a heartbeat at `at` for its day.
@@ -36,8 +36,8 @@ pub fn item(beat: &EventRef<'_>, retention_ms: u64) -> (Key, Item) {
         ("timestamp".to_string(), Attr::N(beat.at.0)),
         ("ttl".to_string(), Attr::N(expiry_s(beat.at, retention_ms))),
     ]);
-    let session =
-        (!beat.session.is_empty()).then(|| ("sessionId".to_string(), Attr::S(beat.session.to_string())));
+    let session = (!beat.session.is_empty())
+        .then(|| ("sessionId".to_string(), Attr::S(beat.session.to_string())));
     (key, item.into_iter().chain(session).collect())
 }
 
@@ -61,7 +61,10 @@ mod tests {
         let at = UnixMs(1_790_000_000_123);
         let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "tab" };
         let (key, full) = item(&beat, 86_400_000);
-        assert_eq!((key.pk().as_str(), key.sk().as_str()), ("STAGE#s/1", "HEARTBEAT#1790000000123#ann#tab"));
+        assert_eq!(
+            (key.pk().as_str(), key.sk().as_str()),
+            ("STAGE#s/1", "HEARTBEAT#1790000000123#ann#tab")
+        );
         assert_eq!(
             format!("{full:?}"),
             r#"{"sessionId": S("tab"), "stageArn": S("s/1"), "timestamp": N(1790000000123), "ttl": N(1790086401), "userId": S("ann")}"#
@@ -78,6 +81,9 @@ mod tests {
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
         assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);
         let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" };
-        assert_eq!(item(&beat, 86_400_000).1["ttl"], Attr::N(1_790_726_400 - LISTED_AFTER_MS / 1000));
+        assert_eq!(
+            item(&beat, 86_400_000).1["ttl"],
+            Attr::N(1_790_726_400 - LISTED_AFTER_MS / 1000)
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Ids: parsed once at the edge, never a bare string after.
 //!
-//! Parsing is the only way in, so a `StageId` that exists is a `StageId` that fits every key and log record.
-//! They share their bytes (`Arc<str>`): one id travels from the request to the log, the fold and the reply.
+//! Parsing is the only way in, so a `StageId` that exists is a `StageId` that fits every key and
+//! log record. They share their bytes (`Arc<str>`): one id travels from the request to the log, the
+//! fold and the reply.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +47,8 @@ fn check_length(what: &'static str, text: &str, bytes_max: usize) -> Result<(), 
     Ok(())
 }
 
-/// Whether a rule holds for all bytes. Without a way out after the first that breaks it, many are looked at at once.
+/// Whether a rule holds for all bytes. Without a way out after the first that breaks it, many are
+/// looked at at once.
 fn is_all(text: &str, rule: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(true, |is_all, byte| is_all & rule(byte))
 }
@@ -54,7 +56,8 @@ fn is_all(text: &str, rule: impl Fn(u8) -> bool) -> bool {
 /// `viewer` and `session`: UTF-8 without control characters.
 fn check_text(what: &'static str, text: &str, bytes_max: usize) -> Result<(), IdError> {
     check_length(what, text, bytes_max)?;
-    // Most ids are ASCII, whose control characters are those below the space, and one above the tilde.
+    // Most ids are ASCII, whose control characters are those below the space, and one above the
+    // tilde.
     if is_all(text, |byte| matches!(byte, b' '..=b'~')) {
         return Ok(());
     }
@@ -120,7 +123,9 @@ impl StageId {
             return Ok(());
         }
         match text.bytes().position(|b| !b.is_ascii_graphic()) {
-            Some(at) => Err(IdError::BadCharacter { what, at, rule: "printable ASCII without spaces only" }),
+            Some(at) => {
+                Err(IdError::BadCharacter { what, at, rule: "printable ASCII without spaces only" })
+            }
             None => Ok(()),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// An attribute's value. Numbers are unsigned: housecount stores counts and times, and neither is negative.
+/// An attribute's value. Numbers are unsigned: housecount stores counts and times, and neither is
+/// negative.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attr {
     /// Text (`S`).

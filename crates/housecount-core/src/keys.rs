@@ -23,8 +23,8 @@ const MS_OF_13_DIGITS: u64 = 9_999_999_999_999;
 /// The key of an item in the cold tier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// A stage's count at a moment. Written every 5 min a stage, kept 30 days (TTL); other programs read it.
-    /// `STAGE#<stage>` / `SNAPSHOT#<ms>` -> [`snapshot`](crate::snapshot)
+    /// A stage's count at a moment. Written every 5 min a stage, kept 30 days (TTL); other programs
+    /// read it. `STAGE#<stage>` / `SNAPSHOT#<ms>` -> [`snapshot`](crate::snapshot)
     Snapshot {
         /// The stage.
         stage: String,
@@ -37,8 +37,8 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
-    /// A stage's configuration as one change left it, or its deletion. Written once per change, kept for good.
-    /// `STAGE#<stage>` / `VERSION#<number>` -> [`version`](crate::version)
+    /// A stage's configuration as one change left it, or its deletion. Written once per change,
+    /// kept for good. `STAGE#<stage>` / `VERSION#<number>` -> [`version`](crate::version)
     Version {
         /// The stage.
         stage: String,
@@ -51,31 +51,34 @@ pub enum Key {
         /// The stage.
         stage: String,
     },
-    /// All counts of one snapshot, packed, so that the last ones can be found without a Scan. Written every
-    /// 5 min, kept 30 days (TTL). `ROSTER` / `<ms>#<part>` -> [`roster`](crate::roster)
+    /// All counts of one snapshot, packed, so that the last ones can be found without a Scan.
+    /// Written every 5 min, kept 30 days (TTL). `ROSTER` / `<ms>#<part>` ->
+    /// [`roster`](crate::roster)
     Roster {
         /// The snapshot's moment.
         at: UnixMs,
         /// 0 and up: a large one is several items.
         part: u32,
     },
-    /// Who does a task that one node is enough for. `LEASE#<name>` / `LEASE` -> [`lease`](crate::lease)
+    /// Who does a task that one node is enough for. `LEASE#<name>` / `LEASE` ->
+    /// [`lease`](crate::lease)
     Lease {
         /// The task.
         name: String,
     },
-    /// Up to when the ledger may be committed. Written once per window. `FENCE#ledger` / `FENCE` -> [`fence`](crate::fence)
+    /// Up to when the ledger may be committed. Written once per window. `FENCE#ledger` / `FENCE` ->
+    /// [`fence`](crate::fence)
     Fence,
-    /// That there is a series of so many partitions, so that readers find it without a Scan. Written once.
-    /// `LEDGERS` / `<partitions>`, `ARCHIVES` / `<partitions>`
+    /// That there is a series of so many partitions, so that readers find it without a Scan.
+    /// Written once. `LEDGERS` / `<partitions>`, `ARCHIVES` / `<partitions>`
     Series {
         /// Of what.
         series: Series,
         /// How many.
         partitions: u16,
     },
-    /// A partition's part of a series for some time: what its viewers proved in a window, kept for good, or the heartbeats of a
-    /// slot, kept for as long as is wished (TTL).
+    /// A partition's part of a series for some time: what its viewers proved in a window, kept for
+    /// good, or the heartbeats of a slot, kept for as long as is wished (TTL).
     /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger);
     /// `ARCHIVE#<partitions>#<partition>` / `<ms>` -> [`archive`](crate::archive)
     Chunk {
@@ -96,9 +99,10 @@ pub enum Key {
         /// 1 and up.
         part: u32,
     },
-    /// A heartbeat, where each is an item: for audit by whatever reads the table, kept for as long as is wished (TTL).
-    /// `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>`, with `%` and `#` of both ids written `%25` and `%23`, so that
-    /// two heartbeats never share a key -> [`heartbeat`](crate::heartbeat)
+    /// A heartbeat, where each is an item: for audit by whatever reads the table, kept for as long
+    /// as is wished (TTL). `STAGE#<stage>` / `HEARTBEAT#<ms>#<viewer>#<session>`, with `%` and `#`
+    /// of both ids written `%25` and `%23`, so that two heartbeats never share a key ->
+    /// [`heartbeat`](crate::heartbeat)
     Heartbeat {
         /// On which stage.
         stage: String,
@@ -109,8 +113,9 @@ pub enum Key {
         /// With which player; empty for none.
         session: String,
     },
-    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put before the heartbeats, kept a
-    /// week longer than they are (TTL). `HEARTBEATS` / `<ms>#<stage>` -> [`heartbeat`](crate::heartbeat)
+    /// A stage with heartbeats as items on a day, so that readers find them without a Scan. Put
+    /// before the heartbeats, kept a week longer than they are (TTL). `HEARTBEATS` / `<ms>#<stage>`
+    /// -> [`heartbeat`](crate::heartbeat)
     HeartbeatDay {
         /// Start of the day (UTC).
         day: UnixMs,
@@ -147,7 +152,8 @@ impl Series {
     }
 }
 
-/// A partition's chunks of a series. The number of partitions belongs to its name, since it decides which viewers are in it.
+/// A partition's chunks of a series. The number of partitions belongs to its name, since it decides
+/// which viewers are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chain {
     /// Of what.
@@ -225,7 +231,9 @@ impl Key {
             Key::Fence => "FENCE#ledger".to_string(),
             Key::HeartbeatDay { .. } => HEARTBEATS_PK.to_string(),
             Key::Series { series, .. } => series_pk(*series),
-            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => chain.pk(),
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => {
+                chain.pk()
+            }
         }
     }
 
@@ -248,7 +256,9 @@ impl Key {
             Key::Heartbeat { at, viewer, session, .. } => {
                 format!("{HEARTBEAT_SK}{at}#{}#{}", escaped(viewer), escaped(session))
             }
-            Key::HeartbeatDay { day, stage } => format!("{:013}#{stage}", day.0.min(MS_OF_13_DIGITS)),
+            Key::HeartbeatDay { day, stage } => {
+                format!("{:013}#{stage}", day.0.min(MS_OF_13_DIGITS))
+            }
             Key::ItemsUntil { .. } => "ITEMS".to_string(),
         }
     }
@@ -288,7 +298,8 @@ pub fn log_pk(partition: u16) -> String {
     format!("LOG#{partition}")
 }
 
-/// The sort key of a flush, `<ms>#<writer>`, or of a further part of one, `<ms>#<writer>#<part>`. -> [`flush`](crate::flush)
+/// The sort key of a flush, `<ms>#<writer>`, or of a further part of one, `<ms>#<writer>#<part>`.
+/// -> [`flush`](crate::flush)
 #[must_use]
 pub fn log_sk(at: UnixMs, writer: u32, part: u32) -> String {
     let head = format!("{:013}#{writer:08x}", at.0.min(MS_OF_13_DIGITS));
@@ -309,7 +320,8 @@ pub fn parse_log_sk(sk: &str) -> Option<(UnixMs, u32, u32)> {
     Some((at, writer, part))
 }
 
-/// A log partition's stream in Redis. The braces make a Redis Cluster put a partition's keys in one slot.
+/// A log partition's stream in Redis. The braces make a Redis Cluster put a partition's keys in one
+/// slot.
 #[must_use]
 pub fn redis_stream(prefix: &str, partition: u16) -> String {
     format!("{prefix}{{{partition}}}:log")

@@ -1,7 +1,7 @@
 //! A lease: which node does a task that one node is enough for.
 //!
-//! It saves money and nothing else: every task that takes one writes the same items when two nodes do it at
-//! once. So there is no fencing and no renewal, and a lost lease is no fault.
+//! It saves money and nothing else: every task that takes one writes the same items when two nodes
+//! do it at once. So there is no fencing and no renewal, and a lost lease is no fault.
 
 use crate::item::{Attr, Item};
 use crate::time::UnixMs;

@@ -1,4 +1,5 @@
-//! Known bugs, to see that the simulation finds them. Without the feature `mutants` there are none, and no code for them.
+//! Known bugs, to see that the simulation finds them. Without the feature `mutants` there are none,
+//! and no code for them.
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

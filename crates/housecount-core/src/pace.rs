@@ -1,8 +1,9 @@
 //! When a player is to beat next.
 //!
-//! Beats are spread by up to a tenth of the interval to either side, so that players who began together don't go on
-//! together. The spread is drawn from the session and the time of its beat and from nothing else: whoever knows a beat
-//! knows when the next one was asked for. That is why the archive need keep only how late each one was.
+//! Beats are spread by up to a tenth of the interval to either side, so that players who began
+//! together don't go on together. The spread is drawn from the session and the time of its beat and
+//! from nothing else: whoever knows a beat knows when the next one was asked for. That is why the
+//! archive need keep only how late each one was.
 
 use crate::time::UnixMs;
 
@@ -11,14 +12,16 @@ pub const TICK_MS: u64 = 100;
 /// The steps of the spread to either side, each a 300th of the interval: at 30 s, a tick.
 const STEPS: u64 = 30;
 
-/// After how many ms the session is asked to beat again, if nothing presses: the interval give or take a tenth.
+/// After how many ms the session is asked to beat again, if nothing presses: the interval give or
+/// take a tenth.
 #[must_use]
 pub fn gap_ms(interval_ms: u64, viewer: &str, session: &str, at: UnixMs) -> u64 {
     let drawn = draw(viewer, session, at) % (2 * STEPS + 1);
     (interval_ms.saturating_mul(9 * STEPS + drawn) / (10 * STEPS)).max(1)
 }
 
-/// A number that follows from a session and the tick of its beat. Frozen: archives are read with it.
+/// A number that follows from a session and the tick of its beat. Frozen: archives are read with
+/// it.
 fn draw(viewer: &str, session: &str, at: UnixMs) -> u64 {
     let mut ids = crc32fast::Hasher::new();
     ids.update(viewer.as_bytes());
@@ -37,21 +40,28 @@ mod tests {
 
     #[test]
     fn gaps_are_frozen() {
-        let gaps =
-            [0, 1, 99, 100, 30_000].map(|ms| gap_ms(30_000, "ann", "tab", UnixMs(1_790_000_000_000 + ms)));
+        let gaps = [0, 1, 99, 100, 30_000]
+            .map(|ms| gap_ms(30_000, "ann", "tab", UnixMs(1_790_000_000_000 + ms)));
         assert_eq!(gaps, [28_500, 28_500, 28_500, 27_900, 32_600]);
-        assert_ne!(gap_ms(30_000, "anntab", "", UnixMs(7)), gap_ms(30_000, "ann", "tab", UnixMs(7)));
+        assert_ne!(
+            gap_ms(30_000, "anntab", "", UnixMs(7)),
+            gap_ms(30_000, "ann", "tab", UnixMs(7))
+        );
     }
 
     #[test]
     fn beats_spread_over_a_fifth_of_the_interval() {
         for interval_ms in [1, 9, 10, 500, 30_000, 3_600_000] {
-            let gaps = (0..10_000)
-                .map(|n| gap_ms(interval_ms, &format!("viewer-{n}"), "", UnixMs(1_790_000_000_000)));
+            let gaps = (0..10_000).map(|n| {
+                gap_ms(interval_ms, &format!("viewer-{n}"), "", UnixMs(1_790_000_000_000))
+            });
             let (mut least, mut most, mut sum) = (u64::MAX, 0, 0);
             gaps.for_each(|gap| (least, most, sum) = (least.min(gap), most.max(gap), sum + gap));
             assert_eq!((least, most), ((interval_ms * 9 / 10).max(1), interval_ms * 11 / 10));
-            assert!((sum / 10_000).abs_diff(interval_ms) <= interval_ms / 100 + 1, "{interval_ms}: {sum}");
+            assert!(
+                (sum / 10_000).abs_diff(interval_ms) <= interval_ms / 100 + 1,
+                "{interval_ms}: {sum}"
+            );
         }
     }
 }

@@ -14,10 +14,11 @@
 //!   8 bytes its session's handle
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
-//! Times are whole (base + offset) rather than relative to the record's position, so that the same event sent
-//! twice is the same event. Stages are written once a record: a busy stage's long ARN costs its bytes once a
-//! batch. A session whose ids were told a short while ago is told by its [handle](crate::handle): nine bytes a
-//! steady beat, and none for its stage. Ids are checked again on the way back: the log is outside.
+//! Times are whole (base + offset) rather than relative to the record's position, so that the same
+//! event sent twice is the same event. Stages are written once a record: a busy stage's long ARN
+//! costs its bytes once a batch. A session whose ids were told a short while ago is told by its
+//! [handle](crate::handle): nine bytes a steady beat, and none for its stage. Ids are checked again
+//! on the way back: the log is outside.
 
 use std::collections::HashMap;
 
@@ -26,8 +27,8 @@ use crate::event::{EventRef, Kind};
 use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
-    RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, STAMP_AHEAD_MS_MAX,
-    VIEWER_ID_BYTES_MAX,
+    RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
+    STAMP_AHEAD_MS_MAX, VIEWER_ID_BYTES_MAX,
 };
 use crate::time::UnixMs;
 
@@ -70,8 +71,9 @@ impl Told<'_> {
     }
 }
 
-/// Takes events that are too far ahead of their record's position as said then: a stamp from a broken clock must not keep a session
-/// online for ever. Whoever reads or writes a record does so, that all take it in as the same. Returns whether there were such events.
+/// Takes events that are too far ahead of their record's position as said then: a stamp from a
+/// broken clock must not keep a session online for ever. Whoever reads or writes a record does so,
+/// that all take it in as the same. Returns whether there were such events.
 pub fn bound(said: &mut [Told<'_>], position: UnixMs) -> bool {
     let latest = position.plus(STAMP_AHEAD_MS_MAX);
     let mut was_ahead = false;
@@ -82,14 +84,16 @@ pub fn bound(said: &mut [Told<'_>], position: UnixMs) -> bool {
     was_ahead
 }
 
-/// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes nothing; a node appends
-/// one to see whether the log takes writes again.
+/// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes
+/// nothing; a node appends one to see whether the log takes writes again.
 #[must_use]
 pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
     debug_assert!(said.len() <= RECORD_EVENTS_MAX);
     let base = said.iter().map(Told::at).min().unwrap_or_default();
-    let whole =
-        || said.iter().filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
+    let whole = || {
+        said.iter()
+            .filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None })
+    };
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
     for event in whole() {
@@ -126,7 +130,8 @@ pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
 /// What a record says, which borrows its bytes: what is told whole first.
 ///
 /// # Errors
-/// A wrong checksum, an unknown version, an id that breaks its rule, or more than [`RECORD_BYTES_MAX`] bytes.
+/// A wrong checksum, an unknown version, an id that breaks its rule, or more than
+/// [`RECORD_BYTES_MAX`] bytes.
 pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
@@ -136,7 +141,9 @@ pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
     let count = bounded(&mut reader, "the number of stages")?;
     let mut stages = Vec::with_capacity(count);
     for _ in 0..count {
-        stages.push(id(&mut reader, "a stage id", STAGE_ID_BYTES_MAX, |s| StageId::check(s).is_ok())?);
+        stages.push(id(&mut reader, "a stage id", STAGE_ID_BYTES_MAX, |s| {
+            StageId::check(s).is_ok()
+        })?);
     }
     let count = bounded(&mut reader, "the number of events")?;
     let mut said = Vec::with_capacity(count);
@@ -156,7 +163,11 @@ pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
     Ok(said)
 }
 
-fn event<'a>(reader: &mut Reader<'a>, base: UnixMs, stages: &[&'a str]) -> Result<EventRef<'a>, DecodeError> {
+fn event<'a>(
+    reader: &mut Reader<'a>,
+    base: UnixMs,
+    stages: &[&'a str],
+) -> Result<EventRef<'a>, DecodeError> {
     let at = reader.at();
     let head = reader.varint()?;
     let stage = usize::try_from(head / 2).ok().and_then(|i| stages.get(i));
@@ -203,7 +214,10 @@ mod tests {
         let said = [
             Told::Event(beat(1_000_030, "s/1", "ann", "")),
             Told::Event(EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") }),
-            Told::Beat { at: UnixMs(1_000_009), handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]) },
+            Told::Beat {
+                at: UnixMs(1_000_009),
+                handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]),
+            },
         ];
         let bytes = encode(&said);
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -245,8 +259,10 @@ mod tests {
     #[test]
     fn a_steady_beat_takes_nine_bytes() {
         let handles = (0..RECORD_EVENTS_MAX as u64).map(|n| Handle::from_bytes(n.to_be_bytes()));
-        let said: Vec<_> =
-            handles.zip(0..).map(|(handle, n)| Told::Beat { at: UnixMs(7_000 + n % 10), handle }).collect();
+        let said: Vec<_> = handles
+            .zip(0..)
+            .map(|(handle, n)| Told::Beat { at: UnixMs(7_000 + n % 10), handle })
+            .collect();
         assert!(encode(&said).len() <= 9 * said.len() + 20);
     }
 
@@ -254,7 +270,8 @@ mod tests {
     fn record_events_max_full_of_the_longest_ids_fits() {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
-        let said: Vec<_> = stage.iter().map(|s| Told::Event(beat(7, s, &viewer, &session))).collect();
+        let said: Vec<_> =
+            stage.iter().map(|s| Told::Event(beat(7, s, &viewer, &session))).collect();
         let bytes = encode(&said);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
@@ -264,13 +281,16 @@ mod tests {
 
     fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
         let handle = proptest::option::of(any::<u64>());
-        let event = (0u64..1 << 50, handle, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
+        let event =
+            (0u64..1 << 50, handle, any::<bool>(), "[!-~]{1,8}", "[a-zé]{1,8}", "[a-z]{0,3}");
         proptest::collection::vec(event, 1..50)
     }
 
     fn said((at, handle, is_leave, stage, viewer, session): &Drawn) -> Told<'_> {
         match handle {
-            Some(handle) => Told::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) },
+            Some(handle) => {
+                Told::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) }
+            }
             None => {
                 let kind = if *is_leave { Kind::Leave } else { Kind::Beat };
                 Told::Event(EventRef { kind, ..beat(*at, stage, viewer, session) })

@@ -1,4 +1,5 @@
-//! The roster: all stages' counts of one snapshot, packed, so that restore reads a few items and never Scans.
+//! The roster: all stages' counts of one snapshot, packed, so that restore reads a few items and
+//! never Scans.
 //!
 //! Version 1, in the attribute `roster` of each part; `parts` says how many there are:
 //! ```text
@@ -27,7 +28,8 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The roster as parts of at most [`ROSTER_BYTES_MAX`] bytes; at least one, even if nobody is online.
+    /// The roster as parts of at most [`ROSTER_BYTES_MAX`] bytes; at least one, even if nobody is
+    /// online.
     #[must_use]
     pub fn encode(&self) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
@@ -88,7 +90,11 @@ mod tests {
     use super::*;
 
     fn stage(id: &str, viewers: u64) -> StageView {
-        StageView { stage: id.into(), count: Count { viewers, sessions: viewers + 1 }, peak: viewers + 2 }
+        StageView {
+            stage: id.into(),
+            count: Count { viewers, sessions: viewers + 1 },
+            peak: viewers + 2,
+        }
     }
 
     /// Frozen bytes: a roster written by any version must restore. See docs/FORMATS.md.

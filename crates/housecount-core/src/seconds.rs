@@ -1,8 +1,10 @@
 //! A clock that is told in whole seconds: what its answers say about the milliseconds.
 //!
-//! An answer says in which second it was given, and it was given between our sending and our receiving. So each answer bounds the
-//! difference of that clock and our own; answers from all parts of the second together bound it to some milliseconds. Nothing is
-//! guessed: the clock lies within the bounds, unless it was set, or we were asleep. Then an answer contradicts them, and they begin anew with it.
+//! An answer says in which second it was given, and it was given between our sending and our
+//! receiving. So each answer bounds the difference of that clock and our own; answers from all
+//! parts of the second together bound it to some milliseconds. Nothing is guessed: the clock lies
+//! within the bounds, unless it was set, or we were asleep. Then an answer contradicts them, and
+//! they begin anew with it.
 
 use crate::time::UnixMs;
 
@@ -26,7 +28,10 @@ impl Known {
     /// The same now: the clocks may have run apart since.
     fn at(self, mono_ms: u64) -> (i64, i64) {
         let drift_ms = |since_ms: u64| {
-            signed((mono_ms.saturating_sub(since_ms).saturating_mul(DRIFT_MILLIONTHS)).div_ceil(1_000_000))
+            signed(
+                (mono_ms.saturating_sub(since_ms).saturating_mul(DRIFT_MILLIONTHS))
+                    .div_ceil(1_000_000),
+            )
         };
         let ((low_ms, low_at), (high_ms, high_at)) = (self.low, self.high);
         (low_ms.saturating_sub(drift_ms(low_at)), high_ms.saturating_add(drift_ms(high_at)))
@@ -38,7 +43,8 @@ fn signed(ms: u64) -> i64 {
 }
 
 impl SecondsClock {
-    /// Takes in an answer, sent for and received at these times, that says which `second` it was (in ms).
+    /// Takes in an answer, sent for and received at these times, that says which `second` it was
+    /// (in ms).
     pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, second: UnixMs) {
         // Our own milliseconds are cut off: it may have been received nearly one later.
         let low_ms = signed(second.0).saturating_sub(signed(received_mono_ms)).saturating_sub(1);
@@ -69,7 +75,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever the delays and the phases, and with a clock that runs apart as far as is allowed for.
+        /// Whatever the delays and the phases, and with a clock that runs apart as far as is
+        /// allowed for.
         #[test]
         fn the_clock_is_within_its_bounds(
             calls in proptest::collection::vec((0u64..3_000, 0u64..400, 0u64..400), 1..80),
@@ -112,7 +119,9 @@ mod tests {
         clock.observe(10, 11, UnixMs(1_600_000_000_000));
         let (low, high) = clock.bounds(11).unwrap();
         assert!(
-            low <= UnixMs(1_600_000_000_000) && UnixMs(1_600_000_000_000) <= high && high.since(low) < 1_100
+            low <= UnixMs(1_600_000_000_000)
+                && UnixMs(1_600_000_000_000) <= high
+                && high.since(low) < 1_100
         );
     }
 }

@@ -1,6 +1,7 @@
 //! A snapshot: a stage's count at a moment, in the cold tier, for history and restore.
 //!
-//! `stageArn`, `timestamp`, `viewerCount` and `ttl` are read by other programs and never change their meaning.
+//! `stageArn`, `timestamp`, `viewerCount` and `ttl` are read by other programs and never change
+//! their meaning.
 
 use crate::fold::Count;
 use crate::item::{Attr, AttrError, Item, number, number_or_zero, text};
@@ -39,7 +40,8 @@ impl Snapshot {
         item
     }
 
-    /// The snapshot that an item holds; `None` if it has expired by `now` and only awaits its deletion.
+    /// The snapshot that an item holds; `None` if it has expired by `now` and only awaits its
+    /// deletion.
     ///
     /// # Errors
     /// An attribute that every snapshot has is missing.
@@ -64,7 +66,8 @@ pub fn expiry_s(at: UnixMs, retention_ms: u64) -> u64 {
     at.plus(retention_ms).0.div_ceil(1000)
 }
 
-/// Whether an item's TTL has passed: neither DynamoDB nor an emulator deletes promptly, so readers look.
+/// Whether an item's TTL has passed: neither DynamoDB nor an emulator deletes promptly, so readers
+/// look.
 #[must_use]
 pub fn is_expired(item: &Item, now: UnixMs) -> bool {
     let ttl_s = number_or_zero(item, "ttl");
@@ -77,17 +80,29 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let count = Count { viewers: 41, sessions: 43 };
-        Snapshot { stage: "s".into(), at: UnixMs(1_790_000_000_001), count, peak: 50, recovering: false }
+        Snapshot {
+            stage: "s".into(),
+            at: UnixMs(1_790_000_000_001),
+            count,
+            peak: 50,
+            recovering: false,
+        }
     }
 
     #[test]
     fn round_trip_and_expiry() {
         let item = snapshot().to_item(1_000);
         assert_eq!(item["ttl"], Attr::N(1_790_000_002), "rounded up: never early");
-        assert_eq!(Snapshot::from_item(&item, UnixMs(1_790_000_001_999)).unwrap(), Some(snapshot()));
+        assert_eq!(
+            Snapshot::from_item(&item, UnixMs(1_790_000_001_999)).unwrap(),
+            Some(snapshot())
+        );
         assert_eq!(Snapshot::from_item(&item, UnixMs(1_790_000_002_000)).unwrap(), None);
         let bridged = Snapshot { recovering: true, ..snapshot() };
-        assert_eq!(Snapshot::from_item(&bridged.to_item(1_000), UnixMs::ZERO).unwrap(), Some(bridged));
+        assert_eq!(
+            Snapshot::from_item(&bridged.to_item(1_000), UnixMs::ZERO).unwrap(),
+            Some(bridged)
+        );
     }
 
     /// Items of the usual programs have the contract's attributes and no more.

@@ -1,6 +1,7 @@
 //! Spans of time, and sorted sets of them: what proof and ledger are made of.
 //!
-//! A set is a slice of spans that are sorted and neither overlap nor touch, so that equal sets are equal slices.
+//! A set is a slice of spans that are sorted and neither overlap nor touch, so that equal sets are
+//! equal slices.
 
 use crate::time::UnixMs;
 
@@ -87,7 +88,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn spans() -> impl Strategy<Value = Vec<Span>> {
-        let span = (0u64..60, 0u64..12).prop_map(|(from, ms)| Span::new(UnixMs(from), UnixMs(from + ms)));
+        let span =
+            (0u64..60, 0u64..12).prop_map(|(from, ms)| Span::new(UnixMs(from), UnixMs(from + ms)));
         proptest::collection::vec(span, 0..8)
     }
 

@@ -45,7 +45,11 @@ impl StageConfig {
     /// That it keeps its bounds, so that it always fits an item.
     pub fn check(&self) -> Result<(), StageConfigError> {
         let within = |what, unit, found: usize, max| {
-            if found <= max { Ok(()) } else { Err(StageConfigError::TooMuch { what, found, unit, max }) }
+            if found <= max {
+                Ok(())
+            } else {
+                Err(StageConfigError::TooMuch { what, found, unit, max })
+            }
         };
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         within("name", "bytes", length(&self.name), STAGE_NAME_BYTES_MAX)?;
@@ -138,7 +142,8 @@ mod tests {
         assert!(!tags(STAGE_TAGS_MAX + 1, 3, 1));
         assert!(!tags(1, TAG_KEY_BYTES_MAX + 1, 1));
         assert!(!tags(1, 1, TAG_VALUE_BYTES_MAX + 1));
-        let nameless = StageConfig { tags: BTreeMap::from([(String::new(), "v".into())]), ..config() };
+        let nameless =
+            StageConfig { tags: BTreeMap::from([(String::new(), "v".into())]), ..config() };
         assert_eq!(nameless.check(), Err(StageConfigError::EmptyTagKey));
     }
 }

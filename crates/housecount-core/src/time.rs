@@ -1,7 +1,8 @@
 //! Time: Unix milliseconds on the log's clock, and nothing else.
 //!
-//! A plain count of milliseconds, not a calendar: parsing and printing dates is the shell's business.
-//! All arithmetic saturates, because a time may come from outside (a stored record, a query parameter).
+//! A plain count of milliseconds, not a calendar: parsing and printing dates is the shell's
+//! business. All arithmetic saturates, because a time may come from outside (a stored record, a
+//! query parameter).
 
 use std::fmt;
 

@@ -1,8 +1,10 @@
-//! Versions of a stage's configuration, one item per change, so that watch time keeps the customer and tags of its time.
+//! Versions of a stage's configuration, one item per change, so that watch time keeps the customer
+//! and tags of its time.
 //!
-//! A window has the version in force at its end. If the configuration was deleted within the window, the window has the
-//! last version before. Each version stores the moment from which it applies, so a changed `window` changes no history.
-//! A version never applies to time that is committed: the writer's transaction checks the [`fence`](crate::fence).
+//! A window has the version in force at its end. If the configuration was deleted within the
+//! window, the window has the last version before. Each version stores the moment from which it
+//! applies, so a changed `window` changes no history. A version never applies to time that is
+//! committed: the writer's transaction checks the [`fence`](crate::fence).
 
 use std::fmt;
 
@@ -53,7 +55,8 @@ pub struct ChangeTime {
 }
 
 impl ConfigVersion {
-    /// The version for a configuration that was stored before versions were: it applies to all time, as it did then.
+    /// The version for a configuration that was stored before versions were: it applies to all
+    /// time, as it did then.
     #[must_use]
     pub fn baseline(config: StageConfig) -> ConfigVersion {
         ConfigVersion {
@@ -65,10 +68,12 @@ impl ConfigVersion {
         }
     }
 
-    /// The version that follows `last`, the stage's last two versions in order (fewer if it has fewer).
+    /// The version that follows `last`, the stage's last two versions in order (fewer if it has
+    /// fewer).
     ///
     /// # Errors
-    /// `TooManyVersions` beyond [`STAGE_VERSIONS_MAX`]. The last number is for a deletion, so that one is always possible.
+    /// `TooManyVersions` beyond [`STAGE_VERSIONS_MAX`]. The last number is for a deletion, so that
+    /// one is always possible.
     pub fn after(
         last: &[ConfigVersion],
         stage: &str,
@@ -83,7 +88,8 @@ impl ConfigVersion {
         let changed_at = last.last().map_or(time.now, |last| time.now.max(last.changed_at));
         let window = changed_at.aligned(time.window_ms);
         let begins = if config.is_some() { window } else { window.plus(time.window_ms) };
-        let committed_to = if is_on(Mutant::IgnoreFence) { UnixMs::ZERO } else { time.committed_to };
+        let committed_to =
+            if is_on(Mutant::IgnoreFence) { UnixMs::ZERO } else { time.committed_to };
         let effective_from = begins.max(committed_to).max(not_before(last));
         Ok(ConfigVersion {
             stage: stage.to_string(),
@@ -123,7 +129,8 @@ impl ConfigVersion {
         };
         Ok(ConfigVersion {
             stage,
-            number: u32::try_from(number(item, VERSION)?).map_err(|_| AttrError { name: VERSION })?,
+            number: u32::try_from(number(item, VERSION)?)
+                .map_err(|_| AttrError { name: VERSION })?,
             changed_at: UnixMs(number(item, CHANGED_AT)?),
             effective_from: UnixMs(number(item, EFFECTIVE_FROM)?),
             config,
@@ -131,8 +138,8 @@ impl ConfigVersion {
     }
 }
 
-/// The earliest moment from which the version after `last` may apply. A deletion is passed over: who configures the stage
-/// again in the window of the deletion has that window.
+/// The earliest moment from which the version after `last` may apply. A deletion is passed over:
+/// who configures the stage again in the window of the deletion has that window.
 fn not_before(last: &[ConfigVersion]) -> UnixMs {
     let configured = last.iter().rev().find(|version| version.config.is_some());
     configured.map_or(UnixMs::ZERO, |version| version.effective_from)
@@ -190,8 +197,12 @@ pub enum HistoryFault {
 impl fmt::Display for HistoryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HistoryFault::Missing { first, last } if first == last => write!(f, "version {first} is missing"),
-            HistoryFault::Missing { first, last } => write!(f, "versions {first} to {last} are missing"),
+            HistoryFault::Missing { first, last } if first == last => {
+                write!(f, "version {first} is missing")
+            }
+            HistoryFault::Missing { first, last } => {
+                write!(f, "versions {first} to {last} are missing")
+            }
             HistoryFault::TooMany { last } => {
                 write!(f, "there are {last} versions; at most {STAGE_VERSIONS_MAX} are written")
             }
@@ -220,17 +231,20 @@ impl ConfigHistory {
         &self.versions
     }
 
-    /// The configuration that applies to the time from `at` on: of the versions that apply by then, the last one.
+    /// The configuration that applies to the time from `at` on: of the versions that apply by then,
+    /// the last one.
     #[must_use]
     pub fn in_force(&self, at: UnixMs) -> Option<&StageConfig> {
         let version = self.versions.iter().rev().find(|version| version.effective_from <= at);
         version.and_then(|version| version.config.as_ref())
     }
 
-    /// The range cut where the configuration changes, at least one piece. Neighbours differ in name, customer or tags.
+    /// The range cut where the configuration changes, at least one piece. Neighbours differ in
+    /// name, customer or tags.
     #[must_use]
     pub fn pieces(&self, range: Span) -> Vec<ConfigPiece<'_>> {
-        let mut cuts: Vec<UnixMs> = self.versions.iter().map(|version| version.effective_from).collect();
+        let mut cuts: Vec<UnixMs> =
+            self.versions.iter().map(|version| version.effective_from).collect();
         cuts.retain(|at| range.from < *at && *at < range.to);
         cuts.push(range.from);
         cuts.sort_unstable();
@@ -267,7 +281,9 @@ impl ConfigHistory {
                     faults.push(HistoryFault::NothingToDelete { number });
                 }
                 Some(config) => {
-                    faults.extend(config.check().err().map(|why| HistoryFault::OutOfBounds { number, why }));
+                    faults.extend(
+                        config.check().err().map(|why| HistoryFault::OutOfBounds { number, why }),
+                    );
                 }
                 None => {}
             }
@@ -282,7 +298,8 @@ impl ConfigHistory {
 
 /// Whether two configurations say the same of watch time. When one was created does not.
 fn is_same(one: Option<&StageConfig>, other: Option<&StageConfig>) -> bool {
-    let said = |config: &StageConfig| (config.name.clone(), config.customer.clone(), config.tags.clone());
+    let said =
+        |config: &StageConfig| (config.name.clone(), config.customer.clone(), config.tags.clone());
     one.map(said) == other.map(said)
 }
 

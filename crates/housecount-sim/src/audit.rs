@@ -1,8 +1,10 @@
 //! The archive against the truth: what the log took is in it, and nothing that nobody said.
 //!
-//! It is written from the log alone, by the log's clock. So what the log has lost before it was written need not be in it, nor all that
-//! the log is told again then, since proof needs less: of a log that has lost something only what came once all nodes had reached it
-//! again must be there. And where its clock was set back, it may go on at times that the archive has already (docs/OPERATIONS.md).
+//! It is written from the log alone, by the log's clock. So what the log has lost before it was
+//! written need not be in it, nor all that the log is told again then, since proof needs less: of a
+//! log that has lost something only what came once all nodes had reached it again must be there.
+//! And where its clock was set back, it may go on at times that the archive has already
+//! (docs/OPERATIONS.md).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -68,7 +70,10 @@ fn excused(plan: &Plan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
         |kind| matches!(kind, What::NodeCutOff(_) | What::LogAway | What::LogFrozen | What::Slow);
     let reached_ms = |lost_ms: u64| {
         let lasting = faults().filter(|fault| (fault.from_ms..=fault.to_ms).contains(&lost_ms));
-        lasting.filter(|fault| keeps_apart(fault.kind)).map(|fault| fault.to_ms).fold(lost_ms, u64::max)
+        lasting
+            .filter(|fault| keeps_apart(fault.kind))
+            .map(|fault| fault.to_ms)
+            .fold(lost_ms, u64::max)
     };
     let lost = emptied_ms.iter().map(|lost_ms| 0..reached_ms(*lost_ms) + SETTLED_MS);
     let mut ahead_ms = 0;
@@ -91,7 +96,11 @@ impl Truth {
 ///
 /// # Errors
 /// What is wrong.
-pub async fn archive_in_the_end(world: &World, cold: &Arc<dyn Cold>, form: Form) -> Result<u64, String> {
+pub async fn archive_in_the_end(
+    world: &World,
+    cold: &Arc<dyn Cold>,
+    form: Form,
+) -> Result<u64, String> {
     let rows = rows(cold, form).await?;
     let truth = world.truth.lock();
     let is_kind = |event: &&Event| form == Form::Packed || event.kind == Kind::Beat;
@@ -101,15 +110,24 @@ pub async fn archive_in_the_end(world: &World, cold: &Arc<dyn Cold>, form: Form)
         let applied_ms = event.kept_since_ms();
         applied_ms.is_some_and(|at| !excused.iter().any(|excused| excused.contains(&at)))
     };
-    let must: BTreeSet<Row> = events().filter(is_safe).map(|event| truth.archived_as(event, form)).collect();
+    let must: BTreeSet<Row> =
+        events().filter(is_safe).map(|event| truth.archived_as(event, form)).collect();
     let missing: Vec<&Row> = must.difference(&rows).collect();
     if let Some(first) = missing.first() {
         let count = missing.len();
-        return Err(format!("{count} of {} are not in the archive: {first:?} and so on", must.len()));
+        return Err(format!(
+            "{count} of {} are not in the archive: {first:?} and so on",
+            must.len()
+        ));
     }
-    let may: BTreeSet<Row> =
-        events().filter(|event| event.is_told()).map(|event| truth.archived_as(event, form)).collect();
-    match rows.difference(&may).find(|(at, _, seat)| !truth.may_be_told_again(seat, *at, world.ttl_ms)) {
+    let may: BTreeSet<Row> = events()
+        .filter(|event| event.is_told())
+        .map(|event| truth.archived_as(event, form))
+        .collect();
+    match rows
+        .difference(&may)
+        .find(|(at, _, seat)| !truth.may_be_told_again(seat, *at, world.ttl_ms))
+    {
         Some(unsaid) => Err(format!("in the archive, and nobody said it: {unsaid:?}")),
         None => Ok(must.len() as u64),
     }

@@ -20,8 +20,8 @@ use crate::truth::proof::{Proven, missing};
 use crate::world::World;
 use crate::world::log::BEGINNING;
 
-/// A count that is called complete has everything that the log had this long ago: the log was heard within `SILENCE_MS_MAX`, by
-/// reads that took half a second each at most.
+/// A count that is called complete has everything that the log had this long ago: the log was heard
+/// within `SILENCE_MS_MAX`, by reads that took half a second each at most.
 const SLACK_MS: u64 = 2_000 + 2 * 500 + POLL_MS + 500;
 
 /// What was checked: a check that never applies would show nothing.
@@ -53,7 +53,8 @@ pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mu
     // What is of a while ago may lack the leaves since.
     let standing = node.hub.totals().standing;
     let slack_ms = if standing.complete { SLACK_MS } else { u64::MAX / 2 };
-    // By the log's clock, which is the simulation's unless it is set. Beats that are acknowledged early are in no log yet.
+    // By the log's clock, which is the simulation's unless it is set. Beats that are acknowledged
+    // early are in no log yet.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
     let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
     let as_of_ms = is_promised.then(|| standing.as_of.since(BEGINNING));
@@ -69,7 +70,14 @@ pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mu
     count(world, run, "all", Answer { of: total, standing }, of(None), figures);
 }
 
-fn count(world: &World, run: usize, stage: &str, said: Answer<Count>, may: Bounds, figures: &mut Figures) {
+fn count(
+    world: &World,
+    run: usize,
+    stage: &str,
+    said: Answer<Count>,
+    may: Bounds,
+    figures: &mut Figures,
+) {
     let Answer { of: Count { viewers, sessions }, standing } = said;
     let holds = |least: fn(Online) -> u64, count: u64| {
         let is_high = count > least(may.most) && !standing.recovering;
@@ -95,7 +103,9 @@ fn count(world: &World, run: usize, stage: &str, said: Answer<Count>, may: Bound
 pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
     let wanted = Wanted { intervals: true, ..Wanted::default() };
     let range = Span::new(UnixMs::ZERO, UnixMs::MAX);
-    let page = scan::committed(cold, range, wanted, 100_000, &mut |_| ()).await.map_err(|e| e.to_string())?;
+    let page = scan::committed(cold, range, wanted, 100_000, &mut |_| ())
+        .await
+        .map_err(|e| e.to_string())?;
     let mut rows = Proven::new();
     for ((stage, viewer), watched) in page.rows {
         if measure(&watched.intervals) != watched.watch_ms {
@@ -119,7 +129,8 @@ pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String>
         if let Some(span) = missing(spans, there) {
             let (stage, viewer) = who;
             let near = there.iter().filter(|other| other.from <= span.to && other.to >= span.from);
-            let near: Vec<String> = near.map(|other| format!("{} to {}", other.from, other.to)).collect();
+            let near: Vec<String> =
+                near.map(|other| format!("{} to {}", other.from, other.to)).collect();
             return Err(format!(
                 "{what}: {viewer} on {stage}, from {} to {}, but {near:?}",
                 span.from, span.to
@@ -129,7 +140,8 @@ pub fn is_within(what: &str, of: &Proven, within: &Proven) -> Result<(), String>
     Ok(())
 }
 
-/// The ledger in the end: nothing that was proven is missing, nothing else is credited, and its own checks find nothing.
+/// The ledger in the end: nothing that was proven is missing, nothing else is credited, and its own
+/// checks find nothing.
 ///
 /// # Errors
 /// What is wrong.
@@ -152,8 +164,9 @@ pub async fn ledger_in_the_end(
     figures.watch_ms = rows.values().map(|spans| measure(spans)).sum();
     let range = Span::new(UnixMs::ZERO, world.committed_to());
     let found = verify(cold, range, None, |_| ()).await.map_err(|e| e.to_string())?;
-    // Where the log's clock was set, a node that was cut off meanwhile has stamped by the old one, and after a loss of everything hot
-    // some times are lived twice: a snapshot is of one of them. (Counts themselves are compared all along.)
+    // Where the log's clock was set, a node that was cut off meanwhile has stamped by the old one,
+    // and after a loss of everything hot some times are lived twice: a snapshot is of one of them.
+    // (Counts themselves are compared all along.)
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
     let explained = |problem: &String| is_set && problem.contains("SNAPSHOT#");
     if let Some(problem) = found.problems.iter().find(|problem| !explained(problem)) {
@@ -162,9 +175,13 @@ pub async fn ledger_in_the_end(
     let by_stage: BTreeMap<_, _> =
         found.stages.iter().map(|(stage, found)| (stage, found.watch_ms)).collect();
     let verified: u64 = by_stage.values().sum();
-    if verified != figures.watch_ms || found.stages.values().any(|stage| stage.watch_ms != stage.integral_ms)
+    if verified != figures.watch_ms
+        || found.stages.values().any(|stage| stage.watch_ms != stage.integral_ms)
     {
-        return Err(format!("conservation: {} ms watched, {verified} ms verified", figures.watch_ms));
+        return Err(format!(
+            "conservation: {} ms watched, {verified} ms verified",
+            figures.watch_ms
+        ));
     }
     Ok(rows)
 }

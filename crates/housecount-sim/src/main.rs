@@ -15,9 +15,11 @@ use housecount_sim::run::{Outcome, run};
 use housecount_sim::week::{Kept, week};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked against what is true.
+/// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked
+/// against what is true.
 ///
-/// A seed decides everything, so a run can be seen again: the number of a failing one is all that a report of a bug needs.
+/// A seed decides everything, so a run can be seen again: the number of a failing one is all that a
+/// report of a bug needs.
 #[derive(Parser)]
 #[command(name = "housecount-sim", after_help = EXAMPLES)]
 struct Args {
@@ -92,14 +94,16 @@ impl Bug {
     }
 
     fn flag(self) -> String {
-        self.to_possible_value().map_or(String::new(), |value| format!(" --mutant {}", value.get_name()))
+        self.to_possible_value()
+            .map_or(String::new(), |value| format!(" --mutant {}", value.get_name()))
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.trace {
-        // The simulation's own lines bear its time; the machine's would only differ from run to run.
+        // The simulation's own lines bear its time; the machine's would only differ from run to
+        // run.
         tracing_subscriber::fmt()
             .without_time()
             .with_writer(std::io::stderr)
@@ -110,15 +114,22 @@ fn main() -> ExitCode {
         return pass_days(args.seed.unwrap_or(0), days, args.viewers);
     }
     let all = Sweep::new(&args).run();
-    if all.failed.is_empty() && all.trouble.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if all.failed.is_empty() && all.trouble.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// A week or so, and what is kept at the end of each day.
 fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
-    say("day    events   sessions remembered  stages  log records  cold items      bytes  resident MB");
+    say(
+        "day    events   sessions remembered  stages  log records  cold items      bytes  resident MB",
+    );
     let told = week(seed, days, viewers, |kept| {
         let Kept { day, events, sessions, stages, records, items: (items, bytes) } = kept;
-        let resident = resident_bytes().map_or("-".to_string(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
+        let resident =
+            resident_bytes().map_or("-".to_string(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
         say(&format!(
             "{day:>3} {events:>9} {sessions:>21} {stages:>7} {records:>12} {items:>11} {bytes:>10} {resident:>12}"
         ));
@@ -135,7 +146,12 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
 /// What this process has in memory, where the system says so.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .trim()
+        .strip_suffix("kB")?
+        .trim();
     kib.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
@@ -194,9 +210,11 @@ impl<'a> Sweep<'a> {
             None => (args.from, args.from.saturating_add(args.seeds)),
         };
         let is_seen = std::io::stderr().is_terminal() && args.seed.is_none();
-        let target = if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(end - first), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds  {per_sec}  {eta} to go")
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} seeds  {per_sec}  {eta} to go")
         {
             bar.set_style(style);
         }

@@ -1,4 +1,5 @@
-//! The nodes: production code, each over its own wires, started, stopped and killed as the plan has it.
+//! The nodes: production code, each over its own wires, started, stopped and killed as the plan has
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::plan::{Plan, archive_name};
 use crate::world::World;
 use crate::world::{cold, log};
 
-/// Between two reads of the log: ten times as long as in production, so that an hour passes in a moment.
+/// Between two reads of the log: ten times as long as in production, so that an hour passes in a
+/// moment.
 pub const POLL_MS: u64 = 500;
 
 /// A node that runs.
@@ -107,14 +109,19 @@ impl Nodes {
     #[must_use]
     pub fn told_again(&self) -> BTreeMap<usize, u64> {
         let running = self.running.lock();
-        running.iter().flatten().map(|running| (running.run, running.node.metrics.retold.get())).collect()
+        running
+            .iter()
+            .flatten()
+            .map(|running| (running.run, running.node.metrics.retold.get()))
+            .collect()
     }
 
     /// kill -9, of those of these that run.
     pub fn kill(&self, numbers: &[usize]) {
         let told_again = self.told_again();
         let mut running = self.running.lock();
-        let killed: Vec<Running> = numbers.iter().filter_map(|number| running[*number].take()).collect();
+        let killed: Vec<Running> =
+            numbers.iter().filter_map(|number| running[*number].take()).collect();
         killed.iter().for_each(|running| running.task.abort());
         let runs: Vec<usize> = killed.iter().map(|running| running.run).collect();
         self.world.happened(&format!("runs {runs:?} are killed"));

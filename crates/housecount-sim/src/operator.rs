@@ -1,6 +1,8 @@
-//! An operator who makes, changes and deletes stages' configurations at any node, whatever is broken; and what must come of it.
+//! An operator who makes, changes and deletes stages' configurations at any node, whatever is
+//! broken; and what must come of it.
 //!
-//! While it happens the cold tier's server checks that no version applies to committed time (`cold`).
+//! While it happens the cold tier's server checks that no version applies to committed time
+//! (`cold`).
 
 use std::sync::Arc;
 
@@ -32,7 +34,9 @@ pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
         }
         let stage = format!("stage-{}", chance::within(0..world.plan.stages));
         let number = chance::within(0..world.plan.nodes);
-        let (Some((node, run)), Ok(id)) = (nodes.get(number), StageId::parse(&stage)) else { continue };
+        let (Some((node, run)), Ok(id)) = (nodes.get(number), StageId::parse(&stage)) else {
+            continue;
+        };
         let outcome = match change(&node, &id).await {
             Ok(what) => what,
             Err(ChangeError::Store(error)) if !error.is_temporary() => {
@@ -55,17 +59,21 @@ async fn change(node: &Node, stage: &StageId) -> Result<String, ChangeError> {
     let customer = Some(format!("customer {}", chance::within(0..CUSTOMERS)));
     let changed = match (node.stages.get(stage).await?, chance::within(0..4)) {
         (None, _) => {
-            let config = StageConfig { stage: stage.to_string(), customer, ..StageConfig::default() };
+            let config =
+                StageConfig { stage: stage.to_string(), customer, ..StageConfig::default() };
             node.stages.create(config, now).await?
         }
         (Some(_), 0) => node.stages.delete(stage, now).await?,
-        (Some(_), _) => node.stages.edit(stage, now, |config| config.customer.clone_from(&customer)).await?,
+        (Some(_), _) => {
+            node.stages.edit(stage, now, |config| config.customer.clone_from(&customer)).await?
+        }
     };
     let customer = changed.config.and_then(|config| config.customer);
     Ok(format!("{customer:?} from {}", changed.effective_from))
 }
 
-/// All versions of all stages are in order, and agree with what is configured. Returns how many there are.
+/// All versions of all stages are in order, and agree with what is configured. Returns how many
+/// there are.
 ///
 /// # Errors
 /// What is wrong.

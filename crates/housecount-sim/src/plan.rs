@@ -1,7 +1,8 @@
-//! A plan: all that a seed decides before anything runs. The table of faults, and the settings they happen under.
+//! A plan: all that a seed decides before anything runs. The table of faults, and the settings they
+//! happen under.
 //!
-//! Faults come, last and end on their own; several at once are as likely as in bad luck. Whatever is still broken at the end of
-//! them is mended, and then it must all come right within a ttl.
+//! Faults come, last and end on their own; several at once are as likely as in bad luck. Whatever
+//! is still broken at the end of them is mended, and then it must all come right within a ttl.
 
 use std::fmt;
 
@@ -21,7 +22,8 @@ pub enum Kind {
     NodeKilled(usize),
     /// A node is stopped in order, and starts again.
     NodeStopped(usize),
-    /// A node can't reach the log or the cold tier, and nothing of them reaches it. Players reach it.
+    /// A node can't reach the log or the cold tier, and nothing of them reaches it. Players reach
+    /// it.
     NodeCutOff(usize),
     /// A node's machine has its wall clock set.
     NodeClock(usize, i64),
@@ -141,7 +143,8 @@ impl Plan {
 fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
     let node = chance.random_range(0..nodes);
     let step_ms = chance.random_range(-600_000..=600_000);
-    // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that nodes wait, and say so.
+    // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that
+    // nodes wait, and say so.
     let ahead_ms = chance.random_range(-600_000..=270_000);
     let scope = [None, Some(node)][chance.random_range(0..2)];
     match chance.random_range(0..28) {
@@ -189,7 +192,15 @@ fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan {
-            seed, nodes, partitions, viewers, stages, window_ms, snapshot_interval_ms, archive, ..
+            seed,
+            nodes,
+            partitions,
+            viewers,
+            stages,
+            window_ms,
+            snapshot_interval_ms,
+            archive,
+            ..
         } = self;
         let ack = if self.is_acknowledged_early { "memory" } else { "log" };
         writeln!(
@@ -233,14 +244,18 @@ mod tests {
     fn every_kind_of_fault_is_drawn_and_ends_in_time() {
         let mut names: Vec<String> = (0..500)
             .flat_map(|seed| Plan::of(seed).faults)
-            .map(|fault| format!("{:?}", fault.kind).split('(').next().unwrap_or_default().to_string())
+            .map(|fault| {
+                format!("{:?}", fault.kind).split('(').next().unwrap_or_default().to_string()
+            })
             .collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 22, "{names:?}");
         for plan in (0..500).map(Plan::of) {
             assert!(
-                plan.faults.iter().all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.mended_ms)
+                plan.faults
+                    .iter()
+                    .all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.mended_ms)
             );
         }
     }

@@ -1,5 +1,5 @@
-//! The audience: viewers who come, watch, have two tabs, reload, leave, or are gone without a word; and their players, which
-//! go to another node when one doesn't answer.
+//! The audience: viewers who come, watch, have two tabs, reload, leave, or are gone without a word;
+//! and their players, which go to another node when one doesn't answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,8 @@ impl Audience {
             if chance::within(0..6) == 0 {
                 // A second tab, on the same stage or on another one.
                 let other = format!("stage-{}", chance::within(0..self.world.plan.stages));
-                let second = self.clone().watch(viewer, other, format!("tab-{}", chance::within(0..9)));
+                let second =
+                    self.clone().watch(viewer, other, format!("tab-{}", chance::within(0..9)));
                 tokio::join!(first, second);
             } else {
                 first.await;
@@ -115,14 +116,20 @@ impl Audience {
         let receipt = match node.ingest.take(Said { kind, stage, viewer, session }, false) {
             Ok(receipt) => receipt,
             Err(
-                Refused::Starting | Refused::Full | Refused::NotYet | Refused::NotTaken | Refused::Stopping,
+                Refused::Starting
+                | Refused::Full
+                | Refused::NotYet
+                | Refused::NotTaken
+                | Refused::Stopping,
             ) => return None,
         };
         if !self.world.plan.is_checked {
             return receipt.acknowledged().await.is_ok().then(|| node.next_ms(&receipt));
         }
-        self.world
-            .happened(&format!("run {run}: {kind:?} of {viewer} {session} on {stage} at {}", receipt.at()));
+        self.world.happened(&format!(
+            "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
+            receipt.at()
+        ));
         let event = {
             let mut truth = self.world.truth.lock();
             let seat = truth.seat(seat);

@@ -23,9 +23,11 @@ use crate::truth::proof::Proven;
 use crate::world::World;
 use crate::world::cold::Wire;
 
-/// A ttl after all is mended, everything is right again; and a little for starting, for the network, and for clocks that run slow.
+/// A ttl after all is mended, everything is right again; and a little for starting, for the
+/// network, and for clocks that run slow.
 const SETTLE_MS: u64 = 10_000;
-/// Until a node that was cut off, and that nobody beats at, has noted that it is back: it settles for up to a minute first.
+/// Until a node that was cut off, and that nobody beats at, has noted that it is back: it settles
+/// for up to a minute first.
 const NOTED_MS_MAX: u64 = 65_000;
 /// How long people watch on when all has come right.
 const AFTER_MS: u64 = 120_000;
@@ -35,7 +37,8 @@ const READ_MS: u64 = 8 * 60_000;
 const TEND_MS: u64 = 10_000 + STAMP_AHEAD_MS_MAX;
 /// How long a commit may take when nothing is broken: leases and turns.
 const COMMIT_MS: u64 = 60_000;
-/// How long the archive may take when nothing is broken: the lease of a node that was killed, a slot, and turns.
+/// How long the archive may take when nothing is broken: the lease of a node that was killed, a
+/// slot, and turns.
 const ARCHIVE_MS: u64 = 7 * 60_000;
 
 /// What came of a seed.
@@ -102,7 +105,11 @@ struct Simulation {
     standstill: Standstill,
 }
 
-async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures) -> Result<(), String> {
+async fn simulate(
+    world: &Arc<World>,
+    settings: Settings,
+    figures: &mut Figures,
+) -> Result<(), String> {
     let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
     let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
@@ -114,10 +121,11 @@ async fn simulate(world: &Arc<World>, settings: Settings, figures: &mut Figures)
         read: (0, Proven::new()),
         standstill: Standstill::default(),
     };
-    // A call that was slow when all was mended is still under way, and a node that starts waits for it.
+    // A call that was slow when all was mended is still under way, and a node that starts waits for
+    // it.
     let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
-    // Where the log's clock was set, nodes that were apart may differ in time, and find out with the first beat that one takes, or
-    // from its note that it was there.
+    // Where the log's clock was set, nodes that were apart may differ in time, and find out with
+    // the first beat that one takes, or from its note that it was there.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
     let apart_ms = if is_set { NOTED_MS_MAX } else { 0 };
     let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 } + apart_ms;
@@ -248,7 +256,8 @@ impl Simulation {
     /// Everybody has gone: the ledger must come to have all, once.
     async fn end(&mut self, figures: &mut Figures) -> Result<(), String> {
         let settings = self.nodes.settings().clone();
-        let last = self.world.truth.lock().events().iter().map(|event| event.at).max().unwrap_or_default();
+        let last =
+            self.world.truth.lock().events().iter().map(|event| event.at).max().unwrap_or_default();
         let target = last.plus(2 * settings.window_ms);
         // Where the log's clock is behind the last stamp, it has to come there first.
         let behind_ms = last.since(self.world.log.lock().clock(self.world.now_ms()));
@@ -272,7 +281,8 @@ impl Simulation {
             figures.archived = audit::archive_in_the_end(&self.world, &self.cold, form).await?;
         }
         figures.versions = operator::in_the_end(&self.world, &self.cold).await?;
-        let rows = checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
+        let rows =
+            checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
 
         // A node that knows only what the log has left commits on, and that changes nothing.
         let all: Vec<usize> = (0..self.world.plan.nodes).collect();
@@ -296,8 +306,10 @@ impl Simulation {
         };
         let until_ms = self.world.now_ms() + last.since(clock) + ARCHIVE_MS;
         loop {
-            let reached = self.running().map(|(node, _)| node.metrics.archived.get()).fold(0.0, f64::max);
-            // Items say which record was the last; chunks are of a slot each, which is over when they are there.
+            let reached =
+                self.running().map(|(node, _)| node.metrics.archived.get()).fold(0.0, f64::max);
+            // Items say which record was the last; chunks are of a slot each, which is over when
+            // they are there.
             if (reached * 1_000.0).round() as u64 >= last.0 {
                 return Ok(());
             }

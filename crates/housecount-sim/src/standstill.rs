@@ -1,5 +1,6 @@
-//! What nodes must say while the log takes no writes, though it answers reads: nothing is complete, no node is ready, and time
-//! stands still. What they held is checked with everything else, once the log takes it.
+//! What nodes must say while the log takes no writes, though it answers reads: nothing is complete,
+//! no node is ready, and time stands still. What they held is checked with everything else, once
+//! the log takes it.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,11 @@ use housecount_core::time::UnixMs;
 use crate::trouble::Call;
 use crate::world::World;
 
-/// Time by which a node without players knows: the longest wait between two writes, and what these may take on two partitions.
+/// Time by which a node without players knows: the longest wait between two writes, and what these
+/// may take on two partitions.
 const LEARNS_MS: u64 = 5_000 + 2 * 2 * 500;
-/// Time by which a node knows that has an event to append: one call, and the batch's wait for company.
+/// Time by which a node knows that has an event to append: one call, and the batch's wait for
+/// company.
 const TRIES_MS: u64 = 750;
 
 /// What a run said when it was last looked at.
@@ -36,7 +39,8 @@ impl Standstill {
         let before = self.0.get(&run).copied();
         let now_ms = world.now_ms();
         let is_started = node.readiness.waits_for().is_none();
-        let started_ms = is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
+        let started_ms =
+            is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
         let (waiting, taken) = (node.metrics.waiting.get().max(0) as u64, taken(node));
         let done_while_waiting = (waiting > 0).then(|| taken.saturating_sub(waiting));
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
@@ -47,7 +51,8 @@ impl Standstill {
         let waited = |before: &Seen| waiting > 0 && before.done_while_waiting == done_while_waiting;
         let tries = refused_since_ms(Call::Append).zip(before.filter(waited));
         let tries = is_started
-            && tries.is_some_and(|(since_ms, before)| since_ms.max(before.at_ms) + TRIES_MS <= now_ms);
+            && tries
+                .is_some_and(|(since_ms, before)| since_ms.max(before.at_ms) + TRIES_MS <= now_ms);
         let stands_at = (learns || tries).then(|| {
             let now = node.hub.now();
             self.check(world, node, run, before.and_then(|before| before.stands_at));

@@ -99,21 +99,30 @@ impl Trouble {
     /// No trouble.
     #[must_use]
     pub fn none(nodes: usize) -> Trouble {
-        Trouble { cut_off: vec![0; nodes], writes: vec![Writes::default(); nodes], ..Trouble::default() }
+        Trouble {
+            cut_off: vec![0; nodes],
+            writes: vec![Writes::default(); nodes],
+            ..Trouble::default()
+        }
     }
 
     /// A fault that lasts comes or ends. False for one that doesn't: it is done elsewhere.
     pub fn change(&mut self, kind: Kind, comes: bool, now_ms: u64) -> bool {
-        if let Kind::AppendsRefused(scope) | Kind::WritesRefused(scope) | Kind::WritesTimeOut(scope) = kind {
+        if let Kind::AppendsRefused(scope)
+        | Kind::WritesRefused(scope)
+        | Kind::WritesTimeOut(scope) = kind
+        {
             let hit = self.writes.iter_mut().enumerate();
-            hit.filter(|(node, _)| scope.is_none_or(|only| only == *node)).for_each(|(_, writes)| {
-                let fault = match kind {
-                    Kind::AppendsRefused(_) => &mut writes.appends_refused,
-                    Kind::WritesRefused(_) => &mut writes.refused,
-                    _ => &mut writes.time_out,
-                };
-                fault.change(comes, now_ms);
-            });
+            hit.filter(|(node, _)| scope.is_none_or(|only| only == *node)).for_each(
+                |(_, writes)| {
+                    let fault = match kind {
+                        Kind::AppendsRefused(_) => &mut writes.appends_refused,
+                        Kind::WritesRefused(_) => &mut writes.refused,
+                        _ => &mut writes.time_out,
+                    };
+                    fault.change(comes, now_ms);
+                },
+            );
             return true;
         }
         let count = match kind {

@@ -35,10 +35,22 @@ pub struct Kept {
 ///
 /// # Errors
 /// No runtime could be made, or the settings are refused.
-pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) -> std::io::Result<()> {
+pub fn week(
+    seed: u64,
+    days: u64,
+    viewers: usize,
+    mut tell: impl FnMut(Kept),
+) -> std::io::Result<()> {
     let mended_ms = days * DAY_MS;
     let archive = Some(Form::Packed);
-    let plan = Plan { viewers, faults: Vec::new(), mended_ms, is_checked: false, archive, ..Plan::of(seed) };
+    let plan = Plan {
+        viewers,
+        faults: Vec::new(),
+        mended_ms,
+        is_checked: false,
+        archive,
+        ..Plan::of(seed)
+    };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = runtime.block_on(async {
         housecount::sim::begin(seed);
@@ -54,7 +66,8 @@ pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) ->
         for day in 1..=days {
             pass((day * DAY_MS).saturating_sub(world.now_ms())).await;
             tell(kept(&world, &nodes, day).await);
-            // The ledger and the archive grow, as they must; here they would only hide what else does.
+            // The ledger and the archive grow, as they must; here they would only hide what else
+            // does.
             let yesterday = world.log.lock().clock(world.now_ms()).minus(DAY_MS);
             world.cold.lock().drop_chunks_before(yesterday);
         }
@@ -66,7 +79,8 @@ pub fn week(seed: u64, days: u64, viewers: usize, mut tell: impl FnMut(Kept)) ->
 }
 
 async fn kept(world: &World, nodes: &Nodes, day: u64) -> Kept {
-    let running = || (0..world.plan.nodes).filter_map(|number| nodes.get(number)).map(|(node, _)| node);
+    let running =
+        || (0..world.plan.nodes).filter_map(|number| nodes.get(number)).map(|(node, _)| node);
     let remembered = running().filter_map(|node| node.proofs.as_ref().map(|proofs| proofs.len()));
     let mut stages = 0;
     for node in running() {

@@ -1,5 +1,5 @@
-//! Each fault by itself, on three nodes, in the middle of an audience: nothing is lost, and all is right again in time.
-//! docs/OPERATIONS.md names these tests in its table.
+//! Each fault by itself, on three nodes, in the middle of an audience: nothing is lost, and all is
+//! right again in time. docs/OPERATIONS.md names these tests in its table.
 
 #![allow(clippy::unwrap_used)] // a runtime that can't be made fails the test
 
@@ -96,7 +96,8 @@ fn the_log_can_be_read_and_not_written() {
     loses_nothing(&[(6, 8, Kind::AppendsRefused(Some(1)))]);
 }
 
-/// Longer than `lateness_max`: what was not acknowledged is given up, and all is right again in time.
+/// Longer than `lateness_max`: what was not acknowledged is given up, and all is right again in
+/// time.
 #[test]
 fn the_log_can_be_read_and_not_written_for_hours() {
     loses_nothing(&[(6, 126, Kind::WritesRefused(None))]);
@@ -152,7 +153,8 @@ fn two_nodes_hold_every_lease() {
     loses_nothing(&[(6, 12, Kind::LeaseForAll)]);
 }
 
-/// The documented double fault: what was said since the last window that is written is lost, and nothing else.
+/// The documented double fault: what was said since the last window that is written is lost, and
+/// nothing else.
 #[test]
 fn everything_hot_is_lost() {
     assert!(happens(&[(6, 9, Kind::HotLost)]).figures.losses > 0);

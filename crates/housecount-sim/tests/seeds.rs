@@ -39,7 +39,10 @@ fn two_hundred_seeds_are_clean() {
     });
     // Checks that hardly ever apply would show nothing.
     let (counts, exact, rows) = (counts.into_inner(), exact.into_inner(), rows.into_inner());
-    assert!(exact > counts / 2 && counts > 1_000_000, "{exact} of {counts} counts had only one right answer");
+    assert!(
+        exact > counts / 2 && counts > 1_000_000,
+        "{exact} of {counts} counts had only one right answer"
+    );
     assert!(rows > 5_000, "{rows} rows of watch time had");
     let versions = versions.into_inner();
     assert!(versions > 2_000, "{versions} versions of configurations were made");
@@ -53,7 +56,8 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn known_bugs_are_found() {
     for mutant in Mutant::ALL {
-        let found = (0..1_000).find(|seed| run(*seed, Some(mutant), false).unwrap().violation.is_some());
+        let found =
+            (0..1_000).find(|seed| run(*seed, Some(mutant), false).unwrap().violation.is_some());
         assert!(found.is_some(), "{mutant:?} was not found");
     }
 }

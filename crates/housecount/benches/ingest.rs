@@ -1,4 +1,5 @@
-//! Heartbeats through ingest into a log in memory: taken, gathered, encoded, appended, folded, acknowledged, on one core.
+//! Heartbeats through ingest into a log in memory: taken, gathered, encoded, appended, folded,
+//! acknowledged, on one core.
 
 #![allow(clippy::unwrap_used, missing_docs)] // it is a bench
 
@@ -25,9 +26,11 @@ const VIEWERS: usize = 100_000;
 fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let flags = [("linger", "0ms"), ("log", "memory:"), ("cold", "none"), ("ack", ack)];
     let flags = flags.map(|(key, value)| ("--set".to_string(), key.to_string(), value.to_string()));
-    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+    let settings =
+        Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let (stop, stopped) = watch::channel(false);
-    let (hub, clock) = (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
+    let (hub, clock) =
+        (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
     let acknowledged = Arc::new(Acknowledged::new(1));
     let workers = Workers::start(0, Moderation::default());
     let metrics = Arc::new(Metrics::default());
@@ -51,9 +54,11 @@ fn through_ingest(c: &mut Criterion) {
     let viewers: Vec<String> =
         (0..VIEWERS).map(|n| format!("{n:08x}-1111-4222-8333-{:012x}", n * 31)).collect();
     let mut group = c.benchmark_group("ingest");
-    for (name, ack, size) in
-        [("32 requests a batch", "log", 32), ("256 requests a batch", "log", 256), ("memory", "memory", 256)]
-    {
+    for (name, ack, size) in [
+        ("32 requests a batch", "log", 32),
+        ("256 requests a batch", "log", 256),
+        ("memory", "memory", 256),
+    ] {
         let log = Arc::new(MemoryLog::default());
         let (ingest, _stop) = {
             let _guard = runtime.enter();
@@ -69,7 +74,10 @@ fn through_ingest(c: &mut Criterion) {
                             next = (next + 7_919) % VIEWERS;
                             let viewer = &viewers[next];
                             ingest
-                                .take(Said { kind: Kind::Beat, stage: "stage", viewer, session: "" }, false)
+                                .take(
+                                    Said { kind: Kind::Beat, stage: "stage", viewer, session: "" },
+                                    false,
+                                )
                                 .unwrap()
                         })
                         .collect();

@@ -1,8 +1,9 @@
-//! The floor under a heartbeat: the same HTTP stack, answering 200 with a body of the same size and doing nothing else.
+//! The floor under a heartbeat: the same HTTP stack, answering 200 with a body of the same size and
+//! doing nothing else.
 //!
-//! `floor PORT` takes any request on 127.0.0.1:PORT, reads its body, and answers. One current-thread runtime a core, as
-//! housecount serves; docs/PERFORMANCE.md compares the two. `floor PORT ws` echoes WebSocket messages instead, on the
-//! library that housecount uses.
+//! `floor PORT` takes any request on 127.0.0.1:PORT, reads its body, and answers. One
+//! current-thread runtime a core, as housecount serves; docs/PERFORMANCE.md compares the two.
+//! `floor PORT ws` echoes WebSocket messages instead, on the library that housecount uses.
 
 #![allow(clippy::expect_used)] // it is a tool for measuring, and ends when something is wrong
 
@@ -28,7 +29,8 @@ const ANSWER: &str = "{\"viewers\":100000,\"sessions\":100000,\"asOf\":179000000
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let port: u16 = arguments.next().and_then(|port| port.parse().ok()).expect("usage: floor PORT [ws]");
+    let port: u16 =
+        arguments.next().and_then(|port| port.parse().ok()).expect("usage: floor PORT [ws]");
     let is_ws = arguments.next().is_some_and(|word| word == "ws");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers: Vec<(Handle, Arc<AtomicUsize>)> = (0..cores).map(|_| worker()).collect();
@@ -66,8 +68,11 @@ fn own(stream: TcpStream) -> tokio::net::TcpStream {
 async fn serve(stream: TcpStream) {
     let io = TokioIo::new(own(stream));
     // In one piece, as housecount writes small answers.
-    let _ =
-        http1::Builder::new().half_close(true).writev(false).serve_connection(io, service_fn(answer)).await;
+    let _ = http1::Builder::new()
+        .half_close(true)
+        .writev(false)
+        .serve_connection(io, service_fn(answer))
+        .await;
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -79,7 +84,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 async fn echo(stream: TcpStream) {
     let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
-    let Ok(mut socket) = tokio_tungstenite::accept_async_with_config(own(stream), Some(config)).await else {
+    let Ok(mut socket) =
+        tokio_tungstenite::accept_async_with_config(own(stream), Some(config)).await
+    else {
         return;
     };
     while let Some(Ok(message)) = socket.next().await {

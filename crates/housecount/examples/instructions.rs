@@ -1,5 +1,6 @@
-//! A fixed piece of the core's work, to count its instructions: `instructions WORK ROUNDS`, where a round is 1,000 events.
-//! `bench/instructions` runs it under callgrind with two numbers of rounds; the difference is what the rounds cost.
+//! A fixed piece of the core's work, to count its instructions: `instructions WORK ROUNDS`, where a
+//! round is 1,000 events. `bench/instructions` runs it under callgrind with two numbers of rounds;
+//! the difference is what the rounds cost.
 
 use std::hint::black_box;
 
@@ -14,7 +15,13 @@ const NOW: u64 = 1_790_000_000_000;
 const EVENTS: usize = 1_000;
 
 fn beats(names: &[String], at: u64) -> Vec<EventRef<'_>> {
-    let beat = |viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "stage-1", viewer, session: "" };
+    let beat = |viewer| EventRef {
+        at: UnixMs(at),
+        kind: Kind::Beat,
+        stage: "stage-1",
+        viewer,
+        session: "",
+    };
     names.iter().map(|name| beat(name.as_str())).collect()
 }
 

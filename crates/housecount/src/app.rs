@@ -77,7 +77,8 @@ impl App {
         Ok(app)
     }
 
-    /// Puts a node together over stores that are open. Keys are not loaded: where they are needed, nobody is let in.
+    /// Puts a node together over stores that are open. Keys are not loaded: where they are needed,
+    /// nobody is let in.
     #[must_use]
     pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
@@ -94,7 +95,8 @@ impl App {
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
-        let moderation = Moderation::new(log.partitions(), Duration::from_millis(settings.linger_ms));
+        let moderation =
+            Moderation::new(log.partitions(), Duration::from_millis(settings.linger_ms));
         let workers = Workers::start(settings.workers, moderation);
         let (ingest, committers) = Ingest::start(
             log.clone(),
@@ -106,9 +108,9 @@ impl App {
             &workers,
             &stop_seen,
         );
-        let proofs = cold
-            .as_ref()
-            .map(|_| Arc::new(Proofs::new(hub.fold(), settings.lateness_max_ms, settings.window_ms)));
+        let proofs = cold.as_ref().map(|_| {
+            Arc::new(Proofs::new(hub.fold(), settings.lateness_max_ms, settings.window_ms))
+        });
         let follower = Follower::new(
             log.clone(),
             hub.clone(),
@@ -118,25 +120,48 @@ impl App {
             proofs.clone(),
             &settings,
         );
-        let costs = Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
+        let costs =
+            Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
         let name = format!("{:08x}", chance::any::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
             let stretch = costs.stretch();
-            Arc::new(Snapshots::new(hub, cold.clone(), clock, metrics, name.clone(), &settings, stretch))
+            Arc::new(Snapshots::new(
+                hub,
+                cold.clone(),
+                clock,
+                metrics,
+                name.clone(),
+                &settings,
+                stretch,
+            ))
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
             Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name.clone(), &settings)
         });
         let archived = settings.archive.map(|_| Arc::new(Archived::new(log.partitions())));
-        let archive =
-            cold.as_ref().zip(settings.archive.zip(archived.clone())).map(|(cold, (kept, archived))| {
+        let archive = cold.as_ref().zip(settings.archive.zip(archived.clone())).map(
+            |(cold, (kept, archived))| {
                 let (hub, metrics) = (hub.clone(), metrics.clone());
-                Archive::new(log.clone(), cold.clone(), hub, metrics, archived, name, kept, &settings)
-            });
+                Archive::new(
+                    log.clone(),
+                    cold.clone(),
+                    hub,
+                    metrics,
+                    archived,
+                    name,
+                    kept,
+                    &settings,
+                )
+            },
+        );
         let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
-        let edge = Arc::new(Edge::new(&settings.edge, settings.interval_ms, settings.rules.leave_grace_ms));
+        let edge = Arc::new(Edge::new(
+            &settings.edge,
+            settings.interval_ms,
+            settings.rules.leave_grace_ms,
+        ));
         let readiness = Readiness::new(follower.progress(), log.partitions());
         let scans = Scans::new();
         let live = Arc::new(Live::new(hub.clone()));
@@ -174,12 +199,17 @@ impl App {
         }
     }
 
-    /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish, what was
-    /// taken is appended, tasks end, stores close. Without `bound`, requests come from within only. Dropping it is a crash.
+    /// Serves on `bound` until `shutdown`, then stops in order: no new requests, open ones finish,
+    /// what was taken is appended, tasks end, stores close. Without `bound`, requests come from
+    /// within only. Dropping it is a crash.
     ///
     /// # Errors
     /// What was found at start and waiting can't mend.
-    pub async fn run(self, bound: Option<Bound>, shutdown: impl Future<Output = ()>) -> StoreResult<()> {
+    pub async fn run(
+        self,
+        bound: Option<Bound>,
+        shutdown: impl Future<Output = ()>,
+    ) -> StoreResult<()> {
         let App { node, log, workers, mut committers, stop, stop_committing, .. } = self;
         let mut alive = Alive {
             follower: self.follower,
@@ -240,9 +270,9 @@ impl App {
 
 /// Takes the folder `data` from other users, if stores are in it.
 fn keep_data_private(settings: &Settings) -> StoreResult<()> {
-    let is_log_in = matches!(&settings.log, LogTarget::File(folder) if folder.starts_with(&settings.data));
-    let is_cold_in =
-        matches!(&settings.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&settings.data));
+    let is_log_in =
+        matches!(&settings.log, LogTarget::File(folder) if folder.starts_with(&settings.data));
+    let is_cold_in = matches!(&settings.cold, Some(ColdTarget::Embedded(folder)) if folder.starts_with(&settings.data));
     if !is_log_in && !is_cold_in {
         return Ok(());
     }

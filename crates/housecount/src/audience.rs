@@ -1,8 +1,8 @@
 //! A simulated audience: who does what when, from a seed. The same seed gives the same audience.
 //!
-//! Seats are filled one after the other, each by one viewer at a time, who beats every interval, stays for an
-//! exponentially distributed time, and says goodbye. Then another one comes. Stages are popular as stages are:
-//! the second half as much as the first, the third a third (Zipf).
+//! Seats are filled one after the other, each by one viewer at a time, who beats every interval,
+//! stays for an exponentially distributed time, and says goodbye. Then another one comes. Stages
+//! are popular as stages are: the second half as much as the first, the third a third (Zipf).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -71,7 +71,8 @@ impl Audience {
     pub fn new(shape: Shape) -> Audience {
         let mut rng = SmallRng::seed_from_u64(shape.seed);
         let ramp_ms = shape.ramp_ms.max(1);
-        let next = (0..shape.viewers).map(|seat| Reverse((rng.random_range(0..ramp_ms), seat))).collect();
+        let next =
+            (0..shape.viewers).map(|seat| Reverse((rng.random_range(0..ramp_ms), seat))).collect();
         let mut sum = 0.0;
         let popularity = (1..=shape.stages.max(1)).map(|rank| {
             sum += 1.0 / f64::from(rank);
@@ -169,14 +170,19 @@ mod tests {
     fn the_same_seed_gives_the_same_audience() {
         let first: Vec<Action> = Audience::new(shape()).take(5_000).collect();
         assert_eq!(first, Audience::new(shape()).take(5_000).collect::<Vec<_>>());
-        assert_ne!(first, Audience::new(Shape { seed: 8, ..shape() }).take(5_000).collect::<Vec<_>>());
+        assert_ne!(
+            first,
+            Audience::new(Shape { seed: 8, ..shape() }).take(5_000).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn viewers_beat_in_time_and_leave_once() {
         let mut last = std::collections::HashMap::new();
         for action in Audience::new(shape()).take(20_000) {
-            if let Some((at_ms, is_leave)) = last.insert(action.viewer, (action.at_ms, action.is_leave)) {
+            if let Some((at_ms, is_leave)) =
+                last.insert(action.viewer, (action.at_ms, action.is_leave))
+            {
                 assert!(!is_leave, "viewer {} goes on after leaving", action.viewer);
                 assert!(action.at_ms - at_ms <= 1_000, "viewer {} missed a beat", action.viewer);
             }
@@ -188,7 +194,8 @@ mod tests {
     #[test]
     fn names_are_36_characters_and_differ() {
         let audience = Audience::new(shape());
-        let names: std::collections::HashSet<String> = (0..1_000).map(|v| audience.viewer_name(v)).collect();
+        let names: std::collections::HashSet<String> =
+            (0..1_000).map(|v| audience.viewer_name(v)).collect();
         assert!(names.len() == 1_000 && names.iter().all(|name| name.len() == 36));
     }
 }

@@ -1,7 +1,7 @@
 //! Waits between tries of a call that failed: the only back-off of a node.
 //!
-//! Each wait is up to twice as long as the one before. Its second half is drawn at random, so that nodes which failed together do
-//! not try together again.
+//! Each wait is up to twice as long as the one before. Its second half is drawn at random, so that
+//! nodes which failed together do not try together again.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Returns a back-off whose first wait is at most `first`, and whose later ones are at most `max`.
+    /// Returns a back-off whose first wait is at most `first`, and whose later ones are at most
+    /// `max`.
     #[must_use]
     pub const fn new(first: Duration, max: Duration) -> Backoff {
         Backoff { next: first, max }

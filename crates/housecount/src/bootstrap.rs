@@ -1,7 +1,8 @@
 //! Start-up: the stores are reached, the log is read to its end, and what it can't know is bridged.
 //!
-//! Every step waits for its store for as long as it takes, and says on `/readyz` how far it is and what it waits for. Only what
-//! waiting can't mend (a table with other keys, a log with other partitions) stops the node.
+//! Every step waits for its store for as long as it takes, and says on `/readyz` how far it is and
+//! what it waits for. Only what waiting can't mend (a table with other keys, a log with other
+//! partitions) stops the node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +133,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// A store has failed: waits before it is tried again, unless it is clear that this never helps.
+    /// A store has failed: waits before it is tried again, unless it is clear that this never
+    /// helps.
     async fn again(&mut self, what: &'static str, error: StoreError) -> StoreResult<()> {
         if is_final(&error) {
             return Err(error);
@@ -147,7 +149,8 @@ impl Wait<'_> {
     }
 }
 
-/// A missing table may be made, and a key may be granted, while we wait; other keys in a table never change.
+/// A missing table may be made, and a key may be granted, while we wait; other keys in a table
+/// never change.
 fn is_final(error: &StoreError) -> bool {
     matches!(error.kind(), ErrorKind::Schema | ErrorKind::Refused | ErrorKind::Unsupported)
 }
@@ -160,7 +163,8 @@ mod tests {
 
     const NOW: UnixMs = UnixMs(1_790_000_000_000);
 
-    /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms` old.
+    /// What a node answers for stage `s` after a loss at `NOW`, given a snapshot that is `age_ms`
+    /// old.
     async fn answer_after_a_loss(age_ms: u64) -> (u64, bool, bool) {
         let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 }, 1, false);
         let count = Count { viewers: 41, sessions: 43 };
@@ -176,6 +180,10 @@ mod tests {
     #[tokio::test]
     async fn bridge_age_ms_max_lets_old_audiences_go_home() {
         assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX).await, (41, false, true));
-        assert_eq!(answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1).await, (0, false, true), "still flagged");
+        assert_eq!(
+            answer_after_a_loss(BRIDGE_AGE_MS_MAX + 1).await,
+            (0, false, true),
+            "still flagged"
+        );
     }
 }

@@ -17,11 +17,14 @@ pub use self::zone::{Period, PeriodUnit, Zone, ZoneError};
 /// Numbers that are called seconds: those of 2001-01-01 to 2100-01-01.
 const PLAUSIBLE_SECONDS: Range<u64> = MOMENT_MS_MIN / 1_000..4_102_444_800;
 
-/// Why a text is not a moment that a query or a command can name. Its message completes a sentence that begins with the text.
+/// Why a text is not a moment that a query or a command can name. Its message completes a sentence
+/// that begins with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MomentError {
     /// Neither a number nor a date.
-    #[error("is neither RFC 3339 (2026-10-01T12:00:00Z) nor a date (2026-10-01) nor Unix milliseconds")]
+    #[error(
+        "is neither RFC 3339 (2026-10-01T12:00:00Z) nor a date (2026-10-01) nor Unix milliseconds"
+    )]
     Unreadable,
     /// Eight digits that are not a calendar day.
     #[error("is not a date; write YYYY-MM-DD, YYYYMMDD, RFC 3339 or Unix milliseconds")]
@@ -37,7 +40,8 @@ pub enum MomentError {
     EarlyDate,
 }
 
-/// Parses a moment: Unix milliseconds, RFC 3339, or a date (UTC) as `YYYY-MM-DD` or `YYYYMMDD`. Every query and command uses it.
+/// Parses a moment: Unix milliseconds, RFC 3339, or a date (UTC) as `YYYY-MM-DD` or `YYYYMMDD`.
+/// Every query and command uses it.
 ///
 /// # Errors
 /// `Unreadable` or `NotADate` for other texts; the other variants for moments before 2001-01-01.
@@ -73,7 +77,8 @@ fn not_early(at: Timestamp) -> Option<UnixMs> {
     u64::try_from(at.as_millisecond()).ok().filter(|ms| *ms >= MOMENT_MS_MIN).map(UnixMs)
 }
 
-/// Whether a moment, which [`parse`] takes, is written as a day: it begins at another moment in each time zone.
+/// Whether a moment, which [`parse`] takes, is written as a day: it begins at another moment in
+/// each time zone.
 #[must_use]
 pub fn is_day(text: &str) -> bool {
     let is_dashless = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -116,7 +121,9 @@ mod tests {
         for day in ["2026-11-01", "20261101"] {
             assert_eq!(shown(parse(day).unwrap()), "2026-11-01T00:00:00Z");
         }
-        for text in ["yesterday", "", "+1790000000123", "-1", "1790000000123.5", "99999999999999999999"] {
+        for text in
+            ["yesterday", "", "+1790000000123", "-1", "1790000000123.5", "99999999999999999999"]
+        {
             assert_eq!(parse(text), Err(MomentError::Unreadable), "{text}");
         }
         assert_eq!(shown(UnixMs::MAX), u64::MAX.to_string());

@@ -1,7 +1,8 @@
 //! The one HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
 //!
-//! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send through the same [`Pool`]. Certificates
-//! are checked against those of the system, or of the file that the environment variable `SSL_CERT_FILE` names.
+//! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send
+//! through the same [`Pool`]. Certificates are checked against those of the system, or of the file
+//! that the environment variable `SSL_CERT_FILE` names.
 
 use std::time::Duration;
 
@@ -118,7 +119,12 @@ impl Client {
     ///
     /// # Errors
     /// There was none: one line that says why.
-    pub async fn call(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Answer, String> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, String> {
         self.send(method, path, body.into(), self.key.as_ref()).await
     }
 
@@ -167,7 +173,8 @@ impl Client {
 }
 
 fn bearer(key: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
+    let mut value =
+        HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| "the key is no key")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -192,7 +199,8 @@ mod tests {
 
     use super::*;
 
-    /// As many requests at once as there are idle connections kept, and some more, whose connections are closed when they are answered.
+    /// As many requests at once as there are idle connections kept, and some more, whose
+    /// connections are closed when they are answered.
     #[tokio::test]
     async fn idle_connections_max_stay_open() {
         const MORE: usize = 8;
@@ -208,7 +216,10 @@ mod tests {
                     let mut request = [0; 1_024];
                     assert!(stream.read(&mut request).await.unwrap() > 0);
                     all.wait().await;
-                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                        .await
+                        .unwrap();
                     while stream.read(&mut request).await.is_ok_and(|read| read > 0) {}
                     closed.fetch_add(1, Ordering::SeqCst);
                     is_closed.notify_one();

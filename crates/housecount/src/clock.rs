@@ -1,7 +1,7 @@
 //! The only file that reads the machine's clocks.
 //!
-//! Everything else works with the log's clock ([`LogClock`]), or with `mono_ms`, which never goes backwards
-//! and means nothing outside this process.
+//! Everything else works with the log's clock ([`LogClock`]), or with `mono_ms`, which never goes
+//! backwards and means nothing outside this process.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -25,7 +25,8 @@ pub fn mono_ms() -> u64 {
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Measures how long something takes on this machine: for metrics, and for the length of slices. Never for what is counted.
+/// Measures how long something takes on this machine: for metrics, and for the length of slices.
+/// Never for what is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
@@ -54,8 +55,8 @@ pub fn wall() -> UnixMs {
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The clock of an embedded log: this machine's time when the log was opened, and a monotonic clock from then
-/// on, so that a stepped clock neither times everybody out nor proves time twice.
+/// The clock of an embedded log: this machine's time when the log was opened, and a monotonic clock
+/// from then on, so that a stepped clock neither times everybody out nor proves time twice.
 #[derive(Debug)]
 pub struct OwnClock {
     opened: UnixMs,
@@ -96,8 +97,8 @@ impl SharedClock {
 
     /// The time of an event that has just come in; `None` before the first exchange with the log.
     ///
-    /// A leave covers beats of its own millisecond, so a beat that comes after a leave is stamped after it:
-    /// otherwise a quick reload would be taken for a beat that the leave ended.
+    /// A leave covers beats of its own millisecond, so a beat that comes after a leave is stamped
+    /// after it: otherwise a quick reload would be taken for a beat that the leave ended.
     pub fn stamp(&self, kind: Kind) -> Option<UnixMs> {
         let mut stamper = self.0.lock();
         let now = stamper.clock.now(mono_ms())?;
@@ -123,7 +124,8 @@ impl SharedClock {
         stamper.ahead_ms = stamper.clock.now(now_ms).unwrap_or_default().since(log);
     }
 
-    /// By how much stamps may be ahead of the positions of their records: some milliseconds, unless the log's clock has stepped back.
+    /// By how much stamps may be ahead of the positions of their records: some milliseconds, unless
+    /// the log's clock has stepped back.
     pub fn ahead_ms(&self) -> u64 {
         self.0.lock().ahead_ms
     }

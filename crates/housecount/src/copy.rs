@@ -1,8 +1,9 @@
 //! Copies a whole cold tier into another one, and compares what was written.
 //!
-//! Nothing is noted about how far a copy has come: what the target has already is compared and passed over. So a copy that was
-//! interrupted goes on where it was, and one that is run again changes nothing. Leases stay behind, since they say which node
-//! writes just now, and so do a DynamoDB log's records, which expire within hours.
+//! Nothing is noted about how far a copy has come: what the target has already is compared and
+//! passed over. So a copy that was interrupted goes on where it was, and one that is run again
+//! changes nothing. Leases stay behind, since they say which node writes just now, and so do a
+//! DynamoDB log's records, which expire within hours.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,9 +64,14 @@ fn kind(row: &StoredRow) -> Kind {
 /// Copies all rows. `progress` gets the share that is done, 0 to 1.
 ///
 /// # Errors
-/// `Refused` if the target has data that the source hasn't, `Held` if a node works on one of them, `Corrupt` if what was written
-/// reads otherwise; and what the tiers return.
-pub async fn copy(from: End<'_>, to: End<'_>, now: UnixMs, progress: impl Fn(f64)) -> StoreResult<Copied> {
+/// `Refused` if the target has data that the source hasn't, `Held` if a node works on one of them,
+/// `Corrupt` if what was written reads otherwise; and what the tiers return.
+pub async fn copy(
+    from: End<'_>,
+    to: End<'_>,
+    now: UnixMs,
+    progress: impl Fn(f64),
+) -> StoreResult<Copied> {
     let before = all_units(to.cold);
     target_has_nothing_else(from, to, now).await?;
     let rows = from.cold.rows_about().await?.max(1);
@@ -84,7 +90,8 @@ pub async fn copy(from: End<'_>, to: End<'_>, now: UnixMs, progress: impl Fn(f64
                 moving.push(row.clone());
             }
         }
-        let data: Vec<StoredRow> = page.rows.into_iter().filter(|row| kind(row) == Kind::Data).collect();
+        let data: Vec<StoredRow> =
+            page.rows.into_iter().filter(|row| kind(row) == Kind::Data).collect();
         copy_page(to, data, &mut copied).await?;
         progress((copied.written + copied.there) as f64 / rows as f64);
         after = page.next;
@@ -94,8 +101,10 @@ pub async fn copy(from: End<'_>, to: End<'_>, now: UnixMs, progress: impl Fn(f64
     }
     for row in moving {
         if items_of(from.cold, std::slice::from_ref(&row)).await?.get(&row.sk) != Some(&row.item) {
-            let text =
-                format!("a node wrote to {} while it was copied; stop it, then run this again", from.shown);
+            let text = format!(
+                "a node wrote to {} while it was copied; stop it, then run this again",
+                from.shown
+            );
             return Err(StoreError::new(ErrorKind::Held, text));
         }
     }
@@ -108,8 +117,8 @@ fn all_units(cold: &dyn Bulk) -> Units {
     Purpose::ALL.into_iter().map(|purpose| meter.units(purpose)).fold(Units::default(), Units::plus)
 }
 
-/// What a tier has at the keys of these rows, which have one partition key. Read in pages of as many rows, so that a tier with
-/// many more between them fills no memory.
+/// What a tier has at the keys of these rows, which have one partition key. Read in pages of as
+/// many rows, so that a tier with many more between them fills no memory.
 async fn items_of(cold: &dyn Bulk, rows: &[StoredRow]) -> StoreResult<BTreeMap<String, Item>> {
     let mut found = BTreeMap::new();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(found) };
@@ -144,8 +153,12 @@ async fn target_has_nothing_else(from: End<'_>, to: End<'_>, now: UnixMs) -> Sto
         if let Some((pk, sk)) = page.foreign.first() {
             return Err(differs(to, pk, sk));
         }
-        page.rows.iter().filter(|row| kind(row) == Kind::Lease).try_for_each(|row| is_free(to, row, now))?;
-        let data: Vec<&StoredRow> = page.rows.iter().filter(|row| kind(row) == Kind::Data).collect();
+        page.rows
+            .iter()
+            .filter(|row| kind(row) == Kind::Lease)
+            .try_for_each(|row| is_free(to, row, now))?;
+        let data: Vec<&StoredRow> =
+            page.rows.iter().filter(|row| kind(row) == Kind::Data).collect();
         for run in data.chunk_by(|a, b| a.pk == b.pk) {
             let run: Vec<StoredRow> = run.iter().map(|row| (*row).clone()).collect();
             let found = items_of(from.cold, &run).await?;
@@ -190,7 +203,10 @@ async fn copy_page(to: End<'_>, rows: Vec<StoredRow>, copied: &mut Copied) -> St
         let found = items_of(to.cold, run).await?;
         if let Some(row) = run.iter().find(|row| found.get(&row.sk) != Some(&row.item)) {
             let (pk, sk) = (&row.pk, &row.sk);
-            let text = format!("{} doesn't answer {pk} / {sk} as it was written; run this again", to.shown);
+            let text = format!(
+                "{} doesn't answer {pk} / {sk} as it was written; run this again",
+                to.shown
+            );
             return Err(StoreError::new(ErrorKind::Corrupt, text));
         }
     }

@@ -1,8 +1,9 @@
-//! What this node's calls cost: consumed units in dollars, in the last hour and in a month like it, beside what the plans that
-//! people know would cost the same audience; and the guard that holds it down.
+//! What this node's calls cost: consumed units in dollars, in the last hour and in a month like it,
+//! beside what the plans that people know would cost the same audience; and the guard that holds it
+//! down.
 //!
-//! Prices and reckoning are the core's; here they meet what the stores' meters say. Figures are of this node alone: each pays for its
-//! own calls, so those of several add up.
+//! Prices and reckoning are the core's; here they meet what the stores' meters say. Figures are of
+//! this node alone: each pays for its own calls, so those of several add up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +30,8 @@ use crate::metrics::{CostLabel, KindLabel, Metrics};
 /// Purposes.
 const N: usize = Purpose::ALL.len();
 
-/// How many times as far apart snapshots are taken just now. Flushes of the log are told to the log.
+/// How many times as far apart snapshots are taken just now. Flushes of the log are told to the
+/// log.
 #[derive(Debug)]
 pub struct Stretch(AtomicU64);
 
@@ -218,7 +220,8 @@ impl Costs {
         let of = |purpose: Purpose| figures.spending[purpose as usize].month;
         let flushed = Units::writes(spent.units[Purpose::Log as usize].writes);
         let flushes = self.prices.units(a_month(flushed, spent.ms), List::Now);
-        let projected = Projected { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
+        let projected =
+            Projected { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
@@ -276,7 +279,8 @@ impl Costs {
             let month = cost(a_month(hour, spent.ms));
             Spending { purpose, units, usd: cost(units), hour: cost(hour), month }
         };
-        let sum = |units: &[Units; N]| units.iter().fold(Units::default(), |sum, units| sum.plus(*units));
+        let sum =
+            |units: &[Units; N]| units.iter().fold(Units::default(), |sum, units| sum.plus(*units));
         let stored_bytes = state.stored_bytes.unwrap_or(put_bytes);
         let audience = Audience {
             viewers: viewers.viewers,
@@ -312,12 +316,15 @@ impl Costs {
         Some(RedisCost { used, node: node.map(|node| node.name.clone()), month })
     }
 
-    /// What each plan would cost this audience, and this node's own; stays are taken to be half an hour.
+    /// What each plan would cost this audience, and this node's own; stays are taken to be half an
+    /// hour.
     #[must_use]
     pub fn plans(&self, audience: &Audience) -> Vec<(Plan, Bill)> {
         let own = plans::housecount(audience, &self.setup, self.place, self.kept);
         let all = plans::known(audience).into_iter().chain([own]);
-        all.map(|plan| (plan.bill(&self.prices, List::Now), plan)).map(|(bill, plan)| (plan, bill)).collect()
+        all.map(|plan| (plan.bill(&self.prices, List::Now), plan))
+            .map(|(bill, plan)| (plan, bill))
+            .collect()
     }
 
     /// Shows the figures of this moment in `metrics`.
@@ -333,7 +340,11 @@ impl Costs {
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         shown.stretch.set(count(figures.decided.stretch));
         let is_flushed = self.place == LogPlace::DynamoDb;
-        shown.flush_stretch.set(count(if is_flushed { guard::flushes(figures.decided.stretch) } else { 1 }));
+        shown.flush_stretch.set(count(if is_flushed {
+            guard::flushes(figures.decided.stretch)
+        } else {
+            1
+        }));
         let used = figures.redis.map(|redis| redis.used).unwrap_or_default();
         shown.redis_commands.set(count(used.commands));
         for (kind, bytes) in [("in", used.bytes_in), ("out", used.bytes_out)] {
@@ -356,8 +367,8 @@ fn per_million(requests: Usd, standing_month: Usd, spent: &Spent<N>) -> Option<U
     if spent.watched_ms == 0 {
         return None;
     }
-    let micros =
-        u128::from(requests.0) * u128::from(MONTH_MS) + u128::from(standing_month.0) * u128::from(spent.ms);
+    let micros = u128::from(requests.0) * u128::from(MONTH_MS)
+        + u128::from(standing_month.0) * u128::from(spent.ms);
     // In micro-dollars x ms of a month; an hour has 3,600,000 ms.
     let watched = u128::from(spent.watched_ms).saturating_mul(u128::from(MONTH_MS));
     let per = micros.saturating_mul(3_600_000 * 1_000_000) / watched;
@@ -392,14 +403,16 @@ mod tests {
     fn a_million_viewer_hours() {
         let spent = |ms, watched_ms| Spent { ms, units: [Units::default(); N], watched_ms };
         // 10,000 viewers for an hour: $0.0016 of requests, and a 730th of $9.34.
-        let found = per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();
+        let found =
+            per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();
         assert!(found.0.abs_diff((1_600 + 12_800) * 100) <= 1, "{found:?}");
         assert_eq!(per_million(Usd(1), Usd(1), &spent(3_600_000, 0)), None);
     }
 
     #[test]
     fn every_plan_has_a_kind_of_its_own() {
-        let kinds: Vec<Kind> = plans::known(&Audience::default()).iter().map(|plan| plan.kind).collect();
+        let kinds: Vec<Kind> =
+            plans::known(&Audience::default()).iter().map(|plan| plan.kind).collect();
         assert_eq!(kinds, [Kind::PureDynamoDb, Kind::PureRedis, Kind::Hybrid, Kind::Batched]);
     }
 }

@@ -1,6 +1,7 @@
 //! Failures of the stores, in one shape: a closed kind, what was being done, and the cause.
 //!
-//! Callers decide by the kind alone. The text is for people: it names the store and never a password.
+//! Callers decide by the kind alone. The text is for people: it names the store and never a
+//! password.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,7 +25,8 @@ pub enum ErrorKind {
     Corrupt,
     /// Somebody else has it: a data folder that another process holds open.
     Held,
-    /// The store can't do this at all: `cold = none`, or a setting that this kind of log doesn't know.
+    /// The store can't do this at all: `cold = none`, or a setting that this kind of log doesn't
+    /// know.
     Unsupported,
 }
 

@@ -1,7 +1,8 @@
 //! The folder of an embedded store: for its owner only, for one process at a time, and watched.
 //!
-//! SQLite keeps its files open: deleted under a running node they go on taking writes, which are gone with the process. So a store
-//! compares the files at their paths with those it opened, each time before it calls something done.
+//! SQLite keeps its files open: deleted under a running node they go on taking writes, which are
+//! gone with the process. So a store compares the files at their paths with those it opened, each
+//! time before it calls something done.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -20,7 +21,8 @@ const SHARED_MODE: u32 = 0o1000;
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// A folder that this process holds for as long as this value lives. The operating system releases it however the process ends.
+/// A folder that this process holds for as long as this value lives. The operating system releases
+/// it however the process ends.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -37,7 +39,8 @@ struct KnownFile {
 }
 
 impl DataFolder {
-    /// Makes the folder if it isn't there, takes it from other users, and holds it. `database` is the name of the store's file in it.
+    /// Makes the folder if it isn't there, takes it from other users, and holds it. `database` is
+    /// the name of the store's file in it.
     ///
     /// # Errors
     /// `Held` if another process has it; `Unavailable` if it can't be made or written.
@@ -69,7 +72,11 @@ impl DataFolder {
     /// The file isn't there.
     pub fn watch(&mut self, name: &str) -> StoreResult<()> {
         self.know(name).map_err(|e| {
-            StoreError::caused(ErrorKind::Unavailable, format!("opening {}", self.path(name).display()), e)
+            StoreError::caused(
+                ErrorKind::Unavailable,
+                format!("opening {}", self.path(name).display()),
+                e,
+            )
         })
     }
 
@@ -80,7 +87,8 @@ impl DataFolder {
         Ok(())
     }
 
-    /// Checks that the watched files are still the ones at their paths. A few system calls, without any input or output.
+    /// Checks that the watched files are still the ones at their paths. A few system calls, without
+    /// any input or output.
     ///
     /// # Errors
     /// `Unavailable`, with the path of a file that was deleted, moved or replaced.
@@ -138,7 +146,9 @@ fn unopened(folder: &Path, path: &Path, error: io::Error) -> StoreError {
     let context = match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             let folder = folder.display();
-            format!("the folder {folder} and its files must be writable for the user that runs housecount")
+            format!(
+                "the folder {folder} and its files must be writable for the user that runs housecount"
+            )
         }
         _ => format!("opening {}", path.display()),
     };
@@ -172,8 +182,9 @@ fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a folder that only its owner enters, or takes it from others if it is empty or has one of `ours` in it. A folder that others
-/// share stays as it is: its files are private all the same, but others can put theirs in the way.
+/// Makes a folder that only its owner enters, or takes it from others if it is empty or has one of
+/// `ours` in it. A folder that others share stays as it is: its files are private all the same, but
+/// others can put theirs in the way.
 ///
 /// # Errors
 /// The folder isn't there and can't be made.
@@ -237,7 +248,10 @@ mod tests {
         set_mode(above.path(), 0o755);
         let path = above.path().join("a/b");
         DataFolder::open(&path, "db").unwrap();
-        assert_eq!((mode(&path), mode(&path.join("lock")), mode(&path.join("db"))), (0o700, 0o600, 0o600));
+        assert_eq!(
+            (mode(&path), mode(&path.join("lock")), mode(&path.join("db"))),
+            (0o700, 0o600, 0o600)
+        );
         assert_eq!(mode(above.path()), 0o755, "what is above isn't ours");
     }
 

@@ -1,7 +1,9 @@
-//! Everything that reads bytes from outside, as the targets of `fuzz/` and their bounded run in the tests call it.
+//! Everything that reads bytes from outside, as the targets of `fuzz/` and their bounded run in the
+//! tests call it.
 //!
-//! Whatever the bytes, they are read or refused: without a panic, and without keeping more than the input is worth. Each target says
-//! whether it read them, so that a corpus that reaches nothing shows.
+//! Whatever the bytes, they are read or refused: without a panic, and without keeping more than the
+//! input is worth. Each target says whether it read them, so that a corpus that reaches nothing
+//! shows.
 
 use housecount_core::archive::Reader;
 use housecount_core::codec::seal;
@@ -36,7 +38,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("store", store),
 ];
 
-/// The first byte says how the rest is taken: as it is, or sealed, so that the checksum doesn't stop everything.
+/// The first byte says how the rest is taken: as it is, or sealed, so that the checksum doesn't
+/// stop everything.
 fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
     let (how, body) = bytes.split_first()?;
     let mut body = body.to_vec();
@@ -66,7 +69,8 @@ pub fn chunk(bytes: &[u8]) -> bool {
     if book.apply(&chunk, link, &mut ()).is_ok() {
         book.carried().for_each(drop);
     }
-    // Some that no writer makes (the same viewer many times) pack so well that they are refused; none changes.
+    // Some that no writer makes (the same viewer many times) pack so well that they are refused;
+    // none changes.
     if let Ok((again, _)) = Chunk::decode(&chunk.encode()) {
         assert_eq!(again, chunk);
     }
@@ -109,7 +113,12 @@ pub fn heartbeat(bytes: &[u8]) -> bool {
 pub fn batch(bytes: &[u8]) -> bool {
     let read = |form| {
         let Ok(parsed) = parse_many(bytes, form) else { return 0 };
-        assert!(parsed.len() <= bytes.len(), "{} heartbeats of {} bytes", parsed.len(), bytes.len());
+        assert!(
+            parsed.len() <= bytes.len(),
+            "{} heartbeats of {} bytes",
+            parsed.len(),
+            bytes.len()
+        );
         let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
         good.filter(|body| body.said(Kind::Beat).is_ok()).count()
     };

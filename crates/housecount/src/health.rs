@@ -1,8 +1,9 @@
 //! Write health: whether the log takes what this node writes, by partition.
 //!
-//! Reads and appends of a store fail apart: a Redis without enough replicas, a full disk or a revoked permission refuses
-//! appends and answers reads. A node that goes by reads alone then lets time advance, and every viewer times out. So a
-//! refused append counts until one works. A node without players appends records without events, to know as well.
+//! Reads and appends of a store fail apart: a Redis without enough replicas, a full disk or a
+//! revoked permission refuses appends and answers reads. A node that goes by reads alone then lets
+//! time advance, and every viewer times out. So a refused append counts until one works. A node
+//! without players appends records without events, to know as well.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,8 +32,12 @@ pub enum Stall {
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stall::Refused { ms } => write!(f, "the log has taken no writes for {} s", ms.div_ceil(1_000)),
-            Stall::Late { ms } => write!(f, "a heartbeat has waited {} s for the log", ms.div_ceil(1_000)),
+            Stall::Refused { ms } => {
+                write!(f, "the log has taken no writes for {} s", ms.div_ceil(1_000))
+            }
+            Stall::Late { ms } => {
+                write!(f, "a heartbeat has waited {} s for the log", ms.div_ceil(1_000))
+            }
         }
     }
 }
@@ -59,8 +64,9 @@ pub struct WriteHealth {
 }
 
 impl WriteHealth {
-    /// The health of a log that has not been written to yet. Within a third of the ttl, an interval or less, no viewer times out
-    /// whose beats wait; after [`ACK_WAIT_MS_MAX`] requests are told that the log has not taken them.
+    /// The health of a log that has not been written to yet. Within a third of the ttl, an interval
+    /// or less, no viewer times out whose beats wait; after [`ACK_WAIT_MS_MAX`] requests are told
+    /// that the log has not taken them.
     #[must_use]
     pub fn new(partitions: u16, ttl_ms: u64) -> WriteHealth {
         WriteHealth {
@@ -88,7 +94,8 @@ impl WriteHealth {
         });
     }
 
-    /// Records since when the oldest event of a partition has waited for its append; `None` while none waits.
+    /// Records since when the oldest event of a partition has waited for its append; `None` while
+    /// none waits.
     pub fn set_waiting(&self, partition: u16, since_ms: Option<u64>) {
         self.change(partition, |of| of.waiting_since_ms = since_ms);
     }
@@ -113,11 +120,12 @@ impl WriteHealth {
     #[must_use]
     pub fn refuses(&self, partition: u16) -> bool {
         let of = |partitions: &Vec<Partition>| partitions.get(usize::from(partition)).copied();
-        self.is_refused() && of(&self.partitions.lock()).is_some_and(|of| of.refused_since_ms.is_some())
+        self.is_refused()
+            && of(&self.partitions.lock()).is_some_and(|of| of.refused_since_ms.is_some())
     }
 
-    /// Whether nothing has been appended to a partition for `idle_ms`, and no event waits whose append would show whether the log
-    /// takes it.
+    /// Whether nothing has been appended to a partition for `idle_ms`, and no event waits whose
+    /// append would show whether the log takes it.
     #[must_use]
     pub fn needs_probe(&self, partition: u16, idle_ms: u64) -> bool {
         let now_ms = mono_ms();
@@ -127,7 +135,8 @@ impl WriteHealth {
         of.is_some_and(|of| of.waiting_since_ms.is_none() && is_idle(of))
     }
 
-    /// Why the log doesn't take this node's writes, if it doesn't: the longest stall of any partition.
+    /// Why the log doesn't take this node's writes, if it doesn't: the longest stall of any
+    /// partition.
     #[must_use]
     pub fn stall(&self) -> Option<Stall> {
         self.stall_at(mono_ms()).filter(|_| !is_on(Mutant::AdvanceUnwritten))
@@ -136,7 +145,11 @@ impl WriteHealth {
     fn stall_at(&self, now_ms: u64) -> Option<Stall> {
         let partitions = self.partitions.lock();
         let longest = |since: fn(&Partition) -> Option<u64>| {
-            partitions.iter().filter_map(since).min().map(|since_ms| now_ms.saturating_sub(since_ms))
+            partitions
+                .iter()
+                .filter_map(since)
+                .min()
+                .map(|since_ms| now_ms.saturating_sub(since_ms))
         };
         let refused = longest(|of| of.refused_since_ms).map(|ms| Stall::Refused { ms });
         let wait_ms_max = self.wait_ms_max.load(Ordering::Relaxed);
@@ -158,7 +171,10 @@ mod tests {
         health.accept(0);
         assert!(health.is_refused(), "another partition's append shows nothing");
         assert!(health.refuses(1) && !health.refuses(0) && !health.refuses(2));
-        assert!(health.needs_probe(1, 0) && !health.needs_probe(1, 3_600_000), "it was tried just now");
+        assert!(
+            health.needs_probe(1, 0) && !health.needs_probe(1, 3_600_000),
+            "it was tried just now"
+        );
         health.set_waiting(1, Some(mono_ms()));
         assert!(!health.needs_probe(1, 0), "the append of what waits will show it");
         health.accept(1);

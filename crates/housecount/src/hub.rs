@@ -1,8 +1,8 @@
 //! The hub: this node's copy of who is online, and the one place that answers "how many?".
 //!
-//! Every answer (API, metrics, snapshot) comes from here with when it was true, whether it is known to be
-//! whole, and whether it is bridged. The lock is held for some microseconds (longer only while a
-//! log that lost something is told all of it again), and never over an await.
+//! Every answer (API, metrics, snapshot) comes from here with when it was true, whether it is known
+//! to be whole, and whether it is bridged. The lock is held for some microseconds (longer only
+//! while a log that lost something is told all of it again), and never over an await.
 
 mod answer;
 mod lists;
@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{
-    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, LastEvents, Rules, StageView, WatchView,
+    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, LastEvents, Rules, StageView,
+    WatchView,
 };
 use housecount_core::limits::{SEATS_AGED_PER_HOLD_MAX, SILENCE_MS_MAX};
 use housecount_core::record::Told;
@@ -33,7 +34,8 @@ use crate::clock::mono_ms;
 use crate::health::WriteHealth;
 use crate::metrics::LiveFigures;
 
-/// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to sleep.
+/// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to
+/// sleep.
 const AT_ONCE: usize = 64;
 
 /// See the module's text.
@@ -73,7 +75,8 @@ impl Late {
 }
 
 impl Hub {
-    /// A hub that knows nobody yet, over a log of so many partitions. With `keeps_proof` it also keeps what is proven.
+    /// A hub that knows nobody yet, over a log of so many partitions. With `keeps_proof` it also
+    /// keeps what is proven.
     #[must_use]
     pub fn new(rules: Rules, partitions: u16, keeps_proof: bool) -> Hub {
         Hub {
@@ -142,17 +145,20 @@ impl Hub {
         late
     }
 
-    /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a node's own append says
-    /// nothing about the records of other nodes that lie before it.
+    /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a
+    /// node's own append says nothing about the records of other nodes that lie before it.
     pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
         for said in said.chunks(AT_ONCE) {
-            self.fold.lock(Hold::Events).apply_all(partition, said, told, |applied| late.note(applied));
+            self.fold
+                .lock(Hold::Events)
+                .apply_all(partition, said, told, |applied| late.note(applied));
         }
         late
     }
 
-    /// What is said may come to be counted by this much later than usual from now on: `asOf` says so.
+    /// What is said may come to be counted by this much later than usual from now on: `asOf` says
+    /// so.
     pub fn hold_back(&self, ms: u64) {
         self.held_back_ms.store(ms, Ordering::Relaxed);
     }
@@ -167,7 +173,9 @@ impl Hub {
 
     /// How events are best told in a record at `now`.
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
-        let told = events.chunks(AT_ONCE).flat_map(|events| self.fold.lock(Hold::Events).tell(events, now));
+        let told = events
+            .chunks(AT_ONCE)
+            .flat_map(|events| self.fold.lock(Hold::Events).tell(events, now));
         told.collect()
     }
 
@@ -229,7 +237,8 @@ impl Hub {
         self.fold.lock(Hold::Look).now()
     }
 
-    /// Whether this node knows everybody who is online, even if it hasn't heard from the log just now.
+    /// Whether this node knows everybody who is online, even if it hasn't heard from the log just
+    /// now.
     pub fn knows_all(&self) -> bool {
         let fold = self.fold.lock(Hold::Look);
         self.is_live() && fold.knows_names() && !self.is_bridged(fold.now())
@@ -240,7 +249,8 @@ impl Hub {
         &self.writes
     }
 
-    /// Whether counts may miss what players say: the log refuses writes, or time has stood still for [`SILENCE_MS_MAX`].
+    /// Whether counts may miss what players say: the log refuses writes, or time has stood still
+    /// for [`SILENCE_MS_MAX`].
     pub fn is_stalled(&self) -> bool {
         self.writes.is_refused() || self.is_silent()
     }
@@ -250,7 +260,8 @@ impl Hub {
         self.read_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 
-    /// Whether the log answers reads and writes. It may be slow, and time stand still because of what waits for it.
+    /// Whether the log answers reads and writes. It may be slow, and time stand still because of
+    /// what waits for it.
     pub fn is_answered(&self) -> bool {
         let unread_ms = mono_ms().saturating_sub(self.read_mono_ms.load(Ordering::Relaxed));
         unread_ms < SILENCE_MS_MAX && !self.writes.is_refused()
@@ -316,7 +327,8 @@ impl Hub {
         self.fold.lock(Hold::Look).last_events(ids)
     }
 
-    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first.
+    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one
+    /// first.
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         self.fold.lock(Hold::Look).online_sessions(stage, viewer, most)
     }
@@ -344,8 +356,9 @@ impl Hub {
         self.fold.lock(Hold::Look).are_online(asked)
     }
 
-    /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a checkpoint. Returns how many
-    /// places there are; the checkpoint is whole when slices have covered them.
+    /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a
+    /// checkpoint. Returns how many places there are; the checkpoint is whole when slices have
+    /// covered them.
     pub fn with_events<T>(
         &self,
         partition: u16,

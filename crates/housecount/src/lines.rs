@@ -1,8 +1,9 @@
 //! A table of lines of the cache, found by hashes, which grows with what is in it and has no locks.
 //!
-//! It is as small as it can be, since whoever looks something up waits for its line to come from memory. It doubles when too
-//! much had to be forgotten, up to a bound. Nothing moves then: half of what is in it is no longer where it is looked for
-//! first, but in a line where it was before, until something else comes there.
+//! It is as small as it can be, since whoever looks something up waits for its line to come from
+//! memory. It doubles when too much had to be forgotten, up to a bound. Nothing moves then: half of
+//! what is in it is no longer where it is looked for first, but in a line where it was before,
+//! until something else comes there.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +26,9 @@ impl<L: Default> Lines<L> {
     /// So many lines at first, and at most; powers of two.
     #[must_use]
     pub fn new(lines_min: usize, lines_max: usize) -> Lines<L> {
-        debug_assert!(lines_min.is_power_of_two() && lines_max.is_power_of_two() && lines_min <= lines_max);
+        debug_assert!(
+            lines_min.is_power_of_two() && lines_max.is_power_of_two() && lines_min <= lines_max
+        );
         let doublings_max = (lines_max / lines_min).ilog2();
         Lines {
             lines_min,
@@ -65,7 +68,8 @@ impl<L: Default> Lines<L> {
     /// The piece that a line is in, and where it is there.
     fn place(&self, at: usize) -> (&[L], usize) {
         // Which doubling added it.
-        let piece = (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
+        let piece =
+            (at / self.lines_min).checked_ilog2().map_or(0, |doubling| 1 + doubling as usize);
         let lines = self.lines_min << piece.saturating_sub(1);
         let piece = self.pieces[piece].get_or_init(|| (0..lines).map(|_| L::default()).collect());
         (piece, at % lines)
@@ -77,7 +81,8 @@ impl<L: Default> Lines<L> {
         look_ahead(piece, at);
     }
 
-    /// Something had to be forgotten too early: when an eighth as much as there are lines was, there will be more of them.
+    /// Something had to be forgotten too early: when an eighth as much as there are lines was,
+    /// there will be more of them.
     pub fn note_forgotten(&self) {
         let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
         let doublings = self.doublings.load(Ordering::Relaxed);
@@ -85,7 +90,12 @@ impl<L: Default> Lines<L> {
             self.forgotten.store(0, Ordering::Relaxed);
             // Once, should another have come to the same end.
             let (before, after) = (doublings, doublings + 1);
-            let _ = self.doublings.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.doublings.compare_exchange(
+                before,
+                after,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
     }
 
@@ -105,8 +115,9 @@ mod tests {
     #[test]
     fn it_doubles_up_to_its_bound_and_every_line_is_found() {
         let table: Lines<[u64; 2]> = Lines::new(8, 64);
-        let addresses =
-            || -> HashSet<_> { (0..1_000).map(|hash| std::ptr::from_ref(table.of(hash))).collect() };
+        let addresses = || -> HashSet<_> {
+            (0..1_000).map(|hash| std::ptr::from_ref(table.of(hash))).collect()
+        };
         let mut before = HashSet::new();
         for lines in [8, 16, 32, 64, 64, 64] {
             let found = addresses();
@@ -114,12 +125,12 @@ mod tests {
             assert!(table.is_same(5, 5 + lines as u64) && !table.is_same(5, 5 + lines as u64 / 2));
             assert!(found.is_superset(&before), "lines stay where they are");
             // Twice in the lower half: there since the last doubling, or since before.
-            let had_others = (0..lines as u64).filter(|hash| table.before(*hash).next().is_some()).count();
+            let had_others =
+                (0..lines as u64).filter(|hash| table.before(*hash).next().is_some()).count();
             assert_eq!(had_others, lines - 8);
-            assert!(
-                (0..lines as u64)
-                    .all(|hash| table.before(hash).all(|line| found.contains(&std::ptr::from_ref(line))))
-            );
+            assert!((0..lines as u64).all(|hash| {
+                table.before(hash).all(|line| found.contains(&std::ptr::from_ref(line)))
+            }));
             before = found;
             (0..lines / 8).for_each(|_| table.note_forgotten());
         }

@@ -1,7 +1,8 @@
 //! What DynamoDB counted, read off its replies: consumed capacity, by what it was for.
 //!
-//! A reply that never came can't be read: what was consumed for it is missing here. A conditional write that was refused is counted by
-//! DynamoDB, but its reply doesn't say how much: here it is reckoned from what was put and what is there.
+//! A reply that never came can't be read: what was consumed for it is missing here. A conditional
+//! write that was refused is counted by DynamoDB, but its reply doesn't say how much: here it is
+//! reckoned from what was put and what is there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,8 +52,12 @@ impl Purpose {
     pub fn of(key: &Key) -> Purpose {
         match key {
             Key::Series { series, .. } => Purpose::of_series(*series),
-            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => Purpose::of_series(chain.series),
-            Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemsUntil { .. } => Purpose::Archive,
+            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => {
+                Purpose::of_series(chain.series)
+            }
+            Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemsUntil { .. } => {
+                Purpose::Archive
+            }
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
             Key::Lease { .. } | Key::Fence => Purpose::Leases,
             Key::Config { .. } | Key::Version { .. } | Key::Listed { .. } => Purpose::Stages,
@@ -181,7 +186,10 @@ impl Meter {
 /// Units come as floats, but are never anything between two halves.
 #[cfg(feature = "dynamodb")]
 fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
-    let halves = consumed.into_iter().filter_map(|consumed| consumed.capacity_units).map(|units| units * 2.0);
+    let halves = consumed
+        .into_iter()
+        .filter_map(|consumed| consumed.capacity_units)
+        .map(|units| units * 2.0);
     halves.map(|halves| halves.round() as u64).sum()
 }
 

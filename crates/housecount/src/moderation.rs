@@ -1,9 +1,12 @@
-//! Interrupt moderation, as network cards do it: what comes while batches linger anyway is read at once, a while later.
+//! Interrupt moderation, as network cards do it: what comes while batches linger anyway is read at
+//! once, a while later.
 //!
-//! A worker that waits for the next packet is woken for each, and that is most of what a heartbeat costs where few come at once. Yet nearly all of them
-//! wait until their batch has lingered. So while nothing else is waited for, workers sleep for a part of that, whatever comes. A batch lingers no
-//! longer by it: everybody is awake before it ends, while its append is under way, and while all lanes are empty. (With several lanes, an empty one's
-//! first event may be slept through for another one's sake.)
+//! A worker that waits for the next packet is woken for each, and that is most of what a heartbeat
+//! costs where few come at once. Yet nearly all of them wait until their batch has lingered. So
+//! while nothing else is waited for, workers sleep for a part of that, whatever comes. A batch
+//! lingers no longer by it: everybody is awake before it ends, while its append is under way, and
+//! while all lanes are empty. (With several lanes, an empty one's first event may be slept through
+//! for another one's sake.)
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +17,8 @@ use tokio::time::Instant;
 /// The part of `linger` that a worker sleeps for at once, at most: many sleeps make a batch.
 const PART: u32 = 5;
 
-/// So much earlier than a batch ends workers get up: to be woken takes a tenth of that, and what they find is to join it.
+/// So much earlier than a batch ends workers get up: to be woken takes a tenth of that, and what
+/// they find is to join it.
 const EARLY: Duration = Duration::from_micros(500);
 
 /// What a lane wants of workers that have nothing to do.

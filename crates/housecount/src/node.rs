@@ -1,4 +1,5 @@
-//! A node: everything that requests and tasks share. It is put together, started and stopped in `app`.
+//! A node: everything that requests and tasks share. It is put together, started and stopped in
+//! `app`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,9 +62,11 @@ impl Node {
     /// Why it is not to be sent traffic; `None` while it is ready.
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {
-        let stalled = || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
+        let stalled =
+            || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
         let silence = || {
-            let why = "waiting for the log: it is not heard, or nodes append what they held meanwhile";
+            let why =
+                "waiting for the log: it is not heard, or nodes append what they held meanwhile";
             self.hub.is_silent().then(|| why.to_string())
         };
         self.readiness.waits_for().or_else(stalled).or_else(silence)
@@ -81,8 +84,8 @@ impl Node {
         }
     }
 
-    /// When a player is to beat next: as its last beat says (see `housecount_core::pace`), stretched under load, and never above
-    /// a third of the ttl.
+    /// When a player is to beat next: as its last beat says (see `housecount_core::pace`),
+    /// stretched under load, and never above a third of the ttl.
     #[must_use]
     pub fn next_ms(&self, receipt: &Receipt) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;
@@ -125,7 +128,12 @@ impl Readiness {
     #[must_use]
     pub fn new(read: Arc<ReadProgress>, partitions: u16) -> Readiness {
         let start = Start { step: StartStep::Starting, hindrance: None };
-        Readiness { start: Mutex::new(Some(start)), read, partitions, is_stopping: AtomicBool::new(false) }
+        Readiness {
+            start: Mutex::new(Some(start)),
+            read,
+            partitions,
+            is_stopping: AtomicBool::new(false),
+        }
     }
 
     /// What is waited for; `None` once the node is ready.

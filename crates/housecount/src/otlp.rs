@@ -1,8 +1,10 @@
-//! Traces to an OpenTelemetry collector, by OTLP over HTTP or HTTPS (protobuf), through the crates `opentelemetry*` and `tracing-opentelemetry`.
+//! Traces to an OpenTelemetry collector, by OTLP over HTTP or HTTPS (protobuf), through the crates
+//! `opentelemetry*` and `tracing-opentelemetry`.
 //!
-//! Off unless the setting `otlp` names a collector; then a span is one comparison, since nobody listens on its target. Traced is what
-//! happens once for many: appends, windows of the ledger, snapshots, and requests of operators that took long. A heartbeat
-//! never has a span of its own. What can't be sent is dropped, and said once: traces are no reason to slow down.
+//! Off unless the setting `otlp` names a collector; then a span is one comparison, since nobody
+//! listens on its target. Traced is what happens once for many: appends, windows of the ledger,
+//! snapshots, and requests of operators that took long. A heartbeat never has a span of its own.
+//! What can't be sent is dropped, and said once: traces are no reason to slow down.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,9 @@ use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanProcessor,
+};
 use tokio::runtime::Handle;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -41,7 +45,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Traces(SdkTracerProvider);
 
-/// Begins to send traces to the collector at `url`, on the caller's runtime. The layer is for the process's subscriber.
+/// Begins to send traces to the collector at `url`, on the caller's runtime. The layer is for the
+/// process's subscriber.
 ///
 /// # Errors
 /// One line: the address is none.
@@ -58,7 +63,8 @@ where
         .build()
         .map_err(|e| format!("`otlp` = \"{url}\": {e}"))?;
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-    let resource = Resource::builder().with_service_name("housecount").with_attribute(version).build();
+    let resource =
+        Resource::builder().with_service_name("housecount").with_attribute(version).build();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(OnlySlow(BatchSpanProcessor::builder(exporter).build()))
         .with_resource(resource)
@@ -75,7 +81,8 @@ where
 impl Traces {
     /// Sends what is still there, for as long as `STOP_WAIT`.
     pub async fn stop(self) {
-        let stopped = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(STOP_WAIT)).await;
+        let stopped =
+            tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(STOP_WAIT)).await;
         if !matches!(stopped, Ok(Ok(()))) {
             tracing::warn!("some traces could not be sent");
         }
@@ -153,7 +160,8 @@ impl HttpClient for Sender {
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
         // The timer, too, is the runtime's.
-        let sent = self.runtime.spawn(async move { tokio::time::timeout(SEND_WAIT, exchange).await });
+        let sent =
+            self.runtime.spawn(async move { tokio::time::timeout(SEND_WAIT, exchange).await });
         let answer = match sent.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(late)) => Err(late.into()),

@@ -48,7 +48,8 @@ impl fmt::Display for StartStep {
     }
 }
 
-/// How much of the log a starting node has read, by the times of its records: their number is not known before.
+/// How much of the log a starting node has read, by the times of its records: their number is not
+/// known before.
 #[derive(Debug, Default)]
 pub struct ReadProgress {
     partitions: Mutex<BTreeMap<u16, ReadPart>>,
@@ -64,8 +65,15 @@ struct ReadPart {
 }
 
 impl ReadProgress {
-    /// Records one read of a partition: from its first record to the last one, at `clock` of the log; `is_end` if there are no more.
-    pub fn record(&self, partition: u16, read: Option<(UnixMs, UnixMs)>, clock: UnixMs, is_end: bool) {
+    /// Records one read of a partition: from its first record to the last one, at `clock` of the
+    /// log; `is_end` if there are no more.
+    pub fn record(
+        &self,
+        partition: u16,
+        read: Option<(UnixMs, UnixMs)>,
+        clock: UnixMs,
+        is_end: bool,
+    ) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
@@ -82,7 +90,8 @@ impl ReadProgress {
         self.partitions.lock().clear();
     }
 
-    /// The share of the log that is read, in whole percent, of so many partitions. Never 100: then the node is ready.
+    /// The share of the log that is read, in whole percent, of so many partitions. Never 100: then
+    /// the node is ready.
     #[must_use]
     pub fn percent(&self, partitions: u16) -> u8 {
         let read: f64 = self.partitions.lock().values().map(|part| part.read).sum();

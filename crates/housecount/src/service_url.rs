@@ -1,7 +1,7 @@
 //! Addresses of services that a node calls: a JWKS, a trace collector, an endpoint of DynamoDB.
 //!
-//! People put passwords into such addresses. So user and password are dropped when an address is parsed, and only scheme, host
-//! and path are ever shown.
+//! People put passwords into such addresses. So user and password are dropped when an address is
+//! parsed, and only scheme, host and path are ever shown.
 
 use std::fmt;
 
@@ -20,7 +20,8 @@ impl ServiceUrl {
     /// # Errors
     /// What is expected instead, without any of the text.
     pub fn parse(text: &str) -> Result<ServiceUrl, &'static str> {
-        let expected = "not an address; write it as http://HOST:PORT/PATH or https://HOST:PORT/PATH";
+        let expected =
+            "not an address; write it as http://HOST:PORT/PATH or https://HOST:PORT/PATH";
         let (scheme, rest) = text.split_once("://").ok_or(expected)?;
         if scheme != "http" && scheme != "https" {
             return Err(expected);
@@ -70,8 +71,16 @@ mod tests {
         for (text, called, shown) in [
             ("http://h:4318", "http://h:4318", "http://h:4318"),
             ("https://h/", "https://h/", "https://h"),
-            ("https://u:opensesame@h/jwks?key=opensesame", "https://h/jwks?key=opensesame", "https://h/jwks"),
-            ("http://opensesame@[::1]:9/a#opensesame", "http://[::1]:9/a#opensesame", "http://[::1]:9/a"),
+            (
+                "https://u:opensesame@h/jwks?key=opensesame",
+                "https://h/jwks?key=opensesame",
+                "https://h/jwks",
+            ),
+            (
+                "http://opensesame@[::1]:9/a#opensesame",
+                "http://[::1]:9/a#opensesame",
+                "http://[::1]:9/a",
+            ),
             ("http://u:open@sesame@h", "http://h", "http://h"),
             ("http://[::1]", "http://[::1]", "http://[::1]"),
         ] {

@@ -1,5 +1,6 @@
-//! What a simulation needs of the production code: one clock and one source of chance a thread, both given, and no work on other
-//! threads. Compiled in with the feature `sim` only; on where [`begin`] was called on this thread.
+//! What a simulation needs of the production code: one clock and one source of chance a thread,
+//! both given, and no work on other threads. Compiled in with the feature `sim` only; on where
+//! [`begin`] was called on this thread.
 
 use std::cell::{Cell, RefCell};
 
@@ -18,7 +19,8 @@ thread_local! {
 /// What the wall clock says when a simulation begins.
 const WALL_MS: u64 = 1_790_000_000_000;
 
-/// From here on this thread draws from a seed, and its clock is the runtime's, whose time is to be paused.
+/// From here on this thread draws from a seed, and its clock is the runtime's, whose time is to be
+/// paused.
 pub fn begin(seed: u64) {
     CHANCE.set(Some(SmallRng::seed_from_u64(seed)));
     STARTED.set(Some(Instant::now()));

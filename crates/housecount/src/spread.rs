@@ -27,7 +27,8 @@ impl Spread {
         Spread(workers.into_iter().map(|(runtime, open)| Post { runtime, open }).collect())
     }
 
-    /// A place at the worker with the fewest connections, and its runtime: the caller's if there are no workers.
+    /// A place at the worker with the fewest connections, and its runtime: the caller's if there
+    /// are no workers.
     #[must_use]
     pub fn place(&self) -> (Handle, Place) {
         match self.0.iter().min_by_key(|post| post.open.load(Ordering::Relaxed)) {
@@ -55,7 +56,8 @@ mod tests {
     #[tokio::test]
     async fn connections_are_spread_evenly_and_places_given_back() {
         let spread = Spread::over((0..3).map(|_| (Handle::current(), Arc::default())));
-        let open = || spread.0.iter().map(|post| post.open.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let open =
+            || spread.0.iter().map(|post| post.open.load(Ordering::Relaxed)).collect::<Vec<_>>();
         let mut places: Vec<_> = (0..30).map(|_| spread.place()).collect();
         assert_eq!(open(), [10, 10, 10]);
         places.truncate(1);

@@ -1,4 +1,5 @@
-//! Failures that follow one another, told as one: a line in the process's log when they begin, and one when they are over.
+//! Failures that follow one another, told as one: a line in the process's log when they begin, and
+//! one when they are over.
 
 /// Whether something fails, again and again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +35,8 @@ impl FailureStreak {
         if is_first { Change::Begins } else { Change::None }
     }
 
-    /// Notes that it has worked. Failures are over once there were none for `calm_ms`: what fails and works by turns is said once.
+    /// Notes that it has worked. Failures are over once there were none for `calm_ms`: what fails
+    /// and works by turns is said once.
     pub fn worked(&mut self, now_ms: u64, calm_ms: u64) -> Change {
         match self.began_ms {
             Some(began_ms) if now_ms.saturating_sub(self.failed_ms) >= calm_ms => {

@@ -1,4 +1,5 @@
-//! The one TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through the crate `tokio-rustls`).
+//! The one TLS stack: rustls with ring, shared by Redis, AWS, and this node's own port (through the
+//! crate `tokio-rustls`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -62,7 +63,8 @@ impl TlsFiles {
     }
 }
 
-/// Parses a certificate chain and its key, each given with its name for messages, and checks that they belong together.
+/// Parses a certificate chain and its key, each given with its name for messages, and checks that
+/// they belong together.
 ///
 /// # Errors
 /// One line that begins with the name of what is wrong.
@@ -87,7 +89,9 @@ pub(crate) fn certified(cert: (&str, &[u8]), key: (&str, &[u8])) -> Result<Certi
 pub(crate) fn check_authorities(name: &str, pem: &[u8]) -> Result<(), String> {
     let mut store = rustls::RootCertStore::empty();
     for certificate in certificates(name, pem)? {
-        store.add(certificate).map_err(|e| format!("{name}: it can't be trusted as an authority: {e}"))?;
+        store
+            .add(certificate)
+            .map_err(|e| format!("{name}: it can't be trusted as an authority: {e}"))?;
     }
     Ok(())
 }
@@ -95,7 +99,11 @@ pub(crate) fn check_authorities(name: &str, pem: &[u8]) -> Result<(), String> {
 fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|e| format!("{name}: {e}"))?;
-    if chain.is_empty() { Err(format!("{name}: there is no certificate in it (PEM)")) } else { Ok(chain) }
+    if chain.is_empty() {
+        Err(format!("{name}: there is no certificate in it (PEM)"))
+    } else {
+        Ok(chain)
+    }
 }
 
 /// The certificate as it is now.
@@ -137,8 +145,8 @@ impl Tls {
         let certified = Arc::new(files.certified(&pem)?);
         let current = Arc::new(Current(RwLock::new((pem, certified))));
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-        let config =
-            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions();
         let config = config.map_err(|e| format!("TLS can't be used: {e}"))?;
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
         config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
@@ -146,7 +154,8 @@ impl Tls {
         Ok(Tls { files, current, acceptor, turns: Semaphore::new(TLS_HANDSHAKES_MAX) })
     }
 
-    /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too long.
+    /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too
+    /// long.
     pub async fn accept(&self, stream: TcpStream) -> Option<(Secured, bool)> {
         let shaken = async {
             let _turn = self.turns.acquire().await.ok()?;
@@ -169,7 +178,8 @@ impl Tls {
         Ok(true)
     }
 
-    /// Follows the files until `stop`. What can't be used is said once, and the certificate that was there goes on.
+    /// Follows the files until `stop`. What can't be used is said once, and the certificate that
+    /// was there goes on.
     pub async fn follow(&self, mut stop: watch::Receiver<bool>) {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup()).ok();

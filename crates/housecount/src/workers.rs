@@ -1,7 +1,7 @@
 //! Workers: a thread a core, each with a runtime of its own, which serve connections.
 //!
-//! A request is read, gathered and answered on one thread, and woken on it: other threads are woken once a batch. Everything else
-//! (following the log, tasks, the cold tier) is on the main runtime.
+//! A request is read, gathered and answered on one thread, and woken on it: other threads are woken
+//! once a batch. Everything else (following the log, tasks, the cold tier) is on the main runtime.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -28,7 +28,9 @@ pub const MAIN: usize = 0;
 ///
 /// # Errors
 /// It panicked, or the runtime is being shut down.
-pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
     #[cfg(feature = "sim")]
     if crate::sim::is_on() {
         return Ok(work());
@@ -36,8 +38,8 @@ pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     tokio::task::spawn_blocking(work).await
 }
 
-/// Runs a step of reading the ledger on a thread of its own. [`LEDGER_STEPS_MAX`] run at once, further ones wait in order, so
-/// that reading leaves the other cores to the players.
+/// Runs a step of reading the ledger on a thread of its own. [`LEDGER_STEPS_MAX`] run at once,
+/// further ones wait in order, so that reading leaves the other cores to the players.
 ///
 /// # Errors
 /// It panicked, or the runtime is being shut down.
@@ -53,7 +55,8 @@ pub async fn ledger_step<T: Send + 'static>(
     .await
 }
 
-/// Waits for the turn to compute a step of reading the ledger. For callers that are on a thread of their own.
+/// Waits for the turn to compute a step of reading the ledger. For callers that are on a thread of
+/// their own.
 pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
     static STEPS: Semaphore = Semaphore::const_new(LEDGER_STEPS_MAX);
     // Simulated nodes on other threads have clocks of their own, which run on while one waits.
@@ -64,8 +67,8 @@ pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
     STEPS.acquire().await.ok() // never closed
 }
 
-/// Runs a future on a thread of its own, whatever it does between its waits. It ends at its next wait when the caller is
-/// dropped. `None` if the runtime is being shut down, or it panicked.
+/// Runs a future on a thread of its own, whatever it does between its waits. It ends at its next
+/// wait when the caller is dropped. `None` if the runtime is being shut down, or it panicked.
 pub async fn aside_until_done<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
@@ -124,13 +127,14 @@ struct Worker {
 pub struct Home {
     /// On this.
     pub runtime: Handle,
-    /// How many connections are served there now; unknown for the main runtime, whose requests come from within.
+    /// How many connections are served there now; unknown for the main runtime, whose requests come
+    /// from within.
     pub open: Option<Arc<AtomicUsize>>,
 }
 
 impl Workers {
-    /// Starts so many workers, which sleep as `moderation` says. One that the system refuses is done without: the main runtime
-    /// serves if there are none.
+    /// Starts so many workers, which sleep as `moderation` says. One that the system refuses is
+    /// done without: the main runtime serves if there are none.
     #[must_use]
     pub fn start(count: usize, moderation: Moderation) -> Workers {
         let moderation = Arc::new(moderation);
@@ -162,8 +166,10 @@ impl Workers {
     #[must_use]
     pub fn homes(&self) -> Vec<Home> {
         let main = Home { runtime: Handle::current(), open: None };
-        let homes =
-            self.workers.iter().map(|w| Home { runtime: w.runtime.clone(), open: Some(w.open.clone()) });
+        let homes = self
+            .workers
+            .iter()
+            .map(|w| Home { runtime: w.runtime.clone(), open: Some(w.open.clone()) });
         std::iter::once(main).chain(homes).collect()
     }
 
@@ -215,7 +221,9 @@ mod tests {
     #[tokio::test]
     async fn workers_sleep_as_they_are_told() {
         const LINGER: Duration = Duration::from_secs(1);
-        for (wants, is_asleep) in [(Wants::More(Instant::now() + 100 * LINGER), true), (Wants::All, false)] {
+        for (wants, is_asleep) in
+            [(Wants::More(Instant::now() + 100 * LINGER), true), (Wants::All, false)]
+        {
             let workers = Workers::start(1, Moderation::new(1, LINGER));
             workers.moderation().say(0, wants);
             let sleep = workers.moderation().sleep();

@@ -1,6 +1,7 @@
 //! DynamoDB's API on a loopback port, over an emulator in memory, for tests.
 //!
-//! Prints its address as the first line, and ends when its standard input does: so it never outlives the test that started it.
+//! Prints its address as the first line, and ends when its standard input does: so it never
+//! outlives the test that started it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -74,7 +75,9 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
         }
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
-            "x-amz-target" => operation = value.rsplit('.').next().unwrap_or_default().trim().to_string(),
+            "x-amz-target" => {
+                operation = value.rsplit('.').next().unwrap_or_default().trim().to_string()
+            }
             "content-length" => length = value.trim().parse().unwrap_or(0),
             _ => {}
         }
@@ -119,6 +122,8 @@ fn answer(database: &Database, operation: &str, body: &[u8]) -> Result<String, D
         "TransactWriteItems" => call!(transact_write_items),
         "UpdateItem" => call!(update_item),
         "UpdateTimeToLive" => call!(update_time_to_live),
-        _ => Err(DynoxideError::UnsupportedCapability(format!("{operation} is not part of the emulator"))),
+        _ => Err(DynoxideError::UnsupportedCapability(format!(
+            "{operation} is not part of the emulator"
+        ))),
     }
 }

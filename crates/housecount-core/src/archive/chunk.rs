@@ -19,7 +19,9 @@ use super::{KEYFRAME_MS, Terms};
 use crate::codec::{DecodeError, Reader as Bytes, checksum, put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
 use crate::ids::{SessionId, StageId, ViewerId};
-use crate::limits::{ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::limits::{
+    ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+};
 use crate::pace::TICK_MS;
 use crate::packing::bits::{BitReader, BitWriter};
 use crate::packing::choices::{ChoiceReader, ChoiceWriter};
@@ -27,7 +29,8 @@ use crate::packing::names::Shapes;
 use crate::time::UnixMs;
 
 const VERSION: u8 = 1;
-/// Beats that a byte can hold at most: each takes three choices at least, of a ninetieth of a bit (odds stay below 4065/4096).
+/// Beats that a byte can hold at most: each takes three choices at least, of a ninetieth of a bit
+/// (odds stay below 4065/4096).
 const BEATS_A_BYTE_MAX: usize = 256;
 
 fn slot(from: UnixMs, terms: Terms) -> Slot {
@@ -86,7 +89,8 @@ impl Writer {
         }
     }
 
-    /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at `next`.
+    /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at
+    /// `next`.
     pub fn cut(&mut self, next: UnixMs) -> Option<Vec<u8>> {
         let is_empty = self.beats.is_empty() && self.leaves.is_empty();
         let chunk = (!is_empty).then(|| self.encode());
@@ -94,7 +98,8 @@ impl Writer {
         chunk
     }
 
-    /// The same, even if nothing happened: where a chunk was written that says more than is to be known now.
+    /// The same, even if nothing happened: where a chunk was written that says more than is to be
+    /// known now.
     pub fn cut_any(&mut self, next: UnixMs) -> Vec<u8> {
         let chunk = self.encode();
         self.go_on(next, Some(&chunk));
@@ -183,7 +188,14 @@ impl Writer {
             while let Some((_, at)) = leaves.next_if(|(of, _)| *of == place) {
                 of_leaves.push(*at);
             }
-            let told = self.roll.tell(place, slot, &mut choices, &mut of_beats, &mut of_leaves, usize::MAX);
+            let told = self.roll.tell(
+                place,
+                slot,
+                &mut choices,
+                &mut of_beats,
+                &mut of_leaves,
+                usize::MAX,
+            );
             debug_assert!(told.is_ok(), "times come from the log's clock");
         }
         choices.finish()
@@ -192,8 +204,8 @@ impl Writer {
 
 /// Reads chunk after chunk.
 ///
-/// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought itself the only one, and never
-/// met in the same slot, each follows on its own last one.
+/// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought
+/// itself the only one, and never met in the same slot, each follows on its own last one.
 #[derive(Debug, Default)]
 pub struct Reader {
     /// Where writers are, the last one last.
@@ -213,18 +225,23 @@ struct End {
 }
 
 impl Reader {
-    /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and returns its slot.
+    /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and
+    /// returns its slot.
     ///
     /// # Errors
     /// It is damaged, or does not follow on one that was read. Then only a keyframe can be read.
-    pub fn read(&mut self, chunk: &[u8], with: impl FnMut(EventRef<'_>)) -> Result<UnixMs, DecodeError> {
+    pub fn read(
+        &mut self,
+        chunk: &[u8],
+        with: impl FnMut(EventRef<'_>),
+    ) -> Result<UnixMs, DecodeError> {
         let said = self.open(chunk)?;
         said.each(with);
         Ok(self.keep(said, chunk))
     }
 
-    /// Reads the next chunk and adds what `keeps` says of it to a writer that has come to this slot; or to a new one, whose chunk will
-    /// be a keyframe.
+    /// Reads the next chunk and adds what `keeps` says of it to a writer that has come to this
+    /// slot; or to a new one, whose chunk will be a keyframe.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -267,7 +284,8 @@ impl Reader {
         slot_from
     }
 
-    /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms that it gives.
+    /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms
+    /// that it gives.
     #[must_use]
     pub fn keyframe(&self) -> Option<(UnixMs, Terms)> {
         self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.roll.terms()))
@@ -295,8 +313,12 @@ impl Said {
     }
 }
 
-/// Reads a chunk. `follow` gives the roll behind the chunk with a checksum, and the slot of the keyframe that this depends on.
-fn read(chunk: &[u8], follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>) -> Result<Said, DecodeError> {
+/// Reads a chunk. `follow` gives the roll behind the chunk with a checksum, and the slot of the
+/// keyframe that this depends on.
+fn read(
+    chunk: &[u8],
+    follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>,
+) -> Result<Said, DecodeError> {
     let mut bytes = Bytes::open(chunk, VERSION)?;
     let at = bytes.at();
     let from = Some(UnixMs(bytes.varint()?)).filter(|from| from.0 < u64::MAX / 8);
@@ -304,15 +326,19 @@ fn read(chunk: &[u8], follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>) -> Res
     let at = bytes.at();
     let followed = match bytes.byte()? {
         1 => {
-            let [interval_ms, slot_ms, ttl_ms] = [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
+            let [interval_ms, slot_ms, ttl_ms] =
+                [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
             Some((Roll::new(Terms { interval_ms, slot_ms, ttl_ms }), from))
         }
         0 => follow(bytes.u32_le()?),
         _ => None,
     };
-    let (mut roll, since) = followed.ok_or(DecodeError::Invalid { what: "what it follows on", at })?;
+    let (mut roll, since) =
+        followed.ok_or(DecodeError::Invalid { what: "what it follows on", at })?;
     let at = bytes.at();
-    let room = usize::try_from(bytes.varint()?).ok().filter(|room| *room / BEATS_A_BYTE_MAX <= chunk.len());
+    let room = usize::try_from(bytes.varint()?)
+        .ok()
+        .filter(|room| *room / BEATS_A_BYTE_MAX <= chunk.len());
     let room = room.ok_or(DecodeError::Invalid { what: "the number of beats", at })?;
     for _ in 0..bytes.varint()? {
         let at = bytes.at();
@@ -346,7 +372,9 @@ fn read(chunk: &[u8], follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>) -> Res
 /// An interval or a ttl.
 fn time(bytes: &mut Bytes<'_>) -> Result<u64, DecodeError> {
     let at = bytes.at();
-    Some(bytes.varint()?).filter(|ms| *ms < 1 << 40).ok_or(DecodeError::Invalid { what: "a time", at })
+    Some(bytes.varint()?)
+        .filter(|ms| *ms < 1 << 40)
+        .ok_or(DecodeError::Invalid { what: "a time", at })
 }
 
 fn get_new(bytes: &mut Bytes<'_>, roll: &mut Roll, from: Tick) -> Result<(), DecodeError> {

@@ -1,4 +1,5 @@
-//! The roll: the sessions that were heard lately, and when each is expected. Writer and reader keep it alike.
+//! The roll: the sessions that were heard lately, and when each is expected. Writer and reader keep
+//! it alike.
 
 use std::hash::BuildHasher;
 
@@ -58,7 +59,8 @@ const NEARNESS: [i64; 7] = [-100, -20, -5, 0, 5, 20, 100];
 /// What was learnt about audiences, which both sides move alike.
 #[derive(Clone, Debug, Default)]
 struct Learnt {
-    /// Whether there is a further beat: by how near the slot's end it is expected, and how many there were.
+    /// Whether there is a further beat: by how near the slot's end it is expected, and how many
+    /// there were.
     is_more: [[Odds; 3]; NEARNESS.len() + 1],
     /// The same for who has left.
     is_back: Odds,
@@ -145,10 +147,17 @@ impl Roll {
     }
 
     /// Gives a session a place, in a slot that begins at `from`. It must have none.
-    pub(super) fn add(&mut self, stage: u32, viewer: Box<str>, session: Box<str>, from: Tick) -> u32 {
+    pub(super) fn add(
+        &mut self,
+        stage: u32,
+        viewer: Box<str>,
+        session: Box<str>,
+        from: Tick,
+    ) -> u32 {
         let hashed = self.hasher.hash_one((stage, &*viewer, &*session));
         let gap = self.terms.interval_ms / TICK_MS;
-        let seat = Seat { stage, viewer, session, last: from, gap, habit: Habit::New, has_left: false };
+        let seat =
+            Seat { stage, viewer, session, last: from, gap, habit: Habit::New, has_left: false };
         let place = self.free.pop().unwrap_or(self.seats.len() as u32);
         if place as usize == self.seats.len() {
             self.seats.push(None);
@@ -175,7 +184,8 @@ impl Roll {
         seat.is_some_and(|seat| seat.habit != Habit::New && seat.last == at)
     }
 
-    /// Says what a session did in a slot, or finds out: `beats` and `leaves` in order, empty for a reader. Nothing for an empty place.
+    /// Says what a session did in a slot, or finds out: `beats` and `leaves` in order, empty for a
+    /// reader. Nothing for an empty place.
     pub(super) fn tell(
         &mut self,
         place: u32,
@@ -185,7 +195,9 @@ impl Roll {
         leaves: &mut Vec<Tick>,
         mut room: usize,
     ) -> Result<(), DecodeError> {
-        let Some(seat) = self.seats.get_mut(place as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(seat) = self.seats.get_mut(place as usize).and_then(Option::as_mut) else {
+            return Ok(());
+        };
         let learnt = &mut self.learnt;
         let mut count = 0;
         loop {
@@ -221,8 +233,8 @@ impl Roll {
         Ok(())
     }
 
-    /// Strikes off who will hardly come back in the slot that begins at `from`, or later. Struck off slot by slot or at once, the
-    /// same places are free in the same order.
+    /// Strikes off who will hardly come back in the slot that begins at `from`, or later. Struck
+    /// off slot by slot or at once, the same places are free in the same order.
     pub(super) fn strike(&mut self, from: Tick) {
         let silent_before = from.saturating_sub(self.terms.ttl_ms / TICK_MS);
         let left_before = from.saturating_sub(self.terms.slot_ms / TICK_MS);
@@ -277,7 +289,8 @@ impl Seat {
             (self.last, self.habit) = (at, Habit::Told);
         } else if at > self.last {
             let (told, own) = (self.told(terms), self.own());
-            self.habit = if at.abs_diff(told) <= at.abs_diff(own) { Habit::Told } else { Habit::Own };
+            self.habit =
+                if at.abs_diff(told) <= at.abs_diff(own) { Habit::Told } else { Habit::Own };
             (self.gap, self.last) = (at - self.last, at);
         }
     }

@@ -109,8 +109,9 @@ proptest! {
         prop_assert_eq!(found, said);
     }
 
-    /// Somebody is taken out from some slot on: first each chunk becomes a keyframe, from the last one back, then they are joined again.
-    /// Whenever it ends, what is there can be read, and lacks nobody else.
+    /// Somebody is taken out from some slot on: first each chunk becomes a keyframe, from the last
+    /// one back, then they are joined again. Whenever it ends, what is there can be read, and lacks
+    /// nobody else.
     #[test]
     fn somebody_can_be_taken_out_chunk_by_chunk(
         slots in proptest::collection::vec(
@@ -181,7 +182,12 @@ fn version_1_is_frozen() {
     writer.add(&beat(FROM.plus(5_678), "s/2", "bob", "tab"));
     writer.add(&EventRef { kind: Kind::Leave, ..beat(FROM.plus(9_000), "s/2", "bob", "tab") });
     let first = writer.cut(UnixMs::ZERO).unwrap();
-    writer.add(&beat(FROM.plus(1_200 + gap_ms(30_000, "ann", "", FROM.plus(1_200))), "s/1", "ann", ""));
+    writer.add(&beat(
+        FROM.plus(1_200 + gap_ms(30_000, "ann", "", FROM.plus(1_200))),
+        "s/1",
+        "ann",
+        "",
+    ));
     let second = writer.cut(UnixMs::ZERO).unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     assert_eq!(
@@ -191,7 +197,8 @@ fn version_1_is_frozen() {
     );
     assert_eq!(hex(&second), "01b092caa58c34006778e1b901000000781ff87e23314327");
     let of_ann = |at| (FROM.0 + at, false, "s/1".to_string(), "ann".to_string(), String::new());
-    let of_bob = |at, left| (FROM.0 + at, left, "s/2".to_string(), "bob".to_string(), "tab".to_string());
+    let of_bob =
+        |at, left| (FROM.0 + at, left, "s/2".to_string(), "bob".to_string(), "tab".to_string());
     let found = read_all(&[first, second]);
     assert_eq!(found[..3], [of_ann(1_200), of_bob(5_600, false), of_bob(9_000, true)]);
     assert_eq!(found.len(), 4);
@@ -236,7 +243,8 @@ fn a_keyframe_comes_every_four_hours() {
     assert!(keyframes.len() >= 2);
 }
 
-/// Bytes a slot of an audience whose next beats come as `next` says, on average over slots in which nobody comes.
+/// Bytes a slot of an audience whose next beats come as `next` says, on average over slots in which
+/// nobody comes.
 fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) -> usize {
     let names: Vec<String> = (0..viewers).map(|n| format!("viewer-{n}")).collect();
     let mut due: Vec<UnixMs> = (0..viewers).map(|n| FROM.plus(n * 30_000 / viewers)).collect();

@@ -1,6 +1,8 @@
-//! Readings of what was consumed, a minute apart, and what they come to: in the last hour, and in a month if it goes on like that.
+//! Readings of what was consumed, a minute apart, and what they come to: in the last hour, and in a
+//! month if it goes on like that.
 //!
-//! There are never more than an hour's ([`COST_READINGS_MAX`]): memory is bounded however long a node runs.
+//! There are never more than an hour's ([`COST_READINGS_MAX`]): memory is bounded however long a
+//! node runs.
 
 use std::collections::VecDeque;
 
@@ -44,7 +46,8 @@ impl<const N: usize> Readings<N> {
         Readings(VecDeque::from([first]))
     }
 
-    /// Takes in the next one. Those that end more than an hour before it go, but for the last of them.
+    /// Takes in the next one. Those that end more than an hour before it go, but for the last of
+    /// them.
     pub fn push(&mut self, reading: Reading<N>) {
         let hour_ago_ms = reading.at_ms.saturating_sub(HOUR_MS);
         self.0.push_back(reading);
@@ -82,7 +85,10 @@ impl<const N: usize> Readings<N> {
 /// What it comes to in a month if `ms` took so much. Nothing for no time.
 #[must_use]
 pub fn a_month(units: Units, ms: u64) -> Units {
-    Units { writes: share(units.writes, MONTH_MS, ms), read_halves: share(units.read_halves, MONTH_MS, ms) }
+    Units {
+        writes: share(units.writes, MONTH_MS, ms),
+        read_halves: share(units.read_halves, MONTH_MS, ms),
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +119,8 @@ mod tests {
         let hour = readings.last_hour(&reading(1_000, 1_050));
         assert_eq!((hour.ms, hour.units[0].writes, hour.watched_ms), (60 * MINUTE_MS, 60, 6_000));
         assert_eq!(a_month(hour.units[0], hour.ms).writes, 60 * 730);
-        // A node that stood still for a day has one reading of before, and says over how long it speaks.
+        // A node that stood still for a day has one reading of before, and says over how long it
+        // speaks.
         let late = readings.last_hour(&reading(3_000, 2_000));
         assert_eq!((late.ms, late.units[0].writes), (2_000 * MINUTE_MS, 950));
     }

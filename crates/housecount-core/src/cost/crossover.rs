@@ -6,8 +6,9 @@ use super::plans::Audience;
 /// The most viewers that are looked at for a crossover.
 const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
 
-/// The most viewers for whom `one` costs at most as much as `other`; `None` if it costs more already for one viewer. Both must grow, and
-/// `one` faster: else what is found is the end of the search.
+/// The most viewers for whom `one` costs at most as much as `other`; `None` if it costs more
+/// already for one viewer. Both must grow, and `one` faster: else what is found is the end of the
+/// search.
 #[must_use]
 pub fn crossover(
     of: &Audience,

@@ -1,12 +1,17 @@
-//! What to do when a month would cost more than is wished: say so, and if that is wished too, write some things less often.
+//! What to do when a month would cost more than is wished: say so, and if that is wished too, write
+//! some things less often.
 //!
-//! What is written less often is what can be without a wrong number: counts are taken up to [`SNAPSHOT_STRETCH_MAX`] times as far apart,
-//! which shows after the loss of everything hot and in the list of snapshots, and nowhere else; items of a DynamoDB log are put up to
-//! [`FLUSH_STRETCH_MAX`] flushes apart, which shows in `asOf`. All that is said is written all the same, and proven to the millisecond.
+//! What is written less often is what can be without a wrong number: counts are taken up to
+//! [`SNAPSHOT_STRETCH_MAX`] times as far apart, which shows after the loss of everything hot and in
+//! the list of snapshots, and nowhere else; items of a DynamoDB log are put up to
+//! [`FLUSH_STRETCH_MAX`] flushes apart, which shows in `asOf`. All that is said is written all the
+//! same, and proven to the millisecond.
 
 use super::prices::Usd;
 use super::share;
-use crate::limits::{BRIDGE_AGE_MS_MAX, COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX, SNAPSHOT_STRETCH_MAX};
+use crate::limits::{
+    BRIDGE_AGE_MS_MAX, COST_GUARD_HOLD_MS, FLUSH_STRETCH_MAX, SNAPSHOT_STRETCH_MAX,
+};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,8 @@ pub struct Limit {
 pub struct Decided {
     /// Whether a month would cost more than the limit.
     pub is_exceeded: bool,
-    /// How many times as far apart snapshots are taken, from 1 to [`SNAPSHOT_STRETCH_MAX`]; and flushes of the log, as [`flushes`] has it.
+    /// How many times as far apart snapshots are taken, from 1 to [`SNAPSHOT_STRETCH_MAX`]; and
+    /// flushes of the log, as [`flushes`] has it.
     pub stretch: u64,
     /// When that changed last, or the node started, on a clock that only goes forward.
     pub changed_ms: u64,
@@ -52,8 +58,9 @@ pub struct Projected {
     pub month: Usd,
     /// The part that snapshots are.
     pub snapshots: Usd,
-    /// The part that flushes of the log are, where each costs something. Taken to be less the further apart they are; where items are
-    /// larger than a kilobyte they save less than that, and go back later than they could.
+    /// The part that flushes of the log are, where each costs something. Taken to be less the
+    /// further apart they are; where items are larger than a kilobyte they save less than that, and
+    /// go back later than they could.
     pub flushes: Usd,
 }
 
@@ -63,11 +70,12 @@ pub fn flushes(stretch: u64) -> u64 {
     stretch.clamp(1, FLUSH_STRETCH_MAX)
 }
 
-/// Of the limit, in percent: below this all is well again. Between this and the limit nothing changes.
+/// Of the limit, in percent: below this all is well again. Between this and the limit nothing
+/// changes.
 const BACK_PERCENT: u64 = 90;
 
-/// Decides at `now_ms`. Stretched is changed at most once in [`COST_GUARD_HOLD_MS`]: only then all of what is projected from was
-/// consumed as things are now, so that it doesn't swing.
+/// Decides at `now_ms`. Stretched is changed at most once in [`COST_GUARD_HOLD_MS`]: only then all
+/// of what is projected from was consumed as things are now, so that it doesn't swing.
 #[must_use]
 pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) -> Decided {
     let back = Usd(share(limit.month.0, BACK_PERCENT, 100));
@@ -83,7 +91,8 @@ pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) 
         let flushed = share(flushed.0, flushes(before.stretch), flushes(stretch));
         Usd(fixed.saturating_add(snapshots).saturating_add(flushed))
     };
-    let smallest = |bound: Usd| (1..SNAPSHOT_STRETCH_MAX).find(|stretch| month_at(*stretch) <= bound);
+    let smallest =
+        |bound: Usd| (1..SNAPSHOT_STRETCH_MAX).find(|stretch| month_at(*stretch) <= bound);
     let stretch = if projected.month > limit.month {
         smallest(limit.month).unwrap_or(SNAPSHOT_STRETCH_MAX).max(before.stretch)
     } else {
@@ -93,7 +102,8 @@ pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) 
     Decided { is_exceeded, stretch, changed_ms }
 }
 
-/// Between two snapshots, stretched. Never beyond a quarter of the age at which a snapshot is no bridge any more, unless the setting is.
+/// Between two snapshots, stretched. Never beyond a quarter of the age at which a snapshot is no
+/// bridge any more, unless the setting is.
 #[must_use]
 pub fn stretched_ms(interval_ms: u64, stretch: u64) -> u64 {
     let bound_ms = interval_ms.max(BRIDGE_AGE_MS_MAX / 4);
@@ -134,20 +144,39 @@ mod tests {
             ((true, 3), 300, 100, hold, (false, 1)),
             ((true, 3), 300, 100, hold - 1, (false, 3)),
         ] {
-            let projected = Projected { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
+            let projected =
+                Projected { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
             let decided = decide(before(was.0, was.1), projected, LIMIT, now_ms);
-            assert_eq!((decided.is_exceeded, decided.stretch), is, "{was:?} {month} {stretched} {now_ms}");
-            let warned =
-                decide(before(was.0, was.1), projected, Limit { guard: Guard::Warn, ..LIMIT }, now_ms);
-            assert_eq!((warned.is_exceeded, warned.stretch), (is.0, was.1), "a warning changes nothing else");
+            assert_eq!(
+                (decided.is_exceeded, decided.stretch),
+                is,
+                "{was:?} {month} {stretched} {now_ms}"
+            );
+            let warned = decide(
+                before(was.0, was.1),
+                projected,
+                Limit { guard: Guard::Warn, ..LIMIT },
+                now_ms,
+            );
+            assert_eq!(
+                (warned.is_exceeded, warned.stretch),
+                (is.0, was.1),
+                "a warning changes nothing else"
+            );
         }
     }
 
     /// FLUSH_STRETCH_MAX: flushes are half as many, and never fewer.
     #[test]
     fn flushes_are_stretched_with_them() {
-        let at = |month, flushes| Projected { month: Usd(month), snapshots: Usd(0), flushes: Usd(flushes) };
-        let decide = |was, projected| decide(before(true, was), projected, LIMIT, COST_GUARD_HOLD_MS).stretch;
+        let at = |month, flushes| Projected {
+            month: Usd(month),
+            snapshots: Usd(0),
+            flushes: Usd(flushes),
+        };
+        let decide = |was, projected| {
+            decide(before(true, was), projected, LIMIT, COST_GUARD_HOLD_MS).stretch
+        };
         assert_eq!((decide(1, at(1_400, 800)), decide(1, at(1_401, 800))), (2, 3));
         // 400 + 300 again would be 1,000.
         assert_eq!((decide(3, at(700, 300)), decide(3, at(600, 300))), (2, 1));

@@ -2,13 +2,14 @@
 //!
 //! - [`prices`]: every price, from one dated file; [`money`]: the only form that money has here.
 //! - [`units`]: what DynamoDB counts for an item, a read, a batch.
-//! - [`plans`]: what an audience costs by each plan that people know, and by housecount's own; [`own`]: what housecount writes.
+//! - [`plans`]: what an audience costs by each plan that people know, and by housecount's own;
+//!   [`own`]: what housecount writes.
 //! - [`crossover`]: for how many viewers one plan is cheaper than another.
 //! - [`bill`]: readings of what was consumed, and what they come to in an hour and a month.
 //! - [`guard`]: what to do when that is above the limit.
 //!
-//! Money is whole micro-dollars in `u64`, multiplied in `u128`, and saturates: no float comes near it. Shares are rounded to the
-//! nearest micro-dollar once, at the end.
+//! Money is whole micro-dollars in `u64`, multiplied in `u128`, and saturates: no float comes near
+//! it. Shares are rounded to the nearest micro-dollar once, at the end.
 
 pub mod bill;
 pub mod crossover;

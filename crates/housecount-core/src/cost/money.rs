@@ -15,7 +15,8 @@ const PRICE_MAX: Usd = Usd(1_000_000_000_000);
 pub struct Usd(pub u64);
 
 impl Usd {
-    /// A decimal number of dollars, such as `0.625`. At most six places: there is nothing smaller here.
+    /// A decimal number of dollars, such as `0.625`. At most six places: there is nothing smaller
+    /// here.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -54,7 +55,8 @@ impl Usd {
 }
 
 impl fmt::Display for Usd {
-    /// As people write it: cents; less than a dollar to a tenth of a cent; from a thousand on without cents.
+    /// As people write it: cents; less than a dollar to a tenth of a cent; from a thousand on
+    /// without cents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = match self.0 {
             0 => return f.write_str("$0"),
@@ -121,9 +123,13 @@ mod tests {
 
     #[test]
     fn money_is_read_and_shown_exactly() {
-        for (text, micros) in
-            [("0.625", 625_000), ("0.00013", 130), ("25", 25_000_000), ("0.000001", 1), ("007.5", 7_500_000)]
-        {
+        for (text, micros) in [
+            ("0.625", 625_000),
+            ("0.00013", 130),
+            ("25", 25_000_000),
+            ("0.000001", 1),
+            ("007.5", 7_500_000),
+        ] {
             assert_eq!(Usd::parse(text), Ok(Usd(micros)), "{text}");
         }
         for (text, why) in [

@@ -1,4 +1,5 @@
-//! What an audience costs by each plan that people know, and by housecount's own. A formula a plan, with the rule it comes from.
+//! What an audience costs by each plan that people know, and by housecount's own. A formula a plan,
+//! with the rule it comes from.
 
 use super::own::{self, Setup, times_a_month};
 use super::prices::{Engine, List, Prices, Usd};
@@ -126,7 +127,11 @@ impl Plan {
     #[must_use]
     pub fn bill(&self, prices: &Prices, list: List) -> Bill {
         let redis = self.redis.map_or(Usd(0), |need| need.month(prices));
-        Bill { requests: prices.units(self.units(), list), storage: prices.stored(self.stored_bytes), redis }
+        Bill {
+            requests: prices.units(self.units(), list),
+            storage: prices.stored(self.stored_bytes),
+            redis,
+        }
     }
 }
 
@@ -135,7 +140,10 @@ impl RedisNeed {
     #[must_use]
     pub fn month(&self, prices: &Prices) -> Usd {
         let node = prices.node(Engine::Valkey, self.bytes);
-        node.map_or_else(|| prices.serverless(self.bytes, self.commands), super::prices::RedisNode::month)
+        node.map_or_else(
+            || prices.serverless(self.bytes, self.commands),
+            super::prices::RedisNode::month,
+        )
     }
 }
 
@@ -144,8 +152,9 @@ const HEARTBEAT_BYTES: u64 = 230;
 /// A viewer in Redis the usual way, a key each: an ARN and an id, with Redis's own overhead.
 const KEY_BYTES: u64 = 250;
 
-/// Every heartbeat is put as an item of less than a KB, and the viewer's item is read (consistently, less than 4 KB) to answer: a write
-/// and a read unit each. An item a viewer, replaced each time.
+/// Every heartbeat is put as an item of less than a KB, and the viewer's item is read
+/// (consistently, less than 4 KB) to answer: a write and a read unit each. An item a viewer,
+/// replaced each time.
 #[must_use]
 pub fn pure_dynamodb(of: &Audience) -> Plan {
     let beats = of.beats_a_month();
@@ -162,7 +171,10 @@ pub fn pure_dynamodb(of: &Audience) -> Plan {
 
 fn usual_redis(of: &Audience) -> RedisNeed {
     // A SETEX and a count for each heartbeat.
-    RedisNeed { bytes: of.viewers.saturating_mul(KEY_BYTES), commands: of.beats_a_month().saturating_mul(2) }
+    RedisNeed {
+        bytes: of.viewers.saturating_mul(KEY_BYTES),
+        commands: of.beats_a_month().saturating_mul(2),
+    }
 }
 
 /// A key a viewer, and nothing that outlives Redis.
@@ -179,7 +191,8 @@ pub fn pure_redis(of: &Audience) -> Plan {
     }
 }
 
-/// Redis, and every five minutes an item of less than a KB for each stage's count, kept 30 days. There is no watch time in it.
+/// Redis, and every five minutes an item of less than a KB for each stage's count, kept 30 days.
+/// There is no watch time in it.
 #[must_use]
 pub fn hybrid(of: &Audience) -> Plan {
     let counts = of.stages.saturating_mul(times_a_month(SYNC_MS));
@@ -197,15 +210,15 @@ pub fn hybrid(of: &Audience) -> Plan {
 /// How often the hybrid plan writes.
 const SYNC_MS: u64 = 300_000;
 
-/// What the hybrid plan's watch records take if each viewer's is an item, as it is often drawn: a write for each viewer every five
-/// minutes.
+/// What the hybrid plan's watch records take if each viewer's is an item, as it is often drawn: a
+/// write for each viewer every five minutes.
 #[must_use]
 pub fn watch_items(of: &Audience) -> Units {
     Units::writes(of.viewers.saturating_mul(times_a_month(SYNC_MS)))
 }
 
-/// The hybrid, and every heartbeat as an item, 25 a BatchWriteItem. A batch is counted item by item, each rounded up to a KB: as many
-/// units as without.
+/// The hybrid, and every heartbeat as an item, 25 a BatchWriteItem. A batch is counted item by
+/// item, each rounded up to a KB: as many units as without.
 #[must_use]
 pub fn batched(of: &Audience) -> Plan {
     let (beats, counts) = (of.beats_a_month(), hybrid(of));
@@ -249,7 +262,8 @@ pub enum Kept {
     Items,
 }
 
-/// This program: the ledger, counts, leases, and where it is asked for an archive, or a log in DynamoDB.
+/// This program: the ledger, counts, leases, and where it is asked for an archive, or a log in
+/// DynamoDB.
 #[must_use]
 pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Plan {
     let mut parts = vec![
@@ -279,7 +293,8 @@ pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Pl
             Kept::Items => parts.push(again(setup.archive_flush_ms / 30)),
         }
     }
-    let need = || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
+    let need =
+        || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
     let name = match (log, kept != Kept::Off) {
         (LogPlace::Redis, false) => "housecount",
         (LogPlace::Redis, true) => "housecount, every heartbeat archived",
@@ -361,15 +376,20 @@ mod tests {
         let archive = prices.units(own::archive(&of, &setup), List::Now);
         assert!(archive <= Usd(350_000), "{archive}");
         let redis = housecount(&of, &setup, LogPlace::Redis, Kept::Off);
-        assert_eq!(prices.node(Engine::Valkey, redis.redis.unwrap().bytes).unwrap().name, "cache.t4g.micro");
+        assert_eq!(
+            prices.node(Engine::Valkey, redis.redis.unwrap().bytes).unwrap().name,
+            "cache.t4g.micro"
+        );
     }
 
     fn all(of: &Audience) -> Vec<Plan> {
         let setup = Setup::default();
         let mut plans = known(of);
         for log in [LogPlace::Here, LogPlace::Redis, LogPlace::DynamoDb] {
-            plans
-                .extend([Kept::Off, Kept::Packed, Kept::Items].map(|kept| housecount(of, &setup, log, kept)));
+            plans.extend(
+                [Kept::Off, Kept::Packed, Kept::Items]
+                    .map(|kept| housecount(of, &setup, log, kept)),
+            );
         }
         plans
     }

@@ -1,6 +1,7 @@
 //! Every price, from one dated file (`prices.toml`, which says the source of each).
 //!
-//! The file is read by whoever can read TOML; here are the types it is read into, and what a quantity comes to.
+//! The file is read by whoever can read TOML; here are the types it is read into, and what a
+//! quantity comes to.
 
 use serde::Deserialize;
 
@@ -136,13 +137,20 @@ impl Prices {
     /// What, and the key.
     pub fn check(&self) -> Result<(), String> {
         for engine in [Engine::Valkey, Engine::Redis] {
-            let sizes: Vec<u64> =
-                self.node.iter().filter(|node| node.engine == engine).map(|node| node.bytes_max).collect();
+            let sizes: Vec<u64> = self
+                .node
+                .iter()
+                .filter(|node| node.engine == engine)
+                .map(|node| node.bytes_max)
+                .collect();
             if sizes.is_empty() {
                 return Err(format!("`node`: there is none with engine = \"{}\"", engine.name()));
             }
             if !sizes.is_sorted() {
-                return Err(format!("`node`: those of {} are not in the order of bytes_max", engine.name()));
+                return Err(format!(
+                    "`node`: those of {} are not in the order of bytes_max",
+                    engine.name()
+                ));
             }
         }
         Ok(())
@@ -168,7 +176,8 @@ impl Prices {
         Usd(share(bytes.saturating_sub(free), self.storage.gb_month.0, 1 << 30))
     }
 
-    /// What capacity for `units` a month costs if they come evenly, and it is used by [`UTILIZATION_PERCENT`]: whole units a second.
+    /// What capacity for `units` a month costs if they come evenly, and it is used by
+    /// [`UTILIZATION_PERCENT`]: whole units a second.
     #[must_use]
     pub fn provisioned(&self, units: Units) -> Usd {
         let seconds = MONTH_HOURS * 3_600;
@@ -183,7 +192,8 @@ impl Prices {
         an_hour.times(MONTH_HOURS)
     }
 
-    /// How far capacity must be used to be cheaper than paying by request, in percent, rounded up: writes.
+    /// How far capacity must be used to be cheaper than paying by request, in percent, rounded up:
+    /// writes.
     #[must_use]
     pub fn provisioned_wins_at_percent(&self) -> u64 {
         // A unit used all the time makes 3,600 requests an hour.
@@ -192,7 +202,8 @@ impl Prices {
         u64::try_from(hour.div_ceil(on_demand_hour.max(1))).unwrap_or(u64::MAX)
     }
 
-    /// The smallest node that holds `bytes`; `None` if none does. [`HEADROOM`] says what "holds" is.
+    /// The smallest node that holds `bytes`; `None` if none does. [`HEADROOM`] says what "holds"
+    /// is.
     #[must_use]
     pub fn node(&self, engine: Engine, bytes: u64) -> Option<&RedisNode> {
         let fits = |node: &&RedisNode| node.engine == engine && bytes <= node.bytes_max / HEADROOM;
@@ -203,16 +214,19 @@ impl Prices {
     #[must_use]
     pub fn serverless(&self, bytes: u64, ecpus: u64) -> Usd {
         let of = &self.serverless;
-        let stored = share(bytes.max(of.bytes_min), of.gb_hour.0.saturating_mul(MONTH_HOURS), 1_000_000_000);
+        let stored =
+            share(bytes.max(of.bytes_min), of.gb_hour.0.saturating_mul(MONTH_HOURS), 1_000_000_000);
         Usd(stored).plus(Usd(share(ecpus, of.ecpu_million.0, 1_000_000)))
     }
 }
 
-/// How far provisioned capacity is used: the target that AWS's auto scaling comes with (DynamoDB Developer Guide, "Managing
-/// throughput capacity automatically", 2026-10). An audience that comes and goes with the evening uses less.
+/// How far provisioned capacity is used: the target that AWS's auto scaling comes with (DynamoDB
+/// Developer Guide, "Managing throughput capacity automatically", 2026-10). An audience that comes
+/// and goes with the evening uses less.
 pub const UTILIZATION_PERCENT: u64 = 70;
-/// A node holds what it can hold twice of. ElastiCache reserves a quarter of `maxmemory`, and half on micro nodes, for backups and
-/// failovers (User Guide, "Managing reserved memory", 2026-10), which halves the smallest and leaves the others half as much again.
+/// A node holds what it can hold twice of. ElastiCache reserves a quarter of `maxmemory`, and half
+/// on micro nodes, for backups and failovers (User Guide, "Managing reserved memory", 2026-10),
+/// which halves the smallest and leaves the others half as much again.
 pub const HEADROOM: u64 = 2;
 
 impl Engine {
@@ -258,7 +272,9 @@ mod tests {
     #[test]
     fn the_smallest_node_that_holds_it_twice() {
         let prices = ours();
-        let name = |engine, bytes| prices.node(engine, bytes).map(|node| (node.name.as_str(), node.month()));
+        let name = |engine, bytes| {
+            prices.node(engine, bytes).map(|node| (node.name.as_str(), node.month()))
+        };
         assert_eq!(name(Engine::Valkey, 0), Some(("cache.t4g.micro", Usd(9_344_000))));
         assert_eq!(name(Engine::Valkey, 268_435_456), Some(("cache.t4g.micro", Usd(9_344_000))));
         assert_eq!(name(Engine::Valkey, 268_435_457), Some(("cache.t4g.small", Usd(18_688_000))));
@@ -275,7 +291,10 @@ mod tests {
         assert!(wrong(DEFAULT_PRICES.replacen("gb_month", "gb_moon", 1)).contains("`gb_moon`"));
         assert!(wrong(DEFAULT_PRICES.replacen("= 0.625", "= -0.625", 1)).contains("no decimal"));
         assert!(
-            read(&DEFAULT_PRICES.replace("\"redis\"", "\"valkey\"")).unwrap().unwrap_err().contains("`node`")
+            read(&DEFAULT_PRICES.replace("\"redis\"", "\"valkey\""))
+                .unwrap()
+                .unwrap_err()
+                .contains("`node`")
         );
     }
 }

@@ -1,9 +1,10 @@
-//! What DynamoDB counts: capacity units by its own rules (Developer Guide, "DynamoDB item sizes and formats", "DynamoDB read and
-//! write operations", 2026-10).
+//! What DynamoDB counts: capacity units by its own rules (Developer Guide, "DynamoDB item sizes and
+//! formats", "DynamoDB read and write operations", 2026-10).
 //!
-//! The tests below are the guide's own examples. Where the rules surprise: a batch is counted item by item, each rounded up to a KB;
-//! a write is as large as the larger of the item before and after, also an update of one attribute; a conditional write that is
-//! refused is counted; a Query is rounded once, over all it reads; deletion by TTL is not counted at all.
+//! The tests below are the guide's own examples. Where the rules surprise: a batch is counted item
+//! by item, each rounded up to a KB; a write is as large as the larger of the item before and
+//! after, also an update of one attribute; a conditional write that is refused is counted; a Query
+//! is rounded once, over all it reads; deletion by TTL is not counted at all.
 
 use crate::item::{Attr, Item};
 
@@ -11,10 +12,12 @@ use crate::item::{Attr, Item};
 pub const WRITE_BYTES: u64 = 1_024;
 /// Bytes of a read unit.
 pub const READ_BYTES: u64 = 4_096;
-/// Bytes that an item takes beyond its own where it lies, for its index. They are stored and charged as such, but not in units.
+/// Bytes that an item takes beyond its own where it lies, for its index. They are stored and
+/// charged as such, but not in units.
 pub const INDEX_BYTES: u64 = 100;
 
-/// Capacity units. Reads in halves, since an eventually consistent one is half a unit. Sums saturate.
+/// Capacity units. Reads in halves, since an eventually consistent one is half a unit. Sums
+/// saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
     /// Write units.
@@ -42,7 +45,10 @@ impl Units {
     /// So many times as much.
     #[must_use]
     pub fn times(self, n: u64) -> Units {
-        Units { writes: self.writes.saturating_mul(n), read_halves: self.read_halves.saturating_mul(n) }
+        Units {
+            writes: self.writes.saturating_mul(n),
+            read_halves: self.read_halves.saturating_mul(n),
+        }
     }
 
     /// What there is more than before.
@@ -66,8 +72,8 @@ pub enum Consistency {
     Transactional,
 }
 
-/// A put, an update or a delete of an item that has so many bytes after it or had before it, whichever is more. The same if a
-/// condition refuses it.
+/// A put, an update or a delete of an item that has so many bytes after it or had before it,
+/// whichever is more. The same if a condition refuses it.
 #[must_use]
 pub fn write(bytes: u64) -> Units {
     Units::writes(bytes.div_ceil(WRITE_BYTES).max(1))
@@ -85,7 +91,8 @@ pub fn write_batch(items: impl IntoIterator<Item = u64>) -> Units {
     items.into_iter().map(write).fold(Units::default(), Units::plus)
 }
 
-/// A GetItem of an item of so many bytes (none: zero), or a Query that read so many altogether, also those it then filtered out.
+/// A GetItem of an item of so many bytes (none: zero), or a Query that read so many altogether,
+/// also those it then filtered out.
 #[must_use]
 pub fn read(bytes: u64, consistency: Consistency) -> Units {
     let halves = match consistency {
@@ -108,7 +115,8 @@ pub fn expire(_bytes: u64) -> Units {
     Units::default()
 }
 
-/// An item's bytes: the names of its attributes and their values, with its keys under the names `pk` and `sk`.
+/// An item's bytes: the names of its attributes and their values, with its keys under the names
+/// `pk` and `sk`.
 #[must_use]
 pub fn item_bytes(pk: &str, sk: &str, item: &Item) -> u64 {
     let keys = "pk".len() + pk.len() + "sk".len() + sk.len();
@@ -116,8 +124,8 @@ pub fn item_bytes(pk: &str, sk: &str, item: &Item) -> u64 {
     attributes.fold(keys as u64, u64::saturating_add)
 }
 
-/// A value's bytes. Binary counts raw, a number a byte and one for every two digits between its leading and trailing zeros, a map three
-/// and one for each element.
+/// A value's bytes. Binary counts raw, a number a byte and one for every two digits between its
+/// leading and trailing zeros, a map three and one for each element.
 #[must_use]
 pub fn attr_bytes(value: &Attr) -> u64 {
     match value {
@@ -142,7 +150,8 @@ mod tests {
 
     const KB: u64 = 1_024;
 
-    /// (what the guide says, what we count, what it says that is), in half read units or write units.
+    /// (what the guide says, what we count, what it says that is), in half read units or write
+    /// units.
     #[test]
     fn the_guides_examples() {
         use Consistency::{Eventual, Strong, Transactional};
@@ -155,7 +164,11 @@ mod tests {
             ("8 KB eventually: 1", read(8 * KB, Eventual), 2),
             ("8 KB in a transaction: 4", read(8 * KB, Transactional), 8),
             ("an item that isn't there is counted as well", read(0, Strong), 2),
-            ("BatchGetItem of 1.5 KB and 6.5 KB: 4 KB + 8 KB", read_batch([1_536, 6_656], Strong), 6),
+            (
+                "BatchGetItem of 1.5 KB and 6.5 KB: 4 KB + 8 KB",
+                read_batch([1_536, 6_656], Strong),
+                6,
+            ),
             ("Query of items of 40.8 KB altogether: 44 KB", read(41_780, Strong), 22),
             ("the same, eventually", read(41_780, Eventual), 11),
         ];

@@ -6,7 +6,8 @@ use super::Entry;
 use crate::limits::EPOCHS_MAX;
 use crate::time::UnixMs;
 
-/// What the items of one epoch add up to. It only grows, so that an early item can be read with a later book.
+/// What the items of one epoch add up to. It only grows, so that an early item can be read with a
+/// later book.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Book {
     pub(super) stages: Vec<Box<str>>,
@@ -41,7 +42,8 @@ impl Books {
                 return None;
             }
             if self.books.len() >= EPOCHS_MAX {
-                let oldest = self.books.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
+                let oldest =
+                    self.books.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
                 oldest.and_then(|key| self.books.remove(&key));
             }
             self.books.insert((writer, begun), (0, Book::default()));

@@ -1,10 +1,13 @@
-//! A flush: what a writer has taken since its last one, as the item of a log where every kilobyte is billed.
+//! A flush: what a writer has taken since its last one, as the item of a log where every kilobyte
+//! is billed.
 //!
-//! It says the same as a [`record`](crate::record), and is read back as one, but a steady beat takes two bytes instead of nine. A
-//! writer gives numbers to sessions: the next one to each that it mentions for the first time in its *epoch*, with its ids or, if the
-//! log knows these from elsewhere, with its handle. From then on the number stands for it. So an item is read with the [`Books`] of its
-//! writer and epoch, which all items since the epoch began make up. An epoch begins where its writer starts, where an item may not have
-//! come to lie in the log, and after [`EPOCH_MS_MAX`](crate::limits::EPOCH_MS_MAX).
+//! It says the same as a [`record`](crate::record), and is read back as one, but a steady beat
+//! takes two bytes instead of nine. A writer gives numbers to sessions: the next one to each that
+//! it mentions for the first time in its *epoch*, with its ids or, if the log knows these from
+//! elsewhere, with its handle. From then on the number stands for it. So an item is read with the
+//! [`Books`] of its writer and epoch, which all items since the epoch began make up. An epoch
+//! begins where its writer starts, where an item may not have come to lie in the log, and after
+//! [`EPOCH_MS_MAX`](crate::limits::EPOCH_MS_MAX).
 //!
 //! ```text
 //! u8      version = 1

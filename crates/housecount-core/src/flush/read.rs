@@ -7,8 +7,8 @@ use crate::event::{EventRef, Kind};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
-    EPOCH_SESSIONS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
-    VIEWER_ID_BYTES_MAX,
+    EPOCH_SESSIONS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX,
+    STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use crate::packing::bits::BitReader;
 use crate::record::{self, Told};
@@ -38,7 +38,8 @@ pub enum Unread {
 }
 
 impl Books {
-    /// What a writer's item at `position` says. Items of an epoch must be read in their order; any of them may be read again.
+    /// What a writer's item at `position` says. Items of an epoch must be read in their order; any
+    /// of them may be read again.
     ///
     /// # Errors
     /// See [`Unread`].
@@ -53,12 +54,21 @@ impl Books {
         let record = match kind {
             RAW if reader.left() <= RECORD_BYTES_MAX => reader.rest().to_vec(),
             PACKED => self.unpack(writer, position, reader)?,
-            _ => return Err(DecodeError::Invalid { what: "the kind or the length", at: kind_at }.into()),
+            _ => {
+                return Err(
+                    DecodeError::Invalid { what: "the kind or the length", at: kind_at }.into()
+                );
+            }
         };
         Ok(Flushed { attended, record })
     }
 
-    fn unpack(&mut self, writer: u32, position: UnixMs, mut reader: Reader<'_>) -> Result<Vec<u8>, Unread> {
+    fn unpack(
+        &mut self,
+        writer: u32,
+        position: UnixMs,
+        mut reader: Reader<'_>,
+    ) -> Result<Vec<u8>, Unread> {
         let begun = position.minus(reader.varint()?);
         let known = number(&mut reader, "the number of sessions", EPOCH_SESSIONS_MAX)?;
         let stages = number(&mut reader, "the number of stages", EPOCH_SESSIONS_MAX)?;
@@ -93,8 +103,14 @@ impl Books {
     }
 }
 
-/// Takes in what an item adds to its book. What is there already is the same: whoever wrote it gave each number once.
-fn learn(book: &mut Book, reader: &mut Reader<'_>, known: usize, stages: usize) -> Result<(), DecodeError> {
+/// Takes in what an item adds to its book. What is there already is the same: whoever wrote it gave
+/// each number once.
+fn learn(
+    book: &mut Book,
+    reader: &mut Reader<'_>,
+    known: usize,
+    stages: usize,
+) -> Result<(), DecodeError> {
     for n in 0..number(reader, "the number of stages", RECORD_EVENTS_MAX)? {
         let stage = id(reader, "a stage id", STAGE_ID_BYTES_MAX, |s| StageId::check(s).is_ok())?;
         if stages + n == book.stages.len() {
@@ -146,7 +162,9 @@ fn numbers<'a>(
         return invalid("the number of events");
     }
     let mut bits = BitReader::new(reader.rest());
-    for (kind, count, k) in [(Kind::Beat, beats, rice_of_beats), (Kind::Leave, leaves, rice_of_leaves)] {
+    for (kind, count, k) in
+        [(Kind::Beat, beats, rice_of_beats), (Kind::Leave, leaves, rice_of_leaves)]
+    {
         let mut before = 0u64;
         for _ in 0..count {
             before = before.saturating_add(bits.rice(k)?);
@@ -154,7 +172,9 @@ fn numbers<'a>(
             let entry = usize::try_from(before).ok().and_then(|n| book.entries.get(n));
             said.push(match (entry, kind) {
                 (Some(Entry::Named { stage, viewer, session }), _) => {
-                    let Some(stage) = book.stages.get(*stage as usize) else { return invalid("a stage") };
+                    let Some(stage) = book.stages.get(*stage as usize) else {
+                        return invalid("a stage");
+                    };
                     Told::Event(EventRef { at, kind, stage, viewer, session })
                 }
                 (Some(Entry::Nameless(handle)), Kind::Beat) => Told::Beat { at, handle: *handle },

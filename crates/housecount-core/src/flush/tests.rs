@@ -26,7 +26,8 @@ fn handle(event: &EventRef<'_>) -> Handle {
 fn version_1_is_frozen() {
     let mut writer = Writer::default();
     let (ann, bob) = (beat(AT.minus(30), "s/1", "ann"), beat(AT.minus(700), "s/1", "bob"));
-    let first = record::encode(&[Told::Event(ann), Told::Beat { at: bob.at, handle: handle(&bob) }]);
+    let first =
+        record::encode(&[Told::Event(ann), Told::Beat { at: bob.at, handle: handle(&bob) }]);
     let again = [Told::Event(EventRef { at: AT.plus(900), kind: Kind::Leave, ..ann })];
     let again = [again[0], Told::Event(EventRef { at: AT.plus(950), ..bob })];
     let items = [
@@ -34,7 +35,8 @@ fn version_1_is_frozen() {
         writer.encode(AT.plus(1_000), UnixMs::ZERO, KEY, &record::encode(&again)),
         writer.encode(AT.plus(2_000), UnixMs::ZERO, KEY, b"raw"),
     ];
-    let hex = |item: &Vec<u8>| -> String { item.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let hex =
+        |item: &Vec<u8>| -> String { item.iter().map(|byte| format!("{byte:02x}")).collect() };
     assert_eq!(items.each_ref().map(hex), FROZEN);
 }
 
@@ -51,10 +53,16 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
     let mut bytes = 0;
     for second in 0..60u64 {
         let at = AT.plus(1_000 * second);
-        let said = viewers.iter().enumerate().skip((second % 30) as usize).step_by(30).map(|(n, viewer)| {
-            let event = beat(at.minus((n as u64 * 7_919) % 1_000), "s", viewer);
-            if second < 30 { Told::Event(event) } else { Told::Beat { at: event.at, handle: handle(&event) } }
-        });
+        let said = viewers.iter().enumerate().skip((second % 30) as usize).step_by(30).map(
+            |(n, viewer)| {
+                let event = beat(at.minus((n as u64 * 7_919) % 1_000), "s", viewer);
+                if second < 30 {
+                    Told::Event(event)
+                } else {
+                    Told::Beat { at: event.at, handle: handle(&event) }
+                }
+            },
+        );
         let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(&said.collect::<Vec<_>>()));
         bytes += if second < 30 { 0 } else { item.len() };
     }
@@ -82,7 +90,9 @@ fn an_item_is_not_read_without_those_before() {
 fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
     let say = |n: usize| {
         let viewers: Vec<String> = (0..RECORD_EVENTS_MAX).map(|v| format!("{n}-{v}")).collect();
-        record::encode(&viewers.iter().map(|viewer| Told::Event(beat(AT, "s", viewer))).collect::<Vec<_>>())
+        record::encode(
+            &viewers.iter().map(|viewer| Told::Event(beat(AT, "s", viewer))).collect::<Vec<_>>(),
+        )
     };
     let is_first = |item: &[u8], at| Books::default().read(1, at, item).is_ok();
     let mut writer = Writer::default();
@@ -99,7 +109,8 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
 
 #[test]
 fn epochs_max_books_are_kept() {
-    let (mut books, said) = (Books::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
+    let (mut books, said) =
+        (Books::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
     let items: Vec<[Vec<u8>; 2]> = (0..=EPOCHS_MAX)
         .map(|_| {
             let mut writer = Writer::default();
@@ -110,7 +121,10 @@ fn epochs_max_books_are_kept() {
         books.read(n as u32, AT, &item[0]).unwrap();
     }
     assert_eq!(books.len(), EPOCHS_MAX);
-    assert!(matches!(books.read(0, AT.plus(1), &items[0][1]), Err(Unread::Lacks { .. })), "the oldest went");
+    assert!(
+        matches!(books.read(0, AT.plus(1), &items[0][1]), Err(Unread::Lacks { .. })),
+        "the oldest went"
+    );
     assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
 }
 
@@ -123,7 +137,8 @@ fn drawn() -> impl Strategy<Value = Vec<(Drawn, bool)>> {
 }
 
 proptest! {
-    /// Whatever is said, with items that were lost in between: it is read back as the same set, ids where they were told.
+    /// Whatever is said, with items that were lost in between: it is read back as the same set, ids
+    /// where they were told.
     #[test]
     fn what_is_written_is_read(drawn in drawn()) {
         let (mut writer, mut books, mut at) = (Writer::default(), Books::default(), AT);
@@ -144,7 +159,8 @@ proptest! {
                 let flushed = books.read(9, at, &item).unwrap();
                 prop_assert_eq!(flushed.attended, at.minus(3));
                 let read = record::decode(&flushed.record).unwrap();
-                // By handle, kind and time; that ids are told as well where they were not is only more.
+                // By handle, kind and time; that ids are told as well where they were not is only
+                // more.
                 let key = |said: &Told<'_>| match said {
                     Told::Event(event) => (handle(event).bytes(), event.kind, event.at),
                     Told::Beat { at, handle } => (handle.bytes(), Kind::Beat, *at),

@@ -34,10 +34,17 @@ struct News<'a> {
 }
 
 impl Writer {
-    /// The item that says what a record says. It must come to lie at `position`, after all that were made before, or
-    /// [`begin_anew`](Writer::begin_anew) be called. `attended`: when a node that knows all was there; zero if that isn't said.
+    /// The item that says what a record says. It must come to lie at `position`, after all that
+    /// were made before, or [`begin_anew`](Writer::begin_anew) be called. `attended`: when a node
+    /// that knows all was there; zero if that isn't said.
     #[must_use]
-    pub fn encode(&mut self, position: UnixMs, attended: UnixMs, key: HandleKey, record: &[u8]) -> Vec<u8> {
+    pub fn encode(
+        &mut self,
+        position: UnixMs,
+        attended: UnixMs,
+        key: HandleKey,
+        record: &[u8],
+    ) -> Vec<u8> {
         let mut out = vec![VERSION];
         let ago = if attended == UnixMs::ZERO { 0 } else { position.since(attended) + 1 };
         match record::decode(record) {
@@ -72,8 +79,9 @@ impl Writer {
         let base = said.iter().map(Told::at).min().unwrap_or_default();
         let span_ms = said.iter().map(Told::at).max().unwrap_or_default().since(base);
         let mut news = News::default();
-        let events =
-            said.iter().filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
+        let events = said
+            .iter()
+            .filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
         events.for_each(|event| self.number(event, &mut news));
         let named = self.book.entries.len();
         for said in said {
@@ -125,7 +133,8 @@ impl Writer {
                 stage
             }
         };
-        let entry = Entry::Named { stage, viewer: event.viewer.into(), session: event.session.into() };
+        let entry =
+            Entry::Named { stage, viewer: event.viewer.into(), session: event.session.into() };
         let handle = Handle::of(self.key, event.stage, event.viewer, event.session);
         let next = self.book.entries.len() as u32;
         let number = *self.numbers.entry(handle.bytes()).or_insert(next);

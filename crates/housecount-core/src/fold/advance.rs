@@ -11,14 +11,16 @@ impl Fold {
         while !self.advance_some(now, usize::MAX) {}
     }
 
-    /// Moves time on towards `now`, with `seats_max` seats at most. False if seats are left: then time has come to the moment of the last
-    /// one. A caller that holds a lock lets others have it, and calls again.
+    /// Moves time on towards `now`, with `seats_max` seats at most. False if seats are left: then
+    /// time has come to the moment of the last one. A caller that holds a lock lets others have it,
+    /// and calls again.
     pub fn advance_some(&mut self, now: UnixMs, seats_max: usize) -> bool {
         if now < self.now {
             return true;
         }
         let mut left = seats_max;
-        // Nothing changes yet: seats of a second that has come are put in the order of their moments.
+        // Nothing changes yet: seats of a second that has come are put in the order of their
+        // moments.
         while let Some((second, seats)) = self.looks.come(now, left) {
             left -= seats.len();
             for seat in seats {
@@ -33,7 +35,9 @@ impl Fold {
         loop {
             let leave = self.pending.peek().map(|Reverse((at, _))| *at);
             let look = self.looks.next_due();
-            let Some(at) = leave.into_iter().chain(look).min().filter(|at| *at <= now) else { break };
+            let Some(at) = leave.into_iter().chain(look).min().filter(|at| *at <= now) else {
+                break;
+            };
             if left == 0 {
                 return false;
             }

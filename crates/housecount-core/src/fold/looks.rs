@@ -1,8 +1,10 @@
-//! When to look at a seat again: lists by second, and the exact order only within the second that has come.
+//! When to look at a seat again: lists by second, and the exact order only within the second that
+//! has come.
 //!
-//! A seat has one valid entry, the one in its `look_s`; a beat touches nothing here. When the second comes, a seat that has
-//! beaten since is put off, once a `ttl`, and the others are taken in the order of their milliseconds. A later
-//! event that makes a seat due earlier within that second adds an entry. Surplus entries find nothing to do.
+//! A seat has one valid entry, the one in its `look_s`; a beat touches nothing here. When the
+//! second comes, a seat that has beaten since is put off, once a `ttl`, and the others are taken in
+//! the order of their milliseconds. A later event that makes a seat due earlier within that second
+//! adds an entry. Surplus entries find nothing to do.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

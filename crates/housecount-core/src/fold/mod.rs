@@ -1,14 +1,16 @@
 //! The fold: events in; who is online, and what watch time is proven, out.
 //!
-//! There is one state, and two rules that only read it: [`presence`] says who is online, [`proof`] what is billed.
+//! There is one state, and two rules that only read it: [`presence`] says who is online, [`proof`]
+//! what is billed.
 //!
 //! # The state
-//! What is known of a session (`times`) is the set of its leaves, and its beats summed up as runs. It is a function
-//! of the *set* of events: order, repetition and batching don't matter. What is forgotten could not matter any more: no
-//! event that is still taken reaches it.
+//! What is known of a session (`times`) is the set of its leaves, and its beats summed up as runs.
+//! It is a function of the *set* of events: order, repetition and batching don't matter. What is
+//! forgotten could not matter any more: no event that is still taken reaches it.
 //!
-//! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change something. A beat of a known
-//! session is found by its [`Handle`] and touches a seat, which is one line of the cache, and nothing else.
+//! Sessions lie in `seats`, their ids in `names`; `looks` says when time alone may change
+//! something. A beat of a known session is found by its [`Handle`] and touches a seat, which is one
+//! line of the cache, and nothing else.
 
 mod advance;
 mod looks;
@@ -44,15 +46,17 @@ use crate::time::UnixMs;
 /// The times that the rules speak of. Both come from settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a session stays online after its last beat, and how far apart two beats prove the time between.
+    /// How long a session stays online after its last beat, and how far apart two beats prove the
+    /// time between.
     pub ttl_ms: u64,
     /// How long after it was said a leave takes effect.
     pub leave_grace_ms: u64,
 }
 
 impl Rules {
-    /// How long after its ids were told in the log a session's beats may come with its handle alone. The log is kept for so
-    /// much longer, that whoever reads it finds the ids of all it needs.
+    /// How long after its ids were told in the log a session's beats may come with its handle
+    /// alone. The log is kept for so much longer, that whoever reads it finds the ids of all it
+    /// needs.
     #[must_use]
     pub fn told_ms(self) -> u64 {
         3 * self.ttl_ms
@@ -77,7 +81,8 @@ pub enum Applied {
 #[derive(Debug)]
 pub struct Fold {
     rules: Rules,
-    /// Whether what is proven is asked for; if not, it is forgotten with the presence of its session.
+    /// Whether what is proven is asked for; if not, it is forgotten with the presence of its
+    /// session.
     keeps_proof: bool,
     now: UnixMs,
     seats: Seats,
@@ -160,8 +165,8 @@ impl Fold {
         self.keys.get(usize::from(partition)).copied().unwrap_or_default()
     }
 
-    /// A partition's handles are made with this key from now on. False if somebody who may be online, and has no name yet,
-    /// will never get one.
+    /// A partition's handles are made with this key from now on. False if somebody who may be
+    /// online, and has no name yet, will never get one.
     pub fn set_key(&mut self, partition: u16, key: HandleKey) -> bool {
         let Some(known) = self.keys.get_mut(usize::from(partition)) else { return true };
         if *known == key {
@@ -190,7 +195,8 @@ impl Fold {
         }
     }
 
-    /// Takes in what a record of a partition says, which the log has had since `told`. Calls `with` for what became of each.
+    /// Takes in what a record of a partition says, which the log has had since `told`. Calls `with`
+    /// for what became of each.
     pub fn apply_all(
         &mut self,
         partition: u16,
@@ -225,7 +231,8 @@ impl Fold {
                 }
                 // Whoever wasn't found may have come since, with an event before this one.
                 let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
-                let seat = known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
+                let seat =
+                    known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
                 let told_s = &mut self.seats[seat].told_s;
                 *told_s = looks::second(told).max(*told_s);
                 self.take(seat, event.kind, event.at)
@@ -234,14 +241,16 @@ impl Fold {
                 Some(refusal) => refusal,
                 None => {
                     // Nothing that is taken in drops or moves a seat.
-                    let seat = found.unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
+                    let seat = found
+                        .unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
                     self.take(seat, Kind::Beat, *at)
                 }
             },
         }
     }
 
-    /// How events are told in a record at `now`: by handle, if their ids are in the log since a short while ago.
+    /// How events are told in a record at `now`: by handle, if their ids are in the log since a
+    /// short while ago.
     #[must_use]
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let mut told = Vec::with_capacity(events.len());
@@ -255,13 +264,16 @@ impl Fold {
                 (events[n].kind == Kind::Beat && is_known).then_some(handle)
             });
             let seats = self.find_many::<AHEAD>(asked, of_use);
-            told.extend(events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)));
+            told.extend(
+                events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)),
+            );
         }
         told
     }
 
-    /// The seats of sessions, as far as their handles find them. Cache misses overlap; but only where little is to be done from one
-    /// to the next: so each step is taken with all of them before the next one.
+    /// The seats of sessions, as far as their handles find them. Cache misses overlap; but only
+    /// where little is to be done from one to the next: so each step is taken with all of them
+    /// before the next one.
     fn find_many<const N: usize>(
         &self,
         asked: [Option<Ids<'_>>; N],
@@ -280,7 +292,8 @@ impl Fold {
         let Some(seat) = seat else { return Told::Event(*event) };
         let known = &self.seats[seat];
         let is_told = known.told_s >= self.told_from_s
-            && looks::second(now) < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
+            && looks::second(now)
+                < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
         if is_told && !known.is(Flag::Ambiguous) {
             return Told::Beat { at: event.at, handle: known.handle };
         }
@@ -353,7 +366,8 @@ impl Fold {
         if at.plus(rules.ttl_ms) <= now { Applied::TooOld } else { Applied::Taken }
     }
 
-    /// Notes that a seat changed otherwise than by the next beat of a session that is online: see `each_unsettled`.
+    /// Notes that a seat changed otherwise than by the next beat of a session that is online: see
+    /// `each_unsettled`.
     fn mark_changed(&mut self, seat: SeatIndex, at: UnixMs) {
         let second = looks::second(at.max(self.now));
         let known = &mut self.seats[seat];

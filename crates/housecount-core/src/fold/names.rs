@@ -1,8 +1,10 @@
-//! The bytes of ids, packed: a million UUIDs take 20 MB, other ids of 36 bytes 40 MB, and growing never moves them.
+//! The bytes of ids, packed: a million UUIDs take 20 MB, other ids of 36 bytes 40 MB, and growing
+//! never moves them.
 //!
-//! An id lies in a slot of its size class, behind one byte for its length, or that says that it is a UUID; slots lie in
-//! chunks of a fixed number, so that nothing is copied when there are more. A name is 32 bits: its class and its slot.
-//! The memory of a class is given back once none of its slots is in use.
+//! An id lies in a slot of its size class, behind one byte for its length, or that says that it is
+//! a UUID; slots lie in chunks of a fixed number, so that nothing is copied when there are more. A
+//! name is 32 bits: its class and its slot. The memory of a class is given back once none of its
+//! slots is in use.
 
 use std::cmp::Ordering;
 use std::ops::Deref;
@@ -79,7 +81,8 @@ impl AsRef<str> for Id<'_> {
     }
 }
 
-/// An id as it is stored. Equal ids are stored alike, so that a table can hash these bytes instead of the text.
+/// An id as it is stored. Equal ids are stored alike, so that a table can hash these bytes instead
+/// of the text.
 #[derive(Hash)]
 pub(crate) enum Kept<'a> {
     Text(&'a [u8]),
@@ -180,7 +183,9 @@ impl Names {
     /// An id as it is stored; the empty one for an unknown name.
     pub(crate) fn kept(&self, name: Name) -> Kept<'_> {
         match self.room(name) {
-            Some([IS_UUID, room @ ..]) => Kept::Uuid(room.first_chunk().copied().unwrap_or_default()),
+            Some([IS_UUID, room @ ..]) => {
+                Kept::Uuid(room.first_chunk().copied().unwrap_or_default())
+            }
             Some([len, room @ ..]) => Kept::Text(&room[..usize::from(*len)]),
             _ => Kept::Text(&[]),
         }
@@ -203,8 +208,9 @@ impl Names {
 
     /// Whether it is this id.
     pub(crate) fn is(&self, name: Name, id: &str) -> bool {
-        // Most sessions have the empty one. To compare no bytes at no address is the slowest comparison there is, where it is done
-        // by masked vectors (glibc's memcmp with AVX-512): 60 ns each.
+        // Most sessions have the empty one. To compare no bytes at no address is the slowest
+        // comparison there is, where it is done by masked vectors (glibc's memcmp with AVX-512): 60
+        // ns each.
         if id.is_empty() {
             return name == Name::EMPTY || name == Name::UNKNOWN;
         }
@@ -236,7 +242,8 @@ mod tests {
     }
 
     proptest! {
-        /// Packed names come back, compare as their texts do, and take the place of those that went.
+        /// Packed names come back, compare as their texts do, and take the place of those that
+        /// went.
         #[test]
         fn packed_names_round_trip(ids in proptest::collection::vec(id(), 1..60), gone: u64) {
             let mut names = Names::default();
@@ -271,10 +278,13 @@ mod tests {
         for _ in 0..3 {
             let kept: Vec<Name> = ids.iter().map(|id| names.insert(id)).collect();
             kept.iter().zip(&ids).for_each(|(name, id)| assert_eq!(&*names.id(*name), id));
-            kept.iter().for_each(|name| assert_eq!(ids.iter().filter(|id| names.is(*name, id)).count(), 1));
+            kept.iter().for_each(|name| {
+                assert_eq!(ids.iter().filter(|id| names.is(*name, id)).count(), 1)
+            });
             kept.iter().for_each(|name| names.remove(*name));
         }
-        let bytes = |names: &Names| names.classes.iter().map(|class| class.chunks.len()).sum::<usize>();
+        let bytes =
+            |names: &Names| names.classes.iter().map(|class| class.chunks.len()).sum::<usize>();
         assert_eq!(bytes(&names), 0, "memory was not given back");
         let kept: Vec<Name> = ids.iter().map(|id| names.insert(id)).collect();
         for name in &kept[1..] {

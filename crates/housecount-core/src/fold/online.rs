@@ -1,16 +1,19 @@
 //! The seats of one stage that are online, in the order of their viewers' handles.
 //!
-//! The order is the same on every node that reads the log, and a viewer's seats are neighbours. So a page of a stage's viewers
-//! starts at any place of the list and costs its rows, and a viewer who is online throughout is on exactly one page.
+//! The order is the same on every node that reads the log, and a viewer's seats are neighbours. So
+//! a page of a stage's viewers starts at any place of the list and costs its rows, and a viewer who
+//! is online throughout is on exactly one page.
 //!
-//! The list is the two lower levels of a B-tree: sorted runs of bounded length, in order. It takes about 11 bytes a seat.
+//! The list is the two lower levels of a B-tree: sorted runs of bounded length, in order. It takes
+//! about 11 bytes a seat.
 
 use smallvec::{SmallVec, smallvec};
 
 use super::seat::SeatIndex;
 use crate::limits::ONLINE_RUN_MAX;
 
-/// Length at which a run is split in two. Shorter in tests, so that the fold's property tests split and merge runs.
+/// Length at which a run is split in two. Shorter in tests, so that the fold's property tests split
+/// and merge runs.
 const RUN_MAX: usize = if cfg!(test) { 4 } else { ONLINE_RUN_MAX };
 
 /// A seat and its place in the order: the viewer's half of the handle, then the seat's index.
@@ -87,14 +90,18 @@ impl OnlineSeats {
         self.runs.partition_point(|run| run.from <= entry).saturating_sub(1)
     }
 
-    /// Joins a short run with a neighbour, if it is empty or both are half a run: so memory shrinks with the audience.
+    /// Joins a short run with a neighbour, if it is empty or both are half a run: so memory shrinks
+    /// with the audience.
     fn merge(&mut self, at: usize) {
         let are_short = |first: &usize| {
-            let lens =
-                self.runs.get(*first..first + 2).map(|two| [&two[0], &two[1]].map(|run| run.entries.len()));
+            let lens = self
+                .runs
+                .get(*first..first + 2)
+                .map(|two| [&two[0], &two[1]].map(|run| run.entries.len()));
             lens.is_some_and(|[a, b]| a == 0 || b == 0 || a + b <= RUN_MAX / 2)
         };
-        let Some(first) = [Some(at), at.checked_sub(1)].into_iter().flatten().find(are_short) else {
+        let Some(first) = [Some(at), at.checked_sub(1)].into_iter().flatten().find(are_short)
+        else {
             let entries = &mut self.runs[at].entries;
             if entries.len() < entries.capacity() / 4 {
                 entries.shrink_to(entries.len() * 2);

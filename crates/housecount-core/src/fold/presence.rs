@@ -1,11 +1,12 @@
 //! Who is online. **The one place that defines "viewer".**
 //!
 //! # The rule
-//! At time `now` a session is online if its latest beat is later than every leave that has taken effect, and
-//! is less than `ttl` old. A leave takes effect `leave_grace` after it was said, and covers every beat said at
-//! or before it; a leave without a session covers all of the viewer's sessions on that stage. So a reload
-//! (leave, then beat) never flaps the count, and a late beat older than a leave brings nobody back.
-//! A viewer is online on a stage while any of its sessions there is.
+//! At time `now` a session is online if its latest beat is later than every leave that has taken
+//! effect, and is less than `ttl` old. A leave takes effect `leave_grace` after it was said, and
+//! covers every beat said at or before it; a leave without a session covers all of the viewer's
+//! sessions on that stage. So a reload (leave, then beat) never flaps the count, and a late beat
+//! older than a leave brings nobody back. A viewer is online on a stage while any of its sessions
+//! there is.
 
 use super::Fold;
 use super::looks::second;
@@ -39,7 +40,8 @@ impl Fold {
         if known.is_nameless() || known.is(Flag::Carried) {
             return false;
         }
-        let in_effect = |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
+        let in_effect =
+            |seat| self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let (beat, _) = self.seats.last(seat);
         // A leave without a session is one of all the viewer's sessions on the stage.
         let unnamed = self.seats.unnamed_here(seat).filter(|_| !is_on(Mutant::LeaveAll));
@@ -87,10 +89,12 @@ impl Fold {
         if !self.seats[seat].is_unnamed() {
             return self.refresh(seat);
         }
-        // Session "" can only be left by a leave without a session, which covers all the viewer's sessions. Only those are looked at
-        // that it takes offline: each was brought online by a beat, so that beats and leaves cost alike whatever their number.
+        // Session "" can only be left by a leave without a session, which covers all the viewer's
+        // sessions. Only those are looked at that it takes offline: each was brought online by a
+        // beat, so that beats and leaves cost alike whatever their number.
         let left = self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
-        let gone: Vec<SeatIndex> = self.seats.online_until(seat, self.seats[seat].stage, left).collect();
+        let gone: Vec<SeatIndex> =
+            self.seats.online_until(seat, self.seats[seat].stage, left).collect();
         gone.into_iter().for_each(|other| self.refresh(other));
     }
 
@@ -114,7 +118,8 @@ impl Fold {
         self.looks.put(second(due), seat);
     }
 
-    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more. `target` is where time is moved to.
+    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more.
+    /// `target` is where time is moved to.
     pub(super) fn age(&mut self, seat: SeatIndex, target: UnixMs) {
         if !self.seats[seat].is_nameless() {
             self.refresh(seat);
@@ -141,7 +146,8 @@ impl Fold {
     /// From when on a seat is of no interest here.
     pub(super) fn due(&self, seat: SeatIndex) -> UnixMs {
         let (beat, left) = self.seats.last(seat);
-        // An online session's next change by age is its expiry; any other is kept for its leave's sake.
+        // An online session's next change by age is its expiry; any other is kept for its leave's
+        // sake.
         let latest = if self.seats[seat].is(Flag::Online) { beat } else { beat.max(left) };
         latest.plus(self.rules.ttl_ms)
     }

@@ -1,14 +1,15 @@
 //! What is proven. **The one place that defines what is billed.**
 //!
 //! # The rule
-//! A beat and a later beat or leave of the same session, at most `ttl` apart, prove the time between them; a leave
-//! without a session is a leave of all the viewer's sessions on that stage. Nothing else proves anything. A viewer's
-//! watch time on a stage is the measure of the union over its sessions.
+//! A beat and a later beat or leave of the same session, at most `ttl` apart, prove the time
+//! between them; a leave without a session is a leave of all the viewer's sessions on that stage.
+//! Nothing else proves anything. A viewer's watch time on a stage is the measure of the union over
+//! its sessions.
 //!
 //! # Why it is a function of the set of events
-//! The rule speaks of pairs, so an event more never takes proof away, and neither order nor repetition matter. That
-//! is also why a leave between two beats doesn't unprove the time between them: a leave that came late would have to
-//! take back what is written for good.
+//! The rule speaks of pairs, so an event more never takes proof away, and neither order nor
+//! repetition matter. That is also why a leave between two beats doesn't unprove the time between
+//! them: a leave that came late would have to take back what is written for good.
 
 use std::ops::Range;
 
@@ -39,7 +40,8 @@ pub struct Walk {
     pub partition: u16,
     /// Only what is proven within this.
     pub within: Span,
-    /// Up to when everything known here is written: not those viewers who only stayed online since. Zero: every viewer.
+    /// Up to when everything known here is written: not those viewers who only stayed online since.
+    /// Zero: every viewer.
     pub settled: UnixMs,
     /// Of those who only stayed online, these too: whose last beat was before.
     pub reach: UnixMs,
@@ -54,8 +56,9 @@ impl Walk {
 }
 
 impl Fold {
-    /// Takes in what the ledger says was proven beyond its edge, after everything else was lost. Any session of the viewer
-    /// that beats within a ttl goes on from there: which one it was is lost too.
+    /// Takes in what the ledger says was proven beyond its edge, after everything else was lost.
+    /// Any session of the viewer that beats within a ttl goes on from there: which one it was is
+    /// lost too.
     pub fn carry(&mut self, stage: &str, viewer: &str, span: Span) {
         self.is_carried = true;
         let ids = Ids { stage, viewer, session: CARRIED };
@@ -77,7 +80,8 @@ impl Fold {
         }
     }
 
-    /// A beat goes on from what was carried over, whichever session it is of: they are no longer told apart.
+    /// A beat goes on from what was carried over, whichever session it is of: they are no longer
+    /// told apart.
     pub(super) fn carry_on(&mut self, seat: SeatIndex, at: UnixMs) {
         if !self.is_carried || self.seats[seat].is_nameless() {
             return;
@@ -85,7 +89,8 @@ impl Fold {
         let Some(carried) = self.seats.carried_here(seat) else { return };
         let ttl_ms = self.rules.ttl_ms;
         let goes_on = self.seats.change_times(carried, |times| {
-            let goes_on = times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms);
+            let goes_on =
+                times.runs.iter().any(|run| at >= run.last && at.since(run.last) <= ttl_ms);
             goes_on && times.leave(at)
         });
         if goes_on {
@@ -93,15 +98,16 @@ impl Fold {
         }
     }
 
-    /// Events of a partition before `floor` are refused from now on. An earlier time changes nothing.
+    /// Events of a partition before `floor` are refused from now on. An earlier time changes
+    /// nothing.
     pub fn refuse_before(&mut self, partition: u16, floor: UnixMs) {
         if let Some(known) = self.floors.get_mut(usize::from(partition)) {
             *known = floor.max(*known);
         }
     }
 
-    /// Begins a walk with [`each_unsettled`](Self::each_unsettled), slice by slice. Returns how many places there are to go through:
-    /// seats that come meanwhile have later ones.
+    /// Begins a walk with [`each_unsettled`](Self::each_unsettled), slice by slice. Returns how
+    /// many places there are to go through: seats that come meanwhile have later ones.
     pub fn begin_walk(&mut self) -> usize {
         self.seats.begin_walk();
         self.places()
@@ -112,7 +118,8 @@ impl Fold {
         self.seats.end_walk();
     }
 
-    /// How many places [`each_unsettled`](Self::each_unsettled) and [`forget`](Self::forget) go through, some of them free.
+    /// How many places [`each_unsettled`](Self::each_unsettled) and [`forget`](Self::forget) go
+    /// through, some of them free.
     #[must_use]
     pub fn places(&self) -> usize {
         self.seats.places()
@@ -135,10 +142,12 @@ impl Fold {
         self.each_unsettled(&Walk::of_all(partition, within), 0..self.places(), with);
     }
 
-    /// Calls `with` for the viewers at `places` that a [`Walk`] looks for, and who have proven anything within its span. Returns how many
-    /// viewers it passed over who were online throughout.
+    /// Calls `with` for the viewers at `places` that a [`Walk`] looks for, and who have proven
+    /// anything within its span. Returns how many viewers it passed over who were online
+    /// throughout.
     ///
-    /// A viewer who only goes on is recognised by one look at a seat: that is what makes a commit without changes cheap.
+    /// A viewer who only goes on is recognised by one look at a seat: that is what makes a commit
+    /// without changes cheap.
     pub fn each_unsettled(
         &self,
         walk: &Walk,
@@ -156,7 +165,8 @@ impl Fold {
                 continue;
             }
             if !self.seats.here(seat).any(|other| self.is_unsettled(other, walk)) {
-                let is_online = self.seats.here(seat).any(|other| self.seats[other].is(Flag::Online));
+                let is_online =
+                    self.seats.here(seat).any(|other| self.seats[other].is(Flag::Online));
                 passed_over += usize::from(is_online);
                 continue;
             }
@@ -170,13 +180,18 @@ impl Fold {
         passed_over
     }
 
-    /// Whether a seat may have proven something else, since the walk's `settled`, than that its viewer is still there.
+    /// Whether a seat may have proven something else, since the walk's `settled`, than that its
+    /// viewer is still there.
     fn is_unsettled(&self, seat: SeatIndex, walk: &Walk) -> bool {
         let known = &self.seats[seat];
         let (beat, left) = (known.brief.beat, known.brief.left());
         known.changed_s >= looks::second(walk.settled)
             || known.is(Flag::Spilled)
-            || if known.is(Flag::Online) { beat < walk.reach } else { beat.max(left) >= walk.settled }
+            || if known.is(Flag::Online) {
+                beat < walk.reach
+            } else {
+                beat.max(left) >= walk.settled
+            }
     }
 
     /// What a viewer has proven on a stage within `within`.
@@ -184,7 +199,8 @@ impl Fold {
     pub fn proven(&self, stage: &str, viewer: &str, within: Span) -> Vec<Span> {
         let mut spans = Vec::new();
         let (_, handle) = self.handle(Ids { stage, viewer, session: "" });
-        let found = self.seats.find_viewer(handle.head(), viewer).zip(self.seats.stages.find(stage));
+        let found =
+            self.seats.find_viewer(handle.head(), viewer).zip(self.seats.stages.find(stage));
         if let Some((anchor, stage)) = found
             && let Some(seat) = self.seats.on(anchor, stage).next()
         {
@@ -197,8 +213,11 @@ impl Fold {
     /// What all of a viewer's sessions on a seat's stage prove, in no order.
     fn proven_by(&self, seat: SeatIndex, spans: &mut Vec<Span>) {
         spans.clear();
-        let of_all =
-            self.seats.unnamed_here(seat).map(|unnamed| self.seats.times(unnamed).leaves).unwrap_or_default();
+        let of_all = self
+            .seats
+            .unnamed_here(seat)
+            .map(|unnamed| self.seats.times(unnamed).leaves)
+            .unwrap_or_default();
         for session in self.seats.here(seat) {
             spans.extend(self.seats.times(session).proves(&of_all, self.rules.ttl_ms));
             if is_on(Mutant::CreditSilence) {
@@ -237,8 +256,8 @@ impl Fold {
         }
     }
 
-    /// Events that repeat all that matters of the seats at `places` of a partition from `from` on, with whatever else comes after
-    /// `from`: for a log that lost everything.
+    /// Events that repeat all that matters of the seats at `places` of a partition from `from` on,
+    /// with whatever else comes after `from`: for a log that lost everything.
     pub fn events(
         &self,
         partition: u16,

@@ -49,7 +49,8 @@ pub(super) struct Seat {
     pub(super) look_s: u32,
     /// When its ids were last told in the log, Unix seconds; zero for never.
     pub(super) told_s: u32,
-    /// The log's time of the last event or moment that was not just the next beat of a session that is online, Unix seconds.
+    /// The log's time of the last event or moment that was not just the next beat of a session that
+    /// is online, Unix seconds.
     pub(super) changed_s: u32,
 }
 
@@ -110,7 +111,8 @@ impl Seat {
         }
     }
 
-    /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the stage.
+    /// Whether its player names no session; such a seat's leaves cover all of the viewer's on the
+    /// stage.
     pub(super) fn is_unnamed(&self) -> bool {
         self.session == Name::EMPTY
     }
@@ -123,6 +125,7 @@ impl Seat {
     /// Takes in the usual next beat, if it is that.
     #[inline]
     pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
-        self.flags & (Flag::Spilled as u8 | Flag::Indexed as u8) == 0 && self.brief.goes_on(at, ttl_ms)
+        self.flags & (Flag::Spilled as u8 | Flag::Indexed as u8) == 0
+            && self.brief.goes_on(at, ttl_ms)
     }
 }

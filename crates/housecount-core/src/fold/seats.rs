@@ -1,12 +1,14 @@
 //! Where sessions and stages lie in memory, and how they find each other.
 //!
-//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a table of rings is searched by the
-//! viewer's half of a [`Handle`]. A seat of which only the handle is known, because the log told its ids before this node began to
-//! read, is *nameless*: a ring of its own, searched by all of its handle, so that those of one viewer don't lie in each other's way.
+//! This file knows nothing of the rules: it stores and links. A viewer's seats form a ring, and a
+//! table of rings is searched by the viewer's half of a [`Handle`]. A seat of which only the handle
+//! is known, because the log told its ids before this node began to read, is *nameless*: a ring of
+//! its own, searched by all of its handle, so that those of one viewer don't lie in each other's
+//! way.
 //!
-//! The table is cut in shards of unequal shares, so that they don't all grow at once: that would hold everybody up, and
-//! leave half of the room free for long.
-//! Nothing is iterated in hash order, so that two nodes answer alike.
+//! The table is cut in shards of unequal shares, so that they don't all grow at once: that would
+//! hold everybody up, and leave half of the room free for long. Nothing is iterated in hash order,
+//! so that two nodes answer alike.
 
 mod chunks;
 mod find;
@@ -80,7 +82,8 @@ impl IndexMut<SeatIndex> for Seats {
     }
 }
 
-/// By a head's first byte, its shard: the largest has twice the share of the smallest, and their sizes lie evenly between.
+/// By a head's first byte, its shard: the largest has twice the share of the smallest, and their
+/// sizes lie evenly between.
 fn shares() -> [u8; 256] {
     let mut shares = [0; 256];
     for (byte, shard) in (0u32..).zip(&mut shares) {
@@ -116,8 +119,8 @@ impl Seats {
         self.seats.len()
     }
 
-    /// A walk through all places begins, slice by slice. Until it ends, new seats lie behind those that are walked through: so no viewer
-    /// comes to have another first seat meanwhile.
+    /// A walk through all places begins, slice by slice. Until it ends, new seats lie behind those
+    /// that are walked through: so no viewer comes to have another first seat meanwhile.
     pub(super) fn begin_walk(&mut self) {
         self.walks += 1;
     }
@@ -140,18 +143,25 @@ impl Seats {
     /// The seats at `places`.
     pub(super) fn within(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = SeatIndex> {
         let end = places.end.min(self.seats.len());
-        (places.start.min(end)..end).filter(|i| self.seats[*i].is(Flag::Used)).map(|i| i as SeatIndex)
+        (places.start.min(end)..end)
+            .filter(|i| self.seats[*i].is(Flag::Used))
+            .map(|i| i as SeatIndex)
     }
 
     /// A new seat with these ids, which no seat has.
-    pub(super) fn insert_named(&mut self, handle: Handle, partition: u8, ids: Ids<'_>) -> SeatIndex {
+    pub(super) fn insert_named(
+        &mut self,
+        handle: Handle,
+        partition: u8,
+        ids: Ids<'_>,
+    ) -> SeatIndex {
         let seat = self.insert(handle, partition);
         self.name(seat, ids);
         seat
     }
 
-    /// The seat with these ids, where `same` has their handle but not them: it is given them if it is nameless, and is marked
-    /// together with the right one if it has others.
+    /// The seat with these ids, where `same` has their handle but not them: it is given them if it
+    /// is nameless, and is marked together with the right one if it has others.
     pub(super) fn find_or_name(
         &mut self,
         same: SeatIndex,
@@ -204,15 +214,18 @@ impl Seats {
         self.shards[shard].insert_unique(hash, anchor, |seat| hash_of(&self.seats, *seat));
     }
 
-    /// More room for a shard that is full: twice as much, unless rings were taken out of it. The table by itself would ask for the hash
-    /// of one ring after the other, and wait for each seat to come from memory.
+    /// More room for a shard that is full: twice as much, unless rings were taken out of it. The
+    /// table by itself would ask for the hash of one ring after the other, and wait for each seat
+    /// to come from memory.
     fn grow(&mut self, shard: usize) {
         let rings: Vec<SeatIndex> = self.shards[shard].drain().collect();
         let mut table = HashTable::with_capacity(rings.len() + rings.len() / 2 + 1);
         for rings in rings.chunks(AHEAD) {
             rings.iter().for_each(|ring| self.seats.look_ahead(*ring as usize));
             for ring in rings {
-                table.insert_unique(hash_of(&self.seats, *ring), *ring, |seat| hash_of(&self.seats, *seat));
+                table.insert_unique(hash_of(&self.seats, *ring), *ring, |seat| {
+                    hash_of(&self.seats, *seat)
+                });
             }
         }
         self.shards[shard] = table;
@@ -262,7 +275,8 @@ impl Seats {
     /// Makes all handles of a partition anew. Nameless seats are dropped: nobody will name them.
     pub(super) fn rekey(&mut self, partition: u8, key: HandleKey) {
         let all: Vec<SeatIndex> = self.within(0..self.places()).collect();
-        let mine: Vec<SeatIndex> = all.into_iter().filter(|i| self[*i].partition == partition).collect();
+        let mine: Vec<SeatIndex> =
+            all.into_iter().filter(|i| self[*i].partition == partition).collect();
         for seat in &mine {
             if self[*seat].is_nameless() {
                 self.remove(*seat);
@@ -288,7 +302,8 @@ impl Seats {
 
     /// Makes the table anew from the rings.
     fn rehook(&mut self) {
-        let anchors: Vec<SeatIndex> = self.shards.iter().flat_map(|shard| shard.iter().copied()).collect();
+        let anchors: Vec<SeatIndex> =
+            self.shards.iter().flat_map(|shard| shard.iter().copied()).collect();
         self.shards.iter_mut().for_each(HashTable::clear);
         anchors.into_iter().for_each(|anchor| self.hook(anchor));
     }
@@ -300,8 +315,13 @@ impl Seats {
         spilled.map_or_else(|| known.brief.times(), Clone::clone)
     }
 
-    /// Changes what is known of a seat's session. What is kept whole is changed where it is, however much it is.
-    pub(super) fn change_times<T>(&mut self, seat: SeatIndex, change: impl FnOnce(&mut Times) -> T) -> T {
+    /// Changes what is known of a seat's session. What is kept whole is changed where it is,
+    /// however much it is.
+    pub(super) fn change_times<T>(
+        &mut self,
+        seat: SeatIndex,
+        change: impl FnOnce(&mut Times) -> T,
+    ) -> T {
         let beat_before = self.indexed_beat(seat);
         let changed = self.change_times_of(seat, change);
         if let Some(before) = beat_before {
@@ -396,9 +416,15 @@ mod tests {
         assert_eq!(seats.find_or_name(ann, handle, 0, ids("bob")), bob);
         assert_ne!(ann, bob);
         assert!(seats[ann].is(Flag::Ambiguous) && seats[bob].is(Flag::Ambiguous));
-        assert_eq!((seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))), (Some(ann), Some(bob)));
+        assert_eq!(
+            (seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))),
+            (Some(ann), Some(bob))
+        );
         seats.remove(ann);
-        assert_eq!((seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))), (None, Some(bob)));
+        assert_eq!(
+            (seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))),
+            (None, Some(bob))
+        );
         seats.remove(bob);
         assert_eq!((seats.len(), seats.stages.after(None).count()), (0, 0));
         assert!(seats.shards.iter().all(HashTable::is_empty));

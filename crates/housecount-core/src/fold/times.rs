@@ -1,11 +1,12 @@
-//! What is known of one session: its beats, summed up as runs, and its leaves. Both rules read only this.
+//! What is known of one session: its beats, summed up as runs, and its leaves. Both rules read only
+//! this.
 //!
-//! Beats that follow each other within `ttl` form a *run*: its first and last beat say all that its beats can prove, now
-//! or with any event that is still to come, and the last of all says until when the session is online. So memory is
-//! bounded by sessions and breaks, not by beats.
+//! Beats that follow each other within `ttl` form a *run*: its first and last beat say all that its
+//! beats can prove, now or with any event that is still to come, and the last of all says until
+//! when the session is online. So memory is bounded by sessions and breaks, not by beats.
 //!
-//! Nearly every session has one run, and at most a leave behind it: that is kept in 16 bytes ([`Brief`]). Whatever else
-//! players come up with is kept whole, beside.
+//! Nearly every session has one run, and at most a leave behind it: that is kept in 16 bytes
+//! ([`Brief`]). Whatever else players come up with is kept whole, beside.
 
 use smallvec::SmallVec;
 
@@ -41,12 +42,17 @@ pub(super) struct Brief {
 }
 
 impl Brief {
-    /// Takes in the usual next beat: after the last one, in the same run, with no leave between. False if it is none.
+    /// Takes in the usual next beat: after the last one, in the same run, with no leave between.
+    /// False if it is none.
     #[inline]
     pub(super) fn goes_on(&mut self, at: UnixMs, ttl_ms: u64) -> bool {
         let since = at.0.wrapping_sub(self.beat.0);
         let run_ms = u64::from(self.run_ms).saturating_add(since);
-        if self.left_ms != 0 || self.beat == UnixMs::ZERO || since > ttl_ms || run_ms > u64::from(u32::MAX) {
+        if self.left_ms != 0
+            || self.beat == UnixMs::ZERO
+            || since > ttl_ms
+            || run_ms > u64::from(u32::MAX)
+        {
             return false;
         }
         self.beat = at;
@@ -147,14 +153,16 @@ impl Times {
         !(self.runs.is_empty() && self.leaves.is_empty())
     }
 
-    /// Events that say the same again from `from` on, with whatever comes later. Of a run that goes on through `from`, and
-    /// wherever beats have been summed up, some that prove the same stand in.
+    /// Events that say the same again from `from` on, with whatever comes later. Of a run that goes
+    /// on through `from`, and wherever beats have been summed up, some that prove the same stand
+    /// in.
     pub(super) fn events(&self, from: UnixMs, ttl_ms: u64) -> impl Iterator<Item = (Kind, UnixMs)> {
         let leaves = self.leaves.iter().filter(move |at| **at >= from).map(|at| (Kind::Leave, *at));
         let runs = self.runs.iter().filter(move |run| run.last.plus(ttl_ms) >= from);
         let beats = runs.flat_map(move |run| {
             let (first, last) = (run.first.max(from.min(run.last)), run.last);
-            let steps = (first.0..last.0).step_by(usize::try_from(ttl_ms.max(1)).unwrap_or(usize::MAX));
+            let steps =
+                (first.0..last.0).step_by(usize::try_from(ttl_ms.max(1)).unwrap_or(usize::MAX));
             steps.map(UnixMs).chain([last]).map(|at| (Kind::Beat, at))
         });
         leaves.chain(beats)

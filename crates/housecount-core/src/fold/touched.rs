@@ -1,4 +1,5 @@
-//! Seats looked at by a thread: what a call costs, whatever the machine does besides. Counted in debug builds only.
+//! Seats looked at by a thread: what a call costs, whatever the machine does besides. Counted in
+//! debug builds only.
 
 use std::cell::Cell;
 

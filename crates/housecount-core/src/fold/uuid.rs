@@ -1,7 +1,7 @@
 //! UUIDs in 16 bytes: most players' ids are such, and take half of the memory so.
 //!
-//! Only the usual text is meant, of RFC 9562: 8-4-4-4-12 hexadecimal digits, in lower case. Whatever else looks alike is
-//! another id, and is kept as it is.
+//! Only the usual text is meant, of RFC 9562: 8-4-4-4-12 hexadecimal digits, in lower case.
+//! Whatever else looks alike is another id, and is kept as it is.
 
 /// Characters of a UUID's text.
 pub(super) const TEXT_BYTES: usize = 36;
@@ -34,11 +34,14 @@ pub(super) fn text(packed: [u8; PACKED_BYTES]) -> [u8; TEXT_BYTES] {
     text
 }
 
-/// Whether `id` is a UUID's text. The same as to compare [`text`], but nothing is written to be read again at once, which
-/// processors are slow at; and each heartbeat asks.
+/// Whether `id` is a UUID's text. The same as to compare [`text`], but nothing is written to be
+/// read again at once, which processors are slow at; and each heartbeat asks.
 pub(super) fn is(packed: [u8; PACKED_BYTES], id: &[u8]) -> bool {
-    let Some(id) = id.first_chunk::<TEXT_BYTES>().filter(|_| id.len() == TEXT_BYTES) else { return false };
-    let part = |at: usize| u64::from(u32::from_be_bytes([id[at], id[at + 1], id[at + 2], id[at + 3]]));
+    let Some(id) = id.first_chunk::<TEXT_BYTES>().filter(|_| id.len() == TEXT_BYTES) else {
+        return false;
+    };
+    let part =
+        |at: usize| u64::from(u32::from_be_bytes([id[at], id[at + 1], id[at + 2], id[at + 3]]));
     let read = [[0, 4], [9, 14], [19, 24], [28, 32]].map(|[a, b]| part(a) << 32 | part(b));
     let hyphens = u32::from_be_bytes([id[8], id[13], id[18], id[23]]);
     read == digits(packed) && hyphens == u32::from_be_bytes([b'-'; 4])

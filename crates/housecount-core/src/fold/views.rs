@@ -1,4 +1,5 @@
-//! What can be asked of who is online. Every answer is about `now()`, and sorted by id so that it can be paged.
+//! What can be asked of who is online. Every answer is about `now()`, and sorted by id so that it
+//! can be paged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,14 +66,16 @@ pub struct Among {
 pub struct LastEvents {
     /// The latest beat; zero for none.
     pub beat: UnixMs,
-    /// The latest leave of the session, or of all the viewer's sessions on the stage; zero for none.
+    /// The latest leave of the session, or of all the viewer's sessions on the stage; zero for
+    /// none.
     pub left: UnixMs,
     /// Whether the session is online.
     pub is_online: bool,
 }
 
 impl LastEvents {
-    /// The latest beat of an online session, if no leave was said at or after it: such a leave will take effect.
+    /// The latest beat of an online session, if no leave was said at or after it: such a leave will
+    /// take effect.
     #[must_use]
     pub fn standing_beat(self) -> Option<UnixMs> {
         (self.is_online && self.beat > self.left).then_some(self.beat)
@@ -99,7 +102,8 @@ impl KnownEvent<'_> {
 }
 
 impl Fold {
-    /// What is known of a session's viewer and stage. Takes the same time however many sessions the viewer has.
+    /// What is known of a session's viewer and stage. Takes the same time however many sessions the
+    /// viewer has.
     #[must_use]
     pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
         let mut among = Among::default();
@@ -119,11 +123,13 @@ impl Fold {
         among
     }
 
-    /// Which of these sessions are online, as far as that is found quickly: of two with the same handle one looks as if it weren't.
+    /// Which of these sessions are online, as far as that is found quickly: of two with the same
+    /// handle one looks as if it weren't.
     #[must_use]
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
         let handles = asked.map(|ids| Some(self.handle(ids?).1));
-        self.find_many(asked, handles).map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
+        self.find_many(asked, handles)
+            .map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
     }
 
     /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
@@ -147,7 +153,13 @@ impl Fold {
     /// What a named seat's session said.
     pub(super) fn known_event(&self, seat: SeatIndex, kind: Kind, at: UnixMs) -> KnownEvent<'_> {
         let stage = &self.seats.stages[self.seats[seat].stage].id;
-        KnownEvent { at, kind, stage, viewer: self.seats.viewer(seat), session: self.seats.session(seat) }
+        KnownEvent {
+            at,
+            kind,
+            stage,
+            viewer: self.seats.viewer(seat),
+            session: self.seats.session(seat),
+        }
     }
 
     /// Who is online on `stage`; nobody if it is unknown.
@@ -173,7 +185,8 @@ impl Fold {
         })
     }
 
-    /// The stages that [`stage`](Self::stage) knows, sorted by id: a slice of them after `after`, which costs `limit` at most.
+    /// The stages that [`stage`](Self::stage) knows, sorted by id: a slice of them after `after`,
+    /// which costs `limit` at most.
     #[must_use]
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> StageSlice {
         let mut slice = StageSlice::default();
@@ -204,14 +217,16 @@ impl Fold {
         self.seats.stages.reset_peaks();
     }
 
-    /// At most `limit` online viewers of a stage, those after `after` in the order of the viewers' handles. Costs its rows.
+    /// At most `limit` online viewers of a stage, those after `after` in the order of the viewers'
+    /// handles. Costs its rows.
     ///
-    /// All nodes have the same order, and pages that follow each other list a viewer who is online throughout exactly once, as
-    /// long as [`list_order`](Self::list_order) stays what it is.
+    /// All nodes have the same order, and pages that follow each other list a viewer who is online
+    /// throughout exactly once, as long as [`list_order`](Self::list_order) stays what it is.
     #[must_use]
     pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
-        let start = after.map(|after| self.handle(Ids { stage: "", viewer: after, session: "" }).1.head());
+        let start =
+            after.map(|after| self.handle(Ids { stage: "", viewer: after, session: "" }).1.head());
         let mut entries = self.seats.stages[stage].online.from(start.unwrap_or(0)).peekable();
         let mut views: Vec<WatchView> = Vec::new();
         while views.len() < limit {
@@ -223,7 +238,9 @@ impl Fold {
             }));
             let passed = after.filter(|_| start == Some(head));
             views.extend(
-                self.views_by_viewer(seats).into_iter().filter(|view| passed.is_none_or(|id| *view.id > *id)),
+                self.views_by_viewer(seats)
+                    .into_iter()
+                    .filter(|view| passed.is_none_or(|id| *view.id > *id)),
             );
         }
         views.truncate(limit);
@@ -235,13 +252,16 @@ impl Fold {
         seats.sort_unstable_by_key(|seat| self.seats[*seat].viewer);
         let mut views: SmallVec<[WatchView; 1]> = seats
             .chunk_by(|a, b| self.seats[*a].viewer == self.seats[*b].viewer)
-            .map(|seats| self.watch_view(self.seats.viewer(seats[0]).to_string(), seats.iter().copied()))
+            .map(|seats| {
+                self.watch_view(self.seats.viewer(seats[0]).to_string(), seats.iter().copied())
+            })
             .collect();
         views.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         views
     }
 
-    /// A number that changes whenever the order of [`viewers_of`](Self::viewers_of) does: when a log that was lost gets new keys.
+    /// A number that changes whenever the order of [`viewers_of`](Self::viewers_of) does: when a
+    /// log that was lost gets new keys.
     #[must_use]
     pub fn list_order(&self) -> u32 {
         let keys = self.keys.iter().zip(1u32..).map(|(key, n)| (key.0 ^ key.0 >> 32) as u32 ^ n);
@@ -264,7 +284,8 @@ impl Fold {
         let last = |seat| self.seats.last(seat);
         let (beat, left) = seat.map_or((UnixMs::ZERO, UnixMs::ZERO), last);
         // A leave without a session is one of all the viewer's sessions on the stage.
-        let left_all = find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
+        let left_all =
+            find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
         let is_online = seat.is_some_and(|seat| self.seats[seat].is(Flag::Online));
         LastEvents { beat, left: left.max(left_all), is_online }
     }
@@ -277,7 +298,10 @@ impl Fold {
         for seat in self.seats.ring(anchor).filter(|seat| self.seats[*seat].is(Flag::Online)) {
             by_stage.entry(&self.seats.stages[self.seats[seat].stage].id).or_default().push(seat);
         }
-        by_stage.into_iter().map(|(id, seats)| self.watch_view(id.to_string(), seats.into_iter())).collect()
+        by_stage
+            .into_iter()
+            .map(|(id, seats)| self.watch_view(id.to_string(), seats.into_iter()))
+            .collect()
     }
 
     /// Any seat of a viewer.
@@ -286,8 +310,8 @@ impl Fold {
         self.seats.find_viewer(handle.head(), viewer)
     }
 
-    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one first, and of several at the same
-    /// time any.
+    /// The viewer's online sessions on a stage that beat last, at most `most` of them; the last one
+    /// first, and of several at the same time any.
     #[must_use]
     pub fn online_sessions(&self, stage: &str, viewer: &str, most: usize) -> Vec<String> {
         let found = self.find_viewer(viewer).zip(self.seats.stages.find(stage));

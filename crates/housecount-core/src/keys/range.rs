@@ -1,8 +1,8 @@
 //! Ranges of keys: what one query reads.
 
 use super::{
-    Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk, stage_pk,
-    version_sk,
+    Chain, HEARTBEATS_PK, Key, MS_OF_13_DIGITS, ROSTER_PK, STAGES_PK, Series, chunk_sk, series_pk,
+    stage_pk, version_sk,
 };
 use crate::time::{DAY_MS, UnixMs};
 
@@ -18,8 +18,8 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time from
-    /// 2001 to 2286, while Unix milliseconds have 13 digits.
+    /// A stage's snapshots from `from` to `to`, both included. Sorting as text is sorting by time
+    /// from 2001 to 2286, while Unix milliseconds have 13 digits.
     #[must_use]
     pub fn snapshots(stage: &str, from: UnixMs, to: UnixMs) -> KeyRange {
         let sk = |at: UnixMs| format!("SNAPSHOT#{:013}", at.0.min(MS_OF_13_DIGITS));
@@ -79,10 +79,14 @@ impl KeyRange {
     /// The configured stages whose id is greater than `after`.
     #[must_use]
     pub fn listed(after: Option<&str>) -> KeyRange {
-        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least id greater
-        // than `after` is `after` itself and a "!".
+        // A stage id is printable ASCII: "!" is the least, "~" the greatest character, so the least
+        // id greater than `after` is `after` itself and a "!".
         let first = after.map_or("!".to_string(), |after| format!("{after}!"));
-        KeyRange { pk: STAGES_PK.to_string(), first, last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX) }
+        KeyRange {
+            pk: STAGES_PK.to_string(),
+            first,
+            last: "~".repeat(crate::limits::STAGE_ID_BYTES_MAX),
+        }
     }
 }
 
@@ -100,8 +104,10 @@ mod tests {
         let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
         let range = KeyRange::chunks(chain, UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
         let part =
-            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }.sk();
-        let part_key = Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 };
+            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 }
+                .sk();
+        let part_key =
+            Key::ChunkPart { chain, window: UnixMs(1_790_000_300_000), crc: u32::MAX, part: 9999 };
         assert_eq!(Key::of_chunk(chain, &part), Some(part_key));
         assert_eq!(
             Key::of_chunk(chain, &range.first),
@@ -109,7 +115,8 @@ mod tests {
         );
         assert_eq!(Key::of_chunk(chain, "ITEMS"), None);
         assert!(
-            part <= range.last && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
+            part <= range.last
+                && Key::Chunk { chain, window: UnixMs(1_790_000_300_001) }.sk() > range.last
         );
         let range = KeyRange::heartbeats("s", UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
         let (stage, session) = ("s".to_string(), String::new());
@@ -119,10 +126,15 @@ mod tests {
             viewer: "~".into(),
             session: session.clone(),
         };
-        assert!(range.first <= beat(1_790_000_000_000).sk() && beat(1_790_000_300_000).sk() <= range.last);
+        assert!(
+            range.first <= beat(1_790_000_000_000).sk()
+                && beat(1_790_000_300_000).sk() <= range.last
+        );
         assert!(beat(1_790_000_300_001).sk() > range.last);
         let days = KeyRange::heartbeat_days(UnixMs(1_790_000_000_000), UnixMs(1_790_000_300_000));
-        let day = |day, stage: &str| Key::HeartbeatDay { day: UnixMs(day), stage: stage.to_string() }.sk();
+        let day = |day, stage: &str| {
+            Key::HeartbeatDay { day: UnixMs(day), stage: stage.to_string() }.sk()
+        };
         let (today, tomorrow) = (1_789_948_800_000, 1_790_035_200_000);
         for stage in ["!", "#", "~"] {
             assert!(days.first <= day(today, stage) && day(today, stage) <= days.last);

@@ -1,7 +1,9 @@
 //! Stored names are frozen, and lead back to what they name.
 
 use super::*;
-use crate::limits::{SESSION_ID_BYTES_MAX, SORT_KEY_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
+use crate::limits::{
+    SESSION_ID_BYTES_MAX, SORT_KEY_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+};
 
 /// Frozen: other programs read the first two, and stored data has them all.
 #[test]
@@ -25,9 +27,18 @@ fn keys_are_frozen() {
     assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
     let chain = Chain { series: Series::Ledger, partitions: 8, partition: 3 };
     let archive = Chain { series: Series::Archive, ..chain };
-    assert_eq!(names(Key::Series { series: Series::Ledger, partitions: 8 }), pair("LEDGERS", "00008"));
-    assert_eq!(names(Key::Series { series: Series::Archive, partitions: 1 }), pair("ARCHIVES", "00001"));
-    assert_eq!(names(Key::Chunk { chain: archive, window: at }), pair("ARCHIVE#8#3", "1790000000000"));
+    assert_eq!(
+        names(Key::Series { series: Series::Ledger, partitions: 8 }),
+        pair("LEDGERS", "00008")
+    );
+    assert_eq!(
+        names(Key::Series { series: Series::Archive, partitions: 1 }),
+        pair("ARCHIVES", "00001")
+    );
+    assert_eq!(
+        names(Key::Chunk { chain: archive, window: at }),
+        pair("ARCHIVE#8#3", "1790000000000")
+    );
     assert_eq!(names(Key::ItemsUntil { chain: archive }), pair("ARCHIVE#8#3", "ITEMS"));
     assert_eq!(
         names(Key::Heartbeat { stage: stage(), at, viewer: "ann".into(), session: "tab".into() }),
@@ -50,7 +61,10 @@ fn keys_are_frozen() {
     assert_eq!(log_pk(3), "LOG#3");
     assert_eq!(log_sk(at, 0xbeef, 0), "1790000000000#0000beef");
     assert_eq!(log_sk(at, 0xbeef, 2), "1790000000000#0000beef#0002");
-    assert!(log_sk(at, 0xbeef, 2) < log_sk(at, 0xbeef, u32::MAX) && log_sk(at, 1, 0).as_str() < LOG_META_SK);
+    assert!(
+        log_sk(at, 0xbeef, 2) < log_sk(at, 0xbeef, u32::MAX)
+            && log_sk(at, 1, 0).as_str() < LOG_META_SK
+    );
     for (writer, part) in [(0xbeef, 0), (7, 12)] {
         assert_eq!(parse_log_sk(&log_sk(at, writer, part)), Some((at, writer, part)));
     }
@@ -60,20 +74,29 @@ fn keys_are_frozen() {
     assert_eq!(redis_count("hc:", "s/1"), "hc:viewers:s/1");
 }
 
-/// Ids that look like parts of keys: no two heartbeats share a sort key, and each key leads back to its heartbeat.
+/// Ids that look like parts of keys: no two heartbeats share a sort key, and each key leads back to
+/// its heartbeat.
 #[test]
 fn no_two_heartbeats_share_a_key() {
-    let ids = ["", "#", "##", "%", "%2", "%23", "%25", "%2523", "a", "a#", "#a", "a#b", "b#c", "a%23b", "é#"];
+    let ids = [
+        "", "#", "##", "%", "%2", "%23", "%25", "%2523", "a", "a#", "#a", "a#b", "b#c", "a%23b",
+        "é#",
+    ];
     let mut seen = std::collections::BTreeSet::new();
     for (viewer, session) in ids.iter().flat_map(|viewer| ids.map(|session| (*viewer, session))) {
         let (viewer, session) = (viewer.to_string(), session.to_string());
-        let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(1_790_000_000_000), viewer, session };
+        let key =
+            Key::Heartbeat { stage: "s".into(), at: UnixMs(1_790_000_000_000), viewer, session };
         assert!(seen.insert(key.sk()), "{key:?}");
         assert_eq!(Key::of_heartbeat("s", &key.sk()), Some(key));
     }
-    for other in
-        ["HEARTBEAT#1790000000000#a", "HEARTBEAT#1#a#b#c", "HEARTBEAT#1#%2#", "HEARTBEAT#01#a#", "CONFIG"]
-    {
+    for other in [
+        "HEARTBEAT#1790000000000#a",
+        "HEARTBEAT#1#a#b#c",
+        "HEARTBEAT#1#%2#",
+        "HEARTBEAT#01#a#",
+        "CONFIG",
+    ] {
         assert_eq!(Key::of_heartbeat("s", other), None, "{other}");
     }
 }
@@ -84,5 +107,7 @@ fn sort_key_bytes_max_holds_the_longest_ids() {
     let key = Key::Heartbeat { stage: "s".into(), at: UnixMs(MS_OF_13_DIGITS), viewer, session };
     assert!(key.sk().len() <= SORT_KEY_BYTES_MAX, "{}", key.sk().len());
     let stage = "s".repeat(STAGE_ID_BYTES_MAX);
-    assert!(Key::HeartbeatDay { day: UnixMs(MS_OF_13_DIGITS), stage }.sk().len() <= SORT_KEY_BYTES_MAX);
+    assert!(
+        Key::HeartbeatDay { day: UnixMs(MS_OF_13_DIGITS), stage }.sk().len() <= SORT_KEY_BYTES_MAX
+    );
 }

@@ -1,13 +1,15 @@
 //! The book: what a partition's chunks add up to, and the way from proof to the next chunk.
 //!
-//! A chunk is **proof minus book**: [`Draft`](super::draft::Draft) takes in all that is proven, leaves out what the book says is written
-//! already, and what is left is the next chunk, late spans and all. The book goes on by reading the chunk back
-//! ([`Book::apply`]), which is also what every reader does, so a writer and a reader can't differ. If another node
-//! wrote the window's chunk first, its chunk is applied instead, and what it lacked is left over for the next one.
+//! A chunk is **proof minus book**: [`Draft`](super::draft::Draft) takes in all that is proven,
+//! leaves out what the book says is written already, and what is left is the next chunk, late spans
+//! and all. The book goes on by reading the chunk back ([`Book::apply`]), which is also what every
+//! reader does, so a writer and a reader can't differ. If another node wrote the window's chunk
+//! first, its chunk is applied instead, and what it lacked is left over for the next one.
 //!
-//! An *entry* is a viewer on a stage. It is *open* while its last span reaches to the book's edge. Its place in the list
-//! is how chunks speak of it, so the order of entries, and when they are dropped, is part of the format: new ones come
-//! last, and an entry goes when its last span ended more than `kept` before the next chunk's window.
+//! An *entry* is a viewer on a stage. It is *open* while its last span reaches to the book's edge.
+//! Its place in the list is how chunks speak of it, so the order of entries, and when they are
+//! dropped, is part of the format: new ones come last, and an entry goes when its last span ended
+//! more than `kept` before the next chunk's window.
 
 use std::ops::Deref;
 
@@ -18,11 +20,13 @@ use crate::fold::names::Names;
 use crate::span::Span;
 use crate::time::UnixMs;
 
-/// A keyframe is written when the last one is this many chunks back: at five minutes, a day. More often makes the ledger
-/// dearer, less often makes reading start further back (docs/FORMATS.md has the figures).
+/// A keyframe is written when the last one is this many chunks back: at five minutes, a day. More
+/// often makes the ledger dearer, less often makes reading start further back (docs/FORMATS.md has
+/// the figures).
 pub const KEYFRAME_CHUNKS: u32 = 288;
-/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once. Longer than 288 windows of half an
-/// hour, so only longer ones, and a ledger in which nothing happened for days, have more keyframes by it.
+/// A keyframe, and all chunks that need it, are within this: so all of them can expire at once.
+/// Longer than 288 windows of half an hour, so only longer ones, and a ledger in which nothing
+/// happened for days, have more keyframes by it.
 pub const GENERATION_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 /// Why a chunk can't be used.
@@ -52,8 +56,8 @@ fn shown(link: &Option<Link>) -> String {
     link.map_or("nothing".to_string(), |link| format!("{} ({:08x})", link.from, link.crc))
 }
 
-/// Who is told what chunks say: a stage, a viewer, and when. No two spans of one viewer on a stage overlap, but they may
-/// touch, and be empty.
+/// Who is told what chunks say: a stage, a viewer, and when. No two spans of one viewer on a stage
+/// overlap, but they may touch, and be empty.
 pub trait Tell {
     /// A span begins. What was open at a window's start is not said again.
     fn opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
@@ -93,7 +97,8 @@ pub struct Book {
     floor: UnixMs,
     /// Whether the next chunk must be a keyframe, because what comes before can't be read.
     is_torn: bool,
-    /// The book before the last keyframe, as long as late spans may reach into it. Only for writers.
+    /// The book before the last keyframe, as long as late spans may reach into it. Only for
+    /// writers.
     pub(super) before: Option<Box<Book>>,
 }
 
@@ -117,14 +122,15 @@ impl Book {
         since.max(self.floor)
     }
 
-    /// A book that goes on after a chain that can't be read, but for its last chunk's link and its window's end. What comes next is a
-    /// keyframe, and nothing is written of the time before.
+    /// A book that goes on after a chain that can't be read, but for its last chunk's link and its
+    /// window's end. What comes next is a keyframe, and nothing is written of the time before.
     #[must_use]
     pub fn torn(last: Link, edge: UnixMs) -> Book {
         Book { last: Some(last), edge, floor: edge, is_torn: true, ..Book::default() }
     }
 
-    /// Writes nothing of the time before it knows what is written there: for a book that can't be read from further back.
+    /// Writes nothing of the time before it knows what is written there: for a book that can't be
+    /// read from further back.
     pub fn forgo_before(&mut self) {
         self.floor = self.floor.max(self.begins());
     }
@@ -144,7 +150,12 @@ impl Book {
     ///
     /// # Errors
     /// The chunk doesn't follow; then nothing has changed.
-    pub fn apply(&mut self, chunk: &Chunk, link: Link, tell: &mut impl Tell) -> Result<(), ChunkError> {
+    pub fn apply(
+        &mut self,
+        chunk: &Chunk,
+        link: Link,
+        tell: &mut impl Tell,
+    ) -> Result<(), ChunkError> {
         self.check(chunk)?;
         self.take_in(chunk, None, link, tell);
         Ok(())
@@ -154,7 +165,12 @@ impl Book {
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
-    pub fn absorb(&mut self, mut chunk: Chunk, link: Link, tell: &mut impl Tell) -> Result<(), ChunkError> {
+    pub fn absorb(
+        &mut self,
+        mut chunk: Chunk,
+        link: Link,
+        tell: &mut impl Tell,
+    ) -> Result<(), ChunkError> {
         self.check(&chunk)?;
         let names = chunk.is_keyframe().then(|| std::mem::take(&mut chunk.new.names));
         self.take_in(&chunk, names, link, tell);
@@ -202,17 +218,17 @@ impl Book {
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
     }
 
-    /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer and span. With it, a node
-    /// that finds nothing else left goes on where proof had come to.
+    /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer
+    /// and span. With it, a node that finds nothing else left goes on where proof had come to.
     pub fn carried(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
         let span = Span::new(self.edge, self.reach);
         let mut short = self.short.iter().peekable();
         let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open()));
-        let reaching = open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
-        reaching
-            .filter(move |_| !span.is_empty())
-            .map(|(_, entry)| *entry)
-            .map(move |entry| (&*self.stages[entry.stage as usize], self.entries.viewer(entry), span))
+        let reaching =
+            open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
+        reaching.filter(move |_| !span.is_empty()).map(|(_, entry)| *entry).map(move |entry| {
+            (&*self.stages[entry.stage as usize], self.entries.viewer(entry), span)
+        })
     }
 
     /// Ends the reading: tells the spans that are still open, up to the edge.
@@ -242,7 +258,8 @@ impl Book {
         }
         known("stages", stages == u64::from(chunk.known_stages))?;
         known("entries", open + closed == u64::from(chunk.known_entries))?;
-        let below = |changed: &[Changed], n| changed.last().is_none_or(|last| u64::from(last.rank) < n);
+        let below =
+            |changed: &[Changed], n| changed.last().is_none_or(|last| u64::from(last.rank) < n);
         known("open entries", below(&chunk.open, open))?;
         known("closed entries", below(&chunk.closed, closed))
     }
@@ -253,14 +270,24 @@ impl Book {
         let Book { entries, stages, .. } = self;
         for place in 0..entries.len() {
             let entry = entries.get(place);
-            let (rank, changes) =
-                if entry.is_open() { (&mut rank[0], &mut open) } else { (&mut rank[1], &mut closed) };
-            let toggles =
-                changes.next_if(|changed| changed.rank == *rank).map(|changed| &changed.toggles[..]);
+            let (rank, changes) = if entry.is_open() {
+                (&mut rank[0], &mut open)
+            } else {
+                (&mut rank[1], &mut closed)
+            };
+            let toggles = changes
+                .next_if(|changed| changed.rank == *rank)
+                .map(|changed| &changed.toggles[..]);
             *rank += 1;
             match toggles {
                 Some(toggles) => {
-                    entries.toggle(place, toggles, chunk.window, &stages[entry.stage as usize], tell);
+                    entries.toggle(
+                        place,
+                        toggles,
+                        chunk.window,
+                        &stages[entry.stage as usize],
+                        tell,
+                    );
                 }
                 None => entries.stay(place, chunk.window),
             }
@@ -272,7 +299,8 @@ impl Book {
         let are_taken_over = names.is_some();
         names.into_iter().for_each(|names| self.entries.adopt(names));
         for new in chunk.new.iter() {
-            let viewer = if are_taken_over { new.viewer } else { self.entries.name(&chunk.new.viewer(new)) };
+            let viewer =
+                if are_taken_over { new.viewer } else { self.entries.name(&chunk.new.viewer(new)) };
             let place = self.entries.push(new.stage, viewer);
             let (toggles, stage) = (chunk.new.toggles(new), &self.stages[new.stage as usize]);
             self.entries.toggle(place, &toggles, chunk.window, stage, tell);
@@ -281,7 +309,8 @@ impl Book {
 
     /// Whether the chunk of a window is to be a keyframe.
     pub(super) fn wants_keyframe(&self, window: Span, kept_ms: u64) -> bool {
-        let is_old = self.chunks >= KEYFRAME_CHUNKS || window.to.since(self.since) > GENERATION_MS_MAX;
+        let is_old =
+            self.chunks >= KEYFRAME_CHUNKS || window.to.since(self.since) > GENERATION_MS_MAX;
         let is_due = is_old && window.from.since(self.since) >= 2 * kept_ms;
         self.last.is_none() || self.is_torn || is_due
     }

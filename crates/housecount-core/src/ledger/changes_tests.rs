@@ -19,7 +19,8 @@ const LENGTH_MS: u64 = 120_000;
 /// An event, and when the node hears of it.
 type Heard = (UnixMs, EventRef<'static>);
 
-/// A step of a session: what it does, how long after the step before, and how late the node hears of it.
+/// A step of a session: what it does, how long after the step before, and how late the node hears
+/// of it.
 type Step = (u8, u64, u64);
 
 fn step() -> impl Strategy<Value = Step> {
@@ -30,7 +31,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What sessions say, by when the node hears of it.
 fn audience() -> impl Strategy<Value = Vec<Heard>> {
-    let session = (0..4usize, 0..2usize, 0..2usize, 0..60_000u64, proptest::collection::vec(step(), 1..40));
+    let session =
+        (0..4usize, 0..2usize, 0..2usize, 0..60_000u64, proptest::collection::vec(step(), 1..40));
     proptest::collection::vec(session, 1..10).prop_map(|sessions| {
         let mut heard = Vec::new();
         for (viewer, stage, session, from, steps) in sessions {
@@ -62,7 +64,11 @@ struct Node {
 }
 
 impl Node {
-    fn hear_until(&mut self, heard: &mut std::iter::Peekable<std::slice::Iter<'_, Heard>>, until: UnixMs) {
+    fn hear_until(
+        &mut self,
+        heard: &mut std::iter::Peekable<std::slice::Iter<'_, Heard>>,
+        until: UnixMs,
+    ) {
         while let Some((at, event)) = heard.next_if(|(at, _)| *at <= until) {
             self.fold.advance(*at);
             self.fold.apply(event);
@@ -76,9 +82,14 @@ impl Node {
             Scope::Changes => self.settled,
         };
         let walk = Walk { partition: 0, within: draft.within(), settled, reach };
-        let passed_over = self.fold.each_unsettled(&walk, 0..self.fold.places(), |proven| draft.add(proven));
+        let passed_over =
+            self.fold.each_unsettled(&walk, 0..self.fold.places(), |proven| draft.add(proven));
         if draft.scope() == Scope::Changes {
-            assert_eq!(passed_over, draft.unheard(), "each viewer who was passed over is an open entry");
+            assert_eq!(
+                passed_over,
+                draft.unheard(),
+                "each viewer who was passed over is an open entry"
+            );
         }
         draft.finish().encode()
     }

@@ -1,7 +1,7 @@
 //! How many watched at once: the concurrency of proven presence, summed up by steps of time.
 //!
-//! It is made of the moments at which viewers come and go, and not of anybody's total: so that its integral and the sum
-//! of all watch times are two ways to one number (`housecount verify`).
+//! It is made of the moments at which viewers come and go, and not of anybody's total: so that its
+//! integral and the sum of all watch times are two ways to one number (`housecount verify`).
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ pub struct Step {
     pub max: u64,
 }
 
-/// Steps of a range, made as far as all is known. Holds the moments of what may still change, and no more.
+/// Steps of a range, made as far as all is known. Holds the moments of what may still change, and
+/// no more.
 #[derive(Debug, Default)]
 pub struct Curve {
     range: Span,
@@ -40,7 +41,16 @@ impl Curve {
     #[must_use]
     pub fn new(range: Span, step_ms: u64, stage: Option<String>) -> Curve {
         let at = range.from;
-        Curve { range, step_ms, stage, changes: BTreeMap::new(), at, level: 0, step: None, steps: Vec::new() }
+        Curve {
+            range,
+            step_ms,
+            stage,
+            changes: BTreeMap::new(),
+            at,
+            level: 0,
+            step: None,
+            steps: Vec::new(),
+        }
     }
 
     /// Adds a span of one viewer.
@@ -74,7 +84,8 @@ impl Curve {
             let level = u64::try_from(self.level).unwrap_or(0);
             debug_assert!(self.level >= 0, "fewer than nobody");
             let whole = self.at.aligned(self.step_ms).plus(self.step_ms.max(1)).min(self.range.to);
-            let new = Step { span: Span::new(self.at, whole), integral_ms: 0, min: level, max: level };
+            let new =
+                Step { span: Span::new(self.at, whole), integral_ms: 0, min: level, max: level };
             let step = self.step.get_or_insert(new);
             let until = whole.min(to);
             step.integral_ms += level * until.since(self.at);

@@ -20,7 +20,8 @@ use crate::time::UnixMs;
 pub enum Scope {
     /// Every viewer's. Open entries that no proof speaks of have ended at the window's start.
     Whole,
-    /// That of viewers who did anything but stay. Open entries that no proof speaks of go on through the draft's reach.
+    /// That of viewers who did anything but stay. Open entries that no proof speaks of go on
+    /// through the draft's reach.
     Changes,
 }
 
@@ -40,7 +41,8 @@ pub struct Draft<'a> {
     places: Vec<Place>,
     open: Known,
     closed: Known,
-    /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to say.
+    /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to
+    /// say.
     is_heard: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
     /// Entries that aren't in the book.
@@ -50,7 +52,8 @@ pub struct Draft<'a> {
     /// Those of them that are open at the window's end, and whose proof doesn't reach on.
     new_short: HashSet<Name, RandomState>,
     late: Vec<Late>,
-    /// By the place of a known entry: whether it is open at the window's end, and then whether its proof reaches on.
+    /// By the place of a known entry: whether it is open at the window's end, and then whether its
+    /// proof reaches on.
     ends: Vec<Option<bool>>,
     /// Kept between calls for its memory.
     written: Vec<Span>,
@@ -76,8 +79,9 @@ struct Known {
 }
 
 impl<'a> Draft<'a> {
-    /// A draft of the chunk of `window`, which must not begin before the book's edge. Late spans and entries reach
-    /// `kept_ms` back. `reach` is how far it says whose proof goes on: no later than what is known.
+    /// A draft of the chunk of `window`, which must not begin before the book's edge. Late spans
+    /// and entries reach `kept_ms` back. `reach` is how far it says whose proof goes on: no later
+    /// than what is known.
     #[must_use]
     pub fn new(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let is_keyframe = book.wants_keyframe(window, kept_ms);
@@ -130,8 +134,8 @@ impl<'a> Draft<'a> {
         Span::new(self.window.from.minus(self.kept_ms).max(self.book.floor()), self.reach)
     }
 
-    /// The same for a caller that adds only viewers who changed. A keyframe, which names every viewer, and a window behind a
-    /// gap stay whole: see [`scope`](Self::scope).
+    /// The same for a caller that adds only viewers who changed. A keyframe, which names every
+    /// viewer, and a window behind a gap stay whole: see [`scope`](Self::scope).
     #[must_use]
     pub fn of_changes(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let mut draft = Draft::new(book, window, kept_ms, reach);
@@ -153,7 +157,8 @@ impl<'a> Draft<'a> {
         self.is_heard.iter().filter(|is_heard| !**is_heard).count()
     }
 
-    /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only once.
+    /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only
+    /// once.
     pub fn add(&mut self, proven: Proven<'_>) {
         let entry = self.entries.find(proven.stage, proven.viewer);
         self.written.clear();
@@ -176,11 +181,13 @@ impl<'a> Draft<'a> {
             if let Some(span) = span.clip(window) {
                 goes_on |= span.from == window.from;
                 let ends = (span.to < window.to).then_some(span.to);
-                toggles
-                    .extend([Some(span.from), ends].iter().flatten().map(|at| at.since(window.from) as u32));
+                toggles.extend(
+                    [Some(span.from), ends].iter().flatten().map(|at| at.since(window.from) as u32),
+                );
             }
         });
-        let reaches = proven.spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
+        let reaches =
+            proven.spans.last().is_some_and(|last| last.from < window.to && last.to >= self.reach);
         let place = entry.map(|i| (self.places[i as usize], self.book.entries.get(i as usize)));
         let Some((place, known)) = place.filter(|(place, _)| place.rank != DROPPED) else {
             if !(late.is_empty() && toggles.is_empty()) {
@@ -226,8 +233,9 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn finish(mut self) -> Chunk {
         let known = self.places.iter().zip(self.book.entries.iter());
-        let open =
-            known.filter(|(place, entry)| place.rank != DROPPED && is_open(self.book, **entry, self.window));
+        let open = known.filter(|(place, entry)| {
+            place.rank != DROPPED && is_open(self.book, **entry, self.window)
+        });
         for (place, _) in open.filter(|(place, _)| !self.is_heard[place.rank as usize]) {
             match self.scope {
                 Scope::Whole => {
@@ -241,8 +249,8 @@ impl<'a> Draft<'a> {
             known.changed.sort_unstable_by_key(|changed| changed.rank);
         }
         let (known_stages, stages) = self.name_stages();
-        // Joins by time, which makes their times small; then those that have none. By name besides, so that two nodes
-        // that know the same write the same.
+        // Joins by time, which makes their times small; then those that have none. By name besides,
+        // so that two nodes that know the same write the same.
         self.new.sort();
         let known_entries = self.open.count + self.closed.count;
         if !self.new_late.is_empty() {
@@ -256,7 +264,8 @@ impl<'a> Draft<'a> {
         let is_open = |new| self.new.count(new) % 2 == 1;
         let new_ends = self.new.iter().map(|new| is_open(new).then(|| reaches(new.viewer)));
         let open_at_end = self.ends.iter().copied().chain(new_ends).flatten();
-        let short = (0..).zip(open_at_end).filter(|(_, reaches)| !reaches).map(|(rank, _)| rank).collect();
+        let short =
+            (0..).zip(open_at_end).filter(|(_, reaches)| !reaches).map(|(rank, _)| rank).collect();
         Chunk {
             window: self.window,
             since: if self.is_keyframe { self.window.from } else { self.book.since },
@@ -274,10 +283,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Gives the new entries' stages their places in the chunk's list: known ones as they are, new ones sorted.
+    /// Gives the new entries' stages their places in the chunk's list: known ones as they are, new
+    /// ones sorted.
     fn name_stages(&mut self) -> (u32, Vec<Box<str>>) {
         let known: &[Box<str>] = if self.is_keyframe { &[] } else { &self.book.stages };
-        let places: HashMap<&str, u32, RandomState> = (0..).zip(known).map(|(i, id)| (&**id, i)).collect();
+        let places: HashMap<&str, u32, RandomState> =
+            (0..).zip(known).map(|(i, id)| (&**id, i)).collect();
         let mut new: Vec<Box<str>> =
             self.stages.keys().filter(|id| !places.contains_key(&***id)).cloned().collect();
         new.sort_unstable();

@@ -1,7 +1,7 @@
 //! The entries of a book: 24 bytes each, and a packed name.
 //!
-//! Nearly all entries have one span and are told from its start on; so that is what an entry holds. The others have more in a
-//! table.
+//! Nearly all entries have one span and are told from its start on; so that is what an entry holds.
+//! The others have more in a table.
 
 use std::collections::HashMap;
 
@@ -160,8 +160,8 @@ impl Entries {
         self.list.len() - 1
     }
 
-    /// Drops entries that aren't kept, and of the others spans that ended before `horizon`, but for the last one. Gives
-    /// back memory when most have gone.
+    /// Drops entries that aren't kept, and of the others spans that ended before `horizon`, but for
+    /// the last one. Gives back memory when most have gone.
     pub(super) fn forget(&mut self, horizon: UnixMs, is_kept: impl Fn(Entry) -> bool) {
         for place in 0..self.list.len() {
             let entry = self.list[place];

@@ -4,11 +4,13 @@
 //! - [`book`]: what chunks add up to; [`draft`]: proof minus book, which is the next chunk.
 //! - `entry`: what a book holds of each; `new`: the same of a chunk's new entries.
 //! - `rename`: another name for a viewer, in chunks that are written.
-//! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each stage was watched; how many at once.
+//! - [`watch`], [`totals`], [`curve`]: what readers make of it: who watched how long; how much each
+//!   stage was watched; how many at once.
 //! - [`views`]: the same by watch span.
 //!
-//! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a chunk only where
-//! there is none, so of two writers one comes first and the other reads what that one wrote.
+//! A partition's chunks form a chain: each names the one before it by its checksum. A writer puts a
+//! chunk only where there is none, so of two writers one comes first and the other reads what that
+//! one wrote.
 
 pub mod book;
 #[cfg(test)]

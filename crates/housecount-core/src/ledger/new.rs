@@ -8,7 +8,8 @@ use crate::fold::names::{Id, Name, Names};
 /// No toggle.
 const NEVER: u32 = u32::MAX;
 
-/// An entry that is new: a join has toggles, the first of which switches it on; another one has only late spans.
+/// An entry that is new: a join has toggles, the first of which switches it on; another one has
+/// only late spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct New {
     pub(super) stage: u32,

@@ -63,7 +63,8 @@ impl Node {
 
 /// What a reader gets out of a chain. That nothing is told twice is checked on the way.
 fn read(chunks: &[Vec<u8>]) -> Spans {
-    let named: Vec<_> = chunks.iter().map(|bytes| (bytes.clone(), Chunk::decode(bytes).unwrap().1)).collect();
+    let named: Vec<_> =
+        chunks.iter().map(|bytes| (bytes.clone(), Chunk::decode(bytes).unwrap().1)).collect();
     read_named(&named)
 }
 
@@ -132,8 +133,8 @@ fn windows(length_ms: u64) -> impl Iterator<Item = Span> {
     (0..count).map(|n| Span::new(UnixMs(BASE + n * WINDOW_MS), UnixMs(BASE + (n + 1) * WINDOW_MS)))
 }
 
-/// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether what the node
-/// wrote came second: then it takes the other's.
+/// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether
+/// what the node wrote came second: then it takes the other's.
 fn play(
     said: &[(Said, u64)],
     length_ms: u64,
@@ -146,7 +147,9 @@ fn play(
     let (mut heard, mut chunks) = (0, Vec::new());
     for (n, window) in windows(length_ms).enumerate() {
         let now = window.to.plus(TTL_MS).0;
-        while let Some((event, _)) = said.get(heard).filter(|(event, late)| event.at.0 + late <= now) {
+        while let Some((event, _)) =
+            said.get(heard).filter(|(event, late)| event.at.0 + late <= now)
+        {
             nodes.iter_mut().for_each(|node| node.hear(&[*event]));
             heard += 1;
         }
@@ -161,7 +164,8 @@ fn play(
 /// The pseudonym under which a viewer goes on.
 const NOBODY: &str = "~AAAAAAAAAAAAAAAA";
 
-/// The chunks with a viewer renamed, on one stage or on all, and the names by which the chunks after them know them.
+/// The chunks with a viewer renamed, on one stage or on all, and the names by which the chunks
+/// after them know them.
 fn renamed(chunks: &[Vec<u8>], viewer: &str, stage: Option<&str>) -> Vec<(Vec<u8>, Link)> {
     let mut book = Book::default();
     let rename = |bytes: &Vec<u8>| {
@@ -197,8 +201,9 @@ proptest! {
         prop_assert!(on.is_some() || again.iter().all(|(bytes, _)| !is_named(bytes, viewer)));
     }
 
-    /// Nodes that knew the viewer by its name, and one that reads the chain only now, go on as if nothing had happened, once the
-    /// ledger is `kept` beyond the viewer's last time. Who comes back is somebody new.
+    /// Nodes that knew the viewer by its name, and one that reads the chain only now, go on as if
+    /// nothing had happened, once the ledger is `kept` beyond the viewer's last time. Who comes
+    /// back is somebody new.
     #[test]
     fn nodes_go_on_after_a_viewer_was_renamed(
         said in proptest::collection::vec(said(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
@@ -253,7 +258,8 @@ proptest! {
         prop_assert_eq!(read_named(&chunks), expected);
     }
 
-    /// Every viewer's spans are those that the set of events proves, to the millisecond, whoever commits.
+    /// Every viewer's spans are those that the set of events proves, to the millisecond, whoever
+    /// commits.
     #[test]
     fn a_chain_says_what_was_proven(
         said in proptest::collection::vec(said(1_500), 1..200), turns: u64,
@@ -281,7 +287,8 @@ proptest! {
     }
 
     #[test]
-    /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left out.
+    /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left
+    /// out.
     #[test]
     fn what_goes_on_is_carried(said in proptest::collection::vec(said(1_500), 1..200), at in 1usize..25) {
         let said: Vec<(Said, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
@@ -358,9 +365,14 @@ fn keyframes_begin_anew() {
             let within = |set: &Vec<Span>| {
                 set.iter().filter_map(|s| s.clip(Span::new(from, UnixMs::MAX))).map(Span::ms).sum()
             };
-            spans.iter().map(|(who, set)| (who.clone(), within(set))).filter(|(_, ms)| *ms > 0).collect()
+            spans
+                .iter()
+                .map(|(who, set)| (who.clone(), within(set)))
+                .filter(|(_, ms)| *ms > 0)
+                .collect()
         };
-        // Late spans of windows before the keyframe lie after it: they are told, and clipped away here.
+        // Late spans of windows before the keyframe lie after it: they are told, and clipped away
+        // here.
         assert_eq!(here(&read(&chunks[start..])), here(&all));
     }
 }
@@ -368,7 +380,16 @@ fn keyframes_begin_anew() {
 #[test]
 fn a_removed_or_replaced_chunk_is_noticed() {
     let beat = |at| {
-        (EventRef { at: UnixMs(BASE + at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" }, 0)
+        (
+            EventRef {
+                at: UnixMs(BASE + at),
+                kind: Kind::Beat,
+                stage: "s/1",
+                viewer: "ann",
+                session: "",
+            },
+            0,
+        )
     };
     let said: Vec<(Said, u64)> = (0..10).map(|n| beat(n * 40)).collect();
     let chunks = play(&said, 400, 1, |_| 0);
@@ -388,13 +409,21 @@ fn a_removed_or_replaced_chunk_is_noticed() {
     assert_eq!(book.open(), 1);
 }
 
-/// Frozen bytes: chunks written by any version must be read for good. Explained bit by bit in docs/FORMATS.md.
+/// Frozen bytes: chunks written by any version must be read for good. Explained bit by bit in
+/// docs/FORMATS.md.
 #[test]
 fn version_1_is_frozen() {
-    let event = |at, kind, viewer, session| EventRef { at: UnixMs(at), kind, stage: "s/1", viewer, session };
+    let event = |at, kind, viewer, session| EventRef {
+        at: UnixMs(at),
+        kind,
+        stage: "s/1",
+        viewer,
+        session,
+    };
     let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
     let mut node = Node::new();
-    let mut said: Vec<Said> = (0..=20).map(|n| event(1_000_100 + n * 100, Kind::Beat, "ann", "")).collect();
+    let mut said: Vec<Said> =
+        (0..=20).map(|n| event(1_000_100 + n * 100, Kind::Beat, "ann", "")).collect();
     said.extend((0..=4).map(|n| event(1_000_250 + n * 100, Kind::Beat, "bob", "tab")));
     said.push(event(1_000_700, Kind::Leave, "bob", "tab"));
     said.extend((0..=9).map(|n| event(1_001_300 + n * 100, Kind::Beat, "bob", "")));
@@ -404,11 +433,17 @@ fn version_1_is_frozen() {
     let first = node.chunk(window(0));
     node.take(&first);
     // A beat that was cut off for a while: it proves 60 ms of the window before.
-    node.hear(&[event(1_000_760, Kind::Beat, "bob", "tab"), event(1_000_820, Kind::Leave, "bob", "tab")]);
+    node.hear(&[
+        event(1_000_760, Kind::Beat, "bob", "tab"),
+        event(1_000_820, Kind::Leave, "bob", "tab"),
+    ]);
     let second = node.chunk(window(1));
     assert_eq!(
         hex(&first),
         "01c0843de8070000a40346000001000002000000000006000103070301030403ba278aa4ee9d552d0b2f84b0fd4d"
     );
-    assert_eq!(hex(&second), "01a88c3de807e807e80784b0fd4da40346010200000100000100000000004471f81d22593fd6");
+    assert_eq!(
+        hex(&second),
+        "01a88c3de807e807e80784b0fd4da40346010200000100000100000000004471f81d22593fd6"
+    );
 }

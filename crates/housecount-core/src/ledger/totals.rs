@@ -1,4 +1,5 @@
-//! How much was watched, stage by stage: spans added up by stage, and by steps of time if that is asked for.
+//! How much was watched, stage by stage: spans added up by stage, and by steps of time if that is
+//! asked for.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +12,16 @@ use crate::time::UnixMs;
 pub struct StageTotal {
     /// Proven time of all viewers together.
     pub watch_ms: u64,
-    /// The same by steps; empty if none were asked for. Divided by a step's length, the average concurrency.
+    /// The same by steps; empty if none were asked for. Divided by a step's length, the average
+    /// concurrency.
     pub steps_ms: Vec<u64>,
 }
 
 /// Stages and what was watched of them.
 pub type Totals = Vec<(Box<str>, StageTotal)>;
 
-/// The first stages of a range behind `after`, by their ids. Memory is bounded by `limit` stages of so many steps: a stage that doesn't
-/// fit is dropped, and can't come back.
+/// The first stages of a range behind `after`, by their ids. Memory is bounded by `limit` stages of
+/// so many steps: a stage that doesn't fit is dropped, and can't come back.
 #[derive(Debug, Default)]
 pub struct StageTotals {
     range: Span,
@@ -33,7 +35,12 @@ pub struct StageTotals {
 impl StageTotals {
     /// Nothing is added up yet. Steps are aligned to the epoch.
     #[must_use]
-    pub fn new(range: Span, step_ms: Option<u64>, after: Option<String>, limit: usize) -> StageTotals {
+    pub fn new(
+        range: Span,
+        step_ms: Option<u64>,
+        after: Option<String>,
+        limit: usize,
+    ) -> StageTotals {
         let step_ms = step_ms.map(|step_ms| step_ms.max(1));
         StageTotals { range, step_ms, after, limit, rows: BTreeMap::new(), more: false }
     }
@@ -55,7 +62,8 @@ impl StageTotals {
             self.more = true;
             return;
         }
-        let steps = self.step_ms.map_or(0, |step_ms| StageTotals::steps(self.range, step_ms) as usize);
+        let steps =
+            self.step_ms.map_or(0, |step_ms| StageTotals::steps(self.range, step_ms) as usize);
         let row = self.rows.entry(stage.into()).or_default();
         row.watch_ms += span.ms();
         if let Some(step_ms) = self.step_ms {

@@ -26,7 +26,8 @@ pub enum ViewsOf {
     Viewer(String),
 }
 
-/// The views of a range. Memory is bounded by `views_max`: beyond it everything is dropped, and `is_full` says so.
+/// The views of a range. Memory is bounded by `views_max`: beyond it everything is dropped, and
+/// `is_full` says so.
 #[derive(Debug)]
 pub struct Views {
     range: Span,
@@ -113,7 +114,8 @@ impl Tell for Views {
 /// Puts a span among sorted views, as one with those it is near. Returns how many those are.
 fn join(views: &mut Vec<View>, span: Span, gap_ms_max: u64) -> usize {
     let first = views.partition_point(|view| view.to.plus(gap_ms_max) < span.from);
-    let near = views[first..].iter().take_while(|view| view.from <= span.to.plus(gap_ms_max)).count();
+    let near =
+        views[first..].iter().take_while(|view| view.from <= span.to.plus(gap_ms_max)).count();
     let alone = View { from: span.from, to: span.to, watch_ms: span.ms() };
     let all = views[first..first + near].iter().fold(alone, |all, view| View {
         from: all.from.min(view.from),
@@ -138,7 +140,11 @@ mod tests {
     }
 
     fn all(views: &Views) -> Vec<(u64, u64, u64)> {
-        views.rows().flat_map(|(_, row)| row).map(|view| (view.from.0, view.to.0, view.watch_ms)).collect()
+        views
+            .rows()
+            .flat_map(|(_, row)| row)
+            .map(|view| (view.from.0, view.to.0, view.watch_ms))
+            .collect()
     }
 
     #[test]
@@ -183,7 +189,8 @@ mod tests {
     }
 
     proptest! {
-        /// In any order it is the same, and as what one who walks along the time with a ruler finds.
+        /// In any order it is the same, and as what one who walks along the time with a ruler
+        /// finds.
         #[test]
         fn order_does_not_matter(spans in proptest::collection::btree_set(0..60u64, 0..30).prop_map(Vec::from_iter).prop_shuffle()) {
             // The n-th lies in the n-th ten milliseconds, so that none overlap.

@@ -46,7 +46,8 @@ pub struct Wanted {
 
 impl Wanted {
     fn holds(&self, stage: &str, viewer: &str) -> bool {
-        let is = |wanted: &Option<String>, id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
+        let is =
+            |wanted: &Option<String>, id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
         is(&self.stage, stage)
             && is(&self.viewer, viewer)
             && self.after.as_ref().is_none_or(|(s, v)| (stage, viewer) > (&**s, &**v))
@@ -56,8 +57,9 @@ impl Wanted {
 /// A viewer's rows on a stage, a row per piece.
 type Pieces = SmallVec<[Watched; 1]>;
 
-/// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows, however long the range is: a viewer
-/// who doesn't fit is dropped, and can't come back, since the viewers who are kept only become fewer. One viewer always fits.
+/// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows,
+/// however long the range is: a viewer who doesn't fit is dropped, and can't come back, since the
+/// viewers who are kept only become fewer. One viewer always fits.
 #[derive(Debug, Default)]
 pub struct Watch {
     range: Span,
@@ -103,10 +105,15 @@ impl Watch {
             return;
         }
         let keep_intervals = self.wanted.intervals;
-        if !self.row(stage, viewer).is_some_and(|pieces| pieces.iter().any(|row| row.piece == piece)) {
+        if !self
+            .row(stage, viewer)
+            .is_some_and(|pieces| pieces.iter().any(|row| row.piece == piece))
+        {
             self.insert(stage, viewer, piece, span.from);
         }
-        let row = self.row(stage, viewer).and_then(|pieces| pieces.iter_mut().find(|row| row.piece == piece));
+        let row = self
+            .row(stage, viewer)
+            .and_then(|pieces| pieces.iter_mut().find(|row| row.piece == piece));
         let Some(row) = row else { return };
         row.watch_ms += span.ms();
         row.first_at = row.first_at.min(span.from);
@@ -122,7 +129,8 @@ impl Watch {
 
     /// A new row, in the place of the last viewer's if there are as many as may be.
     fn insert(&mut self, stage: &str, viewer: &str, piece: usize, from: UnixMs) {
-        let row = Watched { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
+        let row =
+            Watched { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
         match self.row(stage, viewer) {
             Some(pieces) => pieces.insert(pieces.partition_point(|row| row.piece < piece), row),
             None => {
@@ -138,14 +146,16 @@ impl Watch {
         self.more |= has_dropped;
         if has_dropped || self.count >= self.limit {
             let last = self.viewers.last_key_value();
-            self.last =
-                last.and_then(|(stage, viewers)| Some((stage.clone(), viewers.last_key_value()?.0.clone())));
+            self.last = last.and_then(|(stage, viewers)| {
+                Some((stage.clone(), viewers.last_key_value()?.0.clone()))
+            });
         }
     }
 
     /// Drops the last viewer, unless there is no other.
     fn drop_last(&mut self) -> bool {
-        let is_only = self.viewers.len() == 1 && self.viewers.values().all(|viewers| viewers.len() == 1);
+        let is_only =
+            self.viewers.len() == 1 && self.viewers.values().all(|viewers| viewers.len() == 1);
         let Some(mut stage) = self.viewers.last_entry() else { return false };
         if is_only {
             return false;
@@ -194,7 +204,8 @@ mod tests {
         fn pages_are_parts_of_the_whole(
             told in proptest::collection::vec((0..4u64, 0..9u64, 0..20u64), 0..60), limit in 1..7usize,
         ) {
-            // Spans of one viewer on a stage don't overlap: the n-th lies in the n-th five milliseconds.
+            // Spans of one viewer on a stage don't overlap: the n-th lies in the n-th five
+            // milliseconds.
             let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
             let told: std::collections::BTreeSet<_> = told.into_iter().collect();
             let told: Vec<_> = told.into_iter().map(|(stage, viewer, n)| {
@@ -223,7 +234,8 @@ mod tests {
     }
 
     proptest! {
-        /// Cut into pieces, page by page: each row is what the spans say of its piece, and all rows come once.
+        /// Cut into pieces, page by page: each row is what the spans say of its piece, and all rows
+        /// come once.
         #[test]
         fn pieces_are_parts_of_rows(
             told in proptest::collection::btree_set((0..3u64, 0..5u64, 0..20u64), 0..60),

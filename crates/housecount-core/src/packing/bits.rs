@@ -2,11 +2,11 @@
 //!
 //! Bits fill each byte from its low end. Three codes:
 //! - *plain*: `n` bits, low ones first.
-//! - *minimal*: a number below `range`, all equally likely, in floor or ceiling of log2(`range`) bits (truncated
-//!   binary). With k = floor(log2 range) and u = 2^(k+1) - range: a value below u takes k bits; any other takes
-//!   value + u, its upper k bits first and then its lowest.
-//! - *Rice*: a number that is likely small. `value >> k` one-bits and a zero-bit, then the low `k` bits. A quotient of
-//!   32 or more is 32 one-bits, then the value in 64 bits.
+//! - *minimal*: a number below `range`, all equally likely, in floor or ceiling of log2(`range`)
+//!   bits (truncated binary). With k = floor(log2 range) and u = 2^(k+1) - range: a value below u
+//!   takes k bits; any other takes value + u, its upper k bits first and then its lowest.
+//! - *Rice*: a number that is likely small. `value >> k` one-bits and a zero-bit, then the low `k`
+//!   bits. A quotient of 32 or more is 32 one-bits, then the value in 64 bits.
 
 use crate::codec::DecodeError;
 

@@ -1,11 +1,13 @@
-//! Choices: yes or no, in as few bits as they surprise. An adaptive binary range coder, as LZMA made it known.
+//! Choices: yes or no, in as few bits as they surprise. An adaptive binary range coder, as LZMA
+//! made it known.
 //!
-//! Every choice has [`Odds`], which writer and reader move alike after each: towards what was chosen, by a 32nd of the way.
-//! A choice that always goes the same way ends near a hundredth of a bit. Carries run back into bytes that are held back,
-//! so the first byte is always zero, and the last five flush what is left.
+//! Every choice has [`Odds`], which writer and reader move alike after each: towards what was
+//! chosen, by a 32nd of the way. A choice that always goes the same way ends near a hundredth of a
+//! bit. Carries run back into bytes that are held back, so the first byte is always zero, and the
+//! last five flush what is left.
 //!
-//! One piece of code says what is chosen, for both directions: a [`Chooser`] that writes returns what it was given, one that reads
-//! returns what it found.
+//! One piece of code says what is chosen, for both directions: a [`Chooser`] that writes returns
+//! what it was given, one that reads returns what it found.
 
 use crate::codec::DecodeError;
 
@@ -45,8 +47,8 @@ pub(crate) trait Chooser {
     /// Writes `yes` and returns it, or returns what was written.
     fn choose(&mut self, odds: &mut Odds, yes: bool) -> Result<bool, DecodeError>;
 
-    /// A number, likely small: how many bits it has more than one, a choice each, then the bits. Of these the upper two
-    /// have odds of their own.
+    /// A number, likely small: how many bits it has more than one, a choice each, then the bits. Of
+    /// these the upper two have odds of their own.
     fn number(&mut self, odds: &mut NumberOdds, value: u64) -> Result<u64, DecodeError> {
         let value = value.saturating_add(1);
         let mut bits = 0;

@@ -1,9 +1,10 @@
 //! Names: ids packed by what they look like, because ids are most of the ledger's bytes.
 //!
-//! Ids of one length that were made by one program have the same shape: a UUID is 32 hexadecimal digits with hyphens in
-//! fixed places, a prefix is always there. So for every length in use the shape is written once, as runs of positions
-//! of one class, and every id then takes as many bits as its classes leave open: a UUID 128 instead of 288, 16 characters
-//! of base64url 96. An id with no shape at all takes its bytes.
+//! Ids of one length that were made by one program have the same shape: a UUID is 32 hexadecimal
+//! digits with hyphens in fixed places, a prefix is always there. So for every length in use the
+//! shape is written once, as runs of positions of one class, and every id then takes as many bits
+//! as its classes leave open: a UUID 128 instead of 288, 16 characters of base64url 96. An id with
+//! no shape at all takes its bytes.
 //!
 //! ```text
 //! varint  number of different lengths; then for each, ascending:
@@ -11,16 +12,17 @@
 //!   runs until the length is filled: u8 class, varint number of positions,
 //!                                    and for class 0 the bytes themselves
 //! ```
-//! In the bits: for each id the index of its length (minimal), then for each position that is not of class 0 the
-//! byte's index in its class (minimal).
+//! In the bits: for each id the index of its length (minimal), then for each position that is not
+//! of class 0 the byte's index in its class (minimal).
 
 use std::collections::BTreeMap;
 
 use super::bits::{BitReader, BitWriter};
 use crate::codec::{DecodeError, Reader, put_varint};
 
-/// The classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is one known byte.
-/// A smaller class comes before a greater one that holds it, so that the first that fits is the best.
+/// The classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is
+/// one known byte. A smaller class comes before a greater one that holds it, so that the first that
+/// fits is the best.
 const CLASSES: [&[(u8, u8)]; 9] = [
     &[],
     &[(b'0', b'9')],
@@ -45,7 +47,8 @@ struct Class {
     byte: [u8; 256],
 }
 
-static TABLES: std::sync::LazyLock<Vec<Class>> = std::sync::LazyLock::new(|| CLASSES.map(class).into());
+static TABLES: std::sync::LazyLock<Vec<Class>> =
+    std::sync::LazyLock::new(|| CLASSES.map(class).into());
 
 fn class(ranges: &[(u8, u8)]) -> Class {
     let mut class = Class { size: 0, index: [-1; 256], byte: [0; 256] };
@@ -64,26 +67,29 @@ struct Shape {
 }
 
 impl Shape {
-    /// The shape that takes the fewest bits for `count` ids, of which these bytes were seen at each position: each position's own
-    /// class; or one class for all that are not fixed, or for all, when the ids are so few that telling classes apart costs more
-    /// than it saves.
+    /// The shape that takes the fewest bits for `count` ids, of which these bytes were seen at each
+    /// position: each position's own class; or one class for all that are not fixed, or for all,
+    /// when the ids are so few that telling classes apart costs more than it saves.
     fn of(seen: &[[bool; 256]], count: u64) -> Shape {
         let own: Vec<(u8, u8)> = seen.iter().map(classify).collect();
         let is_open = |(_, (class, _)): &(&[bool; 256], &(u8, u8))| *class != FIXED;
-        let of_open =
-            at_least_a_class(classify(&either(seen.iter().zip(&own).filter(is_open).map(|(s, _)| s))));
+        let of_open = at_least_a_class(classify(&either(
+            seen.iter().zip(&own).filter(is_open).map(|(s, _)| s),
+        )));
         let of_all = at_least_a_class(classify(&either(seen.iter())));
         let coarse = own.iter().map(|p| if p.0 == FIXED { *p } else { (of_open, 0) }).collect();
         let flat = vec![(of_all, 0); seen.len()];
         let shapes = [own.clone(), coarse, flat].map(|positions| Shape { positions });
         let [first, rest @ ..] = shapes;
-        rest.into_iter()
-            .fold(first, |best, shape| if shape.bits(count) < best.bits(count) { shape } else { best })
+        rest.into_iter().fold(first, |best, shape| {
+            if shape.bits(count) < best.bits(count) { shape } else { best }
+        })
     }
 
     /// About how many bits it and `count` ids take.
     fn bits(&self, count: u64) -> u64 {
-        let of_one = |(class, _): &(u8, u8)| u64::from(TABLES[usize::from(*class)].size.max(1).ilog2());
+        let of_one =
+            |(class, _): &(u8, u8)| u64::from(TABLES[usize::from(*class)].size.max(1).ilog2());
         let mut head = Vec::new();
         self.put(&mut head);
         8 * head.len() as u64 + count * self.positions.iter().map(of_one).sum::<u64>()
@@ -154,12 +160,14 @@ impl Shapes {
         let mut groups: BTreeMap<usize, (Vec<[bool; 256]>, u64)> = BTreeMap::new();
         for id in ids {
             let id = id.as_ref().as_bytes();
-            let (seen, count) = groups.entry(id.len()).or_insert_with(|| (vec![[false; 256]; id.len()], 0));
+            let (seen, count) =
+                groups.entry(id.len()).or_insert_with(|| (vec![[false; 256]; id.len()], 0));
             seen.iter_mut().zip(id).for_each(|(seen, byte)| seen[usize::from(*byte)] = true);
             *count += 1;
         }
-        let shape =
-            |(length, (seen, count)): (usize, (Vec<[bool; 256]>, u64))| (length, Shape::of(&seen, count));
+        let shape = |(length, (seen, count)): (usize, (Vec<[bool; 256]>, u64))| {
+            (length, Shape::of(&seen, count))
+        };
         Shapes { by_length: groups.into_iter().map(shape).collect() }
     }
 
@@ -170,7 +178,8 @@ impl Shapes {
 
     /// Whether they leave nothing open: all ids of the list are one and the same, and take no bits.
     pub(crate) fn is_one_id(&self) -> bool {
-        self.by_length.len() == 1 && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
+        self.by_length.len() == 1
+            && self.by_length[0].1.positions.iter().all(|(class, _)| *class == FIXED)
     }
 
     /// At most how many bits an id takes.
@@ -179,7 +188,8 @@ impl Shapes {
             FIXED => 0,
             class => u64::from(TABLES[usize::from(class)].size.next_power_of_two().ilog2()),
         };
-        let of_shape = |(_, shape): &(usize, Shape)| shape.positions.iter().map(of_one).sum::<u64>();
+        let of_shape =
+            |(_, shape): &(usize, Shape)| shape.positions.iter().map(of_one).sum::<u64>();
         self.by_length.iter().map(of_shape).max().unwrap_or(0) + 8
     }
 
@@ -207,7 +217,8 @@ impl Shapes {
 
     /// An id of the list that the shapes were made of.
     pub(crate) fn write(&self, id: &str, bits: &mut BitWriter) {
-        let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length) else {
+        let Ok(which) = self.by_length.binary_search_by_key(&id.len(), |(length, _)| *length)
+        else {
             debug_assert!(false, "an id that the shapes were not made of");
             return;
         };
@@ -220,7 +231,11 @@ impl Shapes {
         }
     }
 
-    pub(crate) fn read(&self, bits: &mut BitReader<'_>, what: &'static str) -> Result<Box<str>, DecodeError> {
+    pub(crate) fn read(
+        &self,
+        bits: &mut BitReader<'_>,
+        what: &'static str,
+    ) -> Result<Box<str>, DecodeError> {
         Ok(self.read_into(bits, what, &mut Vec::new())?.into())
     }
 
@@ -282,7 +297,14 @@ mod tests {
     fn ids_take_what_their_shape_leaves_open() {
         let uuid = |n: u64| {
             let x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", x >> 32, x & 0xffff, n % 65_521, x >> 48, x >> 16)
+            format!(
+                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                x >> 32,
+                x & 0xffff,
+                n % 65_521,
+                x >> 48,
+                x >> 16
+            )
         };
         let uuids: Vec<String> = (0..1_000).map(uuid).collect();
         let size = round_trip(&uuids);

@@ -12,21 +12,35 @@ fn config(customer: &str) -> StageConfig {
     StageConfig { stage: "s".into(), customer: Some(customer.into()), ..StageConfig::default() }
 }
 
-fn version(number: u32, changed_at: u64, effective_from: u64, customer: Option<&str>) -> ConfigVersion {
+fn version(
+    number: u32,
+    changed_at: u64,
+    effective_from: u64,
+    customer: Option<&str>,
+) -> ConfigVersion {
     let (changed_at, effective_from) = (UnixMs(changed_at), UnixMs(effective_from));
-    ConfigVersion { stage: "s".into(), number, changed_at, effective_from, config: customer.map(config) }
+    ConfigVersion {
+        stage: "s".into(),
+        number,
+        changed_at,
+        effective_from,
+        config: customer.map(config),
+    }
 }
 
 fn last_two(versions: &[ConfigVersion]) -> &[ConfigVersion] {
     &versions[versions.len().saturating_sub(2)..]
 }
 
-/// The rule, word for word: the version in force at the window's end; if it was deleted within the window, the last before.
+/// The rule, word for word: the version in force at the window's end; if it was deleted within the
+/// window, the last before.
 fn by_the_rule(changes: &[(u64, Option<String>)], window: u64) -> Option<String> {
     let until_end: Vec<_> = changes.iter().filter(|(at, _)| *at < window + WINDOW_MS).collect();
     match until_end.last()? {
         (_, Some(customer)) => Some(customer.clone()),
-        (at, None) if *at >= window => until_end.iter().rev().find_map(|(_, customer)| customer.clone()),
+        (at, None) if *at >= window => {
+            until_end.iter().rev().find_map(|(_, customer)| customer.clone())
+        }
         (_, None) => None,
     }
 }
@@ -69,10 +83,14 @@ impl World {
         if customer.is_none() && !is_configured {
             return false;
         }
-        let time =
-            ChangeTime { now: UnixMs(now), window_ms: WINDOW_MS, committed_to: UnixMs(self.committed_to) };
+        let time = ChangeTime {
+            now: UnixMs(now),
+            window_ms: WINDOW_MS,
+            committed_to: UnixMs(self.committed_to),
+        };
         let config = customer.as_deref().map(config);
-        self.versions.push(ConfigVersion::after(last_two(&self.versions), "s", config, &time).unwrap());
+        self.versions
+            .push(ConfigVersion::after(last_two(&self.versions), "s", config, &time).unwrap());
         true
     }
 
@@ -94,7 +112,8 @@ impl World {
 }
 
 proptest! {
-    /// As long as changes come before the commits of their windows, each window has the version that the rule says.
+    /// As long as changes come before the commits of their windows, each window has the version
+    /// that the rule says.
     #[test]
     fn each_window_has_the_version_of_the_rule(steps in steps()) {
         let (mut world, mut changes) = (World::default(), Vec::new());
@@ -117,7 +136,8 @@ proptest! {
         prop_assert_eq!(ConfigHistory::new(world.versions).faults(), []);
     }
 
-    /// Whatever changes come, by clocks that are behind too: a committed window keeps what was exported of it.
+    /// Whatever changes come, by clocks that are behind too: a committed window keeps what was
+    /// exported of it.
     #[test]
     fn a_committed_window_never_changes(steps in steps()) {
         let mut world = World::default();
@@ -229,10 +249,12 @@ fn stage_versions_max_has_a_last_one_for_a_deletion() {
 /// A configuration stored before there were versions applies to all time, until it is changed.
 #[test]
 fn a_baseline_applies_to_all_time() {
-    let baseline = ConfigVersion::baseline(StageConfig { created_at: UnixMs(25), ..config("ACME") });
+    let baseline =
+        ConfigVersion::baseline(StageConfig { created_at: UnixMs(25), ..config("ACME") });
     let time = ChangeTime { now: UnixMs(47), window_ms: WINDOW_MS, committed_to: UnixMs(30) };
     let next =
-        ConfigVersion::after(std::slice::from_ref(&baseline), "s", Some(config("OTHER")), &time).unwrap();
+        ConfigVersion::after(std::slice::from_ref(&baseline), "s", Some(config("OTHER")), &time)
+            .unwrap();
     assert_eq!((next.number, next.changed_at, next.effective_from), (2, UnixMs(47), UnixMs(40)));
     let history = ConfigHistory::new(vec![next, baseline]);
     let customer = |at| history.in_force(UnixMs(at)).and_then(|config| config.customer.as_deref());
@@ -245,8 +267,13 @@ fn faults_are_named() {
     let faults = |versions: &[ConfigVersion]| -> Vec<String> {
         ConfigHistory::new(versions.to_vec()).faults().iter().map(ToString::to_string).collect()
     };
-    let good = [version(1, 5, 0, Some("ACME")), version(2, 7, 10, None), version(3, 8, 0, Some("OTHER"))];
-    assert_eq!(faults(&good), Vec::<String>::new(), "configured again in the window of the deletion");
+    let good =
+        [version(1, 5, 0, Some("ACME")), version(2, 7, 10, None), version(3, 8, 0, Some("OTHER"))];
+    assert_eq!(
+        faults(&good),
+        Vec::<String>::new(),
+        "configured again in the window of the deletion"
+    );
     assert_eq!(
         faults(&good[1..]),
         ["version 1 is missing", "version 2 deletes a configuration that is not there"]
@@ -260,6 +287,7 @@ fn faults_are_named() {
     let long = "c".repeat(257);
     let bounds = "version 1: customer has 257 bytes; at most 256 are allowed";
     assert_eq!(faults(&[version(1, 5, 0, Some(&long))]), [bounds]);
-    let many: Vec<_> = (1..=STAGE_VERSIONS_MAX + 1).map(|n| version(n, 5, 0, Some("ACME"))).collect();
+    let many: Vec<_> =
+        (1..=STAGE_VERSIONS_MAX + 1).map(|n| version(n, 5, 0, Some("ACME"))).collect();
     assert_eq!(faults(&many), ["there are 1001 versions; at most 1000 are written"]);
 }

@@ -1,7 +1,9 @@
-//! A crowd from a seed, for figures: who beats when, with the stays, gaps and ids that the figures speak of.
+//! A crowd from a seed, for figures: who beats when, with the stays, gaps and ids that the figures
+//! speak of.
 //!
-//! Viewers come as a Poisson stream, stay for a lognormal time, beat every interval (a tenth earlier at most), fall
-//! silent now and then for longer than a ttl, and most say goodbye. The same seed gives the same crowd.
+//! Viewers come as a Poisson stream, stay for a lognormal time, beat every interval (a tenth
+//! earlier at most), fall silent now and then for longer than a ttl, and most say goodbye. The same
+//! seed gives the same crowd.
 
 #![allow(missing_docs, dead_code)]
 
@@ -12,13 +14,15 @@ use housecount_core::event::{EventRef, Kind};
 use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
 
-/// By how much later than told a beat comes on average, beyond the 10 ms that it takes at least: a timer and a network.
+/// By how much later than told a beat comes on average, beyond the 10 ms that it takes at least: a
+/// timer and a network.
 const LAG_MS: f64 = 40.0;
 
 /// What ids look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// 16 characters of A-Z, a-z, 0-9, - and _: 96 bits each, what nanoid and most tokens are made of.
+    /// 16 characters of A-Z, a-z, 0-9, - and _: 96 bits each, what nanoid and most tokens are made
+    /// of.
     Base64Url16,
     /// 16 hexadecimal digits.
     Hex16,
@@ -38,8 +42,8 @@ pub struct Shape {
     pub sigma: f64,
     pub gaps_per_hour: f64,
     pub interval_ms: u64,
-    /// Whether players beat when they are told to, give or take their timers and the network, as ours do; if not, every interval, a
-    /// tenth earlier at most.
+    /// Whether players beat when they are told to, give or take their timers and the network, as
+    /// ours do; if not, every interval, a tenth earlier at most.
     pub told: bool,
     pub seed: u64,
 }
@@ -151,11 +155,14 @@ impl Crowd {
 
     fn id(&mut self) -> String {
         let rng = &mut self.rng;
-        let of =
-            |alphabet: &[u8], rng: &mut Rng| char::from(alphabet[rng.below(alphabet.len() as u64) as usize]);
+        let of = |alphabet: &[u8], rng: &mut Rng| {
+            char::from(alphabet[rng.below(alphabet.len() as u64) as usize])
+        };
         match self.shape.ids {
             Ids::Base64Url16 => (0..16)
-                .map(|_| of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", rng))
+                .map(|_| {
+                    of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", rng)
+                })
                 .collect(),
             Ids::Hex16 => format!("{:016x}", rng.number()),
             Ids::Uuid => {
@@ -175,7 +182,8 @@ impl Crowd {
     fn arrive(&mut self, at_ms: u64) {
         let stay_ms = self.rng.lognormal(self.shape.stay_ms, self.shape.sigma) as u64;
         let point = self.rng.unit() * self.popularity.last().copied().unwrap_or(1.0);
-        let stage = self.popularity.partition_point(|sum| *sum < point).min(self.stages.len() - 1) as u32;
+        let stage =
+            self.popularity.partition_point(|sum| *sum < point).min(self.stages.len() - 1) as u32;
         let viewer = self.id();
         let mut here = Here {
             viewer,
@@ -234,7 +242,9 @@ impl Crowd {
             let interval_ms = self.shape.interval_ms;
             let mut next_ms = at_ms
                 + if self.shape.told {
-                    gap_ms(interval_ms, &here.viewer, "", at) + 10 + self.rng.exponential(LAG_MS) as u64
+                    gap_ms(interval_ms, &here.viewer, "", at)
+                        + 10
+                        + self.rng.exponential(LAG_MS) as u64
                 } else {
                     interval_ms - self.rng.below(interval_ms / 10)
                 };

@@ -4,11 +4,12 @@
 //! A *run* is one start of a node until its end: what it knows is gone with it.
 //!
 //! # When something may be lost
-//! An event must be counted and credited once it was applied in the log: by then its player may have been told so. If the log
-//! loses it, the runs that know it (they have acknowledged it, or have read it) tell the log again. Only if all of them end
-//! before they have done so is it lost: the documented double fault (docs/OPERATIONS.md). Then it need not be counted any more,
-//! and still may be. The same goes for a beat that comes into a log which has just lost everything, told by a handle whose ids
-//! are nowhere in it.
+//! An event must be counted and credited once it was applied in the log: by then its player may
+//! have been told so. If the log loses it, the runs that know it (they have acknowledged it, or
+//! have read it) tell the log again. Only if all of them end before they have done so is it lost:
+//! the documented double fault (docs/OPERATIONS.md). Then it need not be counted any more, and
+//! still may be. The same goes for a beat that comes into a log which has just lost everything,
+//! told by a handle whose ids are nowhere in it.
 
 mod event;
 pub mod presence;
@@ -48,7 +49,8 @@ struct Run {
 #[derive(Clone, Debug)]
 struct Loss {
     events: Vec<(usize, Vec<usize>)>,
-    /// Of each run that knows any of it: how many partitions it will have told again when it is done.
+    /// Of each run that knows any of it: how many partitions it will have told again when it is
+    /// done.
     told_by: BTreeMap<usize, u64>,
 }
 
@@ -134,8 +136,9 @@ impl Truth {
         let whole = Seat { session: String::new(), ..seat.clone() };
         if *seat == whole {
             let others = self.by_name.range(&whole..);
-            let others =
-                others.take_while(|(other, _)| (&other.stage, &other.viewer) == (&seat.stage, &seat.viewer));
+            let others = others.take_while(|(other, _)| {
+                (&other.stage, &other.viewer) == (&seat.stage, &seat.viewer)
+            });
             others.for_each(|(_, other)| self.unnamed[*other] = Some(number));
             self.unnamed.push(None);
         } else {
@@ -195,9 +198,10 @@ impl Truth {
         event.acknowledged_ms.get_or_insert(now_ms);
         match event.is_told {
             true => Ok(()),
-            false => {
-                Err(format!("acknowledged, and not in the log: {:?} of {seat:?} at {}", event.kind, event.at))
-            }
+            false => Err(format!(
+                "acknowledged, and not in the log: {:?} of {seat:?} at {}",
+                event.kind, event.at
+            )),
         }
     }
 
@@ -216,9 +220,11 @@ impl Truth {
             self.keys.push(key);
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
-        let said = record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        let said =
+            record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
         for said in &said {
-            let (seat, kind) = self.find(said).ok_or_else(|| format!("nobody was ever there: {said:?}"))?;
+            let (seat, kind) =
+                self.find(said).ok_or_else(|| format!("nobody was ever there: {said:?}"))?;
             let Some(event) = self.by_what.get(&(seat, kind, said.at())) else {
                 if kind == Kind::Beat && self.is_between(seat, said.at(), ttl_ms) {
                     continue;
@@ -236,13 +242,14 @@ impl Truth {
         Ok(said.len())
     }
 
-    /// Takes what a record says for what was said: for whoever can only listen to a log. What is told by a handle must have been
-    /// told with its ids before.
+    /// Takes what a record says for what was said: for whoever can only listen to a log. What is
+    /// told by a handle must have been told with its ids before.
     ///
     /// # Errors
     /// It can't be read, or nobody knows whom it is about.
     pub fn heard(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
-        let said = record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
+        let said =
+            record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
         for said in &said {
             if let Told::Event(event) = said {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
@@ -254,17 +261,20 @@ impl Truth {
             (0..self.seats.len()).for_each(|seat| self.learn(key, seat));
         }
         for said in &said {
-            let (seat, kind) = self.find(said).ok_or_else(|| format!("nobody knows who it is: {said:?}"))?;
+            let (seat, kind) =
+                self.find(said).ok_or_else(|| format!("nobody knows who it is: {said:?}"))?;
             let event = self.said(seat, kind, said.at(), 0);
             self.events[event].applied_ms = Some(0);
         }
         Ok(())
     }
 
-    /// Whether a time lies between two beats of a seat that prove the time between them: a log that has lost something is told
-    /// such a run from where it matters, by a beat that stands for those before.
+    /// Whether a time lies between two beats of a seat that prove the time between them: a log that
+    /// has lost something is told such a run from where it matters, by a beat that stands for those
+    /// before.
     fn is_between(&self, seat: usize, at: UnixMs, ttl_ms: u64) -> bool {
-        let beats = || self.of_seat(seat).filter(|event| event.kind == Kind::Beat).map(|event| event.at);
+        let beats =
+            || self.of_seat(seat).filter(|event| event.kind == Kind::Beat).map(|event| event.at);
         let before = beats().filter(|beat| *beat <= at).max();
         let after = beats().filter(|beat| *beat >= at).min();
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
@@ -280,8 +290,9 @@ impl Truth {
     #[must_use]
     pub fn may_be_told_again(&self, seat: &Seat, at: UnixMs, ttl_ms: u64) -> bool {
         let known = self.by_name.get(seat);
-        let is_between =
-            |seat: usize| [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms));
+        let is_between = |seat: usize| {
+            [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms))
+        };
         !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
     }
 
@@ -310,11 +321,13 @@ impl Truth {
     }
 
     fn knows(&self, run: usize, event: &Event) -> bool {
-        let has_read = event.applied_ms.is_some_and(|at| self.runs[run].read_ms[self.partition(event)] > at);
+        let has_read =
+            event.applied_ms.is_some_and(|at| self.runs[run].read_ms[self.partition(event)] > at);
         has_read || event.run == run && event.is_acknowledged
     }
 
-    /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions each run has told again so far.
+    /// The log has lost what it was told since `since_ms`. `told_again` says how many partitions
+    /// each run has told again so far.
     pub fn log_lost(&mut self, since_ms: u64, told_again: &BTreeMap<usize, u64>, now_ms: u64) {
         if since_ms == 0 {
             self.is_named.fill(false);
@@ -352,7 +365,8 @@ impl Truth {
         self.settle(told_again, now_ms);
     }
 
-    /// Runs end. `told_again` says how many partitions each of those that were alive had told again.
+    /// Runs end. `told_again` says how many partitions each of those that were alive had told
+    /// again.
     pub fn over(&mut self, runs: &[usize], told_again: &BTreeMap<usize, u64>, now_ms: u64) {
         self.settle(told_again, now_ms);
         for run in runs {
@@ -369,7 +383,10 @@ impl Truth {
             let Loss { events, told_by } = loss;
             events.retain(|(event, know)| {
                 let has_told = |run: &usize| {
-                    told_by.get(run).zip(told_again.get(run)).is_some_and(|(needs, has)| has >= needs)
+                    told_by
+                        .get(run)
+                        .zip(told_again.get(run))
+                        .is_some_and(|(needs, has)| has >= needs)
                 };
                 if know.iter().any(|run| !runs[*run].is_over && has_told(run)) {
                     return false;
@@ -393,7 +410,8 @@ impl Truth {
         }
     }
 
-    /// Whether a run must count an event: `slack_ms` after it could have read it, and once it says that it has all up to then.
+    /// Whether a run must count an event: `slack_ms` after it could have read it, and once it says
+    /// that it has all up to then.
     fn must_know(&self, event: &Event, asked: &Asked<'_>) -> bool {
         if event.lost_ms.is_some() {
             return false;

@@ -39,7 +39,8 @@ pub struct Asked<'a> {
     pub now_ms: u64,
     /// What was in the log this long ago must be known.
     pub slack_ms: u64,
-    /// Up to when it says that it has all that any run acknowledged, in the simulation's time; `None` if it doesn't say so.
+    /// Up to when it says that it has all that any run acknowledged, in the simulation's time;
+    /// `None` if it doesn't say so.
     pub as_of_ms: Option<u64>,
 }
 
@@ -49,7 +50,10 @@ impl Truth {
     pub fn online(&self, asked: Asked<'_>, rules: Rules) -> Bounds {
         let known = |event: &&Event| self.must_know(event, &asked);
         let all = |_: &&Event| true;
-        Bounds { least: self.count(asked, rules, known, all), most: self.count(asked, rules, all, known) }
+        Bounds {
+            least: self.count(asked, rules, known, all),
+            most: self.count(asked, rules, all, known),
+        }
     }
 
     /// Counts with these beats and these leaves.
@@ -77,8 +81,9 @@ impl Truth {
                 .filter(&leaves)
                 .map(|event| event.at)
                 .max();
-            let is_on =
-                |event: &Event| event.at.plus(ttl_ms) > now && left.is_none_or(|left| event.at > left);
+            let is_on = |event: &Event| {
+                event.at.plus(ttl_ms) > now && left.is_none_or(|left| event.at > left)
+            };
             if self
                 .of_seat(number)
                 .filter(|event| event.kind == Kind::Beat && is_on(event))

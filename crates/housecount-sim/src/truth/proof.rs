@@ -1,4 +1,5 @@
-//! What is proven, by the rule word for word: slowly, from all pairs of events, without a fold or a ledger.
+//! What is proven, by the rule word for word: slowly, from all pairs of events, without a fold or a
+//! ledger.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ pub type Proven = BTreeMap<(String, String), Vec<Span>>;
 
 /// What was read this long before a window was written is in it.
 const READ_MS: u64 = 8_000;
-/// A node that is to go on from the ledger's end starts this long after the loss, at most; and partitions are written this far apart.
+/// A node that is to go on from the ledger's end starts this long after the loss, at most; and
+/// partitions are written this far apart.
 const CARRIED_MS: u64 = 10 * 60_000;
 
 impl Truth {
@@ -41,7 +43,8 @@ impl Truth {
             };
             for (who, spans) in self.proven(ttl_ms, in_time) {
                 if partition_of(&who.1, self.partitions) == partition {
-                    let written = spans.iter().filter_map(|span| span.clip(Span::new(UnixMs::ZERO, edge)));
+                    let written =
+                        spans.iter().filter_map(|span| span.clip(Span::new(UnixMs::ZERO, edge)));
                     all.entry(who).or_default().extend(written);
                 }
             }
@@ -59,12 +62,14 @@ impl Truth {
         all
     }
 
-    /// A node that starts after the log has lost all goes on from where the ledger says that a viewer was last, at its end or a
-    /// while beyond. It doesn't say which session it was: any of the viewer's on the stage that is heard within a ttl goes on
-    /// from there (docs/OPERATIONS.md).
+    /// A node that starts after the log has lost all goes on from where the ledger says that a
+    /// viewer was last, at its end or a while beyond. It doesn't say which session it was: any of
+    /// the viewer's on the stage that is heard within a ttl goes on from there
+    /// (docs/OPERATIONS.md).
     fn add_carried(&self, ttl_ms: u64, emptied_ms: u64, all: &mut Proven) {
         let before = self.commits.iter().filter(|(at_ms, ..)| *at_ms < emptied_ms);
-        let since_ms = before.map(|(at_ms, ..)| *at_ms).max().unwrap_or_default().saturating_sub(CARRIED_MS);
+        let since_ms =
+            before.map(|(at_ms, ..)| *at_ms).max().unwrap_or_default().saturating_sub(CARRIED_MS);
         let near = since_ms..emptied_ms + CARRIED_MS;
         for (_, partition, edge) in self.commits.iter().filter(|(at_ms, ..)| near.contains(at_ms)) {
             for (number, seat) in self.seats.iter().enumerate() {
@@ -75,7 +80,9 @@ impl Truth {
                 let Some(spans) = all.get_mut(&who) else { continue };
                 // The ledger knows who went on for a while beyond its end.
                 let open = spans.iter().filter(|span| span.from < *edge && *edge <= span.to);
-                let Some(until) = open.map(|span| span.to.min(edge.plus(ttl_ms))).max() else { continue };
+                let Some(until) = open.map(|span| span.to.min(edge.plus(ttl_ms))).max() else {
+                    continue;
+                };
                 let goes_on = |event: &&Event| event.at > until && event.at.since(until) <= ttl_ms;
                 let last = self.of_seat(number).filter(goes_on).map(|event| event.at).max();
                 spans.extend(last.map(|last| Span::new(*edge, last)));
@@ -87,10 +94,14 @@ impl Truth {
         let mut all = Proven::new();
         for (number, seat) in self.seats.iter().enumerate() {
             let own = self.of_seat(number);
-            let leaves = self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
+            let leaves =
+                self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
             let leaves = leaves.filter(|event| event.kind == Kind::Leave);
-            let mut said: Vec<(UnixMs, Kind)> =
-                own.chain(leaves).filter(|event| counts(event)).map(|event| (event.at, event.kind)).collect();
+            let mut said: Vec<(UnixMs, Kind)> = own
+                .chain(leaves)
+                .filter(|event| counts(event))
+                .map(|event| (event.at, event.kind))
+                .collect();
             said.sort_unstable();
             let spans = all.entry((seat.stage.clone(), seat.viewer.clone())).or_default();
             for (first, (from, kind)) in said.iter().enumerate() {
@@ -110,5 +121,7 @@ impl Truth {
 /// The first span of `of` that isn't within `within`, both being sets.
 #[must_use]
 pub fn missing(of: &[Span], within: &[Span]) -> Option<Span> {
-    of.iter().find(|span| !within.iter().any(|other| other.from <= span.from && span.to <= other.to)).copied()
+    of.iter()
+        .find(|span| !within.iter().any(|other| other.from <= span.from && span.to <= other.to))
+        .copied()
 }

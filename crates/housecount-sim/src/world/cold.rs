@@ -1,7 +1,8 @@
 //! The simulated cold tier: items in memory as DynamoDB holds them, and the way there.
 //!
-//! Reads that needn't be consistent may be of a second ago. Calls are refused, or done in part or whole before they fail, as
-//! the faults have it. The whole contract of a cold tier is tested on it as on the others.
+//! Reads that needn't be consistent may be of a second ago. Calls are refused, or done in part or
+//! whole before they fail, as the faults have it. The whole contract of a cold tier is tested on it
+//! as on the others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,7 +87,8 @@ impl Server {
         }
     }
 
-    /// Drops what lies at keys of a ledger or a packed archive before a time, which is elsewhere kept for good or for long.
+    /// Drops what lies at keys of a ledger or a packed archive before a time, which is elsewhere
+    /// kept for good or for long.
     pub fn drop_chunks_before(&mut self, time: UnixMs) {
         let before = format!("{:013}", time.0);
         let is_chain = |pk: &str| pk.starts_with("LEDGER#") || pk.starts_with("ARCHIVE#");
@@ -131,10 +133,14 @@ fn failed() -> StoreError {
 /// Whether a condition holds of what is there.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
-        (there, Condition::Is { attr, value }) => there.is_some_and(|there| there.get(*attr) == Some(value)),
+        (there, Condition::Is { attr, value }) => {
+            there.is_some_and(|there| there.get(*attr) == Some(value))
+        }
         (None, _) => true,
         (Some(_), Condition::Absent) => false,
-        (Some(there), Condition::AbsentOrAtMost { attr, value }) => number_or_zero(there, attr) <= *value,
+        (Some(there), Condition::AbsentOrAtMost { attr, value }) => {
+            number_or_zero(there, attr) <= *value
+        }
     }
 }
 
@@ -208,7 +214,9 @@ impl Wire {
             self.tap(key, item);
         }
         let is_final = matches!(key, Key::Chunk { .. } | Key::Series { .. } | Key::Version { .. });
-        if is_final && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref()) {
+        if is_final
+            && self.world.cold.lock().get(key).is_some_and(|there| Some(there) != item.as_ref())
+        {
             self.world.violated(format!("what is written is final: {} / {}", key.pk(), key.sk()));
         }
         if let (Key::Version { .. }, Some(item)) = (key, &item) {
@@ -222,7 +230,8 @@ impl Wire {
         let committed_to = self.world.committed_by_any();
         if from < committed_to {
             let name = format!("{} / {}", key.pk(), key.sk());
-            self.world.violated(format!("{name} applies from {from}, and {committed_to} is committed"));
+            self.world
+                .violated(format!("{name} applies from {from}, and {committed_to} is committed"));
         }
     }
 
@@ -237,7 +246,10 @@ impl Wire {
             Some((chunk, _)) => {
                 let fence = self.world.cold.lock().get(&Key::Fence).cloned().unwrap_or_default();
                 if number_or_zero(&fence, CommitFence::COMMITTED_TO) < chunk.window.to.0 {
-                    self.world.violated(format!("the fence is raised before a commit: {}", chunk.window.to));
+                    self.world.violated(format!(
+                        "the fence is raised before a commit: {}",
+                        chunk.window.to
+                    ));
                 }
                 self.world.committed(chain.partition, chunk.window.to);
             }

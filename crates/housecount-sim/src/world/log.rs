@@ -1,8 +1,9 @@
-//! The simulated log: a server as Redis is one, with its clock, and the way there, as a node's driver sees it.
+//! The simulated log: a server as Redis is one, with its clock, and the way there, as a node's
+//! driver sees it.
 //!
-//! The server does in memory what log/redis/*.lua do; the whole contract of a log is tested on it as on the others
-//! (crates/housecount/tests/it/contract). What is sent is on its way by itself: it may come after whoever sent it has given up,
-//! or is dead.
+//! The server does in memory what log/redis/*.lua do; the whole contract of a log is tested on it
+//! as on the others (crates/housecount/tests/it/contract). What is sent is on its way by itself: it
+//! may come after whoever sent it has given up, or is dead.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -126,7 +127,9 @@ impl Server {
     /// How many records it holds that lie before a time.
     #[must_use]
     pub fn records_before(&self, time: UnixMs) -> usize {
-        let old = |partition: &Partition| partition.records.partition_point(|held| held.position.at < time);
+        let old = |partition: &Partition| {
+            partition.records.partition_point(|held| held.position.at < time)
+        };
         self.partitions.iter().map(old).sum()
     }
 
@@ -148,7 +151,13 @@ impl Server {
     }
 
     /// The reply, and when the last of its records was applied if there are more.
-    fn read(&mut self, partition: u16, after: Position, key: HandleKey, now_ms: u64) -> (Tail, u64) {
+    fn read(
+        &mut self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+        now_ms: u64,
+    ) -> (Tail, u64) {
         let now = self.clock(now_ms);
         let partition = &mut self.partitions[usize::from(partition)];
         if partition.origin.is_none() {
@@ -159,7 +168,8 @@ impl Server {
         }
         let from = partition.records.partition_point(|held| held.position <= after);
         let read = partition.records.range(from..).take(READ_RECORDS_MAX);
-        let records: Vec<_> = read.clone().map(|held| (held.position, held.record.clone())).collect();
+        let records: Vec<_> =
+            read.clone().map(|held| (held.position, held.record.clone())).collect();
         let more = records.len() >= READ_RECORDS_MAX;
         let read_to_ms = read.last().filter(|_| more).map_or(now_ms, |held| held.applied_ms);
         let holds_after =
@@ -220,7 +230,12 @@ enum Reply<T> {
 }
 
 /// There and back: what is done there is done whether or not anybody waits.
-async fn exchange<T>(world: Arc<World>, node: usize, call: Call, work: impl FnOnce(&World) -> T) -> Reply<T> {
+async fn exchange<T>(
+    world: Arc<World>,
+    node: usize,
+    call: Call,
+    work: impl FnOnce(&World) -> T,
+) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
     pass(way_ms).await;
     // What lies in a socket while the network is away may come when it is back.

@@ -12,7 +12,8 @@ use crate::hub::Hub;
 use crate::log::{Log, Position};
 use crate::metrics::Metrics;
 
-/// So long a record waits for this node's follower to find the ids that it speaks of: it is a moment behind, or more after an outage.
+/// So long a record waits for this node's follower to find the ids that it speaks of: it is a
+/// moment behind, or more after an outage.
 const UNREAD_MS_MAX: u64 = 60_000;
 
 /// See the module's text.
@@ -90,8 +91,8 @@ impl Feed {
         Ok(Page { records, reached: is_all.then_some(reached) })
     }
 
-    /// From now on all that the log has is taken, up to the first record of which this node doesn't know a name yet: another node
-    /// goes on there.
+    /// From now on all that the log has is taken, up to the first record of which this node doesn't
+    /// know a name yet: another node goes on there.
     pub fn end(&mut self) {
         self.is_last = true;
     }
@@ -124,7 +125,8 @@ impl Feed {
         is_known
     }
 
-    /// Calls `with` for each of what a record says. What can't be read, or has no name, is counted and passed over.
+    /// Calls `with` for each of what a record says. What can't be read, or has no name, is counted
+    /// and passed over.
     pub fn each(&self, position: Position, record: &[u8], mut with: impl FnMut(&EventRef<'_>)) {
         // The follower counts and tells those that can't be read.
         let Ok(mut said) = record::decode(record) else { return };

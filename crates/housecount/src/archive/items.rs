@@ -1,4 +1,5 @@
-//! Writes a partition's archive as items, one a heartbeat: 25 at once, or what there is after a while.
+//! Writes a partition's archive as items, one a heartbeat: 25 at once, or what there is after a
+//! while.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,13 +48,20 @@ pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<Position> {
 impl Items {
     /// Goes on with a chain that is at `noted`.
     #[must_use]
-    pub fn new(chain: Chain, kept: Kept, metrics: Arc<Metrics>, noted: Position, now: UnixMs) -> Items {
+    pub fn new(
+        chain: Chain,
+        kept: Kept,
+        metrics: Arc<Metrics>,
+        noted: Position,
+        now: UnixMs,
+    ) -> Items {
         let (waiting, listed) = (Vec::new(), ListedDays::default());
         Items { chain, kept, metrics, waiting, listed, flushed: now, noted }
     }
 
-    /// Writes full batches; all that there is if the last time is `archive_flush` ago, or with `is_last`. Called again after an
-    /// error, it goes on where it was: an item that is written twice is the same.
+    /// Writes full batches; all that there is if the last time is `archive_flush` ago, or with
+    /// `is_last`. Called again after an error, it goes on where it was: an item that is written
+    /// twice is the same.
     ///
     /// # Errors
     /// A store's.
@@ -89,7 +97,8 @@ impl Items {
         Ok(Reached::To(self.noted.at))
     }
 
-    /// Writes the first of those that wait: first the days of their stages, by which readers find them, then the heartbeats.
+    /// Writes the first of those that wait: first the days of their stages, by which readers find
+    /// them, then the heartbeats.
     async fn write(&mut self, cold: &dyn Cold, count: usize) -> StoreResult<()> {
         if count == 0 {
             return Ok(());
@@ -107,9 +116,14 @@ impl Items {
         Ok(())
     }
 
-    /// Puts records. Those that the cold tier refuses as invalid are found by halving, and returned with its reason: the same
-    /// put would be refused for ever, and hold up the archive of every stage.
-    async fn put(&self, cold: &dyn Cold, records: Vec<Record>) -> StoreResult<Vec<(Key, StoreError)>> {
+    /// Puts records. Those that the cold tier refuses as invalid are found by halving, and returned
+    /// with its reason: the same put would be refused for ever, and hold up the archive of every
+    /// stage.
+    async fn put(
+        &self,
+        cold: &dyn Cold,
+        records: Vec<Record>,
+    ) -> StoreResult<Vec<(Key, StoreError)>> {
         let (mut parts, mut refused, mut takes_items) = (vec![records], Vec::new(), false);
         while let Some(mut part) = parts.pop() {
             match cold.put(part.clone()).await {
@@ -159,8 +173,10 @@ impl Items {
     }
 
     fn position(&self, position: Position) -> Record {
-        let item =
-            Item::from([(AT.to_string(), Attr::N(position.at.0)), (SEQ.to_string(), Attr::N(position.seq))]);
+        let item = Item::from([
+            (AT.to_string(), Attr::N(position.at.0)),
+            (SEQ.to_string(), Attr::N(position.seq)),
+        ]);
         Record { key: Key::ItemsUntil { chain: self.chain }, item }
     }
 }
@@ -197,7 +213,10 @@ mod tests {
     fn beats(stages: std::ops::Range<usize>, at: UnixMs) -> Vec<Record> {
         let beat = |n| {
             let (viewer, session) = ("ann".to_string(), String::new());
-            Record { key: Key::Heartbeat { stage: format!("s{n}"), at, viewer, session }, item: Item::new() }
+            Record {
+                key: Key::Heartbeat { stage: format!("s{n}"), at, viewer, session },
+                item: Item::new(),
+            }
         };
         stages.map(beat).collect()
     }
@@ -211,7 +230,11 @@ mod tests {
             listed.note(days);
         }
         assert_eq!(listed.unlisted(&beats(0..LISTED_DAYS_MAX, at), 1).len(), 0);
-        assert_eq!(listed.unlisted(&beats(0..2, at.plus(DAY_MS)), 1).len(), 2, "another day is listed anew");
+        assert_eq!(
+            listed.unlisted(&beats(0..2, at.plus(DAY_MS)), 1).len(),
+            2,
+            "another day is listed anew"
+        );
         listed.note(listed.unlisted(&beats(LISTED_DAYS_MAX..LISTED_DAYS_MAX + 1, at), 1));
         assert_eq!(listed.0.len(), 1, "all were forgotten but the last");
         listed.note(listed.unlisted(&beats(0..2 * LISTED_DAYS_MAX, at), 1));

@@ -1,7 +1,9 @@
-//! The archive: every heartbeat kept for audit, packed or an item each. What the log took becomes chunks or items, in the log's order.
+//! The archive: every heartbeat kept for audit, packed or an item each. What the log took becomes
+//! chunks or items, in the log's order.
 //!
-//! The log is the buffer: what could not be written is read again, and the log isn't trimmed before it is. One node at a time
-//! writes a partition's (`tasks::archive`); the others only watch how far it is.
+//! The log is the buffer: what could not be written is read again, and the log isn't trimmed before
+//! it is. One node at a time writes a partition's (`tasks::archive`); the others only watch how far
+//! it is.
 
 pub mod feed;
 pub mod items;
@@ -46,7 +48,9 @@ impl Archived {
     /// Up to where a partition's records are in the archive; zero if that isn't known.
     #[must_use]
     pub fn to(&self, partition: u16) -> UnixMs {
-        self.0.get(usize::from(partition)).map_or(UnixMs::ZERO, |to| UnixMs(to.load(Ordering::Relaxed)))
+        self.0
+            .get(usize::from(partition))
+            .map_or(UnixMs::ZERO, |to| UnixMs(to.load(Ordering::Relaxed)))
     }
 
     /// A partition's records are in the archive up to `to`. An earlier time changes nothing.

@@ -48,7 +48,15 @@ impl Packed {
     /// Goes on with a chain that others have written to before: with a keyframe.
     #[must_use]
     pub fn new(chain: Chain, terms: Terms, retention_ms: u64, metrics: Arc<Metrics>) -> Packed {
-        Packed { chain, terms, retention_ms, metrics, writer: None, cut: Vec::new(), reached: UnixMs::ZERO }
+        Packed {
+            chain,
+            terms,
+            retention_ms,
+            metrics,
+            writer: None,
+            cut: Vec::new(),
+            reached: UnixMs::ZERO,
+        }
     }
 
     /// Where a chain that ends at `end` goes on in the log.
@@ -57,11 +65,17 @@ impl Packed {
         before(end)
     }
 
-    /// Writes all slots that are over by `now`. Called again after an error, it goes on where it was.
+    /// Writes all slots that are over by `now`. Called again after an error, it goes on where it
+    /// was.
     ///
     /// # Errors
     /// A store's.
-    pub async fn go_on(&mut self, cold: &dyn Cold, feed: &mut Feed, now: UnixMs) -> StoreResult<Reached> {
+    pub async fn go_on(
+        &mut self,
+        cold: &dyn Cold,
+        feed: &mut Feed,
+        now: UnixMs,
+    ) -> StoreResult<Reached> {
         let due = now.aligned(self.terms.slot_ms);
         if due <= self.reached && !feed.is_ending() {
             // No slot is over. Where reading costs something, each record is read once.
@@ -74,7 +88,8 @@ impl Packed {
             let page = feed.next(due).await?;
             for (position, record) in &page.records {
                 self.cut_before(position.at);
-                let writer = self.writer.get_or_insert_with(|| Writer::new(self.terms, position.at));
+                let writer =
+                    self.writer.get_or_insert_with(|| Writer::new(self.terms, position.at));
                 feed.each(*position, record, |event| writer.add(event));
             }
             if let Some(reached) = page.reached {

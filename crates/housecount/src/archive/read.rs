@@ -23,9 +23,10 @@ pub async fn chains(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
     chunks::all(&**cold, Series::Archive).await
 }
 
-/// Calls `with` for every beat and leave of a chain within a range, slot after slot; `progress` with how far it is. What reached
-/// the log by up to `late_ms` later than it was said is found, too. Returns a line for each stretch that can't be read: a chunk that
-/// is damaged, or of which the one before has expired, and what follows on it up to the next keyframe.
+/// Calls `with` for every beat and leave of a chain within a range, slot after slot; `progress`
+/// with how far it is. What reached the log by up to `late_ms` later than it was said is found,
+/// too. Returns a line for each stretch that can't be read: a chunk that is damaged, or of which
+/// the one before has expired, and what follows on it up to the next keyframe.
 ///
 /// # Errors
 /// The cold tier's.
@@ -37,7 +38,8 @@ pub async fn packed(
     mut with: impl FnMut(&EventRef<'_>) -> StoreResult<()>,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<Vec<String>> {
-    let mut stored = chunks::Reader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
+    let mut stored =
+        chunks::Reader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
     let (mut reader, mut problems, mut is_lost) = (Reader::default(), Vec::new(), false);
     while let Some(chunk) = stored.next(cold).await? {
         let mut outcome = Ok(());
@@ -52,7 +54,8 @@ pub async fn packed(
             && !std::mem::replace(&mut is_lost, read.is_err())
         {
             let sk = Key::Chunk { chain, window: chunk.window }.sk();
-            problems.push(format!("{}; what follows on it is left out", corrupt(chain, &sk, error)));
+            problems
+                .push(format!("{}; what follows on it is left out", corrupt(chain, &sk, error)));
         }
         is_lost = read.is_err();
         progress(chunk.window);
@@ -80,14 +83,15 @@ pub async fn item_stages(cold: &dyn Cold, range: Span) -> StoreResult<BTreeSet<S
     }
 }
 
-/// Name of a heartbeat's item without the ids of its viewer and session, which are neither logged nor printed.
+/// Name of a heartbeat's item without the ids of its viewer and session, which are neither logged
+/// nor printed.
 pub fn name_of(pk: &str, sk: &str) -> String {
     let ids = sk.match_indices('#').nth(1).map_or(sk.len(), |(at, _)| at + 1);
     format!("the item {pk} / {}…", &sk[..ids])
 }
 
-/// Calls `with` for every heartbeat of a stage within a range, where each is an item. Returns a line if there are items that can't be
-/// read; they are passed over.
+/// Calls `with` for every heartbeat of a stage within a range, where each is an item. Returns a
+/// line if there are items that can't be read; they are passed over.
 ///
 /// # Errors
 /// The cold tier's, or `with`'s.
@@ -115,9 +119,9 @@ pub async fn items(
             }
         }
         if rows.len() < PAGE_ROWS_MAX {
-            return Ok(
-                first.map(|first| format!("{first} ({unreadable} such items of the stage are left out)"))
-            );
+            return Ok(first.map(|first| {
+                format!("{first} ({unreadable} such items of the stage are left out)")
+            }));
         }
         page.after = rows.into_iter().next_back().map(|(sk, _)| sk);
     }

@@ -81,7 +81,8 @@ impl fmt::Debug for Claims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch(pub &'static str);
 
-/// A moment in Unix seconds, if a token may name it now: none before 1970, and none that milliseconds would be.
+/// A moment in Unix seconds, if a token may name it now: none before 1970, and none that
+/// milliseconds would be.
 fn moment(seconds: f64, now: UnixMs) -> Option<UnixMs> {
     // A float beyond its range becomes the nearest number that is in it.
     let at = UnixMs((seconds * 1_000.0) as u64);
@@ -94,8 +95,7 @@ impl Claims {
     /// # Errors
     /// It isn't valid now, or not for us.
     pub fn judge(payload: Payload, rules: &Rules, now: UnixMs) -> Result<Claims, TokenError> {
-        let hint =
-            "its `exp` or `nbf` is not a time within the next ten years; they are seconds, not milliseconds";
+        let hint = "its `exp` or `nbf` is not a time within the next ten years; they are seconds, not milliseconds";
         let moment = |seconds| moment(seconds, now).ok_or(TokenError::Invalid(hint));
         let ends = moment(payload.exp)?.plus(rules.leeway_ms);
         if now >= ends {
@@ -117,9 +117,19 @@ impl Claims {
         let stages = match (payload.stage, payload.stage_prefix) {
             (Some(stage), None) => Stages::One(stage),
             (None, Some(prefix)) => Stages::BeginningWith(prefix),
-            _ => return Err(TokenError::Invalid("it needs one of the claims `stage` and `stagePrefix`")),
+            _ => {
+                return Err(TokenError::Invalid(
+                    "it needs one of the claims `stage` and `stagePrefix`",
+                ));
+            }
         };
-        Ok(Claims { viewer: payload.sub, stages, session: payload.session, ends, key: KeyId::default() })
+        Ok(Claims {
+            viewer: payload.sub,
+            stages,
+            session: payload.session,
+            ends,
+            key: KeyId::default(),
+        })
     }
 
     /// The same, of a token that this key has signed.
@@ -207,7 +217,9 @@ mod tests {
 
     #[test]
     fn exp_and_nbf_have_a_leeway_and_no_more() {
-        let at = |exp, nbf| judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends());
+        let at = |exp, nbf| {
+            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends())
+        };
         assert_eq!(at(1_790_000_010.5, None), Ok(UnixMs(1_790_000_011_500)));
         assert_eq!(at(1_789_999_999.001, None), Ok(UnixMs(1_790_000_000_001)));
         assert_eq!(at(1_789_999_999.0, None), Err(TokenError::Expired));
@@ -219,7 +231,9 @@ mod tests {
     /// Who writes milliseconds, or nonsense, is told so, and has made no token for ever.
     #[test]
     fn token_ahead_ms_max_and_no_time_at_all() {
-        let at = |exp, nbf| judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends());
+        let at = |exp, nbf| {
+            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends())
+        };
         let last = NOW.plus(TOKEN_AHEAD_MS_MAX).0 as f64 / 1_000.0;
         assert_eq!(at(last, None), Ok(NOW.plus(TOKEN_AHEAD_MS_MAX + 1_000)));
         let now_s = 1_790_000_000.0;
@@ -250,7 +264,10 @@ mod tests {
         let all_matches = judge(prefix("match-"), None).unwrap();
         assert_eq!(all_matches.check(&said("match-", "ann", "")), Ok(()));
         assert_eq!(all_matches.check(&said("match", "ann", "")), Err(Mismatch("stage")));
-        assert!(!all_matches.covers_all_stages() && judge(prefix(""), None).unwrap().covers_all_stages());
+        assert!(
+            !all_matches.covers_all_stages()
+                && judge(prefix(""), None).unwrap().covers_all_stages()
+        );
         // A star is a character like others.
         let star = judge(payload("match-*"), None).unwrap();
         assert_eq!(star.check(&said("match-*", "ann", "")), Ok(()));

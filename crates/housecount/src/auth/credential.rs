@@ -1,7 +1,7 @@
 //! What a WebSocket or a stream of counts was opened with, and when it has to end because of that.
 //!
-//! A request is judged once. What stays open is judged again when its token ends and when keys change, by the same keys
-//! that the next request would be judged by.
+//! A request is judged once. What stays open is judged again when its token ends and when keys
+//! change, by the same keys that the next request would be judged by.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::operators::OperatorKey;
 use super::{Auth, Scope};
 use crate::clock;
 
-/// Time between two looks at the clock by a token that ends later: the machine's clock may be set meanwhile.
+/// Time between two looks at the clock by a token that ends later: the machine's clock may be set
+/// meanwhile.
 const LOOK_EVERY_MS: u64 = 60_000;
 
 /// Identifies a key by what it is and not by where it is from: the start of a SHA-256.
@@ -68,7 +69,8 @@ impl Auth {
     }
 }
 
-/// Waits until the answer is yes. It is asked now, since keys may have changed since the connection was let in, and after each change.
+/// Waits until the answer is yes. It is asked now, since keys may have changed since the connection
+/// was let in, and after each change.
 async fn gone(mut changes: watch::Receiver<()>, is_gone: impl Fn() -> bool) {
     loop {
         changes.mark_unchanged();
@@ -94,7 +96,9 @@ async fn reached(ends: UnixMs) {
 }
 
 /// Waits for the end of a credential, if there is one; else for ever.
-pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(ended: &mut Option<F>) -> CredentialEnd {
+pub async fn end_of<F: Future<Output = CredentialEnd> + Unpin>(
+    ended: &mut Option<F>,
+) -> CredentialEnd {
     match ended {
         Some(ended) => ended.await,
         None => std::future::pending().await,
@@ -159,7 +163,8 @@ mod tests {
     fn token(kid: &str, secret: &str) -> String {
         let (sub, stage) = ("ann".to_string(), Some("s".to_string()));
         let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
-        let payload = Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
+        let payload =
+            Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
         jwt::sign(&payload, &format!("secret:{secret}"), Some(kid.into())).unwrap()
     }
 
@@ -187,8 +192,9 @@ mod tests {
         let both = format!(r#"{{"keys":[{},{}]}}"#, jwk("one", one), jwk("two", two));
         let (_, operator) = new_key("any", &[Scope::Read]);
         let files = Files::with(&both, &operator);
-        let credential =
-            |kid: &str, secret: &str| files.auth.viewers.verify(&token(kid, secret)).unwrap().credential();
+        let credential = |kid: &str, secret: &str| {
+            files.auth.viewers.verify(&token(kid, secret)).unwrap().credential()
+        };
         let (first, second) = (credential("one", one), credential("two", two));
         // The same keys, written in another way, and another one beside them.
         let more = format!(

@@ -1,7 +1,9 @@
-//! Viewers who have shown a token, where tokens are optional: while one of theirs lasts, nothing is said in their name without one.
+//! Viewers who have shown a token, where tokens are optional: while one of theirs lasts, nothing is
+//! said in their name without one.
 //!
-//! A node knows those who have shown it theirs; other nodes don't. Kept as in `proven`: a keyed hash and an end, bounded, and what is
-//! forgotten for want of room is known again with the viewer's next heartbeat.
+//! A node knows those who have shown it theirs; other nodes don't. Kept as in `proven`: a keyed
+//! hash and an end, bounded, and what is forgotten for want of room is known again with the
+//! viewer's next heartbeat.
 
 use housecount_core::event::Kind;
 use housecount_core::time::UnixMs;

@@ -1,4 +1,5 @@
-//! A JWKS URL: fetched over https (or http on this machine) by the one client, bounded in bytes and time.
+//! A JWKS URL: fetched over https (or http on this machine) by the one client, bounded in bytes and
+//! time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,7 +37,8 @@ impl Jwks {
         self.last.lock().replace(digest) != Some(digest)
     }
 
-    /// What it says now. Nothing is kept open: it is asked every few minutes. A redirect isn't followed.
+    /// What it says now. Nothing is kept open: it is asked every few minutes. A redirect isn't
+    /// followed.
     ///
     /// # Errors
     /// One line that says why there is nothing.
@@ -48,10 +50,12 @@ impl Jwks {
     }
 
     async fn ask(&self) -> Result<String, String> {
-        let request =
-            Request::get(self.url.as_str()).header(ACCEPT, "application/json").body(Full::default());
+        let request = Request::get(self.url.as_str())
+            .header(ACCEPT, "application/json")
+            .body(Full::default());
         let request = request.map_err(|e| e.to_string())?;
-        let response = client::pool()?.request(request).await.map_err(|e| client::with_cause(&e))?;
+        let response =
+            client::pool()?.request(request).await.map_err(|e| client::with_cause(&e))?;
         if response.status() != StatusCode::OK {
             return Err(format!("it answers {}", response.status()));
         }
@@ -68,7 +72,9 @@ impl Jwks {
 pub fn parse(url: &str) -> Result<ServiceUrl, &'static str> {
     let wrong = "it is https://HOST/PATH, or http:// on this machine (127.0.0.1, localhost)";
     if url.contains('@') {
-        return Err("it has an @ in it: a user and password can't be sent; write an @ in a path as %40");
+        return Err(
+            "it has an @ in it: a user and password can't be sent; write an @ in a path as %40",
+        );
     }
     let parsed = ServiceUrl::parse(url).map_err(|_| wrong)?;
     let uri: Uri = url.parse().map_err(|_| wrong)?;

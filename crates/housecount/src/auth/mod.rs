@@ -1,7 +1,8 @@
-//! Who may do what: viewers by tokens that their platform signs, operators by keys that are kept as hashes.
+//! Who may do what: viewers by tokens that their platform signs, operators by keys that are kept as
+//! hashes.
 //!
-//! It knows nothing of HTTP, and says nothing of a token or key in an error, in a log line or to `Debug`. What it doesn't know it
-//! refuses: keys that were never loaded let nobody in.
+//! It knows nothing of HTTP, and says nothing of a token or key in an error, in a log line or to
+//! `Debug`. What it doesn't know it refuses: keys that were never loaded let nobody in.
 
 mod claims;
 mod credential;
@@ -107,13 +108,19 @@ enum Changed {
 }
 
 impl Changed {
-    /// Says it, where it may surprise: without keys nobody is let in. `news`: also that there are other keys.
+    /// Says it, where it may surprise: without keys nobody is let in. `news`: also that there are
+    /// other keys.
     fn log(self, whose: &str, news: bool) {
         match self {
             Changed::Keys(0) => {
-                tracing::warn!(keys = whose, "there are no keys in the file: nobody is let in by it")
+                tracing::warn!(
+                    keys = whose,
+                    "there are no keys in the file: nobody is let in by it"
+                )
             }
-            Changed::Keys(count) if news => tracing::info!(keys = whose, count, "keys have changed"),
+            Changed::Keys(count) if news => {
+                tracing::info!(keys = whose, count, "keys have changed")
+            }
             _ => {}
         }
     }
@@ -132,7 +139,10 @@ impl Auth {
     /// By these settings, with no keys yet.
     #[must_use]
     pub fn new(settings: &AuthSettings) -> Auth {
-        Auth { viewers: Viewers::new(settings), operators: Operators::new(settings.operator_keys.clone()) }
+        Auth {
+            viewers: Viewers::new(settings),
+            operators: Operators::new(settings.operator_keys.clone()),
+        }
     }
 
     /// Loads the keys that are in files.
@@ -147,7 +157,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Follows the files and the JWKS URL until `stop`. What can't be read, or is wrong, changes nothing.
+    /// Follows the files and the JWKS URL until `stop`. What can't be read, or is wrong, changes
+    /// nothing.
     pub async fn keep_fresh(&self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             biased;
@@ -157,13 +168,14 @@ impl Auth {
         }
     }
 
-    /// Files are small, and read whole each time: an edit within one tick of a file system's clock, or a mount that is swapped, is seen
-    /// too.
+    /// Files are small, and read whole each time: an edit within one tick of a file system's clock,
+    /// or a mount that is swapped, is seen too.
     async fn follow_files(&self) {
         let mut said = [None, None];
         loop {
             tokio::time::sleep(Duration::from_millis(KEYS_LOOK_MS)).await;
-            for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate() {
+            for (at, loaded) in [self.viewers.load(), self.operators.load()].into_iter().enumerate()
+            {
                 match loaded {
                     Ok(changed) => {
                         said[at] = None;

@@ -1,7 +1,9 @@
-//! Operators' keys: several, named, each with scopes, kept as hashes in a file that may change at any time.
+//! Operators' keys: several, named, each with scopes, kept as hashes in a file that may change at
+//! any time.
 //!
-//! A key is 256 random bits, so its plain SHA-256 is as good as a slow hash: nobody tries 2^255 of them, at whatever speed. (Slow
-//! hashes are for passwords, which people choose; here they would cost each request milliseconds, and others could make us pay them.)
+//! A key is 256 random bits, so its plain SHA-256 is as good as a slow hash: nobody tries 2^255 of
+//! them, at whatever speed. (Slow hashes are for passwords, which people choose; here they would
+//! cost each request milliseconds, and others could make us pay them.)
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +18,8 @@ use tokio::sync::watch;
 use super::{Changed, Credential, digest, read_file};
 use crate::chance;
 
-/// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be taken for a token.
+/// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be
+/// taken for a token.
 const PREFIX: &str = "hck_";
 
 /// What a key may be used for. None contains another.
@@ -63,7 +66,9 @@ impl FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Scope, String> {
         let found = SCOPES.into_iter().find(|scope| scope.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no scope; the scopes are read, stages, admin, beats"))
+        found.ok_or_else(|| {
+            format!("`{text}` is no scope; the scopes are read, stages, admin, beats")
+        })
     }
 }
 
@@ -117,8 +122,8 @@ impl Operators {
         }
     }
 
-    /// Whether a call that is refused for want of keys is worth a line in the log: one in [`REFUSAL_LINE_MS_MIN`].
-    /// `now_ms`: of `clock::mono_ms`.
+    /// Whether a call that is refused for want of keys is worth a line in the log: one in
+    /// [`REFUSAL_LINE_MS_MIN`]. `now_ms`: of `clock::mono_ms`.
     pub fn is_refusal_line_due(&self, now_ms: u64) -> bool {
         let mut last = self.refusal_line.lock();
         let is_due = last.is_none_or(|last| now_ms.saturating_sub(last) >= REFUSAL_LINE_MS_MIN);
@@ -170,7 +175,8 @@ impl Operators {
         self.judge(&OperatorKey(digest(key.as_bytes())), scope)
     }
 
-    /// As [`check`](Self::check); returns what a connection that is let in with the key stays open by.
+    /// As [`check`](Self::check); returns what a connection that is let in with the key stays open
+    /// by.
     ///
     /// # Errors
     /// See [`KeyError`].
@@ -180,7 +186,11 @@ impl Operators {
     }
 
     /// Compares a key with all of them, in a time that says nothing about where they differ.
-    pub(super) fn judge(&self, OperatorKey(hash): &OperatorKey, scope: Scope) -> Result<(), KeyError> {
+    pub(super) fn judge(
+        &self,
+        OperatorKey(hash): &OperatorKey,
+        scope: Scope,
+    ) -> Result<(), KeyError> {
         let (mut is_known, mut scopes) = (Choice::from(0), 0u8);
         for operator in self.keys.read().iter() {
             let is_it = operator.hash.ct_eq(hash);
@@ -213,16 +223,20 @@ struct Entry {
 
 fn parse(text: &str) -> Result<Vec<Operator>, String> {
     let file: File = toml::from_str(text).map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        let line =
+            e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         format!("line {line}: {}", e.message().replace('\n', " "))
     })?;
     if file.key.len() > OPERATOR_KEYS_MAX {
-        return Err(format!("it has {} keys; at most {OPERATOR_KEYS_MAX} are allowed", file.key.len()));
+        return Err(format!(
+            "it has {} keys; at most {OPERATOR_KEYS_MAX} are allowed",
+            file.key.len()
+        ));
     }
     let mut keys: Vec<Operator> = Vec::with_capacity(file.key.len());
     for Entry { name, scopes, sha256 } in file.key {
-        let hash =
-            from_hex(&sha256).ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
+        let hash = from_hex(&sha256)
+            .ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
         if scopes.is_empty() {
             return Err(format!("key `{name}` has no scope"));
         }
@@ -293,7 +307,10 @@ mod tests {
     fn refusal_line_ms_min_keeps_the_log_short() {
         let operators = Operators::new(None);
         let at = [5, 6, REFUSAL_LINE_MS_MIN + 4, REFUSAL_LINE_MS_MIN + 5, REFUSAL_LINE_MS_MIN + 6];
-        assert_eq!(at.map(|now_ms| operators.is_refusal_line_due(now_ms)), [true, false, false, true, false]);
+        assert_eq!(
+            at.map(|now_ms| operators.is_refusal_line_due(now_ms)),
+            [true, false, false, true, false]
+        );
     }
 
     #[test]
@@ -331,7 +348,10 @@ mod tests {
             (entry("a", "", &hash), "key `a` has no scope"),
             (entry("a", "\"read\"", "12"), "key `a`: sha256"),
             (entry("a", "\"read\"", &hash).repeat(2), "twice"),
-            ("[[key]]\nname = \"a\"\nscope = \"read\"\n".to_string(), "line 3: unknown field `scope`"),
+            (
+                "[[key]]\nname = \"a\"\nscope = \"read\"\n".to_string(),
+                "line 3: unknown field `scope`",
+            ),
             // OPERATOR_KEYS_MAX
             (many, "at most 256"),
         ] {

@@ -1,14 +1,17 @@
-//! What players have proven they may say, so that a token is verified once and not with every heartbeat.
+//! What players have proven they may say, so that a token is verified once and not with every
+//! heartbeat.
 //!
-//! Kept is a keyed hash of a token and what was said with it, and when the token ends: that the same bytes come again is all
-//! that is asked. The hash is SipHash-2-4 of 128 bits, whose key nobody knows and whose values nobody sees. Half of it is compared:
-//! whoever guesses finds one that is there once in 2^60 attempts. Only what a key has signed gets in.
+//! Kept is a keyed hash of a token and what was said with it, and when the token ends: that the
+//! same bytes come again is all that is asked. The hash is SipHash-2-4 of 128 bits, whose key
+//! nobody knows and whose values nobody sees. Half of it is compared: whoever guesses finds one
+//! that is there once in 2^60 attempts. Only what a key has signed gets in.
 //!
-//! It lies in a table, in a line that follows from the token alone, so that it is on its way from memory before anybody knows what
-//! is said; if there is no room, in one that follows from the other half of the hash. A line has eight, and an entry two
-//! words: its end, and the half that is compared, mixed with its end, so that what two writers who meet leave behind fits
-//! nothing. Where both lines are full, what ends first is forgotten, and verified anew; or what came before the table doubled, and
-//! is looked for in other lines since.
+//! It lies in a table, in a line that follows from the token alone, so that it is on its way from
+//! memory before anybody knows what is said; if there is no room, in one that follows from the
+//! other half of the hash. A line has eight, and an entry two words: its end, and the half that is
+//! compared, mixed with its end, so that what two writers who meet leave behind fits nothing. Where
+//! both lines are full, what ends first is forgotten, and verified anew; or what came before the
+//! table doubled, and is looked for in other lines since.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +28,8 @@ use crate::lines::Lines;
 const WAYS: usize = 8;
 /// Lines of the table at first: 32 KiB.
 const LINES_MIN: usize = 1 << 8;
-/// Bits of an end, in Unix ms: until the year 2109. Above are as many bits of what says its line as it has room for.
+/// Bits of an end, in Unix ms: until the year 2109. Above are as many bits of what says its line as
+/// it has room for.
 const END_BITS: u32 = 42;
 
 const _: () = assert!(PROVEN_MAX / WAYS <= 1 << (64 - END_BITS));
@@ -168,7 +172,8 @@ impl Proven {
 
     /// It is proven until then at least: another token for the same may have proven it before.
     pub fn extend(&self, mark: Mark, ends: UnixMs, now: UnixMs) {
-        let here = |hash| self.lines.of(hash).find(mark.tag, now).map(|(entry, end)| (hash, entry, end));
+        let here =
+            |hash| self.lines.of(hash).find(mark.tag, now).map(|(entry, end)| (hash, entry, end));
         match here(mark.near).or_else(|| here(mark.far)) {
             Some((_, _, end)) if end >= ends => {}
             Some((hash, entry, _)) => entry.set(mark.tag, hash, ends),
@@ -187,7 +192,8 @@ impl Proven {
         self.lines.of(hash).0.iter().find(|entry| self.useful_until_ms(entry, hash) <= now.0)
     }
 
-    /// The one of a line that is of use for the shortest time; any of them (`any`), where several are.
+    /// The one of a line that is of use for the shortest time; any of them (`any`), where several
+    /// are.
     fn first_to_end(&self, hash: u64, any: u64) -> &Entry {
         let line = &self.lines.of(hash).0;
         let from = any as usize % WAYS;
@@ -196,8 +202,8 @@ impl Proven {
         &line[first % WAYS]
     }
 
-    /// Tokens are judged by something else from now on: everything is to be proven anew. What was marked before and is proven
-    /// after is of no use to anybody.
+    /// Tokens are judged by something else from now on: everything is to be proven anew. What was
+    /// marked before and is proven after is of no use to anybody.
     pub fn forget(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
@@ -275,8 +281,11 @@ mod tests {
     fn a_token_for_many_sessions_is_known_with_each() {
         let proven = Proven::default();
         let sessions: Vec<String> = (0..10 * WAYS).map(|n| n.to_string()).collect();
-        let marks =
-            || sessions.iter().map(|session| proven.presented(b"token").with(&said("s", "ann", session)));
+        let marks = || {
+            sessions
+                .iter()
+                .map(|session| proven.presented(b"token").with(&said("s", "ann", session)))
+        };
         marks().for_each(|mark| proven.insert(mark, ENDS, NOW));
         let known = marks().filter(|mark| proven.has(*mark, NOW)).count();
         assert_eq!(known, sessions.len());

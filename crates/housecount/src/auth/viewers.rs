@@ -18,7 +18,8 @@ use super::{AuthSettings, Changed, KeyId, Policy, Rules, Secret, TokenError, dig
 use crate::clock;
 use crate::ingest::Said;
 
-/// Between two fetches of the JWKS URL when nobody asks for an unknown key: a key that is taken back there is soon taken back here.
+/// Between two fetches of the JWKS URL when nobody asks for an unknown key: a key that is taken
+/// back there is soon taken back here.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// See the module's text.
@@ -29,7 +30,8 @@ pub struct Viewers {
     source: Option<Secret>,
     loaded: Mutex<Loaded>,
     jwks: Option<Jwks>,
-    /// When the JWKS URL was last asked; see `clock::mono_ms`. One asks at a time, others wait for what comes of it.
+    /// When the JWKS URL was last asked; see `clock::mono_ms`. One asks at a time, others wait for
+    /// what comes of it.
     asked: tokio::sync::Mutex<Option<u64>>,
     /// How often its keys have changed.
     fetched: AtomicU64,
@@ -86,8 +88,9 @@ impl Viewers {
         self.policy
     }
 
-    /// Loads the keys of the file or the setting. A node that runs on public keys takes no secret: whoever can write a file that is
-    /// served by a web server, or by mistake, would else make tokens.
+    /// Loads the keys of the file or the setting. A node that runs on public keys takes no secret:
+    /// whoever can write a file that is served by a web server, or by mistake, would else make
+    /// tokens.
     ///
     /// # Errors
     /// They can't be read, or can't be used: those before stay.
@@ -105,9 +108,11 @@ impl Viewers {
         let is_published = loaded.digest.is_some()
             && self.keys.read().published.as_ref().is_some_and(|keys| !keys.is_empty());
         if has_secret
-            && (loaded.are_public || is_published && !self.keys.read().own.iter().any(Key::is_secret))
+            && (loaded.are_public
+                || is_published && !self.keys.read().own.iter().any(Key::is_secret))
         {
-            let why = "it has a secret now, and public keys before; restart the node if that is meant";
+            let why =
+                "it has a secret now, and public keys before; restart the node if that is meant";
             return Err(format!("{named}: {why}"));
         }
         self.change(|keys| keys.own = own);
@@ -142,11 +147,17 @@ impl Viewers {
         self.proven.presented(token)
     }
 
-    /// That the bearer of a token may say this now: known, where it was said before with the same token. `presented`: it, before.
+    /// That the bearer of a token may say this now: known, where it was said before with the same
+    /// token. `presented`: it, before.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn may_say(&self, token: &[u8], presented: Presented, said: &Said<'_>) -> Result<(), TokenError> {
+    pub fn may_say(
+        &self,
+        token: &[u8],
+        presented: Presented,
+        said: &Said<'_>,
+    ) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
         let (mark, now) = (presented.with(said), clock::wall());
         if let Some(ends) = self.proven.until(mark, now) {
@@ -179,7 +190,8 @@ impl Viewers {
         Ok(claims)
     }
 
-    /// A viewer has shown a token that ends then: where tokens are optional, it needs one from now on until then.
+    /// A viewer has shown a token that ends then: where tokens are optional, it needs one from now
+    /// on until then.
     pub fn note_holder(&self, viewer: &str, ends: UnixMs) {
         if self.policy == Policy::Optional {
             self.holders.note(viewer, ends, clock::wall());
@@ -189,7 +201,8 @@ impl Viewers {
     /// That something may be said in a viewer's name without a token.
     ///
     /// # Errors
-    /// [`TokenError::Missing`]; where tokens are optional, [`TokenError::Shown`] for a viewer who has one.
+    /// [`TokenError::Missing`]; where tokens are optional, [`TokenError::Shown`] for a viewer who
+    /// has one.
     pub fn may_say_without(&self, viewer: &str) -> Result<(), TokenError> {
         match self.policy {
             Policy::Off => Ok(()),
@@ -199,7 +212,8 @@ impl Viewers {
         }
     }
 
-    /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for it, unless that was done just now.
+    /// What a token claims, if it is good now. If its key isn't known, the JWKS URL is asked for
+    /// it, unless that was done just now.
     ///
     /// # Errors
     /// See [`TokenError`].
@@ -213,7 +227,9 @@ impl Viewers {
             self.ask_if_due(asked).await;
         }
         match self.verify(token) {
-            Err(TokenError::NoKey) if self.keys.read().published.is_none() => Err(TokenError::KeysAway),
+            Err(TokenError::NoKey) if self.keys.read().published.is_none() => {
+                Err(TokenError::KeysAway)
+            }
             verified => verified,
         }
     }
@@ -244,7 +260,9 @@ impl Viewers {
                         0 => {
                             tracing::warn!(url = %jwks.url(), "the JWKS has no key that can be used: no token is taken by it")
                         }
-                        _ => tracing::info!(url = %jwks.url(), keys, "viewers' keys have been fetched"),
+                        _ => {
+                            tracing::info!(url = %jwks.url(), keys, "viewers' keys have been fetched")
+                        }
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! Time zones by their IANA names, and their calendar days and months.
 //!
-//! The zones come with the binary and from nowhere else: a bare machine has none, and every machine must export the same.
+//! The zones come with the binary and from nowhere else: a bare machine has none, and every machine
+//! must export the same.
 
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -69,11 +70,15 @@ impl Zone {
         date.and_then(|date| self.start(date)).unwrap_or(day)
     }
 
-    /// A moment in RFC 3339, to the millisecond, with the zone's offset; its milliseconds if it is beyond the calendar.
+    /// A moment in RFC 3339, to the millisecond, with the zone's offset; its milliseconds if it is
+    /// beyond the calendar.
     #[must_use]
     pub fn shown(&self, at: UnixMs) -> String {
         let zoned = timestamp(at).map(|at| at.to_zoned(self.0.clone()));
-        zoned.map_or_else(|| at.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
+        zoned.map_or_else(
+            || at.to_string(),
+            |at| at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string(),
+        )
     }
 
     /// A range by calendar days or months.
@@ -96,7 +101,8 @@ impl Zone {
     /// The whole period that a moment is in.
     fn period_of(&self, at: UnixMs, unit: PeriodUnit) -> Option<Period> {
         let mut day = timestamp(at)?.to_zoned(self.0.clone()).date();
-        // Where clocks are put back over midnight a day begins before the one before it has ended: it has begun.
+        // Where clocks are put back over midnight a day begins before the one before it has ended:
+        // it has begun.
         while let Some(next) =
             day.tomorrow().ok().filter(|next| self.start(*next).is_some_and(|start| start <= at))
         {
@@ -104,14 +110,17 @@ impl Zone {
         }
         let (first, next, format) = match unit {
             PeriodUnit::Day => (day, day.tomorrow().ok()?, "%Y-%m-%d"),
-            PeriodUnit::Month => (day.first_of_month(), day.last_of_month().tomorrow().ok()?, "%Y-%m"),
+            PeriodUnit::Month => {
+                (day.first_of_month(), day.last_of_month().tomorrow().ok()?, "%Y-%m")
+            }
         };
         let (starts_at, ends_at) = (self.start(first)?, self.start(next)?);
         let name = first.strftime(format).to_string();
         Some(Period { name, starts_at, span: Span::new(starts_at, ends_at) })
     }
 
-    /// The first moment of a day: after midnight where midnight is skipped, the first of two where there are two.
+    /// The first moment of a day: after midnight where midnight is skipped, the first of two where
+    /// there are two.
     fn start(&self, day: Date) -> Option<UnixMs> {
         let start = day.to_zoned(self.0.clone()).ok()?.timestamp();
         u64::try_from(start.as_millisecond()).ok().map(UnixMs)
@@ -178,13 +187,15 @@ mod tests {
         assert_eq!(day("2026-10-25T00:00:00Z"), at("2026-10-24T22:00:00Z"));
         let range = Span::new(day("2026-10-24T00:00:00Z"), day("2026-10-27T00:00:00Z"));
         let days: Vec<_> = berlin.periods(range, PeriodUnit::Day);
-        let shown: Vec<_> = days.iter().map(|day| (day.name.as_str(), day.span.ms() / HOUR_MS)).collect();
+        let shown: Vec<_> =
+            days.iter().map(|day| (day.name.as_str(), day.span.ms() / HOUR_MS)).collect();
         assert_eq!(shown, [("2026-10-24", 24), ("2026-10-25", 25), ("2026-10-26", 24)]);
         assert_eq!(berlin.shown(days[2].starts_at), "2026-10-26T00:00:00.000+01:00");
         let range = Span::new(day("2026-03-29T00:00:00Z"), day("2026-03-30T00:00:00Z"));
         assert_eq!(range.ms(), 23 * HOUR_MS);
         // The same hour twice, told apart by its offset.
-        let hours = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|text| berlin.shown(at(text)));
+        let hours =
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|text| berlin.shown(at(text)));
         assert_eq!(hours, ["2026-10-25T02:30:00.000+02:00", "2026-10-25T02:30:00.000+01:00"]);
     }
 
@@ -207,8 +218,8 @@ mod tests {
         assert_eq!(Zone::utc().periods(far, PeriodUnit::Day)[0].name, "beyond the calendar");
     }
 
-    /// In every zone, whatever is done to its clocks (midnights that are skipped or come twice, a day that is missing), days tile the
-    /// time and months are made of days.
+    /// In every zone, whatever is done to its clocks (midnights that are skipped or come twice, a
+    /// day that is missing), days tile the time and months are made of days.
     #[test]
     fn days_tile_the_time_in_every_zone() {
         let range = Span::new(at("2011-10-25T05:17:00Z"), at("2012-01-10T00:00:00Z"));

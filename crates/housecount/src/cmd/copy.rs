@@ -43,9 +43,9 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
     let table = table.map_err(|e| e.to_string())?;
     let target = |flag: &str, url: &str| match ColdTarget::parse(url, &table) {
         Ok(Some(target)) => Ok(target),
-        Ok(None) => {
-            Err(format!("{flag} none: there is nothing to copy; give embedded:DIR or dynamodb://TABLE"))
-        }
+        Ok(None) => Err(format!(
+            "{flag} none: there is nothing to copy; give embedded:DIR or dynamodb://TABLE"
+        )),
         Err(error) => Err(format!("{flag} {url}: {error}")),
     };
     let (from, to) = (target("--from", &args.from)?, target("--to", &args.to)?);
@@ -61,7 +61,9 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
         let (from_shown, to_shown) = (from.to_string(), to.to_string());
         let from = End { cold: &*source, shown: &from_shown, is_locked: is_locked(&from) };
         let to = End { cold: &*target, shown: &to_shown, is_locked: is_locked(&to) };
-        copy(from, to, wall(), |part| bar.set_position((part * 1_000.0) as u64)).await.map_err(failed)
+        copy(from, to, wall(), |part| bar.set_position((part * 1_000.0) as u64))
+            .await
+            .map_err(failed)
     });
     bar.finish_and_clear();
     print(&copied?, args.json)?;
@@ -69,7 +71,9 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the source only to read, and keeps nodes from starting on its folder meanwhile.
-async fn open_source(target: &ColdTarget) -> crate::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
+async fn open_source(
+    target: &ColdTarget,
+) -> crate::error::StoreResult<(Arc<dyn Bulk>, Option<FolderHold>)> {
     match target {
         ColdTarget::Embedded(folder) => {
             let held = folder::hold_to_read(folder)?;
@@ -97,7 +101,10 @@ fn print(copied: &Copied, is_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let mb = *bytes as f64 / 1e6;
-    say(&format!("copied   {} rows ({mb:.1} MB): {written} written, {there} were there", written + there));
+    say(&format!(
+        "copied   {} rows ({mb:.1} MB): {written} written, {there} were there",
+        written + there
+    ));
     if *foreign > 0 {
         say(&format!("left out {foreign} rows of other programs"));
     }

@@ -12,7 +12,8 @@ use crate::calendar::{self, PeriodUnit, Zone};
 use crate::error::StoreResult;
 use crate::export::{self, CsvStyle, Exported, Format, Request, Round, raw, whole};
 
-/// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
+/// Write watch records to a file: who watched what for how long, or what each customer is to pay
+/// for.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -32,8 +33,9 @@ pub(super) struct ExportArgs {
     /// How the file is written
     #[arg(long, value_enum, default_value = "csv")]
     format: FormatArg,
-    /// Fields of a CSV file: guarded (a field that a spreadsheet would run as a formula begins with '), raw (for
-    /// machines, every field as it is) or excel (guarded, with the byte order mark by which Excel knows UTF-8)
+    /// Fields of a CSV file: guarded (a field that a spreadsheet would run as a formula begins with
+    /// '), raw (for machines, every field as it is) or excel (guarded, with the byte order mark by
+    /// which Excel knows UTF-8)
     #[arg(long, value_enum, value_name = "STYLE", default_value = "guarded")]
     csv: CsvArg,
     /// The file; - for standard output
@@ -45,8 +47,9 @@ pub(super) struct ExportArgs {
     /// Calendar periods of --group [default: month]
     #[arg(long, value_enum, requires = "group")]
     by: Option<ByArg>,
-    /// Time zone of dates in --from and --to, of calendar periods, and of times that are added beside the
-    /// milliseconds, with their offset; an IANA name, such as Europe/Berlin [default: UTC, no times added]
+    /// Time zone of dates in --from and --to, of calendar periods, and of times that are added
+    /// beside the milliseconds, with their offset; an IANA name, such as Europe/Berlin [default:
+    /// UTC, no times added]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
     /// Add billed_minutes: every viewer's time on a stage rounded up to minutes, or only the sum
@@ -55,7 +58,8 @@ pub(super) struct ExportArgs {
     /// One row a heartbeat or leave, from the archive
     #[arg(long, conflicts_with_all = ["group", "by", "round", "partial"])]
     raw: bool,
-    /// Write what there is, up to where the ledger ends, even if it doesn't have the whole range yet
+    /// Write what there is, up to where the ledger ends, even if it doesn't have the whole range
+    /// yet
     #[arg(long)]
     partial: bool,
 }
@@ -110,7 +114,9 @@ impl ExportArgs {
         };
         match self.format {
             FormatArg::Csv => Ok(Format::Csv(style)),
-            _ if self.csv != CsvArg::Guarded => Err("--csv is for --format csv; leave it out".to_string()),
+            _ if self.csv != CsvArg::Guarded => {
+                Err("--csv is for --format csv; leave it out".to_string())
+            }
             FormatArg::Ndjson => Ok(Format::Ndjson),
             FormatArg::Parquet => Ok(Format::Parquet),
         }
@@ -155,11 +161,14 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
     let committed_to = export::committed_to(&cold).await.map_err(|e| e.to_string())?;
     if committed_to < request.range.to && !args.partial {
         let has = calendar::shown(committed_to);
-        return Err(format!("the ledger has it up to {has} only: choose --to {has}, or add --partial"));
+        return Err(format!(
+            "the ledger has it up to {has} only: choose --to {has}, or add --partial"
+        ));
     }
     let bar = bar();
     let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
-    let exported = whole::to(&args.out, async |out| export::write(&cold, request, out, progress).await).await;
+    let exported =
+        whole::to(&args.out, async |out| export::write(&cold, request, out, progress).await).await;
     bar.finish_and_clear();
     unless_gone(exported)
 }
@@ -177,7 +186,8 @@ fn run_raw(args: &ExportArgs) -> Result<ExitCode, Failure> {
         let bar = bar();
         let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
         let exported =
-            whole::to(&args.out, async |out| raw::write(&cold, &request, out, progress).await).await;
+            whole::to(&args.out, async |out| raw::write(&cold, &request, out, progress).await)
+                .await;
         bar.finish_and_clear();
         unless_gone(exported)
     })?;

@@ -97,7 +97,8 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failur
         return Err("--customer is empty; give the name as it is configured".to_string());
     }
     let (settings, stage) = (args.store.settings()?, args.stage.clone());
-    let request = configuration::Request { text: customer.to_string(), stage, is_dry_run: args.dry_run };
+    let request =
+        configuration::Request { text: customer.to_string(), stage, is_dry_run: args.dry_run };
     let bar = bar();
     let forgotten = runtime()?.block_on(async {
         let cold = open(&settings, args.dry_run).await?;
@@ -115,10 +116,14 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failur
         problems.iter().for_each(|problem| say(&format!("problem  {problem}")));
         say(&match pseudonym {
             Some(pseudonym) => {
-                format!("forgotten in {versions} versions of {stages} stages; it is now {pseudonym}")
+                format!(
+                    "forgotten in {versions} versions of {stages} stages; it is now {pseudonym}"
+                )
             }
             None if versions > 0 => {
-                format!("a dry run: {versions} versions of {stages} stages have it; nothing was changed")
+                format!(
+                    "a dry run: {versions} versions of {stages} stages have it; nothing was changed"
+                )
             }
             None => "no past version of a configuration has it".to_string(),
         });
@@ -148,7 +153,8 @@ fn json(forgotten: &Forgotten) -> serde_json::Value {
 
 /// Not with the viewer's id: what is printed is often kept, and would say who had the pseudonym.
 fn print(forgotten: &Forgotten, is_dry_run: bool) {
-    let Forgotten { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } = forgotten;
+    let Forgotten { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } =
+        forgotten;
     let (hours, to) = (*watch_ms as f64 / 3_600_000.0, calendar::shown(forgotten.committed_to));
     let mut lines = Vec::new();
     if *chunks > 0 {
@@ -157,8 +163,9 @@ fn print(forgotten: &Forgotten, is_dry_run: bool) {
         ));
     }
     if *archive_chunks > 0 {
-        lines
-            .push(format!("archive  {archive_chunks} chunks: {heartbeats} heartbeats and leaves, taken out"));
+        lines.push(format!(
+            "archive  {archive_chunks} chunks: {heartbeats} heartbeats and leaves, taken out"
+        ));
     }
     if *items > 0 {
         lines.push(format!("archive  {items} items, deleted"));
@@ -178,7 +185,9 @@ fn print(forgotten: &Forgotten, is_dry_run: bool) {
         }
         _ if forgotten.is_nothing() => format!("nothing was found of this viewer up to {to}"),
         _ if is_dry_run => format!("a dry run up to {to}: nothing was changed"),
-        Some(pseudonym) => format!("forgotten up to {to}; the time watched is now that of {pseudonym}"),
+        Some(pseudonym) => {
+            format!("forgotten up to {to}; the time watched is now that of {pseudonym}")
+        }
         None => format!("forgotten up to {to}"),
     });
     say(&lines.join("\n"));

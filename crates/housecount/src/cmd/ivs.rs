@@ -42,7 +42,8 @@ Exit 0: no stage drifts. Exit 1: one does. Exit 2: it could not be found out.")]
 struct ReconcileArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// How long a step is: whole minutes; five of them after 15 days, an hour after 63 (so long CloudWatch keeps shorter ones)
+    /// How long a step is: whole minutes; five of them after 15 days, an hour after 63 (so long
+    /// CloudWatch keeps shorter ones)
     #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
     step: std::time::Duration,
     /// How far apart a stage may be: a part of the larger of the two
@@ -76,12 +77,14 @@ pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
     let bar = bar();
     let found = runtime()?.block_on(async {
         let cold = args.range.cold().await?;
-        ivs::reconcile(&cold, &source, wanted, |part| bar.set_position((part * 1_000.0) as u64)).await
+        ivs::reconcile(&cold, &source, wanted, |part| bar.set_position((part * 1_000.0) as u64))
+            .await
     });
     bar.finish_and_clear();
     let found = found?;
     if args.json {
-        say(&serde_json::to_string_pretty(&json(&found, args.drift_max)).map_err(|e| e.to_string())?);
+        say(&serde_json::to_string_pretty(&json(&found, args.drift_max))
+            .map_err(|e| e.to_string())?);
     } else {
         print(&found, args.drift_max);
     }
@@ -109,10 +112,9 @@ impl ReconcileArgs {
         }
         let stage = match &self.range.stage {
             None => None,
-            Some(arn) => Some(
-                StageArn::parse(arn)
-                    .ok_or_else(|| format!("--stage {arn}: it is no arn:aws:ivs:REGION:ACCOUNT:stage/ID"))?,
-            ),
+            Some(arn) => Some(StageArn::parse(arn).ok_or_else(|| {
+                format!("--stage {arn}: it is no arn:aws:ivs:REGION:ACCOUNT:stage/ID")
+            })?),
         };
         Ok(Wanted { range: Span::new(from, to), step_ms, stage })
     }
@@ -142,7 +144,8 @@ fn print(found: &Reconciled, drift_max: f64) {
     let mut stages: Vec<&StageSeen> = found.stages.iter().collect();
     // Those furthest apart first.
     stages.sort_by(|a, b| b.drift().abs().total_cmp(&a.drift().abs()));
-    let mut lines = vec![format!("{:<62} {:>12} {:>12} {:>8}", "stage", "ledger h", "IVS h", "drift")];
+    let mut lines =
+        vec![format!("{:<62} {:>12} {:>12} {:>8}", "stage", "ledger h", "IVS h", "drift")];
     for stage in stages {
         let (ours, theirs, drift) = (stage.viewer_hours(), stage.subscriber_hours(), stage.drift());
         let verdict = if drift.abs() > drift_max { "DRIFTS" } else { "" };
@@ -157,7 +160,8 @@ fn print(found: &Reconciled, drift_max: f64) {
         let apart = |step: &StepSeen| (step.viewers - step.subscribers.unwrap_or(0.0)).abs();
         steps.sort_by(|a, b| apart(b).total_cmp(&apart(a)));
         for step in steps.into_iter().take(STEPS_SHOWN) {
-            let theirs = step.subscribers.map_or("nothing".to_string(), |count| format!("{count:.1}"));
+            let theirs =
+                step.subscribers.map_or("nothing".to_string(), |count| format!("{count:.1}"));
             let at = calendar::shown(step.span.from);
             lines.push(format!(
                 "  {at:<60} {:>12.1} {theirs:>12} {:>7.1}%",

@@ -21,7 +21,8 @@ pub(super) struct KeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key. It is shown once; what goes into the file of keys (auth.operator_keys) is its hash.
+    /// Make a key. It is shown once; what goes into the file of keys (auth.operator_keys) is its
+    /// hash.
     New {
         /// Whose it is
         #[arg(long, value_name = "NAME")]

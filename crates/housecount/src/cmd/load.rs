@@ -15,11 +15,12 @@ use crate::load::{self, Plan, Report, Tokens, Transport};
 
 /// Players that beat more often than this are no players.
 const INTERVAL_MS_MIN: u64 = 100;
-/// How soon every node must count what another one has acknowledged; it is a tenth of that on a quiet machine.
+/// How soon every node must count what another one has acknowledged; it is a tenth of that on a
+/// quiet machine.
 const AGREE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Play a simulated audience against running housecounts, and check that every acknowledged heartbeat is
-/// counted. Exits 1 if one is not.
+/// Play a simulated audience against running housecounts, and check that every acknowledged
+/// heartbeat is counted. Exits 1 if one is not.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -49,7 +50,8 @@ pub(super) struct LoadArgs {
     /// How heartbeats travel
     #[arg(long, value_enum, default_value_t = Transport::Http)]
     transport: Transport,
-    /// Sign a token for each viewer with this: a file with secret:TEXT, a JWK of a secret, or a private key in PEM
+    /// Sign a token for each viewer with this: a file with secret:TEXT, a JWK of a secret, or a
+    /// private key in PEM
     #[arg(long, value_name = "FILE")]
     token_key: Option<PathBuf>,
     /// The name of that key, where nodes have several
@@ -58,7 +60,8 @@ pub(super) struct LoadArgs {
     /// For which audience the tokens are (auth.audience)
     #[arg(long, value_name = "AUDIENCE", requires = "token_key")]
     audience: Option<String>,
-    /// A file with an operator key of the scope read, to check the counts; and beats, for --transport batch
+    /// A file with an operator key of the scope read, to check the counts; and beats, for
+    /// --transport batch
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// The same seed plays the same audience
@@ -126,19 +129,28 @@ fn print(report: &Report, seed: u64) {
     let Report { sent, acknowledged, failed, leaves, .. } = report;
     let Report { polls, low_polls, incomplete_polls, .. } = report;
     let mut lines = vec![
-        format!("heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves"),
+        format!(
+            "heartbeats   {sent} sent, {acknowledged} acknowledged, {failed} failed; {leaves} leaves"
+        ),
         format!(
             "rate         {:.0} heartbeats a second over {:.1} s",
             report.beats_per_second, report.seconds
         ),
         format!("answers      p50 {:.1} ms, p99 {:.1} ms", report.p50_ms, report.p99_ms),
-        format!("counted      {} of {} viewers, by name", report.counted_viewers, report.expected_viewers),
-        format!("polls        {polls} of the totals, {low_polls} low, {incomplete_polls} incomplete"),
+        format!(
+            "counted      {} of {} viewers, by name",
+            report.counted_viewers, report.expected_viewers
+        ),
+        format!(
+            "polls        {polls} of the totals, {low_polls} low, {incomplete_polls} incomplete"
+        ),
         format!("seed         {seed}"),
     ];
     if report.coalesced > 0 {
         let coalesced = report.coalesced;
-        lines.push(format!("coalesced    {coalesced} heartbeats beyond their session's limit, not logged"));
+        lines.push(format!(
+            "coalesced    {coalesced} heartbeats beyond their session's limit, not logged"
+        ));
     }
     lines.extend(report.problems.iter().map(|problem| format!("problem      {problem}")));
     lines.push(if report.acknowledged == 0 {

@@ -64,13 +64,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Play a simulated audience against a running housecount, and check its counts.
     Load(load::LoadArgs),
-    /// Reckon what an audience costs a month, by the plans that people know and by housecount's own.
+    /// Reckon what an audience costs a month, by the plans that people know and by housecount's
+    /// own.
     Cost(cost::CostArgs),
     /// Make, describe or delete the table of the cold tier.
     Table(table::TableArgs),
     /// Copy a whole cold tier into another one, and compare what was written.
     Copy(copy::CopyArgs),
-    /// Write watch records to a file: who watched what for how long, or what each customer is to pay for.
+    /// Write watch records to a file: who watched what for how long, or what each customer is to
+    /// pay for.
     Export(export::ExportArgs),
     /// Recompute the ledger from its raw chunks, two ways, and compare. Exit 1 on any difference.
     Verify(verify::VerifyArgs),
@@ -112,8 +114,9 @@ impl SettingArgs {
             given.push(("--set".to_string(), name.to_string(), value.to_string()));
         }
         let flag = |name: &str| format!("--{}", name.replace('_', "-"));
-        let named =
-            flags.into_iter().filter_map(|(name, value)| Some((flag(name), name.to_string(), value?)));
+        let named = flags
+            .into_iter()
+            .filter_map(|(name, value)| Some((flag(name), name.to_string(), value?)));
         given.extend(named);
         Layers::of_process(self.config.as_deref(), given)
     }
@@ -175,7 +178,8 @@ impl RangeArgs {
     }
 
     async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
-        let target = self.store.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
+        let target =
+            self.store.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
         target.open_to_read().await.map_err(|e| e.to_string())
     }
 }
@@ -202,7 +206,9 @@ fn moment(text: &str) -> Result<Moment, String> {
 /// A bar for what is read, in thousandths; hidden by itself where there is no terminal.
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(1_000);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}")
+    {
         bar.set_style(style);
     }
     bar
@@ -249,7 +255,10 @@ fn key_of(file: Option<&Path>) -> Result<Option<String>, Failure> {
 /// Prints lines. Whoever reads them may have gone (`| head`), which is no reason to fail.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let _ = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
 }
 
 /// A runtime for a command that waits more than it works.

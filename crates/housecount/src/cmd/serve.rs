@@ -39,8 +39,8 @@ pub(super) struct ServeArgs {
     /// Where the embedded stores live [default: ./housecount-data]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis+unix:///PATH, redis-cluster://H:P,H:P, redis+sentinel://H:P,H:P/MASTER
-    /// [default: file:DATA/log]
+    /// memory:, file:DIR, redis://HOST:PORT/DB, rediss://…, redis+unix:///PATH,
+    /// redis-cluster://H:P,H:P, redis+sentinel://H:P,H:P/MASTER [default: file:DATA/log]
     #[arg(long, value_name = "URL")]
     log: Option<String>,
     /// embedded:DIR, dynamodb://TABLE?region=R&endpoint=E, none [default: embedded:DATA/cold]
@@ -55,7 +55,8 @@ pub(super) struct ServeArgs {
     /// Send traces to this OpenTelemetry collector: http://HOST:4318 or https://HOST:4318
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
-    /// Listen on an address that others reach without operator keys: whoever reaches it is an operator
+    /// Listen on an address that others reach without operator keys: whoever reaches it is an
+    /// operator
     #[arg(long)]
     insecure: bool,
     /// Simulate this many viewers on a few stages
@@ -125,13 +126,13 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-/// What libraries say: warnings. Of stores that fail nothing, as their drivers would say it with each call, and housecount says when that
-/// begins and ends, with the cause.
+/// What libraries say: warnings. Of stores that fail nothing, as their drivers would say it with
+/// each call, and housecount says when that begins and ends, with the cause.
 const LIBRARIES: &str = "warn,redis=off,aws_smithy_runtime=off,aws_smithy_http_client::client=error,\
     aws_smithy_http_client::client::tls=warn";
 
-/// Signal of a write beyond the limit on a file's size (`ulimit -f`), which would end the process. Caught, the write fails as on a
-/// full disk.
+/// Signal of a write beyond the limit on a file's size (`ulimit -f`), which would end the process.
+/// Caught, the write fails as on a full disk.
 #[cfg(target_os = "linux")]
 const SIGXFSZ: std::ffi::c_int = 25;
 
@@ -148,7 +149,8 @@ fn catch_file_too_large() -> std::io::Result<()> {
 
 /// Ends at the first SIGTERM or SIGINT.
 fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -162,7 +164,8 @@ fn start_logging(settings: &Settings) -> Result<Option<Traces>, Failure> {
     let level = &settings.log_level;
     let is_filter = level.contains(['=', ',']);
     let filter = if is_filter { level.clone() } else { format!("{LIBRARIES},housecount={level}") };
-    let filter = EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|e| format!("`log_level` = \"{level}\": {e}"))?;
     let logger = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let logger = logger.with_ansi(std::io::stderr().is_terminal());
     let logger = match settings.log_format {

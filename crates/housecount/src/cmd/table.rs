@@ -61,8 +61,9 @@ struct ColdArgs {
 }
 
 fn units(text: &str) -> Result<(u32, u32), String> {
-    let parsed =
-        text.split_once(',').and_then(|(read, write)| Some((read.parse().ok()?, write.parse().ok()?)));
+    let parsed = text
+        .split_once(',')
+        .and_then(|(read, write)| Some((read.parse().ok()?, write.parse().ok()?)));
     let positive = parsed.filter(|(read, write)| *read > 0 && *write > 0);
     positive.ok_or_else(|| format!("`{text}` is not READ,WRITE, such as 25,25"))
 }
@@ -88,9 +89,12 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), Failure> {
-    let settings = args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
+    let settings =
+        args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
     match settings.cold {
-        Some(ColdTarget::Dynamo(address)) => Ok((DynamoCold::open(&address).await, address.to_string())),
+        Some(ColdTarget::Dynamo(address)) => {
+            Ok((DynamoCold::open(&address).await, address.to_string()))
+        }
         _ => Err("only a DynamoDB table needs making: give --cold 'dynamodb://TABLE?region=R'; \
                   the embedded store makes its own"
             .to_string()),
@@ -123,7 +127,10 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
             "  TTL      {}",
             if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" }
         ));
-        say(&format!("  items    {} ({} bytes) when DynamoDB last counted", state.items, state.bytes));
+        say(&format!(
+            "  items    {} ({} bytes) when DynamoDB last counted",
+            state.items, state.bytes
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -59,12 +59,15 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
         StageId::check(prefix).map_err(|e| format!("--stage-prefix: {e}"))?;
     }
     ViewerId::check(&args.viewer).map_err(|e| format!("--viewer: {e}"))?;
-    SessionId::check(args.session.as_deref().unwrap_or_default()).map_err(|e| format!("--session: {e}"))?;
+    SessionId::check(args.session.as_deref().unwrap_or_default())
+        .map_err(|e| format!("--session: {e}"))?;
     let settings = args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.auth;
     let key = match (&args.key, &settings.viewer_keys) {
         (Some(path), _) => read(path)?,
         (None, Some(keys)) => viewers::text_of(keys)?.0,
-        (None, None) => return Err("there is no key to sign with; give one with --key FILE".to_string()),
+        (None, None) => {
+            return Err("there is no key to sign with; give one with --key FILE".to_string());
+        }
     };
     if args.ttl.as_millis() > u128::from(TOKEN_AHEAD_MS_MAX) {
         return Err("--ttl: it must be at most ten years; nodes refuse what is longer".to_string());

@@ -38,7 +38,9 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let found = runtime()?.block_on(async {
         let cold = args.range.cold().await?;
         let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
-        verify::verify(&cold, range, args.range.stage.as_deref(), progress).await.map_err(|e| e.to_string())
+        verify::verify(&cold, range, args.range.stage.as_deref(), progress)
+            .await
+            .map_err(|e| e.to_string())
     });
     bar.finish_and_clear();
     let found = found?;

@@ -1,4 +1,5 @@
-//! A whole cold tier, row by row: what a copy needs beyond the contract of a cold tier. No node uses it.
+//! A whole cold tier, row by row: what a copy needs beyond the contract of a cold tier. No node
+//! uses it.
 
 use async_trait::async_trait;
 use housecount_core::item::Item;

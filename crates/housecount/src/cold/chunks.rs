@@ -1,4 +1,5 @@
-//! Chunks in items: one for most, several for those that are too large for one. Written where there is none, read in order.
+//! Chunks in items: one for most, several for those that are too large for one. Written where there
+//! is none, read in order.
 //!
 //! Of what the chunks are is their reader's business: the ledger's, or the archive's.
 
@@ -16,10 +17,12 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// The attribute with a chunk's bytes, or a part of them.
 const CHUNK: &str = "chunk";
-/// The attributes of the first part of several: how many there are, and the chunk's checksum, which names the others.
+/// The attributes of the first part of several: how many there are, and the chunk's checksum, which
+/// names the others.
 const PARTS: &str = "parts";
 const CRC: &str = "crc";
-/// The attribute of a chunk that was rewritten: the checksum that it had first, by which the chunk after it knows it.
+/// The attribute of a chunk that was rewritten: the checksum that it had first, by which the chunk
+/// after it knows it.
 const NAMED: &str = "named";
 /// The attribute that DynamoDB's TTL looks at.
 const TTL: &str = "ttl";
@@ -48,7 +51,8 @@ pub struct Stored {
     head_bytes: usize,
     /// How many further items it has.
     parts: u32,
-    /// Items that lie beside it and belong to no chunk: a writer that came second left them. Harmless.
+    /// Items that lie beside it and belong to no chunk: a writer that came second left them.
+    /// Harmless.
     pub strays: Vec<String>,
 }
 
@@ -61,8 +65,8 @@ pub enum Written {
     Elsewhere(Stored),
 }
 
-/// Writes a chunk where there is none. First the parts, under names of their own, then the item that names them: a chunk
-/// that is there is whole.
+/// Writes a chunk where there is none. First the parts, under names of their own, then the item
+/// that names them: a chunk that is there is whole.
 ///
 /// # Errors
 /// The cold tier's. The chunk may be there all the same; write it again.
@@ -80,8 +84,9 @@ pub async fn write(
         Put::Refused(_) => {
             let mut reader = Reader::at(chain, window, window);
             let there = reader.next(cold).await?;
-            let there = there
-                .ok_or_else(|| StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone"))?;
+            let there = there.ok_or_else(|| {
+                StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone")
+            })?;
             if there.bytes == chunk {
                 return Ok(Written::Done);
             }
@@ -114,7 +119,8 @@ fn part_keys(chain: Chain, window: UnixMs, chunk: &[u8]) -> impl Iterator<Item =
     (1..=parts).map(move |part| Key::ChunkPart { chain, window, crc, part })
 }
 
-/// Puts a chunk's further parts, [`CHUNK_PARTS_PUT_MAX`] at once: a million viewers' chunk is copied in small pieces.
+/// Puts a chunk's further parts, [`CHUNK_PARTS_PUT_MAX`] at once: a million viewers' chunk is
+/// copied in small pieces.
 async fn put_parts(
     cold: &dyn Cold,
     chain: Chain,
@@ -134,9 +140,10 @@ async fn put_parts(
     }
 }
 
-/// Writes another chunk in the place of one that is there, with the same expiry. `named` is the checksum by which the chunk
-/// after it knows it. As with [`write()`], whoever reads finds the one or the other, whole. Returns the keys of the parts that
-/// the old one had: to be deleted once nobody reads it any more.
+/// Writes another chunk in the place of one that is there, with the same expiry. `named` is the
+/// checksum by which the chunk after it knows it. As with [`write()`], whoever reads finds the one
+/// or the other, whole. Returns the keys of the parts that the old one had: to be deleted once
+/// nobody reads it any more.
 ///
 /// # Errors
 /// The cold tier's, or that somebody else has rewritten it meanwhile. Read it again, then.
@@ -154,13 +161,17 @@ pub async fn rewrite(
     }
     let crc = checksum(&old.bytes);
     let keys = (1..=old.parts).map(|part| Key::ChunkPart { chain, window, crc, part });
-    let stale = keys.filter(|key| part_keys(chain, window, chunk).all(|part| part != *key)).collect();
+    let stale =
+        keys.filter(|key| part_keys(chain, window, chunk).all(|part| part != *key)).collect();
     put_parts(cold, chain, window, chunk, old.expiry_s).await?;
     let was = old.bytes[..old.head_bytes].to_vec();
     match cold.put_if(record, Condition::Is { attr: CHUNK, value: Attr::B(was) }).await? {
         Put::Done => Ok(stale),
         Put::Refused(_) => {
-            let what = format!("the item {} / {window} was rewritten by somebody else meanwhile", chain.pk());
+            let what = format!(
+                "the item {} / {window} was rewritten by somebody else meanwhile",
+                chain.pk()
+            );
             Err(StoreError::new(ErrorKind::Unavailable, what))
         }
     }
@@ -186,7 +197,8 @@ impl Reader {
         Reader { chain, range, after: None, rows: VecDeque::new(), is_at_end: false, now: None }
     }
 
-    /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone already.
+    /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone
+    /// already.
     #[must_use]
     pub fn as_of(self, now: Option<UnixMs>) -> Reader {
         Reader { now, ..self }
@@ -220,7 +232,8 @@ impl Reader {
         let mut chunk = bytes(&item, CHUNK).map_err(|e| corrupt(chain, &sk, e))?.to_vec();
         let head_bytes = chunk.len();
         let parts = number(&item, PARTS).unwrap_or(1);
-        let crc = u32::try_from(number(&item, CRC).unwrap_or(0)).map_err(|e| corrupt(chain, &sk, e))?;
+        let crc =
+            u32::try_from(number(&item, CRC).unwrap_or(0)).map_err(|e| corrupt(chain, &sk, e))?;
         let parts = u32::try_from(parts).map_err(|e| corrupt(chain, &sk, e))?;
         for part in 1..parts {
             let wanted = Key::ChunkPart { chain, window, crc, part }.sk();
@@ -279,13 +292,17 @@ pub fn window_of(chain: Chain, sk: &str) -> StoreResult<UnixMs> {
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn first(cold: &dyn Cold, chain: Chain, now: Option<UnixMs>) -> StoreResult<Option<UnixMs>> {
+pub async fn first(
+    cold: &dyn Cold,
+    chain: Chain,
+    now: Option<UnixMs>,
+) -> StoreResult<Option<UnixMs>> {
     let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(now);
     reader.peek(cold).await?.map(|sk| window_of(chain, sk)).transpose()
 }
 
-/// The last chunk whose window begins at or before `at`, and that hasn't expired by `now`. Parts whose chunk was never written
-/// are passed over.
+/// The last chunk whose window begins at or before `at`, and that hasn't expired by `now`. Parts
+/// whose chunk was never written are passed over.
 ///
 /// # Errors
 /// The cold tier's, or that the chunk lacks a part.

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-    WriteRequest,
+    AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity,
+    ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
 use housecount_core::cost::units;
 use housecount_core::item::Item;
@@ -86,7 +86,11 @@ impl DynamoCold {
     }
 
     /// Writes requests in batches, several at once.
-    pub(super) async fn write(&self, purpose: Purpose, requests: Vec<WriteRequest>) -> StoreResult<()> {
+    pub(super) async fn write(
+        &self,
+        purpose: Purpose,
+        requests: Vec<WriteRequest>,
+    ) -> StoreResult<()> {
         let mut batches =
             requests.chunks(WRITE_BATCH_ITEMS).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
         let mut under_way = tokio::task::JoinSet::new();
@@ -100,12 +104,15 @@ impl DynamoCold {
             match under_way.join_next().await {
                 None => return Ok(()),
                 Some(Ok(done)) => done?,
-                Some(Err(e)) => return Err(StoreError::caused(ErrorKind::Unavailable, "writing a batch", e)),
+                Some(Err(e)) => {
+                    return Err(StoreError::caused(ErrorKind::Unavailable, "writing a batch", e));
+                }
             }
         }
     }
 
-    /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that for us.
+    /// One BatchWriteItem, and what it leaves unprocessed again and again: the SDK doesn't do that
+    /// for us.
     async fn write_batch(&self, purpose: Purpose, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
         let mut backoff = resend_backoff();
         for _ in 0..=RESENDS_MAX {
@@ -113,15 +120,20 @@ impl DynamoCold {
             let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
             let answer = call.map_err(|e| self.failed("writing to", e))?;
             self.meter.write(purpose, answer.consumed_capacity());
-            batch =
-                answer.unprocessed_items.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
+            batch = answer
+                .unprocessed_items
+                .and_then(|mut left| left.remove(&self.table))
+                .unwrap_or_default();
             if batch.is_empty() {
                 return Ok(());
             }
             backoff.wait().await;
         }
         let left = batch.len();
-        Err(StoreError::new(ErrorKind::Throttled, format!("{} left {left} items unprocessed", self.shown)))
+        Err(StoreError::new(
+            ErrorKind::Throttled,
+            format!("{} left {left} items unprocessed", self.shown),
+        ))
     }
 }
 
@@ -132,12 +144,15 @@ impl Cold for DynamoCold {
     }
 
     async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
-        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else { return Ok(()) };
+        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else {
+            return Ok(());
+        };
         let records = by_stored_key(records);
         let mut requests = Vec::with_capacity(records.len());
         for record in &records {
             let put = PutRequest::builder().set_item(Some(to_sdk(record))).build();
-            let put = put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
+            let put =
+                put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
         self.write(purpose, requests).await?;
@@ -177,7 +192,9 @@ impl Cold for DynamoCold {
                 Ok(Put::Done)
             }
             Err(error) => {
-                let Some(there) = refused_by(&error) else { return Err(self.failed("writing to", error)) };
+                let Some(there) = refused_by(&error) else {
+                    return Err(self.failed("writing to", error));
+                };
                 // It is counted all the same, by the larger of both; but the answer doesn't say so.
                 let bytes = |item| units::item_bytes(&record.key.pk(), &record.key.sk(), item);
                 self.meter.add(purpose, units::write(bytes(&record.item).max(bytes(&there))));
@@ -194,7 +211,8 @@ impl Cold for DynamoCold {
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
         let purpose = self.read_for.unwrap_or(Purpose::of(key));
         let key = key_attributes(&key.pk(), &key.sk());
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
+        let get =
+            self.client.get_item().table_name(&self.table).set_key(Some(key)).consistent_read(true);
         let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading", e))?;
         self.meter.read(purpose, answer.consumed_capacity());
@@ -240,12 +258,13 @@ impl Cold for DynamoCold {
 
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
         let Some(purpose) = keys.first().map(Purpose::of) else { return Ok(()) };
-        let stored: BTreeSet<(String, String)> = keys.iter().map(|key| (key.pk(), key.sk())).collect();
+        let stored: BTreeSet<(String, String)> =
+            keys.iter().map(|key| (key.pk(), key.sk())).collect();
         let mut requests = Vec::with_capacity(stored.len());
         for (pk, sk) in &stored {
             let delete = DeleteRequest::builder().set_key(Some(key_attributes(pk, sk))).build();
-            let delete =
-                delete.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a delete", e))?;
+            let delete = delete
+                .map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a delete", e))?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
         self.write(purpose, requests).await
@@ -266,7 +285,8 @@ impl Cold for DynamoCold {
 
 /// What a record takes where it lies.
 pub(super) fn stored_bytes(record: &Record) -> u64 {
-    units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item).saturating_add(units::INDEX_BYTES)
+    units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item)
+        .saturating_add(units::INDEX_BYTES)
 }
 
 /// What is there, if a put failed because of its condition.

@@ -1,8 +1,9 @@
 //! The cold tier: what is kept for good, in DynamoDB or in SQLite on this machine.
 //!
-//! Items are put by key and say the same thing however often they are put: so a put may be tried again, and two
-//! nodes may do the same work at once. The contract below is checked for every backend by one suite
-//! (tests/it/contract/cold.rs), and both backends count the same units for the same calls.
+//! Items are put by key and say the same thing however often they are put: so a put may be tried
+//! again, and two nodes may do the same work at once. The contract below is checked for every
+//! backend by one suite (tests/it/contract/cold.rs), and both backends count the same units for the
+//! same calls.
 
 pub mod bulk;
 pub mod chunks;
@@ -49,8 +50,8 @@ pub struct Record {
     pub item: Item,
 }
 
-/// Records by the key that they are stored at, the last one of each: as if they were put one after the other. DynamoDB refuses
-/// a batch that names a key twice.
+/// Records by the key that they are stored at, the last one of each: as if they were put one after
+/// the other. DynamoDB refuses a batch that names a key twice.
 #[must_use]
 pub fn by_stored_key(records: Vec<Record>) -> Vec<Record> {
     let stored = |record: Record| ((record.key.pk(), record.key.sk()), record);
@@ -81,7 +82,8 @@ pub enum Condition {
 /// What became of a conditional put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The item is there, by this call or by an earlier one with the very same item whose answer was lost.
+    /// The item is there, by this call or by an earlier one with the very same item whose answer
+    /// was lost.
     Done,
     /// The condition doesn't hold; this is what is there.
     Refused(Item),
@@ -160,22 +162,24 @@ pub trait Cold: Send + Sync + fmt::Debug {
     /// `Schema` names what is missing or different, and how to mend it.
     async fn check(&self) -> StoreResult<()>;
 
-    /// Puts items, replacing what is there; of several at one key the last one stays. On an error some of them may be there: put
-    /// them all again. `Refused` if one of them is invalid: putting them again is refused again.
+    /// Puts items, replacing what is there; of several at one key the last one stays. On an error
+    /// some of them may be there: put them all again. `Refused` if one of them is invalid: putting
+    /// them again is refused again.
     async fn put(&self, records: Vec<Record>) -> StoreResult<()>;
 
     /// Puts an item if the condition holds.
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put>;
 
-    /// Does all of these writes at once or none of them. Each has another key; 100 at most (DynamoDB API reference, 2026-10).
-    /// After an error they may be done: then `Absent` refuses them the next time, also for the very same item.
+    /// Does all of these writes at once or none of them. Each has another key; 100 at most
+    /// (DynamoDB API reference, 2026-10). After an error they may be done: then `Absent` refuses
+    /// them the next time, also for the very same item.
     async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted>;
 
     /// The item at a key, read consistently; `None` if there is none.
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>>;
 
-    /// Rows of a range, in the order of their sort keys. Fewer than `limit` only if there are no more.
-    /// Rows whose TTL has passed may be among them: readers look.
+    /// Rows of a range, in the order of their sort keys. Fewer than `limit` only if there are no
+    /// more. Rows whose TTL has passed may be among them: readers look.
     async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>>;
 
     /// Deletes what is at these keys; nothing where nothing is. As `put` otherwise.
@@ -184,16 +188,18 @@ pub trait Cold: Send + Sync + fmt::Debug {
     /// What it has consumed so far.
     fn meter(&self) -> Meter;
 
-    /// The same tier for what callers of the API read: counted as [`Purpose::Reads`], whatever it is that they read.
+    /// The same tier for what callers of the API read: counted as [`Purpose::Reads`], whatever it
+    /// is that they read.
     fn for_callers(self: Arc<Self>) -> Arc<dyn Cold>;
 
-    /// Bytes that lie there, as the store last counted them (DynamoDB: within six hours); `None` where it doesn't count.
+    /// Bytes that lie there, as the store last counted them (DynamoDB: within six hours); `None`
+    /// where it doesn't count.
     async fn stored_bytes(&self) -> StoreResult<Option<u64>> {
         Ok(None)
     }
 
-    /// Deletes some items whose TTL has passed by `now`, a bounded number a call. True if there may be more. DynamoDB deletes them
-    /// by itself, at no charge, so there is nothing to do.
+    /// Deletes some items whose TTL has passed by `now`, a bounded number a call. True if there may
+    /// be more. DynamoDB deletes them by itself, at no charge, so there is nothing to do.
     async fn sweep(&self, _now: UnixMs) -> StoreResult<bool> {
         Ok(false)
     }

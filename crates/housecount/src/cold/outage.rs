@@ -1,5 +1,5 @@
-//! One line in the process's log when a cold tier begins to fail, and one when it works again: however many calls fail in between, and
-//! whoever made them.
+//! One line in the process's log when a cold tier begins to fail, and one when it works again:
+//! however many calls fail in between, and whoever made them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
 use crate::streak::{Change, FailureStreak};
 
-/// How long no call must have failed until an outage is over: one that throttles fails and works by turns.
+/// How long no call must have failed until an outage is over: one that throttles fails and works by
+/// turns.
 const CALM_MS: u64 = 5_000;
 
 /// A cold tier that says when it begins to fail and when it works again.
@@ -68,7 +69,9 @@ impl WatchedCold {
             .filter(|e| !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported));
         let change = self.outage.lock().note(access, failure.is_some(), mono_ms());
         match (change, failure) {
-            (Change::Begins, Some(error)) => tracing::warn!(%error, "the cold tier fails; its work waits"),
+            (Change::Begins, Some(error)) => {
+                tracing::warn!(%error, "the cold tier fails; its work waits")
+            }
             (Change::Ends { away_ms, failures }, _) => {
                 tracing::info!(away_ms, failures, "the cold tier works again");
             }

@@ -15,8 +15,9 @@ impl Bulk for DynamoCold {
     async fn scan(&self, after: Option<(String, String)>) -> StoreResult<ScanPage> {
         let after = after.map(|(pk, sk)| key_attributes(&pk, &sk));
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
-        let scan =
-            scan.set_exclusive_start_key(after).return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let scan = scan
+            .set_exclusive_start_key(after)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = scan.send().await.map_err(|e| self.failed("reading", e))?;
         self.meter.read(Purpose::Reads, answer.consumed_capacity());
         let next = answer.last_evaluated_key.map(|key| (partition_key(&key), sort_key(&key)));
@@ -38,7 +39,8 @@ impl Bulk for DynamoCold {
         for row in rows {
             let item = attr::to_sdk(&row.pk, &row.sk, &row.item);
             let put = PutRequest::builder().set_item(Some(item)).build();
-            let put = put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
+            let put =
+                put.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "building a put", e))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
         self.write(Purpose::Ledger, requests).await?;

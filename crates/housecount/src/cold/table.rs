@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableOutput;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
-    ProvisionedThroughput, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification,
-    TimeToLiveStatus,
+    ProvisionedThroughput, ScalarAttributeType, TableDescription, TableStatus,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 
 use super::DynamoCold;
@@ -46,12 +46,16 @@ pub struct TableState {
 }
 
 impl DynamoCold {
-    /// Makes the table unless it is there, waits until it is ready, and switches TTL on. `say` is told each
-    /// step that was done.
+    /// Makes the table unless it is there, waits until it is ready, and switches TTL on. `say` is
+    /// told each step that was done.
     ///
     /// # Errors
     /// `Schema` if there is a table of that name with other keys.
-    pub async fn create_table(&self, options: &TableOptions, mut say: impl FnMut(&str)) -> StoreResult<()> {
+    pub async fn create_table(
+        &self,
+        options: &TableOptions,
+        mut say: impl FnMut(&str),
+    ) -> StoreResult<()> {
         match self.describe().await? {
             Some(_) if options.provisioned.is_some() => {
                 say("The table is there; its capacity is not changed.")
@@ -142,11 +146,13 @@ impl DynamoCold {
     }
 
     async fn send_create(&self, options: &TableOptions) -> StoreResult<()> {
-        let built = |e| StoreError::caused(ErrorKind::Unsupported, "describing the table to create", e);
+        let built =
+            |e| StoreError::caused(ErrorKind::Unsupported, "describing the table to create", e);
         let mut create = self.client.create_table().table_name(&self.table);
         for (name, key_type) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
             let attribute = AttributeDefinition::builder().attribute_name(name);
-            let attribute = attribute.attribute_type(ScalarAttributeType::S).build().map_err(built)?;
+            let attribute =
+                attribute.attribute_type(ScalarAttributeType::S).build().map_err(built)?;
             let key = KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
             create = create.attribute_definitions(attribute).key_schema(key.map_err(built)?);
         }
@@ -195,7 +201,8 @@ impl DynamoCold {
         let ttl = answer.time_to_live_description;
         let is_ours = ttl.as_ref().is_some_and(|ttl| ttl.attribute_name() == Some(TTL_ATTRIBUTE));
         let status = ttl.and_then(|ttl| ttl.time_to_live_status);
-        Ok(is_ours && matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
+        Ok(is_ours
+            && matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)))
     }
 
     /// CreateTable has no field for it. False if it was on.
@@ -204,8 +211,9 @@ impl DynamoCold {
             return Ok(false);
         }
         let ttl = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true);
-        let ttl =
-            ttl.build().map_err(|e| StoreError::caused(ErrorKind::Unsupported, "describing the TTL", e))?;
+        let ttl = ttl
+            .build()
+            .map_err(|e| StoreError::caused(ErrorKind::Unsupported, "describing the TTL", e))?;
         let call = self.client.update_time_to_live().table_name(&self.table);
         match call.time_to_live_specification(ttl).send().await {
             Ok(_) => Ok(true),
@@ -216,10 +224,11 @@ impl DynamoCold {
     }
 
     async fn switch_recovery_on(&self) -> StoreResult<()> {
-        let recovery =
-            PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
-        let recovery =
-            recovery.map_err(|e| StoreError::caused(ErrorKind::Unsupported, "describing the backups", e))?;
+        let recovery = PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(true)
+            .build();
+        let recovery = recovery
+            .map_err(|e| StoreError::caused(ErrorKind::Unsupported, "describing the backups", e))?;
         for _ in 0..READY_POLLS_MAX {
             let call = self.client.update_continuous_backups().table_name(&self.table);
             match call.point_in_time_recovery_specification(recovery.clone()).send().await {

@@ -14,7 +14,8 @@ use crate::error::StoreResult;
 pub enum ColdTarget {
     /// `embedded:DIR`: in a folder of this machine, for one process.
     Embedded(PathBuf),
-    /// `dynamodb://TABLE`: a table in AWS, or behind `endpoint`. The table is empty in the URL for the setting `table`.
+    /// `dynamodb://TABLE`: a table in AWS, or behind `endpoint`. The table is empty in the URL for
+    /// the setting `table`.
     Dynamo(Address),
 }
 
@@ -28,12 +29,17 @@ impl ColdTarget {
             return Ok(None);
         }
         match url.split_once(':') {
-            Some(("embedded", dir)) if !dir.is_empty() => Ok(Some(ColdTarget::Embedded(PathBuf::from(dir)))),
+            Some(("embedded", dir)) if !dir.is_empty() => {
+                Ok(Some(ColdTarget::Embedded(PathBuf::from(dir))))
+            }
             Some(("dynamodb", rest)) => match rest.strip_prefix("//") {
                 Some(rest) => dynamo(rest, default_table).map(Some),
-                None => Err("a DynamoDB address is dynamodb://TABLE?region=R&endpoint=E".to_string()),
+                None => {
+                    Err("a DynamoDB address is dynamodb://TABLE?region=R&endpoint=E".to_string())
+                }
             },
-            _ => Err("a cold tier is embedded:DIR, dynamodb://TABLE?region=R&endpoint=E or none".to_string()),
+            _ => Err("a cold tier is embedded:DIR, dynamodb://TABLE?region=R&endpoint=E or none"
+                .to_string()),
         }
     }
 
@@ -56,7 +62,8 @@ impl ColdTarget {
         }
     }
 
-    /// Opens the cold tier only to read. Of an embedded one no file changes, also while a node has it open.
+    /// Opens the cold tier only to read. Of an embedded one no file changes, also while a node has
+    /// it open.
     ///
     /// # Errors
     /// `Missing` if there is none, otherwise as `open`.
@@ -102,9 +109,13 @@ mod tests {
         let parse = |url| ColdTarget::parse(url, "the-default");
         assert_eq!(parse("none"), Ok(None));
         assert_eq!(parse("embedded:/data"), Ok(Some(ColdTarget::Embedded("/data".into()))));
-        let full =
-            parse("dynamodb://t-1?region=eu-west-1&endpoint=http%3A%2F%2F127.0.0.1:8000").unwrap().unwrap();
-        assert_eq!(full.to_string(), "dynamodb://t-1?region=eu-west-1&endpoint=http://127.0.0.1:8000");
+        let full = parse("dynamodb://t-1?region=eu-west-1&endpoint=http%3A%2F%2F127.0.0.1:8000")
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            full.to_string(),
+            "dynamodb://t-1?region=eu-west-1&endpoint=http://127.0.0.1:8000"
+        );
         let short = parse("dynamodb://").unwrap().unwrap();
         assert_eq!(short.to_string(), "dynamodb://the-default");
     }

@@ -1,13 +1,14 @@
 //! Transactions of the cold tier: all writes or none, through DynamoDB's TransactWriteItems.
 //!
-//! Only puts and deletes, so that a node needs the permissions `PutItem` and `DeleteItem` and no other. A check of an item
-//! is a put of the very same item under a condition.
+//! Only puts and deletes, so that a node needs the permissions `PutItem` and `DeleteItem` and no
+//! other. A check of an item is a put of the very same item under a condition.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Delete, Put as SdkPut, ReturnConsumedCapacity, TransactWriteItem,
+    AttributeValue, CancellationReason, Delete, Put as SdkPut, ReturnConsumedCapacity,
+    TransactWriteItem,
 };
 use housecount_core::cost::{Units, units};
 
@@ -45,7 +46,8 @@ impl Expression {
 enum Outcome {
     Done,
     Refused,
-    /// Another transaction holds one of the items, or the table is throttled: the same again may succeed.
+    /// Another transaction holds one of the items, or the table is throttled: the same again may
+    /// succeed.
     Conflict,
 }
 
@@ -72,7 +74,10 @@ impl DynamoCold {
         let Some(purpose) = writes.first().map(|write| Purpose::of(write.key())) else {
             return Ok(Outcome::Done);
         };
-        let items = writes.iter().map(|write| self.transact_item(write)).collect::<StoreResult<Vec<_>>>()?;
+        let items = writes
+            .iter()
+            .map(|write| self.transact_item(write))
+            .collect::<StoreResult<Vec<_>>>()?;
         let call = self.client.transact_write_items().set_transact_items(Some(items));
         let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let error = match call.send().await {
@@ -93,11 +98,16 @@ impl DynamoCold {
                 let outcome = outcome.ok_or_else(|| self.failed("writing to", error))?;
                 // DynamoDB counts it all the same; but the answer doesn't say so.
                 if matches!(outcome, Outcome::Refused) {
-                    self.meter.add(purpose, writes.iter().map(units_of).fold(Units::default(), Units::plus));
+                    self.meter.add(
+                        purpose,
+                        writes.iter().map(units_of).fold(Units::default(), Units::plus),
+                    );
                 }
                 Ok(outcome)
             }
-            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Outcome::Conflict),
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
+                Ok(Outcome::Conflict)
+            }
             _ => Err(self.failed("writing to", error)),
         }
     }
@@ -107,8 +117,11 @@ impl DynamoCold {
         let item = TransactWriteItem::builder();
         Ok(match write {
             Write::Put { record, condition } => {
-                let mut put = SdkPut::builder().table_name(&self.table).set_item(Some(to_sdk(record)));
-                if let Some(Expression { text, names, values }) = condition.as_ref().map(Expression::of) {
+                let mut put =
+                    SdkPut::builder().table_name(&self.table).set_item(Some(to_sdk(record)));
+                if let Some(Expression { text, names, values }) =
+                    condition.as_ref().map(Expression::of)
+                {
                     put = put
                         .condition_expression(text)
                         .set_expression_attribute_names(names)
@@ -143,7 +156,9 @@ fn judge(reasons: &[CancellationReason]) -> Option<Outcome> {
 
 fn units_of(write: &Write) -> Units {
     let bytes = match write {
-        Write::Put { record, .. } => units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item),
+        Write::Put { record, .. } => {
+            units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item)
+        }
         Write::Delete(_) => 0,
     };
     units::write_in_transaction(bytes)

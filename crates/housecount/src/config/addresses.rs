@@ -1,4 +1,5 @@
-//! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the collector of traces.
+//! Settings that say who can be reached where: TLS on the port, the sites whose pages may call, the
+//! collector of traces.
 
 use super::origin::OriginPattern;
 use super::{ConfigError, Layers};
@@ -41,7 +42,8 @@ pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>,
 mod tests {
     use super::super::tests::settings;
 
-    /// A user and password in an address, or a key in its query, are in no error and in nothing that is shown.
+    /// A user and password in an address, or a key in its query, are in no error and in nothing
+    /// that is shown.
     #[test]
     fn addresses_are_shown_without_their_secrets() {
         for (name, url) in [
@@ -66,7 +68,9 @@ mod tests {
         let settings = settings(&flags).unwrap();
         let shown = format!("{settings:?} {} {}", settings.log, settings.cold.as_ref().unwrap());
         assert!(!shown.contains("opensesame"), "{shown}");
-        for visible in ["http://collector:4318/at", "https://id.example/jwks", "endpoint=http://h:1"] {
+        for visible in
+            ["http://collector:4318/at", "https://id.example/jwks", "endpoint=http://h:1"]
+        {
             assert!(shown.contains(visible), "{shown}");
         }
     }

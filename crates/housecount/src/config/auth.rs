@@ -9,24 +9,32 @@ use crate::auth::{AuthSettings, Policy, Rules, Secret, jwks};
 /// The first one that is wrong.
 pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
     let given = |key: &str| layers.text(key).map(|text| Some(text).filter(|text| !text.is_empty()));
-    let policies = [("off", Policy::Off), ("optional", Policy::Optional), ("required", Policy::Required)];
+    let policies =
+        [("off", Policy::Off), ("optional", Policy::Optional), ("required", Policy::Required)];
     let settings = AuthSettings {
         viewer: layers.choice("auth.viewer", &policies)?,
         viewer_keys: given("auth.viewer_keys")?.map(Secret),
         viewer_jwks_url: match given("auth.viewer_jwks_url")? {
-            Some(url) => Some(jwks::parse(&url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?),
+            Some(url) => {
+                Some(jwks::parse(&url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?)
+            }
             None => None,
         },
-        rules: Rules { audience: given("auth.audience")?, leeway_ms: layers.duration_ms("auth.leeway")? },
+        rules: Rules {
+            audience: given("auth.audience")?,
+            leeway_ms: layers.duration_ms("auth.leeway")?,
+        },
         operator_keys: given("auth.operator_keys")?.map(Into::into),
     };
     let has_keys = settings.viewer_keys.is_some() || settings.viewer_jwks_url.is_some();
     if settings.viewer != Policy::Off && !has_keys {
-        let text = "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";
+        let text =
+            "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";
         return Err(layers.wrong("auth.viewer", text));
     }
     if settings.rules.leeway_ms > 10 * 60 * 1_000 {
-        return Err(layers.wrong("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
+        return Err(layers
+            .wrong("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
     }
     Ok(settings)
 }

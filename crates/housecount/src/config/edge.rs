@@ -40,7 +40,9 @@ pub(super) fn edge(layers: &Layers) -> Result<EdgeSettings, ConfigError> {
 
 fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError> {
     let number = u32::try_from(layers.number(name)?);
-    number.map(NonZeroU32::new).map_err(|_| layers.wrong(name, "it must be less than 4,294,967,296"))
+    number
+        .map(NonZeroU32::new)
+        .map_err(|_| layers.wrong(name, "it must be less than 4,294,967,296"))
 }
 
 fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
@@ -56,7 +58,8 @@ fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
 fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
     let name = "limits.address_per_second";
     let is_default = layers.text(name)?.is_empty();
-    let per_second = if is_default { NonZeroU32::new(ADDRESS_PER_SECOND) } else { small(layers, name)? };
+    let per_second =
+        if is_default { NonZeroU32::new(ADDRESS_PER_SECOND) } else { small(layers, name)? };
     let burst = small(layers, "limits.address_burst")?;
     let Some(per_second) = per_second else { return Ok(None) };
     let Some(burst) = burst else {
@@ -67,7 +70,8 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
         return Err(layers.wrong(name, &expected));
     }
     if u64::from(burst.get()) > FULL_WITHIN_S_MAX * u64::from(per_second.get()) {
-        let expected = format!("it must be at most {FULL_WITHIN_S_MAX} s of `limits.address_per_second`");
+        let expected =
+            format!("it must be at most {FULL_WITHIN_S_MAX} s of `limits.address_per_second`");
         return Err(layers.wrong("limits.address_burst", &expected));
     }
     Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
@@ -88,7 +92,9 @@ fn address_connections(layers: &Layers) -> Result<Option<ConnectionLimit>, Confi
 fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
     let network = |text: &String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map_err(|_| layers.wrong("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8")))
+        network.map_err(|_| {
+            layers.wrong("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8"))
+        })
     };
     layers.list("proxies")?.iter().map(network).collect()
 }
@@ -100,7 +106,9 @@ fn names(layers: &Layers) -> Result<Names, ConfigError> {
     let name = "viewer_ids_key";
     let given = layers.text(name)?;
     if given.is_empty() {
-        return Err(layers.wrong(name, &format!("`viewer_ids` = \"hashed\" needs a key: {KEY_HINT}")));
+        return Err(
+            layers.wrong(name, &format!("`viewer_ids` = \"hashed\" needs a key: {KEY_HINT}"))
+        );
     }
     let secret = match hex(given.as_bytes()) {
         Some(secret) => secret,
@@ -128,22 +136,26 @@ mod tests {
     use super::*;
 
     fn set(value: Option<&str>) -> Result<Option<ConnectionLimit>, ConfigError> {
-        let flag =
-            |value: &str| ("--set".to_string(), "limits.address_connections".to_string(), value.to_string());
+        let flag = |value: &str| {
+            ("--set".to_string(), "limits.address_connections".to_string(), value.to_string())
+        };
         let layers = Layers::of(None, Vec::new(), value.map(flag).into_iter().collect())?;
         edge(&layers).map(|settings| settings.address_connections)
     }
 
     #[test]
     fn address_connections_max_is_half_of_connections_max_and_lets_this_machine_be() {
-        let limit =
-            |max, is_for_loopback| NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback });
+        let limit = |max, is_for_loopback| {
+            NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback })
+        };
         assert_eq!(set(None), Ok(limit(ADDRESS_CONNECTIONS_MAX, false)));
         assert_eq!(ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX / 2);
         assert_eq!(set(Some("7")), Ok(limit(7, true)));
         assert_eq!(set(Some("0")), Ok(None));
         for wrong in [(CONNECTIONS_MAX + 1).to_string(), "-1".to_string(), "many".to_string()] {
-            assert!(set(Some(&wrong)).unwrap_err().to_string().contains("limits.address_connections"));
+            assert!(
+                set(Some(&wrong)).unwrap_err().to_string().contains("limits.address_connections")
+            );
         }
     }
 }

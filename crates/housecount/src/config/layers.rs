@@ -31,7 +31,8 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The layers of this process: `flags` (the flag, the setting, its value) over the environment over `file` over the defaults.
+    /// The layers of this process: `flags` (the flag, the setting, its value) over the environment
+    /// over `file` over the defaults.
     ///
     /// # Errors
     /// A file that can't be read, or a setting that there isn't.
@@ -40,10 +41,12 @@ impl Layers {
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
             // A name that is not UTF-8 is none of ours.
-            let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX))
+            else {
                 continue;
             };
-            let value = value.into_string().map_err(|_| ConfigError(format!("{name} is not UTF-8")))?;
+            let value =
+                value.into_string().map_err(|_| ConfigError(format!("{name} is not UTF-8")))?;
             environment.push((name.to_string(), value));
         }
         let from_environment = environment.iter().find(|(name, _)| name == "HOUSECOUNT_CONFIG");
@@ -56,7 +59,8 @@ impl Layers {
                 Some((path.display().to_string(), text))
             }
         };
-        let environment = environment.iter().filter(|(name, _)| name != "HOUSECOUNT_CONFIG").cloned();
+        let environment =
+            environment.iter().filter(|(name, _)| name != "HOUSECOUNT_CONFIG").cloned();
         Layers::of(text, environment.collect(), flags)
     }
 
@@ -102,7 +106,10 @@ impl Layers {
             let hint = match nearest(self.given.keys().map(String::as_str), key) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
-                    format!("the settings are {}", self.given.keys().cloned().collect::<Vec<_>>().join(", "))
+                    format!(
+                        "the settings are {}",
+                        self.given.keys().cloned().collect::<Vec<_>>().join(", ")
+                    )
                 }
             };
             return Err(ConfigError(format!("`{key}` (from {source}) is not a setting: {hint}")));
@@ -169,14 +176,17 @@ impl Layers {
         let text = &self.given(key)?.value;
         let chosen = choices.iter().find(|(name, _)| name == text);
         let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        chosen.map(|(_, value)| *value).ok_or_else(|| self.wrong(key, &format!("it is one of {}", names())))
+        chosen
+            .map(|(_, value)| *value)
+            .ok_or_else(|| self.wrong(key, &format!("it is one of {}", names())))
     }
 }
 
 /// A TOML file's settings as text, tables flattened: `[stages] auto` is `stages.auto`.
 fn parse(name: &str, text: &str) -> Result<BTreeMap<String, String>, ConfigError> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+        let line =
+            e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         ConfigError(format!("{name}, line {line}: {}", e.message().replace('\n', " ")))
     })?;
     let mut flat = BTreeMap::new();
@@ -205,11 +215,15 @@ fn plain(name: &str, key: &str, value: toml::Value) -> Result<String, ConfigErro
         toml::Value::Array(list) => {
             let texts = list.into_iter().map(|value| match value {
                 toml::Value::String(text) => Ok(text),
-                _ => Err(ConfigError(format!("`{key}` (from {name}): a list here has texts in it"))),
+                _ => {
+                    Err(ConfigError(format!("`{key}` (from {name}): a list here has texts in it")))
+                }
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
         }
-        _ => Err(ConfigError(format!("`{key}` (from {name}) is a date or a table, and no setting is one"))),
+        _ => Err(ConfigError(format!(
+            "`{key}` (from {name}) is a date or a table, and no setting is one"
+        ))),
     }
 }
 
@@ -223,10 +237,13 @@ mod tests {
 
     #[test]
     fn flag_over_environment_over_file_over_default() {
-        let file = || Some(pair("my.toml", "ttl = \"4m\"\nlinger = \"5ms\"\n[stages]\nauto = false\n"));
-        let environment = || vec![pair("HOUSECOUNT_TTL", "5m"), pair("HOUSECOUNT_STAGES_AUTO", "true")];
+        let file =
+            || Some(pair("my.toml", "ttl = \"4m\"\nlinger = \"5ms\"\n[stages]\nauto = false\n"));
+        let environment =
+            || vec![pair("HOUSECOUNT_TTL", "5m"), pair("HOUSECOUNT_STAGES_AUTO", "true")];
         let layers =
-            Layers::of(file(), environment(), vec![("--set".into(), "ttl".into(), "6m".into())]).unwrap();
+            Layers::of(file(), environment(), vec![("--set".into(), "ttl".into(), "6m".into())])
+                .unwrap();
         assert_eq!(layers.duration_ms("ttl"), Ok(360_000));
         assert_eq!(layers.duration_ms("linger"), Ok(5));
         assert_eq!(layers.duration_ms("interval"), Ok(30_000));
@@ -239,11 +256,17 @@ mod tests {
 
     #[test]
     fn every_source_is_named_when_it_is_wrong() {
-        let error = Layers::of(None, vec![pair("HOUSECOUNT_COLOUR", "red")], Vec::new()).unwrap_err();
-        assert!(error.0.starts_with("`colour` (from HOUSECOUNT_COLOUR) is not a setting"), "{error}");
-        let error = Layers::of(Some(pair("my.toml", "a = \n")), Vec::new(), Vec::new()).unwrap_err();
+        let error =
+            Layers::of(None, vec![pair("HOUSECOUNT_COLOUR", "red")], Vec::new()).unwrap_err();
+        assert!(
+            error.0.starts_with("`colour` (from HOUSECOUNT_COLOUR) is not a setting"),
+            "{error}"
+        );
+        let error =
+            Layers::of(Some(pair("my.toml", "a = \n")), Vec::new(), Vec::new()).unwrap_err();
         assert!(error.0.starts_with("my.toml, line 1: "), "{error}");
-        let error = Layers::of(Some(pair("my.toml", "ttl = [1]\n")), Vec::new(), Vec::new()).unwrap_err();
+        let error =
+            Layers::of(Some(pair("my.toml", "ttl = [1]\n")), Vec::new(), Vec::new()).unwrap_err();
         assert!(error.0.contains("`ttl` (from my.toml)"), "{error}");
     }
 }

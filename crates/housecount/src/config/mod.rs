@@ -1,7 +1,8 @@
-//! Settings: flag > environment > file > default, each checked, and named with its source when it is wrong.
+//! Settings: flag > environment > file > default, each checked, and named with its source when it
+//! is wrong.
 //!
-//! `default.toml` is both the defaults and their documentation, so neither can drift. This is the only place
-//! that reads the environment.
+//! `default.toml` is both the defaults and their documentation, so neither can drift. This is the
+//! only place that reads the environment.
 
 mod addresses;
 mod auth;
@@ -37,8 +38,8 @@ use crate::workers;
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less than the 100 ms within
-/// which nodes are to agree.
+/// Between two reads of the log. Two nodes' counts differ by this and two round trips at most: less
+/// than the 100 ms within which nodes are to agree.
 const POLL_MS: u64 = 50;
 
 /// `lateness_max` where the ledger expires: what is late must find what it belongs to.
@@ -147,7 +148,8 @@ impl Settings {
             },
             data,
             log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
-            cold: ColdTarget::parse(&cold, &layers.text("table")?).map_err(|e| layers.wrong("cold", &e))?,
+            cold: ColdTarget::parse(&cold, &layers.text("table")?)
+                .map_err(|e| layers.wrong("cold", &e))?,
             interval_ms: layers.duration_ms("interval")?,
             rules: Rules { ttl_ms, leave_grace_ms },
             linger_ms: layers.duration_ms("linger")?,
@@ -177,8 +179,10 @@ impl Settings {
             auth: auth::settings(layers)?,
             insecure: layers.switch("insecure")?,
             log_level: layers.text("log_level")?,
-            log_format: layers
-                .choice("log_format", &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)])?,
+            log_format: layers.choice(
+                "log_format",
+                &[("pretty", LogFormat::Pretty), ("json", LogFormat::Json)],
+            )?,
             otlp: otlp(layers)?,
             prices: prices(layers)?,
             cost_limit: cost_limit(layers)?,
@@ -191,22 +195,29 @@ impl Settings {
     /// What holds between settings.
     fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         let at_least = |name: &str, ms: u64, min: u64, shown: &str| {
-            if ms >= min { Ok(()) } else { Err(layers.wrong(name, &format!("it must be at least {shown}"))) }
+            if ms >= min {
+                Ok(())
+            } else {
+                Err(layers.wrong(name, &format!("it must be at least {shown}")))
+            }
         };
         if self.workers > WORKERS_MAX {
             return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
         }
         if self.drain_ms > DRAIN_MS_MAX {
-            return Err(layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it"));
+            return Err(
+                layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it")
+            );
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
         at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
         at_least("window", self.window_ms, 1_000, "1s")?;
         if self.window_ms > WINDOW_MS_MAX {
-            return Err(
-                layers.wrong("window", "it must be at most 1h: so long is everybody's proof kept in memory")
-            );
+            return Err(layers.wrong(
+                "window",
+                "it must be at most 1h: so long is everybody's proof kept in memory",
+            ));
         }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
             return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
@@ -219,7 +230,9 @@ impl Settings {
                 "snapshot_retention, which it explains",
             )?;
             if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
-                return Err(layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day"));
+                return Err(
+                    layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day")
+                );
             }
         }
         if self.rules.ttl_ms < 3 * self.interval_ms {
@@ -232,11 +245,14 @@ impl Settings {
         if let LogTarget::Dynamo(log) = &self.log
             && self.interval_ms < 20 * log.flush_ms()
         {
-            let text = "it must be at least 20 x the log's flush: that a node is there is noted so often";
+            let text =
+                "it must be at least 20 x the log's flush: that a node is there is noted so often";
             return Err(layers.wrong("interval", text));
         }
         if self.linger_ms > 1_000 {
-            return Err(layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it"));
+            return Err(
+                layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it")
+            );
         }
         if let Some(kept) = self.archive {
             if self.cold.is_none() {
@@ -245,15 +261,17 @@ impl Settings {
             at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
             at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
             if kept.flush_ms > self.window_ms {
-                return Err(
-                    layers.wrong("archive_flush", "it must be at most `window`, as the log is kept for that")
-                );
+                return Err(layers.wrong(
+                    "archive_flush",
+                    "it must be at most `window`, as the log is kept for that",
+                ));
             }
         }
         if !self.stages_auto && self.cold.is_none() {
-            return Err(
-                layers.wrong("stages.auto", "without a cold tier no stage can be configured, so none opens")
-            );
+            return Err(layers.wrong(
+                "stages.auto",
+                "without a cold tier no stage can be configured, so none opens",
+            ));
         }
         if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
             return Err(layers.wrong("publish_counts", "it needs a Redis log"));
@@ -273,7 +291,8 @@ impl Settings {
         }
     }
 
-    /// How much of the log is kept: all that a node that starts now needs, with its ids, and a window more.
+    /// How much of the log is kept: all that a node that starts now needs, with its ids, and a
+    /// window more.
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
         2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
@@ -287,7 +306,8 @@ fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
 }
 
 fn cost_limit(layers: &Layers) -> Result<Option<Limit>, ConfigError> {
-    let guard = layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
+    let guard =
+        layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
     let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
     let month = month.map_err(|e| layers.wrong("cost.monthly_limit_usd", e))?;
     Ok((month > Usd(0)).then_some(Limit { month, guard }))
@@ -298,7 +318,10 @@ mod tests {
     use super::*;
 
     pub(super) fn settings(flags: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let flags = flags.iter().map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
+        let flags = flags
+            .iter()
+            .map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string()))
+            .collect();
         Settings::from_layers(&Layers::of(None, Vec::new(), flags)?)
     }
 
@@ -312,13 +335,19 @@ mod tests {
         assert_eq!(settings.rules, Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 });
         assert_eq!(settings.snapshot_retention_ms, 30 * 24 * 3_600_000);
         assert!(settings.stages_auto && !settings.publish_counts);
-        assert_eq!((settings.cost_limit, settings.prices.name.as_str()), (None, "us-east-1, 2026-10"));
+        assert_eq!(
+            (settings.cost_limit, settings.prices.name.as_str()),
+            (None, "us-east-1, 2026-10")
+        );
     }
 
     #[test]
     fn what_is_wrong_is_one_line_that_names_it() {
         for (flags, named) in [
-            (vec![("ttl", "89s")], "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)"),
+            (
+                vec![("ttl", "89s")],
+                "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)",
+            ),
             (vec![("interval", "30")], "`interval` = \"30\" (from --set): a duration needs a unit"),
             // WINDOW_MS_MAX
             (vec![("window", "61m")], "it must be at most 1h"),
@@ -332,7 +361,10 @@ mod tests {
             (vec![("archive", "all")], "it is one of off, packed, items"),
             (vec![("archive", "items"), ("cold", "none")], "`cold` is none"),
             (vec![("archive", "packed"), ("archive_flush", "10m")], "it must be at most `window`"),
-            (vec![("limits.session_beats", "101")], "it must be at most 100 a second; 0 is no limit"),
+            (
+                vec![("limits.session_beats", "101")],
+                "it must be at most 100 a second; 0 is no limit",
+            ),
             (vec![("limits.address_burst", "0")], "it must be at least 1"),
             (vec![("limits.address_per_second", "many")], "it is a number"),
             (
@@ -345,7 +377,10 @@ mod tests {
             ),
             (vec![("proxies", "10.0.0.0/8, all")], "`all` is no network"),
             (vec![("cors.origins", "https://a.example/")], "`https://a.example/` is not an origin"),
-            (vec![("cors.origins", "https://a.*.example")], "`https://a.*.example` can match no page"),
+            (
+                vec![("cors.origins", "https://a.*.example")],
+                "`https://a.*.example` can match no page",
+            ),
             (vec![("cors.operator_origins", "https://a.example:443")], "browsers leave out :443"),
             (vec![("tls_cert", "cert.pem")], "it needs `tls_key` as well"),
             (vec![("viewer_ids", "hashed")], "needs a key: make one with `openssl rand -hex 32"),
@@ -381,13 +416,19 @@ mod tests {
         let error = settings(&[("log", "redis://u:secret@h:x")]).unwrap_err().to_string();
         assert!(error.contains("`log`") && !error.contains("secret"), "{error}");
         let key = "0011223344556677".repeat(4);
-        let flags = [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
+        let flags =
+            [("log", "redis://u:secret@h:1/0"), ("viewer_ids", "hashed"), ("viewer_ids_key", &key)];
         let shown = format!("{:?}", settings(&flags).unwrap());
         assert!(!shown.contains("secret") && !shown.contains("00112233"), "{shown}");
-        let flags =
-            [("auth.viewer_keys", "secret:opensesame"), ("auth.viewer_jwks_url", "http://u:opensesame@h/")];
+        let flags = [
+            ("auth.viewer_keys", "secret:opensesame"),
+            ("auth.viewer_jwks_url", "http://u:opensesame@h/"),
+        ];
         let error = settings(&flags).unwrap_err().to_string();
-        assert!(error.contains("`auth.viewer_jwks_url`") && !error.contains("opensesame"), "{error}");
+        assert!(
+            error.contains("`auth.viewer_jwks_url`") && !error.contains("opensesame"),
+            "{error}"
+        );
         let shown = format!("{:?}", settings(&flags[..1]).unwrap());
         assert!(shown.contains("viewer_keys") && !shown.contains("opensesame"), "{shown}");
     }

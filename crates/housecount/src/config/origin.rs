@@ -1,7 +1,8 @@
 //! Origins of pages, as the settings `cors.*` name them and as browsers send them.
 //!
-//! An origin is a scheme, a host and perhaps a port; browsers send it in small letters and without a default port. A pattern that no
-//! browser can match is an error when the node starts, since otherwise a site is locked out without a word.
+//! An origin is a scheme, a host and perhaps a port; browsers send it in small letters and without
+//! a default port. A pattern that no browser can match is an error when the node starts, since
+//! otherwise a site is locked out without a word.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,7 +18,8 @@ pub enum OriginPattern {
     Any,
     /// One origin, or `null`.
     One(String),
-    /// `https://*.example.org`: the hosts below a domain, however many labels down, and never the domain itself. (So does CSP read it.)
+    /// `https://*.example.org`: the hosts below a domain, however many labels down, and never the
+    /// domain itself. (So does CSP read it.)
     Subdomains {
         /// The scheme with `://`.
         scheme: String,
@@ -43,7 +45,9 @@ impl OriginPattern {
             );
         };
         if !is_scheme(scheme) || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err("is not an origin as browsers send it: the scheme and the host are in small letters");
+            return Err(
+                "is not an origin as browsers send it: the scheme and the host are in small letters",
+            );
         }
         if let Some(domain) = host.strip_prefix("*.") {
             let (name, _) = split_port(domain).ok_or(BAD_PORT)?;
@@ -81,13 +85,15 @@ impl OriginPattern {
             OriginPattern::Any => true,
             OriginPattern::One(one) => origin == one.as_str(),
             OriginPattern::Subdomains { scheme, suffix } => {
-                let labels = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme.as_str()));
+                let labels =
+                    origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme.as_str()));
                 labels.and_then(|rest| rest.strip_suffix(suffix.as_str())).is_some_and(is_host)
             }
         }
     }
 
-    /// Whether a page of this origin is of a site that the setting names. `*` names none, and any page can be `null`.
+    /// Whether a page of this origin is of a site that the setting names. `*` names none, and any
+    /// page can be `null`.
     #[must_use]
     pub fn names(&self, origin: &HeaderValue) -> bool {
         match self {
@@ -98,8 +104,7 @@ impl OriginPattern {
     }
 }
 
-const BAD_WILDCARD: &str =
-    "can match no page: `*` stands alone, or as the first label of a domain, as in https://*.example.org";
+const BAD_WILDCARD: &str = "can match no page: `*` stands alone, or as the first label of a domain, as in https://*.example.org";
 const BAD_PORT: &str = "is not an origin: its port is not a number from 1 to 65535";
 
 /// RFC 3986, 3.1.
@@ -111,7 +116,8 @@ fn is_scheme(text: &str) -> bool {
 /// Labels of letters, digits, `-` and `_`, with dots between them.
 fn is_host(text: &str) -> bool {
     let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.split('.').all(is_label)
 }
@@ -169,7 +175,8 @@ mod tests {
             "null",
         ] {
             assert!(covers(origin, origin) && covers("*", origin), "{origin}");
-            for other in ["https://b.example", "https://a.example:1", "capacitor://localhos", "nul"] {
+            for other in ["https://b.example", "https://a.example:1", "capacitor://localhos", "nul"]
+            {
                 assert!(!covers(origin, other), "{origin} {other}");
             }
         }
@@ -205,7 +212,8 @@ mod tests {
         }
         assert!(covers("https://*.example.org:8443", "https://a.example.org:8443"));
         assert!(
-            covers("app://*.local", "app://a.local") && covers("http://*.localhost", "http://a.localhost")
+            covers("app://*.local", "app://a.local")
+                && covers("http://*.localhost", "http://a.localhost")
         );
     }
 
@@ -252,10 +260,17 @@ mod tests {
     #[test]
     fn all_and_none_name_no_site() {
         let origin = HeaderValue::from_static("https://a.example.org");
-        for (pattern, expected) in
-            [("*", false), ("https://a.example.org", true), ("https://*.example.org", true), ("null", false)]
-        {
-            assert_eq!(OriginPattern::parse(pattern).unwrap().names(&origin), expected, "{pattern}");
+        for (pattern, expected) in [
+            ("*", false),
+            ("https://a.example.org", true),
+            ("https://*.example.org", true),
+            ("null", false),
+        ] {
+            assert_eq!(
+                OriginPattern::parse(pattern).unwrap().names(&origin),
+                expected,
+                "{pattern}"
+            );
         }
         let opaque = HeaderValue::from_static("null");
         assert!(!OriginPattern::parse("null").unwrap().names(&opaque));

@@ -25,7 +25,10 @@ fn parse(shown: &str, text: &str) -> Result<Prices, ConfigError> {
         let line = 1 + before.matches('\n').count();
         // What is missing or unknown is named by the error itself; what is wrong, by its line.
         let written = text.lines().nth(line - 1).unwrap_or_default();
-        let key = written.split_once('=').map(|(key, _)| format!("`{}`: ", key.trim())).unwrap_or_default();
+        let key = written
+            .split_once('=')
+            .map(|(key, _)| format!("`{}`: ", key.trim()))
+            .unwrap_or_default();
         ConfigError(format!("{shown}, line {line}: {key}{}", error.message().replace('\n', " ")))
     })?;
     prices.check().map_err(|why| ConfigError(format!("{shown}: {why}")))?;
@@ -61,7 +64,10 @@ mod tests {
         assert!(error.contains(&line("write_million")), "{error}");
         assert!(parse("x", "").unwrap_err().to_string().contains("`name`"));
         assert!(
-            read_prices(Some(Path::new("/nowhere.toml"))).unwrap_err().to_string().contains("/nowhere.toml")
+            read_prices(Some(Path::new("/nowhere.toml")))
+                .unwrap_err()
+                .to_string()
+                .contains("/nowhere.toml")
         );
         assert_eq!(read_prices(None).unwrap().name, "us-east-1, 2026-10");
     }

@@ -34,13 +34,17 @@ impl Address {
         let (mut region, mut endpoint, mut others) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+            let value =
+                percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
             match name {
                 "region" if !value.is_empty() => region = Some(value),
-                // As it is shown, so that no message of the SDK's has more of it. User and password are never sent.
+                // As it is shown, so that no message of the SDK's has more of it. User and password
+                // are never sent.
                 "endpoint" => match ServiceUrl::parse(&value) {
                     Ok(url) => endpoint = Some(url.to_string()),
-                    Err(_) => return Err("endpoint is not an http:// or https:// address".to_string()),
+                    Err(_) => {
+                        return Err("endpoint is not an http:// or https:// address".to_string());
+                    }
                 },
                 _ => others.push((name.to_string(), value)),
             }

@@ -26,12 +26,16 @@ pub(crate) fn value(attr: &Attr) -> AttributeValue {
         Attr::B(b) => AttributeValue::B(Blob::new(b.clone())),
         Attr::Bool(b) => AttributeValue::Bool(*b),
         Attr::Texts(texts) => AttributeValue::M(
-            texts.iter().map(|(name, text)| (name.clone(), AttributeValue::S(text.clone()))).collect(),
+            texts
+                .iter()
+                .map(|(name, text)| (name.clone(), AttributeValue::S(text.clone())))
+                .collect(),
         ),
     }
 }
 
-/// The item, its keys left out. Attributes of types that housecount doesn't use are other programs' business.
+/// The item, its keys left out. Attributes of types that housecount doesn't use are other programs'
+/// business.
 pub(crate) fn from_sdk(attributes: Attributes) -> Item {
     let known = |(name, value)| match value {
         AttributeValue::S(s) => Some((name, Attr::S(s))),
@@ -44,7 +48,11 @@ pub(crate) fn from_sdk(attributes: Attributes) -> Item {
         }
         _ => None,
     };
-    attributes.into_iter().filter(|(name, _)| name != "pk" && name != "sk").filter_map(known).collect()
+    attributes
+        .into_iter()
+        .filter(|(name, _)| name != "pk" && name != "sk")
+        .filter_map(known)
+        .collect()
 }
 
 /// The sort key of a stored item.
@@ -57,7 +65,8 @@ pub(crate) fn partition_key(attributes: &Attributes) -> String {
     attributes.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
 }
 
-/// Whether all attributes are of types that housecount writes, so that [`from_sdk`] leaves none out.
+/// Whether all attributes are of types that housecount writes, so that [`from_sdk`] leaves none
+/// out.
 pub(crate) fn is_ours(attributes: &Attributes) -> bool {
     attributes.values().all(|value| match value {
         AttributeValue::S(_) | AttributeValue::B(_) | AttributeValue::Bool(_) => true,

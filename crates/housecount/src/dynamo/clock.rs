@@ -27,7 +27,8 @@ impl fmt::Debug for DateClock {
 }
 
 impl DateClock {
-    /// What the clock says now, at the earliest and at the latest; `None` before an answer has had a `Date`.
+    /// What the clock says now, at the earliest and at the latest; `None` before an answer has had
+    /// a `Date`.
     pub(crate) fn bounds(&self) -> Option<(UnixMs, UnixMs)> {
         self.0.lock().bounds(mono_ms())
     }

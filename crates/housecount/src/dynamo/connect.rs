@@ -16,9 +16,11 @@ use aws_smithy_types::body::SdkBody;
 use housecount_core::limits::{AWS_ANSWER_BYTES_MAX, IDLE_CONNECTIONS_MAX};
 use http_body_util::Limited;
 
-/// Tries of one call by the SDK, which waits longer and longer in between, and adapts its rate to throttling.
+/// Tries of one call by the SDK, which waits longer and longer in between, and adapts its rate to
+/// throttling.
 const ATTEMPTS_MAX: u32 = 4;
-/// How long one try may take. DynamoDB answers in some milliseconds; a try lost on the way is worth another.
+/// How long one try may take. DynamoDB answers in some milliseconds; a try lost on the way is worth
+/// another.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a call may take with all its tries.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(8);
@@ -42,8 +44,8 @@ pub(crate) async fn client(
     Client::new(&configuration(region, endpoint, keys).await)
 }
 
-/// What every client of AWS is made with, or of whatever answers at `endpoint`. `keys` (id and secret) instead of the SDK's
-/// credential chain.
+/// What every client of AWS is made with, or of whatever answers at `endpoint`. `keys` (id and
+/// secret) instead of the SDK's credential chain.
 pub(crate) async fn configuration(
     region: Option<&str>,
     endpoint: Option<&str>,
@@ -71,7 +73,8 @@ pub(crate) async fn configuration(
     loader.load().await
 }
 
-/// A client that fails where an answer has more than `bytes_max`: the SDK reads whatever comes into memory.
+/// A client that fails where an answer has more than `bytes_max`: the SDK reads whatever comes into
+/// memory.
 fn with_bounded_answers(http: SharedHttpClient, bytes_max: usize) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         SharedHttpConnector::new(BoundedAnswers {
@@ -98,7 +101,8 @@ impl HttpConnector for BoundedAnswers {
     }
 }
 
-/// What a client is made with whose calls go by this HTTP client, with keys that say nothing. For tests in simulated time.
+/// What a client is made with whose calls go by this HTTP client, with keys that say nothing. For
+/// tests in simulated time.
 pub(crate) fn configuration_over(http: SharedHttpClient) -> aws_sdk_dynamodb::config::Builder {
     aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -129,7 +133,8 @@ mod tests {
                 let counted = counted.clone();
                 tokio::spawn(async move {
                     let _ = stream.read(&mut [0; 4_096]).await;
-                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\n\r\n";
+                    let head =
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\n\r\n";
                     let _ = stream.write_all(head.as_bytes()).await;
                     let piece = vec![b' '; 64 * 1024];
                     // It ends when nobody reads on.
@@ -140,7 +145,8 @@ mod tests {
             }
         });
         let sdk = configuration(Some("us-east-1"), Some(&endpoint), Some(("test", "test"))).await;
-        let once = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_config(RetryConfig::disabled());
+        let once =
+            aws_sdk_dynamodb::config::Builder::from(&sdk).retry_config(RetryConfig::disabled());
         let error = Client::from_conf(once.build()).list_tables().send().await.unwrap_err();
         assert!(crate::client::with_cause(&error).contains("length limit exceeded"), "{error:?}");
         assert!(sent.load(Ordering::Relaxed) < 2 * AWS_ANSWER_BYTES_MAX);

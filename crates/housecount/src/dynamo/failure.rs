@@ -43,12 +43,14 @@ where
 
 /// The error for a table that isn't there.
 pub(crate) fn missing(shown: &str) -> StoreError {
-    let text = format!("there is no table {shown}; make it with: housecount table create --cold '{shown}'");
+    let text = format!(
+        "there is no table {shown}; make it with: housecount table create --cold '{shown}'"
+    );
     StoreError::new(ErrorKind::Missing, text)
 }
 
-/// The way out where an AWS profile signs in by a browser, which the client is built without: it would bring two more clients of AWS.
-/// `None` if that is not the cause.
+/// The way out where an AWS profile signs in by a browser, which the client is built without: it
+/// would bring two more clients of AWS. `None` if that is not the cause.
 pub(crate) fn unusable_profile(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     // The SDK has it as a text only.
     let said = |cause: &(dyn std::error::Error + 'static)| {

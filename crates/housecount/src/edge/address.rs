@@ -1,7 +1,8 @@
 //! Whose requests these are, and how many an address may send: a bucket an address (`rate`).
 //!
-//! `X-Forwarded-For` is anybody's word. It is believed as far as it was written by `proxies` of ours: from its end back to the
-//! first address that is none of them. An IPv6 address stands for its /64, which is what one household gets.
+//! `X-Forwarded-For` is anybody's word. It is believed as far as it was written by `proxies` of
+//! ours: from its end back to the first address that is none of them. An IPv6 address stands for
+//! its /64, which is what one household gets.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -76,7 +77,8 @@ impl Addresses {
             return Whence::of(whence);
         }
         let lines: Vec<_> = headers.get_all("x-forwarded-for").into_iter().collect();
-        let words = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let words =
+            lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for word in words {
             // Whoever wrote what is no address wrote what is before it, too.
             let Some(address) = parse(word) else { break };
@@ -110,8 +112,9 @@ impl Addresses {
 fn parse(word: &[u8]) -> Option<IpAddr> {
     let word = std::str::from_utf8(word).ok()?.trim();
     let bare = word.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(word);
-    let address =
-        bare.parse().or_else(|_| word.parse().map(|with_port: std::net::SocketAddr| with_port.ip()));
+    let address = bare
+        .parse()
+        .or_else(|_| word.parse().map(|with_port: std::net::SocketAddr| with_port.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
@@ -142,7 +145,9 @@ mod tests {
     }
 
     fn headers(lines: &[&str]) -> HeaderMap {
-        let line = |line: &&str| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_str(line).unwrap());
+        let line = |line: &&str| {
+            ("x-forwarded-for".parse().unwrap(), HeaderValue::from_str(line).unwrap())
+        };
         let mut headers = HeaderMap::new();
         for (name, value) in lines.iter().map(line) {
             let _: bool = headers.append::<hyper::header::HeaderName>(name, value);

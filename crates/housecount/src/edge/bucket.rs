@@ -1,8 +1,10 @@
-//! A session's token bucket in eight bytes: how many events it may still log, and whether the last one was a beat.
+//! A session's token bucket in eight bytes: how many events it may still log, and whether the last
+//! one was a beat.
 //!
-//! The rule, in ticks of a sixteenth of a second: a bucket holds [`SESSION_BURST`] tokens, an event takes one, and so many tokens
-//! a second come back. A leave may owe [`SESSION_LEAVES_SPARE`] tokens more, so that a session that beats without end can still leave.
-//! A refused event changes nothing. This file reads no clock and knows no table.
+//! The rule, in ticks of a sixteenth of a second: a bucket holds [`SESSION_BURST`] tokens, an event
+//! takes one, and so many tokens a second come back. A leave may owe [`SESSION_LEAVES_SPARE`]
+//! tokens more, so that a session that beats without end can still leave. A refused event changes
+//! nothing. This file reads no clock and knows no table.
 
 use std::num::NonZeroU32;
 
@@ -11,19 +13,23 @@ use housecount_core::limits::{SESSION_BEATS_MAX, SESSION_BURST, SESSION_LEAVES_S
 
 /// Ticks of a second.
 pub const TICKS_PER_S: u64 = 16;
-/// Parts of a token. As many as a second has ticks, so that each tick brings back a whole number of parts.
+/// Parts of a token. As many as a second has ticks, so that each tick brings back a whole number of
+/// parts.
 const TOKEN: u64 = TICKS_PER_S;
 
-/// Bits of an entry, from the lowest: tokens missing when the last event was logged, whether that was a beat, when it was, and the tag.
+/// Bits of an entry, from the lowest: tokens missing when the last event was logged, whether that
+/// was a beat, when it was, and the tag.
 const MISSING_BITS: u32 = 8;
 const BEAT: u64 = 1 << MISSING_BITS;
 const AT_SHIFT: u32 = MISSING_BITS + 1;
-/// Ticks of 12 days: a session that comes back after exactly that long looks as if it had never gone.
+/// Ticks of 12 days: a session that comes back after exactly that long looks as if it had never
+/// gone.
 const AT_BITS: u32 = 24;
 const AT_MASK: u64 = (1 << AT_BITS) - 1;
 /// Bits of a tag.
 pub const TAG_BITS: u32 = 64 - AT_BITS - AT_SHIFT;
-/// How far a reader's clock may be behind the writer's: they read it one after the other, and a batch reads it once.
+/// How far a reader's clock may be behind the writer's: they read it one after the other, and a
+/// batch reads it once.
 const SKEW_TICKS: u64 = TICKS_PER_S;
 
 const _: () = {
@@ -59,7 +65,8 @@ impl Bucket {
         Bucket::new(tag, now, false, 0)
     }
 
-    /// Whether it is this session's. Each logged event takes a token or more, so none of a place that was never used.
+    /// Whether it is this session's. Each logged event takes a token or more, so none of a place
+    /// that was never used.
     pub fn is_of(self, tag: u64) -> bool {
         self.0 != 0 && self.0 >> (64 - TAG_BITS) == tag
     }
@@ -96,7 +103,12 @@ impl Bucket {
     ///
     /// # Errors
     /// Returns [`OverLimit`]; the bucket stays as it is.
-    pub fn spend(self, per_second: Option<NonZeroU32>, kind: Kind, now: u64) -> Result<Bucket, OverLimit> {
+    pub fn spend(
+        self,
+        per_second: Option<NonZeroU32>,
+        kind: Kind,
+        now: u64,
+    ) -> Result<Bucket, OverLimit> {
         let tokens = SESSION_BURST + if kind == Kind::Leave { SESSION_LEAVES_SPARE } else { 0 };
         let missing = self.missing(per_second, now) + TOKEN;
         let over = missing.saturating_sub(u64::from(tokens) * TOKEN);
@@ -166,8 +178,9 @@ mod tests {
     }
 
     proptest! {
-        /// session_beats_max, session_burst and session_leaves_spare, by an oracle: the same events are logged, a refused one is
-        /// logged after exactly the time that it is told, and the last beat is known.
+        /// session_beats_max, session_burst and session_leaves_spare, by an oracle: the same events
+        /// are logged, a refused one is logged after exactly the time that it is told, and the last
+        /// beat is known.
         #[test]
         fn a_bucket_refills_as_the_oracle_does(
             per_second in 1..=SESSION_BEATS_MAX,
@@ -202,7 +215,8 @@ mod tests {
                     prop_assert_eq!(bucket.has_beaten_within(ticks, now), oracle.has_beaten_within(ticks));
                 }
             }
-            // Whatever comes: never more in any time than the burst, the spare leaves, and what comes back meanwhile.
+            // Whatever comes: never more in any time than the burst, the spare leaves, and what
+            // comes back meanwhile.
             for (first, from) in logged.iter().enumerate() {
                 for (last, to) in logged.iter().enumerate().skip(first) {
                     let ticks = tick(*to) - tick(*from);
@@ -218,13 +232,19 @@ mod tests {
     fn session_leaves_spare_lets_an_exhausted_session_leave() {
         let rate = NonZeroU32::new(2);
         let spend = |bucket: Bucket, kind| bucket.spend(rate, kind, 1_000);
-        let beats = (0..SESSION_BURST).try_fold(Bucket::full(TAG, 0), |bucket, _| spend(bucket, Kind::Beat));
+        let beats = (0..SESSION_BURST)
+            .try_fold(Bucket::full(TAG, 0), |bucket, _| spend(bucket, Kind::Beat));
         let empty = beats.unwrap();
         assert_eq!(spend(empty, Kind::Beat), Err(OverLimit { retry_ms: 500 }));
-        let leaves = (0..SESSION_LEAVES_SPARE).try_fold(empty, |bucket, _| spend(bucket, Kind::Leave));
+        let leaves =
+            (0..SESSION_LEAVES_SPARE).try_fold(empty, |bucket, _| spend(bucket, Kind::Leave));
         let owing = leaves.unwrap();
         assert_eq!(spend(owing, Kind::Leave), Err(OverLimit { retry_ms: 500 }));
-        assert_eq!(spend(owing, Kind::Beat), Err(OverLimit { retry_ms: 1_500 }), "debts are paid first");
+        assert_eq!(
+            spend(owing, Kind::Beat),
+            Err(OverLimit { retry_ms: 1_500 }),
+            "debts are paid first"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Who may still come: sessions of a viewer on a stage, viewers of a stage, stages that nobody has heard of.
+//! Who may still come: sessions of a viewer on a stage, viewers of a stage, stages that nobody has
+//! heard of.
 //!
-//! What is there is asked of the fold. What is on its way to the log is held here until it is acknowledged, so that many who
-//! come at once can't all take the last place. In the worst case somebody is told to come again who would just have fitted in.
-//! To let a session in, or to refuse it, takes the same time however many its viewer has: both ask for numbers that are kept.
+//! What is there is asked of the fold. What is on its way to the log is held here until it is
+//! acknowledged, so that many who come at once can't all take the last place. In the worst case
+//! somebody is told to come again who would just have fitted in. To let a session in, or to refuse
+//! it, takes the same time however many its viewer has: both ask for numbers that are kept.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -99,12 +101,17 @@ impl Caps {
         self.sessions_max.is_some() || self.viewers_max.is_some() || self.stages_max.is_some()
     }
 
-    /// Holds room for what was said of a session: for a beat of one that isn't online, and for a leave of one that isn't known, since
-    /// that is kept as well. `None` if it takes none.
+    /// Holds room for what was said of a session: for a beat of one that isn't online, and for a
+    /// leave of one that isn't known, since that is kept as well. `None` if it takes none.
     ///
     /// # Errors
     /// There is none.
-    pub fn room_for(&self, hub: &Hub, said: &Said<'_>, now_ms: u64) -> Result<Option<Box<Held>>, Unwelcome> {
+    pub fn room_for(
+        &self,
+        hub: &Hub,
+        said: &Said<'_>,
+        now_ms: u64,
+    ) -> Result<Option<Box<Held>>, Unwelcome> {
         let Said { stage, viewer, session, .. } = *said;
         let is_beat = said.kind == Kind::Beat;
         let among = || hub.among(stage, viewer, session);
@@ -130,7 +137,8 @@ impl Caps {
         Ok(Some(Box::new(Held { coming: self.coming.clone(), keys })))
     }
 
-    /// That there is room, given how many are on the way of the viewer's on the stage, on the stage, and of the viewer's in all.
+    /// That there is room, given how many are on the way of the viewer's on the stage, on the
+    /// stage, and of the viewer's in all.
     fn check(
         &self,
         among: &Among,
@@ -153,7 +161,8 @@ impl Caps {
         }
         let sessions = among.here as u64 + here;
         if let Some(max) = self.sessions_max.filter(|max| sessions >= *max as u64) {
-            // Sessions that have left are online for the grace. A player that was opened and closed often is back after it.
+            // Sessions that have left are online for the grace. A player that was opened and closed
+            // often is back after it.
             let retry_ms = self.leave_grace_ms;
             return Err(Unwelcome::TooManySessions { max, place: "on this stage", retry_ms });
         }
@@ -249,7 +258,10 @@ mod tests {
     fn so_many_stages_open_in_a_minute() {
         let (hub, caps) = (Hub::new(RULES, 1, false), caps(0, 0, 2));
         let opens = |stage, now_ms| caps.room_for(&hub, &said(stage, "ann", ""), now_ms).map(drop);
-        assert_eq!((opens("a", 50_000), opens("b", 50_000), opens("a", 50_000)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(
+            (opens("a", 50_000), opens("b", 50_000), opens("a", 50_000)),
+            (Ok(()), Ok(()), Ok(()))
+        );
         let too_many = Err(Unwelcome::TooManyStages { retry_ms: 10_000, max: 2 });
         assert_eq!(opens("c", 50_000), too_many);
         fold(&hub, &said("c", "bob", ""));
@@ -272,7 +284,8 @@ mod tests {
         for session in &many()[..VIEWER_SESSIONS_KEPT_MAX] {
             fold(&hub, &said(session, "guest", session));
         }
-        let room = |kind, session| caps.room_for(&hub, &Said { kind, ..said("s", "guest", session) }, 0);
+        let room =
+            |kind, session| caps.room_for(&hub, &Said { kind, ..said("s", "guest", session) }, 0);
         assert_eq!(room(Kind::Beat, "one more").map(drop), Err(kept_too_many()));
         assert_eq!(room(Kind::Leave, "one more").map(drop), Err(kept_too_many()));
         let known = |kind| caps.room_for(&hub, &Said { kind, ..said("7", "guest", "7") }, 0);
@@ -280,13 +293,15 @@ mod tests {
         assert!(caps.room_for(&hub, &said("s", "another guest", "one more"), 0).is_ok());
     }
 
-    /// All at once, as in one batch over many stages: those on the way count too, and beats as leaves.
+    /// All at once, as in one batch over many stages: those on the way count too, and beats as
+    /// leaves.
     #[test]
     fn viewer_sessions_kept_max_counts_who_is_on_the_way() {
         for kind in [Kind::Beat, Kind::Leave] {
             let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
             let many = many();
-            let rooms = many.iter().map(|n| caps.room_for(&hub, &Said { kind, ..said(n, "guest", "") }, 0));
+            let rooms =
+                many.iter().map(|n| caps.room_for(&hub, &Said { kind, ..said(n, "guest", "") }, 0));
             let (held, refused): (Vec<_>, Vec<_>) = rooms.partition(Result::is_ok);
             assert_eq!(held.len(), VIEWER_SESSIONS_KEPT_MAX);
             assert!(refused.into_iter().all(|room| room.unwrap_err() == kept_too_many()));
@@ -301,7 +316,8 @@ mod tests {
         let (hub, caps) = (Hub::new(RULES, 1, false), caps(1, 1, 1));
         fold(&hub, &said("s", "ann", "1"));
         let leave = |stage, session| {
-            caps.room_for(&hub, &Said { kind: Kind::Leave, ..said(stage, "ann", session) }, 0).map(drop)
+            caps.room_for(&hub, &Said { kind: Kind::Leave, ..said(stage, "ann", session) }, 0)
+                .map(drop)
         };
         assert_eq!(
             (leave("s", "1"), leave("s", "2"), leave("s", ""), leave("t", "")),

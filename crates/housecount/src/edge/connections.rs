@@ -1,8 +1,10 @@
-//! How many connections a client address may have open: a count an address, for as long as it has any.
+//! How many connections a client address may have open: a count an address, for as long as it has
+//! any.
 //!
-//! A connection counts for the peer that it comes from. Who connects from one of `proxies` brings many clients' requests, so
-//! it isn't limited here. But a WebSocket and a stream of counts hold a connection of the proxy for their whole life, so they count
-//! for the client that the proxy names: else one client could take every connection of a node through it.
+//! A connection counts for the peer that it comes from. Who connects from one of `proxies` brings
+//! many clients' requests, so it isn't limited here. But a WebSocket and a stream of counts hold a
+//! connection of the proxy for their whole life, so they count for the client that the proxy names:
+//! else one client could take every connection of a node through it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,7 +26,8 @@ pub struct ConnectionLimit {
     pub is_for_loopback: bool,
 }
 
-/// The open connections of each client address, with their limit. There is an entry only for an address with open connections.
+/// The open connections of each client address, with their limit. There is an entry only for an
+/// address with open connections.
 #[derive(Debug)]
 pub struct AddressConnections {
     limit: Option<ConnectionLimit>,
@@ -58,8 +61,8 @@ impl AddressConnections {
         self.count(super::address::network(peer.to_canonical()))
     }
 
-    /// Counts a WebSocket or a stream of counts for the client `whence`, if it comes through one of `proxies`: a client that is connected
-    /// itself is counted already.
+    /// Counts a WebSocket or a stream of counts for the client `whence`, if it comes through one of
+    /// `proxies`: a client that is connected itself is counted already.
     ///
     /// # Errors
     /// [`Unwelcome::TooManyConnections`]: the request is to be refused.
@@ -162,7 +165,10 @@ mod tests {
         let proxied = |client: &str| connections.open_proxied(address("10.0.0.1"), whence(client));
         let first = proxied("192.0.2.1").unwrap();
         assert!(first.is_some() && proxied("192.0.2.1").is_err() && proxied("192.0.2.2").is_ok());
-        assert!(connections.open(address("192.0.2.1")).is_err(), "the same client, without the proxy");
+        assert!(
+            connections.open(address("192.0.2.1")).is_err(),
+            "the same client, without the proxy"
+        );
         // A client that is connected itself is not counted twice; nor is a proxy that names nobody.
         let direct = connections.open_proxied(address("192.0.2.1"), whence("192.0.2.1"));
         assert!(direct.unwrap().is_none() && proxied("10.0.0.1").unwrap().is_none());

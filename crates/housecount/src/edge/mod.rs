@@ -1,8 +1,10 @@
-//! The edge: what is decided about a request before the log hears of it, from what this node knows alone.
+//! The edge: what is decided about a request before the log hears of it, from what this node knows
+//! alone.
 //!
-//! Whose address it is and how much that may send (`address`), how many connections it may have (`connections`), how often a session may speak (`pace`), who may still come
-//! (`caps`), and under which names the ids go on (`names`). Everything behind it takes what is in the log as it is: nodes that
-//! limit differently never differ about who is online.
+//! Whose address it is and how much that may send (`address`), how many connections it may have
+//! (`connections`), how often a session may speak (`pace`), who may still come (`caps`), and under
+//! which names the ids go on (`names`). Everything behind it takes what is in the log as it is:
+//! nodes that limit differently never differ about who is online.
 
 pub mod address;
 mod bucket;
@@ -81,7 +83,8 @@ pub enum Unwelcome {
 pub struct Admitted {
     /// To be kept until it is acknowledged.
     pub held: Option<Box<Held>>,
-    /// The session's last event was a beat that was let in within an interval: so it is counted already.
+    /// The session's last event was a beat that was let in within an interval: so it is counted
+    /// already.
     pub was_welcome: bool,
 }
 
@@ -99,7 +102,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Creates the edge of a node whose players are to beat every `interval_ms`, and whose leaves take effect after `leave_grace_ms`.
+    /// Creates the edge of a node whose players are to beat every `interval_ms`, and whose leaves
+    /// take effect after `leave_grace_ms`.
     #[must_use]
     pub fn new(settings: &EdgeSettings, interval_ms: u64, leave_grace_ms: u64) -> Edge {
         Edge {
@@ -117,13 +121,14 @@ impl Edge {
         self.pace.session(said)
     }
 
-    /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked about the next one.
+    /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked
+    /// about the next one.
     pub fn take_back(&self, session: Session, now_ms: u64) {
         self.pace.forget_beat(session, now_ms);
     }
 
-    /// Which of many sessions need no room: they are welcome already, or online, or there are no caps. Cache misses overlap, since all
-    /// are looked for at once.
+    /// Which of many sessions need no room: they are welcome already, or online, or there are no
+    /// caps. Cache misses overlap, since all are looked for at once.
     pub fn are_in<const N: usize>(
         &self,
         hub: &Hub,
@@ -147,7 +152,8 @@ impl Edge {
         are_in
     }
 
-    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`; `is_in` if nobody need make room for it.
+    /// That what was said may be taken in at `now_ms`, of `clock::mono_ms`; `is_in` if nobody need
+    /// make room for it.
     ///
     /// # Errors
     /// See [`Unwelcome`]. Nothing was taken in.
@@ -182,8 +188,8 @@ impl Edge {
         Unwelcome::TooManyBeats { retry_ms: over.retry_ms, per_second, has_just_beaten }
     }
 
-    /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As many are looked at as the viewer may
-    /// have there, and only for a leave that is taken in.
+    /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As
+    /// many are looked at as the viewer may have there, and only for a leave that is taken in.
     fn ask_all_again(&self, hub: &Hub, leave: &Said<'_>, now_ms: u64) {
         for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
             self.pace.forget_beat(self.session(&Said { session: &session, ..*leave }), now_ms);
@@ -204,14 +210,24 @@ mod tests {
     }
 
     fn edge(viewers_max: Option<u64>) -> Edge {
-        Edge::new(&EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() }, 30_000, 3_000)
+        Edge::new(
+            &EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() },
+            30_000,
+            3_000,
+        )
     }
 
     /// One where so many are online on the stage.
     fn hub(viewers: &[&'static str]) -> Hub {
         let hub = Hub::new(Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 }, 1, false);
         let at = UnixMs(1_000);
-        let beat = |viewer: &&'static str| EventRef { at, kind: Kind::Beat, stage: "s", viewer, session: "" };
+        let beat = |viewer: &&'static str| EventRef {
+            at,
+            kind: Kind::Beat,
+            stage: "s",
+            viewer,
+            session: "",
+        };
         hub.apply(viewers.iter().map(beat));
         hub
     }
@@ -243,7 +259,13 @@ mod tests {
         let tab = Said { session: "tab", ..said(Kind::Beat, "ann") };
         assert_eq!(welcome(&edge, &nobody, tab, 0), Ok(()));
         let at = UnixMs(1_000);
-        nobody.apply([EventRef { at, kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" }]);
+        nobody.apply([EventRef {
+            at,
+            kind: Kind::Beat,
+            stage: "s",
+            viewer: "ann",
+            session: "tab",
+        }]);
         assert_eq!(welcome(&edge, &taken, tab, 1), Ok(()), "it is");
         assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 2), Ok(()));
         assert_eq!(welcome(&edge, &taken, tab, 3), Err(Unwelcome::StageFull { max: 1 }));

@@ -1,10 +1,11 @@
-//! Under which names viewers and sessions go on from here: as they were sent, or as pseudonyms (`viewer_ids = "hashed"`),
-//! made by keyed BLAKE3 through the crate `blake3`.
+//! Under which names viewers and sessions go on from here: as they were sent, or as pseudonyms
+//! (`viewer_ids = "hashed"`), made by keyed BLAKE3 through the crate `blake3`.
 //!
-//! A pseudonym is the same for the same id and key, on every node and for good, and says nothing to who doesn't have the key. It
-//! is a `~` and 16 characters of base64url: 96 bits, so that of a billion viewers two have the same one with a probability of
-//! 1 in 10^11, in as few bytes as the ledger's price allows. Sessions are hidden too, as players may put a person's name into
-//! them; `""` stays what it is. Stages are not persons.
+//! A pseudonym is the same for the same id and key, on every node and for good, and says nothing to
+//! who doesn't have the key. It is a `~` and 16 characters of base64url: 96 bits, so that of a
+//! billion viewers two have the same one with a probability of 1 in 10^11, in as few bytes as the
+//! ledger's price allows. Sessions are hidden too, as players may put a person's name into them;
+//! `""` stays what it is. Stages are not persons.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,11 +1,15 @@
-//! How many events a session may log: a table of token buckets (`bucket`), by a keyed hash of the session's ids.
+//! How many events a session may log: a table of token buckets (`bucket`), by a keyed hash of the
+//! session's ids.
 //!
-//! Eight buckets share a line of the cache. Where a line is full, the bucket that is filled most is forgotten, and of several the one
-//! that was used longest ago: so the table can only be too generous, and hardly to a session that beats much. Two sessions share a
-//! bucket if 31 bits more of their hashes are the same: so few that caps hold, which no session that has just beaten is asked about.
+//! Eight buckets share a line of the cache. Where a line is full, the bucket that is filled most is
+//! forgotten, and of several the one that was used longest ago: so the table can only be too
+//! generous, and hardly to a session that beats much. Two sessions share a bucket if 31 bits more
+//! of their hashes are the same: so few that caps hold, which no session that has just beaten is
+//! asked about.
 //!
-//! The table doubles when it is too small for the audience (see [`Lines`]), up to `PACED_SESSIONS_MAX`. Half of the sessions
-//! begin anew then, seven times in a node's life at most. There is no lock: a thread that finds an entry changed looks again.
+//! The table doubles when it is too small for the audience (see [`Lines`]), up to
+//! `PACED_SESSIONS_MAX`. Half of the sessions begin anew then, seven times in a node's life at
+//! most. There is no lock: a thread that finds an entry changed looks again.
 
 use std::cmp::Reverse;
 use std::hash::{BuildHasher, Hasher};
@@ -89,7 +93,8 @@ impl Pace {
         Found::of(self, session, self.lines.of(session.0), tick(now_ms))
     }
 
-    /// Forgets that a session's last event was a beat: that beat was not logged after all, or a leave of all sessions came since.
+    /// Forgets that a session's last event was a beat: that beat was not logged after all, or a
+    /// leave of all sessions came since.
     pub fn forget_beat(&self, session: Session, now_ms: u64) {
         loop {
             let found = self.find(session, now_ms);
@@ -133,13 +138,15 @@ impl<'a> Found<'a> {
         if self.is_own { self.entry } else { Bucket::full(self.session.tag(), self.now) }
     }
 
-    /// Whether the session's last event was a beat that was let in within an interval: it is online then, and needs no room.
+    /// Whether the session's last event was a beat that was let in within an interval: it is online
+    /// then, and needs no room.
     #[must_use]
     pub fn is_welcome(&self) -> bool {
         self.is_own && self.entry.has_beaten_within(self.pace.interval_ticks, self.now)
     }
 
-    /// Whether the session's last event was a beat that was let in less than [`COALESCE_MS_MAX`] ago.
+    /// Whether the session's last event was a beat that was let in less than [`COALESCE_MS_MAX`]
+    /// ago.
     #[must_use]
     pub fn has_just_beaten(&self) -> bool {
         self.is_own && self.entry.has_beaten_within(tick(COALESCE_MS_MAX), self.now)
@@ -171,7 +178,8 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Whether a bucket is forgotten for it that says something: it isn't full, or its session is welcome.
+    /// Whether a bucket is forgotten for it that says something: it isn't full, or its session is
+    /// welcome.
     fn forgets(&self) -> bool {
         let entry = self.entry;
         let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
@@ -252,7 +260,9 @@ mod tests {
         assert!(!has_just_beaten(7_000));
         pace.beat(ann, 7_000).unwrap();
         assert!(
-            has_just_beaten(7_000) && has_just_beaten(6_999) && has_just_beaten(7_000 + COALESCE_MS_MAX - 1)
+            has_just_beaten(7_000)
+                && has_just_beaten(6_999)
+                && has_just_beaten(7_000 + COALESCE_MS_MAX - 1)
         );
         assert!(!has_just_beaten(7_000 + COALESCE_MS_MAX));
         pace.event(ann, Kind::Leave, 7_100).unwrap();
@@ -277,7 +287,9 @@ mod tests {
     #[test]
     fn where_one_id_ends_matters() {
         let pace = Pace::new(None, 1);
-        let of = |stage, viewer, session| pace.session(&Said { kind: Kind::Beat, stage, viewer, session }).0;
+        let of = |stage, viewer, session| {
+            pace.session(&Said { kind: Kind::Beat, stage, viewer, session }).0
+        };
         assert_ne!(of("s", "ab", "c"), of("s", "a", "bc"));
         assert_ne!(of("s", "a", "bc"), of("sb", "a", "c"));
         assert_eq!(of("s", "a", "c"), of("s", "a", "c"));
@@ -313,7 +325,8 @@ mod tests {
         let pace = pace();
         crowd(&pace, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
-        let welcome = (0..100_000_u64).filter(|n| pace.is_welcome(Session(hasher.hash_one(n)), 1)).count();
+        let welcome =
+            (0..100_000_u64).filter(|n| pace.is_welcome(Session(hasher.hash_one(n)), 1)).count();
         assert_eq!(welcome, 0);
     }
 

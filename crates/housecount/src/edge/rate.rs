@@ -1,12 +1,14 @@
 //! Rate limit of many keys: a table with eight bytes for each key, found by keyed hashes.
 //!
-//! The rule is the generic cell rate algorithm (GCRA, ITU-T I.371): an entry is the time at which its key's bucket is full again. A
-//! request moves that time on by what its tokens take to come back, and is refused if the time would be further away than a whole
-//! bucket takes. A refused request changes nothing.
+//! The rule is the generic cell rate algorithm (GCRA, ITU-T I.371): an entry is the time at which
+//! its key's bucket is full again. A request moves that time on by what its tokens take to come
+//! back, and is refused if the time would be further away than a whole bucket takes. A refused
+//! request changes nothing.
 //!
-//! Eight entries share a line of the cache, and the table doubles when it is too small (see [`Lines`]): half of the keys then begin
-//! with a full bucket. At its bound the fullest bucket of a line is forgotten. Both are generous. An entry that is 12 days old to the
-//! second may look new, and hold its key back for once. There is no lock.
+//! Eight entries share a line of the cache, and the table doubles when it is too small (see
+//! [`Lines`]): half of the keys then begin with a full bucket. At its bound the fullest bucket of a
+//! line is forgotten. Both are generous. An entry that is 12 days old to the second may look new,
+//! and hold its key back for once. There is no lock.
 
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
@@ -20,7 +22,8 @@ use crate::lines::Lines;
 const WAYS: usize = 8;
 /// Lines of the table at first: 16 KiB, for 2,000 keys.
 const LINES_MIN: usize = 1 << 8;
-/// Bits of an entry that say when its bucket is full again, in microseconds: 12 days. The others are a tag of its key.
+/// Bits of an entry that say when its bucket is full again, in microseconds: 12 days. The others
+/// are a tag of its key.
 const FULL_AT_BITS: u32 = 40;
 const FULL_AT_MASK: u64 = (1 << FULL_AT_BITS) - 1;
 const US_PER_S: u64 = 1_000_000;
@@ -49,8 +52,8 @@ pub struct RateTable {
 }
 
 impl RateTable {
-    /// A table for at most `keys_max` keys, a power of two. The rate and the burst are within [`PER_SECOND_MAX`] and
-    /// [`FULL_WITHIN_S_MAX`].
+    /// A table for at most `keys_max` keys, a power of two. The rate and the burst are within
+    /// [`PER_SECOND_MAX`] and [`FULL_WITHIN_S_MAX`].
     #[must_use]
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32, keys_max: usize) -> RateTable {
         let (per_second, burst) = (u64::from(per_second.get()), u64::from(burst.get()));
@@ -63,7 +66,8 @@ impl RateTable {
         }
     }
 
-    /// Takes tokens of a key at `now_us` of a clock that never steps back. A request for more than a whole bucket takes a whole one.
+    /// Takes tokens of a key at `now_us` of a clock that never steps back. A request for more than
+    /// a whole bucket takes a whole one.
     ///
     /// # Errors
     /// Returns [`OverRate`], and changes nothing.
@@ -76,8 +80,9 @@ impl RateTable {
             let own = entries.iter().position(|entry| *entry != 0 && *entry & !FULL_AT_MASK == tag);
             // Free places have nothing missing, and are taken first.
             let missing_us = |at: usize| self.missing_us(entries[at], now_us);
-            let at = own
-                .unwrap_or_else(|| (0..WAYS).min_by_key(|at| (missing_us(*at), entries[*at])).unwrap_or(0));
+            let at = own.unwrap_or_else(|| {
+                (0..WAYS).min_by_key(|at| (missing_us(*at), entries[*at])).unwrap_or(0)
+            });
             let missing_before_us = own.map_or(0, missing_us);
             let missing_after_us = missing_before_us + cost_us;
             if missing_after_us > self.full_within_us {
@@ -131,11 +136,16 @@ mod tests {
     use super::*;
 
     fn table(per_second: u32, burst: u32, keys_max: usize) -> RateTable {
-        RateTable::new(NonZeroU32::new(per_second).unwrap(), NonZeroU32::new(burst).unwrap(), keys_max)
+        RateTable::new(
+            NonZeroU32::new(per_second).unwrap(),
+            NonZeroU32::new(burst).unwrap(),
+            keys_max,
+        )
     }
 
     proptest! {
-        /// The same requests pass as with a bucket that is filled continuously, which counts in millionths of tokens.
+        /// The same requests pass as with a bucket that is filled continuously, which counts in
+        /// millionths of tokens.
         #[test]
         fn a_key_has_a_bucket_that_refills(
             per_second in 1..20_000_u32,
@@ -191,7 +201,9 @@ mod tests {
     fn a_loud_key_is_remembered_among_more_keys_than_there_is_room_for() {
         const KEYS_MAX: usize = 1 << 12;
         let table = table(10, 100, KEYS_MAX);
-        let crowd = |from: usize| (from..from + 20 * KEYS_MAX).for_each(|key| table.take(key, 1, 0).unwrap());
+        let crowd = |from: usize| {
+            (from..from + 20 * KEYS_MAX).for_each(|key| table.take(key, 1, 0).unwrap())
+        };
         // First the table grows: half of the keys begin with a full bucket whenever it doubles.
         crowd(0);
         (0..100).for_each(|_| assert_eq!(table.take("loud", 1, 0), Ok(())));

@@ -1,4 +1,5 @@
-//! Which configuration applies to which row of an export: the one in force when the time was watched.
+//! Which configuration applies to which row of an export: the one in force when the time was
+//! watched.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub struct StageConfigs {
 }
 
 impl StageConfigs {
-    /// The configuration that a row was watched under. Rows are cut at the cuts, or lie between two of them.
+    /// The configuration that a row was watched under. Rows are cut at the cuts, or lie between two
+    /// of them.
     pub fn of(&self, row: &Watched) -> Option<&StageConfig> {
         let piece = self.cuts.partition_point(|cut| *cut <= row.first_at);
         self.configs.get(piece).and_then(Option::as_ref)
@@ -54,7 +56,8 @@ impl<'a> Configs<'a> {
     /// A stage's configurations.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` if a version is damaged or missing: then nobody knows what applied when.
+    /// The cold tier's; `Corrupt` if a version is damaged or missing: then nobody knows what
+    /// applied when.
     pub async fn of(&mut self, stage: &str) -> StoreResult<&StageConfigs> {
         if !self.held.contains_key(stage) {
             let history = history::read(&**self.cold, stage).await?;
@@ -73,12 +76,16 @@ impl<'a> Configs<'a> {
         Ok(&self.held[stage])
     }
 
-    /// Adds to `cuts` those stages of a page whose rows reach over a change of configuration. Whether any was added: then
-    /// the page must be read again, cut there.
+    /// Adds to `cuts` those stages of a page whose rows reach over a change of configuration.
+    /// Whether any was added: then the page must be read again, cut there.
     ///
     /// # Errors
     /// As [`Configs::of`].
-    pub async fn find_cuts(&mut self, rows: &[(Who, Watched)], cuts: &mut Cuts) -> StoreResult<bool> {
+    pub async fn find_cuts(
+        &mut self,
+        rows: &[(Who, Watched)],
+        cuts: &mut Cuts,
+    ) -> StoreResult<bool> {
         let before = cuts.len();
         for of_stage in rows.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
             let stage = &of_stage[0].0.0;
@@ -113,7 +120,8 @@ mod tests {
             };
             let at = UnixMs(u64::from(number));
             let (config, stage) = (Some(config), stage.to_string());
-            let version = ConfigVersion { stage, number, changed_at: at, effective_from: at, config };
+            let version =
+                ConfigVersion { stage, number, changed_at: at, effective_from: at, config };
             let key = Key::Version { stage: version.stage.clone(), number };
             Record { key, item: version.to_item() }
         };
@@ -129,7 +137,8 @@ mod tests {
         let mut configs = Configs::new(&cold, Span::new(UnixMs::ZERO, UnixMs(1_000)));
         for stage in stages.iter().chain(&stages) {
             let at = UnixMs(500);
-            let row = Watched { piece: 0, watch_ms: 1, first_at: at, last_at: at, intervals: Vec::new() };
+            let row =
+                Watched { piece: 0, watch_ms: 1, first_at: at, last_at: at, intervals: Vec::new() };
             let config = configs.of(stage).await.unwrap().of(&row).unwrap();
             assert_eq!(config.customer.as_deref(), Some("customer 500"), "{stage}");
             let held: usize = configs.held.values().map(|of| of.configs.len()).sum();

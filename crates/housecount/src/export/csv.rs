@@ -1,7 +1,7 @@
 //! CSV, through the crate `csv`.
 //!
-//! Ids and names are what players and operators sent, and a spreadsheet runs a field that begins with `=` as a formula. So
-//! such fields are written as text, unless the file is for machines.
+//! Ids and names are what players and operators sent, and a spreadsheet runs a field that begins
+//! with `=` as a formula. So such fields are written as text, unless the file is for machines.
 
 use std::io::{self, Write};
 
@@ -29,7 +29,11 @@ pub struct Csv {
 
 impl Csv {
     /// Writes the header.
-    pub fn new(mut out: Box<dyn Write + Send>, columns: Vec<Column>, style: CsvStyle) -> io::Result<Csv> {
+    pub fn new(
+        mut out: Box<dyn Write + Send>,
+        columns: Vec<Column>,
+        style: CsvStyle,
+    ) -> io::Result<Csv> {
         if style == CsvStyle::Excel {
             out.write_all(BYTE_ORDER_MARK)?;
         }
@@ -79,7 +83,8 @@ mod tests {
 
     fn written(style: CsvStyle, texts: &[&str]) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let columns = vec![Column { name: "id", kind: Kind::Text }, Column { name: "n", kind: Kind::Number }];
+        let columns =
+            vec![Column { name: "id", kind: Kind::Text }, Column { name: "n", kind: Kind::Number }];
         let mut sink = Csv::new(Box::new(file.reopen().unwrap()), columns, style).unwrap();
         for text in texts {
             sink.row(vec![Cell::Text(text.to_string()), Cell::Number(7)]).unwrap();
@@ -90,18 +95,23 @@ mod tests {
 
     #[test]
     fn formulas_become_text_unless_it_is_raw() {
-        let formulas = ["=1+1", "+49 30 1", "-1", "@SUM(A1)", "\ttab", "\rreturn", "=HYPERLINK(\"x\",\"y\")"];
+        let formulas =
+            ["=1+1", "+49 30 1", "-1", "@SUM(A1)", "\ttab", "\rreturn", "=HYPERLINK(\"x\",\"y\")"];
         let harmless = ["ann", "a=b", "'=1", " =1", "", "{\"tag\":\"=1\"}", "1-2", "Zoë"];
         let all: Vec<&str> = formulas.iter().chain(&harmless).copied().collect();
-        for (style, prefix) in [(CsvStyle::Guarded, "'"), (CsvStyle::Excel, "'"), (CsvStyle::Raw, "")] {
+        for (style, prefix) in
+            [(CsvStyle::Guarded, "'"), (CsvStyle::Excel, "'"), (CsvStyle::Raw, "")]
+        {
             let bytes = written(style, &all);
             let text = String::from_utf8(bytes).unwrap();
             let text = text.trim_start_matches('\u{feff}');
             let mut reader = csv::Reader::from_reader(text.as_bytes());
             assert_eq!(reader.headers().unwrap(), vec!["id", "n"], "{style:?}");
-            let read: Vec<String> = reader.records().map(|record| record.unwrap()[0].to_string()).collect();
+            let read: Vec<String> =
+                reader.records().map(|record| record.unwrap()[0].to_string()).collect();
             let guarded = formulas.iter().map(|text| format!("{prefix}{text}"));
-            let expected: Vec<String> = guarded.chain(harmless.iter().map(ToString::to_string)).collect();
+            let expected: Vec<String> =
+                guarded.chain(harmless.iter().map(ToString::to_string)).collect();
             assert_eq!(read, expected, "{style:?}");
         }
     }
@@ -109,7 +119,10 @@ mod tests {
     #[test]
     fn only_excel_has_a_byte_order_mark() {
         let begins = |style| written(style, &["ann"]).starts_with(b"\xef\xbb\xbfid,n\nann,7\n");
-        assert_eq!([CsvStyle::Guarded, CsvStyle::Raw, CsvStyle::Excel].map(begins), [false, false, true]);
+        assert_eq!(
+            [CsvStyle::Guarded, CsvStyle::Raw, CsvStyle::Excel].map(begins),
+            [false, false, true]
+        );
         assert_eq!(written(CsvStyle::Raw, &["=1"]), b"id,n\n=1,7\n");
         assert_eq!(written(CsvStyle::Guarded, &["=1,2"]), b"id,n\n\"'=1,2\",7\n");
     }

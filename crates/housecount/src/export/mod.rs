@@ -1,8 +1,9 @@
 //! Watch records as files: who watched what for how long, or what each customer is to pay for.
 //!
-//! Rows come from the ledger a page at a time, so memory is bounded however long the range is. A row has the configuration
-//! that was in force when its time was watched, and is cut where that changed; so an export of committed time says the same
-//! whenever it is made. A file gets its name when it is whole.
+//! Rows come from the ledger a page at a time, so memory is bounded however long the range is. A
+//! row has the configuration that was in force when its time was watched, and is cut where that
+//! changed; so an export of committed time says the same whenever it is made. A file gets its name
+//! when it is whole.
 
 mod configs;
 mod csv;
@@ -76,7 +77,8 @@ pub struct Request {
     pub by_customer: bool,
     /// The periods.
     pub period: PeriodUnit,
-    /// Time zone of the periods and of the times that are shown; none for UTC and no times beside the milliseconds.
+    /// Time zone of the periods and of the times that are shown; none for UTC and no times beside
+    /// the milliseconds.
     pub zone: Option<Zone>,
     /// See [`Round`].
     pub round: Round,
@@ -110,15 +112,18 @@ pub async fn write(
     out: Box<dyn Write + Send>,
     mut progress: impl FnMut(f64) + Send,
 ) -> StoreResult<Exported> {
-    let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
+    let failed =
+        |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let columns = columns(request);
     let mut sink = sink(request.format, out, columns)?;
     let committed_to = committed_to(cold).await?;
     let (first, last) = chain::extent(cold).await?.unwrap_or_default();
     // Nothing lies further from it than this, and nobody has to go through years without a ledger.
-    // Nor further than all chains have it: what some of them have beyond that still changes, and so may configurations.
+    // Nor further than all chains have it: what some of them have beyond that still changes, and so
+    // may configurations.
     let whole = Span::new(first.minus(MARGIN_MS), last.plus(MARGIN_MS).min(committed_to));
-    let range = request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
+    let range =
+        request.range.clip(whole).unwrap_or(Span::new(request.range.from, request.range.from));
     let pieces = if request.by_customer {
         request.zone.clone().unwrap_or_else(Zone::utc).periods(range, request.period)
     } else {
@@ -132,7 +137,8 @@ pub async fn write(
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         loop {
             let page =
-                scan::committed(cold, period.span, wanted.clone(), request.rows_max, &mut progress).await?;
+                scan::committed(cold, period.span, wanted.clone(), request.rows_max, &mut progress)
+                    .await?;
             if configs.find_cuts(&page.rows, &mut wanted.cuts).await? {
                 continue;
             }
@@ -141,7 +147,8 @@ pub async fn write(
                 exported.watch_ms += watched.watch_ms;
                 let config = configs.of(&stage).await?.of(&watched);
                 if request.by_customer {
-                    let customer = config.and_then(|config| config.customer.clone()).unwrap_or_default();
+                    let customer =
+                        config.and_then(|config| config.customer.clone()).unwrap_or_default();
                     groups.entry(customer).or_default().add(&stage, &viewer, &watched);
                 } else {
                     exported.rows += 1;
@@ -167,7 +174,8 @@ fn sink(
     out: Box<dyn Write + Send>,
     columns: Vec<Column>,
 ) -> StoreResult<Box<dyn Sink + Send>> {
-    let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
+    let failed =
+        |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     Ok(match format {
         Format::Csv(style) => Box::new(csv::Csv::new(out, columns, style).map_err(failed)?),
         Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),

@@ -39,13 +39,14 @@ impl Parquet {
     /// Begins the file.
     pub fn new(out: Box<dyn Write + Send>, columns: Vec<Column>) -> io::Result<Parquet> {
         let fields = columns.iter().map(field).collect::<Result<_, _>>().map_err(failed)?;
-        let schema = Type::group_type_builder("watch").with_fields(fields).build().map_err(failed)?;
+        let schema =
+            Type::group_type_builder("watch").with_fields(fields).build().map_err(failed)?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(PARQUET_GROUP_ROWS_MAX))
             .build();
-        let writer =
-            SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
+        let writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))
+            .map_err(failed)?;
         Ok(Parquet { writer, columns, rows: Vec::new() })
     }
 
@@ -83,7 +84,11 @@ impl Parquet {
 impl Sink for Parquet {
     fn row(&mut self, cells: Vec<Cell>) -> io::Result<()> {
         self.rows.push(cells);
-        if self.rows.len() >= PARQUET_GROUP_ROWS_MAX { self.write_group().map_err(failed) } else { Ok(()) }
+        if self.rows.len() >= PARQUET_GROUP_ROWS_MAX {
+            self.write_group().map_err(failed)
+        } else {
+            Ok(())
+        }
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {

@@ -31,15 +31,23 @@ pub struct Request {
 
 fn columns(zone: Option<&Zone>) -> Vec<Column> {
     let text = |name| Column { name, kind: Kind::Text };
-    let at = [Column { name: "at_ms", kind: Kind::TimeMs }].into_iter().chain(zone.map(|_| text("at")));
+    let at =
+        [Column { name: "at_ms", kind: Kind::TimeMs }].into_iter().chain(zone.map(|_| text("at")));
     ["stage", "viewer", "session"].map(text).into_iter().chain(at).chain([text("kind")]).collect()
 }
 
 fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
     let text = |text: &str| Cell::Text(text.to_string());
     let kind = if event.kind == Said::Beat { "beat" } else { "leave" };
-    let at = [Cell::Number(event.at.0)].into_iter().chain(zone.map(|zone| Cell::Text(zone.shown(event.at))));
-    [event.stage, event.viewer, event.session].map(text).into_iter().chain(at).chain([text(kind)]).collect()
+    let at = [Cell::Number(event.at.0)]
+        .into_iter()
+        .chain(zone.map(|zone| Cell::Text(zone.shown(event.at))));
+    [event.stage, event.viewer, event.session]
+        .map(text)
+        .into_iter()
+        .chain(at)
+        .chain([text(kind)])
+        .collect()
 }
 
 /// What was exported.
@@ -51,8 +59,8 @@ pub struct Exported {
     pub problems: Vec<String>,
 }
 
-/// Writes the export: the packed archive slot after slot of each partition, then the archive by items stage after stage.
-/// `progress` is told the part that is read, from 0 to 1.
+/// Writes the export: the packed archive slot after slot of each partition, then the archive by
+/// items stage after stage. `progress` is told the part that is read, from 0 to 1.
 ///
 /// # Errors
 /// The cold tier's, the file's, or that there is no archive.
@@ -62,7 +70,8 @@ pub async fn write(
     out: Box<dyn Write + Send>,
     mut progress: impl FnMut(f64) + Send,
 ) -> StoreResult<Exported> {
-    let failed = |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
+    let failed =
+        |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let zone = request.zone.as_ref();
     let mut sink = sink(request.format, out, columns(zone))?;
     let (range, mut rows) = (request.range, 0);
@@ -76,10 +85,13 @@ pub async fn write(
     let mut problems = Vec::new();
     let chains = read::chains(cold).await?;
     let steps = (chains.len() + 1) as f64;
-    let part = |at: UnixMs| (at.since(range.from) as f64 / range.to.since(range.from).max(1) as f64).min(1.0);
+    let part = |at: UnixMs| {
+        (at.since(range.from) as f64 / range.to.since(range.from).max(1) as f64).min(1.0)
+    };
     for (n, chain) in chains.iter().enumerate() {
         let told = |at| progress((n as f64 + part(at)) / steps);
-        problems.extend(read::packed(&**cold, *chain, range, request.late_ms, &mut with, told).await?);
+        problems
+            .extend(read::packed(&**cold, *chain, range, request.late_ms, &mut with, told).await?);
     }
     let stages = match &request.stage {
         Some(stage) => [stage.clone()].into(),
@@ -91,8 +103,7 @@ pub async fn write(
         problems.extend(read::items(&**cold, stage, range, &mut with, told).await?);
     }
     if chains.is_empty() && rows == 0 && problems.is_empty() {
-        let why =
-            "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"` or \"items\"";
+        let why = "there is no archive in the cold tier: nodes keep one with `archive = \"packed\"` or \"items\"";
         return Err(StoreError::new(ErrorKind::Missing, why));
     }
     sink.finish().map_err(failed)?;

@@ -25,8 +25,13 @@ pub fn columns(request: &Request) -> Vec<Column> {
     } else {
         let time = |name| Column { name, kind: Kind::TimeMs };
         let json = |name| Column { name, kind: Kind::Json };
-        let who =
-            [text("stage"), text("viewer"), number("watch_ms"), time("first_at_ms"), time("last_at_ms")];
+        let who = [
+            text("stage"),
+            text("viewer"),
+            number("watch_ms"),
+            time("first_at_ms"),
+            time("last_at_ms"),
+        ];
         let shown = has_zone.then_some([text("first_at"), text("last_at")]).into_iter().flatten();
         let config = [text("customer"), text("name"), json("tags")];
         who.into_iter().chain(shown).chain(config).collect()
@@ -46,7 +51,9 @@ pub fn row(
     request: &Request,
 ) -> Vec<Cell> {
     let text = |text: Option<&String>| Cell::Text(text.cloned().unwrap_or_default());
-    let tags = config.map(|config| serde_json::json!(config.tags)).unwrap_or_else(|| serde_json::json!({}));
+    let tags = config
+        .map(|config| serde_json::json!(config.tags))
+        .unwrap_or_else(|| serde_json::json!({}));
     let mut row = vec![
         Cell::Text(stage.to_string()),
         Cell::Text(viewer.to_string()),
@@ -74,7 +81,8 @@ pub struct Group {
     watch_ms: u64,
     /// Minutes, each viewer's time on a stage rounded up.
     minutes: u64,
-    /// The stage and the viewer of the last row, and their time so far: a change of a tag must not bill a minute twice.
+    /// The stage and the viewer of the last row, and their time so far: a change of a tag must not
+    /// bill a minute twice.
     last: (Box<str>, Box<str>),
     last_ms: u64,
 }
@@ -138,7 +146,13 @@ mod tests {
     }
 
     fn watched(watch_ms: u64) -> Watched {
-        Watched { piece: 0, watch_ms, first_at: UnixMs(0), last_at: UnixMs(0), intervals: Vec::new() }
+        Watched {
+            piece: 0,
+            watch_ms,
+            first_at: UnixMs(0),
+            last_at: UnixMs(0),
+            intervals: Vec::new(),
+        }
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! Follow: the log into the hub, on every node, all of it, for ever.
 //!
-//! Time advances here and nowhere else: the hub's clock is moved to the log's only after everything appended
-//! before has been read, and only while the log takes what this node writes ([`WriteHealth`](crate::health::WriteHealth)).
-//! So while the log is unavailable, to read or to write, time stands still and no viewer times out because of it.
+//! Time advances here and nowhere else: the hub's clock is moved to the log's only after everything
+//! appended before has been read, and only while the log takes what this node writes
+//! ([`WriteHealth`](crate::health::WriteHealth)). So while the log is unavailable, to read or to
+//! write, time stands still and no viewer times out because of it.
 //!
 //! # After an outage
-//! Nodes hold what players said meanwhile and append it with its true times, which takes them a moment. Until
-//! then time is held back (`SETTLE_MS`) and counts are not called complete. When nobody can have listened to
-//! players for more than an interval (all nodes were down, or this one was asleep), the counts from before
-//! stand in for one ttl.
+//! Nodes hold what players said meanwhile and append it with its true times, which takes them a
+//! moment. Until then time is held back (`SETTLE_MS`) and counts are not called complete. When
+//! nobody can have listened to players for more than an interval (all nodes were down, or this one
+//! was asleep), the counts from before stand in for one ttl.
 //!
 //! # When the log has lost something
-//! Its partitions are born again, or have gone back to an earlier state. Every node that still knows everything
-//! writes it into the log again, as ordinary events with their old times, so that a node which starts later finds
-//! it there.
+//! Its partitions are born again, or have gone back to an earlier state. Every node that still
+//! knows everything writes it into the log again, as ordinary events with their old times, so that
+//! a node which starts later finds it there.
 
 mod outage;
 mod retell;
@@ -45,10 +46,12 @@ use crate::progress::ReadProgress;
 
 /// The wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long time stands still when the log has lost something: by then other nodes have noticed, and rewritten what only they
-/// had read. Shorter than what makes counts incomplete, and many times what a node takes to notice.
+/// How long time stands still when the log has lost something: by then other nodes have noticed,
+/// and rewritten what only they had read. Shorter than what makes counts incomplete, and many times
+/// what a node takes to notice.
 const REWRITTEN_MS: u64 = 1_000;
-/// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three intervals at least.
+/// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three
+/// intervals at least.
 const ASLEEP_MS_MIN: u64 = 1_000;
 
 /// Where a partition has been read to.
@@ -68,7 +71,8 @@ pub struct Follower {
     acknowledged: Arc<Acknowledged>,
     /// None where nothing is kept for good.
     proofs: Option<Arc<Proofs>>,
-    /// What a partition's handles are made with, as last heard; at first, what this node would have them made with.
+    /// What a partition's handles are made with, as last heard; at first, what this node would have
+    /// them made with.
     keys: Vec<HandleKey>,
     poll: Duration,
     interval_ms: u64,
@@ -82,11 +86,13 @@ pub struct Follower {
     /// How often the log had gone over to another server when it was last read.
     moves: u64,
     unreadable: UnreadableLines,
-    /// Partitions that this node has told all it knew, and that are whole once all have appended what they held meanwhile.
+    /// Partitions that this node has told all it knew, and that are whole once all have appended
+    /// what they held meanwhile.
     unmarked: BTreeSet<u16>,
     /// How much of the log is read, until this node has started.
     progress: Arc<ReadProgress>,
-    /// The longest that one read of this round took. A log gives up long before an interval: this process was asleep.
+    /// The longest that one read of this round took. A log gives up long before an interval: this
+    /// process was asleep.
     slowest_read_ms: u64,
 }
 
@@ -153,8 +159,8 @@ impl Follower {
         self.progress.clone()
     }
 
-    /// Reads every partition to its end. The time up to which everything has been read: where the log's clock has stepped back,
-    /// that is the time with which nodes go on.
+    /// Reads every partition to its end. The time up to which everything has been read: where the
+    /// log's clock has stepped back, that is the time with which nodes go on.
     ///
     /// # Errors
     /// The first failure; the other partitions have been read all the same.
@@ -172,7 +178,8 @@ impl Follower {
         }
         match failure {
             Some(error) => Err(error),
-            // Beyond what stamps may be ahead, time stands still until the log's clock has come there, and counts say so.
+            // Beyond what stamps may be ahead, time stands still until the log's clock has come
+            // there, and counts say so.
             None if before <= clock.plus(STAMP_AHEAD_MS_MAX) => Ok(clock.max(before)),
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
@@ -189,17 +196,20 @@ impl Follower {
         loop {
             let place = self.places[usize::from(partition)];
             let sent_ms = mono_ms();
-            let tail = self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
+            let tail =
+                self.log.read(partition, place.after, self.keys[usize::from(partition)]).await?;
             self.clock.observe(sent_ms, tail.clock);
-            // The time that nodes go by. Where the log's clock has stepped back, a node that has just started would hear of it
-            // only with the next beat through one that was there, and take it for a jump.
+            // The time that nodes go by. Where the log's clock has stepped back, a node that has
+            // just started would hear of it only with the next beat through one that was there, and
+            // take it for a jump.
             self.clock.at_least(tail.origin.attended.min(tail.clock.plus(STAMP_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
             if self.has_lost(place, acknowledged, &tail) {
                 // Everything in it is read again: its positions may have begun anew.
-                self.places[usize::from(partition)] = Place { after: Position::START, origin: tail.origin };
+                self.places[usize::from(partition)] =
+                    Place { after: Position::START, origin: tail.origin };
                 self.acknowledged.forget(partition);
                 // Not by its clock alone: that may have gone back as well.
                 self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
@@ -242,8 +252,9 @@ impl Follower {
         }
     }
 
-    /// Whether a partition has lost something that this node knows it had: it was born again, or the last record that
-    /// was read from it or acknowledged by it is gone, and is far too young to have been trimmed.
+    /// Whether a partition has lost something that this node knows it had: it was born again, or
+    /// the last record that was read from it or acknowledged by it is gone, and is far too young to
+    /// have been trimmed.
     fn has_lost(&self, place: Place, acknowledged: Position, tail: &Tail) -> bool {
         let is_reborn = place.origin.born != UnixMs::ZERO && place.origin.born != tail.origin.born;
         let is_young = |at: UnixMs| tail.clock.since(at) < self.kept_ms / 2;
@@ -258,7 +269,8 @@ impl Follower {
         match record::decode(record) {
             Ok(mut said) => {
                 if record::bound(&mut said, position.at) {
-                    // Another node goes by a clock that is far ahead of the log's, and knows of viewers whom it can't tell yet.
+                    // Another node goes by a clock that is far ahead of the log's, and knows of
+                    // viewers whom it can't tell yet.
                     self.hub.doubt_until(position.at.plus(self.ttl_ms));
                 }
                 if let Some(latest) = said.iter().map(Told::at).max() {
@@ -293,8 +305,10 @@ impl Follower {
     /// What the log's past says, once it has been read to its end, at `now`.
     #[must_use]
     pub fn past(&self, now: UnixMs) -> Past {
-        let unattended = self.unattended_since().filter(|since| now.since(*since) > self.interval_ms);
-        let youngest = self.lost(now).iter().map(|p| self.places[usize::from(*p)].origin.born).max();
+        let unattended =
+            self.unattended_since().filter(|since| now.since(*since) > self.interval_ms);
+        let youngest =
+            self.lost(now).iter().map(|p| self.places[usize::from(*p)].origin.born).max();
         match (youngest, unattended) {
             (Some(_), Some(_)) => Past::Lost { until: now.plus(self.ttl_ms) },
             (Some(born), None) => Past::Lost { until: born.plus(self.ttl_ms) },
@@ -306,15 +320,22 @@ impl Follower {
     /// Partitions that came to be a short while ago, and that nobody has told what was before.
     #[must_use]
     pub fn lost(&self, now: UnixMs) -> Vec<u16> {
-        let young = |place: &Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
-        (0..).zip(&self.places).filter(|(_, place)| young(place)).map(|(partition, _)| partition).collect()
+        let young =
+            |place: &Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
+        (0..)
+            .zip(&self.places)
+            .filter(|(_, place)| young(place))
+            .map(|(partition, _)| partition)
+            .collect()
     }
 
-    /// When a node that knew all last tended the log, or since when nobody has. Its records say nothing: a node that has just
-    /// started, or that was cut off, may have appended some, and doesn't know all.
+    /// When a node that knew all last tended the log, or since when nobody has. Its records say
+    /// nothing: a node that has just started, or that was cut off, may have appended some, and
+    /// doesn't know all.
     fn unattended_since(&self) -> Option<UnixMs> {
-        let latest =
-            |time: fn(&Place) -> UnixMs| self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO);
+        let latest = |time: fn(&Place) -> UnixMs| {
+            self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO)
+        };
         latest(|place| place.origin.attended).or_else(|| latest(|place| place.origin.born))
     }
 
@@ -353,7 +374,8 @@ impl Follower {
                         }
                     }
                     self.retell().await;
-                    // This process was asleep, or time on the log's clock has jumped: nobody was heard meanwhile.
+                    // This process was asleep, or time on the log's clock has jumped: nobody was
+                    // heard meanwhile.
                     let jumped_ms = last.map_or(0, |(mono, log)| {
                         now.since(log).saturating_sub(round_ms.saturating_sub(mono))
                     });
@@ -365,7 +387,10 @@ impl Follower {
                     last = Some((round_ms, now));
                     let is_rewritten =
                         self.lost_ms.is_none_or(|at| round_ms.saturating_sub(at) >= REWRITTEN_MS);
-                    if stall.is_none() && is_rewritten && !outage.is_settling(self.metrics.waiting.get()) {
+                    if stall.is_none()
+                        && is_rewritten
+                        && !outage.is_settling(self.metrics.waiting.get())
+                    {
                         self.hub.advance(now);
                         self.mark_told().await;
                     }
@@ -384,12 +409,13 @@ impl Follower {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            overslept_ms = mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
+            overslept_ms =
+                mono_ms().saturating_sub(before_ms).saturating_sub(wait.as_millis() as u64);
         }
     }
 
-    /// Holds time back where another server answers than before: it may lack what another node had appended to the one before, and
-    /// has yet to find missing and write again.
+    /// Holds time back where another server answers than before: it may lack what another node had
+    /// appended to the one before, and has yet to find missing and write again.
     fn note_moves(&mut self) {
         let moves = self.log.moves();
         if std::mem::replace(&mut self.moves, moves) != moves {
@@ -401,7 +427,10 @@ impl Follower {
     async fn bridge_from_here(&self, now: UnixMs) {
         let roster = self.hub.roster().await.of;
         let viewers = roster.total.viewers;
-        tracing::warn!(viewers, "this node was asleep, or its clock jumped; bridging its counts for one ttl");
+        tracing::warn!(
+            viewers,
+            "this node was asleep, or its clock jumped; bridging its counts for one ttl"
+        );
         self.hub.open_bridge(roster, now.plus(self.ttl_ms));
     }
 }

@@ -4,8 +4,9 @@ use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX};
 
 use crate::clock::mono_ms;
 
-/// How long time is held back after an outage, for all nodes to append what they hold: at least this, a tenth of the
-/// outage if that is longer, and until this node's own backlog is nearly gone; but no longer than the last.
+/// How long time is held back after an outage, for all nodes to append what they hold: at least
+/// this, a tenth of the outage if that is longer, and until this node's own backlog is nearly gone;
+/// but no longer than the last.
 const SETTLE_MS: u64 = 2_000;
 const SETTLE_MS_MAX: u64 = 60_000;
 
@@ -25,7 +26,8 @@ impl Outage {
         is_first
     }
 
-    /// A read has worked. How long none had, if that was long enough for players to have been turned away.
+    /// A read has worked. How long none had, if that was long enough for players to have been
+    /// turned away.
     pub(super) fn over(&mut self) -> Option<u64> {
         let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
         if away_ms < SILENCE_MS_MAX {

@@ -10,13 +10,16 @@ use super::Follower;
 use crate::error::StoreResult;
 
 impl Follower {
-    /// Writes what this node knows into partitions that have lost something. Every node does: another one may know
-    /// less, and what is written twice says the same thing.
+    /// Writes what this node knows into partitions that have lost something. Every node does:
+    /// another one may know less, and what is written twice says the same thing.
     pub(super) async fn retell(&mut self) {
         for partition in std::mem::take(&mut self.untold) {
             let knows_all = self.hub.knows_all();
             if !knows_all {
-                tracing::warn!(partition, "the log has lost something, and this node doesn't know all of it");
+                tracing::warn!(
+                    partition,
+                    "the log has lost something, and this node doesn't know all of it"
+                );
                 self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
             }
             match self.checkpoint(partition).await {
@@ -39,8 +42,9 @@ impl Follower {
         }
     }
 
-    /// Says of what was told again that it is all. Only once time goes on: before, a node that starts would believe it, though others
-    /// still hold what players told them while the log was away.
+    /// Says of what was told again that it is all. Only once time goes on: before, a node that
+    /// starts would believe it, though others still hold what players told them while the log was
+    /// away.
     pub(super) async fn mark_told(&mut self) {
         for partition in std::mem::take(&mut self.unmarked) {
             let born = self.places[usize::from(partition)].origin.born;
@@ -54,9 +58,11 @@ impl Follower {
     async fn checkpoint(&self, partition: u16) -> StoreResult<usize> {
         // What may still be online, and what the ledger may not have.
         let online = self.hub.now().minus(self.ttl_ms);
-        let uncommitted = self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
+        let uncommitted =
+            self.proofs.as_ref().map(|proofs| proofs.committed(partition).minus(self.ttl_ms));
         let from = uncommitted.map_or(online, |uncommitted| uncommitted.min(online));
-        // Slice by slice, so that no heartbeat waits for all of it. What is folded into a slice that is done was appended after the loss.
+        // Slice by slice, so that no heartbeat waits for all of it. What is folded into a slice
+        // that is done was appended after the loss.
         let (mut count, mut place) = (0, 0);
         loop {
             let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;

@@ -23,7 +23,8 @@ pub(super) struct UnreadableRecord {
 impl UnreadableLines {
     /// Takes one more record, on `mono_ms`.
     pub(super) fn record(&mut self, now_ms: u64) -> UnreadableRecord {
-        let is_over = self.began_ms.is_none_or(|began_ms| now_ms.saturating_sub(began_ms) >= MINUTE_MS);
+        let is_over =
+            self.began_ms.is_none_or(|began_ms| now_ms.saturating_sub(began_ms) >= MINUTE_MS);
         let left_out = if is_over { std::mem::take(self).left_out } else { 0 };
         self.began_ms.get_or_insert(now_ms);
         let is_named = self.written < UNREADABLE_LINES_MAX;
@@ -32,7 +33,10 @@ impl UnreadableLines {
         } else {
             self.left_out += 1;
         }
-        UnreadableRecord { is_named, left_out_before: Some(left_out).filter(|left_out| *left_out > 0) }
+        UnreadableRecord {
+            is_named,
+            left_out_before: Some(left_out).filter(|left_out| *left_out > 0),
+        }
     }
 }
 
@@ -57,6 +61,9 @@ mod tests {
             lines.record(6_000 + MINUTE_MS),
             UnreadableRecord { is_named: true, left_out_before: None }
         );
-        assert_eq!(lines.record(9_000_000), UnreadableRecord { is_named: true, left_out_before: None });
+        assert_eq!(
+            lines.record(9_000_000),
+            UnreadableRecord { is_named: true, left_out_before: None }
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! A customer, or whoever else is named, in past versions of stages' configurations: the name goes, sums per name stay.
+//! A customer, or whoever else is named, in past versions of stages' configurations: the name goes,
+//! sums per name stay.
 //!
-//! Versions are kept for good, also after a configuration was deleted, so that committed time is exported as before. A person's
-//! name in them is replaced by one pseudonym. What is configured now isn't touched: that is the operator's to change, by the API.
+//! Versions are kept for good, also after a configuration was deleted, so that committed time is
+//! exported as before. A person's name in them is replaced by one pseudonym. What is configured now
+//! isn't touched: that is the operator's to change, by the API.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,7 +72,8 @@ fn shown(stages: &[String]) -> String {
     }
 }
 
-/// Replaces a name in past versions of configuration. Everything is read first, and only then anything written.
+/// Replaces a name in past versions of configuration. Everything is read first, and only then
+/// anything written.
 ///
 /// # Errors
 /// See [`ForgetConfigurationError`]. What is damaged is found and passed over, and no error.
@@ -91,7 +94,10 @@ pub async fn forget(
         forgotten.problems.extend(damage);
         let versions = history.versions();
         let has_name = |version: &&ConfigVersion| {
-            version.config.as_ref().is_some_and(|config| renamed(config, &request.text, "").is_some())
+            version
+                .config
+                .as_ref()
+                .is_some_and(|config| renamed(config, &request.text, "").is_some())
         };
         in_force.extend(versions.last().filter(has_name).map(|_| stage.clone()));
         let before = named.len();
@@ -114,7 +120,10 @@ pub async fn forget(
 }
 
 /// The stages that the ledger and the list of configurations know.
-async fn stages(cold: &Arc<dyn Cold>, problems: &mut Vec<String>) -> Result<BTreeSet<String>, StoreError> {
+async fn stages(
+    cold: &Arc<dyn Cold>,
+    problems: &mut Vec<String>,
+) -> Result<BTreeSet<String>, StoreError> {
     let mut stages = history::configured(&**cold).await?;
     for chain in chain::all(cold).await? {
         let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
@@ -126,7 +135,9 @@ async fn stages(cold: &Arc<dyn Cold>, problems: &mut Vec<String>) -> Result<BTre
             };
             match read {
                 Ok((chunk, _)) => stages.extend(chunk.new_stages().map(str::to_string)),
-                Err(error) if error.kind() == ErrorKind::Corrupt => problems.push(error.to_string()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    problems.push(error.to_string())
+                }
                 Err(error) => return Err(error),
             }
             tokio::task::yield_now().await;
@@ -147,7 +158,12 @@ fn renamed(config: &StageConfig, from: &str, to: &str) -> Option<StageConfig> {
     (renamed != *config).then_some(renamed)
 }
 
-async fn rewrite(cold: &dyn Cold, version: ConfigVersion, from: &str, to: &str) -> Result<(), StoreError> {
+async fn rewrite(
+    cold: &dyn Cold,
+    version: ConfigVersion,
+    from: &str,
+    to: &str,
+) -> Result<(), StoreError> {
     let config = version.config.as_ref().and_then(|config| renamed(config, from, to));
     let version = ConfigVersion { config, ..version };
     let key = Key::Version { stage: version.stage.clone(), number: version.number };

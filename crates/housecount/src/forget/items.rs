@@ -23,8 +23,9 @@ pub(super) struct Found {
     pub(super) count: u64,
 }
 
-/// Reads the heartbeats of all stages that are listed with heartbeats, and of those that the ledger or the configuration knows:
-/// another program may have put items there. Says so where it has, since it may have put some on stages that nothing here names.
+/// Reads the heartbeats of all stages that are listed with heartbeats, and of those that the ledger
+/// or the configuration knows: another program may have put items there. Says so where it has,
+/// since it may have put some on stages that nothing here names.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
     request: &Request,
@@ -52,7 +53,8 @@ pub(super) async fn find(
             Ok(())
         };
         let problem =
-            read::items(&**cold, &stage, Span::new(UnixMs::ZERO, UnixMs::MAX), with, |_| ()).await?;
+            read::items(&**cold, &stage, Span::new(UnixMs::ZERO, UnixMs::MAX), with, |_| ())
+                .await?;
         found.problems.extend(problem);
         if all > 0 && !listed.contains(&stage) {
             unlisted.get_or_insert_with(|| stage.clone());
@@ -81,13 +83,19 @@ async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
     Ok(false)
 }
 
-/// Deletes them, by the keys that they are stored at. Returns a line for each that has another key than housecount gives.
-pub(super) async fn delete(cold: &dyn Cold, request: &Request, found: &Found) -> StoreResult<Option<String>> {
+/// Deletes them, by the keys that they are stored at. Returns a line for each that has another key
+/// than housecount gives.
+pub(super) async fn delete(
+    cold: &dyn Cold,
+    request: &Request,
+    found: &Found,
+) -> StoreResult<Option<String>> {
     let keys = KeyRange::heartbeats(&found.stage, found.within.from, found.within.to.minus(1));
     let (mut page, mut left) = (Page::first(PAGE_ROWS_MAX), None);
     loop {
         let rows = cold.query(&keys, &page).await?;
-        let is_of_viewer = |item| heartbeat::read(item).is_ok_and(|(_, viewer, _)| viewer == request.viewer);
+        let is_of_viewer =
+            |item| heartbeat::read(item).is_ok_and(|(_, viewer, _)| viewer == request.viewer);
         let mut of_viewer = Vec::new();
         for (sk, _) in rows.iter().filter(|(_, item)| is_of_viewer(item)) {
             match Key::of_heartbeat(&found.stage, sk) {

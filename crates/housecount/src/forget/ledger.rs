@@ -1,4 +1,5 @@
-//! The viewer in the ledger: which chunks name it, when it was there, and these chunks under another name.
+//! The viewer in the ledger: which chunks name it, when it was there, and these chunks under
+//! another name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ pub(super) async fn find(
     let mut ends = Vec::new();
     for chain in chain::all(cold).await? {
         if !request.holds(chain) {
-            // How far it is may be what holds all back; a last chunk that can't be read is `verify`'s to tell.
+            // How far it is may be what holds all back; a last chunk that can't be read is
+            // `verify`'s to tell.
             match chain::end(&**cold, chain).await {
                 Ok(end) => ends.push((chain, end)),
                 Err(error) if error.kind() == ErrorKind::Corrupt => found.problem(&error),
@@ -106,7 +108,11 @@ async fn read_chain(
         let window = chunk.window;
         edge = window.to;
         progress(window.from);
-        found.ledger.take(chain, &chunk, book.names(&chunk, &request.viewer, request.stage.as_deref()));
+        found.ledger.take(
+            chain,
+            &chunk,
+            book.names(&chunk, &request.viewer, request.stage.as_deref()),
+        );
         if !is_lost || chunk.is_keyframe() {
             is_lost = false;
             if let Err(error) = book.apply(&chunk, link, &mut watch) {
@@ -154,12 +160,15 @@ impl Found {
 pub(super) async fn rename(cold: &dyn Cold, naming: &Naming, to: &str) -> StoreResult<Vec<Key>> {
     let Naming { chain, window, places } = naming;
     // It may have expired since.
-    let Some(stored) = Reader::at(*chain, *window, *window).next(cold).await? else { return Ok(Vec::new()) };
+    let Some(stored) = Reader::at(*chain, *window, *window).next(cold).await? else {
+        return Ok(Vec::new());
+    };
     let (mut chunk, link) = chain::decode(&stored, *chain)?;
     chunk.rename(places, to);
     let bytes = chunk.encode();
     if Chunk::decode(&bytes).map(|(chunk, _)| chunk).as_ref() != Ok(&chunk) {
-        let what = format!("the item {} / {window} can't be written under another name", chain.pk());
+        let what =
+            format!("the item {} / {window} can't be written under another name", chain.pk());
         return Err(StoreError::new(ErrorKind::Corrupt, what));
     }
     chunks::rewrite(cold, *chain, &stored, &bytes, Some(link.crc)).await

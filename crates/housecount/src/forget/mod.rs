@@ -1,13 +1,18 @@
-//! Forgetting one person: their records in the cold tier go on under a pseudonym that nobody can derive, and all totals stay.
+//! Forgetting one person: their records in the cold tier go on under a pseudonym that nobody can
+//! derive, and all totals stay.
 //!
-//! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in them changes.
-//! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under another name: when a player beats
-//!   follows from its ids (`core/pace.rs`), so that whoever guesses an id could see by the times that the guess is right.
-//! - [`configuration`]: a customer's name in past versions of stages' configurations goes on as a pseudonym.
+//! - `ledger`: chunks that name the viewer are written again under the pseudonym; nothing else in
+//!   them changes.
+//! - `packed`, `items`: the viewer's heartbeats leave the archive. They could not stay under
+//!   another name: when a player beats follows from its ids (`core/pace.rs`), so that whoever
+//!   guesses an id could see by the times that the guess is right.
+//! - [`configuration`]: a customer's name in past versions of stages' configurations goes on as a
+//!   pseudonym.
 //!
-//! First everything is read, and only then anything written. Nodes keep in memory what late heartbeats may belong to, and would
-//! write it a second time if they found it under another name; so what is too recent for that is refused as a whole. Each
-//! write leaves something whole behind it: after a crash, running it again does what is left.
+//! First everything is read, and only then anything written. Nodes keep in memory what late
+//! heartbeats may belong to, and would write it a second time if they found it under another name;
+//! so what is too recent for that is refused as a whole. Each write leaves something whole behind
+//! it: after a crash, running it again does what is left.
 
 pub mod configuration;
 mod items;
@@ -26,12 +31,13 @@ use crate::cold::Cold;
 use crate::edge::names;
 use crate::error::{ErrorKind, StoreError};
 
-/// How many times `kept` must have passed since a viewer's last time. Once is what the nodes go by that wrote the chunks: before that an
-/// entry may be in their books, and its proof in their memory. Twice, because a node may have started since with a `lateness_max`
-/// up to twice as long, and has written nothing yet that shows it.
+/// How many times `kept` must have passed since a viewer's last time. Once is what the nodes go by
+/// that wrote the chunks: before that an entry may be in their books, and its proof in their
+/// memory. Twice, because a node may have started since with a `lateness_max` up to twice as long,
+/// and has written nothing yet that shows it.
 const KEPT_TIMES: u64 = 2;
-/// Pseudonyms drawn until one belongs to the viewer's partition in each ledger: enough for two ledgers of the most partitions
-/// that there may be, in a second.
+/// Pseudonyms drawn until one belongs to the viewer's partition in each ledger: enough for two
+/// ledgers of the most partitions that there may be, in a second.
 const DRAWS_MAX: u32 = 1 << 22;
 
 /// Who is to be forgotten.
@@ -43,7 +49,8 @@ pub struct Request {
     pub stage: Option<String>,
     /// Whether nothing is to be changed.
     pub is_dry_run: bool,
-    /// Bytes of the archive's chunks that are held in memory at once: [`FORGET_HELD_BYTES_MAX`](housecount_core::limits).
+    /// Bytes of the archive's chunks that are held in memory at once:
+    /// [`FORGET_HELD_BYTES_MAX`](housecount_core::limits).
     pub held_bytes_max: usize,
 }
 
@@ -60,7 +67,8 @@ impl Request {
 /// What was found, and changed unless it was a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Under which name the viewer's time goes on; none if none was found, or nothing was to be changed.
+    /// Under which name the viewer's time goes on; none if none was found, or nothing was to be
+    /// changed.
     pub pseudonym: Option<String>,
     /// Chunks of the ledger that named the viewer.
     pub chunks: u64,
@@ -76,7 +84,8 @@ pub struct Forgotten {
     pub items: u64,
     /// Items that belong to no chunk, in the viewer's partitions: they may have named the viewer.
     pub strays: u64,
-    /// What could not be read, deleted or looked at, each naming its item or stage: the viewer may still be named there.
+    /// What could not be read, deleted or looked at, each naming its item or stage: the viewer may
+    /// still be named there.
     pub problems: Vec<String>,
     /// Up to when there was a ledger: what came later was not looked at.
     pub committed_to: UnixMs,
@@ -158,7 +167,8 @@ pub async fn forget(
 ) -> Result<Forgotten, ForgetError> {
     let mut found = Findings::default();
     ledger::find(cold, request, &mut found, |part| progress("reading the ledger", part)).await?;
-    packed::find(cold, request, &mut found, |part| progress("reading the packed archive", part)).await?;
+    packed::find(cold, request, &mut found, |part| progress("reading the packed archive", part))
+        .await?;
     items::find(cold, request, &mut found, |part| progress("reading the heartbeats", part)).await?;
     let ends = found.ledger.committed_to;
     let after = found.last.plus(KEPT_TIMES * found.ledger.kept_ms);
@@ -166,7 +176,8 @@ pub async fn forget(
         return Err(ForgetError::TooRecent { last: found.last, ends, after });
     }
     found.ledger.strays.retain(|(window, _)| window.plus(KEPT_TIMES * found.ledger.kept_ms) < ends);
-    if let Some(generation) = found.generations.iter().find(|generation| !generation.is_over(ends)) {
+    if let Some(generation) = found.generations.iter().find(|generation| !generation.is_over(ends))
+    {
         let (from, begins, after) = (generation.from, generation.ends(), generation.over_after());
         return Err(ForgetError::ArchiveGoesOn { from, begins, after });
     }
@@ -183,7 +194,8 @@ pub async fn forget(
         pseudonym: None,
     };
     if !request.is_dry_run {
-        forgotten.pseudonym = write(cold, request, &found, &mut forgotten.problems, progress).await?;
+        forgotten.pseudonym =
+            write(cold, request, &found, &mut forgotten.problems, progress).await?;
     }
     Ok(forgotten)
 }
@@ -221,8 +233,9 @@ async fn write(
 
 /// A pseudonym of the viewer's partitions: who asks for it is sent there.
 fn draw(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
-    let fits =
-        |name: &String| chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition);
+    let fits = |name: &String| {
+        chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition)
+    };
     (0..draws_max).map(|_| names::drawn()).find(fits).ok_or_else(|| {
         let why = "no pseudonym was found that belongs to the viewer's partition in every ledger: there have been too many numbers \
                    of partitions. Nothing was changed; forget the viewer stage by stage (--stage)";
@@ -237,7 +250,8 @@ mod tests {
     use super::*;
 
     fn chains(of: &[(u16, u16)]) -> BTreeSet<Chain> {
-        let chain = |(partitions, partition)| Chain { series: Series::Ledger, partitions, partition };
+        let chain =
+            |(partitions, partition)| Chain { series: Series::Ledger, partitions, partition };
         of.iter().copied().map(chain).collect()
     }
 

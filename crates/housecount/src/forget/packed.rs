@@ -1,11 +1,14 @@
 //! The viewer in the packed archive, which goes on without it.
 //!
-//! A keyframe and the chunks that depend on it are a *generation*. In these, what each chunk says depends on all before: who has
-//! which place, and what has been learnt about the audience. So from the first chunk on that names the viewer the whole rest of a
-//! generation is written again, in two passes, each of which leaves behind whatever was written last a chain that can be read:
+//! A keyframe and the chunks that depend on it are a *generation*. In these, what each chunk says
+//! depends on all before: who has which place, and what has been learnt about the audience. So from
+//! the first chunk on that names the viewer the whole rest of a generation is written again, in two
+//! passes, each of which leaves behind whatever was written last a chain that can be read:
 //!
-//! 1. from the last chunk back to that first one, each becomes a keyframe of its own: what is still before it doesn't care;
-//! 2. from the one after the first on, each becomes one that goes on, which takes few bytes again: what is still behind it doesn't care.
+//! 1. from the last chunk back to that first one, each becomes a keyframe of its own: what is still
+//!    before it doesn't care;
+//! 2. from the one after the first on, each becomes one that goes on, which takes few bytes again:
+//!    what is still behind it doesn't care.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +47,15 @@ pub(super) struct Generation {
 
 impl Generation {
     fn new(chain: Chain, from: UnixMs) -> Generation {
-        Generation { chain, from, named: None, last: from, is_followed: false, chunks: 0, heartbeats: 0 }
+        Generation {
+            chain,
+            from,
+            named: None,
+            last: from,
+            is_followed: false,
+            chunks: 0,
+            heartbeats: 0,
+        }
     }
 
     /// Until when it may go on.
@@ -52,7 +63,8 @@ impl Generation {
         self.from.aligned(KEYFRAME_MS).plus(KEYFRAME_MS)
     }
 
-    /// Where the ledger must have come to for nobody to go on with it: the log keeps what isn't archived no longer than this.
+    /// Where the ledger must have come to for nobody to go on with it: the log keeps what isn't
+    /// archived no longer than this.
     pub(super) fn over_after(&self) -> UnixMs {
         self.ends().plus(UNCOMMITTED_MS_MAX)
     }
@@ -71,7 +83,8 @@ pub(super) async fn find(
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
     for chain in read::chains(cold).await? {
-        let Some(first) = chunks::first(&**cold, chain, Some(wall())).await?.filter(|_| request.holds(chain))
+        let Some(first) =
+            chunks::first(&**cold, chain, Some(wall())).await?.filter(|_| request.holds(chain))
         else {
             continue;
         };
@@ -106,7 +119,11 @@ async fn find_in(
         {
             // What follows on it can't be read either, and is not told one by one.
             let sk = Key::Chunk { chain, window: chunk.window }.sk();
-            found.problem(&corrupt(chain, &sk, format!("{error}; what follows on it can't be read either")));
+            found.problem(&corrupt(
+                chain,
+                &sk,
+                format!("{error}; what follows on it can't be read either"),
+            ));
         }
         is_lost = read.is_err();
         let Some((from, _)) = reader.keyframe() else { continue };
@@ -143,7 +160,8 @@ fn keep(generation: Option<Generation>, found: &mut Findings) {
     found.generations.extend(generation.filter(|generation| generation.named.is_some()));
 }
 
-/// Writes a generation again without the viewer, from the first chunk on that names it. Returns what nothing names any more.
+/// Writes a generation again without the viewer, from the first chunk on that names it. Returns
+/// what nothing names any more.
 pub(super) async fn rewrite(
     cold: &dyn Cold,
     request: &Request,
@@ -165,12 +183,14 @@ pub(super) async fn rewrite(
         }
     }
     stale.extend(
-        join(cold, generation, named, |slot| progress(0.5 + slot.since(named) as f64 / whole)).await?,
+        join(cold, generation, named, |slot| progress(0.5 + slot.since(named) as f64 / whole))
+            .await?,
     );
     Ok(stale)
 }
 
-/// The last chunks up to `last`, each as a keyframe without the viewer: as many as may be held at once.
+/// The last chunks up to `last`, each as a keyframe without the viewer: as many as may be held at
+/// once.
 async fn alone(
     cold: &dyn Cold,
     request: &Request,
@@ -182,7 +202,8 @@ async fn alone(
     while let Some(chunk) = stored.next(cold).await? {
         let keeps = |event: &EventRef<'_>| !request.is_of(event.stage, event.viewer);
         let copied = reader.copy(&chunk.bytes, None, keeps);
-        let mut writer = copied.map_err(|error| unreadable(generation.chain, chunk.window, error))?;
+        let mut writer =
+            copied.map_err(|error| unreadable(generation.chain, chunk.window, error))?;
         if generation.named.is_some_and(|named| chunk.window < named) {
             continue;
         }
@@ -226,8 +247,14 @@ async fn join(
     }
 }
 
-/// Puts a chunk in another one's place. The one behind it, if it goes on from it, is written again as well: so it needs no other name.
-async fn replace(cold: &dyn Cold, chain: Chain, slot: UnixMs, bytes: &[u8]) -> StoreResult<Vec<Key>> {
+/// Puts a chunk in another one's place. The one behind it, if it goes on from it, is written again
+/// as well: so it needs no other name.
+async fn replace(
+    cold: &dyn Cold,
+    chain: Chain,
+    slot: UnixMs,
+    bytes: &[u8],
+) -> StoreResult<Vec<Key>> {
     // It may have expired since.
     match chunks::Reader::at(chain, slot, slot).next(cold).await? {
         Some(stored) => chunks::rewrite(cold, chain, &stored, bytes, None).await,

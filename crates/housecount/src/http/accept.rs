@@ -1,8 +1,9 @@
 //! The listening socket: a queue as long as the system allows, and connections accepted in groups.
 //!
-//! The system drops a client's SYN while the queue is full, and the client sends it again only after 1 s, then 3 s, then 7 s. So the
-//! queue is long, and one turn of the accepting task takes many connections out of it. Other tasks of the thread get their turn in
-//! between, and a worker is woken once per group.
+//! The system drops a client's SYN while the queue is full, and the client sends it again only
+//! after 1 s, then 3 s, then 7 s. So the queue is long, and one turn of the accepting task takes
+//! many connections out of it. Other tasks of the thread get their turn in between, and a worker is
+//! woken once per group.
 
 use std::future::poll_fn;
 use std::io;
@@ -53,7 +54,8 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Waits for a connection and for room in `free`, and accepts what else waits: at most [`ACCEPTED_AT_ONCE_MAX`].
+    /// Waits for a connection and for room in `free`, and accepts what else waits: at most
+    /// [`ACCEPTED_AT_ONCE_MAX`].
     ///
     /// # Errors
     /// Returns the system's error if no connection can be accepted.
@@ -78,7 +80,8 @@ impl Listener {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // As `TcpListener::bind` does: else a restarted node waits for connections of the one before. On Windows it would share the port.
+    // As `TcpListener::bind` does: else a restarted node waits for connections of the one before.
+    // On Windows it would share the port.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -86,7 +89,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// `None` if the client is gone already.
-fn accepted((stream, peer): (TcpStream, SocketAddr), permit: OwnedSemaphorePermit) -> Option<AcceptedSocket> {
+fn accepted(
+    (stream, peer): (TcpStream, SocketAddr),
+    permit: OwnedSemaphorePermit,
+) -> Option<AcceptedSocket> {
     let _ = stream.set_nodelay(true);
     Some(AcceptedSocket { stream: stream.into_std().ok()?, peer, permit })
 }
@@ -103,15 +109,18 @@ mod tests {
         (listener, address)
     }
 
-    /// More clients than the 1,024 of tokio's own listener connect before any is accepted: none has to send a second SYN.
+    /// More clients than the 1,024 of tokio's own listener connect before any is accepted: none has
+    /// to send a second SYN.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn listen_queue_max_or_somaxconn_is_how_many_may_wait() {
         let system_max = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
-        let clients = system_max.trim().parse::<usize>().unwrap().min(LISTEN_QUEUE_MAX as usize).min(1_500);
+        let clients =
+            system_max.trim().parse::<usize>().unwrap().min(LISTEN_QUEUE_MAX as usize).min(1_500);
         let (listener, address) = listener().await;
         // The bound is for a test that hangs.
-        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(60)).unwrap();
+        let connect =
+            |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(60)).unwrap();
         let open: Vec<_> = (0..clients).map(connect).collect();
         assert_eq!(queued(address), clients);
         drop((open, listener));

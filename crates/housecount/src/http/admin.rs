@@ -107,5 +107,11 @@ pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>
     let (stages, viewers) = (roster.stages.len() as u64, roster.total.viewers);
     tracing::info!(stages, viewers, "restored by hand");
     node.hub.open_bridge(roster, until);
-    Ok(Json(RestoredBody { restored: true, taken_at: Some(taken.0), stages, viewers, until: Some(until.0) }))
+    Ok(Json(RestoredBody {
+        restored: true,
+        taken_at: Some(taken.0),
+        stages,
+        viewers,
+        until: Some(until.0),
+    }))
 }

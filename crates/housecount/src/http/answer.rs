@@ -9,7 +9,8 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// An answer under way. In a box, which is there only while a request is open: most connections are idle.
+/// An answer under way. In a box, which is there only while a request is open: most connections are
+/// idle.
 pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 
 /// A body: one that is there as a whole, or one of the router's.
@@ -30,7 +31,9 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            Answer::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {}),
+            Answer::Whole(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {})
+            }
             Answer::Routed(body) => Pin::new(body).poll_frame(cx),
         }
     }

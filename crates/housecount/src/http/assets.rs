@@ -1,7 +1,9 @@
-//! Files that browsers load: the dashboard, the API's page, and the browser client. All are part of the binary.
+//! Files that browsers load: the dashboard, the API's page, and the browser client. All are part of
+//! the binary.
 //!
-//! Pages name their files by a hash of the content, so that browsers keep these for good. Browsers ask for a page each time, and are
-//! answered in a few bytes if it is unchanged. `clients/dashboard-test` builds the scripts and the style sheet.
+//! Pages name their files by a hash of the content, so that browsers keep these for good. Browsers
+//! ask for a page each time, and are answered in a few bytes if it is unchanged.
+//! `clients/dashboard-test` builds the scripts and the style sheet.
 
 use std::sync::LazyLock;
 
@@ -50,9 +52,11 @@ impl Asset {
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let file = |(name, bytes): (&'static str, &'static [u8])| Asset::new(name, PackedBody::new(bytes));
+    let file =
+        |(name, bytes): (&'static str, &'static [u8])| Asset::new(name, PackedBody::new(bytes));
     let mut assets: Vec<Asset> = FILES.into_iter().map(file).collect();
-    let pages = PAGES.map(|(name, text)| Asset::new(name, PackedBody::new(with_hashed_names(text, &assets))));
+    let pages = PAGES
+        .map(|(name, text)| Asset::new(name, PackedBody::new(with_hashed_names(text, &assets))));
     assets.extend(pages);
     assets
 });
@@ -60,7 +64,9 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 /// A page's text, with the hashed names of the files.
 fn with_hashed_names(page: &str, files: &[Asset]) -> String {
     let path = |name: &str| format!("\"/assets/{name}\"");
-    files.iter().fold(page.to_string(), |text, file| text.replace(&path(file.name), &path(&file.hashed_name)))
+    files.iter().fold(page.to_string(), |text, file| {
+        text.replace(&path(file.name), &path(&file.hashed_name))
+    })
 }
 
 /// Serves the dashboard.
@@ -83,11 +89,12 @@ pub async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result<Respon
     answer(&name, &headers)
 }
 
-/// Answers with this node's file for a name with another version's hash too: a balancer may send a page's requests to nodes of two
-/// versions. Browsers ask for such a file each time.
+/// Answers with this node's file for a name with another version's hash too: a balancer may send a
+/// page's requests to nodes of two versions. Browsers ask for such a file each time.
 fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
     let plain = without_hash(name);
-    let asset = ASSETS.iter().find(|asset| asset.name == name || plain.as_deref() == Some(asset.name));
+    let asset =
+        ASSETS.iter().find(|asset| asset.name == name || plain.as_deref() == Some(asset.name));
     let asset = asset.ok_or_else(|| Problem::not_here(&format!("/assets/{name}")))?;
     let mut response = asset.body.answer(asked, content_type(asset.name));
     headers::page(response.headers_mut());
@@ -104,10 +111,11 @@ fn without_hash(name: &str) -> Option<String> {
     hash.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!("{stem}.{ending}"))
 }
 
-/// The browser client as one script, built from `clients/js`. A test of that folder compares it with its sources.
+/// The browser client as one script, built from `clients/js`. A test of that folder compares it
+/// with its sources.
 ///
-/// Each is served at two paths: for whichever version this node has, and under the name of the version, which pages may keep and hold
-/// against a hash (`integrity`).
+/// Each is served at two paths: for whichever version this node has, and under the name of the
+/// version, which pages may keep and hold against a hash (`integrity`).
 pub struct BrowserClient {
     /// Path without the version. Browsers ask each time.
     pub path: &'static str,
@@ -127,7 +135,9 @@ pub static CLIENT: BrowserClient = BrowserClient {
 pub static WATCH_CLIENT: BrowserClient = BrowserClient {
     path: "/housecount-watch.js",
     path_of_version: concat!("/housecount-watch-", env!("CARGO_PKG_VERSION"), ".js"),
-    body: LazyLock::new(|| PackedBody::new(&include_bytes!("../../client/housecount-watch.js")[..])),
+    body: LazyLock::new(|| {
+        PackedBody::new(&include_bytes!("../../client/housecount-watch.js")[..])
+    }),
 };
 
 impl BrowserClient {

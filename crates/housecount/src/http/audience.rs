@@ -1,4 +1,5 @@
-//! The online viewers of a stage, copied out of the fold in slices, so that no heartbeat waits for a page.
+//! The online viewers of a stage, copied out of the fold in slices, so that no heartbeat waits for
+//! a page.
 
 use housecount_core::fold::WatchView;
 use housecount_core::ids::ViewerId;
@@ -55,7 +56,9 @@ pub fn after<'a>(node: &Node, page: &'a PageQuery) -> Result<Option<&'a str>, Pr
         return Err(bad_query("cursor is not one that an earlier page gave"));
     }
     if u32::from_str_radix(order, 16) != Ok(node.hub.list_order()) {
-        return Err(bad_query("cursor is from before the log lost data; start again without a cursor"));
+        return Err(bad_query(
+            "cursor is from before the log lost data; start again without a cursor",
+        ));
     }
     Ok(Some(viewer))
 }

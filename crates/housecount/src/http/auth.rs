@@ -1,7 +1,7 @@
 //! Credentials out of requests: who may call a route, and what a player may say.
 //!
-//! A request has one credential. Where there are two, of whatever kind, it is refused: what is in front of us may have looked at
-//! the other one.
+//! A request has one credential. Where there are two, of whatever kind, it is refused: what is in
+//! front of us may have looked at the other one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What is before a token or key in the other header, in small or capital letters.
 const SCHEME: &[u8] = b"bearer ";
 
-/// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`. With the header it is in.
-/// Nobody has looked whether it is text.
+/// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`.
+/// With the header it is in. Nobody has looked whether it is text.
 fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &[u8])>, Problem> {
     let bearer = headers.get_all(header::AUTHORIZATION).into_iter().map(|value| (true, value));
     let mut all = bearer.chain(headers.get_all(&API_KEY).into_iter().map(|value| (false, value)));
@@ -51,8 +51,8 @@ fn text(credential: &[u8]) -> Result<&str, Problem> {
     str::from_utf8(credential).map_err(|_| Problem::unauthorized("the credential is not text"))
 }
 
-/// Whether whoever sent a request may do what needs a scope. Where there are no keys, anybody may say what players say, and this
-/// machine may do the rest, asked directly.
+/// Whether whoever sent a request may do what needs a scope. Where there are no keys, anybody may
+/// say what players say, and this machine may do the rest, asked directly.
 ///
 /// # Errors
 /// 401 without a key, or with an unknown one; 403 if it lacks the scope.
@@ -68,7 +68,8 @@ pub fn allow(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Proble
     }
 }
 
-/// Judges an operator's call that stays open, as [`allow`]. Returns what it lasts as long as, where there are keys.
+/// Judges an operator's call that stays open, as [`allow`]. Returns what it lasts as long as, where
+/// there are keys.
 ///
 /// # Errors
 /// As [`allow`].
@@ -86,13 +87,14 @@ fn check_key(node: &Node, headers: &HeaderMap, scope: Scope) -> Result<(), Probl
 
 /// The key that a call has brought for this scope, not yet judged.
 fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
-    let missing = || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
+    let missing =
+        || Problem::unauthorized(format!("this needs an operator key with the scope `{scope}`"));
     let (_, key) = credential(headers)?.ok_or_else(missing)?;
     text(key)
 }
 
-/// In front of every route of a scope; see `super::router`. What operators send must be JSON and say so: so no page of another site
-/// can send it without having asked (CORS).
+/// In front of every route of a scope; see `super::router`. What operators send must be JSON and
+/// say so: so no page of another site can send it without having asked (CORS).
 pub async fn guard(
     State((node, scope)): State<(Arc<Node>, Scope)>,
     request: Request<Body>,
@@ -106,8 +108,9 @@ pub async fn guard(
     Ok(next.run(request).await)
 }
 
-/// Whether these headers may bring many heartbeats at once: of any viewers, so a token can't cover them. It takes an operator key
-/// with the scope `beats` wherever operators have keys, and where tokens are needed.
+/// Whether these headers may bring many heartbeats at once: of any viewers, so a token can't cover
+/// them. It takes an operator key with the scope `beats` wherever operators have keys, and where
+/// tokens are needed.
 ///
 /// # Errors
 /// As [`allow`].
@@ -121,8 +124,9 @@ pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Whether these headers may bring a drop-in call of a player, which can't bring a token: where tokens are required, it takes an
-/// operator key with the scope `beats`. True if there is such a key, which speaks for any viewer.
+/// Whether these headers may bring a drop-in call of a player, which can't bring a token: where
+/// tokens are required, it takes an operator key with the scope `beats`. True if there is such a
+/// key, which speaks for any viewer.
 ///
 /// # Errors
 /// As [`allow`], where a key is needed.
@@ -134,8 +138,8 @@ pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> 
     }
 }
 
-/// Whether something may be said in a viewer's name by a call that can't bring a token: with an operator key it may; where there are
-/// none, as by a player without a token.
+/// Whether something may be said in a viewer's name by a call that can't bring a token: with an
+/// operator key it may; where there are none, as by a player without a token.
 ///
 /// # Errors
 /// 401, for a viewer who has shown a token where they are optional.
@@ -204,23 +208,28 @@ impl Bearer {
         }
     }
 
-    /// The bearer of a request that may have no headers of its own: a WebSocket's, an `EventSource`'s.
+    /// The bearer of a request that may have no headers of its own: a WebSocket's, an
+    /// `EventSource`'s.
     pub fn of_headers_or_query(node: &Node, headers: &HeaderMap, uri: &Uri) -> Bearer {
         if node.auth.viewers.policy() == Policy::Off {
             return Bearer::Nothing;
         }
-        let mut tokens = uri.query().unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
+        let mut tokens =
+            uri.query().unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
         match (Bearer::of_headers(node, headers), tokens.next(), tokens.next()) {
             (bearer, None, _) => bearer,
             (Bearer::Nothing, Some(token), None) => match HeaderValue::from_str(token) {
                 Ok(value) => Bearer::Token(Token::within(node, &value, value.as_bytes())),
                 Err(_) => Bearer::Refused(Box::new(TokenError::Invalid("it is not text").into())),
             },
-            _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
+            _ => Bearer::Refused(Box::new(Problem::unauthorized(
+                "more than one token was sent; send one",
+            ))),
         }
     }
 
-    /// The bearer of a WebSocket, whose token may also be one of the subprotocols that a browser offers.
+    /// The bearer of a WebSocket, whose token may also be one of the subprotocols that a browser
+    /// offers.
     pub fn of_web_socket(node: &Node, headers: &HeaderMap, uri: &Uri) -> Bearer {
         let bearer = Bearer::of_headers_or_query(node, headers, uri);
         if node.auth.viewers.policy() == Policy::Off {
@@ -232,7 +241,9 @@ impl Bearer {
             (Bearer::Nothing, Some((value, token)), None) => {
                 Bearer::Token(Token::within(node, value, token.as_bytes()))
             }
-            _ => Bearer::Refused(Box::new(Problem::unauthorized("more than one token was sent; send one"))),
+            _ => Bearer::Refused(Box::new(Problem::unauthorized(
+                "more than one token was sent; send one",
+            ))),
         }
     }
 
@@ -247,7 +258,8 @@ impl Bearer {
         }
     }
 
-    /// Whether the bearer may say this. `in_body`: the token of a body, from `sendBeacon`, which can't send headers.
+    /// Whether the bearer may say this. `in_body`: the token of a body, from `sendBeacon`, which
+    /// can't send headers.
     ///
     /// # Errors
     /// As [`Bearer::claims`], and 403 if the token is for something else.
@@ -276,7 +288,11 @@ impl Bearer {
     }
 
     /// The token, if there is one; that there is, if one is needed.
-    fn token<'a>(&'a self, node: &Node, in_body: Option<BodyToken<'a>>) -> Result<Option<&'a [u8]>, Problem> {
+    fn token<'a>(
+        &'a self,
+        node: &Node,
+        in_body: Option<BodyToken<'a>>,
+    ) -> Result<Option<&'a [u8]>, Problem> {
         match (self, node.auth.viewers.policy(), in_body) {
             (Bearer::Refused(problem), _, _) => Err(Problem::clone(problem)),
             (_, Policy::Off, _) => Ok(None),
@@ -288,9 +304,10 @@ impl Bearer {
     }
 }
 
-/// Whether whoever sent a request may watch the counts of a stage, or of all (`None`): with an operator key of the scope
-/// `read`; with a viewer's token that covers them, also as `?token=`; one stage without anything unless tokens are needed; all of them
-/// without anything where neither is needed, from this machine, asked directly. Returns what the watching lasts as long as.
+/// Whether whoever sent a request may watch the counts of a stage, or of all (`None`): with an
+/// operator key of the scope `read`; with a viewer's token that covers them, also as `?token=`; one
+/// stage without anything unless tokens are needed; all of them without anything where neither is
+/// needed, from this machine, asked directly. Returns what the watching lasts as long as.
 ///
 /// # Errors
 /// 401 or 403 that says what is missing.
@@ -324,7 +341,9 @@ pub fn may_watch<'a>(
             (Some(claims), Some(stage)) if !claims.covers_stage(stage) => {
                 Err(Problem::token_mismatch("stage"))
             }
-            (Some(claims), None) if !claims.covers_all_stages() => Err(Problem::token_mismatch("stage")),
+            (Some(claims), None) if !claims.covers_all_stages() => {
+                Err(Problem::token_mismatch("stage"))
+            }
             (None, None) if node.auth.operators.is_on() => Err(Problem::unauthorized(
                 "all stages at once need an operator key with the scope `read`; or name a stage",
             )),

@@ -35,7 +35,8 @@ pub struct BatchBody {
     accepted: usize,
     /// The others, and why.
     rejected: Vec<RejectedBody>,
-    /// How many were beyond their session's limit and are answered by its last logged heartbeat. Absent if there are none.
+    /// How many were beyond their session's limit and are answered by its last logged heartbeat.
+    /// Absent if there are none.
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     coalesced: usize,
@@ -66,7 +67,8 @@ pub struct RejectedBody {
 pub struct BatchProblemBody {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// The heartbeats, none of which was taken, and why. Absent if the body could not be read as heartbeats.
+    /// The heartbeats, none of which was taken, and why. Absent if the body could not be read as
+    /// heartbeats.
     #[schema(required = false)]
     rejected: Vec<RejectedBody>,
 }
@@ -82,7 +84,8 @@ pub enum BatchOutcome {
 
 impl BatchOutcome {
     fn of(body: BatchBody) -> BatchOutcome {
-        let Some(first) = body.rejected.first().filter(|_| body.accepted == 0 && !body.is_limited) else {
+        let Some(first) = body.rejected.first().filter(|_| body.accepted == 0 && !body.is_limited)
+        else {
             return BatchOutcome::Taken(body);
         };
         let is_same = body.rejected.iter().all(|rejected| rejected.code == first.code);
@@ -106,10 +109,11 @@ impl IntoResponse for BatchOutcome {
     }
 }
 
-/// Send many heartbeats at once: a JSON array (or one heartbeat), or NDJSON (a heartbeat a line); also with gzip.
+/// Send many heartbeats at once: a JSON array (or one heartbeat), or NDJSON (a heartbeat a line);
+/// also with gzip.
 ///
-/// Good ones are taken, bad ones named. If all are bad it is 400. At most 10,000. Where operators have keys it takes one with the
-/// scope `beats`.
+/// Good ones are taken, bad ones named. If all are bad it is 400. At most 10,000. Where operators
+/// have keys it takes one with the scope `beats`.
 #[utoipa::path(post, path = "/v1/heartbeats", operation_id = "sendHeartbeats", tag = "players",
     request_body(content((Vec<BeatBody> = "application/json"), (String = "application/x-ndjson"))),
     responses(
@@ -208,7 +212,8 @@ impl BatchBody {
     }
 }
 
-/// Heartbeats of a call that were let in. Those that are not taken in after all, as when the client goes, have no place.
+/// Heartbeats of a call that were let in. Those that are not taken in after all, as when the client
+/// goes, have no place.
 struct LetIn<'a> {
     node: &'a Node,
     welcomed: Vec<Welcomed<'a>>,

@@ -1,6 +1,7 @@
 //! The body of a call with many heartbeats: a JSON array, one heartbeat, or a heartbeat a line.
 //!
-//! A bad heartbeat is told by its place and refuses no other one. A body whose form is wrong is refused as a whole.
+//! A bad heartbeat is told by its place and refuses no other one. A body whose form is wrong is
+//! refused as a whole.
 
 use axum::http::{HeaderMap, StatusCode};
 use housecount_core::limits::{BATCH_BEATS_MAX, BATCH_SLICE_BEATS_MAX};
@@ -31,7 +32,8 @@ impl BatchForm {
     /// # Errors
     /// 415 for a content type that no heartbeats come in.
     pub fn of(headers: &HeaderMap) -> Result<BatchForm, Problem> {
-        let kinds = ["text/plain", "application/json", "application/x-ndjson", "application/ndjson"];
+        let kinds =
+            ["text/plain", "application/json", "application/x-ndjson", "application/ndjson"];
         Ok(match body::content_type(headers, &kinds)? {
             "text/plain" => BatchForm::Either,
             "application/json" => BatchForm::Json,
@@ -61,7 +63,8 @@ enum ReadForm<'a> {
     Lines,
     /// An array. Its text is the body's own bytes.
     Array(&'a str),
-    /// An array with bytes that are not UTF-8. They are replaced in a copy, part by part, so that all else stays where it is.
+    /// An array with bytes that are not UTF-8. They are replaced in a copy, part by part, so that
+    /// all else stays where it is.
     Masked { text: String, is_whole: bool },
     /// One heartbeat.
     One,
@@ -80,10 +83,14 @@ impl<'a> BatchParser<'a> {
     /// 400 if it can't have that form.
     pub fn new(bytes: &'a [u8], form: BatchForm) -> Result<BatchParser<'a>, Problem> {
         let form = match (form, bytes.trim_ascii_start().first()) {
-            (_, None) => return Err(Problem::body("no heartbeats; send a JSON array, or one a line")),
+            (_, None) => {
+                return Err(Problem::body("no heartbeats; send a JSON array, or one a line"));
+            }
             (BatchForm::Json | BatchForm::Either, Some(b'[')) => match str::from_utf8(bytes) {
                 Ok(text) => ReadForm::Array(text),
-                Err(_) => ReadForm::Masked { text: String::with_capacity(bytes.len()), is_whole: false },
+                Err(_) => {
+                    ReadForm::Masked { text: String::with_capacity(bytes.len()), is_whole: false }
+                }
             },
             (BatchForm::Json, Some(b'{')) => ReadForm::One,
             (BatchForm::Json, Some(_)) => {
@@ -94,7 +101,8 @@ impl<'a> BatchParser<'a> {
         Ok(BatchParser { bytes, form, at: 0, read: 0, parsed: Vec::new(), count: 0 })
     }
 
-    /// Reads on by [`BATCH_SLICE_BEATS_MAX`] heartbeats or lines at most. Returns whether all is read.
+    /// Reads on by [`BATCH_SLICE_BEATS_MAX`] heartbeats or lines at most. Returns whether all is
+    /// read.
     ///
     /// # Errors
     /// 400 if the body has not its form, 413 if it has too many heartbeats.
@@ -190,7 +198,11 @@ impl<'a> BatchParser<'a> {
         self.at = at;
         if is_end {
             let end = skip_space(text, at + 1);
-            return if end == text.len() { Ok(Element::End) } else { Err(broken_array("more text", end)) };
+            return if end == text.len() {
+                Ok(Element::End)
+            } else {
+                Err(broken_array("more text", end))
+            };
         }
         // All of it at once, where it is a heartbeat and all its bytes are its own.
         if let ReadForm::Array(own) = self.form {
@@ -221,7 +233,8 @@ fn skip_space(text: &str, from: usize) -> usize {
     from + left.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
 }
 
-/// The heartbeats of a body by their places, or why they are none: read in one go, for tests and the fuzzer.
+/// The heartbeats of a body by their places, or why they are none: read in one go, for tests and
+/// the fuzzer.
 ///
 /// # Errors
 /// As [`BatchParser`].
@@ -239,7 +252,8 @@ fn parse_one(bytes: &[u8]) -> Result<BeatBody<'_>, Problem> {
     BeatBody::parse(bytes).map_err(with_hint)
 }
 
-/// Copies bytes from `at` on as text, and replaces what is not UTF-8. Returns whether all is copied.
+/// Copies bytes from `at` on as text, and replaces what is not UTF-8. Returns whether all is
+/// copied.
 fn mask_some(bytes: &[u8], at: &mut usize, text: &mut String) -> bool {
     for chunk in bytes.get(*at..).unwrap_or_default().utf8_chunks().take(BATCH_SLICE_BEATS_MAX) {
         text.push_str(chunk.valid());

@@ -32,10 +32,11 @@ use crate::node::Node;
 pub struct BeatenBody {
     #[serde(flatten)]
     count: CountBody,
-    /// When to beat next, in ms: the interval give or take a tenth, more under load, never above ttl/3.
+    /// When to beat next, in ms: the interval give or take a tenth, more under load, never above
+    /// ttl/3.
     next_ms: u64,
-    /// Only there, and true, if the heartbeat was beyond its session's limit: it was not logged, and is answered by the session's last
-    /// logged one, which is less than a second old.
+    /// Only there, and true, if the heartbeat was beyond its session's limit: it was not logged,
+    /// and is answered by the session's last logged one, which is less than a second old.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     coalesced: bool,
@@ -65,7 +66,8 @@ pub async fn heartbeat(
     Heard::new(&node, request).beat(&node).await.map(Json)
 }
 
-/// A heartbeat or leave: what is kept of its request while it is answered, which is little, since every open request keeps it.
+/// A heartbeat or leave: what is kept of its request while it is answered, which is little, since
+/// every open request keeps it.
 #[derive(Debug)]
 pub struct Heard<B> {
     bearer: Bearer,
@@ -87,7 +89,9 @@ where
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
         let (coding, problem, end) = match is_json.and_then(|_| Coding::of(&headers)) {
             Ok(coding) => (coding, None, RequestEnd::of_begun(version)),
-            Err(problem) => (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers)),
+            Err(problem) => {
+                (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers))
+            }
         };
         Heard { bearer, problem, coding, end, body }
     }
@@ -143,15 +147,16 @@ impl BeatenBody {
         BeatenBody { count, next_ms: node.next_ms(receipt), coalesced: receipt.is_coalesced() }
     }
 
-    /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew. It has no room left, so that who
-    /// takes it as [`Bytes`] takes it as it is.
+    /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew.
+    /// It has no room left, so that who takes it as [`Bytes`] takes it as it is.
     pub fn text(&self) -> String {
         self.text_behind(["{", "", ""])
     }
 
     /// The same behind something else than its first brace, such as that and another field.
     pub fn text_behind(&self, [before, between, after]: [&str; 3]) -> String {
-        let BeatenBody { count: CountBody { viewers, sessions, standing }, next_ms, coalesced } = self;
+        let BeatenBody { count: CountBody { viewers, sessions, standing }, next_ms, coalesced } =
+            self;
         let StandingBody { as_of, complete, recovering } = standing;
         let mut digits = [itoa::Buffer::new(); 4];
         let [a, b, c, d] = &mut digits;
@@ -194,7 +199,10 @@ fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn leave(State(node): State<Arc<Node>>, request: Request<Body>) -> Result<StatusCode, Problem> {
+pub async fn leave(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+) -> Result<StatusCode, Problem> {
     Heard::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
 }
 
@@ -210,14 +218,17 @@ mod tests {
         /// One with different numbers everywhere.
         pub fn example(number: u64, complete: bool, recovering: bool) -> BeatenBody {
             let standing = Standing { as_of: UnixMs(number / 3), complete, recovering };
-            let count = Answer { of: Count { viewers: number / 2, sessions: number }, standing }.into();
+            let count =
+                Answer { of: Count { viewers: number / 2, sessions: number }, standing }.into();
             BeatenBody { count, next_ms: number / 5, coalesced: number == 7 }
         }
     }
 
     #[test]
     fn an_answer_is_written_as_serde_writes_it() {
-        for (number, complete, recovering) in [(0, false, false), (7, true, false), (u64::MAX, false, true)] {
+        for (number, complete, recovering) in
+            [(0, false, false), (7, true, false), (u64::MAX, false, true)]
+        {
             let body = BeatenBody::example(number, complete, recovering);
             assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
         }

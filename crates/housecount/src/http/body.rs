@@ -1,6 +1,7 @@
 //! Reading bodies: always to their end, never more than their bound, never for ever.
 //!
-//! A body is JSON, plain or gzip (`gzip`), and may begin with a byte-order mark. What a handler leaves unread is read by `unread`.
+//! A body is JSON, plain or gzip (`gzip`), and may begin with a byte-order mark. What a handler
+//! leaves unread is read by `unread`.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -19,10 +20,12 @@ use super::gzip::{self, Coding};
 /// UTF-8's byte-order mark, which some editors and .NET put in front of a text.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The whole text of a body: unpacked, without a byte-order mark. Whether it is UTF-8 is not checked.
+/// The whole text of a body: unpacked, without a byte-order mark. Whether it is UTF-8 is not
+/// checked.
 ///
 /// # Errors
-/// 413 if it is longer than `bytes_max`, packed or not; 408 if it takes too long; 400 if it breaks off, or is not what `coding` says.
+/// 413 if it is longer than `bytes_max`, packed or not; 408 if it takes too long; 400 if it breaks
+/// off, or is not what `coding` says.
 pub async fn read<B>(body: B, coding: Coding, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -99,7 +102,8 @@ pub async fn read_json<T: DeserializeOwned>(
     let coding = Coding::of(request.headers())?;
     let bytes = read(request.into_body(), coding, bytes_max).await?;
     check_object(&bytes)?;
-    serde_json::from_slice(&bytes).map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Problem::body(format!("the body is not as it should be: {e}")))
 }
 
 /// serde would also take an array for a struct's fields in their order, which nobody means.
@@ -113,8 +117,9 @@ pub fn check_object(bytes: &[u8]) -> Result<(), Problem> {
     }
 }
 
-/// Refuses a POST or PATCH whose body isn't said to be JSON. Not even a missing content type will do: pages of other sites may send
-/// a body with none, or as text, without having asked. An empty body needs no type, however its length is told.
+/// Refuses a POST or PATCH whose body isn't said to be JSON. Not even a missing content type will
+/// do: pages of other sites may send a body with none, or as text, without having asked. An empty
+/// body needs no type, however its length is told.
 ///
 /// # Errors
 /// 415 for any other type; 408 and 400 if a body of another type never begins.
@@ -138,7 +143,8 @@ pub async fn check_said_to_be_json(
     }
 }
 
-/// Whether a body has any bytes: in chunks, and over HTTP/2, that is known only when it is asked for.
+/// Whether a body has any bytes: in chunks, and over HTTP/2, that is known only when it is asked
+/// for.
 async fn has_data(body: &mut axum::body::Body) -> Result<bool, Problem> {
     while let Some(frame) = body.frame().await {
         if frame.map_err(is_broken)?.data_ref().is_some_and(|data| !data.is_empty()) {
@@ -152,22 +158,26 @@ fn unsupported(detail: String) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
-/// The body's content type, without parameters, if it is one of `allowed`. A missing one is the first.
-/// `text/plain` is allowed wherever `navigator.sendBeacon` may call, which can't send another one.
+/// The body's content type, without parameters, if it is one of `allowed`. A missing one is the
+/// first. `text/plain` is allowed wherever `navigator.sendBeacon` may call, which can't send
+/// another one.
 ///
 /// # Errors
 /// 415 for any other.
-pub fn content_type(headers: &HeaderMap, allowed: &[&'static str]) -> Result<&'static str, Problem> {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(allowed.first().unwrap_or(&"")) };
+pub fn content_type(
+    headers: &HeaderMap,
+    allowed: &[&'static str],
+) -> Result<&'static str, Problem> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(allowed.first().unwrap_or(&""));
+    };
     // Most say just that.
     if let Some(same) = allowed.iter().find(|a| a.as_bytes() == given.as_bytes()) {
         return Ok(same);
     }
     let given = given.to_str().unwrap_or("?");
     let essence = given.split(';').next().unwrap_or_default().trim();
-    allowed
-        .iter()
-        .find(|a| a.eq_ignore_ascii_case(essence))
-        .copied()
-        .ok_or_else(|| unsupported(format!("content-type `{given}` is not one of {}", allowed.join(", "))))
+    allowed.iter().find(|a| a.eq_ignore_ascii_case(essence)).copied().ok_or_else(|| {
+        unsupported(format!("content-type `{given}` is not one of {}", allowed.join(", ")))
+    })
 }

@@ -21,8 +21,12 @@ use super::patience::{EndlessAnswer, Patient};
 use super::stream::Stream;
 
 /// Serves a connection until it ends, or the node stops and no request is open.
-pub async fn serve<A, B>(stream: Stream, answer: A, request_wait: Duration, mut stop: watch::Receiver<bool>)
-where
+pub async fn serve<A, B>(
+    stream: Stream,
+    answer: A,
+    request_wait: Duration,
+    mut stop: watch::Receiver<bool>,
+) where
     A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
@@ -40,7 +44,8 @@ where
         }
     });
     let connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer; `Patient` says what ends an endless one.
+        // A client that has said all it will say still gets its answer; `Patient` says what ends an
+        // endless one.
         .half_close(true)
         // `Patient` has the time.
         .header_read_timeout(None)
@@ -51,7 +56,8 @@ where
     let mut connection = Box::pin(connection);
     let word = stop.clone();
     let is_over = {
-        // Unconstrained: it is asked once, and must not put that off because the connection has done much.
+        // Unconstrained: it is asked once, and must not put that off because the connection has
+        // done much.
         let mut stopping = pin!(unconstrained(stop.wait_for(|stop| *stop)));
         let mut is_awaited = false;
         // How a connection ends is the client's business.
@@ -59,8 +65,8 @@ where
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            // This task is woken when the word comes. All that is to be known with each request is whether it has: waiting anew
-            // takes a lock that all connections share.
+            // This task is woken when the word comes. All that is to be known with each request is
+            // whether it has: waiting anew takes a lock that all connections share.
             if is_awaited && !word.has_changed().unwrap_or(true) {
                 return Poll::Pending;
             }
@@ -98,7 +104,9 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(Stream::Plain(stream), empty, Duration::from_millis(50), stopped)).await.unwrap();
+        tokio::spawn(serve(Stream::Plain(stream), empty, Duration::from_millis(50), stopped))
+            .await
+            .unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }

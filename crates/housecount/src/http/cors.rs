@@ -1,21 +1,22 @@
 //! Which sites' pages may read answers (CORS).
 //!
-//! Players are on any site that shows a stream, so what players call is open to all of them unless the settings say to which;
-//! what operators call is for this node's own pages. No cookie means anything here, so credentials are never allowed: who
-//! has a token sends it in a header. Preflights are answered before anything else is done, and remembered for a day.
+//! Players are on any site that shows a stream, so what players call is open to all of them unless
+//! the settings say to which; what operators call is for this node's own pages. No cookie means
+//! anything here, so credentials are never allowed: who has a token sends it in a header.
+//! Preflights are answered before anything else is done, and remembered for a day.
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap,
-    HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 use hyper::{Method, Request, Uri};
 
 use super::live::names_stages;
 use crate::config::origin::OriginPattern;
 
-/// What browsers may send beyond what they always may: credentials, and the headers that tracing libraries add to a page's requests
-/// (W3C Trace Context and Baggage, Sentry).
+/// What browsers may send beyond what they always may: credentials, and the headers that tracing
+/// libraries add to a page's requests (W3C Trace Context and Baggage, Sentry).
 const HEADERS: &str = "authorization, content-type, content-encoding, last-event-id, x-api-key, traceparent, tracestate, baggage, sentry-trace";
 /// What scripts may read beyond what they always may.
 const EXPOSED: &str = "retry-after";
@@ -109,7 +110,8 @@ impl Allowed {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// What a preflight is answered, beside that; `None` if it isn't one, or nobody may read the answer.
+    /// What a preflight is answered, beside that; `None` if it isn't one, or nobody may read the
+    /// answer.
     #[must_use]
     pub fn preflight<B>(&self, request: &Request<B>) -> Option<HeaderMap> {
         let is_preflight = request.method() == Method::OPTIONS
@@ -118,7 +120,8 @@ impl Allowed {
         if !is_preflight || matches!(self, Allowed::Nobody | Allowed::This(None)) {
             return None;
         }
-        let methods = if is_players(request.uri()) { "GET, POST" } else { "GET, POST, PATCH, DELETE" };
+        let methods =
+            if is_players(request.uri()) { "GET, POST" } else { "GET, POST, PATCH, DELETE" };
         let mut headers = HeaderMap::new();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
@@ -155,7 +158,11 @@ mod tests {
     fn players_are_everywhere_and_operators_at_home() {
         let cors = Cors::new(&patterns(&["*"]), &[]);
         for players in ["/v1/heartbeat", "/v1/live?stage=a&stage=b&token=x", "/api/viewer/leave"] {
-            assert_eq!(cors.allowed(&uri(players), &from("https://a.example")), Allowed::Any, "{players}");
+            assert_eq!(
+                cors.allowed(&uri(players), &from("https://a.example")),
+                Allowed::Any,
+                "{players}"
+            );
         }
         for operators in [
             "/v1/stages",
@@ -172,13 +179,19 @@ mod tests {
                 "{operators}"
             );
         }
-        let cors = Cors::new(&patterns(&["https://a.example"]), &patterns(&["https://ops.example"]));
+        let cors =
+            Cors::new(&patterns(&["https://a.example"]), &patterns(&["https://ops.example"]));
         let of = |path, origin| match cors.allowed(&uri(path), &from(origin)) {
             Allowed::This(origin) => origin.is_some(),
             other => panic!("{other:?}"),
         };
-        assert!(of("/v1/live?stage=s", "https://a.example") && !of("/v1/live?stage=s", "https://b.example"));
-        assert!(!of("/v1/live?stage=s", "https://ops.example") && of("/v1/live", "https://ops.example"));
+        assert!(
+            of("/v1/live?stage=s", "https://a.example")
+                && !of("/v1/live?stage=s", "https://b.example")
+        );
+        assert!(
+            !of("/v1/live?stage=s", "https://ops.example") && of("/v1/live", "https://ops.example")
+        );
         assert!(!of("/v1/live", "https://a.example") && of("/v1/stages/s", "https://ops.example"));
     }
 
@@ -201,7 +214,8 @@ mod tests {
     /// What is echoed is the page's own origin, never the pattern.
     #[test]
     fn a_pattern_answers_each_origin_with_itself() {
-        let cors = Cors::new(&patterns(&["https://*.example.org", "capacitor://localhost", "null"]), &[]);
+        let cors =
+            Cors::new(&patterns(&["https://*.example.org", "capacitor://localhost", "null"]), &[]);
         for (origin, is_allowed) in [
             ("https://a.example.org", true),
             ("https://example.org", false),
@@ -226,7 +240,8 @@ mod tests {
             .body(())
             .unwrap();
         let headers = cors.allowed(request.uri(), request.headers()).preflight(&request).unwrap();
-        let allowed: Vec<_> = headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().split(", ").collect();
+        let allowed: Vec<_> =
+            headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().split(", ").collect();
         for name in [
             "content-type",
             "content-encoding",

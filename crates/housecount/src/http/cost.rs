@@ -128,7 +128,8 @@ pub struct LimitBody {
     guard: &'static str,
     /// Whether a month would cost more.
     is_exceeded: bool,
-    /// Whether snapshots are taken less often because of it, and a log in DynamoDB is written to less often.
+    /// Whether snapshots are taken less often because of it, and a log in DynamoDB is written to
+    /// less often.
     is_stretched: bool,
 }
 
@@ -147,7 +148,8 @@ pub struct PlanBody {
     loses: &'static str,
 }
 
-/// What this node's calls have cost, in the last hour and in a month like it, beside what other plans would cost.
+/// What this node's calls have cost, in the last hour and in a month like it, beside what other
+/// plans would cost.
 ///
 /// Each node counts its own calls: add up the nodes'.
 #[utoipa::path(get, path = "/v1/cost", operation_id = "showCost", tag = "operations",
@@ -188,7 +190,10 @@ pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     Json(CostBody {
         since: figures.since.0,
         as_of: figures.as_of.0,
-        audience: AudienceBody { viewers: figures.audience.viewers, stages: figures.audience.stages },
+        audience: AudienceBody {
+            viewers: figures.audience.viewers,
+            stages: figures.audience.stages,
+        },
         prices: costs.prices.name.clone(),
         purposes: purposes.collect(),
         storage: StorageBody { bytes: figures.stored_bytes, month_usd: dollars(figures.storage) },

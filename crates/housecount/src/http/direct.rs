@@ -1,8 +1,10 @@
 //! Whom a node without operator keys answers operators' calls: this machine, asked directly.
 //!
-//! What is on the machine may call, and nothing that only passes through it: no proxy (whoever it serves would be an operator), no page
-//! of another site in a browser here, and none that had a name of its own lead to this machine (DNS rebinding). With `--insecure`
-//! only pages of other sites are refused. It knows only what the request says, so a proxy that hides that it is one is not seen.
+//! What is on the machine may call, and nothing that only passes through it: no proxy (whoever it
+//! serves would be an operator), no page of another site in a browser here, and none that had a
+//! name of its own lead to this machine (DNS rebinding). With `--insecure` only pages of other
+//! sites are refused. It knows only what the request says, so a proxy that hides that it is one is
+//! not seen.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,7 +31,8 @@ const FORWARDED: [&str; 8] = [
 /// `X-Forwarded-For`, `-Host`, `-Proto`, `-Port` and more.
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// Where the connection of a request is from: its own address, whatever proxies say. The front puts it into each request.
+/// Where the connection of a request is from: its own address, whatever proxies say. The front puts
+/// it into each request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
@@ -114,7 +117,8 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    /// All that say whom the request is for: one, unless somebody plays tricks. None that is unreadable.
+    /// All that say whom the request is for: one, unless somebody plays tricks. None that is
+    /// unreadable.
     fn hosts(&self) -> Option<Vec<Authority>> {
         let named = self.headers.get_all(header::HOST).into_iter().map(authority);
         let hosts: Option<Vec<_>> =
@@ -143,7 +147,8 @@ impl<'a> Sender<'a> {
         let Ok(origin) = origin.to_str() else { return false };
         let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         let Some(host) = host.filter(|host| !host.is_empty()) else { return false };
-        self.hosts().is_some_and(|hosts| hosts.iter().all(|each| each.as_str().eq_ignore_ascii_case(host)))
+        self.hosts()
+            .is_some_and(|hosts| hosts.iter().all(|each| each.as_str().eq_ignore_ascii_case(host)))
     }
 }
 
@@ -151,7 +156,8 @@ fn authority(host: &HeaderValue) -> Option<Authority> {
     Authority::try_from(host.as_bytes()).ok()
 }
 
-/// Whether it is an address, or the name that is this machine's everywhere: no other name can be made to lead here.
+/// Whether it is an address, or the name that is this machine's everywhere: no other name can be
+/// made to lead here.
 fn is_own_name(host: &Authority) -> bool {
     if host.as_str().contains('@') {
         return false;
@@ -163,7 +169,8 @@ fn is_own_name(host: &Authority) -> bool {
     }
 }
 
-/// The answer to such a request, and a line in the process's log: what is refused may be what somebody has set up.
+/// The answer to such a request, and a line in the process's log: what is refused may be what
+/// somebody has set up.
 pub fn refuse(node: &Node, why: Indirect) -> Problem {
     let reason = why.reason();
     if node.auth.operators.is_refusal_line_due(mono_ms()) {
@@ -193,8 +200,14 @@ mod tests {
 
     #[test]
     fn a_name_of_its_own_is_an_address_or_localhost() {
-        for good in ["localhost", "LOCALHOST:7400", "127.0.0.1:7400", "127.0.0.1", "[::1]:80", "192.0.2.7:1"]
-        {
+        for good in [
+            "localhost",
+            "LOCALHOST:7400",
+            "127.0.0.1:7400",
+            "127.0.0.1",
+            "[::1]:80",
+            "192.0.2.7:1",
+        ] {
             let request = request("/v1/stats", &[("host", good)]);
             assert!(Sender::of(&request).is_asked_by_its_own_name(), "{good}");
         }
@@ -233,8 +246,10 @@ mod tests {
         let named = named.map(|text| OriginPattern::parse(text).unwrap());
         let of = |host: &str, origins: &[&str]| {
             let origins = origins.iter().map(|origin| ("origin", *origin));
-            let request =
-                request("/v1/stats", &[("host", host)].into_iter().chain(origins).collect::<Vec<_>>());
+            let request = request(
+                "/v1/stats",
+                &[("host", host)].into_iter().chain(origins).collect::<Vec<_>>(),
+            );
             Sender::of(&request).is_own_page(&named)
         };
         assert!(of("127.0.0.1:7400", &[]));

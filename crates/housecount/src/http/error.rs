@@ -87,7 +87,8 @@ impl Problem {
         self.retry_after_s
     }
 
-    /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent it.
+    /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent
+    /// it.
     pub fn is_the_clients(&self) -> bool {
         matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
     }
@@ -113,7 +114,8 @@ impl Problem {
         &self.detail
     }
 
-    /// There is nothing at this path. Where it may be an id with a `/` that a proxy decoded, the detail says how to send it.
+    /// There is nothing at this path. Where it may be an id with a `/` that a proxy decoded, the
+    /// detail says how to send it.
     pub fn not_here(path: &str) -> Problem {
         const IN_A_STAGE: &str = "encode / in a stage as %2F";
         let way_out = match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
@@ -127,7 +129,11 @@ impl Problem {
             ["api", "viewer", "list" | "stats", _, _, ..] => format!("{IN_A_STAGE}; see /openapi.json"),
             _ => "see /openapi.json".to_string(),
         };
-        Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}; {way_out}"))
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing at {path}; {way_out}"),
+        )
     }
 
     /// A credential is missing, or is none.
@@ -175,9 +181,12 @@ impl Problem {
         let mut response = problem_json(self.status, body);
         let headers = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it won't do.
+            // RFC 6750, 3.1: who sent nothing is told what to send, who sent something that it
+            // won't do.
             let challenge = match self.code {
-                "token_invalid" | "token_expired" => r#"Bearer realm="housecount", error="invalid_token""#,
+                "token_invalid" | "token_expired" => {
+                    r#"Bearer realm="housecount", error="invalid_token""#
+                }
                 _ => r#"Bearer realm="housecount""#,
             };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
@@ -201,9 +210,9 @@ pub struct ProblemCode(pub &'static str);
 impl From<IdError> for Problem {
     fn from(error: IdError) -> Problem {
         let what = match error {
-            IdError::Empty { what } | IdError::TooLong { what, .. } | IdError::BadCharacter { what, .. } => {
-                what
-            }
+            IdError::Empty { what }
+            | IdError::TooLong { what, .. }
+            | IdError::BadCharacter { what, .. } => what,
         };
         let code = match what {
             "stage" => "invalid_stage",
@@ -217,10 +226,13 @@ impl From<IdError> for Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Problem {
         let refused = |code, detail: String| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-        let invalid = |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
+        let invalid =
+            |why: &str| refused("token_invalid", format!("the token can't be taken: {why}"));
         let ways = "Authorization: Bearer, \"token\" in the body of a beacon, the subprotocol housecount.token.TOKEN of a WebSocket";
         match error {
-            TokenError::Missing => refused("token_missing", format!("a viewer's token is needed ({ways})")),
+            TokenError::Missing => {
+                refused("token_missing", format!("a viewer's token is needed ({ways})"))
+            }
             TokenError::Shown => {
                 let why = "this viewer has shown a token that has not ended, so it needs one";
                 refused("token_missing", format!("{why} ({ways})"))
@@ -230,9 +242,10 @@ impl From<TokenError> for Problem {
             TokenError::Expired => {
                 refused("token_expired", "the token has expired; get another one".to_string())
             }
-            TokenError::KeysAway => {
-                Problem::unavailable("keys_unavailable", "the keys for tokens have not been reached yet")
-            }
+            TokenError::KeysAway => Problem::unavailable(
+                "keys_unavailable",
+                "the keys for tokens have not been reached yet",
+            ),
             TokenError::Mismatch(mismatch) => mismatch.into(),
         }
     }
@@ -248,7 +261,9 @@ impl From<CredentialEnd> for Problem {
     fn from(end: CredentialEnd) -> Problem {
         let ended = |code, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
         match end {
-            CredentialEnd::TokenExpired => ended("token_expired", "the token has expired; get another one"),
+            CredentialEnd::TokenExpired => {
+                ended("token_expired", "the token has expired; get another one")
+            }
             CredentialEnd::KeyRemoved => ended(
                 "key_removed",
                 "the operator key, or the key that signed the token, was removed; get another one",
@@ -272,8 +287,12 @@ impl From<KeyError> for Problem {
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Problem {
         match refused {
-            Refused::Starting => Problem::unavailable("starting", "the log has not been reached yet"),
-            Refused::Full => Problem::unavailable("overloaded", "too many heartbeats wait for the log"),
+            Refused::Starting => {
+                Problem::unavailable("starting", "the log has not been reached yet")
+            }
+            Refused::Full => {
+                Problem::unavailable("overloaded", "too many heartbeats wait for the log")
+            }
             Refused::NotYet => Problem::unavailable(
                 "log_unavailable",
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
@@ -282,7 +301,9 @@ impl From<Refused> for Problem {
                 "log_unavailable",
                 "the log takes no heartbeats now; this one was not taken, send the next one after Retry-After",
             ),
-            Refused::Stopping => Problem::unavailable("stopping", "this node is stopping; try another"),
+            Refused::Stopping => {
+                Problem::unavailable("stopping", "this node is stopping; try another")
+            }
         }
     }
 }
@@ -291,11 +312,13 @@ impl From<Unwelcome> for Problem {
     fn from(unwelcome: Unwelcome) -> Problem {
         match unwelcome {
             Unwelcome::TooManyRequests { retry_ms } => {
-                let detail = "this address sends too much; come back after Retry-After seconds".to_string();
+                let detail =
+                    "this address sends too much; come back after Retry-After seconds".to_string();
                 Problem::too_many("too_many_requests", retry_ms, detail)
             }
             Unwelcome::TooManyConnections { max } => {
-                let detail = format!("this address has {max} open connections, and may have no more");
+                let detail =
+                    format!("this address has {max} open connections, and may have no more");
                 Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
             Unwelcome::TooManyBeats { retry_ms, per_second, .. } => {
@@ -305,7 +328,8 @@ impl From<Unwelcome> for Problem {
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
             Unwelcome::TooManySessions { max, place, retry_ms } => {
-                let detail = format!("this viewer has {max} sessions {place}, and may have no more");
+                let detail =
+                    format!("this viewer has {max} sessions {place}, and may have no more");
                 Problem::too_many("too_many_sessions", retry_ms, detail)
             }
             Unwelcome::StageFull { max } => {

@@ -24,8 +24,8 @@ fn bad_path(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_path", detail)
 }
 
-/// Where a `%` starts no percent-encoded byte, if anywhere. Decoders take it literally, so that it names another stage than the
-/// caller meant.
+/// Where a `%` starts no percent-encoded byte, if anywhere. Decoders take it literally, so that it
+/// names another stage than the caller meant.
 #[must_use]
 pub fn broken_escape(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -49,14 +49,18 @@ async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Strin
 }
 
 /// The decoded parameter of a path; `None` on a route without one.
-async fn text_in_path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Option<String>, Problem> {
+async fn text_in_path<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<Option<String>, Problem> {
     let parameters = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|_| bad_path("the path is not UTF-8 once it is percent-decoded"))?;
     Ok(parameters.iter().next().map(|(_, value)| value.to_string()))
 }
 
-/// The decoded value of a parameter in the path or, on the route without one, in the query. `code`: the error's, if it is missing.
+/// The decoded value of a parameter in the path or, on the route without one, in the query. `code`:
+/// the error's, if it is missing.
 async fn text_in_path_or_query<S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
@@ -105,7 +109,10 @@ pub struct ViewerParam(pub ViewerId);
 impl FromRequestParts<Arc<Node>> for ViewerParam {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<ViewerParam, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        node: &Arc<Node>,
+    ) -> Result<ViewerParam, Problem> {
         let text = text_in_path_or_query(parts, node, "viewer", "invalid_viewer").await?;
         Ok(ViewerParam(kept(node, text)?))
     }
@@ -117,7 +124,10 @@ pub struct ViewerPath(pub ViewerId);
 impl FromRequestParts<Arc<Node>> for ViewerPath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, node: &Arc<Node>) -> Result<ViewerPath, Problem> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        node: &Arc<Node>,
+    ) -> Result<ViewerPath, Problem> {
         Ok(ViewerPath(kept(node, path_text(parts, node).await?)?))
     }
 }
@@ -135,9 +145,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
-        let Query(query) = Query::<T>::from_request_parts(parts, state)
-            .await
-            .map_err(|e| bad_query(format!("the query is not as it should be: {}", e.body_text())))?;
+        let Query(query) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
+            bad_query(format!("the query is not as it should be: {}", e.body_text()))
+        })?;
         Ok(Asked(query))
     }
 }
@@ -222,7 +232,11 @@ pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, 
 ///
 /// # Errors
 /// As [`range`].
-pub fn asked_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(Span, AskedRange), Problem> {
+pub fn asked_range(
+    node: &Node,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<(Span, AskedRange), Problem> {
     let range = range(node, from, to)?;
     Ok((range, AskedRange { from: from.map(|_| range.from), to: to.map(|_| range.to) }))
 }
@@ -231,7 +245,11 @@ pub fn asked_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<
 ///
 /// # Errors
 /// 400 if one is not a moment, or `from` is after `to`.
-pub fn closed_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs, UnixMs), Problem> {
+pub fn closed_range(
+    node: &Node,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<(UnixMs, UnixMs), Problem> {
     let (from, to) = from_to(node, from, to)?;
     if from <= to {
         return Ok((from, to));
@@ -251,9 +269,12 @@ fn from_to(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs,
 /// # Errors
 /// 400 that names the parameter.
 pub fn duration_ms(name: &str, text: &str, min_ms: u64) -> Result<u64, Problem> {
-    let parsed = humantime::parse_duration(text).ok().and_then(|d| u64::try_from(d.as_millis()).ok());
+    let parsed =
+        humantime::parse_duration(text).ok().and_then(|d| u64::try_from(d.as_millis()).ok());
     let expected = "not a duration of at least a second, such as 30s, 5m or 1h";
-    parsed.filter(|ms| *ms >= min_ms).ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
+    parsed
+        .filter(|ms| *ms >= min_ms)
+        .ok_or_else(|| bad_query(format!("{name}={text} is {expected}")))
 }
 
 #[cfg(test)]

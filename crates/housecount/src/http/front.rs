@@ -1,7 +1,9 @@
-//! The direct path: what players send is answered here, on the HTTP library itself; everything else by the router.
+//! The direct path: what players send is answered here, on the HTTP library itself; everything else
+//! by the router.
 //!
-//! A heartbeat costs hardly more than receiving a request at all, so what a framework does for each one (boxes,
-//! extensions, a route's name as a string) would be most of it. The handlers are the same functions that the router calls.
+//! A heartbeat costs hardly more than receiving a request at all, so what a framework does for each
+//! one (boxes, extensions, a route's name as a string) would be most of it. The handlers are the
+//! same functions that the router calls.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -154,12 +156,14 @@ impl Front {
                     )
                 })
             }
-            _ => Box::pin(async move { dressed(answer_others(request, guest, whence).await, allowed) }),
+            _ => Box::pin(
+                async move { dressed(answer_others(request, guest, whence).await, allowed) },
+            ),
         }
     }
 
-    /// That an address may send a request, which is no preflight; if not, the answer. Whether the node lives may be asked at
-    /// any time: whoever asks decides by it where others' requests go.
+    /// That an address may send a request, which is no preflight; if not, the answer. Whether the
+    /// node lives may be asked at any time: whoever asks decides by it where others' requests go.
     fn let_in(
         &self,
         request: &Request<Incoming>,
@@ -169,7 +173,8 @@ impl Front {
         let node = &self.0.node;
         let path = request.uri().path();
         let is_probe = || {
-            matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health") || options(request).is_some()
+            matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health")
+                || options(request).is_some()
         };
         match node.edge.addresses.take(whence, 1) {
             Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, path, unwelcome))),
@@ -185,13 +190,14 @@ impl Front {
     }
 }
 
-/// Whether a request may take the direct path of what players send: a POST without a query. The router refuses queries by name.
+/// Whether a request may take the direct path of what players send: a POST without a query. The
+/// router refuses queries by name.
 fn is_direct_post(request: &Request<Incoming>) -> bool {
     request.method() == Method::POST && request.uri().query().is_none()
 }
 
-/// The answer to `OPTIONS *` and `OPTIONS /`, by which load balancers see whether a server is there (HAProxy's default check).
-/// `None` for any other request.
+/// The answer to `OPTIONS *` and `OPTIONS /`, by which load balancers see whether a server is there
+/// (HAProxy's default check). `None` for any other request.
 fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
     if request.method() != Method::OPTIONS {
         return None;
@@ -230,15 +236,19 @@ async fn answer_others(
             }
             return response;
         }
-        (&Method::GET, "/v1/live") => match node.edge.connections.open_proxied(guest.peer, whence) {
-            Ok(counted) => {
-                // Held by the stream, which the router answers with.
-                counted.map(|counted| request.extensions_mut().insert(Arc::new(counted)));
+        (&Method::GET, "/v1/live") => {
+            match node.edge.connections.open_proxied(guest.peer, whence) {
+                Ok(counted) => {
+                    // Held by the stream, which the router answers with.
+                    counted.map(|counted| request.extensions_mut().insert(Arc::new(counted)));
+                }
+                Err(unwelcome) => return refused(node, "/v1/live", unwelcome),
             }
-            Err(unwelcome) => return refused(node, "/v1/live", unwelcome),
-        },
+        }
         (&Method::GET, "/v1/ws") => {
-            if let Err(problem) = query::check(request.uri().query().unwrap_or_default(), &WS_PARAMETERS) {
+            if let Err(problem) =
+                query::check(request.uri().query().unwrap_or_default(), &WS_PARAMETERS)
+            {
                 return ws.answer(node, Err(problem));
             }
             let bearer = Bearer::of_web_socket(node, request.headers(), request.uri());

@@ -12,7 +12,8 @@ use crate::spread::Place;
 /// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
 #[derive(Debug)]
 pub struct Guest<H> {
-    /// Who answers. Here, so that a request counts one reference to all of it, which no other connection counts.
+    /// Who answers. Here, so that a request counts one reference to all of it, which no other
+    /// connection counts.
     pub host: H,
     /// Where the connection is from.
     pub peer: IpAddr,

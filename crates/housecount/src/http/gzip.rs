@@ -1,4 +1,5 @@
-//! Content codings of bodies, through the crate `flate2`: none, or gzip. Requests are decoded within the body's bounds.
+//! Content codings of bodies, through the crate `flate2`: none, or gzip. Requests are decoded
+//! within the body's bounds.
 
 use std::io::{ErrorKind, Read};
 
@@ -35,7 +36,8 @@ impl Coding {
         }
         let text: Vec<&str> = given.map(|value| value.to_str().unwrap_or("?")).collect();
         let text = text.join(", ");
-        let is_coded = |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity");
+        let is_coded =
+            |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity");
         let codings: Vec<&str> = text.split(',').map(str::trim).filter(is_coded).collect();
         match codings[..] {
             [] => Ok(Coding::Identity),
@@ -44,8 +46,13 @@ impl Coding {
                 Ok(Coding::Gzip)
             }
             _ => {
-                let detail = format!("content-encoding `{text}` is not supported; send gzip, or no coding");
-                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail))
+                let detail =
+                    format!("content-encoding `{text}` is not supported; send gzip, or no coding");
+                Err(Problem::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_encoding",
+                    detail,
+                ))
             }
         }
     }
@@ -54,8 +61,8 @@ impl Coding {
 /// Decodes gzip, of one member or several.
 ///
 /// # Errors
-/// 413 if more than `bytes_max` come out, or more than [`GZIP_RATIO_MAX`] times what went in (beyond what one heartbeat may have);
-/// 400 if it is not gzip, or breaks off.
+/// 413 if more than `bytes_max` come out, or more than [`GZIP_RATIO_MAX`] times what went in
+/// (beyond what one heartbeat may have); 400 if it is not gzip, or breaks off.
 pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = |detail| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
     let ratio_bytes_max = BEAT_BODY_BYTES_MAX.max(packed.len() * GZIP_RATIO_MAX);
@@ -67,11 +74,14 @@ pub async fn decode(packed: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
             return Ok(whole.into());
         }
         if whole.len() + read > bytes_max {
-            return Err(too_large(format!("the body is larger than {bytes_max} bytes once it is unpacked")));
+            return Err(too_large(format!(
+                "the body is larger than {bytes_max} bytes once it is unpacked"
+            )));
         }
         if whole.len() + read > ratio_bytes_max {
-            let detail =
-                format!("the body unpacks to more than {GZIP_RATIO_MAX} times its size; send it plain");
+            let detail = format!(
+                "the body unpacks to more than {GZIP_RATIO_MAX} times its size; send it plain"
+            );
             return Err(too_large(detail));
         }
         whole.extend_from_slice(&piece[..read]);
@@ -89,7 +99,10 @@ pub fn encode(plain: &[u8]) -> Bytes {
 
 /// Whether `Accept-Encoding` allows gzip: by name, or else by `*`, with a weight above zero.
 pub fn is_accepted(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::ACCEPT_ENCODING)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
     let (mut by_name, mut by_any) = (None, None);
     for coding in values.flat_map(|list| list.split(',')) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
@@ -157,7 +170,10 @@ mod tests {
         assert!(zeros.len() * GZIP_RATIO_MAX < BODY_BYTES_MAX);
         assert_eq!(code(&zeros, BODY_BYTES_MAX).await, Err("body_too_large"));
         // What a heartbeat may have does no harm however it is packed.
-        assert_eq!(code(&pack(&vec![0; BEAT_BODY_BYTES_MAX]), BODY_BYTES_MAX).await, Ok(BEAT_BODY_BYTES_MAX));
+        assert_eq!(
+            code(&pack(&vec![0; BEAT_BODY_BYTES_MAX]), BODY_BYTES_MAX).await,
+            Ok(BEAT_BODY_BYTES_MAX)
+        );
         let same = vec![r#"{"stage":"s","viewer":"ann"}"#; 10_000].join(",");
         assert_eq!(code(&pack(same.as_bytes()), BODY_BYTES_MAX).await, Ok(same.len()));
     }
@@ -195,7 +211,9 @@ mod tests {
         for gzip in [&["gzip"][..], &["GZip"], &["x-gzip"], &[" identity , gzip"]] {
             assert_eq!(of(gzip), Ok(Coding::Gzip), "{gzip:?}");
         }
-        for other in [&["br"][..], &["deflate"], &["zstd"], &["gzip, gzip"], &["gzip", "br"], &["gzip;q=1"]] {
+        for other in
+            [&["br"][..], &["deflate"], &["zstd"], &["gzip, gzip"], &["gzip", "br"], &["gzip;q=1"]]
+        {
             assert_eq!(of(other), Err((415, "unsupported_encoding")), "{other:?}");
         }
     }
@@ -208,14 +226,25 @@ mod tests {
             }
             is_accepted(&headers)
         };
-        for yes in
-            [&["gzip"][..], &["br, GZIP;q=0.5"], &["*"], &["x-gzip"], &["br", "gzip"], &["*;q=0, gzip"]]
-        {
+        for yes in [
+            &["gzip"][..],
+            &["br, GZIP;q=0.5"],
+            &["*"],
+            &["x-gzip"],
+            &["br", "gzip"],
+            &["*;q=0, gzip"],
+        ] {
             assert!(is_accepted(yes), "{yes:?}");
         }
-        for no in
-            [&[][..], &[""], &["br, deflate"], &["gzip;q=0"], &["gzip; q=0.0, *"], &["*;q=0"], &["gzip;v=1"]]
-        {
+        for no in [
+            &[][..],
+            &[""],
+            &["br, deflate"],
+            &["gzip;q=0"],
+            &["gzip; q=0.0, *"],
+            &["*;q=0"],
+            &["gzip;v=1"],
+        ] {
             assert!(!is_accepted(no), "{no:?}");
         }
     }

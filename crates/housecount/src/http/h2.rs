@@ -1,8 +1,9 @@
 //! Connections that speak HTTP/2: hyper's, with the bounds that HTTP/1's have.
 //!
-//! Many requests may be open at once, so patience can't be told from the bytes as in `patience`. What is kept is which
-//! requests are open, and of each answer since when it waits for the client to take it. A connection on which nothing was
-//! open for as long as one of HTTP/1 may lie idle ends, and so does one whose client takes nothing of an answer.
+//! Many requests may be open at once, so patience can't be told from the bytes as in `patience`.
+//! What is kept is which requests are open, and of each answer since when it waits for the client
+//! to take it. A connection on which nothing was open for as long as one of HTTP/1 may lie idle
+//! ends, and so does one whose client takes nothing of an answer.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use housecount_core::limits::{
-    ANSWER_READ_MS_MAX, H2_SEND_BUFFER_BYTES_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX, HEADER_BYTES_MAX,
+    ANSWER_READ_MS_MAX, H2_SEND_BUFFER_BYTES_MAX, H2_STREAMS_MAX, H2_WINDOW_BYTES_MAX,
+    HEADER_BYTES_MAX,
 };
 use hyper::Request;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -27,7 +29,8 @@ use tokio::time::Instant;
 
 use super::answer::Answering;
 
-/// How often a client that says nothing while a request is open is asked whether it is there, and how long it has for that.
+/// How often a client that says nothing while a request is open is asked whether it is there, and
+/// how long it has for that.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WAIT: Duration = Duration::from_secs(20);
 /// How often it is looked whether an answer is taken.
@@ -52,7 +55,9 @@ where
             async move {
                 let response = answered.await;
                 request_open.set(Some(Instant::now()));
-                Ok::<_, Infallible>(response.map(|body| Counted { body: Box::pin(body), open: request_open }))
+                Ok::<_, Infallible>(
+                    response.map(|body| Counted { body: Box::pin(body), open: request_open }),
+                )
             }
         })
     };
@@ -104,7 +109,8 @@ impl Open {
         OpenRequest { number, of: self.clone() }
     }
 
-    /// Waits until no request has been open for so long, or (true) one has not been taken for too long.
+    /// Waits until no request has been open for so long, or (true) one has not been taken for too
+    /// long.
     async fn too_long(&self, idle: Duration) -> bool {
         loop {
             let until = {
@@ -151,7 +157,8 @@ impl Drop for OpenRequest {
     }
 }
 
-/// A body whose request is open for as long as it lasts. It is asked for more only when the client takes more.
+/// A body whose request is open for as long as it lasts. It is asked for more only when the client
+/// takes more.
 struct Counted<B> {
     body: Pin<Box<B>>,
     open: OpenRequest,
@@ -210,7 +217,8 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let answer = move |request| Box::pin(answer(request)) as Answering<B>;
         let served = tokio::spawn(serve(far, answer, IDLE, stopped));
-        let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+        let (client, connection) =
+            handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
         tokio::spawn(connection);
         (client, served, stop)
     }
@@ -221,7 +229,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
-        let (mut client, served, _stop) = connect(async |_| Response::new(Full::from("hello"))).await;
+        let (mut client, served, _stop) =
+            connect(async |_| Response::new(Full::from("hello"))).await;
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(50)).await;
             let answer = client.send_request(request()).await.unwrap();
@@ -324,8 +333,9 @@ mod tests {
         let (_stop, stopped) = watch::channel(false);
         let endless = CountedEndless::default();
         let body = endless.clone();
-        let answer =
-            move |_| Box::pin(std::future::ready(Response::new(body.clone()))) as Answering<CountedEndless>;
+        let answer = move |_| {
+            Box::pin(std::future::ready(Response::new(body.clone()))) as Answering<CountedEndless>
+        };
         tokio::spawn(serve(far, answer, IDLE, stopped));
         let deaf = TokioIo::new(Deaf(near, 4_096));
         let (mut client, connection) = handshake(TokioExecutor::new(), deaf).await.unwrap();
@@ -350,11 +360,14 @@ mod tests {
         };
         tokio::spawn(serve(far, unread, IDLE, stopped));
         let (mut client, connection) =
-            handshake::<_, _, CountedEndless>(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+            handshake::<_, _, CountedEndless>(TokioExecutor::new(), TokioIo::new(near))
+                .await
+                .unwrap();
         tokio::spawn(connection);
         let endless = CountedEndless::default();
-        let _answer =
-            tokio::spawn(client.send_request(Request::post("http://x/").body(endless.clone()).unwrap()));
+        let _answer = tokio::spawn(
+            client.send_request(Request::post("http://x/").body(endless.clone()).unwrap()),
+        );
         tokio::time::sleep(Duration::from_secs(1)).await;
         let sent = endless.0.load(Ordering::Relaxed);
         let window = H2_WINDOW_BYTES_MAX as usize;

@@ -5,12 +5,13 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 
-/// What a page may load and speak with: this node, and nothing else. No inline script or style, no frame around it.
+/// What a page may load and speak with: this node, and nothing else. No inline script or style, no
+/// frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; font-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
 
-/// For every answer: its content type is what it says, and no cache keeps it, since counts, errors and documents change at any time.
-/// Pages, which are checked by their tag, say otherwise.
+/// For every answer: its content type is what it says, and no cache keeps it, since counts, errors
+/// and documents change at any time. Pages, which are checked by their tag, say otherwise.
 pub fn everywhere(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -1,4 +1,5 @@
-//! How many watched at once, of a stage and of all together, and how much was watched stage by stage.
+//! How many watched at once, of a stage and of all together, and how much was watched stage by
+//! stage.
 
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ pub struct HistoryQuery {
     from: Option<String>,
     /// Unix ms, RFC 3339 or a date (UTC), not included; now if not given.
     to: Option<String>,
-    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500 steps at most.
+    /// How long a step is, such as 30s, 5m or 1h; at least 1s. If not given, as short as gives 500
+    /// steps at most.
     step: Option<String>,
 }
 
@@ -66,8 +68,8 @@ pub struct HistoryBody {
 
 /// How many watched a stage at once.
 ///
-/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor anybody's silence
-/// after the last one, as the live count does.
+/// Exact, from proven time: so it doesn't count those who watched for less than two heartbeats, nor
+/// anybody's silence after the last one, as the live count does.
 #[utoipa::path(get, path = "/v1/stages/{stage}/history", operation_id = "showStageHistory", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), HistoryQuery),
     responses((status = 200, body = HistoryBody),
@@ -84,7 +86,8 @@ pub async fn of_stage(
 
 /// How many watched at once, all stages together.
 ///
-/// As the history of a stage, added up: a viewer on two stages at once counts on both, as both are billed.
+/// As the history of a stage, added up: a viewer on two stages at once counts on both, as both are
+/// billed.
 #[utoipa::path(get, path = "/v1/history", operation_id = "showHistory", tag = "operators", params(HistoryQuery),
     responses((status = 200, body = HistoryBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -121,7 +124,12 @@ async fn history(
         max: step.max,
     });
     let history = history.collect();
-    Ok(Json(HistoryBody { stage, step_ms, history, cover: CoverBody::new(node, range, committed_to) }))
+    Ok(Json(HistoryBody {
+        stage,
+        step_ms,
+        history,
+        cover: CoverBody::new(node, range, committed_to),
+    }))
 }
 
 fn average(integral_ms: u64, span: Span) -> f64 {
@@ -133,7 +141,8 @@ fn check_steps(range: Span, step_ms: u64, steps_max: u64) -> Result<(), Problem>
     if steps <= steps_max {
         return Ok(());
     }
-    let detail = format!("the range has {steps} steps; at most {steps_max} are answered: make step longer");
+    let detail =
+        format!("the range has {steps} steps; at most {steps_max} are answered: make step longer");
     Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail))
 }
 

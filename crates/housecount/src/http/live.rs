@@ -43,7 +43,11 @@ pub struct StandingBody {
 
 impl From<Standing> for StandingBody {
     fn from(standing: Standing) -> StandingBody {
-        StandingBody { as_of: standing.as_of.0, complete: standing.complete, recovering: standing.recovering }
+        StandingBody {
+            as_of: standing.as_of.0,
+            complete: standing.complete,
+            recovering: standing.recovering,
+        }
     }
 }
 
@@ -87,7 +91,12 @@ pub struct TotalsBody {
             content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
     let Answer { of: (count, stages), standing } = node.hub.totals();
-    Json(TotalsBody { viewers: count.viewers, sessions: count.sessions, stages, standing: standing.into() })
+    Json(TotalsBody {
+        viewers: count.viewers,
+        sessions: count.sessions,
+        stages,
+        standing: standing.into(),
+    })
 }
 
 /// The parameters of a subscriber's query. Two tokens are refused as two credentials are (`auth`).
@@ -117,17 +126,26 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
         );
         return Err(bad_query(detail));
     }
-    Ok(if stages.is_empty() { Wanted::All { with_totals } } else { Wanted::Stages { stages, with_totals } })
+    Ok(if stages.is_empty() {
+        Wanted::All { with_totals }
+    } else {
+        Wanted::Stages { stages, with_totals }
+    })
 }
 
-/// Whether a query names stages and wants nothing else, as players' do; all stages and totals are the operator's.
+/// Whether a query names stages and wants nothing else, as players' do; all stages and totals are
+/// the operator's.
 pub(super) fn names_stages(query: &str) -> bool {
     // What makes no sense is told so, whoever asks.
     !matches!(wanted(query), Ok(Wanted::All { .. } | Wanted::Stages { with_totals: true, .. }))
 }
 
 /// That whoever asks may watch all that is wanted; returns what the watching lasts as long as.
-async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<Option<Credential>, Problem> {
+async fn check(
+    node: &Node,
+    request: &Parts,
+    wanted: &Wanted,
+) -> Result<Option<Credential>, Problem> {
     match wanted {
         Wanted::Stages { stages, with_totals: false } => {
             let mut credential = None;
@@ -143,11 +161,12 @@ async fn check(node: &Node, request: &Parts, wanted: &Wanted) -> Result<Option<C
 
 /// Counts as they change: Server-Sent Events.
 ///
-/// `event: count` with a stage's count and its name, at once and then when it has changed, at most once a second a stage; with
-/// `totals=true` also `event: totals`, as `/v1/stats` answers. Comments in between keep the connection open. Who comes back with
-/// `Last-Event-ID` is told what has changed since, or `event: reset` if that can't be told: all that was heard before is to be
-/// forgotten then. When the token or key that it was opened with is no longer good, `event: end` says why (`code`: `token_expired` or
-/// `key_removed`), and the stream ends.
+/// `event: count` with a stage's count and its name, at once and then when it has changed, at most
+/// once a second a stage; with `totals=true` also `event: totals`, as `/v1/stats` answers. Comments
+/// in between keep the connection open. Who comes back with `Last-Event-ID` is told what has
+/// changed since, or `event: reset` if that can't be told: all that was heard before is to be
+/// forgotten then. When the token or key that it was opened with is no longer good, `event: end`
+/// says why (`code`: `token_expired` or `key_removed`), and the stream ends.
 #[utoipa::path(get, path = "/v1/live", operation_id = "streamCounts", tag = "operators",
     params(("stage" = Option<Vec<String>>, Query, description = "which stage; may be repeated, at most 100 times; all if not given"),
         ("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent"),
@@ -160,8 +179,12 @@ pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Res
     let wanted = wanted(request.uri.query().unwrap_or_default())?;
     let credential = check(&node, &request, &wanted).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let full =
-        || Problem::unavailable("overloaded", "too many stages that nobody watches are followed already");
+    let full = || {
+        Problem::unavailable(
+            "overloaded",
+            "too many stages that nobody watches are followed already",
+        )
+    };
     let subscription = node.live.subscribe(wanted, last).ok_or_else(full)?;
     let ended = credential.map(|credential| {
         let node = node.clone();
@@ -207,12 +230,21 @@ mod tests {
             wanted("stage=b&stage=a%2F1&stage=b&totals=false"),
             Ok(some(vec![stage("a/1"), stage("b")], false))
         );
-        for bad in ["stage=", "stage=a%20b", "stage[]=a", "totals=1", "totals=true&totals=true", "stage=%zz"]
-        {
+        for bad in [
+            "stage=",
+            "stage=a%20b",
+            "stage[]=a",
+            "totals=1",
+            "totals=true&totals=true",
+            "stage=%zz",
+        ] {
             assert!(wanted(bad).is_err() && names_stages(bad), "{bad}: players hear what is wrong");
         }
-        let named = |count: usize| (0..count).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
+        let named =
+            |count: usize| (0..count).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
         assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX)).is_ok());
-        assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX + 1)).unwrap_err().detail().contains("name none"));
+        assert!(
+            wanted(&named(SUBSCRIPTION_STAGES_MAX + 1)).unwrap_err().detail().contains("name none")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The HTTP API: every route on one page, by who calls it.
 //!
-//! Handlers parse, call the node, and shape the answer; what a route answers is above its handler. All errors
-//! are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to programs.
+//! Handlers parse, call the node, and shape the answer; what a route answers is above its handler.
+//! All errors are made in `error`, once. docs/API.md tells it to people, `/openapi.json` to
+//! programs.
 
 mod accept;
 mod admin;
@@ -63,7 +64,8 @@ use crate::node::Node;
 
 /// All routes, in groups by who may call them.
 ///
-/// A route is in a group, and what the group needs is checked in front of it: none can be there without. /openapi.json says it too.
+/// A route is in a group, and what the group needs is checked in front of it: none can be there
+/// without. /openapi.json says it too.
 pub fn router(node: Arc<Node>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::Api::openapi())
         .merge(strict(for_players()))
@@ -94,8 +96,9 @@ pub fn router(node: Arc<Node>) -> Router {
 
 type Routes = OpenApiRouter<Arc<Node>>;
 
-/// What players send. Their handlers ask for tokens, since only they know what a token must cover; many heartbeats at once
-/// ask for an operator key with the scope `beats` instead (`auth::allow_batch`).
+/// What players send. Their handlers ask for tokens, since only they know what a token must cover;
+/// many heartbeats at once ask for an operator key with the scope `beats` instead
+/// (`auth::allow_batch`).
 fn for_players() -> Routes {
     let routes = OpenApiRouter::new()
         .routes(routes!(beats::heartbeat))
@@ -109,7 +112,8 @@ fn for_players() -> Routes {
     ))
 }
 
-/// Counts as they change, of named stages for players, of all for operators: what is asked of whom depends on the stages (`auth::may_watch`).
+/// Counts as they change, of named stages for players, of all for operators: what is asked of whom
+/// depends on the stages (`auth::may_watch`).
 fn for_subscribers() -> Routes {
     // `live` checks its query itself, since who may read the answer depends on it (`cors`).
     openapi::secured(OpenApiRouter::new().routes(routes!(live::live)), openapi::VIEWER_TOKEN, None)
@@ -146,19 +150,21 @@ fn for_admins() -> Routes {
     OpenApiRouter::new().routes(routes!(admin::snapshot)).routes(routes!(admin::restore))
 }
 
-/// What is no secret, and so open to all: whether the node lives, in whichever API, and (in [`router`]) static pages.
+/// What is no secret, and so open to all: whether the node lives, in whichever API, and (in
+/// [`router`]) static pages.
 fn for_everybody() -> Routes {
     OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
 }
 
-/// Routes whose queries may have only the parameters that their description names. A guard goes around it, so that a call without a
-/// key learns nothing.
+/// Routes whose queries may have only the parameters that their description names. A guard goes
+/// around it, so that a call without a key learns nothing.
 fn strict(routes: Routes) -> Routes {
     let known = Arc::new(RouteParameters::of(routes.get_openapi()));
     routes.route_layer(axum::middleware::from_fn_with_state(known, check_query))
 }
 
-/// Routes that need an operator key with a scope; where there are no keys, those of operators are for this machine (`direct`).
+/// Routes that need an operator key with a scope; where there are no keys, those of operators are
+/// for this machine (`direct`).
 fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
     let guard = axum::middleware::from_fn_with_state((node.clone(), scope), auth::guard);
     openapi::secured(routes.route_layer(guard), openapi::OPERATOR_KEY, Some(scope))

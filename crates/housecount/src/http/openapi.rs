@@ -54,12 +54,18 @@ impl Modify for Schemes {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme(VIEWER_TOKEN[0], bearer("JWT", token));
         components.add_security_scheme(OPERATOR_KEY[0], bearer("hck_", key));
-        components.add_security_scheme(OPERATOR_KEY[1], SecurityScheme::ApiKey(ApiKey::Header(api_key)));
+        components
+            .add_security_scheme(OPERATOR_KEY[1], SecurityScheme::ApiKey(ApiKey::Header(api_key)));
     }
 }
 
-/// Says of every operation of these routes that one of these schemes is asked for, and of which scope.
-pub fn secured<S>(mut routes: OpenApiRouter<S>, schemes: &[&str], scope: Option<Scope>) -> OpenApiRouter<S>
+/// Says of every operation of these routes that one of these schemes is asked for, and of which
+/// scope.
+pub fn secured<S>(
+    mut routes: OpenApiRouter<S>,
+    schemes: &[&str],
+    scope: Option<Scope>,
+) -> OpenApiRouter<S>
 where
     S: Send + Sync + Clone + 'static,
 {
@@ -75,11 +81,13 @@ where
     routes
 }
 
-/// The document. Every response must have a description; where a handler gives none, its status says it all.
+/// The document. Every response must have a description; where a handler gives none, its status
+/// says it all.
 pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     let mut api = serde_json::to_value(api).unwrap_or_default();
     let paths = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    let operations = paths.flat_map(|path| path.as_object_mut().into_iter().flat_map(|p| p.values_mut()));
+    let operations =
+        paths.flat_map(|path| path.as_object_mut().into_iter().flat_map(|p| p.values_mut()));
     for operation in operations {
         if asks_nothing(operation, node) {
             operation["security"] = json!([]);
@@ -97,13 +105,15 @@ pub fn text(api: &utoipa::openapi::OpenApi, node: &Node) -> String {
     serde_json::to_string_pretty(&api).unwrap_or_default()
 }
 
-/// Answers with the document. Answers share its text: a client that doesn't read would else hold a copy.
+/// Answers with the document. Answers share its text: a client that doesn't read would else hold a
+/// copy.
 pub fn answer(api: &PackedBody, asked: &HeaderMap) -> Response {
     api.answer(asked, "application/json")
 }
 
-/// Whether this node looks at none of the credentials that a call names. Its clients are then generated without any: a generator
-/// takes a list that also allows a call without one for a list that demands one.
+/// Whether this node looks at none of the credentials that a call names. Its clients are then
+/// generated without any: a generator takes a list that also allows a call without one for a list
+/// that demands one.
 fn asks_nothing(operation: &Value, node: &Node) -> bool {
     let is_token_off = node.auth.viewers.policy() == Policy::Off;
     let is_key_off = !node.auth.operators.is_on() && node.auth.viewers.policy() != Policy::Required;
@@ -115,10 +125,12 @@ fn asks_nothing(operation: &Value, node: &Node) -> bool {
 
 /// Start of a reference to a schema.
 const SCHEMAS: &str = "#/components/schemas/";
-/// Start of utoipa's name for a `Success<T>`, the drop-in API's successful answer. The name of `T` follows.
+/// Start of utoipa's name for a `Success<T>`, the drop-in API's successful answer. The name of `T`
+/// follows.
 const SUCCESS: &str = "Success_";
 
-/// Refers to the data of the drop-in API's answers by name. utoipa repeats its schema in each answer.
+/// Refers to the data of the drop-in API's answers by name. utoipa repeats its schema in each
+/// answer.
 fn name_wrapped_schemas(api: &mut Value) {
     for (name, schema) in api["components"]["schemas"].as_object_mut().into_iter().flatten() {
         if let Some(data) = name.strip_prefix(SUCCESS) {

@@ -31,7 +31,8 @@ pub async fn healthz() -> &'static str {
 pub struct NotReadyBody {
     #[serde(flatten)]
     problem: ProblemBody,
-    /// How far the start is. Absent once the node has started: then a store is away, or the node stops.
+    /// How far the start is. Absent once the node has started: then a store is away, or the node
+    /// stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     start: Option<StartBody>,
@@ -41,7 +42,8 @@ pub struct NotReadyBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StartProgress)]
 pub struct StartBody {
-    /// What it does: `starting`, `checkingColdTier`, `readingLog`, `readingRoster` or `restoringProofs`.
+    /// What it does: `starting`, `checkingColdTier`, `readingLog`, `readingRoster` or
+    /// `restoringProofs`.
     step: &'static str,
     /// How much of the step is done, 0 to 99. Absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,14 +73,16 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
 
 /// Everything counted about this node, for Prometheus.
 ///
-/// In its text format 0.0.4, or in OpenMetrics 1.0.0 if `Accept` asks for `application/openmetrics-text`.
+/// In its text format 0.0.4, or in OpenMetrics 1.0.0 if `Accept` asks for
+/// `application/openmetrics-text`.
 #[utoipa::path(get, path = "/metrics", operation_id = "showMetrics", tag = "operations",
     responses((status = 200, content(
         (String = "text/plain; version=0.0.4; charset=utf-8"),
         (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]
 pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
     node.costs.show(&node.metrics);
-    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
     let text = node.metrics.encode(node.figures(), format);
     let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
@@ -86,8 +90,13 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
 }
 
 /// Around every request: refuses broken percent-encoding, and counts what was answered.
-pub async fn observe(State(node): State<Arc<Node>>, request: Request<Body>, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();
+pub async fn observe(
+    State(node): State<Arc<Node>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_string();
     let began = Instant::now();
     let span = tracing::debug_span!(target: traced::TARGET, traced::REQUEST, route, status = Empty);
     let response = match check_percent_encoding(request.uri().path()) {

@@ -1,4 +1,5 @@
-//! Bodies that never change: kept plain and in gzip, with a tag by which browsers ask for them again.
+//! Bodies that never change: kept plain and in gzip, with a tag by which browsers ask for them
+//! again.
 
 use std::sync::OnceLock;
 
@@ -56,7 +57,10 @@ impl PackedBody {
 
     /// Whether `If-None-Match` names this body.
     fn is_known(&self, asked: &HeaderMap) -> bool {
-        let tags = asked.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+        let tags = asked
+            .get_all(header::IF_NONE_MATCH)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok());
         tags.flat_map(|list| list.split(',')).map(str::trim).any(|tag| {
             let opaque = tag.trim_start_matches("W/").trim_matches('"');
             tag == "*" || opaque == self.hash
@@ -69,16 +73,20 @@ mod tests {
     use super::*;
 
     fn status(asked: &[(header::HeaderName, String)]) -> u16 {
-        let asked = asked.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(value).unwrap()));
+        let asked =
+            asked.iter().map(|(name, value)| (name.clone(), HeaderValue::try_from(value).unwrap()));
         PackedBody::new("text").answer(&asked.collect(), "text/plain").status().as_u16()
     }
 
     #[test]
     fn a_body_that_the_client_has_is_not_sent_again() {
         let hash = PackedBody::new("text").hash;
-        for tag in
-            [format!("W/\"{hash}\""), format!("\"{hash}\""), format!("\"other\", W/\"{hash}\""), "*".into()]
-        {
+        for tag in [
+            format!("W/\"{hash}\""),
+            format!("\"{hash}\""),
+            format!("\"other\", W/\"{hash}\""),
+            "*".into(),
+        ] {
             assert_eq!(status(&[(header::IF_NONE_MATCH, tag)]), 304);
         }
         for tag in ["\"other\"".to_string(), "W/\"\"".into(), String::new()] {

@@ -1,17 +1,18 @@
-//! A connection that waits long for a request to begin, and not long for its headers to end, and that ends an endless answer with its
-//! client.
+//! A connection that waits long for a request to begin, and not long for its headers to end, and
+//! that ends an endless answer with its client.
 //!
-//! Players beat every 30 s on connections that must stay open in between, while whoever sends headers byte by byte
-//! should be let go soon. hyper has one time for both, and sets a timer anew at each request; this wrapper has two,
-//! and one timer a connection. It is moved only when it goes off too early or would go off too late, so a request that
-//! comes in one piece moves none.
+//! Players beat every 30 s on connections that must stay open in between, while whoever sends
+//! headers byte by byte should be let go soon. hyper has one time for both, and sets a timer anew
+//! at each request; this wrapper has two, and one timer a connection. It is moved only when it goes
+//! off too early or would go off too late, so a request that comes in one piece moves none.
 //!
 //! # A client that closes while it is answered
-//! A client that has shut down its sending side may still read, and gets its answer: hyper doesn't look at what comes meanwhile. But an
-//! endless answer (`/v1/live`) would go on until a write fails, and a quiet stage writes once in 15 s. So this wrapper reads ahead while
-//! one is sent, and ends the connection when its client has closed. That ends a client's stream too that closed its sending side only:
-//! until something is written nothing tells the two apart, and no browser, EventSource, fetch or curl closes one side. Go's net/http,
-//! Node.js and nginx do the same.
+//! A client that has shut down its sending side may still read, and gets its answer: hyper doesn't
+//! look at what comes meanwhile. But an endless answer (`/v1/live`) would go on until a write
+//! fails, and a quiet stage writes once in 15 s. So this wrapper reads ahead while one is sent, and
+//! ends the connection when its client has closed. That ends a client's stream too that closed its
+//! sending side only: until something is written nothing tells the two apart, and no browser,
+//! EventSource, fetch or curl closes one side. Go's net/http, Node.js and nginx do the same.
 
 use std::io;
 use std::pin::Pin;
@@ -37,8 +38,8 @@ pub struct Patient<S> {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// Whether a request is under way: its headers are complete, and what follows is the body's and the handler's time. Whoever
-/// parses them says so.
+/// Whether a request is under way: its headers are complete, and what follows is the body's and the
+/// handler's time. Whoever parses them says so.
 #[derive(Clone, Debug, Default)]
 pub struct UnderWay(Arc<Flags>);
 
@@ -82,10 +83,19 @@ enum State {
 }
 
 impl<S> Patient<S> {
-    /// Wraps a connection whose requests' headers must end within one time, and begin within another.
+    /// Wraps a connection whose requests' headers must end within one time, and begin within
+    /// another.
     pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
         let (state, under_way) = (State::Idle { since: None }, UnderWay::default());
-        Patient { inner, headers_within, request_within, state, under_way, ahead: Vec::new(), timer: None }
+        Patient {
+            inner,
+            headers_within,
+            request_within,
+            state,
+            under_way,
+            ahead: Vec::new(),
+            timer: None,
+        }
     }
 
     /// To be told when headers are complete.
@@ -140,8 +150,9 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Fails once the client of an endless answer has closed. Looks as far ahead as [`READ_AHEAD_BYTES_MAX`]: a client that sends more
-    /// is noticed as before, by a write that fails.
+    /// Fails once the client of an endless answer has closed. Looks as far ahead as
+    /// [`READ_AHEAD_BYTES_MAX`]: a client that sends more is noticed as before, by a write that
+    /// fails.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.under_way.0.is_endless.load(Ordering::Relaxed) {
             return Poll::Pending;
@@ -151,7 +162,8 @@ impl<S: AsyncRead + Unpin> Patient<S> {
             let mut read = ReadBuf::new(&mut bytes[..READ_AHEAD_BYTES_MAX - self.ahead.len()]);
             match ready!(Pin::new(&mut self.inner).poll_read(cx, &mut read)) {
                 Ok(()) if read.filled().is_empty() => {
-                    let error = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
+                    let error =
+                        io::Error::new(io::ErrorKind::ConnectionAborted, "the client has closed");
                     return Poll::Ready(error);
                 }
                 Ok(()) => self.ahead.extend_from_slice(read.filled()),
@@ -163,7 +175,11 @@ impl<S: AsyncRead + Unpin> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.ahead.is_empty() {
             let some = this.ahead.len().min(buf.remaining());
@@ -182,20 +198,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             }
             Poll::Pending => {
                 ready!(this.poll_patience(cx));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request took too long")))
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the request took too long",
+                )))
             }
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.note_write(cx, written)
     }
 
-    /// hyper flushes at each turn, whether it has written something or not: here it is noticed that the client has closed.
+    /// hyper flushes at each turn, whether it has written something or not: here it is noticed that
+    /// the client has closed.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Poll::Ready(error) = this.poll_closed(cx) {
@@ -252,14 +276,19 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    /// The timer that was set for the first wait goes off in the middle of the last one, and is moved.
+    /// The timer that was set for the first wait goes off in the middle of the last one, and is
+    /// moved.
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
         let (mut client, server) = duplex(1_024);
         let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let mut buffer = [0; 64];
         for _ in 0..5 {
-            assert!(tokio::time::timeout(Duration::from_secs(50), server.read(&mut buffer)).await.is_err());
+            assert!(
+                tokio::time::timeout(Duration::from_secs(50), server.read(&mut buffer))
+                    .await
+                    .is_err()
+            );
             client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
             assert!(server.read(&mut buffer).await.unwrap() > 0);
             server.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
@@ -285,7 +314,10 @@ mod tests {
             server.flush().await.unwrap();
             client.shutdown().await.unwrap();
             let flushed = server.flush().await.map_err(|error| error.kind());
-            assert_eq!(flushed, if is_endless { Err(io::ErrorKind::ConnectionAborted) } else { Ok(()) });
+            assert_eq!(
+                flushed,
+                if is_endless { Err(io::ErrorKind::ConnectionAborted) } else { Ok(()) }
+            );
             server.under_way().begin();
             server.flush().await.unwrap();
             let mut rest = Vec::new();

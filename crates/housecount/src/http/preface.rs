@@ -1,8 +1,10 @@
 //! Which version of HTTP a plain connection speaks, by its first bytes.
 //!
-//! A client of HTTP/2 by prior knowledge (RFC 9113, 3.3) begins with 24 fixed bytes; balancers that speak it to their servers do so. The
-//! bytes are looked at and left in the socket, so that a connection of HTTP/1 costs one more call of the system and nothing for its
-//! requests. Only where some, but not all, of the 24 bytes have come are they taken out, and given back in front of what follows.
+//! A client of HTTP/2 by prior knowledge (RFC 9113, 3.3) begins with 24 fixed bytes; balancers that
+//! speak it to their servers do so. The bytes are looked at and left in the socket, so that a
+//! connection of HTTP/1 costs one more call of the system and nothing for its requests. Only where
+//! some, but not all, of the 24 bytes have come are they taken out, and given back in front of what
+//! follows.
 
 use std::io;
 use std::pin::Pin;
@@ -29,8 +31,9 @@ pub enum Version {
     Http2,
 }
 
-/// Waits for a connection's first bytes and returns the version they mean. `first_within`: how long none may come; once some have, the
-/// rest of a preface gets the time of a request's headers. `None`: the client has closed, was too slow, or the node stops.
+/// Waits for a connection's first bytes and returns the version they mean. `first_within`: how long
+/// none may come; once some have, the rest of a preface gets the time of a request's headers.
+/// `None`: the client has closed, was too slow, or the node stops.
 pub async fn detect(
     socket: TcpStream,
     first_within: Duration,
@@ -84,7 +87,11 @@ pub struct BegunSocket {
 }
 
 impl AsyncRead for BegunSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let left = &this.begun[this.given..];
         if left.is_empty() {
@@ -98,7 +105,11 @@ impl AsyncRead for BegunSocket {
 }
 
 impl AsyncWrite for BegunSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
     }
 
@@ -147,7 +158,8 @@ mod tests {
         (client, tokio::spawn(detect(socket, FIRST, stopped)), stop)
     }
 
-    /// Whatever the bytes are and in whatever pieces they come, the version's parser reads all of them.
+    /// Whatever the bytes are and in whatever pieces they come, the version's parser reads all of
+    /// them.
     #[tokio::test]
     async fn a_version_is_known_by_the_first_bytes_and_none_is_lost() {
         let h2 = [PREFACE.as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();

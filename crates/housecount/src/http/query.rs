@@ -1,7 +1,8 @@
 //! Query parameters of `/v1`: a parameter that a route does not know is refused, never ignored.
 //!
-//! What a route knows is read from its description in `/openapi.json`, so that the document and the behaviour cannot differ. The
-//! routes of the direct path (`front`) are not described there alone, and name theirs in a constant.
+//! What a route knows is read from its description in `/openapi.json`, so that the document and the
+//! behaviour cannot differ. The routes of the direct path (`front`) are not described there alone,
+//! and name theirs in a constant.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -54,8 +55,12 @@ impl RouteParameters {
         let mut known = HashMap::new();
         for (path, item) in api.paths.paths.iter().filter(|(path, _)| path.starts_with("/v1/")) {
             let PathItem { get, post, patch, delete, .. } = item;
-            let operations =
-                [(Method::GET, get), (Method::POST, post), (Method::PATCH, patch), (Method::DELETE, delete)];
+            let operations = [
+                (Method::GET, get),
+                (Method::POST, post),
+                (Method::PATCH, patch),
+                (Method::DELETE, delete),
+            ];
             for (method, operation) in operations {
                 if let Some(operation) = operation {
                     known.insert((path.clone(), method), parameters(operation));
@@ -99,7 +104,8 @@ pub async fn check_query(
     Ok(next.run(request).await)
 }
 
-/// Checks that a query has only known parameters, each as often as it may be given, and is properly encoded.
+/// Checks that a query has only known parameters, each as often as it may be given, and is properly
+/// encoded.
 ///
 /// # Errors
 /// 400 `invalid_query` that names the parameter, and the nearest known one.
@@ -110,7 +116,8 @@ pub fn check(query: &str, known: &[Parameter]) -> Result<(), Problem> {
     let mut given: Vec<&Parameter> = Vec::new();
     for pair in pairs(query) {
         let (name, _) = pair?;
-        let parameter = known.iter().find(|known| known.name == name).ok_or_else(|| unknown(&name, known))?;
+        let parameter =
+            known.iter().find(|known| known.name == name).ok_or_else(|| unknown(&name, known))?;
         if !parameter.is_repeatable && given.contains(&parameter) {
             return Err(bad_query(format!("`{name}` is given more than once; send it once")));
         }
@@ -148,7 +155,9 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Problem> {
     let not_utf8 = |_| bad_query("the query is not UTF-8 once it is percent-decoded");
     if text.contains('+') {
         let spaced = text.replace('+', " ");
-        return Ok(Cow::Owned(percent_decode_str(&spaced).decode_utf8().map_err(not_utf8)?.into_owned()));
+        return Ok(Cow::Owned(
+            percent_decode_str(&spaced).decode_utf8().map_err(not_utf8)?.into_owned(),
+        ));
     }
     percent_decode_str(text).decode_utf8().map_err(not_utf8)
 }
@@ -166,7 +175,9 @@ mod tests {
 
     #[test]
     fn known_parameters_pass() {
-        for query in ["", "&", "stage=a", "stage=a&stage=b%2Fc&totals=true", "from=", "%73tage=a", "stage"] {
+        for query in
+            ["", "&", "stage=a", "stage=a&stage=b%2Fc&totals=true", "from=", "%73tage=a", "stage"]
+        {
             assert_eq!(check(query, &KNOWN), Ok(()), "{query}");
         }
     }
@@ -174,7 +185,11 @@ mod tests {
     #[test]
     fn unknown_and_repeated_ones_are_named() {
         for (query, name, hint) in [
-            ("stage[]=a", "`stage[]`", "did you mean `stage`? Repeat it for several: stage=A&stage=B"),
+            (
+                "stage[]=a",
+                "`stage[]`",
+                "did you mean `stage`? Repeat it for several: stage=A&stage=B",
+            ),
             ("stage%5B%5D=a", "`stage[]`", "did you mean `stage`?"),
             ("stage=a&form=1", "`form`", "did you mean `from`?"),
             ("since=1", "`since`", "this call takes stage, totals, from"),

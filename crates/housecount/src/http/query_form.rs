@@ -1,7 +1,9 @@
-//! The second form of a route that names a stage or viewer in its path: the same call with it in the query.
+//! The second form of a route that names a stage or viewer in its path: the same call with it in
+//! the query.
 //!
-//! Proxies decode `%2F`, so an ARN in a path may arrive as two segments. A query arrives as it was sent. Handlers read either form
-//! (`extract::StageParam`, `ViewerParam`), and the description of one form is made from that of the other.
+//! Proxies decode `%2F`, so an ARN in a path may arrive as two segments. A query arrives as it was
+//! sent. Handlers read either form (`extract::StageParam`, `ViewerParam`), and the description of
+//! one form is made from that of the other.
 
 use std::sync::Arc;
 
@@ -27,7 +29,8 @@ pub fn path_by_query(path: &str) -> Option<String> {
 /// A route in both forms, over the same handlers.
 pub fn both_forms((schemas, paths, methods): UtoipaMethodRouter<Arc<Node>>) -> Routes {
     let mut by_query = paths.clone();
-    by_query.paths = paths.paths.iter().filter_map(|(path, item)| second_form(path, item)).collect();
+    by_query.paths =
+        paths.paths.iter().filter_map(|(path, item)| second_form(path, item)).collect();
     let routes = OpenApiRouter::new().routes((schemas.clone(), paths, methods.clone()));
     routes.routes((schemas, by_query, methods))
 }
@@ -35,7 +38,8 @@ pub fn both_forms((schemas, paths, methods): UtoipaMethodRouter<Arc<Node>>) -> R
 fn second_form(path: &str, item: &PathItem) -> Option<(String, PathItem)> {
     let mut item = item.clone();
     let PathItem { get, post, patch, delete, .. } = &mut item;
-    for (method, operation) in [("GET", get), ("POST", post), ("PATCH", patch), ("DELETE", delete)] {
+    for (method, operation) in [("GET", get), ("POST", post), ("PATCH", patch), ("DELETE", delete)]
+    {
         if let Some(operation) = operation {
             describe(operation, &format!("{method} {path}"));
         }
@@ -45,8 +49,9 @@ fn second_form(path: &str, item: &PathItem) -> Option<(String, PathItem)> {
 
 fn describe(operation: &mut Operation, first_form: &str) {
     operation.operation_id = operation.operation_id.take().map(|id| format!("{id}ByQuery"));
-    operation.description =
-        Some(format!("The same call as `{first_form}`, for clients behind a proxy that decodes `%2F`."));
+    operation.description = Some(format!(
+        "The same call as `{first_form}`, for clients behind a proxy that decodes `%2F`."
+    ));
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter
             && parameter.parameter_in == ParameterIn::Path

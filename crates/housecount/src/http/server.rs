@@ -1,5 +1,6 @@
-//! Connections: accepted up to a bound (`accept`), handed to a worker (`spread`), served there by hyper's HTTP/1 (`connection`) or HTTP/2
-//! (`h2`), and ended with care when the node stops. Over TLS the client says which in the handshake, else by its first bytes (`preface`).
+//! Connections: accepted up to a bound (`accept`), handed to a worker (`spread`), served there by
+//! hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`), and ended with care when the node stops. Over
+//! TLS the client says which in the handshake, else by its first bytes (`preface`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -80,7 +81,12 @@ impl Bound {
 }
 
 /// Serves a node on the workers until `stop`, then lets open requests finish. Returns the workers.
-pub async fn serve(bound: Bound, node: Arc<Node>, workers: Workers, stop: watch::Receiver<bool>) -> Workers {
+pub async fn serve(
+    bound: Bound,
+    node: Arc<Node>,
+    workers: Workers,
+    stop: watch::Receiver<bool>,
+) -> Workers {
     let front = Front::new(node.clone(), stop.clone());
     let (metrics, addresses) = (node.metrics.clone(), node.edge.connections.clone());
     Server { front, addresses, metrics, workers, stop }.run(bound).await
@@ -105,7 +111,8 @@ struct Arrival {
 }
 
 impl Server {
-    /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too many.
+    /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too
+    /// many.
     fn admit(&self, accepted: AcceptedSocket, spread: &Arc<Spread>) -> Option<Arrival> {
         let AcceptedSocket { stream, peer, permit } = accepted;
         let Ok(counted) = self.addresses.open(peer.ip()) else {
@@ -218,7 +225,8 @@ async fn serve_one(
     }
 }
 
-/// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait for it.
+/// The same over TLS. The handshake is the worker's: the task that accepts connections doesn't wait
+/// for it.
 async fn serve_secured(
     tls: &Tls,
     stream: TcpStream,

@@ -81,7 +81,8 @@ impl StageBody {
 pub struct StageAnswer {
     #[serde(flatten)]
     stage: StageBody,
-    /// False while the cold tier is away and has not been asked about this stage before: the count is right.
+    /// False while the cold tier is away and has not been asked about this stage before: the count
+    /// is right.
     configuration_known: bool,
     #[serde(flatten)]
     standing: StandingBody,
@@ -94,8 +95,9 @@ pub struct StageAnswer {
 pub struct StageChangeAnswer {
     #[serde(flatten)]
     stage: StageAnswer,
-    /// First moment of watch time that it applies to, Unix ms: the start of this window of the ledger, or of the first one
-    /// that is not committed. Time before keeps the configuration that it had.
+    /// First moment of watch time that it applies to, Unix ms: the start of this window of the
+    /// ledger, or of the first one that is not committed. Time before keeps the configuration that
+    /// it had.
     effective_from: u64,
 }
 
@@ -106,8 +108,8 @@ pub struct StageChangeAnswer {
 pub struct StageDeletedAnswer {
     /// Its id.
     stage: String,
-    /// First moment of watch time without a configuration, Unix ms: the end of this window of the ledger. Time before keeps
-    /// the configuration that it had.
+    /// First moment of watch time without a configuration, Unix ms: the end of this window of the
+    /// ledger. Time before keeps the configuration that it had.
     effective_from: u64,
 }
 
@@ -121,8 +123,8 @@ pub struct StagesBody {
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    /// False while the cold tier is away: the counts are right, but names and stages that are only configured
-    /// are missing.
+    /// False while the cold tier is away: the counts are right, but names and stages that are only
+    /// configured are missing.
     configuration_known: bool,
     #[serde(flatten)]
     standing: StandingBody,
@@ -194,7 +196,8 @@ impl StageChangeBody {
 fn refused(stage: &StageId, error: ChangeError) -> Problem {
     match error {
         ChangeError::NotConfigured => {
-            let detail = format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
+            let detail =
+                format!("stage `{stage}` is not configured; configure it with POST /v1/stages");
             Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
         }
         ChangeError::AlreadyConfigured => {
@@ -251,8 +254,10 @@ pub async fn list(
         let view = node.hub.stage(&config.stage).of;
         merged.insert(config.stage.clone(), (Some(config), view));
     }
-    let mut stages: Vec<StageBody> =
-        merged.into_iter().map(|(stage, (config, view))| StageBody::new(&stage, config, view)).collect();
+    let mut stages: Vec<StageBody> = merged
+        .into_iter()
+        .map(|(stage, (config, view))| StageBody::new(&stage, config, view))
+        .collect();
     let more = stages.len() > limit;
     stages.truncate(limit);
     let cursor = stages.last().filter(|_| more).map(|last| last.stage.clone());
@@ -283,7 +288,11 @@ pub async fn create(
     };
     let changed = node.stages.create(config, now).await.map_err(|error| refused(&stage, error))?;
     let place = format!("/v1/stages/{}", utf8_percent_encode(stage.as_str(), NON_ALPHANUMERIC));
-    Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(change_answer(&node, &stage, changed))))
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, place)],
+        Json(change_answer(&node, &stage, changed)),
+    ))
 }
 
 fn change_answer(
@@ -332,7 +341,8 @@ pub async fn show(
     Ok(Json(found))
 }
 
-/// Change a stage's configuration: what is missing stays, null removes. Committed watch time keeps what it had.
+/// Change a stage's configuration: what is missing stays, null removes. Committed watch time keeps
+/// what it had.
 #[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StageChangeBody,
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageChangeAnswer),
@@ -362,7 +372,8 @@ pub async fn delete(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
 ) -> Result<Json<StageDeletedAnswer>, Problem> {
-    let deleted = node.stages.delete(&stage, now(&node)?).await.map_err(|error| refused(&stage, error))?;
+    let deleted =
+        node.stages.delete(&stage, now(&node)?).await.map_err(|error| refused(&stage, error))?;
     let effective_from = deleted.effective_from.0;
     Ok(Json(StageDeletedAnswer { stage: stage.to_string(), effective_from }))
 }

@@ -22,9 +22,9 @@ pub enum Stream {
     Begun(Box<BegunSocket>),
 }
 
-/// So many bytes at most are gathered here, such as a heartbeat's answer and its headers: to have the system gather them takes 2 to
-/// 4 % of a heartbeat, to copy them hardly anything. (hyper's own way, `writev(false)`, keeps room for the largest answer that a
-/// connection ever had.)
+/// So many bytes at most are gathered here, such as a heartbeat's answer and its headers: to have
+/// the system gather them takes 2 to 4 % of a heartbeat, to copy them hardly anything. (hyper's own
+/// way, `writev(false)`, keeps room for the largest answer that a connection ever had.)
 const GATHERED_BYTES_MAX: usize = 1_024;
 
 fn are_few(slices: &[io::IoSlice<'_>]) -> bool {
@@ -43,13 +43,21 @@ macro_rules! whichever {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         whichever!(self, poll_read, cx, buf)
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         whichever!(self, poll_write, cx, bytes)
     }
 

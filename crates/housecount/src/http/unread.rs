@@ -1,7 +1,8 @@
-//! Bodies that a handler left unread: read to their end before the answer, or the answer says that the connection ends.
+//! Bodies that a handler left unread: read to their end before the answer, or the answer says that
+//! the connection ends.
 //!
-//! A server that answers and closes while its client still sends makes the client's next write fail, and many clients then never read
-//! the answer. Nothing that is read here is kept.
+//! A server that answers and closes while its client still sends makes the client's next write
+//! fail, and many clients then never read the answer. Nothing that is read here is kept.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +28,10 @@ pub struct RequestEnd {
 impl RequestEnd {
     /// Of a request whose body was not touched.
     pub fn of(version: Version, headers: &HeaderMap) -> RequestEnd {
-        RequestEnd { awaits_continue: headers.contains_key(header::EXPECT), ..RequestEnd::of_begun(version) }
+        RequestEnd {
+            awaits_continue: headers.contains_key(header::EXPECT),
+            ..RequestEnd::of_begun(version)
+        }
     }
 
     /// Of a request whose body was asked for: a client that awaited that has been told.
@@ -75,7 +79,8 @@ where
     true
 }
 
-/// A body that is given to a handler, and goes back to its lender when the handler drops it before its end.
+/// A body that is given to a handler, and goes back to its lender when the handler drops it before
+/// its end.
 #[derive(Debug)]
 pub struct LentBody<B: Body> {
     body: Option<B>,
@@ -188,11 +193,14 @@ mod tests {
     }
 
     fn post(body: Pieces, headers: &[(&'static str, &'static str)]) -> Request<Pieces> {
-        let post = headers.iter().fold(Request::post("/"), |post, (name, value)| post.header(*name, *value));
+        let post = headers
+            .iter()
+            .fold(Request::post("/"), |post, (name, value)| post.header(*name, *value));
         post.body(body).unwrap()
     }
 
-    /// Answers a request whose handler drops its body, once so many pieces of it are read. Whether the connection ends.
+    /// Answers a request whose handler drops its body, once so many pieces of it are read. Whether
+    /// the connection ends.
     async fn ends(request: Request<Pieces>, pieces: usize, status: u16) -> bool {
         let (request, lender) = lend(request);
         let mut lent = request.into_body();
@@ -217,7 +225,10 @@ mod tests {
         }
         let announced = Pieces { is_announced: true, ..body(&[max + 1]) };
         assert!(ends(post(announced, &[]), 0, 404).await, "it is not even begun");
-        assert!(!ends(post(body(&[max, max]), &[]), 1, 413).await, "what a handler has read is gone");
+        assert!(
+            !ends(post(body(&[max, max]), &[]), 1, 413).await,
+            "what a handler has read is gone"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -99,7 +99,10 @@ pub struct ViewerBody {
     params(("viewer" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = ViewerBody),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn show(State(node): State<Arc<Node>>, ViewerParam(viewer): ViewerParam) -> Json<ViewerBody> {
+pub async fn show(
+    State(node): State<Arc<Node>>,
+    ViewerParam(viewer): ViewerParam,
+) -> Json<ViewerBody> {
     let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
     let stages: Vec<WatchingBody> = watching
         .into_iter()

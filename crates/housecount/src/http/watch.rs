@@ -62,7 +62,8 @@ pub struct WatchedBody {
 
 impl WatchedBody {
     fn new(row: Watched, intervals: bool) -> WatchedBody {
-        let spans = row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
+        let spans =
+            row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
         WatchedBody {
             watch_ms: row.watch_ms,
             first_at: row.first_at.0,
@@ -81,12 +82,13 @@ pub struct CoverBody {
     from: u64,
     /// Its end, not included.
     to: u64,
-    /// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it may still grow.
+    /// Up to when the ledger has what was proven; 0 if nothing is committed yet. What lies after it
+    /// may still grow.
     committed_to: u64,
     /// Whether the ledger has the whole range.
     complete: bool,
-    /// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then. What lies in the last `ttlMs` of a range
-    /// that ends now is too low.
+    /// The setting `ttl`, ms: so long after a moment it is known for sure who was watching then.
+    /// What lies in the last `ttlMs` of a range that ends now is too low.
     ttl_ms: u64,
 }
 
@@ -94,7 +96,13 @@ impl CoverBody {
     /// Of a range, as far as the ledger has it.
     pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverBody {
         let (complete, ttl_ms) = (range.to <= committed_to, node.settings.rules.ttl_ms);
-        CoverBody { from: range.from.0, to: range.to.0, committed_to: committed_to.0, complete, ttl_ms }
+        CoverBody {
+            from: range.from.0,
+            to: range.to.0,
+            committed_to: committed_to.0,
+            complete,
+            ttl_ms,
+        }
     }
 }
 
@@ -153,7 +161,8 @@ pub struct ViewersWatchBody {
 /// # Errors
 /// 501 if nothing is kept.
 pub fn stores(node: &Node) -> Result<Stores, Problem> {
-    let (cold, proofs) = node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
+    let (cold, proofs) =
+        node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
     Ok(Stores { cold: cold.clone(), proofs: proofs.clone() })
 }
 
@@ -178,8 +187,8 @@ async fn rows(
 
 /// Who watched a stage, and how long.
 ///
-/// Proven time only: between two heartbeats of a session at most `ttl` apart, and from the last one to a leave. Several
-/// sessions of a viewer at once count once.
+/// Proven time only: between two heartbeats of a session at most `ttl` apart, and from the last one
+/// to a leave. Several sessions of a viewer at once count once.
 #[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
     responses((status = 200, body = StageWatchBody),
@@ -194,7 +203,8 @@ pub async fn of_stage(
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
     let found = rows(&node, &query, Some(&stage), None, after).await?;
-    let cursor = found.rows.last().filter(|_| found.more).map(|((_, viewer), _)| viewer.to_string());
+    let cursor =
+        found.rows.last().filter(|_| found.more).map(|((_, viewer), _)| viewer.to_string());
     let watch = found.rows.into_iter().map(|((_, viewer), row)| ViewerWatchBody {
         viewer: viewer.into(),
         watched: WatchedBody::new(row, query.intervals),

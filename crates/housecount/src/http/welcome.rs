@@ -1,4 +1,5 @@
-//! Who is let in: what is asked of all that a player says, once its ids are checked, before it is taken in.
+//! Who is let in: what is asked of all that a player says, once its ids are checked, before it is
+//! taken in.
 
 use std::borrow::Cow;
 
@@ -59,7 +60,8 @@ impl<'a> Comer<'a> {
     /// What was said, whose ids have been checked.
     pub fn new(node: &Node, said: Said<'a>) -> Comer<'a> {
         let names = &node.edge.names;
-        let (viewer, session) = (names.viewer(said.viewer.into()), names.session(said.session.into()));
+        let (viewer, session) =
+            (names.viewer(said.viewer.into()), names.session(said.session.into()));
         Comer::named(node, said.kind, said.stage, viewer, session)
     }
 
@@ -97,7 +99,9 @@ impl<'a> Comer<'a> {
     pub fn admitted(self, node: &Node, now_ms: u64) -> Result<Admission<'a>, Problem> {
         match node.edge.welcome(&node.hub, &self.said(), self.paced, self.is_in, now_ms) {
             Ok(admitted) => Ok(Admission::Welcomed(Welcomed { comer: self, admitted })),
-            Err(refusal @ Unwelcome::TooManyBeats { has_just_beaten, .. }) if self.kind == Kind::Beat => {
+            Err(refusal @ Unwelcome::TooManyBeats { has_just_beaten, .. })
+                if self.kind == Kind::Beat =>
+            {
                 Ok(Admission::Surplus(SurplusBeat { comer: self, has_just_beaten, refusal }))
             }
             Err(refusal) => Err(refusal.into()),
@@ -156,7 +160,9 @@ impl Welcomed<'_> {
     /// # Errors
     /// As [`Ingest::take`](crate::ingest::Ingest::take).
     pub fn take(&self, node: &Node) -> Result<Receipt, Refused> {
-        node.ingest.take(self.said(), self.admitted.was_welcome).inspect_err(|_| self.take_back(node))
+        node.ingest
+            .take(self.said(), self.admitted.was_welcome)
+            .inspect_err(|_| self.take_back(node))
     }
 
     /// It was not taken in, so that no beat may rely on it.
@@ -167,8 +173,8 @@ impl Welcomed<'_> {
     }
 }
 
-/// Finds out of some that are to be let in now, [`ASKED_AT_ONCE`] at most, who is in already: to ask for each by itself would take
-/// as long as for several.
+/// Finds out of some that are to be let in now, [`ASKED_AT_ONCE`] at most, who is in already: to
+/// ask for each by itself would take as long as for several.
 pub fn find_who_is_in<'a, 'c: 'a>(
     node: &Node,
     comers: impl IntoIterator<Item = &'a mut Comer<'c>>,

@@ -32,7 +32,8 @@ pub struct BeatBody<'a> {
     #[serde(borrow, default)]
     #[schema(value_type = Option<String>)]
     pub(super) session: Option<Field<'a>>,
-    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`): a string. Where tokens are off it may be anything.
+    /// A viewer's token, where it can't be sent as a header (`navigator.sendBeacon`): a string.
+    /// Where tokens are off it may be anything.
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
     pub(super) token: Option<Hidden<'a>>,
@@ -46,7 +47,8 @@ impl<'a> BeatBody<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<BeatBody<'a>, Problem> {
         body::check_object(bytes)?;
         // All of it at once: serde_json would look at each string by itself.
-        let text = str::from_utf8(bytes).map_err(|_| Problem::body("not a heartbeat: it is not UTF-8"))?;
+        let text =
+            str::from_utf8(bytes).map_err(|_| Problem::body("not a heartbeat: it is not UTF-8"))?;
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a heartbeat: {e}")))
     }
 
@@ -95,7 +97,8 @@ fn text<'f>(
     }
 }
 
-/// A field's value: a text stays where it is in the body unless it has escapes, and of most other types only the name is kept.
+/// A field's value: a text stays where it is in the body unless it has escapes, and of most other
+/// types only the name is kept.
 #[derive(Clone, Debug)]
 pub enum Field<'a> {
     /// A string. (serde borrows a `Cow`, but not in an `Option`.)
@@ -207,7 +210,8 @@ mod tests {
 
     #[test]
     fn ids_are_borrowed_unless_they_are_escaped() {
-        let beat = BeatBody::parse(br#"{"stage":"s","viewer":"Zo\u00eb","session":null,"x":[1]}"#).unwrap();
+        let beat = BeatBody::parse(br#"{"stage":"s","viewer":"Zo\u00eb","session":null,"x":[1]}"#)
+            .unwrap();
         assert!(matches!(beat.stage, Some(Field::Text(Cow::Borrowed("s")))));
         assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
         let said = beat.said(Kind::Beat).unwrap();
@@ -217,7 +221,8 @@ mod tests {
     #[test]
     fn an_id_of_another_type_is_named() {
         let said = |text: &str| {
-            let problem = BeatBody::parse(text.as_bytes()).unwrap().said(Kind::Beat).map(drop).unwrap_err();
+            let problem =
+                BeatBody::parse(text.as_bytes()).unwrap().said(Kind::Beat).map(drop).unwrap_err();
             (problem.code(), problem.detail().to_string())
         };
         for (value, found) in [
@@ -228,12 +233,17 @@ mod tests {
             (r#"["v",{"a":[]}]"#, "an array"),
             (r#"{"id":{"v":1}}"#, "an object"),
         ] {
-            for (field, code) in
-                [("stage", "invalid_stage"), ("viewer", "invalid_viewer"), ("session", "invalid_session")]
-            {
+            for (field, code) in [
+                ("stage", "invalid_stage"),
+                ("viewer", "invalid_viewer"),
+                ("session", "invalid_session"),
+            ] {
                 let mut beat = serde_json::json!({ "stage": "s", "viewer": "v", "session": "tab" });
                 beat[field] = serde_json::from_str(value).unwrap();
-                assert_eq!(said(&beat.to_string()), (code, format!("{field} is {found}; send a string")));
+                assert_eq!(
+                    said(&beat.to_string()),
+                    (code, format!("{field} is {found}; send a string"))
+                );
             }
         }
         assert_eq!(said(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
@@ -244,7 +254,10 @@ mod tests {
         };
         assert_eq!(token(br#"{"stage":"s","viewer":"v","token":7}"#), Some(None));
         assert_eq!(token(br#"{"stage":"s","viewer":"v","token":null}"#), None);
-        assert_eq!(token(br#"{"stage":"s","viewer":"v","token":"t"}"#), Some(Some("t".to_string())));
+        assert_eq!(
+            token(br#"{"stage":"s","viewer":"v","token":"t"}"#),
+            Some(Some("t".to_string()))
+        );
     }
 
     #[test]

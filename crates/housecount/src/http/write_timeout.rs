@@ -1,7 +1,8 @@
 //! A stream that fails once its client has taken nothing for `ANSWER_READ_MS_MAX`.
 //!
-//! `patience` does this for HTTP, with two more timeouts for reading. After an upgrade only this one is left: a WebSocket may be
-//! idle for as long as `ws::silence` allows, and must not hold a timer for it.
+//! `patience` does this for HTTP, with two more timeouts for reading. After an upgrade only this
+//! one is left: a WebSocket may be idle for as long as `ws::silence` allows, and must not hold a
+//! timer for it.
 
 use std::io;
 use std::pin::Pin;
@@ -41,8 +42,13 @@ impl<S> WriteTimeoutStream<S> {
         WriteTimeoutStream { inner, stall: None }
     }
 
-    /// Passes on the outcome of a write or flush, or fails if the client has taken nothing for too long.
-    fn checked<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Passes on the outcome of a write or flush, or fails if the client has taken nothing for too
+    /// long.
+    fn checked<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.stall = None;
             return done;
@@ -58,19 +64,28 @@ impl<S> WriteTimeoutStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
         this.checked(cx, written)
     }
 
-    /// Over TLS this is where a slow client is noticed first: the library takes a write into its own buffer.
+    /// Over TLS this is where a slow client is noticed first: the library takes a write into its
+    /// own buffer.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);

@@ -5,9 +5,11 @@ use housecount_core::time::UnixMs;
 /// How far a count can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Time on the log's clock up to which the whole log was read. The count may have later events as well.
+    /// Time on the log's clock up to which the whole log was read. The count may have later events
+    /// as well.
     pub as_of: UnixMs,
-    /// Whether the count has every event that any node acknowledged at or before `as_of`. If not, it may be low.
+    /// Whether the count has every event that any node acknowledged at or before `as_of`. If not,
+    /// it may be low.
     pub complete: bool,
     /// Whether it is bridged from what was known before a loss. Then it is not `complete`.
     pub recovering: bool,

@@ -1,4 +1,5 @@
-//! Lists of stages and viewers, copied out of the fold in slices, so that no heartbeat waits for a list.
+//! Lists of stages and viewers, copied out of the fold in slices, so that no heartbeat waits for a
+//! list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use tokio::task::yield_now;
 use super::{Answer, Hold, Hub};
 
 impl Hub {
-    /// Stages known here after `after`, sorted by id: a slice that costs `limit` at most, and the bridged stages among them.
-    /// A caller that wants many asks in slices: the next one that waits for the lock gets it.
+    /// Stages known here after `after`, sorted by id: a slice that costs `limit` at most, and the
+    /// bridged stages among them. A caller that wants many asks in slices: the next one that waits
+    /// for the lock gets it.
     pub fn stages_after(&self, after: Option<&str>, limit: usize) -> Answer<StageSlice> {
         let fold = self.fold.lock(Hold::List);
         let (slice, now) = (fold.stages_after(after, limit), fold.now());
@@ -25,7 +27,8 @@ impl Hub {
         let real = views.into_iter().map(|view| (view.stage.clone(), Some(view)));
         // Real ones last, so that they win.
         let all: BTreeMap<String, Option<StageView>> = bridged.chain(real).collect();
-        let views = all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
+        let views =
+            all.into_iter().filter_map(|(stage, real)| past.view(now, real, &stage)).collect();
         Answer { of: StageSlice { views, next_after }, standing }
     }
 
@@ -34,8 +37,9 @@ impl Hub {
         self.stages_page(None, usize::MAX).await
     }
 
-    /// At most `limit` of the stages known here after `after`, sorted by id. They are copied in slices, and other tasks of the thread
-    /// get their turn in between. The standing is that of the first slice: later ones have later events as well.
+    /// At most `limit` of the stages known here after `after`, sorted by id. They are copied in
+    /// slices, and other tasks of the thread get their turn in between. The standing is that of the
+    /// first slice: later ones have later events as well.
     pub async fn stages_page(&self, after: Option<&str>, limit: usize) -> Answer<Vec<StageView>> {
         let per_hold = limit.min(STAGES_PER_HOLD_MAX);
         let Answer { of: mut slice, mut standing } = self.stages_after(after, per_hold);
@@ -56,9 +60,14 @@ impl Hub {
         fold.take_changed_stages(STAGES_PER_HOLD_MAX)
     }
 
-    /// At most `limit` online viewers of a stage; see [`housecount_core::fold::Fold::viewers_of`]. A caller that wants many asks in slices: the next one that
-    /// waits for the lock gets it.
-    pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Answer<Vec<WatchView>> {
+    /// At most `limit` online viewers of a stage; see [`housecount_core::fold::Fold::viewers_of`].
+    /// A caller that wants many asks in slices: the next one that waits for the lock gets it.
+    pub fn viewers_of(
+        &self,
+        stage: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Answer<Vec<WatchView>> {
         let fold = self.fold.lock(Hold::List);
         self.answer(&fold, fold.viewers_of(stage, after, limit))
     }
@@ -68,7 +77,8 @@ impl Hub {
         self.fold.lock(Hold::Look).list_order()
     }
 
-    /// The counts of all stages: what a snapshot writes. Each is of the standing's moment or a few milliseconds later.
+    /// The counts of all stages: what a snapshot writes. Each is of the standing's moment or a few
+    /// milliseconds later.
     pub async fn roster(&self) -> Answer<Roster> {
         let total = self.totals().of.0;
         let stages = self.stages().await;

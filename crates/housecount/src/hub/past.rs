@@ -16,12 +16,21 @@ pub(super) struct Past {
 
 impl Past {
     /// A stage as it is answered: what is online, over the bridge's floor.
-    pub(super) fn view(&self, now: UnixMs, real: Option<StageView>, stage: &str) -> Option<StageView> {
+    pub(super) fn view(
+        &self,
+        now: UnixMs,
+        real: Option<StageView>,
+        stage: &str,
+    ) -> Option<StageView> {
         let floor = self.bridge.stage(stage, now);
         let peak = self.peaks.get(stage).copied().unwrap_or(0);
         let known = real.as_ref().map(|view| view.count).unwrap_or_default();
         let count = self.bridge.count(stage, known, now);
         let peak = peak.max(real.as_ref().map_or(0, |v| v.peak)).max(floor.map_or(0, |v| v.peak));
-        (real.is_some() || floor.is_some()).then(|| StageView { stage: stage.to_string(), count, peak })
+        (real.is_some() || floor.is_some()).then(|| StageView {
+            stage: stage.to_string(),
+            count,
+            peak,
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! The fold behind its lock, and how long each place in the code holds it.
 //!
-//! Heartbeats wait for this lock, so no hold may take long, whatever the audience's size: work on many seats goes slice by slice, and
-//! what a hold looks at is asserted in builds for tests ([`SEATS_PER_HOLD_MAX`]).
+//! Heartbeats wait for this lock, so no hold may take long, whatever the audience's size: work on
+//! many seats goes slice by slice, and what a hold looks at is asserted in builds for tests
+//! ([`SEATS_PER_HOLD_MAX`]).
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -46,7 +47,11 @@ impl SharedFold {
     /// How long the lock was held so far, by place.
     #[must_use]
     pub fn hold_times(&self) -> Vec<(Hold, HoldTimes)> {
-        Hold::ALL.into_iter().zip(self.0.lock().times).filter(|(hold, _)| *hold != Hold::Look).collect()
+        Hold::ALL
+            .into_iter()
+            .zip(self.0.lock().times)
+            .filter(|(hold, _)| *hold != Hold::Look)
+            .collect()
     }
 }
 
@@ -82,7 +87,11 @@ impl Drop for FoldGuard<'_> {
         }
         if cfg!(debug_assertions) && self.hold != Hold::Rekey && !std::thread::panicking() {
             let touched = touched::so_far() - self.touched;
-            assert!(touched <= SEATS_PER_HOLD_MAX, "{touched} seats under one hold ({:?})", self.hold);
+            assert!(
+                touched <= SEATS_PER_HOLD_MAX,
+                "{touched} seats under one hold ({:?})",
+                self.hold
+            );
         }
         if !matches!(self.hold, Hold::Look | Hold::Events) {
             // A slice of many: the task that waits for the lock comes first.

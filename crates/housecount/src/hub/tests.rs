@@ -10,7 +10,8 @@ use housecount_core::span::Span;
 use super::*;
 use crate::ledger::Proofs;
 
-/// The time up to which everything was read: a record of this node's own may lie behind others that it has not read.
+/// The time up to which everything was read: a record of this node's own may lie behind others that
+/// it has not read.
 #[test]
 fn as_of_stays_with_an_append_of_its_own() {
     let hub = Hub::new(Rules { ttl_ms: 9_000, leave_grace_ms: 100 }, 1, false);
@@ -65,7 +66,9 @@ fn crowded(viewers: usize) -> Hub {
 #[tokio::test]
 async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     let hub = crowded(3 * STAGES_PER_HOLD_MAX);
-    for limit in [1, STAGES_PER_HOLD_MAX - 1, STAGES_PER_HOLD_MAX, STAGES_PER_HOLD_MAX + 1, usize::MAX] {
+    for limit in
+        [1, STAGES_PER_HOLD_MAX - 1, STAGES_PER_HOLD_MAX, STAGES_PER_HOLD_MAX + 1, usize::MAX]
+    {
         let (mut after, mut ids) = (None, Vec::new());
         loop {
             let page = hub.stages_page(after.as_deref(), limit).await.of;
@@ -78,14 +81,17 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
             }
         }
         let own = (0..3 * STAGES_PER_HOLD_MAX).map(|i| format!("stage-{i:06}"));
-        assert!(ids.iter().map(|id| &**id).eq(std::iter::once("s".to_string()).chain(own)), "{limit}");
+        assert!(
+            ids.iter().map(|id| &**id).eq(std::iter::once("s".to_string()).chain(own)),
+            "{limit}"
+        );
     }
     let slice = hub.stages_after(None, STAGES_PER_HOLD_MAX).of;
     assert_eq!(slice.views.len(), STAGES_PER_HOLD_MAX);
 }
 
-/// Whatever is done with an audience of 100,000 goes through it in slices: each hold of the lock is checked as it ends. The results are
-/// those of all of it.
+/// Whatever is done with an audience of 100,000 goes through it in slices: each hold of the lock is
+/// checked as it ends. The results are those of all of it.
 #[tokio::test]
 async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     const VIEWERS: usize = 50_000; // on two stages each
@@ -96,8 +102,13 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     for at in [12_000, 15_000] {
         for i in 0..VIEWERS {
             let (viewer, stage) = (format!("v{i:06}"), format!("stage-{}", i % 1_000));
-            let beat =
-                |stage| EventRef { at: UnixMs(at), kind: Kind::Beat, stage, viewer: &viewer, session: "" };
+            let beat = |stage| EventRef {
+                at: UnixMs(at),
+                kind: Kind::Beat,
+                stage,
+                viewer: &viewer,
+                session: "",
+            };
             hub.apply([beat("s"), beat(stage.as_str())]);
         }
     }
@@ -114,10 +125,12 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
         after = Some(last.id.clone());
     }
     assert_eq!(listed, VIEWERS);
-    let changed = std::iter::from_fn(|| Some(hub.take_changed_stages()).filter(|slice| !slice.is_empty()));
+    let changed =
+        std::iter::from_fn(|| Some(hub.take_changed_stages()).filter(|slice| !slice.is_empty()));
     assert_eq!(changed.flatten().count(), 1_001);
 
-    // PLACES_PER_HOLD_MAX: the ledger's walks: all viewers, those who changed, and what is told to a log that lost all.
+    // PLACES_PER_HOLD_MAX: the ledger's walks: all viewers, those who changed, and what is told to
+    // a log that lost all.
     let (within, mut ms) = (Span::new(UnixMs::ZERO, UnixMs::MAX), 0);
     proofs.each(0, within, |proven| ms += proven.spans.iter().map(|span| span.ms()).sum::<u64>());
     assert_eq!(ms, 100_000 * 3_000);
@@ -163,7 +176,10 @@ fn holds_are_timed_by_place() {
         let (_, times) = hub.figures().holds.into_iter().find(|(at, _)| *at == hold)?;
         Some(times.buckets.iter().sum::<u64>())
     };
-    assert_eq!((count(Hold::Events), count(Hold::List), count(Hold::Look)), (Some(3), Some(0), None));
+    assert_eq!(
+        (count(Hold::Events), count(Hold::List), count(Hold::Look)),
+        (Some(3), Some(0), None)
+    );
     let _ = hub.viewers_of("s", None, 3);
     assert_eq!((count(Hold::Events), count(Hold::List)), (Some(3), Some(1)));
 }

@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// See the module's text. It has been folded; the follower must find it in the log, and if it doesn't, the
-/// log has lost it.
+/// See the module's text. It has been folded; the follower must find it in the log, and if it
+/// doesn't, the log has lost it.
 #[derive(Debug)]
 pub struct Acknowledged(Mutex<Vec<Own>>);
 
@@ -17,7 +17,8 @@ struct Own {
     last: Position,
     /// How far the follower has come.
     passed: Position,
-    /// Those that the follower has not come to, at most a few: it reads the log twenty times a second.
+    /// Those that the follower has not come to, at most a few: it reads the log twenty times a
+    /// second.
     ahead: BTreeSet<Position>,
 }
 
@@ -100,6 +101,10 @@ mod tests {
         acknowledged.note(1, at(10));
         acknowledged.forget(1);
         assert_eq!(acknowledged.last(1), Position::START);
-        assert_eq!(acknowledged.find(1, at(10)), found(false, false), "the log may have begun anew");
+        assert_eq!(
+            acknowledged.find(1, at(10)),
+            found(false, false),
+            "the log may have begun anew"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Beats beyond their session's limit: answered by the session's last logged beat, without a record of their own.
+//! Beats beyond their session's limit: answered by the session's last logged beat, without a record
+//! of their own.
 //!
-//! A coalesced beat changes neither presence nor proof, and is not acknowledged. It is answered when and as a logged beat would be: not
-//! before the beat that it relies on is in the log, and not while the log refuses events.
+//! A coalesced beat changes neither presence nor proof, and is not acknowledged. It is answered
+//! when and as a logged beat would be: not before the beat that it relies on is in the log, and not
+//! while the log refuses events.
 
 use std::sync::Arc;
 
@@ -14,13 +16,18 @@ use super::round::Round;
 use super::{Ingest, Receipt, Refused, Said};
 
 impl Ingest {
-    /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the session has no logged beat that is
-    /// less than [`COALESCE_MS_MAX`] old, or has left since. `has_just_beaten`: this node has let in such a beat, which may
-    /// still wait for its append.
+    /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the
+    /// session has no logged beat that is less than [`COALESCE_MS_MAX`] old, or has left since.
+    /// `has_just_beaten`: this node has let in such a beat, which may still wait for its append.
     ///
     /// # Errors
-    /// Returns `Starting` before the log was heard, and `NotTaken` while it refuses the viewer's events.
-    pub fn coalesce(&self, beat: &Said<'_>, has_just_beaten: bool) -> Result<Option<Receipt>, Refused> {
+    /// Returns `Starting` before the log was heard, and `NotTaken` while it refuses the viewer's
+    /// events.
+    pub fn coalesce(
+        &self,
+        beat: &Said<'_>,
+        has_just_beaten: bool,
+    ) -> Result<Option<Receipt>, Refused> {
         let now = self.shared.clock.now().ok_or(Refused::Starting)?;
         let is_recent = |at: UnixMs| now.since(at) < COALESCE_MS_MAX;
         let lane = self.lane(beat.viewer);
@@ -53,8 +60,19 @@ impl Ingest {
     }
 
     /// The next beat is due when the logged one said.
-    fn coalesced(&self, beat: &Said<'_>, at: UnixMs, now: UnixMs, round: Option<Arc<Round>>) -> Receipt {
+    fn coalesced(
+        &self,
+        beat: &Said<'_>,
+        at: UnixMs,
+        now: UnixMs,
+        round: Option<Arc<Round>>,
+    ) -> Receipt {
         let gap_ms = gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
-        Receipt { at, gap_ms: gap_ms.saturating_sub(now.since(at)).max(1), round, is_coalesced: true }
+        Receipt {
+            at,
+            gap_ms: gap_ms.saturating_sub(now.since(at)).max(1),
+            round,
+            is_coalesced: true,
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A committer: appends a lane's batches, one at a time, until the log has them.
 //!
-//! An append that fails is tried again until the log takes it: the events carry their own times, so that one which was
-//! applied after all, or is applied a minute late, says the same thing. What is older than anybody wants
-//! (`lateness_max`) is given up and counted.
+//! An append that fails is tried again until the log takes it: the events carry their own times, so
+//! that one which was applied after all, or is applied a minute late, says the same thing. What is
+//! older than anybody wants (`lateness_max`) is given up and counted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,8 @@ pub(super) struct Committer {
     pub(super) outage: Outage,
 }
 
-/// What a committer remembers while the log takes nothing, so that an outage is one line when it begins and one when it ends.
+/// What a committer remembers while the log takes nothing, so that an outage is one line when it
+/// begins and one when it ends.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     is_failing: bool,
@@ -58,7 +59,8 @@ impl Committer {
             self.shared.release(batch.len());
             let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
             if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
-                // Other nodes may have forgotten meanwhile whom the batches that wait would only name by handle.
+                // Other nodes may have forgotten meanwhile whom the batches that wait would only
+                // name by handle.
                 self.shared.hub.tell_again_from(self.shared.clock.now().unwrap_or_default());
             }
             if is_taken {
@@ -78,7 +80,8 @@ impl Committer {
                 return kept.is_none();
             }
             // The rest is still wanted. Its requests have long been told to come back.
-            let younger = if self.is_out_of_time() { Batch::default() } else { self.young_enough(events) };
+            let younger =
+                if self.is_out_of_time() { Batch::default() } else { self.young_enough(events) };
             self.give_up(events.len() - younger.len());
             if younger.is_empty() {
                 return false;
@@ -87,7 +90,8 @@ impl Committer {
         }
     }
 
-    /// Appends events until the log has them, and folds them. False once some are too old, or a stopping node is out of time.
+    /// Appends events until the log has them, and folds them. False once some are too old, or a
+    /// stopping node is out of time.
     async fn append_in_time(&mut self, events: &Batch, backoff: &mut Backoff) -> bool {
         let shared = self.shared.clone();
         let Shared { log, hub, clock, metrics, .. } = &*shared;
@@ -99,7 +103,9 @@ impl Committer {
         metrics.batch_events.observe(events.len() as f64);
         let (mut was_tried, mut is_told_before) = (false, false);
         loop {
-            if self.is_out_of_time() || was_tried && self.is_older_than(events, shared.lateness_max_ms) {
+            if self.is_out_of_time()
+                || was_tried && self.is_older_than(events, shared.lateness_max_ms)
+            {
                 return false;
             }
             was_tried = true;
@@ -158,13 +164,19 @@ impl Committer {
         }
     }
 
-    /// Repeats the beats that late events go on from: by the time these come, a node may read the log that finds those no
-    /// longer there, and could not prove the time between. Whether it is done; it may be left out.
+    /// Repeats the beats that late events go on from: by the time these come, a node may read the
+    /// log that finds those no longer there, and could not prove the time between. Whether it is
+    /// done; it may be left out.
     async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
         let before = self.shared.hub.beats_before(events).into_iter();
         let before: Vec<Told<'_>> = before.map(Told::Event).collect();
         before.is_empty()
-            || self.shared.log.append(self.partition, Bytes::from(record::encode(&before))).await.is_ok()
+            || self
+                .shared
+                .log
+                .append(self.partition, Bytes::from(record::encode(&before)))
+                .await
+                .is_ok()
     }
 
     /// Whether a stopping node has no time left.
@@ -172,7 +184,9 @@ impl Committer {
         if *self.stop.borrow() {
             self.outage.stopping_since_ms.get_or_insert_with(mono_ms);
         }
-        self.outage.stopping_since_ms.is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
+        self.outage
+            .stopping_since_ms
+            .is_some_and(|since| mono_ms().saturating_sub(since) > STOP_WAIT_MS_MAX)
     }
 
     /// Those that are not older than anybody wants.

@@ -1,4 +1,5 @@
-//! What gathers in a lane: a batch that fills, full ones that wait behind an append, and who is to be told of each.
+//! What gathers in a lane: a batch that fills, full ones that wait behind an append, and who is to
+//! be told of each.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,7 +83,8 @@ impl Gathering {
         round_of(&mut self.open.rounds, worker)
     }
 
-    /// What a request on a worker waits on that adds no event: the last batch that is not appended yet, if there is one.
+    /// What a request on a worker waits on that adds no event: the last batch that is not appended
+    /// yet, if there is one.
     pub(super) fn join(&mut self, worker: usize) -> Option<&Arc<Round>> {
         let rounds = match self.full.back_mut() {
             _ if !self.open.batch.is_empty() => &mut self.open.rounds,
@@ -93,10 +95,13 @@ impl Gathering {
         Some(round_of(rounds, worker))
     }
 
-    /// Whether a batch is to be appended without waiting for more. `connections` may have more to say, if that is known.
+    /// Whether a batch is to be appended without waiting for more. `connections` may have more to
+    /// say, if that is known.
     pub(super) fn is_due(&self, connections: Option<usize>) -> bool {
         let is_full = self.open.batch.is_full() || !self.full.is_empty();
-        is_full || self.is_closed || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
+        is_full
+            || self.is_closed
+            || connections.is_some_and(|open| open > 0 && self.open.requests >= open)
     }
 
     /// The next batch to append.

@@ -1,4 +1,5 @@
-//! The intake of one request's many events, in slices: what asks for it lets other requests have their turn in between.
+//! The intake of one request's many events, in slices: what asks for it lets other requests have
+//! their turn in between.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use housecount_core::time::UnixMs;
 use super::round::Round;
 use super::{Ingest, Receipt, Refused, Said};
 
-/// Events of one request that are taken in slices. Room has been made for all of them. Dropping it gives back the room of those that
-/// were not taken.
+/// Events of one request that are taken in slices. Room has been made for all of them. Dropping it
+/// gives back the room of those that were not taken.
 #[derive(Debug)]
 pub struct Intake<'i> {
     pub(super) ingest: &'i Ingest,
@@ -26,7 +27,8 @@ impl Intake<'_> {
     /// Takes in some events, stamped with the log's time.
     ///
     /// # Errors
-    /// See [`Refused`]. They were not taken, or not all if the node is stopping; slices before them were.
+    /// See [`Refused`]. They were not taken, or not all if the node is stopping; slices before them
+    /// were.
     pub fn take(&mut self, said: &[Said<'_>]) -> Result<(), Refused> {
         let ingest = self.ingest;
         let shared = &ingest.shared;
@@ -68,7 +70,10 @@ impl Intake<'_> {
             return Vec::new();
         }
         let (at, rounds) = (self.at, std::mem::take(&mut self.rounds));
-        rounds.into_iter().map(|round| Receipt { at, round: Some(round), ..Receipt::default() }).collect()
+        rounds
+            .into_iter()
+            .map(|round| Receipt { at, round: Some(round), ..Receipt::default() })
+            .collect()
     }
 }
 
@@ -79,7 +84,10 @@ impl Drop for Intake<'_> {
 }
 
 /// The events of each partition.
-fn by_partition<'a, 'e>(events: &'e [EventRef<'a>], partitions: usize) -> Vec<Cow<'e, [EventRef<'a>]>> {
+fn by_partition<'a, 'e>(
+    events: &'e [EventRef<'a>],
+    partitions: usize,
+) -> Vec<Cow<'e, [EventRef<'a>]>> {
     if partitions == 1 {
         return vec![Cow::Borrowed(events)];
     }

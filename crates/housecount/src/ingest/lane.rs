@@ -1,9 +1,10 @@
 //! A lane: where the events for one partition gather, and what their requests wait on.
 //!
-//! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at once, a fuller one
-//! than none when the first of its events has lingered, or when every connection waits in it already, so that nobody is
-//! left who could join. All requests of a batch on one worker wait on one [`Round`], and are told on that worker: nobody
-//! is woken across threads but the workers themselves, once a batch.
+//! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at
+//! once, a fuller one than none when the first of its events has lingered, or when every connection
+//! waits in it already, so that nobody is left who could join. All requests of a batch on one
+//! worker wait on one [`Round`], and are told on that worker: nobody is woken across threads but
+//! the workers themselves, once a batch.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,11 +23,11 @@ use crate::clock::mono_ms;
 use crate::moderation::{Moderation, Wants};
 use crate::workers::{Home, MAIN, here};
 
-/// How often requests are looked at that may have waited for too long, while one append takes its time; after each append
-/// they are looked at anyway.
+/// How often requests are looked at that may have waited for too long, while one append takes its
+/// time; after each append they are looked at anyway.
 const TELL_EVERY: Duration = Duration::from_millis(250);
-/// As exact are the runtime's timers, which go off at the first tick after what they were set to: a batch lingers a tick less, and
-/// so for as long as was asked for at most.
+/// As exact are the runtime's timers, which go off at the first tick after what they were set to: a
+/// batch lingers a tick less, and so for as long as was asked for at most.
 const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
@@ -54,7 +55,14 @@ impl Lane {
         is_waited_on: bool,
         moderation: Arc<Moderation>,
     ) -> Lane {
-        Lane { state: Mutex::default(), stirred: Notify::new(), homes, is_waited_on, moderation, partition }
+        Lane {
+            state: Mutex::default(),
+            stirred: Notify::new(),
+            homes,
+            is_waited_on,
+            moderation,
+            partition,
+        }
     }
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
@@ -76,8 +84,8 @@ impl Lane {
         }
     }
 
-    /// Adds some of a request's events, and says what it waits on: a round a batch. `is_last`: the request has no more, and waits from now
-    /// on. False once the lane is closed.
+    /// Adds some of a request's events, and says what it waits on: a round a batch. `is_last`: the
+    /// request has no more, and waits from now on. False once the lane is closed.
     pub(super) fn push(
         &self,
         events: &[EventRef<'_>],
@@ -105,7 +113,8 @@ impl Lane {
         true
     }
 
-    /// What a request waits on that adds no event: the end of all that was pushed before. `None` if it has ended.
+    /// What a request waits on that adds no event: the end of all that was pushed before. `None` if
+    /// it has ended.
     pub(super) fn join(&self) -> Option<Arc<Round>> {
         let mut state = self.state.lock();
         let round = state.join(here())?.clone();
@@ -125,8 +134,8 @@ impl Lane {
         self.stirred.notify_one();
     }
 
-    /// Waits for the next batch: full, or as full as it is when its first event has lingered. `None` once the lane is
-    /// closed and empty. While nothing comes there is no timer at all.
+    /// Waits for the next batch: full, or as full as it is when its first event has lingered.
+    /// `None` once the lane is closed and empty. While nothing comes there is no timer at all.
     pub(super) async fn next(&self, linger: Duration) -> Option<Batch> {
         loop {
             let (wants, until) = {
@@ -165,14 +174,15 @@ impl Lane {
         state.take()
     }
 
-    /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait behind it came later.
+    /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait
+    /// behind it came later.
     pub(super) fn waiting_since_ms(&self) -> u64 {
         let waited = self.state.lock().under_way_since.elapsed();
         mono_ms().saturating_sub(waited.as_millis() as u64)
     }
 
-    /// The batch that was taken is appended, or given up: its requests are told, and its room is kept. How long the first
-    /// of them has waited.
+    /// The batch that was taken is appended, or given up: its requests are told, and its room is
+    /// kept. How long the first of them has waited.
     pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) -> Duration {
         batch.clear();
         let mut state = self.state.lock();
@@ -192,7 +202,8 @@ impl Lane {
         waited
     }
 
-    /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their events wait on.
+    /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their
+    /// events wait on.
     pub(super) async fn while_telling<T>(&self, append: impl Future<Output = T>) -> T {
         let mut append = std::pin::pin!(append);
         loop {
@@ -206,9 +217,12 @@ impl Lane {
     fn tell_overdue(&self) {
         let mut state = self.state.lock();
         let Gathering { open, full, under_way, .. } = &mut *state;
-        let all = full.iter_mut().map(|filling| &mut filling.rounds).chain([under_way, &mut open.rounds]);
-        let take_overdue = |round: &mut Option<Arc<Round>>| round.take_if(|round| round.is_overdue());
-        let overdue: Vec<Rounds> = all.map(|rounds| rounds.iter_mut().map(take_overdue).collect()).collect();
+        let all =
+            full.iter_mut().map(|filling| &mut filling.rounds).chain([under_way, &mut open.rounds]);
+        let take_overdue =
+            |round: &mut Option<Arc<Round>>| round.take_if(|round| round.is_overdue());
+        let overdue: Vec<Rounds> =
+            all.map(|rounds| rounds.iter_mut().map(take_overdue).collect()).collect();
         drop(state);
         overdue.into_iter().for_each(|rounds| self.tell(rounds, Err(Refused::NotYet)));
     }
@@ -317,7 +331,8 @@ mod tests {
         assert!(lane.next(LINGER).await.is_none());
     }
 
-    /// The batch that fills, or a full one behind it, or the one whose append is under way, also once its requests were sent away.
+    /// The batch that fills, or a full one behind it, or the one whose append is under way, also
+    /// once its requests were sent away.
     #[tokio::test(start_paused = true)]
     async fn a_request_without_an_event_waits_for_the_last_batch() {
         let lane = lane(main_only());

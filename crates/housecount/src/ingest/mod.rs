@@ -1,8 +1,11 @@
-//! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to the log as
-//! one record a partition, folded into this node's own state, and only then acknowledged.
+//! Ingest: many requests, one append. Events are stamped, gathered for up to `linger`, appended to
+//! the log as one record a partition, folded into this node's own state, and only then
+//! acknowledged.
 //!
-//! There is a lane a partition, which all workers fill: so a node's appends are as few on many cores as on one. A lane has
-//! one append under way: while it waits, the next batch gathers. What waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then given up and counted).
+//! There is a lane a partition, which all workers fill: so a node's appends are as few on many
+//! cores as on one. A lane has one append under way: while it waits, the next batch gathers. What
+//! waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then
+//! given up and counted).
 
 mod acknowledged;
 mod coalesce;
@@ -42,7 +45,8 @@ pub enum Refused {
     Starting,
     /// Too many events wait for the log. These were not taken.
     Full,
-    /// The log has not taken them in time. They wait on, and will be appended with their true times.
+    /// The log has not taken them in time. They wait on, and will be appended with their true
+    /// times.
     NotYet,
     /// The log refuses events, and this one relied on another that it has. It was not taken.
     NotTaken,
@@ -59,7 +63,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     acknowledged: Arc<Acknowledged>,
     linger: Duration,
-    /// Whether what may change counts is folded when it comes (`ack = "memory"`), and not only when the log has it.
+    /// Whether what may change counts is folded when it comes (`ack = "memory"`), and not only when
+    /// the log has it.
     is_folded_before: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
@@ -101,12 +106,19 @@ impl<'a> Said<'a> {
     /// What was said about a seat.
     #[must_use]
     pub fn of(kind: Kind, seat: &'a Seat) -> Said<'a> {
-        let (stage, viewer, session) = (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
+        let (stage, viewer, session) =
+            (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
         Said { kind, stage, viewer, session }
     }
 
     fn at(&self, at: UnixMs) -> EventRef<'a> {
-        EventRef { at, kind: self.kind, stage: self.stage, viewer: self.viewer, session: self.session }
+        EventRef {
+            at,
+            kind: self.kind,
+            stage: self.stage,
+            viewer: self.viewer,
+            session: self.session,
+        }
     }
 }
 
@@ -213,8 +225,8 @@ pub struct Ingest {
 pub type Committers = JoinSet<()>;
 
 impl Ingest {
-    /// Starts a committer a partition, on a worker's runtime. `stop` tells them that the node stops; they
-    /// end when all that was taken is appended, or given up.
+    /// Starts a committer a partition, on a worker's runtime. `stop` tells them that the node
+    /// stops; they end when all that was taken is appended, or given up.
     #[must_use]
     #[allow(clippy::too_many_arguments)] // what they share, once
     pub fn start(
@@ -272,15 +284,17 @@ impl Ingest {
     /// # Errors
     /// See [`Refused`]. After `NotYet` the events will still be counted.
     pub async fn submit(&self, said: Vec<(Kind, Seat)>) -> Result<(), Refused> {
-        let borrowed: Vec<Said<'_>> = said.iter().map(|(kind, seat)| Said::of(*kind, seat)).collect();
+        let borrowed: Vec<Said<'_>> =
+            said.iter().map(|(kind, seat)| Said::of(*kind, seat)).collect();
         for receipt in self.take_all(&borrowed)? {
             receipt.acknowledged().await?;
         }
         Ok(())
     }
 
-    /// Takes in what a player said, stamped with the log's time. `is_counted` of a session's that is counted already: its beat
-    /// changes no count, and can be folded with others when the log has them.
+    /// Takes in what a player said, stamped with the log's time. `is_counted` of a session's that
+    /// is counted already: its beat changes no count, and can be folded with others when the log
+    /// has them.
     ///
     /// # Errors
     /// See [`Refused`]; it was not taken.
@@ -329,8 +343,9 @@ impl Ingest {
         &self.lanes[usize::from(self.partition(viewer))]
     }
 
-    /// Whether requests are answered before the log has their events. While the log isn't heard or refuses writes all wait for it,
-    /// whatever is set: the node would tell players that all is well, and no other node could count them.
+    /// Whether requests are answered before the log has their events. While the log isn't heard or
+    /// refuses writes all wait for it, whatever is set: the node would tell players that all is
+    /// well, and no other node could count them.
     fn is_answered_first(&self) -> bool {
         self.ack == Ack::Memory && self.shared.hub.is_answered() || is_on(Mutant::AckEarly)
     }

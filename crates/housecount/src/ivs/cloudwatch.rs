@@ -1,18 +1,22 @@
 //! What CloudWatch knows of IVS stages, through the crate `aws-sdk-cloudwatch`.
 //!
-//! Namespace `AWS/IVSRealTime`; metrics `Subscribers` and `Publishers` (Count; Average, Maximum, Minimum); dimension `Stage`, whose value is
-//! the last part of the ARN. A participant that publishes and subscribes is counted as both. Players must use the Web Broadcast SDK
-//! 1.5.2 or later, or those for Android and iOS from 1.12.0. (Amazon IVS Real-Time Streaming User Guide, "Monitoring", read 2026-11-25.)
+//! Namespace `AWS/IVSRealTime`; metrics `Subscribers` and `Publishers` (Count; Average, Maximum,
+//! Minimum); dimension `Stage`, whose value is the last part of the ARN. A participant that
+//! publishes and subscribes is counted as both. Players must use the Web Broadcast SDK 1.5.2 or
+//! later, or those for Android and iOS from 1.12.0. (Amazon IVS Real-Time Streaming User Guide,
+//! "Monitoring", read 2026-11-25.)
 //!
-//! `GetMetricData` answers 500 queries a call (CloudWatch API reference, 2026-11); points of a minute are kept 15 days, of five
-//! minutes 63 days, of an hour 455 days.
+//! `GetMetricData` answers 500 queries a call (CloudWatch API reference, 2026-11); points of a
+//! minute are kept 15 days, of five minutes 63 days, of an hour 455 days.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::{DisplayErrorContext, SdkError};
 use aws_sdk_cloudwatch::primitives::DateTime;
-use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StatusCode};
+use aws_sdk_cloudwatch::types::{
+    Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StatusCode,
+};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -25,7 +29,8 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 const QUERIES_MAX: usize = 500;
 
 impl Source {
-    /// How many were on each stage, by its ARN, averaged over steps of whole minutes. What nothing is known about is missing.
+    /// How many were on each stage, by its ARN, averaged over steps of whole minutes. What nothing
+    /// is known about is missing.
     ///
     /// # Errors
     /// CloudWatch's.
@@ -37,7 +42,10 @@ impl Source {
     ) -> StoreResult<BTreeMap<String, Counts>> {
         let mut by_region: BTreeMap<&str, Vec<&StageArn>> = BTreeMap::new();
         for stage in stages {
-            by_region.entry(self.region.as_deref().unwrap_or(&stage.region)).or_default().push(stage);
+            by_region
+                .entry(self.region.as_deref().unwrap_or(&stage.region))
+                .or_default()
+                .push(stage);
         }
         let mut counts = BTreeMap::new();
         if range.from >= range.to {
@@ -82,8 +90,12 @@ async fn ask(
         .into_paginator()
         .send();
     while let Some(page) = pages.next().await {
-        for result in page.map_err(|e| failed(region, &e))?.metric_data_results.unwrap_or_default() {
-            if matches!(result.status_code(), Some(StatusCode::Forbidden | StatusCode::InternalError)) {
+        for result in page.map_err(|e| failed(region, &e))?.metric_data_results.unwrap_or_default()
+        {
+            if matches!(
+                result.status_code(),
+                Some(StatusCode::Forbidden | StatusCode::InternalError)
+            ) {
                 let why = format!(
                     "CloudWatch in {region} answered {:?} for {:?}",
                     result.status_code(),
@@ -95,8 +107,11 @@ async fn ask(
             let stage = id.get(1..).and_then(|n| stages.get(n.parse::<usize>().ok()?));
             let Some(stage) = stage else { continue };
             let of_stage = counts.entry(stage.arn.clone()).or_default();
-            let points =
-                if id.starts_with('s') { &mut of_stage.subscribers } else { &mut of_stage.publishers };
+            let points = if id.starts_with('s') {
+                &mut of_stage.subscribers
+            } else {
+                &mut of_stage.publishers
+            };
             for (at, value) in result.timestamps().iter().zip(result.values()) {
                 let at = u64::try_from(at.to_millis().unwrap_or_default()).unwrap_or_default();
                 points.insert(UnixMs(at), *value);
@@ -108,8 +123,11 @@ async fn ask(
 
 fn query(id: String, metric: &str, stage: &StageArn, step_ms: u64) -> MetricDataQuery {
     let dimension = Dimension::builder().name("Stage").value(&stage.id).build();
-    let metric =
-        Metric::builder().namespace("AWS/IVSRealTime").metric_name(metric).dimensions(dimension).build();
+    let metric = Metric::builder()
+        .namespace("AWS/IVSRealTime")
+        .metric_name(metric)
+        .dimensions(dimension)
+        .build();
     let period_s = i32::try_from(step_ms / 1_000).unwrap_or(i32::MAX);
     let stat = MetricStat::builder().metric(metric).period(period_s).stat("Average").build();
     MetricDataQuery::builder().id(id).metric_stat(stat).return_data(true).build()
@@ -125,5 +143,9 @@ where
     // The SDK's own text names only the outermost cause.
     let cause = DisplayErrorContext(error).to_string().replace('\n', " ");
     let way_out = "needs cloudwatch:GetMetricData, and credentials as the AWS SDK finds them";
-    StoreError::caused(ErrorKind::Unavailable, format!("asking CloudWatch in {region} ({way_out})"), cause)
+    StoreError::caused(
+        ErrorKind::Unavailable,
+        format!("asking CloudWatch in {region} ({way_out})"),
+        cause,
+    )
 }

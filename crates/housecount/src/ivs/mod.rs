@@ -1,8 +1,9 @@
 //! Amazon IVS's own figures beside ours: how far the two are apart, by stage and step.
 //!
-//! IVS tells CloudWatch how many subscribe to a stage; the ledger knows who watched it. Neither is the other's proof: IVS counts
-//! participants, also those whose player never called housecount, and a viewer with two tabs twice; the ledger counts viewers, and
-//! nobody's silence after a last heartbeat. What is far apart is worth a look: most often a front-end that forgot to call.
+//! IVS tells CloudWatch how many subscribe to a stage; the ledger knows who watched it. Neither is
+//! the other's proof: IVS counts participants, also those whose player never called housecount, and
+//! a viewer with two tabs twice; the ledger counts viewers, and nobody's silence after a last
+//! heartbeat. What is far apart is worth a look: most often a front-end that forgot to call.
 
 #[cfg_attr(not(feature = "ivs"), path = "../without/cloudwatch.rs")]
 mod cloudwatch;
@@ -21,7 +22,8 @@ pub use self::counts::{Counts, Source, period_ms_min};
 use crate::cold::Cold;
 use crate::ledger::scan::{self, Scan};
 
-/// A stage of IVS real-time streaming: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time API reference, 2026-10).
+/// A stage of IVS real-time streaming: `arn:aws:ivs:REGION:ACCOUNT:stage/ID` (Amazon IVS Real-Time
+/// API reference, 2026-10).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageArn {
     /// All of it: the stage's id with us.
@@ -37,12 +39,17 @@ impl StageArn {
     #[must_use]
     pub fn parse(arn: &str) -> Option<StageArn> {
         let mut parts = arn.splitn(6, ':');
-        let is_arn =
-            parts.next() == Some("arn") && parts.next()?.starts_with("aws") && parts.next()? == "ivs";
+        let is_arn = parts.next() == Some("arn")
+            && parts.next()?.starts_with("aws")
+            && parts.next()? == "ivs";
         let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
         let id = resource.strip_prefix("stage/")?;
         let is_whole = is_arn && !region.is_empty() && !id.is_empty() && !id.contains('/');
-        is_whole.then(|| StageArn { arn: arn.to_string(), region: region.to_string(), id: id.to_string() })
+        is_whole.then(|| StageArn {
+            arn: arn.to_string(),
+            region: region.to_string(),
+            id: id.to_string(),
+        })
     }
 }
 
@@ -53,7 +60,8 @@ pub struct StepSeen {
     pub span: Span,
     /// How many watched at once on average, by the ledger.
     pub viewers: f64,
-    /// How many subscribed on average, by IVS; `None` if it says nothing about the step, as when nobody was there.
+    /// How many subscribed on average, by IVS; `None` if it says nothing about the step, as when
+    /// nobody was there.
     pub subscribers: Option<f64>,
     /// How many published. They are subscribers too if they watch one another.
     pub publishers: Option<f64>,
@@ -201,16 +209,22 @@ pub async fn reconcile(
     mut progress: impl FnMut(f64),
 ) -> Result<Reconciled, String> {
     let (curves, committed_to) = read(cold, &wanted, &mut progress).await?;
-    let mut found = Reconciled { others: curves.others.len(), committed_to, ..Reconciled::default() };
+    let mut found =
+        Reconciled { others: curves.others.len(), committed_to, ..Reconciled::default() };
     let mut of_ledger = curves.by_stage;
     if let Some(only) = &wanted.stage {
         // Also if the ledger has never heard of it: that is the drift to find.
-        of_ledger.entry(only.arn.clone()).or_insert_with(|| Curve::new(wanted.range, wanted.step_ms, None));
+        of_ledger
+            .entry(only.arn.clone())
+            .or_insert_with(|| Curve::new(wanted.range, wanted.step_ms, None));
     }
     check_size(of_ledger.len(), &wanted)?;
-    let stages: Vec<StageArn> = of_ledger.keys().filter_map(|stage| StageArn::parse(stage)).collect();
-    let asked = Wanted { range: Span::new(wanted.range.from, wanted.range.to.min(committed_to)), ..wanted };
-    let theirs = source.counts(&stages, asked.range, asked.step_ms).await.map_err(|e| e.to_string())?;
+    let stages: Vec<StageArn> =
+        of_ledger.keys().filter_map(|stage| StageArn::parse(stage)).collect();
+    let asked =
+        Wanted { range: Span::new(wanted.range.from, wanted.range.to.min(committed_to)), ..wanted };
+    let theirs =
+        source.counts(&stages, asked.range, asked.step_ms).await.map_err(|e| e.to_string())?;
     for (stage, curve) in of_ledger {
         let theirs = theirs.get(&stage);
         let whole = curve.finish().into_iter().filter(|step| step.span.to <= committed_to);

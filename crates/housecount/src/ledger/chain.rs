@@ -13,8 +13,8 @@ use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::workers::ledger_step;
 
-/// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum, or the one that it had
-/// before it was rewritten.
+/// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum,
+/// or the one that it had before it was rewritten.
 ///
 /// # Errors
 /// `Corrupt`, naming the item.
@@ -28,8 +28,8 @@ pub fn decode(stored: &Stored, chain: Chain) -> StoreResult<(Chunk, Link)> {
     Ok((chunk, link))
 }
 
-/// A reader that begins with the keyframe from which the chunk before `at` can be understood, or with the first one. What has
-/// expired by `now` is passed over.
+/// A reader that begins with the keyframe from which the chunk before `at` can be understood, or
+/// with the first one. What has expired by `now` is passed over.
 ///
 /// # Errors
 /// The cold tier's, or that this chunk can't be read.
@@ -55,7 +55,12 @@ pub struct Applied {
     pub kept_ms: u64,
 }
 
-fn apply(stored: &Stored, chain: Chain, book: &mut Book, tell: &mut impl Tell) -> StoreResult<Applied> {
+fn apply(
+    stored: &Stored,
+    chain: Chain,
+    book: &mut Book,
+    tell: &mut impl Tell,
+) -> StoreResult<Applied> {
     let (chunk, link) = decode(stored, chain)?;
     let sk = Key::Chunk { chain, window: stored.window }.sk();
     let applied = Applied { window: chunk.window, kept_ms: chunk.kept_ms() };
@@ -81,7 +86,8 @@ impl Reading {
         Ok(Reading { reader, book: Book::default() })
     }
 
-    /// The same, read to its end. For writers: where the chain ends is where it ended, expired or not.
+    /// The same, read to its end. For writers: where the chain ends is where it ended, expired or
+    /// not.
     ///
     /// # Errors
     /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
@@ -95,7 +101,8 @@ impl Reading {
     /// Goes on after the last chunk of a chain that can't be read.
     ///
     /// # Errors
-    /// The cold tier's, or that not even its last chunk can be read: somebody must restore or delete it.
+    /// The cold tier's, or that not even its last chunk can be read: somebody must restore or
+    /// delete it.
     pub async fn torn(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
         let last = last_before(cold, chain, UnixMs::MAX, None).await?;
         let (chunk, link) = match last {
@@ -113,8 +120,8 @@ impl Reading {
     /// Reads the next chunk into the book, on a thread of its own. `None` at the end, for now.
     ///
     /// # Errors
-    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow. Then `tell` is empty, and the book too
-    /// if the reader panicked.
+    /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow. Then `tell` is
+    /// empty, and the book too if the reader panicked.
     pub async fn next<T: Tell + Default + Send + 'static>(
         &mut self,
         cold: &dyn Cold,
@@ -142,7 +149,8 @@ impl Reading {
     }
 }
 
-/// From the first window of any ledger to the start of the last, by their keys alone; `None` if there is no ledger.
+/// From the first window of any ledger to the start of the last, by their keys alone; `None` if
+/// there is no ledger.
 ///
 /// # Errors
 /// The cold tier's.
@@ -153,7 +161,8 @@ pub async fn extent(cold: &Arc<dyn Cold>) -> StoreResult<Option<(UnixMs, UnixMs)
         for page in [Page::first(1), Page::last(1)] {
             if let Some((sk, _)) = cold.query(&range, &page).await?.first() {
                 let at = window_of(chain, sk)?;
-                extent = Some(extent.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+                extent =
+                    Some(extent.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
             }
         }
     }

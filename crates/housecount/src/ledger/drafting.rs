@@ -23,8 +23,8 @@ pub struct Drafted {
     pub scope: Scope,
 }
 
-/// Makes the chunk of a window, and sees that it can be read. `is_settled`: the ledger has all that this node knew at the window's
-/// start, so viewers who only stayed need not be gone through.
+/// Makes the chunk of a window, and sees that it can be read. `is_settled`: the ledger has all that
+/// this node knew at the window's start, so viewers who only stayed need not be gone through.
 ///
 /// # Errors
 /// The chunk can't be read, or doesn't follow the book.
@@ -36,7 +36,8 @@ pub fn draft(
     reach: UnixMs,
     is_settled: bool,
 ) -> Result<Drafted, ChunkError> {
-    let changes = is_settled.then(|| draft_changes(proofs, &book, partition, window, reach)).flatten();
+    let changes =
+        is_settled.then(|| draft_changes(proofs, &book, partition, window, reach)).flatten();
     let (chunk, scope) = match changes {
         Some(chunk) => (chunk, Scope::Changes),
         None => (draft_whole(proofs, &book, partition, window, reach), Scope::Whole),
@@ -55,9 +56,16 @@ fn draft_whole(proofs: &Proofs, book: &Book, partition: u16, window: Span, reach
     draft.finish()
 }
 
-/// The same by the proof of viewers who changed since the window before, which this node wrote: the same bytes. `None` where that
-/// can't be: a keyframe names all viewers, and behind a gap nothing is known of who stayed.
-fn draft_changes(proofs: &Proofs, book: &Book, partition: u16, window: Span, reach: UnixMs) -> Option<Chunk> {
+/// The same by the proof of viewers who changed since the window before, which this node wrote: the
+/// same bytes. `None` where that can't be: a keyframe names all viewers, and behind a gap nothing
+/// is known of who stayed.
+fn draft_changes(
+    proofs: &Proofs,
+    book: &Book,
+    partition: u16,
+    window: Span,
+    reach: UnixMs,
+) -> Option<Chunk> {
     let mut draft = Draft::of_changes(book, window, proofs.kept_ms(), reach);
     if draft.scope() != Scope::Changes {
         return None;

@@ -1,7 +1,8 @@
-//! The fence between commits and changes of configuration, in the cold tier. `housecount_core::fence` says what it is for.
+//! The fence between commits and changes of configuration, in the cold tier.
+//! `housecount_core::fence` says what it is for.
 //!
-//! Raised by the writer of the ledger before each window, read by whoever changes a configuration. No version of a
-//! configuration may be written without it.
+//! Raised by the writer of the ledger before each window, read by whoever changes a configuration.
+//! No version of a configuration may be written without it.
 
 use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, number};
@@ -30,7 +31,10 @@ impl Reading {
         } else {
             Condition::Absent
         };
-        Write::Put { record: Record { key: Key::Fence, item: fence.to_item() }, condition: Some(condition) }
+        Write::Put {
+            record: Record { key: Key::Fence, item: fence.to_item() },
+            condition: Some(condition),
+        }
     }
 }
 
@@ -48,7 +52,8 @@ pub async fn read(cold: &dyn Cold) -> StoreResult<Reading> {
     for chain in chain::all_of(cold).await? {
         match chain::end(cold, chain).await {
             Ok(end) => committed_to = committed_to.max(end),
-            // One that can't be read ended before now, as a change applies from now on at the earliest.
+            // One that can't be read ended before now, as a change applies from now on at the
+            // earliest.
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
             Err(error) => return Err(error),
         }

@@ -1,7 +1,8 @@
-//! What has been proven, on this node, by partition: in memory from a while before what the ledger has, up to now.
+//! What has been proven, on this node, by partition: in memory from a while before what the ledger
+//! has, up to now.
 //!
-//! It is the fold's second reading, under the fold's lock: whoever goes through all of it does so a slice at a time, so that
-//! no heartbeat waits for it.
+//! It is the fold's second reading, under the fold's lock: whoever goes through all of it does so a
+//! slice at a time, so that no heartbeat waits for it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::hub::{Hold, SharedFold};
 
 /// The least number of places gone through under one hold of the fold's lock.
 const PLACES_PER_HOLD_MIN: usize = 32;
-/// How long the fold's lock is held for a slice, so that no heartbeat waits longer: slices that take longer become shorter.
+/// How long the fold's lock is held for a slice, so that no heartbeat waits longer: slices that
+/// take longer become shorter.
 const HOLD_MAX: Duration = Duration::from_micros(50);
 
 /// Viewers carried over under one hold of the fold's lock: some 50 us.
@@ -58,14 +60,15 @@ impl Proofs {
         u16::try_from(self.committed.len()).unwrap_or(u16::MAX)
     }
 
-    /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed, may prove a `ttl` more, and
-    /// may come while the next window is being written.
+    /// How far back late spans may lie: an event is taken `lateness_max` behind what is committed,
+    /// may prove a `ttl` more, and may come while the next window is being written.
     #[must_use]
     pub fn kept_ms(&self) -> u64 {
         self.lateness_max_ms + self.ttl_ms + self.window_ms
     }
 
-    /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how many viewers it was.
+    /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how
+    /// many viewers it was.
     pub fn carry(&self, book: &Book) -> usize {
         let (mut carried, mut count) = (book.carried().peekable(), 0);
         while carried.peek().is_some() {
@@ -84,7 +87,8 @@ impl Proofs {
         UnixMs(self.of(partition).load(Ordering::Relaxed))
     }
 
-    /// The log had lost something, or this node couldn't reach it: others may have written without knowing what this one knows.
+    /// The log had lost something, or this node couldn't reach it: others may have written without
+    /// knowing what this one knows.
     pub fn owe(&self, partition: u16) {
         self.owes[usize::from(partition)].store(true, Ordering::Relaxed);
     }
@@ -106,7 +110,8 @@ impl Proofs {
         (0..self.partitions()).map(|partition| self.committed(partition)).min().unwrap_or_default()
     }
 
-    /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An earlier time changes nothing.
+    /// The ledger has a partition up to `to`: what is too far back to be credited is refused. An
+    /// earlier time changes nothing.
     pub fn note_committed(&self, partition: u16, to: UnixMs) {
         let known = self.of(partition).fetch_max(to.0, Ordering::Relaxed);
         if known >= to.0 {
@@ -116,7 +121,8 @@ impl Proofs {
         self.fold.lock(Hold::Look).refuse_before(partition, floor);
     }
 
-    /// Forgets what no event that is still taken can reach, and is written as far as late spans are. Takes a while.
+    /// Forgets what no event that is still taken can reach, and is written as far as late spans
+    /// are. Takes a while.
     pub fn forget(&self, partition: u16) {
         let before = self.committed(partition).minus(self.kept_ms());
         // A walk that is under way must find the seats that it began with.
@@ -125,13 +131,14 @@ impl Proofs {
         self.in_slices(Hold::Forget, places, |fold, places| fold.forget(partition, places, before));
     }
 
-    /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no order.
+    /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no
+    /// order.
     pub fn each(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
         self.each_unsettled(&Walk::of_all(partition, within), with);
     }
 
-    /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed over who were online throughout; see
-    /// [`Fold::each_unsettled`].
+    /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed
+    /// over who were online throughout; see [`Fold::each_unsettled`].
     pub fn each_unsettled(&self, walk: &Walk, mut with: impl FnMut(Proven<'_>)) -> usize {
         let _shared = self.walks.read();
         let places = self.fold.lock(Hold::Look).begin_walk();
@@ -170,8 +177,14 @@ impl Proofs {
         &self.committed[usize::from(partition)]
     }
 
-    /// Goes through places a slice at a time. The task that waits for the lock comes next, and slices are shorter where they take long.
-    fn in_slices(&self, hold: Hold, places: usize, mut with: impl FnMut(&mut Fold, std::ops::Range<usize>)) {
+    /// Goes through places a slice at a time. The task that waits for the lock comes next, and
+    /// slices are shorter where they take long.
+    fn in_slices(
+        &self,
+        hold: Hold,
+        places: usize,
+        mut with: impl FnMut(&mut Fold, std::ops::Range<usize>),
+    ) {
         let (mut from, mut length) = (0, PLACES_PER_HOLD_MIN);
         while from < places {
             let to = places.min(from + length);

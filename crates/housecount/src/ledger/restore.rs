@@ -1,4 +1,5 @@
-//! After everything hot was lost: the ledger says who was watching at its end, and proof goes on from there.
+//! After everything hot was lost: the ledger says who was watching at its end, and proof goes on
+//! from there.
 
 use housecount_core::keys::{Chain, Series};
 use housecount_core::time::UnixMs;
@@ -8,10 +9,12 @@ use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreResult};
 
-/// Carries over what the ledger knew to go on beyond its end, in the partitions that were lost. Returns how many viewers that was.
+/// Carries over what the ledger knew to go on beyond its end, in the partitions that were lost.
+/// Returns how many viewers that was.
 ///
 /// # Errors
-/// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify` tells more.
+/// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify`
+/// tells more.
 pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResult<usize> {
     let mut carried = 0;
     for partition in lost.iter().copied() {

@@ -1,9 +1,10 @@
 //! Rows of a range, made once and kept a while for the pages after the first.
 //!
-//! A cursor says where a page ended, not when it was made, so any client's cursor may come to any node. Rows are given for
-//! it only where that is exact. Rows of a *sealed* range never change, and fit each cursor. Rows of a range that may
-//! still change continue only a page that they were given for themselves. A first page makes its rows again,
-//! and drops what was made for the same query before: a client never sees rows older than its first page.
+//! A cursor says where a page ended, not when it was made, so any client's cursor may come to any
+//! node. Rows are given for it only where that is exact. Rows of a *sealed* range never change, and
+//! fit each cursor. Rows of a range that may still change continue only a page that they were given
+//! for themselves. A first page makes its rows again, and drops what was made for the same query
+//! before: a client never sees rows older than its first page.
 
 #[cfg(test)]
 mod tests;
@@ -118,8 +119,15 @@ impl<Q, R: Row> Default for RowCache<Q, R> {
 }
 
 impl<Q: PartialEq, R: Row> RowCache<Q, R> {
-    /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's own clock.
-    pub fn page(&self, query: &Q, after: Option<&R::Key>, limit: usize, now_ms: u64) -> Option<RowPage<R>> {
+    /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's
+    /// own clock.
+    pub fn page(
+        &self,
+        query: &Q,
+        after: Option<&R::Key>,
+        limit: usize,
+        now_ms: u64,
+    ) -> Option<RowPage<R>> {
         let (set, start) = {
             let mut inner = self.inner.lock();
             inner.expire(now_ms);
@@ -131,31 +139,49 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
         Some(set.page(start, limit))
     }
 
-    /// A request that makes rows begins. A first page drops what was made for the same query before.
+    /// A request that makes rows begins. A first page drops what was made for the same query
+    /// before.
     pub fn begin(&self, query: Q, is_first: bool, now_ms: u64) -> Began {
         let mut inner = self.inner.lock();
         inner.expire(now_ms);
         inner.began += 1;
         let began = inner.began;
         if is_first {
-            inner
-                .kept
-                .retain(|kept| kept.query != query || kept.set.as_ref().is_some_and(|set| set.is_sealed));
-            inner.push(Kept { query, began, began_ms: now_ms, bytes: 0, set: None, given: BTreeSet::new() });
+            inner.kept.retain(|kept| {
+                kept.query != query || kept.set.as_ref().is_some_and(|set| set.is_sealed)
+            });
+            inner.push(Kept {
+                query,
+                began,
+                began_ms: now_ms,
+                bytes: 0,
+                set: None,
+                given: BTreeSet::new(),
+            });
             inner.bytes = inner.kept.iter().map(|kept| kept.bytes).sum();
         }
         began
     }
 
-    /// Keeps rows that were made for a request, and gives its page. `began_ms` is when it began. They are not kept if a first page of the same query began
-    /// after them, or if they are too many.
-    pub fn keep(&self, query: Q, began: Began, set: RowSet<R>, limit: usize, began_ms: u64) -> RowPage<R> {
+    /// Keeps rows that were made for a request, and gives its page. `began_ms` is when it began.
+    /// They are not kept if a first page of the same query began after them, or if they are too
+    /// many.
+    pub fn keep(
+        &self,
+        query: Q,
+        began: Began,
+        set: RowSet<R>,
+        limit: usize,
+        began_ms: u64,
+    ) -> RowPage<R> {
         let set = Arc::new(set);
         let page = set.page(0, limit);
         let bytes = size_of::<RowSet<R>>() + set.rows.iter().map(Row::bytes).sum::<usize>();
-        let given = page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
+        let given =
+            page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
         let mut inner = self.inner.lock();
-        let is_newer = |kept: &Kept<Q, R>| kept.query == query && kept.set.is_none() && kept.began > began;
+        let is_newer =
+            |kept: &Kept<Q, R>| kept.query == query && kept.set.is_none() && kept.began > began;
         let is_late = began < inner.floor || inner.kept.iter().any(is_newer);
         if bytes <= SCAN_KEPT_BYTES_MAX && (set.is_sealed || !is_late) {
             inner.push(Kept { query, began, began_ms, bytes, set: Some(set), given });

@@ -1,6 +1,7 @@
 //! A range of the ledger: all its chains in step, then what is proven since.
 //!
-//! One chunk is held at a time, so a range may be as long as it likes; what is made of it is bounded by whoever listens.
+//! One chunk is held at a time, so a range may be as long as it likes; what is made of it is
+//! bounded by whoever listens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,10 +44,16 @@ impl Scan {
     ///
     /// # Errors
     /// The cold tier's, or that a chain's first chunk can't be read.
-    pub async fn open(cold: &Arc<dyn Cold>, range: Span, viewer: Option<&str>) -> StoreResult<Scan> {
+    pub async fn open(
+        cold: &Arc<dyn Cold>,
+        range: Span,
+        viewer: Option<&str>,
+    ) -> StoreResult<Scan> {
         let mut lanes = Vec::new();
         for chain in chain::all(cold).await? {
-            if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
+            if viewer
+                .is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition)
+            {
                 continue;
             }
             let reading = Reading::open(&**cold, chain, range.from).await?;
@@ -55,7 +62,8 @@ impl Scan {
         Ok(Scan { cold: cold.clone(), range, lanes })
     }
 
-    /// Reads a chunk of the chain that is furthest behind. The time before which all is told; `None` at the end.
+    /// Reads a chunk of the chain that is furthest behind. The time before which all is told;
+    /// `None` at the end.
     ///
     /// # Errors
     /// The cold tier's; `Corrupt`, naming the item that is not what it must be.
@@ -63,7 +71,8 @@ impl Scan {
         &mut self,
         tell: &mut T,
     ) -> StoreResult<Option<UnixMs>> {
-        let behind = self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
+        let behind =
+            self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
         let Some(lane) = behind else { return Ok(None) };
         match lane.reading.next(&*self.cold, tell).await? {
             Some(chunk) => {
@@ -73,14 +82,16 @@ impl Scan {
                 lane.told_to = lane.reading.book.edge().minus(kept_ms);
             }
             None => {
-                // What is still open is told now: a ledger that ended long ago must not hold the others back.
+                // What is still open is told now: a ledger that ended long ago must not hold the
+                // others back.
                 lane.reading.book.close_all(tell);
                 lane.is_done = true;
                 lane.told_to = UnixMs::MAX;
             }
         }
         // What is proven since comes after the ledger's end.
-        let ends: Vec<_> = self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
+        let ends: Vec<_> =
+            self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
         let told_to = self.lanes.iter().map(|lane| lane.told_to).min();
         Ok(told_to.map(|told_to| told_to.min(committed_to(&ends))))
     }
@@ -105,7 +116,9 @@ fn tail(
     viewer: Option<&str>,
     mut with: impl FnMut(&str, &str, Span),
 ) -> UnixMs {
-    let edge = |chain| ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge);
+    let edge = |chain| {
+        ends.iter().find(|(known, _)| *known == chain).map_or(UnixMs::ZERO, |(_, edge)| *edge)
+    };
     let mut committed_to = UnixMs::MAX;
     for chain in Series::Ledger.chains(proofs.partitions()) {
         if viewer.is_some_and(|viewer| partition_of(viewer, chain.partitions) != chain.partition) {
@@ -152,13 +165,15 @@ pub async fn watch(
     while scan.next(&mut watch).await?.is_some() {}
     let _turn = ledger_turn().await;
     let ends = scan.finish(&mut watch);
-    let committed_to =
-        tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| watch.add(stage, viewer, span));
+    let committed_to = tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| {
+        watch.add(stage, viewer, span)
+    });
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
 }
 
-/// Who watched how long by the ledger alone: for files that are to be final. `progress` is told the part that is read.
+/// Who watched how long by the ledger alone: for files that are to be final. `progress` is told the
+/// part that is read.
 ///
 /// # Errors
 /// As [`Scan::next`].
@@ -179,8 +194,8 @@ pub async fn committed(
     Ok(WatchPage { rows, more, committed_to })
 }
 
-/// Up to when there is a ledger: a ledger's chains are as far as the one that is furthest behind; if the number of
-/// partitions has changed, the ledger that goes on counts.
+/// Up to when there is a ledger: a ledger's chains are as far as the one that is furthest behind;
+/// if the number of partitions has changed, the ledger that goes on counts.
 #[must_use]
 pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
     let mut by_ledger: BTreeMap<u16, UnixMs> = BTreeMap::new();
@@ -220,7 +235,8 @@ pub async fn stages(
     Ok(StagePage { rows, more, committed_to })
 }
 
-/// Adds the ledger's spans of a range, and what is proven since, to these views. Stops early once they are full.
+/// Adds the ledger's spans of a range, and what is proven since, to these views. Stops early once
+/// they are full.
 ///
 /// # Errors
 /// As [`Scan::next`].
@@ -230,12 +246,14 @@ pub async fn views(cold: &Arc<dyn Cold>, proofs: &Proofs, mut views: Views) -> S
     while !views.is_full() && scan.next(&mut views).await?.is_some() {}
     let _turn = ledger_turn().await;
     let ends = scan.finish(&mut views);
-    tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| views.add(stage, viewer, span));
+    tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| {
+        views.add(stage, viewer, span)
+    });
     Ok(views)
 }
 
-/// How many watched a stage at once, or all stages together, by steps, and up to when that is committed: the ledger and what is
-/// proven since.
+/// How many watched a stage at once, or all stages together, by steps, and up to when that is
+/// committed: the ledger and what is proven since.
 ///
 /// # Errors
 /// As [`Scan::next`].

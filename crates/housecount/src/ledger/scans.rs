@@ -1,5 +1,5 @@
-//! Reads of the ledger for callers of the API: few at once, each on a thread of its own, and page after page from rows that
-//! were made once.
+//! Reads of the ledger for callers of the API: few at once, each on a thread of its own, and page
+//! after page from rows that were made once.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ use crate::workers::aside_until_done;
 /// How many pages the first one makes the rows of. Later ones make as many as may be.
 const PAGES_AHEAD: usize = 16;
 
-/// A range as it was asked for. An end that is not given moves from call to call, and its pages still are one list's.
+/// A range as it was asked for. An end that is not given moves from call to call, and its pages
+/// still are one list's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedRange {
     /// Its start, if given.
@@ -98,11 +99,13 @@ impl Scans {
             let _permit = permit;
             scan.await
         };
-        let stopped = || StoreError::new(ErrorKind::Unavailable, "the scan of the ledger was stopped");
+        let stopped =
+            || StoreError::new(ErrorKind::Unavailable, "the scan of the ledger was stopped");
         aside_until_done(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
     }
 
-    /// A page of a list of watch times over `range`, the one that was asked for with its ends filled in.
+    /// A page of a list of watch times over `range`, the one that was asked for with its ends
+    /// filled in.
     ///
     /// # Errors
     /// As [`scan::watch`].
@@ -157,7 +160,8 @@ impl Scans {
         let began = self.stages.begin(list.clone(), after.is_none(), began_ms);
         let steps = list.step_ms.map_or(1, |step_ms| StageTotals::steps(range, step_ms));
         let rows = stage_rows(steps, limit);
-        let totals = StageTotals::new(range, list.step_ms, after.as_deref().map(str::to_string), rows);
+        let totals =
+            StageTotals::new(range, list.step_ms, after.as_deref().map(str::to_string), rows);
         let scan = async move {
             let Stores { cold, proofs } = stores;
             let found = scan::stages(&cold, &proofs, range, totals).await?;
@@ -207,7 +211,10 @@ mod tests {
 
     #[test]
     fn scan_rows_max() {
-        assert_eq!([1, 100, PAGE_ROWS_MAX].map(|limit| viewer_rows(true, false, limit)), [16, 1_600, 16_000]);
+        assert_eq!(
+            [1, 100, PAGE_ROWS_MAX].map(|limit| viewer_rows(true, false, limit)),
+            [16, 1_600, 16_000]
+        );
         assert_eq!(viewer_rows(false, false, 1), SCAN_ROWS_MAX, "who goes on reads more");
         assert_eq!(
             [0, 1, 31, 1_000].map(|steps| stage_rows(steps, 100)),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use housecount_core::fold::Count;
-use housecount_core::limits::{LIVE_EMPTY_STAGES_MAX, LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES};
+use housecount_core::limits::{
+    LIVE_EMPTY_STAGES_MAX, LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES,
+};
 use tokio::sync::watch;
 
 use super::Shown;
@@ -127,8 +129,9 @@ impl Board {
         }
     }
 
-    /// Marks all entries where counts have come to be trusted, or stopped to be. Says whether the board lacks stages that a
-    /// subscriber of all stages is to be told; it has them once they are marked.
+    /// Marks all entries where counts have come to be trusted, or stopped to be. Says whether the
+    /// board lacks stages that a subscriber of all stages is to be told; it has them once they are
+    /// marked.
     pub(super) fn note_trust(&mut self, standing: Standing) -> bool {
         let trust = (standing.complete, standing.recovering);
         let is_new = std::mem::replace(&mut self.trust, trust) != trust;
@@ -141,7 +144,8 @@ impl Board {
         lacks
     }
 
-    /// Notes what a pending stage is now. It stays pending if its last message is too young for another.
+    /// Notes what a pending stage is now. It stays pending if its last message is too young for
+    /// another.
     pub(super) fn note_pending(&mut self, stage: &Arc<str>, shown: Shown, now_mono_ms: u64) {
         let is_followed = self.all > 0 || self.entries.get(stage).is_some_and(Entry::is_named);
         if !is_followed || self.note(stage, shown, now_mono_ms) {
@@ -149,8 +153,8 @@ impl Board {
         }
     }
 
-    /// Notes what a stage is now. It becomes a message if it says something new, and the last one was long enough ago. False if it
-    /// says something new too soon.
+    /// Notes what a stage is now. It becomes a message if it says something new, and the last one
+    /// was long enough ago. False if it says something new too soon.
     pub(super) fn note(&mut self, stage: &str, shown: Shown, now_mono_ms: u64) -> bool {
         if let Some(known) = self.entries.get(stage) {
             let says_the_same = known.shown.says_the_same(&shown);
@@ -185,9 +189,11 @@ impl Board {
         true
     }
 
-    /// Whether a subscriber may follow a stage that is so now: any that is known here or has viewers, and some that have none.
+    /// Whether a subscriber may follow a stage that is so now: any that is known here or has
+    /// viewers, and some that have none.
     pub(super) fn has_room_for(&self, stage: &str, shown: &Shown) -> bool {
-        let is_known = stage == ALL || shown.count != Count::default() || self.entries.contains_key(stage);
+        let is_known =
+            stage == ALL || shown.count != Count::default() || self.entries.contains_key(stage);
         is_known || self.unwatched < LIVE_EMPTY_STAGES_MAX
     }
 
@@ -218,8 +224,9 @@ impl Board {
         now_mono_ms >= self.forgot_mono_ms + FORGET_EVERY_MS
     }
 
-    /// Forgets stages without a subscriber, and stages without viewers, after a while; stages that never had viewers at once.
-    /// A forgotten stage with viewers is missing from what a subscriber of all continues from, so a new epoch begins.
+    /// Forgets stages without a subscriber, and stages without viewers, after a while; stages that
+    /// never had viewers at once. A forgotten stage with viewers is missing from what a subscriber
+    /// of all continues from, so a new epoch begins.
     pub(super) fn forget(&mut self, now_mono_ms: u64) {
         self.forgot_mono_ms = now_mono_ms;
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
@@ -229,7 +236,8 @@ impl Board {
                 entry.wanted_mono_ms = now_mono_ms;
             }
             let is_empty = entry.shown.count == Count::default();
-            let is_recent = !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
+            let is_recent =
+                !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
             let stays = entry.is_named() || is_recent && entry.was_watched;
             if !stays {
                 self.unwatched -= usize::from(!entry.was_watched);
@@ -334,7 +342,10 @@ mod tests {
         assert_eq!(number, 2_000);
         let (last, full) = pieces.split_last().unwrap();
         let is_full = |bytes: &usize| (LIVE_PIECE_BYTES..LIVE_PIECE_BYTES + 512).contains(bytes);
-        assert!(full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_PIECE_BYTES, "{pieces:?}");
+        assert!(
+            full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_PIECE_BYTES,
+            "{pieces:?}"
+        );
     }
 
     fn looked_at(board: &mut Board, now_mono_ms: u64) -> Vec<String> {
@@ -384,7 +395,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever reads piece by piece, however slowly, ends with the latest of every stage, and is told nothing twice.
+        /// Whoever reads piece by piece, however slowly, ends with the latest of every stage, and
+        /// is told nothing twice.
         #[test]
         fn slow_readers_skip_to_the_latest(
             notes in proptest::collection::vec((0..5u8, 0..4u64), 1..60), read_every in 1..20usize,

@@ -70,6 +70,9 @@ mod tests {
         );
         let totals = Shown { stages: Some(1), ..shown(2) };
         let text = super::text(0xa, 4, ALL, &totals);
-        assert!(text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"), "{text:?}");
+        assert!(
+            text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"),
+            "{text:?}"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Live: the counts that subscribers are told, encoded once however many there are.
 //!
-//! A board holds the latest message of every stage that somebody wants to hear of, numbered in the order in which they were made.
-//! `tasks::show` renews it from the hub; a subscription remembers the number it has come to, and nothing else. So a slow reader
-//! skips to the latest by itself, and what a node holds grows with stages, not with subscribers or beats.
+//! A board holds the latest message of every stage that somebody wants to hear of, numbered in the
+//! order in which they were made. `tasks::show` renews it from the hub; a subscription remembers
+//! the number it has come to, and nothing else. So a slow reader skips to the latest by itself, and
+//! what a node holds grows with stages, not with subscribers or beats.
 
 mod board;
 mod message;
@@ -41,8 +42,9 @@ impl Shown {
 
     /// Whether a subscriber would see something else; that time has gone on is nothing.
     fn says_the_same(&self, other: &Shown) -> bool {
-        let said =
-            |shown: &Shown| (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering);
+        let said = |shown: &Shown| {
+            (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering)
+        };
         said(self) == said(other)
     }
 }
@@ -65,15 +67,16 @@ impl Live {
         Live { hub, board, latest: watch::channel(0).0, has_ended: watch::channel(false).0 }
     }
 
-    /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told again what hasn't changed since.
-    /// `None` where no more stages without viewers can be followed (`LIVE_EMPTY_STAGES_MAX`).
+    /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told
+    /// again what hasn't changed since. `None` where no more stages without viewers can be followed
+    /// (`LIVE_EMPTY_STAGES_MAX`).
     #[must_use]
     pub fn subscribe(self: &Arc<Live>, wanted: Wanted, last: Option<&str>) -> Option<Subscription> {
         Subscription::new(self.clone(), wanted, last)
     }
 
-    /// Makes new messages of what has changed, at `now_mono_ms`. Stages are looked at in slices, and other tasks of the thread get
-    /// their turn in between.
+    /// Makes new messages of what has changed, at `now_mono_ms`. Stages are looked at in slices,
+    /// and other tasks of the thread get their turn in between.
     pub async fn renew(&self, now_mono_ms: u64) {
         self.mark_changed().await;
         let mut due: Option<Due> = None;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// How often changed stages are looked at that only subscribers of all stages follow: a change is told this late at most.
+/// How often changed stages are looked at that only subscribers of all stages follow: a change is
+/// told this late at most.
 pub(super) const LOOK_EVERY_MS: u64 = 500;
 /// Stages looked at under one hold of the board's lock: some 50 us.
 pub(super) const STAGES_PER_HOLD: usize = 64;
@@ -67,7 +68,10 @@ impl PendingStages {
 /// Some of the stages after `after`; none if there are none.
 fn slice_of(stages: &BTreeSet<Arc<str>>, after: Option<&Arc<str>>) -> Option<Vec<Arc<str>>> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let slice: Vec<Arc<str>> =
-        stages.range::<Arc<str>, _>((from, Bound::Unbounded)).take(STAGES_PER_HOLD).cloned().collect();
+    let slice: Vec<Arc<str>> = stages
+        .range::<Arc<str>, _>((from, Bound::Unbounded))
+        .take(STAGES_PER_HOLD)
+        .cloned()
+        .collect();
     (!slice.is_empty()).then_some(slice)
 }

@@ -12,8 +12,9 @@ use super::message::ALL;
 use super::{Live, Told};
 use crate::clock::mono_ms;
 
-/// After so long without a message something is sent all the same, so that proxies keep the connection open, and a subscriber that is
-/// gone is noticed. Half of the least that proxies wait (nginx's and AWS ALB's default is 60 s, 2026-10), and half again.
+/// After so long without a message something is sent all the same, so that proxies keep the
+/// connection open, and a subscriber that is gone is noticed. Half of the least that proxies wait
+/// (nginx's and AWS ALB's default is 60 s, 2026-10), and half again.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A comment, which readers pass over.
 const NOTHING: &[u8] = b": still here\n\n";
@@ -54,7 +55,8 @@ pub struct Subscription {
 enum From {
     /// Each stage's own channel, and the number of the last message heard of it.
     Stages(Vec<(watch::Receiver<Told>, u64)>),
-    /// The board, after a number; what is told of all together is looked at as long as somebody follows it.
+    /// The board, after a number; what is told of all together is looked at as long as somebody
+    /// follows it.
     Board { after: u64, totals: Option<watch::Receiver<Told>> },
 }
 
@@ -80,7 +82,9 @@ impl Subscription {
                 let totals = with_totals.then_some(ALL);
                 let stages = stages.iter().map(StageId::as_str).chain(totals);
                 From::Stages(
-                    stages.map(|stage| follow(stage).map(|told| (told, after))).collect::<Option<_>>()?,
+                    stages
+                        .map(|stage| follow(stage).map(|told| (told, after)))
+                        .collect::<Option<_>>()?,
                 )
             }
             Wanted::All { with_totals } => {
@@ -142,7 +146,8 @@ impl Subscription {
     }
 }
 
-/// Ready when there may be something to hear: one stage has its own channel, so that most subscribers aren't woken by others' stages.
+/// Ready when there may be something to hear: one stage has its own channel, so that most
+/// subscribers aren't woken by others' stages.
 async fn changed(from: &mut From, latest: &mut watch::Receiver<u64>) {
     let changed = match from {
         From::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,

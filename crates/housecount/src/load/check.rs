@@ -39,7 +39,8 @@ async fn get(node: &Client, path: &str) -> Result<Value, String> {
 
 /// Polls every node's totals until it is aborted.
 pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
-    // A node counts at once what it has acknowledged itself, and a little later what another one has.
+    // A node counts at once what it has acknowledged itself, and a little later what another one
+    // has.
     let is_one = shared.plan.nodes.len() == 1;
     let late_ms = if is_one { 0 } else { shared.plan.agree_within.as_millis() as u64 };
     let mut past = VecDeque::new();
@@ -50,7 +51,8 @@ pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
             past.pop_front();
         }
         let due = past.front().filter(|(at_ms, _)| at_ms + late_ms <= now_ms);
-        let (online, leaves) = due.map_or((0, shared.truth.lock().totals().1), |(_, totals)| *totals);
+        let (online, leaves) =
+            due.map_or((0, shared.truth.lock().totals().1), |(_, totals)| *totals);
         for node in &shared.plan.nodes {
             let answer = get(node, "/v1/stats").await;
             let left_meanwhile = shared.truth.lock().totals().1 - leaves;
@@ -72,7 +74,10 @@ fn note(polls: &mut Polls, answer: Result<Value, String>, floor: u64) {
             Some(viewers) if viewers >= floor => return,
             viewers => {
                 polls.low += 1;
-                format!("/v1/stats said {} viewers, and {floor} were acknowledged", viewers.unwrap_or(0))
+                format!(
+                    "/v1/stats said {} viewers, and {floor} were acknowledged",
+                    viewers.unwrap_or(0)
+                )
             }
         },
         Err(problem) => problem,
@@ -108,9 +113,9 @@ pub(super) async fn names(shared: &Shared, expected: &BTreeSet<(String, String)>
         outcome.counted = outcome.counted.min((expected.len() - missing.len()) as u64);
         if let Some((stage, viewer)) = missing.first() {
             let count = missing.len();
-            outcome
-                .problems
-                .push(format!("node {i} doesn't count {count} viewers, such as {viewer} on {stage}"));
+            outcome.problems.push(format!(
+                "node {i} doesn't count {count} viewers, such as {viewer} on {stage}"
+            ));
         }
         if i == 0 {
             let stats = get(node, "/v1/stats").await.unwrap_or_default();
@@ -134,8 +139,9 @@ async fn still_missing(
         let mut cursor: Option<String> = None;
         loop {
             let stage = utf8_percent_encode(stage, NON_ALPHANUMERIC);
-            let behind =
-                cursor.iter().map(|c| format!("&cursor={}", utf8_percent_encode(c, NON_ALPHANUMERIC)));
+            let behind = cursor
+                .iter()
+                .map(|c| format!("&cursor={}", utf8_percent_encode(c, NON_ALPHANUMERIC)));
             let behind: String = behind.collect();
             let page = get(node, &format!("/v1/stages/{stage}/viewers?limit=1000{behind}")).await?;
             for row in page["viewers"].as_array().into_iter().flatten() {

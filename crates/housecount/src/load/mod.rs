@@ -1,8 +1,10 @@
-//! Load: a simulated audience over HTTP or WebSockets, and the check that every heartbeat acknowledged to it is counted.
+//! Load: a simulated audience over HTTP or WebSockets, and the check that every heartbeat
+//! acknowledged to it is counted.
 //!
-//! It keeps its own truth: who had a heartbeat acknowledged and hasn't left. While it runs it polls the totals,
-//! which may never be lower than that truth; when it ends it asks every node who is online on every stage, by
-//! name. Other traffic on the same nodes can only make counts higher, and is no error.
+//! It keeps its own truth: who had a heartbeat acknowledged and hasn't left. While it runs it polls
+//! the totals, which may never be lower than that truth; when it ends it asks every node who is
+//! online on every stage, by name. Other traffic on the same nodes can only make counts higher, and
+//! is no error.
 
 mod check;
 mod tokens;
@@ -62,8 +64,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How.
     pub transport: Transport,
-    /// Who may say what, where nodes want to know: a token with each viewer's heartbeats. Not with many at once, which take the
-    /// clients' own key.
+    /// Who may say what, where nodes want to know: a token with each viewer's heartbeats. Not with
+    /// many at once, which take the clients' own key.
     pub tokens: Option<Tokens>,
     /// How soon every node counts what another one has acknowledged.
     pub agree_within: Duration,
@@ -113,7 +115,9 @@ impl Report {
     /// Whether every acknowledged heartbeat was counted.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.counted_viewers == self.expected_viewers && self.low_polls == 0 && self.acknowledged > 0
+        self.counted_viewers == self.expected_viewers
+            && self.low_polls == 0
+            && self.acknowledged > 0
     }
 }
 
@@ -128,7 +132,9 @@ impl Shared {
     /// The token that a call needs: of whom it is about.
     fn token(&self, call: &Call) -> Result<Option<String>, String> {
         match (&self.plan.tokens, &call.about[..]) {
-            (Some(tokens), [(stage, viewer)]) if call.path != MANY_PATH => tokens.of(stage, viewer).map(Some),
+            (Some(tokens), [(stage, viewer)]) if call.path != MANY_PATH => {
+                tokens.of(stage, viewer).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -151,7 +157,8 @@ impl Figures {
     }
 }
 
-/// Plays the plan. `progress` is told how far it is, in ms, and how many heartbeats are acknowledged.
+/// Plays the plan. `progress` is told how far it is, in ms, and how many heartbeats are
+/// acknowledged.
 ///
 /// # Errors
 /// No node answers at all.
@@ -237,7 +244,8 @@ struct Call {
 
 /// What is due, as requests.
 fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Call> {
-    let name = |action: &Action| (audience.stage_name(action.stage), audience.viewer_name(action.viewer));
+    let name =
+        |action: &Action| (audience.stage_name(action.stage), audience.viewer_name(action.viewer));
     let seat = |(stage, viewer): &(String, String)| json!({ "stage": stage, "viewer": viewer });
     let (leaves, beats): (Vec<_>, Vec<_>) = due.iter().partition(|action| action.is_leave);
     let one = |path, is_leave| {
@@ -251,7 +259,9 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
         }
     };
     let mut calls: Vec<Call> = match transport {
-        Transport::Http | Transport::Ws => beats.into_iter().map(one("/v1/heartbeat", false)).collect(),
+        Transport::Http | Transport::Ws => {
+            beats.into_iter().map(one("/v1/heartbeat", false)).collect()
+        }
         Transport::Batch => beats
             .chunks(BATCH_BEATS)
             .map(|chunk| {
@@ -284,7 +294,8 @@ async fn send(shared: &Shared, turn: usize, call: Call) {
         Err(why) => Err(why),
     };
     let elapsed_us = started.elapsed().as_micros() as u64;
-    let answer = answer.map(|(status, body)| (status, serde_json::from_slice(&body).unwrap_or_default()));
+    let answer =
+        answer.map(|(status, body)| (status, serde_json::from_slice(&body).unwrap_or_default()));
     note(shared, call, answer, elapsed_us);
 }
 
@@ -314,7 +325,8 @@ fn note(shared: &Shared, call: Call, answer: Result<(u16, Value), String>, elaps
     }
 }
 
-/// How many heartbeats an answer says were coalesced: that of one says whether, and that of many how many.
+/// How many heartbeats an answer says were coalesced: that of one says whether, and that of many
+/// how many.
 fn coalesced(body: &Value) -> u64 {
     body["coalesced"].as_u64().unwrap_or_else(|| u64::from(body["coalesced"] == true))
 }

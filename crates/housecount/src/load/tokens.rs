@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::auth::{Audience, Payload, jwt};
 use crate::clock::wall;
 
-/// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers come late.
+/// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers
+/// come late.
 const SPARE: Duration = Duration::from_secs(600);
 
 /// See the module's text.
@@ -29,7 +30,8 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Tokens {
-    /// Tokens by `secret:TEXT`, a JWK of a secret, or a private key in PEM, for an audience that plays for so long from now on.
+    /// Tokens by `secret:TEXT`, a JWK of a secret, or a private key in PEM, for an audience that
+    /// plays for so long from now on.
     ///
     /// # Errors
     /// The key can't sign: one line that says why.

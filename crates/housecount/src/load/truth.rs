@@ -4,13 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::clock::mono_ms;
 
-/// How many intervals an acknowledged heartbeat is good for: ttl is at least three of the nodes' own.
+/// How many intervals an acknowledged heartbeat is good for: ttl is at least three of the nodes'
+/// own.
 const GOOD_FOR_INTERVALS: u64 = 3;
 
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
-    /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to leave.
+    /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to
+    /// leave.
     acknowledged: HashMap<(String, String), Option<u64>>,
     online: u64,
     /// Leaves begun so far, of viewers that were online.
@@ -46,7 +48,8 @@ impl Truth {
     /// Everybody who must be counted now, for players that beat every `interval_ms`.
     pub(super) fn online(&self, interval_ms: u64) -> BTreeSet<(String, String)> {
         let oldest_ms = mono_ms().saturating_sub(interval_ms * GOOD_FOR_INTERVALS);
-        let good = self.acknowledged.iter().filter(|(_, at_ms)| at_ms.is_some_and(|at| at >= oldest_ms));
+        let good =
+            self.acknowledged.iter().filter(|(_, at_ms)| at_ms.is_some_and(|at| at >= oldest_ms));
         good.map(|(seat, _)| seat.clone()).collect()
     }
 }

@@ -1,5 +1,6 @@
-//! Viewers say goodbye when their last heartbeat is answered, as players do, and not beside it: on another connection
-//! the goodbye could overtake it, and the heartbeat would bring back who has left.
+//! Viewers say goodbye when their last heartbeat is answered, as players do, and not beside it: on
+//! another connection the goodbye could overtake it, and the heartbeat would bring back who has
+//! left.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -63,6 +64,9 @@ mod tests {
         assert!(!goodbye.is_finished());
         drop(beat);
         assert_eq!(goodbye.await.unwrap().len(), 1);
-        assert!(turns.take(&call(true)).come().await.is_empty(), "who never came has nothing to wait for");
+        assert!(
+            turns.take(&call(true)).come().await.is_empty(),
+            "who never came has nothing to wait for"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Heartbeats over WebSockets, one a viewer, through the crate `tokio-tungstenite`.
 //!
-//! Each viewer is a task that says one thing after the other and waits for its answer. It connects when it has something to
-//! say, so a connection that broke is made again with the next heartbeat.
+//! Each viewer is a task that says one thing after the other and waits for its answer. It connects
+//! when it has something to say, so a connection that broke is made again with the next heartbeat.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ use crate::client::{Client, Connection};
 
 /// How long an answer may take, and a connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// What a viewer has still to say. More would mean that its answers take longer than this many intervals.
+/// What a viewer has still to say. More would mean that its answers take longer than this many
+/// intervals.
 const CALLS_MAX: usize = 8;
 /// There may be many thousands of these.
 const BUFFER_BYTES: usize = 1_024;
@@ -56,10 +57,16 @@ impl Viewers {
             self.tasks.spawn(talk(self.shared.clone(), node, self.connecting.clone(), to_say));
             said
         });
-        if let Err(mpsc::error::TrySendError::Full(call) | mpsc::error::TrySendError::Closed(call)) =
-            talking.try_send(call)
+        if let Err(
+            mpsc::error::TrySendError::Full(call) | mpsc::error::TrySendError::Closed(call),
+        ) = talking.try_send(call)
         {
-            note(&self.shared, call, Err("a viewer's earlier heartbeats are not answered yet".into()), 0);
+            note(
+                &self.shared,
+                call,
+                Err("a viewer's earlier heartbeats are not answered yet".into()),
+                0,
+            );
         }
         if is_leave {
             // It ends when it has said goodbye.
@@ -122,7 +129,10 @@ async fn say(
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(answer(&text)),
                 Some(Ok(Message::Close(frame))) => {
-                    return Err(format!("closed: {}", frame.map_or_else(String::new, |f| f.to_string())));
+                    return Err(format!(
+                        "closed: {}",
+                        frame.map_or_else(String::new, |f| f.to_string())
+                    ));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error.to_string()),
@@ -158,7 +168,9 @@ async fn connect(node: &Client, token: Option<String>) -> Result<Socket, String>
     let mut request = url.as_str().into_client_request().map_err(failed)?;
     if let Some(token) = token {
         let offered = HeaderValue::try_from(format!("housecount.1, housecount.token.{token}"));
-        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offered.map_err(|_| "the token is no token")?);
+        request
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, offered.map_err(|_| "the token is no token")?);
     }
     let connected = client_async_with_config(request, stream, Some(config)).await;
     connected.map(|(socket, _)| socket).map_err(failed)

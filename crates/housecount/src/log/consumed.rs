@@ -21,13 +21,15 @@ pub enum Consumed {
 pub struct RedisUse {
     /// Commands sent.
     pub commands: u64,
-    /// Bytes of their arguments, as far as they grow with the audience: without names, keys and the protocol.
+    /// Bytes of their arguments, as far as they grow with the audience: without names, keys and the
+    /// protocol.
     pub bytes_in: u64,
     /// Bytes of what they answered, likewise.
     pub bytes_out: u64,
     /// Bytes in its memory, or all masters' of a cluster, as they last said; zero before.
     pub memory_bytes: u64,
-    /// Of the fullest master: its memory as thousandths of its `maxmemory`; zero where there is none.
+    /// Of the fullest master: its memory as thousandths of its `maxmemory`; zero where there is
+    /// none.
     pub memory_permille: u64,
     /// Whether it may evict the stream.
     pub is_evicting: bool,

@@ -40,7 +40,11 @@ impl Default for MemoryLog {
 
 /// The position after `last` for a record appended at `now`, however the clock behaves.
 pub(super) fn next_position(last: Position, now: UnixMs) -> Position {
-    if now > last.at { Position { at: now, seq: 0 } } else { Position { at: last.at, seq: last.seq + 1 } }
+    if now > last.at {
+        Position { at: now, seq: 0 }
+    } else {
+        Position { at: last.at, seq: last.seq + 1 }
+    }
 }
 
 #[async_trait]
@@ -65,7 +69,8 @@ impl Log for MemoryLog {
         let from = inner.records.partition_point(|(at, _)| *at <= after);
         let records: Vec<_> = inner.records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
         let more = from + records.len() < inner.records.len();
-        let holds_after = from > 0 && inner.records.get(from - 1).is_some_and(|(at, _)| *at == after);
+        let holds_after =
+            from > 0 && inner.records.get(from - 1).is_some_and(|(at, _)| *at == after);
         Ok(Tail {
             records,
             more,

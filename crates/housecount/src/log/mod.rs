@@ -1,8 +1,9 @@
 //! The log: where accepted beats and leaves go first, and what every node follows.
 //!
-//! A log is a few partitions of records, each in the order of its positions, and a clock. Every node appends
-//! to it and reads all of it; nothing else passes between nodes. The contract below is checked for every
-//! backend by one suite (tests/it/contract/log.rs). Retrying is the caller's business: see `ingest`, `follow`.
+//! A log is a few partitions of records, each in the order of its positions, and a clock. Every
+//! node appends to it and reads all of it; nothing else passes between nodes. The contract below is
+//! checked for every backend by one suite (tests/it/contract/log.rs). Retrying is the caller's
+//! business: see `ingest`, `follow`.
 
 mod consumed;
 #[cfg_attr(not(feature = "dynamodb"), path = "../without/dynamo_log.rs")]
@@ -32,7 +33,8 @@ pub use self::redis::RedisTarget;
 pub use self::watched::WatchedLog;
 use crate::error::StoreResult;
 
-/// Where a record lies: the log's clock when it was appended, and a number among those of the same millisecond.
+/// Where a record lies: the log's clock when it was appended, and a number among those of the same
+/// millisecond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The log's time of the append.
@@ -56,15 +58,19 @@ impl fmt::Display for Position {
 /// What is known of a partition's past. Lost together with its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// When the partition came to be, on the log's clock. Another value than before: everything was lost.
+    /// When the partition came to be, on the log's clock. Another value than before: everything was
+    /// lost.
     pub born: UnixMs,
-    /// Whether it holds all that matters even though it is young: somebody who knew wrote a checkpoint.
+    /// Whether it holds all that matters even though it is young: somebody who knew wrote a
+    /// checkpoint.
     pub whole: bool,
-    /// When a node last tended it; zero for never. Later than that, nobody may have been listening to players.
+    /// When a node last tended it; zero for never. Later than that, nobody may have been listening
+    /// to players.
     pub attended: UnixMs,
     /// Up to when the ledger has what the partition's records prove; zero if nobody has said.
     pub committed: UnixMs,
-    /// What handles in the partition's records are made with; zero if no reader has brought one yet.
+    /// What handles in the partition's records are made with; zero if no reader has brought one
+    /// yet.
     pub key: HandleKey,
 }
 
@@ -75,10 +81,12 @@ pub struct Tail {
     pub records: Vec<(Position, Bytes)>,
     /// Whether there are more: read again after the last of these.
     pub more: bool,
-    /// Whether the record at the position asked for is still there. It isn't once it has been trimmed; if it is too
-    /// young for that, the log went back to an earlier state (Redis restarted from a dump, or failed over).
+    /// Whether the record at the position asked for is still there. It isn't once it has been
+    /// trimmed; if it is too young for that, the log went back to an earlier state (Redis restarted
+    /// from a dump, or failed over).
     pub holds_after: bool,
-    /// The log's clock. Every record appended later has a position at or after it. Never goes backwards.
+    /// The log's clock. Every record appended later has a position at or after it. Never goes
+    /// backwards.
     pub clock: UnixMs,
     /// The partition's past.
     pub origin: Origin,
@@ -90,33 +98,34 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// How many partitions it has, at least 1: the same for its whole life and on every node.
     fn partitions(&self) -> u16;
 
-    /// Appends a record and returns where it lies, once the log has it as safely as its documentation says.
-    /// On an error it may lie in the log all the same; appending it again is harmless, since records say the
-    /// same thing however often they are read.
+    /// Appends a record and returns where it lies, once the log has it as safely as its
+    /// documentation says. On an error it may lie in the log all the same; appending it again is
+    /// harmless, since records say the same thing however often they are read.
     async fn append(&self, partition: u16, record: Bytes) -> StoreResult<Position>;
 
-    /// Reads on after a position. An empty or unknown partition is made, and has no records. A position that
-    /// has been trimmed reads on at the first record that is left. A partition without a key takes `key`, unless
-    /// that is zero.
+    /// Reads on after a position. An empty or unknown partition is made, and has no records. A
+    /// position that has been trimmed reads on at the first record that is left. A partition
+    /// without a key takes `key`, unless that is zero.
     async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
 
-    /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to wait for the next read that is due,
-    /// and nobody waits for it.
+    /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to
+    /// wait for the next read that is due, and nobody waits for it.
     async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
         self.read(partition, after, HandleKey::default()).await
     }
 
-    /// Housekeeping, every few seconds from every node: forgets records before `before` (at least nearly all
-    /// of them), and notes that a node which knows all was there at `attended`; an earlier time than was noted, or zero, changes
-    /// nothing. The node's own time: what lies in a socket for minutes must not say that somebody was there meanwhile.
+    /// Housekeeping, every few seconds from every node: forgets records before `before` (at least
+    /// nearly all of them), and notes that a node which knows all was there at `attended`; an
+    /// earlier time than was noted, or zero, changes nothing. The node's own time: what lies in a
+    /// socket for minutes must not say that somebody was there meanwhile.
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
 
-    /// Notes that a checkpoint of all that matters has been appended to the partition born at `born`. Nothing
-    /// if it has been born again since.
+    /// Notes that a checkpoint of all that matters has been appended to the partition born at
+    /// `born`. Nothing if it has been born again since.
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
 
-    /// Notes that the ledger has what the partition's records prove up to `to`. An earlier note changes nothing. Lost
-    /// with the partition's past; to be said again then.
+    /// Notes that the ledger has what the partition's records prove up to `to`. An earlier note
+    /// changes nothing. Lost with the partition's past; to be said again then.
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()>;
 
     /// Shows counts to other programs, as plain keys beside the log; 0 removes one.
@@ -130,14 +139,15 @@ pub trait Log: Send + Sync + fmt::Debug {
         0
     }
 
-    /// From now on appends may be up to `times` as far apart as usual, where each costs something. By how much later than usual what is
-    /// said may then come to be read, in ms: zero where nothing is saved by it, and nothing done.
+    /// From now on appends may be up to `times` as far apart as usual, where each costs something.
+    /// By how much later than usual what is said may then come to be read, in ms: zero where
+    /// nothing is saved by it, and nothing done.
     fn stretch(&self, _times: u64) -> u64 {
         0
     }
 
-    /// Number of times this log has gone over to another server, as far as this node knows. That server may lack records that
-    /// the one before had acknowledged, to this node or to another.
+    /// Number of times this log has gone over to another server, as far as this node knows. That
+    /// server may lack records that the one before had acknowledged, to this node or to another.
     fn moves(&self) -> u64 {
         0
     }

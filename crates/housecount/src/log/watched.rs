@@ -11,7 +11,8 @@ use super::{Consumed, Log, Position, Tail};
 use crate::error::StoreResult;
 use crate::health::WriteHealth;
 
-/// A log that records whether it takes appends. Every node wraps its log in one, so that no append can be forgotten.
+/// A log that records whether it takes appends. Every node wraps its log in one, so that no append
+/// can be forgotten.
 #[derive(Debug)]
 pub struct WatchedLog {
     log: Arc<dyn Log>,

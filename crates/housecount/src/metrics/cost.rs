@@ -1,4 +1,5 @@
-//! Of `housecount_cost_*` and `housecount_redis_*`. Set at each scrape, from what `crate::cost` reckons.
+//! Of `housecount_cost_*` and `housecount_redis_*`. Set at each scrape, from what `crate::cost`
+//! reckons.
 
 use std::sync::atomic::AtomicU64;
 

@@ -1,7 +1,8 @@
 //! The two text formats of `/metrics`, and which of them a scraper asks for.
 //!
-//! OpenMetrics is answered only to a client that asks for it by name (`Accept`), since readers of the older format (`promtool`, many
-//! agents) take its `# UNIT` and `# EOF` lines and its counters' names for errors.
+//! OpenMetrics is answered only to a client that asks for it by name (`Accept`), since readers of
+//! the older format (`promtool`, many agents) take its `# UNIT` and `# EOF` lines and its counters'
+//! names for errors.
 
 use std::cmp::Reverse;
 
@@ -15,12 +16,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that an `Accept` header asks for: the named one with the highest `q`, of two alike the first. Wildcards name
-    /// neither, and what is asked for in vain is answered as if nothing were.
+    /// The format that an `Accept` header asks for: the named one with the highest `q`, of two
+    /// alike the first. Wildcards name neither, and what is asked for in vain is answered as if
+    /// nothing were.
     #[must_use]
     pub fn accepted(accept: &str) -> Format {
         let ranges = accept.split(',').filter_map(Range::parse);
-        let best = ranges.filter(|range| range.weight > 0).min_by_key(|range| Reverse(range.weight));
+        let best =
+            ranges.filter(|range| range.weight > 0).min_by_key(|range| Reverse(range.weight));
         best.map_or(Format::Text, |range| range.format)
     }
 
@@ -56,7 +59,9 @@ impl Range {
             }
         }
         let format = match version {
-            "" | "1.0.0" | "0.0.1" if media_type.eq_ignore_ascii_case("application/openmetrics-text") => {
+            "" | "1.0.0" | "0.0.1"
+                if media_type.eq_ignore_ascii_case("application/openmetrics-text") =>
+            {
                 Format::OpenMetrics
             }
             "" | "0.0.4" if media_type.eq_ignore_ascii_case("text/plain") => Format::Text,
@@ -72,8 +77,8 @@ fn thousandths(text: &str) -> Option<u16> {
     (0.0..=1.0).contains(&weight).then_some((weight * 1_000.0).round() as u16)
 }
 
-/// OpenMetrics text as Prometheus's text format: a family of counters is named as its series, info is a gauge, and lines for units and
-/// the end are left out.
+/// OpenMetrics text as Prometheus's text format: a family of counters is named as its series, info
+/// is a gauge, and lines for units and the end are left out.
 #[must_use]
 pub fn as_text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());

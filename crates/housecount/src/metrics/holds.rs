@@ -14,7 +14,8 @@ use super::labels::PlaceLabel;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Hold {
-    /// One look-up or one change that takes as long whatever the audience's size. Not timed: the clock would take longer.
+    /// One look-up or one change that takes as long whatever the audience's size. Not timed: the
+    /// clock would take longer.
     Look,
     /// Events are taken in, or told to the log.
     Events,
@@ -28,7 +29,8 @@ pub enum Hold {
     Forget,
     /// A slice of what the log lost is told to it again.
     Rebuild,
-    /// All handles of a partition are made with another key: at start, and if the log was replaced by another one.
+    /// All handles of a partition are made with another key: at start, and if the log was replaced
+    /// by another one.
     Rekey,
 }
 
@@ -62,7 +64,8 @@ impl Hold {
 }
 
 /// Upper bounds of the histogram's buckets, in microseconds.
-pub const BUCKETS_US: [u64; 13] = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000, 1_000_000];
+pub const BUCKETS_US: [u64; 13] =
+    [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000, 1_000_000];
 
 /// How long one place has held the lock: a histogram.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +82,8 @@ impl HoldTimes {
         let us = held.as_micros();
         let bucket = BUCKETS_US.partition_point(|bound| u128::from(*bound) < us);
         self.buckets[bucket] += 1;
-        self.sum_ns = self.sum_ns.saturating_add(u64::try_from(held.as_nanos()).unwrap_or(u64::MAX));
+        self.sum_ns =
+            self.sum_ns.saturating_add(u64::try_from(held.as_nanos()).unwrap_or(u64::MAX));
     }
 }
 
@@ -102,7 +106,12 @@ impl Collector for LockHolds {
             let count = times.buckets.iter().sum();
             let place = PlaceLabel { place: hold.label() };
             let mut family = metric.encode_family(&place)?;
-            family.encode_histogram::<PlaceLabel>(times.sum_ns as f64 / 1e9, count, &buckets, None)?;
+            family.encode_histogram::<PlaceLabel>(
+                times.sum_ns as f64 / 1e9,
+                count,
+                &buckets,
+                None,
+            )?;
         }
         Ok(())
     }

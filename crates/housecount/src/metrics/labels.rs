@@ -1,4 +1,5 @@
-//! Labels: what a metric is told apart by. Each has a few values that the code names, never one that a client chooses.
+//! Labels: what a metric is told apart by. Each has a few values that the code names, never one
+//! that a client chooses.
 
 use prometheus_client::encoding::EncodeLabelSet;
 

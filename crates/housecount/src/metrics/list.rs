@@ -1,4 +1,5 @@
-//! The macro that makes a list of metrics: a metric's doc comment is its help text, and its name stands beside it, once.
+//! The macro that makes a list of metrics: a metric's doc comment is its help text, and its name
+//! stands beside it, once.
 
 /// ```text
 /// metrics! { pub struct Metrics {

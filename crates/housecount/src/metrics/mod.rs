@@ -1,8 +1,8 @@
 //! What is counted about this process, for `/metrics`, through the crate `prometheus-client`.
 //!
-//! A metric's doc comment is its help text. Counts of viewers are not kept here: they are asked of the hub at
-//! each scrape, so that there is one definition of them. What is counted for each heartbeat is one addition; what takes more
-//! (times, sizes) is observed once a batch.
+//! A metric's doc comment is its help text. Counts of viewers are not kept here: they are asked of
+//! the hub at each scrape, so that there is one definition of them. What is counted for each
+//! heartbeat is one addition; what takes more (times, sizes) is observed once a batch.
 
 mod cost;
 mod format;
@@ -26,7 +26,9 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::cost::CostMetrics;
 pub use self::format::Format;
 use self::holds::{Hold, HoldTimes, LockHolds};
-pub use self::labels::{CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel};
+pub use self::labels::{
+    CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel,
+};
 use self::list::metrics;
 use self::process::Process;
 
@@ -47,9 +49,11 @@ metrics! {
         // ingest
         /// Beats and leaves taken in
         events: "events" => Family<KindLabel, Counter>,
-        /// Beats and leaves that were acknowledged to who sent them, by how they came; over a WebSocket one answer may be for several
+        /// Beats and leaves that were acknowledged to who sent them, by how they came; over a
+        /// WebSocket one answer may be for several
         acknowledged: "acknowledged_events" => Family<TransportLabel, Counter>,
-        /// Beats beyond their session's limit that were answered by its last logged beat, without the log, by how they came
+        /// Beats beyond their session's limit that were answered by its last logged beat, without
+        /// the log, by how they came
         coalesced: "coalesced_beats" => Family<TransportLabel, Counter>,
         /// Heartbeats and requests refused, by why
         rejected: "rejected" => Family<CodeLabel, Counter>,
@@ -63,7 +67,8 @@ metrics! {
         batch_events: "batch_events" => Histogram = Histogram::new(exponential_buckets(1.0, 2.0, 12)),
         /// Time of an append
         append: "append" in Seconds => Histogram = times(),
-        /// Time from the first event of a batch to its acknowledgement, once a batch: nobody in it has waited longer
+        /// Time from the first event of a batch to its acknowledgement, once a batch: nobody in it
+        /// has waited longer
         acknowledge: "acknowledge" in Seconds => Histogram = times(),
         /// Appends that failed and were tried again
         append_failures: "append_failures" => Counter,
@@ -119,7 +124,8 @@ metrics! {
         accept_failures: "accept_failures" => Counter,
         /// Open connections
         connections: "connections" => Gauge,
-        /// Connections closed at once because their address had as many as it may (`limits.address_connections`)
+        /// Connections closed at once because their address had as many as it may
+        /// (`limits.address_connections`)
         connections_refused: "connections_refused" => Counter,
         /// Open subscriptions of live counts.
         subscribers: "subscribers" => Gauge,
@@ -127,7 +133,8 @@ metrics! {
         websockets: "websockets" => Gauge,
         /// Answered requests
         requests: "requests" => Family<RouteLabel, Counter>,
-        /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of their batch
+        /// Time to the beginning of an answer; not of heartbeats and leaves, whose time is that of
+        /// their batch
         request: "request" in Seconds => Family<PathLabel, Histogram> = Family::new_with_constructor(times),
     }
 }
@@ -149,7 +156,8 @@ metrics! {
         as_of: "as_of_timestamp" in Seconds => Seconds,
         /// How far the counts are behind the log's clock
         fold_lag: "fold_lag" in Seconds => Seconds,
-        /// How long time has stood still: since the log was last read to its end, and took what this node had to write
+        /// How long time has stood still: since the log was last read to its end, and took what
+        /// this node had to write
         log_lag: "log_lag" in Seconds => Seconds,
     }
 }
@@ -199,7 +207,8 @@ pub struct LiveFigures {
     pub complete: bool,
     /// When they were so, Unix ms.
     pub as_of_ms: u64,
-    /// How long time has stood still: since the log was last read to its end, and took what this node had to write.
+    /// How long time has stood still: since the log was last read to its end, and took what this
+    /// node had to write.
     pub log_lag_ms: u64,
     /// How far the counts are behind the log's clock.
     pub fold_lag_ms: u64,
@@ -237,7 +246,8 @@ impl Metrics {
     /// Everything, in one of the formats that Prometheus reads.
     #[must_use]
     pub fn encode(&self, now: LiveFigures, format: Format) -> String {
-        let (count, seconds) = (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
+        let (count, seconds) =
+            (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
         let live = &self.live;
         live.viewers.set(count(now.viewers));
         live.sessions.set(count(now.sessions));
@@ -294,7 +304,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.events.get_or_create(&KindLabel { kind: "beat" }).inc_by(3);
         metrics.acknowledged.ws.inc();
-        let live = LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
+        let live =
+            LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
         let series = [
             "housecount_events_total{kind=\"beat\"} 3",
             "housecount_acknowledged_events_total{transport=\"ws\"} 1",

@@ -1,7 +1,8 @@
-//! Durations of all polls on the worker threads, for benchmarks: a long poll keeps the heartbeats of its worker waiting.
+//! Durations of all polls on the worker threads, for benchmarks: a long poll keeps the heartbeats
+//! of its worker waiting.
 //!
-//! tokio measures them only in builds with `--cfg tokio_unstable`, at two readings of the clock for each poll. Other builds lack
-//! this file and its metric.
+//! tokio measures them only in builds with `--cfg tokio_unstable`, at two readings of the clock for
+//! each poll. Other builds lack this file and its metric.
 
 use std::fmt::Error;
 use std::time::Duration;

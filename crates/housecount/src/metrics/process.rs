@@ -1,5 +1,6 @@
-//! What the system says about this process, through the crate `procfs`, asked at each scrape. The names are those that
-//! every Prometheus client uses, without our prefix. Linux only: elsewhere there is nothing to ask, and they are left out.
+//! What the system says about this process, through the crate `procfs`, asked at each scrape. The
+//! names are those that every Prometheus client uses, without our prefix. Linux only: elsewhere
+//! there is nothing to ask, and they are left out.
 
 use std::fmt::Error;
 
@@ -32,8 +33,8 @@ fn figures() -> Option<Figures> {
 
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;
-    let started_s =
-        procfs::boot_time_secs().ok()? as f64 + stat.starttime as f64 / procfs::ticks_per_second() as f64;
+    let started_s = procfs::boot_time_secs().ok()? as f64
+        + stat.starttime as f64 / procfs::ticks_per_second() as f64;
     let max_fds = match process.limits().ok()?.max_open_files.soft_limit {
         LimitValue::Value(files) => files as f64,
         LimitValue::Unlimited => f64::INFINITY,

@@ -1,9 +1,10 @@
-//! Changes of a stage's configuration: the new version, the configuration and its copy in the list, in one transaction.
+//! Changes of a stage's configuration: the new version, the configuration and its copy in the list,
+//! in one transaction.
 //!
-//! A version must not apply to time that any node has committed, nor be lost to another node's change. So the transaction
-//! holds only while no other change of the stage was made and the [`fence`] stands where it was
-//! read. Otherwise the change is made again on top of what is there then. Nothing depends on a clock being right, a node being
-//! quick, or a request arriving soon.
+//! A version must not apply to time that any node has committed, nor be lost to another node's
+//! change. So the transaction holds only while no other change of the stage was made and the
+//! [`fence`] stands where it was read. Otherwise the change is made again on top of what is there
+//! then. Nothing depends on a clock being right, a node being quick, or a request arriving soon.
 
 use std::time::Duration;
 
@@ -106,7 +107,8 @@ impl Stages {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn delete(&self, stage: &StageId, now: UnixMs) -> Result<Changed, ChangeError> {
-        let make = |before: Option<&StageConfig>| before.map(|_| None).ok_or(ChangeError::NotConfigured);
+        let make =
+            |before: Option<&StageConfig>| before.map(|_| None).ok_or(ChangeError::NotConfigured);
         self.change_to(stage.as_str(), now, make).await
     }
 
@@ -117,8 +119,10 @@ impl Stages {
         make: impl Fn(Option<&StageConfig>) -> Result<Option<StageConfig>, ChangeError>,
     ) -> Result<Changed, ChangeError> {
         let cold = &**self.cold()?;
-        // One after the other: transactions of one node that meet at the fence would only refuse each other.
-        let turn = tokio::time::timeout(Duration::from_millis(CHANGE_WAIT_MS_MAX), self.turn.lock());
+        // One after the other: transactions of one node that meet at the fence would only refuse
+        // each other.
+        let turn =
+            tokio::time::timeout(Duration::from_millis(CHANGE_WAIT_MS_MAX), self.turn.lock());
         let _turn = turn.await.map_err(|_| ChangeError::Busy)?;
         let mut tried = None;
         for _ in 0..CHANGE_TRIES_MAX {
@@ -131,7 +135,11 @@ impl Stages {
             if let Some(current) = before.current().filter(|current| current.config == config) {
                 return Ok(self.done(stage, config, current.effective_from));
             }
-            let time = ChangeTime { now, window_ms: self.window_ms, committed_to: before.fence.committed_to };
+            let time = ChangeTime {
+                now,
+                window_ms: self.window_ms,
+                committed_to: before.fence.committed_to,
+            };
             let next = ConfigVersion::after(&before.last, stage, config, &time);
             let next = next.map_err(ChangeError::TooMany)?;
             if cold.transact(writes(&before, &next)).await? == Transacted::Done {
@@ -139,7 +147,9 @@ impl Stages {
             }
             tried = Some(next);
         }
-        let why = format!("other changes of stage {stage}, or commits, came first {CHANGE_TRIES_MAX} times");
+        let why = format!(
+            "other changes of stage {stage}, or commits, came first {CHANGE_TRIES_MAX} times"
+        );
         Err(StoreError::new(ErrorKind::Throttled, why).into())
     }
 
@@ -155,7 +165,8 @@ async fn read_before(cold: &dyn Cold, stage: &str) -> StoreResult<Before> {
     let fence = fence::read(cold).await?;
     let page = Page { consistent: true, ..Page::last(2) };
     let rows = cold.query(&KeyRange::versions(stage), &page).await?;
-    let last = rows.iter().rev().map(|row| parse_version(stage, row)).collect::<StoreResult<Vec<_>>>()?;
+    let last =
+        rows.iter().rev().map(|row| parse_version(stage, row)).collect::<StoreResult<Vec<_>>>()?;
     if !last.is_empty() {
         return Ok(Before { fence, last, is_stored: true });
     }
@@ -173,7 +184,8 @@ async fn read_before(cold: &dyn Cold, stage: &str) -> StoreResult<Before> {
     }
 }
 
-/// All that a change writes: the fence as it was read, the version, the configuration and its copy in the list.
+/// All that a change writes: the fence as it was read, the version, the configuration and its copy
+/// in the list.
 fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
     let baseline = before.last.iter().filter(|_| !before.is_stored);
     let versions = baseline.chain([next]).map(|version| Write::Put {
@@ -183,11 +195,13 @@ fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
         },
         condition: Some(Condition::Absent),
     });
-    let keys = [Key::Config { stage: next.stage.clone() }, Key::Listed { stage: next.stage.clone() }];
+    let keys =
+        [Key::Config { stage: next.stage.clone() }, Key::Listed { stage: next.stage.clone() }];
     let configs = keys.into_iter().map(|key| match &next.config {
-        Some(config) => {
-            Write::Put { record: Record { key, item: config_item(config, next.number) }, condition: None }
-        }
+        Some(config) => Write::Put {
+            record: Record { key, item: config_item(config, next.number) },
+            condition: None,
+        },
         None => Write::Delete(key),
     });
     versions.chain([before.fence.unchanged()]).chain(configs).collect()

@@ -1,4 +1,5 @@
-//! Reads the versions of a stage's configuration. What applies to which time is decided in `housecount_core::version`.
+//! Reads the versions of a stage's configuration. What applies to which time is decided in
+//! `housecount_core::version`.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,10 @@ pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
         let missing = faults.iter().find(|fault| matches!(fault, HistoryFault::Missing { .. }));
         let missing = missing.map(|fault| format!("STAGE#{stage}: {fault}"));
         if let Some(why) = damage.into_iter().next().or(missing) {
-            return Err(StoreError::new(ErrorKind::Corrupt, format!("{why}; `housecount verify` lists all")));
+            return Err(StoreError::new(
+                ErrorKind::Corrupt,
+                format!("{why}; `housecount verify` lists all"),
+            ));
         }
         if !history.versions().is_empty() {
             return Ok(history);
@@ -43,7 +47,10 @@ pub async fn read(cold: &dyn Cold, stage: &str) -> StoreResult<ConfigHistory> {
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn read_past_damage(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHistory, Vec<String>)> {
+pub async fn read_past_damage(
+    cold: &dyn Cold,
+    stage: &str,
+) -> StoreResult<(ConfigHistory, Vec<String>)> {
     let mut reads = 0;
     loop {
         reads += 1;
@@ -89,7 +96,8 @@ fn config_key(stage: &str) -> Key {
     Key::Config { stage: stage.to_string() }
 }
 
-/// The history of a stage without versions, by its configuration; none if that has been made by a version.
+/// The history of a stage without versions, by its configuration; none if that has been made by a
+/// version.
 fn unversioned(config: Option<&Item>) -> StoreResult<Option<ConfigHistory>> {
     match config {
         None => Ok(Some(ConfigHistory::default())),
@@ -124,7 +132,10 @@ pub(super) fn parse_version(stage: &str, (sk, item): &Row) -> StoreResult<Config
     let version = ConfigVersion::from_item(item).map_err(|e| corrupt(&what(), e))?;
     let key = Key::Version { stage: version.stage.clone(), number: version.number };
     if Key::of_version(stage, sk) != Some(key) {
-        return Err(StoreError::new(ErrorKind::Corrupt, format!("{}: it holds another version", what())));
+        return Err(StoreError::new(
+            ErrorKind::Corrupt,
+            format!("{}: it holds another version", what()),
+        ));
     }
     Ok(version)
 }
@@ -149,8 +160,9 @@ fn difference(history: &ConfigHistory, config: Option<&Item>) -> Option<String> 
             let is_same = parse(item).is_ok_and(|config| config == *made);
             let stored = number_or_zero(item, VERSION);
             let agrees = is_same && stored == u64::from(number);
-            (!agrees)
-                .then(|| format!("it is not what version {number}, the last one, made (it says {stored})"))
+            (!agrees).then(|| {
+                format!("it is not what version {number}, the last one, made (it says {stored})")
+            })
         }
     }
 }

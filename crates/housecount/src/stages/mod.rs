@@ -22,8 +22,8 @@ use crate::clock::mono_ms;
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// How long a configuration, or that there is none, is answered from memory. A change made through another node
-/// shows here after this time.
+/// How long a configuration, or that there is none, is answered from memory. A change made through
+/// another node shows here after this time.
 const REMEMBERED_MS: u64 = 10_000;
 /// How long a count waits for what is configured about its stage.
 const READ_WAIT: Duration = Duration::from_secs(2);
@@ -70,7 +70,8 @@ fn unsupported() -> StoreError {
 }
 
 impl Stages {
-    /// The book. With `auto` every stage is open. `window_ms` is the ledger's window: changes apply to whole ones.
+    /// The book. With `auto` every stage is open. `window_ms` is the ledger's window: changes apply
+    /// to whole ones.
     #[must_use]
     pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> Stages {
         let reads = cold.clone().map(Cold::for_callers);
@@ -99,8 +100,8 @@ impl Stages {
         }
     }
 
-    /// A stage's configuration as it was at most ten seconds ago, or, while the cold tier is away, as it was when
-    /// it last answered.
+    /// A stage's configuration as it was at most ten seconds ago, or, while the cold tier is away,
+    /// as it was when it last answered.
     ///
     /// # Errors
     /// The cold tier's, if it has never answered for this stage.
@@ -114,7 +115,8 @@ impl Stages {
                     Ok(config)
                 }
                 (Err(_), Some(known)) => {
-                    // Not asked again for a while, or every call would wait for a cold tier that is away.
+                    // Not asked again for a while, or every call would wait for a cold tier that is
+                    // away.
                     self.remember(stage, known.config.clone());
                     Ok(known.config)
                 }
@@ -169,13 +171,18 @@ impl Stages {
         let reads = self.reads.as_ref().ok_or_else(unsupported)?;
         let rows = reads.query(&range, &Page::first(limit)).await?;
         let read = |(sk, item): &(String, _)| {
-            Snapshot::from_item(item, now).map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
+            Snapshot::from_item(item, now)
+                .map_err(|e| corrupt(&format!("snapshot {sk} of {stage}"), e))
         };
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
     /// A stage's last snapshot, if there is one that has not expired.
-    pub async fn last_snapshot(&self, stage: &StageId, now: UnixMs) -> StoreResult<Option<Snapshot>> {
+    pub async fn last_snapshot(
+        &self,
+        stage: &StageId,
+        now: UnixMs,
+    ) -> StoreResult<Option<Snapshot>> {
         let Some(reads) = &self.reads else { return Ok(None) };
         let range = KeyRange::snapshots(stage.as_str(), UnixMs::ZERO, UnixMs::MAX);
         let rows = reads.query(&range, &Page::last(1)).await?;
@@ -186,7 +193,8 @@ impl Stages {
 
 /// A read that a count waits for: it is worth little, so it gets little time.
 async fn in_time<T>(read: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-    let late = |_| StoreError::new(ErrorKind::Unavailable, "the cold tier takes too long to answer");
+    let late =
+        |_| StoreError::new(ErrorKind::Unavailable, "the cold tier takes too long to answer");
     tokio::time::timeout(READ_WAIT, read).await.map_err(late)?
 }
 

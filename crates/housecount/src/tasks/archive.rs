@@ -1,7 +1,9 @@
-//! Keeps the archive: one node a partition writes what the log took; the others watch how far it is.
+//! Keeps the archive: one node a partition writes what the log took; the others watch how far it
+//! is.
 //!
-//! A lease says which node, and is renewed while the node lives: another writer would begin with a keyframe, which is most of an
-//! archive's cost. If two write all the same, the one that comes second notices, and finds out anew how far the archive is.
+//! A lease says which node, and is renewed while the node lives: another writer would begin with a
+//! keyframe, which is most of an archive's cost. If two write all the same, the one that comes
+//! second notices, and finds out anew how far the archive is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +124,10 @@ impl Archive {
         };
         match reached {
             Ok(Reached::Overtaken) => {
-                tracing::warn!(partition, "another node writes the archive as well; this one begins anew");
+                tracing::warn!(
+                    partition,
+                    "another node writes the archive as well; this one begins anew"
+                );
                 self.lanes[partition].held_until = UnixMs::ZERO;
                 return Ok(());
             }
@@ -138,7 +143,12 @@ impl Archive {
         self.metrics.archived.set(self.archived.to_all().0 as f64 / 1_000.0);
     }
 
-    async fn hold_lease(&mut self, partition: usize, now: UnixMs, is_last: bool) -> StoreResult<bool> {
+    async fn hold_lease(
+        &mut self,
+        partition: usize,
+        now: UnixMs,
+        is_last: bool,
+    ) -> StoreResult<bool> {
         let lane = &mut self.lanes[partition];
         if now.plus(self.lease_ms / 2) < lane.held_until || is_last && now < lane.held_until {
             return Ok(true);
@@ -147,7 +157,9 @@ impl Archive {
             return Ok(false);
         }
         let name = Self::lease_name(lane.chain);
-        let taken = lease::renew(&*self.cold, &name, &self.node, lane.held_until, now, self.lease_ms).await?;
+        let taken =
+            lease::renew(&*self.cold, &name, &self.node, lane.held_until, now, self.lease_ms)
+                .await?;
         match taken {
             Taken::Until(until) => lane.held_until = until,
             Taken::Elsewhere(until) => {
@@ -175,7 +187,13 @@ impl Archive {
                 (noted, Writer::Items(Items::new(chain, self.kept, metrics, noted, now)))
             }
         };
-        let feed = Feed::new(self.log.clone(), self.hub.clone(), self.metrics.clone(), chain.partition, read);
+        let feed = Feed::new(
+            self.log.clone(),
+            self.hub.clone(),
+            self.metrics.clone(),
+            chain.partition,
+            read,
+        );
         Ok(Keeper { feed, writer })
     }
 
@@ -231,7 +249,8 @@ impl Tick for Archive {
         for lane in &mut self.lanes {
             if now < std::mem::take(&mut lane.held_until) {
                 // So that the next one need not wait.
-                lease::give_back(&*self.cold, &Self::lease_name(lane.chain), &self.node, now).await?;
+                lease::give_back(&*self.cold, &Self::lease_name(lane.chain), &self.node, now)
+                    .await?;
             }
         }
         Ok(())

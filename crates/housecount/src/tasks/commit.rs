@@ -1,9 +1,10 @@
-//! Commits the ledger: when the log's clock has passed a window's end by a ttl, what was proven in it is final, and is
-//! written for good.
+//! Commits the ledger: when the log's clock has passed a window's end by a ttl, what was proven in
+//! it is final, and is written for good.
 //!
-//! One node at a time does it, by a lease a partition, to save money. If two do, one chunk comes first and the other
-//! node reads it; what it lacked goes into the next one. A step that fails, or a node that dies in it, leaves nothing that
-//! the next try doesn't put right: a chunk is there whole or not at all, and what isn't noted is found by reading.
+//! One node at a time does it, by a lease a partition, to save money. If two do, one chunk comes
+//! first and the other node reads it; what it lacked goes into the next one. A step that fails, or
+//! a node that dies in it, leaves nothing that the next try doesn't put right: a chunk is there
+//! whole or not at all, and what isn't noted is found by reading.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,8 @@ use crate::metrics::Metrics;
 use crate::traced::TARGET;
 use crate::workers::aside;
 
-/// The longest window that is written, where nothing was proven for longer: what its toggles can say (24 days).
+/// The longest window that is written, where nothing was proven for longer: what its toggles can
+/// say (24 days).
 const GAP_MS_MAX: u64 = 1 << 31;
 /// The same where chunks expire.
 const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
@@ -71,7 +73,8 @@ struct Writer {
     lease_until: UnixMs,
     /// The window's end for which this node holds back, and until when on its own clock.
     yields: (UnixMs, u64),
-    /// Up to when the ledger has all that this node knew when it wrote last; zero if the next draft must go through every viewer.
+    /// Up to when the ledger has all that this node knew when it wrote last; zero if the next draft
+    /// must go through every viewer.
     settled: UnixMs,
 }
 
@@ -142,9 +145,10 @@ impl Commit {
         due: UnixMs,
         reading: &mut Reading,
     ) -> StoreResult<Progress> {
-        // If nobody has said that there is more than this node has read, there hardly is. If there is all the same, the put tells.
-        let is_read =
-            reading.book.last().is_some() && self.proofs.committed(partition) <= reading.book.edge();
+        // If nobody has said that there is more than this node has read, there hardly is. If there
+        // is all the same, the put tells.
+        let is_read = reading.book.last().is_some()
+            && self.proofs.committed(partition) <= reading.book.edge();
         while !is_read && reading.next(&*self.cold, &mut ()).await?.is_some() {
             // Another node wrote it, and may have known less than this one.
             self.writer(partition).settled = UnixMs::ZERO;
@@ -159,7 +163,8 @@ impl Commit {
             return Ok(Progress::Done);
         };
         let started_ms = mono_ms();
-        // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden tabs.
+        // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden
+        // tabs.
         let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
         let Drafted { book, bytes, chunk, link, scope } =
             self.draft(partition, reading, window, reach).await?;
@@ -175,7 +180,8 @@ impl Commit {
         if was_first && scope == Scope::Whole {
             self.proofs.settle(partition);
         }
-        // What this node knew of the window and another one that wrote it didn't is left over for the next one.
+        // What this node knew of the window and another one that wrote it didn't is left over for
+        // the next one.
         self.writer(partition).settled = if was_first { window.to } else { UnixMs::ZERO };
         let (chunk, link) = match written {
             Written::Done => (chunk, link),
@@ -190,8 +196,9 @@ impl Commit {
         Ok(if reading.book.edge() < due { Progress::More } else { Progress::Done })
     }
 
-    /// Each node waits for a moment of its own, so that mostly one finds the work and the others find it done. The nodes
-    /// take turns by chance: what only one of them knows, it writes when it is its turn.
+    /// Each node waits for a moment of its own, so that mostly one finds the work and the others
+    /// find it done. The nodes take turns by chance: what only one of them knows, it writes when it
+    /// is its turn.
     fn is_my_turn(&mut self, partition: u16, now: UnixMs) -> bool {
         let due = self.due(now);
         let wait_ms = (self.window_ms / 4).min(YIELD_MS_MAX);
@@ -222,7 +229,8 @@ impl Commit {
         Ok(is_held)
     }
 
-    /// Where the ledger begins, which whoever comes first decides for all; and makes it known to readers.
+    /// Where the ledger begins, which whoever comes first decides for all; and makes it known to
+    /// readers.
     async fn beginning(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
         let first = self.first(partition, Span::new(UnixMs::ZERO, due)).await?;
         let last = due.minus(self.window_ms);
@@ -238,8 +246,9 @@ impl Commit {
         }
     }
 
-    /// Reads as much of the chain as a writer must know: what late spans may reach into. Where that can't be read, the ledger goes
-    /// on without it: with a keyframe, and without late spans of that time.
+    /// Reads as much of the chain as a writer must know: what late spans may reach into. Where that
+    /// can't be read, the ledger goes on without it: with a keyframe, and without late spans of
+    /// that time.
     async fn open(&self, partition: u16) -> StoreResult<Reading> {
         let chain = self.writers[usize::from(partition)].chain;
         let cold = &*self.cold;
@@ -263,9 +272,15 @@ impl Commit {
         Ok(reading)
     }
 
-    /// The window to be written next, if one is final. It always begins where the last one ended, so that two writers always
-    /// want the same place; if nothing was proven for longer, it is as long as that.
-    async fn next_window(&self, partition: u16, edge: UnixMs, due: UnixMs) -> StoreResult<Option<Span>> {
+    /// The window to be written next, if one is final. It always begins where the last one ended,
+    /// so that two writers always want the same place; if nothing was proven for longer, it is as
+    /// long as that.
+    async fn next_window(
+        &self,
+        partition: u16,
+        edge: UnixMs,
+        due: UnixMs,
+    ) -> StoreResult<Option<Span>> {
         let to = edge.aligned(self.window_ms).plus(self.window_ms);
         if to >= due {
             return Ok((to == due).then_some(Span::new(edge, to)));
@@ -277,9 +292,11 @@ impl Commit {
         Ok(Some(Span::new(edge, gap.max(to))))
     }
 
-    /// Makes the chunk, and sees that it can be read, on a thread of its own: a million viewers take a while.
+    /// Makes the chunk, and sees that it can be read, on a thread of its own: a million viewers
+    /// take a while.
     ///
-    /// Where the ledger has all that this node knew at the last window's end, only viewers who changed since are gone through.
+    /// Where the ledger has all that this node knew at the last window's end, only viewers who
+    /// changed since are gone through.
     async fn draft(
         &mut self,
         partition: u16,
@@ -290,12 +307,14 @@ impl Commit {
         let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
         let settled = self.writer(partition).settled;
         let is_settled = settled == window.from && !self.proofs.owes(partition);
-        let drafted = aside(move || drafting::draft(&proofs, book, partition, window, reach, is_settled));
+        let drafted =
+            aside(move || drafting::draft(&proofs, book, partition, window, reach, is_settled));
         let drafted = drafted.await.map_err(|e| unusable(e.to_string()))?;
         drafted.map_err(|e: ChunkError| unusable(e.to_string()))
     }
 
-    /// When the first time that is proven within a span begins: by a walk through all proof, on a thread of its own.
+    /// When the first time that is proven within a span begins: by a walk through all proof, on a
+    /// thread of its own.
     async fn first(&self, partition: u16, within: Span) -> StoreResult<Option<UnixMs>> {
         let proofs = self.proofs.clone();
         aside(move || proofs.first(partition, within)).await.map_err(|e| unusable(e.to_string()))
@@ -305,8 +324,9 @@ impl Commit {
         &mut self.writers[usize::from(partition)]
     }
 
-    /// Tells this node's proof, and the log, up to when the ledger has it. The log may refuse the note, as when it is full: then this
-    /// node trims it all the same, and the next window's note says it to the others.
+    /// Tells this node's proof, and the log, up to when the ledger has it. The log may refuse the
+    /// note, as when it is full: then this node trims it all the same, and the next window's note
+    /// says it to the others.
     async fn note(&self, partition: u16, edge: UnixMs) -> StoreResult<()> {
         self.proofs.note_committed(partition, edge);
         self.log.note_committed(partition, edge).await
@@ -362,7 +382,8 @@ impl Tick for Commit {
                 continue;
             }
             // One that fails must not keep the others waiting.
-            let span = tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
+            let span =
+                tracing::debug_span!(target: TARGET, "commit", partition = i64::from(partition));
             match self.step(partition, now).instrument(span).await {
                 Ok(Progress::Done) => {}
                 Ok(Progress::More) => outcome = outcome.map(|_| Progress::More),

@@ -1,4 +1,5 @@
-//! Takes and gives back leases in the cold tier. See `housecount_core::lease` for why they are so simple.
+//! Takes and gives back leases in the cold tier. See `housecount_core::lease` for why they are so
+//! simple.
 
 use housecount_core::item::number_or_zero;
 use housecount_core::keys::Key;
@@ -8,7 +9,8 @@ use housecount_core::time::UnixMs;
 use crate::cold::{Cold, Condition, Put, Record};
 use crate::error::StoreResult;
 
-/// How long a lease is taken for: longer than any task that takes one, short enough for another node to step in.
+/// How long a lease is taken for: longer than any task that takes one, short enough for another
+/// node to step in.
 pub const LEASE_MS: u64 = 30_000;
 
 fn record(name: &str, holder: &str, until: UnixMs) -> Record {
@@ -54,7 +56,8 @@ pub async fn renew(
     lease_ms: u64,
 ) -> StoreResult<Taken> {
     let until = now.plus(lease_ms);
-    let ours_or_free = Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: held_until.max(now).0 };
+    let ours_or_free =
+        Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: held_until.max(now).0 };
     Ok(match cold.put_if(record(name, holder, until), ours_or_free).await? {
         Put::Done => Taken::Until(until),
         Put::Refused(there) => Taken::Elsewhere(UnixMs(number_or_zero(&there, Lease::UNTIL))),

@@ -1,4 +1,5 @@
-//! What a node does by itself, beside following the log: one task a file, one runner for those that tick.
+//! What a node does by itself, beside following the log: one task a file, one runner for those that
+//! tick.
 
 pub mod archive;
 pub mod commit;
@@ -21,7 +22,8 @@ use crate::clock::mono_ms;
 use crate::error::StoreResult;
 use crate::streak::{Change, FailureStreak};
 
-/// For how long no tick must have failed until a task is said to work again: most ticks find nothing to do.
+/// For how long no tick must have failed until a task is said to work again: most ticks find
+/// nothing to do.
 const CALM_MS: u64 = 60_000;
 
 /// Whether a tick has done all there is to do.
@@ -51,8 +53,8 @@ pub trait Tick: Send {
     }
 }
 
-/// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in step, until `stop`.
-/// Ticks that fail are logged once, and come again with the next period.
+/// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in
+/// step, until `stop`. Ticks that fail are logged once, and come again with the next period.
 pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
     let mut streak = FailureStreak::default();
     loop {

@@ -1,4 +1,5 @@
-//! Publishes counts as plain keys beside the log, for programs that expect them there (`publish_counts`).
+//! Publishes counts as plain keys beside the log, for programs that expect them there
+//! (`publish_counts`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,9 +52,11 @@ impl Tick for Publish {
         let views = self.hub.stages().await.of;
         let now: BTreeMap<String, u64> =
             views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();
-        let is_new = |(stage, viewers): &(&String, &u64)| self.published.get(*stage) != Some(*viewers);
+        let is_new =
+            |(stage, viewers): &(&String, &u64)| self.published.get(*stage) != Some(*viewers);
         let changed = now.iter().filter(is_new).map(|(stage, viewers)| (stage.clone(), *viewers));
-        let gone = self.published.keys().filter(|stage| !now.contains_key(*stage)).map(|s| (s.clone(), 0));
+        let gone =
+            self.published.keys().filter(|stage| !now.contains_key(*stage)).map(|s| (s.clone(), 0));
         let changes: Vec<_> = changed.chain(gone).collect();
         self.log.publish(&changes).await?;
         self.published = now;

@@ -9,8 +9,8 @@ use housecount_core::time::UnixMs;
 use crate::cold::{Cold, Page, Row};
 use crate::error::StoreResult;
 
-/// How many rosters are looked at before we give up: one may lack parts if its writer died, be damaged, or hold
-/// counts that were bridged themselves.
+/// How many rosters are looked at before we give up: one may lack parts if its writer died, be
+/// damaged, or hold counts that were bridged themselves.
 const ROSTERS_MAX: usize = 20;
 /// A snapshot that is further ahead of now was taken by a clock that was wrong, and says nothing.
 const AHEAD_MS_MAX: u64 = 10_000;
@@ -57,7 +57,9 @@ pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Remembered
         if !item.contains_key(RECOVERING) {
             let rows = cold.query(&KeyRange::roster(at), &Page::first(PARTS_MAX)).await?;
             match read(&rows) {
-                Ok(roster) if rows.len() as u64 == parts => return Ok(Remembered::Last(at, roster)),
+                Ok(roster) if rows.len() as u64 == parts => {
+                    return Ok(Remembered::Last(at, roster));
+                }
                 Ok(_) => tracing::warn!(%at, "a roster lacks parts; looking at the one before"),
                 Err(error) => {
                     tracing::error!(%error, %at, "a roster can't be read; looking at the one before")

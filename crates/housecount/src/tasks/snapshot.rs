@@ -1,8 +1,10 @@
-//! The snapshot service: every active stage's count into the cold tier, at once on start and then every
-//! `snapshot_interval`, aligned, by one node at a time. The cost guard may have them taken less often (`cost.guard`).
+//! The snapshot service: every active stage's count into the cold tier, at once on start and then
+//! every `snapshot_interval`, aligned, by one node at a time. The cost guard may have them taken
+//! less often (`cost.guard`).
 //!
-//! What is written is captured once and then written until it is there, so that a retry says the same thing.
-//! First the stages' snapshots, then the roster that names them: a roster that is there is whole.
+//! What is written is captured once and then written until it is there, so that a retry says the
+//! same thing. First the stages' snapshots, then the roster that names them: a roster that is there
+//! is whole.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +86,8 @@ pub struct Snapshots {
     /// How many times as far apart they are just now.
     stretch: Arc<Stretch>,
     retention_ms: u64,
-    /// Whether the last roster written here named any stage; unknown at first. One snapshot at a time.
+    /// Whether the last roster written here named any stage; unknown at first. One snapshot at a
+    /// time.
     last_was_empty: Mutex<Option<bool>>,
     /// Whether the last one that was due failed.
     is_failing: AtomicBool,
@@ -150,13 +153,15 @@ impl Snapshots {
         self.slot_after(self.now())
     }
 
-    /// Stretched slots are some of those that aren't: nodes of which only some stretch don't take two snapshots for one.
+    /// Stretched slots are some of those that aren't: nodes of which only some stretch don't take
+    /// two snapshots for one.
     fn slot_after(&self, at: UnixMs) -> UnixMs {
         let interval_ms = guard::stretched_ms(self.interval_ms, self.stretch.get());
         at.aligned(interval_ms).plus(interval_ms)
     }
 
-    /// Until this node's counts are of `slot`. While the log is away, time stands still and so do we.
+    /// Until this node's counts are of `slot`. While the log is away, time stands still and so do
+    /// we.
     async fn wait_for(&self, slot: UnixMs) {
         tokio::time::sleep(Duration::from_millis(slot.since(self.now()))).await;
         while self.hub.totals().standing.as_of < slot {
@@ -190,7 +195,11 @@ impl Snapshots {
     }
 
     /// One try: of `slot`, unless another node has done it, or of now.
-    async fn take(&self, slot: Option<UnixMs>, captured: &mut Option<Captured>) -> StoreResult<Outcome> {
+    async fn take(
+        &self,
+        slot: Option<UnixMs>,
+        captured: &mut Option<Captured>,
+    ) -> StoreResult<Outcome> {
         let mut last_was_empty = self.last_was_empty.lock().await;
         let started_ms = mono_ms();
         let Captured { at, answer } = match captured {
@@ -211,7 +220,10 @@ impl Snapshots {
     async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {
         let answer = self.hub.roster().await;
         if !answer.standing.complete && !answer.standing.recovering {
-            return Err(StoreError::new(ErrorKind::Unavailable, "the counts are not known just now"));
+            return Err(StoreError::new(
+                ErrorKind::Unavailable,
+                "the counts are not known just now",
+            ));
         }
         let as_of = answer.standing.as_of;
         // Time may have stood still over the moment: what is counted now isn't what was then.

@@ -1,9 +1,10 @@
 //! Tends the log: trims records that no node needs, and notes that a node is there to listen.
 //!
-//! This is also how a node without players learns within 5 s that the log refuses appends, and when it takes them again
-//! ([`WriteHealth`](crate::health::WriteHealth)): where nothing was appended just before, a tick appends a record without
-//! events. A node that isn't ready is sent no players whose beats would show it. On a DynamoDB log that is a write unit per tick
-//! and such a node, $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
+//! This is also how a node without players learns within 5 s that the log refuses appends, and when
+//! it takes them again ([`WriteHealth`](crate::health::WriteHealth)): where nothing was appended
+//! just before, a tick appends a record without events. A node that isn't ready is sent no players
+//! whose beats would show it. On a DynamoDB log that is a write unit per tick and such a node,
+//! $0.54 a month by default ($0.625 a million, us-east-1, 2026-10).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,14 +57,16 @@ impl Tend {
         (self.interval_ms / 6).clamp(50, TEND_EVERY_MS_MAX)
     }
 
-    /// Proof that is written and can't change any more goes, once after each window, on a thread of its own.
+    /// Proof that is written and can't change any more goes, once after each window, on a thread of
+    /// its own.
     async fn forget(&mut self) {
         let Some(proofs) = self.proofs.clone() else { return };
         let committed = (0..proofs.partitions()).map(|partition| proofs.committed(partition)).max();
         if committed == std::mem::replace(&mut self.forgot_at, committed) {
             return;
         }
-        let forgets = move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
+        let forgets =
+            move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
         // It comes again with the next window if the thread can't be had.
         let _ = aside(forgets).await;
     }
@@ -75,9 +78,12 @@ impl Tend {
             return unneeded;
         }
         let Some(proofs) = &self.proofs else { return unneeded };
-        let written = proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
-        // Its writer may be a node that has just started, which has to find the ids in the log, too.
-        let archived = |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.told_ms());
+        let written =
+            proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
+        // Its writer may be a node that has just started, which has to find the ids in the log,
+        // too.
+        let archived =
+            |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.told_ms());
         let archived = self.archived.as_ref().map_or(UnixMs::MAX, archived);
         unneeded.min(written).min(archived).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
     }
@@ -100,15 +106,17 @@ impl Tick for Tend {
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         let Some(now) = self.clock.now() else { return Ok(Progress::Done) };
-        // Trimming is harmless. The note says that nothing is missing: not while this node misses something, nor while
-        // some of the log is away, nor before all nodes have appended what they held meanwhile.
+        // Trimming is harmless. The note says that nothing is missing: not while this node misses
+        // something, nor while some of the log is away, nor before all nodes have appended what
+        // they held meanwhile.
         let is_attended = self.hub.knows_all() && !self.hub.is_stalled();
         let attended = if is_attended { now } else { UnixMs::ZERO };
         self.forget().await;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.
-            if let Err(error) = self.log.tend(partition, self.position_before(partition, now), attended).await
+            if let Err(error) =
+                self.log.tend(partition, self.position_before(partition, now), attended).await
             {
                 outcome = Err(error);
             }

@@ -1,9 +1,11 @@
-//! Verify: the ledger recomputed from its raw chunks, two ways, and compared with everything else that is known.
+//! Verify: the ledger recomputed from its raw chunks, two ways, and compared with everything else
+//! that is known.
 //!
-//! One way adds up every viewer's spans, as a set, so that time told twice would show. The other goes along the moments at
-//! which viewers come and go, and integrates how many there are. Both must say the same, to the millisecond. Snapshots,
-//! which other code took of other state, can't show much fewer viewers than were proven at their moment. Days are looked
-//! at one by one, so memory is bounded by a day's audience.
+//! One way adds up every viewer's spans, as a set, so that time told twice would show. The other
+//! goes along the moments at which viewers come and go, and integrates how many there are. Both
+//! must say the same, to the millisecond. Snapshots, which other code took of other state, can't
+//! show much fewer viewers than were proven at their moment. Days are looked at one by one, so
+//! memory is bounded by a day's audience.
 //!
 //! - `versions`: the versions of stages' configurations, by which exports say whose the time was.
 
@@ -41,8 +43,8 @@ pub struct StageFound {
     pub integral_ms: u64,
     /// Snapshots compared.
     pub snapshots: u64,
-    /// Snapshots with fewer viewers than were proven then. Some are: proof goes through a leave that is followed by a beat within a
-    /// ttl, and knows heartbeats that came minutes late.
+    /// Snapshots with fewer viewers than were proven then. Some are: proof goes through a leave
+    /// that is followed by a beat within a ttl, and knows heartbeats that came minutes late.
     pub low_snapshots: u64,
     /// Snapshots with less than half of them, which none of that explains.
     pub wrong_snapshots: u64,
@@ -172,7 +174,8 @@ async fn day(
     Ok(())
 }
 
-/// Reads a chain through, past whatever is wrong in it: after a chunk that can't be used, on from the next keyframe.
+/// Reads a chain through, past whatever is wrong in it: after a chunk that can't be used, on from
+/// the next keyframe.
 async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
@@ -233,8 +236,12 @@ async fn read_chain(
         if first == Some(chunk.window.from) && is_torn {
             let sk = Key::Chunk { chain, window: chunk.window.from }.sk();
             found.problem(
-                corrupt(chain, &sk, "it is the first, but not of the ledger: those before it are missing")
-                    .to_string(),
+                corrupt(
+                    chain,
+                    &sk,
+                    "it is the first, but not of the ledger: those before it are missing",
+                )
+                .to_string(),
             );
         }
         if chunk.window.from >= range.to.plus(chunk.kept_ms()) {
@@ -293,7 +300,9 @@ async fn snapshots(
         day.low_snapshots += u64::from(viewers < proven);
         if 2 * viewers < proven {
             day.wrong_snapshots += 1;
-            found.problem(format!("STAGE#{stage} / {sk}: {viewers} viewers, but {proven} were proven then"));
+            found.problem(format!(
+                "STAGE#{stage} / {sk}: {viewers} viewers, but {proven} were proven then"
+            ));
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
-//! Looks at the versions of stages' configurations: their order, their bounds, and that the last one is what is configured.
+//! Looks at the versions of stages' configurations: their order, their bounds, and that the last
+//! one is what is configured.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,12 @@ impl Source {
     ///
     /// # Errors
     /// One line that names the feature.
-    pub async fn counts(&self, _: &[StageArn], _: Span, _: u64) -> StoreResult<BTreeMap<String, Counts>> {
+    pub async fn counts(
+        &self,
+        _: &[StageArn],
+        _: Span,
+        _: u64,
+    ) -> StoreResult<BTreeMap<String, Counts>> {
         Err(StoreError::new(ErrorKind::Unsupported, features::missing("ivs")))
     }
 }

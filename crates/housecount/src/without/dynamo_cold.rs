@@ -12,5 +12,8 @@ use crate::features;
 /// # Errors
 /// One line that names the feature.
 pub(super) async fn open(address: &Address) -> StoreResult<Arc<dyn Bulk>> {
-    Err(StoreError::new(ErrorKind::Unsupported, format!("{address}: {}", features::missing("dynamodb"))))
+    Err(StoreError::new(
+        ErrorKind::Unsupported,
+        format!("{address}: {}", features::missing("dynamodb")),
+    ))
 }

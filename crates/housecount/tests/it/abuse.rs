@@ -1,7 +1,9 @@
-//! Random and mutated requests against a real server: no 5xx, no request that makes sense left without an answer, and memory
-//! that doesn't grow. All of it comes from a seed (`HOUSECOUNT_SEED`), so that what fails can be looked at.
+//! Random and mutated requests against a real server: no 5xx, no request that makes sense left
+//! without an answer, and memory that doesn't grow. All of it comes from a seed
+//! (`HOUSECOUNT_SEED`), so that what fails can be looked at.
 //!
-//! Slow clients are tested elsewhere: `api` (headers and bodies that take their time), `overload::connections` (who reads nothing).
+//! Slow clients are tested elsewhere: `api` (headers and bodies that take their time),
+//! `overload::connections` (who reads nothing).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,9 +47,9 @@ type Statuses = BTreeMap<u16, u64>;
 
 async fn run(requests: usize) {
     let seed: u64 = from_environment("HOUSECOUNT_SEED").unwrap_or(1);
-    // Short times, so that what is kept for a while is forgotten while it goes on. What is kept for good is on disk: the memory is
-    // the server's own.
-    // Proxies and the one page of another site may do what operators do, or most of its routes would only say 401.
+    // Short times, so that what is kept for a while is forgotten while it goes on. What is kept for
+    // good is on disk: the memory is the server's own. Proxies and the one page of another site may
+    // do what operators do, or most of its routes would only say 401.
     let settings = [
         "interval=500ms",
         "ttl=2s",
@@ -58,7 +60,8 @@ async fn run(requests: usize) {
         "insecure=true",
         "cors.operator_origins=https://a.example",
     ];
-    // The allocator keeps what was in use at once in each of its arenas: with the fewest, more is seen of what grows.
+    // The allocator keeps what was in use at once in each of its arenas: with the fewest, more is
+    // seen of what grows.
     let node = Node::ready_after("export MALLOC_ARENA_MAX=2", &settings).await;
     let mut statuses = Statuses::new();
     let mut resident = Vec::new();
@@ -78,8 +81,8 @@ async fn run(requests: usize) {
         statuses[&200] > sent / 10 && statuses[&204] > sent / 100 && statuses[&400] > sent / 20,
         "{statuses:?}"
     );
-    // A changed name is a new stage, which is known for an hour. Besides, the allocator keeps what was in use at once at some time,
-    // and the embedded stores keep pages.
+    // A changed name is a new stage, which is known for an hour. Besides, the allocator keeps what
+    // was in use at once at some time, and the embedded stores keep pages.
     let ((early, early_stages), (late, late_stages)) = (resident[1], resident[9]);
     let named = late_stages.saturating_sub(early_stages) * STAGE_KIB_MAX / 1_024;
     assert!(late <= early + named + RESIDENT_MIB_SLACK, "it grows: {resident:?}");
@@ -110,7 +113,10 @@ async fn send(node: &Node, seed: u64, requests: usize) -> Statuses {
     }
     let mut all = Statuses::new();
     while let Some(statuses) = senders.join_next().await {
-        statuses.unwrap().into_iter().for_each(|(status, count)| *all.entry(status).or_default() += count);
+        statuses
+            .unwrap()
+            .into_iter()
+            .for_each(|(status, count)| *all.entry(status).or_default() += count);
     }
     all
 }
@@ -138,7 +144,9 @@ impl Request {
             self.path,
             self.body.len()
         );
-        self.headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        self.headers
+            .iter()
+            .for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
         [head.as_bytes(), b"\r\n", &self.body].concat()
     }
 }
@@ -173,8 +181,8 @@ impl Sender {
         format!("id-{}", if n < 300 { n } else { 0 })
     }
 
-    /// The beginning of a question about the ledger, which now and then is about all of it: with a viewer who comes and goes a
-    /// hundred times a second, that is much to read.
+    /// The beginning of a question about the ledger, which now and then is about all of it: with a
+    /// viewer who comes and goes a hundred times a second, that is much to read.
     fn since(&mut self) -> String {
         if self.rng.random_ratio(1, 10) {
             return String::new();
@@ -183,14 +191,16 @@ impl Sender {
     }
 
     fn beat(&mut self) -> String {
-        let (stage, viewer, session) = (self.rng.random_range(0..5), self.id(), self.rng.random_range(0..3));
+        let (stage, viewer, session) =
+            (self.rng.random_range(0..5), self.id(), self.rng.random_range(0..3));
         format!(r#"{{"stage":"arn:stage/{stage}","viewer":"{viewer}","session":"{session}"}}"#)
     }
 
     /// One that is good, of any route; of those that read or write the cold tier fewer.
     fn request(&mut self) -> Request {
         let (beat, id) = (self.beat(), self.id());
-        let many = |open: &str, between: &str, close: &str| format!("{open}{beat}{between}{beat}{close}");
+        let many =
+            |open: &str, between: &str, close: &str| format!("{open}{beat}{between}{beat}{close}");
         let old = format!(r#"{{"userId":"{id}","stageArn":"arn:stage/1","participantId":"p"}}"#);
         let stage = "arn%3Astage%2F1".to_string();
         let (method, path, body) = match self.rng.random_range(0..60) {
@@ -205,15 +215,23 @@ impl Sender {
                 "/v1/stages".to_string(),
                 format!(r#"{{"stage":"{id}","name":"n","tags":{{"a":"b"}}}}"#),
             ),
-            31 if self.rng.random_ratio(1, 4) => {
-                ("PATCH", format!("/v1/stages/{id}"), r#"{"name":null,"tags":{"a":"c"}}"#.to_string())
+            31 if self.rng.random_ratio(1, 4) => (
+                "PATCH",
+                format!("/v1/stages/{id}"),
+                r#"{"name":null,"tags":{"a":"c"}}"#.to_string(),
+            ),
+            32 if self.rng.random_ratio(1, 4) => {
+                ("DELETE", format!("/v1/stages/{id}"), String::new())
             }
-            32 if self.rng.random_ratio(1, 4) => ("DELETE", format!("/v1/stages/{id}"), String::new()),
             33 => ("GET", format!("/v1/stages/{stage}"), String::new()),
-            34 => ("GET", format!("/v1/stages/{stage}/viewers?limit=10&cursor={id}"), String::new()),
-            35 if self.rng.random_ratio(1, 20) => {
-                ("GET", format!("/v1/stages/{stage}/snapshots?from=2001-01-01&to=2026-12-01"), String::new())
+            34 => {
+                ("GET", format!("/v1/stages/{stage}/viewers?limit=10&cursor={id}"), String::new())
             }
+            35 if self.rng.random_ratio(1, 20) => (
+                "GET",
+                format!("/v1/stages/{stage}/snapshots?from=2001-01-01&to=2026-12-01"),
+                String::new(),
+            ),
             36 if self.rng.random_ratio(1, 20) => (
                 "GET",
                 format!("/v1/stages/{stage}/watch?limit=3&intervals=true{}", self.since()),
@@ -225,9 +243,11 @@ impl Sender {
                 String::new(),
             ),
             38 => ("GET", format!("/v1/viewers/{id}"), String::new()),
-            39 if self.rng.random_ratio(1, 20) => {
-                ("GET", format!("/v1/viewers/{id}/watch?intervals=false{}", self.since()), String::new())
-            }
+            39 if self.rng.random_ratio(1, 20) => (
+                "GET",
+                format!("/v1/viewers/{id}/watch?intervals=false{}", self.since()),
+                String::new(),
+            ),
             40 => ("GET", "/metrics".to_string(), String::new()),
             41 => ("GET", "/readyz".to_string(), String::new()),
             42 => ("GET", "/".to_string(), String::new()),
@@ -240,13 +260,23 @@ impl Sender {
             49 if self.rng.random_ratio(1, 3) => {
                 ("GET", format!("/api/viewer/history/{id}?limit=2"), String::new())
             }
-            49 if self.rng.random_ratio(1, 2) => ("GET", format!("/api/viewer/stats/{stage}"), String::new()),
+            49 if self.rng.random_ratio(1, 2) => {
+                ("GET", format!("/api/viewer/stats/{stage}"), String::new())
+            }
             49 => ("GET", format!("/api/viewer/list/{stage}"), String::new()),
-            50 => ("GET", format!("/api/viewer/duration?userId={id}&stageArn=arn:stage/1"), String::new()),
+            50 => (
+                "GET",
+                format!("/api/viewer/duration?userId={id}&stageArn=arn:stage/1"),
+                String::new(),
+            ),
             51 => ("GET", "/v1/live?stage=arn:stage/1".to_string(), String::new()),
             52 => ("GET", "/v1/cost".to_string(), String::new()),
-            53 if self.rng.random_ratio(1, 50) => ("POST", "/v1/admin/snapshot".to_string(), String::new()),
-            54 if self.rng.random_ratio(1, 50) => ("POST", "/v1/admin/restore".to_string(), String::new()),
+            53 if self.rng.random_ratio(1, 50) => {
+                ("POST", "/v1/admin/snapshot".to_string(), String::new())
+            }
+            54 if self.rng.random_ratio(1, 50) => {
+                ("POST", "/v1/admin/restore".to_string(), String::new())
+            }
             _ => ("POST", "/v1/heartbeat".to_string(), beat),
         };
         let mut headers = Vec::new();
@@ -271,13 +301,15 @@ impl Sender {
         Request { method: method.to_string(), path, headers, body: body.into_bytes() }
     }
 
-    /// One whose parts have been changed, but which is still one request: so it must have an answer.
+    /// One whose parts have been changed, but which is still one request: so it must have an
+    /// answer.
     fn mutated(&mut self) -> Request {
         let mut request = self.request();
         for _ in 0..self.rng.random_range(1..4) {
             match self.rng.random_range(0..10) {
                 0 => {
-                    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
+                    let methods =
+                        ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
                     request.method = methods.choose(&mut self.rng).unwrap_or(&"GET").to_string();
                 }
                 1..4 => {
@@ -288,7 +320,8 @@ impl Sender {
                     request.path = format!("/{}", path.trim_start_matches('/'));
                 }
                 4 => {
-                    let (name, mut value) = ("x-any".to_string(), vec![b'v'; self.rng.random_range(0..200)]);
+                    let (name, mut value) =
+                        ("x-any".to_string(), vec![b'v'; self.rng.random_range(0..200)]);
                     self.mutate(&mut value);
                     value.retain(u8::is_ascii_graphic);
                     request.headers.push((name, String::from_utf8_lossy(&value).into_owned()));
@@ -409,7 +442,8 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     [&[0x81][..], &length, &[0; 4], payload].concat()
 }
 
-/// Reads an answer to its end: its status, and whether the connection goes on. None if it broke off.
+/// Reads an answer to its end: its status, and whether the connection goes on. None if it broke
+/// off.
 async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)> {
     let mut heard = Vec::new();
     loop {
@@ -427,8 +461,9 @@ async fn answer(stream: &mut TcpStream, has_no_body: bool) -> Option<(u16, bool)
             heard.drain(..end);
             continue;
         }
-        let length =
-            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
         let goes_on = !head.contains("connection: close");
         if has_no_body || matches!(status, 101 | 204 | 304) {
             return Some((status, goes_on));

@@ -64,7 +64,10 @@ async fn a_heartbeat_is_answered_with_its_own_count() {
     let (_, body) = post(&node, "/v1/heartbeat", "application/json; charset=utf-8", beat);
     assert_eq!((body["viewers"].as_u64(), body["sessions"].as_u64()), (Some(1), Some(2)));
     let stats = node.stats().await;
-    assert_eq!((&stats["viewers"], &stats["sessions"], &stats["stages"]), (&json!(2), &json!(3), &json!(2)));
+    assert_eq!(
+        (&stats["viewers"], &stats["sessions"], &stats["stages"]),
+        (&json!(2), &json!(3), &json!(2))
+    );
 }
 
 /// What players send doesn't go through the router, and is answered as if it did.
@@ -73,7 +76,8 @@ async fn answers_have_the_same_headers_on_every_path() {
     use std::io::{Read, Write};
     let node = Node::ready(&FAST).await;
     let head = |method: &str, path: &str, body: &str| {
-        let mut stream = std::net::TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
+        let mut stream =
+            std::net::TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -82,8 +86,10 @@ async fn answers_have_the_same_headers_on_every_path() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let is_fixed = |line: &&str| !line.starts_with("date") && !line.starts_with("content-length");
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ").map(str::to_string));
+        let is_fixed =
+            |line: &&str| !line.starts_with("date") && !line.starts_with("content-length");
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ").map(str::to_string));
         assert!(length.is_none_or(|length| length == body.len().to_string()), "{answer}");
         head.lines().filter(is_fixed).collect::<Vec<_>>().join("\n")
     };
@@ -101,10 +107,14 @@ async fn answers_have_the_same_headers_on_every_path() {
     assert_eq!(head("GET", "/v1/stages/x", ""), format!("HTTP/1.1 404 Not Found\n{problem}"));
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
-    for (route, status, count) in
-        [("/v1/heartbeat", 200, 2), ("/v1/heartbeat", 400, 1), ("/v1/leave", 204, 1), ("/v1/stats", 200, 1)]
-    {
-        let line = format!("housecount_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");
+    for (route, status, count) in [
+        ("/v1/heartbeat", 200, 2),
+        ("/v1/heartbeat", 400, 1),
+        ("/v1/leave", 204, 1),
+        ("/v1/stats", 200, 1),
+    ] {
+        let line =
+            format!("housecount_requests_total{{route=\"{route}\",status=\"{status}\"}} {count}");
         assert!(metrics.contains(&line), "{line} is missing in\n{metrics}");
     }
 }
@@ -136,7 +146,12 @@ async fn bad_heartbeats_are_refused_by_name() {
     check(beat(r#"{"stage":"s","viewer":""}"#), 400, "invalid_viewer", "viewer is empty");
     check(beat(r#"{"stage":"a b","viewer":"v"}"#), 400, "invalid_stage", "without spaces");
     check(beat(r#"{"stage":"s","viewer":"a\nb"}"#), 400, "invalid_viewer", "no control characters");
-    check(beat(r#"{"stage":"s","viewer":"v","session":"\u0007"}"#), 400, "invalid_session", "no control");
+    check(
+        beat(r#"{"stage":"s","viewer":"v","session":"\u0007"}"#),
+        400,
+        "invalid_session",
+        "no control",
+    );
     let long = |n: usize| "x".repeat(n);
     check(
         beat(&json!({ "stage": long(STAGE_ID_BYTES_MAX + 1), "viewer": "v" }).to_string()),
@@ -152,7 +167,12 @@ async fn bad_heartbeats_are_refused_by_name() {
     );
     let session = json!({ "stage": "s", "viewer": "v", "session": long(129) }).to_string();
     check(beat(&session), 400, "invalid_session", "at most 128");
-    check(beat(r#"{"stage":5,"viewer":"v"}"#), 400, "invalid_stage", "stage is a number; send a string");
+    check(
+        beat(r#"{"stage":5,"viewer":"v"}"#),
+        400,
+        "invalid_stage",
+        "stage is a number; send a string",
+    );
     check(beat(r#"["stage"]"#), 400, "invalid_body", "no JSON object");
     check(beat(r#"{"stage":"s","#), 400, "invalid_body", "EOF");
     check(beat(""), 400, "invalid_body", "EOF");
@@ -160,8 +180,18 @@ async fn bad_heartbeats_are_refused_by_name() {
     check(beat("\u{feff}\u{feff}{}"), 400, "invalid_body", "no JSON object");
     let padded = format!("{}{}", r#"{"stage":"s","viewer":"v"}"#, " ".repeat(BEAT_BODY_BYTES_MAX));
     check(beat(&padded), 413, "body_too_large", "65536 bytes");
-    check(post(&node, "/v1/heartbeat", "text/html", "{}"), 415, "unsupported_media_type", "text/html");
-    check(post(&node, "/v1/leave", "application/json", "{}"), 400, "invalid_stage", "stage is missing");
+    check(
+        post(&node, "/v1/heartbeat", "text/html", "{}"),
+        415,
+        "unsupported_media_type",
+        "text/html",
+    );
+    check(
+        post(&node, "/v1/leave", "application/json", "{}"),
+        400,
+        "invalid_stage",
+        "stage is missing",
+    );
     let truncated = "POST /v1/heartbeat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 90\r\n\r\n{\"sta";
     check(say(&node, truncated, true), 400, "body_truncated", "breaks off");
     assert_eq!(node.stats().await["viewers"], 0, "nothing of it was counted");
@@ -194,8 +224,10 @@ async fn wrong_paths_methods_and_queries() {
     assert_eq!(get(&format!("/v1/stages?cursor={last}")).1["stages"], json!([]));
     check(get("/v1/stages/s/snapshots?from=yesterday"), 400, "invalid_query", "from=yesterday");
     let long = "h".repeat(HEADER_BYTES_MAX);
-    let (status, _) =
-        raw(&node, &format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\nconnection: close\r\n\r\n"));
+    let (status, _) = raw(
+        &node,
+        &format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {long}\r\nconnection: close\r\n\r\n"),
+    );
     assert_eq!(status, 431, "headers are bounded");
     assert_eq!(raw(&node, "NONSENSE\r\n\r\n").0, 400);
     assert_eq!(node.status("/healthz").await, 200, "it is alive after all that");
@@ -222,8 +254,7 @@ async fn many_heartbeats_at_once() {
     assert_eq!(rejected, [(1, "invalid_viewer"), (2, "invalid_viewer"), (4, "invalid_body")]);
     assert_eq!(node.viewers("s").await, 2);
 
-    let lines =
-        "{\"stage\":\"t\",\"viewer\":\"ann\"}\n{\"stage\":\"t\",\n\n{\"stage\":\"t\",\"viewer\":\"bob\"}\r\n";
+    let lines = "{\"stage\":\"t\",\"viewer\":\"ann\"}\n{\"stage\":\"t\",\n\n{\"stage\":\"t\",\"viewer\":\"bob\"}\r\n";
     let (status, body) = post(&node, "/v1/heartbeats", "application/x-ndjson", lines);
     assert_eq!(
         (status, &body["accepted"], &body["rejected"][0]["index"]),
@@ -233,7 +264,8 @@ async fn many_heartbeats_at_once() {
     assert_eq!(node.viewers("t").await, 2);
 
     let many = |n: usize| {
-        let beats: Vec<Value> = (0..n).map(|n| json!({ "stage": "u", "viewer": format!("v{n}") })).collect();
+        let beats: Vec<Value> =
+            (0..n).map(|n| json!({ "stage": "u", "viewer": format!("v{n}") })).collect();
         post(&node, "/v1/heartbeats", "application/json", &Value::from(beats).to_string())
     };
     check(many(BATCH_BEATS_MAX + 1), 413, "too_many_heartbeats", "at most 10000");
@@ -245,7 +277,12 @@ async fn many_heartbeats_at_once() {
     check(batch("application/json", "[{]"), 400, "invalid_body", "not a JSON array");
     check(batch("application/json", ""), 400, "invalid_body", "no heartbeats");
     check(batch("application/xml", "[]"), 415, "unsupported_media_type", "application/xml");
-    check(batch("application/json", &" ".repeat(BODY_BYTES_MAX + 1)), 413, "body_too_large", "1048576 bytes");
+    check(
+        batch("application/json", &" ".repeat(BODY_BYTES_MAX + 1)),
+        413,
+        "body_too_large",
+        "1048576 bytes",
+    );
     assert_eq!(batch("application/json", "[]"), (200, json!({ "accepted": 0, "rejected": [] })));
 }
 
@@ -265,7 +302,10 @@ async fn stages_are_configured_listed_and_forgotten() {
     let changed_from = body["effectiveFrom"].as_u64().unwrap();
     assert!(status == 200 && changed_from >= made_from, "{body}");
     let again = node.call(Method::PATCH, path, change).await.1;
-    assert_eq!(again["effectiveFrom"], changed_from, "nothing changes: the version that is in force");
+    assert_eq!(
+        again["effectiveFrom"], changed_from,
+        "nothing changes: the version that is in force"
+    );
     let body = node.get(path).await;
     assert_eq!(
         (&body["customer"], &body["tags"], &body["viewers"]),
@@ -284,7 +324,9 @@ async fn stages_are_configured_listed_and_forgotten() {
         let stages = page["stages"].as_array().unwrap();
         assert!(stages.len() <= 2);
         listed.extend(
-            stages.iter().map(|s| (s["stage"].as_str().unwrap().to_string(), s["configured"] == true)),
+            stages
+                .iter()
+                .map(|s| (s["stage"].as_str().unwrap().to_string(), s["configured"] == true)),
         );
         match page["cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={}", next.replace('/', "%2F")),
@@ -296,17 +338,33 @@ async fn stages_are_configured_listed_and_forgotten() {
 
     let (status, body) = node.call(Method::DELETE, path, Value::Null).await;
     assert_eq!((status, &body["stage"]), (200, &json!(arn)));
-    assert!(body["effectiveFrom"].as_u64().unwrap() > changed_from, "the end of the window: {body}");
-    check(node.call(Method::DELETE, path, Value::Null).await, 404, "stage_not_found", "not configured");
+    assert!(
+        body["effectiveFrom"].as_u64().unwrap() > changed_from,
+        "the end of the window: {body}"
+    );
+    check(
+        node.call(Method::DELETE, path, Value::Null).await,
+        404,
+        "stage_not_found",
+        "not configured",
+    );
     assert_eq!(node.get(path).await["configured"], false, "it is still watched");
-    check(node.call(Method::PATCH, path, json!({})).await, 404, "stage_not_found", "POST /v1/stages");
+    check(
+        node.call(Method::PATCH, path, json!({})).await,
+        404,
+        "stage_not_found",
+        "POST /v1/stages",
+    );
 
     let array = post(&node, "/v1/stages", "application/json", r#"["d"]"#);
     check(array, 400, "invalid_body", "no JSON object");
     let nothing = json!({ "stage": "d", "tags": null });
     assert_eq!(node.call(Method::POST, "/v1/stages", nothing).await.0, 201);
     let tagged = json!({ "tags": { "a": "b" } });
-    assert_eq!(node.call(Method::PATCH, "/v1/stages/d", tagged).await.1["tags"], json!({ "a": "b" }));
+    assert_eq!(
+        node.call(Method::PATCH, "/v1/stages/d", tagged).await.1["tags"],
+        json!({ "a": "b" })
+    );
     let untagged = node.call(Method::PATCH, "/v1/stages/d", json!({ "tags": null })).await.1;
     assert!(untagged.get("tags").is_none(), "{untagged}");
     let bad = json!({ "stage": "d", "name": "n".repeat(257) });
@@ -316,8 +374,18 @@ async fn stages_are_configured_listed_and_forgotten() {
         "invalid_stage_config",
         "name has 257 bytes",
     );
-    check(node.call(Method::POST, "/v1/stages", json!({ "stage": "" })).await, 400, "invalid_stage", "empty");
-    check(node.call(Method::POST, "/v1/stages", json!({ "name": "x" })).await, 400, "invalid_body", "stage");
+    check(
+        node.call(Method::POST, "/v1/stages", json!({ "stage": "" })).await,
+        400,
+        "invalid_stage",
+        "empty",
+    );
+    check(
+        node.call(Method::POST, "/v1/stages", json!({ "name": "x" })).await,
+        400,
+        "invalid_body",
+        "stage",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,8 +441,10 @@ async fn without_a_cold_tier() {
     // A log that has just come to be, and no snapshot to know better by: that is said.
     let stats = node.stats().await;
     assert_eq!((&stats["complete"], &stats["recovering"]), (&json!(false), &json!(true)));
-    crate::support::eventually("it is sure after one ttl", async || node.stats().await["complete"] == true)
-        .await;
+    crate::support::eventually("it is sure after one ttl", async || {
+        node.stats().await["complete"] == true
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

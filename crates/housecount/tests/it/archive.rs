@@ -1,4 +1,5 @@
-//! The archive: what was said is in it, to the tick or the millisecond, whatever fails and whoever writes.
+//! The archive: what was said is in it, to the tick or the millisecond, whatever fails and whoever
+//! writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,8 +29,13 @@ use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
-const QUICK: [(&str, &str); 5] =
-    [("interval", "500ms"), ("ttl", "2s"), ("window", "2s"), ("archive_flush", "1s"), ("linger", "1ms")];
+const QUICK: [(&str, &str); 5] = [
+    ("interval", "500ms"),
+    ("ttl", "2s"),
+    ("window", "2s"),
+    ("archive_flush", "1s"),
+    ("linger", "1ms"),
+];
 
 /// A node in this process, which is stopped in order.
 struct Inside {
@@ -41,8 +47,10 @@ struct Inside {
 impl Inside {
     async fn start(form: &str, log: &Arc<MemoryLog>, cold: &Arc<FaultyCold>) -> Inside {
         let flags = [("archive", form)].into_iter().chain(QUICK);
-        let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
-        let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+        let flags =
+            flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
+        let settings =
+            Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
         let app = App::over(settings, log.clone(), Some(cold.clone()));
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
         let running = app.run(None, async { drop(stopped.await) });
@@ -65,7 +73,9 @@ impl Inside {
 
     fn archived_to(&self) -> UnixMs {
         let text = self.node.metrics.encode(self.node.hub.figures(), Format::Text);
-        let line = text.lines().find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));
         UnixMs((line.unwrap().parse::<f64>().unwrap() * 1_000.0) as u64)
     }
 }
@@ -129,7 +139,9 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
     for round in 0..rounds {
         ticks.tick().await;
         let node = nodes[round % nodes.len()];
-        for (stage, viewer, session) in [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("t", "bob", "")] {
+        for (stage, viewer, session) in
+            [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("t", "bob", "")]
+        {
             said.insert(node.say(Kind::Beat, stage, viewer, session).await);
         }
         let guest = format!("guest-{round}");
@@ -137,7 +149,10 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
         said.insert(node.say(Kind::Leave, "s", &guest, "").await);
     }
     let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
-    eventually("all of it is archived", async || nodes.iter().any(|node| node.archived_to() > last)).await;
+    eventually("all of it is archived", async || {
+        nodes.iter().any(|node| node.archived_to() > last)
+    })
+    .await;
     said
 }
 
@@ -147,7 +162,11 @@ async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
     let first = Inside::start("packed", &log, &cold).await;
     let second = Inside::start("packed", &log, &cold).await;
     let mut said = party(&[&first, &second], 20).await;
-    assert_eq!(packed(&cold).await, said.iter().cloned().map(to_the_tick).collect(), "nothing failed yet");
+    assert_eq!(
+        packed(&cold).await,
+        said.iter().cloned().map(to_the_tick).collect(),
+        "nothing failed yet"
+    );
     // Calls that fail, done or not.
     for (n, lies) in [(0, false), (3, true), (1, true), (2, false)] {
         cold.fail(n, lies);
@@ -202,7 +221,8 @@ async fn each_heartbeat_becomes_an_item() {
     assert_eq!(items(&cold).await, beats(&said));
 }
 
-/// Ids that read like two parts of a key: each heartbeat is an item of its own, in one millisecond or not.
+/// Ids that read like two parts of a key: each heartbeat is an item of its own, in one millisecond
+/// or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_with_the_signs_of_keys_stop_nothing() {
     let dynamo = Dynamo::start().await;
@@ -212,11 +232,15 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     let mut said = BTreeSet::new();
     // Until two that look alike have been said in one millisecond.
     for round in 0.. {
-        let (one, other) =
-            tokio::join!(node.say(Kind::Beat, "s", "a#b", "c"), node.say(Kind::Beat, "s", "a", "b#c"),);
+        let (one, other) = tokio::join!(
+            node.say(Kind::Beat, "s", "a#b", "c"),
+            node.say(Kind::Beat, "s", "a", "b#c"),
+        );
         let is_one_moment = one.0 == other.0;
         said.extend([one, other]);
-        for (viewer, session) in [("a%23b", "c"), ("%", "#"), ("#", "%23"), ("a", "b%23c"), ("é#", "")] {
+        for (viewer, session) in
+            [("a%23b", "c"), ("%", "#"), ("#", "%23"), ("a", "b%23c"), ("é#", "")]
+        {
             said.insert(node.say(Kind::Beat, "s", viewer, session).await);
         }
         if is_one_moment {
@@ -230,7 +254,8 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
 }
 
-/// An item that the cold tier refuses is left out and counted, and nothing else: on no stage, and after a restart neither.
+/// An item that the cold tier refuses is left out and counted, and nothing else: on no stage, and
+/// after a restart neither.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_stops_no_stage() {
     let dynamo = Dynamo::start().await;
@@ -267,7 +292,8 @@ async fn an_item_that_is_refused_stops_no_stage() {
     assert_eq!(node.node.metrics.archive_failures.get(), 0);
 }
 
-/// A table that refuses everything is at fault itself: nothing is left out, and all is written once it is mended.
+/// A table that refuses everything is at fault itself: nothing is left out, and all is written once
+/// it is mended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_refuses_everything_loses_nothing() {
     let dynamo = Dynamo::start().await;
@@ -296,17 +322,26 @@ async fn an_item_that_is_refused_is_named() {
     let said = folder.path().join("said");
     let (data, url) =
         (format!("data={}", folder.path().display()), format!("cold={}", dynamo.url("audience")));
-    let settings = ["interval=1s", "ttl=3s", "archive=items", "archive_flush=1s", "log=memory:", &data, &url];
+    let settings =
+        ["interval=1s", "ttl=3s", "archive=items", "archive_flush=1s", "log=memory:", &data, &url];
     let node = Node::start_logging(std::fs::File::create(&said).unwrap(), &settings);
     node.until_ready().await;
     let beat = node.beat("stage-1", "cursed").await;
     assert!(beat["nextMs"].is_u64());
-    eventually("it is left out", async || node.metric("housecount_archive_refused_total ").await == 1.0)
-        .await;
+    eventually("it is left out", async || {
+        node.metric("housecount_archive_refused_total ").await == 1.0
+    })
+    .await;
     let said = std::fs::read_to_string(&said).unwrap();
     let line = said.lines().find(|line| line.contains("refuses items of the archive")).unwrap();
-    assert!(line.contains("STAGE#stage-1 / HEARTBEAT#1") && line.contains("parameter values"), "{line}");
-    assert!(line.contains("a viewer of 6 bytes, a session of 0") && !said.contains("cursed"), "{said}");
+    assert!(
+        line.contains("STAGE#stage-1 / HEARTBEAT#1") && line.contains("parameter values"),
+        "{line}"
+    );
+    assert!(
+        line.contains("a viewer of 6 bytes, a session of 0") && !said.contains("cursed"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +392,13 @@ async fn damage_is_named_and_the_rest_is_read() {
     let mut writer = Writer::new(terms, from);
     for n in 0..2 * KEYFRAME_MS / 30_000 {
         let slot = writer.slot();
-        writer.add(&EventRef { at: slot.plus(7), kind: Kind::Beat, stage: "s", viewer: "ann", session: "" });
+        writer.add(&EventRef {
+            at: slot.plus(7),
+            kind: Kind::Beat,
+            stage: "s",
+            viewer: "ann",
+            session: "",
+        });
         let mut chunk = writer.cut(UnixMs::ZERO).unwrap();
         if n == 3 {
             chunk[9] ^= 1;
@@ -383,17 +424,30 @@ async fn the_archive_is_exported_as_rows() {
     let cold = dynamo.url("audience");
     assert!(housecount().args(["table", "create", "--cold", &cold]).status().unwrap().success());
     let export = |arguments: &[&str]| {
-        let to =
-            ["export", "--raw", "--cold", &cold, "--from", "2020-01-01", "--to", "2100-01-01", "--out", "-"];
+        let to = [
+            "export",
+            "--raw",
+            "--cold",
+            &cold,
+            "--from",
+            "2020-01-01",
+            "--to",
+            "2100-01-01",
+            "--out",
+            "-",
+        ];
         let output = housecount().args(to).args(arguments).output().unwrap();
         let said =
-            String::from_utf8(if output.status.success() { output.stdout } else { output.stderr }).unwrap();
+            String::from_utf8(if output.status.success() { output.stdout } else { output.stderr })
+                .unwrap();
         (output.status.code().unwrap(), said)
     };
     for arguments in [&[][..], &["--stage", "s"]] {
         let (code, said) = export(arguments);
         assert!(
-            code == 2 && said.contains("there is no archive") && said.contains("archive = \"packed\""),
+            code == 2
+                && said.contains("there is no archive")
+                && said.contains("archive = \"packed\""),
             "{said}"
         );
     }
@@ -414,11 +468,18 @@ async fn the_archive_is_exported_as_rows() {
         .await;
         let (code, csv) = export(&["--stage", form]);
         let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
-        assert_eq!((code, &rows[0][..]), (0, &["stage", "viewer", "session", "at_ms", "kind"][..]), "{csv}");
+        assert_eq!(
+            (code, &rows[0][..]),
+            (0, &["stage", "viewer", "session", "at_ms", "kind"][..]),
+            "{csv}"
+        );
         let of = |row: &[&str]| [0, 1, 2, 4].map(|column| row[column].to_string());
         let found: BTreeSet<[String; 4]> = rows[1..].iter().map(|row| of(row)).collect();
-        let expected =
-            [[form, "ann", "", "beat"], [form, "bob", "tab", "beat"], [form, "bob", "tab", "leave"]];
+        let expected = [
+            [form, "ann", "", "beat"],
+            [form, "bob", "tab", "beat"],
+            [form, "bob", "tab", "leave"],
+        ];
         let is_kept = |row: &&[&str; 4]| form == "packed" || row[3] == "beat";
         let expected = expected.iter().filter(is_kept).map(|row| row.map(str::to_string)).collect();
         assert_eq!(found, expected);
@@ -426,7 +487,11 @@ async fn the_archive_is_exported_as_rows() {
     // Of all stages, of both kinds; packed, there is a leave besides.
     let (code, ndjson) = export(&["--format", "ndjson"]);
     assert_eq!((code, ndjson.lines().count()), (0, 5), "{ndjson}");
-    assert_eq!(ndjson.lines().filter(|line| line.contains("\"stage\":\"items\"")).count(), 2, "{ndjson}");
+    assert_eq!(
+        ndjson.lines().filter(|line| line.contains("\"stage\":\"items\"")).count(),
+        2,
+        "{ndjson}"
+    );
     // An item that can't be read is named, without whose it is, and the others are written.
     dynamo.call(
         "PutItem",
@@ -449,10 +514,12 @@ async fn the_archive_is_exported_as_rows() {
         ])
         .output()
         .unwrap();
-    let (rows, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (rows, said) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!((output.status.code(), rows.lines().count()), (Some(1), 6), "{rows}");
     assert!(
-        said.contains("STAGE#items / HEARTBEAT#1790000000000#…: attribute") && !said.contains("zoe"),
+        said.contains("STAGE#items / HEARTBEAT#1790000000000#…: attribute")
+            && !said.contains("zoe"),
         "{said}"
     );
 }

@@ -1,4 +1,5 @@
-//! Profiles of the AWS CLI: those that housecount can't use are said to need another one, and that one works.
+//! Profiles of the AWS CLI: those that housecount can't use are said to need another one, and that
+//! one works.
 
 use std::process::{Command, Output};
 
@@ -7,8 +8,9 @@ use tempfile::TempDir;
 use crate::support::dynamo::Dynamo;
 use crate::support::node::housecount;
 
-/// A home with profiles: `centre` signs in by IAM Identity Center, as `aws configure sso` writes it today, `older` as it did once, and
-/// `browser` by `aws login`. `process` asks a program for keys, and so does what `aws configure export-credentials` stands for.
+/// A home with profiles: `centre` signs in by IAM Identity Center, as `aws configure sso` writes it
+/// today, `older` as it did once, and `browser` by `aws login`. `process` asks a program for keys,
+/// and so does what `aws configure export-credentials` stands for.
 pub struct Profiles {
     home: TempDir,
 }
@@ -44,8 +46,11 @@ impl Profiles {
     pub fn new() -> Profiles {
         let home = tempfile::tempdir().unwrap();
         let keys = home.path().join("keys.json");
-        std::fs::write(&keys, r#"{ "Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test" }"#)
-            .unwrap();
+        std::fs::write(
+            &keys,
+            r#"{ "Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test" }"#,
+        )
+        .unwrap();
         let config = PROFILES.replace("KEYS", &keys.display().to_string());
         std::fs::write(home.path().join("config"), config).unwrap();
         std::fs::write(home.path().join("credentials"), "").unwrap();

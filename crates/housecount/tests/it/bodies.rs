@@ -1,5 +1,6 @@
-//! Bodies as clients send them: packed, with a byte-order mark, of any content type, with wrong fields and bytes, or for a call that
-//! wants none. What is wrong is named, and the connection goes on.
+//! Bodies as clients send them: packed, with a byte-order mark, of any content type, with wrong
+//! fields and bytes, or for a call that wants none. What is wrong is named, and the connection goes
+//! on.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -50,7 +51,9 @@ impl Answer {
 
 impl Connection {
     fn open(node: &Node) -> Connection {
-        Connection(BufReader::new(TcpStream::connect(node.address.trim_start_matches("http://")).unwrap()))
+        Connection(BufReader::new(
+            TcpStream::connect(node.address.trim_start_matches("http://")).unwrap(),
+        ))
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -60,9 +63,12 @@ impl Connection {
     /// A whole request, its body in one chunk if a header says chunks.
     fn ask(&mut self, line: &str, headers: &[&str], body: &[u8]) -> Answer {
         let is_chunked = headers.contains(&CHUNKED);
-        let length = if is_chunked { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+        let length =
+            if is_chunked { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        self.send(format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n").as_bytes());
+        self.send(
+            format!("{line} HTTP/1.1\r\nhost: localhost\r\n{headers}{length}\r\n").as_bytes(),
+        );
         if is_chunked {
             let chunk = if body.is_empty() {
                 Vec::new()
@@ -149,9 +155,14 @@ async fn every_json_body_may_be_packed_and_marked() {
         }
         assert_eq!(ask(&[], &[BOM, &marked].concat()).0, 400, "{line}: one mark is skipped");
         assert_eq!(ask(&[GZIP], text.as_bytes()).0, 400, "{line}: it is not packed");
-        assert_eq!(ask(&[], &pack(text.as_bytes())).0, 400, "{line}: nothing says that it is packed");
+        assert_eq!(
+            ask(&[], &pack(text.as_bytes())).0,
+            400,
+            "{line}: nothing says that it is packed"
+        );
         for coding in ["br", "deflate", "gzip, gzip"] {
-            let (got, accepted, body) = ask(&[&format!("content-encoding: {coding}")], text.as_bytes());
+            let (got, accepted, body) =
+                ask(&[&format!("content-encoding: {coding}")], text.as_bytes());
             assert_eq!((got, accepted.as_deref()), (415, Some("gzip")), "{line} {coding}: {body}");
         }
         let (got, accepted, _) = {
@@ -201,7 +212,11 @@ async fn a_content_type_says_what_form_many_heartbeats_have() {
         let answer = post(&node, "/v1/heartbeats", &[kind], body.as_bytes());
         match accepted {
             Some(accepted) => {
-                assert_eq!((answer.status, &answer.body["accepted"]), (200, &json!(accepted)), "{kind}")
+                assert_eq!(
+                    (answer.status, &answer.body["accepted"]),
+                    (200, &json!(accepted)),
+                    "{kind}"
+                )
             }
             None => assert_eq!(
                 (answer.status, answer.code()),
@@ -239,9 +254,17 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
     );
     let mixed = send(json!([bad, { "viewer": "ann" }]));
     assert_eq!((mixed.status, mixed.code()), (400, "invalid_body"));
-    assert_eq!(post(&node, "/v1/heartbeats", &[JSON], bad.to_string().as_bytes()).code(), "invalid_viewer");
+    assert_eq!(
+        post(&node, "/v1/heartbeats", &[JSON], bad.to_string().as_bytes()).code(),
+        "invalid_viewer"
+    );
     let lines = post(&node, "/v1/heartbeats", &[NDJSON], b"\n{}\nnonsense\n");
-    assert_eq!((lines.status, &lines.body["rejected"][1]["index"]), (400, &json!(2)), "{}", lines.body);
+    assert_eq!(
+        (lines.status, &lines.body["rejected"][1]["index"]),
+        (400, &json!(2)),
+        "{}",
+        lines.body
+    );
     // What was taken before it is not undone, and what a limit rejects may be taken later.
     let taken = send(json!([bad, beat("ann")]));
     assert_eq!((taken.status, &taken.body["accepted"]), (200, &json!(1)));
@@ -257,7 +280,8 @@ async fn a_batch_of_which_nothing_can_be_taken_is_400() {
 async fn a_byte_that_is_not_utf8_refuses_its_own_heartbeat() {
     let node = Node::ready(&ONE).await;
     let bad = b"{\"stage\":\"s\",\"viewer\":\"Zo\xeb\"}".to_vec();
-    let beats = [beat("ann").to_string().into_bytes(), bad.clone(), beat("bob").to_string().into_bytes()];
+    let beats =
+        [beat("ann").to_string().into_bytes(), bad.clone(), beat("bob").to_string().into_bytes()];
     let array = [b"[", &beats.join(&b","[..])[..], b"]"].concat();
     for (kind, body) in [(JSON, array), (NDJSON, beats.join(&b'\n'))] {
         let answer = post(&node, "/v1/heartbeats", &[kind], &body);
@@ -272,7 +296,8 @@ async fn a_byte_that_is_not_utf8_refuses_its_own_heartbeat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_of_another_type_is_named_with_what_is_wanted() {
     let node = Node::ready(&ONE).await;
-    let fields = [("stage", "invalid_stage"), ("viewer", "invalid_viewer"), ("session", "invalid_session")];
+    let fields =
+        [("stage", "invalid_stage"), ("viewer", "invalid_viewer"), ("session", "invalid_session")];
     for (field, code) in fields {
         for (value, found) in [(json!(12345), "a number"), (json!(["ann"]), "an array")] {
             let mut sent = beat("ann");
@@ -286,8 +311,12 @@ async fn a_field_of_another_type_is_named_with_what_is_wanted() {
                     "{path}"
                 );
             }
-            let answer =
-                post(&node, "/v1/heartbeats", &[JSON], json!([beat("bob"), sent]).to_string().as_bytes());
+            let answer = post(
+                &node,
+                "/v1/heartbeats",
+                &[JSON],
+                json!([beat("bob"), sent]).to_string().as_bytes(),
+            );
             let rejected = &answer.body["rejected"][0];
             assert_eq!((&rejected["code"], &rejected["detail"]), (&json!(code), &json!(expected)));
         }
@@ -300,16 +329,20 @@ async fn a_token_of_another_type_matters_only_where_tokens_do() {
     let mut sent = beat("ann");
     sent["token"] = json!({ "any": "thing" });
     let secret = format!("auth.viewer_keys=secret:{}", "opensesame".repeat(4));
-    for (policy, expected) in
-        [("off", (200, "")), ("optional", (401, "token_invalid")), ("required", (401, "token_invalid"))]
-    {
-        let node = Node::ready(&[&ONE[..], &[&secret, &format!("auth.viewer={policy}")]].concat()).await;
+    for (policy, expected) in [
+        ("off", (200, "")),
+        ("optional", (401, "token_invalid")),
+        ("required", (401, "token_invalid")),
+    ] {
+        let node =
+            Node::ready(&[&ONE[..], &[&secret, &format!("auth.viewer={policy}")]].concat()).await;
         let answer = post(&node, "/v1/heartbeat", &[JSON], sent.to_string().as_bytes());
         assert_eq!((answer.status, answer.code()), expected, "{policy}: {}", answer.body);
     }
 }
 
-/// A client writes its request to the end before it reads: the answer must not come as a broken connection.
+/// A client writes its request to the end before it reads: the answer must not come as a broken
+/// connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
     let node = Node::ready(&[
@@ -341,7 +374,8 @@ async fn unread_body_bytes_max_is_read_and_the_connection_goes_on() {
             assert_eq!(answer.status, expected, "{line} {headers:?}: {}", answer.body);
             assert!(!answer.ends_the_connection(), "{line} {headers:?}");
         }
-        let answer = connection.ask("POST /v1/heartbeat", &[&[JSON], &headers[1..]].concat(), &large);
+        let answer =
+            connection.ask("POST /v1/heartbeat", &[&[JSON], &headers[1..]].concat(), &large);
         assert_eq!((answer.status, answer.code()), (413, "body_too_large"));
         assert!(!answer.ends_the_connection());
     }
@@ -400,5 +434,9 @@ async fn operators_calls_without_a_body_work_however_its_length_is_told() {
         assert_eq!((answer.status, answer.code()), (415, "unsupported_media_type"), "{path}");
     }
     let answer = post(&node, "/v1/stages", &[CHUNKED], b"");
-    assert_eq!((answer.status, answer.code()), (400, "invalid_body"), "it is as if nothing were sent");
+    assert_eq!(
+        (answer.status, answer.code()),
+        (400, "invalid_body"),
+        "it is as if nothing were sent"
+    );
 }

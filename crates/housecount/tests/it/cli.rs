@@ -31,7 +31,10 @@ fn bad_settings_stop_the_start_with_one_line() {
         &["serve", "--set", "ttl=89s"],
         "`ttl` = \"89s\" (from --set): it must be at least 3 x interval (30s)",
     );
-    refuses(&["serve", "--set", "tll=5m"], "`tll` (from --set) is not a setting: did you mean `ttl`?");
+    refuses(
+        &["serve", "--set", "tll=5m"],
+        "`tll` (from --set) is not a setting: did you mean `ttl`?",
+    );
     refuses(&["serve", "--log", "kafka://h"], "`log` (from --log): a log is memory:");
     refuses(&["serve", "--cold", "s3://b"], "`cold`");
     refuses(&["serve", "--archive", "all"], "`archive`");
@@ -54,7 +57,10 @@ fn help_shows_examples() {
     ] {
         let output = run(&command);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && said.contains("Examples:\n  housecount "), "{command:?}: {said}");
+        assert!(
+            output.status.success() && said.contains("Examples:\n  housecount "),
+            "{command:?}: {said}"
+        );
         for url in said.split('\'').filter(|word| word.starts_with("dynamodb://")) {
             assert!(ColdTarget::parse(url, "unused").is_ok(), "{command:?} shows {url}");
         }
@@ -69,7 +75,10 @@ fn settings_are_a_configuration_file() {
     std::fs::write(&file, &output.stdout).unwrap();
     // The same as the defaults, so it is only the impossible port that is wrong.
     let file = file.to_str().unwrap();
-    refuses(&["serve", "--config", file, "--listen", "127.0.0.1:99999"], "`listen` = \"127.0.0.1:99999\"");
+    refuses(
+        &["serve", "--config", file, "--listen", "127.0.0.1:99999"],
+        "`listen` = \"127.0.0.1:99999\"",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +87,10 @@ async fn a_taken_port_and_a_taken_folder_are_named() {
     let taken = node.address.trim_start_matches("http://").to_string();
     refuses(&["serve", "--listen", &taken, "--log", "memory:"], "the port is taken");
     let data = node.data().to_str().unwrap().to_string();
-    refuses(&["serve", "--listen", "127.0.0.1:0", "--data", &data], "is in use by another housecount");
+    refuses(
+        &["serve", "--listen", "127.0.0.1:0", "--data", &data],
+        "is in use by another housecount",
+    );
 }
 
 async fn waits_for(node: &Node) -> String {
@@ -91,8 +103,10 @@ async fn waits_for(node: &Node) -> String {
 async fn a_redis_that_is_away_is_waited_for() {
     let port = free_port();
     let node = Node::start(&[&format!("log=redis://:secret@127.0.0.1:{port}/0"), "cold=none"]);
-    eventually("it says what it waits for", async || waits_for(&node).await.contains("waiting for the log"))
-        .await;
+    eventually("it says what it waits for", async || {
+        waits_for(&node).await.contains("waiting for the log")
+    })
+    .await;
     let said = waits_for(&node).await;
     assert!(said.contains(&port.to_string()) && !said.contains("secret"), "{said}");
     let stats = node.stats().await;
@@ -115,7 +129,10 @@ async fn a_table_that_is_missing_is_waited_for() {
     .await;
     let made = run(&["table", "create", "--cold", &cold]);
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(made.status.success() && said.contains("TTL is switched on for the attribute `ttl`."), "{said}");
+    assert!(
+        made.status.success() && said.contains("TTL is switched on for the attribute `ttl`."),
+        "{said}"
+    );
     node.until_ready().await;
     let again = run(&["table", "create", "--cold", &cold]);
     let said = String::from_utf8_lossy(&again.stdout).into_owned();
@@ -172,7 +189,10 @@ async fn snapshot_and_restore_by_hand() {
     let saved = said(run(&["snapshot", "--url", &node.address]));
     assert_eq!((saved["outcome"].as_str(), saved["viewers"].as_u64()), (Some("saved"), Some(41)));
     let restored = said(run(&["restore", "--url", &node.address]));
-    assert_eq!((restored["restored"].as_bool(), restored["viewers"].as_u64()), (Some(true), Some(41)));
+    assert_eq!(
+        (restored["restored"].as_bool(), restored["viewers"].as_u64()),
+        (Some(true), Some(41))
+    );
     assert_eq!(node.stats().await["recovering"], true);
     refuses(&["snapshot", "--url", "http://127.0.0.1:1"], "Connection refused");
 }

@@ -1,4 +1,5 @@
-//! Beats beyond a session's limit: when they are answered from memory, what that changes (nothing), and when they are refused.
+//! Beats beyond a session's limit: when they are answered from memory, what that changes (nothing),
+//! and when they are refused.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,7 +45,8 @@ async fn beats_logged(node: &Node) -> u64 {
 }
 
 async fn coalesced(node: &Node, transport: &str) -> u64 {
-    node.metric(&format!("housecount_coalesced_beats_total{{transport=\"{transport}\"}}")).await as u64
+    node.metric(&format!("housecount_coalesced_beats_total{{transport=\"{transport}\"}}")).await
+        as u64
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,14 +70,17 @@ async fn beats_beyond_session_burst_are_answered_and_not_logged() {
         let from = if is_coalesced { 26_000 } else { 27_000 };
         assert!((from..=33_000).contains(&next_ms), "{answer}");
     }
-    assert!(answers[..SESSION_BURST as usize].iter().all(|answer| answer.get("coalesced").is_none()));
+    assert!(
+        answers[..SESSION_BURST as usize].iter().all(|answer| answer.get("coalesced").is_none())
+    );
     // Another stage is another session.
     assert_eq!(node.beat("t", "ann").await.get("coalesced"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_beats_without_end_can_still_leave() {
-    let node = Node::ready(&[&ONE[..], &["leave_grace=100ms", "limits.session_beats=1"]].concat()).await;
+    let node =
+        Node::ready(&[&ONE[..], &["leave_grace=100ms", "limits.session_beats=1"]].concat()).await;
     while beat(&node).await.get("coalesced").is_none() {}
     let leave = async || node.call(Method::POST, "/v1/leave", ann()).await;
     assert_eq!(leave().await.0, 204);
@@ -118,7 +123,10 @@ async fn in_a_batch_they_are_accepted_and_counted() {
     assert_eq!((&body["accepted"], &body["coalesced"]), (&json!(99), &json!(surplus)), "{body}");
     let rejected = body["rejected"].as_array().unwrap();
     assert_eq!((rejected.len(), &rejected[0]["index"]), (1, &json!(50)));
-    assert_eq!((beats_logged(&node).await, coalesced(&node, "batch").await), (99 - surplus, surplus));
+    assert_eq!(
+        (beats_logged(&node).await, coalesced(&node, "batch").await),
+        (99 - surplus, surplus)
+    );
     let (_, body) =
         node.call(Method::POST, "/v1/heartbeats", json!([{ "stage": "s", "viewer": "bob" }])).await;
     assert_eq!(body, json!({ "accepted": 1, "rejected": [] }), "absent where there are none");
@@ -143,7 +151,11 @@ async fn load_counts_them_apart() {
         let (duration, agree_within) = (Duration::from_secs(3), Duration::from_secs(5));
         let plan = Plan { nodes, shape, duration, transport, tokens: None, agree_within };
         let report = load::run(plan, |_, _| ()).await.unwrap();
-        assert_eq!((report.failed, report.acknowledged + report.coalesced), (0, report.sent), "{report:#?}");
+        assert_eq!(
+            (report.failed, report.acknowledged + report.coalesced),
+            (0, report.sent),
+            "{report:#?}"
+        );
         assert!(report.coalesced > 0 && report.is_good(), "{report:#?}");
         assert_eq!(beats_logged(&node).await, report.acknowledged, "{transport:?}");
     }
@@ -160,7 +172,8 @@ async fn they_wait_for_the_beat_that_they_rely_on() {
         let inside = inside(&[("linger", "1s"), ("ack", ack)]).await;
         let client = inside.client();
         let answers = join_all((0..40).map(|_| async {
-            let answer = client.call(Method::POST, "/v1/heartbeat", ann().to_string()).await.unwrap();
+            let answer =
+                client.call(Method::POST, "/v1/heartbeat", ann().to_string()).await.unwrap();
             let is_logged = inside.log.appended.load(Ordering::SeqCst) > 0;
             assert!(is_logged || ack == "memory", "it was answered before the log had anything");
             answer
@@ -172,19 +185,22 @@ async fn they_wait_for_the_beat_that_they_rely_on() {
         });
         let logged = bodies.filter(|body| body.get("coalesced").is_none()).count();
         assert!((SESSION_BURST as usize..40).contains(&logged), "{logged}");
-        let line = format!("housecount_coalesced_beats_total{{transport=\"http\"}} {}", 40 - logged);
+        let line =
+            format!("housecount_coalesced_beats_total{{transport=\"http\"}} {}", 40 - logged);
         assert!(inside.metric(&line), "{line}");
     }
 }
 
-/// The log refuses events, which only others' beats show: a beat that would be coalesced is answered as one that would be logged.
+/// The log refuses events, which only others' beats show: a beat that would be coalesced is
+/// answered as one that would be logged.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_not_answered_while_the_log_refuses_events() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;
         let client = inside.client();
         let post = async |body: Value| {
-            let (status, body) = client.call(Method::POST, "/v1/heartbeat", body.to_string()).await.unwrap();
+            let (status, body) =
+                client.call(Method::POST, "/v1/heartbeat", body.to_string()).await.unwrap();
             (status, serde_json::from_slice::<Value>(&body).unwrap())
         };
         for _ in 0..3 * SESSION_BURST {
@@ -202,7 +218,8 @@ async fn they_are_not_answered_while_the_log_refuses_events() {
     }
 }
 
-/// An append that is not answered is known to be late after seconds only: whoever relies on it waits as long.
+/// An append that is not answered is known to be late after seconds only: whoever relies on it
+/// waits as long.
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_wait_ms_max_is_how_long_they_wait_for_a_log_that_hangs() {
     let inside = inside(&[]).await;
@@ -275,7 +292,8 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     assert_eq!(coalesced(), Ok(false), "it has left");
 }
 
-/// Events of others always wait for a busy node's log: that says nothing of a session that has left by way of another node.
+/// Events of others always wait for a busy node's log: that says nothing of a session that has left
+/// by way of another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {
@@ -283,7 +301,11 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         inside.log.append_hangs.store(true, Ordering::SeqCst);
         let beat = Said { kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" };
         let coalesced = || inside.node.ingest.coalesce(&beat, true).unwrap();
-        assert_eq!(coalesced().is_some(), ack == "memory", "nothing waits, so nothing is in the log");
+        assert_eq!(
+            coalesced().is_some(),
+            ack == "memory",
+            "nothing waits, so nothing is in the log"
+        );
         let taken = inside.node.ingest.take(Said { viewer: "bob", ..beat }, false).unwrap();
         let receipt = coalesced().unwrap();
         assert_eq!((receipt.is_coalesced(), receipt.is_settled()), (true, ack == "memory"));

@@ -1,4 +1,5 @@
-//! `housecount copy`: all rows arrive, a copy that was interrupted goes on, and no other data is mixed in.
+//! `housecount copy`: all rows arrive, a copy that was interrupted goes on, and no other data is
+//! mixed in.
 
 use std::path::Path;
 use std::process::Output;
@@ -27,7 +28,8 @@ async fn fill(folder: &Path) {
             ("recovering".to_string(), Attr::Bool(n % 2 == 0)),
         ]);
         let stage = format!("stage-{}", n % STAGES);
-        records.push(Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item });
+        records
+            .push(Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item });
     }
     for n in 0..STAGES {
         let tags = Attr::Texts([("sport".to_string(), "chess".to_string())].into());
@@ -99,7 +101,10 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     let done = copied(&first, &table);
     let all = SNAPSHOTS + STAGES;
     assert!((1..all).contains(&there), "{there} of {all}");
-    assert_eq!((done["written"].as_u64(), done["there"].as_u64()), (Some(all - there), Some(there)));
+    assert_eq!(
+        (done["written"].as_u64(), done["there"].as_u64()),
+        (Some(all - there), Some(there))
+    );
     assert!(done["writeUnits"].as_u64() > Some(all - there), "{done}");
     assert_eq!(rows(&dynamo.cold("audience").await).await, before);
 
@@ -111,7 +116,11 @@ async fn all_rows_arrive_in_a_table_and_back_and_an_interrupted_copy_goes_on() {
     let done = copied(&table, &embedded(&second));
     assert_eq!((done["written"].as_u64(), done["foreign"].as_u64()), (Some(all), Some(1)));
     assert_eq!(rows(&SqliteCold::open_to_read(&second).unwrap()).await, before);
-    assert_eq!(copied(&table, &embedded(&second))["there"].as_u64(), Some(all), "nothing is left to do");
+    assert_eq!(
+        copied(&table, &embedded(&second))["there"].as_u64(),
+        Some(all),
+        "nothing is left to do"
+    );
     assert!(refused(&first, &table).contains("has other data than the source, such as OTHER / x"));
 }
 
@@ -129,7 +138,8 @@ async fn a_target_with_other_data_is_refused() {
     put(Key::Config { stage: "stage-3".to_string() }).await;
     let before = rows(&SqliteCold::open_to_read(&to).unwrap()).await;
     assert!(
-        refused(&name(&from), &name(&to)).contains("such as STAGE#stage-3 / CONFIG; choose an empty target")
+        refused(&name(&from), &name(&to))
+            .contains("such as STAGE#stage-3 / CONFIG; choose an empty target")
     );
     assert_eq!(rows(&SqliteCold::open_to_read(&to).unwrap()).await, before);
     let other = above.path().join("other");
@@ -177,7 +187,8 @@ async fn a_target_with_some_of_the_rows_gets_the_others() {
     let all = rows(&SqliteCold::open_to_read(&from).unwrap()).await;
     // Of each partition key the first and the last: between them lies what they don't ask for.
     let runs = all.chunk_by(|a, b| a.pk == b.pk);
-    let ends: Vec<StoredRow> = runs.flat_map(|run| [run[0].clone(), run[run.len() - 1].clone()]).collect();
+    let ends: Vec<StoredRow> =
+        runs.flat_map(|run| [run[0].clone(), run[run.len() - 1].clone()]).collect();
     let cold = SqliteCold::open(&to).unwrap();
     cold.put_rows(ends.clone()).await.unwrap();
     drop(cold);

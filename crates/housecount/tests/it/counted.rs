@@ -29,11 +29,21 @@ fn small() -> (Shape, Duration) {
 
 /// `load --viewers 10000 --stages 20 --interval 5s --duration 60s`.
 fn full() -> (Shape, Duration) {
-    let shape = Shape { viewers: 10_000, interval_ms: 5_000, stay_ms: 600_000, ramp_ms: 5_000, ..small().0 };
+    let shape = Shape {
+        viewers: 10_000,
+        interval_ms: 5_000,
+        stay_ms: 600_000,
+        ramp_ms: 5_000,
+        ..small().0
+    };
     (shape, Duration::from_secs(60))
 }
 
-async fn play(nodes: &[&Node], (shape, duration): (Shape, Duration), transport: Transport) -> Report {
+async fn play(
+    nodes: &[&Node],
+    (shape, duration): (Shape, Duration),
+    transport: Transport,
+) -> Report {
     let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
     // Strict only in the long proof, which has the machine for itself.
     let agree_within = Duration::from_millis(if shape.viewers >= 10_000 { 100 } else { 5_000 });
@@ -53,8 +63,10 @@ async fn equals_the_truth(node: &Node, report: &Report) {
     .await;
     let stages = node.get("/v1/stages?limit=1000").await;
     let stages = stages["stages"].as_array().unwrap().iter();
-    let counts = stages.map(|s| (s["stage"].as_str().unwrap().to_string(), s["viewers"].as_u64().unwrap()));
-    let counts: std::collections::BTreeMap<_, _> = counts.filter(|(_, viewers)| *viewers > 0).collect();
+    let counts =
+        stages.map(|s| (s["stage"].as_str().unwrap().to_string(), s["viewers"].as_u64().unwrap()));
+    let counts: std::collections::BTreeMap<_, _> =
+        counts.filter(|(_, viewers)| *viewers > 0).collect();
     assert_eq!(counts, report.expected_by_stage);
 }
 
@@ -102,7 +114,8 @@ async fn two_nodes_answer_alike(audience: (Shape, Duration)) {
     println!("{report:#?}");
 }
 
-/// The size that users start with: `cargo test --release -p housecount --test it -- --ignored --nocapture full_size`
+/// The size that users start with:
+/// `cargo test --release -p housecount --test it -- --ignored --nocapture full_size`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute"]
 async fn full_size_embedded() {
@@ -148,8 +161,18 @@ async fn what_one_node_takes_the_other_shows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn load_reports_and_exits_by_its_verdict() {
     let load = |url: String, transport: &str| {
-        let arguments =
-            ["load", "--url", &url, "--viewers", "50", "--interval", "500ms", "--duration", "2s", "--json"];
+        let arguments = [
+            "load",
+            "--url",
+            &url,
+            "--viewers",
+            "50",
+            "--interval",
+            "500ms",
+            "--duration",
+            "2s",
+            "--json",
+        ];
         let mut command = crate::support::node::housecount();
         command.args(arguments).args(["--transport", transport, "--stay", "3s"]);
         tokio::task::spawn_blocking(move || command.output().unwrap())
@@ -161,7 +184,10 @@ async fn load_reports_and_exits_by_its_verdict() {
         assert!(output.status.success(), "{transport}: {report:#}");
         assert!(report["expectedViewers"].as_u64() > Some(0), "{transport}: {report:#}");
         assert_eq!(report["expectedViewers"], report["countedViewers"], "{transport}: {report:#}");
-        assert!(report["p99Ms"].as_f64() > Some(0.0) && report["failed"] == 0, "{transport}: {report:#}");
+        assert!(
+            report["p99Ms"].as_f64() > Some(0.0) && report["failed"] == 0,
+            "{transport}: {report:#}"
+        );
         assert!(report["leaves"].as_u64() > Some(0), "{transport}: {report:#}");
     }
 

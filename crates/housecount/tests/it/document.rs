@@ -1,4 +1,5 @@
-//! Public names in /openapi.json: clients are generated from it, so its names are types and calls in other programs.
+//! Public names in /openapi.json: clients are generated from it, so its names are types and calls
+//! in other programs.
 
 use std::collections::BTreeSet;
 
@@ -11,25 +12,31 @@ use crate::support::node::Node;
 const PLAIN: [&str; 2] = ["log=memory:", "cold=none"];
 
 /// First words of operation ids.
-const VERBS: [&str; 11] =
-    ["change", "check", "create", "delete", "list", "open", "restore", "save", "send", "show", "stream"];
+const VERBS: [&str; 11] = [
+    "change", "check", "create", "delete", "list", "open", "restore", "save", "send", "show",
+    "stream",
+];
 
 /// Every operation of a document, as `METHOD path`.
 fn operations(api: &Value) -> Vec<(String, &Value)> {
     let paths = api["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, methods)| {
         let methods = methods.as_object().unwrap().iter();
-        methods.map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
+        methods.map(move |(method, operation)| {
+            (format!("{} {path}", method.to_uppercase()), operation)
+        })
     });
     operations.collect()
 }
 
 fn is_camel(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn is_pascal(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric())
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
@@ -79,22 +86,29 @@ async fn schema_names_are_nouns_in_pascal_case() {
     let mut found = BTreeSet::new();
     references(&api, &mut found);
     let unresolved = found.iter().find(|reference| {
-        reference.strip_prefix("#/components/schemas/").is_none_or(|name| !schemas.contains_key(name))
+        reference
+            .strip_prefix("#/components/schemas/")
+            .is_none_or(|name| !schemas.contains_key(name))
     });
     assert_eq!(unresolved, None);
     assert_eq!(found.len(), schemas.len(), "each schema is referred to by its name");
 
-    let json_of = |content: &Value| content["content"]["application/json"]["schema"]["$ref"].clone();
+    let json_of =
+        |content: &Value| content["content"]["application/json"]["schema"]["$ref"].clone();
     let heartbeat = &api["paths"]["/v1/heartbeat"]["post"];
     assert_eq!(json_of(&heartbeat["requestBody"]), "#/components/schemas/HeartbeatRequest");
     assert_eq!(json_of(&heartbeat["responses"]["200"]), "#/components/schemas/HeartbeatResponse");
     let batch = &api["paths"]["/v1/heartbeats"]["post"];
     assert_eq!(json_of(&batch["responses"]["200"]), "#/components/schemas/BatchResponse");
     let drop_in = &api["paths"]["/api/viewer/heartbeat"]["post"];
-    assert_eq!(json_of(&drop_in["responses"]["200"]), "#/components/schemas/DropInHeartbeatResponse");
+    assert_eq!(
+        json_of(&drop_in["responses"]["200"]),
+        "#/components/schemas/DropInHeartbeatResponse"
+    );
 }
 
-const PLAYERS_CALLS: [&str; 4] = ["POST /v1/heartbeat", "POST /v1/leave", "GET /v1/ws", "GET /v1/live"];
+const PLAYERS_CALLS: [&str; 4] =
+    ["POST /v1/heartbeat", "POST /v1/leave", "GET /v1/ws", "GET /v1/live"];
 const SERVERS_CALLS: [&str; 4] = [
     "POST /v1/heartbeats",
     "POST /api/viewer/rejoin",
@@ -107,14 +121,16 @@ async fn security(settings: &[&str], calls: &[&str]) -> Value {
     let node = Node::ready(&[&PLAIN, settings].concat()).await;
     let api = node.get("/openapi.json").await;
     let operations = operations(&api);
-    let of_call = |call: &&str| &operations.iter().find(|(each, _)| each == call).unwrap().1["security"];
+    let of_call =
+        |call: &&str| &operations.iter().find(|(each, _)| each == call).unwrap().1["security"];
     let mut found: Vec<&Value> = calls.iter().map(of_call).collect();
     found.dedup();
     assert_eq!(found.len(), 1, "{calls:?}: {found:?}");
     found[0].clone()
 }
 
-/// A generated client demands a credential for every call that names a scheme, so calls name one only where it is looked at.
+/// A generated client demands a credential for every call that names a scheme, so calls name one
+/// only where it is looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn players_need_a_credential_only_where_it_is_switched_on() {
     let open = [&PLAYERS_CALLS[..], &SERVERS_CALLS].concat();

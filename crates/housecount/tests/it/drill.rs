@@ -1,4 +1,5 @@
-//! The restore drill of docs/DEPLOY.md: a ledger that was lost is put back from a copy, is whole, and goes on.
+//! The restore drill of docs/DEPLOY.md: a ledger that was lost is put back from a copy, is whole,
+//! and goes on.
 
 use std::path::Path;
 
@@ -29,7 +30,8 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// Where a ledger ends.
 fn end(cold: &str) -> String {
-    let (_, said) = run(&["verify", "--from", FROM, "--to", "2100-01-01", "--cold", cold, "--json"]);
+    let (_, said) =
+        run(&["verify", "--from", FROM, "--to", "2100-01-01", "--cold", cold, "--json"]);
     let found: Value = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
     found["committedTo"].to_string()
 }
@@ -44,8 +46,17 @@ fn verify(cold: &str, to: &str) {
 fn export(cold: &str, to: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("out.csv");
-    let (code, said) =
-        run(&["export", "--from", FROM, "--to", to, "--cold", cold, "--out", file.to_str().unwrap()]);
+    let (code, said) = run(&[
+        "export",
+        "--from",
+        FROM,
+        "--to",
+        to,
+        "--cold",
+        cold,
+        "--out",
+        file.to_str().unwrap(),
+    ]);
     assert_eq!(code, Some(0), "{said}");
     std::fs::read_to_string(file).unwrap()
 }

@@ -45,7 +45,8 @@ async fn node(settings: &[String]) -> Node {
     Node::ready(&settings.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// Beats at both, one of them killed: what was acknowledged is counted by all, and by who starts later.
+/// Beats at both, one of them killed: what was acknowledged is counted by all, and by who starts
+/// later.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     let (_dynamo, settings) = stand().await;
@@ -56,7 +57,8 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
         nodes[n % 2].beat("t", &format!("single-{n}")).await;
     }
     for node in &nodes {
-        eventually("both know all", async || figures(&node.stats().await) == (3_505, true, false)).await;
+        eventually("both know all", async || figures(&node.stats().await) == (3_505, true, false))
+            .await;
     }
     nodes[0].beat_many("s", 0, 3_100).await;
     nodes[0].kill();
@@ -65,12 +67,14 @@ async fn two_nodes_are_one_and_kill_9_loses_nothing() {
     nodes[0].until_ready().await;
     let third = node(&settings).await;
     for node in [&nodes[0], &nodes[1], &third] {
-        eventually("all know all", async || figures(&node.stats().await) == (3_515, true, false)).await;
+        eventually("all know all", async || figures(&node.stats().await) == (3_515, true, false))
+            .await;
         assert_eq!((node.viewers("s").await, node.viewers("t").await), (3_510, 5));
     }
 }
 
-/// Throttled, and answers that are lost: nothing is acknowledged that isn't there, and nothing counts twice.
+/// Throttled, and answers that are lost: nothing is acknowledged that isn't there, and nothing
+/// counts twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_throttles_and_lies_loses_nothing() {
     let (dynamo, settings) = stand().await;
@@ -83,12 +87,19 @@ async fn a_table_that_throttles_and_lies_loses_nothing() {
     let third = node(&settings).await;
     for node in [&nodes[0], &nodes[1], &third] {
         eventually("all know all", async || figures(&node.stats().await).0 == 200).await;
-        eventually("and are sure", async || figures(&node.stats().await) == (200, true, false)).await;
+        eventually("and are sure", async || figures(&node.stats().await) == (200, true, false))
+            .await;
     }
 }
 
 fn beat(viewer: &str) -> Bytes {
-    let event = EventRef { at: UnixMs(1_790_000_000_000), kind: Kind::Beat, stage: "s", viewer, session: "" };
+    let event = EventRef {
+        at: UnixMs(1_790_000_000_000),
+        kind: Kind::Beat,
+        stage: "s",
+        viewer,
+        session: "",
+    };
     Bytes::from(record::encode(&[Told::Event(event)]))
 }
 
@@ -118,8 +129,9 @@ async fn who_starts_in_the_middle_reads_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     let dynamo = Dynamo::start().await;
-    let read =
-        async |more| dynamo.log("table", more).await.read(0, Position::START, HandleKey::default()).await;
+    let read = async |more| {
+        dynamo.log("table", more).await.read(0, Position::START, HandleKey::default()).await
+    };
     let error = read("flush=100ms").await.unwrap_err();
     assert_eq!(error.kind(), housecount::error::ErrorKind::Missing);
     assert!(error.to_string().contains("housecount table create --cold"), "{error}");
@@ -134,7 +146,8 @@ async fn a_log_of_another_shape_is_refused_and_a_missing_table_named() {
     }
 }
 
-/// Who follows reads every one and a half flushes; who reads besides waits for nothing, and nobody for it. In virtual time.
+/// Who follows reads every one and a half flushes; who reads besides waits for nothing, and nobody
+/// for it. In virtual time.
 #[tokio::test(start_paused = true)]
 async fn who_reads_aside_is_not_paced_and_delays_nobody() {
     housecount::sim::begin(7);
@@ -185,16 +198,18 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
 async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
     let kept = Kept { form: Form::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
     let (metrics, archived) = (Arc::default(), Arc::new(Archived::new(1)));
-    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
-    let mut task = Archive::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
+    let settings =
+        Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
+    let mut task =
+        Archive::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
     loop {
         tokio::time::sleep(task.period()).await;
         task.tick().await.unwrap();
     }
 }
 
-/// An hour of 10,000 viewers after one in which they come, in virtual time. `cargo test --release -p housecount --test it -- --ignored
-/// --nocapture --test-threads 1 dollars_of_a_log`
+/// An hour of 10,000 viewers after one in which they come, in virtual time.
+/// `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 dollars_of_a_log`
 #[tokio::test(start_paused = true)]
 #[ignore = "a figure, and takes a minute"]
 async fn dollars_of_a_log() {
@@ -246,7 +261,11 @@ async fn dollars_of_a_log() {
             crowd.play(now.since(base), |e| {
                 n += 1;
                 events += 1;
-                let half = if is_sticky { e.viewer.bytes().map(u64::from).sum::<u64>() } else { n * 7 / 3 };
+                let half = if is_sticky {
+                    e.viewer.bytes().map(u64::from).sum::<u64>()
+                } else {
+                    n * 7 / 3
+                };
                 let said = &mut halves[(half % 2) as usize].said;
                 said.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
             });
@@ -263,11 +282,13 @@ async fn dollars_of_a_log() {
                     })
                     .collect();
                 let told = half.hub.tell(&events, now.minus(2_000));
-                let position = half.log.append(0, Bytes::from(record::encode(&told))).await.unwrap();
+                let position =
+                    half.log.append(0, Bytes::from(record::encode(&told))).await.unwrap();
                 half.hub.take_in(0, &told, position.at);
                 half.log.tend(0, position.at.minus(900_000), position.at).await.unwrap();
             };
-            let said: Vec<_> = halves.iter_mut().map(|half| std::mem::take(&mut half.said)).collect();
+            let said: Vec<_> =
+                halves.iter_mut().map(|half| std::mem::take(&mut half.said)).collect();
             let (one, other) = (&halves[0], &halves[1]);
             let pair = async {
                 if !said[0].is_empty() {
@@ -285,7 +306,8 @@ async fn dollars_of_a_log() {
         let (written, read) = units(&halves);
         let (written, read) = (written - before.0, read - before.1);
         let month = SECONDS_A_MONTH / 3_600.0 / 1e6;
-        let dollars = (written * month * DOLLARS_PER_MILLION.0, read * month * DOLLARS_PER_MILLION.1);
+        let dollars =
+            (written * month * DOLLARS_PER_MILLION.0, read * month * DOLLARS_PER_MILLION.1);
         let counts = [0, 1].map(|n| halves[n].hub.totals().of.0.viewers);
         println!(
             "{name}: {events} events an hour, {counts:?} viewers counted; {written:.0} write and {read:.0} read units; \

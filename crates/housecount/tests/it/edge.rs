@@ -1,4 +1,5 @@
-//! What a node open to the internet does about those who send too much, and about pages of other sites.
+//! What a node open to the internet does about those who send too much, and about pages of other
+//! sites.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -43,7 +44,8 @@ impl Heard {
 
 fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Heard {
     let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
@@ -71,13 +73,20 @@ async fn a_viewer_may_have_twenty_sessions_on_a_stage() {
     let node = node(&["limits.session_beats=0"]).await;
     // All at once: those on the way to the log count too.
     let sessions = |count: usize| -> Vec<Value> {
-        (0..count).map(|n| json!({ "stage": "s", "viewer": "guest", "session": n.to_string() })).collect()
+        (0..count)
+            .map(|n| json!({ "stage": "s", "viewer": "guest", "session": n.to_string() }))
+            .collect()
     };
-    let (_, body) = node.call(Method::POST, "/v1/heartbeats", Value::from(sessions(BATCH_BEATS_MAX))).await;
+    let (_, body) =
+        node.call(Method::POST, "/v1/heartbeats", Value::from(sessions(BATCH_BEATS_MAX))).await;
     assert_eq!(body["accepted"], 20, "{body}");
     assert_eq!(body["rejected"][0]["code"], "too_many_sessions");
     let refused = beat(&node, "s", "guest", "one more");
-    assert_eq!((refused.code(), refused.retry_after_s()), ("too_many_sessions", 3), "the grace of a leave");
+    assert_eq!(
+        (refused.code(), refused.retry_after_s()),
+        ("too_many_sessions", 3),
+        "the grace of a leave"
+    );
     let there = beat(&node, "s", "guest", "7");
     assert_eq!((&there.body["viewers"], &there.body["sessions"]), (&json!(1), &json!(20)));
     assert_eq!(beat(&node, "t", "guest", "one more").status, 200);
@@ -126,10 +135,16 @@ async fn who_was_not_taken_in_has_no_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_may_be_full_and_only_so_many_be_opened() {
     let node = node(&["limits.viewers_per_stage=2", "limits.new_stages_per_minute=3"]).await;
-    assert_eq!((beat(&node, "s", "ann", "").status, beat(&node, "s", "bob", "").status), (200, 200));
+    assert_eq!(
+        (beat(&node, "s", "ann", "").status, beat(&node, "s", "bob", "").status),
+        (200, 200)
+    );
     let full = beat(&node, "s", "cid", "");
     assert_eq!((full.code(), full.retry_after_s()), ("stage_full", 30));
-    assert_eq!((beat(&node, "s", "ann", "tab-2").status, beat(&node, "s", "bob", "").status), (200, 200));
+    assert_eq!(
+        (beat(&node, "s", "ann", "tab-2").status, beat(&node, "s", "bob", "").status),
+        (200, 200)
+    );
     // A leave that nobody asks for makes no room; and in a batch each is who it is.
     let leave = json!({ "stage": "s", "viewer": "cid" });
     assert_eq!(node.call(Method::POST, "/v1/leave", leave).await.0, 204);
@@ -172,10 +187,12 @@ async fn an_address_may_send_so_much() {
     let lives = ask(&node, "GET", "/healthz", &[("x-forwarded-for", "198.51.100.7")], "");
     assert_eq!(lives.status, 200, "or its balancer would take it out of service");
     // Of many heartbeats in one request each counts.
-    let many =
-        Value::from((0..39).map(|n| json!({ "stage": "s", "viewer": n.to_string() })).collect::<Vec<_>>());
-    let post =
-        || ask(&node, "POST", "/v1/heartbeats", &[("x-forwarded-for", "192.0.2.1")], &many.to_string());
+    let many = Value::from(
+        (0..39).map(|n| json!({ "stage": "s", "viewer": n.to_string() })).collect::<Vec<_>>(),
+    );
+    let post = || {
+        ask(&node, "POST", "/v1/heartbeats", &[("x-forwarded-for", "192.0.2.1")], &many.to_string())
+    };
     assert_eq!((post().status, post().code()), (200, "too_many_requests"));
 }
 
@@ -203,18 +220,27 @@ async fn pages_of_other_sites_may_play_and_not_operate() {
     assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
     assert_eq!(preflight.header("access-control-allow-methods"), Some("get, post"));
     assert!(
-        preflight.header("access-control-allow-headers").unwrap().contains("authorization, content-type")
+        preflight
+            .header("access-control-allow-headers")
+            .unwrap()
+            .contains("authorization, content-type")
     );
     assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
     let preflight = ask(&node, "OPTIONS", "/v1/stages", &wants, "");
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (405, None));
     for path in ["/v1/stages", "/v1/live", "/v1/live?stage=s&totals=true", "/api/stats"] {
         let heard = ask(&node, "GET", path, &[origin], "");
-        assert_eq!((heard.status, heard.header("access-control-allow-origin")), (401, None), "{path}");
+        assert_eq!(
+            (heard.status, heard.header("access-control-allow-origin")),
+            (401, None),
+            "{path}"
+        );
     }
     let page = ask(&node, "GET", "/", &[], "");
     assert!(
-        page.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self'")
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'; script-src 'self'")
     );
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
 }
@@ -233,6 +259,9 @@ async fn the_sites_can_be_named() {
     };
     assert_eq!(allowed("/v1/ws", "https://b.example").as_deref(), Some("https://b.example"));
     assert_eq!(allowed("/v1/ws", "https://ops.example"), None);
-    assert_eq!(allowed("/v1/stages", "https://ops.example").as_deref(), Some("https://ops.example"));
+    assert_eq!(
+        allowed("/v1/stages", "https://ops.example").as_deref(),
+        Some("https://ops.example")
+    );
     assert_eq!(allowed("/v1/stages", "https://a.example"), None);
 }

@@ -1,4 +1,5 @@
-//! A bounded run of the fuzzing targets: their corpora, and the same with a few changes each. `fuzz/` runs them for as long as you like.
+//! A bounded run of the fuzzing targets: their corpora, and the same with a few changes each.
+//! `fuzz/` runs them for as long as you like.
 
 use std::path::Path;
 
@@ -11,7 +12,8 @@ const CHANGED: usize = 20_000;
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }

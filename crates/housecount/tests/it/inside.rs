@@ -1,4 +1,5 @@
-//! A node in this process, over a log whose faults are to order: what can't be brought about from outside.
+//! A node in this process, over a log whose faults are to order: what can't be brought about from
+//! outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,8 +120,10 @@ async fn a_lost_answer_counts_nobody_twice() {
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
     assert_eq!((inside.viewers(), inside.log.appended.load(Ordering::SeqCst)), (1, 3));
     let tail = inside.log.read(0, Position::START, HandleKey::default()).await.unwrap();
-    // Not the record without events by which the node asked at its start whether the log takes appends.
-    let events = tail.records.iter().map(|(_, r)| record::decode(r).unwrap()).filter(|e| !e.is_empty());
+    // Not the record without events by which the node asked at its start whether the log takes
+    // appends.
+    let events =
+        tail.records.iter().map(|(_, r)| record::decode(r).unwrap()).filter(|e| !e.is_empty());
     let times: Vec<_> = events.map(|e| e[0].at()).collect();
     assert!(times.iter().all(|at| *at == times[0]), "{times:?}");
 }
@@ -152,8 +155,10 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     let slowed_ms = inside.node.next_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("there is room again", async || inside.node.ingest.submit(vec![said(2)]).await == Ok(()))
-        .await;
+    eventually("there is room again", async || {
+        inside.node.ingest.submit(vec![said(2)]).await == Ok(())
+    })
+    .await;
 }
 
 /// What changes counts is folded at once, and what doesn't when the log has it.
@@ -169,7 +174,8 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
             seat.session.as_str(),
         )
     };
-    let beat = |is_counted| inside.node.ingest.take(Said::of(Kind::Beat, &seat), is_counted).unwrap().at();
+    let beat =
+        |is_counted| inside.node.ingest.take(Said::of(Kind::Beat, &seat), is_counted).unwrap().at();
     let first = beat(false);
     assert_eq!((inside.viewers(), last_beat()), (1, Some(first)));
     let mut second = beat(true);
@@ -187,7 +193,8 @@ async fn lateness_max_gives_up_what_is_too_old() {
     let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
-    eventually("it is given up and counted", async || inside.metric("housecount_late_total 1")).await;
+    eventually("it is given up and counted", async || inside.metric("housecount_late_total 1"))
+        .await;
     inside.log.away.store(false, Ordering::SeqCst);
     assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Ok(()));
     assert_eq!(inside.viewers(), 1);
@@ -236,7 +243,8 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     eventually("they are whole again", async || complete()).await;
 }
 
-/// Another node that goes by such a clock has what it knows to itself until the log's clock is there.
+/// Another node that goes by such a clock has what it knows to itself until the log's clock is
+/// there.
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -244,8 +252,13 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
     eventually("the counts are whole", async || complete()).await;
     let now = inside.node.clock.now().unwrap();
     let record = |ahead_ms| {
-        let event =
-            EventRef { at: now.plus(ahead_ms), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+        let event = EventRef {
+            at: now.plus(ahead_ms),
+            kind: Kind::Beat,
+            stage: "s",
+            viewer: "v",
+            session: "",
+        };
         Bytes::from(record::encode(&[Told::Event(event)]))
     };
     inside.log.append(0, record(2 * STAMP_AHEAD_MS_MAX)).await.unwrap();
@@ -254,7 +267,8 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
     eventually("they are whole again after a ttl", async || complete()).await;
 }
 
-/// A server that takes another's place may lack what other nodes had appended to that one: they get a second to write it again.
+/// A server that takes another's place may lack what other nodes had appended to that one: they get
+/// a second to write it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn time_is_held_back_when_another_server_answers() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
@@ -282,7 +296,8 @@ async fn a_damaged_record_is_counted_and_passed_over() {
     assert_eq!(inside.viewers(), 1);
 }
 
-/// A log that answers nothing: counts are flagged after `SILENCE_MS_MAX`, and right again once it is back.
+/// A log that answers nothing: counts are flagged after `SILENCE_MS_MAX`, and right again once it
+/// is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_ms_max_flags_the_counts() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
@@ -299,14 +314,17 @@ async fn silence_ms_max_flags_the_counts() {
 /// All on one thread, which another task shares: it has its turn after each slice of a batch.
 #[tokio::test]
 async fn batch_slice_beats_max_is_taken_in_at_once() {
-    let flags = [("cold", "none"), ("log", "memory:"), ("ack", "memory"), ("limits.session_beats", "0")];
+    let flags =
+        [("cold", "none"), ("log", "memory:"), ("ack", "memory"), ("limits.session_beats", "0")];
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
-    let mut settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
+    let mut settings =
+        Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     settings.workers = 0;
     let app = App::over(settings, Arc::new(FaultyLog::default()), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
-    let (node, running) = (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
+    let (node, running) =
+        (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
     eventually("the node is ready", async || node.waits_for().is_none()).await;
     let viewers = move || node.hub.count("s").of.viewers as usize;
     let largest = Arc::new(AtomicUsize::new(0));
@@ -323,8 +341,9 @@ async fn batch_slice_beats_max_is_taken_in_at_once() {
         }
     });
     const BEATS: usize = 20 * BATCH_SLICE_BEATS_MAX + 7;
-    let beats: Vec<_> =
-        (0..BEATS).map(|n| serde_json::json!({ "stage": "s", "viewer": format!("v-{n}") })).collect();
+    let beats: Vec<_> = (0..BEATS)
+        .map(|n| serde_json::json!({ "stage": "s", "viewer": format!("v-{n}") }))
+        .collect();
     let body = serde_json::Value::from(beats).to_string();
     let (status, answer) = client.call(hyper::Method::POST, "/v1/heartbeats", body).await.unwrap();
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));

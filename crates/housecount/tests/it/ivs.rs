@@ -1,4 +1,5 @@
-//! `housecount ivs reconcile` against a CloudWatch on loopback, which speaks what the SDK sends: RPC v2 CBOR.
+//! `housecount ivs reconcile` against a CloudWatch on loopback, which speaks what the SDK sends:
+//! RPC v2 CBOR.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -31,7 +32,8 @@ const FORGOTTEN: &str = "arn:aws:ivs:eu-central-1:123456789012:stage/ForgottenCc
 /// Nobody told us of it at all.
 const UNKNOWN: &str = "arn:aws:ivs:eu-central-1:123456789012:stage/UnknownDdEe";
 
-/// A CloudWatch that knows IVS stages, by the last part of their ARNs: subscribers and publishers, always.
+/// A CloudWatch that knows IVS stages, by the last part of their ARNs: subscribers and publishers,
+/// always.
 struct CloudWatch {
     url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -105,9 +107,13 @@ async fn answer(
     stages: Arc<BTreeMap<String, (f64, f64)>>,
     is_forbidden: bool,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let header =
-        |name: &str| request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_string();
-    assert_eq!(request.uri().path(), "/service/GraniteServiceVersion20100801/operation/GetMetricData");
+    let header = |name: &str| {
+        request.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_string()
+    };
+    assert_eq!(
+        request.uri().path(),
+        "/service/GraniteServiceVersion20100801/operation/GetMetricData"
+    );
     assert_eq!(
         (header("smithy-protocol"), header("content-type")),
         ("rpc-v2-cbor".into(), "application/cbor".into())
@@ -131,7 +137,8 @@ async fn answer(
         let stat = field(query, "MetricStat").unwrap();
         let metric = field(stat, "Metric").unwrap();
         let dimension = &field(metric, "Dimensions").and_then(Cbor::as_array).unwrap()[0];
-        let period_s = i64::try_from(field(stat, "Period").and_then(Cbor::as_integer).unwrap()).unwrap();
+        let period_s =
+            i64::try_from(field(stat, "Period").and_then(Cbor::as_integer).unwrap()).unwrap();
         let asked_for = Asked {
             namespace: text(metric, "Namespace"),
             metric: text(metric, "MetricName"),
@@ -141,7 +148,8 @@ async fn answer(
             region: region.clone(),
         };
         let known = stages.get(&asked_for.dimension.1);
-        let value = known.map(|known| if asked_for.metric == "Subscribers" { known.0 } else { known.1 });
+        let value =
+            known.map(|known| if asked_for.metric == "Subscribers" { known.0 } else { known.1 });
         let times = (from..to).step_by(period_s as usize).filter(|at| (*at >= middle) == is_second);
         let times: Vec<i64> = if value.is_some() { times.collect() } else { Vec::new() };
         asked.lock().push(asked_for);
@@ -174,7 +182,8 @@ fn cbor(status: u16, body: &Cbor) -> Response<Full<Bytes>> {
     response.header("smithy-protocol", "rpc-v2-cbor").body(Full::from(bytes)).unwrap()
 }
 
-/// A ledger of an hour yesterday: ten viewers on one stage, four on another, seven on one that is none of IVS's.
+/// A ledger of an hour yesterday: ten viewers on one stage, four on another, seven on one that is
+/// none of IVS's.
 async fn an_hour(folder: &Path) -> Span {
     let from = wall().minus(24 * HOUR_MS).aligned(HOUR_MS);
     let viewers = [(WATCHED, 10), (FORGOTTEN, 4), ("plain", 7)];
@@ -248,14 +257,25 @@ async fn a_profile_of_iam_identity_center_is_said_to_need_another_one() {
 async fn stages_that_drift_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
-    let ivs = CloudWatch::start(&[("WatchedAaBb", 10.1, 2.0), ("ForgottenCc", 8.0, 1.0)], false).await;
+    let ivs =
+        CloudWatch::start(&[("WatchedAaBb", 10.1, 2.0), ("ForgottenCc", 8.0, 1.0)], false).await;
 
     let (code, out, err) = reconcile(folder.path(), range, &ivs.url, &["--json"]).await;
     assert_eq!(code, Some(1), "{out}{err}");
     let found: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&found["otherStages"], found["stages"].as_array().unwrap().len()), (&1.into(), 2), "{found}");
-    let of = |arn: &str| found["stages"].as_array().unwrap().iter().find(|of| of["stage"] == arn).unwrap();
-    assert_eq!((&of(WATCHED)["drifts"], &of(FORGOTTEN)["drifts"]), (&false.into(), &true.into()), "{found}");
+    assert_eq!(
+        (&found["otherStages"], found["stages"].as_array().unwrap().len()),
+        (&1.into(), 2),
+        "{found}"
+    );
+    let of = |arn: &str| {
+        found["stages"].as_array().unwrap().iter().find(|of| of["stage"] == arn).unwrap()
+    };
+    assert_eq!(
+        (&of(WATCHED)["drifts"], &of(FORGOTTEN)["drifts"]),
+        (&false.into(), &true.into()),
+        "{found}"
+    );
     assert_eq!(
         (&of(WATCHED)["viewerHours"], &of(FORGOTTEN)["viewerHours"]),
         (&10.0.into(), &4.0.into()),
@@ -310,7 +330,8 @@ async fn a_stage_that_nobody_told_us_of_is_all_drift() {
     let folder = tempfile::tempdir().unwrap();
     let range = an_hour(folder.path()).await;
     let ivs = CloudWatch::start(&[("UnknownDdEe", 3.0, 1.0)], false).await;
-    let (code, out, err) = reconcile(folder.path(), range, &ivs.url, &["--stage", UNKNOWN, "--json"]).await;
+    let (code, out, err) =
+        reconcile(folder.path(), range, &ivs.url, &["--stage", UNKNOWN, "--json"]).await;
     assert_eq!(code, Some(1), "{err}");
     let found: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
@@ -318,7 +339,8 @@ async fn a_stage_that_nobody_told_us_of_is_all_drift() {
         (&(-1.0).into(), &0.0.into())
     );
     // And the other way round: IVS says nothing of a stage that was watched.
-    let (code, out, _) = reconcile(folder.path(), range, &ivs.url, &["--stage", WATCHED, "--json"]).await;
+    let (code, out, _) =
+        reconcile(folder.path(), range, &ivs.url, &["--stage", WATCHED, "--json"]).await;
     let found: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &found["stages"][0]["drift"]), (Some(1), &1.0.into()));
     assert_eq!(found["stages"][0]["steps"][0]["subscribers"], Value::Null);

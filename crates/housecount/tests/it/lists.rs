@@ -1,4 +1,5 @@
-//! Lists of online viewers, page by page: whole, each viewer once, and read under short holds of the fold.
+//! Lists of online viewers, page by page: whole, each viewer once, and read under short holds of
+//! the fold.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,8 @@ async fn pages(node: &Node, stage: &str, limit: usize) -> (Vec<String>, usize) {
     }
 }
 
-/// A page larger than the bound consists of several slices, and loses or repeats no viewer between them.
+/// A page larger than the bound consists of several slices, and loses or repeats no viewer between
+/// them.
 #[tokio::test]
 async fn viewers_per_hold_max_bounds_a_slice_and_no_page() {
     let node = Node::ready(&[]).await;
@@ -34,15 +36,25 @@ async fn viewers_per_hold_max_bounds_a_slice_and_no_page() {
     node.beat_many("another", 0, 5).await;
     let (all, _) = pages(&node, "s", 1_000).await;
     assert_eq!(all.len(), count);
-    for limit in [1, VIEWERS_PER_HOLD_MAX - 1, VIEWERS_PER_HOLD_MAX, VIEWERS_PER_HOLD_MAX + 1, count] {
+    for limit in
+        [1, VIEWERS_PER_HOLD_MAX - 1, VIEWERS_PER_HOLD_MAX, VIEWERS_PER_HOLD_MAX + 1, count]
+    {
         let (ids, pages) = pages(&node, "s", limit).await;
         assert_eq!(ids.len(), count, "{limit}");
-        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), all.iter().cloned().collect(), "{limit}");
+        assert_eq!(
+            ids.into_iter().collect::<BTreeSet<_>>(),
+            all.iter().cloned().collect(),
+            "{limit}"
+        );
         assert!(pages <= count.div_ceil(limit) + 1, "{limit}: {pages}");
     }
     let drop_in = node.get("/api/viewer/list/s").await;
-    let listed: Vec<&str> =
-        drop_in["data"]["viewers"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let listed: Vec<&str> = drop_in["data"]["viewers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap())
+        .collect();
     assert_eq!(listed, all);
 }
 

@@ -31,14 +31,22 @@ async fn a_stage_is_told_at_once_and_when_it_changes() {
     assert_eq!(events.headers["content-type"], "text/event-stream");
     assert_eq!(events.headers["cache-control"], "no-store");
     let first = events.next().await.unwrap();
-    assert_eq!((first.name.as_str(), viewers(&first)), ("count", 0), "a stage that nobody has come to");
+    assert_eq!(
+        (first.name.as_str(), viewers(&first)),
+        ("count", 0),
+        "a stage that nobody has come to"
+    );
     let fields: Vec<&str> = first.data.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(fields, ["asOf", "complete", "recovering", "sessions", "stage", "viewers"]);
     assert_eq!(first.data["stage"], "s/1");
     node.beat("s/1", "ann").await;
     node.beat("another", "bob").await;
     let joined = events.next().await.unwrap();
-    assert_eq!((viewers(&joined), joined.data["stage"].as_str()), (1, Some("s/1")), "no other stage is told");
+    assert_eq!(
+        (viewers(&joined), joined.data["stage"].as_str()),
+        (1, Some("s/1")),
+        "no other stage is told"
+    );
     let stats = node.stats().await;
     for standing in ["complete", "recovering"] {
         assert_eq!(joined.data[standing], stats[standing]);
@@ -48,7 +56,10 @@ async fn a_stage_is_told_at_once_and_when_it_changes() {
     assert_eq!(viewers(&events.next().await.unwrap()), 0);
     assert!(node.metric("housecount_subscribers ").await >= 1.0);
     drop(events);
-    eventually("who is gone is not told", async || node.metric("housecount_subscribers ").await == 0.0).await;
+    eventually("who is gone is not told", async || {
+        node.metric("housecount_subscribers ").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +74,9 @@ async fn all_stages_are_told_and_all_together() {
     while heard.len() < 2 || totals.is_null() {
         let event = events.next().await.unwrap();
         match event.name.as_str() {
-            "count" => drop(heard.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event))),
+            "count" => {
+                drop(heard.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event)))
+            }
             _ => totals = event.data,
         }
     }
@@ -75,7 +88,8 @@ async fn all_stages_are_told_and_all_together() {
     // The last one to leave a stage is told, too; so is a stage that is new.
     leave(&node, "a", "ann").await;
     node.beat("c", "cleo").await;
-    let is_it = |event: &Event, stage: &str, count| event.data["stage"] == stage && viewers(event) == count;
+    let is_it =
+        |event: &Event, stage: &str, count| event.data["stage"] == stage && viewers(event) == count;
     let (mut is_empty, mut is_new, mut is_summed) = (false, false, false);
     while !(is_empty && is_new && is_summed) {
         let event = events.next().await.unwrap();
@@ -100,7 +114,11 @@ async fn who_comes_back_is_told_what_has_changed_since() {
     node.beat("b", "bob").await;
     let mut events = Events::open(&node.address, "/v1/live", Some(&last)).await;
     let event = events.next().await.unwrap();
-    assert_eq!((event.data["stage"].as_str(), viewers(&event)), (Some("b"), 2), "the others haven't changed");
+    assert_eq!(
+        (event.data["stage"].as_str(), viewers(&event)),
+        (Some("b"), 2),
+        "the others haven't changed"
+    );
     // One stage, in the same way.
     let mut events = Events::open(&node.address, "/v1/live?stage=a", Some(&event.id)).await;
     node.beat("a", "bob").await;
@@ -141,12 +159,14 @@ async fn what_makes_no_sense_is_refused() {
     let node = Node::ready(&QUICK).await;
     let many = (0..101).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
     for query in ["stage=", "stage=a%20b", many.as_str()] {
-        let (status, body) = node.call(Method::GET, &format!("/v1/live?{query}"), Value::Null).await;
+        let (status, body) =
+            node.call(Method::GET, &format!("/v1/live?{query}"), Value::Null).await;
         assert_eq!(status, 400, "{query}: {body}");
     }
 }
 
-/// The figures of docs/PROOFS.md: many subscribers, and how long a viewer who joins is on the way to them.
+/// The figures of docs/PROOFS.md: many subscribers, and how long a viewer who joins is on the way
+/// to them.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure: takes a minute"]
 async fn figures() {
@@ -201,23 +221,32 @@ async fn figures() {
     }
 }
 
-/// A client that has closed its sending side hears no more, not even the comment after 15 s by which it was noticed before, and counts
-/// for its address no longer.
+/// A client that has closed its sending side hears no more, not even the comment after 15 s by
+/// which it was noticed before, and counts for its address no longer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_client_closes_and_makes_room_for_another() {
     // The node's own client of this test has one connection.
     let node = Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2"]).await;
     for _ in 0..3 {
-        let mut client = TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
-        client.write_all(b"GET /v1/live?stage=s HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut client =
+            TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
+        client
+            .write_all(b"GET /v1/live?stage=s HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .await
+            .unwrap();
         let mut heard = Vec::new();
         while !heard.windows(12).any(|part| part == b"event: count") {
-            assert!(client.read_buf(&mut heard).await.unwrap() > 0, "{}", String::from_utf8_lossy(&heard));
+            assert!(
+                client.read_buf(&mut heard).await.unwrap() > 0,
+                "{}",
+                String::from_utf8_lossy(&heard)
+            );
         }
         client.shutdown().await.unwrap();
         // The end of the connection, or its reset.
         let _ = client.read_to_end(&mut heard).await;
         assert!(!String::from_utf8_lossy(&heard).contains("still here"));
-        eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0).await;
+        eventually("it is gone", async || node.metric("housecount_subscribers ").await == 0.0)
+            .await;
     }
 }

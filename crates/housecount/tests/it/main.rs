@@ -1,7 +1,8 @@
-//! Everything that needs real parts: Redis, Valkey, a Redis Cluster, the DynamoDB API, and the binary itself.
+//! Everything that needs real parts: Redis, Valkey, a Redis Cluster, the DynamoDB API, and the
+//! binary itself.
 //!
-//! `./test` installs what these need. Servers listen on loopback, on ports of the system's choosing, and end
-//! with the test that started them.
+//! `./test` installs what these need. Servers listen on loopback, on ports of the system's
+//! choosing, and end with the test that started them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are tests too
 

@@ -1,4 +1,5 @@
-//! What a viewer costs a node in memory. `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
+//! What a viewer costs a node in memory.
+//! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
 
 use housecount::hub::Hub;
 use housecount_core::event::{EventRef, Kind};
@@ -27,7 +28,8 @@ fn viewer(n: u64) -> String {
     )
 }
 
-/// A million on one stage, who beat every 30 s for ten minutes. Each batch goes the way of a record: said, appended, read.
+/// A million on one stage, who beat every 30 s for ten minutes. Each batch goes the way of a
+/// record: said, appended, read.
 #[test]
 #[ignore = "a figure: takes half a minute"]
 fn of_a_viewer() {
@@ -38,8 +40,13 @@ fn of_a_viewer() {
         for from in (0..VIEWERS).step_by(1_000) {
             let now = UnixMs(START + round * 30_000 + from * 30_000 / VIEWERS);
             let names: Vec<String> = (from..from + 1_000).map(viewer).collect();
-            let event =
-                |viewer| EventRef { at: now, kind: Kind::Beat, stage: "stage-1", viewer, session: "" };
+            let event = |viewer| EventRef {
+                at: now,
+                kind: Kind::Beat,
+                stage: "stage-1",
+                viewer,
+                session: "",
+            };
             let events: Vec<_> = names.iter().map(|name| event(name.as_str())).collect();
             hub.take_in(0, &hub.tell(&events, now), now);
             hub.advance(now);
@@ -47,5 +54,7 @@ fn of_a_viewer() {
     }
     assert_eq!(hub.count("stage-1").of.viewers, VIEWERS);
     let each = (resident_bytes() - before) as f64 / VIEWERS as f64;
-    println!("{each:.1} B a viewer of {VIEWERS}, 36-character ids, one stage, with what they have proven");
+    println!(
+        "{each:.1} B a viewer of {VIEWERS}, 36-character ids, one stage, with what they have proven"
+    );
 }

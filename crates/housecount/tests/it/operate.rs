@@ -1,4 +1,5 @@
-//! What an operator relies on: the figures that the dashboard and the alerts ask for, and nodes that can be replaced under load.
+//! What an operator relies on: the figures that the dashboard and the alerts ask for, and nodes
+//! that can be replaced under load.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -36,8 +37,12 @@ async fn metrics() -> String {
     ];
     let node = Node::demo(20, &set);
     node.until_ready().await;
-    eventually("a window is written", async || node.metric("housecount_commits_total").await > 0.0).await;
-    eventually("so is the archive", async || node.metric("housecount_archive_bytes_total").await > 0.0).await;
+    eventually("a window is written", async || node.metric("housecount_commits_total").await > 0.0)
+        .await;
+    eventually("so is the archive", async || {
+        node.metric("housecount_archive_bytes_total").await > 0.0
+    })
+    .await;
     let (status, _) = node.call(Method::POST, "/v1/heartbeat", serde_json::json!({})).await;
     assert_eq!(status, 400, "refusals are counted too");
     let (status, body) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
@@ -87,8 +92,11 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
     assert!(asked.len() > 40, "{asked:?}");
     let alerts = deployed("alerts.yml");
     // All but comments: the texts name figures too.
-    asked.extend(alerts.lines().filter(|line| !line.trim_start().starts_with('#')).map(ToString::to_string));
-    let asked: BTreeSet<String> = asked.iter().flat_map(|expression| asked_for(expression)).collect();
+    asked.extend(
+        alerts.lines().filter(|line| !line.trim_start().starts_with('#')).map(ToString::to_string),
+    );
+    let asked: BTreeSet<String> =
+        asked.iter().flat_map(|expression| asked_for(expression)).collect();
     assert!(asked.len() > 40, "{asked:?}");
     let missing: Vec<_> = asked.difference(&there).collect();
     assert!(missing.is_empty(), "{missing:?} is asked for, and not among {there:?}");
@@ -101,7 +109,8 @@ async fn what_dashboard_and_alerts_ask_for_is_there() {
             .to_string()
     };
     let looked_at: BTreeSet<String> = asked.iter().map(base).collect();
-    let unseen: Vec<String> = there.iter().map(base).filter(|name| !looked_at.contains(name)).collect();
+    let unseen: Vec<String> =
+        there.iter().map(base).filter(|name| !looked_at.contains(name)).collect();
     assert!(unseen.iter().all(|name| name.starts_with("process_")), "nobody looks at {unseen:?}");
 }
 
@@ -110,8 +119,9 @@ async fn what_players_are_told_is_counted_by_how_it_came() {
     let node = Node::ready(&["cold=none"]).await;
     node.beat("s", "ann").await;
     node.beat("s", "bob").await;
-    let (status, _) =
-        node.call(Method::POST, "/v1/leave", serde_json::json!({ "stage": "s", "viewer": "bob" })).await;
+    let (status, _) = node
+        .call(Method::POST, "/v1/leave", serde_json::json!({ "stage": "s", "viewer": "bob" }))
+        .await;
     assert_eq!(status, 204);
     node.beat_many("s", 0, 25).await;
     node.stats().await;
@@ -153,20 +163,21 @@ async fn prometheus_accepts_metrics_and_rules() {
     promtool(&["check", "rules", "alerts.yml"], "");
     promtool(&["test", "rules", "alerts_test.yml"], "");
     // The dashboard's expressions, as the rules of a file. A rule file may be JSON.
-    let (dashboard, mut asked) = (serde_json::from_str(&deployed("grafana.json")).unwrap(), Vec::new());
+    let (dashboard, mut asked) =
+        (serde_json::from_str(&deployed("grafana.json")).unwrap(), Vec::new());
     expressions(&dashboard, &mut asked);
     let is_expression = |text: &&String| !text.starts_with("label_values") && *text != "prometheus";
     let rules = asked.iter().filter(is_expression).enumerate().map(|(n, expr)| {
         serde_json::json!({ "record": format!("panel:{n}"), "expr": expr.replace("$__rate_interval", "5m") })
     });
-    let rules =
-        serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules.collect::<Vec<_>>() }] });
+    let rules = serde_json::json!({ "groups": [{ "name": "dashboard", "rules": rules.collect::<Vec<_>>() }] });
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(rules.to_string().as_bytes()).unwrap();
     promtool(&["check", "rules", file.path().to_str().unwrap()], "");
 }
 
-/// A load balancer that goes by `/readyz`, and by nothing else: it doesn't ask a second node where the first one fails.
+/// A load balancer that goes by `/readyz`, and by nothing else: it doesn't ask a second node where
+/// the first one fails.
 struct Balancer {
     address: String,
     /// The nodes, and those of them that were ready when last looked.
@@ -185,7 +196,8 @@ impl Balancer {
                 loop {
                     let (all, mut found) = (nodes.lock().clone(), Vec::new());
                     for node in all {
-                        let answer = Client::new(&node).unwrap().call(Method::GET, "/readyz", "").await;
+                        let answer =
+                            Client::new(&node).unwrap().call(Method::GET, "/readyz", "").await;
                         if answer.is_ok_and(|(status, _)| status == 200) {
                             found.push(node);
                         }
@@ -207,7 +219,8 @@ impl Balancer {
                     };
                     tokio::spawn(async move {
                         let node = node?;
-                        let mut node = TcpStream::connect(node.strip_prefix("http://")?).await.ok()?;
+                        let mut node =
+                            TcpStream::connect(node.strip_prefix("http://")?).await.ok()?;
                         tokio::io::copy_bidirectional(&mut player, &mut node).await.ok()
                     });
                 }
@@ -244,7 +257,8 @@ async fn nodes_are_replaced_under_load_and_no_request_fails() {
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let players: Vec<_> = (0..8)
         .map(|player| {
-            let (over, answered, address) = (over.clone(), answered.clone(), balancer.address.clone());
+            let (over, answered, address) =
+                (over.clone(), answered.clone(), balancer.address.clone());
             tokio::spawn(async move {
                 let mut wrong = Vec::new();
                 while !over.load(Ordering::Relaxed) {
@@ -267,7 +281,8 @@ async fn nodes_are_replaced_under_load_and_no_request_fails() {
         node.until_ready().await;
         balancer.nodes.lock()[n] = node.address.clone();
         let address = node.address.clone();
-        eventually("it is seen again", async || both() && balancer.ready.lock().contains(&address)).await;
+        eventually("it is seen again", async || both() && balancer.ready.lock().contains(&address))
+            .await;
     }
     over.store(true, Ordering::Relaxed);
     for player in players {

@@ -84,18 +84,29 @@ async fn a_collector_is_sent_what_happens_once_for_many() {
     let mut node = Node::ready(&set).await;
     node.beat_many("s", 0, 25).await;
     node.beat("s", "one-more").await;
-    eventually("a window is written", async || node.metric("housecount_commits_total").await > 0.0).await;
-    eventually("a snapshot is written", async || node.metric("housecount_snapshots_total").await > 0.0).await;
+    eventually("a window is written", async || node.metric("housecount_commits_total").await > 0.0)
+        .await;
+    eventually("a snapshot is written", async || {
+        node.metric("housecount_snapshots_total").await > 0.0
+    })
+    .await;
     let appends = node.metric("housecount_append_seconds_count").await;
     // What is still there is sent when the node stops.
     assert!(tokio::task::block_in_place(|| node.stop()).success());
 
     let spans = collector.spans();
     let names: Vec<&str> = spans.keys().map(String::as_str).collect();
-    assert_eq!(names, ["append", "commit", "snapshot"], "and no heartbeat, nor any request that was quick");
+    assert_eq!(
+        names,
+        ["append", "commit", "snapshot"],
+        "and no heartbeat, nor any request that was quick"
+    );
     assert_eq!(spans["append"].len() as f64, appends, "one an append");
     let events = |span: &Span| attribute(&span.attributes, "events");
-    assert!(spans["append"].iter().any(|span| events(span) == Some(Value::IntValue(25))), "{spans:?}");
+    assert!(
+        spans["append"].iter().any(|span| events(span) == Some(Value::IntValue(25))),
+        "{spans:?}"
+    );
     for span in spans.values().flatten() {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano && !span.trace_id.is_empty());
     }
@@ -121,6 +132,7 @@ async fn a_collector_that_is_away_is_said_once() {
     signal(node.id(), "TERM");
     let rest: Vec<String> = said.collect();
     assert!(node.wait().unwrap().success());
-    let again = rest.iter().any(|line| line.contains("traces can't be sent") || line.contains("panicked"));
+    let again =
+        rest.iter().any(|line| line.contains("traces can't be sent") || line.contains("panicked"));
     assert!(!again, "{rest:?}");
 }

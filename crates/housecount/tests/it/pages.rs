@@ -1,4 +1,5 @@
-//! What browsers load: the dashboard's files and the API's page, whole, unframed, and with nothing from elsewhere.
+//! What browsers load: the dashboard's files and the API's page, whole, unframed, and with nothing
+//! from elsewhere.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -34,7 +35,10 @@ async fn get_with(node: &Node, path: &str, asked: &[(&str, &str)]) -> (u16, Head
 fn named(text: &str) -> BTreeSet<String> {
     let parts = ["src=\"", "href=\""].into_iter().flat_map(|before| text.split(before).skip(1));
     let names = parts.filter_map(|rest| rest.split('"').next());
-    names.filter(|name| !name.starts_with(['#']) && !name.starts_with("/v1/")).map(str::to_string).collect()
+    names
+        .filter(|name| !name.starts_with(['#']) && !name.starts_with("/v1/"))
+        .map(str::to_string)
+        .collect()
 }
 
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
@@ -55,10 +59,14 @@ async fn pages_are_whole_and_load_nothing_from_elsewhere() {
     assert!(text.starts_with(b"{"));
 }
 
-/// Everything that a page names is there, kept for good, the same in both codings, and not elsewhere.
+/// Everything that a page names is there, kept for good, the same in both codings, and not
+/// elsewhere.
 async fn assert_whole(node: &Node, page: &str) {
     let (status, headers, page) = get(node, page).await;
-    assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (200, "text/html; charset=utf-8")
+    );
     let policy = headers["content-security-policy"].to_str().unwrap();
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(headers["x-content-type-options"], "nosniff");
@@ -89,7 +97,8 @@ async fn assert_whole(node: &Node, page: &str) {
     assert_eq!(assets, 4, "one script for the theme, one for the rest, a style sheet and an icon");
 }
 
-/// A page of another version names this version's file by another hash: it is answered, and asked for each time.
+/// A page of another version names this version's file by another hash: it is answered, and asked
+/// for each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_without_this_versions_hash_is_checked_each_time() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
@@ -112,14 +121,18 @@ async fn the_client_is_served_to_pages_of_any_site() {
         ("housecount-watch", "watchStage", "housecount-viewers"),
     ] {
         let text = assert_client(&node, name).await;
-        assert!(text.contains("globalThis") && text.contains(has) && !text.contains(has_not), "{text}");
+        assert!(
+            text.contains("globalThis") && text.contains(has) && !text.contains(has_not),
+            "{text}"
+        );
         assert_eq!(get(&node, &format!("/{name}-0.0.0.js")).await.0, 404);
     }
 }
 
 /// The text of a client, which is the same at both paths.
 async fn assert_client(node: &Node, name: &str) -> String {
-    let (path, versioned) = (format!("/{name}.js"), format!("/{name}-{}.js", env!("CARGO_PKG_VERSION")));
+    let (path, versioned) =
+        (format!("/{name}.js"), format!("/{name}-{}.js", env!("CARGO_PKG_VERSION")));
     let mut bodies = BTreeSet::new();
     for (path, kept) in [(path.as_str(), "no-cache"), (versioned.as_str(), FOR_GOOD)] {
         let (status, headers, body) = get(node, path).await;

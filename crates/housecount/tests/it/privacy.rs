@@ -28,8 +28,15 @@ fn is_written(folder: &Path, text: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
-    let settings =
-        ["viewer_ids=hashed", KEY, "interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s"];
+    let settings = [
+        "viewer_ids=hashed",
+        KEY,
+        "interval=1s",
+        "ttl=3s",
+        "window=1s",
+        "archive=items",
+        "archive_flush=1s",
+    ];
     let mut node = Node::ready(&settings).await;
     let (viewer, session) = ("ann@example.org", "Ann's telephone");
     let ids = json!({ "stage": "s/1", "viewer": viewer, "session": session });
@@ -42,7 +49,8 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
         // Three ways to say the same, and it is one session of one viewer.
         let (status, body) = node.call(Method::POST, "/v1/heartbeat", ids.clone()).await;
         assert!(
-            status == 429 || (body["viewers"].as_u64(), body["sessions"].as_u64()) == (Some(1), Some(1)),
+            status == 429
+                || (body["viewers"].as_u64(), body["sessions"].as_u64()) == (Some(1), Some(1)),
             "{body}"
         );
         node.call(Method::POST, "/v1/heartbeats", json!([ids])).await;
@@ -61,7 +69,8 @@ async fn hashed_ids_are_kept_nowhere_and_can_be_asked_for() {
     assert!(online["stages"][0]["sessions"][0].as_str().unwrap().starts_with('~'), "{online}");
     let listed = node.get("/v1/stages/s%2F1/viewers").await;
     assert_eq!(listed["viewers"][0]["viewer"], pseudonym.as_str());
-    // What was listed can be asked for as it is. (A heartbeat of the socket may still have come in between.)
+    // What was listed can be asked for as it is. (A heartbeat of the socket may still have come in
+    // between.)
     let asked = node.get(&format!("/v1/viewers/{pseudonym}")).await;
     assert_eq!(asked["stages"][0]["sessions"], online["stages"][0]["sessions"]);
     let watch = node.get("/v1/stages/s%2F1/watch").await;
@@ -100,7 +109,10 @@ fn without_a_key_nothing_starts() {
             .unwrap();
         let said = String::from_utf8_lossy(&started.stderr).into_owned();
         assert!(!started.status.success() && said.contains(named), "{said}");
-        assert!(said.contains("openssl rand -hex 32") && said.trim().lines().count() == 1, "{said}");
+        assert!(
+            said.contains("openssl rand -hex 32") && said.trim().lines().count() == 1,
+            "{said}"
+        );
         assert!(!said.contains("not long enough"), "{said}");
     }
 }

@@ -1,4 +1,5 @@
-//! Commands that only read change no file of an embedded store and make none, whatever state its node has left it in.
+//! Commands that only read change no file of an embedded store and make none, whatever state its
+//! node has left it in.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +21,16 @@ const READERS: [&[&str]; 5] = [
     &["verify"],
     &["export", "--partial", "--out", "-"],
     &["export", "--raw", "--out", "-"],
-    &["ivs", "reconcile", "--step", "1h", "--region", "eu-west-1", "--endpoint", "http://127.0.0.1:9"],
+    &[
+        "ivs",
+        "reconcile",
+        "--step",
+        "1h",
+        "--region",
+        "eu-west-1",
+        "--endpoint",
+        "http://127.0.0.1:9",
+    ],
     &["forget", "--dry-run", "--viewer", "nobody"],
 ];
 
@@ -65,15 +75,18 @@ fn all_read(folder: &Path, heartbeats: &[&str], what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_changes_no_file() {
-    let settings = ["interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s", "log=memory:"];
+    let settings =
+        ["interval=1s", "ttl=3s", "window=1s", "archive=items", "archive_flush=1s", "log=memory:"];
     let mut node = Node::ready(&settings).await;
     let folder = node.data().join("cold");
     let beat = async |node: &Node, viewer: &str| {
         let body = json!({ "stage": "s", "viewer": viewer });
         let before = node.metric("housecount_archive_items_total ").await;
         assert_eq!(node.call(Method::POST, "/v1/heartbeat", body).await.0, 200);
-        eventually("it is archived", async || node.metric("housecount_archive_items_total ").await > before)
-            .await;
+        eventually("it is archived", async || {
+            node.metric("housecount_archive_items_total ").await > before
+        })
+        .await;
         // And noted, which is the last that is written of it.
         let now = node.stats().await["asOf"].as_u64().unwrap() as f64 / 1_000.0;
         eventually("it is noted", async || {
@@ -82,7 +95,8 @@ async fn reading_changes_no_file() {
         .await;
     };
     beat(&node, "viewer-1").await;
-    // A node that runs has both of these, and writes to them; so it is held for as long as they are compared.
+    // A node that runs has both of these, and writes to them; so it is held for as long as they are
+    // compared.
     assert!(folder.join("items.sqlite-wal").exists() && folder.join("items.sqlite-shm").exists());
     signal(node.pid(), "STOP");
     all_read(&folder, &["viewer-1"], "while a node has it open");
@@ -103,7 +117,10 @@ async fn reading_changes_no_file() {
     let before = files(copy.path());
     for command in READERS {
         let (code, said) = ran(command, &format!("embedded:{}", copy.path().display()));
-        assert!(code == 2 && said.contains("start and stop a node on this folder"), "{command:?}: {said}");
+        assert!(
+            code == 2 && said.contains("start and stop a node on this folder"),
+            "{command:?}: {said}"
+        );
     }
     assert!(files(copy.path()) == before);
 
@@ -142,7 +159,10 @@ async fn what_is_not_there_is_not_made() {
         ("folder only", "items.sqlite is missing"),
         ("empty", "items.sqlite is empty"),
         ("text", "is not a store of housecount's"),
-        ("torn", "items.sqlite: file is not a database; the file is damaged: put back a copy of it"),
+        (
+            "torn",
+            "items.sqlite: file is not a database; the file is damaged: put back a copy of it",
+        ),
         ("no table", "items.sqlite has no table of housecount's"),
     ] {
         let place = folder.path().join(name);
@@ -157,14 +177,19 @@ async fn what_is_not_there_is_not_made() {
     let dynamo = Dynamo::start().await;
     for command in READERS {
         let (code, said) = ran(command, &dynamo.url("audience"));
-        assert!(code == 2 && said.contains("there is no table dynamodb://audience"), "{command:?}: {said}");
+        assert!(
+            code == 2 && said.contains("there is no table dynamodb://audience"),
+            "{command:?}: {said}"
+        );
     }
-    let described =
-        dynamo.emulator.call("DescribeTable", json!({ "TableName": "audience" }).to_string().as_bytes());
+    let described = dynamo
+        .emulator
+        .call("DescribeTable", json!({ "TableName": "audience" }).to_string().as_bytes());
     assert!(described.0 == 400 && described.1.contains("ResourceNotFound"), "{described:?}");
 }
 
-/// What was read before and after a node began to write is of two moments: no answer is made of both.
+/// What was read before and after a node began to write is of two moments: no answer is made of
+/// both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let folder = tempfile::tempdir().unwrap();

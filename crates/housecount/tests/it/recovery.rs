@@ -16,7 +16,8 @@ fn figures(stats: &Value) -> (u64, bool, bool) {
 }
 
 fn make_table(dynamo: &Dynamo) -> String {
-    let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
+    let made =
+        housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     format!("cold={}", dynamo.url("table"))
 }
@@ -75,7 +76,8 @@ fn watch(node: &Node, stage: &'static str) -> (Arc<AtomicBool>, tokio::task::Joi
     let polling = tokio::spawn(async move {
         let mut lowest = u64::MAX;
         while !stopped.load(Ordering::SeqCst) {
-            let (_, body) = client.call(Method::GET, &format!("/v1/stages/{stage}"), "").await.unwrap();
+            let (_, body) =
+                client.call(Method::GET, &format!("/v1/stages/{stage}"), "").await.unwrap();
             let body: Value = serde_json::from_slice(&body).unwrap();
             lowest = lowest.min(body["viewers"].as_u64().unwrap());
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -101,7 +103,8 @@ async fn a_flushed_redis_lowers_no_count() {
     for node in &nodes {
         eventually("new ones are counted", async || node.viewers("s").await == 3_010).await;
     }
-    eventually("the log is told again", async || redis.command("HGET hc:{0}:meta whole") == "1").await;
+    eventually("the log is told again", async || redis.command("HGET hc:{0}:meta whole") == "1")
+        .await;
     for (stop, polling) in watched {
         stop.store(true, Ordering::SeqCst);
         assert_eq!(polling.await.unwrap().min(3_000), 3_000, "a count was low");
@@ -119,13 +122,16 @@ async fn a_killed_redis_that_comes_back_empty_lowers_no_count() {
     node.beat_many("s", 0, 500).await;
     let (stop, polling) = watch(&node, "s");
     redis.kill();
-    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1).await;
+    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
+        .await;
     assert_eq!(node.status("/readyz").await, 503);
     // Not acknowledged, but kept: it counts as soon as the log is back.
-    let late = node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "late" })).await;
+    let late =
+        node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "late" })).await;
     assert_eq!((late.0, late.1["code"].as_str()), (503, Some("log_unavailable")), "{}", late.1);
     redis.run().await;
-    eventually("everybody is counted", async || figures(&node.stats().await) == (501, true, false)).await;
+    eventually("everybody is counted", async || figures(&node.stats().await) == (501, true, false))
+        .await;
     stop.store(true, Ordering::SeqCst);
     assert_eq!(polling.await.unwrap(), 500, "a count was low");
     let second = Node::ready(&[&log]).await;
@@ -139,7 +145,8 @@ async fn a_frozen_redis_times_nobody_out() {
     let node = Node::ready(&[&format!("log={}", redis.url()), "interval=500ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
     signal(redis.pid(), "STOP");
-    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1).await;
+    eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
+        .await;
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await; // longer than ttl: an outage has a length
     assert_eq!(node.viewers("s").await, 100);
     // Players go on meanwhile; what they say is appended with its true time.
@@ -149,7 +156,8 @@ async fn a_frozen_redis_times_nobody_out() {
     assert_eq!(status, 503);
     signal(redis.pid(), "CONT");
     eventually("the log is back", async || node.status("/readyz").await == 200).await;
-    eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false)).await;
+    eventually("who has gone times out", async || figures(&node.stats().await) == (0, true, false))
+        .await;
 }
 
 /// Redis restarts from a dump: not empty, and not what it was.
@@ -165,7 +173,10 @@ async fn a_redis_that_goes_back_to_a_dump_is_told_again() {
     redis.kill();
     redis.run().await;
     assert_eq!(redis.command("EXISTS hc:{0}:log"), ":1", "it has loaded its dump");
-    eventually("the node is sure again", async || figures(&node.stats().await) == (300, true, false)).await;
+    eventually("the node is sure again", async || {
+        figures(&node.stats().await) == (300, true, false)
+    })
+    .await;
     stop.store(true, Ordering::SeqCst);
     assert_eq!(polling.await.unwrap(), 300, "a count was low");
     eventually("a node that starts now knows all", async || {
@@ -182,7 +193,8 @@ async fn a_redis_demoted_to_a_replica_is_left() {
     let node = Node::ready(&[&format!("log={}", redis.url())]).await;
     node.beat("s", "ann").await;
     assert_eq!(redis.command("REPLICAOF 127.0.0.1 1"), "+OK");
-    let refused = node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
+    let refused =
+        node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
     assert_eq!(refused.0, 503);
     assert_eq!(redis.command("REPLICAOF NO ONE"), "+OK");
     eventually("what was said is counted", async || node.viewers("s").await == 2).await;
@@ -290,12 +302,16 @@ async fn a_node_can_be_stopped_while_the_log_is_away() {
     redis.kill();
     let mut calls = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let beats = (0..5_000).map(|v| json!({ "stage": "s", "viewer": format!("viewer-{n}-{v}") }));
+        let beats =
+            (0..5_000).map(|v| json!({ "stage": "s", "viewer": format!("viewer-{n}-{v}") }));
         let (client, body) = (node.client.clone(), Value::from_iter(beats).to_string());
         // Whether it is answered at once or waits for the log is a matter of how soon it comes.
         calls.spawn(async move { client.call(Method::POST, "/v1/heartbeats", body).await });
     }
-    eventually("15 records wait", async || node.metric("housecount_waiting_events ").await >= 30_000.0).await;
+    eventually("15 records wait", async || {
+        node.metric("housecount_waiting_events ").await >= 30_000.0
+    })
+    .await;
     let started = tokio::time::Instant::now();
     assert!(node.stop().success());
     println!("stopped after {:?}", started.elapsed());
@@ -312,7 +328,9 @@ async fn a_throttled_cold_tier_delays_snapshots_only() {
     eventually("a failure is counted", async || {
         let (_, metrics) = node.client.call(Method::GET, "/metrics", "").await.unwrap();
         let metrics = String::from_utf8_lossy(&metrics).into_owned();
-        metrics.lines().any(|l| l.starts_with("housecount_snapshot_failures_total ") && !l.ends_with(" 0"))
+        metrics
+            .lines()
+            .any(|l| l.starts_with("housecount_snapshot_failures_total ") && !l.ends_with(" 0"))
     })
     .await;
     assert_eq!(node.beat("s", "viewer-0").await["viewers"], 7);
@@ -347,10 +365,14 @@ async fn two_nodes_write_each_snapshot_once() {
 async fn expired_snapshots_are_swept_from_the_embedded_store() {
     let node = Node::ready(&["snapshot_interval=1s", "snapshot_retention=2s"]).await;
     node.beat_many("s", 0, 7).await;
-    let listed = async || node.get("/v1/stages/s/snapshots").await["snapshots"].as_array().unwrap().clone();
+    let listed =
+        async || node.get("/v1/stages/s/snapshots").await["snapshots"].as_array().unwrap().clone();
     eventually("some are saved", async || listed().await.len() >= 2).await;
     let first = listed().await[0]["timestamp"].clone();
-    eventually("the first one goes", async || listed().await.iter().all(|s| s["timestamp"] != first)).await;
+    eventually("the first one goes", async || {
+        listed().await.iter().all(|s| s["timestamp"] != first)
+    })
+    .await;
     assert!(listed().await.len() <= 4);
 }
 

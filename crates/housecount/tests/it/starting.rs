@@ -84,8 +84,10 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let log = LogTarget::parse(&redis.url()).unwrap().open("hc:").await.unwrap();
     let log = Arc::new(HeldLog { log, reads: Semaphore::new(0) });
     let flags = [("cold", "none"), ("log", "memory:"), ("log_level", "off")];
-    let flags = flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
-    let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
+    let flags =
+        flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
+    let settings =
+        Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let app = App::over(settings, log.clone(), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
@@ -93,7 +95,11 @@ async fn a_start_says_how_much_of_the_log_is_read() {
 
     eventually("it has begun to read", async || readyz(&client).await.2.is_some()).await;
     let (status, body, percent) = readyz(&client).await;
-    assert_eq!((status, body["code"].as_str(), percent), (503, Some("not_ready"), Some(0)), "{body}");
+    assert_eq!(
+        (status, body["code"].as_str(), percent),
+        (503, Some("not_ready"), Some(0)),
+        "{body}"
+    );
     assert_eq!(
         (body["start"]["step"].as_str(), body["detail"].as_str()),
         (Some("readingLog"), Some("reading the log: 0 %"))

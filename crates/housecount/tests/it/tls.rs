@@ -1,4 +1,5 @@
-//! TLS on a node's own port: both versions of HTTP, WebSockets, certificates that change, and clients that don't shake hands.
+//! TLS on a node's own port: both versions of HTTP, WebSockets, certificates that change, and
+//! clients that don't shake hands.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ use crate::support::node::{Node, housecount, signal};
 /// A certificate of its own making, in files.
 fn certify(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
-    // The key first: a node that looks in between finds two that don't fit, and goes on with what it has.
+    // The key first: a node that looks in between finds two that don't fit, and goes on with what
+    // it has.
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     made.cert.der().clone()
@@ -34,7 +36,8 @@ fn certify(folder: &Path) -> CertificateDer<'static> {
 
 fn secured(folder: &TempDir) -> Node {
     let file = |name: &str| folder.path().join(name).display().to_string();
-    let (cert, key) = (format!("tls_cert={}", file("cert.pem")), format!("tls_key={}", file("key.pem")));
+    let (cert, key) =
+        (format!("tls_cert={}", file("cert.pem")), format!("tls_key={}", file("key.pem")));
     let node = Node::start(&["log=memory:", "cold=none", &cert, &key]);
     assert!(node.address.starts_with("https://"), "{}", node.address);
     node
@@ -64,7 +67,8 @@ async fn connect(
 
 fn request(method: &str, path: &str, body: &Value) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri(format!("https://localhost{path}"));
-    let request = request.header("content-type", "application/json").header("origin", "https://a.example");
+    let request =
+        request.header("content-type", "application/json").header("origin", "https://a.example");
     request.body(Full::from(body.to_string())).unwrap()
 }
 
@@ -91,18 +95,22 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     let stream = connect(&node, &trusted, b"h2").await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let (client, served) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     tokio::spawn(served);
     // As many as one connection may have open: the client begins before it has been told how many.
     let beats = (0..u64::from(H2_STREAMS_MAX)).map(|n| {
         let mut client = client.clone();
         let beat = json!({ "stage": "s", "viewer": format!("viewer-{n}") });
         async move {
-            let response = client.send_request(request("POST", "/v1/heartbeat", &beat)).await.unwrap();
+            let response =
+                client.send_request(request("POST", "/v1/heartbeat", &beat)).await.unwrap();
             assert_eq!(response.headers()["access-control-allow-origin"], "*");
             assert_eq!(response.headers()["content-type"], "application/json");
             let status = response.status();
-            let body: Value = serde_json::from_slice(&response.collect().await.unwrap().to_bytes()).unwrap();
+            let body: Value =
+                serde_json::from_slice(&response.collect().await.unwrap().to_bytes()).unwrap();
             (status.as_u16(), body["viewers"].as_u64().unwrap())
         }
     });
@@ -123,20 +131,29 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     for (origin, status) in [("https://localhost", 200), ("https://localhost:1", 401)] {
         let mut own = request("GET", "/v1/stats", &Value::Null);
         own.headers_mut().insert("origin", origin.parse().unwrap());
-        assert_eq!(client.clone().send_request(own).await.unwrap().status().as_u16(), status, "{origin}");
+        assert_eq!(
+            client.clone().send_request(own).await.unwrap().status().as_u16(),
+            status,
+            "{origin}"
+        );
     }
 
     // HTTP/1, and a WebSocket on it.
     let stream = connect(&node, &trusted, b"http/1.1").await.unwrap();
-    let (mut client, served) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut client, served) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(served);
     let answer = client.send_request(request("GET", "/healthz", &Value::Null)).await.unwrap();
     assert_eq!(answer.status(), 200);
     let stream = connect(&node, &trusted, b"http/1.1").await.unwrap();
     let (mut socket, _) =
-        tokio_tungstenite::client_async(format!("wss://{}/v1/ws", port(&node)), stream).await.unwrap();
+        tokio_tungstenite::client_async(format!("wss://{}/v1/ws", port(&node)), stream)
+            .await
+            .unwrap();
     socket.send(Message::text(json!({ "stage": "s", "viewer": "zoe" }).to_string())).await.unwrap();
-    let Message::Text(text) = socket.next().await.unwrap().unwrap() else { panic!("not an answer") };
+    let Message::Text(text) = socket.next().await.unwrap().unwrap() else {
+        panic!("not an answer")
+    };
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["stage"], "s");
 
@@ -148,7 +165,8 @@ async fn both_versions_of_http_and_websockets_speak_tls() {
     drop(silent);
 }
 
-/// Over HTTP/2 the end of a body is known only when it is asked for, and a body that is not read must not be cut off.
+/// Over HTTP/2 the end of a body is known only when it is asked for, and a body that is not read
+/// must not be cut off.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_and_unwanted_bodies_over_http2() {
     let folder = tempfile::tempdir().unwrap();
@@ -157,10 +175,13 @@ async fn empty_and_unwanted_bodies_over_http2() {
     until_ready(&node, &trusted).await;
     let stream = connect(&node, &trusted, b"h2").await.unwrap();
     let (client, served) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     tokio::spawn(served);
     let post = async |path: &str, frames: Vec<Bytes>| {
-        let frames = frames.into_iter().map(|bytes| Ok::<_, std::convert::Infallible>(Frame::data(bytes)));
+        let frames =
+            frames.into_iter().map(|bytes| Ok::<_, std::convert::Infallible>(Frame::data(bytes)));
         let body = StreamBody::new(futures_util::stream::iter(frames));
         let request = Request::post(format!("https://localhost{path}")).body(body).unwrap();
         let answer = client.clone().send_request(request).await.unwrap();
@@ -185,7 +206,8 @@ async fn a_new_certificate_is_used_without_a_restart() {
     let node = secured(&folder);
     until_ready(&node, &old).await;
     let stream = connect(&node, &old, b"http/1.1").await.unwrap();
-    let (mut client, served) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut client, served) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(served);
 
     std::fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
@@ -209,7 +231,10 @@ fn files_that_cant_be_used_stop_the_start() {
     let cert = folder.path().join("cert.pem").display().to_string();
     for (flags, named) in [
         (vec!["--tls-cert", &cert], "`tls_cert`"),
-        (vec!["--tls-cert", &cert, "--tls-key", "/nowhere/key.pem"], "`tls_key` = \"/nowhere/key.pem\""),
+        (
+            vec!["--tls-cert", &cert, "--tls-key", "/nowhere/key.pem"],
+            "`tls_key` = \"/nowhere/key.pem\"",
+        ),
         (vec!["--tls-cert", &cert, "--tls-key", &cert], "`tls_key`"),
     ] {
         let started = housecount()
@@ -225,7 +250,8 @@ fn files_that_cant_be_used_stop_the_start() {
     }
 }
 
-/// `housecount load --url https://`, whose client trusts the certificates that `SSL_CERT_FILE` names.
+/// `housecount load --url https://`, whose client trusts the certificates that `SSL_CERT_FILE`
+/// names.
 #[tokio::test(flavor = "multi_thread")]
 async fn load_speaks_tls_over_http_and_websockets() {
     let folder = tempfile::tempdir().unwrap();
@@ -256,7 +282,8 @@ async fn load_speaks_tls_over_http_and_websockets() {
     };
     for transport in ["http", "ws"] {
         let (code, report, said) = load(transport, &folder.path().join("cert.pem")).await;
-        let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{transport}: {said}"));
+        let report: Value =
+            serde_json::from_str(&report).unwrap_or_else(|_| panic!("{transport}: {said}"));
         assert_eq!((code, &report["failed"]), (Some(0), &json!(0)), "{transport}: {report:#}");
         assert_eq!(report["expectedViewers"], report["countedViewers"], "{transport}: {report:#}");
     }

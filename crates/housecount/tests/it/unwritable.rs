@@ -1,4 +1,5 @@
-//! A log that answers reads and refuses writes: time stands still, nothing is complete, no node is ready, nothing is lost.
+//! A log that answers reads and refuses writes: time stands still, nothing is complete, no node is
+//! ready, nothing is lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +23,8 @@ fn is_complete(node: &Inner) -> bool {
 }
 
 fn is_flagged(node: &Inner) -> bool {
-    !is_complete(node) && node.waits_for().is_some_and(|why| why.contains("the log has taken no writes"))
+    !is_complete(node)
+        && node.waits_for().is_some_and(|why| why.contains("the log has taken no writes"))
 }
 
 /// The log's clock goes on for two ttl while the counts stand: what would time every viewer out.
@@ -34,12 +36,17 @@ async fn stands_for_two_ttl(node: &Inner) {
     let advanced_ms = node.hub.now().since(stands_at);
     assert!(advanced_ms < TTL_MS / 2, "time went on by {advanced_ms} ms");
     assert!(is_flagged(node), "{:?}", node.hub.totals());
-    assert!(node.hub.figures().log_lag_ms >= TTL_MS, "no alert could fire: {:?}", node.hub.figures());
+    assert!(
+        node.hub.figures().log_lag_ms >= TTL_MS,
+        "no alert could fire: {:?}",
+        node.hub.figures()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
-    let faults: [fn(&FaultyLog) -> &AtomicBool; 2] = [|log| &log.read_only, |log| &log.append_denied];
+    let faults: [fn(&FaultyLog) -> &AtomicBool; 2] =
+        [|log| &log.read_only, |log| &log.append_denied];
     for fault in faults {
         let inside = Inside::ready(FaultyLog::default(), &FAST).await;
         let node = &inside.node;
@@ -47,7 +54,8 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         let fault = fault(&inside.log);
         fault.store(true, Ordering::SeqCst);
         let (_, seat) = said(2);
-        let receipt = node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+        let receipt =
+            node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
         eventually("it is said", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
         assert_eq!(node.hub.count("s").of.viewers, 1);
@@ -56,11 +64,16 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         assert_eq!(node.waits_for(), None);
         assert!(receipt.is_settled(), "its event was appended");
         assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
-        assert_eq!(node.hub.count("s").of.viewers, 1, "the others have gone by their own last beats");
+        assert_eq!(
+            node.hub.count("s").of.viewers,
+            1,
+            "the others have gone by their own last beats"
+        );
     }
 }
 
-/// By records without events, which the task that tends the log appends at most `TEND_EVERY_MS_MAX` apart.
+/// By records without events, which the task that tends the log appends at most `TEND_EVERY_MS_MAX`
+/// apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_work_again() {
     let inside = Inside::ready(FaultyLog::default(), &FAST).await;
@@ -98,12 +111,14 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
     inside.log.append_denied.store(true, Ordering::SeqCst);
     let (_, seat) = said(2);
-    let _ = inside.node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+    let _ =
+        inside.node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
     eventually("it is said", async || is_flagged(&inside.node)).await;
     assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(Refused::NotYet));
 }
 
-/// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is appended.
+/// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is
+/// appended.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_far_beyond_lateness_max_is_survived() {
     let settings = [FAST[0], FAST[1], ("lateness_max", "1s"), ("ack", "memory")];
@@ -126,7 +141,11 @@ fn figures(stats: &Value) -> (u64, bool) {
 
 async fn waits_for(node: &Node) -> String {
     let (status, body) = node.call(hyper::Method::GET, "/readyz", Value::Null).await;
-    if status == 200 { String::new() } else { body["detail"].as_str().unwrap_or_default().to_string() }
+    if status == 200 {
+        String::new()
+    } else {
+        body["detail"].as_str().unwrap_or_default().to_string()
+    }
 }
 
 /// Redis as it refuses writes and answers reads: too few replicas, and a full memory.
@@ -151,12 +170,14 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
         let body = serde_json::json!({ "stage": "s", "viewer": "viewer-0" });
         let beat = busy.call(hyper::Method::POST, "/v1/heartbeat", body);
         for node in [&busy, &idle] {
-            eventually("it is said", async || waits_for(node).await.contains("taken no writes")).await;
+            eventually("it is said", async || waits_for(node).await.contains("taken no writes"))
+                .await;
         }
         assert_eq!(beat.await.0, 503);
         for node in [&busy, &idle] {
             let lag = async || node.metric("housecount_log_lag_seconds").await;
-            eventually("a ttl passes in which no viewer can be heard", async || lag().await > 10.0).await;
+            eventually("a ttl passes in which no viewer can be heard", async || lag().await > 10.0)
+                .await;
             assert_eq!(figures(&node.stats().await), (10, false), "{refuse}, {}", node.address);
             assert_eq!(node.metric("housecount_ready").await, 0.0);
         }
@@ -170,7 +191,8 @@ async fn a_redis_that_refuses_writes_stops_time_on_every_node() {
     }
 }
 
-/// Promise 5 by the letter: what a node calls complete has all that another node has acknowledged up to `asOf`.
+/// Promise 5 by the letter: what a node calls complete has all that another node has acknowledged
+/// up to `asOf`.
 #[tokio::test(flavor = "multi_thread")]
 async fn as_of_is_never_later_than_what_a_node_has_read() {
     let server = Server::start(Flavour::Redis, &[]).await;
@@ -187,7 +209,8 @@ async fn as_of_is_never_later_than_what_a_node_has_read() {
         // The log's clock is this machine's.
         let acknowledged = housecount::clock::wall();
         let answer = other.beat(&stage, "bob").await;
-        let is_covered = answer["complete"] == true && answer["asOf"].as_u64().unwrap() >= acknowledged.0;
+        let is_covered =
+            answer["complete"] == true && answer["asOf"].as_u64().unwrap() >= acknowledged.0;
         assert!(!is_covered || answer["viewers"] == 2, "{answer}, acknowledged at {acknowledged}");
     }
 }

@@ -1,4 +1,5 @@
-//! Heartbeats over a WebSocket, as players meet it: what is good, everything that is bad, and how it ends.
+//! Heartbeats over a WebSocket, as players meet it: what is good, everything that is bad, and how
+//! it ends.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,7 +66,9 @@ impl Player {
 /// Caps hold for what is said at once over one socket, before the log has any of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_are_said_at_once_take_their_places_at_once() {
-    let node = Node::ready(&["log=memory:", "cold=none", "linger=1s", "limits.sessions_per_viewer=5"]).await;
+    let node =
+        Node::ready(&["log=memory:", "cold=none", "linger=1s", "limits.sessions_per_viewer=5"])
+            .await;
     let mut player = Player::connect(&node.address).await;
     for n in 0..60 {
         let beat = json!({ "stage": "s", "viewer": "ann", "session": n.to_string() });
@@ -77,7 +80,8 @@ async fn sessions_that_are_said_at_once_take_their_places_at_once() {
         let refused = node.metric("housecount_rejected_total{code=\"too_many_sessions\"}").await;
         (node.metric("housecount_events_total{kind=\"beat\"}").await, refused)
     };
-    eventually("each was taken or refused", async || figures().await.0 + figures().await.1 == 60.0).await;
+    eventually("each was taken or refused", async || figures().await.0 + figures().await.1 == 60.0)
+        .await;
     // Who comes in the moment in which others are counted may be told to come again.
     assert!((1.0..=5.0).contains(&figures().await.0), "{:?}", figures().await);
     eventually("they are online", async || {
@@ -109,8 +113,14 @@ async fn a_player_beats_repeats_and_leaves() {
     let metrics = node.client.call(Method::GET, "/metrics", "").await.unwrap().1;
     let metrics = String::from_utf8(metrics.to_vec()).unwrap();
     assert!(metrics.contains("housecount_websockets 2"), "{metrics}");
-    assert!(metrics.contains("housecount_acknowledged_events_total{transport=\"ws\"} 3"), "{metrics}");
-    assert!(metrics.contains("housecount_requests_total{route=\"/v1/ws\",status=\"101\"} 2"), "{metrics}");
+    assert!(
+        metrics.contains("housecount_acknowledged_events_total{transport=\"ws\"} 3"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("housecount_requests_total{route=\"/v1/ws\",status=\"101\"} 2"),
+        "{metrics}"
+    );
 
     assert_eq!(bob.ask(r#"{"leave":true}"#).await, json!({ "stage": "s", "left": true }));
     eventually("bob has left", async || node.viewers("s").await == 1).await;
@@ -148,7 +158,10 @@ async fn bad_messages_are_answered_and_ws_bad_messages_max_ends_them() {
     player.0.send(Message::binary(Bytes::from_static(b"{}"))).await.unwrap();
     assert!(player.hear().await["detail"].as_str().unwrap().contains("binary"));
     player.0.send(Message::Ping(Bytes::from_static(b"hello"))).await.unwrap();
-    assert_eq!(player.0.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"hello")));
+    assert_eq!(
+        player.0.next().await.unwrap().unwrap(),
+        Message::Pong(Bytes::from_static(b"hello"))
+    );
     // One was bad already.
     for _ in 1..WS_BAD_MESSAGES_MAX {
         player.say("nonsense").await;
@@ -177,7 +190,11 @@ async fn a_stage_that_is_not_open_is_named() {
     let node = Node::ready(&["log=memory:", "stages.auto=false"]).await;
     let mut player = Player::connect(&node.address).await;
     for _ in 0..2 * WS_BAD_MESSAGES_MAX {
-        assert_eq!(player.beat("s", "ann").await["code"], "stage_not_found", "and that is no nonsense");
+        assert_eq!(
+            player.beat("s", "ann").await["code"],
+            "stage_not_found",
+            "and that is no nonsense"
+        );
     }
     assert_eq!(node.call(Method::POST, "/v1/stages", json!({ "stage": "t" })).await.0, 201);
     assert_eq!(player.beat("t", "ann").await["viewers"], 1);
@@ -231,13 +248,18 @@ async fn ack_wait_ms_max_is_told_with_when_to_come_back() {
     let mut player = Player::connect(&inside.address).await;
     inside.log.away.store(true, Ordering::SeqCst);
     let answer = player.beat("s", "ann").await;
-    assert_eq!((&answer["code"], &answer["retryAfterMs"]), (&json!("log_unavailable"), &json!(5_000)));
+    assert_eq!(
+        (&answer["code"], &answer["retryAfterMs"]),
+        (&json!("log_unavailable"), &json!(5_000))
+    );
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("it is counted all the same", async || inside.node.hub.count("s").of.viewers == 1).await;
+    eventually("it is counted all the same", async || inside.node.hub.count("s").of.viewers == 1)
+        .await;
     assert_eq!(player.ask("{}").await["viewers"], 1);
 }
 
-/// A player that reads nothing holds a few answers' memory, however much it says; once it reads it gets the latest.
+/// A player that reads nothing holds a few answers' memory, however much it says; once it reads it
+/// gets the latest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_skips_to_the_latest() {
     let node = Node::ready(&FAST).await;
@@ -246,7 +268,8 @@ async fn a_slow_reader_skips_to_the_latest() {
     let mut said = 0;
     // It stops being read from, or all of it is read; either way the node lives and holds little.
     while said < beats {
-        let sent = slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, said % 500)));
+        let sent =
+            slow.0.feed(Message::text(format!(r#"{{"stage":"s","viewer":"v{}"}}"#, said % 500)));
         match tokio::time::timeout(Duration::from_secs(2), sent).await {
             Ok(sent) => sent.unwrap(),
             Err(_) => break,
@@ -275,7 +298,8 @@ async fn a_stopping_node_says_goodbye() {
     assert!(stopped.await.unwrap().success());
 }
 
-/// Each frame is one of the requests that its address may send, and who goes on without sense is let go.
+/// Each frame is one of the requests that its address may send, and who goes on without sense is
+/// let go.
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_count_for_their_address() {
     let limited = ["limits.address_per_second=1", "limits.address_burst=100"];
@@ -293,12 +317,17 @@ async fn pings_count_for_their_address() {
         let (mut complaints, mut pongs) = (Vec::new(), 0);
         let closed = loop {
             match player.0.next().await.expect("a close").expect("a close") {
-                Message::Text(text) => complaints.push(serde_json::from_str::<Value>(&text).unwrap()),
+                Message::Text(text) => {
+                    complaints.push(serde_json::from_str::<Value>(&text).unwrap())
+                }
                 Message::Close(close) => break close.unwrap(),
                 _ => pongs += 1,
             }
         };
-        assert_eq!((closed.code, closed.reason.as_str()), (CloseCode::Policy, "too many bad messages"));
+        assert_eq!(
+            (closed.code, closed.reason.as_str()),
+            (CloseCode::Policy, "too many bad messages")
+        );
         assert!(pongs < 120, "{pongs}");
         assert!(!complaints.is_empty());
         for complaint in complaints {
@@ -306,6 +335,10 @@ async fn pings_count_for_their_address() {
             assert!(complaint["retryAfterMs"].as_u64().unwrap() >= 1_000, "{complaint}");
         }
         let (status, problem) = node.call(Method::GET, "/v1/stats", Value::Null).await;
-        assert_eq!((status, &problem["code"]), (429, &json!("too_many_requests")), "it is the same bucket");
+        assert_eq!(
+            (status, &problem["code"]),
+            (429, &json!("too_many_requests")),
+            "it is the same bucket"
+        );
     }
 }

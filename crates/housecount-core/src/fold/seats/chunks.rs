@@ -1,5 +1,5 @@
-//! A list in chunks of a fixed number. Growing moves nothing: a million seats are 64 MB, and whoever copies them holds the
-//! fold's lock meanwhile.
+//! A list in chunks of a fixed number. Growing moves nothing: a million seats are 64 MB, and
+//! whoever copies them holds the fold's lock meanwhile.
 
 use std::ops::{Index, IndexMut};
 

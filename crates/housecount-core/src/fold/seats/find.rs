@@ -27,7 +27,8 @@ impl Seats {
         found
     }
 
-    /// The same of many. The table is asked for all before the first seat is looked at: so cache misses overlap.
+    /// The same of many. The table is asked for all before the first seat is looked at: so cache
+    /// misses overlap.
     pub(in crate::fold) fn find_handles<const N: usize>(
         &self,
         handles: [Option<Handle>; N],
@@ -39,11 +40,14 @@ impl Seats {
         likely.into_iter().flatten().for_each(|seat| self.seats.look_ahead(seat as usize));
         std::array::from_fn(|n| {
             let handle = handles[n]?;
-            likely[n].filter(|seat| self[*seat].handle == handle).or_else(|| self.find_handle(handle))
+            likely[n]
+                .filter(|seat| self[*seat].handle == handle)
+                .or_else(|| self.find_handle(handle))
         })
     }
 
-    /// The viewers of these are asked for next: their names are on their way from memory from now on.
+    /// The viewers of these are asked for next: their names are on their way from memory from now
+    /// on.
     pub(in crate::fold) fn look_ahead(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
         seats.into_iter().flatten().for_each(|seat| self.names.look_ahead(self[seat].viewer));
     }

@@ -1,7 +1,8 @@
 //! How the seats of one viewer hang together, and what is asked of them together.
 //!
-//! They form a ring. Up to [`WALKED_MAX`] of them are walked through; a viewer who has more gets an index ([`ViewerSeats`]), which
-//! goes again when half of those are left. So whatever is asked here takes a bounded number of steps, besides those of its answer.
+//! They form a ring. Up to [`WALKED_MAX`] of them are walked through; a viewer who has more gets an
+//! index ([`ViewerSeats`]), which goes again when half of those are left. So whatever is asked here
+//! takes a bounded number of steps, besides those of its answer.
 
 use super::viewer_seats::ViewerSeats;
 use super::{Seats, hash_of};
@@ -10,13 +11,16 @@ use crate::handle::Handle;
 use crate::limits::VIEWER_SEATS_WALKED_MAX;
 use crate::time::UnixMs;
 
-/// Seats of a viewer that are walked through. Fewer in tests, so that the fold's property tests go both ways.
+/// Seats of a viewer that are walked through. Fewer in tests, so that the fold's property tests go
+/// both ways.
 const WALKED_MAX: usize = if cfg!(test) { 3 } else { VIEWER_SEATS_WALKED_MAX };
 
 impl Seats {
     /// All of a seat's viewer's, itself first. As many steps as there are seats.
     pub(in crate::fold) fn ring(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
-        std::iter::successors(Some(seat), move |at| Some(self[*at].next).filter(|next| *next != seat))
+        std::iter::successors(Some(seat), move |at| {
+            Some(self[*at].next).filter(|next| *next != seat)
+        })
     }
 
     /// The index over the seats of a seat's viewer, who has one if there are many.
@@ -41,12 +45,21 @@ impl Seats {
     }
 
     /// All of a seat's viewer's on a stage.
-    pub(in crate::fold) fn on(&self, seat: SeatIndex, stage: StageIndex) -> impl Iterator<Item = SeatIndex> {
-        self.known(seat, move |index| index.on(stage)).filter(move |other| self[*other].stage == stage)
+    pub(in crate::fold) fn on(
+        &self,
+        seat: SeatIndex,
+        stage: StageIndex,
+    ) -> impl Iterator<Item = SeatIndex> {
+        self.known(seat, move |index| index.on(stage))
+            .filter(move |other| self[*other].stage == stage)
     }
 
     /// Those of a seat's viewer's that have a handle.
-    pub(super) fn with_handle(&self, seat: SeatIndex, handle: Handle) -> impl Iterator<Item = SeatIndex> {
+    pub(super) fn with_handle(
+        &self,
+        seat: SeatIndex,
+        handle: Handle,
+    ) -> impl Iterator<Item = SeatIndex> {
         self.known(seat, move |index| index.with_tail(handle.tail()))
             .filter(move |other| self[*other].handle == handle)
     }
@@ -63,7 +76,8 @@ impl Seats {
 
     fn shared_here(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
         let stage = self[seat].stage;
-        self.known(seat, move |index| index.shared_on(stage)).filter(move |other| self[*other].stage == stage)
+        self.known(seat, move |index| index.shared_on(stage))
+            .filter(move |other| self[*other].stage == stage)
     }
 
     /// Whether a seat has the first place of its viewer's on its stage.
@@ -119,7 +133,8 @@ impl Seats {
         self.known(seat, move |index| index.online_until(stage, at)).filter(is_online)
     }
 
-    /// Those online of a seat's viewer's on a stage that beat last, `most` of them, the last one first.
+    /// Those online of a seat's viewer's on a stage that beat last, `most` of them, the last one
+    /// first.
     pub(in crate::fold) fn newest_online(
         &self,
         seat: SeatIndex,

@@ -1,7 +1,8 @@
 //! Index over the seats of one viewer who has many.
 //!
-//! It exists so that no call holds the fold's lock for longer the more sessions a viewer has made: each look-up here takes a
-//! time that grows with the logarithm of their number. It stores places and decides nothing: `viewer.rs` keeps it equal to the seats.
+//! It exists so that no call holds the fold's lock for longer the more sessions a viewer has made:
+//! each look-up here takes a time that grows with the logarithm of their number. It stores places
+//! and decides nothing: `viewer.rs` keeps it equal to the seats.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -21,7 +22,8 @@ pub(super) struct ViewerSeats {
     online: BTreeSet<(StageIndex, UnixMs, SeatIndex)>,
     /// Number of seats online on a stage, for stages with any.
     online_here: HashMap<StageIndex, usize, RandomState>,
-    /// Seats whose leaves, or whose proof, are those of others: without a session, or carried over. One of each per stage.
+    /// Seats whose leaves, or whose proof, are those of others: without a session, or carried over.
+    /// One of each per stage.
     shared: BTreeSet<(StageIndex, SeatIndex)>,
 }
 
@@ -64,7 +66,13 @@ impl ViewerSeats {
     }
 
     /// Puts a seat among those online, or takes it out.
-    pub(super) fn set_online(&mut self, seat: SeatIndex, stage: StageIndex, beat: UnixMs, online: bool) {
+    pub(super) fn set_online(
+        &mut self,
+        seat: SeatIndex,
+        stage: StageIndex,
+        beat: UnixMs,
+        online: bool,
+    ) {
         let here = self.online_here.entry(stage).or_default();
         if online {
             self.online.insert((stage, beat, seat));
@@ -79,7 +87,13 @@ impl ViewerSeats {
     }
 
     /// The last beat of a seat that is online was at `before`, and is at `beat` now.
-    pub(super) fn move_beat(&mut self, seat: SeatIndex, stage: StageIndex, before: UnixMs, beat: UnixMs) {
+    pub(super) fn move_beat(
+        &mut self,
+        seat: SeatIndex,
+        stage: StageIndex,
+        before: UnixMs,
+        beat: UnixMs,
+    ) {
         if before != beat {
             self.online.remove(&(stage, before, seat));
             self.online.insert((stage, beat, seat));

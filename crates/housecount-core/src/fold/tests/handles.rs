@@ -58,7 +58,8 @@ fn answers(fold: &Fold) -> String {
 }
 
 proptest! {
-    /// Some beats are told by handle, before or after their ids are told, in any order; each session's ids once at least.
+    /// Some beats are told by handle, before or after their ids are told, in any order; each
+    /// session's ids once at least.
     #[test]
     fn a_handle_says_the_same_as_the_ids(
         (events, shuffled) in events().prop_flat_map(|e| (Just(e.clone()), Just(e).prop_shuffle())),
@@ -104,7 +105,8 @@ fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
 fn ids_are_told_first_and_again_after_a_while() {
     let mut fold = fold();
     let first = beat(1_000, "ann");
-    let tell = |fold: &Fold, event: EventRef<'static>, now| fold.tell(&[event], UnixMs(now)).remove(0);
+    let tell =
+        |fold: &Fold, event: EventRef<'static>, now| fold.tell(&[event], UnixMs(now)).remove(0);
     assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "never told");
     fold.apply(&first);
     assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "known, but not told in the log");
@@ -112,7 +114,11 @@ fn ids_are_told_first_and_again_after_a_while() {
     let next = beat(2_000, "ann");
     assert_eq!(tell(&fold, next, 2_000), Told::Beat { at: next.at, handle: handle(&next) });
     let leave = EventRef { kind: Kind::Leave, ..next };
-    assert_eq!(tell(&fold, leave, 2_000), Told::Event(leave), "rare, and it may speak of other sessions");
+    assert_eq!(
+        tell(&fold, leave, 2_000),
+        Told::Event(leave),
+        "rare, and it may speak of other sessions"
+    );
     assert_eq!(tell(&fold, next, 1_000 + RULES.told_ms()), Told::Event(next), "told too long ago");
     fold.tell_again_from(UnixMs(1_500));
     assert_eq!(tell(&fold, next, 2_000), Told::Event(next), "the log may have lost it");
@@ -155,8 +161,8 @@ impl Log {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// For half an hour viewers come, stay, reload and go. Whenever a node starts, the trimmed log tells it all: who is
-    /// online, by name, and what is proven since the last committed window.
+    /// For half an hour viewers come, stay, reload and go. Whenever a node starts, the trimmed log
+    /// tells it all: who is online, by name, and what is proven since the last committed window.
     #[test]
     fn the_log_is_kept_for_as_long_as_its_handles_need(seed: u64) {
         let rules = Rules { ttl_ms: 40_000, leave_grace_ms: 1_000 };

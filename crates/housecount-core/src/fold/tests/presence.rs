@@ -31,7 +31,10 @@ fn fold(events: &[Said], now: u64) -> Fold {
 }
 
 /// Promise 1, word for word, over all events ever said.
-fn oracle_online(events: &[Said], now: u64) -> BTreeSet<(&'static str, &'static str, &'static str)> {
+fn oracle_online(
+    events: &[Said],
+    now: u64,
+) -> BTreeSet<(&'static str, &'static str, &'static str)> {
     let covers = |l: &&Said, b: &&Said| {
         l.kind == Kind::Leave
             && l.stage == b.stage
@@ -59,7 +62,9 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
         listed.sort_unstable();
         assert_eq!(listed, viewers.iter().map(|v| v.to_string()).collect::<Vec<_>>());
     }
-    for (viewer, session) in VIEWERS.iter().flat_map(|viewer| SESSIONS.map(|session| (*viewer, session))) {
+    for (viewer, session) in
+        VIEWERS.iter().flat_map(|viewer| SESSIONS.map(|session| (*viewer, session)))
+    {
         let asked = STAGES.map(|stage| Some(Ids { stage, viewer, session }));
         assert_eq!(
             presence.are_online(asked),
@@ -90,7 +95,8 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
 /// The session's last beat, if no leave that covers it was said, in effect or not.
 fn oracle_standing(events: &[Said], stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
     let here = || events.iter().filter(move |e| (e.stage, e.viewer) == (stage, viewer));
-    let last = here().filter(|e| e.kind == Kind::Beat && e.session == session).map(|e| e.at).max()?;
+    let last =
+        here().filter(|e| e.kind == Kind::Beat && e.session == session).map(|e| e.at).max()?;
     let covers = |l: &Said| l.kind == Kind::Leave && (l.session == session || l.session.is_empty());
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
@@ -104,7 +110,8 @@ fn check_sessions(
     viewer: &str,
 ) {
     let last_beat = |session: &str| {
-        let said = events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
+        let said =
+            events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
         said.filter(|e| e.kind == Kind::Beat).map(|e| e.at).max().unwrap()
     };
     let sessions = presence.online_sessions(stage, viewer, 9);
@@ -203,8 +210,8 @@ proptest! {
         prop_assert_eq!(answers(&straight), answers(&other));
     }
 
-    /// Time that advances a few seats at a time ends where it would have ended at once, and on the way is at a moment whose counts
-    /// are right, but for seats of that very millisecond.
+    /// Time that advances a few seats at a time ends where it would have ended at once, and on the
+    /// way is at a moment whose counts are right, but for seats of that very millisecond.
     #[test]
     fn time_advances_in_slices(events in events(), from in 0u64..500, by in 1u64..400, seats_max in 1..4usize) {
         let events: Vec<Said> = events.into_iter().filter(|event| event.at.0 <= from).collect();
@@ -317,7 +324,8 @@ fn a_leave_may_come_before_the_beat_it_covers() {
     assert!(presence.stage("stage").is_none(), "a stage that nobody watched was never seen");
 }
 
-/// The leave would have it looked at again at 1,710; the beat that comes after it says 1,450, in the same second.
+/// The leave would have it looked at again at 1,710; the beat that comes after it says 1,450, in
+/// the same second.
 #[test]
 fn a_late_beat_expires_in_time_within_the_second_that_has_come() {
     let mut presence = fold(&[leave(1_590, "ann", "a")], 1_200);

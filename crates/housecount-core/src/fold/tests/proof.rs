@@ -19,12 +19,13 @@ const SESSIONS: [&str; 3] = ["", "tab-1", "tab-2"];
 type Said = EventRef<'static>;
 
 fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
-    let here: Vec<&Said> = events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
+    let here: Vec<&Said> =
+        events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
     let mut spans = Vec::new();
     for beat in here.iter().filter(|e| e.kind == Kind::Beat) {
         for later in &here {
-            let is_of_session =
-                later.session == beat.session || (later.kind == Kind::Leave && later.session.is_empty());
+            let is_of_session = later.session == beat.session
+                || (later.kind == Kind::Leave && later.session.is_empty());
             if is_of_session && later.at >= beat.at && later.at.since(beat.at) <= TTL_MS {
                 spans.push(Span::new(beat.at, later.at));
             }
@@ -74,7 +75,8 @@ proptest! {
         check(&proof_of(&said), &said, Span::new(UnixMs(400), UnixMs(900)));
     }
 
-    /// Told again from any moment on, another node proves the same from then on, with whatever comes later.
+    /// Told again from any moment on, another node proves the same from then on, with whatever
+    /// comes later.
     #[test]
     fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&said);
@@ -117,13 +119,22 @@ fn said_of(event: &EventRef<'_>) -> Said {
 
 #[test]
 fn what_was_carried_goes_on_with_any_session() {
-    let beat =
-        |at, session| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session };
+    let beat = |at, session| EventRef {
+        at: UnixMs(at),
+        kind: Kind::Beat,
+        stage: "s/1",
+        viewer: "ann",
+        session,
+    };
     let mut proof = Fold::new(RULES, 1, true);
     proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
     proof.apply(&beat(1_060 + TTL_MS + 1, "tab-1"));
-    assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))], "too late");
+    assert_eq!(
+        proof.proven("s/1", "ann", ALWAYS),
+        [Span::new(UnixMs(1_000), UnixMs(1_060))],
+        "too late"
+    );
     proof.apply(&beat(1_100, "tab-2"));
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_100))]);
     proof.apply(&beat(1_200, "tab-2"));
@@ -132,8 +143,13 @@ fn what_was_carried_goes_on_with_any_session() {
 
 #[test]
 fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
-    let beat =
-        |at, session| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer: "ann", session };
+    let beat = |at, session| EventRef {
+        at: UnixMs(at),
+        kind: Kind::Beat,
+        stage: "s/1",
+        viewer: "ann",
+        session,
+    };
     let mut proof = Fold::new(RULES, 1, true);
     proof.apply(&beat(1_100, "tab-1"));
     proof.apply(&beat(1_200, "tab-1"));
@@ -143,13 +159,22 @@ fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
 
 #[test]
 fn everybody_is_gone_through_and_forgotten() {
-    let beat = |at, viewer| EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" };
+    let beat = |at, viewer| EventRef {
+        at: UnixMs(at),
+        kind: Kind::Beat,
+        stage: "s/1",
+        viewer,
+        session: "",
+    };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
     let mut seen = BTreeSet::new();
     proof.each_proven(0, ALWAYS, |proven| {
         seen.insert((proven.viewer.to_string(), proven.spans.to_vec()));
     });
-    assert_eq!(seen, BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])]));
+    assert_eq!(
+        seen,
+        BTreeSet::from([("ann".to_string(), vec![Span::new(UnixMs(10), UnixMs(50))])])
+    );
     assert_eq!(proof.len(), 2);
     // Nobody is online any more.
     proof.advance(UnixMs(1_000));

@@ -1,5 +1,5 @@
-//! What a call costs while it holds the fold's lock, counted in seats that are looked at: no more than what was sent, however many
-//! sessions a viewer has made before.
+//! What a call costs while it holds the fold's lock, counted in seats that are looked at: no more
+//! than what was sent, however many sessions a viewer has made before.
 
 use std::collections::BTreeSet;
 
@@ -176,7 +176,8 @@ fn each_session_of_an_answer_takes_few_steps() {
     }
 }
 
-/// A node that begins to read the log behind the ids: it knows a viewer's sessions by handle only, and then by their ids.
+/// A node that begins to read the log behind the ids: it knows a viewer's sessions by handle only,
+/// and then by their ids.
 #[test]
 fn sessions_known_by_handle_only_take_few_steps() {
     for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
@@ -198,7 +199,8 @@ fn sessions_known_by_handle_only_take_few_steps() {
     }
 }
 
-/// A page of a stage's viewers costs its rows, wherever it starts and however many viewers the stage has.
+/// A page of a stage's viewers costs its rows, wherever it starts and however many viewers the
+/// stage has.
 #[test]
 fn a_page_takes_a_step_for_each_row() {
     let mut fold = Fold::new(RULES, 1, false);
@@ -208,7 +210,8 @@ fn a_page_takes_a_step_for_each_row() {
     }
     let mut listed: Vec<String> = Vec::new();
     loop {
-        let (looked_at, page) = steps(|| fold.viewers_of("s", listed.last().map(String::as_str), 1_000));
+        let (looked_at, page) =
+            steps(|| fold.viewers_of("s", listed.last().map(String::as_str), 1_000));
         assert!(looked_at <= 1_000 * 10, "{looked_at} seats looked at");
         if page.is_empty() {
             break;

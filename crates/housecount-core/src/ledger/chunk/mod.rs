@@ -1,9 +1,9 @@
 //! The chunk: all that one partition's viewers proved in one window, as bytes, version 1.
 //!
-//! Most viewers watch through a window's whole length, and that is what a chunk doesn't mention: it says who came, who
-//! went and who came back, and when, to the millisecond. Who is here already is known from the chunks before, back to
-//! a *keyframe*, which depends on none ([`book`](super::book) puts them together). An id is written when its viewer
-//! comes, and then spoken of by its place.
+//! Most viewers watch through a window's whole length, and that is what a chunk doesn't mention: it
+//! says who came, who went and who came back, and when, to the millisecond. Who is here already is
+//! known from the chunks before, back to a *keyframe*, which depends on none ([`book`](super::book)
+//! puts them together). An id is written when its viewer comes, and then spoken of by its place.
 //!
 //! ```text
 //! u8      version = 1
@@ -30,9 +30,9 @@
 //!                         proof was not known to go on through `reach`
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
-//! *Toggles* are the moments at which an entry is switched off or on, by turns, ms after the window's start: each
-//! minimal, above the one before, below the window's length; after each that isn't at the last millisecond, a bit
-//! says whether another follows.
+//! *Toggles* are the moments at which an entry is switched off or on, by turns, ms after the
+//! window's start: each minimal, above the one before, below the window's length; after each that
+//! isn't at the last millisecond, a bit says whether another follows.
 
 mod read;
 mod write;

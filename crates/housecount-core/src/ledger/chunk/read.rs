@@ -67,11 +67,13 @@ impl Chunk {
         for k in &mut k {
             *k = within(&mut head, "a Rice parameter", 0, 30)? as u32;
         }
-        let mut names = |n: u32, max| if n > 0 { Shapes::get(&mut head, max).map(Some) } else { Ok(None) };
+        let mut names =
+            |n: u32, max| if n > 0 { Shapes::get(&mut head, max).map(Some) } else { Ok(None) };
         let stage_names = names(stages, STAGE_ID_BYTES_MAX)?;
         let viewer_names = names(joins.saturating_add(others), VIEWER_ID_BYTES_MAX)?;
         let all_stages = u64::from(self.known_stages) + u64::from(stages);
-        // What takes no bits can't be bounded by them: one viewer is on each stage once, and a stage is there once.
+        // What takes no bits can't be bounded by them: one viewer is on each stage once, and a
+        // stage is there once.
         let repeats = |names: &Option<Shapes>, n: u64, max: u64| {
             names.as_ref().is_some_and(Shapes::is_one_id) && n > max
         };
@@ -105,7 +107,8 @@ impl Chunk {
                 start = get_join(k[2], start, window_ms, &mut toggles, &mut bits)?;
             }
             let stage = bits.minimal(all_stages)? as u32;
-            let viewer = read_id(viewer_names.as_ref(), &mut bits, "a viewer id", &mut id, is_viewer)?;
+            let viewer =
+                read_id(viewer_names.as_ref(), &mut bits, "a viewer id", &mut id, is_viewer)?;
             self.new.push(stage, viewer, &toggles);
         }
         self.get_late(late, &mut bits)?;
@@ -153,7 +156,12 @@ fn read_id<'b>(
     if is_id(id) { Ok(id) } else { Err(wrong) }
 }
 
-fn within(head: &mut Reader<'_>, what: &'static str, min: u64, max: u64) -> Result<u64, DecodeError> {
+fn within(
+    head: &mut Reader<'_>,
+    what: &'static str,
+    min: u64,
+    max: u64,
+) -> Result<u64, DecodeError> {
     let at = head.at();
     let n = head.varint()?;
     if (min..=max).contains(&n) { Ok(n) } else { Err(DecodeError::Invalid { what, at }) }

@@ -45,9 +45,11 @@ impl Chunk {
         let of_ranks = |count: usize, last: Option<u32>| {
             rice_parameter(count as u64, u64::from(last.unwrap_or_default()))
         };
-        let parameter = |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
+        let parameter =
+            |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
         let last_join = self.new.iter().nth(joins.wrapping_sub(1));
-        let last_start = last_join.map_or(0, |new| self.new.toggles(new).first().copied().unwrap_or(0));
+        let last_start =
+            last_join.map_or(0, |new| self.new.toggles(new).first().copied().unwrap_or(0));
         let of_open = parameter(&self.open);
         let of_closed = parameter(&self.closed);
         let of_joins = rice_parameter(joins as u64, u64::from(last_start));

@@ -1,7 +1,9 @@
-//! JSON Web Tokens, through the crate `jsonwebtoken`: keys (out of `text`), tokens verified and made.
+//! JSON Web Tokens, through the crate `jsonwebtoken`: keys (out of `text`), tokens verified and
+//! made.
 //!
-//! A key says by which algorithm its tokens are signed; what a token says about that is compared with it and never followed.
-//! What a token claims is read here and judged in `claims`. No error has any of a token or a key in it.
+//! A key says by which algorithm its tokens are signed; what a token says about that is compared
+//! with it and never followed. What a token claims is read here and judged in `claims`. No error
+//! has any of a token or a key in it.
 
 mod ring;
 mod text;
@@ -12,7 +14,8 @@ use housecount_core::limits::TOKEN_BYTES_MAX;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation, decode, decode_header, encode,
+    Algorithm, DecodingKey, DecodingKeyKind, EncodingKey, Header, Validation, decode,
+    decode_header, encode,
 };
 use serde_json::Value;
 
@@ -20,7 +23,8 @@ pub use self::text::{is_inline, keys};
 use super::claims::Payload;
 use super::{KeyId, TokenError, digest};
 
-/// The shortest secret that HS256 takes (RFC 7518, 3.2: as long as what it makes); shorter ones can be guessed from a token.
+/// The shortest secret that HS256 takes (RFC 7518, 3.2: as long as what it makes); shorter ones can
+/// be guessed from a token.
 const SECRET_BYTES_MIN: usize = 32;
 
 /// A key that tokens are verified by.
@@ -38,7 +42,8 @@ pub struct Key {
 pub enum From {
     /// A file of ours: every key in it must be one that can be used.
     File,
-    /// Published by whoever makes tokens: others than ours may be in it, and a secret that is published is none.
+    /// Published by whoever makes tokens: others than ours may be in it, and a secret that is
+    /// published is none.
     Published,
 }
 
@@ -80,8 +85,9 @@ impl Key {
         if let Ok(key) = DecodingKey::from_ec_pem(pem) {
             // Uncompressed, on the curve P-256.
             let is_p256 = key.try_get_as_bytes().is_ok_and(|point| point.len() == 65);
-            let key =
-                is_p256.then_some(key).ok_or("an EC key is not on the curve P-256, which ES256 needs")?;
+            let key = is_p256
+                .then_some(key)
+                .ok_or("an EC key is not on the curve P-256, which ES256 needs")?;
             return Ok(Key::new(kid, Algorithm::ES256, key));
         }
         if let Ok(key) = DecodingKey::from_rsa_pem(pem)
@@ -89,12 +95,13 @@ impl Key {
         {
             return Ok(Key::new(kid, Algorithm::RS256, key));
         }
-        Err("a PEM block is no public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)".to_string())
+        Err("a PEM block is no public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)"
+            .to_string())
     }
 
     fn of_jwk(jwk: &Value, from: From) -> Result<Key, String> {
-        let jwk: Jwk =
-            serde_json::from_value(jwk.clone()).map_err(|_| "it is no JWK (RFC 7517)".to_string())?;
+        let jwk: Jwk = serde_json::from_value(jwk.clone())
+            .map_err(|_| "it is no JWK (RFC 7517)".to_string())?;
         let kid = jwk.common.key_id.clone();
         let named = kid.as_deref().unwrap_or("without kid");
         if jwk.common.public_key_use.as_ref().is_some_and(|what| *what != PublicKeyUse::Signature) {
@@ -116,7 +123,8 @@ impl Key {
         };
         // RFC 9864 names Ed25519's algorithm after its curve, which the library doesn't know yet.
         let is_ours = |said: &KeyAlgorithm| {
-            *said == is_said || (*said == KeyAlgorithm::UNKNOWN_ALGORITHM && algorithm == Algorithm::EdDSA)
+            *said == is_said
+                || (*said == KeyAlgorithm::UNKNOWN_ALGORITHM && algorithm == Algorithm::EdDSA)
         };
         if jwk.common.key_algorithm.as_ref().is_some_and(|said| !is_ours(said)) {
             return Err(format!("key {named} is for another algorithm than {algorithm:?}"));
@@ -129,7 +137,8 @@ impl Key {
     }
 }
 
-/// All that decides which tokens a key verifies, as a hash: a key that is given another name is another key.
+/// All that decides which tokens a key verifies, as a hash: a key that is given another name is
+/// another key.
 fn id(kid: Option<&str>, algorithm: Algorithm, key: &DecodingKey) -> KeyId {
     let parts: [&[u8]; 2] = match key.kind() {
         DecodingKeyKind::SecretOrDer(bytes) => [bytes, &[]],
@@ -156,7 +165,8 @@ pub fn verify<'a>(
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid("it is too long"));
     }
-    let header = decode_header(token).map_err(|_| TokenError::Invalid("it is no JWT, or not signed"))?;
+    let header =
+        decode_header(token).map_err(|_| TokenError::Invalid("it is no JWT, or not signed"))?;
     if header.crit.is_some() {
         return Err(TokenError::Invalid("it has critical headers (crit), and none is understood"));
     }
@@ -164,7 +174,8 @@ pub fn verify<'a>(
     if header.alg != key.algorithm {
         return Err(TokenError::Invalid("its algorithm is not its key's"));
     }
-    // The signature is looked at first, so that nothing is told about what somebody else has put together.
+    // The signature is looked at first, so that nothing is told about what somebody else has put
+    // together.
     let read = decode::<Value>(token, &key.decoding, &key.validation);
     let read = read.map_err(|error| match error.kind() {
         // Such as a number that is none: `exp` of 1e999.
@@ -175,8 +186,12 @@ pub fn verify<'a>(
     Ok((payload, key.id))
 }
 
-/// The key of that name; else the one without a name. A token that names none means the one without, or the only one.
-fn choose<'a>(kid: Option<&str>, mut keys: impl Iterator<Item = &'a Key> + Clone) -> Option<&'a Key> {
+/// The key of that name; else the one without a name. A token that names none means the one
+/// without, or the only one.
+fn choose<'a>(
+    kid: Option<&str>,
+    mut keys: impl Iterator<Item = &'a Key> + Clone,
+) -> Option<&'a Key> {
     let is_only = keys.clone().nth(1).is_none();
     let named = kid.and_then(|kid| keys.clone().find(|key| key.kid.as_deref() == Some(kid)));
     named
@@ -184,7 +199,8 @@ fn choose<'a>(kid: Option<&str>, mut keys: impl Iterator<Item = &'a Key> + Clone
         .or_else(|| if kid.is_none() && is_only { keys.next() } else { None })
 }
 
-/// Makes a token with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM (PKCS#8; RSA also PKCS#1).
+/// Makes a token with a key: `secret:TEXT`, a JWK of a secret, or a private key in PEM (PKCS#8; RSA
+/// also PKCS#1).
 ///
 /// # Errors
 /// One line that says what is wrong with the key.
@@ -195,7 +211,8 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
     let (algorithm, encoding) = if let Some(secret) = text::secret(key)? {
         let encoding = EncodingKey::from_secret(secret.as_bytes());
         // The library refuses an empty one only.
-        let too_short = |_| format!("a secret has no bytes; it must have at least {SECRET_BYTES_MIN}");
+        let too_short =
+            |_| format!("a secret has no bytes; it must have at least {SECRET_BYTES_MIN}");
         (Algorithm::HS256, encoding.map_err(too_short)?)
     } else if key.starts_with('{') {
         let jwk: Jwk = serde_json::from_str(key).map_err(|_| "the key is no JWK".to_string())?;
@@ -209,7 +226,8 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
         of_private_pem(key.as_bytes())?
     } else {
         return Err(
-            "the key is neither a JWK nor a private key in PEM; write a secret as secret:TEXT".to_string()
+            "the key is neither a JWK nor a private key in PEM; write a secret as secret:TEXT"
+                .to_string(),
         );
     };
     if algorithm == Algorithm::HS256 {
@@ -230,7 +248,8 @@ fn of_private_pem(pem: &[u8]) -> Result<(Algorithm, EncodingKey), String> {
     let ec = || EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
     let rsa = || EncodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
     ed.or_else(|_| ec()).or_else(|_| rsa()).map_err(|_| {
-        "the key is no private key of RSA, EC P-256 or Ed25519 in PEM (BEGIN PRIVATE KEY)".to_string()
+        "the key is no private key of RSA, EC P-256 or Ed25519 in PEM (BEGIN PRIVATE KEY)"
+            .to_string()
     })
 }
 

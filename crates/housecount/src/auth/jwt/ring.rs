@@ -1,6 +1,8 @@
-//! What `jsonwebtoken` needs of cryptography, from `ring`: the four algorithms that housecount takes, and no other.
+//! What `jsonwebtoken` needs of cryptography, from `ring`: the four algorithms that housecount
+//! takes, and no other.
 //!
-//! `ring` is in the binary anyway, for TLS. The crates that `jsonwebtoken` brings by itself would be a second and a third cryptography.
+//! `ring` is in the binary anyway, for TLS. The crates that `jsonwebtoken` brings by itself would
+//! be a second and a third cryptography.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result, new_error};
@@ -9,8 +11,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 /// See the module's text.
@@ -51,7 +54,11 @@ impl Verifier<Vec<u8>> for Verifying {
                 UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).verify(message, signature)
             }
             (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+                RsaPublicKeyComponents { n, e }.verify(
+                    &RSA_PKCS1_2048_8192_SHA256,
+                    message,
+                    signature,
+                )
             }
             _ => Err(ring::error::Unspecified),
         };
@@ -88,7 +95,8 @@ impl Signer<Vec<u8>> for Signing {
             }
             Algorithm::EdDSA => {
                 // OpenSSL writes keys without their public half.
-                let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).map_err(|_| Error::new())?;
+                let pair =
+                    Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).map_err(|_| Error::new())?;
                 Ok(pair.sign(message).as_ref().to_vec())
             }
             Algorithm::RS256 => {

@@ -1,7 +1,8 @@
-//! Keys out of text: a JWK or JWKS (JSON), public keys in PEM, or a secret that says that it is one.
+//! Keys out of text: a JWK or JWKS (JSON), public keys in PEM, or a secret that says that it is
+//! one.
 //!
-//! Any other text is an error and never a secret: an error page in the place of a JWKS is known to everybody, and whoever knows a
-//! secret signs tokens. No error has any of the text in it.
+//! Any other text is an error and never a secret: an error page in the place of a JWKS is known to
+//! everybody, and whoever knows a secret signs tokens. No error has any of the text in it.
 
 use housecount_core::limits::VIEWER_KEYS_MAX;
 use serde_json::Value;
@@ -11,8 +12,7 @@ use super::{From, Key};
 /// In front of a secret, in a setting and in a file.
 const SECRET: &str = "secret:";
 /// What the text can be, for who wrote something else.
-const EXPECTED: &str =
-    "neither a JWK or JWKS, nor public keys in PEM; write a secret as secret:TEXT, or as an oct JWK";
+const EXPECTED: &str = "neither a JWK or JWKS, nor public keys in PEM; write a secret as secret:TEXT, or as an oct JWK";
 
 /// The text without what editors put in front of it and behind it.
 fn bare(text: &str) -> &str {
@@ -39,7 +39,8 @@ pub fn is_inline(setting: &str) -> bool {
     text.starts_with(['{', '[']) || text.starts_with(SECRET) || text.contains("-----BEGIN ")
 }
 
-/// Keys out of text, each in PEM after a line `kid: NAME` if it has one. None where the text is empty, or an empty JWKS.
+/// Keys out of text, each in PEM after a line `kid: NAME` if it has one. None where the text is
+/// empty, or an empty JWKS.
 ///
 /// # Errors
 /// One line that says what is wrong, without any of the text.
@@ -53,24 +54,30 @@ pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
         vec![Key::of_secret(None, secret.as_bytes())?]
     } else if text.lines().any(|line| line.trim_start().starts_with("-----BEGIN ")) {
         of_pems(text)?
-    } else if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    } else if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    {
         Vec::new()
     } else {
         return Err(EXPECTED.to_string());
     };
     if keys.len() > VIEWER_KEYS_MAX {
-        return Err(format!("there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed", keys.len()));
+        return Err(format!(
+            "there are {} keys in it; at most {VIEWER_KEYS_MAX} are allowed",
+            keys.len()
+        ));
     }
     let is_twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|other| other.kid == key.kid);
     if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
-        let named = key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
+        let named =
+            key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
         return Err(format!("two keys have {named}; tokens couldn't say which they mean"));
     }
     Ok(keys)
 }
 
 fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
-    let json: Value = serde_json::from_str(text).map_err(|e| format!("line {}: not JSON", e.line()))?;
+    let json: Value =
+        serde_json::from_str(text).map_err(|e| format!("line {}: not JSON", e.line()))?;
     let Some(keys) = json.get("keys").and_then(Value::as_array) else {
         return Ok(vec![Key::of_jwk(&json, from)?]);
     };
@@ -81,7 +88,8 @@ fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
     }
 }
 
-/// Every line has its place: a block that was cut, at its beginning or its end, would else be a key less without a word.
+/// Every line has its place: a block that was cut, at its beginning or its end, would else be a key
+/// less without a word.
 fn of_pems(text: &str) -> Result<Vec<Key>, String> {
     let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
     for (number, line) in text.lines().map(str::trim).enumerate() {
@@ -92,7 +100,9 @@ fn of_pems(text: &str) -> Result<Vec<Key>, String> {
                 Some(name) if kid.is_none() => kid = Some(name.trim().to_string()),
                 Some(_) => return wrong("a second `kid:` for one key"),
                 None if line.is_empty() || line.starts_with('#') => {}
-                None => return wrong("not a PEM block, `kid: NAME` or a comment (#); is a block cut?"),
+                None => {
+                    return wrong("not a PEM block, `kid: NAME` or a comment (#); is a block cut?");
+                }
             }
             continue;
         }
@@ -125,13 +135,16 @@ mod tests {
 
     const RSA: &str = include_str!("../../../tests/it/auth/keys/rsa.pub.pem");
     const ED: &str = include_str!("../../../tests/it/auth/keys/ed.pub.pem");
-    const OCT: &str = r#"{"kty":"oct","kid":"o","k":"YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgd3JpdHRlbiBkb3du"}"#;
-    const ED_JWK: &str =
-        r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
+    const OCT: &str =
+        r#"{"kty":"oct","kid":"o","k":"YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgd3JpdHRlbiBkb3du"}"#;
+    const ED_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
 
     /// The names of a text's keys, and whether each is a secret.
     fn read(text: &str) -> Result<Vec<(Option<String>, bool)>, String> {
-        Ok(keys(text, From::File)?.into_iter().map(|key| (key.kid.clone(), key.is_secret())).collect())
+        Ok(keys(text, From::File)?
+            .into_iter()
+            .map(|key| (key.kid.clone(), key.is_secret()))
+            .collect())
     }
 
     #[test]
@@ -139,13 +152,19 @@ mod tests {
         let two = format!("# ours\nkid: r\n{RSA}\n\n  kid: e\n{ED}");
         for (text, expected) in [
             ("secret:correct horse battery staple, and more".to_string(), vec![(None, true)]),
-            ("\n secret: correct horse battery staple, and more \r\n".to_string(), vec![(None, true)]),
+            (
+                "\n secret: correct horse battery staple, and more \r\n".to_string(),
+                vec![(None, true)],
+            ),
             (OCT.to_string(), vec![(Some("o".to_string()), true)]),
             (
                 format!("{{\"keys\":[{ED_JWK},{OCT}]}}"),
                 vec![(Some("e".to_string()), false), (Some("o".to_string()), true)],
             ),
-            (two.replace('\n', "\r\n"), vec![(Some("r".to_string()), false), (Some("e".to_string()), false)]),
+            (
+                two.replace('\n', "\r\n"),
+                vec![(Some("r".to_string()), false), (Some("e".to_string()), false)],
+            ),
             (String::new(), vec![]),
             (" \n".to_string(), vec![]),
             ("{\"keys\":[]}".to_string(), vec![]),
@@ -174,15 +193,21 @@ mod tests {
             "0".repeat(64),
         ] {
             let error = read(&text).unwrap_err();
-            assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{text}: {error}");
+            assert!(
+                error.contains("secret:TEXT") && !error.contains("opensesame"),
+                "{text}: {error}"
+            );
         }
         let commented_out = format!("# ours\n#secret:{}\n", "opensesame".repeat(9));
         assert!(read(&commented_out).unwrap().is_empty(), "without keys, which lets nobody in");
         let two_lines = format!("secret:{}\nmore", "opensesame".repeat(9));
         assert!(read(&two_lines).unwrap_err().contains("one line"));
-        for text in
-            [jwks.replace(':', "="), format!("{jwks}{jwks}"), "{}".to_string(), "{\"error\":1}".into()]
-        {
+        for text in [
+            jwks.replace(':', "="),
+            format!("{jwks}{jwks}"),
+            "{}".to_string(),
+            "{\"error\":1}".into(),
+        ] {
             assert!(read(&text).is_err(), "{text}");
         }
     }
@@ -200,7 +225,10 @@ mod tests {
         let second = whole.find("-----BEGIN PUBLIC KEY-----\nMIIB").unwrap_or_default();
         assert!(second > first);
         for begin in second + 1..whole.len() {
-            assert!(read(&format!("{}\n{}", &whole[..second], &whole[begin..])).is_err(), "{begin}");
+            assert!(
+                read(&format!("{}\n{}", &whole[..second], &whole[begin..])).is_err(),
+                "{begin}"
+            );
         }
         let unended = whole.replacen("-----END PUBLIC KEY-----\n", "", 1);
         assert!(read(&unended).unwrap_err().contains("begins before"), "{unended}");

@@ -33,8 +33,11 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
         let is = |node: &&RedisNode| node.engine == engine && node.name == "cache.r6g.large";
         prices.node.iter().find(is).map_or(Usd(0), RedisNode::month)
     };
-    let node =
-        format!("{} a month with Redis OSS, {} with Valkey", month(Engine::Redis), month(Engine::Valkey));
+    let node = format!(
+        "{} a month with Redis OSS, {} with Valkey",
+        month(Engine::Redis),
+        month(Engine::Valkey)
+    );
     let row = |claim: &str, comes_to: String| vec![claim.to_string(), comes_to];
     Part {
         title: "What is often written, and what it comes to",

@@ -51,7 +51,8 @@ impl<'a> Sheet<'a> {
 
     fn intro(&self) -> String {
         let Audience { viewers, stages, stay_ms, interval_ms } = self.of;
-        let time = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
+        let time =
+            |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
         format!(
             "{} viewers at once all month on {} stages, each for {}, a heartbeat every {}: {} heartbeats and {} hours of watching in \
              a month of {MONTH_HOURS} h. Prices: {}, and for DynamoDB also those until November 2024.",
@@ -156,10 +157,18 @@ impl<'a> Sheet<'a> {
             };
             let serverless = self.prices.serverless(need.bytes, need.commands).to_string();
             let memory = format!("{} MB", grouped(need.bytes.div_ceil(1_000_000)));
-            Some(vec![name.to_string(), memory, node(Engine::Valkey), node(Engine::Redis), serverless])
+            Some(vec![
+                name.to_string(),
+                memory,
+                node(Engine::Valkey),
+                node(Engine::Redis),
+                serverless,
+            ])
         };
         let rows = [self.known.get(1).and_then(|plan| row("a key a viewer", plan))];
-        let rows = rows.into_iter().chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
+        let rows = rows
+            .into_iter()
+            .chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
         Part {
             title: "Which Redis",
             head: vec!["what is in it", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
@@ -180,14 +189,20 @@ impl<'a> Sheet<'a> {
         let bare = own(LogPlace::DynamoDb, Kept::Off);
         let with = own(LogPlace::Redis, Kept::Off);
         let shown = |found: Option<u64>| {
-            found.map_or("never".to_string(), |viewers| format!("up to {} viewers", grouped(viewers)))
+            found.map_or("never".to_string(), |viewers| {
+                format!("up to {} viewers", grouped(viewers))
+            })
         };
         let find = |what: &str, found| vec![what.to_string(), shown(found)];
         let free = |of: &Audience| prices.provisioned(bare(of).units());
         let rows = vec![
             find(
                 "pure DynamoDB is cheaper than the smallest Redis alone",
-                crossover(&self.of, |of| total(plans::pure_dynamodb(of)), |of| total(plans::pure_redis(of))),
+                crossover(
+                    &self.of,
+                    |of| total(plans::pure_dynamodb(of)),
+                    |of| total(plans::pure_redis(of)),
+                ),
             ),
             find(
                 "housecount without Redis is cheaper than with it, on demand",
@@ -206,7 +221,8 @@ impl<'a> Sheet<'a> {
         let mut out = wrapped(&self.intro(), 110);
         for part in self.parts() {
             out.push_str(&format!("\n{}\n", part.title));
-            let cells = |row: &[String], n: usize| row.get(n).map_or(0, |cell| cell.chars().count());
+            let cells =
+                |row: &[String], n: usize| row.get(n).map_or(0, |cell| cell.chars().count());
             let width = |n: usize| {
                 let rows = part.rows.iter().map(|row| cells(row, n));
                 rows.chain([part.head[n].chars().count()]).max().unwrap_or(0)
@@ -237,7 +253,8 @@ impl<'a> Sheet<'a> {
         );
         for part in self.parts() {
             out.push_str(&format!("\n## {}\n\n", part.title));
-            let rule = (0..part.head.len()).map(|n| if is_number(&part, n) { "---:" } else { "---" });
+            let rule =
+                (0..part.head.len()).map(|n| if is_number(&part, n) { "---:" } else { "---" });
             out.push_str(&format!("| {} |\n", part.head.join(" | ")));
             out.push_str(&format!("| {} |\n", rule.collect::<Vec<_>>().join(" | ")));
             for row in &part.rows {

@@ -41,8 +41,9 @@ impl Bulk for SqliteCold {
 
     async fn put_rows(&self, rows: Vec<StoredRow>) -> StoreResult<()> {
         self.write(move |transaction| {
-            rows.into_iter()
-                .try_for_each(|StoredRow { pk, sk, item }| insert(transaction, &StoredKey { pk, sk }, &item))
+            rows.into_iter().try_for_each(|StoredRow { pk, sk, item }| {
+                insert(transaction, &StoredKey { pk, sk }, &item)
+            })
         })
         .await
     }

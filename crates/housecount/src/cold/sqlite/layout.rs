@@ -1,4 +1,5 @@
-//! The file of an embedded cold tier: its table, how it is opened, and its failures with the way out.
+//! The file of an embedded cold tier: its table, how it is opened, and its failures with the way
+//! out.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const SCHEMA_VERSION: i64 = 1;
 /// How long a call waits for a lock. Only recovery after a kill takes one that others meet.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
-/// `ttl` repeats the item's attribute `ttl`, so that the sweep finds expired rows by the index alone.
+/// `ttl` repeats the item's attribute `ttl`, so that the sweep finds expired rows by the index
+/// alone.
 const SCHEMA: &str = "
     BEGIN;
     CREATE TABLE IF NOT EXISTS item (pk TEXT NOT NULL, sk TEXT NOT NULL, ttl INTEGER, body BLOB NOT NULL,
@@ -55,7 +57,11 @@ impl RowError {
         let (kind, cause, way_out) = match self {
             RowError::Damaged { pk, sk, cause } => {
                 let cause = format!("the row {pk} / {sk} is damaged: {cause}");
-                (ErrorKind::Corrupt, cause, Some("put back a copy of the file, then run: housecount verify"))
+                (
+                    ErrorKind::Corrupt,
+                    cause,
+                    Some("put back a copy of the file, then run: housecount verify"),
+                )
             }
             RowError::Sql(error) => {
                 let (kind, way_out) = judge(&error);
@@ -63,12 +69,15 @@ impl RowError {
             }
         };
         let way_out = way_out.map(|way_out| format!("; {way_out}")).unwrap_or_default();
-        StoreError::new(kind, format!("the embedded cold tier {}: {cause}{way_out}", path.display()))
+        StoreError::new(
+            kind,
+            format!("the embedded cold tier {}: {cause}{way_out}", path.display()),
+        )
     }
 }
 
-/// The kind of SQLite's error, and the way out where there is one. The statements are always the same, so one that fails
-/// without a code of its own has met a damaged file.
+/// The kind of SQLite's error, and the way out where there is one. The statements are always the
+/// same, so one that fails without a code of its own has met a damaged file.
 fn judge(error: &rusqlite::Error) -> (ErrorKind, Option<&'static str>) {
     match error.sqlite_error_code() {
         None | Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
@@ -78,9 +87,10 @@ fn judge(error: &rusqlite::Error) -> (ErrorKind, Option<&'static str>) {
         Some(ErrorCode::DiskFull) => {
             (ErrorKind::Unavailable, Some("make room on its disk; writes are tried again"))
         }
-        Some(ErrorCode::SystemIoFailure) => {
-            (ErrorKind::Unavailable, Some("check its disk for room and errors; calls are tried again"))
-        }
+        Some(ErrorCode::SystemIoFailure) => (
+            ErrorKind::Unavailable,
+            Some("check its disk for room and errors; calls are tried again"),
+        ),
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             let way_out = "let the user that runs housecount write to the folder and its files";
             (ErrorKind::Unavailable, Some(way_out))
@@ -144,8 +154,9 @@ pub(super) fn open_beside(path: &Path) -> StoreResult<Connection> {
 
 /// A connection that changes no file, whether a node has the database open or not.
 pub(super) fn open_to_read(read_only: &ReadOnly, path: &Path) -> StoreResult<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
     let open = || {
         let connection = Connection::open_with_flags(&read_only.uri, flags)?;
         connection.busy_timeout(BUSY_WAIT)?;
@@ -161,7 +172,8 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = (number("application_id")?, number("user_version")?);
     let is_empty: bool =
-        connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+        connection
+            .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
     Ok((!is_empty || found != (0, 0)).then_some(found))
 }
 
@@ -177,7 +189,9 @@ fn check(connection: &Connection, path: &Path) -> StoreResult<()> {
                  it, or choose another folder"
             ),
         ),
-        Some(_) => (ErrorKind::Schema, "is not a store of housecount's; choose another folder".to_string()),
+        Some(_) => {
+            (ErrorKind::Schema, "is not a store of housecount's; choose another folder".to_string())
+        }
         None => (ErrorKind::Missing, "has no table of housecount's".to_string()),
     };
     Err(StoreError::new(kind, format!("{} {what}", path.display())))
@@ -208,7 +222,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let connection = open_writer(&folder.path().join(DATABASE)).unwrap();
         let pragma = |name: &str| {
-            connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
+            connection
+                .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+                .unwrap()
         };
         assert_eq!(pragma("journal_mode"), "wal".to_string().into());
         assert_eq!(pragma("synchronous"), 2.into(), "FULL: every commit is synced");

@@ -1,12 +1,15 @@
-//! The embedded cold tier: a table in a folder of this machine, for one process, in SQLite through `rusqlite`.
+//! The embedded cold tier: a table in a folder of this machine, for one process, in SQLite through
+//! `rusqlite`.
 //!
-//! A write is acknowledged when its commit is on the disk: SQLite syncs the write-ahead log first (`synchronous = FULL`). So
-//! neither kill -9 nor a power cut loses what was acknowledged. The log syncs every half second instead, since a heartbeat is
-//! replaced by the next one; what is kept for good is not. Nothing is acknowledged by a file that was deleted, moved or replaced
-//! meanwhile (`folder.rs`).
+//! A write is acknowledged when its commit is on the disk: SQLite syncs the write-ahead log first
+//! (`synchronous = FULL`). So neither kill -9 nor a power cut loses what was acknowledged. The log
+//! syncs every half second instead, since a heartbeat is replaced by the next one; what is kept for
+//! good is not. Nothing is acknowledged by a file that was deleted, moved or replaced meanwhile
+//! (`folder.rs`).
 //!
-//! There is one connection that writes and a few that read; in WAL mode neither waits for the other. All of them work on threads
-//! beside the async workers. What DynamoDB would have charged is counted by core's rules, so that costs can be compared.
+//! There is one connection that writes and a few that read; in WAL mode neither waits for the
+//! other. All of them work on threads beside the async workers. What DynamoDB would have charged is
+//! counted by core's rules, so that costs can be compared.
 
 mod bulk;
 mod layout;
@@ -48,7 +51,8 @@ pub struct SqliteCold {
     read_for: Option<Purpose>,
 }
 
-/// The open database. Fields are dropped in this order: the last connection tidies up, and the folder is released after it.
+/// The open database. Fields are dropped in this order: the last connection tidies up, and the
+/// folder is released after it.
 #[derive(Debug)]
 struct Store {
     /// None where the writer's connection reads as well.
@@ -103,7 +107,8 @@ impl SqliteCold {
     /// Opens the store in a folder, and makes it if it isn't there.
     ///
     /// # Errors
-    /// `Held` if another process has the folder, `Schema` if it has another store, `Corrupt` if the file is damaged.
+    /// `Held` if another process has the folder, `Schema` if it has another store, `Corrupt` if the
+    /// file is damaged.
     pub fn open(folder: &Path) -> StoreResult<SqliteCold> {
         layout::refuse_former(folder)?;
         let mut folder = DataFolder::open(folder, DATABASE)?;
@@ -116,18 +121,26 @@ impl SqliteCold {
             folder.watch(name)?;
         }
         let writer = Pool::of(vec![writer]);
-        Ok(Self::over(Store { readers: Some(readers), writer, path, guard: Guard::Folder(Box::new(folder)) }))
+        Ok(Self::over(Store {
+            readers: Some(readers),
+            writer,
+            path,
+            guard: Guard::Folder(Box::new(folder)),
+        }))
     }
 
-    /// Opens the store in a folder only to read: no file changes and none is made, also while a node has it open.
+    /// Opens the store in a folder only to read: no file changes and none is made, also while a
+    /// node has it open.
     ///
     /// # Errors
-    /// `Missing` if there is none, `Schema` if there is another one, `Corrupt` if the file is damaged.
+    /// `Missing` if there is none, `Schema` if there is another one, `Corrupt` if the file is
+    /// damaged.
     pub fn open_to_read(folder: &Path) -> StoreResult<SqliteCold> {
         layout::refuse_former(folder)?;
         let missing = |error: StoreError, what: &str| match error.kind() {
             ErrorKind::Missing => {
-                let context = format!("there is no cold tier in {}: {DATABASE} {what}", folder.display());
+                let context =
+                    format!("there is no cold tier in {}: {DATABASE} {what}", folder.display());
                 StoreError::new(ErrorKind::Missing, context)
             }
             _ => error,
@@ -185,7 +198,8 @@ impl SqliteCold {
             |store| &store.writer,
             move |store, connection| {
                 let committed = || -> Result<T, RowError> {
-                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    let transaction =
+                        connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                     let done = work(&transaction)?;
                     transaction.commit()?;
                     Ok(done)
@@ -207,7 +221,9 @@ fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a Record>) -> StoreResul
         let (pk, sk) = (key.pk(), key.sk());
         let bytes = units::item_bytes(&pk, &sk, item);
         if bytes > STORED_ITEM_BYTES_MAX {
-            let text = format!("the item {pk} / {sk} has {bytes} bytes; {STORED_ITEM_BYTES_MAX} is the most");
+            let text = format!(
+                "the item {pk} / {sk} has {bytes} bytes; {STORED_ITEM_BYTES_MAX} is the most"
+            );
             return Err(StoreError::new(ErrorKind::Refused, text));
         }
         Ok(sum.saturating_add(bytes).saturating_add(units::INDEX_BYTES))
@@ -221,7 +237,9 @@ impl Cold for SqliteCold {
     }
 
     async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
-        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else { return Ok(()) };
+        let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else {
+            return Ok(());
+        };
         let records = by_stored_key(records);
         let bytes = stored_bytes(&records)?;
         let units = self.write(move |transaction| rows::put(transaction, &records)).await?;
@@ -232,7 +250,8 @@ impl Cold for SqliteCold {
 
     async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
         let (purpose, bytes) = (Purpose::of(&record.key), stored_bytes([&record])?);
-        let done = self.write(move |transaction| rows::put_if(transaction, &record, &condition)).await?;
+        let done =
+            self.write(move |transaction| rows::put_if(transaction, &record, &condition)).await?;
         self.meter.add(purpose, done.units);
         if done.is_written {
             self.meter.put(bytes);
@@ -249,7 +268,8 @@ impl Cold for SqliteCold {
             Write::Delete(_) => None,
         });
         let bytes = stored_bytes(puts)?;
-        let (transacted, units) = self.write(move |transaction| rows::transact(transaction, &writes)).await?;
+        let (transacted, units) =
+            self.write(move |transaction| rows::transact(transaction, &writes)).await?;
         self.meter.add(purpose, units);
         if transacted == Transacted::Done {
             self.meter.put(bytes);
@@ -271,7 +291,8 @@ impl Cold for SqliteCold {
         }
         let purpose = self.read_for.unwrap_or(Purpose::of_range(range));
         let (range, page) = (range.clone(), page.clone());
-        let (rows, units) = self.read(move |connection| rows::query(connection, &range, &page)).await?;
+        let (rows, units) =
+            self.read(move |connection| rows::query(connection, &range, &page)).await?;
         self.meter.add(purpose, units);
         Ok(rows)
     }

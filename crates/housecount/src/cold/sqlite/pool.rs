@@ -1,4 +1,5 @@
-//! Connections to one database, each used by one call at a time, on a thread beside the async workers.
+//! Connections to one database, each used by one call at a time, on a thread beside the async
+//! workers.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ impl Pool {
         Pool { turns: Arc::new(Semaphore::new(connections.len())), idle: Mutex::new(connections) }
     }
 
-    /// Runs `work` with one of the connections. `owner` keeps the pool until the work is done, even if the caller is dropped.
+    /// Runs `work` with one of the connections. `owner` keeps the pool until the work is done, even
+    /// if the caller is dropped.
     pub(super) async fn run<O, T>(
         owner: Arc<O>,
         pool: fn(&O) -> &Pool,
@@ -31,8 +33,12 @@ impl Pool {
         O: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let lost =
-            || StoreError::new(ErrorKind::Unavailable, "a connection to the embedded cold tier was lost");
+        let lost = || {
+            StoreError::new(
+                ErrorKind::Unavailable,
+                "a connection to the embedded cold tier was lost",
+            )
+        };
         let turn = pool(&owner).turns.clone().acquire_owned().await.map_err(|_| lost())?;
         let done = aside(move || {
             let _turn = turn;
@@ -41,8 +47,9 @@ impl Pool {
             pool(&owner).idle.lock().push(connection);
             outcome
         });
-        done.await
-            .map_err(|e| StoreError::caused(ErrorKind::Unavailable, "calling the embedded cold tier", e))?
+        done.await.map_err(|e| {
+            StoreError::caused(ErrorKind::Unavailable, "calling the embedded cold tier", e)
+        })?
     }
 }
 

@@ -1,10 +1,12 @@
-//! How the embedded cold tier's file is opened only to read: no file of its folder changes or comes to be, also while a node
-//! writes to it.
+//! How the embedded cold tier's file is opened only to read: no file of its folder changes or comes
+//! to be, also while a node writes to it.
 //!
-//! SQLite's own read-only mode is not enough: it makes an index (`-shm`) and a journal (`-wal`) where there are none, and writes
-//! to an index that is there. So where both are there, they are only read, and SQLite finds out itself whether a node has them
-//! open or one that was killed has left them. Where there is no journal the file is all there is, and is read as one that never
-//! changes; should a node begin to write to it meanwhile, the answer is an error and never a mixture.
+//! SQLite's own read-only mode is not enough: it makes an index (`-shm`) and a journal (`-wal`)
+//! where there are none, and writes to an index that is there. So where both are there, they are
+//! only read, and SQLite finds out itself whether a node has them open or one that was killed has
+//! left them. Where there is no journal the file is all there is, and is read as one that never
+//! changes; should a node begin to write to it meanwhile, the answer is an error and never a
+//! mixture.
 
 use std::fs::{self, File, Metadata};
 use std::io::Read;
@@ -32,12 +34,18 @@ impl ReadOnly {
     /// Looks how a file can be read.
     ///
     /// # Errors
-    /// `Missing` if there is no such file, `Corrupt` if it is not one of SQLite's, `Unavailable` if it can't be read.
+    /// `Missing` if there is no such file, `Corrupt` if it is not one of SQLite's, `Unavailable` if
+    /// it can't be read.
     pub(super) fn of(file: &Path) -> StoreResult<ReadOnly> {
-        let failed = |e| StoreError::caused(ErrorKind::Unavailable, format!("reading {}", file.display()), e);
+        let failed = |e| {
+            StoreError::caused(ErrorKind::Unavailable, format!("reading {}", file.display()), e)
+        };
         let file = &match fs::canonicalize(file) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(StoreError::new(ErrorKind::Missing, format!("there is no {}", file.display())));
+                return Err(StoreError::new(
+                    ErrorKind::Missing,
+                    format!("there is no {}", file.display()),
+                ));
             }
             found => found.map_err(failed)?,
         };

@@ -1,4 +1,5 @@
-//! Rows of the table: each function is one or a few statements, and says what DynamoDB would have charged for it.
+//! Rows of the table: each function is one or a few statements, and says what DynamoDB would have
+//! charged for it.
 //!
 //! Callers have a transaction open around everything that writes.
 
@@ -41,15 +42,19 @@ pub(super) fn decoded(pk: &str, sk: &str, body: &[u8]) -> Result<Item, RowError>
 
 /// The item at a key.
 fn find(connection: &Connection, key: &StoredKey) -> Result<Option<Item>, RowError> {
-    let mut select = connection.prepare_cached("SELECT body FROM item WHERE pk = ?1 AND sk = ?2")?;
+    let mut select =
+        connection.prepare_cached("SELECT body FROM item WHERE pk = ?1 AND sk = ?2")?;
     let mut rows = select.query(params![key.pk, key.sk])?;
     match rows.next()? {
-        Some(row) => Ok(Some(decoded(&key.pk, &key.sk, row.get_ref(0)?.as_blob().unwrap_or_default())?)),
+        Some(row) => {
+            Ok(Some(decoded(&key.pk, &key.sk, row.get_ref(0)?.as_blob().unwrap_or_default())?))
+        }
         None => Ok(None),
     }
 }
 
-/// Bytes of the item at a key as DynamoDB counts them; zero for none. A damaged one may be replaced, and counts as none.
+/// Bytes of the item at a key as DynamoDB counts them; zero for none. A damaged one may be
+/// replaced, and counts as none.
 fn bytes_at(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
     match find(connection, key) {
         Ok(item) => Ok(item.map_or(0, |item| key.bytes(&item))),
@@ -59,7 +64,10 @@ fn bytes_at(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
 }
 
 /// The item at a key, read consistently.
-pub(super) fn get(connection: &Connection, key: &StoredKey) -> Result<(Option<Item>, Units), RowError> {
+pub(super) fn get(
+    connection: &Connection,
+    key: &StoredKey,
+) -> Result<(Option<Item>, Units), RowError> {
     let item = find(connection, key)?;
     let bytes = item.as_ref().map_or(0, |item| key.bytes(item));
     Ok((item, units::read(bytes, Consistency::Strong)))
@@ -93,7 +101,11 @@ pub(super) fn query(
     counted(found, &range.pk, consistency)
 }
 
-fn counted(mut found: Rows<'_>, pk: &str, consistency: Consistency) -> Result<(Vec<Row>, Units), RowError> {
+fn counted(
+    mut found: Rows<'_>,
+    pk: &str,
+    consistency: Consistency,
+) -> Result<(Vec<Row>, Units), RowError> {
     let (mut rows, mut units) = (Vec::new(), Units::default());
     let (mut page_bytes, mut page_rows) = (0, 0);
     while let Some(row) = found.next()? {
@@ -117,7 +129,11 @@ fn replace(connection: &Connection, key: &StoredKey, item: &Item) -> Result<u64,
     Ok(before.max(key.bytes(item)))
 }
 
-pub(super) fn insert(connection: &Connection, key: &StoredKey, item: &Item) -> Result<(), RowError> {
+pub(super) fn insert(
+    connection: &Connection,
+    key: &StoredKey,
+    item: &Item,
+) -> Result<(), RowError> {
     let ttl = match item.get("ttl") {
         Some(Attr::N(seconds)) => i64::try_from(*seconds).ok(),
         _ => None,
@@ -146,14 +162,17 @@ pub(super) fn put(connection: &Connection, records: &[Record]) -> Result<Units, 
 }
 
 pub(super) fn delete(connection: &Connection, keys: &[StoredKey]) -> Result<Units, RowError> {
-    keys.iter()
-        .try_fold(Units::default(), |units, key| Ok(units.plus(units::write(remove(connection, key)?))))
+    keys.iter().try_fold(Units::default(), |units, key| {
+        Ok(units.plus(units::write(remove(connection, key)?)))
+    })
 }
 
 /// Whether a condition holds of what is there.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
-        (there, Condition::Is { attr, value }) => there.is_some_and(|there| there.get(*attr) == Some(value)),
+        (there, Condition::Is { attr, value }) => {
+            there.is_some_and(|there| there.get(*attr) == Some(value))
+        }
         (None, Condition::Absent | Condition::AbsentOrAtMost { .. }) => true,
         (Some(_), Condition::Absent) => false,
         (Some(there), Condition::AbsentOrAtMost { attr, value }) => {
@@ -194,7 +213,10 @@ pub(super) fn put_if(
 }
 
 /// Does all writes, or none if a condition doesn't hold.
-pub(super) fn transact(connection: &Connection, writes: &[Write]) -> Result<(Transacted, Units), RowError> {
+pub(super) fn transact(
+    connection: &Connection,
+    writes: &[Write],
+) -> Result<(Transacted, Units), RowError> {
     for write in writes {
         if let Write::Put { record, condition: Some(condition) } = write
             && !holds(find(connection, &StoredKey::of(&record.key))?.as_ref(), condition)
@@ -206,7 +228,9 @@ pub(super) fn transact(connection: &Connection, writes: &[Write]) -> Result<(Tra
     let mut units = Units::default();
     for write in writes {
         let bytes = match write {
-            Write::Put { record, .. } => replace(connection, &StoredKey::of(&record.key), &record.item)?,
+            Write::Put { record, .. } => {
+                replace(connection, &StoredKey::of(&record.key), &record.item)?
+            }
             Write::Delete(key) => remove(connection, &StoredKey::of(key))?,
         };
         units = units.plus(units::write_in_transaction(bytes));
@@ -221,11 +245,13 @@ fn refused_units(write: &Write) -> Units {
     })
 }
 
-/// Deletes at most [`SWEEP_ROWS_MAX`] rows whose TTL has passed, first the first. Whether there may be more.
+/// Deletes at most [`SWEEP_ROWS_MAX`] rows whose TTL has passed, first the first. Whether there may
+/// be more.
 pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowError> {
     let now_s = i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX);
-    let mut select = connection
-        .prepare_cached("SELECT pk, sk, body FROM item WHERE ttl <= ?1 AND ttl > 0 ORDER BY ttl LIMIT ?2")?;
+    let mut select = connection.prepare_cached(
+        "SELECT pk, sk, body FROM item WHERE ttl <= ?1 AND ttl > 0 ORDER BY ttl LIMIT ?2",
+    )?;
     let mut found = select.query(params![now_s, SWEEP_ROWS_MAX as i64])?;
     let mut expired = Vec::new();
     while let Some(row) = found.next()? {
@@ -248,6 +274,9 @@ pub(super) fn sweep(connection: &Connection, now: UnixMs) -> Result<bool, RowErr
 
 /// Whether the table answers.
 pub(super) fn probe(connection: &Connection) -> Result<(), RowError> {
-    connection.prepare_cached("SELECT 1 FROM item LIMIT 1")?.query_row([], |_| Ok(())).optional()?;
+    connection
+        .prepare_cached("SELECT 1 FROM item LIMIT 1")?
+        .query_row([], |_| Ok(()))
+        .optional()?;
     Ok(())
 }

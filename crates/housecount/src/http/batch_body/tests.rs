@@ -8,7 +8,8 @@ use super::*;
 fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static str> {
     let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
     let said = |beat: Result<BeatBody<'_>, Problem>| {
-        let viewer = beat.and_then(|beat| beat.said(Kind::Beat).map(|said| said.viewer.to_string()));
+        let viewer =
+            beat.and_then(|beat| beat.said(Kind::Beat).map(|said| said.viewer.to_string()));
         viewer.unwrap_or_else(|problem| problem.code().to_string())
     };
     Ok(parsed.into_iter().map(|(index, beat)| (index, said(beat))).collect())
@@ -94,7 +95,11 @@ fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
                 // One is not UTF-8: the body is copied first.
                 beats.push(beat("?"));
                 let spoiled = format!("[{}]", beats.join(",")).into_bytes();
-                (spoiled.iter().map(|b| if *b == b'?' { 0xff } else { *b }).collect(), BatchForm::Json, 1)
+                (
+                    spoiled.iter().map(|b| if *b == b'?' { 0xff } else { *b }).collect(),
+                    BatchForm::Json,
+                    1,
+                )
             },
         ];
         for (body, form, bad) in bodies {
@@ -157,9 +162,11 @@ fn batch_beats_max_holds_for_every_form() {
         let expected = if n > BATCH_BEATS_MAX { Err("too_many_heartbeats") } else { Ok(n) };
         let array = format!("[{}]", many(n, ","));
         let spoiled = array.replacen("{}", r#"{"stage":"\ud800"}"#, 1);
-        for (body, form) in
-            [(array, BatchForm::Json), (spoiled, BatchForm::Json), (many(n, "\n"), BatchForm::Lines)]
-        {
+        for (body, form) in [
+            (array, BatchForm::Json),
+            (spoiled, BatchForm::Json),
+            (many(n, "\n"), BatchForm::Lines),
+        ] {
             assert_eq!(read(body.as_bytes(), form).map(|found| found.len()), expected, "{form:?}");
         }
     }

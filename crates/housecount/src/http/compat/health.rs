@@ -30,7 +30,8 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = DropInServices)]
 pub struct Services {
-    /// The log, whichever it is: `connected` while it is heard and takes writes, else `disconnected`.
+    /// The log, whichever it is: `connected` while it is heard and takes writes, else
+    /// `disconnected`.
     redis: &'static str,
 }
 

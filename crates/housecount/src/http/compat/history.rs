@@ -81,12 +81,16 @@ pub async fn history(
     let views = collect(&node, range, ViewsOf::Viewer(viewer.to_string())).await?;
     let mut all: Vec<(&str, View)> = Vec::with_capacity(views.count());
     views.rows().for_each(|(stage, views)| all.extend(views.iter().map(|view| (stage, *view))));
-    // Of spans that ended at once, as where a viewer watches two stages now, the later start is the newer one.
-    all.sort_unstable_by(|(a, one), (b, other)| (other.to, other.from, a).cmp(&(one.to, one.from, b)));
+    // Of spans that ended at once, as where a viewer watches two stages now, the later start is the
+    // newer one.
+    all.sort_unstable_by(|(a, one), (b, other)| {
+        (other.to, other.from, a).cmp(&(one.to, one.from, b))
+    });
     let ttl_ms = node.settings.rules.ttl_ms;
     let records = all.iter().take(limit).map(|(stage, view)| {
         let goes_on = view.to.plus(ttl_ms) >= range.to;
-        let live = if goes_on { node.hub.online_sessions(stage, viewer.as_str(), 1) } else { Vec::new() };
+        let live =
+            if goes_on { node.hub.online_sessions(stage, viewer.as_str(), 1) } else { Vec::new() };
         WatchRecord {
             user_id: viewer.to_string(),
             stage_arn: stage.to_string(),

@@ -27,7 +27,8 @@ pub struct ViewerList {
     total_viewers: u64,
     /// The same: viewers who are not online are not counted.
     active_viewers: u64,
-    /// Ids of the viewers, sorted; at most 1,000. `/v1/stages/{stage}/viewers` has all, page by page.
+    /// Ids of the viewers, sorted; at most 1,000. `/v1/stages/{stage}/viewers` has all, page by
+    /// page.
     viewers: Vec<String>,
     /// The same viewers, with their sessions.
     participants: Vec<ViewerParticipants>,
@@ -60,11 +61,12 @@ pub async fn list(
     let mut online = audience::online_viewers(&node, stage.as_str(), None, PAGE_ROWS_MAX).await.of;
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let viewers = online.iter().map(|view| view.id.clone()).collect();
-    let participants = online.into_iter().map(|WatchView { id, sessions, last_beat }| ViewerParticipants {
-        user_id: id,
-        participant_ids: sessions,
-        last_heartbeat: calendar::shown(last_beat),
-    });
+    let participants =
+        online.into_iter().map(|WatchView { id, sessions, last_beat }| ViewerParticipants {
+            user_id: id,
+            participant_ids: sessions,
+            last_heartbeat: calendar::shown(last_beat),
+        });
     let list = ViewerList {
         stage_arn: stage.to_string(),
         total_viewers: count.viewers,

@@ -1,8 +1,9 @@
-//! The drop-in API: every call that front-ends of the common IVS viewer API make, in its names and shapes.
+//! The drop-in API: every call that front-ends of the common IVS viewer API make, in its names and
+//! shapes.
 //!
-//! A participant is a session. The calls ask the hub, the ledger and the stages' configuration as every other call does: no
-//! file here decides whether a viewer is online, or which time is proven. docs/API.md says how each field differs from what such a
-//! front-end is used to.
+//! A participant is a session. The calls ask the hub, the ledger and the stages' configuration as
+//! every other call does: no file here decides whether a viewer is online, or which time is proven.
+//! docs/API.md says how each field differs from what such a front-end is used to.
 
 mod duration;
 mod health;
@@ -25,7 +26,8 @@ use super::{Routes, guarded};
 use crate::auth::Scope;
 use crate::node::Node;
 
-/// Returns its routes: scope `beats` for the three calls of players, no scope for health, `read` for all others, which are the operator's.
+/// Returns its routes: scope `beats` for the three calls of players, no scope for health, `read`
+/// for all others, which are the operator's.
 pub fn routes(node: &Arc<Node>) -> Routes {
     let players = OpenApiRouter::new()
         .routes(routes!(players::rejoin))
@@ -40,6 +42,7 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         .routes(routes!(stats::viewers))
         .routes(routes!(stats::stages))
         .routes(routes!(socket::upgrade_required));
-    let open = OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::api_health));
+    let open =
+        OpenApiRouter::new().routes(routes!(health::health)).routes(routes!(health::api_health));
     guarded(node, Scope::Beats, players).merge(guarded(node, Scope::Read, readers)).merge(open)
 }

@@ -100,8 +100,9 @@ pub async fn heartbeat(
         let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     })?;
-    let session =
-        session.as_ref().map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
+    let session = session
+        .as_ref()
+        .map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
     let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
     let receipt = answered(&node, &welcomed).await?;
     let data = HeartbeatData {
@@ -137,7 +138,10 @@ pub async fn leave(
     let ids = Ids::of_player(&node, request, false).await?;
     let welcomed = welcome(&node, ids.said(Kind::Leave)).await?;
     let _ = answered(&node, &welcomed).await?;
-    let data =
-        LeaveData { user_id: ids.viewer.to_string(), stage_arn: ids.stage.to_string(), viewer_left: true };
+    let data = LeaveData {
+        user_id: ids.viewer.to_string(),
+        stage_arn: ids.stage.to_string(),
+        viewer_left: true,
+    };
     Ok(Success::with_message(&node, "viewer left", data))
 }

@@ -5,7 +5,8 @@ use axum::extract::Request;
 use housecount_core::event::Kind;
 use housecount_core::ids::{IdError, SessionId, StageId, ViewerId};
 use housecount_core::limits::{
-    BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
+    BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
+    VIEWER_ID_BYTES_MAX,
 };
 use housecount_core::span::Span;
 use housecount_core::time::DAY_MS;
@@ -46,7 +47,8 @@ fn id(bytes_max: usize, pattern: &str) -> OneOfBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
     let text = text.max_length(Some(bytes_max)).pattern(Some(pattern));
     let integer = ObjectBuilder::new().schema_type(Type::Integer);
-    let integer = integer.minimum(Some(-INTEGER_MAX.cast_signed())).maximum(Some(INTEGER_MAX.cast_signed()));
+    let integer =
+        integer.minimum(Some(-INTEGER_MAX.cast_signed())).maximum(Some(INTEGER_MAX.cast_signed()));
     OneOfBuilder::new().item(text).item(integer)
 }
 
@@ -77,8 +79,8 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Reads the ids of a player's call, which this sender may make for this viewer. `needs_session`: without `participantId` it is
-    /// refused.
+    /// Reads the ids of a player's call, which this sender may make for this viewer.
+    /// `needs_session`: without `participantId` it is refused.
     ///
     /// # Errors
     /// 400 that names the fields; 401 or 403 where a key or token is needed.
@@ -100,7 +102,10 @@ impl Ids {
     ///
     /// # Errors
     /// 400 that names the fields.
-    pub fn of_query(user_id: Option<String>, stage_arn: Option<String>) -> Result<Ids, DropInError> {
+    pub fn of_query(
+        user_id: Option<String>,
+        stage_arn: Option<String>,
+    ) -> Result<Ids, DropInError> {
         let value = |text: Option<String>| text.map_or(Value::Null, Value::String);
         let (user_id, stage_arn) = (value(user_id), value(stage_arn));
         Ids::parse(PlayerRequest { user_id, stage_arn, participant_id: Value::Null }, false)
@@ -115,9 +120,14 @@ impl Ids {
             ("stageArn", stage.is_none()),
             ("participantId", needs_session && session.is_none()),
         ];
-        let missing =
-            fields.into_iter().filter(|(_, is_missing)| *is_missing).map(|(name, _)| name).collect();
-        let (Some(viewer), Some(stage), true) = (viewer, stage, session.is_some() || !needs_session) else {
+        let missing = fields
+            .into_iter()
+            .filter(|(_, is_missing)| *is_missing)
+            .map(|(name, _)| name)
+            .collect();
+        let (Some(viewer), Some(stage), true) =
+            (viewer, stage, session.is_some() || !needs_session)
+        else {
             return Err(DropInError::missing(missing));
         };
         Ok(Ids {
@@ -152,7 +162,10 @@ fn text(field: &'static str, value: Value) -> Result<Option<String>, DropInError
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Err(DropInError::invalid(field, format!("{found}; send a string, or an integer of at most 2^53")))
+    Err(DropInError::invalid(
+        field,
+        format!("{found}; send a string, or an integer of at most 2^53"),
+    ))
 }
 
 fn is_exact(number: &serde_json::Number) -> bool {
@@ -192,7 +205,9 @@ mod tests {
         ] {
             assert_eq!(text("userId", value.clone()).unwrap().as_deref(), expected, "{value}");
         }
-        for value in ["9007199254740993", "-9007199254740993", "1e300", "18446744073709551616", "4.0", "-0"] {
+        for value in
+            ["9007199254740993", "-9007199254740993", "1e300", "18446744073709551616", "4.0", "-0"]
+        {
             let value: Value = serde_json::from_str(value).unwrap();
             assert!(text("userId", value.clone()).is_err(), "{value}");
         }

@@ -1,6 +1,8 @@
-//! The two shapes of every answer: `{"success":true,"data",…}`, and for every error `{"success":false,"error":{…},…}`.
+//! The two shapes of every answer: `{"success":true,"data",…}`, and for every error
+//! `{"success":false,"error":{…},…}`.
 //!
-//! Errors are made as problems, as everywhere; here they get this API's shape, also those that no handler of it has made.
+//! Errors are made as problems, as everywhere; here they get this API's shape, also those that no
+//! handler of it has made.
 
 use std::sync::Arc;
 
@@ -70,8 +72,9 @@ pub struct ErrorBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DropInError)]
 pub struct ErrorDetail {
-    /// `VALIDATION_ERROR`, `UNAUTHORIZED`, `FORBIDDEN`, `NOT_FOUND`, `METHOD_NOT_ALLOWED`, `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`,
-    /// `UNSUPPORTED_MEDIA_TYPE`, `UPGRADE_REQUIRED`, `RATE_LIMITED`, `INTERNAL_ERROR`, `NOT_IMPLEMENTED` or `SERVICE_UNAVAILABLE`.
+    /// `VALIDATION_ERROR`, `UNAUTHORIZED`, `FORBIDDEN`, `NOT_FOUND`, `METHOD_NOT_ALLOWED`,
+    /// `REQUEST_TIMEOUT`, `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`, `UPGRADE_REQUIRED`,
+    /// `RATE_LIMITED`, `INTERNAL_ERROR`, `NOT_IMPLEMENTED` or `SERVICE_UNAVAILABLE`.
     pub(super) code: &'static str,
     /// For people: the input, what is wrong with it, and the way out.
     pub(super) message: String,
@@ -147,13 +150,19 @@ impl DropInError {
     /// A call without some of its required fields.
     pub fn missing(fields: Vec<&'static str>) -> DropInError {
         let problem = Problem::body(format!("missing fields: {}", fields.join(", ")));
-        DropInError::new(problem, ErrorDetails { missing_fields: fields, ..ErrorDetails::default() })
+        DropInError::new(
+            problem,
+            ErrorDetails { missing_fields: fields, ..ErrorDetails::default() },
+        )
     }
 
     /// A field that is there and can't be used.
     pub fn invalid(field: &'static str, why: impl std::fmt::Display) -> DropInError {
         let problem = Problem::body(format!("{field}: {why}"));
-        DropInError::new(problem, ErrorDetails { invalid_fields: vec![field], ..ErrorDetails::default() })
+        DropInError::new(
+            problem,
+            ErrorDetails { invalid_fields: vec![field], ..ErrorDetails::default() },
+        )
     }
 }
 
@@ -201,7 +210,8 @@ pub async fn shape_errors(State(node): State<Arc<Node>>, request: Request, next:
     // Problems have some hundred bytes.
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
     let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = problem["detail"].as_str().or(status.canonical_reason()).unwrap_or_default().to_string();
+    let message =
+        problem["detail"].as_str().or(status.canonical_reason()).unwrap_or_default().to_string();
     reshape(&node, Response::from_parts(parts, Body::empty()), message)
 }
 
@@ -217,7 +227,8 @@ pub fn refusal(node: &Node, path: &str, problem: Problem) -> Response {
 /// Replaces the body of an error. Its status, headers and extensions stay.
 fn reshape(node: &Node, response: Response, message: String) -> Response {
     let (mut parts, _) = response.into_parts();
-    let details = parts.extensions.remove::<ErrorDetails>().filter(|given| *given != ErrorDetails::default());
+    let details =
+        parts.extensions.remove::<ErrorDetails>().filter(|given| *given != ErrorDetails::default());
     let error = ErrorDetail { code: code_of(parts.status), message, details };
     let body = ErrorBody { success: false, error, timestamp: timestamp(node) };
     let (reshaped, body) = Json(body).into_response().into_parts();

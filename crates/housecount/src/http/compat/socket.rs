@@ -1,7 +1,8 @@
 //! `GET /ws`: how many watch, told to an operator's page every 5 s over a WebSocket.
 //!
-//! One task does all of it, and has one message under way at a time. What it is sent is small (`ws::config`), and answered before
-//! more is read. It ends with the key that it was opened with, with the node, or when nothing has been heard for too long.
+//! One task does all of it, and has one message under way at a time. What it is sent is small
+//! (`ws::config`), and answered before more is read. It ends with the key that it was opened with,
+//! with the node, or when nothing has been heard for too long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use housecount_core::limits::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message as Frame, frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame, Message as Frame, frame::coding::CloseCode,
+};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
 use super::shape::{ErrorBody, code_of, timestamp};
@@ -33,9 +36,10 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// Messages of a WebSocket that counts are told over.
 ///
-/// `{"type":"subscribe","channel"}` is answered `{"type":"subscribed","channel","timestamp"}`. Every 5 s comes
-/// `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`, whatever was subscribed to. What is not understood is
-/// answered `{"type":"error","error":{"code","message"},"timestamp"}`.
+/// `{"type":"subscribe","channel"}` is answered `{"type":"subscribed","channel","timestamp"}`.
+/// Every 5 s comes `{"type":"stats_update","data":{"viewerCount","activeStages","timestamp"}}`,
+/// whatever was subscribed to. What is not understood is answered
+/// `{"type":"error","error":{"code","message"},"timestamp"}`.
 #[utoipa::path(get, path = "/ws", operation_id = "openDropInWebSocket", tag = "drop-in",
     responses((status = 101, description = "from here on WebSocket messages"),
         (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 429, body = ErrorBody),
@@ -199,8 +203,11 @@ impl StatsSocket {
     /// Sends the counts, and a ping, whose answer shows that the client is still there.
     async fn send_update(&mut self) -> Result<(), Error> {
         let (count, active_stages) = self.node.hub.totals().of;
-        let data =
-            StatsUpdate { viewer_count: count.viewers, active_stages, timestamp: timestamp(&self.node) };
+        let data = StatsUpdate {
+            viewer_count: count.viewers,
+            active_stages,
+            timestamp: timestamp(&self.node),
+        };
         self.send(&Message::StatsUpdate { data }).await?;
         self.socket.send(Frame::Ping(Bytes::new())).await
     }
@@ -236,7 +243,9 @@ fn channel(text: &str) -> Result<String, Problem> {
     let request: Request =
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;
     if request.kind != "subscribe" {
-        return Err(Problem::body("type is not `subscribe`; send {\"type\":\"subscribe\",\"channel\"}"));
+        return Err(Problem::body(
+            "type is not `subscribe`; send {\"type\":\"subscribe\",\"channel\"}",
+        ));
     }
     if request.channel.len() > WS_CHANNEL_BYTES_MAX {
         return Err(Problem::body(format!("channel is longer than {WS_CHANNEL_BYTES_MAX} bytes")));
@@ -263,7 +272,11 @@ mod tests {
             "\"x\"",
             r#"{"type":"subscribe","channel":1}"#,
         ] {
-            assert_eq!(channel(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
+            assert_eq!(
+                channel(bad).map_err(|problem| problem.code()),
+                Err("invalid_body"),
+                "{bad}"
+            );
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::http::extract::Asked;
 use crate::hub::Answer;
 use crate::node::Node;
 
-/// Pages of configured stages that are read for one answer; stages behind them are answered without their configuration.
+/// Pages of configured stages that are read for one answer; stages behind them are answered without
+/// their configuration.
 const CONFIG_PAGES_MAX: usize = 10;
 
 /// A stage that is watched now.
@@ -42,7 +43,9 @@ pub struct WatchedStage {
 impl WatchedStage {
     fn new(view: StageView, config: Option<&StageConfig>) -> WatchedStage {
         WatchedStage {
-            stage_name: config.and_then(|config| config.name.clone()).unwrap_or_else(|| view.stage.clone()),
+            stage_name: config
+                .and_then(|config| config.name.clone())
+                .unwrap_or_else(|| view.stage.clone()),
             stage_arn: view.stage,
             viewer_count: view.count.viewers,
             auto_scaled: false,
@@ -95,7 +98,8 @@ impl ActiveStages {
     }
 }
 
-/// Configurations by stage, up to a last one. Counts don't depend on the cold tier: what it doesn't answer is left out.
+/// Configurations by stage, up to a last one. Counts don't depend on the cold tier: what it doesn't
+/// answer is left out.
 async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageConfig> {
     let mut configs: BTreeMap<String, StageConfig> = BTreeMap::new();
     let Some(last) = last else { return configs };
@@ -108,7 +112,8 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
                 break;
             }
         };
-        let is_last = page.len() < PAGE_ROWS_MAX || page.last().is_some_and(|config| *config.stage >= *last);
+        let is_last =
+            page.len() < PAGE_ROWS_MAX || page.last().is_some_and(|config| *config.stage >= *last);
         configs.extend(page.into_iter().map(|config| (config.stage.clone(), config)));
         if is_last {
             break;
@@ -123,7 +128,8 @@ async fn configs_to(node: &Node, last: Option<&str>) -> BTreeMap<String, StageCo
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<Success<AudienceStats>> {
     let ActiveStages { total_viewers, count, stages, is_complete } = ActiveStages::of(&node).await;
     let (active_stages, complete) = (count, is_complete);
-    let stats = AudienceStats { total_viewers, active_stages, is_publisher_live: None, stages, complete };
+    let stats =
+        AudienceStats { total_viewers, active_stages, is_publisher_live: None, stages, complete };
     Success::new(&node, stats)
 }
 
@@ -187,7 +193,8 @@ pub struct StageStats {
     stage_arn: String,
     /// Distinct online viewers.
     viewer_count: u64,
-    /// Its configuration; null if it has none, or the cold tier is unavailable and was not asked about it before.
+    /// Its configuration; null if it has none, or the cold tier is unavailable and was not asked
+    /// about it before.
     stage_info: Option<StageInfo>,
     /// Whether all viewers are counted for sure. If not, the count may be low.
     complete: bool,

@@ -32,7 +32,8 @@ pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, Dro
     let views = Views::new(range, of, node.settings.rules.ttl_ms, VIEWS_HELD_MAX);
     let views = node.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
     if views.is_full() {
-        let detail = format!("these days have more than {VIEWS_HELD_MAX} watch spans; ask for fewer `days`");
+        let detail =
+            format!("these days have more than {VIEWS_HELD_MAX} watch spans; ask for fewer `days`");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail).into());
     }
     Ok(views)

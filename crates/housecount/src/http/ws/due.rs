@@ -1,6 +1,7 @@
 //! What a player is still to be answered: one answer a stage, however many heartbeats it is for.
 //!
-//! An answer is made when it can be sent, so that it is the latest, and a slow reader skips what is in between.
+//! An answer is made when it can be sent, so that it is the latest, and a slow reader skips what is
+//! in between.
 
 use std::collections::VecDeque;
 
@@ -64,7 +65,9 @@ impl Dues {
     fn due(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
         match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
             // One answer for both. It is coalesced only if both are.
-            Some(due) if receipt.is_coalesced() && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
+            Some(due)
+                if receipt.is_coalesced()
+                    && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
             Some(due) => due.later = Some(receipt),
             None => {
                 let due = Due { stage: stage.into(), kind, receipt, later: None, outcome: None };

@@ -34,7 +34,9 @@ impl<'a> Message<'a> {
             serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;
         match &message.leave {
             None | Some(Field::Bool(_)) => Ok(message),
-            Some(other) => Err(Problem::body(format!("leave is {}; send true or false", other.found()))),
+            Some(other) => {
+                Err(Problem::body(format!("leave is {}; send true or false", other.found())))
+            }
         }
     }
 
@@ -139,17 +141,24 @@ mod tests {
 
     #[test]
     fn messages_are_read() {
-        let read = |text| Message::parse(text).map(|message| (message.kind(), message.ids().is_some()));
+        let read =
+            |text| Message::parse(text).map(|message| (message.kind(), message.ids().is_some()));
         assert_eq!(read("{}"), Ok((Kind::Beat, false)));
         assert_eq!(read(r#"{"leave":true}"#), Ok((Kind::Leave, false)));
         assert_eq!(read(r#"{"leave":false,"viewer":"v"}"#), Ok((Kind::Beat, true)));
-        assert_eq!(read(r#"{"stage":"s","viewer":"v","leave":true,"more":1}"#), Ok((Kind::Leave, true)));
+        assert_eq!(
+            read(r#"{"stage":"s","viewer":"v","leave":true,"more":1}"#),
+            Ok((Kind::Leave, true))
+        );
         for bad in ["", "[]", "{", r#"{"leave":1}"#, r#"{"leave":"true"}"#] {
             assert_eq!(read(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
         }
         let named = Message::parse(r#"{"leave":"true"}"#).unwrap_err();
         assert_eq!(named.detail(), "leave is a string; send true or false");
         let ids = Message::parse(r#"{"stage":5,"viewer":"v"}"#).unwrap().ids().unwrap();
-        assert_eq!(ids.said(Kind::Beat).map(drop).map_err(|problem| problem.code()), Err("invalid_stage"));
+        assert_eq!(
+            ids.said(Kind::Beat).map(drop).map_err(|problem| problem.code()),
+            Err("invalid_stage")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! `GET /v1/ws`: heartbeats over a WebSocket, through the crate `tokio-tungstenite`.
 //!
-//! The upgrade is answered by hand on the direct path. From then on the connection is the bare socket with a player's
-//! talk (`talk`) on it: hyper's buffers are given back, and an idle player costs a few kilobytes.
+//! The upgrade is answered by hand on the direct path. From then on the connection is the bare
+//! socket with a player's talk (`talk`) on it: hyper's buffers are given back, and an idle player
+//! costs a few kilobytes.
 
 mod due;
 pub(crate) mod message;
@@ -50,12 +51,14 @@ const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
 
 /// Send heartbeats and leaves as messages, and be told counts.
 ///
-/// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat again; a leave: the same
-/// with `"leave": true`, without ids for the last heartbeat's. A heartbeat is answered as by `POST /v1/heartbeat`, and
-/// with its `stage`; a leave with `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
+/// Text messages of JSON: a heartbeat `{"stage","viewer","session"?}`; `{}`: the last heartbeat
+/// again; a leave: the same with `"leave": true`, without ids for the last heartbeat's. A heartbeat
+/// is answered as by `POST /v1/heartbeat`, and with its `stage`; a leave with
+/// `{"stage","left":true}`; anything else with `{"code","detail","retryAfterMs"?}`.
 ///
-/// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside `housecount.1`, of which only the latter is
-/// answered. In `?token=` it gets into the logs of proxies.
+/// A browser sends a viewer's token as a subprotocol, `housecount.token.TOKEN` beside
+/// `housecount.1`, of which only the latter is answered. In `?token=` it gets into the logs of
+/// proxies.
 #[utoipa::path(get, path = "/v1/ws", operation_id = "openWebSocket", tag = "players",
     params(("token" = Option<String>, Query, description = "a viewer's token, where headers can't be sent")),
     responses(
@@ -67,12 +70,14 @@ const TOKEN_SUBPROTOCOL: &str = "housecount.token.";
             body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn upgrade_required() -> Routed {
     let detail = "this address is for WebSockets (version 13): ask for an upgrade";
-    let mut response = Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail).into_response();
+    let mut response =
+        Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail).into_response();
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     response
 }
 
-/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one. `claims`: of the player's token.
+/// Answers a request for an upgrade, and goes on with it on this worker. `None` if it isn't one.
+/// `claims`: of the player's token.
 pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
@@ -83,13 +88,23 @@ pub fn upgrade(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    let subprotocol = offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
+    let subprotocol =
+        offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
     let open = Open::new(node.metrics.clone(), counted);
-    tokio::spawn(go_on(hyper::upgrade::on(request), node.clone(), claims, guest, open, whence, stop));
+    tokio::spawn(go_on(
+        hyper::upgrade::on(request),
+        node.clone(),
+        claims,
+        guest,
+        open,
+        whence,
+        stop,
+    ));
     Some(switching(accept, subprotocol))
 }
 
-/// The same for an operator's page that is told counts: the drop-in API's socket. `credential`: what it lasts as long as.
+/// The same for an operator's page that is told counts: the drop-in API's socket. `credential`:
+/// what it lasts as long as.
 pub fn open_stats(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
@@ -100,7 +115,8 @@ pub fn open_stats(
     stop: watch::Receiver<bool>,
 ) -> Option<Response<Answer>> {
     let accept = accept_key(request.headers())?;
-    // Its messages have no name of ours. Servers built on the package `ws` answer the first one offered, so front-ends expect that.
+    // Its messages have no name of ours. Servers built on the package `ws` answer the first one
+    // offered, so front-ends expect that.
     let subprotocol = offered(request.headers()).next().and_then(as_header);
     let open = Open::new(node.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
@@ -120,13 +136,16 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 fn offered_in(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
     let texts = values.filter_map(|value| value.to_str().ok().map(|text| (value, text)));
-    let names = texts.flat_map(|(value, text)| text.split(',').map(move |name| (value, name.trim())));
+    let names =
+        texts.flat_map(|(value, text)| text.split(',').map(move |name| (value, name.trim())));
     names.filter(|(_, name)| !name.is_empty())
 }
 
-/// Tokens among the subprotocols that a client offers: a browser can send no header with a WebSocket, and addresses get into logs.
+/// Tokens among the subprotocols that a client offers: a browser can send no header with a
+/// WebSocket, and addresses get into logs.
 pub(super) fn offered_tokens(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderValue, &str)> {
-    offered_in(headers).filter_map(|(value, name)| Some((value, name.strip_prefix(TOKEN_SUBPROTOCOL)?)))
+    offered_in(headers)
+        .filter_map(|(value, name)| Some((value, name.strip_prefix(TOKEN_SUBPROTOCOL)?)))
 }
 
 fn as_header(subprotocol: &str) -> Option<HeaderValue> {
@@ -138,8 +157,9 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
     accept_key(headers).is_some()
 }
 
-/// The answer to a request for a WebSocket. `subprotocol`: one that the client offers; without one a browser that offers any closes
-/// the socket (RFC 6455, 4.1), and is right if it knows none of ours.
+/// The answer to a request for a WebSocket. `subprotocol`: one that the client offers; without one
+/// a browser that offers any closes the socket (RFC 6455, 4.1), and is right if it knows none of
+/// ours.
 fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -184,11 +204,19 @@ async fn go_on(
 async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
     let (stream, begun) = upgrade.await.ok().and_then(bare)?;
     let stream = WriteTimeoutStream::new(stream);
-    Some(WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(talk::config())).await)
+    Some(
+        WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(talk::config()))
+            .await,
+    )
 }
 
 /// Serves the WebSocket, which is counted and keeps its connection's place meanwhile.
-async fn talk_on(mut talk: Talk, _open: Open, _guest: Arc<Guest<Front>>, stop: watch::Receiver<bool>) {
+async fn talk_on(
+    mut talk: Talk,
+    _open: Open,
+    _guest: Arc<Guest<Front>>,
+    stop: watch::Receiver<bool>,
+) {
     talk.run(stop).await;
 }
 

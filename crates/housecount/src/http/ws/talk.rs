@@ -1,8 +1,8 @@
 //! A player's talk over a WebSocket, from the upgrade to the close.
 //!
-//! One task does all of it: it reads on while heartbeats wait for the log, and sends when the socket takes it. What it
-//! holds is bounded: a message, the last heartbeat, a few answers that are due (`due`), one complaint, one message
-//! on its way out.
+//! One task does all of it: it reads on while heartbeats wait for the log, and sends when the
+//! socket takes it. What it holds is bounded: a message, the last heartbeat, a few answers that are
+//! due (`due`), one complaint, one message on its way out.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -66,7 +66,8 @@ pub struct Talk {
     node: Arc<Node>,
     /// Who speaks.
     whence: Whence,
-    /// Rooms of what was said, each until it is known what became of it: at most as many as may wait for the log.
+    /// Rooms of what was said, each until it is known what became of it: at most as many as may
+    /// wait for the log.
     held: Vec<(Receipt, Box<Held>)>,
     /// Of the player's token; it has none where none is needed.
     claims: Option<Claims>,
@@ -113,9 +114,11 @@ impl Talk {
         }
     }
 
-    /// Talks until the player goes, or `stop`. (Where it lies: to move it into what waits would make room for it twice.)
+    /// Talks until the player goes, or `stop`. (Where it lies: to move it into what waits would
+    /// make room for it twice.)
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
-        let silence = Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
+        let silence =
+            Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         let mut silence = Silence::new(silence);
         // In a box, which is there only for who has a token.
@@ -130,7 +133,8 @@ impl Talk {
             let next = tokio::select! {
                 biased;
                 _ = stopped.as_mut() => Next::Stopped,
-                // Before more is read: a player that always has something to say would outlive its token.
+                // Before more is read: a player that always has something to say would outlive its
+                // token.
                 why = auth::end_of(&mut ended) => Next::Ended(why),
                 next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
                 () = silence.too_long() => Next::Silent,
@@ -149,12 +153,16 @@ impl Talk {
                     self.dues.note(outcome);
                 }
                 Next::Flushed => {}
-                Next::Silent => break self.end(CloseCode::Normal, "nothing heard for too long", None).await,
+                Next::Silent => {
+                    break self.end(CloseCode::Normal, "nothing heard for too long", None).await;
+                }
                 Next::Ended(why) => {
                     let problem = Problem::from(why);
                     break self.end(CloseCode::Policy, problem.code(), Some(problem.into())).await;
                 }
-                Next::Stopped => break self.end(CloseCode::Away, "this node is stopping", None).await,
+                Next::Stopped => {
+                    break self.end(CloseCode::Away, "this node is stopping", None).await;
+                }
                 Next::Gone => return,
             }
         }
@@ -277,8 +285,8 @@ impl Talk {
         }
     }
 
-    /// Closes with a last message, if there is one, and waits until the player has seen it: data that is still unread
-    /// when a socket is closed would take back what was sent.
+    /// Closes with a last message, if there is one, and waits until the player has seen it: data
+    /// that is still unread when a socket is closed would take back what was sent.
     async fn end(&mut self, code: CloseCode, reason: &'static str, last: Option<Complaint>) {
         let said = async {
             // First what waits already: the library drops a close that finds no room.
@@ -300,7 +308,8 @@ impl Talk {
     }
 }
 
-/// Reads and writes, whichever can be done; nothing is read while there is no room for what would be answered.
+/// Reads and writes, whichever can be done; nothing is read while there is no room for what would
+/// be answered.
 async fn progress(socket: &mut Socket, dues: &Dues, is_flushed: &mut bool) -> Next {
     let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
     poll_fn(|cx| {

@@ -28,7 +28,12 @@ fn set(
 }
 
 /// The rows of `list` after `after`, as a scan makes them.
-fn scanned(list: &BTreeSet<u32>, after: Option<u32>, rows: usize, is_sealed: bool) -> RowSet<(u32, u32)> {
+fn scanned(
+    list: &BTreeSet<u32>,
+    after: Option<u32>,
+    rows: usize,
+    is_sealed: bool,
+) -> RowSet<(u32, u32)> {
     let mut left = list.iter().copied().filter(|key| after.is_none_or(|after| *key > after));
     let keys: Vec<u32> = left.by_ref().take(rows).collect();
     set(after, keys, left.next().is_some(), is_sealed)
@@ -78,8 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Rows come while clients read, scans take their time and overlap: nobody misses a row that was there all along, and
-    /// nobody gets one twice.
+    /// Rows come while clients read, scans take their time and overlap: nobody misses a row that
+    /// was there all along, and nobody gets one twice.
     #[test]
     fn no_row_is_missed_or_told_twice(
         steps in proptest::collection::vec(step(), 0..120), limit in 1..4usize, ahead in 1..6usize,
@@ -114,7 +119,8 @@ proptest! {
         prop_assert!(cache.bytes() <= SCAN_KEPT_BYTES_MAX);
     }
 
-    /// Of a sealed range each page is the one that a scan makes, whichever client asks for it and in whatever order.
+    /// Of a sealed range each page is the one that a scan makes, whichever client asks for it and
+    /// in whatever order.
     #[test]
     fn sealed_pages_are_those_of_a_scan(
         list in proptest::collection::btree_set(0..64u32, 0..30),
@@ -142,7 +148,9 @@ fn scan_kept_bytes_max() {
     }
     assert_eq!(cache.page(&0, None, 10, 0), None, "the oldest went");
     for n in 1..3 {
-        assert!(cache.page(&n, Some(&9), 10, 0).is_some_and(|page| page.rows.len() == 5 && !page.more));
+        assert!(
+            cache.page(&n, Some(&9), 10, 0).is_some_and(|page| page.rows.len() == 5 && !page.more)
+        );
     }
     let began = cache.begin(3, true, 0);
     assert_eq!(cache.keep(3, began, set(None, 0..41, false, true), 10, 0).rows.len(), 10);
@@ -156,7 +164,10 @@ fn scan_kept_ms_max() {
     let began = cache.begin((), true, 1_000);
     cache.keep((), began, set(None, 0..3, false, true), 1, 1_000);
     assert!(cache.page(&(), Some(&0), 1, 999 + SCAN_KEPT_MS_MAX).is_some());
-    assert!(cache.page(&(), Some(&0), 1, 1_000 + SCAN_KEPT_MS_MAX).is_none(), "counted from the request on");
+    assert!(
+        cache.page(&(), Some(&0), 1, 1_000 + SCAN_KEPT_MS_MAX).is_none(),
+        "counted from the request on"
+    );
     assert!(cache.is_empty());
 }
 

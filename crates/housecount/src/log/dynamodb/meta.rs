@@ -1,4 +1,5 @@
-//! A partition's past, in an item of its own: written when the partition comes to be, and a few times an hour.
+//! A partition's past, in an item of its own: written when the partition comes to be, and a few
+//! times an hour.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::Origin;
 use crate::meter::Purpose;
 
-/// How often the past is read again: another node may have noted something, or the table may be another one.
+/// How often the past is read again: another node may have noted something, or the table may be
+/// another one.
 const META_EVERY: Duration = Duration::from_secs(30);
 
 /// What the item says.
@@ -91,7 +93,9 @@ impl DynamoLog {
                 false => Box::pin(self.meta(partition, true)).await,
             };
         };
-        for (name, here) in [("partitions", u64::from(self.partitions)), ("flush", self.pace.flush_ms)] {
+        for (name, here) in
+            [("partitions", u64::from(self.partitions)), ("flush", self.pace.flush_ms)]
+        {
             // What is no number was written by another program, and says nothing.
             let Ok(there) = number(&item, name) else { continue };
             if there != here {
@@ -134,8 +138,8 @@ impl DynamoLog {
         Box::pin(self.meta(partition, true)).await
     }
 
-    /// Changes a partition's past, if it was born at `born` and `condition` holds as well; nothing otherwise. `numbers` are
-    /// set; names in conditions are `#name`, values `:name`.
+    /// Changes a partition's past, if it was born at `born` and `condition` holds as well; nothing
+    /// otherwise. `numbers` are set; names in conditions are `#name`, values `:name`.
     pub(super) async fn note(
         &self,
         partition: u16,
@@ -143,11 +147,13 @@ impl DynamoLog {
         numbers: &[(&str, u64)],
         condition: &str,
     ) -> StoreResult<()> {
-        let sets: Vec<String> = numbers.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let sets: Vec<String> =
+            numbers.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
         let with_born = || numbers.iter().copied().chain([("born", born.0)]);
         let names: HashMap<_, _> =
             with_born().map(|(name, _)| (format!("#{name}"), name.to_string())).collect();
-        let values = with_born().map(|(name, n)| (format!(":{name}"), AttributeValue::N(n.to_string())));
+        let values =
+            with_born().map(|(name, n)| (format!(":{name}"), AttributeValue::N(n.to_string())));
         let update = self
             .client
             .update_item()

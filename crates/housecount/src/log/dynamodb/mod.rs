@@ -1,17 +1,21 @@
-//! A log in a DynamoDB table, for audiences where seconds of delay will do and nothing else is to be run: no Redis.
+//! A log in a DynamoDB table, for audiences where seconds of delay will do and nothing else is to
+//! be run: no Redis.
 //!
-//! A node puts one packed item a flush ([`flush`](housecount_core::flush)), and reads everybody's by Query. When an item
-//! is appended, and up to when all have been read, is said in `pace`. A put that isn't answered in time may lie in the table all the same:
-//! its events are put again further on, which changes nothing (the fold's law), and its writer begins an epoch anew, so that nothing
+//! A node puts one packed item a flush ([`flush`](housecount_core::flush)), and reads everybody's
+//! by Query. When an item is appended, and up to when all have been read, is said in `pace`. A put
+//! that isn't answered in time may lie in the table all the same: its events are put again further
+//! on, which changes nothing (the fold's law), and its writer begins an epoch anew, so that nothing
 //! depends on it. Items expire by TTL; nothing is deleted here.
 //!
 //! # Stretched
-//! Where its cost is to be held down ([`Log::stretch`]) a writer leaves flushes out: what is said waits longer for its append, and
-//! everything else is as ever. Positions, the log's clock and how readers go by it hang on the flush that all agree on, so that stays.
+//! Where its cost is to be held down ([`Log::stretch`]) a writer leaves flushes out: what is said
+//! waits longer for its append, and everything else is as ever. Positions, the log's clock and how
+//! readers go by it hang on the flush that all agree on, so that stays.
 //!
 //! # What it costs
-//! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a half flushes. docs/PROOFS.md has
-//! the figure. So the past (`meta`) is written rarely: that a node was there (`attended`) goes along with what it appends.
+//! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a
+//! half flushes. docs/PROOFS.md has the figure. So the past (`meta`) is written rarely: that a node
+//! was there (`attended`) goes along with what it appends.
 
 mod meta;
 mod pace;
@@ -35,7 +39,9 @@ use housecount_core::flush::{Books, Writer};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{log_pk, log_sk};
-use housecount_core::limits::{EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::limits::{
+    EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX,
+};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
 use tokio::sync::{Mutex, MutexGuard};
@@ -52,12 +58,14 @@ use crate::dynamo::{connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
 
-/// How long a call may take, with its second try. One that takes longer is a failure, which the callers know what to do about.
+/// How long a call may take, with its second try. One that takes longer is a failure, which the
+/// callers know what to do about.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Tries to put an item so that it lies there in time.
 const PUTS_MAX: u32 = 8;
-/// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes in one.
+/// For how long DynamoDB's clock is looked at until it is known well enough: a second's edge passes
+/// in one.
 const LOOK_FOR: Duration = Duration::from_millis(1_500);
 /// How much more must be unneeded before that is noted.
 const TRIM_MS: u64 = 5 * 60 * 1000;
@@ -65,7 +73,8 @@ const TRIM_MS: u64 = 5 * 60 * 1000;
 const ATTENDED_FLUSHES: u64 = 10;
 /// Bytes of a part of an item that is larger than DynamoDB takes.
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
-/// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may need.
+/// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may
+/// need.
 const KEPT_MS: u64 = UNCOMMITTED_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
 
 /// See the module's text.
@@ -149,7 +158,9 @@ impl DynamoLog {
     /// As `open`, with these keys (id and secret) instead of the SDK's credential chain.
     pub async fn open_as(target: &DynamoTarget, keys: Option<(&str, &str)>) -> DynamoLog {
         let address = &target.address;
-        let sdk = connect::configuration(address.region.as_deref(), address.endpoint.as_deref(), keys).await;
+        let sdk =
+            connect::configuration(address.region.as_deref(), address.endpoint.as_deref(), keys)
+                .await;
         DynamoLog::with(Builder::from(&sdk), address.table.clone(), target)
     }
 
@@ -202,7 +213,8 @@ impl DynamoLog {
         self.past[usize::from(partition)].lock()
     }
 
-    /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read unit a look.
+    /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read
+    /// unit a look.
     async fn sharpen(&self, partition: u16) -> StoreResult<()> {
         let begun = Instant::now();
         while begun.elapsed() < LOOK_FOR {
@@ -211,18 +223,24 @@ impl DynamoLog {
             }
             self.look(partition).await?;
             if self.pace.clock.bounds().is_none() {
-                let text =
-                    format!("{} answers without a Date, which the log takes its time from", self.shown);
+                let text = format!(
+                    "{} answers without a Date, which the log takes its time from",
+                    self.shown
+                );
                 return Err(StoreError::new(ErrorKind::Unsupported, text));
             }
             sleep(Duration::from_millis(self.pace.flush_ms / 16 + 1)).await;
         }
-        // Answers are slow. What is known holds all the same: everything only takes as much longer as it is known less well.
+        // Answers are slow. What is known holds all the same: everything only takes as much longer
+        // as it is known less well.
         Ok(())
     }
 
     async fn look(&self, partition: u16) -> StoreResult<()> {
-        let key = crate::dynamo::attr::key_attributes(&log_pk(partition), housecount_core::keys::LOG_META_SK);
+        let key = crate::dynamo::attr::key_attributes(
+            &log_pk(partition),
+            housecount_core::keys::LOG_META_SK,
+        );
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key));
         let get = get.return_consumed_capacity(ReturnConsumedCapacity::Total);
         let answer = get.send().await.map_err(|e| self.failed("reading the log in", e))?;
@@ -251,11 +269,15 @@ impl DynamoLog {
                 continue;
             }
             self.past(partition).has_said(attended);
-            let flushes =
-                pace::flushes_to_next(item.len(), writing.gathered, self.stretch.load(Ordering::Relaxed));
+            let flushes = pace::flushes_to_next(
+                item.len(),
+                writing.gathered,
+                self.stretch.load(Ordering::Relaxed),
+            );
             writing.gathered = flushes;
             self.settle(writing, at).await;
-            let next = Duration::from_millis(flushes * self.pace.flush_ms).saturating_sub(begun.elapsed());
+            let next =
+                Duration::from_millis(flushes * self.pace.flush_ms).saturating_sub(begun.elapsed());
             sleep(next).await;
             return Ok(Position { at, seq: u64::from(self.writer) });
         }
@@ -289,7 +311,11 @@ impl DynamoLog {
                 .client
                 .put_item()
                 .table_name(&self.table)
-                .set_item(Some(to_sdk(&log_pk(partition), &log_sk(at, self.writer, n as u32), &item)))
+                .set_item(Some(to_sdk(
+                    &log_pk(partition),
+                    &log_sk(at, self.writer, n as u32),
+                    &item,
+                )))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
             let answer = put.send().await.map_err(|e| self.failed("appending to the log in", e))?;
             self.meter.write(Purpose::Log, answer.consumed_capacity());

@@ -1,9 +1,10 @@
 //! The times of a DynamoDB log: its clock, and how far apart its steps are.
 //!
-//! Where its items lie is decided by their writers, before they are there. So that nobody reads past an item that is still on its way,
-//! a writer says until when it will be there (its *deadline*), by the latest that DynamoDB's clock may be now; takes it as appended only
-//! if the answer comes before that, by the same reckoning; and readers read up to a moment that is over by the earliest that DynamoDB's
-//! clock may be. Nodes' own clocks are not read at all.
+//! Where its items lie is decided by their writers, before they are there. So that nobody reads
+//! past an item that is still on its way, a writer says until when it will be there (its
+//! *deadline*), by the latest that DynamoDB's clock may be now; takes it as appended only if the
+//! answer comes before that, by the same reckoning; and readers read up to a moment that is over by
+//! the earliest that DynamoDB's clock may be. Nodes' own clocks are not read at all.
 
 use housecount_core::cost::units::WRITE_BYTES;
 use housecount_core::limits::RECORD_EVENTS_MAX;
@@ -16,11 +17,13 @@ const LAND_BYTES_PER_MS: u64 = 512;
 
 /// What an item's keys and names take beside its bytes.
 const ITEM_BYTES: u64 = 70;
-/// Nothing more is gathered for an item than what certainly fits one record: an event takes more than a byte.
+/// Nothing more is gathered for an item than what certainly fits one record: an event takes more
+/// than a byte.
 const GATHERED_BYTES_MAX: u64 = RECORD_EVENTS_MAX as u64;
 
-/// How many flushes to wait for the next item, `most` at most, after one of so many `bytes` that gathered in `gathered` flushes: as few
-/// as make it cheapest, if what is said goes on like that. Items are billed by the kilobyte.
+/// How many flushes to wait for the next item, `most` at most, after one of so many `bytes` that
+/// gathered in `gathered` flushes: as few as make it cheapest, if what is said goes on like that.
+/// Items are billed by the kilobyte.
 pub(super) fn flushes_to_next(bytes: usize, gathered: u64, most: u64) -> u64 {
     let per_flush = (bytes as u64).div_ceil(gathered.max(1));
     let units = |flushes: u64| (ITEM_BYTES + flushes * per_flush).div_ceil(WRITE_BYTES);
@@ -41,8 +44,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// By how much the log's clock is behind DynamoDB's: what is said may wait a flush for the append before its own, and has come to lie
-    /// everywhere within another one. So `asOf` is the time up to which all that was said is counted.
+    /// By how much the log's clock is behind DynamoDB's: what is said may wait a flush for the
+    /// append before its own, and has come to lie everywhere within another one. So `asOf` is the
+    /// time up to which all that was said is counted.
     fn behind_ms(&self) -> u64 {
         2 * self.flush_ms
     }
@@ -62,7 +66,8 @@ impl Pace {
         self.flush_ms / 2 + bytes as u64 / LAND_BYTES_PER_MS
     }
 
-    /// Between two reads: by then two writers' items of a kilobyte each are three, so that the read, consistent, costs one unit.
+    /// Between two reads: by then two writers' items of a kilobyte each are three, so that the
+    /// read, consistent, costs one unit.
     pub(super) fn read_every_ms(&self) -> u64 {
         self.flush_ms * 3 / 2
     }
@@ -118,7 +123,11 @@ mod tests {
             (1_025, 1, FLUSH_STRETCH_MAX, 1),
             (300_000, 1, FLUSH_STRETCH_MAX, 1),
         ] {
-            assert_eq!(flushes_to_next(bytes, gathered, most), flushes, "{bytes} {gathered} {most}");
+            assert_eq!(
+                flushes_to_next(bytes, gathered, most),
+                flushes,
+                "{bytes} {gathered} {most}"
+            );
         }
     }
 }

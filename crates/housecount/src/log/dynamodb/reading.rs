@@ -99,7 +99,8 @@ impl DynamoLog {
         Ok(found)
     }
 
-    /// What an item says. One that can't be read is handed up as it is: the follower says so, and that counts may be low.
+    /// What an item says. One that can't be read is handed up as it is: the follower says so, and
+    /// that counts may be low.
     async fn unpack(
         &self,
         partition: u16,
@@ -134,7 +135,8 @@ impl DynamoLog {
         loop {
             let (stored, is_cut) = self.rows(partition, from, until).await?;
             for stored in stored.iter().filter(|stored| stored.position < until) {
-                // Of other epochs, which may have begun earlier, whatever of theirs is needed is read when it is.
+                // Of other epochs, which may have begun earlier, whatever of theirs is needed is
+                // read when it is.
                 let _ = books.read(stored.position.seq as u32, stored.position.at, &stored.bytes);
             }
             match stored.last().filter(|_| is_cut) {
@@ -144,8 +146,14 @@ impl DynamoLog {
         }
     }
 
-    /// The items from one position to another, both included, and whether there are more: one call's.
-    async fn rows(&self, partition: u16, from: Position, to: Position) -> StoreResult<(Vec<Stored>, bool)> {
+    /// The items from one position to another, both included, and whether there are more: one
+    /// call's.
+    async fn rows(
+        &self,
+        partition: u16,
+        from: Position,
+        to: Position,
+    ) -> StoreResult<(Vec<Stored>, bool)> {
         let (mut stored, mut next) = (Vec::<Stored>::new(), None);
         loop {
             let (rows, end) = self.query(partition, from, to, next).await?;
@@ -188,7 +196,8 @@ impl DynamoLog {
         let answer = query.send().await.map_err(|e| self.failed("reading the log in", e))?;
         self.meter.read(Purpose::Log, answer.consumed_capacity());
         let end = answer.last_evaluated_key.map(|key| {
-            let text = |name| key.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
+            let text =
+                |name| key.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
             key_attributes(text("pk"), text("sk"))
         });
         Ok((answer.items.unwrap_or_default(), end))

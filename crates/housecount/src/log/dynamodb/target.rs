@@ -26,9 +26,11 @@ impl DynamoTarget {
     /// # Errors
     /// A text that names what is wrong with it.
     pub fn parse(rest: &str) -> Result<DynamoTarget, String> {
-        let rest = rest.strip_prefix("//").filter(|rest| !rest.is_empty() && !rest.starts_with('?'));
         let rest =
-            rest.ok_or("a DynamoDB log is dynamodb://TABLE?region=R&endpoint=E&flush=1s&partitions=1")?;
+            rest.strip_prefix("//").filter(|rest| !rest.is_empty() && !rest.starts_with('?'));
+        let rest = rest.ok_or(
+            "a DynamoDB log is dynamodb://TABLE?region=R&endpoint=E&flush=1s&partitions=1",
+        )?;
         let (address, others) = Address::parse(rest, "")?;
         let mut target = DynamoTarget { address, flush_ms: FLUSH_MS_MAX, partitions: 1 };
         for (name, value) in others {
@@ -36,8 +38,9 @@ impl DynamoTarget {
                 "flush" => target.flush_ms = flush_ms(&value)?,
                 "partitions" => {
                     let given = value.parse().ok().filter(|n| (1..=PARTITIONS_MAX).contains(n));
-                    target.partitions = given
-                        .ok_or(format!("partitions={value} is not a number from 1 to {PARTITIONS_MAX}"))?;
+                    target.partitions = given.ok_or(format!(
+                        "partitions={value} is not a number from 1 to {PARTITIONS_MAX}"
+                    ))?;
                 }
                 _ => return Err(format!("`{name}` is not a parameter of a DynamoDB log")),
             }
@@ -53,7 +56,8 @@ impl DynamoTarget {
 }
 
 fn flush_ms(value: &str) -> Result<u64, String> {
-    let parsed = value.strip_suffix("ms").map(|ms| (ms, 1)).or(value.strip_suffix('s').map(|s| (s, 1_000)));
+    let parsed =
+        value.strip_suffix("ms").map(|ms| (ms, 1)).or(value.strip_suffix('s').map(|s| (s, 1_000)));
     let ms = parsed.and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit));
     let ms = ms.filter(|ms| (FLUSH_MS_MIN..=FLUSH_MS_MAX).contains(ms));
     ms.ok_or(format!("flush={value} is not a time from {FLUSH_MS_MIN}ms to {FLUSH_MS_MAX}ms"))
@@ -71,7 +75,8 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let target = DynamoTarget::parse("//ivs-log?region=eu-west-1&flush=250ms&partitions=2").unwrap();
+        let target =
+            DynamoTarget::parse("//ivs-log?region=eu-west-1&flush=250ms&partitions=2").unwrap();
         assert_eq!((target.flush_ms, target.partitions), (250, 2));
         assert_eq!(target.to_string(), "dynamodb://ivs-log?region=eu-west-1");
         assert_eq!(DynamoTarget::parse("//ivs-log").unwrap().flush_ms, 1_000);

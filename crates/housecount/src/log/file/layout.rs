@@ -1,7 +1,8 @@
 //! The database of a file log: its tables, and what is read of them.
 //!
-//! SQLite keeps whatever another program writes, of any type. A record that is no blob is handed up as an empty one, which no reader can
-//! decode, a time that is no integer counts as none, and a row without a position is left out.
+//! SQLite keeps whatever another program writes, of any type. A record that is no blob is handed up
+//! as an empty one, which no reader can decode, a time that is no integer counts as none, and a row
+//! without a position is left out.
 
 use std::path::Path;
 use std::time::Duration;
@@ -46,7 +47,8 @@ pub(super) fn connect(path: &Path) -> StoreResult<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        // NORMAL: no fsync at a commit (the sync thread's work), one before and after each checkpoint.
+        // NORMAL: no fsync at a commit (the sync thread's work), one before and after each
+        // checkpoint.
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.busy_timeout(Duration::from_secs(5))?;
         Ok(connection)
@@ -55,8 +57,9 @@ pub(super) fn connect(path: &Path) -> StoreResult<Connection> {
 }
 
 pub(super) fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
-    let version: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(|e| failed(path, e))?;
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|e| failed(path, e))?;
     if !(0..=SCHEMA_VERSION).contains(&version) {
         return Err(StoreError::new(
             ErrorKind::Schema,
@@ -79,7 +82,9 @@ pub(super) fn prepare(connection: &Connection, path: &Path) -> StoreResult<()> {
 
 pub(super) fn failed(path: &Path, error: rusqlite::Error) -> StoreError {
     let kind = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => ErrorKind::Corrupt,
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+            ErrorKind::Corrupt
+        }
         _ => ErrorKind::Unavailable,
     };
     StoreError::caused(kind, format!("the file log {}", path.display()), error)
@@ -120,7 +125,13 @@ pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Positio
 fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
     let time = |column| integer(row, column).map(from_sql);
     let key = HandleKey(integer(row, 4)?.cast_unsigned());
-    Ok(Origin { born: time(0)?, whole: integer(row, 1)? == 1, attended: time(2)?, committed: time(3)?, key })
+    Ok(Origin {
+        born: time(0)?,
+        whole: integer(row, 1)? == 1,
+        attended: time(2)?,
+        committed: time(3)?,
+        key,
+    })
 }
 
 /// Reads on after a position, at a clock that was read before. None if the log has no past.

@@ -1,12 +1,14 @@
 //! A log in a folder of this machine, for one process: SQLite in WAL mode, through `rusqlite`.
 //!
-//! An append is acknowledged when its commit has been written to the write-ahead log, that is, handed to the
-//! operating system: kill -9 loses nothing. A second thread asks the operating system every half second to put
-//! it on the disk, so a power cut loses at most the last second (SQLite's checksums end the log at the first
-//! torn frame). Appends that come while one is being committed join the next commit. Nothing is acknowledged by a file that was
-//! deleted, moved or replaced meanwhile (`folder.rs`).
+//! An append is acknowledged when its commit has been written to the write-ahead log, that is,
+//! handed to the operating system: kill -9 loses nothing. A second thread asks the operating system
+//! every half second to put it on the disk, so a power cut loses at most the last second (SQLite's
+//! checksums end the log at the first torn frame). Appends that come while one is being committed
+//! join the next commit. Nothing is acknowledged by a file that was deleted, moved or replaced
+//! meanwhile (`folder.rs`).
 //!
-//! SQLite because the embedded cold tier is in it as well: one engine, one set of habits, nothing more to build.
+//! SQLite because the embedded cold tier is in it as well: one engine, one set of habits, nothing
+//! more to build.
 
 mod layout;
 mod writer;
@@ -78,7 +80,13 @@ impl FileLog {
 
         let (orders, inbox) = sync_channel(FILE_LOG_ORDERS_MAX);
         let (dirty, to_sync) = sync_channel(1);
-        let thread = Writer { connection: writer, folder: folder.clone(), clock: clock.clone(), last, dirty };
+        let thread = Writer {
+            connection: writer,
+            folder: folder.clone(),
+            clock: clock.clone(),
+            last,
+            dirty,
+        };
         let writer = spawn("log-writer", move || thread.run(&inbox))?;
         spawn("log-sync", move || writer::sync_behind(&wal, &to_sync))?;
         Ok(FileLog { orders: Some(orders), writer: Some(writer), reader, clock, folder })
@@ -86,10 +94,15 @@ impl FileLog {
 
     /// Reads on; none if the log has no past.
     async fn find(&self, after: Position) -> StoreResult<Option<Tail>> {
-        let (reader, clock, folder) = (self.reader.clone(), self.clock.clone(), self.folder.clone());
+        let (reader, clock, folder) =
+            (self.reader.clone(), self.clock.clone(), self.folder.clone());
         let shown = folder.path(DATABASE);
         let failed = move |e: Box<dyn std::error::Error + Send + Sync>| {
-            StoreError::caused(ErrorKind::Unavailable, format!("reading the file log {}", shown.display()), e)
+            StoreError::caused(
+                ErrorKind::Unavailable,
+                format!("reading the file log {}", shown.display()),
+                e,
+            )
         };
         let read = aside(move || {
             let connection = reader.lock();
@@ -101,15 +114,19 @@ impl FileLog {
         read.await.map_err(|e| failed(e.into()))?.map_err(|e| failed(e.into()))
     }
 
-    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> Order) -> StoreResult<T> {
+    async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> Order,
+    ) -> StoreResult<T> {
         let gone = || StoreError::new(ErrorKind::Unavailable, "the file log's writer has stopped");
         let (reply, answer) = oneshot::channel();
         let orders = self.orders.as_ref().ok_or_else(gone)?;
         orders.try_send(order(reply)).map_err(|refused| match refused {
             TrySendError::Disconnected(_) => gone(),
-            TrySendError::Full(_) => {
-                StoreError::new(ErrorKind::Unavailable, "too many orders wait for the file log's writer")
-            }
+            TrySendError::Full(_) => StoreError::new(
+                ErrorKind::Unavailable,
+                "too many orders wait for the file log's writer",
+            ),
         })?;
         answer.await.map_err(|_| gone())?
     }
@@ -126,10 +143,9 @@ impl Drop for FileLog {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> StoreResult<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name.to_string())
-        .spawn(run)
-        .map_err(|e| StoreError::caused(ErrorKind::Unavailable, "starting the file log's thread", e))
+    std::thread::Builder::new().name(name.to_string()).spawn(run).map_err(|e| {
+        StoreError::caused(ErrorKind::Unavailable, "starting the file log's thread", e)
+    })
 }
 
 #[async_trait]

@@ -60,29 +60,34 @@ impl Writer {
         }
     }
 
-    /// Carries out the orders in one transaction, and answers them when it is committed to the file that is there.
+    /// Carries out the orders in one transaction, and answers them when it is committed to the file
+    /// that is there.
     fn commit(&mut self, orders: Vec<Order>) {
         let before = self.last;
         let done = self.carry_out(&orders).map_err(|error| {
             self.last = before;
             error.to_string()
         });
-        // What lies in a deleted file is no longer there after a restart. The record stays where it is, should the file come back.
-        let done = done
-            .and_then(|positions| self.folder.check().map(|()| positions).map_err(|error| error.to_string()));
+        // What lies in a deleted file is no longer there after a restart. The record stays where it
+        // is, should the file come back.
+        let done = done.and_then(|positions| {
+            self.folder.check().map(|()| positions).map_err(|error| error.to_string())
+        });
         let mut positions = match &done {
             Ok(positions) => positions.iter(),
             Err(_) => [].iter(),
         };
         let failed = done.as_ref().err().map(|cause| {
-            let text = format!("writing the file log {}", self.folder.path(super::DATABASE).display());
+            let text =
+                format!("writing the file log {}", self.folder.path(super::DATABASE).display());
             move || StoreError::caused(ErrorKind::Unavailable, text.clone(), cause.clone())
         });
         for order in orders {
             match order {
                 Order::Append(_, reply) => {
                     let position = *positions.next().unwrap_or(&self.last);
-                    let _ = reply.send(failed.as_ref().map_or(Ok(position), |failed| Err(failed())));
+                    let _ =
+                        reply.send(failed.as_ref().map_or(Ok(position), |failed| Err(failed())));
                 }
                 Order::Tend { reply, .. }
                 | Order::MarkWhole(_, reply)
@@ -109,7 +114,8 @@ impl Writer {
                     positions.push(self.last);
                 }
                 Order::Tend { before, attended, .. } => {
-                    // The last record stays: it is where the clock and the positions go on after a restart.
+                    // The last record stays: it is where the clock and the positions go on after a
+                    // restart.
                     let keep = (*before).min(self.last.at);
                     transaction.execute("DELETE FROM record WHERE at < ?1", [to_sql(keep)])?;
                     transaction.execute(
@@ -118,7 +124,8 @@ impl Writer {
                     )?;
                 }
                 Order::MarkWhole(born, _) => {
-                    transaction.execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
+                    transaction
+                        .execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
                 }
                 Order::NoteCommitted(to, _) => {
                     let sql = "UPDATE origin SET committed = MAX(CAST(committed AS INTEGER), ?1)";

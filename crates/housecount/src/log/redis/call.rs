@@ -2,8 +2,8 @@
 
 use redis::aio::ConnectionLike;
 use redis::{
-    Arg, Cmd, ErrorKind as RedisKind, FromRedisValue, Pipeline, RedisError, Script, ScriptInvocation,
-    ServerErrorKind, Value,
+    Arg, Cmd, ErrorKind as RedisKind, FromRedisValue, Pipeline, RedisError, Script,
+    ScriptInvocation, ServerErrorKind, Value,
 };
 
 /// A script, and the commands it runs.
@@ -14,8 +14,11 @@ pub(super) struct Lua {
 
 impl Lua {
     pub(super) fn new(source: &'static str) -> Lua {
-        let mut commands: Vec<&str> =
-            source.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
+        let mut commands: Vec<&str> = source
+            .split("redis.call('")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next())
+            .collect();
         commands.sort_unstable();
         commands.dedup();
         Lua { script: Script::new(source), commands }
@@ -36,7 +39,8 @@ pub(super) enum Call<'a> {
     Command(&'a Cmd),
     Script(&'a Lua, &'a ScriptInvocation<'a>),
     Pipeline(&'a Pipeline),
-    /// A transaction, from MULTI to EXEC, and a script that answers the same where Redis takes no transaction.
+    /// A transaction, from MULTI to EXEC, and a script that answers the same where Redis takes no
+    /// transaction.
     Moment(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
 }
 
@@ -63,7 +67,8 @@ impl Call<'_> {
         }
     }
 
-    /// The outcome; and the error if a transaction was denied to this user, whose script was run instead.
+    /// The outcome; and the error if a transaction was denied to this user, whose script was run
+    /// instead.
     pub(super) async fn on<T: FromRedisValue>(
         &self,
         connection: &mut impl ConnectionLike,
@@ -91,11 +96,13 @@ fn name<'a>(mut args: impl Iterator<Item = Arg<&'a [u8]>>) -> String {
     }
 }
 
-/// A transaction that Redis refuses: over its `maxmemory`, without the permission, or because the partition has moved to another master. The
-/// driver follows a partition for a single command only. Holds the first error.
+/// A transaction that Redis refuses: over its `maxmemory`, without the permission, or because the
+/// partition has moved to another master. The driver follows a partition for a single command only.
+/// Holds the first error.
 struct TransactionRefused(RedisError);
 
-/// The answer to EXEC. The driver's own transactions panic in debug builds if MULTI is denied (redis 2.0.0-rc.2).
+/// The answer to EXEC. The driver's own transactions panic in debug builds if MULTI is denied
+/// (redis 2.0.0-rc.2).
 async fn transaction(
     moment: &Pipeline,
     connection: &mut impl ConnectionLike,
@@ -121,7 +128,8 @@ fn is_refused(error: &RedisError) -> bool {
     is_aborted || error.is_cluster_error() || error.code() == Some("OOM")
 }
 
-/// Whether Redis says that its user may not do this. Inside a script Redis 7.0 says it without a code of its own.
+/// Whether Redis says that its user may not do this. Inside a script Redis 7.0 says it without a
+/// code of its own.
 pub(super) fn is_denied(error: &RedisError) -> bool {
     let of_script = ["can't run this command", "ACL failure in script"];
     let text = error.to_string();
@@ -141,14 +149,19 @@ mod tests {
         let mut both = redis::pipe();
         both.cmd("SETEX").arg("a").cmd("DEL").arg("b").cmd("SETEX").arg("c");
         assert_eq!(named(Call::Pipeline(&both)), "DEL, SETEX");
-        let script = Lua::new("redis.call('HGET', KEYS[1])\nredis.call('DEL')\nredis.call('HGET', KEYS[2])");
-        assert_eq!(named(Call::Script(&script, &script.prepare())), "EVALSHA, SCRIPT LOAD, DEL, HGET");
+        let script =
+            Lua::new("redis.call('HGET', KEYS[1])\nredis.call('DEL')\nredis.call('HGET', KEYS[2])");
+        assert_eq!(
+            named(Call::Script(&script, &script.prepare())),
+            "EVALSHA, SCRIPT LOAD, DEL, HGET"
+        );
     }
 
     #[test]
     fn a_denial_is_known_by_every_servers_words() {
-        let error =
-            |line: &str| redis::parse_redis_value(line.as_bytes()).unwrap().extract_error().unwrap_err();
+        let error = |line: &str| {
+            redis::parse_redis_value(line.as_bytes()).unwrap().extract_error().unwrap_err()
+        };
         for denial in [
             "-NOPERM this user has no permissions to run the 'xadd' command\r\n",
             "-ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:1.\r\n",
@@ -156,6 +169,8 @@ mod tests {
         ] {
             assert!(is_denied(&error(denial)), "{denial}");
         }
-        assert!(!is_denied(&error("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n")));
+        assert!(!is_denied(&error(
+            "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+        )));
     }
 }

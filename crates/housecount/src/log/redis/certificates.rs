@@ -1,5 +1,5 @@
-//! The TLS files of a Redis log: the authority to trust, and the client's certificate with its key. Read once, when the log is
-//! opened. No message ever has their contents.
+//! The TLS files of a Redis log: the authority to trust, and the client's certificate with its key.
+//! Read once, when the log is opened. No message ever has their contents.
 
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,9 @@ fn read(name: &str, path: &Path) -> StoreResult<(String, Vec<u8>)> {
     let shown = format!("{name}={}", path.display());
     match std::fs::read(path) {
         Ok(pem) => Ok((shown, pem)),
-        Err(why) => Err(StoreError::caused(ErrorKind::Unsupported, format!("reading {shown}"), why)),
+        Err(why) => {
+            Err(StoreError::caused(ErrorKind::Unsupported, format!("reading {shown}"), why))
+        }
     }
 }
 
@@ -89,8 +91,10 @@ mod tests {
         let cert = file("cert.pem", &one.cert.pem());
         let key = file("key.pem", &one.signing_key.serialize_pem());
         let other_key = file("other.pem", &other.signing_key.serialize_pem());
-        let (nonsense, missing) = (file("nonsense.pem", "nonsense"), folder.path().join("missing.pem"));
-        let damaged = file("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let (nonsense, missing) =
+            (file("nonsense.pem", "nonsense"), folder.path().join("missing.pem"));
+        let damaged =
+            file("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         let client = |cert: &PathBuf, key: &PathBuf| RedisTlsFiles {
             ca: None,
             client: Some((cert.clone(), key.clone())),
@@ -112,7 +116,10 @@ mod tests {
         ] {
             let error = files.load().unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(&format!("{name}={}", path.display())) && text.contains(why), "{text}");
+            assert!(
+                text.contains(&format!("{name}={}", path.display())) && text.contains(why),
+                "{text}"
+            );
             assert!(error.kind() == ErrorKind::Unsupported && !text.contains("BEGIN"), "{text}");
         }
     }

@@ -1,9 +1,11 @@
-//! Whether the record from which a partition is read on is still there, without fetching it at each poll.
+//! Whether the record from which a partition is read on is still there, without fetching it at each
+//! poll.
 //!
-//! A record is up to 1 MB, and an idle node polls 20 times a second. So a poll asks for the number of records instead: as long as it is
-//! what it was, and those that are new, the records before are those that were. Where it differs, because records were trimmed or lost, the
-//! record itself is asked for. It is also asked for after a change of the server, and now and then: a failover to a server whose clock
-//! is behind could replace as many records as it lost.
+//! A record is up to 1 MB, and an idle node polls 20 times a second. So a poll asks for the number
+//! of records instead: as long as it is what it was, and those that are new, the records before are
+//! those that were. Where it differs, because records were trimmed or lost, the record itself is
+//! asked for. It is also asked for after a change of the server, and now and then: a failover to a
+//! server whose clock is behind could replace as many records as it lost.
 
 use housecount_core::limits::POLLS_UNCHECKED_MAX;
 use parking_lot::Mutex;
@@ -30,7 +32,8 @@ impl KnownLengths {
         KnownLengths((0..partitions).map(|_| Mutex::default()).collect())
     }
 
-    /// How many records there must be besides new ones for the record at `after` to be there for sure; `None` where it is to be asked for.
+    /// How many records there must be besides new ones for the record at `after` to be there for
+    /// sure; `None` where it is to be asked for.
     pub(super) fn get(&self, partition: u16, after: Position, moves: u64) -> Option<u64> {
         let mut known = self.0.get(usize::from(partition))?.lock();
         let place = known.as_mut().filter(|place| place.after == after && place.moves == moves)?;
@@ -38,8 +41,16 @@ impl KnownLengths {
         (place.polls_unchecked <= POLLS_UNCHECKED_MAX).then_some(place.length)
     }
 
-    /// A partition was read to its end: its last record is at `after`, and is there. `is_checked` says whether any was asked for.
-    pub(super) fn reached(&self, partition: u16, after: Position, length: u64, moves: u64, is_checked: bool) {
+    /// A partition was read to its end: its last record is at `after`, and is there. `is_checked`
+    /// says whether any was asked for.
+    pub(super) fn reached(
+        &self,
+        partition: u16,
+        after: Position,
+        length: u64,
+        moves: u64,
+        is_checked: bool,
+    ) {
         let Some(known) = self.0.get(usize::from(partition)) else { return };
         let mut known = known.lock();
         let polls_unchecked = match &*known {
@@ -73,7 +84,9 @@ mod tests {
         assert_eq!(lengths.get(0, at(1), 0), None);
         lengths.reached(0, at(1), 5, 0, true);
         assert_eq!(lengths.get(0, at(1), 0), Some(5));
-        for (partition, place, moves) in [(1, at(1), 0), (0, at(2), 0), (0, at(1), 1), (2, at(1), 0)] {
+        for (partition, place, moves) in
+            [(1, at(1), 0), (0, at(2), 0), (0, at(1), 1), (2, at(1), 0)]
+        {
             assert_eq!(lengths.get(partition, place, moves), None);
         }
         lengths.reached(0, at(2), 6, 0, false);

@@ -1,4 +1,5 @@
-//! Connections to Redis: one server's, a cluster's or a master's, made when they are needed and made again when they lead nowhere.
+//! Connections to Redis: one server's, a cluster's or a master's, made when they are needed and
+//! made again when they lead nowhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,21 +22,22 @@ use super::target::{Login, Servers};
 use crate::clock::mono_ms;
 use crate::workers::here;
 
-/// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen with this
-/// load was 1.5 ms, and an append to a slow disk some tens.
+/// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen
+/// with this load was 1.5 ms, and an append to a slow disk some tens.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a connection may fail without a break before it is made anew.
 const REBUILD_AFTER_MS: u64 = 3_000;
 
-/// A client, and its connections: one a worker, driven by that worker's own runtime, so that an append is not handed from
-/// thread to thread; and one for all else.
+/// A client, and its connections: one a worker, driven by that worker's own runtime, so that an
+/// append is not handed from thread to thread; and one for all else.
 pub(super) struct Link {
     client: AnyClient,
     /// By [`here`].
     currents: Mutex<Vec<Current>>,
-    /// How often another server has taken the place of the one before. Connections made before that are thrown away.
+    /// How often another server has taken the place of the one before. Connections made before that
+    /// are thrown away.
     moves: Arc<AtomicU64>,
     /// Whether it was said that the user may not do what a read is usually made of.
     is_denial_said: AtomicBool,
@@ -77,7 +79,8 @@ pub(super) fn client_at(
     if let Some(Login { user, password, db }) = login {
         settings = settings.set_db(*db);
         settings = user.iter().fold(settings, |settings, user| settings.set_username(user));
-        settings = password.iter().fold(settings, |settings, password| settings.set_password(password));
+        settings =
+            password.iter().fold(settings, |settings, password| settings.set_password(password));
     }
     let server = server.set_redis_settings(settings);
     match certificates {
@@ -113,12 +116,19 @@ impl Link {
                 let server = ConnectionAddr::Unix(path.clone());
                 AnyClient::One(Box::new(client_at(server, Some(login), None)?))
             }
-            Servers::Cluster(addresses) => AnyClient::Cluster(Box::new(cluster(addresses, certificates)?)),
+            Servers::Cluster(addresses) => {
+                AnyClient::Cluster(Box::new(cluster(addresses, certificates)?))
+            }
             Servers::Sentinels(target) => {
                 AnyClient::Master(Box::new(Sentinels::new(target, certificates, moves.clone())?))
             }
         };
-        Ok(Link { client, currents: Mutex::default(), moves, is_denial_said: AtomicBool::new(false) })
+        Ok(Link {
+            client,
+            currents: Mutex::default(),
+            moves,
+            is_denial_said: AtomicBool::new(false),
+        })
     }
 
     /// Whether it leads to a cluster.
@@ -183,8 +193,8 @@ impl Link {
         Ok(made)
     }
 
-    /// Throws the connection away once it has failed for too long, or at once if it leads to a replica: the driver
-    /// notices connections that break, but not those that lead nowhere.
+    /// Throws the connection away once it has failed for too long, or at once if it leads to a
+    /// replica: the driver notices connections that break, but not those that lead nowhere.
     fn note(&self, error: Option<&RedisError>) {
         let Some(error) = error else {
             self.with_current(|current| current.failing_since_ms = None);
@@ -193,7 +203,8 @@ impl Link {
         if error.kind() == RedisKind::Server(ServerErrorKind::ReadOnly) {
             self.leave();
         } else if let AnyClient::Master(sentinels) = &self.client {
-            // Whatever it is: a master without its replicas, or one that loads its data, may have been replaced.
+            // Whatever it is: a master without its replicas, or one that loads its data, may have
+            // been replaced.
             sentinels.doubt();
         }
         self.with_current(|current| {
@@ -205,7 +216,8 @@ impl Link {
         });
     }
 
-    /// Leaves a server that is a replica now, on all workers: another one has taken its place, or is about to.
+    /// Leaves a server that is a replica now, on all workers: another one has taken its place, or
+    /// is about to.
     pub(super) fn leave(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
         if let AnyClient::Master(sentinels) = &self.client {
@@ -238,7 +250,10 @@ impl Link {
     }
 }
 
-fn cluster(addresses: &[String], certificates: Option<TlsCertificates>) -> Result<ClusterClient, RedisError> {
+fn cluster(
+    addresses: &[String],
+    certificates: Option<TlsCertificates>,
+) -> Result<ClusterClient, RedisError> {
     let mut builder = ClusterClient::builder(addresses.iter().map(String::as_str))
         .response_timeout(RESPONSE_TIMEOUT)
         .connection_timeout(CONNECTION_TIMEOUT)
@@ -261,11 +276,14 @@ impl AnyClient {
                 .set_pipeline_buffer_size(REDIS_PIPELINE_MAX)
                 .set_number_of_retries(1)
         };
-        let one = |client: &Client| client.get_connection_manager_lazy(config()).map(Connection::One);
+        let one =
+            |client: &Client| client.get_connection_manager_lazy(config()).map(Connection::One);
         match self {
             AnyClient::One(client) => one(client),
             AnyClient::Master(sentinels) => one(&sentinels.master().await?),
-            AnyClient::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
+            AnyClient::Cluster(client) => {
+                client.get_async_connection().await.map(Connection::Cluster)
+            }
         }
     }
 }

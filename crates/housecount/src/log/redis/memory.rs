@@ -1,4 +1,5 @@
-//! How much Redis has in memory, how much it may have, and what it does then: asked rarely, and on a cluster of all masters at once.
+//! How much Redis has in memory, how much it may have, and what it does then: asked rarely, and on
+//! a cluster of all masters at once.
 
 use redis::{Cmd, Value};
 
@@ -7,7 +8,8 @@ use redis::{Cmd, Value};
 pub(super) struct Memory {
     /// Bytes in memory.
     pub(super) used: u64,
-    /// Of the fullest server: bytes in memory as thousandths of its `maxmemory`. 0 where there is no such bound.
+    /// Of the fullest server: bytes in memory as thousandths of its `maxmemory`. 0 where there is
+    /// no such bound.
     pub(super) fullest_permille: u64,
     /// The `maxmemory-policy` of a server that may evict the stream; none if no server may.
     pub(super) evicting: Option<String>,
@@ -42,12 +44,15 @@ impl Memory {
 
     fn of_one(info: &str) -> Memory {
         let field = |name: &str| {
-            info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map_or("", str::trim)
         };
         let used: u64 = field("used_memory").parse().unwrap_or(0);
         let max: u64 = field("maxmemory").parse().unwrap_or(0);
         // The stream has no TTL: the volatile policies pass it over.
-        let evicting = Some(field("maxmemory_policy")).filter(|policy| policy.starts_with("allkeys-"));
+        let evicting =
+            Some(field("maxmemory_policy")).filter(|policy| policy.starts_with("allkeys-"));
         Memory {
             used,
             fullest_permille: used.saturating_mul(1_000).checked_div(max).unwrap_or(0),
@@ -97,7 +102,9 @@ mod tests {
         for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
             assert_eq!(Memory::parse(&said("1", 0, policy)).evicting.as_deref(), Some(policy));
         }
-        for policy in ["noeviction", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", ""] {
+        for policy in
+            ["noeviction", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", ""]
+        {
             assert_eq!(Memory::parse(&said("1", 0, policy)).evicting, None, "{policy}");
         }
     }

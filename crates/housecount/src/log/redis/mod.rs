@@ -1,16 +1,18 @@
-//! A log in Redis or Valkey, alone, as a cluster or behind sentinels: one Stream a partition, through the crate `redis`.
+//! A log in Redis or Valkey, alone, as a cluster or behind sentinels: one Stream a partition,
+//! through the crate `redis`.
 //!
-//! A record is acknowledged when Redis has executed its XADD: safe against any fault of a node, and, because
-//! every node holds all that matters in memory, against the loss of Redis itself. Reads are polled rather than
-//! blocked on: the same calls work on a cluster, no connection is ever stuck behind a blocking one, and an idle
-//! node costs Redis little (docs/PROOFS.md).
+//! A record is acknowledged when Redis has executed its XADD: safe against any fault of a node,
+//! and, because every node holds all that matters in memory, against the loss of Redis itself.
+//! Reads are polled rather than blocked on: the same calls work on a cluster, no connection is ever
+//! stuck behind a blocking one, and an idle node costs Redis little (docs/PROOFS.md).
 //!
-//! An entry of a stream that isn't exactly housecount's is handed up as an empty record, which no reader can decode: so it is counted,
-//! named and passed over like a damaged one.
+//! An entry of a stream that isn't exactly housecount's is handed up as an empty record, which no
+//! reader can decode: so it is counted, named and passed over like a damaged one.
 //!
-//! Every call gives up after half a second (`link.rs`); the driver reconnects by itself when a connection breaks. One that
-//! has done nothing but fail for three seconds is thrown away and made anew: a cluster's client that lost all its
-//! nodes may never find them again, and a connection to a host that vanished only times out.
+//! Every call gives up after half a second (`link.rs`); the driver reconnects by itself when a
+//! connection breaks. One that has done nothing but fail for three seconds is thrown away and made
+//! anew: a cluster's client that lost all its nodes may never find them again, and a connection to
+//! a host that vanished only times out.
 
 mod call;
 mod certificates;
@@ -48,7 +50,8 @@ use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::streak::{Change, FailureStreak};
 
-/// How long a published count stays when nobody publishes it any more: no ghosts after the last node.
+/// How long a published count stays when nobody publishes it any more: no ghosts after the last
+/// node.
 const PUBLISHED_S: u64 = 60;
 /// Between two questions how much it has in memory.
 const MEMORY_EVERY_MS: u64 = 60_000;
@@ -108,8 +111,9 @@ impl RedisLog {
     /// `Unsupported`: a certificate's file can't be used, or the driver refuses the address.
     pub fn open(target: &RedisTarget, prefix: &str) -> StoreResult<RedisLog> {
         let shown = target.to_string();
-        let refused =
-            |e: RedisError| StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e);
+        let refused = |e: RedisError| {
+            StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e)
+        };
         let link = Link::new(target, target.tls.load()?).map_err(refused)?;
         Ok(RedisLog {
             prefix: prefix.to_string(),
@@ -148,13 +152,20 @@ impl RedisLog {
         // Of one command, or of several at once.
         let hint = if error.to_string().contains("WRONGTYPE") {
             let prefix = &self.prefix;
-            format!("; a key under `{prefix}` is of another type: delete it, or choose another redis_prefix")
+            format!(
+                "; a key under `{prefix}` is of another type: delete it, or choose another redis_prefix"
+            )
         } else if is_denied {
-            format!("; the Redis user needs {} on `{}*`: {GRANT}", call.commands_named(), self.prefix)
+            format!(
+                "; the Redis user needs {} on `{}*`: {GRANT}",
+                call.commands_named(),
+                self.prefix
+            )
         } else {
             String::new()
         };
-        let master = self.link.shown_master().map_or(String::new(), |master| format!(" (master {master})"));
+        let master =
+            self.link.shown_master().map_or(String::new(), |master| format!(" (master {master})"));
         StoreError::caused(kind, format!("{doing} the log {}{master}{hint}", self.shown), error)
     }
 
@@ -185,7 +196,8 @@ impl RedisLog {
         self.run("beginning", &Call::Script(&self.begin, &script)).await
     }
 
-    /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but the stream has had some.
+    /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but
+    /// the stream has had some.
     async fn cut(&self, partition: u16, from: Position, is_forced: bool) -> StoreResult<()> {
         tracing::error!(
             partition,
@@ -194,7 +206,11 @@ impl RedisLog {
         );
         let stream = redis_stream(&self.prefix, partition);
         let mut script = self.cut.prepare();
-        script.key(&stream).key(format!("{stream}:cut")).arg(from.to_string()).arg(u8::from(is_forced));
+        script
+            .key(&stream)
+            .key(format!("{stream}:cut"))
+            .arg(from.to_string())
+            .arg(u8::from(is_forced));
         self.run("cutting", &Call::Script(&self.cut, &script)).await
     }
 
@@ -206,13 +222,15 @@ impl RedisLog {
         }
     }
 
-    /// Whether a position is so far ahead of Redis's clock that only an entry before it can have brought that about.
+    /// Whether a position is so far ahead of Redis's clock that only an entry before it can have
+    /// brought that about.
     fn is_ahead(&self, position: Position) -> bool {
         let known = self.known_clock();
         known != UnixMs::ZERO && position.at > known.plus(STAMP_AHEAD_MS_MAX)
     }
 
-    /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and that was deleted since.
+    /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and
+    /// that was deleted since.
     async fn free_ids(&self, partition: u16) {
         let known = self.known_clock();
         if known != UnixMs::ZERO {
@@ -223,7 +241,8 @@ impl RedisLog {
         }
     }
 
-    /// Asks the sentinels, where there are some, whether the master is still the same. While none answers, the master that was is used on.
+    /// Asks the sentinels, where there are some, whether the master is still the same. While none
+    /// answers, the master that was is used on.
     async fn confirm_master(&self) {
         let (now_ms, due_ms) = (mono_ms(), self.confirm_ms.load(Ordering::Relaxed));
         if now_ms < due_ms {
@@ -246,7 +265,8 @@ impl RedisLog {
         }
     }
 
-    /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do anything, so a failure is no matter.
+    /// Asks how much Redis has in memory, at most once a minute. Nobody waits for the answer to do
+    /// anything, so a failure is no matter.
     async fn look_at_memory(&self) {
         let (now_ms, due_ms) = (mono_ms(), self.ask_memory_ms.load(Ordering::Relaxed));
         if now_ms < due_ms {
@@ -256,8 +276,8 @@ impl RedisLog {
         let answer = match self.run("asking", &Call::Command(&Memory::question())).await {
             Ok(answer) => answer,
             Err(error) => {
-                let is_new =
-                    error.kind() == ErrorKind::Denied && !self.is_memory_denied.swap(true, Ordering::Relaxed);
+                let is_new = error.kind() == ErrorKind::Denied
+                    && !self.is_memory_denied.swap(true, Ordering::Relaxed);
                 if is_new {
                     tracing::warn!(%error, "Redis's memory isn't known, nor whether it may evict the log");
                 }
@@ -272,7 +292,9 @@ impl RedisLog {
                 log = self.shown,
                 "Redis may evict the log: its maxmemory-policy is {policy}; set it to noeviction"
             ),
-            None if was_evicting => tracing::info!(log = self.shown, "Redis no longer may evict the log"),
+            None if was_evicting => {
+                tracing::info!(log = self.shown, "Redis no longer may evict the log")
+            }
             _ => {}
         }
     }
@@ -300,12 +322,17 @@ impl Log for RedisLog {
             answer => answer?,
         };
         let position = tail::position(&id).ok_or_else(|| {
-            StoreError::new(ErrorKind::Corrupt, format!("the log {} answered XADD without an id", self.shown))
+            StoreError::new(
+                ErrorKind::Corrupt,
+                format!("the log {} answered XADD without an id", self.shown),
+            )
         })?;
         if self.is_ahead(position) {
             // It says nothing about the time; the next read deletes what is to blame.
-            let text =
-                format!("the log {} gave an append the id {position}, far ahead of its clock", self.shown);
+            let text = format!(
+                "the log {} gave an append the id {position}, far ahead of its clock",
+                self.shown
+            );
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         }
         Ok(position)
@@ -337,7 +364,8 @@ impl Log for RedisLog {
         trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
         let mut note = self.tend.prepare();
         note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
-        // Trimmed first, and whatever becomes of the note: where memory is short, that is what frees some.
+        // Trimmed first, and whatever becomes of the note: where memory is short, that is what
+        // frees some.
         let trimmed = self.run::<()>("trimming", &Call::Command(&trim)).await;
         let noted = self.run::<()>("tending", &Call::Script(&self.tend, &note)).await;
         if partition == 0 {

@@ -9,7 +9,12 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 impl RedisLog {
     /// Reads a partition as it is, without beginning it.
-    pub(super) async fn find(&self, partition: u16, after: Position, has_key: bool) -> StoreResult<Found> {
+    pub(super) async fn find(
+        &self,
+        partition: u16,
+        after: Position,
+        has_key: bool,
+    ) -> StoreResult<Found> {
         let moves = self.link.moves();
         let known = self.lengths.get(partition, after, moves);
         if let Some(length) = known {
@@ -25,15 +30,24 @@ impl RedisLog {
         if let Found::Tail(tail) = &found
             && !tail.more
             && (tail.holds_after || after == Position::START)
-            && let Some(last) = tail.records.last().map(|(at, _)| *at).or(tail.holds_after.then_some(after))
+            && let Some(last) =
+                tail.records.last().map(|(at, _)| *at).or(tail.holds_after.then_some(after))
         {
             self.lengths.reached(partition, last, length, moves, true);
         }
         Ok(found)
     }
 
-    /// Whether a partition has the records that it had, and those that are new; see [`super::lengths`].
-    fn is_kept(&self, partition: u16, tail: &Tail, length: u64, length_now: u64, moves: u64) -> bool {
+    /// Whether a partition has the records that it had, and those that are new; see
+    /// [`super::lengths`].
+    fn is_kept(
+        &self,
+        partition: u16,
+        tail: &Tail,
+        length: u64,
+        length_now: u64,
+        moves: u64,
+    ) -> bool {
         let is_kept = !tail.more && length_now == length + tail.records.len() as u64;
         if is_kept && let Some((last, _)) = tail.records.last() {
             self.lengths.reached(partition, *last, length_now, moves, false);
@@ -41,7 +55,8 @@ impl RedisLog {
         is_kept && self.link.moves() == moves
     }
 
-    /// Asks for a partition. Where it isn't asked whether the record at `after` is there, the answer says that it is.
+    /// Asks for a partition. Where it isn't asked whether the record at `after` is there, the
+    /// answer says that it is.
     async fn ask(
         &self,
         partition: u16,
@@ -49,11 +64,13 @@ impl RedisLog {
         with_held: bool,
         has_key: bool,
     ) -> StoreResult<(Found, u64)> {
-        let (stream, meta) = (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
+        let (stream, meta) =
+            (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
         let asked = tail::Asked { with_held, with_role: !self.link.is_cluster() };
         let question = tail::question(&stream, &meta, after, asked);
         let script = tail::asked_of(&self.read, &stream, &meta, after);
-        let answer: tail::Answer = self.run("reading", &Call::Moment(&question, &self.read, &script)).await?;
+        let answer: tail::Answer =
+            self.run("reading", &Call::Moment(&question, &self.read, &script)).await?;
         self.counter.received(answer.past_bytes() as u64);
         if answer.is_replica {
             self.link.leave();
@@ -61,8 +78,11 @@ impl RedisLog {
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         }
         let (holds_after, length) = (answer.held.unwrap_or(!with_held), answer.length());
-        let found = tail::parse(answer, after, holds_after, self.partitions, has_key, self.known_clock())
-            .map_err(|e| StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown)))?;
+        let found =
+            tail::parse(answer, after, holds_after, self.partitions, has_key, self.known_clock())
+                .map_err(|e| {
+                StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown))
+            })?;
         Ok((found, length))
     }
 }

@@ -1,4 +1,5 @@
-//! The parameters of a Redis log's address. A message names a parameter, never its value: that may be a password.
+//! The parameters of a Redis log's address. A message names a parameter, never its value: that may
+//! be a password.
 
 /// Parameters that have yet to be taken, by name.
 pub(super) struct Query(Vec<(String, String)>);
@@ -30,7 +31,9 @@ impl Query {
     /// # Errors
     /// A text that names the parameter if it is empty or given twice.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, String> {
-        let Some(place) = self.0.iter().position(|(given, _)| given == name) else { return Ok(None) };
+        let Some(place) = self.0.iter().position(|(given, _)| given == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.0.remove(place);
         if self.0.iter().any(|(given, _)| given == name) {
             return Err(format!("`{name}` is given twice"));

@@ -1,8 +1,9 @@
 //! The master that sentinels name: asked for when it is needed, and again when it may have changed.
 //!
-//! All sentinels are asked at once, and the answer of the latest failover counts, since a sentinel that was cut off may still name
-//! an earlier master. The driver's own client believes the first sentinel that answers, checks the master on a further connection by
-//! a command that the user of a node need not have, and reports a failure without the sentinels and their answers.
+//! All sentinels are asked at once, and the answer of the latest failover counts, since a sentinel
+//! that was cut off may still name an earlier master. The driver's own client believes the first
+//! sentinel that answers, checks the master on a further connection by a command that the user of a
+//! node need not have, and reports a failure without the sentinels and their answers.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError, TlsCertificates, Value};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError, TlsCertificates, Value,
+};
 use tokio::sync::Mutex;
 
 use super::link::{client_at, server_at};
@@ -72,11 +75,15 @@ impl Sentinels {
         certificates: Option<TlsCertificates>,
         moves: Arc<AtomicU64>,
     ) -> Result<Sentinels, RedisError> {
-        let SentinelTarget { sentinels, sentinel_login, master, master_login, is_tls } = target.clone();
+        let SentinelTarget { sentinels, sentinel_login, master, master_login, is_tls } =
+            target.clone();
         let sentinel = |shown: &String| {
             let scheme = if is_tls { "rediss" } else { "redis" };
-            let client =
-                client_at(format!("{scheme}://{shown}"), Some(&sentinel_login), certificates.clone())?;
+            let client = client_at(
+                format!("{scheme}://{shown}"),
+                Some(&sentinel_login),
+                certificates.clone(),
+            )?;
             Ok(Sentinel { shown: shown.clone(), client, connection: Mutex::default() })
         };
         let sentinels: Result<Vec<Sentinel>, RedisError> = sentinels.iter().map(sentinel).collect();
@@ -109,8 +116,8 @@ impl Sentinels {
         }
     }
 
-    /// Asks the sentinels whether the master is still the same. A master that was cut off from them, but not from this node, takes
-    /// appends until it hears of the failover.
+    /// Asks the sentinels whether the master is still the same. A master that was cut off from
+    /// them, but not from this node, takes appends until it hears of the failover.
     ///
     /// # Errors
     /// No sentinel names a master.
@@ -135,12 +142,14 @@ impl Sentinels {
     }
 
     async fn ask(&self, known: &mut MasterState) {
-        if known.asked_ms.is_some_and(|asked_ms| mono_ms().saturating_sub(asked_ms) < ASK_EVERY_MS) {
+        if known.asked_ms.is_some_and(|asked_ms| mono_ms().saturating_sub(asked_ms) < ASK_EVERY_MS)
+        {
             return;
         }
         // A doubt that arises during this round leads to another one.
         self.is_doubted.store(false, Ordering::Relaxed);
-        let answers = join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.master_name))).await;
+        let answers =
+            join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.master_name))).await;
         known.asked_ms = Some(mono_ms());
         let named: Vec<&NamedMaster> = answers.iter().flatten().collect();
         known.failure = named.is_empty().then(|| self.unnamed(&answers));
@@ -156,7 +165,9 @@ impl Sentinels {
     /// Makes `named` the master that is known.
     fn follow(&self, known: &mut MasterState, named: NamedMaster) -> Result<(), RedisError> {
         let client = match &known.master {
-            Some(before) if (&before.named.host, before.named.port) == (&named.host, named.port) => {
+            Some(before)
+                if (&before.named.host, before.named.port) == (&named.host, named.port) =>
+            {
                 before.client.clone()
             }
             before => {
@@ -184,16 +195,24 @@ impl Sentinels {
             .sentinels
             .iter()
             .zip(answers)
-            .filter_map(|(sentinel, answer)| Some(format!("{}: {}", sentinel.shown, answer.as_ref().err()?)))
+            .filter_map(|(sentinel, answer)| {
+                Some(format!("{}: {}", sentinel.shown, answer.as_ref().err()?))
+            })
             .collect();
-        let text = format!("no sentinel names a master `{}`: {}", self.master_name, answers.join("; "));
+        let text =
+            format!("no sentinel names a master `{}`: {}", self.master_name, answers.join("; "));
         io::Error::other(text).into()
     }
 }
 
-/// The answer to go by: that of the latest failover, the first of several. One of an earlier failover than the known master's counts
-/// only if most sentinels have answered: then it is they who began anew.
-fn latest(named: &[&NamedMaster], before: Option<&NamedMaster>, is_majority: bool) -> Option<NamedMaster> {
+/// The answer to go by: that of the latest failover, the first of several. One of an earlier
+/// failover than the known master's counts only if most sentinels have answered: then it is they
+/// who began anew.
+fn latest(
+    named: &[&NamedMaster],
+    before: Option<&NamedMaster>,
+    is_majority: bool,
+) -> Option<NamedMaster> {
     let later = |one, other| if epoch(other) > epoch(one) { other } else { one };
     let latest = named.iter().copied().reduce(later)?;
     let is_earlier = before.is_some_and(|before| latest.epoch < before.epoch);
@@ -246,12 +265,16 @@ impl Sentinel {
 
 type SentinelReply = ((Value, Value), MultiplexedConnection);
 
-async fn ask_on(mut connection: MultiplexedConnection, name: &str) -> Result<SentinelReply, RedisError> {
+async fn ask_on(
+    mut connection: MultiplexedConnection,
+    name: &str,
+) -> Result<SentinelReply, RedisError> {
     let answer = question(name).query_async(&mut connection).await?;
     Ok((answer, connection))
 }
 
-/// The address as clients are to have it, during a failover too; and the details for its epoch, which a sentinel may refuse.
+/// The address as clients are to have it, during a failover too; and the details for its epoch,
+/// which a sentinel may refuse.
 fn question(name: &str) -> Pipeline {
     let mut both = redis::pipe();
     both.cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name);
@@ -262,8 +285,8 @@ fn question(name: &str) -> Pipeline {
 
 fn parse(address: Value, details: Value) -> Result<NamedMaster, String> {
     let address = address.extract_error().map_err(|e| e.to_string())?;
-    let address: Option<(String, u16)> =
-        FromRedisValue::from_redis_value(address).map_err(|e| format!("not the address of a master: {e}"))?;
+    let address: Option<(String, u16)> = FromRedisValue::from_redis_value(address)
+        .map_err(|e| format!("not the address of a master: {e}"))?;
     let (host, port) = address.ok_or("it knows no such master")?;
     let details = HashMap::<String, String>::from_redis_value(details).unwrap_or_default();
     let epoch = details.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
@@ -301,7 +324,8 @@ mod tests {
         let details = [text("name"), text("m"), text("config-epoch"), text("7")];
         let of = |details| parse(address(), details).unwrap();
         assert_eq!(of(Value::Array(details.to_vec())), named("10.0.0.5", 7));
-        for refused in [Value::Nil, Value::Array(vec![]), Value::Array(vec![text("config-epoch"), text("x")])]
+        for refused in
+            [Value::Nil, Value::Array(vec![]), Value::Array(vec![text("config-epoch"), text("x")])]
         {
             assert_eq!(of(refused), named("10.0.0.5", 0));
         }

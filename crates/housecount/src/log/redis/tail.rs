@@ -1,7 +1,8 @@
 //! What Redis is asked, and what it answers, when a partition is read.
 //!
-//! Whatever other programs have left in a partition must not stop it: an entry that isn't exactly housecount's is handed up as an
-//! empty record, a field of the meta hash that holds no number counts as none.
+//! Whatever other programs have left in a partition must not stop it: an entry that isn't exactly
+//! housecount's is handed up as an empty record, a field of the meta hash that holds no number
+//! counts as none.
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
@@ -15,7 +16,8 @@ use crate::log::{Origin, Position, Tail};
 
 /// The field of an entry that holds its record.
 pub(super) const RECORD_FIELD: &str = "r";
-/// The most digits of a time that Lua's numbers hold exactly: the scripts go by the same. Times have 13 until the year 2286.
+/// The most digits of a time that Lua's numbers hold exactly: the scripts go by the same. Times
+/// have 13 until the year 2286.
 const TIME_DIGITS_MAX: usize = 15;
 
 /// `MS-SEQ`.
@@ -37,14 +39,16 @@ fn time(value: &[u8]) -> Option<u64> {
 /// What a question asks besides a partition's clock, past and records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
-    /// The record at the position that is read on from, to see that it is there. It may be large: see [`super::lengths`].
+    /// The record at the position that is read on from, to see that it is there. It may be large:
+    /// see [`super::lengths`].
     pub(super) with_held: bool,
     /// Whether the server is a replica. A cluster's says so by itself.
     pub(super) with_role: bool,
 }
 
-/// What is asked of a partition, all at one moment: its clock, its past, how many records it has, whether the one at `after` is there, and
-/// those after it. It is asked of plain commands: to start a script costs Redis more than all of these.
+/// What is asked of a partition, all at one moment: its clock, its past, how many records it has,
+/// whether the one at `after` is there, and those after it. It is asked of plain commands: to start
+/// a script costs Redis more than all of these.
 pub(super) fn question(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
@@ -133,15 +137,18 @@ impl FromRedisValue for Answer {
 pub(super) enum Found {
     /// It goes on like this.
     Tail(Tail),
-    /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number there, as said here by field.
+    /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number
+    /// there, as said here by field.
     Unbegun(Vec<(&'static str, Vec<u8>)>),
-    /// It has an entry here that is further ahead of Redis's clock than any append comes to lie: one that isn't housecount's, or an append
-    /// after one that has gone since. All appends from now on would lie behind it.
+    /// It has an entry here that is further ahead of Redis's clock than any append comes to lie:
+    /// one that isn't housecount's, or an append after one that has gone since. All appends from
+    /// now on would lie behind it.
     Ahead(Position),
 }
 
-/// Parses the answer. `holds_after` says whether the record that is read on from is there, `has_key` whether there is a key for a partition without one, `known` what this node takes for the log's time
-/// since its last read; zero before.
+/// Parses the answer. `holds_after` says whether the record that is read on from is there,
+/// `has_key` whether there is a key for a partition without one, `known` what this node takes for
+/// the log's time since its last read; zero before.
 ///
 /// # Errors
 /// A text that says what about it can't be.
@@ -180,10 +187,13 @@ pub(super) fn parse(
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
     let latest = clock.plus(STAMP_AHEAD_MS_MAX);
-    // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node has read before.
-    let is_leap = |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(STAMP_AHEAD_MS_MAX);
-    let is_ahead =
-        |(at, body): &&(Position, Bytes)| at.at > latest && (is_leap(at.at) || record::decode(body).is_err());
+    // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node
+    // has read before.
+    let is_leap =
+        |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(STAMP_AHEAD_MS_MAX);
+    let is_ahead = |(at, body): &&(Position, Bytes)| {
+        at.at > latest && (is_leap(at.at) || record::decode(body).is_err())
+    };
     if let Some((at, _)) = records.iter().find(is_ahead) {
         return Ok(Found::Ahead(*at));
     }
@@ -253,7 +263,10 @@ mod tests {
 
     fn entries(entries: &[(&str, &[&str])]) -> Value {
         let entry = |(id, fields): &(&str, &[&str])| {
-            Value::Array(vec![text(id), Value::Array(fields.iter().map(|field| text(field)).collect())])
+            Value::Array(vec![
+                text(id),
+                Value::Array(fields.iter().map(|field| text(field)).collect()),
+            ])
         };
         let entries = Value::Array(entries.iter().map(entry).collect());
         Value::Array(vec![Value::Array(vec![text("stream"), entries])])
@@ -277,9 +290,11 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_not_ours_is_an_empty_record_at_its_place() {
-        let odd: [&[&str]; 5] = [&["a", "1", "b", "2"], &["a", "1"], &["R", "1"], &["r", "1", "r", "2"], &[]];
+        let odd: [&[&str]; 5] =
+            [&["a", "1", "b", "2"], &["a", "1"], &["R", "1"], &["r", "1", "r", "2"], &[]];
         for fields in odd {
-            let read = entries(&[("85-0", &["r", "one"]), ("86-0", fields), ("87-0", &["r", "two"])]);
+            let read =
+                entries(&[("85-0", &["r", "one"]), ("86-0", fields), ("87-0", &["r", "two"])]);
             let tail = tail(parse_plain(VALUES, read, 2));
             let empty = Bytes::new();
             assert_eq!(
@@ -307,7 +322,8 @@ mod tests {
         let found = |at: u64, known: u64| {
             let fields = Value::Array(vec![text("r"), Value::BulkString(record::encode(&[]))]);
             let entry = Value::Array(vec![text(&format!("{at}-1")), fields]);
-            let read = Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
+            let read =
+                Value::Array(vec![Value::Array(vec![text("stream"), Value::Array(vec![entry])])]);
             parse(answer(VALUES, read), AFTER, true, 2, true, UnixMs(known)).unwrap()
         };
         let is_ahead = |found| matches!(found, Found::Ahead(_));
@@ -346,15 +362,22 @@ mod tests {
 
     #[test]
     fn a_partition_begins_with_its_birth_and_its_key() {
-        let odd_of =
-            |meta, has_key| match parse(answer(meta, Value::Nil), AFTER, true, 2, has_key, UnixMs::ZERO)
-                .unwrap()
-            {
-                Found::Unbegun(odd) => odd,
-                other => panic!("{other:?}"),
-            };
-        let read =
-            |meta, has_key| tail(parse(answer(meta, Value::Nil), AFTER, true, 2, has_key, UnixMs::ZERO));
+        let odd_of = |meta, has_key| match parse(
+            answer(meta, Value::Nil),
+            AFTER,
+            true,
+            2,
+            has_key,
+            UnixMs::ZERO,
+        )
+        .unwrap()
+        {
+            Found::Unbegun(odd) => odd,
+            other => panic!("{other:?}"),
+        };
+        let read = |meta, has_key| {
+            tail(parse(answer(meta, Value::Nil), AFTER, true, 2, has_key, UnixMs::ZERO))
+        };
         assert_eq!(read(VALUES, true).clock, UnixMs(90));
         let [born, whole, attended, partitions, committed, _] = VALUES;
         assert_eq!(odd_of(["", whole, attended, partitions, committed, "1"], true), []);
@@ -369,8 +392,12 @@ mod tests {
     fn a_field_that_is_no_number_counts_as_none() {
         for odd in ["x", "-1", "+1", "1.5", " 1", "0x10", "nan", "99999999999999999999999"] {
             let [born, _, _, partitions, _, key] = VALUES;
-            let origin = tail(parse_plain([born, odd, odd, partitions, odd, key], Value::Nil, 2)).origin;
-            assert_eq!((origin.whole, origin.attended, origin.committed), (false, UnixMs(0), UnixMs(0)));
+            let origin =
+                tail(parse_plain([born, odd, odd, partitions, odd, key], Value::Nil, 2)).origin;
+            assert_eq!(
+                (origin.whole, origin.attended, origin.committed),
+                (false, UnixMs(0), UnixMs(0))
+            );
             match parse_plain([odd, "1", "60", odd, "50", odd], Value::Nil, 2).unwrap() {
                 Found::Unbegun(fields) => {
                     assert_eq!(
@@ -382,7 +409,10 @@ mod tests {
             }
         }
         // Zero is a number, but stands for none.
-        assert!(matches!(parse_plain(["0", "1", "1", "2", "1", "1"], Value::Nil, 2), Ok(Found::Unbegun(_))));
+        assert!(matches!(
+            parse_plain(["0", "1", "1", "2", "1", "1"], Value::Nil, 2),
+            Ok(Found::Unbegun(_))
+        ));
     }
 
     #[test]

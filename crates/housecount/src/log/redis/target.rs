@@ -1,4 +1,5 @@
-//! Addresses of Redis logs: one server over TCP or a unix socket, a cluster, and a master that sentinels name.
+//! Addresses of Redis logs: one server over TCP or a unix socket, a cluster, and a master that
+//! sentinels name.
 //!
 //! ```text
 //! redis://[USER:PASSWORD@]HOST[:PORT][/DB]                        one server; rediss:// for TLS
@@ -8,10 +9,12 @@
 //! ```
 //!
 //! The parameters behind `?` are housecount's and never reach the driver:
-//! - `partitions=N`: partitions of a new log. 1; on a cluster 8, so that its masters share the work.
+//! - `partitions=N`: partitions of a new log. 1; on a cluster 8, so that its masters share the
+//!   work.
 //! - `ca=FILE`: the certificate authority (PEM) to trust instead of the system's.
 //! - `cert=FILE&key=FILE`: the client certificate and its key (PEM), for servers that ask for one.
-//! - `sentinel_user=`, `sentinel_pass=`: the login of the sentinels; the one before `@` is the master's.
+//! - `sentinel_user=`, `sentinel_pass=`: the login of the sentinels; the one before `@` is the
+//!   master's.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -77,7 +80,8 @@ impl RedisTarget {
     /// A text that names what is wrong with it, without its password.
     pub fn parse(url: &str) -> Result<RedisTarget, String> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
-        let (scheme, rest) = address.split_once(':').ok_or("a Redis address is SCHEME://HOST:PORT")?;
+        let (scheme, rest) =
+            address.split_once(':').ok_or("a Redis address is SCHEME://HOST:PORT")?;
         let mut query = Query::parse(query)?;
         let partitions = query.take("partitions")?.map(|value| partitions(&value)).transpose()?;
         let default = if scheme == "redis-cluster" { CLUSTER_PARTITIONS } else { 1 };
@@ -107,7 +111,9 @@ impl RedisTarget {
 /// The address without its login.
 fn shown(scheme: &str, rest: &str) -> String {
     match rest.strip_prefix("//") {
-        Some(rest) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts)),
+        Some(rest) => {
+            format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts))
+        }
         None => format!("{scheme}:{rest}"),
     }
 }
@@ -126,7 +132,9 @@ fn unknown(scheme: &str) -> String {
         _ if scheme.contains("cluster") && scheme.contains("unix") => {
             "a cluster is reached over TCP only: redis-cluster://HOST:PORT,HOST:PORT"
         }
-        _ if scheme.contains("cluster") => "use redis-cluster://HOST:PORT,HOST:PORT, with ?tls=true for TLS",
+        _ if scheme.contains("cluster") => {
+            "use redis-cluster://HOST:PORT,HOST:PORT, with ?tls=true for TLS"
+        }
         _ if scheme.contains("sentinel") => {
             "use redis+sentinel://HOST:PORT,HOST:PORT/MASTER, or rediss+sentinel:// for TLS"
         }
@@ -153,7 +161,9 @@ fn one(scheme: &str, rest: &str) -> Result<Servers, String> {
     let is_one = rest.starts_with("//") && !split_login(rest).1.trim_start_matches('/').is_empty();
     match is_one && is_address(&url) {
         true => Ok(Servers::One(url)),
-        false => Err(format!("`{}` is not a Redis address: SCHEME://HOST:PORT", shown(scheme, rest))),
+        false => {
+            Err(format!("`{}` is not a Redis address: SCHEME://HOST:PORT", shown(scheme, rest)))
+        }
     }
 }
 
@@ -162,7 +172,9 @@ fn cluster(rest: &str, is_tls: bool) -> Result<Servers, String> {
         let shown = shown("redis-cluster", rest);
         match rest.strip_prefix("//").is_none_or(|rest| rest.starts_with('/')) {
             true => {
-                format!("`{shown}` names no host: a cluster is reached over TCP only, HOST:PORT,HOST:PORT")
+                format!(
+                    "`{shown}` names no host: a cluster is reached over TCP only, HOST:PORT,HOST:PORT"
+                )
             }
             false => format!("`{shown}` is not a Redis address: SCHEME://HOST:PORT"),
         }
@@ -170,8 +182,10 @@ fn cluster(rest: &str, is_tls: bool) -> Result<Servers, String> {
     let scheme = if is_tls { "rediss" } else { "redis" };
     let (login, hosts) = split_login(rest.strip_prefix("//").ok_or_else(wrong)?);
     let login = login.map_or(String::new(), |login| format!("{login}@"));
-    let addresses: Vec<String> = hosts.split(',').map(|host| format!("{scheme}://{login}{host}")).collect();
-    let is_well = hosts.split(',').all(|host| !host.is_empty()) && addresses.iter().all(|a| is_address(a));
+    let addresses: Vec<String> =
+        hosts.split(',').map(|host| format!("{scheme}://{login}{host}")).collect();
+    let is_well =
+        hosts.split(',').all(|host| !host.is_empty()) && addresses.iter().all(|a| is_address(a));
     if is_well { Ok(Servers::Cluster(addresses)) } else { Err(wrong()) }
 }
 
@@ -192,27 +206,35 @@ fn socket(rest: &str, query: &mut Query) -> Result<Servers, String> {
 
 impl SentinelTarget {
     fn parse(rest: &str, is_tls: bool, query: &mut Query) -> Result<SentinelTarget, String> {
-        const FORM: &str = "redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DB]";
+        const FORM: &str =
+            "redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DB]";
         let wrong = |why: String| format!("{why}: sentinels are {FORM}");
         let (login, place) = split_login(rest.strip_prefix("//").unwrap_or_default());
         let mut parts = place.splitn(3, '/');
         let (hosts, master, db) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-        let sentinels: Result<Vec<String>, String> = hosts.split(',').map(sentinel_address).collect();
+        let sentinels: Result<Vec<String>, String> =
+            hosts.split(',').map(sentinel_address).collect();
         let sentinels = sentinels.map_err(wrong)?;
         let master = master.and_then(decode).filter(|master| !master.is_empty());
-        let master = master.ok_or_else(|| wrong(format!("`{hosts}` is followed by no master's name")))?;
+        let master =
+            master.ok_or_else(|| wrong(format!("`{hosts}` is followed by no master's name")))?;
         let db = db.filter(|db| !db.is_empty()).map(number_of_db).transpose()?.unwrap_or(0);
         let (user, password) = login.map_or((None, None), |login| match login.split_once(':') {
             Some((user, password)) => (Some(user), Some(password)),
             None => (Some(login), None),
         });
         let part = |part: Option<&str>| match part.filter(|part| !part.is_empty()) {
-            Some(part) => decode(part).map(Some).ok_or("the login before `@` is not UTF-8, percent-encoded"),
+            Some(part) => {
+                decode(part).map(Some).ok_or("the login before `@` is not UTF-8, percent-encoded")
+            }
             None => Ok(None),
         };
         let master_login = Login { user: part(user)?, password: part(password)?, db };
-        let sentinel_login =
-            Login { user: query.take("sentinel_user")?, password: query.take("sentinel_pass")?, db: 0 };
+        let sentinel_login = Login {
+            user: query.take("sentinel_user")?,
+            password: query.take("sentinel_pass")?,
+            db: 0,
+        };
         Ok(SentinelTarget { sentinels, sentinel_login, master, master_login, is_tls })
     }
 }
@@ -228,7 +250,8 @@ fn sentinel_address(host: &str) -> Result<String, String> {
 }
 
 fn number_of_db(value: &str) -> Result<i64, String> {
-    let db = value.parse::<u32>().map_err(|_| format!("`{value}` is not the number of a database"))?;
+    let db =
+        value.parse::<u32>().map_err(|_| format!("`{value}` is not the number of a database"))?;
     Ok(i64::from(db))
 }
 
@@ -277,9 +300,13 @@ mod tests {
     #[test]
     fn addresses() {
         let one = RedisTarget::parse("redis://:secret@h:6379/2").unwrap();
-        assert!(one.servers == Servers::One("redis://:secret@h:6379/2".to_string()) && one.partitions == 1);
+        assert!(
+            one.servers == Servers::One("redis://:secret@h:6379/2".to_string())
+                && one.partitions == 1
+        );
         let many =
-            RedisTarget::parse("redis-cluster://u:pw@a:1,b:2?partitions=4&tls=true&ca=/ca.pem").unwrap();
+            RedisTarget::parse("redis-cluster://u:pw@a:1,b:2?partitions=4&tls=true&ca=/ca.pem")
+                .unwrap();
         let addresses = ["rediss://u:pw@a:1", "rediss://u:pw@b:2"].map(String::from);
         assert!(many.servers == Servers::Cluster(addresses.to_vec()) && many.partitions == 4);
         assert_eq!(many.tls, RedisTlsFiles { ca: Some("/ca.pem".into()), client: None });
@@ -291,7 +318,9 @@ mod tests {
     fn addresses_of_sentinels() {
         let of = sentinels("redis+sentinel://ann:p%40ss@a:1,b,[::1]:2/mymaster/3");
         assert_eq!(of.sentinels, ["a:1", "b:26379", "[::1]:2"]);
-        assert!(of.master_login == login("ann", "p@ss", 3) && of.sentinel_login == Login::default());
+        assert!(
+            of.master_login == login("ann", "p@ss", 3) && of.sentinel_login == Login::default()
+        );
         assert_eq!((of.master.as_str(), of.is_tls), ("mymaster", false));
         let of = sentinels("rediss+sentinel://:pw@a/m?sentinel_user=s&sentinel_pass=%26&ca=/ca");
         assert!(of.master_login == login("", "pw", 0) && of.sentinel_login == login("s", "&", 0));
@@ -301,9 +330,14 @@ mod tests {
     #[test]
     fn addresses_of_sockets() {
         for url in ["unix:/run/r.sock", "unix:///run/r.sock", "redis+unix:///run/r.sock"] {
-            let target = RedisTarget::parse(&format!("{url}?db=3&user=ann&pass=p%3Fw&partitions=2")).unwrap();
+            let target =
+                RedisTarget::parse(&format!("{url}?db=3&user=ann&pass=p%3Fw&partitions=2"))
+                    .unwrap();
             let path = PathBuf::from("/run/r.sock");
-            assert!(target.servers == Servers::Socket { path, login: login("ann", "p?w", 3) }, "{url}");
+            assert!(
+                target.servers == Servers::Socket { path, login: login("ann", "p?w", 3) },
+                "{url}"
+            );
             assert_eq!((target.to_string().as_str(), target.partitions), (url, 2));
         }
     }

@@ -1,4 +1,5 @@
-//! Keys of a node that runs: what may come in their place, that the last one can be taken back, and that addresses' secrets aren't shown.
+//! Keys of a node that runs: what may come in their place, that the last one can be taken back, and
+//! that addresses' secrets aren't shown.
 
 use housecount::auth::operators::new_key;
 use housecount::auth::{Scope, jwt};
@@ -12,8 +13,7 @@ use crate::support::node::{Node, housecount};
 
 const ED_JWK: &str =
     r#"{"kty":"OKP","crv":"Ed25519","kid":"ed","x":"EH-t1KadgyS7s3ZZY9RpwILPP8DFN-l-belSPxzfAtI"}"#;
-const OTHER_JWK: &str =
-    r#"{"kty":"OKP","crv":"Ed25519","kid":"other","x":"wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s"}"#;
+const OTHER_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"other","x":"wifQNqhOK2GzPDVbg5BVCwI5B2YHrnqqhHN4oZopv8s"}"#;
 
 /// Whatever is written over public keys, and by whomever: nobody who can read it can make a token.
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,8 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
     let said = || std::fs::read_to_string(&log).unwrap();
     let good = jwt::sign(&payload("ann", "s"), ED, Some("ed".to_string())).unwrap();
     assert_eq!(beat(&node, Some(&good), "s", "ann").0, 200);
-    let html = format!("<!DOCTYPE html>\n<html><body>{}</body></html>\n", "502 Bad Gateway ".repeat(4));
+    let html =
+        format!("<!DOCTYPE html>\n<html><body>{}</body></html>\n", "502 Bad Gateway ".repeat(4));
     for (text, why) in [
         (html.clone(), "write a secret as secret:TEXT"),
         (format!("[{ED_JWK}]"), "write a secret as secret:TEXT"),
@@ -67,9 +68,13 @@ async fn public_text_in_the_place_of_public_keys_is_no_secret() {
         // What is good again is taken again; another error is another line.
         write(&format!("{{\"keys\":[{ED_JWK},{OTHER_JWK}]}}"));
         let other = jwt::sign(&payload("bob", "s"), OTHER, Some("other".to_string())).unwrap();
-        eventually("the other key is known", async || beat(&node, Some(&other), "s", "bob").0 == 200).await;
+        eventually("the other key is known", async || {
+            beat(&node, Some(&other), "s", "bob").0 == 200
+        })
+        .await;
         write(&format!("{{\"keys\":[{ED_JWK}]}}"));
-        eventually("it is gone again", async || beat(&node, Some(&other), "s", "bob").0 == 401).await;
+        eventually("it is gone again", async || beat(&node, Some(&other), "s", "bob").0 == 401)
+            .await;
     }
     // The last one, too.
     write("{\"keys\":[]}");
@@ -104,12 +109,15 @@ async fn the_last_operator_key_can_be_taken_back() {
     assert_eq!((status(&again), ask(&again, "GET /v1/stats", &[], "").1.0), (401, 401));
 }
 
-/// Passwords in addresses are in no line of the log, at whatever level, and a JWKS URL can't have one.
+/// Passwords in addresses are in no line of the log, at whatever level, and a JWKS URL can't have
+/// one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_logged_without_its_secrets() {
     let refused = |setting: &str| {
-        let output =
-            housecount().args(["serve", "--listen", "127.0.0.1:0", "--set", setting]).output().unwrap();
+        let output = housecount()
+            .args(["serve", "--listen", "127.0.0.1:0", "--set", setting])
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
         assert!(!said.contains("opensesame"), "{said}");
@@ -156,7 +164,8 @@ async fn an_address_is_logged_without_its_secrets() {
 
 fn refused_code(node: &Node, token: &str) -> (u16, String) {
     let body = json!({ "stage": "s", "viewer": "ann" }).to_string();
-    let answer = ask(node, "POST /v1/heartbeat", &[format!("authorization: Bearer {token}")], &body).1;
+    let answer =
+        ask(node, "POST /v1/heartbeat", &[format!("authorization: Bearer {token}")], &body).1;
     let (status, code) = refused(&answer);
     (status, code.to_string())
 }

@@ -1,4 +1,5 @@
-//! A node without operator keys: operators' calls are for this machine, asked directly, and say that what they send is JSON.
+//! A node without operator keys: operators' calls are for this machine, asked directly, and say
+//! that what they send is JSON.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,10 +12,12 @@ use crate::support::node::Node;
 const BEAT: &str = r#"{"stage":"s","viewer":"ann"}"#;
 const TO_PLAYER: &str = r#"{"userId":"ann","stageArn":"s","participantId":"p"}"#;
 
-/// The status and the problem of an answer; its body isn't read where that is none, since a stream has no end.
+/// The status and the problem of an answer; its body isn't read where that is none, since a stream
+/// has no end.
 fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(node.address.trim_start_matches("http://")).unwrap();
-    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let length =
+        if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     stream
         .write_all(format!("{line}\r\n{headers}{length}connection: close\r\n\r\n{body}").as_bytes())
@@ -22,7 +25,8 @@ fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (u16, String)
     let mut answer = BufReader::new(stream);
     let mut first = String::new();
     answer.read_line(&mut first).unwrap();
-    let status = first.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let status =
+        first.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let mut rest = String::new();
     if status >= 400 {
         answer.read_to_string(&mut rest).unwrap();
@@ -34,7 +38,8 @@ fn said(lines: &[&str]) -> Vec<String> {
     lines.iter().map(ToString::to_string).collect()
 }
 
-/// What the request of a page of another site, of a proxy, or of a name that leads here has in it; and the version.
+/// What the request of a page of another site, of a proxy, or of a name that leads here has in it;
+/// and the version.
 fn indirect(host: &str) -> Vec<(&'static str, Vec<String>)> {
     let here = format!("host: {host}");
     let with = |more: &str| said(&[&here, more]);
@@ -69,11 +74,17 @@ async fn operators_routes(node: &Node) -> Vec<(String, &'static str)> {
     for (path, operations) in api["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let security = operation["security"].as_array().cloned().unwrap_or_default();
-            let scope = security.iter().find_map(|each| each["operatorKey"][0].as_str().map(str::to_string));
+            let scope = security
+                .iter()
+                .find_map(|each| each["operatorKey"][0].as_str().map(str::to_string));
             if !matches!(scope.as_deref(), None | Some("beats")) {
-                let path = path.replace("{stage}", "s").replace("{stageArn}", "s").replace("{viewer}", "v");
+                let path = path
+                    .replace("{stage}", "s")
+                    .replace("{stageArn}", "s")
+                    .replace("{viewer}", "v");
                 let path = path.replace("{userId}", "v");
-                let body = if method == "post" && path == "/v1/stages" { r#"{"stage":"s"}"# } else { "" };
+                let body =
+                    if method == "post" && path == "/v1/stages" { r#"{"stage":"s"}"# } else { "" };
                 lines.push((format!("{} {path}", method.to_uppercase()), body));
             }
         }
@@ -102,7 +113,10 @@ async fn operators_calls_are_answered_to_this_machine_asked_directly() {
             said(&["host: LOCALHOST"]),
             said(&[&format!("host: [::1]:{port}")]),
             said(&[&format!("host: {host}"), &format!("origin: http://{host}")]),
-            said(&[&format!("host: localhost:{port}"), &format!("origin: http://localhost:{port}")]),
+            said(&[
+                &format!("host: localhost:{port}"),
+                &format!("origin: http://localhost:{port}"),
+            ]),
         ] {
             let headers = [named, vec![json.clone()]].concat();
             let (status, answer) = ask(&node, &format!("{line} HTTP/1.1"), &headers, body);
@@ -138,7 +152,8 @@ async fn players_calls_are_answered_to_all() {
     }
 }
 
-/// In a container the peer is a bridge, and the name is the host's: pages of other sites are refused all the same.
+/// In a container the peer is a bridge, and the name is the host's: pages of other sites are
+/// refused all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insecure_node_refuses_other_sites_pages_only() {
     let node = node(&["insecure=true", "cors.operator_origins=https://ops.example"]).await;
@@ -151,9 +166,13 @@ async fn an_insecure_node_refuses_other_sites_pages_only() {
         (false, said(&["host: box.example", "origin: http://box.example:3000"])),
         (false, said(&["host: box.example", "origin: null"])),
     ] {
-        for line in
-            ["GET /v1/stats", "GET /v1/live", "GET /metrics", "POST /v1/admin/restore", "GET /api/stats"]
-        {
+        for line in [
+            "GET /v1/stats",
+            "GET /v1/live",
+            "GET /metrics",
+            "POST /v1/admin/restore",
+            "GET /api/stats",
+        ] {
             let (status, answer) = ask(&node, &format!("{line} HTTP/1.1"), &headers, "");
             assert_eq!(status != 401, is_taken, "{line} {headers:?}: {status} {answer}");
         }
@@ -162,7 +181,8 @@ async fn an_insecure_node_refuses_other_sites_pages_only() {
     assert_eq!(ask(&node, "POST /v1/stages HTTP/1.1", &text, r#"{"stage":"s"}"#).0, 415);
 }
 
-/// Pages of other sites can send text, forms, and bodies without a type, and have to ask before they send JSON.
+/// Pages of other sites can send text, forms, and bodies without a type, and have to ask before
+/// they send JSON.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_operators_send_says_that_it_is_json() {
     let node = Node::ready(&["log=memory:"]).await;
@@ -183,9 +203,12 @@ async fn what_operators_send_says_that_it_is_json() {
         Some("application/jsonp"),
         Some(""),
     ] {
-        for line in
-            ["POST /v1/stages", "PATCH /v1/stages/s", "POST /v1/admin/snapshot", "POST /v1/admin/restore"]
-        {
+        for line in [
+            "POST /v1/stages",
+            "PATCH /v1/stages/s",
+            "POST /v1/admin/snapshot",
+            "POST /v1/admin/restore",
+        ] {
             let (status, answer) = post(line, kind, new);
             assert_eq!(status, 415, "{line} {kind:?}: {answer}");
             assert!(

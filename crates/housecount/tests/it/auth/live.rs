@@ -1,4 +1,5 @@
-//! Counts as they change: who may watch which, by a token in a header or, as a browser's EventSource must, in the query.
+//! Counts as they change: who may watch which, by a token in a header or, as a browser's
+//! EventSource must, in the query.
 
 use housecount::auth::operators::new_key;
 use housecount::auth::{Payload, Scope, jwt};
@@ -68,10 +69,12 @@ async fn a_stream_ends_with_its_token() {
     let node = strict().await;
     for query in ["stage=s&stage=t", "totals=true"] {
         let short = token(&Payload { exp: in_s(2.0), ..prefixed("ann", "") });
-        let events = Events::open(&node.address, &format!("/v1/live?{query}&token={short}"), None).await;
+        let events =
+            Events::open(&node.address, &format!("/v1/live?{query}&token={short}"), None).await;
         assert_eq!(ending(events).await, "token_expired", "{query}");
     }
-    eventually("nobody is left", async || node.metric("housecount_subscribers ").await == 0.0).await;
+    eventually("nobody is left", async || node.metric("housecount_subscribers ").await == 0.0)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,14 +99,17 @@ async fn a_stream_ends_with_its_key_and_others_go_on() {
     std::fs::write(operators.path(), &second).unwrap();
     assert_eq!(ending(gone).await, "key_removed");
 
-    let signed = |key: &str, kid: &str| jwt::sign(&payload("ann", "s"), key, Some(kid.to_string())).unwrap();
-    let (gone, mut also_stays) = (by(&signed(super::EC, "ec")).await, by(&signed(super::ED, "ed")).await);
+    let signed =
+        |key: &str, kid: &str| jwt::sign(&payload("ann", "s"), key, Some(kid.to_string())).unwrap();
+    let (gone, mut also_stays) =
+        (by(&signed(super::EC, "ec")).await, by(&signed(super::ED, "ed")).await);
     also_stays.next().await.unwrap();
     std::fs::write(viewers.path(), format!("kid: ed\n{}", super::ED_PUBLIC)).unwrap();
     assert_eq!(ending(gone).await, "key_removed");
 
     let beat = json!([{ "stage": "s", "viewer": "bob" }]).to_string();
-    let (status, _) = node.client.call_as(&kept, Method::POST, "/v1/heartbeats", beat).await.unwrap();
+    let (status, _) =
+        node.client.call_as(&kept, Method::POST, "/v1/heartbeats", beat).await.unwrap();
     assert_eq!(status, 200);
     for events in [&mut stays, &mut also_stays] {
         let event = events.next().await.unwrap();

@@ -1,4 +1,5 @@
-//! `housecount load` against a node that is closed: it signs its viewers' tokens, and has a key to look at the counts.
+//! `housecount load` against a node that is closed: it signs its viewers' tokens, and has a key to
+//! look at the counts.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::new_key;
@@ -25,15 +26,34 @@ async fn load_brings_tokens_and_a_key() {
     );
     let key = file("load.key", &key);
     let played = |more: &[&str]| {
-        let plan =
-            ["load", "--viewers", "40", "--stages", "3", "--interval", "500ms", "--duration", "2s", "--json"];
-        let output = housecount().args(plan).args(["--url", &node.address]).args(more).output().unwrap();
+        let plan = [
+            "load",
+            "--viewers",
+            "40",
+            "--stages",
+            "3",
+            "--interval",
+            "500ms",
+            "--duration",
+            "2s",
+            "--json",
+        ];
+        let output =
+            housecount().args(plan).args(["--url", &node.address]).args(more).output().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         (output.status.code().unwrap(), report, String::from_utf8(output.stderr).unwrap())
     };
     for transport in ["http", "ws", "batch"] {
-        let tokens =
-            ["--token-key", &secret, "--audience", "players", "--key-file", &key, "--transport", transport];
+        let tokens = [
+            "--token-key",
+            &secret,
+            "--audience",
+            "players",
+            "--key-file",
+            &key,
+            "--transport",
+            transport,
+        ];
         let (code, report, said) = played(&tokens);
         assert!(code == 0 && report["failed"] == 0, "{transport}: {report:#} {said}");
         assert!(

@@ -1,4 +1,5 @@
-//! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here, against the real binary.
+//! Safe to open to the internet: docs/SECURITY.md's table of threats, each row by a test here,
+//! against the real binary.
 
 mod changes;
 mod keyless;
@@ -40,7 +41,15 @@ fn in_s(seconds: f64) -> f64 {
 /// For an hour.
 fn payload(viewer: &str, stage: &str) -> Payload {
     let (sub, stage) = (viewer.to_string(), Some(stage.to_string()));
-    Payload { sub, stage, stage_prefix: None, session: None, exp: in_s(3_600.0), nbf: None, aud: None }
+    Payload {
+        sub,
+        stage,
+        stage_prefix: None,
+        session: None,
+        exp: in_s(3_600.0),
+        nbf: None,
+        aud: None,
+    }
 }
 
 /// The same for all stages that begin so.

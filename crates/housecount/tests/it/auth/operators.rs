@@ -1,4 +1,5 @@
-//! Operators' keys: what each route needs, what each key opens, and how they change while a node runs.
+//! Operators' keys: what each route needs, what each key opens, and how they change while a node
+//! runs.
 
 use housecount::auth::Scope;
 use housecount::auth::operators::{SCOPES, new_key};
@@ -40,7 +41,8 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     let (file, keys) = keys();
     let node = keyed(&file).await;
     let api = node.get("/openapi.json").await;
-    let schemes: Vec<&String> = api["components"]["securitySchemes"].as_object().unwrap().keys().collect();
+    let schemes: Vec<&String> =
+        api["components"]["securitySchemes"].as_object().unwrap().keys().collect();
     assert_eq!(schemes, ["apiKey", "operatorKey", "viewerToken"]);
     let (mut open, mut guarded) = (Vec::new(), 0);
     for (path, operations) in api["paths"].as_object().unwrap() {
@@ -59,17 +61,27 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
             let scope: Scope = scope.parse().unwrap();
             assert_eq!(refused(&ask(&node, &line, &[], "").1), (401, "unauthorized"), "{line}");
             for wrong in ["", "hck_", "x", &key(&keys, scope)[..40], &token(&prefixed("v", ""))] {
-                assert_eq!(refused(&with_key(&node, &line, wrong)), (401, "unauthorized"), "{line}");
+                assert_eq!(
+                    refused(&with_key(&node, &line, wrong)),
+                    (401, "unauthorized"),
+                    "{line}"
+                );
             }
             for (other, key) in &keys {
                 let answer = with_key(&node, &line, key);
                 if *other == scope {
                     assert!(![401, 403].contains(&answer.0), "{line}: {answer:?}");
                     let by_other_header = ask(&node, &line, &[format!("x-api-key: {key}")], "").1;
-                    assert!(![401, 403].contains(&by_other_header.0), "{line}: {by_other_header:?}");
+                    assert!(
+                        ![401, 403].contains(&by_other_header.0),
+                        "{line}: {by_other_header:?}"
+                    );
                 } else {
                     assert_eq!(refused(&answer), (403, "forbidden"), "{line} with {other}");
-                    let said = answer.1["detail"].as_str().or(answer.1["error"]["message"].as_str()).unwrap();
+                    let said = answer.1["detail"]
+                        .as_str()
+                        .or(answer.1["error"]["message"].as_str())
+                        .unwrap();
                     assert!(said.contains(&format!("`{scope}`")), "{answer:?}");
                 }
             }
@@ -93,7 +105,10 @@ async fn every_route_needs_the_scope_it_says_and_none_is_forgotten() {
     for page in ["/", "/assets/app.js", "/docs/", "/openapi.json", "/healthz", "/readyz"] {
         assert_eq!(ask(&node, &format!("GET {page}"), &[], "").1.0, 200, "{page}");
     }
-    assert!(!api["paths"]["/v1/stages"]["get"].is_null() && !api["paths"]["/v1/stages"]["post"].is_null());
+    assert!(
+        !api["paths"]["/v1/stages"]["get"].is_null()
+            && !api["paths"]["/v1/stages"]["post"].is_null()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,15 +170,18 @@ async fn keys_change_without_a_restart_and_a_broken_file_changes_nothing() {
     assert_eq!(with_key(&node, "GET /v1/stats", old).0, 200);
     let (new, entry) = new_key("new", &[Scope::Read, Scope::Stages]);
     std::fs::write(file.path(), "[[key]]\nname = ").unwrap();
-    // The next file is read after this one, or instead of it: either way the old key works until the new one does.
+    // The next file is read after this one, or instead of it: either way the old key works until
+    // the new one does.
     std::fs::write(file.path(), &entry).unwrap();
-    eventually("the new key is known", async || with_key(&node, "GET /v1/stats", &new).0 == 200).await;
+    eventually("the new key is known", async || with_key(&node, "GET /v1/stats", &new).0 == 200)
+        .await;
     assert_eq!(refused(&with_key(&node, "GET /v1/stats", old)), (401, "unauthorized"));
     std::fs::remove_file(file.path()).unwrap();
     assert_eq!(with_key(&node, "GET /v1/stages", &new).0, 200);
 }
 
-/// Whatever viewers need: an array or lines, over HTTP/1 as a player's page sends it too. Single heartbeats stay players'.
+/// Whatever viewers need: an array or lines, over HTTP/1 as a player's page sends it too. Single
+/// heartbeats stay players'.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys() {
     let (file, keys) = keys();
@@ -171,19 +189,29 @@ async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys(
         let operators = format!("auth.operator_keys={}", file.path().display());
         let viewers = format!("auth.viewer_keys=secret:{SECRET}");
         let node = node(&[&operators, &viewers, &format!("auth.viewer={policy}")]).await;
-        let many = json!([{ "stage": "s", "viewer": "ann" }, { "stage": "t", "viewer": "bob" }]).to_string();
+        let many = json!([{ "stage": "s", "viewer": "ann" }, { "stage": "t", "viewer": "bob" }])
+            .to_string();
         let one = json!({ "stage": "s", "viewer": "ann" }).to_string();
-        let post = |headers: &[String], body: &str| ask(&node, "POST /v1/heartbeats", headers, body).1;
+        let post =
+            |headers: &[String], body: &str| ask(&node, "POST /v1/heartbeats", headers, body).1;
         let token = format!("authorization: Bearer {}", token(&payload("ann", "s")));
         for body in [&many, &one, &"[]".to_string()] {
             assert_eq!(refused(&post(&[], body)), (401, "unauthorized"), "{policy}");
-            assert_eq!(refused(&post(std::slice::from_ref(&token), body)), (401, "unauthorized"), "{policy}");
+            assert_eq!(
+                refused(&post(std::slice::from_ref(&token), body)),
+                (401, "unauthorized"),
+                "{policy}"
+            );
         }
         for scope in [Scope::Read, Scope::Stages, Scope::Admin] {
             let key = format!("x-api-key: {}", key(&keys, scope));
             assert_eq!(refused(&post(&[key], &many)), (403, "forbidden"), "{policy}");
         }
-        assert_eq!(with_key(&node, "GET /v1/stats", key(&keys, Scope::Read)).1["viewers"], 0, "{policy}");
+        assert_eq!(
+            with_key(&node, "GET /v1/stats", key(&keys, Scope::Read)).1["viewers"],
+            0,
+            "{policy}"
+        );
         for header in ["x-api-key: ", "authorization: Bearer "] {
             let key = format!("{header}{}", key(&keys, Scope::Beats));
             assert_eq!(post(&[key], &many).1["accepted"], 2, "{policy}");
@@ -199,8 +227,11 @@ async fn many_heartbeats_at_once_need_the_scope_beats_where_operators_have_keys(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_address_needs_keys() {
     let refuses = |more: &[&str], named: &str| {
-        let output =
-            housecount().args(["serve", "--log", "memory:", "--cold", "none"]).args(more).output().unwrap();
+        let output = housecount()
+            .args(["serve", "--log", "memory:", "--cold", "none"])
+            .args(more)
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
         assert!(said.contains(named), "{said}");
@@ -222,7 +253,8 @@ async fn a_public_address_needs_keys() {
     let named = format!("auth.viewer_keys={}", file.path().display());
     std::fs::write(file.path(), "x".repeat(housecount_core::limits::KEYS_BYTES_MAX + 1)).unwrap();
     refuses(&["--listen", "127.0.0.1:0", "--set", &named], "it has more than 262144 bytes");
-    let pems = format!("{}\n", super::ED_PUBLIC).repeat(housecount_core::limits::VIEWER_KEYS_MAX + 1);
+    let pems =
+        format!("{}\n", super::ED_PUBLIC).repeat(housecount_core::limits::VIEWER_KEYS_MAX + 1);
     std::fs::write(file.path(), pems).unwrap();
     refuses(&["--listen", "127.0.0.1:0", "--set", &named], "at most 64 are allowed");
 }
@@ -243,14 +275,17 @@ async fn our_own_commands_send_a_key() {
 
 #[test]
 fn the_command_shows_a_key_once_and_its_entry() {
-    let output =
-        housecount().args(["key", "new", "--name", "grafana", "--scope", "read,stages"]).output().unwrap();
+    let output = housecount()
+        .args(["key", "new", "--name", "grafana", "--scope", "read,stages"])
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let key = said.lines().find_map(|line| line.strip_prefix("# hck_")).unwrap();
     assert_eq!((key.len(), said.matches(key).count()), (64, 1));
     // All of it may go into the file as it is, the key as a comment.
     let file: toml::Table = said.parse().unwrap();
     assert_eq!(file["key"][0]["scopes"], toml::Value::from(vec!["read", "stages"]));
-    let wrong = housecount().args(["key", "new", "--name", "x", "--scope", "write"]).output().unwrap();
+    let wrong =
+        housecount().args(["key", "new", "--name", "x", "--scope", "write"]).output().unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("read, stages, admin, beats"));
 }

@@ -1,4 +1,5 @@
-//! `auth.viewer = optional`: who has shown a token needs one while it lasts, whichever way others try.
+//! `auth.viewer = optional`: who has shown a token needs one while it lasts, whichever way others
+//! try.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -32,9 +33,14 @@ async fn refusals(node: &Node, stage: &str, viewer: &str) -> Vec<bool> {
     ] {
         refusals.push(say(node, path, None, body).0 == 401);
     }
-    let (_, many) = say(node, "/v1/heartbeats", None, &json!([said, { "stage": stage, "viewer": "other" }]));
+    let (_, many) =
+        say(node, "/v1/heartbeats", None, &json!([said, { "stage": stage, "viewer": "other" }]));
     refusals.push(many["rejected"][0]["code"] == "token_missing");
-    assert_eq!(many["accepted"].as_u64(), Some(if refusals.last() == Some(&true) { 1 } else { 2 }), "{many}");
+    assert_eq!(
+        many["accepted"].as_u64(),
+        Some(if refusals.last() == Some(&true) { 1 } else { 2 }),
+        "{many}"
+    );
     let mut socket = connect(node, "").await.unwrap();
     for leave in [false, true] {
         let message = json!({ "stage": stage, "viewer": viewer, "leave": leave });

@@ -20,9 +20,11 @@ pub fn all(node: &Node, bytes: &str) -> String {
 /// The only answer to a request with these header lines: its head, and its status and body.
 pub fn ask(node: &Node, line: &str, headers: &[String], body: &str) -> (String, (u16, Value)) {
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-    let request =
-        format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}{length}\r\n{body}");
+    let length =
+        if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}{length}\r\n{body}"
+    );
     let answer = all(node, &request);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);

@@ -1,4 +1,5 @@
-//! Requests that two programs may read in two ways: what is in front of a node may let pass what the node takes for something else.
+//! Requests that two programs may read in two ways: what is in front of a node may let pass what
+//! the node takes for something else.
 
 use super::raw::{all, ask};
 use super::{payload, refused, strict, token};
@@ -38,12 +39,24 @@ async fn a_body_has_one_length() {
     let chunked = format!("{:x}\r\n{BEAT}\r\n0\r\n\r\n{hidden}", BEAT.len());
     let (short, long) = (BEAT.len(), BEAT.len() + hidden.len());
     for (lengths, body) in [
-        (format!("content-length: {short}\r\ncontent-length: {long}\r\n"), format!("{BEAT}{hidden}")),
-        (format!("content-length: {long}\r\ncontent-length: {short}\r\n"), format!("{BEAT}{hidden}")),
+        (
+            format!("content-length: {short}\r\ncontent-length: {long}\r\n"),
+            format!("{BEAT}{hidden}"),
+        ),
+        (
+            format!("content-length: {long}\r\ncontent-length: {short}\r\n"),
+            format!("{BEAT}{hidden}"),
+        ),
         (format!("content-length: {short}, {long}\r\n"), format!("{BEAT}{hidden}")),
         (format!("content-length: +{short}\r\n"), format!("{BEAT}{hidden}")),
-        (format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", chunked.len()), chunked.clone()),
-        (format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", chunked.len()), chunked.clone()),
+        (
+            format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", chunked.len()),
+            chunked.clone(),
+        ),
+        (
+            format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", chunked.len()),
+            chunked.clone(),
+        ),
         ("transfer-encoding: chunked, identity\r\n".to_string(), chunked.clone()),
         ("transfer-encoding: xchunked\r\n".to_string(), chunked.clone()),
         ("transfer-encoding : chunked\r\n".to_string(), chunked.clone()),
@@ -54,8 +67,10 @@ async fn a_body_has_one_length() {
             "POST /v1/heartbeat HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {good}\r\n{lengths}\r\n{body}"
         );
         let answers = all(&node, &request);
-        // Of two ways to tell a length the stronger counts, and the connection ends (RFC 9112, 6.3).
-        let both = lengths.contains("content-length: ") && lengths.contains("transfer-encoding: chunked\r\n");
+        // Of two ways to tell a length the stronger counts, and the connection ends (RFC 9112,
+        // 6.3).
+        let both = lengths.contains("content-length: ")
+            && lengths.contains("transfer-encoding: chunked\r\n");
         let expected = if both { "HTTP/1.1 200" } else { "HTTP/1.1 400" };
         assert!(answers.starts_with(expected), "{lengths:?}: {answers}");
         assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{lengths:?}: {answers}");

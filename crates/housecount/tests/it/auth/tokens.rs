@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::raw::{ask, say};
 use super::{
-    EC, ED, OTHER, RSA, RSA_PUBLIC, SECRET, in_s, node, payload, prefixed, public_keys, refused, strict,
-    token,
+    EC, ED, OTHER, RSA, RSA_PUBLIC, SECRET, in_s, node, payload, prefixed, public_keys, refused,
+    strict, token,
 };
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
@@ -20,8 +20,8 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut out = String::new();
     for three in bytes.as_ref().chunks(3) {
-        let bits =
-            three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
         for at in 0..=three.len() {
             out.push(DIGITS[(bits >> (18 - 6 * at) & 63) as usize] as char);
         }
@@ -67,7 +67,8 @@ async fn a_token_of_each_algorithm_lets_its_viewer_beat_and_leave() {
         let leave = json!({ "stage": "match-1", "viewer": kid });
         assert_eq!(say(&node, "/v1/leave", Some(&token), &leave).0, 204, "{kid}");
         // Each key only makes its own tokens.
-        let by_name = jwt::sign(&payload("ann", "s"), key, Some("none of these".to_string())).unwrap();
+        let by_name =
+            jwt::sign(&payload("ann", "s"), key, Some("none of these".to_string())).unwrap();
         assert_eq!(refused(&beat(&node, Some(&by_name), "s", "ann")), (401, "token_invalid"));
         let nameless = jwt::sign(&payload("ann", "s"), key, None).unwrap();
         assert_eq!(refused(&beat(&node, Some(&nameless), "s", "ann")), (401, "token_invalid"));
@@ -84,10 +85,16 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
     let node = strict().await;
     let ann = token(&payload("ann", "match-1"));
     assert_eq!(beat(&node, Some(&ann), "match-1", "ann").0, 200);
-    for (stage, viewer) in [("match-1", "bob"), ("match-2", "ann"), ("match-", "ann"), ("match-11", "ann")] {
+    for (stage, viewer) in
+        [("match-1", "bob"), ("match-2", "ann"), ("match-", "ann"), ("match-11", "ann")]
+    {
         for path in ["/v1/heartbeat", "/v1/leave"] {
             let said = json!({ "stage": stage, "viewer": viewer });
-            assert_eq!(refused(&say(&node, path, Some(&ann), &said)), (403, "token_mismatch"), "{said}");
+            assert_eq!(
+                refused(&say(&node, path, Some(&ann), &said)),
+                (403, "token_mismatch"),
+                "{said}"
+            );
         }
     }
     let bound = token(&Payload { session: Some("tab".to_string()), ..payload("ann", "match-1") });
@@ -96,7 +103,11 @@ async fn a_token_is_for_its_viewer_stage_and_session() {
     for path in ["/v1/heartbeat", "/v1/leave"] {
         let without = json!({ "stage": "match-1", "viewer": "ann" });
         for said in [with("other"), without] {
-            assert_eq!(refused(&say(&node, path, Some(&bound), &said)), (403, "token_mismatch"), "{said}");
+            assert_eq!(
+                refused(&say(&node, path, Some(&bound), &said)),
+                (403, "token_mismatch"),
+                "{said}"
+            );
         }
     }
     assert_eq!(node.viewers("match-1").await, 1);
@@ -119,7 +130,10 @@ async fn without_a_token_nothing_is_taken_and_the_answer_says_what_to_send() {
     let wrong = json!({ "stage": "s", "viewer": "bob", "token": ann });
     assert_eq!(refused(&say(&node, "/v1/leave", None, &wrong)), (403, "token_mismatch"));
     // The header is what counts, if there is one.
-    assert_eq!(refused(&say(&node, "/v1/heartbeat", Some("x.y.z"), &beacon)), (401, "token_invalid"));
+    assert_eq!(
+        refused(&say(&node, "/v1/heartbeat", Some("x.y.z"), &beacon)),
+        (401, "token_invalid")
+    );
     // Many at once are for a key, which this node has not.
     let many = json!([said]);
     assert_eq!(refused(&say(&node, "/v1/heartbeats", Some(&ann), &many)), (401, "unauthorized"));
@@ -161,7 +175,8 @@ async fn forged_tokens_are_refused() {
             forged.push(by_secret(&payload("eve", "s"), secret, kid));
         }
     }
-    // Another key's signature, claims or algorithm; a key that the token brings along; headers that nobody understands.
+    // Another key's signature, claims or algorithm; a key that the token brings along; headers that
+    // nobody understands.
     forged.push(eves.clone());
     forged.push(format!("{}.{eves_claims}.{}", parts[0], parts[2]));
     forged.push(jwt::sign(&payload("eve", "s"), EC, Some("ed".to_string())).unwrap());
@@ -203,17 +218,22 @@ async fn forged_tokens_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_early_and_others_tokens_are_refused() {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
-    let node = node(&["auth.viewer=required", "auth.leeway=0s", "auth.audience=housecount", &keys]).await;
+    let node =
+        node(&["auth.viewer=required", "auth.leeway=0s", "auth.audience=housecount", &keys]).await;
     let aud = |aud: Audience| Payload { aud: Some(aud), ..payload("ann", "s") };
     let ours = || aud(Audience::Many(vec!["other".to_string(), "housecount".to_string()]));
     let answer = |payload: &Payload| beat(&node, Some(&token(payload)), "s", "ann");
     assert_eq!(answer(&ours()).0, 200);
     assert_eq!(refused(&answer(&Payload { exp: in_s(-1.0), ..ours() })), (401, "token_expired"));
-    assert_eq!(refused(&answer(&Payload { nbf: Some(in_s(600.0)), ..ours() })), (401, "token_invalid"));
+    assert_eq!(
+        refused(&answer(&Payload { nbf: Some(in_s(600.0)), ..ours() })),
+        (401, "token_invalid")
+    );
     assert_eq!(refused(&answer(&payload("ann", "s"))), (401, "token_invalid"));
     assert_eq!(refused(&answer(&aud(Audience::One("other".to_string())))), (401, "token_invalid"));
     // Who writes milliseconds, or no number at all, is told so.
-    let claims = |exp: &str| format!(r#"{{"sub":"ann","stage":"s","aud":"housecount","exp":{exp}}}"#);
+    let claims =
+        |exp: &str| format!(r#"{{"sub":"ann","stage":"s","aud":"housecount","exp":{exp}}}"#);
     let in_ms = (in_s(600.0) * 1_000.0).to_string();
     let ahead = in_s(3_654.0 * 86_400.0).to_string();
     for exp in [
@@ -249,7 +269,8 @@ async fn expired_early_and_others_tokens_are_refused() {
     );
 }
 
-/// Who steals a token can do what its viewer can, and nothing else, until it ends: also on a node that knows it already.
+/// Who steals a token can do what its viewer can, and nothing else, until it ends: also on a node
+/// that knows it already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_token_is_worth_something_until_it_ends() {
     let node = strict().await;
@@ -264,7 +285,8 @@ async fn a_stolen_token_is_worth_something_until_it_ends() {
     .await;
 }
 
-/// Neither a token nor a key is in what the process logs, in its metrics, or in an answer, at whatever level.
+/// Neither a token nor a key is in what the process logs, in its metrics, or in an answer, at
+/// whatever level.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
@@ -286,7 +308,11 @@ async fn a_token_is_never_shown() {
     let beacon = json!({ "stage": "s", "viewer": "ann", "token": good });
     let mut shown = String::new();
     for (line, headers, body) in [
-        ("POST /v1/heartbeat".to_string(), vec![format!("authorization: Bearer {good}")], beacon.to_string()),
+        (
+            "POST /v1/heartbeat".to_string(),
+            vec![format!("authorization: Bearer {good}")],
+            beacon.to_string(),
+        ),
         (
             "POST /v1/heartbeat".to_string(),
             vec![format!("authorization: Bearer {good}x")],
@@ -324,11 +350,15 @@ async fn the_command_makes_tokens() {
     std::fs::write(file.path(), format!("\u{feff}secret:{SECRET}\n")).unwrap();
     let key = file.path().to_str().unwrap();
     for by in [["--set", &keys], ["--key", key]] {
-        let (_, made, said) = run(&[&by[..], &["--ttl", "1h", "--stage-prefix", "match-"]].concat());
+        let (_, made, said) =
+            run(&[&by[..], &["--ttl", "1h", "--stage-prefix", "match-"]].concat());
         assert_eq!(beat(&node, Some(made.trim()), "match-1", "ann").0, 200, "{said}");
         // A star is a character of the id.
         let (_, made, _) = run(&[&by[..], &["--stage", "match-*"]].concat());
-        assert_eq!(refused(&beat(&node, Some(made.trim()), "match-1", "ann")), (403, "token_mismatch"));
+        assert_eq!(
+            refused(&beat(&node, Some(made.trim()), "match-1", "ann")),
+            (403, "token_mismatch")
+        );
         assert_eq!(beat(&node, Some(made.trim()), "match-*", "ann").0, 200);
         let (_, made, _) = run(&[&by[..], &["--stage-prefix", ""]].concat());
         assert_eq!(beat(&node, Some(made.trim()), "any", "ann").0, 200);

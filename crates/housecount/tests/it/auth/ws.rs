@@ -16,11 +16,15 @@ use super::{in_s, node, payload, prefixed, strict, token};
 use crate::support::eventually;
 use crate::support::node::Node;
 
-pub(super) async fn connect(node: &Node, query: &str) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
+pub(super) async fn connect(
+    node: &Node,
+    query: &str,
+) -> Result<WebSocketStream<TcpStream>, (u16, Value)> {
     connect_offering(node, query, "").await.map(|(socket, _)| socket)
 }
 
-/// A WebSocket whose client offers subprotocols, as a browser writes them, and the one that it is answered.
+/// A WebSocket whose client offers subprotocols, as a browser writes them, and the one that it is
+/// answered.
 async fn connect_offering(
     node: &Node,
     query: &str,
@@ -61,10 +65,17 @@ async fn a_websocket_needs_a_token_and_stays_within_it() {
         (format!("?token={ann}&token={ann}"), 401),
         (format!("?Token={ann}"), 400), // no parameter of it
     ] {
-        assert_eq!(connect(&node, &query).await.err().map(|refused| refused.0), Some(status), "{query}");
+        assert_eq!(
+            connect(&node, &query).await.err().map(|refused| refused.0),
+            Some(status),
+            "{query}"
+        );
     }
     let mut socket = connect(&node, &format!("?token={ann}")).await.unwrap();
-    assert_eq!(ask(&mut socket, json!({ "stage": "match-1", "viewer": "ann" })).await["viewers"], 1);
+    assert_eq!(
+        ask(&mut socket, json!({ "stage": "match-1", "viewer": "ann" })).await["viewers"],
+        1
+    );
     for (stage, viewer) in [("match-1", "bob"), ("other", "ann")] {
         let said = json!({ "stage": stage, "viewer": viewer });
         assert_eq!(ask(&mut socket, said).await["code"], "token_mismatch");
@@ -89,9 +100,10 @@ async fn a_websockets_token_may_be_a_subprotocol_that_is_never_answered() {
         let refused = connect_offering(&node, &query, &subprotocols).await.err();
         assert_eq!(refused.map(|refused| refused.0), Some(401), "{query} {subprotocols}");
     }
-    for subprotocols in
-        [format!("housecount.1, housecount.token.{ann}"), format!("housecount.token.{ann},housecount.1")]
-    {
+    for subprotocols in [
+        format!("housecount.1, housecount.token.{ann}"),
+        format!("housecount.token.{ann},housecount.1"),
+    ] {
         let (mut socket, answered) = connect_offering(&node, "", &subprotocols).await.unwrap();
         assert_eq!(answered.as_deref(), Some("housecount.1"));
         assert_eq!(ask(&mut socket, json!({ "stage": "s", "viewer": "ann" })).await["viewers"], 1);
@@ -137,10 +149,9 @@ async fn a_player_that_never_pauses_does_not_outlive_its_token() {
     let node = strict().await;
     let ann = token(&Payload { exp: in_s(2.0), ..payload("ann", "s") });
     let (mut says, mut hears) = connect(&node, &format!("?token={ann}")).await.unwrap().split();
-    let talking =
-        tokio::spawn(
-            async move { while says.feed(Message::Ping(Bytes::from_static(b"x"))).await.is_ok() {} },
-        );
+    let talking = tokio::spawn(async move {
+        while says.feed(Message::Ping(Bytes::from_static(b"x"))).await.is_ok() {}
+    });
     let heard = async {
         let mut last = Value::Null;
         while let Some(Ok(message)) = hears.next().await {
@@ -178,5 +189,8 @@ async fn a_websocket_ends_with_the_key_that_signed_its_token() {
         (&json!("key_removed"), CloseCode::Policy, "key_removed")
     );
     assert_eq!(ask(&mut bob, json!({})).await["stage"], "s", "his key is still there");
-    eventually("both are counted right", async || node.metric("housecount_websockets ").await == 1.0).await;
+    eventually("both are counted right", async || {
+        node.metric("housecount_websockets ").await == 1.0
+    })
+    .await;
 }

@@ -67,7 +67,8 @@ async fn wrong_fields_are_named() {
             for path in ["rejoin", "heartbeat", "leave"] {
                 let mut body = all.clone();
                 body[field] = value.clone();
-                let (message, details) = bad(post(&node, path, body).await, 400, "VALIDATION_ERROR");
+                let (message, details) =
+                    bad(post(&node, path, body).await, 400, "VALIDATION_ERROR");
                 assert!(message.contains(field), "{message}");
                 assert_eq!(details, json!({ "invalidFields": [field] }), "{path} {value}");
             }
@@ -100,7 +101,8 @@ async fn wrong_questions_are_refused() {
         ("days", "/api/viewer/stats/s", ["0", &beyond, "1.5", ""]),
     ] {
         for value in wrong {
-            let asked = node.call(Method::GET, &format!("{path}?{name}={value}"), Value::Null).await;
+            let asked =
+                node.call(Method::GET, &format!("{path}?{name}={value}"), Value::Null).await;
             let (message, _) = bad(asked, 400, "VALIDATION_ERROR");
             assert!(message.contains(name), "{message}");
         }
@@ -136,7 +138,8 @@ async fn what_no_handler_has_made_has_the_shape_too() {
     ] {
         bad(node.call(method, path, Value::Null).await, 405, "METHOD_NOT_ALLOWED");
     }
-    let large = json!({ "userId": "x".repeat(BEAT_BODY_BYTES_MAX), "stageArn": "s", "participantId": "p" });
+    let large =
+        json!({ "userId": "x".repeat(BEAT_BODY_BYTES_MAX), "stageArn": "s", "participantId": "p" });
     let (_, answer) = ask(&node, "POST /api/viewer/rejoin", &[], &large.to_string());
     bad(answer, 413, "PAYLOAD_TOO_LARGE");
     let form = ["content-type: application/x-www-form-urlencoded".to_string()];
@@ -158,7 +161,9 @@ async fn keys_and_scopes() {
     let (beats, beats_entry) = new_key("beats", &[Scope::Beats]);
     let (read, read_entry) = new_key("read", &[Scope::Read]);
     std::fs::write(file.path(), format!("{beats_entry}\n{read_entry}")).unwrap();
-    let node = Node::ready(&["log=memory:", &format!("auth.operator_keys={}", file.path().display())]).await;
+    let node =
+        Node::ready(&["log=memory:", &format!("auth.operator_keys={}", file.path().display())])
+            .await;
     let ann = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" }).to_string();
     let key = |key: &str| vec![format!("x-api-key: {key}")];
     for (line, body, right, wrong) in [
@@ -201,7 +206,8 @@ async fn without_keys_only_players_calls_and_health_are_open() {
         "/api/stats/stages",
         "/ws",
     ] {
-        let (message, _) = bad(ask(&node, &format!("GET {path}"), &proxied, "").1, 401, "UNAUTHORIZED");
+        let (message, _) =
+            bad(ask(&node, &format!("GET {path}"), &proxied, "").1, 401, "UNAUTHORIZED");
         assert!(message.contains("set auth.operator_keys"), "{message}");
     }
     for path in ["/health", "/api/health"] {
@@ -209,12 +215,17 @@ async fn without_keys_only_players_calls_and_health_are_open() {
     }
 }
 
-/// An address that sends too much: also where it is refused before any route is asked. Whether the node is ready may always be asked.
+/// An address that sends too much: also where it is refused before any route is asked. Whether the
+/// node is ready may always be asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_is_said_in_the_shape() {
-    let node =
-        Node::ready(&["log=memory:", "cold=none", "limits.address_per_second=1", "limits.address_burst=40"])
-            .await;
+    let node = Node::ready(&[
+        "log=memory:",
+        "cold=none",
+        "limits.address_per_second=1",
+        "limits.address_burst=40",
+    ])
+    .await;
     let mut answers = Vec::new();
     for _ in 0..80 {
         let (head, answer) = ask(&node, "GET /api/stats", &[], "");
@@ -261,7 +272,8 @@ async fn a_node_that_is_ready_is_healthy() {
 async fn a_node_that_waits_for_its_log_is_not() {
     let node = Node::start(&[&format!("log=redis://127.0.0.1:{}", free_port()), "cold=none"]);
     for path in ["/health", "/api/health"] {
-        let (_, details) = bad(node.call(Method::GET, path, Value::Null).await, 503, "SERVICE_UNAVAILABLE");
+        let (_, details) =
+            bad(node.call(Method::GET, path, Value::Null).await, 503, "SERVICE_UNAVAILABLE");
         assert_eq!(details, json!({ "services": { "redis": "disconnected" } }));
     }
     let ann = json!({ "userId": "ann", "stageArn": "s", "participantId": "p" });

@@ -58,7 +58,8 @@ async fn how_long_a_viewer_watched() {
     assert_eq!(said["watchDurationFormatted"], format!("{seconds}s"));
 }
 
-/// Ann watches twice, with more than a ttl between, and leaves for less than one in the middle of the second time; bob watches once.
+/// Ann watches twice, with more than a ttl between, and leaves for less than one in the middle of
+/// the second time; bob watches once.
 #[tokio::test(flavor = "multi_thread")]
 async fn views_are_watch_spans_and_viewers_are_distinct() {
     let node = Node::ready(&QUICK).await;
@@ -97,7 +98,8 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     let found = get(&node, "/api/viewer/history/ann").await;
     assert_eq!((&found["userId"], &found["totalRecords"]), (&json!("ann"), &json!(3)), "{found}");
     let records = found["history"].as_array().unwrap();
-    let stages: Vec<&str> = records.iter().map(|record| record["stageArn"].as_str().unwrap()).collect();
+    let stages: Vec<&str> =
+        records.iter().map(|record| record["stageArn"].as_str().unwrap()).collect();
     assert_eq!(stages, ["t", "s", "s"], "newest first: {found}");
     for record in records {
         assert_eq!(
@@ -111,7 +113,10 @@ async fn views_are_watch_spans_and_viewers_are_distinct() {
     }
     let gap_ms = moment(&records[1]["joinedAt"]).since(moment(&records[2]["leftAt"]));
     assert!(gap_ms > 3_000, "{found}");
-    assert_eq!((&records[0]["participantId"], &records[2]["participantId"]), (&json!("p"), &json!("")));
+    assert_eq!(
+        (&records[0]["participantId"], &records[2]["participantId"]),
+        (&json!("p"), &json!(""))
+    );
     let one = get(&node, "/api/viewer/history/ann?limit=1&days=1").await;
     assert_eq!((&one["totalRecords"], one["history"].as_array().unwrap().len()), (&json!(3), 1));
     assert_eq!(one["history"][0]["stageArn"], "t");

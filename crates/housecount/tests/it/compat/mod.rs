@@ -1,4 +1,5 @@
-//! The drop-in API, field by field and error by error, against the real binary: front-ends that already speak it must see nothing new.
+//! The drop-in API, field by field and error by error, against the real binary: front-ends that
+//! already speak it must see nothing new.
 
 mod errors;
 mod ledger;
@@ -15,7 +16,8 @@ use crate::support::node::Node;
 
 const ARN: &str = "arn:aws:ivs:us-east-1:123456789012:stage/AbCd";
 /// Small times, so that a ttl passes within a test.
-const QUICK: [&str; 5] = ["interval=1s", "ttl=3s", "window=1s", "leave_grace=50ms", "limits.session_beats=0"];
+const QUICK: [&str; 5] =
+    ["interval=1s", "ttl=3s", "window=1s", "leave_grace=50ms", "limits.session_beats=0"];
 
 /// The id as it stands in a path.
 fn encoded(id: &str) -> String {
@@ -30,7 +32,8 @@ async fn get(node: &Node, path: &str) -> Value {
     good(node.call(Method::GET, path, Value::Null).await)
 }
 
-/// The same, once all viewers are counted for sure: a busy machine may keep a node waiting for a while.
+/// The same, once all viewers are counted for sure: a busy machine may keep a node waiting for a
+/// while.
 async fn get_complete(node: &Node, path: &str) -> Value {
     let mut found = Value::Null;
     eventually("counts are complete", async || {
@@ -43,7 +46,11 @@ async fn get_complete(node: &Node, path: &str) -> Value {
 
 /// The fields of an object, sorted.
 fn fields(body: &Value) -> Vec<&str> {
-    body.as_object().unwrap_or_else(|| panic!("no object: {body}")).keys().map(String::as_str).collect()
+    body.as_object()
+        .unwrap_or_else(|| panic!("no object: {body}"))
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 fn check_timestamp(body: &Value) {
@@ -65,7 +72,10 @@ fn good((status, body): (u16, Value)) -> Value {
 /// That an answer is an error of this status and code; its message and details.
 fn bad((status, body): (u16, Value), expected: u16, code: &str) -> (String, Value) {
     assert_eq!((status, body["error"]["code"].as_str()), (expected, Some(code)), "{body}");
-    assert_eq!((fields(&body), &body["success"]), (vec!["error", "success", "timestamp"], &json!(false)));
+    assert_eq!(
+        (fields(&body), &body["success"]),
+        (vec!["error", "success", "timestamp"], &json!(false))
+    );
     let error = &body["error"];
     let known: &[&str] = &["code", "details", "message"];
     assert!(fields(error).iter().all(|field| known.contains(field)), "{body}");

@@ -15,7 +15,8 @@ async fn a_viewer_comes_stays_and_goes() {
     let ann = json!({ "userId": "ann", "stageArn": ARN });
     bad(post(&node, "heartbeat", ann.clone()).await, 404, "NOT_FOUND");
 
-    let with = |session: &str| json!({ "userId": "ann", "stageArn": ARN, "participantId": session });
+    let with =
+        |session: &str| json!({ "userId": "ann", "stageArn": ARN, "participantId": session });
     let expected = json!({
         "userId": "ann", "stageArn": ARN, "participantId": "phone", "currentViewers": 1, "isNewViewer": true
     });
@@ -37,7 +38,8 @@ async fn a_viewer_comes_stays_and_goes() {
     assert_eq!(sessions, json!(["laptop", "phone"]), "no third session");
 
     let list = get_complete(&node, &format!("/api/viewer/list/{}", encoded(ARN))).await;
-    let names = ["activeViewers", "complete", "participants", "stageArn", "totalViewers", "viewers"];
+    let names =
+        ["activeViewers", "complete", "participants", "stageArn", "totalViewers", "viewers"];
     assert_eq!(fields(&list), names);
     assert_eq!((&list["stageArn"], &list["complete"]), (&json!(ARN), &json!(true)));
     assert_eq!((&list["totalViewers"], &list["activeViewers"]), (&json!(2), &json!(2)));
@@ -63,18 +65,23 @@ async fn a_viewer_comes_stays_and_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leave_of_a_participant_is_of_that_session_only() {
     let node = Node::ready(&["log=memory:", "cold=none", "leave_grace=50ms"]).await;
-    let with = |session: &str| json!({ "userId": "ann", "stageArn": "s", "participantId": session });
+    let with =
+        |session: &str| json!({ "userId": "ann", "stageArn": "s", "participantId": session });
     for session in ["phone", "laptop", "tablet"] {
         good(post(&node, "rejoin", with(session)).await);
     }
-    let participants =
-        async || get(&node, "/api/viewer/list/s").await["participants"][0]["participantIds"].clone();
+    let participants = async || {
+        get(&node, "/api/viewer/list/s").await["participants"][0]["participantIds"].clone()
+    };
     good(post(&node, "leave", with("phone")).await);
-    eventually("the phone has left", async || participants().await == json!(["laptop", "tablet"])).await;
+    eventually("the phone has left", async || participants().await == json!(["laptop", "tablet"]))
+        .await;
     // As a missing one.
     good(post(&node, "leave", with("")).await);
-    eventually("all have left", async || get(&node, "/api/viewer/list/s").await["viewers"] == json!([]))
-        .await;
+    eventually("all have left", async || {
+        get(&node, "/api/viewer/list/s").await["viewers"] == json!([])
+    })
+    .await;
 }
 
 /// JSON integers are their decimal text, whichever id they stand for.
@@ -100,8 +107,14 @@ async fn ids_may_be_integers() {
 /// Of a viewer's sessions the one that was heard last is refreshed, and the others run out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_without_a_participant_is_the_newest_sessions() {
-    let node =
-        Node::ready(&["log=memory:", "cold=none", "interval=1s", "ttl=3s", "limits.session_beats=0"]).await;
+    let node = Node::ready(&[
+        "log=memory:",
+        "cold=none",
+        "interval=1s",
+        "ttl=3s",
+        "limits.session_beats=0",
+    ])
+    .await;
     let ann = |session: &str| json!({ "userId": "ann", "stageArn": "s", "participantId": session });
     good(post(&node, "rejoin", ann("old")).await);
     // The clock goes on by itself; what is waited for is another millisecond.

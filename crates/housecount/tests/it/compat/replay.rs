@@ -34,23 +34,35 @@ async fn the_seed_systems_calls_in_their_order() {
     let list = get(&node, &format!("/api/viewer/list/{}", encoded(ARN))).await;
     assert!(list["viewers"].as_array().unwrap().contains(&json!("user-1")), "{list}");
     let watched = get(&node, &duration).await;
-    assert!(watched["watchDurationSeconds"].is_u64() && watched["watchDurationFormatted"].is_string());
+    assert!(
+        watched["watchDurationSeconds"].is_u64() && watched["watchDurationFormatted"].is_string()
+    );
 
     assert_eq!(good(post(&node, "leave", user.clone()).await)["viewerLeft"], true);
-    eventually("nobody is there", async || get(&node, "/api/stats/viewers").await["totalViewers"] == 0).await;
+    eventually("nobody is there", async || {
+        get(&node, "/api/stats/viewers").await["totalViewers"] == 0
+    })
+    .await;
     bad(post(&node, "heartbeat", user).await, 404, "NOT_FOUND");
 
     let history = get(&node, "/api/viewer/history/user-1?limit=10").await;
-    assert_eq!((&history["totalRecords"], &history["history"][0]["stageArn"]), (&json!(1), &json!(ARN)));
+    assert_eq!(
+        (&history["totalRecords"], &history["history"][0]["stageArn"]),
+        (&json!(1), &json!(ARN))
+    );
     assert!(history["history"][0]["watchDurationSeconds"].as_u64() >= Some(1), "{history}");
     let stats = get(&node, &format!("/api/viewer/stats/{}?days=7", encoded(ARN))).await;
-    assert_eq!((&stats["stats"]["totalViews"], &stats["stats"]["uniqueViewers"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&stats["stats"]["totalViews"], &stats["stats"]["uniqueViewers"]),
+        (&json!(1), &json!(1))
+    );
     let rejected: Value = get(&node, "/api/stats/stages").await;
     assert_eq!((&rejected["totalStages"], &rejected["stages"]), (&json!(0), &json!([])));
 }
 
-/// The stress test of the seed system: 50 heartbeats a second for one viewer for 30 s. All are answered 200, on its own call and on
-/// the one of `/v1`. `paced`: so far apart; without it, as fast as they come.
+/// The stress test of the seed system: 50 heartbeats a second for one viewer for 30 s. All are
+/// answered 200, on its own call and on the one of `/v1`. `paced`: so far apart; without it, as
+/// fast as they come.
 async fn fifty_a_second_for_one_viewer(paced: Option<Duration>) {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let player = json!({ "userId": "user-1", "stageArn": ARN, "participantId": "participant-1" });

@@ -74,7 +74,12 @@ async fn a_page_subscribes_and_is_told_counts() {
     }
     for (viewer, stage) in [("ann", "s"), ("ann", "t"), ("bob", "s")] {
         good(
-            post(&node, "rejoin", json!({ "userId": viewer, "stageArn": stage, "participantId": "p" })).await,
+            post(
+                &node,
+                "rejoin",
+                json!({ "userId": viewer, "stageArn": stage, "participantId": "p" }),
+            )
+            .await,
         );
     }
     let update = hear(&mut socket, "stats_update").await;
@@ -117,9 +122,11 @@ async fn what_is_not_understood_is_said_and_ends_it_in_the_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_the_operators() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    for header in
-        [("origin", "https://evil.example"), ("x-forwarded-for", "203.0.113.7"), ("host", "evil.example")]
-    {
+    for header in [
+        ("origin", "https://evil.example"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("host", "evil.example"),
+    ] {
         bad(connect(&node, &[header]).await.err().unwrap(), 401, "UNAUTHORIZED");
     }
     let file = NamedTempFile::new().unwrap();

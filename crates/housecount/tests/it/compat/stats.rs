@@ -21,8 +21,15 @@ async fn counts_of_all_of_each_and_of_one() {
     }
 
     let stats = get_complete(&node, "/api/stats").await;
-    assert_eq!(fields(&stats), ["activeStages", "complete", "isPublisherLive", "stages", "totalViewers"]);
-    assert_eq!((&stats["totalViewers"], &stats["activeStages"]), (&json!(2), &json!(2)), "ann is one viewer");
+    assert_eq!(
+        fields(&stats),
+        ["activeStages", "complete", "isPublisherLive", "stages", "totalViewers"]
+    );
+    assert_eq!(
+        (&stats["totalViewers"], &stats["activeStages"]),
+        (&json!(2), &json!(2)),
+        "ann is one viewer"
+    );
     assert_eq!((&stats["isPublisherLive"], &stats["complete"]), (&Value::Null, &json!(true)));
     let mut stages = stats["stages"].clone();
     let created = stages[0]["createdAt"].take();
@@ -44,7 +51,10 @@ async fn counts_of_all_of_each_and_of_one() {
         "stageArn": ARN, "stageName": "Match of the day", "customer": "ACME", "tags": { "k": "v" },
         "autoScaled": false, "createdAt": created
     });
-    assert_eq!(one, json!({ "stageArn": ARN, "viewerCount": 2, "stageInfo": info, "complete": true }));
+    assert_eq!(
+        one,
+        json!({ "stageArn": ARN, "viewerCount": 2, "stageInfo": info, "complete": true })
+    );
     for (stage, count) in [("b", 1), ("nobody", 0)] {
         let one = get_complete(&node, &format!("/api/stats/stages?arn={stage}")).await;
         let expected =
@@ -57,8 +67,14 @@ async fn counts_of_all_of_each_and_of_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_need_no_cold_tier() {
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
-    good(post(&node, "rejoin", json!({ "userId": "ann", "stageArn": "s", "participantId": "p" })).await);
+    good(
+        post(&node, "rejoin", json!({ "userId": "ann", "stageArn": "s", "participantId": "p" }))
+            .await,
+    );
     let stats = get(&node, "/api/stats").await;
-    assert_eq!((&stats["totalViewers"], &stats["stages"][0]["stageName"]), (&json!(1), &json!("s")));
+    assert_eq!(
+        (&stats["totalViewers"], &stats["stages"][0]["stageName"]),
+        (&json!(1), &json!("s"))
+    );
     assert_eq!(get(&node, "/api/stats/stages?arn=s").await["stageInfo"], Value::Null);
 }

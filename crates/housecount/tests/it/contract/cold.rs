@@ -53,7 +53,8 @@ async fn put_replaces(cold: &dyn Cold) {
 
 async fn every_type_comes_back(cold: &dyn Cold) {
     let key = Key::Config { stage: "types/e?%#".to_string() };
-    let texts = [("sport".to_string(), "chess ♞".to_string()), ("empty".to_string(), String::new())];
+    let texts =
+        [("sport".to_string(), "chess ♞".to_string()), ("empty".to_string(), String::new())];
     let item = Item::from([
         ("s".to_string(), Attr::S("Zoë\n".to_string())),
         ("n".to_string(), Attr::N(u64::MAX)),
@@ -104,7 +105,8 @@ async fn a_range_is_read_in_order(cold: &dyn Cold) {
     cold.put(records.chain([other]).collect()).await.unwrap();
     let numbers = async |from: u64, to: u64, page: Page| -> Vec<u64> {
         let at = |n| UnixMs(1_790_000_000_000 + n);
-        let rows = cold.query(&KeyRange::snapshots("range", at(from), at(to)), &page).await.unwrap();
+        let rows =
+            cold.query(&KeyRange::snapshots("range", at(from), at(to)), &page).await.unwrap();
         let n = |item: &Item| housecount_core::item::number(item, "n").unwrap();
         rows.iter().map(|(_, item)| n(item)).collect()
     };
@@ -124,7 +126,11 @@ async fn conditions_hold(cold: &dyn Cold) {
     let at_most = |value| Condition::AbsentOrAtMost { attr: "n", value };
     assert_eq!(put(10, Condition::Absent).await, Put::Done);
     assert_eq!(put(20, Condition::Absent).await, Put::Refused(item(10)));
-    assert_eq!(put(10, Condition::Absent).await, Put::Done, "the very same item: an answer was lost");
+    assert_eq!(
+        put(10, Condition::Absent).await,
+        Put::Done,
+        "the very same item: an answer was lost"
+    );
     assert_eq!(put(20, at_most(9)).await, Put::Refused(item(10)));
     assert_eq!(put(20, at_most(10)).await, Put::Done);
     cold.delete(vec![key.clone()]).await.unwrap();
@@ -148,29 +154,46 @@ async fn conditions_hold(cold: &dyn Cold) {
 
 async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     let key = |number| snapshot("transact", number);
-    let write =
-        |number, n, condition| Write::Put { record: Record { key: key(number), item: item(n) }, condition };
+    let write = |number, n, condition| Write::Put {
+        record: Record { key: key(number), item: item(n) },
+        condition,
+    };
     let there = async || {
         let range = KeyRange::snapshots("transact", UnixMs::ZERO, UnixMs::MAX);
         let rows = cold.query(&range, &Page { consistent: true, ..Page::first(10) }).await.unwrap();
-        rows.iter().map(|(_, item)| housecount_core::item::number(item, "n").unwrap()).collect::<Vec<_>>()
+        rows.iter()
+            .map(|(_, item)| housecount_core::item::number(item, "n").unwrap())
+            .collect::<Vec<_>>()
     };
     let is = |n| Some(Condition::Is { attr: "n", value: Attr::N(n) });
     let both = || vec![write(1, 10, Some(Condition::Absent)), write(2, 20, None)];
     assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Done);
     assert_eq!(there().await, [10, 20]);
-    assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Refused, "also of the very same items");
+    assert_eq!(
+        cold.transact(both()).await.unwrap(),
+        Transacted::Refused,
+        "also of the very same items"
+    );
     let one_is_refused = vec![write(1, 11, is(10)), write(3, 30, None), write(2, 21, is(19))];
     assert_eq!(cold.transact(one_is_refused).await.unwrap(), Transacted::Refused);
     assert_eq!(there().await, [10, 20], "nothing is written");
     let absent = vec![write(3, 30, is(30)), Write::Delete(key(1))];
-    assert_eq!(cold.transact(absent).await.unwrap(), Transacted::Refused, "nothing is there to be as it was");
+    assert_eq!(
+        cold.transact(absent).await.unwrap(),
+        Transacted::Refused,
+        "nothing is there to be as it was"
+    );
     let at_most = Some(Condition::AbsentOrAtMost { attr: "n", value: 10 });
-    let all = vec![write(1, 12, at_most), write(3, 30, Some(Condition::Absent)), Write::Delete(key(2))];
+    let all =
+        vec![write(1, 12, at_most), write(3, 30, Some(Condition::Absent)), Write::Delete(key(2))];
     assert_eq!(cold.transact(all).await.unwrap(), Transacted::Done);
     assert_eq!(there().await, [12, 30]);
     let nothing_there = vec![Write::Delete(key(2)), Write::Delete(key(4))];
-    assert_eq!(cold.transact(nothing_there).await.unwrap(), Transacted::Done, "nothing where nothing is");
+    assert_eq!(
+        cold.transact(nothing_there).await.unwrap(),
+        Transacted::Done,
+        "nothing where nothing is"
+    );
     assert_eq!(cold.transact(Vec::new()).await.unwrap(), Transacted::Done);
     cold.delete(vec![key(1), key(3)]).await.unwrap();
 }
@@ -214,7 +237,9 @@ async fn embedded_counts_the_units_of_a_table() {
 
 /// DynamoDB ends a page of a query after 1 MB, and rounds each page up.
 async fn several_pages_are_read(cold: &dyn Cold) {
-    let large = |n: u64| Item::from([("b".to_string(), Attr::B(vec![0xa5; (n % 7) as usize * 40_000 + 13]))]);
+    let large = |n: u64| {
+        Item::from([("b".to_string(), Attr::B(vec![0xa5; (n % 7) as usize * 40_000 + 13]))])
+    };
     for n in 0..30 {
         cold.put(vec![Record { key: snapshot("pages", n), item: large(n) }]).await.unwrap();
     }
@@ -234,7 +259,8 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     let expired = (0..SWEEP_ROWS_MAX as u64 + 3)
         .map(|n| Record { key: snapshot("swept", n), item: expires(now.0 / 1_000 - n) });
     let stays = [expires(now.0 / 1_000 + 1), Item::new(), expires(0)];
-    let stays = stays.into_iter().zip(900..).map(|(item, n)| Record { key: snapshot("swept", n), item });
+    let stays =
+        stays.into_iter().zip(900..).map(|(item, n)| Record { key: snapshot("swept", n), item });
     cold.put(expired.chain(stays).collect()).await.unwrap();
     let range = KeyRange::snapshots("swept", UnixMs::ZERO, UnixMs::MAX);
     let left = async || cold.query(&range, &Page::first(10_000)).await.unwrap().len();
@@ -259,7 +285,8 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
 async fn simulated() {
     housecount::sim::begin(9);
     let world = World::new(Plan::of(9), 1_000, false);
-    // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper reads are.
+    // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper
+    // reads are.
     keeps_the_contract(&housecount_sim::world::cold::Wire::observing(world.clone())).await;
     assert_eq!(world.violation(), None, "no item was too large");
     housecount::sim::end();
@@ -271,21 +298,30 @@ async fn dynamodb() {
     let cold = dynamo.cold("table").await;
     let error = cold.check().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
-    assert!(error.to_string().contains("housecount table create --cold 'dynamodb://table?"), "{error}");
+    assert!(
+        error.to_string().contains("housecount table create --cold 'dynamodb://table?"),
+        "{error}"
+    );
     for _ in 0..2 {
         let mut steps = Vec::new();
-        cold.create_table(&TableOptions::default(), |step| steps.push(step.to_string())).await.unwrap();
+        cold.create_table(&TableOptions::default(), |step| steps.push(step.to_string()))
+            .await
+            .unwrap();
         assert!(steps.contains(&"The table is ACTIVE.".to_string()), "{steps:?}");
     }
     keeps_the_contract(&cold).await;
     let state = cold.table_state().await.unwrap().unwrap();
-    assert!(state.ttl && state.status == "ACTIVE" && state.billing == "PAY_PER_REQUEST", "{state:?}");
+    assert!(
+        state.ttl && state.status == "ACTIVE" && state.billing == "PAY_PER_REQUEST",
+        "{state:?}"
+    );
     assert!(cold.delete_table().await.unwrap());
     assert!(!cold.delete_table().await.unwrap());
     assert_eq!(cold.table_state().await.unwrap(), None);
 }
 
-/// An engine that shares no code with ours keeps the contract, but for the parts that it lacks. `tools/dynamodb/others` runs it.
+/// An engine that shares no code with ours keeps the contract, but for the parts that it lacks.
+/// `tools/dynamodb/others` runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an engine at DYNAMODB_ENDPOINT"]
 async fn dynamodb_of_another_engine() {
@@ -390,7 +426,8 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     let put = write(1, Some(Condition::Absent));
     assert_eq!(cold.transact(put).await.unwrap(), Transacted::Done);
     dynamo.faults.conflicts.store(3, Ordering::SeqCst);
-    let raised = cold.put_if(record(2), Condition::AbsentOrAtMost { attr: "n", value: 2 }).await.unwrap();
+    let raised =
+        cold.put_if(record(2), Condition::AbsentOrAtMost { attr: "n", value: 2 }).await.unwrap();
     assert_eq!(
         (raised, dynamo.faults.conflicts.load(Ordering::SeqCst)),
         (Put::Done, 0),
@@ -399,7 +436,10 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     assert_eq!(cold.get(&Key::Fence).await.unwrap(), Some(item(2)));
     // What a cancelled transaction took is counted: twice the units of its items.
     let before = cold.meter().units(Purpose::Leases);
-    assert_eq!(cold.transact(write(3, Some(Condition::Absent))).await.unwrap(), Transacted::Refused);
+    assert_eq!(
+        cold.transact(write(3, Some(Condition::Absent))).await.unwrap(),
+        Transacted::Refused
+    );
     assert_eq!(cold.meter().units(Purpose::Leases).since(before).writes, 2);
     dynamo.faults.conflicts.store(u32::MAX, Ordering::SeqCst);
     let error = cold.transact(write(3, None)).await.unwrap_err();

@@ -13,7 +13,9 @@ use housecount::cold::TableOptions;
 use housecount::error::StoreResult;
 use housecount::log::{DynamoLog, Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX};
+use housecount_core::limits::{
+    FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX,
+};
 use housecount_core::time::UnixMs;
 use housecount_sim::plan::Plan;
 use housecount_sim::world::World;
@@ -71,7 +73,11 @@ pub(super) fn record(n: usize) -> Bytes {
     Bytes::from(format!("record {n}"))
 }
 
-pub(super) async fn read_all(log: &dyn Log, partition: u16, mut after: Position) -> Vec<(Position, Bytes)> {
+pub(super) async fn read_all(
+    log: &dyn Log,
+    partition: u16,
+    mut after: Position,
+) -> Vec<(Position, Bytes)> {
     let mut all = Vec::new();
     loop {
         let tail = log.read(partition, after, HandleKey::default()).await.unwrap();
@@ -95,7 +101,10 @@ async fn appended_is_read_in_order(log: &dyn Log) {
     assert!(log.read(0, positions[19].0, HandleKey::default()).await.unwrap().holds_after);
     assert!(log.read(0, positions[3].0, HandleKey::default()).await.unwrap().holds_after);
     let never = Position { seq: positions[19].0.seq + 1, ..positions[19].0 };
-    assert!(!log.read(0, never, HandleKey::default()).await.unwrap().holds_after, "there is no such record");
+    assert!(
+        !log.read(0, never, HandleKey::default()).await.unwrap().holds_after,
+        "there is no such record"
+    );
     assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().holds_after);
 }
 
@@ -126,7 +135,8 @@ async fn pages_join(log: &dyn Log) {
     for n in 0..count {
         log.append(0, record(n)).await.unwrap();
     }
-    let Tail { records, more, .. } = log.read(0, Position::START, HandleKey::default()).await.unwrap();
+    let Tail { records, more, .. } =
+        log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(records.len() <= READ_RECORDS_MAX && more);
     let all = read_all(log, 0, Position::START).await;
     assert_eq!(
@@ -189,7 +199,8 @@ async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
 }
 
 async fn the_first_key_is_kept(log: &dyn Log) {
-    let key = async |offered| log.read(0, Position::START, HandleKey(offered)).await.unwrap().origin.key;
+    let key =
+        async |offered| log.read(0, Position::START, HandleKey(offered)).await.unwrap().origin.key;
     assert_eq!(key(0).await, HandleKey::default(), "nobody has brought one");
     assert_eq!(key(u64::MAX - 6).await, HandleKey(u64::MAX - 6));
     assert_eq!(key(8).await, HandleKey(u64::MAX - 6));
@@ -200,7 +211,9 @@ async fn what_is_committed_only_grows(log: &dyn Log) {
     let committed =
         async || log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
     assert_eq!(committed().await, UnixMs::ZERO);
-    for (noted, known) in [(1_790_000_300_000, 1_790_000_300_000), (1_790_000_000_000, 1_790_000_300_000)] {
+    for (noted, known) in
+        [(1_790_000_300_000, 1_790_000_300_000), (1_790_000_000_000, 1_790_000_300_000)]
+    {
         log.note_committed(0, UnixMs(noted)).await.unwrap();
         assert_eq!(committed().await, UnixMs(known));
     }
@@ -282,7 +295,8 @@ async fn simulated() {
     let plan = || Plan { partitions: 2, ..Plan::of(9) };
     let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
     let open = move |n: usize| -> Opening {
-        let log: Arc<dyn Log> = Arc::new(housecount_sim::world::log::Wire::new(worlds[n].clone(), 0, 0));
+        let log: Arc<dyn Log> =
+            Arc::new(housecount_sim::world::log::Wire::new(worlds[n].clone(), 0, 0));
         worlds[n].truth.lock().begin();
         Box::pin(async { log })
     };
@@ -314,8 +328,8 @@ async fn redis_cluster() {
     keeps_the_contract(at(cluster.url())).await;
 }
 
-/// A DynamoDB log without what it put once more: a put that came too late lies in the log as well, which is harmless, and which a busy
-/// machine brings about.
+/// A DynamoDB log without what it put once more: a put that came too late lies in the log as well,
+/// which is harmless, and which a busy machine brings about.
 #[derive(Debug)]
 struct Acknowledged {
     log: DynamoLog,
@@ -393,7 +407,8 @@ async fn dynamodb_of_another_engine() {
     let endpoint = std::env::var("DYNAMODB_ENDPOINT").unwrap();
     for table in dynamodb_tables() {
         // Where there is no TTL, records stay for longer.
-        let _ = cold_at(&endpoint, &table).await.create_table(&TableOptions::default(), |_| ()).await;
+        let _ =
+            cold_at(&endpoint, &table).await.create_table(&TableOptions::default(), |_| ()).await;
     }
     dynamodb_at(endpoint, 1).await;
 }
@@ -414,8 +429,13 @@ async fn redis_with_a_password_and_a_database() {
     keeps_the_contract(at(format!("redis://:secret@127.0.0.1:{}/3", server.port))).await;
     assert!(server.command("DBSIZE").starts_with("-NOAUTH"), "the server does ask for it");
     let wrong = LogTarget::parse(&format!("redis://:wrong@127.0.0.1:{}/3", server.port)).unwrap();
-    let error =
-        wrong.open("hc:").await.unwrap().read(0, Position::START, HandleKey::default()).await.unwrap_err();
+    let error = wrong
+        .open("hc:")
+        .await
+        .unwrap()
+        .read(0, Position::START, HandleKey::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), housecount::error::ErrorKind::Denied);
     assert!(!error.to_string().contains("wrong@"), "{error}");
 }
@@ -429,13 +449,22 @@ async fn redis_over_tls() {
     std::fs::write(file("key.pem"), certified.signing_key.serialize_pem()).unwrap();
     let tls_port = crate::support::free_port();
     let (cert, key) = (file("cert.pem"), file("key.pem"));
-    let arguments = ["--tls-port", &tls_port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key];
+    let arguments =
+        ["--tls-port", &tls_port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key];
     let more = ["--tls-ca-cert-file", &cert, "--tls-auth-clients", "no"];
     let _server = Server::start(Flavour::Redis, &[&arguments[..], &more[..]].concat()).await;
     keeps_the_contract(at(format!("rediss://localhost:{tls_port}/0?ca={cert}"))).await;
     // Without the authority nobody is trusted.
     let target = LogTarget::parse(&format!("rediss://localhost:{tls_port}/0")).unwrap();
-    assert!(target.open("hc:").await.unwrap().read(0, Position::START, HandleKey::default()).await.is_err());
+    assert!(
+        target
+            .open("hc:")
+            .await
+            .unwrap()
+            .read(0, Position::START, HandleKey::default())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -445,7 +474,10 @@ async fn a_log_with_other_partitions_is_refused() {
     open(server.url()).await.read(0, Position::START, HandleKey::default()).await.unwrap();
     let other = open(format!("{}?partitions=4", server.url())).await;
     let error = other.read(0, Position::START, HandleKey::default()).await.unwrap_err().to_string();
-    assert!(error.contains("it has 1 partitions, and this node was told 4: set ?partitions=1"), "{error}");
+    assert!(
+        error.contains("it has 1 partitions, and this node was told 4: set ?partitions=1"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -457,7 +489,8 @@ async fn redis_that_comes_back_is_used_again() {
     let error = log.append(0, record(1)).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     server.run().await;
-    crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok()).await;
+    crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok())
+        .await;
     let origin = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin;
     assert!(origin.born > born && !origin.whole, "the loss must be noticed");
 }
@@ -466,9 +499,10 @@ async fn redis_that_comes_back_is_used_again() {
 async fn publish_sets_and_removes_plain_keys() {
     let server = Server::start(Flavour::Redis, &[]).await;
     let cluster = Cluster::start().await;
-    for (url, ports) in
-        [(server.url(), vec![server.port]), (cluster.url(), cluster.masters.iter().map(|m| m.port).collect())]
-    {
+    for (url, ports) in [
+        (server.url(), vec![server.port]),
+        (cluster.url(), cluster.masters.iter().map(|m| m.port).collect()),
+    ] {
         let get = |key: &str| -> Vec<String> {
             let ask = |port: &u16| crate::support::redis::command_at(*port, &format!("GET {key}"));
             ports.iter().map(ask).filter(|answer| !answer.starts_with(['-', '$'])).collect()
@@ -520,7 +554,8 @@ async fn a_cluster_whose_master_comes_back_is_used_again() {
     busy.join_all().await;
 }
 
-/// A disk that stands still: what is ordered meanwhile is bounded, and what was taken is written when it goes on.
+/// A disk that stands still: what is ordered meanwhile is bounded, and what was taken is written
+/// when it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn file_log_orders_max_refuses_what_a_stalled_disk_would_pile_up() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,7 +35,10 @@ async fn redis_by_its_socket() {
     keeps_the_contract(at(format!("redis+unix://{shown}?db=3&user=housecount&pass=p%40ss"))).await;
     assert!(server.command("INFO keyspace").contains("db3:"));
     let missing = refusal("unix:/nowhere/redis.sock").await;
-    assert!(missing.contains("unix:/nowhere/redis.sock") && missing.contains("No such file"), "{missing}");
+    assert!(
+        missing.contains("unix:/nowhere/redis.sock") && missing.contains("No such file"),
+        "{missing}"
+    );
 }
 
 /// Arguments with other ones.
@@ -59,7 +62,8 @@ async fn redis_that_asks_for_a_certificate() {
         assert!(error.contains(&format!("localhost:{port}")), "{error}");
     }
     let error =
-        refusal(&format!("rediss://localhost:{port}/0?{}&{}", theirs.trusted(), ours.presented())).await;
+        refusal(&format!("rediss://localhost:{port}/0?{}&{}", theirs.trusted(), ours.presented()))
+            .await;
     assert!(error.contains("certificate"), "{error}");
 }
 
@@ -69,9 +73,14 @@ async fn a_cluster_that_asks_for_a_certificate() {
     let more = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
     let server = start(&with(&authority.arguments(port), &more)).await;
     assert_eq!(server.command("CLUSTER ADDSLOTSRANGE 0 16383"), "+OK");
-    eventually("it is formed", async || server.command("CLUSTER INFO").contains("cluster_state:ok")).await;
-    let place =
-        format!("redis-cluster://housecount:p%40ss@localhost:{port}?tls=true&{}", authority.trusted());
+    eventually("it is formed", async || {
+        server.command("CLUSTER INFO").contains("cluster_state:ok")
+    })
+    .await;
+    let place = format!(
+        "redis-cluster://housecount:p%40ss@localhost:{port}?tls=true&{}",
+        authority.trusted()
+    );
     keeps_the_contract(at(format!("{place}&{}", authority.presented()))).await;
     let error = refusal(&place).await;
     assert!(error.contains(&format!("localhost:{port}")), "{error}");
@@ -82,8 +91,10 @@ async fn sentinels_that_ask_for_a_certificate() {
     let (authority, port) = (Authority::new(), free_port());
     let _server = start(&with(&authority.arguments(port), &["--tls-replication", "yes"])).await;
     let lines = authority.arguments(0);
-    let mut lines: Vec<String> =
-        lines.chunks(2).map(|pair| format!("{} {}", pair[0].trim_start_matches("--"), pair[1])).collect();
+    let mut lines: Vec<String> = lines
+        .chunks(2)
+        .map(|pair| format!("{} {}", pair[0].trim_start_matches("--"), pair[1]))
+        .collect();
     lines.retain(|line| !line.starts_with("tls-port"));
     lines.extend(["port 0", "tls-port SENTINEL_PORT", "tls-replication yes"].map(String::from));
     let sentinel = Sentinel::start(port, 1, &lines).await;
@@ -95,7 +106,10 @@ async fn sentinels_that_ask_for_a_certificate() {
     keeps_the_contract(at(format!("{place}&{}", authority.presented()))).await;
     let error = refusal(&place).await;
     assert!(
-        error.contains(&format!("no sentinel names a master `{MASTER}`: 127.0.0.1:{}", sentinel.port)),
+        error.contains(&format!(
+            "no sentinel names a master `{MASTER}`: 127.0.0.1:{}",
+            sentinel.port
+        )),
         "{error}"
     );
 }
@@ -114,7 +128,8 @@ async fn redis_behind_sentinels() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sentinels_without_an_answer_are_named() {
     let mut setup = SentinelSetup::start().await;
-    let hosts: Vec<String> = setup.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
+    let hosts: Vec<String> =
+        setup.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
     let error = refusal(&setup.url().replace(MASTER, "other")).await;
     assert!(error.contains("no sentinel names a master `other`: "), "{error}");
     for host in &hosts {
@@ -124,12 +139,16 @@ async fn sentinels_without_an_answer_are_named() {
     let error = refusal(&setup.url().replace(MASTER, "other")).await;
     assert!(error.contains(&format!("{}: Connection refused", hosts[1])), "{error}");
     let error = refusal(&setup.url().replace("sentinel_pass=p%40ss", "sentinel_pass=wrong")).await;
-    assert!(error.contains(&format!("{}: ", hosts[0])) && error.contains("authentication failed"), "{error}");
+    assert!(
+        error.contains(&format!("{}: ", hosts[0])) && error.contains("authentication failed"),
+        "{error}"
+    );
     // One that isn't a sentinel at all.
     let server = &setup.servers[0];
     let error = refusal(&format!("redis+sentinel://127.0.0.1:{}/m", server.port)).await;
     assert!(
-        error.contains(&format!("127.0.0.1:{}: ", server.port)) && error.contains("unknown command"),
+        error.contains(&format!("127.0.0.1:{}: ", server.port))
+            && error.contains("unknown command"),
         "{error}"
     );
     // The master away, and still named.
@@ -147,7 +166,8 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
     let log = open(&setup.url()).await;
     let before = log.append(0, record(0)).await.unwrap();
     assert_eq!(log.moves(), 0);
-    eventually("the replica has it", async || setup.servers[1].command("XLEN hc:{0}:log") == ":1").await;
+    eventually("the replica has it", async || setup.servers[1].command("XLEN hc:{0}:log") == ":1")
+        .await;
     setup.servers[0].kill();
     assert!(log.append(0, record(1)).await.unwrap_err().is_temporary());
     eventually("appends work again", async || log.append(0, record(2)).await.is_ok()).await;
@@ -177,10 +197,14 @@ async fn a_log_follows_the_failovers_of_its_sentinels() {
             && log.read(0, Position::START, HandleKey::default()).await.is_ok()
     })
     .await;
-    assert_eq!(read_all(&*log, 0, Position::START).await.last().map(|last| &last.1), Some(&record(3)));
+    assert_eq!(
+        read_all(&*log, 0, Position::START).await.last().map(|last| &last.1),
+        Some(&record(3))
+    );
 }
 
-/// Sentinels say different things: what the latest failover has brought counts, whichever is listed first and whoever answers.
+/// Sentinels say different things: what the latest failover has brought counts, whichever is listed
+/// first and whoever answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentinel_that_was_cut_off_is_not_believed() {
     let mut setup = SentinelSetup::start().await;
@@ -195,7 +219,9 @@ async fn a_sentinel_that_was_cut_off_is_not_believed() {
     setup.until_the_master_is(1).await;
     // Nothing is wrong with the stray one: the sentinels are asked all the same.
     let housekeeping = async || {
-        let _ = log.tend(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO).await;
+        let _ = log
+            .tend(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO)
+            .await;
         log.moves() > 0
     };
     eventually("the new master is heard of", housekeeping).await;
@@ -231,7 +257,9 @@ async fn a_replica_is_not_read() {
 
 fn figure(server: &Server, name: &str) -> usize {
     let info = server.command("INFO stats");
-    info.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok()).unwrap()
+    info.lines()
+        .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok())
+        .unwrap()
 }
 
 /// A node polls 20 times a second: what it has read must not come again each time.

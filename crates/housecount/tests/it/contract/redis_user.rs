@@ -1,5 +1,5 @@
-//! What docs/DEPLOY.md allows the user of a node: all that it needs, and nothing else. That it is enough is shown by every test, since
-//! nodes under test are that user (`support/redis.rs`).
+//! What docs/DEPLOY.md allows the user of a node: all that it needs, and nothing else. That it is
+//! enough is shown by every test, since nodes under test are that user (`support/redis.rs`).
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ async fn redis_as_the_user_of_the_document() {
     }
 }
 
-/// Each permission taken away in turn: something is denied, and where a node fails for it, it says which and where it is written down.
+/// Each permission taken away in turn: something is denied, and where a node fails for it, it says
+/// which and where it is written down.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_permission_of_the_document_is_needless() {
     let [line, ..] = documented_acl();
@@ -84,7 +85,10 @@ async fn no_permission_of_the_document_is_needless() {
         let failures = asks_everything(&server, &*log).await;
         let denied = list(server.port, "ACL LOG").unwrap();
         let command = permission.trim_start_matches('+');
-        assert!(denied.iter().any(|word| word == command), "nobody asked for {command}: {denied:?}");
+        assert!(
+            denied.iter().any(|word| word == command),
+            "nobody asked for {command}: {denied:?}"
+        );
         let name = command.to_uppercase().replace('|', " ");
         let says = |error: &&StoreError| {
             let text = error.to_string();

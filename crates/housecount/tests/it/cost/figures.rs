@@ -1,5 +1,6 @@
-//! The model against what the emulator counts: `cargo test --release -p housecount --test it -- --ignored --nocapture
-//! --test-threads 1 cost::figures`. What they print is in docs/COST.md, by cmd/cost/measured.md.
+//! The model against what the emulator counts:
+//! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
+//! What they print is in docs/COST.md, by cmd/cost/measured.md.
 
 use housecount::archive::Form;
 use housecount::cold::{Cold, Purpose};
@@ -13,7 +14,8 @@ use super::hour::{Hour, SLOT_MS};
 use crate::ledger::stage::HOUR_MS;
 use crate::support::crowd::{Shape, USUAL};
 
-/// An audience from a seed, whose players beat when they are told to; 10,000 of them, on 100 stages, who stay for 30 min.
+/// An audience from a seed, whose players beat when they are told to; 10,000 of them, on 100
+/// stages, who stay for 30 min.
 const CROWD: Shape = Shape { told: true, ..USUAL };
 /// The audience grows to its size.
 const WARM_MS: u64 = 4 * HOUR_MS;
@@ -61,7 +63,8 @@ fn prices() -> Prices {
 fn agree(what: &str, measured: Units, model: Units) -> Usd {
     let usd = |units| prices().units(units, List::Now);
     let off = |measured: u64, model: u64| model as f64 / measured as f64 * 100.0 - 100.0;
-    let (by_units, by_money) = (off(measured.writes, model.writes), off(usd(measured).0, usd(model).0));
+    let (by_units, by_money) =
+        (off(measured.writes, model.writes), off(usd(measured).0, usd(model).0));
     println!(
         "{what}: measured {} write units, {} read units, {}; model {}, {}, {}: {by_units:+.1} % of units written, {by_money:+.1} % of money",
         measured.writes,
@@ -87,14 +90,16 @@ async fn our_own() {
     println!("{} viewers at once on average", of.viewers);
     let ledger = agree("ledger", measured.of(Purpose::Ledger), own::ledger(&of, &setup));
     let archive = agree("archive", measured.of(Purpose::Archive), own::archive(&of, &setup));
-    let snapshots = agree("snapshots", measured.of(Purpose::Snapshots), own::snapshots(&of, &setup));
+    let snapshots =
+        agree("snapshots", measured.of(Purpose::Snapshots), own::snapshots(&of, &setup));
     let leases = agree("leases", measured.of(Purpose::Leases), own::leases(&setup, true));
     let all = ledger.plus(archive).plus(snapshots).plus(leases);
     println!("all of it: {all} a month of 730 h");
     assert!(ledger <= Usd(170_000) && archive <= Usd(350_000) && all <= Usd(1_200_000));
 }
 
-/// An hour of the plans that people know, by the code that there is for them: counts only, and an item a heartbeat.
+/// An hour of the plans that people know, by the code that there is for them: counts only, and an
+/// item a heartbeat.
 #[tokio::test]
 #[ignore = "a figure, and takes minutes"]
 async fn the_plans_that_people_know() {
@@ -116,16 +121,22 @@ async fn the_plans_that_people_know() {
     let batched = plans::batched(&items.of).units();
     agree("batched heartbeats", Units::writes(heartbeats.writes), batched);
 
-    // The other half of pure DynamoDB: a consistent read for each heartbeat, here for those of half a minute.
+    // The other half of pure DynamoDB: a consistent read for each heartbeat, here for those of half
+    // a minute.
     let before = hour.cold.meter().units(Purpose::Archive);
     let last = std::mem::take(&mut hour.last);
     for (at, stage, viewer) in &last {
-        let key =
-            Key::Heartbeat { stage: stage.clone(), at: *at, viewer: viewer.clone(), session: String::new() };
+        let key = Key::Heartbeat {
+            stage: stage.clone(),
+            at: *at,
+            viewer: viewer.clone(),
+            session: String::new(),
+        };
         assert!(hour.cold.get(&key).await.unwrap().is_some());
     }
     let read = hour.cold.meter().units(Purpose::Archive).since(before);
-    let reads = Units { writes: 0, read_halves: heartbeats.writes * read.read_halves / last.len() as u64 };
+    let reads =
+        Units { writes: 0, read_halves: heartbeats.writes * read.read_halves / last.len() as u64 };
     let measured = Units::writes(heartbeats.writes).plus(reads);
     agree("pure DynamoDB", measured, plans::pure_dynamodb(&items.of).units());
 }

@@ -1,5 +1,5 @@
-//! An audience on a clock of the test's, a log that holds what it says, and the program's own writers over the embedded store: so
-//! that hours of consumed capacity are measured in minutes.
+//! An audience on a clock of the test's, a log that holds what it says, and the program's own
+//! writers over the embedded store: so that hours of consumed capacity are measured in minutes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ impl Tape {
     fn put(&self, at: UnixMs, record: Vec<u8>) {
         let (now, records) = &mut *self.inner.lock();
         *now = at.max(*now);
-        let seq = records.back().filter(|(last, _)| last.at == at).map_or(0, |(last, _)| last.seq + 1);
+        let seq =
+            records.back().filter(|(last, _)| last.at == at).map_or(0, |(last, _)| last.seq + 1);
         records.push_back((Position { at, seq }, record.into()));
     }
 
@@ -93,8 +94,8 @@ impl Log for Tape {
     }
 }
 
-/// A node's writers, its log and its cold tier, and the audience. Counts and leases are written at every window, the ledger where it is
-/// wanted, and the archive from when it is.
+/// A node's writers, its log and its cold tier, and the audience. Counts and leases are written at
+/// every window, the ledger where it is wanted, and the archive from when it is.
 pub struct Hour {
     pub cold: Arc<FaultyCold>,
     pub now: UnixMs,
@@ -120,11 +121,19 @@ impl Hour {
         hub.go_live();
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let (log, name) = (tape.clone(), "test".to_string());
-        let commit =
-            Commit::new(log, cold.clone(), hub.clone(), proofs, metrics.clone(), name.clone(), &settings);
+        let commit = Commit::new(
+            log,
+            cold.clone(),
+            hub.clone(),
+            proofs,
+            metrics.clone(),
+            name.clone(),
+            &settings,
+        );
         let clock = Arc::new(SharedClock::default());
         let (stretch, of) = (Arc::default(), hub.clone());
-        let snapshots = Snapshots::new(of, cold.clone(), clock, metrics.clone(), name, &settings, stretch);
+        let snapshots =
+            Snapshots::new(of, cold.clone(), clock, metrics.clone(), name, &settings, stretch);
         let now = BASE.aligned(WINDOW_MS);
         let (crowd, archive) = (Crowd::new(shape, now), None);
         let last = Vec::new();
@@ -192,7 +201,8 @@ impl Hour {
         self.write().await;
     }
 
-    /// What the archive does between slots, too: the task looks thirty times a slot. How often it has read the log meanwhile.
+    /// What the archive does between slots, too: the task looks thirty times a slot. How often it
+    /// has read the log meanwhile.
     pub async fn look(&mut self) -> u64 {
         let before = self.tape.reads.load(Ordering::SeqCst);
         if let Some(archive) = &mut self.archive {

@@ -1,4 +1,5 @@
-//! What a node says that it has consumed is what the emulator says that it has, unit by unit; and what it does about it.
+//! What a node says that it has consumed is what the emulator says that it has, unit by unit; and
+//! what it does about it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,8 @@ fn of<'a>(cost: &'a Value, purpose: &str) -> &'a Value {
     cost["purposes"].as_array().unwrap().iter().find(|of| of["purpose"] == purpose).unwrap()
 }
 
-/// Exactly: halves of units, of every answer that was sent, and one for each small write that was refused.
+/// Exactly: halves of units, of every answer that was sent, and one for each small write that was
+/// refused.
 fn agrees(cost: &Value, dynamo: &Dynamo) -> bool {
     let told = &dynamo.faults.told;
     let now = |count: &AtomicU32| f64::from(count.load(Ordering::SeqCst));
@@ -58,12 +60,17 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     let node = Node::ready(&[&quick[..], &[&cold, "archive=packed", "log=memory:"]].concat()).await;
     let body = json!({ "stage": "s", "name": "A stage" });
     assert_eq!(node.call(Method::POST, "/v1/stages", body.clone()).await.0, 201);
-    assert_eq!(node.call(Method::POST, "/v1/stages", body).await.0, 409, "refused, and counted all the same");
+    assert_eq!(
+        node.call(Method::POST, "/v1/stages", body).await.0,
+        409,
+        "refused, and counted all the same"
+    );
     let committed = async || node.metric("housecount_commits_total ").await;
     for round in 0..4 {
         node.beat_many("s", round * 15, 15).await;
         node.beat_many("t", round * 15, 15).await;
-        // What is refused outright consumes nothing; what is left over is counted when it is sent again.
+        // What is refused outright consumes nothing; what is left over is counted when it is sent
+        // again.
         dynamo.faults.throttled.store(2, Ordering::SeqCst);
         dynamo.faults.unprocessed.store(1, Ordering::SeqCst);
         dynamo.faults.lying.store(1, Ordering::SeqCst);
@@ -74,9 +81,13 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
         })
         .await;
         assert_eq!(
-            node.call(Method::GET, "/v1/stages/s/watch?from=2001-01-01&to=4000000000000", Value::Null)
-                .await
-                .0,
+            node.call(
+                Method::GET,
+                "/v1/stages/s/watch?from=2001-01-01&to=4000000000000",
+                Value::Null
+            )
+            .await
+            .0,
             200
         );
     }
@@ -102,14 +113,18 @@ async fn the_meter_is_the_emulators_own_whatever_fails() {
     assert!((cost["total"]["usd"].as_f64().unwrap() * 1e6 - usd).abs() <= 0.5, "{cost:#}");
     assert!(cost["total"]["monthUsd"].as_f64() > cost["total"]["usd"].as_f64(), "{cost:#}");
     assert!(
-        cost["storage"]["bytes"].as_u64().is_some() && cost["redis"].is_null() && cost["limit"].is_null()
+        cost["storage"]["bytes"].as_u64().is_some()
+            && cost["redis"].is_null()
+            && cost["limit"].is_null()
     );
     assert_eq!(cost["plans"][0]["plan"], "pure-dynamodb");
     assert_eq!(cost["plans"][4]["plan"], "housecount");
     assert!(cost["total"]["perMillionViewerHoursUsd"].as_f64() > Some(0.0), "{cost:#}");
     assert!(node.metric("housecount_cost_usd{purpose=\"ledger\",store=\"cold\"} ").await > 0.0);
     assert!(
-        node.metric("housecount_cold_consumed_units_total{kind=\"write\",purpose=\"leases\"} ").await > 0.0
+        node.metric("housecount_cold_consumed_units_total{kind=\"write\",purpose=\"leases\"} ")
+            .await
+            > 0.0
     );
 }
 
@@ -135,7 +150,8 @@ async fn redis_is_counted_and_asked_for_its_memory() {
     assert_eq!((&cost["total"]["usd"], &cost["total"]["monthUsd"]), (&json!(0.0), &json!(9.344)));
     assert_eq!(cost["audience"], json!({ "viewers": 500, "stages": 1 }));
     // A quarter of an hour must go by before it is judged.
-    let limit = json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
+    let limit =
+        json!({ "monthUsd": 5.0, "guard": "warn", "isExceeded": false, "isStretched": false });
     assert_eq!(cost["limit"], limit);
     assert!(node.metric("housecount_redis_memory_bytes ").await > 100_000.0);
 }

@@ -1,4 +1,5 @@
-//! `housecount cost`: what it prints is what is in docs/COST.md, and what is wrong with prices is named.
+//! `housecount cost`: what it prints is what is in docs/COST.md, and what is wrong with prices is
+//! named.
 
 use std::path::Path;
 use std::process::Output;
@@ -30,7 +31,8 @@ fn docs_are_what_it_prints() {
 
 #[test]
 fn figures_are_those_of_the_audience_that_was_asked_for() {
-    let figures = |arguments: &[&str]| -> Value { serde_json::from_str(&said(&cost(arguments))).unwrap() };
+    let figures =
+        |arguments: &[&str]| -> Value { serde_json::from_str(&said(&cost(arguments))).unwrap() };
     let usual = figures(&["--json"]);
     assert_eq!(usual["audience"]["heartbeats"], 876_000_000);
     let plan = |figures: &Value, n: usize| figures["plans"][n].clone();
@@ -64,7 +66,8 @@ fn prices_can_be_replaced_and_what_is_wrong_with_them_is_named() {
     let figures: Value = serde_json::from_str(&said(&cost(&["--json", "--prices", name]))).unwrap();
     assert_eq!(figures["plans"][0]["monthUsd"], 1204.5);
     let setting = format!("prices={name}");
-    let figures: Value = serde_json::from_str(&said(&cost(&["--json", "--set", &setting]))).unwrap();
+    let figures: Value =
+        serde_json::from_str(&said(&cost(&["--json", "--set", &setting]))).unwrap();
     assert_eq!(figures["plans"][0]["monthUsd"], 1204.5);
 
     let refused = |named: &[&str]| {
@@ -74,13 +77,16 @@ fn prices_can_be_replaced_and_what_is_wrong_with_them_is_named() {
         for named in named {
             assert!(said.contains(named), "{said:?} does not say {named:?}");
         }
-        let output =
-            housecount().args(["serve", "--listen", "127.0.0.1:0", "--set", &setting]).output().unwrap();
+        let output = housecount()
+            .args(["serve", "--listen", "127.0.0.1:0", "--set", &setting])
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("`prices`") && said.contains(name), "{said}");
     };
-    let line = |text: &str| 1 + DEFAULT_PRICES[..DEFAULT_PRICES.find(text).unwrap()].matches('\n').count();
+    let line =
+        |text: &str| 1 + DEFAULT_PRICES[..DEFAULT_PRICES.find(text).unwrap()].matches('\n').count();
     with("write_hour = 0.00065", "write_hour = \"a lot\"");
     refused(&[name, &format!("line {}", line("write_hour")), "`write_hour`", "decimal number"]);
     with("gb_month = 0.25\n", "");

@@ -1,5 +1,5 @@
-//! Redis Cluster under load: a master dies and its replica takes over, a slot moves. And a plain primary whose replica is
-//! promoted by hand.
+//! Redis Cluster under load: a master dies and its replica takes over, a slot moves. And a plain
+//! primary whose replica is promoted by hand.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use hyper::Method;
 
 use super::crowd::{Crowd, EVERY};
 use super::tap::Tap;
-use super::{BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use super::{
+    BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact,
+};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount};
@@ -17,7 +19,8 @@ use crate::support::redis::{Cluster, Flavour, Server, log_at};
 const VIEWERS: usize = 1_000;
 
 pub(super) async fn nodes_on(log: &str, dynamo: &Dynamo) -> Vec<Node> {
-    let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
+    let made =
+        housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (log, cold) = (format!("log={log}"), format!("cold={}", dynamo.url("table")));
     let set: Vec<&str> = SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
@@ -72,7 +75,8 @@ async fn a_cluster_whose_master_dies_and_whose_slots_move_loses_nothing() {
     the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
-/// The primary dies, and its replica, which lacks the last seconds, is promoted by hand: nodes find it where the primary was.
+/// The primary dies, and its replica, which lacks the last seconds, is promoted by hand: nodes find
+/// it where the primary was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
     let mut primary = Server::start(Flavour::Redis, &[]).await;

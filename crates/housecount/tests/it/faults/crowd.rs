@@ -1,4 +1,5 @@
-//! An audience on several nodes that goes on whatever happens, as players do, and knows what was answered.
+//! An audience on several nodes that goes on whatever happens, as players do, and knows what was
+//! answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -140,10 +141,12 @@ impl Crowd {
     }
 
     async fn beat_at(&self, node: usize, viewers: &[String]) -> bool {
-        let (client, during, sent_ms) = (self.nodes.lock()[node].clone(), *self.during.lock(), unix_ms());
+        let (client, during, sent_ms) =
+            (self.nodes.lock()[node].clone(), *self.during.lock(), unix_ms());
         let beats: Vec<Value> =
             viewers.iter().map(|viewer| json!({ "stage": STAGE, "viewer": viewer })).collect();
-        let answer = client.call(Method::POST, "/v1/heartbeats", Value::from(beats).to_string()).await;
+        let answer =
+            client.call(Method::POST, "/v1/heartbeats", Value::from(beats).to_string()).await;
         let status = answer.map_or(0, |(status, _)| status);
         if status != 200 {
             // A request that began before a fault, or ended after it, has met it as well.

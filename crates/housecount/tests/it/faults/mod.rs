@@ -1,4 +1,5 @@
-//! Real faults against real servers: three nodes and 5,000 viewers go on, and nothing acknowledged is lost.
+//! Real faults against real servers: three nodes and 5,000 viewers go on, and nothing acknowledged
+//! is lost.
 
 mod cluster;
 mod crowd;
@@ -24,7 +25,8 @@ use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::Node;
 
-/// `ttl`: three intervals, as ever. An outage of more than this stands for one of more than two minutes.
+/// `ttl`: three intervals, as ever. An outage of more than this stands for one of more than two
+/// minutes.
 const TTL_MS: u64 = 9_000;
 
 /// The settings of every node but for its stores: a tenth of the defaults.
@@ -38,7 +40,8 @@ const BEHIND_REDIS_MS: u64 = 50;
 async fn all_are_counted(nodes: &[Node], crowd: &Crowd, after: &str) {
     for (number, node) in nodes.iter().enumerate() {
         eventually(&format!("after {after} node {number} counts all"), async || {
-            let Ok((200, body)) = node.client.call(Method::GET, &format!("/v1/stages/{STAGE}"), "").await
+            let Ok((200, body)) =
+                node.client.call(Method::GET, &format!("/v1/stages/{STAGE}"), "").await
             else {
                 return false;
             };
@@ -49,7 +52,8 @@ async fn all_are_counted(nodes: &[Node], crowd: &Crowd, after: &str) {
     }
 }
 
-/// What was refused was refused by a fault, and as it should be: not at all, or 503 by a node that could not take it.
+/// What was refused was refused by a fault, and as it should be: not at all, or 503 by a node that
+/// could not take it.
 fn refusals_are_in_order(crowd: &Crowd, may: bool) {
     for refusal in crowd.refusals() {
         let is_in_order = may && refusal.during.is_some() && [0, 503].contains(&refusal.status);
@@ -59,16 +63,22 @@ fn refusals_are_in_order(crowd: &Crowd, may: bool) {
     assert!(wrong.is_empty(), "called complete, and not {}: {wrong:?}", crowd.len());
 }
 
-/// Everybody has gone. The ledger must have all that was proven, to the millisecond, and every acknowledged beat with it.
-/// Stamps are behind this machine's clock by `behind_ms` at most.
-async fn the_ledger_is_exact(any: &Client, dynamo: &Dynamo, tap: &Tap, crowd: &Crowd, behind_ms: u64) {
+/// Everybody has gone. The ledger must have all that was proven, to the millisecond, and every
+/// acknowledged beat with it. Stamps are behind this machine's clock by `behind_ms` at most.
+async fn the_ledger_is_exact(
+    any: &Client,
+    dynamo: &Dynamo,
+    tap: &Tap,
+    crowd: &Crowd,
+    behind_ms: u64,
+) {
     let cold: Arc<dyn Cold> = Arc::new(dynamo.cold("table").await);
     // Two windows after the last beat: what came late is in the second one.
     let to = tap.last_ms() + TTL_MS + 2 * 4_000;
     eventually("all is written", async || {
         let answer = any.call(Method::GET, &format!("/v1/stages/{STAGE}/watch?limit=1"), "").await;
-        let body: Value =
-            answer.map_or(Value::Null, |(_, body)| serde_json::from_slice(&body).unwrap_or_default());
+        let body: Value = answer
+            .map_or(Value::Null, |(_, body)| serde_json::from_slice(&body).unwrap_or_default());
         body["committedTo"].as_u64().is_some_and(|committed| committed >= to)
     })
     .await;
@@ -79,14 +89,21 @@ async fn the_ledger_is_exact(any: &Client, dynamo: &Dynamo, tap: &Tap, crowd: &C
     every_beat_is_credited(&crowd.acknowledged(), &proven, behind_ms);
 }
 
-/// A beat that was acknowledged between two moments lies in the viewer's proven time, unless it stands alone.
-fn every_beat_is_credited(acknowledged: &BTreeMap<String, Vec<(u64, u64)>>, proven: &Proven, behind_ms: u64) {
+/// A beat that was acknowledged between two moments lies in the viewer's proven time, unless it
+/// stands alone.
+fn every_beat_is_credited(
+    acknowledged: &BTreeMap<String, Vec<(u64, u64)>>,
+    proven: &Proven,
+    behind_ms: u64,
+) {
     let (mut credited, mut alone) = (0, 0);
     for (viewer, beats) in acknowledged {
         let who = (STAGE.to_string(), viewer.clone());
         let spans = proven.get(&who).map_or(&[][..], Vec::as_slice);
         for (n, (sent, answered)) in beats.iter().enumerate() {
-            let meets = |from: u64, to: u64| spans.iter().any(|span| span.from.0 <= to && from <= span.to.0);
+            let meets = |from: u64, to: u64| {
+                spans.iter().any(|span| span.from.0 <= to && from <= span.to.0)
+            };
             let near = |other: Option<&(u64, u64)>| {
                 other.is_some_and(|(sent_then, answered_then)| {
                     answered_then.max(answered) - sent_then.min(sent) <= TTL_MS

@@ -1,5 +1,5 @@
-//! Two nodes with nothing but a DynamoDB table, log and cold tier in one: it fails in every way, a node is killed, and the ledger is
-//! exact.
+//! Two nodes with nothing but a DynamoDB table, log and cold tier in one: it fails in every way, a
+//! node is killed, and the ledger is exact.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,8 @@ use crate::support::proxy::{Mode, Proxy};
 
 /// How the log is set up: `interval` is thirty of its flushes.
 const LOG: &str = "flush=100ms";
-/// Its clock is two flushes and a tenth behind, and known to a quarter of one; a node that hasn't heard from it is behind by more.
+/// Its clock is two flushes and a tenth behind, and known to a quarter of one; a node that hasn't
+/// heard from it is behind by more.
 const BEHIND_MS: u64 = 500;
 /// Longer than an interval, and than a request waits: how long a fault lasts is part of it.
 const LONG: Duration = Duration::from_secs(6);
@@ -39,9 +40,13 @@ impl House {
         let (mut networks, mut nodes) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let network = Proxy::before(dynamo.port).await;
-            let url = format!("dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{}", network.port);
+            let url = format!(
+                "dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{}",
+                network.port
+            );
             let (log, cold) = (format!("log={url}&{LOG}"), format!("cold={url}"));
-            let set: Vec<&str> = SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
+            let set: Vec<&str> =
+                SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
             nodes.push(Node::ready(&set).await);
             networks.push(network);
         }

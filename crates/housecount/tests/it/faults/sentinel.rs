@@ -1,4 +1,5 @@
-//! Redis behind sentinels, under load: the master dies while its replica lags, and a failover is ordered while all are there.
+//! Redis behind sentinels, under load: the master dies while its replica lags, and a failover is
+//! ordered while all are there.
 
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     the_ledger_is_exact(&nodes[0].client, &dynamo, &tap, &crowd, BEHIND_REDIS_MS).await;
 }
 
-/// A machine that stands still for longer than Sentinel waits: when it goes on, its Redis still takes itself for the master, and executes
-/// what lay in its sockets.
+/// A machine that stands still for longer than Sentinel waits: when it goes on, its Redis still
+/// takes itself for the master, and executes what lay in its sockets.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_stood_still_and_goes_on_loses_nothing() {
     let setup = SentinelSetup::start().await;
@@ -95,7 +96,8 @@ async fn a_failover_that_is_ordered_loses_nothing() {
         crowd.during(Some("a failover is ordered"));
         setup.until_all_know_all().await;
         let order = format!("SENTINEL FAILOVER {MASTER}");
-        eventually("it is ordered", async || command_at(setup.sentinels[0].port, &order) == "+OK").await;
+        eventually("it is ordered", async || command_at(setup.sentinels[0].port, &order) == "+OK")
+            .await;
         setup.until_the_master_is(to).await;
         let before = entries(&setup.servers[to]);
         eventually("nodes append there", async || entries(&setup.servers[to]) > before).await;

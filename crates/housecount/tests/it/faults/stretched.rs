@@ -1,4 +1,5 @@
-//! The cost guard makes two flushes of a DynamoDB log one, and goes back: nothing is lost, and the ledger is exact throughout.
+//! The cost guard makes two flushes of a DynamoDB log one, and goes back: nothing is lost, and the
+//! ledger is exact throughout.
 
 use std::sync::Arc;
 
@@ -65,7 +66,8 @@ impl Inside {
     }
 }
 
-/// Somebody who beats again as soon as the last beat was acknowledged: there is always something to put.
+/// Somebody who beats again as soon as the last beat was acknowledged: there is always something to
+/// put.
 async fn beat_on(client: Client, viewer: String) {
     let body = json!({ "stage": "restless", "viewer": viewer }).to_string();
     loop {
@@ -86,7 +88,8 @@ fn positions(dynamo: &Dynamo) -> Vec<u64> {
     answer["Items"].as_array().unwrap().iter().filter_map(sk).map(|(at, ..)| at.0).collect()
 }
 
-/// How far apart the items after the first `before` of them are; waits until there are twenty of those.
+/// How far apart the items after the first `before` of them are; waits until there are twenty of
+/// those.
 async fn gaps_after(dynamo: &Dynamo, before: usize) -> Vec<u64> {
     eventually("twenty more are put", async || positions(dynamo).len() > before + 20).await;
     positions(dynamo)[before..].windows(2).map(|two| two[1] - two[0]).collect()

@@ -1,4 +1,5 @@
-//! Listens to the log throughout a test, and so knows all that was ever said: what the ledger must come to.
+//! Listens to the log throughout a test, and so knows all that was ever said: what the ledger must
+//! come to.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ impl Tap {
         Tap::over(LogTarget::parse(url).unwrap().open("hc:").await.unwrap(), HandleKey::default())
     }
 
-    /// Listens to a log by a handle of its own, and brings the key if it has none: a DynamoDB log tells of what others brought only
-    /// after a while.
+    /// Listens to a log by a handle of its own, and brings the key if it has none: a DynamoDB log
+    /// tells of what others brought only after a while.
     pub fn over(log: Arc<dyn Log>, key: HandleKey) -> Tap {
         let truth = Arc::new(Mutex::new(Truth::new(log.partitions())));
         let task = tokio::spawn(listen(log, key, truth.clone()));
@@ -59,7 +60,8 @@ async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Truth>>) {
             }
             for (position, record) in &tail.records {
                 *place = *position;
-                // A beat by a handle whose ids are nowhere any more is told again by whoever knows them.
+                // A beat by a handle whose ids are nowhere any more is told again by whoever knows
+                // them.
                 let _ = truth.lock().heard(record, tail.origin.key);
             }
         }

@@ -1,4 +1,5 @@
-//! One fault after the other, to the same three nodes, which thousands of viewers never leave alone.
+//! One fault after the other, to the same three nodes, which thousands of viewers never leave
+//! alone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,7 +7,9 @@ use std::time::Duration;
 
 use super::crowd::Crowd;
 use super::tap::Tap;
-use super::{BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact};
+use super::{
+    BEHIND_REDIS_MS, SETTINGS, all_are_counted, refusals_are_in_order, the_ledger_is_exact,
+};
 use crate::support::dynamo::Dynamo;
 use crate::support::eventually;
 use crate::support::node::{Node, housecount, signal};
@@ -30,7 +33,10 @@ struct House {
 impl House {
     async fn open(viewers: usize) -> House {
         let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
-        let made = housecount().args(["table", "create", "--cold", &dynamo.url("table")]).output().unwrap();
+        let made = housecount()
+            .args(["table", "create", "--cold", &dynamo.url("table")])
+            .output()
+            .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let tap = Tap::on(&redis.url()).await;
         let (mut to_redis, mut to_dynamo, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
@@ -42,7 +48,8 @@ impl House {
                 "cold=dynamodb://table?region=eu-west-1&endpoint=http://127.0.0.1:{}",
                 near_dynamo.port
             );
-            let set: Vec<&str> = SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
+            let set: Vec<&str> =
+                SETTINGS.iter().copied().chain([log.as_str(), cold.as_str()]).collect();
             nodes.push(Node::ready(&set).await);
             to_redis.push(near_redis);
             to_dynamo.push(near_dynamo);
@@ -115,7 +122,10 @@ async fn redis_stands_still(house: &House) {
 async fn redis_is_flushed(house: &House) {
     house.crowd.during(Some("FLUSHALL"));
     assert_eq!(house.redis.command("FLUSHALL"), "+OK");
-    eventually("the log is told again", async || house.redis.command("HGET hc:{0}:meta whole") == "1").await;
+    eventually("the log is told again", async || {
+        house.redis.command("HGET hc:{0}:meta whole") == "1"
+    })
+    .await;
     house.is_whole_after("FLUSHALL", false).await;
 }
 
@@ -147,11 +157,13 @@ async fn dynamodb_fails_in_every_way(house: &House) {
     house.is_whole_after("DynamoDB lied", false).await;
 }
 
-/// Whoever holds the lease dies while its chunk is on the way: the others go on, once the lease runs out.
+/// Whoever holds the lease dies while its chunk is on the way: the others go on, once the lease
+/// runs out.
 async fn the_committing_node_is_killed(house: &mut House) {
     let faults = house.dynamo.faults.clone();
     faults.hold_chunk.store(true, Ordering::SeqCst);
-    eventually("a chunk is on its way", async || faults.held_from.load(Ordering::SeqCst) != 0).await;
+    eventually("a chunk is on its way", async || faults.held_from.load(Ordering::SeqCst) != 0)
+        .await;
     let by = faults.held_from.load(Ordering::SeqCst);
     let committer = house.to_dynamo.iter().position(|proxy| proxy.port == by).unwrap();
     house.crowd.during(Some("the committing node is killed"));
@@ -161,7 +173,8 @@ async fn the_committing_node_is_killed(house: &mut House) {
     house.is_whole_after("the committing node died", true).await;
 }
 
-/// Its players are told that it can't take what they say, and go elsewhere; what it had taken comes later.
+/// Its players are told that it can't take what they say, and go elsewhere; what it had taken comes
+/// later.
 async fn a_node_is_cut_off(house: &House) {
     house.crowd.during(Some("a node is cut off"));
     house.to_redis[1].set(Mode::Cut);

@@ -23,7 +23,8 @@ use crate::support::cold::FaultyCold;
 const TERMS: Terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// A few minutes with ann, not from the beginning and not to the end; and on the day after without her.
+/// A few minutes with ann, not from the beginning and not to the end; and on the day after without
+/// her.
 fn audience() -> Vec<Said> {
     let at = |ms| BASE.plus(ms);
     let mut said = watches("s/1", "ann", "Ann's telephone", at(90_000), 3 * MINUTE_MS);
@@ -74,7 +75,8 @@ type Row = (u64, Kind, String, String, String);
 async fn rows(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
     let mut found = BTreeSet::new();
     let with = |event: &EventRef<'_>| {
-        let (stage, viewer, session) = (event.stage.into(), event.viewer.into(), event.session.into());
+        let (stage, viewer, session) =
+            (event.stage.into(), event.viewer.into(), event.session.into());
         found.insert((event.at.0, event.kind, stage, viewer, session));
         Ok(())
     };
@@ -145,12 +147,18 @@ async fn forget_held_bytes_max() {
         let before = cold.calls.load(Ordering::SeqCst);
         ask(&cold, &Request { held_bytes_max, ..request("ann") }).await.unwrap();
         let calls = cold.calls.load(Ordering::SeqCst) - before;
-        let archive: Vec<Record> =
-            items(&cold).await.into_iter().filter(|record| record.key.pk() == ARCHIVE.pk()).collect();
+        let archive: Vec<Record> = items(&cold)
+            .await
+            .into_iter()
+            .filter(|record| record.key.pk() == ARCHIVE.pk())
+            .collect();
         written.push((archive, calls));
     }
     assert!(written.iter().all(|(archive, _)| *archive == written[0].0));
-    assert!(written[0].1 < written[1].1 && written[1].1 < written[2].1, "it was read again for each part");
+    assert!(
+        written[0].1 < written[1].1 && written[1].1 < written[2].1,
+        "it was read again for each part"
+    );
 }
 
 #[tokio::test]
@@ -199,7 +207,9 @@ async fn a_generation_that_goes_on_is_refused() {
                     panic!("{text}")
                 };
                 assert!(
-                    is_refused && (begins, next) == (from, ends) && text.contains("Nothing was changed"),
+                    is_refused
+                        && (begins, next) == (from, ends)
+                        && text.contains("Nothing was changed"),
                     "{text}"
                 );
                 assert_eq!(items(&stage.cold).await, stored);
@@ -208,7 +218,8 @@ async fn a_generation_that_goes_on_is_refused() {
     }
 }
 
-/// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be found.
+/// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be
+/// found.
 fn archived(said: &[Said], is_listed: bool) -> Vec<Record> {
     let beats = said.iter().filter(|said| said.kind == Kind::Beat);
     let pairs = beats.flat_map(|said| {
@@ -229,8 +240,7 @@ async fn heartbeats_that_are_items_are_deleted() {
     }
     stage.cold.put(records).await.unwrap();
     let is_heartbeat = |record: &&Record| matches!(record.key, Key::Heartbeat { .. });
-    let of =
-        |who: &str, record: &Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
+    let of = |who: &str, record: &Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
     let stored = items(&stage.cold).await;
     let only = Request { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().items, 2);
@@ -247,12 +257,18 @@ async fn heartbeats_that_are_items_are_deleted() {
     assert!(ask(&stage.cold, &request("ann")).await.unwrap().is_nothing());
 }
 
-/// What this version didn't list may be on stages that nobody can name: that is said, and all that is found is deleted.
+/// What this version didn't list may be on stages that nobody can name: that is said, and all that
+/// is found is deleted.
 #[tokio::test]
 async fn what_was_not_looked_at_is_said() {
     let stage = committed(BASE.plus(DAY_MS + HOUR_MS)).await;
     put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
-    put(&stage.cold, Key::ItemsUntil { chain: ARCHIVE }, Item::from([("at".to_string(), Attr::N(1))])).await;
+    put(
+        &stage.cold,
+        Key::ItemsUntil { chain: ARCHIVE },
+        Item::from([("at".to_string(), Attr::N(1))]),
+    )
+    .await;
     stage.cold.put(archived(&stage.said, false)).await.unwrap();
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
     assert!(forgotten.items > 0 && !is_anywhere(&stage.cold, "ann").await);

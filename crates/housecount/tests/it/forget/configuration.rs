@@ -1,4 +1,5 @@
-//! A customer who is a person, forgotten in past versions of configuration: exports differ in the name only.
+//! A customer who is a person, forgotten in past versions of configuration: exports differ in the
+//! name only.
 
 use std::sync::Arc;
 
@@ -22,7 +23,8 @@ fn config(stage: &str, customer: &str) -> StageConfig {
     StageConfig {
         stage: stage.into(),
         customer: Some(customer.into()),
-        tags: [("host".to_string(), JANE.to_string()), ("sport".to_string(), "chess".to_string())].into(),
+        tags: [("host".to_string(), JANE.to_string()), ("sport".to_string(), "chess".to_string())]
+            .into(),
         ..StageConfig::default()
     }
 }
@@ -50,7 +52,8 @@ async fn forget(
     stage: Option<&str>,
     is_dry_run: bool,
 ) -> Result<Forgotten, ForgetConfigurationError> {
-    let request = configuration::Request { text: JANE.into(), stage: stage.map(str::to_string), is_dry_run };
+    let request =
+        configuration::Request { text: JANE.into(), stage: stage.map(str::to_string), is_dry_run };
     configuration::forget(cold, &request, |_| ()).await
 }
 
@@ -66,11 +69,14 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     node.create(config("stage-0", JANE), minute(0)).await.unwrap();
     node.create(config("stage-1", "ACME"), minute(0)).await.unwrap();
     node.create(config("never-watched", JANE), minute(0)).await.unwrap();
-    node.edit(&id("stage-0"), minute(30), |config| config.customer = Some("OTHER".into())).await.unwrap();
+    node.edit(&id("stage-0"), minute(30), |config| config.customer = Some("OTHER".into()))
+        .await
+        .unwrap();
     let before = exported(&stage).await;
     assert!(before.contains(JANE));
 
-    let Err(ForgetConfigurationError::InForce(stages)) = forget(&stage.cold(), None, false).await else {
+    let Err(ForgetConfigurationError::InForce(stages)) = forget(&stage.cold(), None, false).await
+    else {
         panic!("it is what is configured now")
     };
     assert_eq!(stages, ["never-watched", "stage-0", "stage-1"], "the tag is still there");
@@ -78,7 +84,9 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     for stage in ["stage-0", "stage-1"] {
         node.edit(&id(stage), minute(40), |config| drop(config.tags.remove("host"))).await.unwrap();
     }
-    node.edit(&id("stage-0"), minute(50), |config| config.name = Some("Jane Doe's".into())).await.unwrap();
+    node.edit(&id("stage-0"), minute(50), |config| config.name = Some("Jane Doe's".into()))
+        .await
+        .unwrap();
     let before = exported(&stage).await;
     let dry = forget(&stage.cold(), Some("stage-0"), true).await.unwrap();
     assert_eq!((dry.versions, dry.stages, dry.pseudonym), (2, 1, None));
@@ -87,9 +95,13 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     let pseudonym = done.pseudonym.unwrap();
     let after = exported(&stage).await;
     let of = |text: &str, stage: &str| -> String {
-        text.lines().filter(|line| line.starts_with(stage)).map(|line| format!("{line}\n")).collect()
+        text.lines()
+            .filter(|line| line.starts_with(stage))
+            .map(|line| format!("{line}\n"))
+            .collect()
     };
-    let expected = of(&before, "stage-0").replace("\"\"Jane Doe\"\"", &format!("\"\"{pseudonym}\"\""));
+    let expected =
+        of(&before, "stage-0").replace("\"\"Jane Doe\"\"", &format!("\"\"{pseudonym}\"\""));
     assert_eq!(of(&after, "stage-0"), expected.replace(",Jane Doe,", &format!(",{pseudonym},")));
     assert_eq!(of(&after, "stage-1"), of(&before, "stage-1"), "only this stage's");
     assert!(of(&after, "stage-0").contains("Jane Doe's"), "part of a longer text stays");

@@ -22,15 +22,21 @@ const KEPT_MS: u64 = LATENESS_MS + TTL_MS + WINDOW_MS;
 /// When ann is last heard.
 const LAST: UnixMs = UnixMs(BASE.0 + 25 * HOUR_MS + 7 * MINUTE_MS);
 
-/// Over a day, and so over a keyframe at its end: ann on two stages, with two tabs, at the beginning, as that keyframe comes, and
-/// half an hour late once; others all the time.
+/// Over a day, and so over a keyframe at its end: ann on two stages, with two tabs, at the
+/// beginning, as that keyframe comes, and half an hour late once; others all the time.
 fn audience() -> Vec<Said> {
     let mut said = Vec::new();
     for n in 0..12u64 {
         for hour in 0..27 {
             let from = BASE.plus(hour * HOUR_MS + n * 97_001);
             let stage = if n % 3 == 0 { "s/2" } else { "s/1" };
-            said.extend(watches(stage, &format!("viewer-{n}"), "", from, 50 * MINUTE_MS + n * 1_003));
+            said.extend(watches(
+                stage,
+                &format!("viewer-{n}"),
+                "",
+                from,
+                50 * MINUTE_MS + n * 1_003,
+            ));
         }
     }
     let at = |ms: u64| BASE.plus(ms);
@@ -45,7 +51,9 @@ fn audience() -> Vec<Said> {
         LAST.since(BASE) - 23 * HOUR_MS - 30 * MINUTE_MS,
     ));
     let late = watches("s/2", "ann", "", at(3 * HOUR_MS), 10 * MINUTE_MS);
-    said.extend(late.into_iter().map(|said| Said { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..said }));
+    said.extend(
+        late.into_iter().map(|said| Said { logged: at(3 * HOUR_MS + 40 * MINUTE_MS), ..said }),
+    );
     said
 }
 
@@ -96,7 +104,10 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     );
     assert_eq!(again.rewritten, forgotten.chunks);
     let others = stored.len() as u64 - forgotten.chunks;
-    assert_eq!(items(cold).await.iter().filter(|item| stored.contains(item)).count() as u64, others);
+    assert_eq!(
+        items(cold).await.iter().filter(|item| stored.contains(item)).count() as u64,
+        others
+    );
 
     let nothing = ask(cold, &request("ann")).await.unwrap();
     assert!(nothing.is_nothing() && nothing.pseudonym.is_none(), "{nothing:?}");
@@ -119,7 +130,8 @@ async fn the_ledger_goes_on_from_rewritten_chunks() {
         commit(&stage, &mut node, BASE.plus(9 * HOUR_MS), LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
         verified(&stage.cold).await;
         let whole = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
-        let (mut expected, pseudonym) = (intervals(&whole.cold).await, forgotten.pseudonym.unwrap());
+        let (mut expected, pseudonym) =
+            (intervals(&whole.cold).await, forgotten.pseudonym.unwrap());
         // What came before is the pseudonym's, what came after is ann's.
         for on in ["s/1", "s/2"] {
             let all = expected.remove(&(on.to_string(), "ann".to_string())).unwrap();
@@ -154,7 +166,9 @@ async fn who_is_too_recent_is_refused_and_nothing_is_changed() {
                 let ForgetError::TooRecent { last, ends, after } = error else { panic!("{text}") };
                 assert!(ends == to && last <= LAST && after == last.plus(2 * KEPT_MS), "{text}");
                 assert!(
-                    text.contains("Nothing was changed. Try again when the ledger ends after 2026-"),
+                    text.contains(
+                        "Nothing was changed. Try again when the ledger ends after 2026-"
+                    ),
                     "{text}"
                 );
                 assert_eq!(items(&stage.cold).await, stored);
@@ -178,7 +192,8 @@ async fn who_is_too_recent_is_refused_and_nothing_is_changed() {
     verified(&stage.cold).await;
 }
 
-/// It ends after any call, done or not: what is there can be read, and running it again does what is left.
+/// It ends after any call, done or not: what is there can be read, and running it again does what
+/// is left.
 #[tokio::test]
 async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
@@ -222,13 +237,20 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
 async fn damage_is_told_and_the_rest_is_done() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let mut records = items(&stage.cold).await;
-    let damaged = records.iter().position(|record| record.key.sk() > format!("{}", BASE.plus(5 * HOUR_MS)));
-    let Some(Attr::B(bytes)) = records[damaged.unwrap()].item.get_mut("chunk") else { panic!("no bytes") };
+    let damaged =
+        records.iter().position(|record| record.key.sk() > format!("{}", BASE.plus(5 * HOUR_MS)));
+    let Some(Attr::B(bytes)) = records[damaged.unwrap()].item.get_mut("chunk") else {
+        panic!("no bytes")
+    };
     bytes[20] ^= 4;
     let sk = records[damaged.unwrap()].key.sk();
     let cold = copy(&records).await;
     let forgotten = ask(&cold, &request("ann")).await.unwrap();
-    assert!(forgotten.problems.len() == 1 && forgotten.problems[0].contains(&sk), "{:?}", forgotten.problems);
+    assert!(
+        forgotten.problems.len() == 1 && forgotten.problems[0].contains(&sk),
+        "{:?}",
+        forgotten.problems
+    );
     let pseudonym = forgotten.pseudonym.unwrap();
     let mut reader = Reader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut named = 0;
@@ -264,12 +286,14 @@ async fn rewritten_chunks_are_frozen() {
     assert!(changed > 0);
 }
 
-/// A chunk of many parts is never there in part: the new ones come first, and the old ones are for whoever deletes them.
+/// A chunk of many parts is never there in part: the new ones come first, and the old ones are for
+/// whoever deletes them.
 #[tokio::test]
 async fn a_chunk_of_many_items_is_rewritten_whole() {
     let cold = Arc::new(FaultyCold::new().await);
-    let bytes =
-        |seed: u8, len: usize| -> Vec<u8> { (0..len).map(|n| (n as u8).wrapping_mul(seed)).collect() };
+    let bytes = |seed: u8, len: usize| -> Vec<u8> {
+        (0..len).map(|n| (n as u8).wrapping_mul(seed)).collect()
+    };
     let (window, old, new) = (UnixMs(1_790_000_100_000), bytes(7, 900_001), bytes(11, 1_200_003));
     chunks::write(&*cold, LEDGER, window, &old, Some(1_800_000_000)).await.unwrap();
     let read = async || Reader::at(LEDGER, window, window).next(&*cold).await.unwrap().unwrap();
@@ -302,7 +326,8 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
 async fn what_belongs_to_no_chunk_goes() {
     let stage = committed(LAST.plus(2 * KEPT_MS + HOUR_MS)).await;
     let stray = |window| Key::ChunkPart { chain: LEDGER, window, crc: 7, part: 1 };
-    let (old, young) = (stray(BASE.aligned(WINDOW_MS)), stray(LAST.plus(2 * KEPT_MS).aligned(WINDOW_MS)));
+    let (old, young) =
+        (stray(BASE.aligned(WINDOW_MS)), stray(LAST.plus(2 * KEPT_MS).aligned(WINDOW_MS)));
     let item = Item::from([("chunk".to_string(), Attr::B(b"ann".to_vec()))]);
     let put = [&old, &young].map(|key| Record { key: key.clone(), item: item.clone() });
     stage.cold.put(put.to_vec()).await.unwrap();

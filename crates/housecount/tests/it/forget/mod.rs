@@ -45,7 +45,11 @@ fn watches(stage: &str, viewer: &str, session: &str, from: UnixMs, for_ms: u64) 
         let (stage, viewer, session) = (stage.to_string(), viewer.to_string(), session.to_string());
         Said { at: from.plus(ms), logged: from.plus(ms + 20), kind, stage, viewer, session }
     };
-    (0..for_ms).step_by(30_000).map(|ms| said(ms, Kind::Beat)).chain([said(for_ms, Kind::Leave)]).collect()
+    (0..for_ms)
+        .step_by(30_000)
+        .map(|ms| said(ms, Kind::Beat))
+        .chain([said(for_ms, Kind::Leave)])
+        .collect()
 }
 
 /// All items of both chains, of some stages' heartbeats, and what says that they are there.
@@ -56,7 +60,8 @@ async fn items(cold: &Arc<FaultyCold>) -> Vec<Record> {
         let rows = cold.query(&range, &Page::first(usize::MAX)).await.unwrap();
         let key = |sk: &str| Key::of_chunk(chain, sk).unwrap();
         records.extend(rows.into_iter().map(|(sk, item)| Record { key: key(&sk), item }));
-        for key in [Key::Series { series: chain.series, partitions: 1 }, Key::ItemsUntil { chain }] {
+        for key in [Key::Series { series: chain.series, partitions: 1 }, Key::ItemsUntil { chain }]
+        {
             records.extend(cold.get(&key).await.unwrap().map(|item| Record { key, item }));
         }
     }
@@ -83,10 +88,12 @@ async fn copy(records: &[Record]) -> Arc<FaultyCold> {
 async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Span>> {
     let cold: Arc<dyn Cold> = cold.clone();
     let wanted = Wanted { intervals: true, ..Wanted::default() };
-    let page = housecount::ledger::scan::committed(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ()).await;
-    let row = |((stage, viewer), row): ((Box<str>, Box<str>), housecount_core::ledger::watch::Watched)| {
-        ((stage.into(), viewer.into()), row.intervals)
-    };
+    let page =
+        housecount::ledger::scan::committed(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ()).await;
+    let row = |((stage, viewer), row): (
+        (Box<str>, Box<str>),
+        housecount_core::ledger::watch::Watched,
+    )| { ((stage.into(), viewer.into()), row.intervals) };
     page.unwrap().rows.into_iter().map(row).collect()
 }
 
@@ -104,10 +111,12 @@ fn renamed(
     of.iter().map(|(who, spans)| (name(who), spans.clone())).collect()
 }
 
-/// Whether an id is anywhere: in the bytes of any item as they lie there, in a chunk of the ledger, in the archive.
+/// Whether an id is anywhere: in the bytes of any item as they lie there, in a chunk of the ledger,
+/// in the archive.
 async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
-    let is_plain = records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
+    let is_plain =
+        records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
     let mut chunks = housecount::cold::chunks::Reader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
@@ -118,7 +127,8 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
         Ok(())
     };
     let range = Span::new(UnixMs::ZERO, UnixMs(u64::MAX / 9));
-    let problems = housecount::archive::read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await;
+    let problems =
+        housecount::archive::read::packed(&**cold, ARCHIVE, range, 0, with, |_| ()).await;
     assert_eq!(problems.unwrap(), [""; 0]);
     is_plain || is_named
 }

@@ -10,8 +10,14 @@ use crate::support::eventually;
 use crate::support::node::{Node, housecount};
 
 const KEY: &str = "viewer_ids_key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-const QUICK: [&str; 6] =
-    ["interval=1s", "ttl=3s", "window=1s", "lateness_max=3s", "archive_flush=1s", "limits.session_beats=0"];
+const QUICK: [&str; 6] = [
+    "interval=1s",
+    "ttl=3s",
+    "window=1s",
+    "lateness_max=3s",
+    "archive_flush=1s",
+    "limits.session_beats=0",
+];
 
 /// What a command says: its exit code, and what it printed.
 fn ran(arguments: &[&str]) -> (i32, String) {
@@ -40,7 +46,8 @@ fn watched(cold: &str, to: &str) -> (Vec<(String, String, String)>, Value) {
 
 async fn beat(node: &Node, viewers: &[&str]) {
     for viewer in viewers {
-        let body = json!({ "stage": "s/1", "viewer": viewer, "session": format!("{viewer}'s telephone") });
+        let body =
+            json!({ "stage": "s/1", "viewer": viewer, "session": format!("{viewer}'s telephone") });
         assert_eq!(node.call(Method::POST, "/v1/heartbeat", body).await.0, 200);
     }
 }
@@ -86,7 +93,10 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     assert!(!said.contains("ann"), "it doesn't say whose the pseudonym is: {said}");
     let done: Value = serde_json::from_str(&said).unwrap();
     let pseudonym = done["pseudonym"].as_str().unwrap();
-    assert!(done["archiveHeartbeats"].as_u64() > Some(2) && done["problems"] == json!([]), "{done}");
+    assert!(
+        done["archiveHeartbeats"].as_u64() > Some(2) && done["problems"] == json!([]),
+        "{done}"
+    );
 
     let (after, again) = watched(cold, &to);
     let name = |row: &(String, String, String)| {
@@ -101,9 +111,22 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     assert_eq!(again["rewritten"], done["chunks"]);
     let (code, text) = ran(&["verify", "--cold", cold, "--from", "2020-01-01", "--to", &to]);
     assert!(code == 0 && text.contains("were rewritten by `housecount forget`"), "{text}");
-    let (code, raw) =
-        ran(&["export", "--raw", "--cold", cold, "--from", "2020-01-01", "--to", &to, "--out", "-"]);
-    assert!(code == 0 && !raw.contains(ann) && !raw.contains("ann") && raw.lines().count() > 5, "{raw}");
+    let (code, raw) = ran(&[
+        "export",
+        "--raw",
+        "--cold",
+        cold,
+        "--from",
+        "2020-01-01",
+        "--to",
+        &to,
+        "--out",
+        "-",
+    ]);
+    assert!(
+        code == 0 && !raw.contains(ann) && !raw.contains("ann") && raw.lines().count() > 5,
+        "{raw}"
+    );
     let (code, said) = forget(cold, asked);
     assert!(code == 0 && said.contains("nothing was found of this viewer up to"), "{said}");
 
@@ -111,8 +134,13 @@ async fn is_forgotten(mut node: Node, cold: &str, ann: &str, asked: &[&str]) {
     node.until_ready().await;
     let to = goes_on(&node, &["bob"], 2_000).await.to_string();
     let body = node.get(&format!("/v1/viewers/{pseudonym}/watch")).await;
-    let ms: u64 = body["watch"].as_array().unwrap().iter().map(|row| row["watchMs"].as_u64().unwrap()).sum();
-    assert_eq!(ms, done["watchMs"].as_u64().unwrap(), "who asks for the pseudonym finds it: {body}");
+    let ms: u64 =
+        body["watch"].as_array().unwrap().iter().map(|row| row["watchMs"].as_u64().unwrap()).sum();
+    assert_eq!(
+        ms,
+        done["watchMs"].as_u64().unwrap(),
+        "who asks for the pseudonym finds it: {body}"
+    );
     assert!(node.stop().success());
     assert_eq!(watched(cold, &to).1["agrees"], true);
 }
@@ -127,7 +155,8 @@ async fn in_an_embedded_store_and_by_the_id_of_a_hashed_viewer() {
     beat(&node, &["ann@example.org"]).await;
     let (code, said) = forget(&cold, &["--viewer", "ann"]);
     assert!(code == 2 && said.contains("is in use by another housecount"), "{said}");
-    let hashed = node.get("/v1/viewers/ann%40example.org").await["viewer"].as_str().unwrap().to_string();
+    let hashed =
+        node.get("/v1/viewers/ann%40example.org").await["viewer"].as_str().unwrap().to_string();
     let asked = ["--viewer", "ann@example.org", "--set", "viewer_ids=hashed", "--set", KEY];
     is_forgotten(node, &cold, &hashed, &asked).await;
     assert!(Path::new(folder.path()).join("cold/items.sqlite").exists());
@@ -140,8 +169,13 @@ async fn in_dynamodb() {
     assert_eq!(ran(&["table", "create", "--cold", &cold]).0, 0);
     let url = format!("cold={cold}");
     let settings = [&QUICK[..], &["archive=packed", &url]].concat();
-    is_forgotten(Node::ready(&settings).await, &cold, "ann@example.org", &["--viewer", "ann@example.org"])
-        .await;
+    is_forgotten(
+        Node::ready(&settings).await,
+        &cold,
+        "ann@example.org",
+        &["--viewer", "ann@example.org"],
+    )
+    .await;
     let all = dynamo.call("Scan", json!({ "TableName": "audience" })).to_string();
     assert!(all.contains("LEDGER#") && !all.contains("example.org") && !all.contains("telephone"));
 }

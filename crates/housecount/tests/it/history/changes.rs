@@ -1,4 +1,5 @@
-//! Changes of configuration by several nodes, slow ones and refused ones: none is lost, none touches what is committed.
+//! Changes of configuration by several nodes, slow ones and refused ones: none is lost, none
+//! touches what is committed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,11 +68,13 @@ async fn changes_apply_to_whole_windows() {
     let versions = versions(&cold).await;
     let customers: Vec<_> =
         versions.iter().map(|v| v.config.as_ref().and_then(|c| c.customer.clone())).collect();
-    let expected = [Some("ACME"), Some("OTHER"), None, Some("THIRD")].map(|name| name.map(str::to_string));
+    let expected =
+        [Some("ACME"), Some("OTHER"), None, Some("THIRD")].map(|name| name.map(str::to_string));
     assert_eq!(customers, expected);
 }
 
-/// Two nodes change one stage at once, many times: no change is lost, and the configuration is what the last one made.
+/// Two nodes change one stage at once, many times: no change is lost, and the configuration is what
+/// the last one made.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_change_of_two_nodes_is_lost() {
     const CHANGES: usize = 20;
@@ -85,7 +88,9 @@ async fn no_change_of_two_nodes_is_lost() {
             changes.spawn(async move {
                 loop {
                     let changed = node
-                        .edit(&stage(), BASE, |config| drop(config.tags.insert(tag.clone(), String::new())))
+                        .edit(&stage(), BASE, |config| {
+                            drop(config.tags.insert(tag.clone(), String::new()))
+                        })
                         .await;
                     match changed {
                         Err(ChangeError::Store(error)) if error.is_temporary() => {}
@@ -103,7 +108,8 @@ async fn no_change_of_two_nodes_is_lost() {
     assert_eq!(Some(&listed[0]), versions.last().unwrap().config.as_ref());
 }
 
-/// A node stands still between what it has read and what it writes, while another one commits the window.
+/// A node stands still between what it has read and what it writes, while another one commits the
+/// window.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_comes_late_applies_to_later_time() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -167,7 +173,9 @@ async fn a_change_is_tried_change_tries_max_times() {
     cold.refused.store(CHANGE_TRIES_MAX - 1, Ordering::SeqCst);
     customer(&node, "OTHER", BASE).await.unwrap();
     cold.refused.store(CHANGE_TRIES_MAX, Ordering::SeqCst);
-    let Err(ChangeError::Store(error)) = customer(&node, "THIRD", BASE).await else { panic!("it is made") };
+    let Err(ChangeError::Store(error)) = customer(&node, "THIRD", BASE).await else {
+        panic!("it is made")
+    };
     assert_eq!(error.kind(), ErrorKind::Throttled);
     assert!(error.to_string().contains("stage s"), "{error}");
     assert_eq!(versions(&cold).await.len(), 2, "nothing of it is there");
@@ -184,8 +192,10 @@ async fn a_change_waits_change_wait_ms_max_for_its_turn() {
         let node = node.clone();
         async move { customer(&node, "OTHER", BASE).await.unwrap() }
     });
-    eventually("the first one waits for the cold tier", async || cold.held.load(Ordering::SeqCst) > held)
-        .await;
+    eventually("the first one waits for the cold tier", async || {
+        cold.held.load(Ordering::SeqCst) > held
+    })
+    .await;
     tokio::time::pause();
     let started = tokio::time::Instant::now();
     assert!(matches!(customer(&node, "THIRD", BASE).await, Err(ChangeError::Busy)));
@@ -226,7 +236,8 @@ async fn stage_versions_max_is_refused_and_deletion_still_possible() {
     assert_eq!(versions(&cold).await.len(), STAGE_VERSIONS_MAX as usize);
 }
 
-/// A table from before there were versions: what is configured applies to all time until it is changed.
+/// A table from before there were versions: what is configured applies to all time until it is
+/// changed.
 #[tokio::test]
 async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let cold = Arc::new(FaultyCold::new().await);
@@ -260,7 +271,9 @@ async fn nothing_changes_while_the_cold_tier_is_away() {
             let before = versions(&cold).await;
             cold.fail(n as i64, lies);
             let name = format!("customer {n} {lies}");
-            let Err(ChangeError::Store(error)) = customer(&node, &name, BASE).await else { panic!("{name}") };
+            let Err(ChangeError::Store(error)) = customer(&node, &name, BASE).await else {
+                panic!("{name}")
+            };
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             let after = versions(&cold).await;
             // All of it or nothing; and the same again is made once.

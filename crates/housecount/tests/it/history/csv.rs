@@ -1,4 +1,5 @@
-//! CSV files as spreadsheets open them: what players and operators sent is text there, and never a formula.
+//! CSV files as spreadsheets open them: what players and operators sent is text there, and never a
+//! formula.
 
 use crate::support::node::{Node, housecount};
 
@@ -34,7 +35,11 @@ async fn formulas_are_text_in_every_csv_file() {
     let line = raw.lines().nth(1).unwrap();
     assert!(line.starts_with("=s,@ann,") && line.contains(",+ACME,-1,"), "{line}");
     let excel = text(&["--csv", "excel"]);
-    assert_eq!(excel.strip_prefix('\u{feff}'), Some(guarded.as_str()), "a byte order mark, and the same");
+    assert_eq!(
+        excel.strip_prefix('\u{feff}'),
+        Some(guarded.as_str()),
+        "a byte order mark, and the same"
+    );
     let grouped = text(&["--group", "customer"]);
     assert!(grouped.lines().nth(1).unwrap().starts_with("'+ACME,"), "{grouped}");
     let beats = text(&["--raw"]);

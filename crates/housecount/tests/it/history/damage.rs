@@ -12,13 +12,17 @@ use housecount_core::stage::StageConfig;
 use crate::ledger::damage::{an_hour, range};
 use crate::ledger::stage::{BASE, Stage, WINDOW_MS};
 
-/// An hour that is committed, and a stage with three versions: made, changed, deleted and made again.
+/// An hour that is committed, and a stage with three versions: made, changed, deleted and made
+/// again.
 async fn stage() -> Stage {
     let stage = an_hour(6).await;
     let node = Stages::new(Some(stage.cold()), true, WINDOW_MS);
     let id = StageId::parse("stage-1").unwrap();
-    let config =
-        StageConfig { stage: "stage-1".into(), customer: Some("ACME".into()), ..StageConfig::default() };
+    let config = StageConfig {
+        stage: "stage-1".into(),
+        customer: Some("ACME".into()),
+        ..StageConfig::default()
+    };
     node.create(config.clone(), BASE).await.unwrap();
     node.edit(&id, BASE, |config| config.customer = Some("OTHER".into())).await.unwrap();
     node.delete(&id, BASE).await.unwrap();
@@ -68,7 +72,8 @@ async fn a_version_that_cannot_be_read_is_found() {
     let mut item = stage.cold.get(&version(2)).await.unwrap().unwrap();
     item.remove("effectiveFrom");
     stage.cold.put(vec![Record { key: version(2), item }]).await.unwrap();
-    let expected = "STAGE#stage-1 / VERSION#0002: attribute `effectiveFrom` is missing or of another type";
+    let expected =
+        "STAGE#stage-1 / VERSION#0002: attribute `effectiveFrom` is missing or of another type";
     assert!(problems(&stage).await.contains(&expected.to_string()));
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
     // One that says that it is another.
@@ -89,7 +94,8 @@ async fn versions_out_of_order_are_found() {
     assert_eq!(problems(&stage).await, [expected]);
 }
 
-/// Another program has changed what is configured, or its copy in the list; or the last version is gone.
+/// Another program has changed what is configured, or its copy in the list; or the last version is
+/// gone.
 #[tokio::test]
 async fn a_configuration_that_no_version_made_is_found() {
     let stage = stage().await;
@@ -99,7 +105,8 @@ async fn a_configuration_that_no_version_made_is_found() {
     let mut changed = config.clone();
     changed.insert("customer".to_string(), Attr::S("ANOTHER".into()));
     stage.cold.put(vec![Record { key: key.clone(), item: changed }]).await.unwrap();
-    let differs = |what: &str| format!("{what}: it is not what version 4, the last one, made (it says 4)");
+    let differs =
+        |what: &str| format!("{what}: it is not what version 4, the last one, made (it says 4)");
     assert_eq!(problems(&stage).await, [differs("STAGE#stage-1 / CONFIG")]);
     assert_eq!(refusal(&stage).await, None, "versions are what exports go by");
     stage.cold.delete(vec![key.clone(), listed.clone()]).await.unwrap();
@@ -112,5 +119,7 @@ async fn a_configuration_that_no_version_made_is_found() {
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(there));
     // With all of them gone nobody knows what applied when.
     stage.cold.delete((1..=4).map(version).collect()).await.unwrap();
-    assert!(refusal(&stage).await.unwrap().contains("the versions that CONFIG speaks of are missing"));
+    assert!(
+        refusal(&stage).await.unwrap().contains("the versions that CONFIG speaks of are missing")
+    );
 }

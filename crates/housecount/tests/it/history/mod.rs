@@ -1,4 +1,5 @@
-//! History does not change: configuration is kept in versions, and committed watch time keeps the version of its time.
+//! History does not change: configuration is kept in versions, and committed watch time keeps the
+//! version of its time.
 
 mod changes;
 mod csv;

@@ -1,5 +1,5 @@
-//! Real commits, real changes of configuration by two nodes, real exports: a committed window is exported the same for good,
-//! and as the rule has it.
+//! Real commits, real changes of configuration by two nodes, real exports: a committed window is
+//! exported the same for good, and as the rule has it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -41,7 +41,8 @@ impl Write for Out {
 async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize) -> String {
     let (out, round) = (Out::default(), Round::ViewerMinute);
     let (period, zone, format) = (PeriodUnit::Month, None, Format::Ndjson);
-    let request = Request { range, stage: None, by_customer, period, zone, round, format, rows_max };
+    let request =
+        Request { range, stage: None, by_customer, period, zone, round, format, rows_max };
     export::write(&stage.cold(), &request, Box::new(out.clone()), |_| ()).await.unwrap();
     let bytes = out.0.lock().clone();
     String::from_utf8(bytes).unwrap()
@@ -60,7 +61,8 @@ fn audience(rng: &mut Rng) -> Vec<Said> {
         let mut at = window(0).from.plus(rng.below(WINDOWS * WINDOW_MS / 2));
         let end = at.plus(rng.below(WINDOWS * WINDOW_MS));
         while at < end.min(window(WINDOWS).from) {
-            let (stage, viewer, session) = (stage.to_string(), format!("viewer-{n}"), String::new());
+            let (stage, viewer, session) =
+                (stage.to_string(), format!("viewer-{n}"), String::new());
             said.push(Said { at, logged: at.plus(10), kind: Kind::Beat, stage, viewer, session });
             at = at.plus(if rng.below(30) == 0 { 3 * MINUTE_MS } else { 30_000 });
         }
@@ -109,14 +111,18 @@ impl World {
                 .unwrap(),
             (false, _) => {
                 let customer = Some(customer);
-                let config = StageConfig { stage: stage.into(), name, customer, ..StageConfig::default() };
+                let config =
+                    StageConfig { stage: stage.into(), name, customer, ..StageConfig::default() };
                 node.create(config, at).await.unwrap()
             }
         };
         let committed = self.exported.len() as u64;
         let committed_to = if committed == 0 { UnixMs::ZERO } else { window(committed).from };
         let is_change = changed.config != before;
-        assert!(!is_change || changed.effective_from >= committed_to, "{committed_to}: {changed:?}");
+        assert!(
+            !is_change || changed.effective_from >= committed_to,
+            "{committed_to}: {changed:?}"
+        );
         let customer = changed.config.and_then(|config| config.customer);
         self.changes.entry(stage).or_default().push((now, customer));
     }
@@ -169,7 +175,8 @@ fn sums(rows: &[Value]) -> BTreeMap<(String, String, String), u64> {
 async fn history_stays(seed: u64, has_lag: bool) {
     let mut world = World::new(seed).await;
     for n in 0..WINDOWS {
-        let mut times: Vec<u64> = (0..world.rng.below(4)).map(|_| world.rng.below(WINDOW_MS)).collect();
+        let mut times: Vec<u64> =
+            (0..world.rng.below(4)).map(|_| world.rng.below(WINDOW_MS)).collect();
         times.sort_unstable();
         // The window before is committed somewhere between the changes of this one.
         let commit_at = TTL_MS + 1_000;
@@ -179,7 +186,8 @@ async fn history_stays(seed: u64, has_lag: bool) {
                 world.commit(n - 1).await;
                 is_committed = true;
             }
-            let lag_ms = if has_lag && world.rng.below(3) == 0 { world.rng.below(4 * WINDOW_MS) } else { 0 };
+            let lag_ms =
+                if has_lag && world.rng.below(3) == 0 { world.rng.below(4 * WINDOW_MS) } else { 0 };
             world.change(window(n).from.plus(ms), lag_ms).await;
         }
         if !is_committed {
@@ -188,13 +196,23 @@ async fn history_stays(seed: u64, has_lag: bool) {
     }
     world.commit(WINDOWS - 1).await;
     for (n, before) in (0..).zip(&world.exported) {
-        assert_eq!(&world.of_window(n).await, before, "seed {seed}, window {n}: {:?}", world.changes);
+        assert_eq!(
+            &world.of_window(n).await,
+            before,
+            "seed {seed}, window {n}: {:?}",
+            world.changes
+        );
         if has_lag {
             continue;
         }
         for row in rows(&before[0]) {
             let expected = world.by_the_rule(text(&row, "stage"), window(n));
-            assert_eq!(text(&row, "customer"), expected, "seed {seed}, window {n}: {:?}", world.changes);
+            assert_eq!(
+                text(&row, "customer"),
+                expected,
+                "seed {seed}, window {n}: {:?}",
+                world.changes
+            );
         }
     }
     // All at once it is the sum of its windows, however few rows are held at once.
@@ -203,10 +221,15 @@ async fn history_stays(seed: u64, has_lag: bool) {
     let by_window: Vec<Value> = world.exported.iter().flat_map(|of| rows(&of[0])).collect();
     assert_eq!(sums(&rows(&all)), sums(&by_window), "seed {seed}");
     for rows_max in [1, 2, 5] {
-        assert_eq!(exported(&world.stage, whole, false, rows_max).await, all, "seed {seed}, {rows_max} rows");
+        assert_eq!(
+            exported(&world.stage, whole, false, rows_max).await,
+            all,
+            "seed {seed}, {rows_max} rows"
+        );
     }
     let customers = exported(&world.stage, whole, true, EXPORT_ROWS_MAX).await;
-    let total = |rows: &[Value]| rows.iter().map(|row| row["watch_ms"].as_u64().unwrap()).sum::<u64>();
+    let total =
+        |rows: &[Value]| rows.iter().map(|row| row["watch_ms"].as_u64().unwrap()).sum::<u64>();
     assert_eq!(total(&rows(&customers)), total(&rows(&all)), "seed {seed}");
 }
 

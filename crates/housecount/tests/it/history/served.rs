@@ -63,7 +63,8 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     watch_until(&node, &ANN, from + 4_000).await;
     let range = (from, from + 4_000);
     let grouped = ["--group", "customer"];
-    let (by_customer, by_viewer) = (export(node.data(), range, &grouped), export(node.data(), range, &[]));
+    let (by_customer, by_viewer) =
+        (export(node.data(), range, &grouped), export(node.data(), range, &[]));
     assert_eq!(customers(&by_customer), ["ACME"]);
     let same = |when: &str| {
         assert_eq!(export(node.data(), range, &grouped), by_customer, "{when}");
@@ -72,8 +73,18 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
 
     // What there is, of a range that goes on: up to where the ledger has all of it.
     let (data, start) = (node.data().display().to_string(), from.to_string());
-    let partial =
-        ["export", "--partial", "--from", &start, "--to", "2100-01-01", "--data", &data, "--out", "-"];
+    let partial = [
+        "export",
+        "--partial",
+        "--from",
+        &start,
+        "--to",
+        "2100-01-01",
+        "--data",
+        &data,
+        "--out",
+        "-",
+    ];
     let output = housecount().args(partial).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let ends = said.trim().strip_prefix("housecount: the ledger has it up to ").unwrap_or(&said);
@@ -88,7 +99,11 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     watch_until(&node, &ANN, patched_from + 4_000).await;
     same("after PATCH, and more commits");
     let again = export(node.data(), (from, ends), &[]);
-    assert_eq!(again, String::from_utf8_lossy(&output.stdout), "what was written of a part is final too");
+    assert_eq!(
+        again,
+        String::from_utf8_lossy(&output.stdout),
+        "what was written of a part is final too"
+    );
 
     let (status, deleted) = node.call(Method::DELETE, "/v1/stages/s", Value::Null).await;
     let deleted_from = ms(&deleted, "effectiveFrom");
@@ -108,16 +123,24 @@ async fn a_committed_range_is_exported_the_same_after_patch_and_delete() {
     let expected = [("ACME", &chess), ("OTHER", &none), ("", &none)];
     assert_eq!(shown.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>(), expected, "{all}");
     assert_eq!((shown[1].2, shown[2].2), (patched_from, deleted_from), "{all}");
-    assert_eq!((ms(&rows[0], "last_at_ms"), ms(&rows[1], "last_at_ms")), (patched_from, deleted_from));
+    assert_eq!(
+        (ms(&rows[0], "last_at_ms"), ms(&rows[1], "last_at_ms")),
+        (patched_from, deleted_from)
+    );
     let customers = customers(&export(node.data(), (from, deleted_from + 4_000), &grouped));
     assert_eq!(customers, ["", "ACME", "OTHER"]);
 
     let (from, to) = (from.to_string(), (deleted_from + 4_000).to_string());
     let data = node.data().display().to_string();
-    let output =
-        housecount().args(["verify", "--from", &from, "--to", &to, "--data", &data]).output().unwrap();
+    let output = housecount()
+        .args(["verify", "--from", &from, "--to", &to, "--data", &data])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("3 versions of stages' configurations"), "{said}");
+    assert!(
+        output.status.success() && said.contains("3 versions of stages' configurations"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,8 +153,13 @@ async fn a_stage_that_was_changed_too_often_says_so() {
         let customer = Some(format!("customer {number}"));
         let config = StageConfig { stage: "s".into(), customer, ..StageConfig::default() };
         let (changed_at, config) = (UnixMs(1_790_000_000_000), Some(config));
-        let version =
-            ConfigVersion { stage: "s".into(), number, changed_at, effective_from: changed_at, config };
+        let version = ConfigVersion {
+            stage: "s".into(),
+            number,
+            changed_at,
+            effective_from: changed_at,
+            config,
+        };
         Record { key: Key::Version { stage: "s".into(), number }, item: version.to_item() }
     });
     cold.put(records.collect()).await.unwrap();
@@ -145,7 +173,8 @@ async fn a_stage_that_was_changed_too_often_says_so() {
     assert!(body["detail"].as_str().unwrap().contains("use another stage id"), "{body}");
 }
 
-/// Ids that look alike, composed and decomposed, in another case, with a space: each is a viewer, live and in the export.
+/// Ids that look alike, composed and decomposed, in another case, with a space: each is a viewer,
+/// live and in the export.
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_bytes() {
     const ALIKE: [&str; 5] = ["Ann", "Zoe\u{308}", "Zo\u{eb}", "ann", "ann "];
@@ -158,6 +187,7 @@ async fn ids_are_bytes() {
     let from = ms(&node.stats().await, "asOf");
     watch_until(&node, &who, from + 2_000).await;
     let csv = export(node.data(), (from, from + 2_000), &[]);
-    let viewers: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    let viewers: Vec<&str> =
+        csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
     assert_eq!(viewers, ALIKE, "byte for byte, sorted by bytes");
 }

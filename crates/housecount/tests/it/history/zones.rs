@@ -37,8 +37,11 @@ async fn watched(folder: &Path) {
 
 fn export(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let cold = format!("embedded:{}", folder.display());
-    let output =
-        housecount().args(["export", "--cold", &cold, "--out", "-"]).args(arguments).output().unwrap();
+    let output = housecount()
+        .args(["export", "--cold", &cold, "--out", "-"])
+        .args(arguments)
+        .output()
+        .unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(said).unwrap())
 }
@@ -52,7 +55,8 @@ async fn days_and_months_of_a_zone() {
         assert_eq!(code, 0, "{said}");
         said
     };
-    let berlin = ["--tz", "Europe/Berlin", "--from", "2026-10-24", "--to", "2026-10-26", "--partial"];
+    let berlin =
+        ["--tz", "Europe/Berlin", "--from", "2026-10-24", "--to", "2026-10-26", "--partial"];
     let days = exported(&[&berlin[..], &["--group", "customer", "--by", "day"]].concat());
     let hour = |hours: u64| hours * HOUR_MS;
     let expected = [
@@ -64,15 +68,23 @@ async fn days_and_months_of_a_zone() {
 
     // In UTC, as ever: other days, and no column more.
     let utc = ["--from", "2026-10-25", "--to", "2026-10-26", "--group", "customer"];
-    let expected = ["customer,month,stages,viewer_stages,watch_ms", &format!(",2026-10,1,1,{}", hour(24))];
+    let expected =
+        ["customer,month,stages,viewer_stages,watch_ms", &format!(",2026-10,1,1,{}", hour(24))];
     assert_eq!(exported(&utc).lines().collect::<Vec<_>>(), expected);
-    assert_eq!(exported(&[&utc[..], &["--by", "month"]].concat()).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(
+        exported(&[&utc[..], &["--by", "month"]].concat()).lines().collect::<Vec<_>>(),
+        expected
+    );
 
     // Rows of viewers say their times in the zone too; a moment with a time of day is what it says.
     let range = ["--tz", "europe/berlin", "--from", "2026-10-25", "--to", "2026-10-25T01:30:00Z"];
     let rows = exported(&range);
-    let row =
-        format!("s,ann,{},{},{},", 3 * HOUR_MS + HOUR_MS / 2, 1_792_879_200_000_u64, 1_792_891_800_000_u64);
+    let row = format!(
+        "s,ann,{},{},{},",
+        3 * HOUR_MS + HOUR_MS / 2,
+        1_792_879_200_000_u64,
+        1_792_891_800_000_u64
+    );
     let times = "2026-10-25T00:00:00.000+02:00,2026-10-25T02:30:00.000+01:00,,,{}";
     assert_eq!(rows.lines().nth(1), Some(format!("{row}{times}").as_str()));
 }
@@ -97,7 +109,10 @@ async fn a_bare_machine_knows_the_zones_and_names_those_it_does_not() {
     );
     let (code, said) = bare("Europe/Berln");
     assert_eq!(code, 2);
-    assert!(said.contains("--tz `Europe/Berln` is not a time zone; did you mean `Europe/Berlin`?"), "{said}");
+    assert!(
+        said.contains("--tz `Europe/Berln` is not a time zone; did you mean `Europe/Berlin`?"),
+        "{said}"
+    );
     let (code, said) = export(folder.path(), &[&range[..], &["--by", "day"]].concat());
     assert!(code == 2 && said.contains("--group"), "periods are of groups: {said}");
 }

@@ -1,4 +1,5 @@
-//! `Cache-Control`: no cache keeps an answer, but for the dashboard's and the documentation's files.
+//! `Cache-Control`: no cache keeps an answer, but for the dashboard's and the documentation's
+//! files.
 
 use serde_json::json;
 
@@ -62,7 +63,8 @@ async fn no_cache_keeps_an_answer() {
 async fn nor_a_refusal() {
     let limits = ["limits.address_per_second=1", "limits.address_burst=40"];
     let node = Node::ready(&[&FAST[..], &limits].concat()).await;
-    let refused = (0..60).map(|_| get(&node, "/v1/stats")).find(|answer| answer.status == 429).unwrap();
+    let refused =
+        (0..60).map(|_| get(&node, "/v1/stats")).find(|answer| answer.status == 429).unwrap();
     assert_eq!(refused.header("cache-control"), Some("no-store"));
     // A balancer's check is answered all the same, as the other probes are.
     assert_eq!(get(&node, "/healthz").status, 200);
@@ -76,7 +78,11 @@ async fn assets_are_checked_by_their_tag() {
     let node = Node::ready(&FAST).await;
     for path in ["/", "/docs/"] {
         let answer = get(&node, path);
-        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache")), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, Some("no-cache")),
+            "{path}"
+        );
     }
     let page = get(&node, "/");
     let tag = page.header("etag").unwrap();

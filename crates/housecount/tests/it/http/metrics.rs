@@ -26,15 +26,20 @@ async fn open_metrics_is_for_those_who_ask_for_it() {
     ] {
         let headers: Vec<_> = accept.map(|accept| ("accept", accept)).into_iter().collect();
         let answer = ask(&node, "GET", "/metrics", &headers, "");
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some(expected)), "{accept:?}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some(expected)),
+            "{accept:?}"
+        );
         assert_eq!(answer.header("vary"), Some("accept"));
         let is_open = expected == open_metrics;
         assert_eq!(answer.body.ends_with("# EOF\n"), is_open, "{accept:?}");
         assert_eq!(answer.body.contains("\n# UNIT "), is_open, "{accept:?}");
         let family = if is_open { "housecount_events" } else { "housecount_events_total" };
-        for line in
-            [format!("# TYPE {family} counter"), "housecount_events_total{kind=\"beat\"} 1".to_string()]
-        {
+        for line in [
+            format!("# TYPE {family} counter"),
+            "housecount_events_total{kind=\"beat\"} 1".to_string(),
+        ] {
             assert!(
                 answer.body.lines().any(|l| l == line),
                 "{accept:?}: {line} is missing in\n{}",

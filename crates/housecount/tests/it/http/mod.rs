@@ -1,4 +1,5 @@
-//! HTTP as clients and proxies send it: queries, paths, headers and versions, each input with its right answer.
+//! HTTP as clients and proxies send it: queries, paths, headers and versions, each input with its
+//! right answer.
 
 mod headers;
 mod metrics;
@@ -67,8 +68,10 @@ fn parse(answer: &str) -> Answer {
 
 /// One request on a connection of its own.
 fn ask(node: &Node, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let length = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length =
+        if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
     exchange(
         node,
         &format!(
@@ -81,7 +84,8 @@ fn get(node: &Node, path: &str) -> Answer {
     ask(node, "GET", path, &[], "")
 }
 
-/// Every operation of `/v1` in the node's document: method, path with ids put in, and the names of its query parameters.
+/// Every operation of `/v1` in the node's document: method, path with ids put in, and the names of
+/// its query parameters.
 async fn operations(node: &Node) -> Vec<(String, String, Vec<String>)> {
     let api = node.get("/openapi.json").await;
     let mut found = Vec::new();
@@ -89,7 +93,8 @@ async fn operations(node: &Node) -> Vec<(String, String, Vec<String>)> {
         for (method, operation) in operations.as_object().unwrap() {
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let in_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
-            let names = in_query.map(|parameter| parameter["name"].as_str().unwrap().to_string()).collect();
+            let names =
+                in_query.map(|parameter| parameter["name"].as_str().unwrap().to_string()).collect();
             if path.starts_with("/v1/") {
                 let path = path.replace("{stage}", "s").replace("{viewer}", "v");
                 found.push((method.to_uppercase(), path, names));

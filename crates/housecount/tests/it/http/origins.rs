@@ -47,7 +47,8 @@ async fn pages_of_apps_and_of_all_hosts_below_a_domain_may_call() {
     }
 }
 
-/// `null` is any site's sandboxed frame: it may read an operator's answers, but is nobody to a node without keys.
+/// `null` is any site's sandboxed frame: it may read an operator's answers, but is nobody to a node
+/// without keys.
 #[tokio::test(flavor = "multi_thread")]
 async fn null_is_no_site_that_a_node_without_keys_knows() {
     let origins = "cors.operator_origins=null,https://*.ops.example";
@@ -77,7 +78,8 @@ async fn a_preflight_allows_tracing_headers() {
     }
 }
 
-/// The table of docs/IVS.md, with keys: preflight and answer are for the front-end's origin, and the key opens what it is for.
+/// The table of docs/IVS.md, with keys: preflight and answer are for the front-end's origin, and
+/// the key opens what it is for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -101,7 +103,10 @@ async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
         let asked = preflight(&node, path, origin, "content-type,x-api-key");
         let allowed = if any_origin { "*" } else { origin };
         assert_eq!(asked.header("access-control-allow-origin"), Some(allowed), "{path}");
-        assert!(asked.header("access-control-allow-headers").unwrap().contains("x-api-key"), "{path}");
+        assert!(
+            asked.header("access-control-allow-headers").unwrap().contains("x-api-key"),
+            "{path}"
+        );
         let headers = [("origin", origin), ("content-type", "application/json")];
         let with_key = [&headers[..], &[("x-api-key", &key)]].concat();
         let answer = ask(&node, method, path, &with_key, body);
@@ -111,7 +116,11 @@ async fn a_drop_in_front_end_on_another_origin_has_what_it_needs() {
             "{path}"
         );
         let status = if path.ends_with("health") { 200 } else { 401 };
-        assert_eq!(ask(&node, method, path, &headers, body).status, status, "{path} without the key");
+        assert_eq!(
+            ask(&node, method, path, &headers, body).status,
+            status,
+            "{path} without the key"
+        );
     }
     let elsewhere = preflight(&node, "/api/stats", "https://other.example", "x-api-key");
     assert_eq!(elsewhere.header("access-control-allow-origin"), None);

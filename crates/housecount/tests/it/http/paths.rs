@@ -1,4 +1,5 @@
-//! Paths with ids in them, and the same calls with the ids in the query, for clients behind proxies that decode `%2F`.
+//! Paths with ids in them, and the same calls with the ids in the query, for clients behind proxies
+//! that decode `%2F`.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -29,12 +30,27 @@ async fn both_forms_of_a_call_answer_alike() {
     let range = "from=2026-11-01&to=2026-11-02";
     for (path, by_query) in [
         (format!("/v1/stages/{stage}"), "/v1/stage?stage=STAGE".to_string()),
-        (format!("/v1/stages/{stage}/viewers?limit=5"), "/v1/stage/viewers?limit=5&stage=STAGE".to_string()),
-        (format!("/v1/stages/{stage}/history?{range}"), format!("/v1/stage/history?stage=STAGE&{range}")),
-        (format!("/v1/stages/{stage}/watch?{range}"), format!("/v1/stage/watch?stage=STAGE&{range}")),
-        (format!("/v1/stages/{stage}/snapshots?{range}"), format!("/v1/stage/snapshots?stage=STAGE&{range}")),
+        (
+            format!("/v1/stages/{stage}/viewers?limit=5"),
+            "/v1/stage/viewers?limit=5&stage=STAGE".to_string(),
+        ),
+        (
+            format!("/v1/stages/{stage}/history?{range}"),
+            format!("/v1/stage/history?stage=STAGE&{range}"),
+        ),
+        (
+            format!("/v1/stages/{stage}/watch?{range}"),
+            format!("/v1/stage/watch?stage=STAGE&{range}"),
+        ),
+        (
+            format!("/v1/stages/{stage}/snapshots?{range}"),
+            format!("/v1/stage/snapshots?stage=STAGE&{range}"),
+        ),
         (format!("/v1/viewers/{viewer}"), "/v1/viewer?viewer=VIEWER".to_string()),
-        (format!("/v1/viewers/{viewer}/watch?{range}"), format!("/v1/viewer/watch?viewer=VIEWER&{range}")),
+        (
+            format!("/v1/viewers/{viewer}/watch?{range}"),
+            format!("/v1/viewer/watch?viewer=VIEWER&{range}"),
+        ),
     ] {
         let expected = steady(node.get(&path).await);
         // In a query a slash needs no encoding, and may have it.
@@ -59,7 +75,11 @@ async fn a_stage_is_changed_and_deleted_by_its_query_form() {
     assert_eq!((status, &body["name"], &body["stage"]), (200, &json!("The final"), &json!(ARN)));
     assert_eq!(node.get(&format!("/v1/stages/{}", encoded(ARN))).await["name"], "The final");
     let (status, body) = node.call(Method::DELETE, &path, Value::Null).await;
-    assert_eq!((status, &body["stage"], body["effectiveFrom"].is_u64()), (200, &json!(ARN), true), "{body}");
+    assert_eq!(
+        (status, &body["stage"], body["effectiveFrom"].is_u64()),
+        (200, &json!(ARN), true),
+        "{body}"
+    );
     assert_eq!(node.call(Method::DELETE, &path, Value::Null).await.0, 404);
     assert_eq!(ask(&node, "POST", &path, &[], "").status, 405);
 }
@@ -120,8 +140,11 @@ async fn the_document_has_both_forms() {
     let node = Node::ready(&FAST).await;
     let api = node.get("/openapi.json").await;
     let mut names = std::collections::BTreeSet::new();
-    for operation in
-        api["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values())
+    for operation in api["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|path| path.as_object().unwrap().values())
     {
         let name = operation["operationId"].as_str().unwrap();
         assert!(names.insert(name.to_string()), "two operations are called {name}");
@@ -139,7 +162,8 @@ async fn the_document_has_both_forms() {
             let (first, second) = (&api["paths"][path][method], &api["paths"][by_query][method]);
             let place = |operation: &Value| {
                 let parameters = operation["parameters"].as_array().unwrap();
-                let parameter = parameters.iter().find(|parameter| parameter["name"] == id).unwrap();
+                let parameter =
+                    parameters.iter().find(|parameter| parameter["name"] == id).unwrap();
                 assert_eq!(parameter["required"], true, "{operation}");
                 parameter["in"].as_str().unwrap().to_string()
             };
@@ -149,6 +173,9 @@ async fn the_document_has_both_forms() {
         }
     }
     assert!(
-        operations(&node).await.iter().any(|(method, path, _)| method == "DELETE" && path == "/v1/stage")
+        operations(&node)
+            .await
+            .iter()
+            .any(|(method, path, _)| method == "DELETE" && path == "/v1/stage")
     );
 }

@@ -1,4 +1,5 @@
-//! Versions of HTTP on the plain port, `OPTIONS` as balancers send it, and WebSockets with subprotocols.
+//! Versions of HTTP on the plain port, `OPTIONS` as balancers send it, and WebSockets with
+//! subprotocols.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -26,7 +27,9 @@ type Client = SendRequest<Full<Bytes>>;
 async fn h2c(node: &Node) -> (Client, JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(node.address.trim_start_matches("http://")).await.unwrap();
     let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     (client, tokio::spawn(connection))
 }
 
@@ -70,11 +73,16 @@ async fn http_2_by_prior_knowledge_is_spoken_on_the_plain_port() {
         ("GET", "/v1/ws", Value::Null, 426),
         ("OPTIONS", "/", Value::Null, 204),
     ] {
-        assert_eq!(call(&mut client, request(&node, method, path, &body)).await.0, status, "{method} {path}");
+        assert_eq!(
+            call(&mut client, request(&node, method, path, &body)).await.0,
+            status,
+            "{method} {path}"
+        );
     }
 }
 
-/// The bounds of HTTP/2 are the same as over TLS: the first frame says how many requests may be open.
+/// The bounds of HTTP/2 are the same as over TLS: the first frame says how many requests may be
+/// open.
 #[tokio::test(flavor = "multi_thread")]
 async fn h2_streams_max_is_announced_on_the_plain_port() {
     let node = Node::ready(&FAST).await;
@@ -111,8 +119,9 @@ async fn a_beginning_in_pieces_is_understood() {
     ] {
         let mut stream = connect(&node);
         stream.set_nodelay(true).unwrap();
-        let request =
-            format!("{text} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]");
+        let request = format!(
+            "{text} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n[]"
+        );
         for piece in request.as_bytes().chunks(1) {
             // The last one of these has been answered, and the connection closed.
             let _ = stream.write_all(piece);
@@ -127,7 +136,8 @@ async fn a_beginning_in_pieces_is_understood() {
     }
 }
 
-/// Half a preface holds a connection no longer than half a request does; a whole one of HTTP/1 is served meanwhile.
+/// Half a preface holds a connection no longer than half a request does; a whole one of HTTP/1 is
+/// served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn header_read_ms_max_ends_half_a_preface() {
     const { assert!(HEADER_READ_MS_MAX < 30_000, "or this takes too long") };
@@ -161,7 +171,8 @@ async fn an_idle_connection_of_either_kind_ends_with_the_node() {
     }
 }
 
-/// RFC 9113 has no upgrade from HTTP/1.1 any more: a client that offers one (`curl --http2`) goes on in HTTP/1.1.
+/// RFC 9113 has no upgrade from HTTP/1.1 any more: a client that offers one (`curl --http2`) goes
+/// on in HTTP/1.1.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_to_http_2_is_passed_over() {
     let node = Node::ready(&FAST).await;
@@ -170,7 +181,12 @@ async fn an_upgrade_to_http_2_is_passed_over() {
         "GET /v1/stats HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, http2-settings, close\r\nupgrade: h2c\r\n\
          http2-settings: AAMAAABkAAQAAP__\r\n\r\n",
     );
-    assert_eq!((answer.status, answer.json()["viewers"].as_u64()), (200, Some(0)), "{}", answer.body);
+    assert_eq!(
+        (answer.status, answer.json()["viewers"].as_u64()),
+        (200, Some(0)),
+        "{}",
+        answer.body
+    );
 }
 
 /// HAProxy's default check is `OPTIONS / HTTP/1.0`; `OPTIONS *` is older ones'.
@@ -188,12 +204,16 @@ async fn options_of_the_server_is_204_with_allow() {
         assert_eq!((answer.status, answer.header("allow")), (204, Some(allow)), "{request}");
         assert_eq!(answer.body, "", "{request}");
     }
-    assert_eq!(exchange(&node, "GET * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").status, 404);
+    assert_eq!(
+        exchange(&node, "GET * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").status,
+        404
+    );
 }
 
 /// The subprotocol that a WebSocket at this path is answered with, if its client offers these.
 fn subprotocol(node: &Node, path: &str, offered: &[&str]) -> Option<String> {
-    let offered: String = offered.iter().map(|line| format!("sec-websocket-protocol: {line}\r\n")).collect();
+    let offered: String =
+        offered.iter().map(|line| format!("sec-websocket-protocol: {line}\r\n")).collect();
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offered}\r\n"
@@ -231,7 +251,8 @@ async fn a_websocket_is_answered_with_its_subprotocol() {
     ] {
         assert_eq!(subprotocol(&node, "/v1/ws", offered), *expected, "{offered:?}");
     }
-    // The drop-in socket takes whatever its front-end calls it, as the server that it is used to does.
+    // The drop-in socket takes whatever its front-end calls it, as the server that it is used to
+    // does.
     for (offered, expected) in [
         (&["stats, other"][..], Some("stats")),
         (&["housecount.1"], Some("housecount.1")),

@@ -8,7 +8,10 @@ use crate::support::node::Node;
 fn refused(answer: &super::Answer, named: &str, hint: &str) {
     let (code, detail) = answer.problem();
     assert_eq!((answer.status, &*code), (400, "invalid_query"), "{}", answer.body);
-    assert!(detail.contains(named) && detail.contains(hint), "{detail:?} says {named:?} and {hint:?}");
+    assert!(
+        detail.contains(named) && detail.contains(hint),
+        "{detail:?} says {named:?} and {hint:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +41,11 @@ async fn every_call_refuses_what_its_document_does_not_name() {
 async fn a_misspelt_parameter_is_named_with_the_nearest_one() {
     let node = Node::ready(&FAST).await;
     for (path, named, hint) in [
-        ("/v1/live?stage[]=a", "`stage[]`", "did you mean `stage`? Repeat it for several: stage=A&stage=B"),
+        (
+            "/v1/live?stage[]=a",
+            "`stage[]`",
+            "did you mean `stage`? Repeat it for several: stage=A&stage=B",
+        ),
         ("/v1/live?stage%5B%5D=a&stage%5B%5D=b", "`stage[]`", "did you mean `stage`?"),
         ("/v1/live?stages=a", "`stages`", "did you mean `stage`?"),
         ("/v1/live?stage=a&total=true", "`total`", "did you mean `totals`?"),

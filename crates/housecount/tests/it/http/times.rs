@@ -1,4 +1,5 @@
-//! Times in queries and commands: seconds in place of milliseconds are an error, never an empty answer.
+//! Times in queries and commands: seconds in place of milliseconds are an error, never an empty
+//! answer.
 
 use super::{FAST, get};
 use crate::support::node::{Node, housecount};
@@ -37,7 +38,11 @@ async fn a_time_in_seconds_is_an_error_in_every_call() {
             for name in ["from", "to"] {
                 let answer = get(&node, &format!("{call}{name}={text}"));
                 let (code, detail) = answer.problem();
-                assert_eq!((answer.status, &*code), (400, "invalid_query"), "{call}{name}={text}: {detail}");
+                assert_eq!(
+                    (answer.status, &*code),
+                    (400, "invalid_query"),
+                    "{call}{name}={text}: {detail}"
+                );
                 let named = format!("{name}={}", text.replace('+', " "));
                 assert!(detail.contains(&named) && detail.contains(said), "{call}: {detail}");
             }
@@ -99,7 +104,10 @@ fn commands_read_times_in_the_same_way() {
                     .unwrap();
                 let error = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert_eq!(output.status.code(), Some(2), "{command:?} {flag} {text}: {error}");
-                assert!(error.contains(flag) && error.contains(said), "{command:?} {flag} {text}: {error}");
+                assert!(
+                    error.contains(flag) && error.contains(said),
+                    "{command:?} {flag} {text}: {error}"
+                );
             }
         }
     }

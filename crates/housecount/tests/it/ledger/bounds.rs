@@ -57,7 +57,8 @@ async fn uncommitted_ms_max() {
         tend.tick().await.unwrap();
         let left = log.read(0, Position::START, HandleKey::default()).await.unwrap().records;
         // Not the records without events that the task itself appends.
-        left.iter().any(|(_, record)| record.as_ref() == b"a record" || record.as_ref() == b"another")
+        left.iter()
+            .any(|(_, record)| record.as_ref() == b"a record" || record.as_ref() == b"another")
     };
     assert!(is_kept(2 * kept_ms, UnixMs::ZERO).await, "nothing is committed");
     assert!(
@@ -68,7 +69,10 @@ async fn uncommitted_ms_max() {
     assert!(!is_kept(UNCOMMITTED_MS_MAX + 1_000, appended).await, "no longer than this");
 
     let position = log.append(0, "another".into()).await.unwrap().at;
-    assert!(is_kept(position.since(appended) + kept_ms - 1_000, position.plus(HOUR_MS)).await, "young");
+    assert!(
+        is_kept(position.since(appended) + kept_ms - 1_000, position.plus(HOUR_MS)).await,
+        "young"
+    );
     assert!(!is_kept(position.since(appended) + kept_ms + 1_000, position.plus(HOUR_MS)).await);
 }
 
@@ -93,7 +97,9 @@ async fn export_rows_max() {
         let (mut parts, cold) = (Vec::new(), stage.cold());
         let progress = |part| parts.push(part);
         let exported =
-            whole::to(&out, async |out| export::write(&cold, &request, out, progress).await).await.unwrap();
+            whole::to(&out, async |out| export::write(&cold, &request, out, progress).await)
+                .await
+                .unwrap();
         assert!(parts.iter().all(|part| (0.0..=2.0).contains(part)) && !parts.is_empty());
         (exported, std::fs::read_to_string(out).unwrap())
     };
@@ -121,7 +127,9 @@ async fn scans_max() {
     let taken = node.scans.open.acquire_many(SCANS_MAX as u32).await.unwrap();
     let before = cold.calls.load(Ordering::SeqCst);
     let waits =
-        tokio::spawn(async move { client.call(Method::GET, "/v1/stages/s/watch", "").await.unwrap().0 });
+        tokio::spawn(
+            async move { client.call(Method::GET, "/v1/stages/s/watch", "").await.unwrap().0 },
+        );
     tokio::task::yield_now().await;
     assert!(!waits.is_finished());
     drop(taken);

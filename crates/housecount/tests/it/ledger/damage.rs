@@ -102,7 +102,11 @@ async fn a_flipped_byte_is_found_and_never_a_wrong_number() {
     flip_a_bit(&cold, 4).await;
     let found = found(&stage).await;
     assert!(!found.is_good() && names(&found, 4), "{:?}", found.problems);
-    assert!(found.problems.iter().any(|problem| problem.contains("checksum")), "{:?}", found.problems);
+    assert!(
+        found.problems.iter().any(|problem| problem.contains("checksum")),
+        "{:?}",
+        found.problems
+    );
     assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
 }
 
@@ -162,7 +166,11 @@ async fn a_missing_part_is_found() {
     let part = Key::ChunkPart { chain: CHAIN, window: window(0), crc, part: 1 };
     cold.delete(vec![part.clone()]).await.unwrap();
     let missing = found(&stage).await;
-    assert!(!missing.is_good() && missing.problems[0].contains("is missing"), "{:?}", missing.problems);
+    assert!(
+        !missing.is_good() && missing.problems[0].contains("is missing"),
+        "{:?}",
+        missing.problems
+    );
     assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
 
     // A writer that came second has left its own parts beside: nobody takes them for these.
@@ -170,7 +178,12 @@ async fn a_missing_part_is_found() {
     let other = Key::ChunkPart { chain: CHAIN, window: window(0), crc: crc ^ 1, part: 1 };
     cold.put(vec![Record { key: other, item }]).await.unwrap();
     let strays = found(&stage).await;
-    assert!(strays.is_good() && strays.notes.len() == 1, "{:?} {:?}", strays.problems, strays.notes);
+    assert!(
+        strays.is_good() && strays.notes.len() == 1,
+        "{:?} {:?}",
+        strays.problems,
+        strays.notes
+    );
     assert_eq!(read(&stage).await, Ok(sum));
 }
 
@@ -191,7 +204,10 @@ async fn a_snapshot_that_is_too_low_is_found() {
         stage.cold().put(vec![Record { key: key.clone(), item }]).await.unwrap();
         let found = found(&stage).await;
         assert_eq!(found.is_good(), is_good, "{viewers}: {:?}", found.problems);
-        assert_eq!((found.stages["stage-1"].snapshots, found.stages["stage-1"].low_snapshots), (1, low));
+        assert_eq!(
+            (found.stages["stage-1"].snapshots, found.stages["stage-1"].low_snapshots),
+            (1, low)
+        );
     }
 }
 
@@ -201,9 +217,12 @@ async fn two_ledgers_are_one_history() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
     let sum = read(&stage).await.unwrap();
-    cold.put(vec![Record { key: Key::Series { series: Series::Ledger, partitions: 2 }, item: Item::new() }])
-        .await
-        .unwrap();
+    cold.put(vec![Record {
+        key: Key::Series { series: Series::Ledger, partitions: 2 },
+        item: Item::new(),
+    }])
+    .await
+    .unwrap();
     assert_eq!(read(&stage).await, Ok(sum));
     assert!(found(&stage).await.is_good());
 }
@@ -228,7 +247,8 @@ async fn parts_without_their_chunk_are_passed_over() {
     assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(13));
 }
 
-/// A chunk that can't be read any more stays an error for whoever reads it; what comes after is written all the same.
+/// A chunk that can't be read any more stays an error for whoever reads it; what comes after is
+/// written all the same.
 #[tokio::test]
 async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
     let stage = an_hour(30).await;

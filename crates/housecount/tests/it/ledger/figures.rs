@@ -1,5 +1,6 @@
-//! The ledger's figures, measured. Not checks of every day: `cargo test --release -p housecount --test it -- --ignored
-//! --nocapture --test-threads 1 figures`. What they print is in docs/PROOFS.md.
+//! The ledger's figures, measured. Not checks of every day:
+//! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 figures`.
+//! What they print is in docs/PROOFS.md.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +38,15 @@ fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, Commit) {
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
     let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
     let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
-    let commit =
-        Commit::new(log, cold, hub.clone(), proofs.clone(), metrics, "test".to_string(), &settings(&[]));
+    let commit = Commit::new(
+        log,
+        cold,
+        hub.clone(),
+        proofs.clone(),
+        metrics,
+        "test".to_string(),
+        &settings(&[]),
+    );
     (hub, proofs, commit)
 }
 
@@ -66,8 +74,9 @@ async fn play(crowd: &mut Crowd, hub: &Hub, commit: &mut Commit, windows: std::o
     for n in windows {
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
-        crowd
-            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+        crowd.play(edge_ms + TTL_MS, |e| {
+            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+        });
         hear(hub, &said);
         commit_all(commit, BASE.aligned(WINDOW_MS).plus(edge_ms + TTL_MS + 500)).await;
     }
@@ -125,7 +134,11 @@ async fn a_million_viewers() {
     let mut crowd = Crowd::new(shape, BASE.aligned(WINDOW_MS));
     // By then a million of them are there in a window.
     play(&mut crowd, &hub, &mut commit, 0..14).await;
-    println!("{} viewers on stages are remembered; {} MB resident, all in all", proofs.len(), resident_mb());
+    println!(
+        "{} viewers on stages are remembered; {} MB resident, all in all",
+        proofs.len(),
+        resident_mb()
+    );
     let (stop, busy) = (Arc::new(AtomicBool::new(false)), hub.clone());
     let (stopped, committing) = (stop.clone(), Arc::new(AtomicBool::new(false)));
     let is_committing = committing.clone();
@@ -136,7 +149,8 @@ async fn a_million_viewers() {
         while !stopped.load(Ordering::Relaxed) {
             let viewer = format!("busy-{}", n % 1_000);
             n += 1;
-            let beat = EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
+            let beat =
+                EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
             let started = tokio::time::Instant::now();
             busy.apply([beat]);
             if is_committing.load(Ordering::Relaxed) {
@@ -149,8 +163,9 @@ async fn a_million_viewers() {
     for n in 14..17 {
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
-        crowd
-            .play(edge_ms + TTL_MS, |e| said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string())));
+        crowd.play(edge_ms + TTL_MS, |e| {
+            said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
+        });
         hear(&hub, &said);
         drop(said);
         committing.store(true, Ordering::Relaxed);
@@ -181,8 +196,10 @@ fn resident_kb(what: &str) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
 }
 
-/// Memory a viewer with the ledger: at a first commit, from then on, at a commit without changes, and once all have left.
-/// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`, each in a process of its own.
+/// Memory a viewer with the ledger: at a first commit, from then on, at a commit without changes,
+/// and once all have left.
+/// `cargo test -p housecount --test it -- --ignored --nocapture memory_of_a_million_viewers`, each
+/// in a process of its own.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn memory_of_100_000_viewers() {
@@ -246,12 +263,14 @@ async fn memory(viewers: u64) {
 
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
     let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
-    let mut reading = housecount::ledger::chain::Reading::open(&**cold, chain, UnixMs::MAX).await.unwrap();
+    let mut reading =
+        housecount::ledger::chain::Reading::open(&**cold, chain, UnixMs::MAX).await.unwrap();
     while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}
     reading.book.open()
 }
 
-/// One stage's day from the embedded store on disk, over HTTP: with 10,000 viewers in the day, and with 10,000 at once.
+/// One stage's day from the embedded store on disk, over HTTP: with 10,000 viewers in the day, and
+/// with 10,000 at once.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, and takes a minute"]
 async fn a_stage_day() {
@@ -267,7 +286,9 @@ async fn a_stage_day() {
         let windows = (warm_ms + 24 * HOUR_MS + LATENESS_MS + TTL_MS) / WINDOW_MS + 2;
         play(&mut crowd, &hub, &mut commit, 0..windows).await;
         let mut stage = String::new();
-        proofs.each(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| stage = proven.stage.to_string());
+        proofs.each(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| {
+            stage = proven.stage.to_string()
+        });
 
         let app = App::over(settings(&[]), Arc::new(MemoryLog::default()), Some(cold));
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
@@ -304,7 +325,8 @@ async fn thirty_days() {
     let cold = SqliteCold::open(folder.path()).unwrap();
     let cold: Arc<dyn Cold> = Arc::new(cold);
     let (hub, proofs, mut commit) = writer(cold.clone());
-    let mut crowd = Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
+    let mut crowd =
+        Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
     for window in 0..MONTH_WINDOWS {
         play(&mut crowd, &hub, &mut commit, window..window + 1).await;
         proofs.forget(0);
@@ -318,7 +340,8 @@ async fn thirty_days() {
     let page = scan::watch(&cold, &proofs, range, Wanted::default(), 1_000).await.unwrap();
     let took_ms = mono_ms() - started_ms;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
     println!(
         "a page of {} rows of 30 days took {took_ms} ms; {before_mb} MB resident before, at most {peak} meanwhile",
         page.rows.len()

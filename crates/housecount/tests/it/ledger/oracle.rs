@@ -8,13 +8,15 @@ use housecount_core::limits::VIEWER_SEATS_WALKED_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::stage::{BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, Totals, WINDOW_MS, oracle};
+use super::stage::{
+    BASE, HOUR_MS, LATENESS_MS, MINUTE_MS, Said, Stage, TTL_MS, Totals, WINDOW_MS, oracle,
+};
 use crate::support::crowd::Rng;
 
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
-/// Viewers on stages for some hours: churn, tabs, reloads, beats that are lost, come twice, or come late because their
-/// node was cut off.
+/// Viewers on stages for some hours: churn, tabs, reloads, beats that are lost, come twice, or come
+/// late because their node was cut off.
 fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
     let (mut rng, mut said) = (Rng(seed), Vec::new());
     for n in 0..viewers {
@@ -27,8 +29,16 @@ fn audience(viewers: u64, stages: u64, ms: u64, seed: u64) -> Vec<Said> {
                 let start = at.plus(rng.below(MINUTE_MS));
                 let stay = rng.lognormal(25.0 * MINUTE_MS as f64, 1.0) as u64;
                 let end = start.plus(stay).min(BASE.plus(ms));
-                let session = if rng.below(2) == 0 { String::new() } else { format!("tab-{n}-{tab}") };
-                visit(&mut rng, &mut said, &stage, &format!("viewer-{n}"), session, Span::new(start, end));
+                let session =
+                    if rng.below(2) == 0 { String::new() } else { format!("tab-{n}-{tab}") };
+                visit(
+                    &mut rng,
+                    &mut said,
+                    &stage,
+                    &format!("viewer-{n}"),
+                    session,
+                    Span::new(start, end),
+                );
             }
             at = at.plus(rng.below(ms / 3));
         }
@@ -59,7 +69,14 @@ fn many_tabs(viewers: u64, ms: u64, seed: u64) -> Vec<Said> {
     said
 }
 
-fn visit(rng: &mut Rng, said: &mut Vec<Said>, stage: &str, viewer: &str, mut session: String, span: Span) {
+fn visit(
+    rng: &mut Rng,
+    said: &mut Vec<Said>,
+    stage: &str,
+    viewer: &str,
+    mut session: String,
+    span: Span,
+) {
     // One in eight is behind a node that is cut off for a while.
     let cut_from = span.from.plus(rng.below(span.ms().max(1)));
     let cut_ms = if rng.below(8) == 0 { rng.below(50 * MINUTE_MS) } else { 0 };
@@ -75,7 +92,9 @@ fn visit(rng: &mut Rng, said: &mut Vec<Said>, stage: &str, viewer: &str, mut ses
     while at < span.to {
         if rng.below(40) != 0 {
             // A node that was cut off also repeats the beats that what it held goes on from.
-            if let Some(last) = last_beat.filter(|last| *last < cut.from && cut.from <= at && at < cut.to) {
+            if let Some(last) =
+                last_beat.filter(|last| *last < cut.from && cut.from <= at && at < cut.to)
+            {
                 repeats.push((last, session.clone()));
             }
             last_beat = Some(at);
@@ -215,8 +234,8 @@ async fn windows_wait_for_the_cold_tier() {
     equals_the_oracle(&stage).await;
 }
 
-/// Nobody watches for hours, and nodes that know different things come back to it: the chain doesn't fork, and what came late before
-/// the gap isn't lost in it.
+/// Nobody watches for hours, and nodes that know different things come back to it: the chain
+/// doesn't fork, and what came late before the gap isn't lost in it.
 #[tokio::test]
 async fn a_gap_is_one_chunk() {
     let mut said = audience(50, 3, HOUR_MS, 5);
@@ -229,7 +248,8 @@ async fn a_gap_is_one_chunk() {
     let stage = Stage::new(said).await;
     stage.cold.lease_for_all.store(true, Ordering::SeqCst);
     let (mut a, mut b) = (stage.node().await, stage.node().await);
-    // What was said last before the night waits until after it: the cold tier was away in the evening.
+    // What was said last before the night waits until after it: the cold tier was away in the
+    // evening.
     let evening = BASE.plus(40 * MINUTE_MS);
     for now in dues(night_ms + HOUR_MS) {
         let is_night = now > evening && now < BASE.plus(night_ms);
@@ -279,7 +299,8 @@ async fn what_comes_too_late_is_refused_and_counted() {
     assert_eq!(totals[&("s".to_string(), "ann".to_string())], 30_000 + 30_000);
 }
 
-/// Everything hot is lost a moment after a commit: proof goes on where the ledger says it had come to.
+/// Everything hot is lost a moment after a commit: proof goes on where the ledger says it had come
+/// to.
 #[tokio::test]
 async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     let window = BASE.aligned(WINDOW_MS).plus(WINDOW_MS);
@@ -307,10 +328,12 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     // Nothing is left but the cold tier. Both come back after 40 s.
     let lost = Stage { said: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
-    let carried = housecount::ledger::restore::carry(&*lost.cold, &node.proofs, &[0]).await.unwrap();
+    let carried =
+        housecount::ledger::restore::carry(&*lost.cold, &node.proofs, &[0]).await.unwrap();
     assert_eq!(carried, 1, "only who was known to go on");
     let back = commit_at.plus(40_000);
-    let again: Vec<Said> = ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
+    let again: Vec<Said> =
+        ["stays", "went"].iter().flat_map(|v| beats(v, back, back.plus(60_000))).collect();
     node.hub.apply(again.iter().map(Said::event));
     node.commit(commit_at.plus(WINDOW_MS)).await.unwrap();
     let totals = lost.totals(ALWAYS).await;

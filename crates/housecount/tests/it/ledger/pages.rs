@@ -97,14 +97,16 @@ async fn pages_are_parts_of_a_scan() {
             pages += 1;
             scans.watch(stores.clone(), list.clone(), range, after, limit).await.unwrap()
         };
-        let paged: Vec<(Who, Watched)> = all(page, |(who, _): &(Who, Watched)| who.clone(), limit).await;
+        let paged: Vec<(Who, Watched)> =
+            all(page, |(who, _): &(Who, Watched)| who.clone(), limit).await;
         let wanted = Wanted {
             stage: list.stage.clone(),
             viewer: list.viewer.clone(),
             intervals: list.intervals,
             ..Wanted::default()
         };
-        let whole = scan::watch(&stores.cold, &stores.proofs, range, wanted, usize::MAX).await.unwrap();
+        let whole =
+            scan::watch(&stores.cold, &stores.proofs, range, wanted, usize::MAX).await.unwrap();
         assert_eq!(paged, whole.rows, "{list:?}, {limit} a page of {range:?}");
         rows += paged.len();
 
@@ -134,13 +136,15 @@ async fn next_pages_cost_their_rows() {
     let stores = Stores { cold: stage.cold(), proofs: node.proofs.clone() };
     let range = Span::new(BASE.aligned(WINDOW_MS), now);
     let asked = AskedRange { from: Some(range.from), to: None };
-    let list = WatchList { range: asked, stage: Some("stage-1".into()), viewer: None, intervals: false };
+    let list =
+        WatchList { range: asked, stage: Some("stage-1".into()), viewer: None, intervals: false };
     let scans = Scans::new();
     let first = scans.watch(stores.clone(), list.clone(), range, None, 5).await.unwrap();
     assert!(first.more && scans.kept_bytes() > 0);
     let calls = stage.cold.calls.load(Ordering::SeqCst);
     // A viewer who comes now would be told of in rows that are made again.
-    let late = |viewer: u64| Said { viewer: format!("viewer-{viewer:03}x"), ..stage.said[0].clone() };
+    let late =
+        |viewer: u64| Said { viewer: format!("viewer-{viewer:03}x"), ..stage.said[0].clone() };
     for n in 0..200 {
         let first = Said { stage: "stage-1".to_string(), at: range.to.minus(2_000), ..late(n) };
         let second = Said { at: range.to.minus(1_000), ..first.clone() };
@@ -151,18 +155,29 @@ async fn next_pages_cost_their_rows() {
     while let Some(cursor) = after {
         let later = Span::new(range.from, range.to.plus(1_000));
         let page = scans.watch(stores.clone(), list.clone(), later, Some(cursor), 5).await.unwrap();
-        assert_eq!((page.range, page.committed_to), (range, first.committed_to), "one list as of one moment");
-        assert!(page.rows.iter().all(|((_, viewer), _)| !viewer.ends_with('x')), "rows were made again");
+        assert_eq!(
+            (page.range, page.committed_to),
+            (range, first.committed_to),
+            "one list as of one moment"
+        );
+        assert!(
+            page.rows.iter().all(|((_, viewer), _)| !viewer.ends_with('x')),
+            "rows were made again"
+        );
         after = page.rows.last().filter(|_| page.more).map(|(who, _)| who.clone());
         pages += 1;
     }
     assert!((5..=16).contains(&pages), "{pages} pages");
     assert_eq!(stage.cold.calls.load(Ordering::SeqCst), calls);
     let again = scans.watch(stores, list, range, None, 5).await.unwrap();
-    assert!(again.rows.iter().any(|((_, viewer), _)| viewer.ends_with('x')), "a first page is of now");
+    assert!(
+        again.rows.iter().any(|((_, viewer), _)| viewer.ends_with('x')),
+        "a first page is of now"
+    );
 }
 
-/// One step of reading is computed at once; a scan whose caller has gone ends, and gives its turn back.
+/// One step of reading is computed at once; a scan whose caller has gone ends, and gives its turn
+/// back.
 #[tokio::test(flavor = "multi_thread")]
 async fn ledger_steps_max() {
     let mut rng = Rng(3);
@@ -190,8 +205,10 @@ async fn ledger_steps_max() {
     .await;
     waits.abort();
     assert!(waits.await.is_err_and(|error| error.is_cancelled()), "it waited for its turn");
-    crate::support::eventually("the scan has ended", async || scans.open.available_permits() == SCANS_MAX)
-        .await;
+    crate::support::eventually("the scan has ended", async || {
+        scans.open.available_permits() == SCANS_MAX
+    })
+    .await;
     drop(turns);
     scans.stages(stores, list, range, None, 10).await.unwrap();
 }

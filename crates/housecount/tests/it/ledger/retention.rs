@@ -32,7 +32,8 @@ fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = Said
 
 /// All of the ledger's items, and when they expire.
 async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
-    let rows = cold.query(&KeyRange::chunks(CHAIN, UnixMs::ZERO, UnixMs::MAX), &Page::first(10_000)).await;
+    let rows =
+        cold.query(&KeyRange::chunks(CHAIN, UnixMs::ZERO, UnixMs::MAX), &Page::first(10_000)).await;
     let ttl = |item: &housecount_core::item::Item| housecount_core::item::number(item, "ttl").ok();
     rows.unwrap().into_iter().map(|(sk, item)| (sk, ttl(&item))).collect()
 }
@@ -61,7 +62,10 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     let all = expiries(&cold).await;
     while let Some(stored) = reader.next(&*cold).await.unwrap() {
         let (chunk, _) = decode(&stored, CHAIN).unwrap();
-        assert!(chunk.window.to <= chunk.since.plus(GENERATION_MS_MAX), "it would outlive its keyframe");
+        assert!(
+            chunk.window.to <= chunk.since.plus(GENERATION_MS_MAX),
+            "it would outlive its keyframe"
+        );
         let expected = chunk.since.plus(GENERATION_MS_MAX + 30 * DAY_MS).0.div_ceil(1_000);
         let (_, ttl) =
             all.iter().find(|(sk, _)| sk.starts_with(&format!("{:013}", stored.window.0))).unwrap();
@@ -69,9 +73,14 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
         generations.insert(chunk.since);
         chunks += 1;
     }
-    assert!(generations.len() > 5 && chunks > 250, "{} generations, {chunks} chunks", generations.len());
+    assert!(
+        generations.len() > 5 && chunks > 250,
+        "{} generations, {chunks} chunks",
+        generations.len()
+    );
 
-    // Readers see what hasn't expired, before anything is deleted, with some of it deleted, and after.
+    // Readers see what hasn't expired, before anything is deleted, with some of it deleted, and
+    // after.
     let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall().0).count();
     assert!(expired > 250 && expired < all.len(), "{expired} of {}", all.len());
     for round in 0..3 {

@@ -74,7 +74,10 @@ async fn who_watched_how_long() {
     let (from, to) = (start - 500, start + 2_500);
     let range = format!("from={from}&to={to}");
     let stage = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true")).await;
-    assert_eq!((stage["complete"].clone(), ms(&stage, "from"), ms(&stage, "to")), (json!(true), from, to));
+    assert_eq!(
+        (stage["complete"].clone(), ms(&stage, "from"), ms(&stage, "to")),
+        (json!(true), from, to)
+    );
     assert_eq!(ms(&stage, "ttlMs"), 3_000, "the node's, and no default");
     let names: Vec<&str> = rows(&stage).iter().map(|row| row["viewer"].as_str().unwrap()).collect();
     assert_eq!(names, ["ann", "bob"], "one heartbeat proves nothing");
@@ -87,7 +90,10 @@ async fn who_watched_how_long() {
         assert!(ms(row, "firstAt") >= start);
     }
     let bob = node.get(&format!("/v1/viewers/bob/watch?{range}")).await;
-    assert_eq!(rows(&bob).iter().map(|row| row["stage"].as_str().unwrap()).collect::<Vec<_>>(), ["s", "t"]);
+    assert_eq!(
+        rows(&bob).iter().map(|row| row["stage"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["s", "t"]
+    );
     assert_eq!(rows(&bob)[0]["watchMs"], rows(&stage)[1]["watchMs"]);
 
     // Conservation: the integral of how many watched is the sum of how long they did.
@@ -123,7 +129,8 @@ async fn who_watched_how_long() {
     // Page by page it is the same.
     let first = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1")).await;
     assert_eq!((rows(&first).len(), &first["cursor"]), (1, &json!("ann")));
-    let second = node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1&cursor=ann")).await;
+    let second =
+        node.get(&format!("/v1/stages/s/watch?{range}&intervals=true&limit=1&cursor=ann")).await;
     assert_eq!((&rows(&second)[0], &second["cursor"]), (&rows(&stage)[1], &Value::Null));
 
     node.kill();
@@ -140,7 +147,8 @@ async fn export_and_verify_beside_a_running_node() {
     let body = json!({ "stage": "s", "customer": "acme", "tags": { "sport": "chess, fast" } });
     assert_eq!(node.call(Method::POST, "/v1/stages", body).await.0, 201);
     let start = say(&node, "s", "ann", "").await;
-    party(&[&node], &[("s", "ann", ""), ("s", "bob", ""), ("t", "bob", "")], &node, start + 3_000).await;
+    party(&[&node], &[("s", "ann", ""), ("s", "bob", ""), ("t", "bob", "")], &node, start + 3_000)
+        .await;
     let (from, to) = (start.to_string(), (start + 2_500).to_string());
     let data = node.data().display().to_string();
     let common = ["--from", &from, "--to", &to, "--data", &data];
@@ -161,12 +169,22 @@ async fn export_and_verify_beside_a_running_node() {
     assert_eq!(lines[0], "stage,viewer,watch_ms,first_at_ms,last_at_ms,customer,name,tags");
     let exported: u64 =
         lines[1..].iter().map(|line| line.split(',').nth(2).unwrap().parse::<u64>().unwrap()).sum();
-    let proven = found["stages"].as_array().unwrap().iter().map(|stage| ms(stage, "watchMs")).sum::<u64>();
+    let proven =
+        found["stages"].as_array().unwrap().iter().map(|stage| ms(stage, "watchMs")).sum::<u64>();
     assert_eq!((lines.len(), exported), (4, proven));
     assert!(lines[1].ends_with(r#",acme,,"{""sport"":""chess, fast""}""#), "{}", lines[1]);
 
-    let grouped =
-        ["export", "--group", "customer", "--round", "viewer-minute", "--format", "ndjson", "--out", "-"];
+    let grouped = [
+        "export",
+        "--group",
+        "customer",
+        "--round",
+        "viewer-minute",
+        "--format",
+        "ndjson",
+        "--out",
+        "-",
+    ];
     let (code, said) = run(&[&grouped[..], &common].concat());
     let months: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((code, months.len()), (0, 2), "{said}");
@@ -174,7 +192,8 @@ async fn export_and_verify_beside_a_running_node() {
     assert_eq!(months.iter().map(|month| ms(month, "watch_ms")).sum::<u64>(), proven);
 
     let parquet = folder.path().join("watch.parquet").display().to_string();
-    let (code, said) = run(&[&["export", "--format", "parquet", "--out", &parquet][..], &common].concat());
+    let (code, said) =
+        run(&[&["export", "--format", "parquet", "--out", &parquet][..], &common].concat());
     assert_eq!(code, 0, "{said}");
     let bytes = std::fs::read(&parquet).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
@@ -225,7 +244,8 @@ async fn two_nodes(partitions: u16) -> (Server, Dynamo, [Node; 2], Vec<String>) 
     (redis, dynamo, [a, b], settings)
 }
 
-/// Redis loses everything; a node starts after that; then those that knew die. What was proven before is written.
+/// Redis loses everything; a node starts after that; then those that knew die. What was proven
+/// before is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     let (redis, dynamo, [mut a, mut b], settings) = two_nodes(1).await;
@@ -263,9 +283,12 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     c.until_ready().await;
     let now = say(&c, "s", "ann", "").await;
     say(&c, "s", "bob", "tab").await;
-    // The new node took a moment to start, which may have been longer than a ttl: proof goes on after it.
+    // The new node took a moment to start, which may have been longer than a ttl: proof goes on
+    // after it.
     party(&[&c], &who, &c, now + 2_000).await;
-    let body = c.get(&format!("/v1/viewers/ann/watch?from={}&to={now}&intervals=true", start - 1_000)).await;
+    let body = c
+        .get(&format!("/v1/viewers/ann/watch?from={}&to={now}&intervals=true", start - 1_000))
+        .await;
     let first = &rows(&body)[0]["intervals"][0];
     assert!(ms(first, "from") <= start + 1_000, "{body}");
     assert!(
@@ -284,7 +307,8 @@ async fn proof_outlives_redis_and_the_nodes_that_made_it() {
     assert_eq!(code, 0, "{said}");
 }
 
-/// The cold tier is away, and says so each time: windows wait in the log and in memory, and then all are written.
+/// The cold tier is away, and says so each time: windows wait in the log and in memory, and then
+/// all are written.
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_wait_while_dynamodb_is_away() {
     let (_redis, dynamo, [mut a, b], settings) = two_nodes(2).await;
@@ -346,7 +370,8 @@ async fn bad_questions_are_named() {
     let to = 1_790_000_000_000 + PAGE_STEPS_MAX / 1_000 * 1_000;
     let path = |limit: u64| format!("/v1/watch?from=1790000000000&to={to}&step=1s&limit={limit}");
     assert_eq!(status(&path(1_000)).await.0, 200);
-    // A day of minutes is 1,441 steps, of seconds 86,401: pages are smaller then. Two days of seconds are too many for one stage.
+    // A day of minutes is 1,441 steps, of seconds 86,401: pages are smaller then. Two days of
+    // seconds are too many for one stage.
     for path in ["/v1/watch?step=1m", "/v1/watch?step=1s"] {
         assert_eq!(status(path).await.0, 200, "{path}");
     }
@@ -355,9 +380,13 @@ async fn bad_questions_are_named() {
     let path = |limit: u64| format!("/v1/watch?from=1790000000000&to={to}&step=1s&limit={limit}");
     assert_eq!((status(&path(900)).await.0, status(&path(1_000)).await), (200, bad));
     let none = Node::ready(&["cold=none"]).await;
-    for path in
-        ["/v1/stages/s/watch", "/v1/viewers/v/watch", "/v1/stages/s/history", "/v1/history", "/v1/watch"]
-    {
+    for path in [
+        "/v1/stages/s/watch",
+        "/v1/viewers/v/watch",
+        "/v1/stages/s/history",
+        "/v1/history",
+        "/v1/watch",
+    ] {
         let (status, body) = none.call(Method::GET, path, Value::Null).await;
         assert_eq!((status, &body["code"]), (501, &json!("no_cold_tier")), "{path}");
     }

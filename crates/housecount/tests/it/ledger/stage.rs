@@ -122,7 +122,8 @@ impl Stage {
 
     /// Who watched how long, by the ledger alone.
     pub async fn totals(&self, range: Span) -> Totals {
-        let page = scan::committed(&self.cold(), range, Wanted::default(), usize::MAX, &mut |_| ()).await;
+        let page =
+            scan::committed(&self.cold(), range, Wanted::default(), usize::MAX, &mut |_| ()).await;
         let page = page.unwrap();
         assert!(!page.more);
         page.rows
@@ -135,7 +136,10 @@ impl Stage {
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
         let nobody = Hub::new(settings(&[]).rules, 1, true);
         let nobody = Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS);
-        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage)).await.unwrap().0;
+        let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage))
+            .await
+            .unwrap()
+            .0;
         steps.iter().map(|step| step.integral_ms).sum()
     }
 }
@@ -148,8 +152,8 @@ impl Node {
     }
 }
 
-/// The billing rule, word for word: a beat and a later beat or leave of its session at most a ttl apart prove the time between
-/// them. The measure of the union, by stage and viewer.
+/// The billing rule, word for word: a beat and a later beat or leave of its session at most a ttl
+/// apart prove the time between them. The measure of the union, by stage and viewer.
 pub fn oracle(said: &[Said]) -> Totals {
     let mut by_session: BTreeMap<(&str, &str, &str), Vec<&Said>> = BTreeMap::new();
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();

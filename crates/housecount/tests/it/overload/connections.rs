@@ -1,5 +1,5 @@
-//! More connections than there are file descriptors, as many idle ones as the system lets a process have, and clients that
-//! read nothing.
+//! More connections than there are file descriptors, as many idle ones as the system lets a process
+//! have, and clients that read nothing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -59,7 +59,8 @@ async fn without_file_descriptors_those_who_are_in_stay_and_others_wait() {
 fn node_metric(stream: &mut TcpStream, name: &str) -> u64 {
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     // In the format that says where it ends.
-    let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n";
+    let request =
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n";
     stream.write_all(request).unwrap();
     let (mut text, mut buffer) = (Vec::new(), [0; 4_096]);
     while let Ok(read) = stream.read(&mut buffer) {
@@ -106,26 +107,32 @@ async fn twenty_thousand_idle_connections_cost_little() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("they are all there", async || node.metric("housecount_websockets ").await >= count as f64)
-        .await;
+    eventually("they are all there", async || {
+        node.metric("housecount_websockets ").await >= count as f64
+    })
+    .await;
     let grown = node.own_bytes().saturating_sub(before);
     let a_connection = grown / count as u64;
-    // 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer; a build for tests has larger futures.
+    // 5 KiB in a release build (docs/PERFORMANCE.md), and the viewer; a build for tests has larger
+    // futures.
     assert!(a_connection < 24 * 1024, "{a_connection} bytes each for {count}");
     println!("{count} idle connections, {a_connection} bytes each, the viewers included");
     node.beat("s", "one-more").await;
     players.kill().unwrap();
     players.wait().unwrap();
-    eventually("they are all gone", async || node.metric("housecount_websockets ").await == 0.0).await;
+    eventually("they are all gone", async || node.metric("housecount_websockets ").await == 0.0)
+        .await;
 }
 
-/// It asks and asks, and reads nothing: others are served meanwhile, and it is let go after `ANSWER_READ_MS_MAX`.
+/// It asks and asks, and reads nothing: others are served meanwhile, and it is let go after
+/// `ANSWER_READ_MS_MAX`.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_is_let_go() {
     const { assert!(ANSWER_READ_MS_MAX < 60_000, "or this takes too long") };
     let node = Node::ready(&["log=memory:", "cold=none"]).await;
     let mut deaf = connect(&node);
-    // A busy machine pauses for a second, too: then what is asked would still find room, and nobody be deaf.
+    // A busy machine pauses for a second, too: then what is asked would still find room, and nobody
+    // be deaf.
     deaf.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
     let asks = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
     // Until neither side's buffers take any more.
@@ -133,7 +140,8 @@ async fn who_reads_nothing_is_let_go() {
     assert_eq!(node.client.call(Method::GET, "/healthz", "").await.unwrap().0, 200);
     // Asked of its own connection: the others of this test may be more than one.
     deaf.set_nonblocking(true).unwrap();
-    let is_let_go = |said: std::io::Result<usize>| said.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
+    let is_let_go =
+        |said: std::io::Result<usize>| said.is_err_and(|e| e.kind() != ErrorKind::WouldBlock);
     eventually("it is let go", async || is_let_go(deaf.write(b"G"))).await;
 }
 
@@ -173,12 +181,17 @@ async fn an_address_has_so_many_connections_and_no_more() {
     node.beat("s", "v").await;
 }
 
-/// Connections of a proxy are not limited, but what lasts on them is, by the client that the proxy names.
+/// Connections of a proxy are not limited, but what lasts on them is, by the client that the proxy
+/// names.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_behind_a_proxy_has_so_many_websockets_and_streams() {
-    let node =
-        Node::ready(&["log=memory:", "cold=none", "limits.address_connections=2", "proxies=127.0.0.0/8"])
-            .await;
+    let node = Node::ready(&[
+        "log=memory:",
+        "cold=none",
+        "limits.address_connections=2",
+        "proxies=127.0.0.0/8",
+    ])
+    .await;
     let ask = |line: &str, client: &str| {
         let mut stream = connect(&node);
         let request = format!(
@@ -202,7 +215,10 @@ async fn a_client_behind_a_proxy_has_so_many_websockets_and_streams() {
     }
     assert_eq!(ask("/healthz", "192.0.2.1").0, "200", "a request holds nothing");
     let others: Vec<_> = (2..8).map(|n| ask("/v1/ws", &format!("192.0.2.{n}"))).collect();
-    assert!(others.iter().all(|(status, _)| status == "101"), "connections of the proxy are not limited");
+    assert!(
+        others.iter().all(|(status, _)| status == "101"),
+        "connections of the proxy are not limited"
+    );
     assert_eq!(node.metric("housecount_rejected_total{code=\"too_many_connections\"}").await, 4.0);
     let mut again = Vec::new();
     for gone in [socket.1, stream.1] {

@@ -17,16 +17,18 @@ const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n
 /// SYNs that the machine's listeners have dropped since it was started.
 fn dropped_syns() -> u64 {
     let text = std::fs::read_to_string("/proc/net/netstat").unwrap();
-    let mut rows = text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
+    let mut rows =
+        text.lines().filter(|line| line.starts_with("TcpExt:")).map(str::split_whitespace);
     let (names, values) = (rows.next().unwrap(), rows.next().unwrap());
     names.zip(values).find(|(name, _)| *name == "ListenDrops").unwrap().1.parse().unwrap()
 }
 
-/// Connections that one client address opens: with half of the system's 28,000 ports, looking for a free one takes longer than all else.
+/// Connections that one client address opens: with half of the system's 28,000 ports, looking for a
+/// free one takes longer than all else.
 const PER_ADDRESS: usize = 10_000;
 
-/// Opens so many connections one after the other and returns them with the longest that one took. `round`: no two have an address in
-/// common.
+/// Opens so many connections one after the other and returns them with the longest that one took.
+/// `round`: no two have an address in common.
 async fn open(node: &Node, count: usize, round: usize) -> (Vec<TcpStream>, Duration) {
     let to: SocketAddr = node.address.trim_start_matches("http://").parse().unwrap();
     let (mut slowest, mut open) = (Duration::ZERO, Vec::with_capacity(count));
@@ -50,15 +52,18 @@ async fn twenty_thousand_connects_one_after_the_other() {
         let (dropped, began) = (dropped_syns(), Instant::now());
         let (open, slowest) = open(&node, count, round).await;
         let connected = began.elapsed();
-        eventually("all are accepted", async || node.metric("housecount_connections ").await >= count as f64)
-            .await;
+        eventually("all are accepted", async || {
+            node.metric("housecount_connections ").await >= count as f64
+        })
+        .await;
         let accepted = began.elapsed();
         let dropped = dropped_syns() - dropped;
         println!(
             "{count} connects in {connected:.2?}, the slowest {slowest:.2?}; accepted in {accepted:.2?}; {dropped} SYNs dropped"
         );
         drop(open);
-        eventually("all are gone", async || node.metric("housecount_connections ").await < 50.0).await;
+        eventually("all are gone", async || node.metric("housecount_connections ").await < 50.0)
+            .await;
     }
 }
 
@@ -79,10 +84,13 @@ async fn ten_thousand_websockets_one_after_the_other() {
     }
     let took = began.elapsed();
     let dropped = dropped_syns() - dropped;
-    println!("{count} WebSockets in {took:.2?}, the slowest connect {slowest:.2?}; {dropped} SYNs dropped");
+    println!(
+        "{count} WebSockets in {took:.2?}, the slowest connect {slowest:.2?}; {dropped} SYNs dropped"
+    );
 }
 
-/// Memory of subscribers while they are there, once they are gone, and after others have come and gone.
+/// Memory of subscribers while they are there, once they are gone, and after others have come and
+/// gone.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure: cargo test -p housecount --test it -- --ignored --nocapture overload::connects"]
 async fn memory_of_ten_thousand_streams_that_are_gone() {
@@ -108,6 +116,7 @@ async fn memory_of_ten_thousand_streams_that_are_gone() {
             node.own_bytes() as f64 / 1e6
         );
     }
-    eventually("connections are gone", async || node.metric("housecount_connections ").await < 5.0).await;
+    eventually("connections are gone", async || node.metric("housecount_connections ").await < 5.0)
+        .await;
     println!("{:.1} MB after", node.own_bytes() as f64 / 1e6);
 }

@@ -50,7 +50,8 @@ async fn players(address: &str) -> Latencies {
             let (mut due, mut latencies) = (began + EVERY * n / PLAYERS, Vec::new());
             while due < began + BEGINS + MEASURED {
                 tokio::time::sleep_until(due).await;
-                let (status, _) = client.call(Method::POST, "/v1/heartbeat", body.clone()).await.unwrap();
+                let (status, _) =
+                    client.call(Method::POST, "/v1/heartbeat", body.clone()).await.unwrap();
                 assert_eq!(status, 200);
                 if due >= began + BEGINS {
                     latencies.push(due.elapsed());
@@ -72,7 +73,8 @@ fn seat(n: usize, viewer: &str) -> Value {
 /// Puts its viewer on so many stages, in one batch.
 async fn join(client: &Client, viewer: &str, stages: usize) -> u64 {
     let seats = Value::from_iter((0..stages).map(|n| seat(n, viewer)));
-    let (status, body) = client.call(Method::POST, "/v1/heartbeats", seats.to_string()).await.unwrap();
+    let (status, body) =
+        client.call(Method::POST, "/v1/heartbeats", seats.to_string()).await.unwrap();
     assert_eq!(status, 200);
     serde_json::from_slice::<Value>(&body).unwrap()["accepted"].as_u64().unwrap()
 }

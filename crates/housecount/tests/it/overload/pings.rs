@@ -1,4 +1,5 @@
-//! Clients of WebSockets that ping and never read: what a node holds for them, and when it lets them go.
+//! Clients of WebSockets that ping and never read: what a node holds for them, and when it lets
+//! them go.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -25,7 +26,8 @@ fn pings() -> Vec<u8> {
     [&[0x89, 0x80 | PING_BYTES as u8, 0, 0, 0, 0][..], &[b'p'; PING_BYTES]].concat().repeat(PINGS)
 }
 
-/// A WebSocket whose own system takes as little as it can of what it doesn't read: so that it waits at the node.
+/// A WebSocket whose own system takes as little as it can of what it doesn't read: so that it waits
+/// at the node.
 async fn upgraded(address: &str) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4_096)?;
@@ -58,7 +60,8 @@ impl Flood {
     fn begin(node: &Node, clients: usize, bytes_max: u64) -> (Arc<Flood>, Vec<JoinHandle<()>>) {
         let flood = Arc::new(Flood::default());
         let threads = (0..clients).map(|_| {
-            let (flood, address, runtime) = (flood.clone(), node.address.clone(), Handle::current());
+            let (flood, address, runtime) =
+                (flood.clone(), node.address.clone(), Handle::current());
             std::thread::spawn(move || flood.send(&runtime, &address, bytes_max))
         });
         let threads = threads.collect();
@@ -78,7 +81,8 @@ impl Flood {
         clients.into_iter().for_each(|client| client.join().unwrap());
     }
 
-    /// Pings on one connection, and on another one when it is let go, until the flood has ended or it has sent `bytes_max`.
+    /// Pings on one connection, and on another one when it is let go, until the flood has ended or
+    /// it has sent `bytes_max`.
     fn send(&self, runtime: &Handle, address: &str, bytes_max: u64) {
         let (pings, mut sent) = (pings(), 0);
         let goes_on = |sent: u64| !self.has_ended.load(Ordering::Relaxed) && sent < bytes_max;
@@ -130,7 +134,8 @@ async fn a_websocket_whose_client_takes_nothing_is_let_go() {
     let (flood, clients) = Flood::begin(&node, 1, u64::MAX);
     eventually("it is let go", async || flood.let_go() > 0).await;
     flood.end(clients);
-    eventually("the idle one is left", async || node.metric("housecount_websockets ").await == 1.0).await;
+    eventually("the idle one is left", async || node.metric("housecount_websockets ").await == 1.0)
+        .await;
     // It has said nothing for as long.
     idle.write_all(&[0x89, 0x80, 0, 0, 0, 0]).unwrap();
     let mut pong = [0; 2];

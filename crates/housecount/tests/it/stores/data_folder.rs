@@ -1,4 +1,5 @@
-//! The folder under a node: for its owner only, and its loss is a failed store and not a surprise at the next start.
+//! The folder under a node: for its owner only, and its loss is a failed store and not a surprise
+//! at the next start.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use crate::support::node::Node;
 
 /// What can be lost of a store, and whether a copy is put in its place.
 fn losses(folder: &Path, database: &str) -> Vec<(PathBuf, bool)> {
-    let files = [folder.to_path_buf(), folder.join(database), folder.join(format!("{database}-wal"))];
+    let files =
+        [folder.to_path_buf(), folder.join(database), folder.join(format!("{database}-wal"))];
     files.into_iter().flat_map(|path| [(path.clone(), false), (path, true)]).collect()
 }
 
@@ -36,7 +38,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn remove(path: &Path) {
-    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let removed =
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     removed.unwrap();
 }
 
@@ -108,7 +111,8 @@ async fn a_node_whose_folder_is_deleted_says_so() {
         node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await;
     assert_eq!((status, body["code"].as_str()), (503, Some("log_unavailable")), "{body}");
     eventually("it is not ready", async || node.status("/readyz").await == 503).await;
-    eventually("its counts are not complete", async || node.stats().await["complete"] == false).await;
+    eventually("its counts are not complete", async || node.stats().await["complete"] == false)
+        .await;
 }
 
 fn mode(path: &Path) -> u32 {
@@ -119,9 +123,9 @@ fn mode(path: &Path) -> u32 {
 fn all_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(
-            |path| if path.is_dir() { [vec![path.clone()], all_in(&path)].concat() } else { vec![path] },
-        )
+        .flat_map(|path| {
+            if path.is_dir() { [vec![path.clone()], all_in(&path)].concat() } else { vec![path] }
+        })
         .collect()
 }
 
@@ -135,9 +139,13 @@ async fn only_its_owner_reads_a_nodes_folder_an_older_versions_too() {
         for path in &found {
             assert_eq!(mode(path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
         }
-        for name in
-            ["log/log.sqlite-wal", "log/log.sqlite-shm", "log/lock", "cold/items.sqlite-wal", "cold/lock"]
-        {
+        for name in [
+            "log/log.sqlite-wal",
+            "log/log.sqlite-shm",
+            "log/lock",
+            "cold/items.sqlite-wal",
+            "cold/lock",
+        ] {
             assert!(found.contains(&data.join(name)), "{name} is missing in {found:?}");
         }
         found

@@ -25,12 +25,15 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     let mut node = Node::ready(&["log=memory:"]).await;
     for round in 0..3u64 {
         let done = Arc::new(AtomicU64::new(0));
-        let (client, counted) = (housecount::client::Client::new(&node.address).unwrap(), done.clone());
+        let (client, counted) =
+            (housecount::client::Client::new(&node.address).unwrap(), done.clone());
         let writes = tokio::spawn(async move {
             for n in 0u64.. {
                 let body = json!({ "stage": format!("stage-{round}-{n:05}") }).to_string();
                 match client.call(Method::POST, "/v1/stages", body).await {
-                    Ok((status, _)) if (200..300).contains(&status) => counted.store(n + 1, Ordering::SeqCst),
+                    Ok((status, _)) if (200..300).contains(&status) => {
+                        counted.store(n + 1, Ordering::SeqCst)
+                    }
                     _ => break,
                 }
             }
@@ -57,7 +60,8 @@ fn record(n: u64) -> Record {
     Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item }
 }
 
-/// A flipped bit of the file changes no answer, or is an error that names the file and what to do. It never makes an item up.
+/// A flipped bit of the file changes no answer, or is an error that names the file and what to do.
+/// It never makes an item up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_makes_no_item_up() {
     const ROWS: u64 = 60;
@@ -86,11 +90,16 @@ async fn a_flipped_bit_makes_no_item_up() {
                     }
                 }
                 for stage in 0..7 {
-                    let range = KeyRange::snapshots(&format!("stage-{stage}"), UnixMs::ZERO, UnixMs::MAX);
+                    let range =
+                        KeyRange::snapshots(&format!("stage-{stage}"), UnixMs::ZERO, UnixMs::MAX);
                     match cold.query(&range, &Page::first(1_000)).await {
                         Ok(rows) => rows.iter().for_each(|(sk, item)| {
                             let n = housecount_core::item::number(item, "n").unwrap();
-                            assert_eq!((sk, item), (&record(n).key.sk(), &record(n).item), "byte {at}");
+                            assert_eq!(
+                                (sk, item),
+                                (&record(n).key.sk(), &record(n).item),
+                                "byte {at}"
+                            );
                         }),
                         Err(error) => errors.push(error),
                     }
@@ -108,7 +117,8 @@ async fn a_flipped_bit_makes_no_item_up() {
         }
     }
     println!("{refused} flips are refused, {hidden} hide rows, {unchanged} change no answer");
-    // Free space is most of what changes nothing. A key that reads otherwise hides its row; in a ledger `verify` misses it.
+    // Free space is most of what changes nothing. A key that reads otherwise hides its row; in a
+    // ledger `verify` misses it.
     assert!(refused > unchanged / 4 && hidden < refused / 2, "{refused}, {hidden}, {unchanged}");
 }
 
@@ -164,14 +174,18 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("cold.sqlite"), "SQLite format 3").unwrap();
     let names = || {
-        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let entries =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         entries.collect::<Vec<_>>()
     };
     let before = names();
     let check = |error: StoreError| {
         let said = error.to_string();
         assert_eq!(error.kind(), ErrorKind::Schema);
-        assert!(said.contains("rename the folder") && said.contains("with the earlier version"), "{said}");
+        assert!(
+            said.contains("rename the folder") && said.contains("with the earlier version"),
+            "{said}"
+        );
     };
     check(SqliteCold::open(folder.path()).unwrap_err());
     check(SqliteCold::open_to_read(folder.path()).unwrap_err());
@@ -180,11 +194,15 @@ async fn an_earlier_versions_store_is_refused_in_one_line() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--set", "log=memory:", "--cold", &url];
     let output = housecount().args(serve).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("has the store of an earlier housecount"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("has the store of an earlier housecount"),
+        "{said}"
+    );
     assert_eq!(names(), before);
 }
 
-/// How long puts take alone, beside 1,000 readings of a copy, and beside 1,000 of the store itself: all that differs is its locks.
+/// How long puts take alone, beside 1,000 readings of a copy, and beside 1,000 of the store itself:
+/// all that differs is its locks.
 /// `cargo test -p housecount --test it -- --ignored --nocapture readers_hold_no_writer`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure"]
@@ -208,10 +226,16 @@ async fn readers_hold_no_writer() {
         took_us.sort_unstable();
         let at = |share: f64| took_us[((took_us.len() - 1) as f64 * share) as usize];
         let (count, most) = (took_us.len(), at(1.0));
-        println!("{count} puts {beside}: median {} us, p99 {} us, at most {most} us", at(0.5), at(0.99));
+        println!(
+            "{count} puts {beside}: median {} us, p99 {} us, at most {most} us",
+            at(0.5),
+            at(0.99)
+        );
     };
     puts("alone", &AtomicBool::new(true)).await;
-    for (beside, read) in [("beside readers of a copy", copy.path()), ("beside readers", folder.path())] {
+    for (beside, read) in
+        [("beside readers of a copy", copy.path()), ("beside readers", folder.path())]
+    {
         let stop = Arc::new(AtomicBool::new(false));
         let readers = tokio::task::spawn_blocking({
             let (read, stop) = (read.to_path_buf(), stop.clone());

@@ -15,8 +15,9 @@ use crate::support::node::Node;
 
 /// Lets a process write files up to this length only: the same as a full disk, without being root.
 fn bound_files(pid: u32, bytes: &str) {
-    let status =
-        Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}:")]).status();
+    let status = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &format!("--fsize={bytes}:")])
+        .status();
     assert!(status.unwrap().success());
 }
 
@@ -51,10 +52,12 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     node.until_ready().await;
     node.beat("s", "ann").await;
     bound_files(node.pid(), "0");
-    let beat =
-        async || node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await.0;
+    let beat = async || {
+        node.call(Method::POST, "/v1/heartbeat", json!({ "stage": "s", "viewer": "bob" })).await.0
+    };
     eventually("heartbeats are refused", async || beat().await == 503).await;
-    let configure = async || node.call(Method::POST, "/v1/stages", json!({ "stage": "configured" })).await.0;
+    let configure =
+        async || node.call(Method::POST, "/v1/stages", json!({ "stage": "configured" })).await.0;
     // Each is a failure of the store.
     for _ in 0..3 {
         assert_eq!((configure().await, beat().await), (503, 503));
@@ -75,6 +78,7 @@ async fn a_full_disk_is_one_line_when_it_begins_and_one_when_it_ends() {
     assert_eq!(count("log can be read and not written"), 1, "{all}");
     assert_eq!(count("the log is back"), 1, "{all}");
     assert_eq!(count("a request failed"), 0, "{all}");
-    let troubles = lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    let troubles =
+        lines.iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
     assert!(troubles <= 8, "a line a store and a task, and no more: {troubles} in\n{all}");
 }

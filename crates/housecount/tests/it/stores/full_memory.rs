@@ -1,5 +1,5 @@
-//! Redis over its `maxmemory`: reads, trims and the ledger's note go on, appends and the note that somebody is there are refused. And
-//! a Redis that may evict the log instead.
+//! Redis over its `maxmemory`: reads, trims and the ledger's note go on, appends and the note that
+//! somebody is there are refused. And a Redis that may evict the log instead.
 
 use std::sync::Arc;
 
@@ -32,7 +32,10 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
     let tail = log.read(0, positions[298], HandleKey(7)).await.unwrap();
     assert_eq!(tail.records, [(last, Bytes::from_static(b"ours"))]);
     assert!(tail.holds_after && tail.clock >= last.at);
-    assert_eq!((tail.origin.born, tail.origin.attended, tail.origin.key), (born, UnixMs(5), HandleKey(7)));
+    assert_eq!(
+        (tail.origin.born, tail.origin.attended, tail.origin.key),
+        (born, UnixMs(5), HandleKey(7))
+    );
     // A node with nothing to append learns of it all the same, and what may go is gone.
     let error = log.tend(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
     assert!(error.contains("OOM") && error.contains("tending the log redis"), "{error}");
@@ -53,7 +56,8 @@ async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
 async fn over_its_maxmemory_redis_and_valkey_are_read_and_trimmed() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
         let server = Server::start(flavour, &["--maxmemory-policy", "noeviction"]).await;
-        let set = |max: &str| assert_eq!(server.command(&format!("CONFIG SET maxmemory {max}")), "+OK");
+        let set =
+            |max: &str| assert_eq!(server.command(&format!("CONFIG SET maxmemory {max}")), "+OK");
         a_full_log_is_read_and_trimmed(&server.url(), set).await;
     }
 }
@@ -94,8 +98,11 @@ async fn over_redis_maxmemory_no_node_calls_its_counts_complete() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_may_evict_the_log_is_named_once_and_measured() {
-    let redis =
-        Server::start(Flavour::Redis, &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]).await;
+    let redis = Server::start(
+        Flavour::Redis,
+        &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"],
+    )
+    .await;
     let lines = tempfile::NamedTempFile::new().unwrap();
     let log = format!("log={}", redis.url());
     let node = Node::start_logging(
@@ -120,7 +127,8 @@ async fn a_redis_that_evicts_nothing_of_ours_is_not_named() {
         &[&log, "cold=none", "interval=300ms", "log_level=warn"],
     );
     node.until_ready().await;
-    eventually("it is asked", async || node.metric("housecount_redis_memory_bytes").await > 0.0).await;
+    eventually("it is asked", async || node.metric("housecount_redis_memory_bytes").await > 0.0)
+        .await;
     assert_eq!(node.metric("housecount_redis_evicting").await, 0.0);
     assert_eq!(node.metric("housecount_redis_memory_used_ratio").await, 0.0, "it has no bound");
     let said = std::fs::read_to_string(lines.path()).unwrap();

@@ -1,4 +1,5 @@
-//! What other programs, a full memory, a full disk and a vanished folder do to the stores, and to a node over them.
+//! What other programs, a full memory, a full disk and a vanished folder do to the stores, and to a
+//! node over them.
 
 mod data_folder;
 mod embedded;

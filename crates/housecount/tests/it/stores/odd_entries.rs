@@ -35,7 +35,8 @@ async fn odd_entries_stop_no_node_and_no_restart() {
     let ids: Vec<String> = ODD.map(|odd| redis.command(&format!("XADD {STREAM} * {odd}"))).into();
     assert!(ids.iter().all(|id| id.contains('-')), "{ids:?}");
     for node in [&first, &other] {
-        eventually("they are counted", async || node.metric(CORRUPT).await == ODD.len() as f64).await;
+        eventually("they are counted", async || node.metric(CORRUPT).await == ODD.len() as f64)
+            .await;
     }
     first.beat("s", "bob").await;
     eventually("the log is read on", async || other.viewers("s").await == 2).await;
@@ -45,7 +46,11 @@ async fn odd_entries_stop_no_node_and_no_restart() {
     assert_eq!((other.viewers("s").await, other.metric(CORRUPT).await), (2, ODD.len() as f64));
     let said = std::fs::read_to_string(lines.path()).unwrap();
     for id in ids {
-        assert_eq!(said.lines().filter(|line| line.contains(&id)).count(), 1, "{id} is named once in {said}");
+        assert_eq!(
+            said.lines().filter(|line| line.contains(&id)).count(),
+            1,
+            "{id} is named once in {said}"
+        );
     }
 }
 
@@ -76,18 +81,22 @@ async fn pages_of_odd_entries_are_passed_over() {
 async fn odd_entries_stop_no_archive() {
     let redis = Server::start(Flavour::Redis, &[]).await;
     let log = format!("log={}", redis.url());
-    let node = Node::ready(&[&log, "archive=items", "archive_flush=1s", "interval=300ms", "ttl=1s"]).await;
+    let node =
+        Node::ready(&[&log, "archive=items", "archive_flush=1s", "interval=300ms", "ttl=1s"]).await;
     node.beat("s", "ann").await;
     for odd in ODD {
         redis.command(&format!("XADD {STREAM} * {odd}"));
     }
     node.beat("s", "bob").await;
-    eventually("both are archived", async || node.metric("housecount_archive_items_total").await == 2.0)
-        .await;
+    eventually("both are archived", async || {
+        node.metric("housecount_archive_items_total").await == 2.0
+    })
+    .await;
     assert_eq!(node.metric("housecount_archive_failures_total").await, 0.0);
 }
 
-/// Fields of the past that hold no numbers: those without which there is none are made anew, and the others are written over.
+/// Fields of the past that hold no numbers: those without which there is none are made anew, and
+/// the others are written over.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_past_stops_no_node_and_no_restart() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -126,7 +135,8 @@ async fn an_odd_past_stops_no_node_and_no_restart() {
     assert_eq!(field("committed"), Some(1_790_000_000_000));
 }
 
-/// After an entry with an id far ahead of Redis's clock every append would get one too, and time would be that.
+/// After an entry with an id far ahead of Redis's clock every append would get one too, and time
+/// would be that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
@@ -134,9 +144,13 @@ async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
         let log = format!("log={}", redis.url());
         let nodes = [Node::ready(&[&log]).await, Node::ready(&[&log]).await];
         nodes[0].beat("s", "ann").await;
-        for (viewers, id) in [(3, "9999999999999-0"), (5, "18446744073709551615-18446744073709551615")] {
+        for (viewers, id) in
+            [(3, "9999999999999-0"), (5, "18446744073709551615-18446744073709551615")]
+        {
             assert!(
-                redis.command(&format!("XADD {STREAM} {id} a 1")).contains(id.split_once('-').unwrap().0)
+                redis
+                    .command(&format!("XADD {STREAM} {id} a 1"))
+                    .contains(id.split_once('-').unwrap().0)
             );
             nodes[0].beat("s", &format!("viewer-{viewers}")).await;
             nodes[1].beat("s", &format!("other-{viewers}")).await;
@@ -155,7 +169,8 @@ async fn an_odd_entry_of_the_far_future_takes_nobody_there() {
     }
 }
 
-/// The same where the entry was deleted before a node could read it: the stream goes on after its id all the same.
+/// The same where the entry was deleted before a node could read it: the stream goes on after its
+/// id all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
     for flavour in [Flavour::Redis, Flavour::Valkey] {
@@ -163,18 +178,22 @@ async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
         let log = format!("log={}", redis.url());
         let nodes = [Node::ready(&[&log]).await, Node::ready(&[&log]).await];
         nodes[0].beat("s", "ann").await;
-        for (viewers, id) in [(3, "9999999999999-0"), (5, "18446744073709551615-18446744073709551615")] {
+        for (viewers, id) in
+            [(3, "9999999999999-0"), (5, "18446744073709551615-18446744073709551615")]
+        {
             let both = format!("MULTI\r\nXADD {STREAM} {id} a 1\r\nXDEL {STREAM} {id}\r\nEXEC");
             assert_eq!(redis.command(&both), "+OK");
             let last = async || {
                 let said =
-                    crate::support::redis::list(redis.port, &format!("XINFO STREAM {STREAM}")).unwrap();
+                    crate::support::redis::list(redis.port, &format!("XINFO STREAM {STREAM}"))
+                        .unwrap();
                 let place = said.iter().position(|word| word == "last-generated-id").unwrap();
                 said[place + 1].clone()
             };
             eventually("it is there and gone", async || last().await.starts_with(&id[..8])).await;
             for (node, name) in nodes.iter().zip(["viewer", "other"]) {
-                let body = serde_json::json!({ "stage": "s", "viewer": format!("{name}-{viewers}") });
+                let body =
+                    serde_json::json!({ "stage": "s", "viewer": format!("{name}-{viewers}") });
                 // Refused until the stream has ids again.
                 eventually("it is taken", async || {
                     node.call(hyper::Method::POST, "/v1/heartbeat", body.clone()).await.0 == 200
@@ -195,7 +214,8 @@ async fn an_entry_of_the_far_future_that_was_deleted_takes_nobody_there() {
     }
 }
 
-/// Nobody may delete another program's key; but what is wrong is said, and once it is gone the log begins anew.
+/// Nobody may delete another program's key; but what is wrong is said, and once it is gone the log
+/// begins anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_type_is_named_and_nothing_more() {
     let redis = Server::start(Flavour::Redis, &[]).await;
@@ -223,7 +243,8 @@ async fn a_cluster_passes_odd_entries_over_too() {
     let first = log.append(0, Bytes::from_static(b"ours")).await.unwrap();
     // Whichever master has the slot takes it; the others say where it is.
     let odd = ["a 1 b 2", "a 1"].map(|odd| {
-        let ids = cluster.masters.iter().map(|master| master.command(&format!("XADD {STREAM} * {odd}")));
+        let ids =
+            cluster.masters.iter().map(|master| master.command(&format!("XADD {STREAM} * {odd}")));
         ids.filter(|id| id.contains('-') && !id.starts_with("-MOVED")).count()
     });
     assert_eq!(odd, [1, 1]);
@@ -258,12 +279,16 @@ async fn odd_rows_stop_no_file_log() {
         assert_eq!(bodies, [&b"one"[..], b"", b"", &[0][..]]);
         assert_eq!(tail.records.len(), 4 + round);
         let next = log.append(0, Bytes::from_static(b"two")).await.unwrap();
-        assert_eq!(log.read_aside(0, Position::START).await.unwrap().records.last().unwrap().0, next);
+        assert_eq!(
+            log.read_aside(0, Position::START).await.unwrap().records.last().unwrap().0,
+            next
+        );
         drop(log);
         log = target.open("").await.unwrap();
     }
     // A past that holds no numbers, or is gone: what is needed is made anew.
-    let past = async |log: &Arc<dyn Log>| log.read(0, Position::START, HandleKey(7)).await.unwrap().origin;
+    let past =
+        async |log: &Arc<dyn Log>| log.read(0, Position::START, HandleKey(7)).await.unwrap().origin;
     let born = past(&log).await.born;
     sql("UPDATE origin SET whole = 'x', attended = 'x', committed = 'x', key = 'x'");
     let origin = past(&log).await;

@@ -30,12 +30,15 @@ impl Authority {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// Arguments of a server, or lines of a sentinel's file without the `--`, that ask clients for a certificate of this authority.
+    /// Arguments of a server, or lines of a sentinel's file without the `--`, that ask clients for
+    /// a certificate of this authority.
     pub fn arguments(&self, tls_port: u16) -> Vec<String> {
         let files = [("cert", "cert.pem"), ("key", "key.pem"), ("ca-cert", "ca.pem")];
-        let files =
-            files.into_iter().flat_map(|(name, file)| [format!("--tls-{name}-file"), self.file(file)]);
-        let others = ["--tls-port", &tls_port.to_string(), "--tls-auth-clients", "yes"].map(String::from);
+        let files = files
+            .into_iter()
+            .flat_map(|(name, file)| [format!("--tls-{name}-file"), self.file(file)]);
+        let others =
+            ["--tls-port", &tls_port.to_string(), "--tls-auth-clients", "yes"].map(String::from);
         files.chain(others).collect()
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row, SqliteCold, Transacted, Write};
+use housecount::cold::{
+    Cold, Condition, Meter, Page, Put, Record, Row, SqliteCold, Transacted, Write,
+};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
@@ -29,7 +31,8 @@ pub struct FaultyCold {
     /// Transactions wait here before they are sent; `held` says how many have come so far.
     pub gate: tokio::sync::RwLock<()>,
     pub held: AtomicUsize,
-    /// Transactions that are answered as refused from now on: not carried out, or carried out all the same.
+    /// Transactions that are answered as refused from now on: not carried out, or carried out all
+    /// the same.
     pub refused: AtomicU32,
     pub belied: AtomicU32,
 }

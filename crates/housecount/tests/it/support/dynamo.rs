@@ -29,7 +29,8 @@ pub struct Faults {
     pub lying: AtomicU32,
     /// Transactions and puts that are answered as if another transaction held their items.
     pub conflicts: AtomicU32,
-    /// UpdateContinuousBackups that come too early; the emulator doesn't know the call, so all are answered here.
+    /// UpdateContinuousBackups that come too early; the emulator doesn't know the call, so all are
+    /// answered here.
     pub too_early: AtomicU32,
     /// Calls that were answered by the emulator.
     pub answered: AtomicU32,
@@ -38,7 +39,8 @@ pub struct Faults {
     pub untold: Capacity,
     /// BatchWriteItems whose body holds this text are refused as invalid; empty for none.
     pub refuses: Mutex<String>,
-    /// Whether the next chunk of a ledger that is to be put lies there for ever, and whose it is then: the port by which it came.
+    /// Whether the next chunk of a ledger that is to be put lies there for ever, and whose it is
+    /// then: the port by which it came.
     pub hold_chunk: AtomicBool,
     /// See above; zero before.
     pub held_from: AtomicU16,
@@ -56,12 +58,15 @@ pub struct Capacity {
 impl Capacity {
     fn add(&self, operation: &str, status: u16, answer: &str) {
         let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-        let of = |consumed: &Value| (consumed["CapacityUnits"].as_f64().unwrap_or(0.0) * 2.0) as u32;
+        let of =
+            |consumed: &Value| (consumed["CapacityUnits"].as_f64().unwrap_or(0.0) * 2.0) as u32;
         let consumed = &answer["ConsumedCapacity"];
-        let halves = consumed.as_array().map_or_else(|| of(consumed), |all| all.iter().map(of).sum());
+        let halves =
+            consumed.as_array().map_or_else(|| of(consumed), |all| all.iter().map(of).sum());
         let is_read = matches!(operation, "GetItem" | "Query");
         if is_read { &self.reads } else { &self.writes }.fetch_add(halves, Ordering::SeqCst);
-        let is_refused = status == 400 && answer["__type"].to_string().contains("ConditionalCheckFailed");
+        let is_refused =
+            status == 400 && answer["__type"].to_string().contains("ConditionalCheckFailed");
         self.refused.fetch_add(u32::from(is_refused), Ordering::SeqCst);
     }
 }
@@ -141,7 +146,9 @@ fn url_at(endpoint: &str, table: &str) -> String {
 /// A cold tier in a table behind an endpoint.
 pub async fn cold_at(endpoint: &str, table: &str) -> DynamoCold {
     match ColdTarget::parse(&url_at(endpoint, table), "unused") {
-        Ok(Some(ColdTarget::Dynamo(address))) => DynamoCold::open_as(&address, Some(("test", "test"))).await,
+        Ok(Some(ColdTarget::Dynamo(address))) => {
+            DynamoCold::open_as(&address, Some(("test", "test"))).await
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -164,7 +171,8 @@ async fn serve(listener: TcpListener, emulator: Arc<Emulator>, faults: Arc<Fault
     while let Ok((stream, _)) = listener.accept().await {
         let (emulator, faults) = (emulator.clone(), faults.clone());
         connections.spawn(async move {
-            let service = service_fn(move |request| answer(request, emulator.clone(), faults.clone()));
+            let service =
+                service_fn(move |request| answer(request, emulator.clone(), faults.clone()));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -179,8 +187,10 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or("");
     let operation = target.rsplit('.').next().unwrap_or_default().to_string();
-    let came_by =
-        request.headers().get("host").and_then(|host| host.to_str().ok()?.rsplit(':').next()?.parse().ok());
+    let came_by = request
+        .headers()
+        .get("host")
+        .and_then(|host| host.to_str().ok()?.rsplit(':').next()?.parse().ok());
     let body = request.into_body().collect().await.map(|b| b.to_bytes()).unwrap_or_default();
     let is_chunk = operation == "PutItem" && String::from_utf8_lossy(&body).contains("\"LEDGER#");
     if is_chunk && faults.hold_chunk.swap(false, Ordering::SeqCst) {
@@ -218,7 +228,10 @@ async fn answer(
     let (status, text) = call.await.unwrap();
     if take(&faults.lying) {
         faults.untold.add(&operation, status, &text);
-        return Ok(response(500, json!({ "__type": "InternalServerError", "message": "lie" }).to_string()));
+        return Ok(response(
+            500,
+            json!({ "__type": "InternalServerError", "message": "lie" }).to_string(),
+        ));
     }
     faults.answered.fetch_add(1, Ordering::SeqCst);
     faults.told.add(&operation, status, &text);
@@ -253,6 +266,7 @@ fn partly(emulator: &Emulator, body: &[u8], faults: &Faults) -> Response<Full<By
 }
 
 fn response(status: u16, body: String) -> Response<Full<Bytes>> {
-    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    let response =
+        Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
     response.body(Full::new(Bytes::from(body))).unwrap()
 }

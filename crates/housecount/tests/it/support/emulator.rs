@@ -1,4 +1,5 @@
-//! DynamoDB's API by an emulator in a process of its own (`tools/dynamodb`), which ends with the test that started it.
+//! DynamoDB's API by an emulator in a process of its own (`tools/dynamodb`), which ends with the
+//! test that started it.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,17 +29,21 @@ pub struct Emulator {
 
 impl Emulator {
     pub fn start() -> Arc<Emulator> {
-        let path =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/dynamodb/debug/housecount-dynamodb");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../target/tools/dynamodb/debug/housecount-dynamodb"
+        );
         assert!(Path::new(path).exists(), "there is no {path}: run ./test once, which builds it");
-        let mut process = Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            Command::new(path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").unwrap().to_string();
         Arc::new(Emulator { process, address, idle: Mutex::default() })
     }
 
-    /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the answer's status and body. Blocks.
+    /// One call of DynamoDB's JSON protocol: the operation's name and the request's body to the
+    /// answer's status and body. Blocks.
     pub fn call(&self, operation: &str, body: &[u8]) -> (u16, String) {
         let idle = self.idle.lock().unwrap().pop();
         let mut stream = idle.unwrap_or_else(|| TcpStream::connect(&self.address).unwrap());
@@ -116,7 +121,8 @@ impl HttpConnector for Inline {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_string();
         let (status, body) = self.0.call(&operation, request.body().bytes().unwrap_or_default());
-        let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+        let mut response =
+            HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
         // As DynamoDB has it: the log takes its time from there.
         let seconds = housecount::clock::wall().0 / 1_000;
         let date = DateTime::from_secs(seconds as i64).fmt(Format::HttpDate).unwrap();

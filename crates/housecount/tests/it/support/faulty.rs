@@ -66,7 +66,11 @@ impl Log for FaultyLog {
             self.probed.fetch_add(1, Ordering::SeqCst);
             // Positions go on by the real clock, and would hide that this one was set back.
             let is_set_back = self.behind_ms.load(Ordering::SeqCst) > 0;
-            return if is_set_back { Ok(Position::START) } else { self.log.append(partition, record).await };
+            return if is_set_back {
+                Ok(Position::START)
+            } else {
+                self.log.append(partition, record).await
+            };
         }
         if take(&self.refused) {
             return Err(failure());

@@ -20,14 +20,16 @@ use std::time::Duration;
 /// What Redis Cluster adds to a server's port for the port of its bus.
 const BUS_PORT_OFFSET: u16 = 10_000;
 
-/// A port that nobody has, whose bus port nobody has either. Each test gets another one, and all lie below those that systems give to
-/// connections (32768 and up on Linux): so nobody takes it between this call and the server's start.
+/// A port that nobody has, whose bus port nobody has either. Each test gets another one, and all
+/// lie below those that systems give to connections (32768 and up on Linux): so nobody takes it
+/// between this call and the server's start.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
         // Other processes begin elsewhere.
-        let n = std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let n =
+            std::process::id().wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + (n % u32::from(BUS_PORT_OFFSET)) as u16;
         if is_free(port) && is_free(port + BUS_PORT_OFFSET) {
             return port;

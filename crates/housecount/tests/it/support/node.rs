@@ -70,7 +70,8 @@ impl Node {
         Node::ready_after(&format!("ulimit -n {files}"), settings).await
     }
 
-    /// Starts a node by a shell that is told something first, like `export NAME=value`, and waits until it is ready.
+    /// Starts a node by a shell that is told something first, like `export NAME=value`, and waits
+    /// until it is ready.
     pub async fn ready_after(shell: &str, settings: &[&str]) -> Node {
         let node = Node::start_after(Some(shell.to_string()), &[], settings);
         node.until_ready().await;
@@ -106,7 +107,8 @@ impl Node {
         Node { child, client, address, flags: Vec::new(), settings, shell: None, data: None }
     }
 
-    /// What it has in memory of its own: its code, of which more comes in as it is used, doesn't count, nor do files.
+    /// What it has in memory of its own: its code, of which more comes in as it is used, doesn't
+    /// count, nor do files.
     pub fn own_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();

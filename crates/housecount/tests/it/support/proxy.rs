@@ -15,7 +15,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub enum Mode {
     /// As if it weren't there.
     Open,
-    /// Nothing comes through either way; nothing is closed. What lies there comes when it is open again.
+    /// Nothing comes through either way; nothing is closed. What lies there comes when it is open
+    /// again.
     Cut,
     /// Connections are closed, and new ones at once.
     Refusing,
@@ -64,7 +65,9 @@ async fn accept(listener: TcpListener, target: Arc<AtomicU16>, mode: watch::Rece
         while connections.try_join_next().is_some() {}
         let (mut mode, target) = (mode.clone(), target.clone());
         connections.spawn(async move {
-            if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err() || *mode.borrow() == Mode::Refusing {
+            if mode.wait_for(|mode| *mode != Mode::Cut).await.is_err()
+                || *mode.borrow() == Mode::Refusing
+            {
                 return;
             }
             let target = target.load(Ordering::SeqCst);

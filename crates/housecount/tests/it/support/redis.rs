@@ -1,5 +1,5 @@
-//! redis-server, valkey-server, and clusters of them. Nodes under test are their user `housecount`, who may do what
-//! docs/DEPLOY.md says that a node needs: what was denied fails the test.
+//! redis-server, valkey-server, and clusters of them. Nodes under test are their user `housecount`,
+//! who may do what docs/DEPLOY.md says that a node needs: what was denied fails the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,8 @@ use super::{eventually, free_port};
 /// The password of `housecount`.
 const PASSWORD: &str = "p%40ss";
 
-/// The commands of docs/DEPLOY.md that make the user `housecount`: on a server, what a cluster adds, and on a sentinel.
+/// The commands of docs/DEPLOY.md that make the user `housecount`: on a server, what a cluster
+/// adds, and on a sentinel.
 pub fn documented_acl() -> [String; 3] {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/DEPLOY.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -24,7 +25,8 @@ pub fn documented_acl() -> [String; 3] {
     lines.try_into().unwrap()
 }
 
-/// The arguments that make the user `housecount`, who is there from the start. Tests have logs with other prefixes beside the usual one.
+/// The arguments that make the user `housecount`, who is there from the start. Tests have logs with
+/// other prefixes beside the usual one.
 fn user(is_of_cluster: bool) -> Vec<String> {
     let [server, cluster, _] = documented_acl();
     let lines = if is_of_cluster { vec![server, cluster] } else { vec![server] };
@@ -49,7 +51,8 @@ impl Flavour {
         match self {
             Flavour::Redis => "redis-server".into(),
             Flavour::Valkey => {
-                let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/valkey-server");
+                let tools =
+                    concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/valkey-server");
                 assert!(
                     PathBuf::from(tools).exists(),
                     "there is no {tools}: run ./test once, which fetches it"
@@ -102,8 +105,10 @@ impl Server {
             .stderr(Stdio::null());
         self.child = Some(command.spawn().expect("redis-server is installed by ./test"));
         let plain_port = self.port;
-        eventually("the server listens", async || TcpStream::connect(("127.0.0.1", plain_port)).is_ok())
-            .await;
+        eventually("the server listens", async || {
+            TcpStream::connect(("127.0.0.1", plain_port)).is_ok()
+        })
+        .await;
     }
 
     /// The log on this server, as the user `housecount`.
@@ -216,14 +221,16 @@ impl Cluster {
         let replicas = servers.split_off(3);
         for (replica, master) in replicas.iter().zip(&servers) {
             let follow = format!("CLUSTER REPLICATE {}", master.command("CLUSTER MYID"));
-            eventually("the replica knows its master", async || replica.command(&follow) == "+OK").await;
+            eventually("the replica knows its master", async || replica.command(&follow) == "+OK")
+                .await;
             replica.until_it_follows().await;
         }
         Cluster { masters: servers, replicas }
     }
 
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.masters.iter().map(|m| format!("127.0.0.1:{}", m.port)).collect();
+        let hosts: Vec<String> =
+            self.masters.iter().map(|m| format!("127.0.0.1:{}", m.port)).collect();
         format!("redis-cluster://housecount:{PASSWORD}@{}", hosts.join(","))
     }
 
@@ -252,7 +259,8 @@ fn first_of(port: u16, command: &str) -> Option<String> {
     list(port, command).unwrap().into_iter().next()
 }
 
-/// All texts of an answer that is a list, those of lists in it as well. None where there is no answer, or an error.
+/// All texts of an answer that is a list, those of lists in it as well. None where there is no
+/// answer, or an error.
 pub fn list(port: u16, command: &str) -> Option<Vec<String>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();

@@ -77,7 +77,8 @@ impl Drop for Sentinel {
     }
 }
 
-/// A master, its replica, and three sentinels who know each other and both. Whoever logs in at a sentinel is its user `housecount`.
+/// A master, its replica, and three sentinels who know each other and both. Whoever logs in at a
+/// sentinel is its user `housecount`.
 pub struct SentinelSetup {
     pub servers: [Server; 2],
     pub sentinels: Vec<Sentinel>,
@@ -116,7 +117,8 @@ impl SentinelSetup {
 
     /// The log, by all sentinels.
     pub fn url(&self) -> String {
-        let hosts: Vec<String> = self.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
+        let hosts: Vec<String> =
+            self.sentinels.iter().map(|s| format!("127.0.0.1:{}", s.port)).collect();
         format!(
             "redis+sentinel://housecount:p%40ss@{}/{MASTER}?sentinel_user=housecount&sentinel_pass=p%40ss",
             hosts.join(",")

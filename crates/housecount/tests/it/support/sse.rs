@@ -38,9 +38,12 @@ impl Events {
         let host = address.trim_start_matches("http://");
         let stream = TcpStream::connect(host).await.unwrap();
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+                .await
+                .unwrap();
         tokio::spawn(connection);
-        let mut request = Request::get(path).header("host", host).header("accept", "text/event-stream");
+        let mut request =
+            Request::get(path).header("host", host).header("accept", "text/event-stream");
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -62,7 +65,8 @@ impl Events {
                 }
             }
             // The bound is for tests that hang, not for speed.
-            let frame = timeout(Duration::from_secs(60), self.body.frame()).await.expect("nothing is told");
+            let frame =
+                timeout(Duration::from_secs(60), self.body.frame()).await.expect("nothing is told");
             let frame = frame?.ok()?;
             self.text.extend_from_slice(&frame.into_data().unwrap());
         }
@@ -71,7 +75,9 @@ impl Events {
 
 fn parse(message: &str) -> Option<Event> {
     let field = |name: &str| {
-        message.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_string()))
+        message
+            .lines()
+            .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_string()))
     };
     let data = serde_json::from_str(&field("data")?).unwrap();
     Some(Event { id: field("id").unwrap_or_default(), name: field("event").unwrap(), data })

@@ -1,4 +1,5 @@
-//! Names of files and types: every file is part of its crate, and a public type's name is defined once.
+//! Names of files and types: every file is part of its crate, and a public type's name is defined
+//! once.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,9 +30,13 @@ fn no_file_is_dead() {
             continue;
         }
         let folder = path.parent().unwrap();
-        // A module's parent is `mod.rs` or the crate's root beside it, or the file that has the folder's name.
+        // A module's parent is `mod.rs` or the crate's root beside it, or the file that has the
+        // folder's name.
         let (name, folder) = match &*stem {
-            "mod" => (folder.file_name().unwrap().to_string_lossy().into_owned(), folder.parent().unwrap()),
+            "mod" => (
+                folder.file_name().unwrap().to_string_lossy().into_owned(),
+                folder.parent().unwrap(),
+            ),
             _ => (stem, folder),
         };
         let parents = [
@@ -41,9 +46,11 @@ fn no_file_is_dead() {
             folder.with_extension("rs"),
         ];
         let named = format!("mod {name};");
-        let is_named = |text: &str| text.contains(&named) || text.contains(&format!("/{name}.rs\""));
+        let is_named =
+            |text: &str| text.contains(&named) || text.contains(&format!("/{name}.rs\""));
         let is_alive = sources.iter().any(|(other, text)| {
-            parents.contains(other) && is_named(text) || text.contains(&format!("without/{name}.rs\""))
+            parents.contains(other) && is_named(text)
+                || text.contains(&format!("without/{name}.rs\""))
         });
         assert!(is_alive, "no module names {}", path.display());
     }
@@ -60,7 +67,9 @@ fn a_public_type_is_defined_once() {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for line in code.lines().map(str::trim) {
             let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
-            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else { continue };
+            let Some(rest) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) else {
+                continue;
+            };
             let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             // A macro's `$name` is none.
             if !name.is_empty() {
@@ -68,7 +77,8 @@ fn a_public_type_is_defined_once() {
             }
         }
     }
-    let twice: Vec<&String> = defined.iter().filter(|(_, at)| at.len() > 1).map(|(name, _)| name).collect();
+    let twice: Vec<&String> =
+        defined.iter().filter(|(_, at)| at.len() > 1).map(|(name, _)| name).collect();
     let new: Vec<_> = twice
         .iter()
         .filter(|name| !DEFINED_TWICE.contains(&name.as_str()))

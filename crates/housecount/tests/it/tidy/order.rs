@@ -43,7 +43,8 @@ fn room(path: &Path) -> Option<(String, String)> {
 /// Rooms that a text names after `crate::`, without its own tests and comments.
 fn uses(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code: Vec<&str> =
+        code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
     let word = |text: &str| {
         text.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().map(String::from)
@@ -58,7 +59,8 @@ fn uses(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The text of `crate::{one, two::{three, four}}` behind its first brace, up to its end and without inner braces.
+/// The text of `crate::{one, two::{three, four}}` behind its first brace, up to its end and without
+/// inner braces.
 fn outer(group: &str) -> String {
     let mut depth = 0;
     let mut outer = String::new();
@@ -77,7 +79,9 @@ fn outer(group: &str) -> String {
 /// What breaks the order: a room that is not in it, or one that uses a room after it.
 fn broken(order: &[&str], room: &str, text: &str) -> Vec<String> {
     let place = |room: &str| order.iter().position(|known| *known == room);
-    let Some(here) = place(room) else { return vec![format!("`{room}` is not in the order of rooms")] };
+    let Some(here) = place(room) else {
+        return vec![format!("`{room}` is not in the order of rooms")];
+    };
     let later = |used: &String| place(used).is_some_and(|there| there > here);
     uses(text)
         .into_iter()
@@ -88,14 +92,18 @@ fn broken(order: &[&str], room: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn no_room_uses_one_that_comes_after_it() {
-    let crates =
-        [("housecount-core", &CORE[..]), ("housecount", &PROGRAM[..]), ("housecount-sim", &SIMULATION[..])];
+    let crates = [
+        ("housecount-core", &CORE[..]),
+        ("housecount", &PROGRAM[..]),
+        ("housecount-sim", &SIMULATION[..]),
+    ];
     let mut rooms = BTreeSet::new();
     for (path, text) in sources() {
         let Some((of, room)) = room(&path) else { continue };
         let Some((_, order)) = crates.iter().find(|(name, _)| *name == of) else { continue };
         rooms.insert((of.clone(), room.clone()));
-        if path.file_name().is_some_and(|name| name == "tests.rs") || path.iter().any(|part| part == "tests")
+        if path.file_name().is_some_and(|name| name == "tests.rs")
+            || path.iter().any(|part| part == "tests")
         {
             continue;
         }
@@ -103,8 +111,10 @@ fn no_room_uses_one_that_comes_after_it() {
         assert!(broken.is_empty(), "{}: {}", path.display(), broken.join("; "));
     }
     for (of, order) in crates {
-        let gone: Vec<&&str> =
-            order.iter().filter(|room| !rooms.contains(&(of.to_string(), room.to_string()))).collect();
+        let gone: Vec<&&str> = order
+            .iter()
+            .filter(|room| !rooms.contains(&(of.to_string(), room.to_string())))
+            .collect();
         assert!(gone.is_empty(), "{of} has no rooms {gone:?}");
     }
 }
@@ -113,8 +123,14 @@ fn no_room_uses_one_that_comes_after_it() {
 fn a_circle_is_found() {
     let order = ["low", "high"];
     assert_eq!(broken(&order, "high", "use crate::low::A;"), Vec::<String>::new());
-    for text in ["use crate::high::A;", "use crate::{low, high::{A, B}};", "fn a() { crate::high::b() }"] {
-        assert_eq!(broken(&order, "low", text), ["`low` uses `high`, which comes after it"], "{text}");
+    for text in
+        ["use crate::high::A;", "use crate::{low, high::{A, B}};", "fn a() { crate::high::b() }"]
+    {
+        assert_eq!(
+            broken(&order, "low", text),
+            ["`low` uses `high`, which comes after it"],
+            "{text}"
+        );
     }
     assert_eq!(broken(&order, "low", "use crate::{low::{high}};"), Vec::<String>::new());
     assert_eq!(

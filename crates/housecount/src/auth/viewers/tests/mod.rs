@@ -58,7 +58,11 @@ impl Publisher {
 
 fn by_url(url: String) -> Viewers {
     let viewer_jwks_url = Some(ServiceUrl::parse(&url).unwrap());
-    Viewers::new(&AuthSettings { viewer: Policy::Required, viewer_jwks_url, ..AuthSettings::default() })
+    Viewers::new(&AuthSettings {
+        viewer: Policy::Required,
+        viewer_jwks_url,
+        ..AuthSettings::default()
+    })
 }
 
 fn jwk(kid: &str, x: &str) -> Value {
@@ -68,7 +72,8 @@ fn jwk(kid: &str, x: &str) -> Value {
 fn token(kid: &str, key: &str) -> String {
     let (sub, stage) = ("ann".to_string(), Some("s".to_string()));
     let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
-    let payload = Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
+    let payload =
+        Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
     jwt::sign(&payload, key, Some(kid.to_string())).unwrap()
 }
 
@@ -93,11 +98,17 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     publisher.say(json!([published, foreign, jwk("other", OTHER_X)]));
     later().await;
     assert_eq!((outcome(&other).await, publisher.asked()), (Ok(()), 3));
-    assert_eq!(viewers.verify(&ed).map(|_| ()), Err(TokenError::NoKey), "what was verified is verified anew");
+    assert_eq!(
+        viewers.verify(&ed).map(|_| ()),
+        Err(TokenError::NoKey),
+        "what was verified is verified anew"
+    );
     assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::NoKey));
     // Away, nonsense, too long (KEYS_BYTES_MAX): nothing changes.
     let too_long = " ".repeat(KEYS_BYTES_MAX + 1);
-    for says in [None, Some("<html>".to_string()), Some(r#"{"key":[]}"#.to_string()), Some(too_long)] {
+    for says in
+        [None, Some("<html>".to_string()), Some(r#"{"key":[]}"#.to_string()), Some(too_long)]
+    {
         *publisher.says.lock() = says;
         later().await;
         assert_eq!(outcome(&ed).await, Err(TokenError::NoKey));
@@ -136,7 +147,9 @@ fn public_keys_never_become_a_secret_by_themselves() {
     let secret = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
     assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(Changed::Keys(1)));
     assert!(is_good(&ed) && !is_good(&oct));
-    for with_a_secret in [SECRET.to_string(), secret.to_string(), jwks(&[jwk("ed", ED_X), secret.clone()])] {
+    for with_a_secret in
+        [SECRET.to_string(), secret.to_string(), jwks(&[jwk("ed", ED_X), secret.clone()])]
+    {
         let error = load(&with_a_secret).unwrap_err();
         assert!(error.contains("restart the node"), "{error}");
         assert!(is_good(&ed) && !is_good(&oct), "the keys before stay");
@@ -192,7 +205,8 @@ fn a_viewer_who_has_shown_a_token_needs_one() {
         let say = || viewers.may_say(ed.as_bytes(), viewers.presented(ed.as_bytes()), &said);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));
-        // When keys change, tokens of the old ones bind nobody; one that is still good does when it comes again.
+        // When keys change, tokens of the old ones bind nobody; one that is still good does when it
+        // comes again.
         viewers.change(|_| ());
         assert_eq!((without("ann"), say(), without("ann")), (before, Ok(()), after));
         viewers.holders.forget();
