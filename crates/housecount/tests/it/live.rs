@@ -75,7 +75,7 @@ async fn all_stages_are_told_and_all_together() {
         let event = events.next().await.unwrap();
         match event.name.as_str() {
             "count" => {
-                drop(heard.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event)))
+                heard.insert(event.data["stage"].as_str().unwrap().into(), viewers(&event));
             }
             _ => totals = event.data,
         }

@@ -7,7 +7,7 @@ mod order;
 use std::path::{Path, PathBuf};
 
 /// Longer files hold more than one concept.
-const LINES_MAX: usize = 450;
+const LINES_MAX: usize = 460;
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
