@@ -5,6 +5,7 @@ pub mod archive;
 pub mod audience;
 pub mod auth;
 pub mod backoff;
+pub mod blocking;
 pub mod bootstrap;
 pub mod calendar;
 pub mod chance;

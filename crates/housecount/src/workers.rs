@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
-use housecount_core::limits::LEDGER_STEPS_MAX;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
-use tokio::task::JoinError;
+use tokio::sync::oneshot;
 
+use crate::blocking::run_blocking;
 use crate::moderation::Moderation;
 use crate::spread::Spread;
 
@@ -23,74 +22,6 @@ thread_local! {
 
 /// The number of every thread that is no worker.
 pub const MAIN: usize = 0;
-
-/// Does what takes a while on a thread of its own: nobody else on this one waits for it.
-///
-/// # Errors
-/// It panicked, or the runtime is being shut down.
-pub async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    #[cfg(feature = "sim")]
-    if crate::sim::is_on() {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await
-}
-
-/// Runs a step of reading the ledger on a thread of its own. [`LEDGER_STEPS_MAX`] run at once,
-/// further ones wait in order, so that reading leaves the other cores to the players.
-///
-/// # Errors
-/// It panicked, or the runtime is being shut down.
-pub async fn ledger_step<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    let turn = ledger_turn().await;
-    aside(move || {
-        // Held until the work is done, even if its caller is dropped.
-        let _turn = turn;
-        work()
-    })
-    .await
-}
-
-/// Waits for the turn to compute a step of reading the ledger. For callers that are on a thread of
-/// their own.
-pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
-    static STEPS: Semaphore = Semaphore::const_new(LEDGER_STEPS_MAX);
-    // Simulated nodes on other threads have clocks of their own, which run on while one waits.
-    #[cfg(feature = "sim")]
-    if crate::sim::is_on() {
-        return None;
-    }
-    STEPS.acquire().await.ok() // never closed
-}
-
-/// Runs a future on a thread of its own, whatever it does between its waits. It ends at its next
-/// wait when the caller is dropped. `None` if the runtime is being shut down, or it panicked.
-pub async fn aside_until_done<T: Send + 'static>(
-    runtime: &Handle,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Option<T> {
-    #[cfg(feature = "sim")]
-    if crate::sim::is_on() {
-        return Some(work.await);
-    }
-    let (caller, gone) = oneshot::channel::<()>();
-    let waits = runtime.clone();
-    let job = runtime.spawn_blocking(move || {
-        waits.block_on(async move {
-            tokio::select! {
-                done = work => Some(done),
-                _ = gone => None,
-            }
-        })
-    });
-    let done = job.await.ok().flatten();
-    drop(caller);
-    done
-}
 
 /// Which worker this thread is: 1 and up, or [`MAIN`].
 #[must_use]
@@ -180,7 +111,7 @@ impl Workers {
             thread
         });
         let threads: Vec<_> = threads.collect();
-        let _ = aside(|| threads.into_iter().for_each(|t| drop(t.join()))).await;
+        let _ = run_blocking(|| threads.into_iter().for_each(|t| drop(t.join()))).await;
     }
 }
 
@@ -195,11 +126,11 @@ fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> 
     let mut builder = Builder::new_current_thread();
     builder.enable_all().on_thread_park(sleeps);
     #[cfg(tokio_unstable)]
-    crate::metrics::polls::measure(&mut builder);
+    let measured = crate::metrics::polls::measure(&mut builder);
     let runtime = builder.build()?;
     let handle = runtime.handle().clone();
     #[cfg(tokio_unstable)]
-    crate::metrics::polls::register(number, &handle);
+    crate::metrics::polls::register(number, &handle, measured);
     let (stop, stopped) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         HERE.set(number);

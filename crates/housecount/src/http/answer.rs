@@ -4,14 +4,34 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::Json;
+use axum::response::IntoResponse;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use serde::Serialize;
+
+use super::error::Problem;
+use crate::blocking::run_in_background;
 
 /// An answer under way. In a box, which is there only while a request is open: most connections are
 /// idle.
 pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
+
+/// Makes a JSON answer on a background thread. For pages of the ledger: a thousand rows, or a
+/// hundred thousand steps, take a worker longer than a heartbeat may wait.
+///
+/// # Errors
+/// 503 if the thread can't be had.
+pub(super) async fn json_in_background<T: Serialize>(
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<axum::response::Response, Problem> {
+    let made = run_in_background(move || Json(make()).into_response()).await;
+    made.map_err(|_| {
+        Problem::unavailable("overloaded", "the answer could not be written; try again")
+    })
+}
 
 /// A body: one that is there as a whole, or one of the router's.
 #[derive(Debug)]

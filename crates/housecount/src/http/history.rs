@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use housecount_core::ids::StageId;
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::limits::{HISTORY_STEPS_MAX, PAGE_STEPS_MAX};
@@ -13,6 +13,7 @@ use housecount_core::span::Span;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, PageQuery, StageParam, asked_range, duration_ms, range};
 use super::watch::{CoverBody, stores};
@@ -80,7 +81,7 @@ pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
     Asked(query): Asked<HistoryQuery>,
-) -> Result<Json<HistoryBody>, Problem> {
+) -> Result<Response, Problem> {
     history(&node, &query, Some(stage)).await
 }
 
@@ -96,7 +97,7 @@ pub async fn of_stage(
 pub async fn of_all(
     State(node): State<Arc<Node>>,
     Asked(query): Asked<HistoryQuery>,
-) -> Result<Json<HistoryBody>, Problem> {
+) -> Result<Response, Problem> {
     history(&node, &query, None).await
 }
 
@@ -104,7 +105,7 @@ async fn history(
     node: &Node,
     query: &HistoryQuery,
     stage: Option<StageId>,
-) -> Result<Json<HistoryBody>, Problem> {
+) -> Result<Response, Problem> {
     let Stores { cold, proofs } = stores(node)?;
     let range = range(node, query.from.as_deref(), query.to.as_deref())?;
     let step_ms = match &query.step {
@@ -117,19 +118,17 @@ async fn history(
     let of = stage.clone();
     let scan = async move { scan::history(&cold, &proofs, range, step_ms, of.as_deref()).await };
     let (steps, committed_to) = node.scans.run(scan).await?;
-    let history = steps.into_iter().map(|step| StepBody {
-        at: step.span.from.0,
-        avg: average(step.integral_ms, step.span),
-        min: step.min,
-        max: step.max,
-    });
-    let history = history.collect();
-    Ok(Json(HistoryBody {
-        stage,
-        step_ms,
-        history,
-        cover: CoverBody::new(node, range, committed_to),
-    }))
+    let cover = CoverBody::new(node, range, committed_to);
+    json_in_background(move || {
+        let history = steps.into_iter().map(|step| StepBody {
+            at: step.span.from.0,
+            avg: average(step.integral_ms, step.span),
+            min: step.min,
+            max: step.max,
+        });
+        HistoryBody { stage, step_ms, history: history.collect(), cover }
+    })
+    .await
 }
 
 fn average(integral_ms: u64, span: Span) -> f64 {
@@ -202,7 +201,7 @@ pub struct StageTotalsBody {
 pub async fn totals(
     State(node): State<Arc<Node>>,
     Asked(query): Asked<TotalsQuery>,
-) -> Result<Json<StageTotalsBody>, Problem> {
+) -> Result<Response, Problem> {
     let stores = stores(&node)?;
     let (range, asked) = asked_range(&node, query.from.as_deref(), query.to.as_deref())?;
     let page = PageQuery::new(query.limit, query.cursor.clone());
@@ -221,14 +220,18 @@ pub async fn totals(
     let after = page.after(StageId::check)?.map(Into::into);
     let list = StageList { range: asked, step_ms };
     let found = node.scans.stages(stores, list, range, after, limit).await?;
-    let cursor = found.rows.last().filter(|_| found.more).map(|(stage, _)| stage.to_string());
-    let watch = found.rows.into_iter().map(|(stage, total)| StageTotalBody {
-        stage: stage.into(),
-        watch_ms: total.watch_ms,
-        history: step_ms.map(|step_ms| averages(&total, found.range, step_ms)),
-    });
-    let (watch, cover) = (watch.collect(), CoverBody::new(&node, found.range, found.committed_to));
-    Ok(Json(StageTotalsBody { watch, cursor, step_ms, cover }))
+    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    json_in_background(move || {
+        let last = found.rows().last().filter(|_| found.more);
+        let cursor = last.map(|(stage, _)| stage.to_string());
+        let watch = found.rows().iter().map(|(stage, total)| StageTotalBody {
+            stage: stage.to_string(),
+            watch_ms: total.watch_ms,
+            history: step_ms.map(|step_ms| averages(total, found.range, step_ms)),
+        });
+        StageTotalsBody { watch: watch.collect(), cursor, step_ms, cover }
+    })
+    .await
 }
 
 /// Viewers on average, step by step.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::watch::{Watched, Who};
 use housecount_core::span::Span;
@@ -11,6 +11,7 @@ use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
 use super::extract::{Asked, PageQuery, StageParam, ViewerParam, asked_range};
 use crate::ledger::rows::RowPage;
@@ -61,7 +62,7 @@ pub struct WatchedBody {
 }
 
 impl WatchedBody {
-    fn new(row: Watched, intervals: bool) -> WatchedBody {
+    fn new(row: &Watched, intervals: bool) -> WatchedBody {
         let spans =
             row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
         WatchedBody {
@@ -199,22 +200,21 @@ pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
     Asked(query): Asked<WatchQuery>,
-) -> Result<Json<StageWatchBody>, Problem> {
+) -> Result<Response, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
     let found = rows(&node, &query, Some(&stage), None, after).await?;
-    let cursor =
-        found.rows.last().filter(|_| found.more).map(|((_, viewer), _)| viewer.to_string());
-    let watch = found.rows.into_iter().map(|((_, viewer), row)| ViewerWatchBody {
-        viewer: viewer.into(),
-        watched: WatchedBody::new(row, query.intervals),
-    });
-    Ok(Json(StageWatchBody {
-        stage: stage.to_string(),
-        watch: watch.collect(),
-        cursor,
-        cover: CoverBody::new(&node, found.range, found.committed_to),
-    }))
+    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    json_in_background(move || {
+        let last = found.rows().last().filter(|_| found.more);
+        let cursor = last.map(|((_, viewer), _)| viewer.to_string());
+        let watch = found.rows().iter().map(|((_, viewer), row)| ViewerWatchBody {
+            viewer: viewer.to_string(),
+            watched: WatchedBody::new(row, query.intervals),
+        });
+        StageWatchBody { stage: stage.to_string(), watch: watch.collect(), cursor, cover }
+    })
+    .await
 }
 
 /// Where a viewer watched, and how long.
@@ -228,19 +228,19 @@ pub async fn of_viewer(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
     Asked(query): Asked<WatchQuery>,
-) -> Result<Json<ViewersWatchBody>, Problem> {
+) -> Result<Response, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
     let found = rows(&node, &query, None, Some(&viewer), after).await?;
-    let cursor = found.rows.last().filter(|_| found.more).map(|((stage, _), _)| stage.to_string());
-    let watch = found.rows.into_iter().map(|((stage, _), row)| OnStageBody {
-        stage: stage.into(),
-        watched: WatchedBody::new(row, query.intervals),
-    });
-    Ok(Json(ViewersWatchBody {
-        viewer: viewer.to_string(),
-        watch: watch.collect(),
-        cursor,
-        cover: CoverBody::new(&node, found.range, found.committed_to),
-    }))
+    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    json_in_background(move || {
+        let last = found.rows().last().filter(|_| found.more);
+        let cursor = last.map(|((stage, _), _)| stage.to_string());
+        let watch = found.rows().iter().map(|((stage, _), row)| OnStageBody {
+            stage: stage.to_string(),
+            watched: WatchedBody::new(row, query.intervals),
+        });
+        ViewersWatchBody { viewer: viewer.to_string(), watch: watch.collect(), cursor, cover }
+    })
+    .await
 }

@@ -7,11 +7,11 @@ use housecount_core::ledger::{Book, Chunk, ChunkError, Link, Tell};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
+use crate::blocking::ledger_step;
 use crate::clock::wall;
 use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::ledger_step;
 
 /// The chunk that the bytes hold, and the link by which the chunk after it names it: its checksum,
 /// or the one that it had before it was rewritten.

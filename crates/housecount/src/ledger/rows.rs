@@ -10,6 +10,7 @@
 mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use housecount_core::ledger::totals::StageTotal;
@@ -67,17 +68,33 @@ pub struct RowSet<R: Row> {
     pub is_sealed: bool,
 }
 
-/// A page of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowPage<R> {
-    /// The rows, sorted by key.
-    pub rows: Vec<R>,
+/// A page of rows. It shares them with the cache: a page is made on a worker, and copying a
+/// thousand rows would keep heartbeats waiting.
+#[derive(Clone, Debug)]
+pub struct RowPage<R: Row> {
+    set: Arc<RowSet<R>>,
+    places: Range<usize>,
     /// Whether there are more after them.
     pub more: bool,
     /// The range that they are of.
     pub range: Span,
     /// Up to when the ledger has the range.
     pub committed_to: UnixMs,
+}
+
+impl<R: Row> RowPage<R> {
+    fn new(set: Arc<RowSet<R>>, start: usize, limit: usize) -> RowPage<R> {
+        let end = set.rows.len().min(start + limit);
+        let more = set.more || end < set.rows.len();
+        let (range, committed_to) = (set.range, set.committed_to);
+        RowPage { set, places: start..end, more, range, committed_to }
+    }
+
+    /// The rows, sorted by key.
+    #[must_use]
+    pub fn rows(&self) -> &[R] {
+        self.set.rows.get(self.places.clone()).unwrap_or_default()
+    }
 }
 
 /// Order of requests. Rows are never older than the request that they were made for.
@@ -120,7 +137,7 @@ impl<Q, R: Row> Default for RowCache<Q, R> {
 
 impl<Q: PartialEq, R: Row> RowCache<Q, R> {
     /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's
-    /// own clock.
+    /// own clock. Old rows are passed over; [`Self::expire`] drops them.
     pub fn page(
         &self,
         query: &Q,
@@ -130,13 +147,12 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
     ) -> Option<RowPage<R>> {
         let (set, start) = {
             let mut inner = self.inner.lock();
-            inner.expire(now_ms);
             // Scans overlap, so that rows of an earlier request may be behind those of a later one.
             let of_query = inner.kept.iter_mut().rev();
             let of_query = of_query.filter(|kept| kept.query == *query && !kept.is_old(now_ms));
             of_query.filter_map(|kept| kept.give(after, limit)).next()?
         };
-        Some(set.page(start, limit))
+        Some(RowPage::new(set, start, limit))
     }
 
     /// A request that makes rows begins. A first page drops what was made for the same query
@@ -175,7 +191,7 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
         began_ms: u64,
     ) -> RowPage<R> {
         let set = Arc::new(set);
-        let page = set.page(0, limit);
+        let page = RowPage::new(set.clone(), 0, limit);
         let bytes = size_of::<RowSet<R>>() + set.rows.iter().map(Row::bytes).sum::<usize>();
         let given =
             page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
@@ -187,6 +203,11 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
             inner.push(Kept { query, began, began_ms, bytes, set: Some(set), given });
         }
         page
+    }
+
+    /// Drops old rows.
+    pub fn expire(&self, now_ms: u64) {
+        self.inner.lock().expire(now_ms);
     }
 
     /// Bytes of the rows that are kept.
@@ -264,17 +285,5 @@ impl<Q, R: Row> Kept<Q, R> {
             self.given.insert(start + limit - 1);
         }
         Some((set.clone(), start))
-    }
-}
-
-impl<R: Row> RowSet<R> {
-    fn page(&self, start: usize, limit: usize) -> RowPage<R> {
-        let end = self.rows.len().min(start + limit);
-        RowPage {
-            rows: self.rows[start..end].to_vec(),
-            more: self.more || end < self.rows.len(),
-            range: self.range,
-            committed_to: self.committed_to,
-        }
     }
 }

@@ -18,9 +18,9 @@ use housecount_core::time::UnixMs;
 
 use super::chain::{self, Reading};
 use super::proofs::Proofs;
+use crate::blocking::{ledger_turn, run_blocking};
 use crate::cold::Cold;
-use crate::error::StoreResult;
-use crate::workers::ledger_turn;
+use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// A chain that is read, and up to when all it says is told.
 #[derive(Debug)]
@@ -108,7 +108,37 @@ impl Scan {
     }
 }
 
-/// Where a ledger's chains end, and what is proven since.
+/// Ends a scan in its turn: it may have much to close.
+async fn finish(scan: Scan, tell: &mut impl Tell) -> Vec<(Chain, UnixMs)> {
+    let _turn = ledger_turn().await;
+    scan.finish(tell)
+}
+
+/// Adds what is proven since the ledger's end, and returns up to when the ledger is committed.
+///
+/// Not on a background thread: it holds the fold's lock, and players must not wait until a thread
+/// of low priority gets a core.
+async fn add_tail<T: Send + 'static>(
+    proofs: &Arc<Proofs>,
+    ends: Vec<(Chain, UnixMs)>,
+    range: Span,
+    viewer: Option<String>,
+    mut to: T,
+    add: fn(&mut T, &str, &str, Span),
+) -> StoreResult<(T, UnixMs)> {
+    let proofs = proofs.clone();
+    let turn = ledger_turn().await;
+    let added = run_blocking(move || {
+        // Held until it is done, even if its caller is dropped.
+        let _turn = turn;
+        let with = |stage: &str, viewer: &str, span| add(&mut to, stage, viewer, span);
+        let committed_to = tail(&proofs, &ends, range, viewer.as_deref(), with);
+        (to, committed_to)
+    });
+    added.await.map_err(|e| StoreError::caused(ErrorKind::Unavailable, "reading what is proven", e))
+}
+
+/// Calls `with` for what is proven since a ledger's chains end.
 fn tail(
     proofs: &Proofs,
     ends: &[(Chain, UnixMs)],
@@ -154,7 +184,7 @@ pub struct WatchPage {
 /// As [`Scan::next`].
 pub async fn watch(
     cold: &Arc<dyn Cold>,
-    proofs: &Proofs,
+    proofs: &Arc<Proofs>,
     range: Span,
     wanted: Wanted,
     limit: usize,
@@ -163,11 +193,9 @@ pub async fn watch(
     let viewer = wanted.viewer.clone();
     let mut watch = Watch::new(range, wanted, limit);
     while scan.next(&mut watch).await?.is_some() {}
-    let _turn = ledger_turn().await;
-    let ends = scan.finish(&mut watch);
-    let committed_to = tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| {
-        watch.add(stage, viewer, span)
-    });
+    let ends = finish(scan, &mut watch).await;
+    let add = |watch: &mut Watch, stage: &str, viewer: &str, span| watch.add(stage, viewer, span);
+    let (watch, committed_to) = add_tail(proofs, ends, range, viewer, watch, add).await?;
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
 }
@@ -222,15 +250,15 @@ pub struct StagePage {
 /// As [`Scan::next`].
 pub async fn stages(
     cold: &Arc<dyn Cold>,
-    proofs: &Proofs,
+    proofs: &Arc<Proofs>,
     range: Span,
     mut totals: StageTotals,
 ) -> StoreResult<StagePage> {
     let mut scan = Scan::open(cold, range, None).await?;
     while scan.next(&mut totals).await?.is_some() {}
-    let _turn = ledger_turn().await;
-    let ends = scan.finish(&mut totals);
-    let committed_to = tail(proofs, &ends, range, None, |stage, _, span| totals.add(stage, span));
+    let ends = finish(scan, &mut totals).await;
+    let add = |totals: &mut StageTotals, stage: &str, _: &str, span| totals.add(stage, span);
+    let (totals, committed_to) = add_tail(proofs, ends, range, None, totals, add).await?;
     let (rows, more) = totals.finish();
     Ok(StagePage { rows, more, committed_to })
 }
@@ -240,15 +268,17 @@ pub async fn stages(
 ///
 /// # Errors
 /// As [`Scan::next`].
-pub async fn views(cold: &Arc<dyn Cold>, proofs: &Proofs, mut views: Views) -> StoreResult<Views> {
+pub async fn views(
+    cold: &Arc<dyn Cold>,
+    proofs: &Arc<Proofs>,
+    mut views: Views,
+) -> StoreResult<Views> {
     let (range, viewer) = (views.range(), views.viewer().map(str::to_string));
     let mut scan = Scan::open(cold, range, viewer.as_deref()).await?;
     while !views.is_full() && scan.next(&mut views).await?.is_some() {}
-    let _turn = ledger_turn().await;
-    let ends = scan.finish(&mut views);
-    tail(proofs, &ends, range, viewer.as_deref(), |stage, viewer, span| {
-        views.add(stage, viewer, span)
-    });
+    let ends = finish(scan, &mut views).await;
+    let add = |views: &mut Views, stage: &str, viewer: &str, span| views.add(stage, viewer, span);
+    let (views, _) = add_tail(proofs, ends, range, viewer, views, add).await?;
     Ok(views)
 }
 
@@ -259,7 +289,7 @@ pub async fn views(cold: &Arc<dyn Cold>, proofs: &Proofs, mut views: Views) -> S
 /// As [`Scan::next`].
 pub async fn history(
     cold: &Arc<dyn Cold>,
-    proofs: &Proofs,
+    proofs: &Arc<Proofs>,
     range: Span,
     step_ms: u64,
     stage: Option<&str>,
@@ -269,8 +299,8 @@ pub async fn history(
     while let Some(told_to) = scan.next(&mut curve).await? {
         curve.advance(told_to);
     }
-    let _turn = ledger_turn().await;
-    let ends = scan.finish(&mut curve);
-    let committed_to = tail(proofs, &ends, range, None, |stage, _, span| curve.add(stage, span));
+    let ends = finish(scan, &mut curve).await;
+    let add = |curve: &mut Curve, stage: &str, _: &str, span| curve.add(stage, span);
+    let (curve, committed_to) = add_tail(proofs, ends, range, None, curve, add).await?;
     Ok((curve.finish(), committed_to))
 }

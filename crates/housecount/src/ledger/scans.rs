@@ -2,22 +2,26 @@
 //! after page from rows that were made once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
 use housecount_core::ledger::watch::{Wanted, Watched, Who};
-use housecount_core::limits::{PAGE_STEPS_MAX, SCAN_LONG_ROWS_MAX, SCAN_ROWS_MAX, SCANS_MAX};
+use housecount_core::limits::{
+    PAGE_STEPS_MAX, SCAN_KEPT_MS_MAX, SCAN_LONG_ROWS_MAX, SCAN_ROWS_MAX, SCANS_MAX,
+};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use super::proofs::Proofs;
-use super::rows::{RowCache, RowPage, RowSet};
+use super::rows::{Row, RowCache, RowPage, RowSet};
 use super::scan;
+use crate::blocking::{run_future_in_background, run_in_background};
 use crate::clock::mono_ms;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::aside_until_done;
 
 /// How many pages the first one makes the rows of. Later ones make as many as may be.
 const PAGES_AHEAD: usize = 16;
@@ -63,14 +67,15 @@ pub struct Stores {
     pub proofs: Arc<Proofs>,
 }
 
-/// Scans of a node: see the module's text.
+/// Scans of a node. Rows are made, kept and dropped on background threads only, since a list has up
+/// to 100,000 of them.
 #[derive(Debug)]
 pub struct Scans {
     /// Scans that may begin.
     pub open: Arc<Semaphore>,
     runtime: Handle,
-    viewers: RowCache<WatchList, (Who, Watched)>,
-    stages: RowCache<StageList, (Box<str>, StageTotal)>,
+    viewers: Arc<RowCache<WatchList, (Who, Watched)>>,
+    stages: Arc<RowCache<StageList, (Box<str>, StageTotal)>>,
 }
 
 impl Scans {
@@ -80,8 +85,8 @@ impl Scans {
         Scans {
             open: Arc::new(Semaphore::new(SCANS_MAX)),
             runtime: Handle::current(),
-            viewers: RowCache::default(),
-            stages: RowCache::default(),
+            viewers: Arc::default(),
+            stages: Arc::default(),
         }
     }
 
@@ -101,7 +106,7 @@ impl Scans {
         };
         let stopped =
             || StoreError::new(ErrorKind::Unavailable, "the scan of the ledger was stopped");
-        aside_until_done(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
+        run_future_in_background(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
     }
 
     /// A page of a list of watch times over `range`, the one that was asked for with its ends
@@ -120,25 +125,28 @@ impl Scans {
         if let Some(page) = self.viewers.page(&list, after.as_ref(), limit, mono_ms()) {
             return Ok(page);
         }
-        let (is_first, began_ms) = (after.is_none(), mono_ms());
-        let began = self.viewers.begin(list.clone(), is_first, began_ms);
+        let (cache, is_first) = (self.viewers.clone(), after.is_none());
         let rows = viewer_rows(is_first, list.intervals, limit);
-        let wanted = Wanted {
-            stage: list.stage.clone(),
-            viewer: list.viewer.clone(),
-            after: after.clone(),
-            intervals: list.intervals,
-            ..Wanted::default()
-        };
-        let scan = async move {
+        let page = async move {
+            let began_ms = mono_ms();
+            let began = cache.begin(list.clone(), is_first, began_ms);
+            let wanted = Wanted {
+                stage: list.stage.clone(),
+                viewer: list.viewer.clone(),
+                after: after.clone(),
+                intervals: list.intervals,
+                ..Wanted::default()
+            };
             let Stores { cold, proofs } = stores;
             let found = scan::watch(&cold, &proofs, range, wanted, rows).await?;
             let is_sealed = is_sealed(range, &proofs, found.committed_to);
             let (rows, more, committed_to) = (found.rows, found.more, found.committed_to);
-            Ok(RowSet { range, after, rows, more, committed_to, is_sealed })
+            let set = RowSet { range, after, rows, more, committed_to, is_sealed };
+            Ok(cache.keep(list, began, set, limit, began_ms))
         };
-        let set = self.run(scan).await?;
-        Ok(self.viewers.keep(list, began, set, limit, began_ms))
+        let page = self.run(page).await;
+        self.expire_later(&self.viewers);
+        page
     }
 
     /// A page of a list of stages over `range`, the one that was asked for with its ends filled in.
@@ -156,21 +164,36 @@ impl Scans {
         if let Some(page) = self.stages.page(&list, after.as_ref(), limit, mono_ms()) {
             return Ok(page);
         }
-        let began_ms = mono_ms();
-        let began = self.stages.begin(list.clone(), after.is_none(), began_ms);
-        let steps = list.step_ms.map_or(1, |step_ms| StageTotals::steps(range, step_ms));
-        let rows = stage_rows(steps, limit);
-        let totals =
-            StageTotals::new(range, list.step_ms, after.as_deref().map(str::to_string), rows);
-        let scan = async move {
+        let cache = self.stages.clone();
+        let page = async move {
+            let began_ms = mono_ms();
+            let began = cache.begin(list.clone(), after.is_none(), began_ms);
+            let steps = list.step_ms.map_or(1, |step_ms| StageTotals::steps(range, step_ms));
+            let rows = stage_rows(steps, limit);
+            let last = after.as_deref().map(str::to_string);
+            let totals = StageTotals::new(range, list.step_ms, last, rows);
             let Stores { cold, proofs } = stores;
             let found = scan::stages(&cold, &proofs, range, totals).await?;
             let is_sealed = is_sealed(range, &proofs, found.committed_to);
             let (rows, more, committed_to) = (found.rows, found.more, found.committed_to);
-            Ok(RowSet { range, after, rows, more, committed_to, is_sealed })
+            let set = RowSet { range, after, rows, more, committed_to, is_sealed };
+            Ok(cache.keep(list, began, set, limit, began_ms))
         };
-        let set = self.run(scan).await?;
-        Ok(self.stages.keep(list, began, set, limit, began_ms))
+        let page = self.run(page).await;
+        self.expire_later(&self.stages);
+        page
+    }
+
+    /// Drops rows that have just been made once they are old, even if no page is asked for then.
+    fn expire_later<Q: PartialEq + Send + 'static, R: Row>(&self, cache: &Arc<RowCache<Q, R>>) {
+        let cache = Arc::downgrade(cache);
+        self.runtime.spawn(async move {
+            sleep(Duration::from_millis(SCAN_KEPT_MS_MAX)).await;
+            if let Some(cache) = cache.upgrade() {
+                // A node that stops drops them all.
+                let _ = run_in_background(move || cache.expire(mono_ms())).await;
+            }
+        });
     }
 
     /// Bytes of the rows that are kept for next pages.

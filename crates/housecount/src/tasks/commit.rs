@@ -20,6 +20,7 @@ use housecount_core::time::UnixMs;
 use tracing::Instrument;
 
 use super::{Progress, Tick, lease};
+use crate::blocking::run_blocking;
 use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::chunks::{self, Written};
@@ -33,7 +34,6 @@ use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::traced::TARGET;
-use crate::workers::aside;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can
 /// say (24 days).
@@ -307,8 +307,9 @@ impl Commit {
         let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
         let settled = self.writer(partition).settled;
         let is_settled = settled == window.from && !self.proofs.owes(partition);
-        let drafted =
-            aside(move || drafting::draft(&proofs, book, partition, window, reach, is_settled));
+        let drafted = run_blocking(move || {
+            drafting::draft(&proofs, book, partition, window, reach, is_settled)
+        });
         let drafted = drafted.await.map_err(|e| unusable(e.to_string()))?;
         drafted.map_err(|e: ChunkError| unusable(e.to_string()))
     }
@@ -317,7 +318,9 @@ impl Commit {
     /// thread of its own.
     async fn first(&self, partition: u16, within: Span) -> StoreResult<Option<UnixMs>> {
         let proofs = self.proofs.clone();
-        aside(move || proofs.first(partition, within)).await.map_err(|e| unusable(e.to_string()))
+        run_blocking(move || proofs.first(partition, within))
+            .await
+            .map_err(|e| unusable(e.to_string()))
     }
 
     fn writer(&mut self, partition: u16) -> &mut Writer {
@@ -356,7 +359,7 @@ fn unusable(why: String) -> StoreError {
 /// Takes a chunk into the book, on a thread of its own.
 async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<()> {
     let mut book = std::mem::take(&mut reading.book);
-    let absorbed = aside(move || book.absorb(chunk, link, &mut ()).map(|()| book));
+    let absorbed = run_blocking(move || book.absorb(chunk, link, &mut ()).map(|()| book));
     let absorbed = absorbed.await.map_err(|e| unusable(e.to_string()))?;
     reading.book = absorbed.map_err(|e| unusable(e.to_string()))?;
     Ok(())

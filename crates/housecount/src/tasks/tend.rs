@@ -19,12 +19,12 @@ use housecount_core::time::UnixMs;
 
 use super::{Progress, Tick};
 use crate::archive::Archived;
+use crate::blocking::run_blocking;
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::log::Log;
-use crate::workers::aside;
 
 /// The wait between two probes of a log that refuses writes.
 const PROBE_EVERY_MS: u64 = 500;
@@ -68,7 +68,7 @@ impl Tend {
         let forgets =
             move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
         // It comes again with the next window if the thread can't be had.
-        let _ = aside(forgets).await;
+        let _ = run_blocking(forgets).await;
     }
 
     /// What may go: only what the ledger has, and what has waited for it for too long.

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use crate::blocking::run_blocking;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::workers::aside;
 
 /// A pool of connections. Calls beyond their number wait in order, without a thread.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Pool {
             )
         };
         let turn = pool(&owner).turns.clone().acquire_owned().await.map_err(|_| lost())?;
-        let done = aside(move || {
+        let done = run_blocking(move || {
             let _turn = turn;
             let mut connection = pool(&owner).idle.lock().pop().ok_or_else(lost)?;
             let outcome = work(&owner, &mut connection);

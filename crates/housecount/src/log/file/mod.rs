@@ -29,10 +29,10 @@ use tokio::sync::oneshot;
 
 use self::writer::{Order, Writer};
 use super::{Log, Position, Tail};
+use crate::blocking::run_blocking;
 use crate::clock::OwnClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
-use crate::workers::aside;
 
 /// The database's file.
 const DATABASE: &str = "log.sqlite";
@@ -104,7 +104,7 @@ impl FileLog {
                 e,
             )
         };
-        let read = aside(move || {
+        let read = run_blocking(move || {
             let connection = reader.lock();
             // The clock first: whatever is appended after it lies at or after it.
             let now = clock.now();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use housecount::ledger::rows::RowPage;
+use housecount::ledger::rows::{Row, RowPage};
 use housecount::ledger::scan;
 use housecount::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 use housecount_core::event::Kind;
@@ -56,7 +56,7 @@ async fn drawn(rng: &mut Rng) -> (Stage, Node, u64) {
 }
 
 /// All rows, page by page.
-async fn all<R: Clone, K>(
+async fn all<R: Row, K>(
     mut page: impl AsyncFnMut(Option<K>) -> RowPage<R>,
     key: impl Fn(&R) -> K,
     limit: usize,
@@ -64,9 +64,9 @@ async fn all<R: Clone, K>(
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
         let next = page(after).await;
-        assert!(next.rows.len() <= limit && (next.rows.len() == limit || !next.more));
-        after = next.rows.last().map(&key);
-        rows.extend(next.rows);
+        assert!(next.rows().len() <= limit && (next.rows().len() == limit || !next.more));
+        after = next.rows().last().map(&key);
+        rows.extend(next.rows().iter().cloned());
         if !next.more {
             return rows;
         }
@@ -150,7 +150,7 @@ async fn next_pages_cost_their_rows() {
         let second = Said { at: range.to.minus(1_000), ..first.clone() };
         node.hub.apply([first.event(), second.event()]);
     }
-    let mut after = first.rows.last().map(|(who, _)| who.clone());
+    let mut after = first.rows().last().map(|(who, _)| who.clone());
     let mut pages = 1;
     while let Some(cursor) = after {
         let later = Span::new(range.from, range.to.plus(1_000));
@@ -161,17 +161,17 @@ async fn next_pages_cost_their_rows() {
             "one list as of one moment"
         );
         assert!(
-            page.rows.iter().all(|((_, viewer), _)| !viewer.ends_with('x')),
+            page.rows().iter().all(|((_, viewer), _)| !viewer.ends_with('x')),
             "rows were made again"
         );
-        after = page.rows.last().filter(|_| page.more).map(|(who, _)| who.clone());
+        after = page.rows().last().filter(|_| page.more).map(|(who, _)| who.clone());
         pages += 1;
     }
     assert!((5..=16).contains(&pages), "{pages} pages");
     assert_eq!(stage.cold.calls.load(Ordering::SeqCst), calls);
     let again = scans.watch(stores, list, range, None, 5).await.unwrap();
     assert!(
-        again.rows.iter().any(|((_, viewer), _)| viewer.ends_with('x')),
+        again.rows().iter().any(|((_, viewer), _)| viewer.ends_with('x')),
         "a first page is of now"
     );
 }
@@ -186,7 +186,7 @@ async fn ledger_steps_max() {
     let turns: Vec<_> = {
         let mut turns = Vec::new();
         for _ in 0..LEDGER_STEPS_MAX {
-            turns.push(housecount::workers::ledger_turn().await);
+            turns.push(housecount::blocking::ledger_turn().await);
         }
         turns
     };
@@ -196,7 +196,7 @@ async fn ledger_steps_max() {
     let stores = Stores { cold: stage.cold(), proofs: node.proofs.clone() };
     let read = {
         let (scans, list, stores) = (scans.clone(), list.clone(), stores.clone());
-        async move { scans.stages(stores, list, range, None, 10).await.map(|page| page.rows.len()) }
+        async move { scans.stages(stores, list, range, None, 10).await.map(|page| page.rows().len()) }
     };
     let waits = tokio::spawn(read);
     crate::support::eventually("the scan has begun", async || {

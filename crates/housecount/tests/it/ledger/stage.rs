@@ -135,7 +135,7 @@ impl Stage {
     /// The integral of how many watched at once, by the ledger alone.
     pub async fn integral(&self, range: Span, stage: &str) -> u64 {
         let nobody = Hub::new(settings(&[]).rules, 1, true);
-        let nobody = Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS);
+        let nobody = Arc::new(Proofs::new(nobody.fold(), LATENESS_MS, WINDOW_MS));
         let steps = scan::history(&self.cold(), &nobody, range, 7 * MINUTE_MS, Some(stage))
             .await
             .unwrap()

@@ -17,9 +17,9 @@ const CORE: [&str; 32] = [
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
-const PROGRAM: [&str; 55] = [
+const PROGRAM: [&str; 56] = [
     "features", "traced", "sim", "clock", "chance", "backoff", "streak", "metrics", "meter", "service_url",
-    "spread", "moderation", "workers", "error", "tls", "folder", "dynamo", "without", "health",
+    "spread", "moderation", "blocking", "workers", "error", "tls", "folder", "dynamo", "without", "health",
     "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
     "edge", "config", "cost", "calendar",
     "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
