@@ -146,15 +146,20 @@ where
     let whence = request.extensions().get::<Whence>().copied();
     let bytes = body::read(request.into_body(), coding, BODY_BYTES_MAX).await?;
     let mut parser = BatchParser::new(&bytes, form)?;
-    while !parser.read_some()? {
-        yield_now().await;
-    }
+    while !in_turn(|| parser.read_some()).await? {}
     let parsed = parser.into_parsed();
     if let Some(whence) = whence {
         // The request itself was one.
         node.edge.addresses.take(whence, parsed.len().saturating_sub(1))?;
     }
     Ok(BatchOutcome::of(take_many(node, &parsed).await?))
+}
+
+/// Does a slice of a batch. Then others on this worker have their turn.
+async fn in_turn<T>(work: impl FnOnce() -> T) -> T {
+    let done = work();
+    yield_now().await;
+    done
 }
 
 async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Problem> {
@@ -166,15 +171,16 @@ async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Proble
         for (index, beat) in beats {
             comers.push((*index, comer(node, beat).await?));
         }
-        for (index, admitted) in admit(node, comers) {
-            match admitted {
-                Ok(Admission::Welcomed(welcomed)) => taken.welcomed.push(welcomed),
-                Ok(Admission::Surplus(beat)) => surplus.push((index, beat)),
-                Err(problem) => body.reject(node, index, &problem),
+        let admit_all = || {
+            for (index, admitted) in admit(node, comers) {
+                match admitted {
+                    Ok(Admission::Welcomed(welcomed)) => taken.welcomed.push(welcomed),
+                    Ok(Admission::Surplus(beat)) => surplus.push((index, beat)),
+                    Err(problem) => body.reject(node, index, &problem),
+                }
             }
-        }
-        // Others on this worker have waited for as long as they may.
-        yield_now().await;
+        };
+        in_turn(admit_all).await;
     }
     let logged = taken.welcomed.len();
     let mut receipts = if logged > 0 { taken.take_all().await? } else { Vec::new() };
@@ -193,6 +199,7 @@ async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Proble
     for receipt in receipts {
         receipt.acknowledged().await?;
     }
+    taken.release().await;
     node.metrics.acknowledged.batch.inc_by(logged as u64);
     node.metrics.coalesced.batch.inc_by(body.coalesced as u64);
     body.accepted = logged + body.coalesced;
@@ -227,13 +234,22 @@ impl LetIn<'_> {
         let node = self.node;
         let mut intake = node.ingest.begin(self.welcomed.len())?;
         for welcomed in self.welcomed.chunks(BATCH_SLICE_BEATS_MAX) {
-            let said: Vec<Said<'_>> = welcomed.iter().map(Welcomed::said).collect();
-            intake.take(&said)?;
-            drop(said);
+            let take =
+                || intake.take(&welcomed.iter().map(Welcomed::said).collect::<Vec<Said<'_>>>());
+            in_turn(take).await?;
             self.taken += welcomed.len();
-            yield_now().await;
         }
         Ok(intake.finish())
+    }
+
+    /// Gives up the room that they held on their way to the log. That takes a fraction of what
+    /// letting them in took, so slices are longer.
+    async fn release(mut self) {
+        self.taken = 0;
+        let mut rest = std::mem::take(&mut self.welcomed).into_iter();
+        while !rest.as_slice().is_empty() {
+            in_turn(|| rest.by_ref().take(16 * BATCH_SLICE_BEATS_MAX).for_each(drop)).await;
+        }
     }
 }
 

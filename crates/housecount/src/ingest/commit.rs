@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
+use housecount_core::limits::FOLD_INLINE_EVENTS_MAX;
 use housecount_core::record::{self, Told};
+use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -18,6 +20,7 @@ use tracing::Instrument;
 use super::lane::Lane;
 use super::{Refused, Shared};
 use crate::backoff::Backoff;
+use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
 use crate::traced::TARGET;
 
@@ -125,8 +128,7 @@ impl Committer {
                 Ok(position) => {
                     metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
-                    record::bound(&mut told, position.at);
-                    hub.take_in(self.partition, &told, position.at);
+                    self.fold(&mut told, record, position.at).await;
                     shared.acknowledged.note(self.partition, position);
                     return true;
                 }
@@ -141,6 +143,26 @@ impl Committer {
             }
             backoff.wait().await;
         }
+    }
+
+    /// Folds a record that the log has. A large one is folded beside this worker, from its bytes,
+    /// as other nodes do: its other connections have waited for as long as they may.
+    async fn fold(&self, told: &mut [Told<'_>], record: Bytes, at: UnixMs) {
+        let (hub, partition) = (self.shared.hub.clone(), self.partition);
+        if told.len() > FOLD_INLINE_EVENTS_MAX {
+            let hub = hub.clone();
+            let folded = run_blocking(move || {
+                let Ok(mut told) = record::decode(&record) else { return false };
+                record::bound(&mut told, at);
+                hub.take_in(partition, &told, at);
+                true
+            });
+            if folded.await.unwrap_or(false) {
+                return;
+            }
+        }
+        record::bound(told, at);
+        hub.take_in(partition, told, at);
     }
 
     /// Counts events that were given up.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use housecount_core::ids::StageId;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::message::ALL;
@@ -47,6 +48,8 @@ pub struct Subscription {
     has_ended: watch::Receiver<bool>,
     /// To be sent before all else.
     first: Option<Bytes>,
+    /// Whether the last call returned a message.
+    has_sent: bool,
     wants_all: bool,
 }
 
@@ -96,7 +99,7 @@ impl Subscription {
         drop(board);
         let first = (last.is_some() && heard.is_none()).then(|| Bytes::from_static(RESET));
         let (latest, has_ended) = (live.latest.subscribe(), live.has_ended.subscribe());
-        Some(Subscription { live, from, latest, has_ended, first, wants_all })
+        Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
     }
 
     /// The next messages, or a comment if there are none for a while; `None` when the node stops.
@@ -105,9 +108,15 @@ impl Subscription {
             if *self.has_ended.borrow() {
                 return None;
             }
+            // A piece has just been sent, and the next may be there. Others on this thread come
+            // first.
+            if std::mem::take(&mut self.has_sent) {
+                yield_now().await;
+            }
             // Marked as seen before looking: what comes later wakes.
             self.latest.mark_unchanged();
             if let Some(text) = self.first.take().or_else(|| self.take()) {
+                self.has_sent = true;
                 return Some(text);
             }
             let changed = tokio::select! {

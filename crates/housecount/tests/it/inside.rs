@@ -17,7 +17,8 @@ use housecount_core::event::{EventRef, Kind, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{
-    BATCH_SLICE_BEATS_MAX, RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX, WAITING_EVENTS_MAX,
+    BATCH_SLICE_BEATS_MAX, FOLD_INLINE_EVENTS_MAX, RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX,
+    WAITING_EVENTS_MAX,
 };
 use housecount_core::record::{self, Told};
 use tokio::sync::oneshot;
@@ -311,11 +312,26 @@ async fn silence_ms_max_flags_the_counts() {
     eventually("they are whole again", async || complete()).await;
 }
 
-/// All on one thread, which another task shares: it has its turn after each slice of a batch.
 #[tokio::test]
 async fn batch_slice_beats_max_is_taken_in_at_once() {
-    let flags =
-        [("cold", "none"), ("log", "memory:"), ("ack", "memory"), ("limits.session_beats", "0")];
+    let (beats, largest) = (20 * BATCH_SLICE_BEATS_MAX + 7, 2 * BATCH_SLICE_BEATS_MAX);
+    assert!(folded_at_once("memory", beats).await <= largest);
+}
+
+/// A larger record is folded by another thread: also its viewers are counted once it is
+/// acknowledged.
+#[tokio::test]
+async fn fold_inline_events_max_and_more_are_counted_when_they_are_acknowledged() {
+    for beats in [FOLD_INLINE_EVENTS_MAX, FOLD_INLINE_EVENTS_MAX + 1, RECORD_EVENTS_MAX] {
+        folded_at_once("log", beats).await;
+    }
+}
+
+/// Viewers that came into the counts between two turns of a task which shares the only thread. One
+/// call makes all of them known. Which of two ready tasks goes first may change once, so that is at
+/// most two slices.
+async fn folded_at_once(ack: &str, beats: usize) -> usize {
+    let flags = [("cold", "none"), ("log", "memory:"), ("ack", ack), ("limits.session_beats", "0")];
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
     let mut settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
@@ -340,16 +356,14 @@ async fn batch_slice_beats_max_is_taken_in_at_once() {
             }
         }
     });
-    const BEATS: usize = 20 * BATCH_SLICE_BEATS_MAX + 7;
-    let beats: Vec<_> = (0..BEATS)
+    let events: Vec<_> = (0..beats)
         .map(|n| serde_json::json!({ "stage": "s", "viewer": format!("v-{n}") }))
         .collect();
-    let body = serde_json::Value::from(beats).to_string();
+    let body = serde_json::Value::from(events).to_string();
     let (status, answer) = client.call(hyper::Method::POST, "/v1/heartbeats", body).await.unwrap();
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&answer));
-    let largest = largest.load(Ordering::SeqCst);
-    // Which of two tasks that are ready goes first may change once.
-    assert!(viewers() == BEATS && largest <= 2 * BATCH_SLICE_BEATS_MAX, "{largest}");
+    assert_eq!(viewers(), beats);
     watching.abort();
     running.abort();
+    largest.load(Ordering::SeqCst)
 }
