@@ -14,15 +14,13 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
     let claimed = plans::batched_as_claimed(of);
     let saved = 100 - claimed.writes.saturating_mul(100) / beats.writes.max(1);
     let batching = format!(
-        "{} instead of {}: 0 %. DynamoDB counts a batch item by item, each rounded up to a KB; by the batch's size it would be {}, \
-         {saved} % less",
-        usd(beats),
+        "0 %: each item is rounded up to a KB, so {}. By the batch's size: {}, {saved} % less",
         usd(beats),
         usd(claimed)
     );
     let (counts, watch) = (plans::hybrid(of).units(), plans::watch_items(of));
     let records = format!(
-        "{} for the counts ({} until 2024-11); {} for an item a viewer every 5 min ({}); {} for housecount's ledger",
+        "{} for counts ({} until 2024-11); {} for an item a viewer every 5 min ({}); {} for housecount's ledger",
         usd(counts),
         before(counts),
         usd(watch),
@@ -40,15 +38,15 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
     );
     let row = |claim: &str, comes_to: String| vec![claim.to_string(), comes_to];
     Part {
-        title: "What is often written, and what it comes to",
-        head: vec!["written", "comes to"],
+        title: "What do design documents claim?",
+        head: vec!["claim", "comes to"],
         rows: vec![
             row("25 heartbeats a batch save 60-80 % of the writes", batching),
             row("a sync every 5 min keeps watch records for $2 a month", records),
             row("a cache.r6g.large is $88 a month", node),
         ],
         notes: vec![format!(
-            "For scale: IVS real-time is {} a participant-hour, so that 1 % of wrong hours is {} a month here.",
+            "For scale: IVS real-time is {} a participant-hour. So 1 % of wrong hours is {} a month here.",
             prices.ivs.participant_hour,
             Usd(prices.ivs.participant_hour.times(of.viewer_hours()).0 / 100)
         )],

@@ -54,7 +54,7 @@ impl<'a> Sheet<'a> {
         let time =
             |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
         format!(
-            "{} viewers at once all month on {} stages, each for {}, a heartbeat every {}: {} heartbeats and {} hours of watching in \
+            "{} viewers at once all month on {} stages, each for {}, a heartbeat every {}. That is {} heartbeats and {} hours of watching in \
              a month of {MONTH_HOURS} h. Prices: {}, and for DynamoDB also those until November 2024.",
             grouped(viewers),
             grouped(stages),
@@ -88,14 +88,14 @@ impl<'a> Sheet<'a> {
             row
         };
         Part {
-            title: "What a month costs",
+            title: "What does a month cost?",
             head: vec![
                 "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "housecount runs it by",
             ],
             rows: self.plans().map(row).collect(),
             notes: vec![
-                "DynamoDB: requests on demand, at the list price until November 2024 and now; storage: after a month. The total is at \
-                 the price of now."
+                "DynamoDB: requests on demand, at the list price until November 2024 and now. Storage: after a month. The total is at \
+                 today's price."
                     .to_string(),
             ],
         }
@@ -113,12 +113,11 @@ impl<'a> Sheet<'a> {
             ]
         };
         Part {
-            title: "Housecount, by what for",
-            head: vec!["what for", "write units", "read units", "a month"],
+            title: "What does housecount spend it on?",
+            head: vec!["purpose", "write units", "read units", "a month"],
             rows: all.parts.iter().map(row).collect(),
             notes: vec![
-                "The archive and the log only where they are asked for. docs/COST.md has what was measured."
-                    .to_string(),
+                "The archive and the log count only where they are switched on.".to_string(),
             ],
         }
     }
@@ -134,13 +133,13 @@ impl<'a> Sheet<'a> {
         };
         let of = &self.prices.provisioned;
         Part {
-            title: "On demand or provisioned",
+            title: "On demand or provisioned?",
             head: vec!["plan", "on demand", "provisioned"],
             rows: self.plans().filter(|plan| !plan.parts.is_empty()).map(row).collect(),
             notes: vec![format!(
-                "Provisioned: even load, capacity used by {UTILIZATION_PERCENT} % (the target that AWS's auto scaling comes with), {} \
+                "Provisioned: even load, capacity used by {UTILIZATION_PERCENT} % (the target of AWS's auto scaling), {} \
                  write and {} read units of it at no charge. It is cheaper than on demand where more than {} % of it is used all day \
-                 long. An audience that is there only in the evening uses less; and what is asked for beyond it is throttled.",
+                 long. An evening audience uses less, and requests beyond the capacity are throttled.",
                 of.write_free,
                 of.read_free,
                 self.prices.provisioned_wins_at_percent()
@@ -170,14 +169,15 @@ impl<'a> Sheet<'a> {
             .into_iter()
             .chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
         Part {
-            title: "Which Redis",
+            title: "Which Redis is enough?",
             head: vec!["what is in it", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
             rows: rows.flatten().collect(),
             notes: vec![format!(
-                "The smallest node that holds {HEADROOM} times as much: ElastiCache reserves a quarter of the memory, and half on \
-                 micro nodes, for backups and failovers. One node; a replica is another one. Serverless: 100 MB at least, and each \
-                 command; it evicts by volatile-lru, which can't be changed: harmless for the log, which has no TTL, but \
-                 published counts may go."
+                "It is the smallest node that holds {HEADROOM} times as much. ElastiCache reserves a \
+                 quarter of the memory, and half on micro nodes, for backups and failovers. A replica \
+                 is another node. Serverless is billed for 100 MB at least, and for each command. It \
+                 always evicts by volatile-lru: harmless for the log, which has no TTL, but published \
+                 counts may go."
             )],
         }
     }
@@ -213,7 +213,12 @@ impl<'a> Sheet<'a> {
                 crossover(&self.of, free, |_| Usd(0)),
             ),
         ];
-        Part { title: "Where they cross", head: vec!["what", "where"], rows, notes: Vec::new() }
+        Part {
+            title: "Where do plans cross?",
+            head: vec!["what", "where"],
+            rows,
+            notes: Vec::new(),
+        }
     }
 
     /// For a terminal.
@@ -246,11 +251,22 @@ impl<'a> Sheet<'a> {
 
     /// As docs/COST.md.
     pub(super) fn markdown(&self) -> String {
-        let mut out = format!(
-            "# Cost\n\nMade by `housecount cost --markdown`; don't edit it. `housecount cost --help` says how to reckon for another \
-             audience, or with other prices. What a running node really consumes is at its `/v1/cost`.\n\n{}\n",
-            self.intro()
-        );
+        let mut out = "# Cost\n\nFor operators who want to know what an audience costs a month, \
+                       beside other plans.\n\n"
+            .to_string();
+        for title in self.parts().iter().map(|part| part.title).chain(["Measured"]) {
+            let anchor = title.to_lowercase().replace(' ', "-").replace([',', '?'], "");
+            out.push_str(&format!("- [{title}](#{anchor})\n"));
+        }
+        out.push('\n');
+        out.push_str(&wrapped(
+            "Made by `housecount cost --markdown`; do not edit it. `housecount cost --help` says how \
+             to compute another audience, or other prices. `/v1/cost` of a running node says what \
+             it has consumed ([API](API.md#what-does-it-cost-so-far)).",
+            100,
+        ));
+        out.push('\n');
+        out.push_str(&wrapped(&self.intro(), 100));
         for part in self.parts() {
             out.push_str(&format!("\n## {}\n\n", part.title));
             let rule =
@@ -261,7 +277,7 @@ impl<'a> Sheet<'a> {
                 out.push_str(&format!("| {} |\n", row.join(" | ")));
             }
             for note in &part.notes {
-                out.push_str(&format!("\n{note}\n"));
+                out.push_str(&format!("\n{}", wrapped(note, 100)));
             }
         }
         out.push('\n');
