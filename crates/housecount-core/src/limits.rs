@@ -191,8 +191,8 @@ pub const OUTLIVE_MS_MAX: u64 = 2_000;
 
 /// Events of one log record; a fuller batch is several records.
 pub const RECORD_EVENTS_MAX: usize = 2_048;
-/// Events of a record that its node folds on the worker that appended it: at most 0.7 ms, if all of
-/// them are of new viewers. A larger record is folded beside the worker.
+/// Events of a record that are encoded and folded on the worker that appends it: at most 0.7 ms, if
+/// all of them are of new viewers. A larger record is encoded and folded beside the worker.
 pub const FOLD_INLINE_EVENTS_MAX: usize = 256;
 /// Bytes of one log record: the events above with ids of every length, and still one network write.
 pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;

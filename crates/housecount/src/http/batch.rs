@@ -27,6 +27,10 @@ use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
 
+/// Heartbeats of a call that are dealt with in one turn once the log has them: each takes a fraction
+/// of what letting it in took.
+const DONE_SLICE_BEATS: usize = 16 * BATCH_SLICE_BEATS_MAX;
+
 /// What became of many heartbeats.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = BatchResponse)]
@@ -196,8 +200,11 @@ async fn take_many(node: &Node, parsed: &Parsed<'_>) -> Result<BatchBody, Proble
         yield_now().await;
     }
     body.coalesced = receipts.iter().filter(|receipt| receipt.is_coalesced()).count();
-    for receipt in receipts {
+    for (n, receipt) in receipts.into_iter().enumerate() {
         receipt.acknowledged().await?;
+        if n % DONE_SLICE_BEATS == DONE_SLICE_BEATS - 1 {
+            yield_now().await;
+        }
     }
     taken.release().await;
     node.metrics.acknowledged.batch.inc_by(logged as u64);
@@ -242,13 +249,12 @@ impl LetIn<'_> {
         Ok(intake.finish())
     }
 
-    /// Gives up the room that they held on their way to the log. That takes a fraction of what
-    /// letting them in took, so slices are longer.
+    /// Gives up the room that they held on their way to the log.
     async fn release(mut self) {
         self.taken = 0;
         let mut rest = std::mem::take(&mut self.welcomed).into_iter();
         while !rest.as_slice().is_empty() {
-            in_turn(|| rest.by_ref().take(16 * BATCH_SLICE_BEATS_MAX).for_each(drop)).await;
+            in_turn(|| rest.by_ref().take(DONE_SLICE_BEATS).for_each(drop)).await;
         }
     }
 }

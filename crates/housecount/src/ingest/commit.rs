@@ -22,6 +22,7 @@ use super::{Refused, Shared};
 use crate::backoff::Backoff;
 use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
+use crate::hub::Hub;
 use crate::traced::TARGET;
 
 /// The first and the longest wait before an append is tried again.
@@ -57,9 +58,11 @@ impl Committer {
         let writes = self.shared.hub.writes().clone();
         while let Some(batch) = lane.next(self.shared.linger).await {
             writes.set_waiting(self.partition, Some(lane.waiting_since_ms()));
+            let batch = Arc::new(batch);
             let is_taken = lane.while_telling(self.append(&batch)).await;
             writes.set_waiting(self.partition, None);
             self.shared.release(batch.len());
+            let batch = Arc::into_inner(batch).unwrap_or_default();
             let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
             if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
                 // Other nodes may have forgotten meanwhile whom the batches that wait would only
@@ -73,8 +76,8 @@ impl Committer {
     }
 
     /// Appends events until the log has them, and folds them. False if some were given up.
-    async fn append(&mut self, batch: &Batch) -> bool {
-        let mut kept: Option<Batch> = None;
+    async fn append(&mut self, batch: &Arc<Batch>) -> bool {
+        let mut kept: Option<Arc<Batch>> = None;
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
             let events = kept.as_ref().unwrap_or(batch);
@@ -89,20 +92,19 @@ impl Committer {
             if younger.is_empty() {
                 return false;
             }
-            kept = Some(younger);
+            kept = Some(Arc::new(younger));
         }
     }
 
     /// Appends events until the log has them, and folds them. False once some are too old, or a
     /// stopping node is out of time.
-    async fn append_in_time(&mut self, events: &Batch, backoff: &mut Backoff) -> bool {
+    async fn append_in_time(&mut self, events: &Arc<Batch>, backoff: &mut Backoff) -> bool {
         let shared = self.shared.clone();
         let Shared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
         // By handle where the log knows the ids; whole once it may have lost them.
         let mut key = hub.key(self.partition);
-        let mut told = hub.tell(&refs, clock.now().unwrap_or_default());
-        let mut record = Bytes::from(record::encode(&told));
+        let (mut told, mut record) = self.encode(events, &refs).await;
         metrics.batch_events.observe(events.len() as f64);
         let (mut was_tried, mut is_told_before) = (false, false);
         loop {
@@ -145,21 +147,40 @@ impl Committer {
         }
     }
 
-    /// Folds a record that the log has. A large one is folded beside this worker, from its bytes,
-    /// as other nodes do: its other connections have waited for as long as they may.
+    /// Encodes a batch. A large one is encoded beside this worker, whose other connections have
+    /// waited for as long as they may. What it says is in the record only.
+    async fn encode<'a>(
+        &self,
+        events: &Arc<Batch>,
+        refs: &[EventRef<'a>],
+    ) -> (Vec<Told<'a>>, Bytes) {
+        let (hub, now) = (&self.shared.hub, self.shared.clock.now().unwrap_or_default());
+        if refs.len() > FOLD_INLINE_EVENTS_MAX {
+            let (hub, events) = (hub.clone(), events.clone());
+            let encoded = run_blocking(move || {
+                let refs: Vec<EventRef<'_>> = events.iter().collect();
+                Bytes::from(record::encode(&hub.tell(&refs, now)))
+            });
+            if let Ok(record) = encoded.await {
+                return (Vec::new(), record);
+            }
+        }
+        let told = hub.tell(refs, now);
+        let record = Bytes::from(record::encode(&told));
+        (told, record)
+    }
+
+    /// Folds a record that the log has: from `told`, or beside this worker if that is in the record
+    /// only.
     async fn fold(&self, told: &mut [Told<'_>], record: Bytes, at: UnixMs) {
         let (hub, partition) = (self.shared.hub.clone(), self.partition);
-        if told.len() > FOLD_INLINE_EVENTS_MAX {
-            let hub = hub.clone();
-            let folded = run_blocking(move || {
-                let Ok(mut told) = record::decode(&record) else { return false };
-                record::bound(&mut told, at);
-                hub.take_in(partition, &told, at);
-                true
-            });
-            if folded.await.unwrap_or(false) {
-                return;
+        if told.is_empty() {
+            let (its_hub, its_record) = (hub.clone(), record.clone());
+            let folded = run_blocking(move || fold_record(&its_hub, partition, &its_record, at));
+            if folded.await.is_err() {
+                fold_record(&hub, partition, &record, at);
             }
+            return;
         }
         record::bound(told, at);
         hub.take_in(partition, told, at);
@@ -220,5 +241,13 @@ impl Committer {
     fn is_older_than(&self, events: &Batch, ms: u64) -> bool {
         let oldest = events.oldest().unwrap_or_default();
         self.shared.clock.now().unwrap_or_default().since(oldest) > ms
+    }
+}
+
+/// Folds a record from its bytes, as other nodes do.
+fn fold_record(hub: &Hub, partition: u16, record: &[u8], at: UnixMs) {
+    if let Ok(mut told) = record::decode(record) {
+        record::bound(&mut told, at);
+        hub.take_in(partition, &told, at);
     }
 }
