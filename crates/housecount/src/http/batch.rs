@@ -27,8 +27,8 @@ use crate::edge::Whence;
 use crate::ingest::{Receipt, Said};
 use crate::node::Node;
 
-/// Heartbeats of a call that are dealt with in one turn once the log has them: each takes a fraction
-/// of what letting it in took.
+/// Heartbeats of a call that are dealt with in one turn once the log has them: each takes a
+/// fraction of what letting it in took.
 const DONE_SLICE_BEATS: usize = 16 * BATCH_SLICE_BEATS_MAX;
 
 /// What became of many heartbeats.

@@ -52,7 +52,8 @@ async fn after_a_long_stop_the_counts_from_before_stand_in() {
     let mut node = Node::ready(&["interval=300ms", "ttl=2s"]).await;
     node.beat_many("s", 0, 100).await;
     node.kill();
-    tokio::time::sleep(std::time::Duration::from_millis(3_000)).await; // longer than ttl: an outage has a length
+    // Longer than ttl: an outage has a length.
+    tokio::time::sleep(std::time::Duration::from_millis(3_000)).await;
     node.restart();
     node.until_ready().await;
     let (viewers, complete, recovering) = figures(&node.stats().await);
@@ -147,7 +148,8 @@ async fn a_frozen_redis_times_nobody_out() {
     signal(redis.pid(), "STOP");
     eventually("the node says that it may be wrong", async || !figures(&node.stats().await).1)
         .await;
-    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await; // longer than ttl: an outage has a length
+    // Longer than ttl: an outage has a length.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
     assert_eq!(node.viewers("s").await, 100);
     // Players go on meanwhile; what they say is appended with its true time.
     let beats: Vec<Value> =

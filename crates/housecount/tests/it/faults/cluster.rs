@@ -95,7 +95,8 @@ async fn a_replica_that_is_promoted_by_hand_loses_nothing() {
 
     crowd.during(Some("a failover by hand"));
     between.set(Mode::Cut);
-    tokio::time::sleep(EVERY + Duration::from_secs(1)).await; // everybody has beaten since, which the replica lacks
+    // Everybody has beaten since, which the replica lacks.
+    tokio::time::sleep(EVERY + Duration::from_secs(1)).await;
     primary.kill();
     between.set(Mode::Refusing);
     assert_eq!(replica.command("REPLICAOF NO ONE"), "+OK");

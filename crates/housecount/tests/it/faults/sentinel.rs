@@ -33,7 +33,8 @@ async fn a_failover_to_a_replica_that_lacks_the_last_records_loses_nothing() {
     crowd.during(Some("the master dies"));
     // Sentinels leave that as it is for the failover's timeout, 10 s.
     assert_eq!(setup.servers[1].command("REPLICAOF 127.0.0.1 1"), "+OK");
-    tokio::time::sleep(EVERY + Duration::from_secs(1)).await; // everybody has beaten since, which the replica lacks
+    // Everybody has beaten since, which the replica lacks.
+    tokio::time::sleep(EVERY + Duration::from_secs(1)).await;
     assert!(entries(&setup.servers[0]) > entries(&setup.servers[1]), "nothing would be lost");
     setup.servers[0].kill();
     setup.until_the_master_is(1).await;
