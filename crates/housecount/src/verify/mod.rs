@@ -115,7 +115,8 @@ pub async fn verify(
     mut progress: impl FnMut(f64),
 ) -> StoreResult<Found> {
     let mut found = Found::default();
-    let (first, last) = chain::extent(cold).await?.unwrap_or((range.to, range.from));
+    let extent = chain::extent(cold).await?;
+    let (first, last) = extent.unwrap_or((range.to, range.from));
     let last_end = last_end(cold).await?.unwrap_or_default();
     // Late spans may lie before the first window.
     let mut from = range.from.max(first.minus(PIECE_MS));
@@ -130,12 +131,26 @@ pub async fn verify(
     }
     versions::look(&**cold, stage, &mut found).await?;
     if found.committed_to < range.to {
-        let to = crate::calendar::shown(found.committed_to);
-        found.problem(format!(
-            "the ledger ends at {to}, before the end of the range: choose --to {to} for what is there"
-        ));
+        found.problem(uncommitted(range, extent.map(|(first, _)| first), found.committed_to));
     }
     Ok(found)
+}
+
+/// Why the ledger does not have all of a range, in one line with the way out.
+fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> String {
+    match first {
+        None => "the cold tier has no ledger: nothing is committed yet".to_string(),
+        Some(first) if range.to <= first => {
+            let from = crate::calendar::shown(first);
+            format!("the ledger begins at {from}, after the range: choose a later --to")
+        }
+        Some(_) => {
+            let to = crate::calendar::shown(committed_to);
+            format!(
+                "the ledger ends at {to}, before the end of the range: choose --to {to} for what is there"
+            )
+        }
+    }
 }
 
 /// The end of the last window of any chain that can be read.

@@ -213,6 +213,9 @@ async fn export_and_verify_beside_a_running_node() {
     let (code, said) = run(&["verify", "--from", &from, "--to", "2100-01-01", "--data", &data]);
     assert_eq!(code, 1);
     assert!(said.contains("NOT all agrees") && said.contains("the ledger ends at"), "{said}");
+    let early = ["verify", "--from", "2001-01-01", "--to", "2001-01-02", "--data", &data];
+    let (code, said) = run(&early);
+    assert!(code == 1 && said.contains("the ledger begins at 20"), "{said}");
     let (code, said) = run(&["verify", "--from", &to, "--to", &from, "--data", &data]);
     assert!(code == 2 && said.contains("is not before"), "{said}");
     let (code, said) = run(&["verify", "--from", &from, "--to", &to, "--data", "/nowhere"]);
