@@ -64,27 +64,29 @@ pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mu
     };
     for number in 0..world.plan.stages {
         let stage = format!("stage-{number}");
-        count(world, run, &stage, node.hub.count(&stage), of(Some(&stage)), figures);
+        count(world, run, Some(&stage), node.hub.count(&stage), of(Some(&stage)), figures);
     }
     let Answer { of: (total, _), standing } = node.hub.totals();
-    count(world, run, "all", Answer { of: total, standing }, of(None), figures);
+    count(world, run, None, Answer { of: total, standing }, of(None), figures);
 }
 
 fn count(
     world: &World,
     run: usize,
-    stage: &str,
+    stage: Option<&str>,
     said: Answer<Count>,
     may: Bounds,
     figures: &mut Figures,
 ) {
     let Answer { of: Count { viewers, sessions }, standing } = said;
+    world.digest(|hasher, now_ms| hasher.count(now_ms, run, stage, said));
     let holds = |least: fn(Online) -> u64, count: u64| {
         let is_high = count > least(may.most) && !standing.recovering;
         let is_low = count < least(may.least) && standing.complete;
         !is_high && !is_low
     };
     if !holds(|online| online.viewers, viewers) || !holds(|online| online.sessions, sessions) {
+        let stage = stage.unwrap_or("all");
         world.violated(format!(
             "run {run} counts {viewers} viewers and {sessions} sessions on {stage} as of {}, complete {}, and there \
              are from {:?} to {:?}",

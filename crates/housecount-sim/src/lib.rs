@@ -13,10 +13,12 @@
 //! - [`truth`]: every event that was said, and the rules of counting and billing, word for word.
 //! - [`checks`]: what must hold; [`standstill`]: the same while the log takes no writes; [`audit`]:
 //!   the same of the archive. [`run`]: one seed. [`world`]: what all of these share.
+//! - [`digest`]: the hash of a run, to compare two source trees.
 //! - [`week`]: a week in which nothing goes wrong, to see that nothing grows.
 
 pub mod audit;
 pub mod checks;
+pub mod digest;
 pub mod nodes;
 pub mod operator;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! Runs seeds, and says which one failed and how to see it again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use housecount::clock::mono_ms;
 use housecount_core::mutants::Mutant;
+use housecount_sim::digest::RunHash;
 use housecount_sim::plan::{Plan, clock};
 use housecount_sim::run::{Outcome, run};
 use housecount_sim::week::{Kept, week};
@@ -38,6 +39,9 @@ struct Args {
     /// Run each seed twice, and see that both runs are the same to the last message
     #[arg(long)]
     twice: bool,
+    /// Print only a hash per seed and one over all: over events, answers and stored bytes
+    #[arg(long, conflicts_with_all = ["seed", "twice", "days"])]
+    hashes: bool,
     /// Go on after a seed has failed
     #[arg(long)]
     keep_going: bool,
@@ -58,6 +62,7 @@ struct Args {
 const EXAMPLES: &str = "Examples:
   housecount-sim                          1,000 seeds
   housecount-sim --seeds 10000 --twice    10,000, each twice
+  housecount-sim --seeds 250 --hashes     a hash per seed: the same before and after a rename
   housecount-sim --seed 42 --trace        one, and all that happens in it
   housecount-sim --mutant leave-all       see a known bug found
   housecount-sim --days 7                 a week in which nothing goes wrong: what a node keeps";
@@ -182,6 +187,7 @@ struct Sum {
     faults: u64,
     with_losses: u64,
     failed: BTreeSet<u64>,
+    hashes: BTreeMap<u64, RunHash>,
     trouble: Option<String>,
 }
 
@@ -189,6 +195,7 @@ impl Sum {
     fn add(&mut self, outcome: &Outcome) {
         let figures = outcome.figures;
         self.seeds += 1;
+        self.hashes.insert(outcome.seed, outcome.run_hash);
         self.lasted_ms += outcome.lasted_ms;
         self.events += outcome.events;
         self.counts += figures.counts;
@@ -234,7 +241,11 @@ impl<'a> Sweep<'a> {
         });
         self.bar.finish_and_clear();
         let sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        report(&sum, self.args, mono_ms() - started_ms);
+        if self.args.hashes {
+            print_hashes(&sum.hashes);
+        } else {
+            report(&sum, self.args, mono_ms() - started_ms);
+        }
         sum
     }
 
@@ -289,6 +300,13 @@ impl<'a> Sweep<'a> {
 /// A line for people. Whoever reads may have gone, which is no reason to fail.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{}", line.trim_end());
+}
+
+/// Prints a line per seed in the order of seeds, and one over all, for `diff`.
+fn print_hashes(hashes: &BTreeMap<u64, RunHash>) {
+    hashes.iter().for_each(|(seed, hash)| say(&format!("{seed} {hash}")));
+    let combined = RunHash::combined(hashes.iter().map(|(seed, hash)| (*seed, *hash)));
+    say(&format!("{} seeds {combined}", hashes.len()));
 }
 
 fn report(sum: &Sum, args: &Args, took_ms: u64) {

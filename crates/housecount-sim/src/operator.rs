@@ -13,6 +13,7 @@ use housecount::stages::change::ChangeError;
 use housecount::stages::history;
 use housecount_core::ids::StageId;
 use housecount_core::stage::StageConfig;
+use housecount_core::time::UnixMs;
 
 use crate::nodes::Nodes;
 use crate::trouble::pass;
@@ -37,8 +38,11 @@ pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
         let (Some((node, run)), Ok(id)) = (nodes.get(number), StageId::parse(&stage)) else {
             continue;
         };
-        let outcome = match change(&node, &id).await {
-            Ok(what) => what,
+        let changed = change(&node, &id).await;
+        let from = changed.as_ref().ok().and_then(|(_, from)| *from);
+        world.digest(|hasher, now_ms| hasher.change(now_ms, run, from));
+        let outcome = match changed {
+            Ok((what, _)) => what,
             Err(ChangeError::Store(error)) if !error.is_temporary() => {
                 world.violated(format!("run {run} can't change {stage}: {error}"));
                 return;
@@ -50,8 +54,11 @@ pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
     }
 }
 
-async fn change(node: &Node, stage: &StageId) -> Result<String, ChangeError> {
-    let Some(now) = node.clock.now() else { return Ok("the clock is not known yet".to_string()) };
+/// Text for the trace, and the time from which the change applies.
+async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>), ChangeError> {
+    let Some(now) = node.clock.now() else {
+        return Ok(("the clock is not known yet".to_string(), None));
+    };
     if chance::within(0..4) == 0 {
         // The process stands still, and goes on with the time that it has read.
         pass(chance::within(0..STILL_MS)).await;
@@ -69,7 +76,8 @@ async fn change(node: &Node, stage: &StageId) -> Result<String, ChangeError> {
         }
     };
     let customer = changed.config.and_then(|config| config.customer);
-    Ok(format!("{customer:?} from {}", changed.effective_from))
+    let from = changed.effective_from;
+    Ok((format!("{customer:?} from {from}"), Some(from)))
 }
 
 /// All versions of all stages are in order, and agree with what is configured. Returns how many

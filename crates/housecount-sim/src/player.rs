@@ -121,7 +121,10 @@ impl Audience {
                 | Refused::NotYet
                 | Refused::NotTaken
                 | Refused::Stopping,
-            ) => return None,
+            ) => {
+                self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
+                return None;
+            }
         };
         if !self.world.plan.is_checked {
             return receipt.acknowledged().await.is_ok().then(|| node.next_ms(&receipt));
@@ -130,6 +133,7 @@ impl Audience {
             "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
             receipt.at()
         ));
+        self.world.digest(|hasher, now_ms| hasher.event(now_ms, run, seat, kind, receipt.at()));
         let event = {
             let mut truth = self.world.truth.lock();
             let seat = truth.seat(seat);
@@ -147,10 +151,12 @@ impl Audience {
         });
         let answer = timeout(PATIENCE, receipt.acknowledged()).await;
         while self.waiting.lock().try_join_next().is_some() {}
-        match answer {
+        let next_ms = match answer {
             Ok(Ok(())) => Some(node.next_ms(&receipt)),
             Ok(Err(_)) | Err(_) => None,
-        }
+        };
+        self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, next_ms));
+        next_ms
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::audit;
 use crate::checks::{self, Figures};
+use crate::digest::RunHash;
 use crate::nodes::{Nodes, settings};
 use crate::operator;
 use crate::plan::{Fault, Kind, Plan};
@@ -46,8 +47,10 @@ const ARCHIVE_MS: u64 = 7 * 60_000;
 pub struct Outcome {
     /// Which seed.
     pub seed: u64,
-    /// The checksum of all that happened.
+    /// The checksum of the trace: all that happened, in words.
     pub hash: u64,
+    /// The hash over events, answers and stored bytes, without words.
+    pub run_hash: RunHash,
     /// What happened that must not.
     pub violation: Option<String>,
     /// What was checked.
@@ -83,8 +86,9 @@ pub fn run_plan(plan: Plan, mutant: Option<Mutant>, is_shown: bool) -> std::io::
             world.violated(why);
         }
         let events = world.truth.lock().events().len() as u64;
-        let (hash, violation, lasted_ms) = (world.hash(), world.violation(), world.now_ms());
-        Ok(Outcome { seed, hash, violation, figures, lasted_ms, events })
+        let (hash, run_hash) = (world.hash(), world.run_hash());
+        let (violation, lasted_ms) = (world.violation(), world.now_ms());
+        Ok(Outcome { seed, hash, run_hash, violation, figures, lasted_ms, events })
     });
     drop(runtime);
     mutants::switch(None);
@@ -227,6 +231,7 @@ impl Simulation {
     /// What is written stays written, and nothing is written that wasn't proven.
     async fn read(&mut self) -> Result<(), String> {
         let rows = checks::ledger(&self.cold).await?;
+        self.world.digest(|hasher, now_ms| hasher.ledger(now_ms, &rows));
         checks::is_within("written and gone", &self.read.1, &rows)?;
         checks::is_within(
             "credited and not proven",
@@ -283,6 +288,7 @@ impl Simulation {
         figures.versions = operator::in_the_end(&self.world, &self.cold).await?;
         let rows =
             checks::ledger_in_the_end(&self.world, &self.cold, self.rules.ttl_ms, figures).await?;
+        self.world.digest(|hasher, now_ms| hasher.ledger(now_ms, &rows));
 
         // A node that knows only what the log has left commits on, and that changes nothing.
         let all: Vec<usize> = (0..self.world.plan.nodes).collect();

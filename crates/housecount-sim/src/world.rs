@@ -12,6 +12,7 @@ use housecount_core::limits::UNCOMMITTED_MS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
+use crate::digest::{RunHash, RunHasher};
 use crate::plan::{Plan, clock};
 use crate::trouble::Trouble;
 use crate::truth::Truth;
@@ -32,6 +33,7 @@ pub struct World {
     /// `ttl`
     pub ttl_ms: u64,
     trace: Mutex<Trace>,
+    digest: Mutex<RunHasher>,
     /// By partition, up to when the ledger has it, whoever knows.
     edges: Mutex<BTreeMap<u16, UnixMs>>,
 }
@@ -54,6 +56,7 @@ impl World {
             cold: Mutex::default(),
             truth: Mutex::new(Truth::new(plan.partitions)),
             trace: Mutex::new(Trace { is_shown, hash: 0xcbf2_9ce4_8422_2325, violation: None }),
+            digest: Mutex::default(),
             edges: Mutex::default(),
             ttl_ms,
             plan,
@@ -98,11 +101,26 @@ impl World {
         self.trace.lock().hash
     }
 
+    /// Adds a fact to the run's hash, with the time now. A plan without checks has no hash.
+    pub fn digest(&self, fact: impl FnOnce(&mut RunHasher, u64)) {
+        if self.plan.is_checked {
+            let now_ms = self.now_ms();
+            fact(&mut self.digest.lock(), now_ms);
+        }
+    }
+
+    /// The hash of the run so far.
+    #[must_use]
+    pub fn run_hash(&self) -> RunHash {
+        self.digest.lock().finish()
+    }
+
     /// A record was applied in the log.
     pub fn appended(&self, partition: u16, position: Position, record: &Bytes) {
         if !self.plan.is_checked {
             return;
         }
+        self.digest(|hasher, now_ms| hasher.record(now_ms, partition, position, record));
         let key = self.log.lock().key(partition);
         let told = self.truth.lock().applied(record, key, self.now_ms(), self.ttl_ms);
         match told {

@@ -207,6 +207,7 @@ impl Wire {
 
     fn set(&self, key: &Key, item: Option<Item>) {
         let now_ms = self.world.now_ms();
+        self.world.digest(|hasher, now_ms| hasher.item(now_ms, key, item.as_ref()));
         if let Some(item) = &item {
             if size(item) > ITEM_BYTES_MAX {
                 self.world.violated(format!("ITEM_BYTES_MAX: {} / {}", key.pk(), key.sk()));

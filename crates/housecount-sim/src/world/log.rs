@@ -35,6 +35,11 @@ const LOST_MS: u64 = 1_000;
 const HELD_MS: u64 = 250;
 /// A copy of an append comes this much later, at most.
 const COPY_MS_MAX: u64 = 20_000;
+/// Numbers of a partition's marks in the hash of a run: they never change.
+const ATTENDED: u8 = 0;
+const TRIMMED: u8 = 1;
+const WHOLE: u8 = 2;
+const COMMITTED: u8 = 3;
 
 /// The server.
 #[derive(Debug)]
@@ -322,8 +327,10 @@ impl Log for Wire {
 
     async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.send(Call::Note, move |world| {
+            world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, ATTENDED, attended));
             let gone = world.log.lock().tend(partition, before, attended, world.now_ms());
             if let Some((gone, last)) = gone {
+                world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, TRIMMED, last));
                 world.trimmed(partition, gone, last);
             }
         })
@@ -333,6 +340,7 @@ impl Log for Wire {
     async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mark = move |origin: &mut Origin| origin.whole |= origin.born == born;
         self.send(Call::Note, move |world| {
+            world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, WHOLE, born));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), mark)
         })
         .await
@@ -341,6 +349,7 @@ impl Log for Wire {
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let note = move |origin: &mut Origin| origin.committed = origin.committed.max(to);
         self.send(Call::Note, move |world| {
+            world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, COMMITTED, to));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), note)
         })
         .await

@@ -27,8 +27,8 @@ const PROGRAM: [&str; 56] = [
 ];
 /// Rooms of the simulation, lowest first.
 #[rustfmt::skip]
-const SIMULATION: [&str; 14] = [
-    "plan", "truth", "trouble", "world", "audit", "nodes", "checks", "lib", "main", "operator",
+const SIMULATION: [&str; 15] = [
+    "plan", "truth", "digest", "trouble", "world", "audit", "nodes", "checks", "lib", "main", "operator",
     "player", "standstill", "run", "week",
 ];
 
