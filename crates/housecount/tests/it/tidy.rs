@@ -3,6 +3,7 @@
 mod columns;
 mod names;
 mod order;
+mod words;
 
 use std::path::{Path, PathBuf};
 
