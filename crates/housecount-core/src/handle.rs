@@ -18,7 +18,7 @@ use siphasher::sip::SipHasher13;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandleKey(pub u64);
 
-/// See the module's text.
+/// Keyed hash of a session's three ids, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     /// The viewer's half.

@@ -76,7 +76,7 @@ pub struct Fault {
     pub kind: Kind,
 }
 
-/// See the module's text.
+/// Settings, audience and faults of a simulation, drawn from one seed.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What all of it was drawn from.

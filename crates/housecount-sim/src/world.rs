@@ -17,7 +17,7 @@ use crate::plan::{Plan, clock};
 use crate::trouble::Trouble;
 use crate::truth::Truth;
 
-/// See the module's text.
+/// State that the simulation's nodes, players and checks share.
 #[derive(Debug)]
 pub struct World {
     /// What is to happen.

@@ -44,7 +44,7 @@ pub struct Action {
     pub is_leave: bool,
 }
 
-/// See the module's text. An iterator that never ends.
+/// Endless iterator over the actions of a simulated audience.
 #[derive(Debug)]
 pub struct Audience {
     shape: Shape,

@@ -104,7 +104,7 @@ pub struct Figures {
     pub decided: Decided,
 }
 
-/// See the module's text.
+/// Cost of this node's calls, computed from its meters, and the cost guard.
 #[derive(Debug)]
 pub struct Costs {
     /// The prices.

@@ -38,7 +38,7 @@ use crate::metrics::LiveFigures;
 /// sleep.
 const AT_ONCE: usize = 64;
 
-/// See the module's text.
+/// This node's counts: the fold, the bridge after a loss, and how current both are.
 #[derive(Debug)]
 pub struct Hub {
     /// Locked before `past`, if both are.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use housecount_core::ahead::look_ahead;
 
-/// See the module's text.
+/// Lock-free hash table of cache lines, which doubles when it forgets too much.
 #[derive(Debug)]
 pub struct Lines<L> {
     /// Lines at first; a power of two.

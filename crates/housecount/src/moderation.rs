@@ -35,7 +35,7 @@ pub enum Wants {
 const NOTHING: u64 = u64::MAX;
 const ALL: u64 = 0;
 
-/// See the module's text. Lanes say what they want, and workers ask.
+/// Coalescing of workers' wakeups while batches linger. Lanes say what they want, and workers ask.
 #[derive(Debug)]
 pub struct Moderation {
     started: Instant,

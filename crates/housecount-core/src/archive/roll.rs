@@ -72,7 +72,7 @@ struct Learnt {
     left_after: SignedOdds,
 }
 
-/// See the module's text.
+/// Sessions with a recent heartbeat, each with the time of its next one.
 #[derive(Debug)]
 pub(super) struct Roll {
     terms: Terms,

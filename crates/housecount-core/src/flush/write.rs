@@ -12,7 +12,8 @@ use crate::packing::bits::{BitWriter, rice_parameter};
 use crate::record::{self, Told};
 use crate::time::UnixMs;
 
-/// See the module's text. One a partition and process.
+/// Encoder of flushes, with the numbers that it has given to sessions and stages. A process has one
+/// per partition.
 #[derive(Debug, Default)]
 pub struct Writer {
     /// When the epoch began; none before the first item, and after one that may not lie in the log.

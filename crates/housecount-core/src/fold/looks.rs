@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::seat::{NOWHERE, SeatIndex};
 use crate::time::UnixMs;
 
-/// See the module's text.
+/// Schedule of seats to check again: lists by second, and a heap for the current second.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     by_second: BTreeMap<u32, Vec<SeatIndex>>,

@@ -77,7 +77,8 @@ pub enum Applied {
     Uncredited,
 }
 
-/// See the module's text. Bounded by the sessions of one `ttl`, and by those whose proof is kept.
+/// State of all sessions, built from the log's events; answers presence and proof. Bounded by the
+/// sessions of one `ttl`, and by those whose proof is kept.
 #[derive(Debug)]
 pub struct Fold {
     rules: Rules,

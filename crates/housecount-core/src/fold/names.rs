@@ -104,7 +104,7 @@ struct Class {
     free: Vec<u32>,
 }
 
-/// See the module's text.
+/// Arena of ids in slots by size class; an id is found by a 32-bit name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
     classes: Vec<Class>,

@@ -33,7 +33,7 @@ use crate::time::UnixMs;
 
 /// Shards of the table: a million viewers are 11,000 to 22,000 each.
 const SHARDS: usize = 64;
-/// See the module's text.
+/// Storage of seats, with indexes by viewer and by handle.
 #[derive(Debug)]
 pub(super) struct Seats {
     seats: Chunks<Seat>,

@@ -32,7 +32,7 @@ pub(super) struct Stage {
     is_changed: bool,
 }
 
-/// See the module's text.
+/// Stages by index and by id, with the set of changed counts.
 #[derive(Debug, Default)]
 pub(super) struct Stages {
     stages: Slab<Stage>,

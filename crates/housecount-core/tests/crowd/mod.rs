@@ -103,7 +103,7 @@ struct Here {
     silent_to_ms: u64,
 }
 
-/// See the module's text. Calls back with events in the order of time.
+/// Simulated audience from a seed. Calls back with events in the order of time.
 #[derive(Debug)]
 pub struct Crowd {
     shape: Shape,

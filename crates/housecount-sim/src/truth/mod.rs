@@ -54,7 +54,7 @@ struct Loss {
     told_by: BTreeMap<usize, u64>,
 }
 
-/// See the module's text.
+/// Record of every event, with the runs that know it.
 #[derive(Debug)]
 pub struct Truth {
     partitions: u16,

@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 /// moment behind, or more after an outage.
 const UNREAD_MS_MAX: u64 = 60_000;
 
-/// See the module's text.
+/// Reader of one partition's records, from the archive's last position on.
 #[derive(Debug)]
 pub struct Feed {
     log: Arc<dyn Log>,

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 const AT: &str = "at";
 const SEQ: &str = "seq";
 
-/// See the module's text.
+/// Archive writer of one item per heartbeat.
 #[derive(Debug)]
 pub struct Items {
     chain: Chain,

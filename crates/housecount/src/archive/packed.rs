@@ -15,7 +15,7 @@ use crate::error::StoreResult;
 use crate::log::Position;
 use crate::metrics::Metrics;
 
-/// See the module's text.
+/// Archive writer of one chunk per slot.
 #[derive(Debug)]
 pub struct Packed {
     chain: Chain,

@@ -11,7 +11,7 @@ use housecount_core::time::UnixMs;
 use super::proven::{Mark, Proven};
 use crate::ingest::Said;
 
-/// See the module's text.
+/// Viewers who have shown a token that has not ended yet.
 #[derive(Debug, Default)]
 pub struct Holders(Proven);
 

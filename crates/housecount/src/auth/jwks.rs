@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::client;
 use crate::service_url::ServiceUrl;
 
-/// See the module's text.
+/// Source of verification keys: a JWKS URL and the last answer's hash.
 #[derive(Debug)]
 pub struct Jwks {
     url: ServiceUrl,

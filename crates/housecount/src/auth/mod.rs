@@ -126,7 +126,7 @@ impl Changed {
     }
 }
 
-/// See the module's text.
+/// Authentication of viewers by tokens, and of operators by keys.
 #[derive(Debug)]
 pub struct Auth {
     /// Tokens.

@@ -87,7 +87,7 @@ struct Operator {
     hash: [u8; 32],
 }
 
-/// See the module's text.
+/// Operators' keys as hashes, reloaded when their file changes.
 #[derive(Debug)]
 pub struct Operators {
     file: Option<PathBuf>,

@@ -34,7 +34,7 @@ const END_BITS: u32 = 42;
 
 const _: () = assert!(PROVEN_MAX / WAYS <= 1 << (64 - END_BITS));
 
-/// See the module's text.
+/// Cache of verified tokens, as keyed hashes of a token and its claims.
 #[derive(Debug)]
 pub struct Proven {
     key: Key,

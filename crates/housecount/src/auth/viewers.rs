@@ -22,7 +22,7 @@ use crate::ingest::Said;
 /// back there is soon taken back here.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
-/// See the module's text.
+/// Verifier of viewers' tokens, with its keys and a cache of verified tokens.
 #[derive(Debug)]
 pub struct Viewers {
     policy: Policy,

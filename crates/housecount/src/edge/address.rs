@@ -45,7 +45,7 @@ impl Whence {
     }
 }
 
-/// See the module's text.
+/// Rate limiter by client address, and the proxies whose headers it believes.
 #[derive(Debug)]
 pub struct Addresses {
     proxies: Vec<IpNet>,

@@ -40,7 +40,7 @@ enum Room<'a> {
     Viewer(&'a str),
 }
 
-/// See the module's text.
+/// Quotas: sessions per viewer, viewers per stage, new stages per minute.
 #[derive(Debug)]
 pub struct Caps {
     sessions_max: Option<usize>,

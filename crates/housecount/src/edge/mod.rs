@@ -88,7 +88,7 @@ pub struct Admitted {
     pub was_welcome: bool,
 }
 
-/// See the module's text.
+/// Admission control: rate limits, quotas and pseudonyms, checked before the log.
 #[derive(Debug)]
 pub struct Edge {
     /// Whose requests these are.

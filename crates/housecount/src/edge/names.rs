@@ -25,7 +25,7 @@ pub const KEY_BYTES_MIN: usize = 32;
 /// What the key is for, so that the same secret elsewhere makes something else. Never changes.
 const CONTEXT: &str = "housecount 2026-11-25 viewer ids";
 
-/// See the module's text.
+/// Pseudonymizer of viewer and session ids; without a key, ids stay as they are.
 #[derive(Clone, Default)]
 pub struct Names(Option<Box<Key>>);
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::table::{Cell, Column, Kind, Sink};
 
-/// See the module's text.
+/// Exporter of rows as JSON, one object per line.
 pub struct Ndjson {
     out: Box<dyn Write + Send>,
     columns: Vec<Column>,

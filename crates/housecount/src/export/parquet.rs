@@ -13,7 +13,7 @@ use parquet::schema::types::Type;
 
 use super::table::{Cell, Column, Kind, Sink};
 
-/// See the module's text.
+/// Exporter of rows as Apache Parquet.
 pub struct Parquet {
     writer: SerializedFileWriter<Box<dyn Write + Send>>,
     columns: Vec<Column>,

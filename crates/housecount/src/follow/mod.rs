@@ -61,7 +61,7 @@ struct Place {
     origin: Origin,
 }
 
-/// See the module's text.
+/// Task that reads the log into the hub and advances the hub's time.
 #[derive(Debug)]
 pub struct Follower {
     log: Arc<dyn Log>,

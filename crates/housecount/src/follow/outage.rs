@@ -10,7 +10,7 @@ use crate::clock::mono_ms;
 const SETTLE_MS: u64 = 2_000;
 const SETTLE_MS_MAX: u64 = 60_000;
 
-/// See the module's text.
+/// Outage of the log's reads: its beginning, and the time until which the clock is held back.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     since_ms: Option<u64>,

@@ -36,7 +36,7 @@ const PLAYERS: [&str; 9] = [
     "/health",
 ];
 
-/// See the module's text.
+/// CORS policy: origins that may read answers to players' and operators' calls.
 #[derive(Clone, Debug)]
 pub struct Cors {
     players: Origins,

@@ -41,7 +41,7 @@ use crate::node::Node;
 /// The parameters of a WebSocket's query. Two tokens are refused as two credentials are (`auth`).
 const WS_PARAMETERS: [Parameter; 1] = [Parameter::repeatable("token")];
 
-/// See the module's text.
+/// HTTP service that answers players' calls itself and routes all others.
 #[derive(Clone, Debug)]
 pub struct Front(Arc<Inner>);
 

@@ -25,7 +25,7 @@ use housecount_core::limits::{ANSWER_READ_MS_MAX, READ_AHEAD_BYTES_MAX};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// See the module's text.
+/// Stream with timeouts for headers, requests and unread answers.
 #[derive(Debug)]
 pub struct Patient<S> {
     inner: S,

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use super::preface::BegunSocket;
 use crate::tls::Secured;
 
-/// See the module's text.
+/// Byte stream of a connection, plain or through TLS.
 #[derive(Debug)]
 pub enum Stream {
     /// As they are.

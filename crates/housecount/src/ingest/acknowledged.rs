@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 
 use crate::log::Position;
 
-/// See the module's text. It has been folded; the follower must find it in the log, and if it
-/// doesn't, the log has lost it.
+/// Events by partition that this node has acknowledged and not read from the log yet. It has been
+/// folded; the follower must find it in the log, and if it doesn't, the log has lost it.
 #[derive(Debug)]
 pub struct Acknowledged(Mutex<Vec<Own>>);
 

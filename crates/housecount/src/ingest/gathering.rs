@@ -38,7 +38,7 @@ fn round_of(rounds: &mut Rounds, worker: usize) -> &Arc<Round> {
     rounds[worker].get_or_insert_with(Round::begin)
 }
 
-/// See the module's text.
+/// Batches of a lane: an open one, full ones, and those under way.
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub(super) open: Filling,

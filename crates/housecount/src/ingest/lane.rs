@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
 const SPARE_MAX: usize = 2;
 
-/// See the module's text.
+/// Append queue of one partition, shared by all workers.
 #[derive(Debug)]
 pub(super) struct Lane {
     state: Mutex<Gathering>,

@@ -210,7 +210,7 @@ pub struct IngestSettings {
     pub interval_ms: u64,
 }
 
-/// See the module's text.
+/// Entry point of events: stamps them, batches them by partition, and acknowledges.
 #[derive(Debug)]
 pub struct Ingest {
     shared: Arc<Shared>,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Refused;
 
-/// See the module's text.
+/// Completion of a batch, awaited by its requests on one worker.
 #[derive(Debug)]
 pub(super) struct Round {
     since: Instant,

@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// See the module's text.
+/// Latest message of each stage, numbered in the order of messages.
 #[derive(Debug)]
 pub(super) struct Board {
     /// Numbers of one epoch can be compared. Another one: all that was known has been forgotten.

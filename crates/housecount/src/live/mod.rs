@@ -49,7 +49,7 @@ impl Shown {
     }
 }
 
-/// See the module's text.
+/// Source of live counts for all subscribers of this node.
 #[derive(Debug)]
 pub struct Live {
     hub: Arc<Hub>,

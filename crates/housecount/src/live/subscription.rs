@@ -39,7 +39,7 @@ pub enum Wanted {
     },
 }
 
-/// See the module's text.
+/// One subscriber's filter, and the number of the last message that it has read.
 #[derive(Debug)]
 pub struct Subscription {
     live: Arc<Live>,

@@ -9,7 +9,7 @@ use crate::clock::wall;
 /// come late.
 const SPARE: Duration = Duration::from_secs(600);
 
-/// See the module's text.
+/// Signer of viewers' tokens for a simulated audience.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     key: Secret,

@@ -8,7 +8,7 @@ use crate::clock::mono_ms;
 /// own.
 const GOOD_FOR_INTERVALS: u64 = 3;
 
-/// See the module's text.
+/// Viewers that a node must count: acknowledged, and without a leave.
 #[derive(Debug, Default)]
 pub(super) struct Truth {
     /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to

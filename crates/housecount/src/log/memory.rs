@@ -13,7 +13,7 @@ use super::{Log, Origin, Position, Tail};
 use crate::clock::OwnClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
-/// See the module's text. It has one partition: a second would only cost.
+/// Log in this process's memory. It has one partition: a second would only cost.
 #[derive(Debug)]
 pub struct MemoryLog {
     clock: OwnClock,

@@ -39,7 +39,7 @@ pub enum NotOpen {
     Unknown(String),
 }
 
-/// See the module's text.
+/// Stages' configurations and snapshots in the cold tier, with a cache of open stages.
 #[derive(Debug)]
 pub struct Stages {
     cold: Option<Arc<dyn Cold>>,

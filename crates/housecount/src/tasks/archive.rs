@@ -31,7 +31,7 @@ const LEASE_MS_MAX: u64 = 5 * 60 * 1000;
 /// Looks a flush at whether one is due.
 const TICKS_A_FLUSH: u64 = 30;
 
-/// See the module's text.
+/// Task that writes the archive of the partitions whose leases this node holds.
 #[derive(Debug)]
 pub struct Archive {
     log: Arc<dyn Log>,

@@ -45,7 +45,7 @@ const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
 const YIELD_MS_MAX: u64 = 10_000;
 
-/// See the module's text.
+/// Task that commits proven watch time to the ledger, window by window.
 #[derive(Debug)]
 pub struct Commit {
     log: Arc<dyn Log>,

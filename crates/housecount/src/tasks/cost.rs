@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// DynamoDB counts a table's bytes every six hours.
 const MINUTES_A_LOOK: u64 = 60;
 
-/// See the module's text.
+/// Task that reads the meters every minute, and the stored size every hour.
 #[derive(Debug)]
 pub struct Cost {
     costs: Arc<Costs>,

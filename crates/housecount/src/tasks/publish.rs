@@ -12,7 +12,7 @@ use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
 
-/// See the module's text.
+/// Task that publishes counts as plain keys beside the log.
 #[derive(Debug)]
 pub struct Publish {
     log: Arc<dyn Log>,

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 /// How late a change is told at most, where the last one was told long enough ago.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// See the module's text.
+/// Task that renews subscribers' counts.
 #[derive(Debug)]
 pub struct Show {
     live: Arc<Live>,

@@ -74,7 +74,7 @@ struct Captured {
     answer: Answer<Roster>,
 }
 
-/// See the module's text.
+/// Task that writes every active stage's count to the cold tier.
 #[derive(Debug)]
 pub struct Snapshots {
     hub: Arc<Hub>,

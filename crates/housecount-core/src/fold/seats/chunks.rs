@@ -8,7 +8,7 @@ use crate::ahead::look_ahead;
 /// So many in a chunk.
 const CHUNK: usize = 1_024;
 
-/// See the module's text.
+/// List in chunks of a fixed number of elements, which never move.
 #[derive(Debug)]
 pub(super) struct Chunks<T> {
     chunks: Vec<Box<[T]>>,

@@ -80,7 +80,8 @@ pub(in crate::ledger) struct Late {
     pub(in crate::ledger) span: Span,
 }
 
-/// See the module's text. Its parts are [`book`](super::book)'s to make and to use.
+/// Proven watch time of one partition's viewers in one window. Its parts are
+/// [`book`](super::book)'s to make and to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
     /// The window.

@@ -16,7 +16,7 @@ use ring::signature::{
     RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
-/// See the module's text.
+/// Signature algorithms for `jsonwebtoken`, implemented with `ring`.
 pub static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: signer,
     verifier_factory: verifier,

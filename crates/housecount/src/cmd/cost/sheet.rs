@@ -22,7 +22,7 @@ pub(super) struct Part {
     pub(super) notes: Vec<String>,
 }
 
-/// See the module's text.
+/// Computed costs of an audience, for output as text, Markdown or JSON.
 pub(super) struct Sheet<'a> {
     pub(super) of: Audience,
     pub(super) prices: &'a Prices,

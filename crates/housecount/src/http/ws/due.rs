@@ -24,7 +24,7 @@ pub struct Due {
     outcome: Option<Result<(), Refused>>,
 }
 
-/// See the module's text.
+/// Queue of answers to a player, one per stage.
 #[derive(Debug, Default)]
 pub struct Dues {
     answers: VecDeque<Due>,

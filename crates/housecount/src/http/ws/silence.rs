@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// See the module's text. Hearing something doesn't move the timer: it is moved when it goes off
-/// too early.
+/// Timer that ends after a time without input. Hearing something doesn't move the timer: it is
+/// moved when it goes off too early.
 #[derive(Debug)]
 pub struct Silence {
     within: Duration,

@@ -60,7 +60,7 @@ pub fn config() -> WebSocketConfig {
         .max_frame_size(Some(WS_MESSAGE_BYTES_MAX))
 }
 
-/// See the module's text.
+/// Task of one player's WebSocket, with all of its state.
 pub struct Talk {
     socket: Socket,
     node: Arc<Node>,

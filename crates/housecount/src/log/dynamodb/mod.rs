@@ -77,7 +77,7 @@ const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
 /// need.
 const KEPT_MS: u64 = UNCOMMITTED_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
 
-/// See the module's text.
+/// Log in a DynamoDB table, one packed item per flush and node.
 pub struct DynamoLog {
     client: Client,
     table: String,

@@ -36,7 +36,7 @@ pub(super) fn flushes_to_next(bytes: usize, gathered: u64, most: u64) -> u64 {
     best
 }
 
-/// See the module's text.
+/// Clock of a DynamoDB log, and the interval of its flushes.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     pub(super) flush_ms: u64,

@@ -37,7 +37,8 @@ use crate::folder::DataFolder;
 /// The database's file.
 const DATABASE: &str = "log.sqlite";
 
-/// See the module's text. It has one partition: one file is written in one order anyway.
+/// Log in SQLite files of this machine, for one process. It has one partition: one file is written
+/// in one order anyway.
 #[derive(Debug)]
 pub struct FileLog {
     /// Taken away to end the writer.

@@ -62,7 +62,7 @@ const GRANT: &str = "docs/DEPLOY.md, \"The Redis user\", has the ACL line that a
 /// Keys set by one pipeline of `publish`.
 const PUBLISH_BATCH: usize = 500;
 
-/// See the module's text.
+/// Log in Redis or Valkey, one stream per partition.
 pub struct RedisLog {
     shown: String,
     prefix: String,

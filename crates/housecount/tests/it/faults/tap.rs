@@ -10,7 +10,7 @@ use housecount_sim::truth::proof::Proven;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-/// See the module's text.
+/// Reader of all records of a log, for the ledger's oracle.
 pub struct Tap {
     truth: Arc<Mutex<Truth>>,
     task: JoinHandle<()>,

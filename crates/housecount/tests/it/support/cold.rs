@@ -12,7 +12,7 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 
-/// See the module's text.
+/// Cold tier that fails on demand, around the embedded one.
 #[derive(Debug)]
 pub struct FaultyCold {
     pub cold: Arc<dyn Cold>,

@@ -10,7 +10,7 @@ use housecount_core::fold::HandleKey;
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 
-/// See the module's text.
+/// Log that fails on demand, around one in memory.
 #[derive(Debug, Default)]
 pub struct FaultyLog {
     pub log: MemoryLog,

@@ -24,7 +24,7 @@ pub enum Mode {
     Slow(Duration),
 }
 
-/// See the module's text.
+/// TCP proxy that delays, cuts or refuses connections on demand.
 pub struct Proxy {
     pub port: u16,
     target: Arc<AtomicU16>,

@@ -36,7 +36,7 @@ const WORDS_MAX: [(&str, usize); 21] = [
 /// Doc comments that open with a clause instead of a noun or a verb: "What a player said".
 const CLAUSE_DOCS_MAX: usize = 634;
 /// Doc comments that send the reader elsewhere: "See the module's text."
-const SEE_MODULE_MAX: usize = 74;
+const SEE_MODULE_MAX: usize = 2;
 /// Sentences in comments of more than [`SENTENCE_WORDS_MAX`] words.
 const LONG_SENTENCES_MAX: usize = 288;
 /// Doc comments of one word and a full stop: "Where."
