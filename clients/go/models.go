@@ -49,7 +49,7 @@ type CostResponse struct {
 	Since int64 `json:"since"`
 	// What lies in the cold tier.
 	Storage StorageCost `json:"storage"`
-	// Altogether.
+	// Total of all parts.
 	Total TotalCost  `json:"total"`
 	Limit *CostLimit `json:"limit,omitempty"`
 	Redis *RedisCost `json:"redis,omitempty"`
@@ -148,7 +148,7 @@ type PurposeCost struct {
 	WriteUnits int64 `json:"writeUnits"`
 }
 
-// RedisCost: Redis.
+// RedisCost: Memory and price of Redis.
 type RedisCost struct {
 	// Bytes of what it sent, without the protocol.
 	BytesIn int64 `json:"bytesIn"`
@@ -421,7 +421,7 @@ type StorageCost struct {
 	MonthUsd float64 `json:"monthUsd"`
 }
 
-// TotalCost: Altogether.
+// TotalCost: Sum of requests, storage and Redis.
 type TotalCost struct {
 	// Requests in the last hour, or since the start if that is younger.
 	LastHourUsd float64 `json:"lastHourUsd"`

@@ -46,7 +46,7 @@ export interface CostResponse {
   since: number;
   /** What lies in the cold tier. */
   storage: StorageCost;
-  /** Altogether. */
+  /** Total of all parts. */
   total: TotalCost;
   limit?: CostLimit | null | undefined;
   redis?: RedisCost | null | undefined;
@@ -142,7 +142,7 @@ export interface PurposeCost {
   writeUnits: number;
 }
 
-/** Redis. */
+/** Memory and price of Redis. */
 export interface RedisCost {
   /** Bytes of what it sent, without the protocol. */
   bytesIn: number;
@@ -410,7 +410,7 @@ export interface StorageCost {
   monthUsd: number;
 }
 
-/** Altogether. */
+/** Sum of requests, storage and Redis. */
 export interface TotalCost {
   /** Requests in the last hour, or since the start if that is younger. */
   lastHourUsd: number;

@@ -10,7 +10,7 @@ pub enum DecodeError {
     /// The bytes end before the value does.
     #[error("the bytes end too early, at byte {at}")]
     Truncated {
-        /// Where.
+        /// Offset of the byte.
         at: usize,
     },
     /// The checksum doesn't match the bytes: they were damaged on the way or on the disk.
@@ -34,7 +34,7 @@ pub enum DecodeError {
     Invalid {
         /// Which value.
         what: &'static str,
-        /// Where.
+        /// Offset of the byte.
         at: usize,
     },
 }

@@ -12,7 +12,7 @@ pub enum Attr {
     N(u64),
     /// Bytes (`B`).
     B(Vec<u8>),
-    /// `BOOL`.
+    /// A truth value (`BOOL`).
     Bool(bool),
     /// Text by name (`M` of `S`).
     Texts(BTreeMap<String, String>),

@@ -82,7 +82,7 @@ pub enum Key {
     /// `LEDGER#<partitions>#<partition>` / `<ms>` -> [`ledger`](crate::ledger);
     /// `ARCHIVE#<partitions>#<partition>` / `<ms>` -> [`archive`](crate::archive)
     Chunk {
-        /// Whose.
+        /// The chain of a partition.
         chain: Chain,
         /// The window's start, or the slot's.
         window: UnixMs,
@@ -90,7 +90,7 @@ pub enum Key {
     /// A further part of a chunk that is too large for one item.
     /// The same / `<ms>#<CRC-32 of the chunk>#<part>`
     ChunkPart {
-        /// Whose.
+        /// The chain of a partition.
         chain: Chain,
         /// The window's start, or the slot's.
         window: UnixMs,
@@ -106,9 +106,9 @@ pub enum Key {
     Heartbeat {
         /// On which stage.
         stage: String,
-        /// When.
+        /// Time of the heartbeat.
         at: UnixMs,
-        /// Whose.
+        /// The viewer.
         viewer: String,
         /// With which player; empty for none.
         session: String,
@@ -124,7 +124,7 @@ pub enum Key {
     },
     /// Up to where heartbeats have become items. `ARCHIVE#<partitions>#<partition>` / `ITEMS`
     ItemsUntil {
-        /// Whose.
+        /// The chain of a partition.
         chain: Chain,
     },
 }

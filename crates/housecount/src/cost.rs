@@ -27,7 +27,7 @@ use crate::log::{Consumed, Log, LogTarget, RedisUse};
 use crate::meter::{Meter, Purpose};
 use crate::metrics::{CostLabel, KindLabel, Metrics};
 
-/// Purposes.
+/// Number of purposes.
 const N: usize = Purpose::ALL.len();
 
 /// How many times as far apart snapshots are taken just now. Flushes of the log are told to the
@@ -42,7 +42,7 @@ impl Default for Stretch {
 }
 
 impl Stretch {
-    /// It.
+    /// The factor.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -90,7 +90,7 @@ pub struct Figures {
     pub stored_bytes: u64,
     /// A month of them.
     pub storage: Usd,
-    /// Redis.
+    /// Cost of Redis.
     pub redis: Option<RedisCost>,
     /// Requests so far.
     pub total: Usd,

@@ -125,7 +125,7 @@ class CostResponse:
     storage: StorageCost
     """What lies in the cold tier."""
     total: TotalCost
-    """Altogether."""
+    """Total of all parts."""
     limit: CostLimit | None = None
     redis: RedisCost | None = None
 
@@ -315,7 +315,7 @@ class PurposeCost:
 
 @dataclass(frozen=True, kw_only=True)
 class RedisCost:
-    """Redis."""
+    """Memory and price of Redis."""
 
     bytes_in: int
     """Bytes of what it sent, without the protocol."""
@@ -811,7 +811,7 @@ class StorageCost:
 
 @dataclass(frozen=True, kw_only=True)
 class TotalCost:
-    """Altogether."""
+    """Sum of requests, storage and Redis."""
 
     last_hour_usd: float
     """Requests in the last hour, or since the start if that is younger."""

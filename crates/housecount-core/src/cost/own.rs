@@ -13,7 +13,7 @@ use crate::limits::EPOCH_MS_MAX;
 /// How housecount is set up, as far as it changes what it costs. Defaults are the settings' own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// Nodes.
+    /// Number of nodes.
     pub nodes: u64,
     /// `window`
     pub window_ms: u64,

@@ -81,7 +81,7 @@ pub struct RedisNeed {
 /// A plan, and what it consumes a month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Which.
+    /// Kind of plan.
     pub kind: Kind,
     /// For people.
     pub name: &'static str,
@@ -254,9 +254,9 @@ pub enum LogPlace {
 /// Which archive it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// None.
+    /// No archive.
     Off,
-    /// Packed.
+    /// Packed chunks.
     Packed,
     /// An item a heartbeat.
     Items,

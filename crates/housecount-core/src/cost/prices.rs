@@ -102,7 +102,7 @@ pub struct Ivs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// Valkey.
+    /// Valkey, the fork of Redis.
     Valkey,
     /// Redis OSS.
     Redis,

@@ -26,7 +26,7 @@ pub(super) struct Run {
 pub(super) struct Times {
     /// Sorted, more than `ttl` apart.
     pub(super) runs: SmallVec<[Run; 1]>,
-    /// Sorted.
+    /// Sorted times of leaves.
     pub(super) leaves: SmallVec<[UnixMs; 2]>,
 }
 

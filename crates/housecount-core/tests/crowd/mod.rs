@@ -62,7 +62,7 @@ pub const USUAL: Shape = Shape {
     seed: 7,
 };
 
-/// SplitMix64.
+/// Random numbers by SplitMix64.
 #[derive(Clone, Debug)]
 pub struct Rng(pub u64);
 

@@ -8,7 +8,7 @@ use housecount_core::time::UnixMs;
 pub struct Event {
     /// About which seat.
     pub seat: usize,
-    /// What.
+    /// Heartbeat or leave.
     pub kind: Kind,
     /// Its stamp.
     pub at: UnixMs,

@@ -13,7 +13,7 @@ use super::{Event, Truth};
 pub struct Online {
     /// Distinct viewers.
     pub viewers: u64,
-    /// Sessions.
+    /// Online sessions.
     pub sessions: u64,
 }
 

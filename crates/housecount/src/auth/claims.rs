@@ -37,9 +37,9 @@ pub struct Payload {
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Audience {
-    /// One.
+    /// One audience.
     One(String),
-    /// Several.
+    /// Several audiences.
     Many(Vec<String>),
 }
 

@@ -129,9 +129,9 @@ impl Changed {
 /// Authentication of viewers by tokens, and of operators by keys.
 #[derive(Debug)]
 pub struct Auth {
-    /// Tokens.
+    /// Viewers' tokens.
     pub viewers: Viewers,
-    /// Keys.
+    /// Operators' keys.
     pub operators: Operators,
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_string))
 }
 
-/// SHA-256.
+/// SHA-256 of some bytes.
 fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());

@@ -30,7 +30,7 @@ pub struct ZoneError {
 pub enum PeriodUnit {
     /// Days, of 23 and 25 hours too.
     Day,
-    /// Months.
+    /// Calendar months.
     Month,
 }
 

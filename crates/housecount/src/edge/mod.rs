@@ -59,7 +59,7 @@ pub enum Unwelcome {
     TooManySessions {
         /// So many it may have, as is said where.
         max: usize,
-        /// Where.
+        /// Scope of the limit, in words.
         place: &'static str,
         /// Time until one of them may have left.
         retry_ms: u64,

@@ -5,7 +5,7 @@ use std::io;
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text.
+    /// UTF-8 text.
     Text,
     /// A JSON object as text.
     Json,

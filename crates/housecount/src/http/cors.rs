@@ -53,7 +53,7 @@ enum Origins {
 /// What an answer says about who may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allowed {
-    /// Everybody.
+    /// Any origin.
     Any,
     /// Nobody, and that for all origins alike.
     Nobody,

@@ -32,7 +32,7 @@ pub struct CostBody {
     storage: StorageBody,
     /// Redis, where the log is there.
     redis: Option<RedisBody>,
-    /// Altogether.
+    /// Total of all parts.
     total: TotalBody,
     /// The limit, if there is one.
     limit: Option<LimitBody>,
@@ -83,7 +83,7 @@ pub struct StorageBody {
     month_usd: f64,
 }
 
-/// Redis.
+/// Memory and price of Redis.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RedisCost)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +102,7 @@ pub struct RedisBody {
     month_usd: f64,
 }
 
-/// Altogether.
+/// Sum of requests, storage and Redis.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TotalCost)]
 #[serde(rename_all = "camelCase")]

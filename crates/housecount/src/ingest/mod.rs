@@ -92,7 +92,7 @@ impl Shared {
 /// What a player said. Its ids have been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
-    /// What.
+    /// Heartbeat or leave.
     pub kind: Kind,
     /// About which stage.
     pub stage: &'a str,

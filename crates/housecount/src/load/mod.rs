@@ -62,7 +62,7 @@ pub struct Plan {
     pub shape: Shape,
     /// For how long.
     pub duration: Duration,
-    /// How.
+    /// Transport of the heartbeats.
     pub transport: Transport,
     /// Who may say what, where nodes want to know: a token with each viewer's heartbeats. Not with
     /// many at once, which take the clients' own key.

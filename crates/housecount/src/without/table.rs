@@ -15,7 +15,7 @@ pub(super) struct TableArgs {
     rest: Vec<String>,
 }
 
-/// Refuses.
+/// Fails, since this build has no DynamoDB.
 pub(super) fn run(_: &TableArgs) -> Result<ExitCode, Failure> {
     Err(features::missing("dynamodb"))
 }

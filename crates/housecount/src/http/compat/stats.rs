@@ -165,9 +165,9 @@ pub struct StageQuery {
 #[schema(as = DropInStagesOrStage)]
 #[serde(untagged)]
 pub enum StagesOrStage {
-    /// All.
+    /// All stages.
     All(StagesStats),
-    /// One.
+    /// One stage.
     One(StageStats),
 }
 

@@ -20,7 +20,7 @@ pub(super) const RECORD_FIELD: &str = "r";
 /// have 13 until the year 2286.
 const TIME_DIGITS_MAX: usize = 15;
 
-/// `MS-SEQ`.
+/// Position of an entry id, `MS-SEQ`.
 pub(super) fn position(id: &[u8]) -> Option<Position> {
     let (at, seq) = std::str::from_utf8(id).ok()?.split_once('-')?;
     Some(Position { at: UnixMs(at.parse().ok()?), seq: seq.parse().ok()? })
