@@ -5,10 +5,10 @@
 //! input is worth. Each target says whether it read them, so that a corpus that reaches nothing
 //! shows.
 
-use housecount_core::archive::Reader;
+use housecount_core::archive::ArchiveDecoder;
 use housecount_core::codec::seal;
 use housecount_core::event::Kind;
-use housecount_core::flush::Books;
+use housecount_core::flush::NumberTables;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::record;
@@ -53,7 +53,7 @@ fn unsealed(bytes: &[u8]) -> Option<Vec<u8>> {
 #[must_use]
 pub fn archive(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
-    let (mut reader, mut said) = (Reader::default(), 0);
+    let (mut reader, mut said) = (ArchiveDecoder::default(), 0);
     let is_read = reader.read(&bytes, |_| said += 1).is_ok();
     assert!(is_read || said == 0, "half of a chunk was told");
     let _ = reader.read(&bytes, |_| ());
@@ -94,7 +94,7 @@ pub fn record(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn flush(bytes: &[u8]) -> bool {
     let Some(bytes) = unsealed(bytes) else { return false };
-    let mut books = Books::default();
+    let mut books = NumberTables::default();
     let Ok(flushed) = books.read(1, UnixMs(1_790_000_000_000), &bytes) else { return false };
     // What was read once is read again as the same, with the book that it has made.
     let again = books.read(1, UnixMs(1_790_000_000_000), &bytes);

@@ -14,8 +14,8 @@
 //! u32     CRC-32 of all before
 //! ```
 
-use super::roll::{Roll, Slot, Tick, Who, tick};
-use super::{KEYFRAME_MS, Terms};
+use super::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
+use super::{ArchiveParams, KEYFRAME_MS};
 use crate::codec::{DecodeError, Reader as Bytes, checksum, put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
 use crate::ids::{SessionId, StageId, ViewerId};
@@ -24,8 +24,8 @@ use crate::limits::{
 };
 use crate::pace::TICK_MS;
 use crate::packing::bits::{BitReader, BitWriter};
-use crate::packing::choices::{ChoiceReader, ChoiceWriter};
-use crate::packing::names::Shapes;
+use crate::packing::id_shapes::Shapes;
+use crate::packing::range_coder::{RangeDecoder, RangeEncoder};
 use crate::time::UnixMs;
 
 const VERSION: u8 = 1;
@@ -33,30 +33,30 @@ const VERSION: u8 = 1;
 /// (odds stay below 4065/4096).
 const BEATS_A_BYTE_MAX: usize = 256;
 
-fn slot(from: UnixMs, terms: Terms) -> Slot {
+fn slot(from: UnixMs, terms: ArchiveParams) -> Slot {
     Slot { from: tick(from), to: tick(from.plus(terms.slot_ms)) }
 }
 
 /// Packs slot after slot.
 #[derive(Debug)]
-pub struct Writer {
-    roll: Roll,
+pub struct ArchiveEncoder {
+    roll: SessionTable,
     from: UnixMs,
     /// The checksum of the chunk before; none before a keyframe.
     link: Option<u32>,
-    beats: Vec<(u32, Tick)>,
-    leaves: Vec<(u32, Tick)>,
+    beats: Vec<(u32, Ticks)>,
+    leaves: Vec<(u32, Ticks)>,
     /// The places of sessions that are new in this slot.
     new: Vec<u32>,
     stages_before: usize,
 }
 
-impl Writer {
+impl ArchiveEncoder {
     /// A writer that knows nobody, and so begins with a keyframe.
     #[must_use]
-    pub fn new(terms: Terms, from: UnixMs) -> Writer {
-        Writer {
-            roll: Roll::new(terms),
+    pub fn new(terms: ArchiveParams, from: UnixMs) -> ArchiveEncoder {
+        ArchiveEncoder {
+            roll: SessionTable::new(terms),
             from: from.aligned(terms.slot_ms),
             link: None,
             beats: Vec::new(),
@@ -91,28 +91,28 @@ impl Writer {
 
     /// The slot as a chunk, if anything happened in it; and goes on to the slot that begins at
     /// `next`.
-    pub fn cut(&mut self, next: UnixMs) -> Option<Vec<u8>> {
+    pub fn finish_slot(&mut self, next: UnixMs) -> Option<Vec<u8>> {
         let is_empty = self.beats.is_empty() && self.leaves.is_empty();
         let chunk = (!is_empty).then(|| self.encode());
-        self.go_on(next, chunk.as_deref());
+        self.start_slot(next, chunk.as_deref());
         chunk
     }
 
     /// The same, even if nothing happened: where a chunk was written that says more than is to be
     /// known now.
-    pub fn cut_any(&mut self, next: UnixMs) -> Vec<u8> {
+    pub fn finish_slot_forced(&mut self, next: UnixMs) -> Vec<u8> {
         let chunk = self.encode();
-        self.go_on(next, Some(&chunk));
+        self.start_slot(next, Some(&chunk));
         chunk
     }
 
-    fn go_on(&mut self, next: UnixMs, chunk: Option<&[u8]>) {
+    fn start_slot(&mut self, next: UnixMs, chunk: Option<&[u8]>) {
         let terms = self.roll.terms();
         let next = next.max(self.from.plus(terms.slot_ms)).aligned(terms.slot_ms);
         if next.aligned(KEYFRAME_MS) > self.from {
-            *self = Writer::new(terms, next);
+            *self = ArchiveEncoder::new(terms, next);
         } else {
-            self.roll.strike(tick(next));
+            self.roll.evict(tick(next));
             self.beats.clear();
             self.leaves.clear();
             self.new.clear();
@@ -138,7 +138,7 @@ impl Writer {
             }
             None => {
                 out.push(1);
-                let Terms { interval_ms, slot_ms, ttl_ms } = self.roll.terms();
+                let ArchiveParams { interval_ms, slot_ms, ttl_ms } = self.roll.terms();
                 [interval_ms, slot_ms, ttl_ms].into_iter().for_each(|ms| put_varint(&mut out, ms));
             }
         }
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     fn choices(&mut self) -> Vec<u8> {
-        let mut choices = ChoiceWriter::default();
+        let mut choices = RangeEncoder::default();
         let slot = slot(self.from, self.roll.terms());
         let (mut beats, mut leaves) = (self.beats.iter().peekable(), self.leaves.iter().peekable());
         let (mut of_beats, mut of_leaves) = (Vec::new(), Vec::new());
@@ -188,7 +188,7 @@ impl Writer {
             while let Some((_, at)) = leaves.next_if(|(of, _)| *of == place) {
                 of_leaves.push(*at);
             }
-            let told = self.roll.tell(
+            let told = self.roll.code_session(
                 place,
                 slot,
                 &mut choices,
@@ -207,24 +207,24 @@ impl Writer {
 /// Mostly each follows on the one before. Where two nodes wrote for a while, because each thought
 /// itself the only one, and never met in the same slot, each follows on its own last one.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct ArchiveDecoder {
     /// Where writers are, the last one last.
-    ends: Vec<End>,
+    ends: Vec<WriterState>,
     /// The last chunk could not be read.
     is_lost: bool,
 }
 
 /// Where a writer is.
 #[derive(Debug)]
-struct End {
-    roll: Roll,
+struct WriterState {
+    roll: SessionTable,
     /// Its last chunk's checksum.
     link: u32,
     /// The slot of the keyframe that this one depends on.
     since: UnixMs,
 }
 
-impl Reader {
+impl ArchiveDecoder {
     /// Reads the next chunk of a chain, calls `with` for what it holds, in order of time, and
     /// returns its slot.
     ///
@@ -248,11 +248,12 @@ impl Reader {
     pub fn copy(
         &mut self,
         chunk: &[u8],
-        writer: Option<Writer>,
+        writer: Option<ArchiveEncoder>,
         keeps: impl Fn(&EventRef<'_>) -> bool,
-    ) -> Result<Writer, DecodeError> {
+    ) -> Result<ArchiveEncoder, DecodeError> {
         let said = self.open(chunk)?;
-        let mut writer = writer.unwrap_or_else(|| Writer::new(said.roll.terms(), said.slot_from));
+        let mut writer =
+            writer.unwrap_or_else(|| ArchiveEncoder::new(said.roll.terms(), said.slot_from));
         said.each(|event| {
             if keeps(&event) {
                 writer.add(&event);
@@ -262,51 +263,51 @@ impl Reader {
         Ok(writer)
     }
 
-    fn open(&mut self, chunk: &[u8]) -> Result<Said, DecodeError> {
+    fn open(&mut self, chunk: &[u8]) -> Result<DecodedChunk, DecodeError> {
         let ends = &mut self.ends;
         let said = read(chunk, |link| {
             let at = ends.iter().rposition(|end| end.link == link)?;
-            let End { roll, since, .. } = ends.remove(at);
+            let WriterState { roll, since, .. } = ends.remove(at);
             Some((roll, since))
         });
         self.is_lost = said.is_err();
         said
     }
 
-    fn keep(&mut self, said: Said, chunk: &[u8]) -> UnixMs {
-        let Said { slot_from, since, roll, .. } = said;
+    fn keep(&mut self, said: DecodedChunk, chunk: &[u8]) -> UnixMs {
+        let DecodedChunk { slot_from, since, roll, .. } = said;
         // Behind a multiple of it nothing follows on what was before.
         self.ends.retain(|end| end.since >= slot_from.aligned(KEYFRAME_MS));
         if self.ends.len() == ARCHIVE_WRITERS_MAX {
             self.ends.remove(0);
         }
-        self.ends.push(End { roll, link: checksum(chunk), since });
+        self.ends.push(WriterState { roll, link: checksum(chunk), since });
         slot_from
     }
 
     /// The slot of the keyframe that the last chunk depends on, itself if it is one, and the terms
     /// that it gives.
     #[must_use]
-    pub fn keyframe(&self) -> Option<(UnixMs, Terms)> {
+    pub fn keyframe(&self) -> Option<(UnixMs, ArchiveParams)> {
         self.ends.last().filter(|_| !self.is_lost).map(|end| (end.since, end.roll.terms()))
     }
 }
 
 /// A chunk that has been read.
-struct Said {
+struct DecodedChunk {
     slot_from: UnixMs,
     /// The slot of the keyframe that it depends on.
     since: UnixMs,
     /// As the slot ends.
-    roll: Roll,
+    roll: SessionTable,
     /// When, what, by which place.
-    said: Vec<(Tick, Kind, u32)>,
+    events: Vec<(Ticks, Kind, u32)>,
 }
 
-impl Said {
+impl DecodedChunk {
     fn each(&self, mut with: impl FnMut(EventRef<'_>)) {
-        for (at, kind, place) in &self.said {
-            if let Some(Who { stage, viewer, session }) = self.roll.who(*place) {
+        for (at, kind, place) in &self.events {
+            if let Some(SessionIds { stage, viewer, session }) = self.roll.who(*place) {
                 with(EventRef { at: UnixMs(at * TICK_MS), kind: *kind, stage, viewer, session });
             }
         }
@@ -317,8 +318,8 @@ impl Said {
 /// keyframe that this depends on.
 fn read(
     chunk: &[u8],
-    follow: impl FnOnce(u32) -> Option<(Roll, UnixMs)>,
-) -> Result<Said, DecodeError> {
+    follow: impl FnOnce(u32) -> Option<(SessionTable, UnixMs)>,
+) -> Result<DecodedChunk, DecodeError> {
     let mut bytes = Bytes::open(chunk, VERSION)?;
     let at = bytes.at();
     let from = Some(UnixMs(bytes.varint()?)).filter(|from| from.0 < u64::MAX / 8);
@@ -328,7 +329,7 @@ fn read(
         1 => {
             let [interval_ms, slot_ms, ttl_ms] =
                 [time(&mut bytes)?, time(&mut bytes)?, time(&mut bytes)?];
-            Some((Roll::new(Terms { interval_ms, slot_ms, ttl_ms }), from))
+            Some((SessionTable::new(ArchiveParams { interval_ms, slot_ms, ttl_ms }), from))
         }
         0 => follow(bytes.u32_le()?),
         _ => None,
@@ -349,12 +350,12 @@ fn read(
         roll.add_stage(stage);
     }
     let slot = slot(from, roll.terms());
-    roll.strike(slot.from);
+    roll.evict(slot.from);
     get_new(&mut bytes, &mut roll, slot.from)?;
-    let mut choices = ChoiceReader::new(bytes.rest())?;
+    let mut choices = RangeDecoder::new(bytes.rest())?;
     let (mut said, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     for place in 0..roll.places() {
-        roll.tell(place, slot, &mut choices, &mut beats, &mut leaves, room - said.len())?;
+        roll.code_session(place, slot, &mut choices, &mut beats, &mut leaves, room - said.len())?;
         said.extend(beats.drain(..).map(|at| (at, Kind::Beat, place)));
         said.extend(leaves.drain(..).map(|at| (at, Kind::Leave, place)));
         if said.len() > room {
@@ -366,7 +367,7 @@ fn read(
         return Err(DecodeError::Invalid { what: "the number of beats", at });
     }
     said.sort_unstable();
-    Ok(Said { slot_from: from, since, roll, said })
+    Ok(DecodedChunk { slot_from: from, since, roll, events: said })
 }
 
 /// An interval or a ttl.
@@ -377,7 +378,7 @@ fn time(bytes: &mut Bytes<'_>) -> Result<u64, DecodeError> {
         .ok_or(DecodeError::Invalid { what: "a time", at })
 }
 
-fn get_new(bytes: &mut Bytes<'_>, roll: &mut Roll, from: Tick) -> Result<(), DecodeError> {
+fn get_new(bytes: &mut Bytes<'_>, roll: &mut SessionTable, from: Ticks) -> Result<(), DecodeError> {
     let count = bytes.varint()?;
     if count == 0 {
         return Ok(());

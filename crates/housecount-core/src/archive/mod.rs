@@ -1,6 +1,6 @@
 //! The archive: when every beat came, to a tenth of a second, packed for audit.
 //!
-//! - [`Writer`]: what the log took within a slot of 30 s, as a chunk; [`Reader`]: chunks, as beats
+//! - [`ArchiveEncoder`]: what the log took within a slot of 30 s, as a chunk; [`ArchiveDecoder`]: chunks, as beats
 //!   and leaves again.
 //! - `roll`: the sessions that both know, and what they expect of them; `chunk`: the bytes.
 //!
@@ -14,11 +14,11 @@
 //! reached the log late lies in a later slot than its time.
 
 mod chunk;
-mod roll;
+mod session_table;
 #[cfg(test)]
 mod tests;
 
-pub use self::chunk::{Reader, Writer};
+pub use self::chunk::{ArchiveDecoder, ArchiveEncoder};
 
 /// Chunks from one multiple of this on can be read without those before. Ids are told again then,
 /// which is most of the bytes of an archive; so it is not short.
@@ -26,7 +26,7 @@ pub const KEYFRAME_MS: u64 = 4 * 60 * 60 * 1_000;
 
 /// What both sides must know of an audience to expect the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ArchiveParams {
     /// How often players are asked to beat.
     pub interval_ms: u64,
     /// How long a slot is: as much as is gathered for one item, and what is lost of the archive if

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{KEYFRAME_MS, Reader, Terms, Writer};
+use super::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use crate::codec::{DecodeError, seal};
 use crate::event::{EventRef, Kind};
 use crate::limits::ARCHIVE_WRITERS_MAX;
 use crate::pace::{TICK_MS, gap_ms};
 use crate::time::UnixMs;
 
-const TERMS: Terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
+const TERMS: ArchiveParams =
+    ArchiveParams { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
 const FROM: UnixMs = UnixMs(1_790_006_400_000);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
@@ -26,7 +27,7 @@ fn owned(event: &EventRef<'_>) -> Owned {
 }
 
 fn read_all(chunks: &[Vec<u8>]) -> Vec<Owned> {
-    let (mut reader, mut found) = (Reader::default(), Vec::new());
+    let (mut reader, mut found) = (ArchiveDecoder::default(), Vec::new());
     for chunk in chunks {
         reader.read(chunk, |event| found.push(owned(&event))).unwrap();
     }
@@ -37,23 +38,23 @@ fn read_all(chunks: &[Vec<u8>]) -> Vec<Owned> {
 #[test]
 fn each_writer_goes_on_from_its_own_chunk() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
-    let mut writers = [Writer::new(TERMS, FROM), Writer::new(TERMS, slot(2))];
+    let mut writers = [ArchiveEncoder::new(TERMS, FROM), ArchiveEncoder::new(TERMS, slot(2))];
     let (mut chunks, mut said) = (Vec::new(), Vec::new());
     for (n, of) in [0, 0, 1, 1, 0, 1, 0].into_iter().enumerate() {
-        let writer: &mut Writer = &mut writers[of];
+        let writer: &mut ArchiveEncoder = &mut writers[of];
         if writer.slot() < slot(n as u64) {
-            assert_eq!(writer.cut(slot(n as u64)), None);
+            assert_eq!(writer.finish_slot(slot(n as u64)), None);
         }
         for viewer in ["ann", "bob"] {
             let event = beat(slot(n as u64).plus(of as u64 * 1_000), "s", viewer, "");
             writer.add(&event);
             said.push(owned(&event));
         }
-        chunks.extend(writer.cut(slot(n as u64 + 1)));
+        chunks.extend(writer.finish_slot(slot(n as u64 + 1)));
     }
     assert_eq!((chunks.len(), read_all(&chunks)), (7, said));
     // Behind one that can't be read only its own writer's can't be.
-    let mut reader = Reader::default();
+    let mut reader = ArchiveDecoder::default();
     let outcomes: Vec<bool> = chunks
         .iter()
         .enumerate()
@@ -66,18 +67,18 @@ fn each_writer_goes_on_from_its_own_chunk() {
 #[test]
 fn archive_writers_max_may_go_on() {
     let slot = |n: u64| FROM.plus(n * TERMS.slot_ms);
-    let mut writers: Vec<Writer> =
-        (0..=ARCHIVE_WRITERS_MAX as u64).map(|n| Writer::new(TERMS, slot(n))).collect();
-    let mut reader = Reader::default();
+    let mut writers: Vec<ArchiveEncoder> =
+        (0..=ARCHIVE_WRITERS_MAX as u64).map(|n| ArchiveEncoder::new(TERMS, slot(n))).collect();
+    let mut reader = ArchiveDecoder::default();
     for (n, writer) in writers.iter_mut().enumerate() {
         writer.add(&beat(slot(n as u64), "s", "ann", ""));
-        assert!(reader.read(&writer.cut(slot(10)).unwrap(), |_| ()).is_ok());
+        assert!(reader.read(&writer.finish_slot(slot(10)).unwrap(), |_| ()).is_ok());
     }
     let mut goes_on = |of: usize, n: u64| {
         let writer = &mut writers[of];
-        writer.cut(slot(n));
+        writer.finish_slot(slot(n));
         writer.add(&beat(slot(n), "s", "ann", ""));
-        reader.read(&writer.cut(slot(n + 1)).unwrap(), |_| ()).is_ok()
+        reader.read(&writer.finish_slot(slot(n + 1)).unwrap(), |_| ()).is_ok()
     };
     assert!(goes_on(1, 10) && !goes_on(0, 11) && goes_on(4, 12));
 }
@@ -90,7 +91,7 @@ proptest! {
             proptest::collection::vec((0usize..3, 0usize..8, 0usize..2, -40_000i64..40_000, 0u8..9), 0..40), 1..12),
         skip in 1u64..500,
     ) {
-        let mut writer = Writer::new(TERMS, FROM);
+        let mut writer = ArchiveEncoder::new(TERMS, FROM);
         let (mut chunks, mut said) = (Vec::new(), BTreeSet::new());
         for (n, slot) in slots.iter().enumerate() {
             let from = writer.slot();
@@ -103,7 +104,7 @@ proptest! {
                 said.insert(owned(&event));
             }
             let skipped = if n % 4 == 3 { skip } else { 1 };
-            chunks.extend(writer.cut(from.plus(skipped * TERMS.slot_ms)));
+            chunks.extend(writer.finish_slot(from.plus(skipped * TERMS.slot_ms)));
         }
         let found: BTreeSet<Owned> = read_all(&chunks).into_iter().collect();
         prop_assert_eq!(found, said);
@@ -118,7 +119,7 @@ proptest! {
             proptest::collection::vec((0usize..2, 0usize..5, -40_000i64..40_000, 0u8..9), 0..20), 2..10),
         from in 0usize..9,
     ) {
-        let mut writer = Writer::new(TERMS, FROM);
+        let mut writer = ArchiveEncoder::new(TERMS, FROM);
         let mut chunks = Vec::new();
         for (n, slot) in slots.iter().enumerate() {
             let slot_from = writer.slot();
@@ -128,26 +129,26 @@ proptest! {
                 let at = UnixMs(slot_from.0.saturating_add_signed(*off_ms));
                 writer.add(&EventRef { kind, ..beat(at, ["s", "t"][*stage], &viewer, "") });
             }
-            chunks.push(writer.cut_any(slot_from.plus(TERMS.slot_ms)));
+            chunks.push(writer.finish_slot_forced(slot_from.plus(TERMS.slot_ms)));
         }
         let others = |chunks: &[Vec<u8>]| -> BTreeSet<Owned> {
             read_all(chunks).into_iter().filter(|event| event.3 != "ann").collect()
         };
         let (all, from) = (others(&chunks), from.min(chunks.len()));
-        let mut reader = Reader::default();
+        let mut reader = ArchiveDecoder::default();
         let alone: Vec<Vec<u8>> = chunks
             .iter()
-            .map(|chunk| reader.copy(chunk, None, |event| event.viewer != "ann").unwrap().cut_any(UnixMs::ZERO))
+            .map(|chunk| reader.copy(chunk, None, |event| event.viewer != "ann").unwrap().finish_slot_forced(UnixMs::ZERO))
             .collect();
         for n in (from..chunks.len()).rev() {
             chunks[n] = alone[n].clone();
             prop_assert_eq!(&others(&chunks), &all);
         }
         prop_assert!(read_all(&chunks).iter().all(|event| event.3 != "ann"));
-        let (mut reader, mut writer) = (Reader::default(), None);
+        let (mut reader, mut writer) = (ArchiveDecoder::default(), None);
         for n in from..chunks.len() {
             let mut joined = reader.copy(&chunks[n], writer.take(), |_| true).unwrap();
-            let bytes = joined.cut_any(joined.slot().plus(TERMS.slot_ms));
+            let bytes = joined.finish_slot_forced(joined.slot().plus(TERMS.slot_ms));
             prop_assert!(n > from || bytes == chunks[n], "the first is a keyframe already");
             chunks[n] = bytes;
             prop_assert_eq!(&others(&chunks), &all);
@@ -160,15 +161,15 @@ proptest! {
     #[test]
     fn sealed_noise_never_panics(mut noise: Vec<u8>, good: bool) {
         if good {
-            let mut writer = Writer::new(TERMS, FROM);
+            let mut writer = ArchiveEncoder::new(TERMS, FROM);
             writer.add(&beat(FROM, "s", "v", ""));
-            let mut chunk = writer.cut(UnixMs::ZERO).unwrap();
+            let mut chunk = writer.finish_slot(UnixMs::ZERO).unwrap();
             chunk.truncate(20);
             chunk.append(&mut noise);
             noise = chunk;
         }
         seal(&mut noise);
-        let mut reader = Reader::default();
+        let mut reader = ArchiveDecoder::default();
         let _ = reader.read(&noise, |_| ());
         let _ = reader.read(&noise, |_| ());
     }
@@ -177,18 +178,18 @@ proptest! {
 /// Frozen: archives are read for as long as they are kept. See docs/FORMATS.md.
 #[test]
 fn version_1_is_frozen() {
-    let mut writer = Writer::new(TERMS, FROM);
+    let mut writer = ArchiveEncoder::new(TERMS, FROM);
     writer.add(&beat(FROM.plus(1_234), "s/1", "ann", ""));
     writer.add(&beat(FROM.plus(5_678), "s/2", "bob", "tab"));
     writer.add(&EventRef { kind: Kind::Leave, ..beat(FROM.plus(9_000), "s/2", "bob", "tab") });
-    let first = writer.cut(UnixMs::ZERO).unwrap();
+    let first = writer.finish_slot(UnixMs::ZERO).unwrap();
     writer.add(&beat(
         FROM.plus(1_200 + gap_ms(30_000, "ann", "", FROM.plus(1_200))),
         "s/1",
         "ann",
         "",
     ));
-    let second = writer.cut(UnixMs::ZERO).unwrap();
+    let second = writer.finish_slot(UnixMs::ZERO).unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     assert_eq!(
         hex(&first),
@@ -206,13 +207,13 @@ fn version_1_is_frozen() {
 
 #[test]
 fn a_chunk_is_only_read_behind_the_one_that_it_follows() {
-    let mut writer = Writer::new(TERMS, FROM);
+    let mut writer = ArchiveEncoder::new(TERMS, FROM);
     let mut chunks = Vec::new();
     for n in 0..3u64 {
         writer.add(&beat(FROM.plus(n * 30_000), "s", "ann", ""));
-        chunks.extend(writer.cut(UnixMs::ZERO));
+        chunks.extend(writer.finish_slot(UnixMs::ZERO));
     }
-    let mut reader = Reader::default();
+    let mut reader = ArchiveDecoder::default();
     assert!(
         matches!(reader.read(&chunks[1], |_| ()), Err(DecodeError::Invalid { .. })),
         "its keyframe is missing"
@@ -223,18 +224,21 @@ fn a_chunk_is_only_read_behind_the_one_that_it_follows() {
     assert_eq!(read_all(&chunks).len(), 3);
     let mut damaged = chunks[0].clone();
     damaged[9] ^= 4;
-    assert!(matches!(Reader::default().read(&damaged, |_| ()), Err(DecodeError::Checksum { .. })));
+    assert!(matches!(
+        ArchiveDecoder::default().read(&damaged, |_| ()),
+        Err(DecodeError::Checksum { .. })
+    ));
 }
 
 #[test]
 fn a_keyframe_comes_every_four_hours() {
-    let mut writer = Writer::new(TERMS, FROM);
+    let mut writer = ArchiveEncoder::new(TERMS, FROM);
     let mut keyframes = Vec::new();
     for n in 0..=2 * KEYFRAME_MS / TERMS.slot_ms {
         let from = writer.slot();
         writer.add(&beat(from.plus(n % 30_000), "s", "ann", ""));
-        let chunk = writer.cut(UnixMs::ZERO).unwrap();
-        if Reader::default().read(&chunk, |_| ()).is_ok() {
+        let chunk = writer.finish_slot(UnixMs::ZERO).unwrap();
+        if ArchiveDecoder::default().read(&chunk, |_| ()).is_ok() {
             keyframes.push(from.since(FROM));
         }
     }
@@ -248,7 +252,7 @@ fn a_keyframe_comes_every_four_hours() {
 fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) -> usize {
     let names: Vec<String> = (0..viewers).map(|n| format!("viewer-{n}")).collect();
     let mut due: Vec<UnixMs> = (0..viewers).map(|n| FROM.plus(n * 30_000 / viewers)).collect();
-    let mut writer = Writer::new(TERMS, FROM);
+    let mut writer = ArchiveEncoder::new(TERMS, FROM);
     let (mut bytes, mut draw) = (0, 7u64);
     for slot in 0..40 {
         let to = writer.slot().plus(TERMS.slot_ms);
@@ -259,7 +263,7 @@ fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) ->
                 *due = due.plus(next(name, *due, draw >> 33));
             }
         }
-        let chunk = writer.cut(UnixMs::ZERO).unwrap();
+        let chunk = writer.finish_slot(UnixMs::ZERO).unwrap();
         bytes += if slot < 20 { 0 } else { chunk.len() };
     }
     bytes / 20

@@ -5,7 +5,7 @@
 //! takes two bytes instead of nine. A writer gives numbers to sessions: the next one to each that
 //! it mentions for the first time in its *epoch*, with its ids or, if the log knows these from
 //! elsewhere, with its handle. From then on the number stands for it. So an item is read with the
-//! [`Books`] of its writer and epoch, which all items since the epoch began make up. An epoch
+//! [`NumberTables`] of its writer and epoch, which all items since the epoch began make up. An epoch
 //! begins where its writer starts, where an item may not have come to lie in the log, and after
 //! [`EPOCH_MS_MAX`](crate::limits::EPOCH_MS_MAX).
 //!
@@ -32,15 +32,15 @@
 //! ```
 //! Bits are those of [`chunks`](crate::ledger::Chunk).
 
-mod book;
+mod numbers;
 mod read;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use self::book::Books;
-pub use self::read::{Flushed, Unread};
-pub use self::write::Writer;
+pub use self::numbers::NumberTables;
+pub use self::read::{DecodedFlush, FlushError};
+pub use self::write::FlushEncoder;
 use crate::fold::Handle;
 
 /// The version this program writes and reads.
@@ -54,7 +54,7 @@ const SPAN_MS_MAX: u64 = 1 << 40;
 
 /// Who has a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
+enum NumberEntry {
     /// Somebody whose ids were told.
     Named {
         /// Index of the stage.
@@ -63,5 +63,5 @@ enum Entry {
         session: Box<str>,
     },
     /// Somebody whose ids the log has elsewhere.
-    Nameless(Handle),
+    HandleOnly(Handle),
 }

@@ -1,7 +1,7 @@
 //! Reading flushes back, as records.
 
-use super::book::{Book, Books};
-use super::{Entry, PACKED, RAW, SPAN_MS_MAX, VERSION};
+use super::numbers::{NumberTable, NumberTables};
+use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
 use crate::codec::{DecodeError, Reader};
 use crate::event::{EventRef, Kind};
 use crate::fold::Handle;
@@ -16,7 +16,7 @@ use crate::time::UnixMs;
 
 /// What an item says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flushed {
+pub struct DecodedFlush {
     /// When a node that knows all was there; zero if that isn't said.
     pub attended: UnixMs,
     /// The record: the same events, in another order.
@@ -25,25 +25,30 @@ pub struct Flushed {
 
 /// Why an item can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unread {
+pub enum FlushError {
     /// Its bytes are not what a writer made.
     #[error(transparent)]
     Bytes(#[from] DecodeError),
     /// Items of its epoch that came before it have not been read: they lie from here on.
     #[error("the items since its epoch began at {begun} have not all been read")]
-    Lacks {
+    MissingEarlier {
         /// When the epoch began.
         begun: UnixMs,
     },
 }
 
-impl Books {
+impl NumberTables {
     /// What a writer's item at `position` says. Items of an epoch must be read in their order; any
     /// of them may be read again.
     ///
     /// # Errors
-    /// See [`Unread`].
-    pub fn read(&mut self, writer: u32, position: UnixMs, item: &[u8]) -> Result<Flushed, Unread> {
+    /// See [`FlushError`].
+    pub fn read(
+        &mut self,
+        writer: u32,
+        position: UnixMs,
+        item: &[u8],
+    ) -> Result<DecodedFlush, FlushError> {
         let mut reader = Reader::open(item, VERSION)?;
         let kind_at = reader.at();
         let kind = reader.byte()?;
@@ -60,7 +65,7 @@ impl Books {
                 );
             }
         };
-        Ok(Flushed { attended, record })
+        Ok(DecodedFlush { attended, record })
     }
 
     fn unpack(
@@ -68,11 +73,11 @@ impl Books {
         writer: u32,
         position: UnixMs,
         mut reader: Reader<'_>,
-    ) -> Result<Vec<u8>, Unread> {
+    ) -> Result<Vec<u8>, FlushError> {
         let begun = position.minus(reader.varint()?);
         let known = number(&mut reader, "the number of sessions", EPOCH_SESSIONS_MAX)?;
         let stages = number(&mut reader, "the number of stages", EPOCH_SESSIONS_MAX)?;
-        let lacks = Unread::Lacks { begun };
+        let lacks = FlushError::MissingEarlier { begun };
         let book = self.find(writer, begun, known == 0 && stages == 0).ok_or(lacks)?;
         if book.entries.len() < known || book.stages.len() < stages {
             return Err(lacks);
@@ -84,7 +89,7 @@ impl Books {
         if span_ms >= 2 * SPAN_MS_MAX || ahead.unsigned_abs() >= SPAN_MS_MAX {
             return Err(DecodeError::Invalid { what: "a time", at }.into());
         }
-        learn(book, &mut reader, known, stages)?;
+        read_new_entries(book, &mut reader, known, stages)?;
         let mut said = Vec::new();
         for _ in 0..number(&mut reader, "the number of events", RECORD_EVENTS_MAX)? {
             let at = reader.at();
@@ -105,8 +110,8 @@ impl Books {
 
 /// Takes in what an item adds to its book. What is there already is the same: whoever wrote it gave
 /// each number once.
-fn learn(
-    book: &mut Book,
+fn read_new_entries(
+    book: &mut NumberTable,
     reader: &mut Reader<'_>,
     known: usize,
     stages: usize,
@@ -129,7 +134,7 @@ fn learn(
         let mut bytes = [0; 8];
         bytes.copy_from_slice(reader.take(8)?);
         if n == book.entries.len() {
-            book.entries.push(Entry::Nameless(Handle::from_bytes(bytes)));
+            book.entries.push(NumberEntry::HandleOnly(Handle::from_bytes(bytes)));
         }
     }
     for _ in 0..number(reader, "the number of sessions", RECORD_EVENTS_MAX)? {
@@ -143,7 +148,7 @@ fn learn(
 
 /// The beats and leaves of those who have a number.
 fn numbers<'a>(
-    book: &'a Book,
+    book: &'a NumberTable,
     mut reader: Reader<'a>,
     base: UnixMs,
     span_ms: u64,
@@ -171,13 +176,15 @@ fn numbers<'a>(
             let at = base.plus(bits.minimal(span_ms + 1)?);
             let entry = usize::try_from(before).ok().and_then(|n| book.entries.get(n));
             said.push(match (entry, kind) {
-                (Some(Entry::Named { stage, viewer, session }), _) => {
+                (Some(NumberEntry::Named { stage, viewer, session }), _) => {
                     let Some(stage) = book.stages.get(*stage as usize) else {
                         return invalid("a stage");
                     };
                     Told::Event(EventRef { at, kind, stage, viewer, session })
                 }
-                (Some(Entry::Nameless(handle)), Kind::Beat) => Told::Beat { at, handle: *handle },
+                (Some(NumberEntry::HandleOnly(handle)), Kind::Beat) => {
+                    Told::Beat { at, handle: *handle }
+                }
                 _ => return invalid("a number"),
             });
         }
@@ -185,14 +192,14 @@ fn numbers<'a>(
     if bits.left() < 8 { Ok(()) } else { invalid("what follows the last value") }
 }
 
-fn entry(book: &Book, reader: &mut Reader<'_>) -> Result<Entry, DecodeError> {
+fn entry(book: &NumberTable, reader: &mut Reader<'_>) -> Result<NumberEntry, DecodeError> {
     let at = reader.at();
     let stage = number(reader, "a stage", EPOCH_SESSIONS_MAX)?;
     if stage >= book.stages.len() {
         return Err(DecodeError::Invalid { what: "a stage", at });
     }
     let (viewer, session) = (viewer(reader)?.into(), session(reader)?.into());
-    Ok(Entry::Named { stage: stage as u32, viewer, session })
+    Ok(NumberEntry::Named { stage: stage as u32, viewer, session })
 }
 
 fn viewer<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Books, Unread, Writer};
+use super::{FlushEncoder, FlushError, NumberTables};
 use crate::codec::{put_varint, seal};
 use crate::event::{EventRef, Kind};
 use crate::fold::{Handle, HandleKey};
@@ -24,7 +24,7 @@ fn handle(event: &EventRef<'_>) -> Handle {
 /// Frozen bytes: nodes of two versions may share a log for a while. See docs/FORMATS.md.
 #[test]
 fn version_1_is_frozen() {
-    let mut writer = Writer::default();
+    let mut writer = FlushEncoder::default();
     let (ann, bob) = (beat(AT.minus(30), "s/1", "ann"), beat(AT.minus(700), "s/1", "bob"));
     let first =
         record::encode(&[Told::Event(ann), Told::Beat { at: bob.at, handle: handle(&bob) }]);
@@ -49,7 +49,7 @@ const FROZEN: [&str; 3] = [
 #[test]
 fn a_steady_beat_takes_little_more_than_two_bytes() {
     let viewers: Vec<String> = (0..5_000).map(|n| format!("viewer-{n:09}")).collect();
-    let mut writer = Writer::default();
+    let mut writer = FlushEncoder::default();
     let mut bytes = 0;
     for second in 0..60u64 {
         let at = AT.plus(1_000 * second);
@@ -72,11 +72,11 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
 
 #[test]
 fn an_item_is_not_read_without_those_before() {
-    let (mut writer, mut books) = (Writer::default(), Books::default());
+    let (mut writer, mut books) = (FlushEncoder::default(), NumberTables::default());
     let say = |viewer| record::encode(&[Told::Event(beat(AT, "s", viewer))]);
     let [one, two, three] = [(0, "ann"), (1_000, "bob"), (2_000, "ann")]
         .map(|(ms, viewer)| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &say(viewer)));
-    let lacks = Err(Unread::Lacks { begun: AT });
+    let lacks = Err(FlushError::MissingEarlier { begun: AT });
     assert_eq!(books.read(3, AT.plus(1_000), &two), lacks);
     assert_eq!(books.read(3, AT, &one).unwrap().record, say("ann"));
     assert_eq!(books.read(3, AT.plus(2_000), &three), lacks, "there is one between them");
@@ -94,8 +94,8 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
             &viewers.iter().map(|viewer| Told::Event(beat(AT, "s", viewer))).collect::<Vec<_>>(),
         )
     };
-    let is_first = |item: &[u8], at| Books::default().read(1, at, item).is_ok();
-    let mut writer = Writer::default();
+    let is_first = |item: &[u8], at| NumberTables::default().read(1, at, item).is_ok();
+    let mut writer = FlushEncoder::default();
     let most = EPOCH_SESSIONS_MAX / RECORD_EVENTS_MAX;
     for n in 0..=most {
         let item = writer.encode(AT, UnixMs::ZERO, KEY, &say(n));
@@ -110,10 +110,10 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
 #[test]
 fn epochs_max_books_are_kept() {
     let (mut books, said) =
-        (Books::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
+        (NumberTables::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
     let items: Vec<[Vec<u8>; 2]> = (0..=EPOCHS_MAX)
         .map(|_| {
-            let mut writer = Writer::default();
+            let mut writer = FlushEncoder::default();
             [0, 1].map(|ms| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &said))
         })
         .collect();
@@ -122,7 +122,7 @@ fn epochs_max_books_are_kept() {
     }
     assert_eq!(books.len(), EPOCHS_MAX);
     assert!(
-        matches!(books.read(0, AT.plus(1), &items[0][1]), Err(Unread::Lacks { .. })),
+        matches!(books.read(0, AT.plus(1), &items[0][1]), Err(FlushError::MissingEarlier { .. })),
         "the oldest went"
     );
     assert!(books.read(1, AT.plus(1), &items[1][1]).is_ok());
@@ -141,7 +141,7 @@ proptest! {
     /// where they were told.
     #[test]
     fn what_is_written_is_read(drawn in drawn()) {
-        let (mut writer, mut books, mut at) = (Writer::default(), Books::default(), AT);
+        let (mut writer, mut books, mut at) = (FlushEncoder::default(), NumberTables::default(), AT);
         for (events, is_lost) in drawn {
             let texts: Vec<_> = events.iter().map(|(_, _, s, v, _)| (format!("s{s}"), format!("v{v}"))).collect();
             let said: Vec<Told<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
@@ -154,7 +154,7 @@ proptest! {
             }).collect();
             let item = writer.encode(at, at.minus(3), KEY, &record::encode(&said));
             if is_lost {
-                writer.begin_anew();
+                writer.start_epoch();
             } else {
                 let flushed = books.read(9, at, &item).unwrap();
                 prop_assert_eq!(flushed.attended, at.minus(3));
@@ -176,17 +176,17 @@ proptest! {
 
     #[test]
     fn other_bytes_are_kept_as_they_are(bytes: Vec<u8>) {
-        let item = Writer::default().encode(AT, UnixMs::ZERO, KEY, &bytes);
-        let flushed = Books::default().read(1, AT, &item).unwrap();
+        let item = FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &bytes);
+        let flushed = NumberTables::default().read(1, AT, &item).unwrap();
         prop_assert_eq!((flushed.record, flushed.attended), (bytes, UnixMs::ZERO));
     }
 
     /// Behind a right checksum anything may stand: it is an error or a record, never a panic.
     #[test]
     fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
-        let mut books = Books::default();
+        let mut books = NumberTables::default();
         let said = record::encode(&[Told::Event(beat(AT, "s", "ann"))]);
-        books.read(1, AT, &Writer::default().encode(AT, UnixMs::ZERO, KEY, &said)).unwrap();
+        books.read(1, AT, &FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &said)).unwrap();
         let mut item = vec![super::VERSION, super::PACKED, 0];
         [age].iter().chain(&counts).for_each(|value| put_varint(&mut item, *value));
         item.extend(noise);
@@ -199,8 +199,8 @@ proptest! {
 #[test]
 fn who_shares_a_handle_is_told_whole() {
     let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));
-    let mut writer = Writer::default();
-    let mut books = Books::default();
+    let mut writer = FlushEncoder::default();
+    let mut books = NumberTables::default();
     let mut say = |at: UnixMs, said: &[Told<'_>]| {
         let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(said));
         writer.numbers.insert(handle(&bob).bytes(), 0); // as if it were ann's

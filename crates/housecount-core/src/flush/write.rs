@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::book::Book;
-use super::{Entry, PACKED, RAW, SPAN_MS_MAX, VERSION};
+use super::numbers::NumberTable;
+use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
 use crate::codec::{put_text, put_varint, seal};
 use crate::event::{EventRef, Kind};
 use crate::fold::{Handle, HandleKey};
@@ -15,18 +15,18 @@ use crate::time::UnixMs;
 /// Encoder of flushes, with the numbers that it has given to sessions and stages. A process has one
 /// per partition.
 #[derive(Debug, Default)]
-pub struct Writer {
+pub struct FlushEncoder {
     /// When the epoch began; none before the first item, and after one that may not lie in the log.
     begun: Option<UnixMs>,
     key: HandleKey,
-    book: Book,
+    book: NumberTable,
     pub(super) numbers: HashMap<[u8; 8], u32, foldhash::fast::FixedState>,
     stages: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
 }
 
 /// What an item tells beside its events' numbers.
 #[derive(Default)]
-struct News<'a> {
+struct FlushAdditions<'a> {
     /// Who had a handle only.
     renamed: Vec<u32>,
     loose: Vec<EventRef<'a>>,
@@ -34,9 +34,9 @@ struct News<'a> {
     leaves: Vec<(u32, UnixMs)>,
 }
 
-impl Writer {
+impl FlushEncoder {
     /// The item that says what a record says. It must come to lie at `position`, after all that
-    /// were made before, or [`begin_anew`](Writer::begin_anew) be called. `attended`: when a node
+    /// were made before, or [`start_epoch`](Writer::begin_anew) be called. `attended`: when a node
     /// that knows all was there; zero if that isn't said.
     #[must_use]
     pub fn encode(
@@ -65,21 +65,21 @@ impl Writer {
     }
 
     /// The last item may not lie in the log: nothing it told is taken as known.
-    pub fn begin_anew(&mut self) {
-        *self = Writer::default();
+    pub fn start_epoch(&mut self) {
+        *self = FlushEncoder::default();
     }
 
     fn pack(&mut self, out: &mut Vec<u8>, position: UnixMs, key: HandleKey, said: &[Told<'_>]) {
         let is_over = |begun: UnixMs| position.since(begun) >= EPOCH_MS_MAX;
         let is_full = self.book.entries.len() + said.len() > EPOCH_SESSIONS_MAX;
         if self.begun.is_none_or(is_over) || is_full || self.key != key {
-            *self = Writer { begun: Some(position), key, ..Writer::default() };
+            *self = FlushEncoder { begun: Some(position), key, ..FlushEncoder::default() };
         }
         let begun = self.begun.unwrap_or(position);
         let (known, stages) = (self.book.entries.len(), self.book.stages.len());
         let base = said.iter().map(Told::at).min().unwrap_or_default();
         let span_ms = said.iter().map(Told::at).max().unwrap_or_default().since(base);
-        let mut news = News::default();
+        let mut news = FlushAdditions::default();
         let events = said
             .iter()
             .filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
@@ -90,7 +90,7 @@ impl Writer {
                 let next = self.book.entries.len() as u32;
                 let number = *self.numbers.entry(handle.bytes()).or_insert(next);
                 if number == next {
-                    self.book.entries.push(Entry::Nameless(*handle));
+                    self.book.entries.push(NumberEntry::HandleOnly(*handle));
                 }
                 news.beats.push((number, *at));
             }
@@ -124,7 +124,7 @@ impl Writer {
     }
 
     /// Finds or gives the number of an event's session.
-    fn number<'a>(&mut self, event: &EventRef<'a>, news: &mut News<'a>) {
+    fn number<'a>(&mut self, event: &EventRef<'a>, news: &mut FlushAdditions<'a>) {
         let stage = match self.stages.get(event.stage) {
             Some(stage) => *stage,
             None => {
@@ -134,19 +134,22 @@ impl Writer {
                 stage
             }
         };
-        let entry =
-            Entry::Named { stage, viewer: event.viewer.into(), session: event.session.into() };
+        let entry = NumberEntry::Named {
+            stage,
+            viewer: event.viewer.into(),
+            session: event.session.into(),
+        };
         let handle = Handle::of(self.key, event.stage, event.viewer, event.session);
         let next = self.book.entries.len() as u32;
         let number = *self.numbers.entry(handle.bytes()).or_insert(next);
         match self.book.entries.get_mut(number as usize) {
             None => self.book.entries.push(entry),
             Some(known) if *known == entry => {}
-            Some(known @ Entry::Nameless(_)) => {
+            Some(known @ NumberEntry::HandleOnly(_)) => {
                 *known = entry;
                 news.renamed.push(number);
             }
-            Some(Entry::Named { .. }) => return news.loose.push(*event),
+            Some(NumberEntry::Named { .. }) => return news.loose.push(*event),
         }
         match event.kind {
             Kind::Beat => news.beats.push((number, event.at)),
@@ -165,14 +168,14 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+fn put_entry(out: &mut Vec<u8>, entry: &NumberEntry) {
     match entry {
-        Entry::Named { stage, viewer, session } => {
+        NumberEntry::Named { stage, viewer, session } => {
             put_varint(out, u64::from(*stage));
             put_text(out, viewer);
             put_text(out, session);
         }
-        Entry::Nameless(handle) => out.extend_from_slice(&handle.bytes()),
+        NumberEntry::HandleOnly(handle) => out.extend_from_slice(&handle.bytes()),
     }
 }
 

@@ -2,5 +2,5 @@
 //! look like, and choices in as many bits as they surprise.
 
 pub(crate) mod bits;
-pub(crate) mod choices;
-pub(crate) mod names;
+pub(crate) mod id_shapes;
+pub(crate) mod range_coder;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::keys::Chain;
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
@@ -19,11 +19,11 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct Packed {
     chain: Chain,
-    terms: Terms,
+    terms: ArchiveParams,
     retention_ms: u64,
     metrics: Arc<Metrics>,
     /// The slot that is gathered; none before the first record.
-    writer: Option<Writer>,
+    writer: Option<ArchiveEncoder>,
     /// Chunks that are to be written, by their slots.
     cut: Vec<(UnixMs, Vec<u8>)>,
     /// Up to where all is written, once it has been read so far.
@@ -47,7 +47,12 @@ pub(super) fn before(at: UnixMs) -> Position {
 impl Packed {
     /// Goes on with a chain that others have written to before: with a keyframe.
     #[must_use]
-    pub fn new(chain: Chain, terms: Terms, retention_ms: u64, metrics: Arc<Metrics>) -> Packed {
+    pub fn new(
+        chain: Chain,
+        terms: ArchiveParams,
+        retention_ms: u64,
+        metrics: Arc<Metrics>,
+    ) -> Packed {
         Packed {
             chain,
             terms,
@@ -89,7 +94,7 @@ impl Packed {
             for (position, record) in &page.records {
                 self.cut_before(position.at);
                 let writer =
-                    self.writer.get_or_insert_with(|| Writer::new(self.terms, position.at));
+                    self.writer.get_or_insert_with(|| ArchiveEncoder::new(self.terms, position.at));
                 feed.each(*position, record, |event| writer.add(event));
             }
             if let Some(reached) = page.reached {
@@ -110,7 +115,7 @@ impl Packed {
         let Some(writer) = &mut self.writer else { return };
         let slot = writer.slot();
         if slot.plus(self.terms.slot_ms) <= at
-            && let Some(chunk) = writer.cut(at.aligned(self.terms.slot_ms))
+            && let Some(chunk) = writer.finish_slot(at.aligned(self.terms.slot_ms))
         {
             self.cut.push((slot, chunk));
         }

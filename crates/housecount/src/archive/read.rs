@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use housecount_core::archive::{KEYFRAME_MS, Reader};
+use housecount_core::archive::{ArchiveDecoder, KEYFRAME_MS};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::heartbeat;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
@@ -40,7 +40,7 @@ pub async fn packed(
 ) -> StoreResult<Vec<String>> {
     let mut stored =
         chunks::Reader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
-    let (mut reader, mut problems, mut is_lost) = (Reader::default(), Vec::new(), false);
+    let (mut reader, mut problems, mut is_lost) = (ArchiveDecoder::default(), Vec::new(), false);
     while let Some(chunk) = stored.next(cold).await? {
         let mut outcome = Ok(());
         let read = reader.read(&chunk.bytes, |event| {

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use housecount_core::archive::{KEYFRAME_MS, Reader, Writer};
+use housecount_core::archive::{ArchiveDecoder, ArchiveEncoder, KEYFRAME_MS};
 use housecount_core::codec::DecodeError;
 use housecount_core::event::EventRef;
 use housecount_core::keys::{Chain, Key};
@@ -103,7 +103,7 @@ async fn find_in(
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<()> {
     let mut stored = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
-    let (mut reader, mut is_lost) = (Reader::default(), false);
+    let (mut reader, mut is_lost) = (ArchiveDecoder::default(), false);
     let mut current: Option<Generation> = None;
     while let Some(chunk) = stored.next(cold).await? {
         progress(chunk.window);
@@ -198,7 +198,7 @@ async fn alone(
     last: UnixMs,
 ) -> StoreResult<VecDeque<(UnixMs, Vec<u8>)>> {
     let mut stored = chunks::Reader::at(generation.chain, generation.from, last);
-    let (mut reader, mut alone, mut held) = (Reader::default(), VecDeque::new(), 0);
+    let (mut reader, mut alone, mut held) = (ArchiveDecoder::default(), VecDeque::new(), 0);
     while let Some(chunk) = stored.next(cold).await? {
         let keeps = |event: &EventRef<'_>| !request.is_of(event.stage, event.viewer);
         let copied = reader.copy(&chunk.bytes, None, keeps);
@@ -207,7 +207,7 @@ async fn alone(
         if generation.named.is_some_and(|named| chunk.window < named) {
             continue;
         }
-        let bytes = writer.cut_any(UnixMs::ZERO);
+        let bytes = writer.finish_slot_forced(UnixMs::ZERO);
         held += bytes.len();
         alone.push_back((chunk.window, bytes));
         while held > request.held_bytes_max && alone.len() > 1 {
@@ -226,13 +226,14 @@ async fn join(
 ) -> StoreResult<Vec<Key>> {
     let chain = generation.chain;
     let mut stored = chunks::Reader::at(chain, named, generation.last);
-    let (mut reader, mut stale) = (Reader::default(), Vec::new());
-    let mut gathered: Option<(UnixMs, Writer)> = None;
+    let (mut reader, mut stale) = (ArchiveDecoder::default(), Vec::new());
+    let mut gathered: Option<(UnixMs, ArchiveEncoder)> = None;
     loop {
         let next = stored.next(cold).await?;
         let mut writer = None;
         if let Some((slot, mut before)) = gathered.take() {
-            let bytes = before.cut_any(next.as_ref().map_or(UnixMs::ZERO, |next| next.window));
+            let bytes =
+                before.finish_slot_forced(next.as_ref().map_or(UnixMs::ZERO, |next| next.window));
             // The first one is a keyframe already.
             if slot > named {
                 progress(slot);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use housecount_core::archive::Terms;
+use housecount_core::archive::ArchiveParams;
 use housecount_core::item::Item;
 use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::time::UnixMs;
@@ -41,7 +41,7 @@ pub struct Archive {
     archived: Arc<Archived>,
     node: String,
     kept: Kept,
-    terms: Terms,
+    terms: ArchiveParams,
     lease_ms: u64,
     lanes: Vec<Lane>,
 }
@@ -92,7 +92,7 @@ impl Archive {
             watched: UnixMs::ZERO,
         };
         let lanes = Series::Archive.chains(log.partitions()).map(lane).collect();
-        let terms = Terms {
+        let terms = ArchiveParams {
             interval_ms: settings.interval_ms,
             slot_ms: kept.flush_ms,
             ttl_ms: settings.rules.ttl_ms,

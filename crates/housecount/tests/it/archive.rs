@@ -13,7 +13,7 @@ use housecount::ingest::Said;
 use housecount::log::MemoryLog;
 use housecount::metrics::Format;
 use housecount::node::Node as Inner;
-use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::keys::{KeyRange, Series};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
@@ -388,8 +388,8 @@ async fn damage_is_named_and_the_rest_is_read() {
     let cold = Arc::new(FaultyCold::new().await);
     let chain = Series::Archive.chains(1).next().unwrap();
     let from = UnixMs(1_790_006_400_000).aligned(KEYFRAME_MS);
-    let terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
-    let mut writer = Writer::new(terms, from);
+    let terms = ArchiveParams { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
+    let mut writer = ArchiveEncoder::new(terms, from);
     for n in 0..2 * KEYFRAME_MS / 30_000 {
         let slot = writer.slot();
         writer.add(&EventRef {
@@ -399,7 +399,7 @@ async fn damage_is_named_and_the_rest_is_read() {
             viewer: "ann",
             session: "",
         });
-        let mut chunk = writer.cut(UnixMs::ZERO).unwrap();
+        let mut chunk = writer.finish_slot(UnixMs::ZERO).unwrap();
         if n == 3 {
             chunk[9] ^= 1;
         }

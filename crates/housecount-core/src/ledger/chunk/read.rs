@@ -5,7 +5,7 @@ use crate::codec::{DecodeError, Reader};
 use crate::ids::{StageId, ViewerId};
 use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
 use crate::packing::bits::BitReader;
-use crate::packing::names::Shapes;
+use crate::packing::id_shapes::Shapes;
 use crate::span::Span;
 use crate::time::UnixMs;
 

@@ -3,7 +3,7 @@
 use super::{Changed, Chunk, Late, VERSION};
 use crate::codec::{put_varint, seal};
 use crate::packing::bits::{BitWriter, rice_parameter};
-use crate::packing::names::Shapes;
+use crate::packing::id_shapes::Shapes;
 
 impl Chunk {
     /// Its bytes.

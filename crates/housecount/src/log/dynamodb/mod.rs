@@ -35,7 +35,7 @@ use aws_sdk_dynamodb::config::{Builder, SharedHttpClient};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use bytes::Bytes;
-use housecount_core::flush::{Books, Writer};
+use housecount_core::flush::{FlushEncoder, NumberTables};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{log_pk, log_sk};
@@ -98,7 +98,7 @@ pub struct DynamoLog {
 /// What appends go by.
 #[derive(Debug, Default)]
 struct Writing {
-    flushes: Writer,
+    flushes: FlushEncoder,
     last: UnixMs,
     /// For how many flushes what is put next has gathered; zero before the first.
     gathered: u64,
@@ -107,7 +107,7 @@ struct Writing {
 /// What reads go by.
 #[derive(Debug, Default)]
 struct Reading {
-    books: Books,
+    books: NumberTables,
     /// When the last call was, if it read to the end.
     read_at: Option<Instant>,
     clock: UnixMs,
@@ -262,7 +262,7 @@ impl DynamoLog {
             let left = Duration::from_millis(self.pace.left_ms(at));
             let answer = timeout(left, self.put_parts(partition, at, &item)).await;
             if !matches!(answer, Ok(Ok(()))) || self.pace.left_ms(at) == 0 {
-                writing.flushes.begin_anew();
+                writing.flushes.start_epoch();
                 if let Ok(answer) = answer {
                     answer?;
                 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use bytes::Bytes;
-use housecount_core::flush::{Books, Unread};
+use housecount_core::flush::{FlushError, NumberTables};
 use housecount_core::fold::HandleKey;
 use housecount_core::item;
 use housecount_core::keys::{log_pk, log_sk, parse_log_sk};
@@ -74,7 +74,7 @@ impl DynamoLog {
         partition: u16,
         after: Position,
         to: UnixMs,
-        books: &mut Books,
+        books: &mut NumberTables,
     ) -> StoreResult<Found> {
         let to = Position { at: to, seq: u64::from(u32::MAX) };
         let mut found = Found::default();
@@ -105,12 +105,12 @@ impl DynamoLog {
         &self,
         partition: u16,
         stored: &Stored,
-        books: &mut Books,
+        books: &mut NumberTables,
     ) -> StoreResult<(UnixMs, Bytes)> {
         let Position { at, seq: writer } = stored.position;
         let writer = writer as u32;
         let mut read = books.read(writer, at, &stored.bytes);
-        if let Err(Unread::Lacks { begun }) = read {
+        if let Err(FlushError::MissingEarlier { begun }) = read {
             self.read_back(partition, begun, stored.position, books).await?;
             read = books.read(writer, at, &stored.bytes);
         }
@@ -129,7 +129,7 @@ impl DynamoLog {
         partition: u16,
         begun: UnixMs,
         until: Position,
-        books: &mut Books,
+        books: &mut NumberTables,
     ) -> StoreResult<()> {
         let mut from = Position { at: begun, seq: 0 };
         loop {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use housecount::archive::read;
 use housecount::cold::{Cold, Record, chunks};
 use housecount::forget::{ForgetError, Request};
-use housecount_core::archive::{KEYFRAME_MS, Terms, Writer};
+use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::heartbeat;
 use housecount_core::item::{Attr, Item, number};
@@ -20,7 +20,8 @@ use super::{ARCHIVE, ask, commit, copy, intervals, is_anywhere, items, request, 
 use crate::ledger::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage};
 use crate::support::cold::FaultyCold;
 
-const TERMS: Terms = Terms { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
+const TERMS: ArchiveParams =
+    ArchiveParams { interval_ms: 30_000, slot_ms: 30_000, ttl_ms: 120_000 };
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// A few minutes with ann, not from the beginning and not to the end; and on the day after without
@@ -54,10 +55,10 @@ async fn put(cold: &FaultyCold, key: Key, item: Item) {
 async fn pack(stage: &Stage, until: UnixMs) {
     let key = Key::Series { series: Series::Archive, partitions: 1 };
     put(&stage.cold, key, Item::new()).await;
-    let mut writer = Writer::new(TERMS, BASE);
-    let write = async |writer: &mut Writer, next: UnixMs| {
+    let mut writer = ArchiveEncoder::new(TERMS, BASE);
+    let write = async |writer: &mut ArchiveEncoder, next: UnixMs| {
         let slot = writer.slot();
-        if let Some(chunk) = writer.cut(next) {
+        if let Some(chunk) = writer.finish_slot(next) {
             chunks::write(&*stage.cold, ARCHIVE, slot, &chunk, Some(4_000_000_000)).await.unwrap();
         }
     };

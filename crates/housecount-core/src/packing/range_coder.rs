@@ -1,12 +1,12 @@
 //! Choices: yes or no, in as few bits as they surprise. An adaptive binary range coder, as LZMA
 //! made it known.
 //!
-//! Every choice has [`Odds`], which writer and reader move alike after each: towards what was
+//! Every choice has [`BitModel`], which writer and reader move alike after each: towards what was
 //! chosen, by a 32nd of the way. A choice that always goes the same way ends near a hundredth of a
 //! bit. Carries run back into bytes that are held back, so the first byte is always zero, and the
 //! last five flush what is left.
 //!
-//! One piece of code says what is chosen, for both directions: a [`Chooser`] that writes returns
+//! One piece of code says what is chosen, for both directions: a [`BitCoder`] that writes returns
 //! what it was given, one that reads returns what it found.
 
 use crate::codec::DecodeError;
@@ -20,15 +20,15 @@ const RANGE_MIN: u32 = 1 << 24;
 
 /// How likely a "no" is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Odds(u16);
+pub(crate) struct BitModel(u16);
 
-impl Default for Odds {
-    fn default() -> Odds {
-        Odds(1 << (ODDS_BITS - 1))
+impl Default for BitModel {
+    fn default() -> BitModel {
+        BitModel(1 << (ODDS_BITS - 1))
     }
 }
 
-impl Odds {
+impl BitModel {
     fn bound(self, range: u32) -> u32 {
         (range >> ODDS_BITS) * u32::from(self.0)
     }
@@ -43,16 +43,16 @@ impl Odds {
 }
 
 /// Writes or reads choices.
-pub(crate) trait Chooser {
+pub(crate) trait BitCoder {
     /// Writes `yes` and returns it, or returns what was written.
-    fn choose(&mut self, odds: &mut Odds, yes: bool) -> Result<bool, DecodeError>;
+    fn code_bit(&mut self, odds: &mut BitModel, yes: bool) -> Result<bool, DecodeError>;
 
     /// A number, likely small: how many bits it has more than one, a choice each, then the bits. Of
     /// these the upper two have odds of their own.
-    fn number(&mut self, odds: &mut NumberOdds, value: u64) -> Result<u64, DecodeError> {
+    fn number(&mut self, odds: &mut NumberModel, value: u64) -> Result<u64, DecodeError> {
         let value = value.saturating_add(1);
         let mut bits = 0;
-        while self.choose(&mut odds.length[bits], value.ilog2() as usize > bits)? {
+        while self.code_bit(&mut odds.length[bits], value.ilog2() as usize > bits)? {
             bits += 1;
             if bits == NUMBER_BITS_MAX {
                 break;
@@ -60,23 +60,23 @@ pub(crate) trait Chooser {
         }
         let mut found = 1u64;
         for bit in (0..bits).rev() {
-            let mut even = Odds::default();
+            let mut even = BitModel::default();
             let odds = match bits - 1 - bit {
                 0 => &mut odds.first[bits - 1],
                 1 => &mut odds.second[bits - 1][(found & 1) as usize],
                 _ => &mut even,
             };
-            found = found << 1 | u64::from(self.choose(odds, value >> bit & 1 == 1)?);
+            found = found << 1 | u64::from(self.code_bit(odds, value >> bit & 1 == 1)?);
         }
         Ok(found - 1)
     }
 
     /// A number of either sign, likely near zero.
-    fn signed(&mut self, odds: &mut SignedOdds, value: i64) -> Result<i64, DecodeError> {
-        if !self.choose(&mut odds.is_some, value != 0)? {
+    fn signed(&mut self, odds: &mut SignedModel, value: i64) -> Result<i64, DecodeError> {
+        if !self.code_bit(&mut odds.is_some, value != 0)? {
             return Ok(0);
         }
-        let is_negative = self.choose(&mut odds.is_negative, value < 0)?;
+        let is_negative = self.code_bit(&mut odds.is_negative, value < 0)?;
         let by = &mut odds.by[usize::from(is_negative)];
         let off = self.number(by, value.unsigned_abs().saturating_sub(1))? as i64 + 1;
         Ok(if is_negative { -off } else { off })
@@ -88,33 +88,33 @@ const NUMBER_BITS_MAX: usize = 48;
 
 /// What is known of a kind of numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct NumberOdds {
-    length: [Odds; NUMBER_BITS_MAX],
-    first: [Odds; NUMBER_BITS_MAX],
-    second: [[Odds; 2]; NUMBER_BITS_MAX],
+pub(crate) struct NumberModel {
+    length: [BitModel; NUMBER_BITS_MAX],
+    first: [BitModel; NUMBER_BITS_MAX],
+    second: [[BitModel; 2]; NUMBER_BITS_MAX],
 }
 
-impl Default for NumberOdds {
-    fn default() -> NumberOdds {
-        NumberOdds {
-            length: [Odds::default(); NUMBER_BITS_MAX],
-            first: [Odds::default(); NUMBER_BITS_MAX],
-            second: [[Odds::default(); 2]; NUMBER_BITS_MAX],
+impl Default for NumberModel {
+    fn default() -> NumberModel {
+        NumberModel {
+            length: [BitModel::default(); NUMBER_BITS_MAX],
+            first: [BitModel::default(); NUMBER_BITS_MAX],
+            second: [[BitModel::default(); 2]; NUMBER_BITS_MAX],
         }
     }
 }
 
 /// What is known of a kind of numbers of either sign.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SignedOdds {
-    is_some: Odds,
-    is_negative: Odds,
-    by: [NumberOdds; 2],
+pub(crate) struct SignedModel {
+    is_some: BitModel,
+    is_negative: BitModel,
+    by: [NumberModel; 2],
 }
 
 /// Writes choices.
 #[derive(Debug)]
-pub(crate) struct ChoiceWriter {
+pub(crate) struct RangeEncoder {
     out: Vec<u8>,
     low: u64,
     range: u32,
@@ -123,13 +123,13 @@ pub(crate) struct ChoiceWriter {
     ones: u64,
 }
 
-impl Default for ChoiceWriter {
-    fn default() -> ChoiceWriter {
-        ChoiceWriter { out: Vec::new(), low: 0, range: u32::MAX, held: 0, ones: 0 }
+impl Default for RangeEncoder {
+    fn default() -> RangeEncoder {
+        RangeEncoder { out: Vec::new(), low: 0, range: u32::MAX, held: 0, ones: 0 }
     }
 }
 
-impl ChoiceWriter {
+impl RangeEncoder {
     fn shift(&mut self) {
         let (carry, byte) = ((self.low >> 32) as u8, (self.low >> 24) as u8);
         if byte == 0xff && carry == 0 {
@@ -151,8 +151,8 @@ impl ChoiceWriter {
     }
 }
 
-impl Chooser for ChoiceWriter {
-    fn choose(&mut self, odds: &mut Odds, yes: bool) -> Result<bool, DecodeError> {
+impl BitCoder for RangeEncoder {
+    fn code_bit(&mut self, odds: &mut BitModel, yes: bool) -> Result<bool, DecodeError> {
         let bound = odds.bound(self.range);
         if yes {
             self.low += u64::from(bound);
@@ -169,18 +169,18 @@ impl Chooser for ChoiceWriter {
     }
 }
 
-/// Reads what [`ChoiceWriter`] wrote.
+/// Reads what [`RangeEncoder`] wrote.
 #[derive(Debug)]
-pub(crate) struct ChoiceReader<'a> {
+pub(crate) struct RangeDecoder<'a> {
     bytes: &'a [u8],
     at: usize,
     code: u32,
     range: u32,
 }
 
-impl<'a> ChoiceReader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<ChoiceReader<'a>, DecodeError> {
-        let mut reader = ChoiceReader { bytes, at: 0, code: 0, range: u32::MAX };
+impl<'a> RangeDecoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<RangeDecoder<'a>, DecodeError> {
+        let mut reader = RangeDecoder { bytes, at: 0, code: 0, range: u32::MAX };
         for _ in 0..5 {
             reader.fill()?;
         }
@@ -203,8 +203,8 @@ impl<'a> ChoiceReader<'a> {
     }
 }
 
-impl Chooser for ChoiceReader<'_> {
-    fn choose(&mut self, odds: &mut Odds, _: bool) -> Result<bool, DecodeError> {
+impl BitCoder for RangeDecoder<'_> {
+    fn code_bit(&mut self, odds: &mut BitModel, _: bool) -> Result<bool, DecodeError> {
         let bound = odds.bound(self.range);
         let yes = self.code >= bound;
         if yes {
@@ -236,22 +236,22 @@ mod tests {
             numbers in proptest::collection::vec(0u64..1 << 47, 0..100),
             signed in proptest::collection::vec(-(1i64 << 46)..1 << 46, 0..100),
         ) {
-            fn go(chooser: &mut impl Chooser, choices: &[(bool, usize)], numbers: &[u64], signed: &[i64])
+            fn go(chooser: &mut impl BitCoder, choices: &[(bool, usize)], numbers: &[u64], signed: &[i64])
                 -> Result<Chosen, DecodeError>
             {
-                let mut odds = [Odds::default(); 3];
-                let (mut of_numbers, mut of_signed) = (NumberOdds::default(), SignedOdds::default());
+                let mut odds = [BitModel::default(); 3];
+                let (mut of_numbers, mut of_signed) = (NumberModel::default(), SignedModel::default());
                 Ok((
-                    choices.iter().map(|(yes, which)| chooser.choose(&mut odds[*which], *yes)).collect::<Result<_, _>>()?,
+                    choices.iter().map(|(yes, which)| chooser.code_bit(&mut odds[*which], *yes)).collect::<Result<_, _>>()?,
                     numbers.iter().map(|n| chooser.number(&mut of_numbers, *n)).collect::<Result<_, _>>()?,
                     signed.iter().map(|n| chooser.signed(&mut of_signed, *n)).collect::<Result<_, _>>()?,
                 ))
             }
-            let mut writer = ChoiceWriter::default();
+            let mut writer = RangeEncoder::default();
             let written = go(&mut writer, &choices, &numbers, &signed).unwrap();
             let bytes = writer.finish();
             let blank: Vec<(bool, usize)> = choices.iter().map(|(_, which)| (false, *which)).collect();
-            let mut reader = ChoiceReader::new(&bytes).unwrap();
+            let mut reader = RangeDecoder::new(&bytes).unwrap();
             let read = go(&mut reader, &blank, &vec![0; numbers.len()], &vec![0; signed.len()]).unwrap();
             prop_assert_eq!(read, written);
             prop_assert!(reader.finish().is_ok());
@@ -259,8 +259,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_an_error_or_choices(bytes: Vec<u8>) {
-            if let Ok(mut reader) = ChoiceReader::new(&bytes) {
-                let mut odds = SignedOdds::default();
+            if let Ok(mut reader) = RangeDecoder::new(&bytes) {
+                let mut odds = SignedModel::default();
                 for _ in 0..1_000 {
                     if reader.signed(&mut odds, 0).is_err() {
                         break;
@@ -273,9 +273,9 @@ mod tests {
     /// Frozen bytes, with a carry through held ones.
     #[test]
     fn choices_are_frozen() {
-        let (mut writer, mut odds) = (ChoiceWriter::default(), Odds::default());
+        let (mut writer, mut odds) = (RangeEncoder::default(), BitModel::default());
         for n in 0..64 {
-            writer.choose(&mut odds, n % 5 != 0).unwrap();
+            writer.code_bit(&mut odds, n % 5 != 0).unwrap();
         }
         let hex: String = writer.finish().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(hex, "007b25f36f6a7868fb8f80");
@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn what_never_surprises_takes_next_to_nothing() {
-        let (mut writer, mut odds) = (ChoiceWriter::default(), Odds::default());
+        let (mut writer, mut odds) = (RangeEncoder::default(), BitModel::default());
         for _ in 0..100_000 {
-            writer.choose(&mut odds, true).unwrap();
+            writer.code_bit(&mut odds, true).unwrap();
         }
         let bytes = writer.finish().len();
         assert!(bytes < 150, "{bytes}");

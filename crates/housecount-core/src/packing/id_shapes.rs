@@ -39,7 +39,7 @@ const FIXED: u8 = 0;
 
 /// A class's bytes, found both ways.
 #[derive(Debug)]
-struct Class {
+struct CharClass {
     size: u64,
     /// By byte: its index, or -1.
     index: [i16; 256],
@@ -47,11 +47,11 @@ struct Class {
     byte: [u8; 256],
 }
 
-static TABLES: std::sync::LazyLock<Vec<Class>> =
+static TABLES: std::sync::LazyLock<Vec<CharClass>> =
     std::sync::LazyLock::new(|| CLASSES.map(class).into());
 
-fn class(ranges: &[(u8, u8)]) -> Class {
-    let mut class = Class { size: 0, index: [-1; 256], byte: [0; 256] };
+fn class(ranges: &[(u8, u8)]) -> CharClass {
+    let mut class = CharClass { size: 0, index: [-1; 256], byte: [0; 256] };
     for byte in ranges.iter().flat_map(|(first, last)| *first..=*last) {
         class.index[usize::from(byte)] = class.size as i16;
         class.byte[class.size as usize] = byte;
@@ -62,15 +62,15 @@ fn class(ranges: &[(u8, u8)]) -> Class {
 
 /// What ids of one length look like: for each position its class, and its byte where that is fixed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Shape {
+struct IdShape {
     positions: Vec<(u8, u8)>,
 }
 
-impl Shape {
+impl IdShape {
     /// The shape that takes the fewest bits for `count` ids, of which these bytes were seen at each
     /// position: each position's own class; or one class for all that are not fixed, or for all,
     /// when the ids are so few that telling classes apart costs more than it saves.
-    fn of(seen: &[[bool; 256]], count: u64) -> Shape {
+    fn of(seen: &[[bool; 256]], count: u64) -> IdShape {
         let own: Vec<(u8, u8)> = seen.iter().map(classify).collect();
         let is_open = |(_, (class, _)): &(&[bool; 256], &(u8, u8))| *class != FIXED;
         let of_open = at_least_a_class(classify(&either(
@@ -79,7 +79,7 @@ impl Shape {
         let of_all = at_least_a_class(classify(&either(seen.iter())));
         let coarse = own.iter().map(|p| if p.0 == FIXED { *p } else { (of_open, 0) }).collect();
         let flat = vec![(of_all, 0); seen.len()];
-        let shapes = [own.clone(), coarse, flat].map(|positions| Shape { positions });
+        let shapes = [own.clone(), coarse, flat].map(|positions| IdShape { positions });
         let [first, rest @ ..] = shapes;
         rest.into_iter().fold(first, |best, shape| {
             if shape.bits(count) < best.bits(count) { shape } else { best }
@@ -105,7 +105,7 @@ impl Shape {
         }
     }
 
-    fn get(head: &mut Reader<'_>, length: usize) -> Result<Shape, DecodeError> {
+    fn get(head: &mut Reader<'_>, length: usize) -> Result<IdShape, DecodeError> {
         let mut positions = Vec::with_capacity(length);
         while positions.len() < length {
             let at = head.at();
@@ -121,7 +121,7 @@ impl Shape {
                 positions.extend(std::iter::repeat_n((class, 0), run));
             }
         }
-        Ok(Shape { positions })
+        Ok(IdShape { positions })
     }
 }
 
@@ -138,7 +138,7 @@ fn classify(seen: &[bool; 256]) -> (u8, u8) {
         (Some(only), None) => return (FIXED, only),
         _ => {}
     }
-    let holds = |class: &Class| (0..256).all(|byte| !seen[byte] || class.index[byte] >= 0);
+    let holds = |class: &CharClass| (0..256).all(|byte| !seen[byte] || class.index[byte] >= 0);
     let class = TABLES.iter().skip(1).position(holds).map_or(CLASSES.len() - 1, |i| i + 1);
     (class as u8, 0)
 }
@@ -151,7 +151,7 @@ fn at_least_a_class((class, _): (u8, u8)) -> u8 {
 /// The shapes of a list of ids, by length.
 #[derive(Debug)]
 pub(crate) struct Shapes {
-    by_length: Vec<(usize, Shape)>,
+    by_length: Vec<(usize, IdShape)>,
 }
 
 impl Shapes {
@@ -166,7 +166,7 @@ impl Shapes {
             *count += 1;
         }
         let shape = |(length, (seen, count)): (usize, (Vec<[bool; 256]>, u64))| {
-            (length, Shape::of(&seen, count))
+            (length, IdShape::of(&seen, count))
         };
         Shapes { by_length: groups.into_iter().map(shape).collect() }
     }
@@ -189,7 +189,7 @@ impl Shapes {
             class => u64::from(TABLES[usize::from(class)].size.next_power_of_two().ilog2()),
         };
         let of_shape =
-            |(_, shape): &(usize, Shape)| shape.positions.iter().map(of_one).sum::<u64>();
+            |(_, shape): &(usize, IdShape)| shape.positions.iter().map(of_one).sum::<u64>();
         self.by_length.iter().map(of_shape).max().unwrap_or(0) + 8
     }
 
@@ -202,7 +202,7 @@ impl Shapes {
     }
 
     pub(crate) fn get(head: &mut Reader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
-        let mut by_length: Vec<(usize, Shape)> = Vec::new();
+        let mut by_length: Vec<(usize, IdShape)> = Vec::new();
         for _ in 0..head.varint()? {
             let at = head.at();
             let length = usize::try_from(head.varint()?).ok().filter(|length| *length <= bytes_max);
@@ -210,7 +210,7 @@ impl Shapes {
             if by_length.last().is_some_and(|(last, _)| *last >= length) {
                 return Err(DecodeError::Invalid { what: "the order of lengths", at });
             }
-            by_length.push((length, Shape::get(head, length)?));
+            by_length.push((length, IdShape::get(head, length)?));
         }
         Ok(Shapes { by_length })
     }

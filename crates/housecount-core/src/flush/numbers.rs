@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::Entry;
+use super::NumberEntry;
 use crate::limits::EPOCHS_MAX;
 use crate::time::UnixMs;
 
 /// What the items of one epoch add up to. It only grows, so that an early item can be read with a
 /// later book.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Book {
+pub(super) struct NumberTable {
     pub(super) stages: Vec<Box<str>>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<NumberEntry>,
 }
 
 /// The books that a reader keeps, [`EPOCHS_MAX`] at most.
 #[derive(Debug, Default)]
-pub struct Books {
-    books: BTreeMap<(u32, UnixMs), (u64, Book)>,
+pub struct NumberTables {
+    books: BTreeMap<(u32, UnixMs), (u64, NumberTable)>,
     uses: u64,
 }
 
-impl Books {
+impl NumberTables {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -35,7 +35,12 @@ impl Books {
     }
 
     /// The book of a writer's epoch; a new one only for the `is_first` item of it.
-    pub(super) fn find(&mut self, writer: u32, begun: UnixMs, is_first: bool) -> Option<&mut Book> {
+    pub(super) fn find(
+        &mut self,
+        writer: u32,
+        begun: UnixMs,
+        is_first: bool,
+    ) -> Option<&mut NumberTable> {
         self.uses += 1;
         if !self.books.contains_key(&(writer, begun)) {
             if !is_first {
@@ -46,7 +51,7 @@ impl Books {
                     self.books.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
                 oldest.and_then(|key| self.books.remove(&key));
             }
-            self.books.insert((writer, begun), (0, Book::default()));
+            self.books.insert((writer, begun), (0, NumberTable::default()));
         }
         let (used, book) = self.books.get_mut(&(writer, begun))?;
         *used = self.uses;

@@ -6,23 +6,23 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use super::Terms;
+use super::ArchiveParams;
 use crate::codec::DecodeError;
 use crate::pace::{TICK_MS, gap_ms};
-use crate::packing::choices::{Chooser, Odds, SignedOdds};
+use crate::packing::range_coder::{BitCoder, BitModel, SignedModel};
 use crate::time::UnixMs;
 
 /// Times in ticks since the epoch.
-pub(super) type Tick = u64;
+pub(super) type Ticks = u64;
 
 /// Times are rounded down to the tick, as [`gap_ms`] does.
-pub(super) fn tick(at: UnixMs) -> Tick {
+pub(super) fn tick(at: UnixMs) -> Ticks {
     at.0 / TICK_MS
 }
 
 /// Who is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Who<'a> {
+pub(super) struct SessionIds<'a> {
     pub(super) stage: &'a str,
     pub(super) viewer: &'a str,
     pub(super) session: &'a str,
@@ -30,75 +30,75 @@ pub(super) struct Who<'a> {
 
 /// A session.
 #[derive(Debug)]
-struct Seat {
+struct TrackedSession {
     stage: u32,
     viewer: Box<str>,
     session: Box<str>,
     /// Its last beat; before the first, the beginning of the slot.
-    last: Tick,
+    last: Ticks,
     /// Between its last two.
-    gap: Tick,
-    habit: Habit,
+    gap: Ticks,
+    habit: BeatPattern,
     has_left: bool,
 }
 
 /// What a session's beats go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Habit {
+enum BeatPattern {
     /// It has not beaten yet.
     New,
     /// What it was told.
-    Told,
+    Scheduled,
     /// An interval of its own.
-    Own,
+    SelfTimed,
 }
 
 /// How near the end of the slot a beat is expected, in ticks: each class has odds of its own.
-const NEARNESS: [i64; 7] = [-100, -20, -5, 0, 5, 20, 100];
+const DISTANCE_CLASSES: [i64; 7] = [-100, -20, -5, 0, 5, 20, 100];
 
 /// What was learnt about audiences, which both sides move alike.
 #[derive(Clone, Debug, Default)]
-struct Learnt {
+struct AdaptiveModel {
     /// Whether there is a further beat: by how near the slot's end it is expected, and how many
     /// there were.
-    is_more: [[Odds; 3]; NEARNESS.len() + 1],
+    is_more: [[BitModel; 3]; DISTANCE_CLASSES.len() + 1],
     /// The same for who has left.
-    is_back: Odds,
+    is_back: BitModel,
     /// How far off it is, by habit.
-    off: [SignedOdds; 3],
+    off: [SignedModel; 3],
     /// Whether there is a leave: after how many.
-    is_leave: [Odds; 2],
+    is_leave: [BitModel; 2],
     /// When, from the last beat.
-    left_after: SignedOdds,
+    left_after: SignedModel,
 }
 
 /// Sessions with a recent heartbeat, each with the time of its next one.
 #[derive(Debug)]
-pub(super) struct Roll {
-    terms: Terms,
-    seats: Vec<Option<Seat>>,
+pub(super) struct SessionTable {
+    terms: ArchiveParams,
+    seats: Vec<Option<TrackedSession>>,
     free: Vec<u32>,
     /// Keyed at random: ids come from outside. Nothing stored depends on it.
     hasher: RandomState,
     by_ids: HashTable<u32>,
     stages: Vec<Box<str>>,
     by_stage: HashMap<Box<str>, u32, RandomState>,
-    learnt: Learnt,
+    learnt: AdaptiveModel,
 }
 
 /// The end of a slot, and its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    pub(super) from: Tick,
-    pub(super) to: Tick,
+    pub(super) from: Ticks,
+    pub(super) to: Ticks,
 }
 
 /// Too many ticks for a time.
-const TICK_MAX: Tick = u64::MAX / TICK_MS / 4;
+const TICK_MAX: Ticks = u64::MAX / TICK_MS / 4;
 
-impl Roll {
-    pub(super) fn new(terms: Terms) -> Roll {
-        Roll {
+impl SessionTable {
+    pub(super) fn new(terms: ArchiveParams) -> SessionTable {
+        SessionTable {
             terms,
             seats: Vec::new(),
             free: Vec::new(),
@@ -106,11 +106,11 @@ impl Roll {
             by_ids: HashTable::new(),
             stages: Vec::new(),
             by_stage: HashMap::default(),
-            learnt: Learnt::default(),
+            learnt: AdaptiveModel::default(),
         }
     }
 
-    pub(super) fn terms(&self) -> Terms {
+    pub(super) fn terms(&self) -> ArchiveParams {
         self.terms
     }
 
@@ -152,12 +152,19 @@ impl Roll {
         stage: u32,
         viewer: Box<str>,
         session: Box<str>,
-        from: Tick,
+        from: Ticks,
     ) -> u32 {
         let hashed = self.hasher.hash_one((stage, &*viewer, &*session));
         let gap = self.terms.interval_ms / TICK_MS;
-        let seat =
-            Seat { stage, viewer, session, last: from, gap, habit: Habit::New, has_left: false };
+        let seat = TrackedSession {
+            stage,
+            viewer,
+            session,
+            last: from,
+            gap,
+            habit: BeatPattern::New,
+            has_left: false,
+        };
         let place = self.free.pop().unwrap_or(self.seats.len() as u32);
         if place as usize == self.seats.len() {
             self.seats.push(None);
@@ -172,27 +179,27 @@ impl Roll {
     }
 
     /// The ids of a session's place.
-    pub(super) fn who(&self, place: u32) -> Option<Who<'_>> {
+    pub(super) fn who(&self, place: u32) -> Option<SessionIds<'_>> {
         let seat = self.seats.get(place as usize)?.as_ref()?;
         let stage = self.stages.get(seat.stage as usize)?;
-        Some(Who { stage, viewer: &seat.viewer, session: &seat.session })
+        Some(SessionIds { stage, viewer: &seat.viewer, session: &seat.session })
     }
 
     /// Whether this is the last beat of a session, which was archived before.
-    pub(super) fn is_known(&self, place: u32, at: Tick) -> bool {
+    pub(super) fn is_known(&self, place: u32, at: Ticks) -> bool {
         let seat = self.seats.get(place as usize).and_then(Option::as_ref);
-        seat.is_some_and(|seat| seat.habit != Habit::New && seat.last == at)
+        seat.is_some_and(|seat| seat.habit != BeatPattern::New && seat.last == at)
     }
 
     /// Says what a session did in a slot, or finds out: `beats` and `leaves` in order, empty for a
     /// reader. Nothing for an empty place.
-    pub(super) fn tell(
+    pub(super) fn code_session(
         &mut self,
         place: u32,
         slot: Slot,
-        chooser: &mut impl Chooser,
-        beats: &mut Vec<Tick>,
-        leaves: &mut Vec<Tick>,
+        chooser: &mut impl BitCoder,
+        beats: &mut Vec<Ticks>,
+        leaves: &mut Vec<Ticks>,
         mut room: usize,
     ) -> Result<(), DecodeError> {
         let Some(seat) = self.seats.get_mut(place as usize).and_then(Option::as_mut) else {
@@ -206,24 +213,25 @@ impl Roll {
                 &mut learnt.is_back
             } else {
                 let left = slot.to as i64 - expected as i64;
-                &mut learnt.is_more[NEARNESS.partition_point(|near| *near < left)][count.min(2)]
+                &mut learnt.is_more[DISTANCE_CLASSES.partition_point(|near| *near < left)]
+                    [count.min(2)]
             };
-            if !chooser.choose(odds, count < beats.len())? {
+            if !chooser.code_bit(odds, count < beats.len())? {
                 break;
             }
             let off = beats.get(count).map_or(0, |at| *at as i64 - expected as i64);
             let off = chooser.signed(&mut learnt.off[seat.habit as usize], off)?;
-            let at = moved(expected, off, &mut room)?;
+            let at = offset_by(expected, off, &mut room)?;
             if count == beats.len() {
                 beats.push(at);
             }
-            seat.beaten(at, self.terms);
+            seat.on_beat(at, self.terms);
             count += 1;
         }
         count = 0;
-        while chooser.choose(&mut learnt.is_leave[count.min(1)], count < leaves.len())? {
+        while chooser.code_bit(&mut learnt.is_leave[count.min(1)], count < leaves.len())? {
             let off = leaves.get(count).map_or(0, |at| *at as i64 - seat.last as i64);
-            let at = moved(seat.last, chooser.signed(&mut learnt.left_after, off)?, &mut room)?;
+            let at = offset_by(seat.last, chooser.signed(&mut learnt.left_after, off)?, &mut room)?;
             if count == leaves.len() {
                 leaves.push(at);
             }
@@ -235,7 +243,7 @@ impl Roll {
 
     /// Strikes off who will hardly come back in the slot that begins at `from`, or later. Struck
     /// off slot by slot or at once, the same places are free in the same order.
-    pub(super) fn strike(&mut self, from: Tick) {
+    pub(super) fn evict(&mut self, from: Ticks) {
         let silent_before = from.saturating_sub(self.terms.ttl_ms / TICK_MS);
         let left_before = from.saturating_sub(self.terms.slot_ms / TICK_MS);
         for (place, seat) in self.seats.iter_mut().enumerate() {
@@ -256,41 +264,44 @@ impl Roll {
 }
 
 /// A time so far off another one. Each takes some of the room.
-fn moved(from: Tick, off: i64, room: &mut usize) -> Result<Tick, DecodeError> {
+fn offset_by(from: Ticks, off: i64, room: &mut usize) -> Result<Ticks, DecodeError> {
     let wrong = DecodeError::Invalid { what: "a beat's time", at: 0 };
     let at = from.checked_add_signed(off).filter(|at| *at <= TICK_MAX).ok_or(wrong)?;
     *room = room.checked_sub(1).ok_or(wrong)?;
     Ok(at)
 }
 
-impl Seat {
-    fn told(&self, terms: Terms) -> Tick {
+impl TrackedSession {
+    fn scheduled_gap(&self, terms: ArchiveParams) -> Ticks {
         let last = UnixMs(self.last * TICK_MS);
         tick(last.plus(gap_ms(terms.interval_ms, &self.viewer, &self.session, last)))
     }
 
-    fn own(&self) -> Tick {
+    fn observed_gap(&self) -> Ticks {
         self.last + self.gap
     }
 
     /// When it beats next, as far as anybody knows.
-    fn expected(&self, terms: Terms) -> Tick {
+    fn expected(&self, terms: ArchiveParams) -> Ticks {
         match self.habit {
             // Any time in the slot.
-            Habit::New => self.last,
-            Habit::Told => self.told(terms),
-            Habit::Own => self.own(),
+            BeatPattern::New => self.last,
+            BeatPattern::Scheduled => self.scheduled_gap(terms),
+            BeatPattern::SelfTimed => self.observed_gap(),
         }
     }
 
-    fn beaten(&mut self, at: Tick, terms: Terms) {
+    fn on_beat(&mut self, at: Ticks, terms: ArchiveParams) {
         self.has_left = false;
-        if self.habit == Habit::New {
-            (self.last, self.habit) = (at, Habit::Told);
+        if self.habit == BeatPattern::New {
+            (self.last, self.habit) = (at, BeatPattern::Scheduled);
         } else if at > self.last {
-            let (told, own) = (self.told(terms), self.own());
-            self.habit =
-                if at.abs_diff(told) <= at.abs_diff(own) { Habit::Told } else { Habit::Own };
+            let (told, own) = (self.scheduled_gap(terms), self.observed_gap());
+            self.habit = if at.abs_diff(told) <= at.abs_diff(own) {
+                BeatPattern::Scheduled
+            } else {
+                BeatPattern::SelfTimed
+            };
             (self.gap, self.last) = (at - self.last, at);
         }
     }
