@@ -81,7 +81,7 @@ fn known(c: &mut Criterion) {
             b.iter(|| {
                 let events: Vec<_> =
                     (from..from + BATCH).map(|n| beat(&names[order(n)], at)).collect();
-                black_box(fold.tell(&events, UnixMs(at)));
+                black_box(fold.record_entries(&events, UnixMs(at)));
                 from += BATCH;
             });
         });

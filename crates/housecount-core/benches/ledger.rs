@@ -11,7 +11,7 @@ mod crowd;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use crowd::{Crowd, Shape, USUAL};
-use housecount_core::fold::{Fold, Proven, Rules};
+use housecount_core::fold::{Fold, ProvenSpans, Rules};
 use housecount_core::ledger::{Book, Chunk, Draft};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -27,7 +27,7 @@ type Row = (String, String, Vec<Span>);
 fn draft(proven: &[Row], book: &Book, window: Span) -> Chunk {
     let mut draft = Draft::new(book, window, KEPT_MS, window.to.plus(75_000));
     for (stage, viewer, spans) in proven {
-        draft.add(Proven { stage, viewer, spans });
+        draft.add(ProvenSpans { stage, viewer, spans });
     }
     draft.finish()
 }
@@ -44,7 +44,7 @@ fn an_hour_in(shape: Shape) -> (Fold, Book, Span, Vec<Row>, u64) {
         });
         let within = Span::new(window.from.minus(KEPT_MS), window.to.plus(75_000));
         let mut proven = Vec::new();
-        proof.each_proven(0, within, |p| {
+        proof.for_each_proven(0, within, |p| {
             proven.push((p.stage.to_string(), p.viewer.to_string(), p.spans.to_vec()));
         });
         if n == 12 {
@@ -69,7 +69,7 @@ fn ledger(c: &mut Criterion) {
         let within = Span::new(window.from.minus(KEPT_MS), window.to.plus(75_000));
         b.iter(|| {
             let mut count = 0;
-            proof.each_proven(0, within, |_| count += 1);
+            proof.for_each_proven(0, within, |_| count += 1);
             count
         });
     });

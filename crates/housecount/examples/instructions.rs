@@ -34,7 +34,7 @@ fn beat(fold: &mut Fold, names: &[String], at: u64) {
     let mut batch = Batch::default();
     beats(names, at).iter().for_each(|event| batch.push(event));
     let events: Vec<EventRef<'_>> = batch.iter().collect();
-    let told = fold.tell(&events, UnixMs(at));
+    let told = fold.record_entries(&events, UnixMs(at));
     black_box(record::encode(&told));
     fold.apply_all(0, &told, UnixMs(at), |_| ());
 }
@@ -52,7 +52,7 @@ fn main() {
         match work.as_str() {
             "beat" => beat(&mut fold, &known, at),
             "follow" => {
-                let record = record::encode(&fold.tell(&beats(&known, at), UnixMs(at)));
+                let record = record::encode(&fold.record_entries(&beats(&known, at), UnixMs(at)));
                 fold.apply_all(0, &record::decode(&record).unwrap_or_default(), UnixMs(at), |_| ());
             }
             _ => beat(&mut fold, &names(round * EVENTS), at),

@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use housecount_core::bridge::Bridge;
 use housecount_core::event::{EventRef, Kind};
 use housecount_core::fold::{
-    Among, Applied, Count, Fold, HandleKey, Ids, KnownEvent, LastEvents, Rules, StageView,
-    WatchView,
+    ApplyOutcome, CheckpointEvent, Count, Fold, HandleKey, Ids, LastEvents, PresenceView, Rules,
+    SessionContext, StageView,
 };
 use housecount_core::limits::{SEATS_AGED_PER_HOLD_MAX, SILENCE_MS_MAX};
 use housecount_core::record::Told;
@@ -68,9 +68,9 @@ pub struct Late {
 }
 
 impl Late {
-    fn note(&mut self, applied: Applied) {
-        self.too_old += usize::from(applied != Applied::Taken);
-        self.uncredited += usize::from(applied == Applied::Uncredited);
+    fn note(&mut self, applied: ApplyOutcome) {
+        self.too_old += usize::from(applied != ApplyOutcome::Applied);
+        self.uncredited += usize::from(applied == ApplyOutcome::Uncredited);
     }
 }
 
@@ -93,7 +93,7 @@ impl Hub {
 
     fn standing(&self, fold: &Fold) -> Standing {
         let recovering = self.is_bridged(fold.now());
-        let is_known = self.is_live() && !recovering && fold.knows_names();
+        let is_known = self.is_live() && !recovering && fold.is_fully_resolved();
         Standing {
             // The log was read within that millisecond, and others may have appended later in it.
             as_of: fold.now().minus(1 + self.held_back_ms.load(Ordering::Relaxed)),
@@ -167,7 +167,7 @@ impl Hub {
     pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
         for said in said.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
-            said.iter().for_each(|said| fold.with_ids(said, &mut with));
+            said.iter().for_each(|said| fold.resolve_entry(said, &mut with));
         }
     }
 
@@ -175,7 +175,7 @@ impl Hub {
     pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let told = events
             .chunks(AT_ONCE)
-            .flat_map(|events| self.fold.lock(Hold::Events).tell(events, now));
+            .flat_map(|events| self.fold.lock(Hold::Events).record_entries(events, now));
         told.collect()
     }
 
@@ -197,7 +197,7 @@ impl Hub {
 
     /// The log may have lost ids that it was told before `from`: they are told again.
     pub fn tell_again_from(&self, from: UnixMs) {
-        self.fold.lock(Hold::Look).tell_again_from(from);
+        self.fold.lock(Hold::Look).relog_ids_from(from);
     }
 
     /// All that was appended before `now` has been applied: time may go on to it.
@@ -241,7 +241,7 @@ impl Hub {
     /// now.
     pub fn knows_all(&self) -> bool {
         let fold = self.fold.lock(Hold::Look);
-        self.is_live() && fold.knows_names() && !self.is_bridged(fold.now())
+        self.is_live() && fold.is_fully_resolved() && !self.is_bridged(fold.now())
     }
 
     /// Whether the log takes what this node writes.
@@ -334,15 +334,15 @@ impl Hub {
     }
 
     /// Where a viewer is now.
-    pub fn viewer(&self, viewer: &str) -> Answer<Vec<WatchView>> {
+    pub fn viewer(&self, viewer: &str) -> Answer<Vec<PresenceView>> {
         let fold = self.fold.lock(Hold::Look);
         self.answer(&fold, fold.viewer(viewer))
     }
 
-    /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::among`].
-    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
+    /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::session_context`].
+    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
         let fold = self.fold.lock(Hold::Look);
-        let mut among = fold.among(stage, viewer, session);
+        let mut among = fold.session_context(stage, viewer, session);
         if !among.is_stage_known {
             let past = self.past.lock();
             among.is_stage_known =
@@ -364,10 +364,10 @@ impl Hub {
         partition: u16,
         places: Range<usize>,
         from: UnixMs,
-        with: impl FnOnce(&mut dyn Iterator<Item = KnownEvent<'_>>) -> T,
+        with: impl FnOnce(&mut dyn Iterator<Item = CheckpointEvent<'_>>) -> T,
     ) -> (T, usize) {
         let fold = self.fold.lock(Hold::Rebuild);
-        let done = with(&mut fold.events(partition, places, from));
+        let done = with(&mut fold.checkpoint_events(partition, places, from));
         let places = fold.places();
         (done, places)
     }

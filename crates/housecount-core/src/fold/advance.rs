@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Fold, looks};
+use super::{Fold, expiry_queue};
 use crate::time::UnixMs;
 
 impl Fold {
@@ -21,11 +21,11 @@ impl Fold {
         let mut left = seats_max;
         // Nothing changes yet: seats of a second that has come are put in the order of their
         // moments.
-        while let Some((second, seats)) = self.looks.come(now, left) {
+        while let Some((second, seats)) = self.looks.pop_due_second(now, left) {
             left -= seats.len();
             for seat in seats {
-                if self.seats.get(seat).is_some_and(|known| known.look_s == second) {
-                    self.put_off(seat, self.due(seat), now);
+                if self.seats.get(seat).is_some_and(|known| known.check_s == second) {
+                    self.reschedule(seat, self.pop_due(seat), now);
                 }
             }
             if left == 0 {
@@ -58,13 +58,13 @@ impl Fold {
         if let Some(Reverse((_, seat))) = self.pending.pop()
             && self.seats.get(seat).is_some()
         {
-            self.take_effect(seat);
+            self.apply_leave(seat);
         }
     }
 
     fn age_next(&mut self, target: UnixMs) {
         if let Some((due, seat)) = self.looks.take_due()
-            && self.seats.get(seat).is_some_and(|known| known.look_s == looks::second(due))
+            && self.seats.get(seat).is_some_and(|known| known.check_s == expiry_queue::second(due))
         {
             self.age(seat, target);
         }

@@ -13,8 +13,8 @@
 //! line of the cache, and nothing else.
 
 mod advance;
-mod looks;
-pub(crate) mod names;
+mod expiry_queue;
+pub(crate) mod id_arena;
 mod online;
 pub mod presence;
 pub mod proof;
@@ -31,13 +31,15 @@ mod views;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use self::looks::Looks;
+use self::expiry_queue::ExpiryQueue;
 pub use self::presence::{Count, Totals};
-pub use self::proof::{Proven, Walk};
+pub use self::proof::{ProvenSpans, Walk};
 pub use self::seat::Ids;
-use self::seat::{Flag, NOWHERE, SeatIndex, StageIndex};
-use self::seats::Seats;
-pub use self::views::{Among, KnownEvent, LastEvents, StageSlice, StageView, WatchView};
+use self::seat::{NOWHERE, SeatFlag, SeatIndex, StageIndex};
+use self::seats::SeatTable;
+pub use self::views::{
+    CheckpointEvent, LastEvents, PresenceView, SessionContext, StageSlice, StageView,
+};
 use crate::event::{EventRef, Kind, partition_of};
 pub use crate::handle::{Handle, HandleKey};
 use crate::record::Told;
@@ -58,7 +60,7 @@ impl Rules {
     /// alone. The log is kept for so much longer, that whoever reads it finds the ids of all it
     /// needs.
     #[must_use]
-    pub fn told_ms(self) -> u64 {
+    pub fn handle_valid_ms(self) -> u64 {
         3 * self.ttl_ms
     }
 }
@@ -68,9 +70,9 @@ const AHEAD: usize = 32;
 
 /// What became of an event. Only for the counters: nothing else depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub enum ApplyOutcome {
     /// It is part of the state.
-    Taken,
+    Applied,
     /// It is so old that it can't change any count any more. Time that it proves is credited.
     TooOld,
     /// It is so old that nothing is credited for it either.
@@ -86,12 +88,12 @@ pub struct Fold {
     /// session.
     keeps_proof: bool,
     now: UnixMs,
-    seats: Seats,
+    seats: SeatTable,
     keys: Vec<HandleKey>,
     /// By partition: events before this are refused, because the ledger has that time.
     floors: Vec<UnixMs>,
     totals: Totals,
-    looks: Looks,
+    looks: ExpiryQueue,
     /// Leaves that wait to take effect, by the time they do.
     pending: BinaryHeap<Reverse<(UnixMs, SeatIndex)>>,
     /// Stages on which nobody is left, by since when.
@@ -101,7 +103,7 @@ pub struct Fold {
     /// Whether anything was ever carried over.
     is_carried: bool,
     /// Ids told before this may be lost.
-    told_from_s: u32,
+    ids_logged_since_s: u32,
 }
 
 impl Fold {
@@ -114,16 +116,16 @@ impl Fold {
             rules,
             keeps_proof,
             now: UnixMs::ZERO,
-            seats: Seats::default(),
+            seats: SeatTable::default(),
             keys: vec![HandleKey::default(); partitions],
             floors: vec![UnixMs::ZERO; partitions],
             totals: Totals::default(),
-            looks: Looks::default(),
+            looks: ExpiryQueue::default(),
             pending: BinaryHeap::new(),
             idle_stages: VecDeque::new(),
             nameless: 0,
             is_carried: false,
-            told_from_s: 1,
+            ids_logged_since_s: 1,
         }
     }
 
@@ -178,20 +180,20 @@ impl Fold {
         self.seats.rekey(partition as u8, key);
         let nameless = |seat: &SeatIndex| {
             let seat = &self.seats[*seat];
-            seat.is_nameless() && seat.look_s != NOWHERE
+            seat.is_unresolved() && seat.check_s != NOWHERE
         };
         self.nameless = self.seats.within(0..self.seats.places()).filter(nameless).count();
         self.nameless == nameless_before
     }
 
     /// Takes in one event, whose ids must have been checked. Applying it again changes nothing.
-    pub fn apply(&mut self, event: &EventRef<'_>) -> Applied {
+    pub fn apply(&mut self, event: &EventRef<'_>) -> ApplyOutcome {
         let (partition, handle) = self.handle(ids(event));
         match self.refusal(partition, event.at) {
             Some(refusal) => refusal,
             None => {
                 let seat = self.find_or_insert(partition, handle, ids(event));
-                self.take(seat, event.kind, event.at)
+                self.apply_to_seat(seat, event.kind, event.at)
             }
         }
     }
@@ -203,7 +205,7 @@ impl Fold {
         partition: u16,
         said: &[Told<'_>],
         told: UnixMs,
-        mut with: impl FnMut(Applied),
+        mut with: impl FnMut(ApplyOutcome),
     ) {
         for said in said.chunks(AHEAD) {
             // All are looked for before the first is changed: so their cache misses overlap.
@@ -213,18 +215,18 @@ impl Fold {
             });
             let found = self.seats.find_handles(asked.map(|asked| Some(asked?.1)));
             for ((said, asked), found) in said.iter().zip(asked.into_iter().flatten()).zip(found) {
-                with(self.apply_told(said, asked, found, told));
+                with(self.apply_entry(said, asked, found, told));
             }
         }
     }
 
-    fn apply_told(
+    fn apply_entry(
         &mut self,
         said: &Told<'_>,
         (partition, handle): (u8, Handle),
         found: Option<SeatIndex>,
         told: UnixMs,
-    ) -> Applied {
+    ) -> ApplyOutcome {
         match said {
             Told::Event(event) => {
                 if let Some(refusal) = self.refusal(partition, event.at) {
@@ -234,9 +236,9 @@ impl Fold {
                 let known = found.filter(|seat| self.seats.has(*seat, ids(event)));
                 let seat =
                     known.unwrap_or_else(|| self.find_or_insert(partition, handle, ids(event)));
-                let told_s = &mut self.seats[seat].told_s;
-                *told_s = looks::second(told).max(*told_s);
-                self.take(seat, event.kind, event.at)
+                let told_s = &mut self.seats[seat].ids_logged_s;
+                *told_s = expiry_queue::second(told).max(*told_s);
+                self.apply_to_seat(seat, event.kind, event.at)
             }
             Told::Beat { at, .. } => match self.refusal(partition, *at) {
                 Some(refusal) => refusal,
@@ -244,7 +246,7 @@ impl Fold {
                     // Nothing that is taken in drops or moves a seat.
                     let seat = found
                         .unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
-                    self.take(seat, Kind::Beat, *at)
+                    self.apply_to_seat(seat, Kind::Beat, *at)
                 }
             },
         }
@@ -253,7 +255,7 @@ impl Fold {
     /// How events are told in a record at `now`: by handle, if their ids are in the log since a
     /// short while ago.
     #[must_use]
-    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
+    pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked for at once.
@@ -266,7 +268,7 @@ impl Fold {
             });
             let seats = self.find_many::<AHEAD>(asked, of_use);
             told.extend(
-                events.iter().zip(seats).map(|(event, seat)| self.tell_of(event, seat, now)),
+                events.iter().zip(seats).map(|(event, seat)| self.record_entry(event, seat, now)),
             );
         }
         told
@@ -289,35 +291,42 @@ impl Fold {
     }
 
     /// How an event is told, given its seat if that is known by its handle.
-    fn tell_of<'a>(&self, event: &EventRef<'a>, seat: Option<SeatIndex>, now: UnixMs) -> Told<'a> {
+    fn record_entry<'a>(
+        &self,
+        event: &EventRef<'a>,
+        seat: Option<SeatIndex>,
+        now: UnixMs,
+    ) -> Told<'a> {
         let Some(seat) = seat else { return Told::Event(*event) };
         let known = &self.seats[seat];
-        let is_told = known.told_s >= self.told_from_s
-            && looks::second(now)
-                < known.told_s.saturating_add((self.rules.told_ms() / 1_000) as u32);
-        if is_told && !known.is(Flag::Ambiguous) {
+        let is_told = known.ids_logged_s >= self.ids_logged_since_s
+            && expiry_queue::second(now)
+                < known.ids_logged_s.saturating_add((self.rules.handle_valid_ms() / 1_000) as u32);
+        if is_told && !known.is(SeatFlag::Ambiguous) {
             return Told::Beat { at: event.at, handle: known.handle };
         }
         Told::Event(*event)
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.
-    pub fn tell_again_from(&mut self, from: UnixMs) {
-        self.told_from_s = looks::second(from).saturating_add(1).max(self.told_from_s);
+    pub fn relog_ids_from(&mut self, from: UnixMs) {
+        self.ids_logged_since_s =
+            expiry_queue::second(from).saturating_add(1).max(self.ids_logged_since_s);
     }
 
     /// Whether everybody who may be online has a name. If not, counts may be low.
     #[must_use]
-    pub fn knows_names(&self) -> bool {
+    pub fn is_fully_resolved(&self) -> bool {
         self.nameless == 0
     }
 
     /// Why nothing at `at` can be taken in any more, if so.
-    fn refusal(&self, partition: u8, at: UnixMs) -> Option<Applied> {
+    fn refusal(&self, partition: u8, at: UnixMs) -> Option<ApplyOutcome> {
         if at < *self.floors.get(usize::from(partition))? {
-            return Some(Applied::Uncredited);
+            return Some(ApplyOutcome::Uncredited);
         }
-        (!self.keeps_proof && at.plus(self.rules.ttl_ms) <= self.now).then_some(Applied::TooOld)
+        (!self.keeps_proof && at.plus(self.rules.ttl_ms) <= self.now)
+            .then_some(ApplyOutcome::TooOld)
     }
 
     fn find_or_insert(&mut self, partition: u8, handle: Handle, ids: Ids<'_>) -> SeatIndex {
@@ -328,35 +337,35 @@ impl Fold {
         if self.seats.has(same, ids) {
             return same;
         }
-        let is_nameless = self.seats[same].is_nameless();
-        if is_nameless && self.seats[same].look_s != NOWHERE {
+        let is_nameless = self.seats[same].is_unresolved();
+        if is_nameless && self.seats[same].check_s != NOWHERE {
             self.nameless -= 1;
         }
         let seat = self.seats.find_or_name(same, handle, partition, ids);
         self.mark_changed(seat, self.now); // what it proves had no name to be written under
-        self.refresh(seat); // it may have been online without a name
+        self.update_counts(seat); // it may have been online without a name
         seat
     }
 
-    fn take(&mut self, seat: SeatIndex, kind: Kind, at: UnixMs) -> Applied {
+    fn apply_to_seat(&mut self, seat: SeatIndex, kind: Kind, at: UnixMs) -> ApplyOutcome {
         let (rules, now) = (self.rules, self.now);
         let known = &mut self.seats[seat];
         match kind {
             Kind::Beat => {
-                let is_online = known.is(Flag::Online);
-                if known.goes_on(at, rules.ttl_ms) {
+                let is_online = known.is(SeatFlag::Online);
+                if known.extend_run(at, rules.ttl_ms) {
                     if self.is_carried {
-                        self.carry_on(seat, at);
+                        self.extend_restored(seat, at);
                     }
                     if !is_online {
                         self.mark_changed(seat, at);
-                        self.beaten(seat, at);
+                        self.on_beat(seat, at);
                     }
                 } else {
                     self.mark_changed(seat, at);
                     self.seats.change_times(seat, |times| times.beat(at, rules.ttl_ms));
-                    self.carry_on(seat, at);
-                    self.beaten(seat, at);
+                    self.extend_restored(seat, at);
+                    self.on_beat(seat, at);
                 }
             }
             Kind::Leave => {
@@ -364,22 +373,22 @@ impl Fold {
                 self.leave(seat, at);
             }
         }
-        if at.plus(rules.ttl_ms) <= now { Applied::TooOld } else { Applied::Taken }
+        if at.plus(rules.ttl_ms) <= now { ApplyOutcome::TooOld } else { ApplyOutcome::Applied }
     }
 
     /// Notes that a seat changed otherwise than by the next beat of a session that is online: see
     /// `each_unsettled`.
     fn mark_changed(&mut self, seat: SeatIndex, at: UnixMs) {
-        let second = looks::second(at.max(self.now));
+        let second = expiry_queue::second(at.max(self.now));
         let known = &mut self.seats[seat];
         known.changed_s = known.changed_s.max(second);
     }
 
     /// A beat may have changed who is online.
-    fn beaten(&mut self, seat: SeatIndex, at: UnixMs) {
-        self.look_after(seat, at);
-        if !self.seats[seat].is_nameless() {
-            self.refresh(seat);
+    fn on_beat(&mut self, seat: SeatIndex, at: UnixMs) {
+        self.schedule_check(seat, at);
+        if !self.seats[seat].is_unresolved() {
+            self.update_counts(seat);
         }
     }
 
@@ -387,10 +396,10 @@ impl Fold {
         if !self.seats.change_times(seat, |times| times.leave(at)) {
             return; // said again; the first one is pending or in effect
         }
-        self.look_after(seat, at);
+        self.schedule_check(seat, at);
         let effective = at.plus(self.rules.leave_grace_ms);
         if effective <= self.now {
-            self.take_effect(seat);
+            self.apply_leave(seat);
         } else {
             self.pending.push(Reverse((effective, seat)));
         }

@@ -9,8 +9,8 @@
 //! there is.
 
 use super::Fold;
-use super::looks::second;
-use super::seat::{Flag, NOWHERE, SeatIndex};
+use super::expiry_queue::second;
+use super::seat::{NOWHERE, SeatFlag, SeatIndex};
 use crate::limits::STAGE_IDLE_MS;
 use crate::mutants::{Mutant, is_on};
 use crate::time::UnixMs;
@@ -37,7 +37,7 @@ impl Fold {
     /// The rule, and the only place that applies it.
     fn is_online(&self, seat: SeatIndex) -> bool {
         let known = &self.seats[seat];
-        if known.is_nameless() || known.is(Flag::Carried) {
+        if known.is_unresolved() || known.is(SeatFlag::Restored) {
             return false;
         }
         let in_effect =
@@ -51,9 +51,9 @@ impl Fold {
     }
 
     /// Brings the counts in line with the rule for one session.
-    pub(super) fn refresh(&mut self, seat: SeatIndex) {
+    pub(super) fn update_counts(&mut self, seat: SeatIndex) {
         let online = self.is_online(seat);
-        if online == self.seats[seat].is(Flag::Online) {
+        if online == self.seats[seat].is(SeatFlag::Online) {
             return;
         }
         self.mark_changed(seat, self.now);
@@ -85,9 +85,9 @@ impl Fold {
     }
 
     /// A leave of a session takes effect.
-    pub(super) fn take_effect(&mut self, seat: SeatIndex) {
+    pub(super) fn apply_leave(&mut self, seat: SeatIndex) {
         if !self.seats[seat].is_unnamed() {
-            return self.refresh(seat);
+            return self.update_counts(seat);
         }
         // Session "" can only be left by a leave without a session, which covers all the viewer's
         // sessions. Only those are looked at that it takes offline: each was brought online by a
@@ -95,47 +95,47 @@ impl Fold {
         let left = self.seats.leave_until(seat, self.now.minus(self.rules.leave_grace_ms));
         let gone: Vec<SeatIndex> =
             self.seats.online_until(seat, self.seats[seat].stage, left).collect();
-        gone.into_iter().for_each(|other| self.refresh(other));
+        gone.into_iter().for_each(|other| self.update_counts(other));
     }
 
     /// Sees to it that a seat about which something was said at `at` is looked at in time.
-    pub(super) fn look_after(&mut self, seat: SeatIndex, at: UnixMs) {
+    pub(super) fn schedule_check(&mut self, seat: SeatIndex, at: UnixMs) {
         let due = at.plus(self.rules.ttl_ms);
         let known = &mut self.seats[seat];
-        if due <= self.now || second(due) > known.look_s {
+        if due <= self.now || second(due) > known.check_s {
             return;
         }
-        if second(due) == known.look_s {
+        if second(due) == known.check_s {
             if self.looks.has_come(second(due)) {
-                self.looks.put_soon(due, seat);
+                self.looks.schedule_exact(due, seat);
             }
             return;
         }
-        if known.is_nameless() && known.look_s == NOWHERE {
+        if known.is_unresolved() && known.check_s == NOWHERE {
             self.nameless += 1;
         }
-        known.look_s = second(due);
+        known.check_s = second(due);
         self.looks.put(second(due), seat);
     }
 
-    /// A seat's time may have come: at `due` at the latest, it can't change by age alone any more.
+    /// A seat's time may have come: at `pop_due` at the latest, it can't change by age alone any more.
     /// `target` is where time is moved to.
     pub(super) fn age(&mut self, seat: SeatIndex, target: UnixMs) {
-        if !self.seats[seat].is_nameless() {
-            self.refresh(seat);
+        if !self.seats[seat].is_unresolved() {
+            self.update_counts(seat);
         }
         if !self.keeps_proof {
             // Nobody else forgets them: leaves that no beat which is still taken comes before.
             let before = self.now.minus(self.rules.ttl_ms + self.rules.leave_grace_ms);
             self.seats.change_times(seat, |times| times.forget(before));
         }
-        let due = self.due(seat);
-        self.seats[seat].look_s = NOWHERE;
+        let due = self.pop_due(seat);
+        self.seats[seat].check_s = NOWHERE;
         if due > self.now {
-            self.put_off(seat, due, target);
+            self.reschedule(seat, due, target);
             return;
         }
-        if self.seats[seat].is_nameless() {
+        if self.seats[seat].is_unresolved() {
             self.nameless -= 1;
         }
         if !self.keeps_proof {
@@ -144,19 +144,19 @@ impl Fold {
     }
 
     /// From when on a seat is of no interest here.
-    pub(super) fn due(&self, seat: SeatIndex) -> UnixMs {
+    pub(super) fn pop_due(&self, seat: SeatIndex) -> UnixMs {
         let (beat, left) = self.seats.last(seat);
         // An online session's next change by age is its expiry; any other is kept for its leave's
         // sake.
-        let latest = if self.seats[seat].is(Flag::Online) { beat } else { beat.max(left) };
+        let latest = if self.seats[seat].is(SeatFlag::Online) { beat } else { beat.max(left) };
         latest.plus(self.rules.ttl_ms)
     }
 
     /// Looks at a seat again when it is due; `target` is where time is moved to.
-    pub(super) fn put_off(&mut self, seat: SeatIndex, due: UnixMs, target: UnixMs) {
-        self.seats[seat].look_s = second(due);
+    pub(super) fn reschedule(&mut self, seat: SeatIndex, due: UnixMs, target: UnixMs) {
+        self.seats[seat].check_s = second(due);
         if second(due) <= second(target) {
-            self.looks.put_soon(due, seat);
+            self.looks.schedule_exact(due, seat);
         } else {
             self.looks.put(second(due), seat);
         }

@@ -13,8 +13,8 @@
 
 use std::ops::Range;
 
-use super::seat::{Flag, Ids, NOWHERE, SeatIndex};
-use super::{Fold, KnownEvent, looks};
+use super::seat::{Ids, NOWHERE, SeatFlag, SeatIndex};
+use super::{CheckpointEvent, Fold, expiry_queue};
 use crate::mutants::{Mutant, is_on};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -24,7 +24,7 @@ const CARRIED: &str = "\u{1}";
 
 /// A viewer on a stage, and the spans proven there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proven<'a> {
+pub struct ProvenSpans<'a> {
     /// The stage.
     pub stage: &'a str,
     /// The viewer.
@@ -59,7 +59,7 @@ impl Fold {
     /// Takes in what the ledger says was proven beyond its edge, after everything else was lost.
     /// Any session of the viewer that beats within a ttl goes on from there: which one it was is
     /// lost too.
-    pub fn carry(&mut self, stage: &str, viewer: &str, span: Span) {
+    pub fn restore_open_span(&mut self, stage: &str, viewer: &str, span: Span) {
         self.is_carried = true;
         let ids = Ids { stage, viewer, session: CARRIED };
         let (partition, handle) = self.handle(ids);
@@ -75,15 +75,15 @@ impl Fold {
         let others: Vec<SeatIndex> = self.seats.here(seat).filter(|other| *other != seat).collect();
         for other in others {
             for run in self.seats.times(other).runs {
-                self.carry_on(other, run.first);
+                self.extend_restored(other, run.first);
             }
         }
     }
 
     /// A beat goes on from what was carried over, whichever session it is of: they are no longer
     /// told apart.
-    pub(super) fn carry_on(&mut self, seat: SeatIndex, at: UnixMs) {
-        if !self.is_carried || self.seats[seat].is_nameless() {
+    pub(super) fn extend_restored(&mut self, seat: SeatIndex, at: UnixMs) {
+        if !self.is_carried || self.seats[seat].is_unresolved() {
             return;
         }
         let Some(carried) = self.seats.carried_here(seat) else { return };
@@ -106,7 +106,7 @@ impl Fold {
         }
     }
 
-    /// Begins a walk with [`each_unsettled`](Self::each_unsettled), slice by slice. Returns how
+    /// Begins a walk with [`for_each_changed_since`](Self::each_unsettled), slice by slice. Returns how
     /// many places there are to go through: seats that come meanwhile have later ones.
     pub fn begin_walk(&mut self) -> usize {
         self.seats.begin_walk();
@@ -118,7 +118,7 @@ impl Fold {
         self.seats.end_walk();
     }
 
-    /// How many places [`each_unsettled`](Self::each_unsettled) and [`forget`](Self::forget) go
+    /// How many places [`for_each_changed_since`](Self::each_unsettled) and [`prune`](Self::forget) go
     /// through, some of them free.
     #[must_use]
     pub fn places(&self) -> usize {
@@ -138,8 +138,8 @@ impl Fold {
     }
 
     /// Calls `with` for every viewer of a partition who has proven anything within `within`.
-    pub fn each_proven(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
-        self.each_unsettled(&Walk::of_all(partition, within), 0..self.places(), with);
+    pub fn for_each_proven(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
+        self.for_each_changed_since(&Walk::of_all(partition, within), 0..self.places(), with);
     }
 
     /// Calls `with` for the viewers at `places` that a [`Walk`] looks for, and who have proven
@@ -148,25 +148,25 @@ impl Fold {
     ///
     /// A viewer who only goes on is recognised by one look at a seat: that is what makes a commit
     /// without changes cheap.
-    pub fn each_unsettled(
+    pub fn for_each_changed_since(
         &self,
         walk: &Walk,
         places: Range<usize>,
-        mut with: impl FnMut(Proven<'_>),
+        mut with: impl FnMut(ProvenSpans<'_>),
     ) -> usize {
         let (mut spans, mut passed_over) = (Vec::new(), 0);
         for seat in self.seats.within(places) {
             let known = &self.seats[seat];
             // Once for all the viewer's on the stage.
             if u16::from(known.partition) != walk.partition
-                || known.is_nameless()
+                || known.is_unresolved()
                 || !self.seats.is_first_here(seat)
             {
                 continue;
             }
             if !self.seats.here(seat).any(|other| self.is_unsettled(other, walk)) {
                 let is_online =
-                    self.seats.here(seat).any(|other| self.seats[other].is(Flag::Online));
+                    self.seats.here(seat).any(|other| self.seats[other].is(SeatFlag::Online));
                 passed_over += usize::from(is_online);
                 continue;
             }
@@ -174,7 +174,7 @@ impl Fold {
             self.clip(&mut spans, walk.within);
             if !spans.is_empty() {
                 let stage = &self.seats.stages[known.stage].id;
-                with(Proven { stage, viewer: &self.seats.viewer(seat), spans: &spans });
+                with(ProvenSpans { stage, viewer: &self.seats.viewer(seat), spans: &spans });
             }
         }
         passed_over
@@ -185,9 +185,9 @@ impl Fold {
     fn is_unsettled(&self, seat: SeatIndex, walk: &Walk) -> bool {
         let known = &self.seats[seat];
         let (beat, left) = (known.brief.beat, known.brief.left());
-        known.changed_s >= looks::second(walk.settled)
-            || known.is(Flag::Spilled)
-            || if known.is(Flag::Online) {
+        known.changed_s >= expiry_queue::second(walk.settled)
+            || known.is(SeatFlag::Spilled)
+            || if known.is(SeatFlag::Online) {
                 beat < walk.reach
             } else {
                 beat.max(left) >= walk.settled
@@ -219,7 +219,7 @@ impl Fold {
             .map(|unnamed| self.seats.times(unnamed).leaves)
             .unwrap_or_default();
         for session in self.seats.here(seat) {
-            spans.extend(self.seats.times(session).proves(&of_all, self.rules.ttl_ms));
+            spans.extend(self.seats.times(session).proven_spans(&of_all, self.rules.ttl_ms));
             if is_on(Mutant::CreditSilence) {
                 let (last, _) = self.seats.last(session);
                 spans.push(Span::new(last, last.plus(self.rules.ttl_ms)));
@@ -241,16 +241,16 @@ impl Fold {
     }
 
     /// Forgets, of a partition at `places`, what ended before `before`.
-    pub fn forget(&mut self, partition: u16, places: Range<usize>, before: UnixMs) {
+    pub fn prune(&mut self, partition: u16, places: Range<usize>, before: UnixMs) {
         let here: Vec<SeatIndex> = self.seats.within(places).collect();
         for seat in here {
             let known = &self.seats[seat];
-            let is_all_later = !known.is(Flag::Spilled) && known.brief.beat >= before;
+            let is_all_later = !known.is(SeatFlag::Spilled) && known.brief.beat >= before;
             if u16::from(known.partition) != partition || is_all_later {
                 continue;
             }
             let is_left = self.seats.change_times(seat, |times| times.forget(before));
-            if !is_left && self.seats[seat].look_s == NOWHERE {
+            if !is_left && self.seats[seat].check_s == NOWHERE {
                 self.seats.remove(seat);
             }
         }
@@ -258,16 +258,18 @@ impl Fold {
 
     /// Events that repeat all that matters of the seats at `places` of a partition from `from` on,
     /// with whatever else comes after `from`: for a log that lost everything.
-    pub fn events(
+    pub fn checkpoint_events(
         &self,
         partition: u16,
         places: Range<usize>,
         from: UnixMs,
-    ) -> impl Iterator<Item = KnownEvent<'_>> {
+    ) -> impl Iterator<Item = CheckpointEvent<'_>> {
         let told = self.seats.within(places).filter(move |seat| {
             let seat = &self.seats[*seat];
             // What was carried over is nobody's session, and no log record could hold it.
-            u16::from(seat.partition) == partition && !seat.is_nameless() && !seat.is(Flag::Carried)
+            u16::from(seat.partition) == partition
+                && !seat.is_unresolved()
+                && !seat.is(SeatFlag::Restored)
         });
         told.flat_map(move |seat| {
             let events: Vec<_> = self.seats.times(seat).events(from, self.rules.ttl_ms).collect();

@@ -21,13 +21,13 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
-use self::chunks::Chunks;
+use self::chunks::ChunkedVec;
 use self::viewer_seats::ViewerSeats;
 use super::AHEAD;
-use super::names::{Id, Names};
-use super::seat::{Flag, Ids, Seat, SeatIndex};
+use super::id_arena::{Id, IdArena};
+use super::seat::{Ids, SeatFlag, SeatIndex, SeatState};
 use super::stages::Stages;
-use super::times::Times;
+use super::times::SessionTimes;
 use crate::handle::{Handle, HandleKey};
 use crate::time::UnixMs;
 
@@ -35,13 +35,13 @@ use crate::time::UnixMs;
 const SHARDS: usize = 64;
 /// Storage of seats, with indexes by viewer and by handle.
 #[derive(Debug)]
-pub(super) struct Seats {
-    seats: Chunks<Seat>,
+pub(super) struct SeatTable {
+    seats: ChunkedVec<SeatState>,
     free: Vec<SeatIndex>,
     /// Walks through all places that are under way.
     walks: usize,
-    names: Names,
-    spilled: HashMap<SeatIndex, Times, RandomState>,
+    names: IdArena,
+    spilled: HashMap<SeatIndex, SessionTimes, RandomState>,
     /// Of viewers with many seats.
     indexes: Slab<ViewerSeats>,
     nameless: usize,
@@ -50,13 +50,13 @@ pub(super) struct Seats {
     pub(super) stages: Stages,
 }
 
-impl Default for Seats {
-    fn default() -> Seats {
-        Seats {
-            seats: Chunks::default(),
+impl Default for SeatTable {
+    fn default() -> SeatTable {
+        SeatTable {
+            seats: ChunkedVec::default(),
             free: Vec::new(),
             walks: 0,
-            names: Names::default(),
+            names: IdArena::default(),
             spilled: HashMap::default(),
             indexes: Slab::new(),
             nameless: 0,
@@ -67,17 +67,17 @@ impl Default for Seats {
     }
 }
 
-impl Index<SeatIndex> for Seats {
-    type Output = Seat;
-    fn index(&self, seat: SeatIndex) -> &Seat {
+impl Index<SeatIndex> for SeatTable {
+    type Output = SeatState;
+    fn index(&self, seat: SeatIndex) -> &SeatState {
         #[cfg(debug_assertions)]
         super::touched::note();
         &self.seats[seat as usize]
     }
 }
 
-impl IndexMut<SeatIndex> for Seats {
-    fn index_mut(&mut self, seat: SeatIndex) -> &mut Seat {
+impl IndexMut<SeatIndex> for SeatTable {
+    fn index_mut(&mut self, seat: SeatIndex) -> &mut SeatState {
         &mut self.seats[seat as usize]
     }
 }
@@ -93,13 +93,13 @@ fn shares() -> [u8; 256] {
 }
 
 /// The hash of a seat within its shard.
-fn hash_of(seats: &Chunks<Seat>, seat: SeatIndex) -> u64 {
+fn hash_of(seats: &ChunkedVec<SeatState>, seat: SeatIndex) -> u64 {
     let seat = &seats[seat as usize];
-    if seat.is_nameless() { spread_all(seat.handle) } else { spread(seat.handle.head()) }
+    if seat.is_unresolved() { spread_all(seat.handle) } else { mix_head(seat.handle.head()) }
 }
 
 /// A head's hash within its shard: it is a hash already, but a short one.
-fn spread(head: u32) -> u64 {
+fn mix_head(head: u32) -> u64 {
     mix(u64::from(head))
 }
 
@@ -113,7 +113,7 @@ fn mix(hash: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-impl Seats {
+impl SeatTable {
     /// How many places there are, some of them free.
     pub(super) fn places(&self) -> usize {
         self.seats.len()
@@ -136,15 +136,15 @@ impl Seats {
     }
 
     /// The seat at a place that may be free, or have another one since.
-    pub(super) fn get(&self, seat: SeatIndex) -> Option<&Seat> {
-        self.seats.get(seat as usize).filter(|seat| seat.is(Flag::Used))
+    pub(super) fn get(&self, seat: SeatIndex) -> Option<&SeatState> {
+        self.seats.get(seat as usize).filter(|seat| seat.is(SeatFlag::Used))
     }
 
     /// The seats at `places`.
     pub(super) fn within(&self, places: std::ops::Range<usize>) -> impl Iterator<Item = SeatIndex> {
         let end = places.end.min(self.seats.len());
         (places.start.min(end)..end)
-            .filter(|i| self.seats[*i].is(Flag::Used))
+            .filter(|i| self.seats[*i].is(SeatFlag::Used))
             .map(|i| i as SeatIndex)
     }
 
@@ -169,16 +169,16 @@ impl Seats {
         partition: u8,
         ids: Ids<'_>,
     ) -> SeatIndex {
-        if self[same].is_nameless() {
-            self.unhook(same);
+        if self[same].is_unresolved() {
+            self.remove_ring(same);
             self.nameless -= 1;
             self.name(same, ids);
             return same;
         }
         let known = self.find(handle, ids);
         let seat = known.unwrap_or_else(|| self.insert_named(handle, partition, ids));
-        self[same].set(Flag::Ambiguous, true);
-        self[seat].set(Flag::Ambiguous, true);
+        self[same].set(SeatFlag::Ambiguous, true);
+        self[seat].set(SeatFlag::Ambiguous, true);
         seat
     }
 
@@ -187,7 +187,7 @@ impl Seats {
         self.find_handle(handle).unwrap_or_else(|| {
             let seat = self.insert(handle, partition);
             self.nameless += 1;
-            self.hook(seat);
+            self.insert_ring(seat);
             seat
         })
     }
@@ -196,7 +196,7 @@ impl Seats {
     fn insert(&mut self, handle: Handle, partition: u8) -> SeatIndex {
         let free = if self.walks == 0 { self.free.pop() } else { None };
         let at = free.unwrap_or(self.seats.len() as SeatIndex);
-        let seat = Seat::new(at, handle, partition);
+        let seat = SeatState::new(at, handle, partition);
         if (at as usize) < self.seats.len() {
             self[at] = seat;
         } else {
@@ -206,7 +206,7 @@ impl Seats {
     }
 
     /// Puts a ring into the table.
-    fn hook(&mut self, anchor: SeatIndex) {
+    fn insert_ring(&mut self, anchor: SeatIndex) {
         let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         if self.shards[shard].len() == self.shards[shard].capacity() {
             self.grow(shard);
@@ -232,7 +232,7 @@ impl Seats {
     }
 
     /// Takes a ring out of the table.
-    fn unhook(&mut self, anchor: SeatIndex) {
+    fn remove_ring(&mut self, anchor: SeatIndex) {
         let (shard, hash) = (self.shard(self[anchor].handle.head()), hash_of(&self.seats, anchor));
         let _ = self.shards[shard].find_entry(hash, |i| *i == anchor).map(|entry| entry.remove());
     }
@@ -250,18 +250,18 @@ impl Seats {
         (named.stage, named.viewer, named.session) = (stage, viewer, session);
         match sibling {
             Some(sibling) => self.link(seat, sibling),
-            None => self.hook(seat),
+            None => self.insert_ring(seat),
         }
     }
 
     /// Drops a seat that is not online, and whatever only it held.
     pub(super) fn remove(&mut self, seat: SeatIndex) {
         let gone = self[seat];
-        debug_assert!(!gone.is(Flag::Online));
+        debug_assert!(!gone.is(SeatFlag::Online));
         self.spilled.remove(&seat);
-        self.nameless -= usize::from(gone.is_nameless());
+        self.nameless -= usize::from(gone.is_unresolved());
         if gone.next == seat {
-            self.unhook(seat);
+            self.remove_ring(seat);
             self.names.remove(gone.viewer);
         } else {
             self.unlink(seat, gone);
@@ -278,7 +278,7 @@ impl Seats {
         let mine: Vec<SeatIndex> =
             all.into_iter().filter(|i| self[*i].partition == partition).collect();
         for seat in &mine {
-            if self[*seat].is_nameless() {
+            if self[*seat].is_unresolved() {
                 self.remove(*seat);
                 continue;
             }
@@ -288,14 +288,14 @@ impl Seats {
                 &self.viewer(*seat),
                 &self.session(*seat),
             );
-            self[*seat].set(Flag::Ambiguous, false);
+            self[*seat].set(SeatFlag::Ambiguous, false);
             self.set_handle(*seat, handle);
         }
         self.rehook();
         for seat in mine {
             let handle = self[seat].handle;
             if self.get(seat).is_some() && self.find_handle(handle) != Some(seat) {
-                self[seat].set(Flag::Ambiguous, true);
+                self[seat].set(SeatFlag::Ambiguous, true);
             }
         }
     }
@@ -305,13 +305,13 @@ impl Seats {
         let anchors: Vec<SeatIndex> =
             self.shards.iter().flat_map(|shard| shard.iter().copied()).collect();
         self.shards.iter_mut().for_each(HashTable::clear);
-        anchors.into_iter().for_each(|anchor| self.hook(anchor));
+        anchors.into_iter().for_each(|anchor| self.insert_ring(anchor));
     }
 
     /// What is known of a seat's session.
-    pub(super) fn times(&self, seat: SeatIndex) -> Times {
+    pub(super) fn times(&self, seat: SeatIndex) -> SessionTimes {
         let known = &self[seat];
-        let spilled = known.is(Flag::Spilled).then(|| self.spilled.get(&seat)).flatten();
+        let spilled = known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten();
         spilled.map_or_else(|| known.brief.times(), Clone::clone)
     }
 
@@ -320,7 +320,7 @@ impl Seats {
     pub(super) fn change_times<T>(
         &mut self,
         seat: SeatIndex,
-        change: impl FnOnce(&mut Times) -> T,
+        change: impl FnOnce(&mut SessionTimes) -> T,
     ) -> T {
         let beat_before = self.indexed_beat(seat);
         let changed = self.change_times_of(seat, change);
@@ -330,13 +330,17 @@ impl Seats {
         changed
     }
 
-    fn change_times_of<T>(&mut self, seat: SeatIndex, change: impl FnOnce(&mut Times) -> T) -> T {
+    fn change_times_of<T>(
+        &mut self,
+        seat: SeatIndex,
+        change: impl FnOnce(&mut SessionTimes) -> T,
+    ) -> T {
         if let Some(times) = self.spilled.get_mut(&seat) {
             let changed = change(times);
             if let Some(brief) = times.brief() {
                 self.spilled.remove(&seat);
                 self[seat].brief = brief;
-                self[seat].set(Flag::Spilled, false);
+                self[seat].set(SeatFlag::Spilled, false);
             }
             return changed;
         }
@@ -345,7 +349,7 @@ impl Seats {
         match times.brief() {
             Some(brief) => self[seat].brief = brief,
             None => {
-                self[seat].set(Flag::Spilled, true);
+                self[seat].set(SeatFlag::Spilled, true);
                 self.spilled.insert(seat, times);
             }
         }
@@ -355,7 +359,7 @@ impl Seats {
     /// A session's last beat, and its last leave; zero for none.
     pub(super) fn last(&self, seat: SeatIndex) -> (UnixMs, UnixMs) {
         let known = &self[seat];
-        match known.is(Flag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
+        match known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
             Some(times) => (times.beat_last(), times.leaves.last().copied().unwrap_or_default()),
             None => (known.brief.beat, known.brief.left()),
         }
@@ -364,7 +368,7 @@ impl Seats {
     /// A session's last leave that was said at or before `at`; zero for none.
     pub(super) fn leave_until(&self, seat: SeatIndex, at: UnixMs) -> UnixMs {
         let known = &self[seat];
-        match known.is(Flag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
+        match known.is(SeatFlag::Spilled).then(|| self.spilled.get(&seat)).flatten() {
             Some(times) => times.leave_until(at),
             None => Some(known.brief.left()).filter(|left| *left <= at).unwrap_or_default(),
         }
@@ -407,15 +411,15 @@ mod tests {
     /// Two sessions with one handle are kept apart by their ids, and marked.
     #[test]
     fn one_handle_for_two() {
-        let mut seats = Seats::default();
+        let mut seats = SeatTable::default();
         let handle = Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
         let ids = |viewer| Ids { stage: "s", viewer, session: "" };
         let ann = seats.insert_named(handle, 0, ids("ann"));
-        assert!(!seats[ann].is(Flag::Ambiguous));
+        assert!(!seats[ann].is(SeatFlag::Ambiguous));
         let bob = seats.find_or_name(ann, handle, 0, ids("bob"));
         assert_eq!(seats.find_or_name(ann, handle, 0, ids("bob")), bob);
         assert_ne!(ann, bob);
-        assert!(seats[ann].is(Flag::Ambiguous) && seats[bob].is(Flag::Ambiguous));
+        assert!(seats[ann].is(SeatFlag::Ambiguous) && seats[bob].is(SeatFlag::Ambiguous));
         assert_eq!(
             (seats.find(handle, ids("ann")), seats.find(handle, ids("bob"))),
             (Some(ann), Some(bob))

@@ -6,7 +6,7 @@
 //! when the session is online. So memory is bounded by sessions and breaks, not by beats.
 //!
 //! Nearly every session has one run, and at most a leave behind it: that is kept in 16 bytes
-//! ([`Brief`]). Whatever else players come up with is kept whole, beside.
+//! ([`CompactTimes`]). Whatever else players come up with is kept whole, beside.
 
 use smallvec::SmallVec;
 
@@ -16,23 +16,23 @@ use crate::time::UnixMs;
 
 /// The first and the last of beats that are each at most `ttl` after the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct BeatRun {
     pub(super) first: UnixMs,
     pub(super) last: UnixMs,
 }
 
 /// A session's beats and leaves, whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Times {
+pub(super) struct SessionTimes {
     /// Sorted, more than `ttl` apart.
-    pub(super) runs: SmallVec<[Run; 1]>,
+    pub(super) runs: SmallVec<[BeatRun; 1]>,
     /// Sorted times of leaves.
     pub(super) leaves: SmallVec<[UnixMs; 2]>,
 }
 
 /// One run at most, and at most one leave, after its last beat. Lengths of up to 49 days fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Brief {
+pub(super) struct CompactTimes {
     /// The last beat; zero for none.
     pub(super) beat: UnixMs,
     /// From the run's first beat to its last.
@@ -41,7 +41,7 @@ pub(super) struct Brief {
     left_ms: u32,
 }
 
-impl Brief {
+impl CompactTimes {
     /// Takes in the usual next beat: after the last one, in the same run, with no leave between.
     /// False if it is none.
     #[inline]
@@ -65,13 +65,13 @@ impl Brief {
         if self.left_ms == 0 { UnixMs::ZERO } else { self.beat.plus(u64::from(self.left_ms)) }
     }
 
-    pub(super) fn run(self) -> Run {
-        Run { first: self.beat.minus(u64::from(self.run_ms)), last: self.beat }
+    pub(super) fn run(self) -> BeatRun {
+        BeatRun { first: self.beat.minus(u64::from(self.run_ms)), last: self.beat }
     }
 
     /// All of it.
-    pub(super) fn times(self) -> Times {
-        let mut times = Times::default();
+    pub(super) fn times(self) -> SessionTimes {
+        let mut times = SessionTimes::default();
         if self.beat > UnixMs::ZERO {
             times.runs.push(self.run());
         }
@@ -82,18 +82,18 @@ impl Brief {
     }
 }
 
-impl Times {
+impl SessionTimes {
     /// The same in brief, if that says it all.
-    pub(super) fn brief(&self) -> Option<Brief> {
+    pub(super) fn brief(&self) -> Option<CompactTimes> {
         let (run, left) = match (&*self.runs, &*self.leaves) {
-            ([], []) => return Some(Brief::default()),
+            ([], []) => return Some(CompactTimes::default()),
             ([run], []) => (run, run.last),
             ([run], [left]) if *left > run.last => (run, *left),
             _ => return None,
         };
         let run_ms = u32::try_from(run.last.since(run.first)).ok()?;
         let left_ms = u32::try_from(left.since(run.last)).ok()?;
-        Some(Brief { beat: run.last, run_ms, left_ms })
+        Some(CompactTimes { beat: run.last, run_ms, left_ms })
     }
 
     /// The last beat; zero for none.
@@ -119,7 +119,7 @@ impl Times {
             }
             (Some(before), None) => self.runs[before].last = at,
             (None, Some(after)) => self.runs[next].first = after.first.min(at),
-            (None, None) => self.runs.insert(next, Run { first: at, last: at }),
+            (None, None) => self.runs.insert(next, BeatRun { first: at, last: at }),
         }
     }
 
@@ -135,7 +135,11 @@ impl Times {
     }
 
     /// What the session proves; `of_all` are the leaves of all the viewer's sessions.
-    pub(super) fn proves(&self, of_all: &[UnixMs], ttl_ms: u64) -> impl Iterator<Item = Span> {
+    pub(super) fn proven_spans(
+        &self,
+        of_all: &[UnixMs],
+        ttl_ms: u64,
+    ) -> impl Iterator<Item = Span> {
         self.runs.iter().map(move |run| {
             let reached = run.last.plus(ttl_ms);
             let latest = |leaves: &[UnixMs]| {

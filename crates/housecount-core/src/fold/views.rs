@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::names::Id;
-use super::seat::{Flag, Ids, SeatIndex};
+use super::id_arena::Id;
+use super::seat::{Ids, SeatFlag, SeatIndex};
 use super::{Count, Fold, Totals};
 use crate::event::{EventRef, Kind};
 use crate::record::Told;
@@ -35,7 +35,7 @@ pub struct StageSlice {
 
 /// A viewer on a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchView {
+pub struct PresenceView {
     /// The id asked for less: the viewer's in a stage's list, the stage's in a viewer's.
     pub id: String,
     /// Its online sessions, at least one, sorted.
@@ -46,7 +46,7 @@ pub struct WatchView {
 
 /// A session among its viewer's, for whoever decides whether it may come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Among {
+pub struct SessionContext {
     /// It is known, online or not.
     pub is_known: bool,
     /// It is online.
@@ -84,7 +84,7 @@ impl LastEvents {
 
 /// An event out of what the fold keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct KnownEvent<'a> {
+pub struct CheckpointEvent<'a> {
     at: UnixMs,
     kind: Kind,
     stage: &'a str,
@@ -92,11 +92,11 @@ pub struct KnownEvent<'a> {
     session: Id<'a>,
 }
 
-impl KnownEvent<'_> {
+impl CheckpointEvent<'_> {
     /// The event.
     #[must_use]
     pub fn event(&self) -> EventRef<'_> {
-        let KnownEvent { at, kind, stage, ref viewer, ref session } = *self;
+        let CheckpointEvent { at, kind, stage, ref viewer, ref session } = *self;
         EventRef { at, kind, stage, viewer, session }
     }
 }
@@ -105,8 +105,8 @@ impl Fold {
     /// What is known of a session's viewer and stage. Takes the same time however many sessions the
     /// viewer has.
     #[must_use]
-    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> Among {
-        let mut among = Among::default();
+    pub fn session_context(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
+        let mut among = SessionContext::default();
         let found = self.seats.stages.find(stage);
         if let Some(stage) = found {
             (among.is_stage_known, among.count) = (true, self.seats.stages[stage].count);
@@ -118,7 +118,7 @@ impl Fold {
         let Some(stage) = found else { return among };
         among.here = self.seats.count_online(anchor, stage);
         if let Some(seat) = self.seats.find(handle, ids) {
-            (among.is_known, among.is_online) = (true, self.seats[seat].is(Flag::Online));
+            (among.is_known, among.is_online) = (true, self.seats[seat].is(SeatFlag::Online));
         }
         among
     }
@@ -129,11 +129,11 @@ impl Fold {
     pub fn are_online<const N: usize>(&self, asked: [Option<Ids<'_>>; N]) -> [bool; N] {
         let handles = asked.map(|ids| Some(self.handle(ids?).1));
         self.find_many(asked, handles)
-            .map(|seat| seat.is_some_and(|seat| self.seats[seat].is(Flag::Online)))
+            .map(|seat| seat.is_some_and(|seat| self.seats[seat].is(SeatFlag::Online)))
     }
 
     /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
-    pub fn with_ids(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
+    pub fn resolve_entry(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
         let (at, handle) = match *said {
             Told::Event(event) => return with(Some(event)),
             Told::Beat { at, handle } => (at, handle),
@@ -142,7 +142,7 @@ impl Fold {
         // Nobody tells a beat by a handle that two sessions have.
         let is_known = |seat: &SeatIndex| {
             let known = &self.seats[*seat];
-            !known.is_nameless() && !known.is(Flag::Ambiguous)
+            !known.is_unresolved() && !known.is(SeatFlag::Ambiguous)
         };
         match seat.filter(is_known) {
             Some(seat) => with(Some(self.known_event(seat, Kind::Beat, at).event())),
@@ -151,9 +151,14 @@ impl Fold {
     }
 
     /// What a named seat's session said.
-    pub(super) fn known_event(&self, seat: SeatIndex, kind: Kind, at: UnixMs) -> KnownEvent<'_> {
+    pub(super) fn known_event(
+        &self,
+        seat: SeatIndex,
+        kind: Kind,
+        at: UnixMs,
+    ) -> CheckpointEvent<'_> {
         let stage = &self.seats.stages[self.seats[seat].stage].id;
-        KnownEvent {
+        CheckpointEvent {
             at,
             kind,
             stage,
@@ -223,12 +228,12 @@ impl Fold {
     /// All nodes have the same order, and pages that follow each other list a viewer who is online
     /// throughout exactly once, as long as [`list_order`](Self::list_order) stays what it is.
     #[must_use]
-    pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<WatchView> {
+    pub fn viewers_of(&self, stage: &str, after: Option<&str>, limit: usize) -> Vec<PresenceView> {
         let Some(stage) = self.seats.stages.find(stage) else { return Vec::new() };
         let start =
             after.map(|after| self.handle(Ids { stage: "", viewer: after, session: "" }).1.head());
         let mut entries = self.seats.stages[stage].online.from(start.unwrap_or(0)).peekable();
-        let mut views: Vec<WatchView> = Vec::new();
+        let mut views: Vec<PresenceView> = Vec::new();
         while views.len() < limit {
             let Some((head, first)) = entries.next() else { break };
             // In nearly all cases these are the seats of one viewer.
@@ -248,9 +253,9 @@ impl Fold {
     }
 
     /// The viewers of these online seats of one stage, sorted by id.
-    fn views_by_viewer(&self, mut seats: SmallVec<[SeatIndex; 4]>) -> SmallVec<[WatchView; 1]> {
+    fn views_by_viewer(&self, mut seats: SmallVec<[SeatIndex; 4]>) -> SmallVec<[PresenceView; 1]> {
         seats.sort_unstable_by_key(|seat| self.seats[*seat].viewer);
-        let mut views: SmallVec<[WatchView; 1]> = seats
+        let mut views: SmallVec<[PresenceView; 1]> = seats
             .chunk_by(|a, b| self.seats[*a].viewer == self.seats[*b].viewer)
             .map(|seats| {
                 self.watch_view(self.seats.viewer(seats[0]).to_string(), seats.iter().copied())
@@ -286,16 +291,16 @@ impl Fold {
         // A leave without a session is one of all the viewer's sessions on the stage.
         let left_all =
             find(Ids { session: "", ..ids }).map_or(UnixMs::ZERO, |unnamed| last(unnamed).1);
-        let is_online = seat.is_some_and(|seat| self.seats[seat].is(Flag::Online));
+        let is_online = seat.is_some_and(|seat| self.seats[seat].is(SeatFlag::Online));
         LastEvents { beat, left: left.max(left_all), is_online }
     }
 
     /// Where a viewer is now, by stage. Looks at each of the viewer's sessions once.
     #[must_use]
-    pub fn viewer(&self, viewer: &str) -> Vec<WatchView> {
+    pub fn viewer(&self, viewer: &str) -> Vec<PresenceView> {
         let Some(anchor) = self.find_viewer(viewer) else { return Vec::new() };
         let mut by_stage: BTreeMap<&str, Vec<SeatIndex>> = BTreeMap::new();
-        for seat in self.seats.ring(anchor).filter(|seat| self.seats[*seat].is(Flag::Online)) {
+        for seat in self.seats.ring(anchor).filter(|seat| self.seats[*seat].is(SeatFlag::Online)) {
             by_stage.entry(&self.seats.stages[self.seats[seat].stage].id).or_default().push(seat);
         }
         by_stage
@@ -320,9 +325,9 @@ impl Fold {
         newest.map(|seat| self.seats.session(seat).to_string()).collect()
     }
 
-    fn watch_view(&self, id: String, seats: impl Iterator<Item = SeatIndex>) -> WatchView {
-        let mut view = WatchView { id, sessions: Vec::new(), last_beat: UnixMs::ZERO };
-        for seat in seats.filter(|seat| self.seats[*seat].is(Flag::Online)) {
+    fn watch_view(&self, id: String, seats: impl Iterator<Item = SeatIndex>) -> PresenceView {
+        let mut view = PresenceView { id, sessions: Vec::new(), last_beat: UnixMs::ZERO };
+        for seat in seats.filter(|seat| self.seats[*seat].is(SeatFlag::Online)) {
             view.sessions.push(self.seats.session(seat).to_string());
             view.last_beat = view.last_beat.max(self.seats.last(seat).0);
         }

@@ -16,7 +16,7 @@ use std::ops::Deref;
 use super::chunk::{Changed, Chunk, Late, Link};
 use super::entry::{Entries, Entry};
 use crate::codec::DecodeError;
-use crate::fold::names::Names;
+use crate::fold::id_arena::IdArena;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -178,7 +178,7 @@ impl Book {
     }
 
     /// Takes in a chunk that follows. `names` are a keyframe's, if the book may have them.
-    fn take_in(&mut self, chunk: &Chunk, names: Option<Names>, link: Link, tell: &mut impl Tell) {
+    fn take_in(&mut self, chunk: &Chunk, names: Option<IdArena>, link: Link, tell: &mut impl Tell) {
         let from = chunk.window.from;
         if chunk.is_keyframe() || from > self.edge {
             self.close_all(tell);
@@ -294,7 +294,7 @@ impl Book {
         }
     }
 
-    fn add_new(&mut self, chunk: &Chunk, names: Option<Names>, tell: &mut impl Tell) {
+    fn add_new(&mut self, chunk: &Chunk, names: Option<IdArena>, tell: &mut impl Tell) {
         self.entries.reserve(chunk.new.len());
         let are_taken_over = names.is_some();
         names.into_iter().for_each(|names| self.entries.adopt(names));

@@ -83,7 +83,8 @@ impl Node {
         };
         let walk = Walk { partition: 0, within: draft.within(), settled, reach };
         let passed_over =
-            self.fold.each_unsettled(&walk, 0..self.fold.places(), |proven| draft.add(proven));
+            self.fold
+                .for_each_changed_since(&walk, 0..self.fold.places(), |proven| draft.add(proven));
         if draft.scope() == Scope::Changes {
             assert_eq!(
                 passed_over,
@@ -103,7 +104,7 @@ impl Node {
         self.settled = window.to;
         let floor = window.to.minus(LATENESS_MS);
         self.fold.refuse_before(0, floor);
-        self.fold.forget(0, 0..self.fold.places(), window.to.minus(KEPT_MS));
+        self.fold.prune(0, 0..self.fold.places(), window.to.minus(KEPT_MS));
     }
 }
 

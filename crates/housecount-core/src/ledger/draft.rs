@@ -10,8 +10,8 @@ use super::book::Book;
 use super::chunk::{Changed, Chunk, Late, Toggles};
 use super::entry::Entry;
 use super::new::NewEntries;
-use crate::fold::Proven;
-use crate::fold::names::{Kept, Name};
+use crate::fold::ProvenSpans;
+use crate::fold::id_arena::{IdRef, StoredId};
 use crate::span::{Span, normalize, subtract};
 use crate::time::UnixMs;
 
@@ -48,9 +48,9 @@ pub struct Draft<'a> {
     /// Entries that aren't in the book.
     new: NewEntries,
     /// Late spans of these.
-    new_late: HashMap<Name, Vec<Span>, RandomState>,
+    new_late: HashMap<IdRef, Vec<Span>, RandomState>,
     /// Those of them that are open at the window's end, and whose proof doesn't reach on.
-    new_short: HashSet<Name, RandomState>,
+    new_short: HashSet<IdRef, RandomState>,
     late: Vec<Late>,
     /// By the place of a known entry: whether it is open at the window's end, and then whether its
     /// proof reaches on.
@@ -159,7 +159,7 @@ impl<'a> Draft<'a> {
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only
     /// once.
-    pub fn add(&mut self, proven: Proven<'_>) {
+    pub fn add(&mut self, proven: ProvenSpans<'_>) {
         let entry = self.entries.find(proven.stage, proven.viewer);
         self.written.clear();
         let before = self.before.find(proven.stage, proven.viewer);
@@ -260,7 +260,7 @@ impl<'a> Draft<'a> {
             }
         }
         self.late.sort_unstable();
-        let reaches = |new: Name| !self.new_short.contains(&new);
+        let reaches = |new: IdRef| !self.new_short.contains(&new);
         let is_open = |new| self.new.count(new) % 2 == 1;
         let new_ends = self.new.iter().map(|new| is_open(new).then(|| reaches(new.viewer)));
         let open_at_end = self.ends.iter().copied().chain(new_ends).flatten();
@@ -332,7 +332,7 @@ impl<'a> Index<'a> {
             let entry = entries.get(*i as usize);
             entry.stage == stage && entries.is(entry, viewer)
         };
-        self.entries.find(self.hasher.hash_one((stage, Kept::of(viewer))), is_it).copied()
+        self.entries.find(self.hasher.hash_one((stage, StoredId::of(viewer))), is_it).copied()
     }
 }
 

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::book::Tell;
-use crate::fold::names::{Id, Kept, Name, Names};
+use crate::fold::id_arena::{Id, IdArena, IdRef, StoredId};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     /// The end of its last span; zero if it has none, which is but for an instant.
     to: UnixMs,
     /// No two entries have the same, also of one viewer.
-    viewer: Name,
+    viewer: IdRef,
     pub(super) stage: u32,
 }
 
@@ -79,8 +79,8 @@ impl Times {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     list: Vec<Entry>,
-    names: Names,
-    many: HashMap<Name, Box<Times>, RandomState>,
+    names: IdArena,
+    many: HashMap<IdRef, Box<Times>, RandomState>,
 }
 
 impl Entries {
@@ -101,7 +101,7 @@ impl Entries {
     }
 
     /// A viewer's name as it is stored.
-    pub(super) fn kept(&self, entry: Entry) -> Kept<'_> {
+    pub(super) fn kept(&self, entry: Entry) -> StoredId<'_> {
         self.names.kept(entry.viewer)
     }
 
@@ -144,18 +144,18 @@ impl Entries {
     }
 
     /// Takes over names for entries that are pushed from here on. There must be none yet.
-    pub(super) fn adopt(&mut self, names: Names) {
+    pub(super) fn adopt(&mut self, names: IdArena) {
         debug_assert!(self.list.is_empty());
         self.names = names;
     }
 
     /// Keeps a viewer's name for an entry.
-    pub(super) fn name(&mut self, viewer: &str) -> Name {
+    pub(super) fn name(&mut self, viewer: &str) -> IdRef {
         self.names.insert(viewer)
     }
 
     /// A new entry, of which nothing is written.
-    pub(super) fn push(&mut self, stage: u32, viewer: Name) -> usize {
+    pub(super) fn push(&mut self, stage: u32, viewer: IdRef) -> usize {
         self.list.push(Entry { from: 0, to: UnixMs::ZERO, viewer, stage });
         self.list.len() - 1
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::chunk::Toggles;
-use crate::fold::names::{Id, Name, Names};
+use crate::fold::id_arena::{Id, IdArena, IdRef};
 
 /// No toggle.
 const NEVER: u32 = u32::MAX;
@@ -14,7 +14,7 @@ const NEVER: u32 = u32::MAX;
 pub(super) struct New {
     pub(super) stage: u32,
     /// No two entries have the same, also of one viewer.
-    pub(super) viewer: Name,
+    pub(super) viewer: IdRef,
     /// Its first toggle, or [`NEVER`].
     first: u32,
     /// The place of its further toggles, or [`NEVER`] if it has none.
@@ -32,7 +32,7 @@ impl New {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct NewEntries {
     list: Vec<New>,
-    pub(super) names: Names,
+    pub(super) names: IdArena,
     further: Vec<Box<[u32]>>,
 }
 

@@ -9,7 +9,7 @@ use super::book::Tell;
 use super::*;
 use crate::codec::{DecodeError, seal};
 use crate::event::{EventRef, Kind};
-use crate::fold::{Applied, Fold, Rules};
+use crate::fold::{ApplyOutcome, Fold, Rules};
 use crate::span::{Span, measure, normalize};
 use crate::time::UnixMs;
 
@@ -46,7 +46,7 @@ impl Node {
     fn chunk(&self, window: Span) -> Vec<u8> {
         let mut draft = Draft::new(&self.book, window, KEPT_MS, window.to.plus(REACH_MS));
         let within = draft.within();
-        self.proof.each_proven(0, within, |proven| draft.add(proven));
+        self.proof.for_each_proven(0, within, |proven| draft.add(proven));
         draft.finish().encode()
     }
 
@@ -57,7 +57,7 @@ impl Node {
         self.book.absorb(chunk, link, &mut ()).unwrap();
         let floor = self.book.edge().minus(LATENESS_MS);
         self.proof.refuse_before(0, floor);
-        self.proof.forget(0, 0..self.proof.places(), floor.minus(TTL_MS));
+        self.proof.prune(0, 0..self.proof.places(), floor.minus(TTL_MS));
     }
 }
 
@@ -99,9 +99,9 @@ impl Tell for Told {
 
 fn proven(said: &[Said], until: UnixMs) -> Spans {
     let mut proof = Fold::new(RULES, 1, true);
-    said.iter().for_each(|event| assert_ne!(proof.apply(event), Applied::Uncredited));
+    said.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
     let mut spans = Spans::new();
-    proof.each_proven(0, Span::new(UnixMs::ZERO, until), |p| {
+    proof.for_each_proven(0, Span::new(UnixMs::ZERO, until), |p| {
         spans.insert((p.stage.to_string(), p.viewer.to_string()), p.spans.to_vec());
     });
     spans

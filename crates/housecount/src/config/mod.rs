@@ -295,7 +295,7 @@ impl Settings {
     /// window more.
     #[must_use]
     pub fn log_kept_ms(&self) -> u64 {
-        2 * self.rules.ttl_ms + self.rules.told_ms() + self.window_ms
+        2 * self.rules.ttl_ms + self.rules.handle_valid_ms() + self.window_ms
     }
 }
 

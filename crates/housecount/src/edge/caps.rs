@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use housecount_core::event::Kind;
-use housecount_core::fold::Among;
+use housecount_core::fold::SessionContext;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use parking_lot::Mutex;
 
@@ -115,7 +115,8 @@ impl Caps {
         let Said { stage, viewer, session, .. } = *said;
         let is_beat = said.kind == Kind::Beat;
         let among = || hub.among(stage, viewer, session);
-        let takes_none = |among: &Among| if is_beat { among.is_online } else { among.is_known };
+        let takes_none =
+            |among: &SessionContext| if is_beat { among.is_online } else { among.is_known };
         if takes_none(&among()) {
             return Ok(None);
         }
@@ -141,7 +142,7 @@ impl Caps {
     /// stage, and of the viewer's in all.
     fn check(
         &self,
-        among: &Among,
+        among: &SessionContext,
         [here, all, kept]: [u64; 3],
         said: &Said<'_>,
         now_ms: u64,

@@ -1,7 +1,7 @@
 //! Telling the log again what it has lost.
 
 use bytes::Bytes;
-use housecount_core::fold::KnownEvent;
+use housecount_core::fold::CheckpointEvent;
 use housecount_core::limits::{RECORD_EVENTS_MAX, SEATS_REBUILT_PER_HOLD_MAX};
 use housecount_core::record::{self, Told};
 use tokio::task::yield_now;
@@ -81,9 +81,9 @@ impl Follower {
 }
 
 /// Events as full records, with the number of events in each.
-fn encode_all(events: &mut dyn Iterator<Item = KnownEvent<'_>>) -> Vec<(usize, Bytes)> {
+fn encode_all(events: &mut dyn Iterator<Item = CheckpointEvent<'_>>) -> Vec<(usize, Bytes)> {
     let next = || {
-        let batch: Vec<KnownEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
+        let batch: Vec<CheckpointEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
         let told: Vec<Told<'_>> = batch.iter().map(|said| Told::Event(said.event())).collect();
         (!told.is_empty()).then(|| (told.len(), Bytes::from(record::encode(&told))))
     };

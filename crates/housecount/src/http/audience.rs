@@ -1,7 +1,7 @@
 //! The online viewers of a stage, copied out of the fold in slices, so that no heartbeat waits for
 //! a page.
 
-use housecount_core::fold::WatchView;
+use housecount_core::fold::PresenceView;
 use housecount_core::ids::ViewerId;
 use housecount_core::limits::VIEWERS_PER_HOLD_MAX;
 use tokio::task::yield_now;
@@ -22,7 +22,7 @@ pub async fn online_viewers(
     stage: &str,
     after: Option<&str>,
     limit: usize,
-) -> Answer<Vec<WatchView>> {
+) -> Answer<Vec<PresenceView>> {
     let mut page = node.hub.viewers_of(stage, after, limit.min(VIEWERS_PER_HOLD_MAX));
     let mut is_last = page.of.len() < VIEWERS_PER_HOLD_MAX;
     while page.of.len() < limit && !is_last {

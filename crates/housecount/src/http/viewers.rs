@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::fold::WatchView;
+use housecount_core::fold::PresenceView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,7 +59,7 @@ pub async fn of_stage(
     online.truncate(limit);
     let cursor = online.last().filter(|_| more).map(|last| audience::cursor_after(&node, &last.id));
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let viewers = online.into_iter().map(|WatchView { id, sessions, last_beat }| OnlineBody {
+    let viewers = online.into_iter().map(|PresenceView { id, sessions, last_beat }| OnlineBody {
         viewer: id,
         sessions,
         last_beat_at: last_beat.0,
@@ -106,7 +106,7 @@ pub async fn show(
     let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
     let stages: Vec<WatchingBody> = watching
         .into_iter()
-        .map(|WatchView { id, sessions, last_beat }| WatchingBody {
+        .map(|PresenceView { id, sessions, last_beat }| WatchingBody {
             stage: id,
             sessions,
             last_beat_at: last_beat.0,

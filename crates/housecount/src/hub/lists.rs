@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount_core::fold::{StageSlice, StageView, WatchView};
+use housecount_core::fold::{PresenceView, StageSlice, StageView};
 use housecount_core::limits::STAGES_PER_HOLD_MAX;
 use housecount_core::roster::Roster;
 use tokio::task::yield_now;
@@ -67,7 +67,7 @@ impl Hub {
         stage: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Answer<Vec<WatchView>> {
+    ) -> Answer<Vec<PresenceView>> {
         let fold = self.fold.lock(Hold::List);
         self.answer(&fold, fold.viewers_of(stage, after, limit))
     }

@@ -141,7 +141,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     let (mut rebuilt, mut place) = (0, 0);
     loop {
         let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
-        let read = |events: &mut dyn Iterator<Item = KnownEvent<'_>>| {
+        let read = |events: &mut dyn Iterator<Item = CheckpointEvent<'_>>| {
             events.filter(|event| event.event().kind == Kind::Beat).count()
         };
         let (events, places) = hub.with_events(0, slice, UnixMs::ZERO, read);

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use housecount_core::fold::{Fold, Proven, Walk};
+use housecount_core::fold::{Fold, ProvenSpans, Walk};
 use housecount_core::ledger::Book;
 use housecount_core::limits::PLACES_PER_HOLD_MAX;
 use housecount_core::span::Span;
@@ -74,7 +74,7 @@ impl Proofs {
         while carried.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Rebuild);
             for (stage, viewer, span) in carried.by_ref().take(CARRIED_PER_HOLD) {
-                fold.carry(stage, &viewer, span);
+                fold.restore_open_span(stage, &viewer, span);
                 count += 1;
             }
         }
@@ -128,24 +128,24 @@ impl Proofs {
         // A walk that is under way must find the seats that it began with.
         let _alone = self.walks.write();
         let places = self.fold.lock(Hold::Look).places();
-        self.in_slices(Hold::Forget, places, |fold, places| fold.forget(partition, places, before));
+        self.in_slices(Hold::Forget, places, |fold, places| fold.prune(partition, places, before));
     }
 
     /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no
     /// order.
-    pub fn each(&self, partition: u16, within: Span, with: impl FnMut(Proven<'_>)) {
+    pub fn each(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
         self.each_unsettled(&Walk::of_all(partition, within), with);
     }
 
     /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed
-    /// over who were online throughout; see [`Fold::each_unsettled`].
-    pub fn each_unsettled(&self, walk: &Walk, mut with: impl FnMut(Proven<'_>)) -> usize {
+    /// over who were online throughout; see [`Fold::for_each_changed_since`].
+    pub fn each_unsettled(&self, walk: &Walk, mut with: impl FnMut(ProvenSpans<'_>)) -> usize {
         let _shared = self.walks.read();
         let places = self.fold.lock(Hold::Look).begin_walk();
         let _end = EndWalk(&self.fold);
         let mut passed_over = 0;
         self.in_slices(Hold::Proof, places, |fold, places| {
-            passed_over += fold.each_unsettled(walk, places, &mut with)
+            passed_over += fold.for_each_changed_since(walk, places, &mut with)
         });
         passed_over
     }

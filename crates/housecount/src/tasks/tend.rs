@@ -79,11 +79,11 @@ impl Tend {
         }
         let Some(proofs) = &self.proofs else { return unneeded };
         let written =
-            proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.told_ms());
+            proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.handle_valid_ms());
         // Its writer may be a node that has just started, which has to find the ids in the log,
         // too.
         let archived =
-            |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.told_ms());
+            |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.handle_valid_ms());
         let archived = self.archived.as_ref().map_or(UnixMs::MAX, archived);
         unneeded.min(written).min(archived).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
     }

@@ -10,18 +10,18 @@ const CHUNK: usize = 1_024;
 
 /// List in chunks of a fixed number of elements, which never move.
 #[derive(Debug)]
-pub(super) struct Chunks<T> {
+pub(super) struct ChunkedVec<T> {
     chunks: Vec<Box<[T]>>,
     len: usize,
 }
 
-impl<T> Default for Chunks<T> {
-    fn default() -> Chunks<T> {
-        Chunks { chunks: Vec::new(), len: 0 }
+impl<T> Default for ChunkedVec<T> {
+    fn default() -> ChunkedVec<T> {
+        ChunkedVec { chunks: Vec::new(), len: 0 }
     }
 }
 
-impl<T: Copy> Chunks<T> {
+impl<T: Copy> ChunkedVec<T> {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -45,14 +45,14 @@ impl<T: Copy> Chunks<T> {
     }
 }
 
-impl<T> Index<usize> for Chunks<T> {
+impl<T> Index<usize> for ChunkedVec<T> {
     type Output = T;
     fn index(&self, at: usize) -> &T {
         &self.chunks[at / CHUNK][at % CHUNK]
     }
 }
 
-impl<T> IndexMut<usize> for Chunks<T> {
+impl<T> IndexMut<usize> for ChunkedVec<T> {
     fn index_mut(&mut self, at: usize) -> &mut T {
         &mut self.chunks[at / CHUNK][at % CHUNK]
     }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn what_is_pushed_stays_where_it_is() {
-        let mut list = Chunks::default();
+        let mut list = ChunkedVec::default();
         list.push(0);
         let first = std::ptr::from_ref(&list[0]);
         (1..3 * CHUNK).for_each(|n| list.push(n));

@@ -1,10 +1,10 @@
 //! How seats are found: by handle, or by ids.
 
-use super::{Seats, spread, spread_all};
+use super::{SeatTable, mix_head, spread_all};
 use crate::fold::seat::{Ids, SeatIndex};
 use crate::handle::Handle;
 
-impl Seats {
+impl SeatTable {
     /// A head's shard.
     pub(super) fn shard(&self, head: u32) -> usize {
         usize::from(self.shares[(head >> 24) as usize])
@@ -14,7 +14,7 @@ impl Seats {
     pub(in crate::fold) fn find_handle(&self, handle: Handle) -> Option<SeatIndex> {
         let shard = &self.shards[self.shard(handle.head())];
         let mut found = None;
-        shard.find(spread(handle.head()), |anchor| {
+        shard.find(mix_head(handle.head()), |anchor| {
             // Heads alone tell most viewers apart, and most viewers have one seat.
             if self[*anchor].handle.head() == handle.head() {
                 found = self.with_handle(*anchor, handle).next();
@@ -35,7 +35,7 @@ impl Seats {
     ) -> [Option<SeatIndex>; N] {
         let likely = handles.map(|handle| {
             let head = handle?.head();
-            self.shards[self.shard(head)].iter_hash(spread(head)).next().copied()
+            self.shards[self.shard(head)].iter_hash(mix_head(head)).next().copied()
         });
         likely.into_iter().flatten().for_each(|seat| self.seats.look_ahead(seat as usize));
         std::array::from_fn(|n| {
@@ -58,7 +58,7 @@ impl Seats {
             let seat = &self[*anchor];
             seat.handle.head() == head && self.names.is(seat.viewer, viewer)
         };
-        self.shards[self.shard(head)].find(spread(head), is_it).copied()
+        self.shards[self.shard(head)].find(mix_head(head), is_it).copied()
     }
 
     /// The seat with these ids.

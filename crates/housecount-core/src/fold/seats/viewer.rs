@@ -5,8 +5,8 @@
 //! takes a bounded number of steps, besides those of its answer.
 
 use super::viewer_seats::ViewerSeats;
-use super::{Seats, hash_of};
-use crate::fold::seat::{Flag, NOWHERE, Seat, SeatIndex, StageIndex};
+use super::{SeatTable, hash_of};
+use crate::fold::seat::{NOWHERE, SeatFlag, SeatIndex, SeatState, StageIndex};
 use crate::handle::Handle;
 use crate::limits::VIEWER_SEATS_WALKED_MAX;
 use crate::time::UnixMs;
@@ -15,7 +15,7 @@ use crate::time::UnixMs;
 /// both ways.
 const WALKED_MAX: usize = if cfg!(test) { 3 } else { VIEWER_SEATS_WALKED_MAX };
 
-impl Seats {
+impl SeatTable {
     /// All of a seat's viewer's, itself first. As many steps as there are seats.
     pub(in crate::fold) fn ring(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
         std::iter::successors(Some(seat), move |at| {
@@ -71,7 +71,7 @@ impl Seats {
 
     /// The one that was carried over of a seat's viewer's on its stage.
     pub(in crate::fold) fn carried_here(&self, seat: SeatIndex) -> Option<SeatIndex> {
-        self.shared_here(seat).find(|other| self[*other].is(Flag::Carried))
+        self.shared_here(seat).find(|other| self[*other].is(SeatFlag::Restored))
     }
 
     fn shared_here(&self, seat: SeatIndex) -> impl Iterator<Item = SeatIndex> {
@@ -92,7 +92,7 @@ impl Seats {
     pub(in crate::fold) fn count_online(&self, seat: SeatIndex, stage: StageIndex) -> usize {
         match self.index_of(seat) {
             Some(index) => index.count_on(stage),
-            None => self.on(seat, stage).filter(|other| self[*other].is(Flag::Online)).count(),
+            None => self.on(seat, stage).filter(|other| self[*other].is(SeatFlag::Online)).count(),
         }
     }
 
@@ -103,12 +103,12 @@ impl Seats {
 
     /// Whether another one of a seat's viewer's is online on its stage, and on any.
     pub(in crate::fold) fn are_others_online(&self, seat: SeatIndex) -> (bool, bool) {
-        let (stage, is_online) = (self[seat].stage, self[seat].is(Flag::Online));
+        let (stage, is_online) = (self[seat].stage, self[seat].is(SeatFlag::Online));
         if let Some(index) = self.index_of(seat) {
             let own = usize::from(is_online);
             return (index.count_on(stage) > own, index.count() > own);
         }
-        let online = |other: &SeatIndex| *other != seat && self[*other].is(Flag::Online);
+        let online = |other: &SeatIndex| *other != seat && self[*other].is(SeatFlag::Online);
         let mut elsewhere = false;
         for other in self.ring(seat).filter(online) {
             if self[other].stage == stage {
@@ -128,7 +128,7 @@ impl Seats {
     ) -> impl Iterator<Item = SeatIndex> {
         let is_online = move |other: &SeatIndex| {
             let known = &self[*other];
-            known.stage == stage && known.is(Flag::Online) && self.last(*other).0 <= at
+            known.stage == stage && known.is(SeatFlag::Online) && self.last(*other).0 <= at
         };
         self.known(seat, move |index| index.online_until(stage, at)).filter(is_online)
     }
@@ -154,7 +154,7 @@ impl Seats {
 
     /// A seat is online from now on, or is not any more.
     pub(in crate::fold) fn set_online(&mut self, seat: SeatIndex, online: bool) {
-        self[seat].set(Flag::Online, online);
+        self[seat].set(SeatFlag::Online, online);
         self.list(seat, online);
         let (beat, _) = self.last(seat);
         let known = &self.seats[seat as usize];
@@ -165,7 +165,7 @@ impl Seats {
 
     /// A seat stands for what was carried over from now on.
     pub(in crate::fold) fn set_carried(&mut self, seat: SeatIndex) {
-        self[seat].set(Flag::Carried, true);
+        self[seat].set(SeatFlag::Restored, true);
         let known = &self.seats[seat as usize];
         if let Some(index) = self.indexes.get_mut(known.index as usize) {
             index.share(seat, known.stage);
@@ -174,7 +174,7 @@ impl Seats {
 
     /// Gives a seat another handle.
     pub(super) fn set_handle(&mut self, seat: SeatIndex, handle: Handle) {
-        let is_online = self[seat].is(Flag::Online);
+        let is_online = self[seat].is(SeatFlag::Online);
         if is_online {
             self.list(seat, false);
         }
@@ -191,7 +191,7 @@ impl Seats {
     /// The last beat of a seat that the index has by it.
     pub(super) fn indexed_beat(&self, seat: SeatIndex) -> Option<UnixMs> {
         let known = &self[seat];
-        (known.is(Flag::Indexed) && known.is(Flag::Online)).then(|| self.last(seat).0)
+        (known.is(SeatFlag::Indexed) && known.is(SeatFlag::Online)).then(|| self.last(seat).0)
     }
 
     /// The last beat of a seat that the index has by it was at `before`.
@@ -222,12 +222,12 @@ impl Seats {
         let (beat, _) = self.last(seat);
         let known = &mut self.seats[seat as usize];
         known.index = at;
-        known.set(Flag::Indexed, true);
+        known.set(SeatFlag::Indexed, true);
         self.indexes[at as usize].insert(seat, known, beat);
     }
 
     /// Takes a seat that is not online out of a ring of several.
-    pub(super) fn unlink(&mut self, seat: SeatIndex, gone: Seat) {
+    pub(super) fn unlink(&mut self, seat: SeatIndex, gone: SeatState) {
         let (shard, hash) = (self.shard(gone.handle.head()), hash_of(&self.seats, seat));
         if let Some(anchor) = self.shards[shard].find_mut(hash, |i| *i == seat) {
             *anchor = gone.next;
@@ -241,7 +241,7 @@ impl Seats {
             let left: Vec<SeatIndex> = self.ring(gone.next).collect();
             for seat in left {
                 self[seat].index = NOWHERE;
-                self[seat].set(Flag::Indexed, false);
+                self[seat].set(SeatFlag::Indexed, false);
             }
         }
     }

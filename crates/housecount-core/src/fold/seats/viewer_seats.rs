@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::fold::seat::{Flag, Seat, SeatIndex, StageIndex};
+use crate::fold::seat::{SeatFlag, SeatIndex, SeatState, StageIndex};
 use crate::time::UnixMs;
 
 /// Index over the seats of one viewer: by handle, by stage, and of those online by their last beat.
@@ -41,20 +41,20 @@ impl ViewerSeats {
     }
 
     /// Adds a seat, whose last beat was at `beat`.
-    pub(super) fn insert(&mut self, seat: SeatIndex, known: &Seat, beat: UnixMs) {
+    pub(super) fn insert(&mut self, seat: SeatIndex, known: &SeatState, beat: UnixMs) {
         self.by_tail.insert((known.handle.tail(), seat));
         self.by_stage.insert((known.stage, seat));
-        if known.is_unnamed() || known.is(Flag::Carried) {
+        if known.is_unnamed() || known.is(SeatFlag::Restored) {
             self.share(seat, known.stage);
         }
-        if known.is(Flag::Online) {
+        if known.is(SeatFlag::Online) {
             self.set_online(seat, known.stage, beat, true);
         }
     }
 
     /// Removes a seat that is not online.
-    pub(super) fn remove(&mut self, seat: SeatIndex, known: &Seat) {
-        debug_assert!(!known.is(Flag::Online));
+    pub(super) fn remove(&mut self, seat: SeatIndex, known: &SeatState) {
+        debug_assert!(!known.is(SeatFlag::Online));
         self.by_tail.remove(&(known.handle.tail(), seat));
         self.by_stage.remove(&(known.stage, seat));
         self.shared.remove(&(known.stage, seat));

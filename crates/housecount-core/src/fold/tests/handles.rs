@@ -82,7 +82,7 @@ proptest! {
         for event in events.iter().filter(|e| !is_told(e)) {
             hear(&mut told, Told::Event(*event));
         }
-        prop_assert!(told.knows_names());
+        prop_assert!(told.is_fully_resolved());
         plain.advance(UnixMs(now));
         told.advance(UnixMs(now));
         prop_assert_eq!(answers(&plain), answers(&told));
@@ -92,7 +92,7 @@ proptest! {
         told.advance(UnixMs(50_000));
         plain.advance(UnixMs(50_000));
         prop_assert_eq!(answers(&plain), answers(&told));
-        told.forget(0, 0..told.places(), UnixMs(50_000));
+        told.prune(0, 0..told.places(), UnixMs(50_000));
         prop_assert!(told.is_empty());
     }
 }
@@ -105,8 +105,9 @@ fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
 fn ids_are_told_first_and_again_after_a_while() {
     let mut fold = fold();
     let first = beat(1_000, "ann");
-    let tell =
-        |fold: &Fold, event: EventRef<'static>, now| fold.tell(&[event], UnixMs(now)).remove(0);
+    let tell = |fold: &Fold, event: EventRef<'static>, now| {
+        fold.record_entries(&[event], UnixMs(now)).remove(0)
+    };
     assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "never told");
     fold.apply(&first);
     assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "known, but not told in the log");
@@ -119,8 +120,12 @@ fn ids_are_told_first_and_again_after_a_while() {
         Told::Event(leave),
         "rare, and it may speak of other sessions"
     );
-    assert_eq!(tell(&fold, next, 1_000 + RULES.told_ms()), Told::Event(next), "told too long ago");
-    fold.tell_again_from(UnixMs(1_500));
+    assert_eq!(
+        tell(&fold, next, 1_000 + RULES.handle_valid_ms()),
+        Told::Event(next),
+        "told too long ago"
+    );
+    fold.relog_ids_from(UnixMs(1_500));
     assert_eq!(tell(&fold, next, 2_000), Told::Event(next), "the log may have lost it");
 }
 
@@ -130,15 +135,15 @@ fn without_names_nobody_is_counted_and_it_is_said_so() {
     let said = Told::Beat { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
     hear(&mut fold, said);
     fold.advance(UnixMs(1_001));
-    assert!(!fold.knows_names());
+    assert!(!fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 0);
     hear(&mut fold, Told::Event(beat(500, "ann")));
-    assert!(fold.knows_names());
+    assert!(fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 1);
     hear(&mut fold, Told::Beat { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
-    assert!(!fold.knows_names());
+    assert!(!fold.is_fully_resolved());
     fold.advance(UnixMs(3_500));
-    assert!(fold.knows_names(), "whoever it was has gone");
+    assert!(fold.is_fully_resolved(), "whoever it was has gone");
 }
 
 /// A log as nodes keep it: records with their times, the oldest trimmed.
@@ -190,20 +195,20 @@ proptest! {
                 }
             }
             if !events.is_empty() {
-                let said: Vec<Told<'_>> = node.tell(&events, now);
+                let said: Vec<Told<'_>> = node.record_entries(&events, now);
                 node.apply_all(0, &said, now, |_| ());
                 log.0.push_back((now, record::encode(&said)));
             }
             node.advance(now);
             let committed = now.minus(rules.ttl_ms).aligned(window_ms);
-            let kept = now.minus(2 * rules.ttl_ms + rules.told_ms() + window_ms);
-            let kept = kept.min(committed.minus(2 * rules.ttl_ms + rules.told_ms()));
+            let kept = now.minus(2 * rules.ttl_ms + rules.handle_valid_ms() + window_ms);
+            let kept = kept.min(committed.minus(2 * rules.ttl_ms + rules.handle_valid_ms()));
             while log.0.front().is_some_and(|(at, _)| *at < kept) {
                 log.0.pop_front();
             }
             if second % 37 == 0 {
                 let started = log.read(rules, now);
-                prop_assert!(started.knows_names(), "at {}", now);
+                prop_assert!(started.is_fully_resolved(), "at {}", now);
                 prop_assert_eq!(started.totals(), node.totals(), "at {}", now);
                 let since = Span::new(committed, now);
                 for (n, viewer) in names.iter().enumerate() {

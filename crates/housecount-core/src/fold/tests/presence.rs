@@ -71,7 +71,7 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
             STAGES.map(|stage| online.contains(&(stage, viewer, session)))
         );
         for stage in STAGES {
-            let among = presence.among(stage, viewer, session);
+            let among = presence.session_context(stage, viewer, session);
             let here = online.iter().filter(|o| (o.0, o.1) == (stage, viewer));
             assert_eq!(
                 (among.is_online, among.here, among.count),
@@ -236,7 +236,7 @@ proptest! {
         let known: Vec<Said> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
         let mut first = fold(&known, now);
         let mut second = Fold::new(RULES, 1, false);
-        first.events(0, 0..usize::MAX, UnixMs::ZERO).for_each(|e| { second.apply(&e.event()); });
+        first.checkpoint_events(0, 0..usize::MAX, UnixMs::ZERO).for_each(|e| { second.apply(&e.event()); });
         for later in now..now + 130 {
             first.advance(UnixMs(later));
             second.advance(UnixMs(later));
@@ -248,7 +248,7 @@ proptest! {
     #[test]
     fn pages_join_to_the_whole(events in events(), limit in 1..4usize) {
         let presence = fold(&events, 500);
-        let mut paged: Vec<WatchView> = Vec::new();
+        let mut paged: Vec<PresenceView> = Vec::new();
         loop {
             let after = paged.last().map(|w| w.id.clone());
             let page = presence.viewers_of("stage", after.as_deref(), limit);
@@ -339,8 +339,8 @@ fn a_late_beat_expires_in_time_within_the_second_that_has_come() {
 #[test]
 fn too_old_to_matter_is_said_so() {
     let mut presence = fold(&[], 1_000);
-    assert_eq!(presence.apply(&beat(880, "ann", "")), Applied::TooOld);
-    assert_eq!(presence.apply(&beat(881, "ann", "")), Applied::Taken);
+    assert_eq!(presence.apply(&beat(880, "ann", "")), ApplyOutcome::TooOld);
+    assert_eq!(presence.apply(&beat(881, "ann", "")), ApplyOutcome::Applied);
 }
 
 #[test]

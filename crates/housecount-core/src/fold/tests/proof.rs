@@ -37,7 +37,7 @@ fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
 
 fn proof_of(events: &[Said]) -> Fold {
     let mut proof = Fold::new(RULES, 1, true);
-    events.iter().for_each(|event| assert_ne!(proof.apply(event), Applied::Uncredited));
+    events.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
     proof
 }
 
@@ -80,10 +80,10 @@ proptest! {
     #[test]
     fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&said);
-        let told: Vec<Said> = proof.events(0, 0..usize::MAX, UnixMs(from)).map(|e| said_of(&e.event())).collect();
+        let told: Vec<Said> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| said_of(&e.event())).collect();
         let mut again = proof_of(&told);
         let later: Vec<Said> = later.into_iter().filter(|e| e.at.0 >= from).collect();
-        later.iter().for_each(|event| assert_ne!(again.apply(event), Applied::Uncredited));
+        later.iter().for_each(|event| assert_ne!(again.apply(event), ApplyOutcome::Uncredited));
         let all: Vec<Said> = said.iter().chain(&later).copied().collect();
         check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
     }
@@ -94,10 +94,10 @@ proptest! {
         let mut proof = proof_of(&said);
         let floor = UnixMs(floor);
         proof.refuse_before(0, floor);
-        proof.forget(0, 0..proof.places(), floor.minus(TTL_MS));
+        proof.prune(0, 0..proof.places(), floor.minus(TTL_MS));
         let later: Vec<Said> = later.into_iter().filter(|event| {
             let taken = event.at >= floor;
-            assert_eq!(proof.apply(event) != Applied::Uncredited, taken);
+            assert_eq!(proof.apply(event) != ApplyOutcome::Uncredited, taken);
             taken
         }).collect();
         let all: Vec<Said> = said.iter().chain(&later).copied().collect();
@@ -127,7 +127,7 @@ fn what_was_carried_goes_on_with_any_session() {
         session,
     };
     let mut proof = Fold::new(RULES, 1, true);
-    proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    proof.restore_open_span("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_060))]);
     proof.apply(&beat(1_060 + TTL_MS + 1, "tab-1"));
     assert_eq!(
@@ -153,7 +153,7 @@ fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
     let mut proof = Fold::new(RULES, 1, true);
     proof.apply(&beat(1_100, "tab-1"));
     proof.apply(&beat(1_200, "tab-1"));
-    proof.carry("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
+    proof.restore_open_span("s/1", "ann", Span::new(UnixMs(1_000), UnixMs(1_060)));
     assert_eq!(proof.proven("s/1", "ann", ALWAYS), [Span::new(UnixMs(1_000), UnixMs(1_200))]);
 }
 
@@ -168,7 +168,7 @@ fn everybody_is_gone_through_and_forgotten() {
     };
     let mut proof = proof_of(&[beat(10, "ann"), beat(50, "ann"), beat(10, "bob")]);
     let mut seen = BTreeSet::new();
-    proof.each_proven(0, ALWAYS, |proven| {
+    proof.for_each_proven(0, ALWAYS, |proven| {
         seen.insert((proven.viewer.to_string(), proven.spans.to_vec()));
     });
     assert_eq!(
@@ -178,9 +178,9 @@ fn everybody_is_gone_through_and_forgotten() {
     assert_eq!(proof.len(), 2);
     // Nobody is online any more.
     proof.advance(UnixMs(1_000));
-    proof.forget(0, 0..proof.places(), UnixMs(11));
+    proof.prune(0, 0..proof.places(), UnixMs(11));
     assert_eq!((proof.len(), proof.is_empty()), (1, false));
-    proof.forget(0, 0..proof.places(), UnixMs(51));
+    proof.prune(0, 0..proof.places(), UnixMs(51));
     proof.advance(UnixMs(10_000_000));
     assert!(proof.is_empty() && proof.stages_after(None, usize::MAX).views.is_empty());
 }

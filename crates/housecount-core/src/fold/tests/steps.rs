@@ -80,12 +80,12 @@ fn hear(fold: &mut Fold, said: Told<'_>) {
 fn speak(fold: &mut Fold, event: EventRef<'_>) {
     let EventRef { stage, viewer, session, .. } = event;
     few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
-    few(|| fold.among(stage, viewer, session));
+    few(|| fold.session_context(stage, viewer, session));
     few(|| fold.online_sessions(stage, viewer, 20));
     few(|| fold.last_beat(stage, viewer, session));
-    let told = few(|| fold.tell(&[event], event.at)).remove(0);
+    let told = few(|| fold.record_entries(&[event], event.at)).remove(0);
     few(|| hear(fold, told));
-    few(|| fold.with_ids(&told, |event| assert!(event.is_some())));
+    few(|| fold.resolve_entry(&told, |event| assert!(event.is_some())));
     few(|| fold.count(stage));
 }
 
@@ -151,7 +151,7 @@ fn each_session_that_expires_takes_few_steps() {
                 fold.advance(UnixMs(400_000));
             });
             assert_eq!(fold.totals().count.sessions, 0);
-            let (forgotten, ()) = steps(|| fold.forget(0, 0..fold.places(), UnixMs(300_000)));
+            let (forgotten, ()) = steps(|| fold.prune(0, 0..fold.places(), UnixMs(300_000)));
             assert!(fold.is_empty());
             assert!(expired.max(forgotten) <= all.len() * STEPS_MAX, "{expired}, {forgotten}");
         }
@@ -169,7 +169,7 @@ fn each_session_of_an_answer_takes_few_steps() {
         let (shown, watching) = steps(|| fold.viewer("ann"));
         assert_eq!(watching.iter().map(|w| w.sessions.len()).sum::<usize>(), all.len());
         let mut found = 0;
-        let (proven, ()) = steps(|| fold.each_proven(0, ALWAYS, |_| found += 1));
+        let (proven, ()) = steps(|| fold.for_each_proven(0, ALWAYS, |_| found += 1));
         assert_eq!(found, watching.len());
         assert!(shown.max(proven) <= all.len() * STEPS_MAX, "{shown}, {proven}");
         few(|| fold.proven("stage-7", "ann", ALWAYS));
@@ -190,11 +190,11 @@ fn sessions_known_by_handle_only_take_few_steps() {
                 few(|| hear(&mut fold, Told::Beat { at: event.at, handle }));
             }
         }
-        assert!(!fold.knows_names());
+        assert!(!fold.is_fully_resolved());
         for n in 0..all.len() {
             few(|| hear(&mut fold, Told::Event(all.event(n, Kind::Beat, 3_000))));
         }
-        assert!(fold.knows_names());
+        assert!(fold.is_fully_resolved());
         assert_eq!(fold.totals().count.sessions, all.len() as u64);
     }
 }

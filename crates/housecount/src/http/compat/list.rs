@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::fold::WatchView;
+use housecount_core::fold::PresenceView;
 use housecount_core::limits::PAGE_ROWS_MAX;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ pub async fn list(
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let viewers = online.iter().map(|view| view.id.clone()).collect();
     let participants =
-        online.into_iter().map(|WatchView { id, sessions, last_beat }| ViewerParticipants {
+        online.into_iter().map(|PresenceView { id, sessions, last_beat }| ViewerParticipants {
             user_id: id,
             participant_ids: sessions,
             last_heartbeat: calendar::shown(last_beat),
