@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{Fold, Handle, HandleKey, Rules};
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 
 const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
@@ -31,7 +31,7 @@ fn viewer(n: u64) -> String {
 }
 
 fn beat(viewer: &str, at: u64) -> EventRef<'_> {
-    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "stage-1", viewer, session: "" }
+    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage-1", viewer, session: "" }
 }
 
 /// A stage with so many viewers, who have all beaten once.
@@ -40,7 +40,7 @@ fn audience(viewers: u64) -> (Fold, Vec<String>) {
     fold.set_key(0, KEY);
     let names: Vec<String> = (0..viewers).map(viewer).collect();
     for name in &names {
-        fold.apply_all(0, &[Told::Event(beat(name, NOW))], UnixMs(NOW), |_| ());
+        fold.apply_all(0, &[RecordEntry::Full(beat(name, NOW))], UnixMs(NOW), |_| ());
     }
     fold.advance(UnixMs(NOW));
     (fold, names)
@@ -60,7 +60,7 @@ fn known(c: &mut Criterion) {
             b.iter(|| {
                 at += 1;
                 batch.clear();
-                let beat = |n| Told::Beat { at: UnixMs(at), handle: handles[order(n)] };
+                let beat = |n| RecordEntry::ByHandle { at: UnixMs(at), handle: handles[order(n)] };
                 batch.extend((from..from + BATCH).map(beat));
                 fold.apply_all(0, &batch, UnixMs(at), |applied| {
                     black_box(applied);
@@ -97,8 +97,8 @@ fn joining(c: &mut Criterion) {
     let (names, more): (Vec<_>, Vec<_>) =
         ((0..900_000).map(viewer).collect(), (900_000..1_000_000).map(viewer).collect());
     // As a node folds those who join: many at once, when the log has them.
-    let joining: Vec<Told<'_>> =
-        more.iter().map(|name: &String| Told::Event(beat(name, NOW))).collect();
+    let joining: Vec<RecordEntry<'_>> =
+        more.iter().map(|name: &String| RecordEntry::Full(beat(name, NOW))).collect();
     let full = || {
         let mut fold = Fold::new(RULES, 1, true);
         names.iter().for_each(|name: &String| {
@@ -124,10 +124,13 @@ fn records(c: &mut Criterion) {
     let mut group = c.benchmark_group("a record");
     group.throughput(Throughput::Elements(BATCH as u64));
     let names: Vec<String> = (0..BATCH as u64).map(viewer).collect();
-    let whole: Vec<Told<'_>> = names.iter().map(|name| Told::Event(beat(name, NOW))).collect();
+    let whole: Vec<RecordEntry<'_>> =
+        names.iter().map(|name| RecordEntry::Full(beat(name, NOW))).collect();
     let handle = |name: &String| Handle::of(KEY, "stage-1", name, "");
-    let brief: Vec<Told<'_>> =
-        names.iter().map(|name| Told::Beat { at: UnixMs(NOW), handle: handle(name) }).collect();
+    let brief: Vec<RecordEntry<'_>> = names
+        .iter()
+        .map(|name| RecordEntry::ByHandle { at: UnixMs(NOW), handle: handle(name) })
+        .collect();
     for (what, said) in [("told whole", whole), ("by handle", brief)] {
         let bytes = record::encode(&said);
         group.bench_function(BenchmarkId::new("encode", what), |b| {

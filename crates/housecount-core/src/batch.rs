@@ -4,7 +4,7 @@
 //! A heartbeat that joins is copied once, into a text that is there already: nothing is allocated
 //! for it.
 
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::time::UnixMs;
 
@@ -13,25 +13,25 @@ use crate::time::UnixMs;
 pub struct Batch {
     /// All ids, one after the other.
     text: String,
-    events: Vec<Entry>,
+    events: Vec<BatchEntry>,
 }
 
 /// An event whose ids begin at `start` of the text. Their lengths fit: see `limits`.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct BatchEntry {
     at: UnixMs,
     start: u32,
     stage_len: u16,
     viewer_len: u8,
     session_len: u8,
-    kind: Kind,
+    kind: EventKind,
 }
 
 impl Batch {
     /// Adds an event.
     pub fn push(&mut self, event: &EventRef<'_>) {
         debug_assert!(!self.is_full());
-        self.events.push(Entry {
+        self.events.push(BatchEntry {
             at: event.at,
             start: self.text.len() as u32,
             stage_len: event.stage.len() as u16,
@@ -109,13 +109,13 @@ mod tests {
         let session = "t".repeat(SESSION_ID_BYTES_MAX);
         let longest = EventRef {
             at: UnixMs(7),
-            kind: Kind::Leave,
+            kind: EventKind::Leave,
             stage: &stage,
             viewer: &viewer,
             session: &session,
         };
         let short =
-            EventRef { at: UnixMs(5), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+            EventRef { at: UnixMs(5), kind: EventKind::Beat, stage: "s", viewer: "v", session: "" };
         let mut batch = Batch::default();
         for _ in 0..2 {
             for _ in 0..RECORD_EVENTS_MAX / 2 {

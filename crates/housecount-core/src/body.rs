@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::codec::{DecodeError, Reader, put_text, put_varint};
+use crate::codec::{ByteReader, DecodeError, put_text, put_varint};
 use crate::item::{Attr, Item};
 
 /// The version byte of a body.
@@ -40,7 +40,7 @@ pub fn encode(pk: &str, sk: &str, item: &Item) -> Vec<u8> {
                 out.extend_from_slice(bytes);
             }
             Attr::Bool(value) => out.extend([BOOL, u8::from(*value)]),
-            Attr::Texts(texts) => {
+            Attr::StringMap(texts) => {
                 out.push(TEXTS);
                 put_varint(&mut out, texts.len() as u64);
                 for (name, text) in texts {
@@ -66,7 +66,7 @@ pub fn decode(pk: &str, sk: &str, body: &[u8]) -> Result<Item, DecodeError> {
     if found != computed {
         return Err(DecodeError::Checksum { found, computed });
     }
-    let mut reader = Reader::unsealed(bytes);
+    let mut reader = ByteReader::unsealed(bytes);
     match reader.byte()? {
         VERSION => {}
         found => return Err(DecodeError::Version { found, known: VERSION }),
@@ -80,7 +80,7 @@ pub fn decode(pk: &str, sk: &str, body: &[u8]) -> Result<Item, DecodeError> {
     Ok(item)
 }
 
-fn attr(reader: &mut Reader<'_>) -> Result<Attr, DecodeError> {
+fn attr(reader: &mut ByteReader<'_>) -> Result<Attr, DecodeError> {
     let at = reader.at();
     Ok(match reader.byte()? {
         TEXT => Attr::S(text(reader)?),
@@ -97,13 +97,13 @@ fn attr(reader: &mut Reader<'_>) -> Result<Attr, DecodeError> {
                 let name = text(reader)?;
                 texts.insert(name, text(reader)?);
             }
-            Attr::Texts(texts)
+            Attr::StringMap(texts)
         }
         _ => return Err(DecodeError::Invalid { what: "an attribute's type", at }),
     })
 }
 
-fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+fn text(reader: &mut ByteReader<'_>) -> Result<String, DecodeError> {
     let bytes_max = reader.left();
     Ok(reader.text("an attribute's text", bytes_max)?.to_string())
 }
@@ -132,7 +132,7 @@ mod tests {
             any::<Vec<u8>>().prop_map(Attr::B),
             any::<bool>().prop_map(Attr::Bool),
             prop::collection::btree_map(any::<String>(), any::<String>(), 0..4)
-                .prop_map(Attr::Texts),
+                .prop_map(Attr::StringMap),
         ];
         prop::collection::btree_map(any::<String>(), attr, 0..6)
     }
@@ -163,7 +163,7 @@ mod tests {
     fn version_1_is_frozen() {
         let item = Item::from([
             ("b".to_string(), Attr::B(vec![0xff, 0])),
-            ("m".to_string(), Attr::Texts([("k".to_string(), "v".to_string())].into())),
+            ("m".to_string(), Attr::StringMap([("k".to_string(), "v".to_string())].into())),
             ("n".to_string(), Attr::N(300)),
             ("s".to_string(), Attr::S("Zoë".to_string())),
             ("t".to_string(), Attr::Bool(true)),

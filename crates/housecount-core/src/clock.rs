@@ -52,7 +52,7 @@ impl LogClock {
     /// Another node has stamped an event with `stamp`, as far as its reading of the log's clock is
     /// ahead of ours: it has known the log since before its clock stepped back. All nodes go by the
     /// one that is ahead, or what one takes would be old for another.
-    pub fn at_least(&mut self, mono_ms: u64, stamp: UnixMs) {
+    pub fn advance_to(&mut self, mono_ms: u64, stamp: UnixMs) {
         if self.now(mono_ms).is_some_and(|now| now < stamp) {
             let ahead = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
             self.offset_ms = ahead(stamp.0).saturating_sub(ahead(mono_ms));
@@ -101,12 +101,12 @@ mod tests {
     #[test]
     fn all_nodes_go_by_the_one_that_is_ahead() {
         let mut clock = LogClock::default();
-        clock.at_least(0, UnixMs(7));
+        clock.advance_to(0, UnixMs(7));
         assert_eq!(clock.now(0), None, "it knows no log yet");
         clock.observe(0, 0, UnixMs(400_000));
-        clock.at_least(100, UnixMs(400_100));
+        clock.advance_to(100, UnixMs(400_100));
         assert_eq!(clock.now(100), Some(UnixMs(400_100)), "as it should be");
-        clock.at_least(100, UnixMs(1_000_000));
+        clock.advance_to(100, UnixMs(1_000_000));
         assert_eq!(clock.now(100), Some(UnixMs(1_000_000)));
         clock.observe(200, 200, UnixMs(400_200));
         let now = clock.now(200).unwrap();

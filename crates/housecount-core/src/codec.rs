@@ -68,16 +68,16 @@ pub fn checksum(sealed: &[u8]) -> u32 {
 
 /// Reads what the functions above wrote.
 #[derive(Clone, Debug)]
-pub struct Reader<'a> {
+pub struct ByteReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     /// A reader over sealed bytes, whose checksum is compared first, and whose version must be
     /// `known`.
-    pub fn open(sealed: &'a [u8], known: u8) -> Result<Reader<'a>, DecodeError> {
-        Reader::open_any(sealed, known, known).map(|(_, reader)| reader)
+    pub fn open(sealed: &'a [u8], known: u8) -> Result<ByteReader<'a>, DecodeError> {
+        ByteReader::open_any(sealed, known, known).map(|(_, reader)| reader)
     }
 
     /// The same for versions from `oldest` to `known`; and which one it is.
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         sealed: &'a [u8],
         oldest: u8,
         known: u8,
-    ) -> Result<(u8, Reader<'a>), DecodeError> {
+    ) -> Result<(u8, ByteReader<'a>), DecodeError> {
         let body =
             sealed.len().checked_sub(4).ok_or(DecodeError::Truncated { at: sealed.len() })?;
         let (bytes, sum) = sealed.split_at(body);
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         if found != computed {
             return Err(DecodeError::Checksum { found, computed });
         }
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = ByteReader { bytes, at: 0 };
         match reader.byte()? {
             version if (oldest..=known).contains(&version) => Ok((version, reader)),
             found => Err(DecodeError::Version { found, known }),
@@ -103,8 +103,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A reader over bytes that something else has checked: without a checksum at their end.
-    pub(crate) fn unsealed(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0 }
+    pub(crate) fn unsealed(bytes: &'a [u8]) -> ByteReader<'a> {
+        ByteReader { bytes, at: 0 }
     }
 
     /// The offset of the next byte.
@@ -206,14 +206,14 @@ mod tests {
         #[test]
         fn varints_round_trip(value: u64) {
             let bytes = sealed(|out| put_varint(out, value));
-            let mut reader = Reader::open(&bytes, 7).unwrap();
+            let mut reader = ByteReader::open(&bytes, 7).unwrap();
             prop_assert_eq!(reader.varint().unwrap(), value);
             prop_assert!(reader.finish().is_ok());
         }
 
         #[test]
         fn any_bytes_are_an_error_or_a_value(bytes: Vec<u8>) {
-            if let Ok(mut reader) = Reader::open(&bytes, 7) {
+            if let Ok(mut reader) = ByteReader::open(&bytes, 7) {
                 let _ = reader.varint();
                 let _ = reader.text("text", 10);
             }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_varint_of_more_than_64_bits_is_refused() {
         let bytes = sealed(|out| out.extend([0xff; 9].iter().chain(&[0x02])));
-        let error = Reader::open(&bytes, 7).unwrap().varint().unwrap_err();
+        let error = ByteReader::open(&bytes, 7).unwrap().varint().unwrap_err();
         assert_eq!(error, DecodeError::Invalid { what: "a varint", at: 1 });
     }
 
@@ -231,11 +231,11 @@ mod tests {
     fn damage_is_named() {
         let mut bytes = sealed(|out| put_text(out, "hello"));
         assert!(matches!(
-            Reader::open(&bytes, 8),
+            ByteReader::open(&bytes, 8),
             Err(DecodeError::Version { found: 7, known: 8 })
         ));
         bytes[3] ^= 1;
-        assert!(matches!(Reader::open(&bytes, 7), Err(DecodeError::Checksum { .. })));
-        assert!(matches!(Reader::open(&[1, 2], 7), Err(DecodeError::Truncated { .. })));
+        assert!(matches!(ByteReader::open(&bytes, 7), Err(DecodeError::Checksum { .. })));
+        assert!(matches!(ByteReader::open(&[1, 2], 7), Err(DecodeError::Truncated { .. })));
     }
 }

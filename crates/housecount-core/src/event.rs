@@ -8,7 +8,7 @@ use crate::time::UnixMs;
 
 /// What is said about a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum EventKind {
     /// "This session watches this stage now."
     Beat,
     /// "This session has stopped": a hint, which may never come. Without a session it ends them
@@ -33,7 +33,7 @@ pub struct Event {
     /// When it was said, on the log's clock.
     pub at: UnixMs,
     /// What was said.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// About whom.
     pub seat: Seat,
 }
@@ -59,7 +59,7 @@ pub struct EventRef<'a> {
     /// When it was said, on the log's clock.
     pub at: UnixMs,
     /// What was said.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// The stage it is about.
     pub stage: &'a str,
     /// The viewer it is about.

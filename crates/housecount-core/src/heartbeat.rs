@@ -53,13 +53,14 @@ pub fn read(item: &Item) -> Result<(UnixMs, &str, &str), AttrError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
+    use crate::event::EventKind;
 
     /// Frozen: other programs read it.
     #[test]
     fn items_are_frozen() {
         let at = UnixMs(1_790_000_000_123);
-        let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "tab" };
+        let beat =
+            EventRef { at, kind: EventKind::Beat, stage: "s/1", viewer: "ann", session: "tab" };
         let (key, full) = item(&beat, 86_400_000);
         assert_eq!(
             (key.pk().as_str(), key.sk().as_str()),
@@ -80,7 +81,7 @@ mod tests {
         let (key, listed) = day("s/1", at, 86_400_000);
         assert_eq!((key.pk().as_str(), key.sk().as_str()), ("HEARTBEATS", "1789948800000#s/1"));
         assert_eq!(format!("{listed:?}"), r#"{"stageArn": S("s/1"), "ttl": N(1790726400)}"#);
-        let beat = EventRef { at, kind: Kind::Beat, stage: "s/1", viewer: "ann", session: "" };
+        let beat = EventRef { at, kind: EventKind::Beat, stage: "s/1", viewer: "ann", session: "" };
         assert_eq!(
             item(&beat, 86_400_000).1["ttl"],
             Attr::N(1_790_726_400 - LISTED_AFTER_MS / 1000)

@@ -15,7 +15,7 @@ pub enum Attr {
     /// A truth value (`BOOL`).
     Bool(bool),
     /// Text by name (`M` of `S`).
-    Texts(BTreeMap<String, String>),
+    StringMap(BTreeMap<String, String>),
 }
 
 /// An item's attributes by name, its keys left out.

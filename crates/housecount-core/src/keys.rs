@@ -47,7 +47,7 @@ pub enum Key {
     },
     /// A copy of the configuration, so that all configured stages can be listed without a Scan.
     /// `STAGES` / `<stage>` -> [`stage`](crate::stage)
-    Listed {
+    StageListEntry {
         /// The stage.
         stage: String,
     },
@@ -123,7 +123,7 @@ pub enum Key {
         stage: String,
     },
     /// Up to where heartbeats have become items. `ARCHIVE#<partitions>#<partition>` / `ITEMS`
-    ItemsUntil {
+    ItemArchiveCursor {
         /// The chain of a partition.
         chain: Chain,
     },
@@ -225,15 +225,15 @@ impl Key {
             | Key::Config { stage }
             | Key::Version { stage, .. }
             | Key::Heartbeat { stage, .. } => stage_pk(stage),
-            Key::Listed { .. } => STAGES_PK.to_string(),
+            Key::StageListEntry { .. } => STAGES_PK.to_string(),
             Key::Roster { .. } => ROSTER_PK.to_string(),
             Key::Lease { name } => format!("LEASE#{name}"),
             Key::Fence => "FENCE#ledger".to_string(),
             Key::HeartbeatDay { .. } => HEARTBEATS_PK.to_string(),
             Key::Series { series, .. } => series_pk(*series),
-            Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } | Key::ItemsUntil { chain } => {
-                chain.pk()
-            }
+            Key::Chunk { chain, .. }
+            | Key::ChunkPart { chain, .. }
+            | Key::ItemArchiveCursor { chain } => chain.pk(),
         }
     }
 
@@ -244,7 +244,7 @@ impl Key {
             Key::Snapshot { at, .. } => format!("SNAPSHOT#{at}"),
             Key::Config { .. } => "CONFIG".to_string(),
             Key::Version { number, .. } => version_sk(*number),
-            Key::Listed { stage } => stage.clone(),
+            Key::StageListEntry { stage } => stage.clone(),
             Key::Roster { at, part } => format!("{at:013}#{part:04}"),
             Key::Lease { .. } => "LEASE".to_string(),
             Key::Fence => "FENCE".to_string(),
@@ -259,7 +259,7 @@ impl Key {
             Key::HeartbeatDay { day, stage } => {
                 format!("{:013}#{stage}", day.0.min(MS_OF_13_DIGITS))
             }
-            Key::ItemsUntil { .. } => "ITEMS".to_string(),
+            Key::ItemArchiveCursor { .. } => "ITEMS".to_string(),
         }
     }
 }

@@ -32,12 +32,13 @@
 //! 2. The fold is a function of the **set** of events: order, repetition and batching don't matter.
 //! 3. Time never goes backwards, and stands still while the log does.
 
-pub mod ahead;
 pub mod archive;
 pub mod batch;
+pub mod beat_schedule;
 pub mod body;
 pub mod bridge;
 pub mod clock;
+pub mod coarse_clock;
 pub mod codec;
 pub mod cost;
 pub mod event;
@@ -53,11 +54,10 @@ pub mod lease;
 pub mod ledger;
 pub mod limits;
 pub mod mutants;
-pub mod pace;
 mod packing;
+pub mod prefetch;
 pub mod record;
 pub mod roster;
-pub mod seconds;
 pub mod snapshot;
 pub mod span;
 pub mod stage;

@@ -82,15 +82,15 @@ pub const WS_BAD_MESSAGES_MAX: usize = 10;
 pub const WS_CHANNEL_BYTES_MAX: usize = 256;
 /// Stages whose answers a WebSocket may wait for at once; then nothing more is read from it until
 /// one is sent.
-pub const WS_ANSWERS_WAITING_MAX: usize = 16;
+pub const WS_PENDING_REPLIES_MAX: usize = 16;
 /// Heartbeats and leaves of a WebSocket that may wait for the log at once; then nothing more is
 /// read from it until the log has them. A player has one under way, and one a stage at most.
-pub const WS_SAID_WAITING_MAX: usize = 64;
+pub const WS_PENDING_EVENTS_MAX: usize = 64;
 /// Between two messages of a stage to a subscriber: what people can follow, and what bounds what a
 /// stage costs whatever its audience.
 pub const LIVE_EVERY_MS_MIN: u64 = 1_000;
 /// Bytes of messages that a subscriber is sent at once; it goes on when these have been read.
-pub const LIVE_PIECE_BYTES: usize = 64 * 1024;
+pub const LIVE_WRITE_BYTES: usize = 64 * 1024;
 /// How long messages are kept of which nobody wants to hear: who was cut off comes back by then, or
 /// is told all again.
 pub const LIVE_FORGET_MS: u64 = 60_000;
@@ -114,7 +114,7 @@ pub const SESSION_BEATS_MAX: u32 = 100;
 pub const COALESCE_MS_MAX: u64 = 1_000;
 /// Sessions whose pace a node keeps, eight bytes each: as many as it has connections for, twenty
 /// times over. Of more, those with the fullest buckets are forgotten.
-pub const PACED_SESSIONS_MAX: usize = 1 << 20;
+pub const RATE_LIMITED_SESSIONS_MAX: usize = 1 << 20;
 /// Sessions of one viewer that a node keeps, on all stages, so that nobody fills its memory under
 /// one name. Kept is what is online, and for some minutes what was.
 pub const VIEWER_SESSIONS_KEPT_MAX: usize = 1_000;
@@ -169,7 +169,7 @@ pub const TOKEN_AHEAD_MS_MAX: u64 = 3_652 * 24 * 60 * 60 * 1000 + 12 * 60 * 60 *
 /// Players of whom a node remembers that their tokens were verified, sixteen bytes each. With more
 /// than three quarters as many one in a hundred of their tokens is verified again, which costs some
 /// microseconds. As many again are viewers who have shown a token, where tokens are optional.
-pub const PROVEN_MAX: usize = 1 << 20;
+pub const VERIFIED_TOKENS_MAX: usize = 1 << 20;
 /// Between two lines in the process's log about calls that are refused for want of operator keys:
 /// any page can make them.
 pub const REFUSAL_LINE_MS_MIN: u64 = 60_000;
@@ -206,14 +206,14 @@ pub const WAITING_EVENTS_MAX: usize = 2_000_000;
 /// How far beyond its record's position an event's time may lie: nodes go on when the log's clock
 /// steps back (a failover to a machine that runs behind, a clock that is set), and so are ahead of
 /// it by as much. Anything beyond this is a broken clock, and is taken as the position.
-pub const STAMP_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
+pub const CLOCK_AHEAD_MS_MAX: u64 = 15 * 60 * 1000;
 /// How long a request waits for the log to take its beat before it is told to come back.
-pub const ACK_WAIT_MS_MAX: u64 = 5_000;
+pub const ACK_TIMEOUT_MS: u64 = 5_000;
 /// How long a worker sleeps at once, whatever comes, while batches linger: whoever asks it for
 /// something else waits as long. Longer sleeps saved no more (docs/ARCHITECTURE.md).
-pub const SLEEP_MS_MAX: u64 = 2;
+pub const WAKE_COALESCE_MS_MAX: u64 = 2;
 /// Without word from the log for this long, a count is no longer called complete.
-pub const SILENCE_MS_MAX: u64 = 2_000;
+pub const LOG_STALE_MS: u64 = 2_000;
 /// Longest time between two writes by which a node without players learns that the log refuses
 /// them: with a tenth of jitter and the time that a call may take, it knows within 5 s.
 pub const TEND_EVERY_MS_MAX: u64 = 3_000;
@@ -237,7 +237,7 @@ pub const FLUSH_MS_MAX: u64 = 1_000;
 /// How long the log keeps what the ledger doesn't have yet, while the cold tier is away. Nodes
 /// still know it after that, and write it when they can; only if all of them stop as well is it
 /// lost.
-pub const UNCOMMITTED_MS_MAX: u64 = 6 * 60 * 60 * 1000;
+pub const UNCOMMITTED_RETENTION_MS_MAX: u64 = 6 * 60 * 60 * 1000;
 /// The longest window of the ledger: well below what the log keeps of what isn't committed.
 pub const WINDOW_MS_MAX: u64 = 60 * 60 * 1000;
 /// Rows of watch time that one pass over the ledger holds in memory.
@@ -284,13 +284,13 @@ pub const COST_READINGS_MAX: usize = 61;
 pub const COST_GUARD_HOLD_MS: u64 = 60 * 60 * 1000;
 /// The guard doesn't judge by less than this: what a node does at its start would be taken for what
 /// it always does.
-pub const COST_JUDGE_MS_MIN: u64 = 15 * 60 * 1000;
+pub const COST_GUARD_WARMUP_MS: u64 = 15 * 60 * 1000;
 /// How many times as far apart the cost guard may take snapshots. By default 15 min then, so that
 /// after the loss of everything hot counts are bridged from at most that long ago.
 pub const SNAPSHOT_STRETCH_MAX: u64 = 3;
 /// How many flushes apart the cost guard may let a node's items in a DynamoDB log be. With the
 /// longest flush, what is said waits 2 s for its append and about one more until that has settled:
-/// there is time to put it again within [`ACK_WAIT_MS_MAX`].
+/// there is time to put it again within [`ACK_TIMEOUT_MS`].
 pub const FLUSH_STRETCH_MAX: u64 = 2;
 
 /// A stage's display name, and its customer, in bytes.
@@ -391,7 +391,7 @@ const _: () = {
     // stands still.
     assert!(
         COALESCE_MS_MAX >= 1_000
-            && COALESCE_MS_MAX < SILENCE_MS_MAX
+            && COALESCE_MS_MAX < LOG_STALE_MS
             && SESSION_LEAVES_SPARE < SESSION_BURST
     );
     // Less than a command holds, since several calls may be answered at once.
@@ -419,11 +419,11 @@ const _: () = {
             && TOKEN_AHEAD_MS_MAX > 365 * 24 * 60 * 60 * 1000
     );
     assert!(JWKS_REFRESH_MS_MIN < REFUSAL_LINE_MS_MIN);
-    assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_MS_MAX);
-    assert!(FLUSH_MS_MAX * 3 / 2 < SILENCE_MS_MAX);
+    assert!(4 * WINDOW_MS_MAX < UNCOMMITTED_RETENTION_MS_MAX);
+    assert!(FLUSH_MS_MAX * 3 / 2 < LOG_STALE_MS);
     assert!(TEND_EVERY_MS_MAX * 11 / 10 + TEND_EVERY_MS_MAX / 6 + 1_000 < 5_000);
     assert!(
-        (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_WAIT_MS_MAX
+        (FLUSH_STRETCH_MAX + 2) * FLUSH_MS_MAX < ACK_TIMEOUT_MS
             && FLUSH_STRETCH_MAX <= SNAPSHOT_STRETCH_MAX
     );
     // An index goes when half of those are left, so that one session alone never has one.

@@ -22,13 +22,13 @@
 
 use std::collections::HashMap;
 
-use crate::codec::{DecodeError, Reader, put_text, put_varint, seal};
-use crate::event::{EventRef, Kind};
+use crate::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
+use crate::event::{EventKind, EventRef};
 use crate::handle::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
-    RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
-    STAMP_AHEAD_MS_MAX, VIEWER_ID_BYTES_MAX,
+    CLOCK_AHEAD_MS_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX, SESSION_ID_BYTES_MAX,
+    STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use crate::time::UnixMs;
 
@@ -39,11 +39,11 @@ const VERSION_OLDEST: u8 = 1;
 
 /// What a record says about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told<'a> {
+pub enum RecordEntry<'a> {
     /// An event with all its ids.
-    Event(EventRef<'a>),
+    Full(EventRef<'a>),
     /// A beat of a session whose ids the log knows.
-    Beat {
+    ByHandle {
         /// When it was said.
         at: UnixMs,
         /// Which session.
@@ -51,22 +51,22 @@ pub enum Told<'a> {
     },
 }
 
-impl Told<'_> {
+impl RecordEntry<'_> {
     /// When it was said, on the log's clock.
     #[must_use]
     pub fn at(&self) -> UnixMs {
         match self {
-            Told::Event(event) => event.at,
-            Told::Beat { at, .. } => *at,
+            RecordEntry::Full(event) => event.at,
+            RecordEntry::ByHandle { at, .. } => *at,
         }
     }
 
     /// The same, said at another time.
     #[must_use]
-    pub fn moved_to(self, at: UnixMs) -> Self {
+    pub fn at_time(self, at: UnixMs) -> Self {
         match self {
-            Told::Event(event) => Told::Event(EventRef { at, ..event }),
-            Told::Beat { handle, .. } => Told::Beat { at, handle },
+            RecordEntry::Full(event) => RecordEntry::Full(EventRef { at, ..event }),
+            RecordEntry::ByHandle { handle, .. } => RecordEntry::ByHandle { at, handle },
         }
     }
 }
@@ -74,11 +74,11 @@ impl Told<'_> {
 /// Takes events that are too far ahead of their record's position as said then: a stamp from a
 /// broken clock must not keep a session online for ever. Whoever reads or writes a record does so,
 /// that all take it in as the same. Returns whether there were such events.
-pub fn bound(said: &mut [Told<'_>], position: UnixMs) -> bool {
-    let latest = position.plus(STAMP_AHEAD_MS_MAX);
+pub fn clamp_future_times(said: &mut [RecordEntry<'_>], position: UnixMs) -> bool {
+    let latest = position.plus(CLOCK_AHEAD_MS_MAX);
     let mut was_ahead = false;
     for said in said.iter_mut().filter(|said| said.at() > latest) {
-        *said = said.moved_to(position);
+        *said = said.at_time(position);
         was_ahead = true;
     }
     was_ahead
@@ -87,12 +87,12 @@ pub fn bound(said: &mut [Told<'_>], position: UnixMs) -> bool {
 /// Encodes events as a record: at most [`RECORD_EVENTS_MAX`]. A record without events changes
 /// nothing; a node appends one to see whether the log takes writes again.
 #[must_use]
-pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
+pub fn encode(said: &[RecordEntry<'_>]) -> Vec<u8> {
     debug_assert!(said.len() <= RECORD_EVENTS_MAX);
-    let base = said.iter().map(Told::at).min().unwrap_or_default();
+    let base = said.iter().map(RecordEntry::at).min().unwrap_or_default();
     let whole = || {
         said.iter()
-            .filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None })
+            .filter_map(|said| if let RecordEntry::Full(event) = said { Some(event) } else { None })
     };
     let mut stages: Vec<&str> = Vec::new();
     let mut index: HashMap<&str, usize, foldhash::fast::FixedState> = HashMap::default();
@@ -111,14 +111,14 @@ pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
     put_varint(&mut out, wholes as u64);
     for event in whole() {
         let stage = index.get(event.stage).copied().unwrap_or_default() as u64;
-        put_varint(&mut out, stage * 2 + u64::from(event.kind == Kind::Leave));
+        put_varint(&mut out, stage * 2 + u64::from(event.kind == EventKind::Leave));
         put_varint(&mut out, event.at.since(base));
         put_text(&mut out, event.viewer);
         put_text(&mut out, event.session);
     }
     put_varint(&mut out, (said.len() - wholes) as u64);
     for said in said {
-        if let Told::Beat { at, handle } = said {
+        if let RecordEntry::ByHandle { at, handle } = said {
             put_varint(&mut out, at.since(base));
             out.extend_from_slice(&handle.bytes());
         }
@@ -132,11 +132,11 @@ pub fn encode(said: &[Told<'_>]) -> Vec<u8> {
 /// # Errors
 /// A wrong checksum, an unknown version, an id that breaks its rule, or more than
 /// [`RECORD_BYTES_MAX`] bytes.
-pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
+pub fn decode(record: &[u8]) -> Result<Vec<RecordEntry<'_>>, DecodeError> {
     if record.len() > RECORD_BYTES_MAX {
         return Err(DecodeError::Invalid { what: "the record's length", at: record.len() });
     }
-    let (version, mut reader) = Reader::open_any(record, VERSION_OLDEST, VERSION)?;
+    let (version, mut reader) = ByteReader::open_any(record, VERSION_OLDEST, VERSION)?;
     let base = UnixMs(reader.u64_le()?);
     let count = bounded(&mut reader, "the number of stages")?;
     let mut stages = Vec::with_capacity(count);
@@ -148,7 +148,7 @@ pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
     let count = bounded(&mut reader, "the number of events")?;
     let mut said = Vec::with_capacity(count);
     for _ in 0..count {
-        said.push(Told::Event(event(&mut reader, base, &stages)?));
+        said.push(RecordEntry::Full(event(&mut reader, base, &stages)?));
     }
     // Version 1 had no handles, and ended here.
     let count = if version == 1 { 0 } else { bounded(&mut reader, "the number of beats")? };
@@ -157,14 +157,14 @@ pub fn decode(record: &[u8]) -> Result<Vec<Told<'_>>, DecodeError> {
         let at = base.plus(reader.varint()?);
         let mut handle = [0; 8];
         handle.copy_from_slice(reader.take(8)?);
-        said.push(Told::Beat { at, handle: Handle::from_bytes(handle) });
+        said.push(RecordEntry::ByHandle { at, handle: Handle::from_bytes(handle) });
     }
     reader.finish()?;
     Ok(said)
 }
 
 fn event<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut ByteReader<'a>,
     base: UnixMs,
     stages: &[&'a str],
 ) -> Result<EventRef<'a>, DecodeError> {
@@ -173,7 +173,7 @@ fn event<'a>(
     let stage = usize::try_from(head / 2).ok().and_then(|i| stages.get(i));
     let stage = *stage.ok_or(DecodeError::Invalid { what: "a stage index", at })?;
     Ok(EventRef {
-        kind: if head % 2 == 1 { Kind::Leave } else { Kind::Beat },
+        kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
         at: base.plus(reader.varint()?),
         stage,
         viewer: id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())?,
@@ -182,14 +182,14 @@ fn event<'a>(
 }
 
 /// A count that can't make us allocate more than a record may hold.
-fn bounded(reader: &mut Reader<'_>, what: &'static str) -> Result<usize, DecodeError> {
+fn bounded(reader: &mut ByteReader<'_>, what: &'static str) -> Result<usize, DecodeError> {
     let at = reader.at();
     let count = usize::try_from(reader.varint()?).ok().filter(|count| *count <= RECORD_EVENTS_MAX);
     count.ok_or(DecodeError::Invalid { what, at })
 }
 
 fn id<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut ByteReader<'a>,
     what: &'static str,
     bytes_max: usize,
     rule: fn(&str) -> bool,
@@ -205,16 +205,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn beat<'a>(at: u64, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-        EventRef { at: UnixMs(at), kind: Kind::Beat, stage, viewer, session }
+        EventRef { at: UnixMs(at), kind: EventKind::Beat, stage, viewer, session }
     }
 
     /// Frozen bytes: two versions may share a log for a while. See docs/FORMATS.md.
     #[test]
     fn version_2_is_frozen() {
         let said = [
-            Told::Event(beat(1_000_030, "s/1", "ann", "")),
-            Told::Event(EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") }),
-            Told::Beat {
+            RecordEntry::Full(beat(1_000_030, "s/1", "ann", "")),
+            RecordEntry::Full(EventRef {
+                kind: EventKind::Leave,
+                ..beat(1_000_000, "s/2", "bob", "tab")
+            }),
+            RecordEntry::ByHandle {
                 at: UnixMs(1_000_009),
                 handle: Handle::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]),
             },
@@ -251,8 +254,8 @@ mod tests {
                    a971efa2";
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
-        let leave = EventRef { kind: Kind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") };
-        let said = [Told::Event(beat(1_000_030, "s/1", "ann", "")), Told::Event(leave)];
+        let leave = EventRef { kind: EventKind::Leave, ..beat(1_000_000, "s/2", "bob", "tab") };
+        let said = [RecordEntry::Full(beat(1_000_030, "s/1", "ann", "")), RecordEntry::Full(leave)];
         assert_eq!(decode(&bytes).unwrap(), said);
     }
 
@@ -261,7 +264,7 @@ mod tests {
         let handles = (0..RECORD_EVENTS_MAX as u64).map(|n| Handle::from_bytes(n.to_be_bytes()));
         let said: Vec<_> = handles
             .zip(0..)
-            .map(|(handle, n)| Told::Beat { at: UnixMs(7_000 + n % 10), handle })
+            .map(|(handle, n)| RecordEntry::ByHandle { at: UnixMs(7_000 + n % 10), handle })
             .collect();
         assert!(encode(&said).len() <= 9 * said.len() + 20);
     }
@@ -271,7 +274,7 @@ mod tests {
         let stage: Vec<String> = (0..RECORD_EVENTS_MAX).map(|n| format!("{n:0>256}")).collect();
         let (viewer, session) = ("v".repeat(VIEWER_ID_BYTES_MAX), "s".repeat(SESSION_ID_BYTES_MAX));
         let said: Vec<_> =
-            stage.iter().map(|s| Told::Event(beat(7, s, &viewer, &session))).collect();
+            stage.iter().map(|s| RecordEntry::Full(beat(7, s, &viewer, &session))).collect();
         let bytes = encode(&said);
         assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());
         assert_eq!(decode(&bytes).unwrap().len(), RECORD_EVENTS_MAX);
@@ -286,14 +289,15 @@ mod tests {
         proptest::collection::vec(event, 1..50)
     }
 
-    fn said((at, handle, is_leave, stage, viewer, session): &Drawn) -> Told<'_> {
+    fn said((at, handle, is_leave, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
         match handle {
-            Some(handle) => {
-                Told::Beat { at: UnixMs(*at), handle: Handle::from_bytes(handle.to_be_bytes()) }
-            }
+            Some(handle) => RecordEntry::ByHandle {
+                at: UnixMs(*at),
+                handle: Handle::from_bytes(handle.to_be_bytes()),
+            },
             None => {
-                let kind = if *is_leave { Kind::Leave } else { Kind::Beat };
-                Told::Event(EventRef { kind, ..beat(*at, stage, viewer, session) })
+                let kind = if *is_leave { EventKind::Leave } else { EventKind::Beat };
+                RecordEntry::Full(EventRef { kind, ..beat(*at, stage, viewer, session) })
             }
         }
     }
@@ -301,9 +305,9 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(drawn in drawn()) {
-            let mut all: Vec<Told<'_>> = drawn.iter().map(said).collect();
+            let mut all: Vec<RecordEntry<'_>> = drawn.iter().map(said).collect();
             let bytes = encode(&all);
-            all.sort_by_key(|said| matches!(said, Told::Beat { .. }));
+            all.sort_by_key(|said| matches!(said, RecordEntry::ByHandle { .. }));
             prop_assert_eq!(decode(&bytes).unwrap(), all);
         }
 

@@ -10,7 +10,7 @@
 //! u32 LE  CRC-32 (IEEE) of all before
 //! ```
 
-use crate::codec::{DecodeError, Reader, put_text, put_varint, seal};
+use crate::codec::{ByteReader, DecodeError, put_text, put_varint, seal};
 use crate::fold::{Count, StageView};
 use crate::ids::StageId;
 use crate::limits::{ROSTER_BYTES_MAX, STAGE_ID_BYTES_MAX};
@@ -64,7 +64,7 @@ impl Roster {
     /// # Errors
     /// A wrong checksum, an unknown version, or bytes that break the format; nothing is added then.
     pub fn add_part(&mut self, part: &[u8]) -> Result<(), DecodeError> {
-        let mut reader = Reader::open(part, VERSION)?;
+        let mut reader = ByteReader::open(part, VERSION)?;
         let total = Count { viewers: reader.varint()?, sessions: reader.varint()? };
         let count = reader.varint()?;
         let mut stages = Vec::new();

@@ -26,7 +26,7 @@ pub struct StageConfig {
 pub enum StageConfigError {
     /// A bound is passed.
     #[error("{what} has {found} {unit}; at most {max} are allowed")]
-    TooMuch {
+    LimitExceeded {
         /// Of what.
         what: &'static str,
         /// How much there is.
@@ -48,7 +48,7 @@ impl StageConfig {
             if found <= max {
                 Ok(())
             } else {
-                Err(StageConfigError::TooMuch { what, found, unit, max })
+                Err(StageConfigError::LimitExceeded { what, found, unit, max })
             }
         };
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -80,7 +80,7 @@ impl StageConfig {
         put("name", &self.name);
         put("customer", &self.customer);
         if !self.tags.is_empty() {
-            item.insert("tags".to_string(), Attr::Texts(self.tags.clone()));
+            item.insert("tags".to_string(), Attr::StringMap(self.tags.clone()));
         }
         item
     }
@@ -96,7 +96,7 @@ impl StageConfig {
             name: optional("name"),
             customer: optional("customer"),
             tags: match item.get("tags") {
-                Some(Attr::Texts(tags)) => tags.clone(),
+                Some(Attr::StringMap(tags)) => tags.clone(),
                 _ => BTreeMap::new(),
             },
             created_at: UnixMs(number_or_zero(item, "createdAt")),

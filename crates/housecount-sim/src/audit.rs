@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use housecount::archive::{Form, read};
 use housecount::cold::Cold;
-use housecount_core::event::{EventRef, Kind};
-use housecount_core::pace::TICK_MS;
+use housecount_core::beat_schedule::TICK_MS;
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -28,7 +28,7 @@ const END: UnixMs = UnixMs(9_999_999_999_999);
 const SETTLED_MS: u64 = 60_000;
 
 /// A heartbeat or a leave as an archive has it.
-type Row = (UnixMs, Kind, Seat);
+type Row = (UnixMs, EventKind, Seat);
 
 fn row(event: &EventRef<'_>) -> Row {
     let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
@@ -103,7 +103,7 @@ pub async fn archive_in_the_end(
 ) -> Result<u64, String> {
     let rows = rows(cold, form).await?;
     let truth = world.truth.lock();
-    let is_kind = |event: &&Event| form == Form::Packed || event.kind == Kind::Beat;
+    let is_kind = |event: &&Event| form == Form::Packed || event.kind == EventKind::Beat;
     let events = || truth.events().iter().filter(is_kind);
     let excused = excused(&world.plan, truth.emptied_ms());
     let is_safe = |event: &&Event| {

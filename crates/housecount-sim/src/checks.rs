@@ -9,7 +9,7 @@ use housecount::ledger::scan;
 use housecount::node::Node;
 use housecount::verify::verify;
 use housecount_core::fold::{Count, Rules};
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
 
@@ -103,7 +103,7 @@ fn count(
 /// # Errors
 /// It can't be read.
 pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
-    let wanted = Wanted { intervals: true, ..Wanted::default() };
+    let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
     let range = Span::new(UnixMs::ZERO, UnixMs::MAX);
     let page = scan::committed(cold, range, wanted, 100_000, &mut |_| ())
         .await

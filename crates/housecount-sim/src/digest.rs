@@ -9,7 +9,7 @@ use std::fmt;
 
 use housecount::hub::Answer;
 use housecount::log::Position;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
@@ -63,13 +63,13 @@ impl RunHasher {
     }
 
     /// A run of a node took an event, and stamped it.
-    pub fn event(&mut self, now_ms: u64, run: usize, seat: &Seat, kind: Kind, at: UnixMs) {
+    pub fn event(&mut self, now_ms: u64, run: usize, seat: &Seat, kind: EventKind, at: UnixMs) {
         self.begin(1, now_ms);
         self.number(run as u64);
         [&seat.stage, &seat.viewer, &seat.session].iter().for_each(|id| self.bytes(id.as_bytes()));
         self.number(match kind {
-            Kind::Beat => 0,
-            Kind::Leave => 1,
+            EventKind::Beat => 0,
+            EventKind::Leave => 1,
         });
         self.number(at.0);
     }
@@ -142,7 +142,7 @@ impl RunHasher {
                 self.number(3);
                 self.number(u64::from(*is_true));
             }
-            Attr::Texts(texts) => {
+            Attr::StringMap(texts) => {
                 self.number(4);
                 self.number(texts.len() as u64);
                 for (name, text) in texts {
@@ -211,8 +211,8 @@ mod tests {
             of("chunk", Attr::S(String::new())),
             of("chunk", Attr::N(0)),
             of("chunk", Attr::Bool(false)),
-            of("chunk", Attr::Texts([("a".to_string(), "bc".to_string())].into())),
-            of("chunk", Attr::Texts([("ab".to_string(), "c".to_string())].into())),
+            of("chunk", Attr::StringMap([("a".to_string(), "bc".to_string())].into())),
+            of("chunk", Attr::StringMap([("ab".to_string(), "c".to_string())].into())),
             of("chunks", Attr::N(0)),
             hash(|hasher| hasher.item(7, &Key::Fence, None)),
             hash(|hasher| hasher.item(8, &Key::Fence, None)),
@@ -233,7 +233,7 @@ mod tests {
         let standing = Standing { as_of: UnixMs(1), complete: true, recovering: false };
         let count = Answer { of: Count { viewers: 2, sessions: 3 }, standing };
         let hash = hash(|hasher| {
-            hasher.event(1, 0, &seat, Kind::Leave, UnixMs(2));
+            hasher.event(1, 0, &seat, EventKind::Leave, UnixMs(2));
             hasher.answer(3, 0, Some(30_000));
             hasher.count(3, 0, Some("stage-1"), count);
             hasher.change(4, 0, None);

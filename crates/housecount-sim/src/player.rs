@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use housecount::chance;
 use housecount::ingest::{Refused, Said};
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -70,12 +70,12 @@ impl Audience {
         let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
         let mut node = chance::within(0..self.world.plan.nodes);
         while self.world.now_ms() < until_ms {
-            let next_ms = self.insist(&mut node, Kind::Beat, &seat).await;
+            let next_ms = self.insist(&mut node, EventKind::Beat, &seat).await;
             let left_ms = until_ms.saturating_sub(self.world.now_ms());
             pass(next_ms.min(left_ms)).await;
             if chance::within(0..40) == 0 {
                 // A reload: often as another session, and at once.
-                self.insist(&mut node, Kind::Leave, &seat).await;
+                self.insist(&mut node, EventKind::Leave, &seat).await;
                 if chance::within(0..2) == 0 {
                     seat.session = crate::player::session();
                 }
@@ -86,12 +86,12 @@ impl Audience {
             }
         }
         if chance::within(0..3) > 0 {
-            self.insist(&mut node, Kind::Leave, &seat).await;
+            self.insist(&mut node, EventKind::Leave, &seat).await;
         }
     }
 
     /// Says something until somebody takes it. When to beat next.
-    async fn insist(&self, node: &mut usize, kind: Kind, seat: &Seat) -> u64 {
+    async fn insist(&self, node: &mut usize, kind: EventKind, seat: &Seat) -> u64 {
         for _ in 0..TRIES_MAX {
             if let Some(next_ms) = self.say(*node, kind, seat).await {
                 if chance::within(0..50) == 0 {
@@ -108,7 +108,7 @@ impl Audience {
     }
 
     /// One request. When to beat next, if it was acknowledged.
-    async fn say(&self, number: usize, kind: Kind, seat: &Seat) -> Option<u64> {
+    async fn say(&self, number: usize, kind: EventKind, seat: &Seat) -> Option<u64> {
         let way_ms = self.world.trouble.lock().way_ms();
         pass(way_ms).await;
         let (node, run) = self.nodes.get(number)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use housecount::cold::Cold;
 use housecount::config::Settings;
 use housecount_core::fold::Rules;
-use housecount_core::limits::STAMP_AHEAD_MS_MAX;
+use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
 use housecount_core::mutants::{self, Mutant};
 use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
@@ -35,7 +35,7 @@ const AFTER_MS: u64 = 120_000;
 /// How often the ledger is read in between.
 const READ_MS: u64 = 8 * 60_000;
 /// How often the log is trimmed, and by how much nodes may be ahead of its clock.
-const TEND_MS: u64 = 10_000 + STAMP_AHEAD_MS_MAX;
+const TEND_MS: u64 = 10_000 + CLOCK_AHEAD_MS_MAX;
 /// How long a commit may take when nothing is broken: leases and turns.
 const COMMIT_MS: u64 = 60_000;
 /// How long the archive may take when nothing is broken: the lease of a node that was killed, a

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use housecount::log::Position;
-use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
@@ -133,7 +133,7 @@ impl World {
     pub fn trimmed(&self, partition: u16, gone: usize, last: UnixMs) {
         let edge = self.edges.lock().get(&partition).copied().unwrap_or_default();
         let log_now = self.log.lock().clock(self.now_ms());
-        if last >= edge && log_now.since(last) < UNCOMMITTED_MS_MAX {
+        if last >= edge && log_now.since(last) < UNCOMMITTED_RETENTION_MS_MAX {
             self.violated(format!("the log was trimmed to {last}, and the ledger ends at {edge}"));
         }
         self.happened(&format!("log {partition}: {gone} records trimmed to {last}"));

@@ -14,7 +14,7 @@ use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::moderation::Moderation;
 use housecount::workers::Workers;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
@@ -75,7 +75,12 @@ fn through_ingest(c: &mut Criterion) {
                             let viewer = &viewers[next];
                             ingest
                                 .take(
-                                    Said { kind: Kind::Beat, stage: "stage", viewer, session: "" },
+                                    Said {
+                                        kind: EventKind::Beat,
+                                        stage: "stage",
+                                        viewer,
+                                        session: "",
+                                    },
                                     false,
                                 )
                                 .unwrap()

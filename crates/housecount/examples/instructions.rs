@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{Fold, HandleKey, Rules};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
@@ -17,7 +17,7 @@ const EVENTS: usize = 1_000;
 fn beats(names: &[String], at: u64) -> Vec<EventRef<'_>> {
     let beat = |viewer| EventRef {
         at: UnixMs(at),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "stage-1",
         viewer,
         session: "",

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use housecount_core::clock::LogClock;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
@@ -99,12 +99,12 @@ impl SharedClock {
     ///
     /// A leave covers beats of its own millisecond, so a beat that comes after a leave is stamped
     /// after it: otherwise a quick reload would be taken for a beat that the leave ended.
-    pub fn stamp(&self, kind: Kind) -> Option<UnixMs> {
+    pub fn stamp(&self, kind: EventKind) -> Option<UnixMs> {
         let mut stamper = self.0.lock();
         let now = stamper.clock.now(mono_ms())?;
         match kind {
-            Kind::Beat => Some(now.max(stamper.last_leave.plus(1))),
-            Kind::Leave => {
+            EventKind::Beat => Some(now.max(stamper.last_leave.plus(1))),
+            EventKind::Leave => {
                 stamper.last_leave = now;
                 Some(now)
             }
@@ -113,7 +113,7 @@ impl SharedClock {
 
     /// Takes in that another node is as far as this.
     pub fn at_least(&self, stamp: UnixMs) {
-        self.0.lock().clock.at_least(mono_ms(), stamp);
+        self.0.lock().clock.advance_to(mono_ms(), stamp);
     }
 
     /// Takes in an exchange that was sent at `sent_mono_ms` and has just been answered.
@@ -138,11 +138,11 @@ mod tests {
     #[test]
     fn a_beat_after_a_leave_is_stamped_after_it() {
         let clock = SharedClock::default();
-        assert_eq!(clock.stamp(Kind::Beat), None);
+        assert_eq!(clock.stamp(EventKind::Beat), None);
         clock.observe(mono_ms(), UnixMs(1_000_000));
         for _ in 0..1_000 {
-            let leave = clock.stamp(Kind::Leave);
-            assert!(clock.stamp(Kind::Beat) > leave);
+            let leave = clock.stamp(EventKind::Leave);
+            assert!(clock.stamp(EventKind::Beat) > leave);
         }
     }
 }

@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use housecount_core::cost::bill::{Reading, Readings, Spent, a_month};
-use housecount_core::cost::guard::{self, Decided, Limit, Projected, decide};
-use housecount_core::cost::own::{self, Setup};
-use housecount_core::cost::plans::{self, Audience, Bill, Kept, LogPlace, Plan, RedisNeed};
-use housecount_core::cost::prices::{Engine, List};
+use housecount_core::cost::bill::{Usage, UsageSample, UsageWindow, per_month};
+use housecount_core::cost::guard::{self, BudgetLimit, GuardState, Projection, decide};
+use housecount_core::cost::own_usage::{self, Deployment};
+use housecount_core::cost::plans::{
+    self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend, RedisRequirements,
+};
+use housecount_core::cost::prices::{CacheEngine, PriceList};
 use housecount_core::cost::{MONTH_MS, Prices, Units, Usd};
-use housecount_core::limits::COST_JUDGE_MS_MIN;
+use housecount_core::limits::COST_GUARD_WARMUP_MS;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
@@ -83,7 +85,7 @@ pub struct Figures {
     /// The moment.
     pub as_of: UnixMs,
     /// Who watches.
-    pub audience: Audience,
+    pub audience: AudienceProfile,
     /// By purpose.
     pub spending: Vec<Spending>,
     /// Bytes that lie in the cold tier: as the table says, or else as this node has put there.
@@ -101,7 +103,7 @@ pub struct Figures {
     /// What a million hours of watching cost, by the last hour; `None` if nobody watched.
     pub per_million_viewer_hours: Option<Usd>,
     /// What has been decided about it.
-    pub decided: Decided,
+    pub decided: GuardState,
 }
 
 /// Cost of this node's calls, computed from its meters, and the cost guard.
@@ -110,11 +112,11 @@ pub struct Costs {
     /// The prices.
     pub prices: Prices,
     /// The limit, if there is one.
-    pub limit: Option<Limit>,
-    setup: Setup,
+    pub limit: Option<BudgetLimit>,
+    setup: Deployment,
     interval_ms: u64,
-    place: LogPlace,
-    kept: Kept,
+    place: LogBackend,
+    kept: ArchiveKind,
     cold: Option<Arc<dyn Cold>>,
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
@@ -126,12 +128,12 @@ pub struct Costs {
 #[derive(Debug)]
 struct State {
     since: UnixMs,
-    readings: Readings<N>,
+    readings: UsageWindow<N>,
     /// Up to when it was added up how long was watched, and how many watched then.
     watched: (u64, u64),
     watched_ms: u64,
     stored_bytes: Option<u64>,
-    decided: Decided,
+    decided: GuardState,
 }
 
 impl Costs {
@@ -145,23 +147,23 @@ impl Costs {
         clock: Arc<SharedClock>,
     ) -> Costs {
         let now_ms = mono_ms();
-        let setup = Setup {
+        let setup = Deployment {
             window_ms: settings.window_ms,
             snapshot_interval_ms: settings.snapshot_interval_ms,
             snapshot_retention_ms: settings.snapshot_retention_ms,
             archive_flush_ms: settings
                 .archive
-                .map_or(Setup::default().archive_flush_ms, |kept| kept.flush_ms),
-            ..Setup::default()
+                .map_or(Deployment::default().archive_flush_ms, |kept| kept.flush_ms),
+            ..Deployment::default()
         };
         let place = match settings.log {
-            LogTarget::Redis(_) => LogPlace::Redis,
-            _ if matches!(log.consumed(), Consumed::Units(_)) => LogPlace::DynamoDb,
-            _ => LogPlace::Here,
+            LogTarget::Redis(_) => LogBackend::Redis,
+            _ if matches!(log.consumed(), Consumed::Units(_)) => LogBackend::DynamoDb,
+            _ => LogBackend::Here,
         };
-        let kept = settings.archive.map_or(Kept::Off, |kept| match kept.form {
-            Form::Packed => Kept::Packed,
-            Form::Items => Kept::Items,
+        let kept = settings.archive.map_or(ArchiveKind::Off, |kept| match kept.form {
+            Form::Packed => ArchiveKind::Packed,
+            Form::Items => ArchiveKind::Items,
         });
         let mut costs = Costs {
             prices: settings.prices.clone(),
@@ -177,7 +179,7 @@ impl Costs {
             stretch: Arc::default(),
             state: Mutex::new(State {
                 since: UnixMs::ZERO,
-                readings: Readings::new(Reading {
+                readings: UsageWindow::new(UsageSample {
                     at_ms: now_ms,
                     units: [Units::default(); N],
                     watched_ms: 0,
@@ -185,11 +187,11 @@ impl Costs {
                 watched: (now_ms, 0),
                 watched_ms: 0,
                 stored_bytes: None,
-                decided: Decided::at(now_ms),
+                decided: GuardState::at(now_ms),
             }),
         };
-        let first = Reading { at_ms: now_ms, units: costs.units(), watched_ms: 0 };
-        costs.state.get_mut().readings = Readings::new(first);
+        let first = UsageSample { at_ms: now_ms, units: costs.units(), watched_ms: 0 };
+        costs.state.get_mut().readings = UsageWindow::new(first);
         costs
     }
 
@@ -214,14 +216,14 @@ impl Costs {
         self.state.lock().readings.push(reading);
         let Some(limit) = self.limit else { return };
         let (figures, spent) = self.figures_at(now_ms);
-        if spent.ms < COST_JUDGE_MS_MIN {
+        if spent.ms < COST_GUARD_WARMUP_MS {
             return;
         }
         let of = |purpose: Purpose| figures.spending[purpose as usize].month;
         let flushed = Units::writes(spent.units[Purpose::Log as usize].writes);
-        let flushes = self.prices.units(a_month(flushed, spent.ms), List::Now);
+        let flushes = self.prices.units(per_month(flushed, spent.ms), PriceList::Now);
         let projected =
-            Projected { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
+            Projection { month: figures.month, snapshots: of(Purpose::Snapshots), flushes };
         let before = figures.decided;
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
@@ -247,7 +249,7 @@ impl Costs {
         units
     }
 
-    fn reading(&self, now_ms: u64) -> Reading<N> {
+    fn reading(&self, now_ms: u64) -> UsageSample<N> {
         let viewers = self.hub.totals().of.0.viewers;
         let units = self.units();
         let mut state = self.state.lock();
@@ -258,7 +260,7 @@ impl Costs {
         let both = before.saturating_add(viewers);
         let watched_ms = both.saturating_mul(now_ms.saturating_sub(at_ms)) / 2;
         state.watched_ms = state.watched_ms.saturating_add(watched_ms);
-        Reading { at_ms: now_ms, units, watched_ms: state.watched_ms }
+        UsageSample { at_ms: now_ms, units, watched_ms: state.watched_ms }
     }
 
     /// All figures as they are now.
@@ -267,26 +269,26 @@ impl Costs {
         self.figures_at(mono_ms()).0
     }
 
-    fn figures_at(&self, now_ms: u64) -> (Figures, Spent<N>) {
+    fn figures_at(&self, now_ms: u64) -> (Figures, Usage<N>) {
         let reading = self.reading(now_ms);
         let (viewers, stages) = self.hub.totals().of;
         let put_bytes = self.cold.as_ref().map_or(0, |cold| cold.meter().put_bytes());
         let state = self.state.lock();
         let spent = state.readings.last_hour(&reading);
-        let cost = |units| self.prices.units(units, List::Now);
+        let cost = |units| self.prices.units(units, PriceList::Now);
         let of = |purpose: Purpose| {
             let (units, hour) = (reading.units[purpose as usize], spent.units[purpose as usize]);
-            let month = cost(a_month(hour, spent.ms));
+            let month = cost(per_month(hour, spent.ms));
             Spending { purpose, units, usd: cost(units), hour: cost(hour), month }
         };
         let sum =
             |units: &[Units; N]| units.iter().fold(Units::default(), |sum, units| sum.plus(*units));
         let stored_bytes = state.stored_bytes.unwrap_or(put_bytes);
-        let audience = Audience {
+        let audience = AudienceProfile {
             viewers: viewers.viewers,
             stages,
             interval_ms: self.interval_ms,
-            ..Audience::default()
+            ..AudienceProfile::default()
         };
         let (storage, redis) = (self.prices.stored(stored_bytes), self.redis(&audience));
         let standing = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
@@ -300,7 +302,7 @@ impl Costs {
             storage,
             total: cost(sum(&reading.units)),
             hour,
-            month: cost(a_month(sum(&spent.units), spent.ms)).plus(standing),
+            month: cost(per_month(sum(&spent.units), spent.ms)).plus(standing),
             per_million_viewer_hours: per_million(hour, standing, &spent),
             redis,
             decided: state.decided,
@@ -308,21 +310,21 @@ impl Costs {
         (figures, spent)
     }
 
-    fn redis(&self, audience: &Audience) -> Option<RedisCost> {
+    fn redis(&self, audience: &AudienceProfile) -> Option<RedisCost> {
         let Consumed::Redis(used) = self.log.consumed() else { return None };
-        let node = self.prices.node(Engine::Valkey, used.memory_bytes);
-        let commands = own::redis_commands(audience, &self.setup);
-        let month = RedisNeed { bytes: used.memory_bytes, commands }.month(&self.prices);
+        let node = self.prices.node(CacheEngine::Valkey, used.memory_bytes);
+        let commands = own_usage::redis_commands(audience, &self.setup);
+        let month = RedisRequirements { bytes: used.memory_bytes, commands }.month(&self.prices);
         Some(RedisCost { used, node: node.map(|node| node.name.clone()), month })
     }
 
     /// What each plan would cost this audience, and this node's own; stays are taken to be half an
     /// hour.
     #[must_use]
-    pub fn plans(&self, audience: &Audience) -> Vec<(Plan, Bill)> {
+    pub fn plans(&self, audience: &AudienceProfile) -> Vec<(CostPlan, Bill)> {
         let own = plans::housecount(audience, &self.setup, self.place, self.kept);
-        let all = plans::known(audience).into_iter().chain([own]);
-        all.map(|plan| (plan.bill(&self.prices, List::Now), plan))
+        let all = plans::standard_plans(audience).into_iter().chain([own]);
+        all.map(|plan| (plan.bill(&self.prices, PriceList::Now), plan))
             .map(|(bill, plan)| (plan, bill))
             .collect()
     }
@@ -339,7 +341,7 @@ impl Costs {
         shown.is_exceeded.set(i64::from(figures.decided.is_exceeded));
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         shown.stretch.set(count(figures.decided.stretch));
-        let is_flushed = self.place == LogPlace::DynamoDb;
+        let is_flushed = self.place == LogBackend::DynamoDb;
         shown.flush_stretch.set(count(if is_flushed {
             guard::flushes(figures.decided.stretch)
         } else {
@@ -363,7 +365,7 @@ pub fn store_of(purpose: Purpose) -> &'static str {
 }
 
 /// What `spent` costs with its share of what costs by the month, for a million hours of watching.
-fn per_million(requests: Usd, standing_month: Usd, spent: &Spent<N>) -> Option<Usd> {
+fn per_million(requests: Usd, standing_month: Usd, spent: &Usage<N>) -> Option<Usd> {
     if spent.watched_ms == 0 {
         return None;
     }
@@ -376,7 +378,7 @@ fn per_million(requests: Usd, standing_month: Usd, spent: &Spent<N>) -> Option<U
 }
 
 /// A line when it changes, never in between.
-fn tell(before: Decided, now: Decided, month: Usd, limit: Limit) {
+fn tell(before: GuardState, now: GuardState, month: Usd, limit: BudgetLimit) {
     if now.is_exceeded != before.is_exceeded {
         let limit = limit.month;
         if now.is_exceeded {
@@ -395,13 +397,13 @@ fn tell(before: Decided, now: Decided, month: Usd, limit: Limit) {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::cost::plans::Kind;
+    use housecount_core::cost::plans::PlanKind;
 
     use super::*;
 
     #[test]
     fn a_million_viewer_hours() {
-        let spent = |ms, watched_ms| Spent { ms, units: [Units::default(); N], watched_ms };
+        let spent = |ms, watched_ms| Usage { ms, units: [Units::default(); N], watched_ms };
         // 10,000 viewers for an hour: $0.0016 of requests, and a 730th of $9.34.
         let found =
             per_million(Usd(1_600), Usd(9_344_000), &spent(3_600_000, 36_000_000_000)).unwrap();
@@ -411,8 +413,13 @@ mod tests {
 
     #[test]
     fn every_plan_has_a_kind_of_its_own() {
-        let kinds: Vec<Kind> =
-            plans::known(&Audience::default()).iter().map(|plan| plan.kind).collect();
-        assert_eq!(kinds, [Kind::PureDynamoDb, Kind::PureRedis, Kind::Hybrid, Kind::Batched]);
+        let kinds: Vec<PlanKind> = plans::standard_plans(&AudienceProfile::default())
+            .iter()
+            .map(|plan| plan.kind)
+            .collect();
+        assert_eq!(
+            kinds,
+            [PlanKind::PureDynamoDb, PlanKind::PureRedis, PlanKind::Hybrid, PlanKind::Batched]
+        );
     }
 }

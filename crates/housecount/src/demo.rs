@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount_core::event::{Kind, Seat};
+use housecount_core::event::{EventKind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
@@ -38,7 +38,7 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         let mut said = Vec::new();
         while audience.next_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
             said.extend(audience.next().and_then(|action| {
-                let kind = if action.is_leave { Kind::Leave } else { Kind::Beat };
+                let kind = if action.is_leave { EventKind::Leave } else { EventKind::Beat };
                 let stage = StageId::parse(&audience.stage_name(action.stage)).ok()?;
                 let viewer = ViewerId::parse(&audience.viewer_name(action.viewer)).ok()?;
                 Some((kind, Seat { stage, viewer, session: SessionId::unnamed() }))

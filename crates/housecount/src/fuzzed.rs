@@ -7,7 +7,7 @@
 
 use housecount_core::archive::ArchiveDecoder;
 use housecount_core::codec::seal;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::flush::NumberTables;
 use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::ledger::{Book, Chunk};
@@ -67,7 +67,7 @@ pub fn chunk(bytes: &[u8]) -> bool {
     let Ok((chunk, link)) = Chunk::decode(&bytes) else { return false };
     let mut book = Book::default();
     if book.apply(&chunk, link, &mut ()).is_ok() {
-        book.carried().for_each(drop);
+        book.open_spans().for_each(drop);
     }
     // Some that no writer makes (the same viewer many times) pack so well that they are refused;
     // none changes.
@@ -105,7 +105,7 @@ pub fn flush(bytes: &[u8]) -> bool {
 /// The body of `POST /v1/heartbeat`.
 #[must_use]
 pub fn heartbeat(bytes: &[u8]) -> bool {
-    BeatBody::parse(bytes).is_ok_and(|body| body.said(Kind::Beat).is_ok())
+    BeatBody::parse(bytes).is_ok_and(|body| body.said(EventKind::Beat).is_ok())
 }
 
 /// The body of `POST /v1/heartbeats`, in each form.
@@ -120,7 +120,7 @@ pub fn batch(bytes: &[u8]) -> bool {
             bytes.len()
         );
         let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
-        good.filter(|body| body.said(Kind::Beat).is_ok()).count()
+        good.filter(|body| body.said(EventKind::Beat).is_ok()).count()
     };
     [BatchForm::Json, BatchForm::Lines, BatchForm::Either].into_iter().map(read).sum::<usize>() > 0
 }

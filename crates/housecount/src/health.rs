@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use housecount_core::limits::ACK_WAIT_MS_MAX;
+use housecount_core::limits::ACK_TIMEOUT_MS;
 use housecount_core::mutants::{Mutant, is_on};
 use parking_lot::Mutex;
 
@@ -65,20 +65,20 @@ pub struct WriteHealth {
 
 impl WriteHealth {
     /// The health of a log that has not been written to yet. Within a third of the ttl, an interval
-    /// or less, no viewer times out whose beats wait; after [`ACK_WAIT_MS_MAX`] requests are told
+    /// or less, no viewer times out whose beats wait; after [`ACK_TIMEOUT_MS`] requests are told
     /// that the log has not taken them.
     #[must_use]
     pub fn new(partitions: u16, ttl_ms: u64) -> WriteHealth {
         WriteHealth {
             partitions: Mutex::new(vec![Partition::default(); usize::from(partitions)]),
-            wait_ms_max: AtomicU64::new((ttl_ms / 3).min(ACK_WAIT_MS_MAX)),
+            wait_ms_max: AtomicU64::new((ttl_ms / 3).min(ACK_TIMEOUT_MS)),
             is_refused: AtomicBool::new(false),
         }
     }
 
     /// An append takes so long where all is well: waiting for it says nothing.
     pub fn expect(&self, append_ms: u64) {
-        self.wait_ms_max.fetch_max(append_ms.min(ACK_WAIT_MS_MAX), Ordering::Relaxed);
+        self.wait_ms_max.fetch_max(append_ms.min(ACK_TIMEOUT_MS), Ordering::Relaxed);
     }
 
     /// Records that an append worked.
@@ -192,8 +192,8 @@ mod tests {
         let health = WriteHealth::new(2, 120_000);
         health.set_waiting(0, Some(7_000));
         health.set_waiting(1, Some(5_000));
-        assert_eq!(health.stall_at(5_000 + ACK_WAIT_MS_MAX), None);
-        let late_ms = ACK_WAIT_MS_MAX + 1;
+        assert_eq!(health.stall_at(5_000 + ACK_TIMEOUT_MS), None);
+        let late_ms = ACK_TIMEOUT_MS + 1;
         assert_eq!(health.stall_at(5_000 + late_ms), Some(Stall::Late { ms: late_ms }));
         health.set_waiting(1, None);
         assert_eq!(health.stall_at(5_000 + late_ms), None);

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use housecount_core::bridge::Bridge;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{
     ApplyOutcome, CheckpointEvent, Count, Fold, HandleKey, Ids, LastEvents, PresenceView, Rules,
     SessionContext, StageView,
 };
-use housecount_core::limits::{SEATS_AGED_PER_HOLD_MAX, SILENCE_MS_MAX};
-use housecount_core::record::Told;
+use housecount_core::limits::{LOG_STALE_MS, SEATS_AGED_PER_HOLD_MAX};
+use housecount_core::record::RecordEntry;
 use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -147,7 +147,7 @@ impl Hub {
 
     /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a
     /// node's own append says nothing about the records of other nodes that lie before it.
-    pub fn take_in(&self, partition: u16, said: &[Told<'_>], told: UnixMs) -> Late {
+    pub fn take_in(&self, partition: u16, said: &[RecordEntry<'_>], told: UnixMs) -> Late {
         let mut late = Late::default();
         for said in said.chunks(AT_ONCE) {
             self.fold
@@ -164,7 +164,7 @@ impl Hub {
     }
 
     /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
-    pub fn named(&self, said: &[Told<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
+    pub fn named(&self, said: &[RecordEntry<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
         for said in said.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
             said.iter().for_each(|said| fold.resolve_entry(said, &mut with));
@@ -172,7 +172,7 @@ impl Hub {
     }
 
     /// How events are best told in a record at `now`.
-    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
+    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let told = events
             .chunks(AT_ONCE)
             .flat_map(|events| self.fold.lock(Hold::Events).record_entries(events, now));
@@ -250,7 +250,7 @@ impl Hub {
     }
 
     /// Whether counts may miss what players say: the log refuses writes, or time has stood still
-    /// for [`SILENCE_MS_MAX`].
+    /// for [`LOG_STALE_MS`].
     pub fn is_stalled(&self) -> bool {
         self.writes.is_refused() || self.is_silent()
     }
@@ -264,12 +264,12 @@ impl Hub {
     /// what waits for it.
     pub fn is_answered(&self) -> bool {
         let unread_ms = mono_ms().saturating_sub(self.read_mono_ms.load(Ordering::Relaxed));
-        unread_ms < SILENCE_MS_MAX && !self.writes.is_refused()
+        unread_ms < LOG_STALE_MS && !self.writes.is_refused()
     }
 
-    /// Whether time has stood still for [`SILENCE_MS_MAX`].
+    /// Whether time has stood still for [`LOG_STALE_MS`].
     pub fn is_silent(&self) -> bool {
-        self.silent_ms() >= SILENCE_MS_MAX
+        self.silent_ms() >= LOG_STALE_MS
     }
 
     /// How long time has stood still.
@@ -314,7 +314,7 @@ impl Hub {
             let fold = self.fold.lock(Hold::Events);
             beats.extend(events.iter().filter_map(|event| {
                 let at = fold.last_beat(event.stage, event.viewer, event.session)?;
-                (at < event.at).then_some(EventRef { at, kind: Kind::Beat, ..*event })
+                (at < event.at).then_some(EventRef { at, kind: EventKind::Beat, ..*event })
             }));
         }
         beats.sort_unstable();

@@ -8,7 +8,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use housecount_core::ahead::look_ahead;
+use housecount_core::prefetch::prefetch;
 
 /// Lock-free hash table of cache lines, which doubles when it forgets too much.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl<L: Default> Lines<L> {
     /// The line of a hash will be asked for: it is on its way from memory from now on.
     pub fn look_ahead(&self, hash: u64) {
         let (piece, at) = self.place(hash as usize % self.lines());
-        look_ahead(piece, at);
+        prefetch(piece, at);
     }
 
     /// Something had to be forgotten too early: when an eighth as much as there are lines was,

@@ -55,12 +55,14 @@ impl Purpose {
             Key::Chunk { chain, .. } | Key::ChunkPart { chain, .. } => {
                 Purpose::of_series(chain.series)
             }
-            Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemsUntil { .. } => {
+            Key::Heartbeat { .. } | Key::HeartbeatDay { .. } | Key::ItemArchiveCursor { .. } => {
                 Purpose::Archive
             }
             Key::Snapshot { .. } | Key::Roster { .. } => Purpose::Snapshots,
             Key::Lease { .. } | Key::Fence => Purpose::Leases,
-            Key::Config { .. } | Key::Version { .. } | Key::Listed { .. } => Purpose::Stages,
+            Key::Config { .. } | Key::Version { .. } | Key::StageListEntry { .. } => {
+                Purpose::Stages
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use housecount_core::limits::SLEEP_MS_MAX;
+use housecount_core::limits::WAKE_COALESCE_MS_MAX;
 use tokio::time::Instant;
 
 /// The part of `linger` that a worker sleeps for at once, at most: many sleeps make a batch.
@@ -56,7 +56,7 @@ impl Moderation {
     #[must_use]
     pub fn new(lanes: u16, linger: Duration) -> Moderation {
         let lanes = (0..lanes).map(|_| AtomicU64::new(ALL)).collect();
-        let sleep = (linger / PART).min(Duration::from_millis(SLEEP_MS_MAX));
+        let sleep = (linger / PART).min(Duration::from_millis(WAKE_COALESCE_MS_MAX));
         Moderation { started: Instant::now(), lanes, sleep }
     }
 
@@ -117,7 +117,7 @@ mod tests {
     /// sleep_ms_max
     #[tokio::test(start_paused = true)]
     async fn nobody_sleeps_long_because_batches_linger_long() {
-        for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * SLEEP_MS_MAX)] {
+        for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * WAKE_COALESCE_MS_MAX)] {
             let moderation = Moderation::new(1, Duration::from_millis(linger_ms));
             moderation.say(0, Wants::More(Instant::now() + Duration::from_secs(1)));
             assert_eq!(moderation.sleep(), Duration::from_micros(sleep_us));

@@ -16,13 +16,13 @@
 
 use super::session_table::{SessionIds, SessionTable, Slot, Ticks, tick};
 use super::{ArchiveParams, KEYFRAME_MS};
-use crate::codec::{DecodeError, Reader as Bytes, checksum, put_text, put_varint, seal};
-use crate::event::{EventRef, Kind};
+use crate::beat_schedule::TICK_MS;
+use crate::codec::{ByteReader as Bytes, DecodeError, checksum, put_text, put_varint, seal};
+use crate::event::{EventKind, EventRef};
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
     ARCHIVE_WRITERS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
-use crate::pace::TICK_MS;
 use crate::packing::bits::{BitReader, BitWriter};
 use crate::packing::id_shapes::Shapes;
 use crate::packing::range_coder::{RangeDecoder, RangeEncoder};
@@ -83,9 +83,9 @@ impl ArchiveEncoder {
         });
         let at = tick(event.at);
         match event.kind {
-            Kind::Beat if roll.is_known(place, at) => {} // told again
-            Kind::Beat => self.beats.push((place, at)),
-            Kind::Leave => self.leaves.push((place, at)),
+            EventKind::Beat if roll.is_known(place, at) => {} // told again
+            EventKind::Beat => self.beats.push((place, at)),
+            EventKind::Leave => self.leaves.push((place, at)),
         }
     }
 
@@ -301,7 +301,7 @@ struct DecodedChunk {
     /// As the slot ends.
     roll: SessionTable,
     /// When, what, by which place.
-    events: Vec<(Ticks, Kind, u32)>,
+    events: Vec<(Ticks, EventKind, u32)>,
 }
 
 impl DecodedChunk {
@@ -356,8 +356,8 @@ fn read(
     let (mut said, mut beats, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
     for place in 0..roll.places() {
         roll.code_session(place, slot, &mut choices, &mut beats, &mut leaves, room - said.len())?;
-        said.extend(beats.drain(..).map(|at| (at, Kind::Beat, place)));
-        said.extend(leaves.drain(..).map(|at| (at, Kind::Leave, place)));
+        said.extend(beats.drain(..).map(|at| (at, EventKind::Beat, place)));
+        said.extend(leaves.drain(..).map(|at| (at, EventKind::Leave, place)));
         if said.len() > room {
             return Err(DecodeError::Invalid { what: "the number of beats", at });
         }

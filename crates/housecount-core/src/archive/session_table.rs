@@ -7,15 +7,15 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use super::ArchiveParams;
+use crate::beat_schedule::{TICK_MS, next_gap_ms};
 use crate::codec::DecodeError;
-use crate::pace::{TICK_MS, gap_ms};
 use crate::packing::range_coder::{BitCoder, BitModel, SignedModel};
 use crate::time::UnixMs;
 
 /// Times in ticks since the epoch.
 pub(super) type Ticks = u64;
 
-/// Times are rounded down to the tick, as [`gap_ms`] does.
+/// Times are rounded down to the tick, as [`next_gap_ms`] does.
 pub(super) fn tick(at: UnixMs) -> Ticks {
     at.0 / TICK_MS
 }
@@ -274,7 +274,7 @@ fn offset_by(from: Ticks, off: i64, room: &mut usize) -> Result<Ticks, DecodeErr
 impl TrackedSession {
     fn scheduled_gap(&self, terms: ArchiveParams) -> Ticks {
         let last = UnixMs(self.last * TICK_MS);
-        tick(last.plus(gap_ms(terms.interval_ms, &self.viewer, &self.session, last)))
+        tick(last.plus(next_gap_ms(terms.interval_ms, &self.viewer, &self.session, last)))
     }
 
     fn observed_gap(&self) -> Ticks {

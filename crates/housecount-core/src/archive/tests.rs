@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{ArchiveDecoder, ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
+use crate::beat_schedule::{TICK_MS, next_gap_ms};
 use crate::codec::{DecodeError, seal};
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::limits::ARCHIVE_WRITERS_MAX;
-use crate::pace::{TICK_MS, gap_ms};
 use crate::time::UnixMs;
 
 const TERMS: ArchiveParams =
@@ -16,14 +16,20 @@ const TERMS: ArchiveParams =
 const FROM: UnixMs = UnixMs(1_790_006_400_000);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str, session: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: Kind::Beat, stage, viewer, session }
+    EventRef { at, kind: EventKind::Beat, stage, viewer, session }
 }
 
 type Owned = (u64, bool, String, String, String);
 
 fn owned(event: &EventRef<'_>) -> Owned {
     let at = event.at.aligned(TICK_MS).0;
-    (at, event.kind == Kind::Leave, event.stage.into(), event.viewer.into(), event.session.into())
+    (
+        at,
+        event.kind == EventKind::Leave,
+        event.stage.into(),
+        event.viewer.into(),
+        event.session.into(),
+    )
 }
 
 fn read_all(chunks: &[Vec<u8>]) -> Vec<Owned> {
@@ -98,7 +104,7 @@ proptest! {
             for (stage, viewer, session, off_ms, kind) in slot {
                 let (stage, viewer) = (format!("stage-{stage}"), format!("viewer-{viewer}"));
                 let at = UnixMs(from.0.saturating_add_signed(*off_ms));
-                let kind = if *kind == 0 { Kind::Leave } else { Kind::Beat };
+                let kind = if *kind == 0 { EventKind::Leave } else { EventKind::Beat };
                 let event = EventRef { kind, ..beat(at, &stage, &viewer, ["", "tab"][*session]) };
                 writer.add(&event);
                 said.insert(owned(&event));
@@ -125,7 +131,7 @@ proptest! {
             let slot_from = writer.slot();
             for (stage, viewer, off_ms, kind) in slot {
                 let viewer = if n >= from && *viewer == 0 { "ann".to_string() } else { format!("viewer-{viewer}") };
-                let kind = if *kind == 0 { Kind::Leave } else { Kind::Beat };
+                let kind = if *kind == 0 { EventKind::Leave } else { EventKind::Beat };
                 let at = UnixMs(slot_from.0.saturating_add_signed(*off_ms));
                 writer.add(&EventRef { kind, ..beat(at, ["s", "t"][*stage], &viewer, "") });
             }
@@ -181,10 +187,10 @@ fn version_1_is_frozen() {
     let mut writer = ArchiveEncoder::new(TERMS, FROM);
     writer.add(&beat(FROM.plus(1_234), "s/1", "ann", ""));
     writer.add(&beat(FROM.plus(5_678), "s/2", "bob", "tab"));
-    writer.add(&EventRef { kind: Kind::Leave, ..beat(FROM.plus(9_000), "s/2", "bob", "tab") });
+    writer.add(&EventRef { kind: EventKind::Leave, ..beat(FROM.plus(9_000), "s/2", "bob", "tab") });
     let first = writer.finish_slot(UnixMs::ZERO).unwrap();
     writer.add(&beat(
-        FROM.plus(1_200 + gap_ms(30_000, "ann", "", FROM.plus(1_200))),
+        FROM.plus(1_200 + next_gap_ms(30_000, "ann", "", FROM.plus(1_200))),
         "s/1",
         "ann",
         "",
@@ -272,7 +278,9 @@ fn bytes_a_slot(viewers: u64, mut next: impl FnMut(&str, UnixMs, u64) -> u64) ->
 #[test]
 fn what_is_expected_takes_nearly_nothing() {
     let told = |off_ms: u64| {
-        move |name: &str, at: UnixMs, draw: u64| gap_ms(30_000, name, "", at) + draw % off_ms.max(1)
+        move |name: &str, at: UnixMs, draw: u64| {
+            next_gap_ms(30_000, name, "", at) + draw % off_ms.max(1)
+        }
     };
     // On time; up to 100 ms late, as most are; up to 400.
     let sizes = [0, 100, 400].map(|off_ms| bytes_a_slot(2_000, told(off_ms)));

@@ -15,7 +15,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What had been consumed at a moment, by what for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading<const N: usize> {
+pub struct UsageSample<const N: usize> {
     /// When, on a clock that only goes forward.
     pub at_ms: u64,
     /// How much.
@@ -26,7 +26,7 @@ pub struct Reading<const N: usize> {
 
 /// What was consumed between two readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spent<const N: usize> {
+pub struct Usage<const N: usize> {
     /// How long it took.
     pub ms: u64,
     /// How much.
@@ -37,18 +37,18 @@ pub struct Spent<const N: usize> {
 
 /// The readings of the last hour.
 #[derive(Clone, Debug)]
-pub struct Readings<const N: usize>(VecDeque<Reading<N>>);
+pub struct UsageWindow<const N: usize>(VecDeque<UsageSample<N>>);
 
-impl<const N: usize> Readings<N> {
+impl<const N: usize> UsageWindow<N> {
     /// Begins with a first one.
     #[must_use]
-    pub fn new(first: Reading<N>) -> Readings<N> {
-        Readings(VecDeque::from([first]))
+    pub fn new(first: UsageSample<N>) -> UsageWindow<N> {
+        UsageWindow(VecDeque::from([first]))
     }
 
     /// Takes in the next one. Those that end more than an hour before it go, but for the last of
     /// them.
-    pub fn push(&mut self, reading: Reading<N>) {
+    pub fn push(&mut self, reading: UsageSample<N>) {
         let hour_ago_ms = reading.at_ms.saturating_sub(HOUR_MS);
         self.0.push_back(reading);
         while self.0.len() > COST_READINGS_MAX
@@ -66,7 +66,7 @@ impl<const N: usize> Readings<N> {
 
     /// What was consumed in the hour before `now`, or since the first reading if that is younger.
     #[must_use]
-    pub fn last_hour(&self, now: &Reading<N>) -> Spent<N> {
+    pub fn last_hour(&self, now: &UsageSample<N>) -> Usage<N> {
         let hour_ago_ms = now.at_ms.saturating_sub(HOUR_MS);
         let from = self.0.iter().take_while(|reading| reading.at_ms <= hour_ago_ms).last();
         let from = from.or(self.0.front()).unwrap_or(now);
@@ -74,7 +74,7 @@ impl<const N: usize> Readings<N> {
         for (units, before) in units.iter_mut().zip(&from.units) {
             *units = units.since(*before);
         }
-        Spent {
+        Usage {
             ms: now.at_ms.saturating_sub(from.at_ms),
             units,
             watched_ms: now.watched_ms.saturating_sub(from.watched_ms),
@@ -84,7 +84,7 @@ impl<const N: usize> Readings<N> {
 
 /// What it comes to in a month if `ms` took so much. Nothing for no time.
 #[must_use]
-pub fn a_month(units: Units, ms: u64) -> Units {
+pub fn per_month(units: Units, ms: u64) -> Units {
     Units {
         writes: share(units.writes, MONTH_MS, ms),
         read_halves: share(units.read_halves, MONTH_MS, ms),
@@ -97,8 +97,8 @@ mod tests {
 
     const MINUTE_MS: u64 = 60_000;
 
-    fn reading(minute: u64, writes: u64) -> Reading<1> {
-        Reading {
+    fn reading(minute: u64, writes: u64) -> UsageSample<1> {
+        UsageSample {
             at_ms: 7_000 + minute * MINUTE_MS,
             units: [Units::writes(writes)],
             watched_ms: minute * 100,
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_last_hour_and_no_more() {
-        let mut readings = Readings::new(reading(0, 50));
+        let mut readings = UsageWindow::new(reading(0, 50));
         assert_eq!(readings.last_hour(&reading(0, 50)).ms, 0);
         let half = readings.last_hour(&reading(30, 80));
         assert_eq!((half.ms, half.units[0].writes, half.watched_ms), (30 * MINUTE_MS, 30, 3_000));
@@ -118,7 +118,7 @@ mod tests {
         }
         let hour = readings.last_hour(&reading(1_000, 1_050));
         assert_eq!((hour.ms, hour.units[0].writes, hour.watched_ms), (60 * MINUTE_MS, 60, 6_000));
-        assert_eq!(a_month(hour.units[0], hour.ms).writes, 60 * 730);
+        assert_eq!(per_month(hour.units[0], hour.ms).writes, 60 * 730);
         // A node that stood still for a day has one reading of before, and says over how long it
         // speaks.
         let late = readings.last_hour(&reading(3_000, 2_000));
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn nothing_divides_by_zero() {
-        assert_eq!(a_month(Units::writes(5), 0), Units::default());
-        assert_eq!(a_month(Units::writes(u64::MAX), 1).writes, u64::MAX);
+        assert_eq!(per_month(Units::writes(5), 0), Units::default());
+        assert_eq!(per_month(Units::writes(u64::MAX), 1).writes, u64::MAX);
     }
 }

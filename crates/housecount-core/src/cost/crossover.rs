@@ -1,7 +1,7 @@
 //! Where two plans cost the same.
 
 use super::Usd;
-use super::plans::Audience;
+use super::plans::AudienceProfile;
 
 /// The most viewers that are looked at for a crossover.
 const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
@@ -11,12 +11,12 @@ const CROSSOVER_VIEWERS_MAX: u64 = 100_000_000;
 /// search.
 #[must_use]
 pub fn crossover(
-    of: &Audience,
-    one: impl Fn(&Audience) -> Usd,
-    other: impl Fn(&Audience) -> Usd,
+    of: &AudienceProfile,
+    one: impl Fn(&AudienceProfile) -> Usd,
+    other: impl Fn(&AudienceProfile) -> Usd,
 ) -> Option<u64> {
     let is_cheaper = |viewers| {
-        let of = Audience { viewers, ..*of };
+        let of = AudienceProfile { viewers, ..*of };
         one(&of) <= other(&of)
     };
     if !is_cheaper(1) {
@@ -32,14 +32,14 @@ pub fn crossover(
 
 #[cfg(test)]
 mod tests {
-    use super::super::plans::{Plan, pure_dynamodb, pure_redis};
-    use super::super::prices::{List, ours};
+    use super::super::plans::{CostPlan, pure_dynamodb, pure_redis};
+    use super::super::prices::{PriceList, ours};
     use super::*;
 
     #[test]
     fn crossovers_are_where_they_cross() {
-        let (prices, of) = (ours(), Audience::default());
-        let total = |plan: Plan| plan.bill(&prices, List::Now).total();
+        let (prices, of) = (ours(), AudienceProfile::default());
+        let total = |plan: CostPlan| plan.bill(&prices, PriceList::Now).total();
         // A viewer of pure DynamoDB is $0.0657: 142 of them are a node of $9.34.
         let found = crossover(&of, |of| total(pure_dynamodb(of)), |of| total(pure_redis(of)));
         assert_eq!(found, Some(142));

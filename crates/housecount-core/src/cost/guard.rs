@@ -24,7 +24,7 @@ pub enum Guard {
 
 /// The limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct BudgetLimit {
     /// A month.
     pub month: Usd,
     /// What is done above it.
@@ -33,7 +33,7 @@ pub struct Limit {
 
 /// What has been decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct GuardState {
     /// Whether a month would cost more than the limit.
     pub is_exceeded: bool,
     /// How many times as far apart snapshots are taken, from 1 to [`SNAPSHOT_STRETCH_MAX`]; and
@@ -43,17 +43,17 @@ pub struct Decided {
     pub changed_ms: u64,
 }
 
-impl Decided {
+impl GuardState {
     /// At the start.
     #[must_use]
-    pub fn at(now_ms: u64) -> Decided {
-        Decided { is_exceeded: false, stretch: 1, changed_ms: now_ms }
+    pub fn at(now_ms: u64) -> GuardState {
+        GuardState { is_exceeded: false, stretch: 1, changed_ms: now_ms }
     }
 }
 
 /// What a month comes to as things are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Projected {
+pub struct Projection {
     /// All of it.
     pub month: Usd,
     /// The part that snapshots are.
@@ -77,14 +77,19 @@ const BACK_PERCENT: u64 = 90;
 /// Decides at `now_ms`. Stretched is changed at most once in [`COST_GUARD_HOLD_MS`]: only then all
 /// of what is projected from was consumed as things are now, so that it doesn't swing.
 #[must_use]
-pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) -> Decided {
+pub fn decide(
+    before: GuardState,
+    projected: Projection,
+    limit: BudgetLimit,
+    now_ms: u64,
+) -> GuardState {
     let back = Usd(share(limit.month.0, BACK_PERCENT, 100));
     let is_exceeded = projected.month > limit.month || before.is_exceeded && projected.month > back;
     let held = now_ms.saturating_sub(before.changed_ms) < COST_GUARD_HOLD_MS;
     if limit.guard == Guard::Warn || held {
-        return Decided { is_exceeded, ..before };
+        return GuardState { is_exceeded, ..before };
     }
-    let Projected { month, snapshots, flushes: flushed } = projected;
+    let Projection { month, snapshots, flushes: flushed } = projected;
     let fixed = month.0.saturating_sub(snapshots.0).saturating_sub(flushed.0);
     let month_at = |stretch: u64| {
         let snapshots = share(snapshots.0, before.stretch, stretch);
@@ -99,7 +104,7 @@ pub fn decide(before: Decided, projected: Projected, limit: Limit, now_ms: u64) 
         smallest(back).unwrap_or(SNAPSHOT_STRETCH_MAX).min(before.stretch)
     };
     let changed_ms = if stretch == before.stretch { before.changed_ms } else { now_ms };
-    Decided { is_exceeded, stretch, changed_ms }
+    GuardState { is_exceeded, stretch, changed_ms }
 }
 
 /// Between two snapshots, stretched. Never beyond a quarter of the age at which a snapshot is no
@@ -116,10 +121,10 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Limit = Limit { month: Usd(1_000), guard: Guard::Stretch };
+    const LIMIT: BudgetLimit = BudgetLimit { month: Usd(1_000), guard: Guard::Stretch };
 
-    fn before(is_exceeded: bool, stretch: u64) -> Decided {
-        Decided { is_exceeded, stretch, changed_ms: 0 }
+    fn before(is_exceeded: bool, stretch: u64) -> GuardState {
+        GuardState { is_exceeded, stretch, changed_ms: 0 }
     }
 
     #[test]
@@ -145,7 +150,7 @@ mod tests {
             ((true, 3), 300, 100, hold - 1, (false, 3)),
         ] {
             let projected =
-                Projected { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
+                Projection { month: Usd(month), snapshots: Usd(stretched), flushes: Usd(0) };
             let decided = decide(before(was.0, was.1), projected, LIMIT, now_ms);
             assert_eq!(
                 (decided.is_exceeded, decided.stretch),
@@ -155,7 +160,7 @@ mod tests {
             let warned = decide(
                 before(was.0, was.1),
                 projected,
-                Limit { guard: Guard::Warn, ..LIMIT },
+                BudgetLimit { guard: Guard::Warn, ..LIMIT },
                 now_ms,
             );
             assert_eq!(
@@ -169,7 +174,7 @@ mod tests {
     /// FLUSH_STRETCH_MAX: flushes are half as many, and never fewer.
     #[test]
     fn flushes_are_stretched_with_them() {
-        let at = |month, flushes| Projected {
+        let at = |month, flushes| Projection {
             month: Usd(month),
             snapshots: Usd(0),
             flushes: Usd(flushes),
@@ -209,7 +214,7 @@ mod tests {
             for hour in 1..20 {
                 let stretched = share(part, 1, decided.stretch);
                 let projected =
-                    Projected { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
+                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
                 let next = decide(decided, projected, LIMIT, hour * COST_GUARD_HOLD_MS);
                 prop_assert!((1..=SNAPSHOT_STRETCH_MAX).contains(&next.stretch));
                 changes += u64::from(next.stretch != decided.stretch);
@@ -224,7 +229,7 @@ mod tests {
         fn it_comes_back(fixed in 0u64..300, part in 0u64..300, stretch in 1..=SNAPSHOT_STRETCH_MAX) {
             let stretched = share(part, 1, stretch);
             let projected =
-                    Projected { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
+                    Projection { month: Usd(fixed + stretched), snapshots: Usd(stretched), flushes: Usd(0) };
             let decided = decide(before(true, stretch), projected, LIMIT, COST_GUARD_HOLD_MS);
             prop_assert_eq!((decided.is_exceeded, decided.stretch), (false, 1));
         }

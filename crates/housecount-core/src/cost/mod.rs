@@ -15,7 +15,7 @@ pub mod bill;
 pub mod crossover;
 pub mod guard;
 pub mod money;
-pub mod own;
+pub mod own_usage;
 pub mod plans;
 pub mod prices;
 pub mod units;

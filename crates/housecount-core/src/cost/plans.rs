@@ -1,15 +1,15 @@
 //! What an audience costs by each plan that people know, and by housecount's own. A formula a plan,
 //! with the rule it comes from.
 
-use super::own::{self, Setup, times_a_month};
-use super::prices::{Engine, List, Prices, Usd};
+use super::own_usage::{self, Deployment, times_a_month};
+use super::prices::{CacheEngine, PriceList, Prices, Usd};
 use super::units::{INDEX_BYTES, Units, WRITE_BYTES};
 use super::{MONTH_MS, share};
 use crate::limits::WRITE_BATCH_ITEMS;
 
 /// Who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Audience {
+pub struct AudienceProfile {
     /// How many at once, all month.
     pub viewers: u64,
     /// On how many stages.
@@ -20,13 +20,13 @@ pub struct Audience {
     pub interval_ms: u64,
 }
 
-impl Default for Audience {
-    fn default() -> Audience {
-        Audience { viewers: 10_000, stages: 100, stay_ms: 1_800_000, interval_ms: 30_000 }
+impl Default for AudienceProfile {
+    fn default() -> AudienceProfile {
+        AudienceProfile { viewers: 10_000, stages: 100, stay_ms: 1_800_000, interval_ms: 30_000 }
     }
 }
 
-impl Audience {
+impl AudienceProfile {
     /// Heartbeats a month.
     #[must_use]
     pub fn beats_a_month(&self) -> u64 {
@@ -42,7 +42,7 @@ impl Audience {
 
 /// Which plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum PlanKind {
     /// An item a heartbeat, no Redis.
     PureDynamoDb,
     /// Redis and nothing else.
@@ -55,23 +55,23 @@ pub enum Kind {
     Housecount,
 }
 
-impl Kind {
+impl PlanKind {
     /// As the API has it.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {
-            Kind::PureDynamoDb => "pure-dynamodb",
-            Kind::PureRedis => "pure-redis",
-            Kind::Hybrid => "hybrid",
-            Kind::Batched => "batched",
-            Kind::Housecount => "housecount",
+            PlanKind::PureDynamoDb => "pure-dynamodb",
+            PlanKind::PureRedis => "pure-redis",
+            PlanKind::Hybrid => "hybrid",
+            PlanKind::Batched => "batched",
+            PlanKind::Housecount => "housecount",
         }
     }
 }
 
 /// What a plan needs of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RedisNeed {
+pub struct RedisRequirements {
     /// Bytes in its memory.
     pub bytes: u64,
     /// Commands a month.
@@ -80,9 +80,9 @@ pub struct RedisNeed {
 
 /// A plan, and what it consumes a month.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct CostPlan {
     /// Kind of plan.
-    pub kind: Kind,
+    pub kind: PlanKind,
     /// For people.
     pub name: &'static str,
     /// How housecount runs it.
@@ -92,7 +92,7 @@ pub struct Plan {
     /// DynamoDB, by what for.
     pub parts: Vec<(&'static str, Units)>,
     /// Redis, if there is one.
-    pub redis: Option<RedisNeed>,
+    pub redis: Option<RedisRequirements>,
     /// Bytes that lie in DynamoDB after a month.
     pub stored_bytes: u64,
 }
@@ -116,7 +116,7 @@ impl Bill {
     }
 }
 
-impl Plan {
+impl CostPlan {
     /// All units together.
     #[must_use]
     pub fn units(&self) -> Units {
@@ -125,7 +125,7 @@ impl Plan {
 
     /// The bill, on demand.
     #[must_use]
-    pub fn bill(&self, prices: &Prices, list: List) -> Bill {
+    pub fn bill(&self, prices: &Prices, list: PriceList) -> Bill {
         let redis = self.redis.map_or(Usd(0), |need| need.month(prices));
         Bill {
             requests: prices.units(self.units(), list),
@@ -135,11 +135,11 @@ impl Plan {
     }
 }
 
-impl RedisNeed {
+impl RedisRequirements {
     /// A month of it: by node where one is large enough, or else serverless.
     #[must_use]
     pub fn month(&self, prices: &Prices) -> Usd {
-        let node = prices.node(Engine::Valkey, self.bytes);
+        let node = prices.node(CacheEngine::Valkey, self.bytes);
         node.map_or_else(
             || prices.serverless(self.bytes, self.commands),
             super::prices::RedisNode::month,
@@ -156,10 +156,10 @@ const KEY_BYTES: u64 = 250;
 /// (consistently, less than 4 KB) to answer: a write and a read unit each. An item a viewer,
 /// replaced each time.
 #[must_use]
-pub fn pure_dynamodb(of: &Audience) -> Plan {
+pub fn pure_dynamodb(of: &AudienceProfile) -> CostPlan {
     let beats = of.beats_a_month();
-    Plan {
-        kind: Kind::PureDynamoDb,
+    CostPlan {
+        kind: PlanKind::PureDynamoDb,
         name: "pure DynamoDB",
         run_by: "--archive items, for the writes",
         loses: "nothing",
@@ -169,9 +169,9 @@ pub fn pure_dynamodb(of: &Audience) -> Plan {
     }
 }
 
-fn usual_redis(of: &Audience) -> RedisNeed {
+fn usual_redis(of: &AudienceProfile) -> RedisRequirements {
     // A SETEX and a count for each heartbeat.
-    RedisNeed {
+    RedisRequirements {
         bytes: of.viewers.saturating_mul(KEY_BYTES),
         commands: of.beats_a_month().saturating_mul(2),
     }
@@ -179,9 +179,9 @@ fn usual_redis(of: &Audience) -> RedisNeed {
 
 /// A key a viewer, and nothing that outlives Redis.
 #[must_use]
-pub fn pure_redis(of: &Audience) -> Plan {
-    Plan {
-        kind: Kind::PureRedis,
+pub fn pure_redis(of: &AudienceProfile) -> CostPlan {
+    CostPlan {
+        kind: PlanKind::PureRedis,
         name: "pure Redis",
         run_by: "--log redis: --cold none",
         loses: "all on a restart",
@@ -194,10 +194,10 @@ pub fn pure_redis(of: &Audience) -> Plan {
 /// Redis, and every five minutes an item of less than a KB for each stage's count, kept 30 days.
 /// There is no watch time in it.
 #[must_use]
-pub fn hybrid(of: &Audience) -> Plan {
+pub fn hybrid(of: &AudienceProfile) -> CostPlan {
     let counts = of.stages.saturating_mul(times_a_month(SYNC_MS));
-    Plan {
-        kind: Kind::Hybrid,
+    CostPlan {
+        kind: PlanKind::Hybrid,
         name: "hybrid",
         run_by: "--log redis: --cold dynamodb:",
         loses: "up to 5 min, and keeps counts only",
@@ -213,17 +213,17 @@ const SYNC_MS: u64 = 300_000;
 /// What the hybrid plan's watch records take if each viewer's is an item, as it is often drawn: a
 /// write for each viewer every five minutes.
 #[must_use]
-pub fn watch_items(of: &Audience) -> Units {
+pub fn watch_items(of: &AudienceProfile) -> Units {
     Units::writes(of.viewers.saturating_mul(times_a_month(SYNC_MS)))
 }
 
 /// The hybrid, and every heartbeat as an item, 25 a BatchWriteItem. A batch is counted item by
 /// item, each rounded up to a KB: as many units as without.
 #[must_use]
-pub fn batched(of: &Audience) -> Plan {
+pub fn batched(of: &AudienceProfile) -> CostPlan {
     let (beats, counts) = (of.beats_a_month(), hybrid(of));
-    Plan {
-        kind: Kind::Batched,
+    CostPlan {
+        kind: PlanKind::Batched,
         name: "batched heartbeats",
         run_by: "--archive items",
         loses: "30 s",
@@ -235,14 +235,14 @@ pub fn batched(of: &Audience) -> Plan {
 
 /// What those who draw that plan count: a unit for each KB of a batch's 25 items together.
 #[must_use]
-pub fn batched_as_claimed(of: &Audience) -> Units {
+pub fn batched_as_claimed(of: &AudienceProfile) -> Units {
     let batch = WRITE_BATCH_ITEMS as u64;
     Units::writes(share(of.beats_a_month(), (batch * HEARTBEAT_BYTES).div_ceil(WRITE_BYTES), batch))
 }
 
 /// Where housecount's log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogPlace {
+pub enum LogBackend {
     /// In this process, or on its disk.
     Here,
     /// In Redis.
@@ -253,7 +253,7 @@ pub enum LogPlace {
 
 /// Which archive it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum ArchiveKind {
     /// No archive.
     Off,
     /// Packed chunks.
@@ -265,65 +265,72 @@ pub enum Kept {
 /// This program: the ledger, counts, leases, and where it is asked for an archive, or a log in
 /// DynamoDB.
 #[must_use]
-pub fn housecount(of: &Audience, setup: &Setup, log: LogPlace, kept: Kept) -> Plan {
+pub fn housecount(
+    of: &AudienceProfile,
+    setup: &Deployment,
+    log: LogBackend,
+    kept: ArchiveKind,
+) -> CostPlan {
     let mut parts = vec![
-        ("ledger", own::ledger(of, setup)),
-        ("snapshots", own::snapshots(of, setup)),
-        ("leases", own::leases(setup, kept != Kept::Off)),
+        ("ledger", own_usage::ledger(of, setup)),
+        ("snapshots", own_usage::snapshots(of, setup)),
+        ("leases", own_usage::leases(setup, kept != ArchiveKind::Off)),
     ];
-    let mut stored_bytes = own::stored(of, setup, kept == Kept::Packed);
+    let mut stored_bytes = own_usage::stored(of, setup, kept == ArchiveKind::Packed);
     match kept {
-        Kept::Off => {}
-        Kept::Packed => parts.push(("archive", own::archive(of, setup))),
-        Kept::Items => {
+        ArchiveKind::Off => {}
+        ArchiveKind::Packed => parts.push(("archive", own_usage::archive(of, setup))),
+        ArchiveKind::Items => {
             let batched = batched(of);
             parts.push(("archive", batched.units()));
             stored_bytes = stored_bytes.saturating_add(batched.stored_bytes);
         }
     }
-    if log == LogPlace::DynamoDb {
+    if log == LogBackend::DynamoDb {
         // With one node alone it would lie on its disk.
-        let setup = Setup { nodes: setup.nodes.max(2), ..*setup };
-        parts.push(("log", own::log(of, &setup)));
+        let setup = Deployment { nodes: setup.nodes.max(2), ..*setup };
+        parts.push(("log", own_usage::log(of, &setup)));
         // A slot at once where it is packed; where each is an item, thirty times as often.
-        let again = |every_ms| ("log, for the archive", own::log_again(of, &setup, every_ms));
+        let again = |every_ms| ("log, for the archive", own_usage::log_again(of, &setup, every_ms));
         match kept {
-            Kept::Off => {}
-            Kept::Packed => parts.push(again(setup.archive_flush_ms)),
-            Kept::Items => parts.push(again(setup.archive_flush_ms / 30)),
+            ArchiveKind::Off => {}
+            ArchiveKind::Packed => parts.push(again(setup.archive_flush_ms)),
+            ArchiveKind::Items => parts.push(again(setup.archive_flush_ms / 30)),
         }
     }
-    let need =
-        || RedisNeed { bytes: own::redis_bytes(of), commands: own::redis_commands(of, setup) };
-    let name = match (log, kept != Kept::Off) {
-        (LogPlace::Redis, false) => "housecount",
-        (LogPlace::Redis, true) => "housecount, every heartbeat archived",
-        (LogPlace::DynamoDb, false) => "housecount without Redis",
-        (LogPlace::DynamoDb, true) => "housecount without Redis, archived",
-        (LogPlace::Here, false) => "housecount on one node",
-        (LogPlace::Here, true) => "housecount on one node, archived",
+    let need = || RedisRequirements {
+        bytes: own_usage::redis_bytes(of),
+        commands: own_usage::redis_commands(of, setup),
+    };
+    let name = match (log, kept != ArchiveKind::Off) {
+        (LogBackend::Redis, false) => "housecount",
+        (LogBackend::Redis, true) => "housecount, every heartbeat archived",
+        (LogBackend::DynamoDb, false) => "housecount without Redis",
+        (LogBackend::DynamoDb, true) => "housecount without Redis, archived",
+        (LogBackend::Here, false) => "housecount on one node",
+        (LogBackend::Here, true) => "housecount on one node, archived",
     };
     let run_by = match (kept, log) {
-        (Kept::Packed, _) => "the same, --archive packed",
-        (Kept::Items, _) => "the same, --archive items",
-        (Kept::Off, LogPlace::Redis) => "--log redis: --cold dynamodb:",
-        (Kept::Off, LogPlace::DynamoDb) => "--log dynamodb: --cold dynamodb:",
-        (Kept::Off, LogPlace::Here) => "--log file: --cold dynamodb:",
+        (ArchiveKind::Packed, _) => "the same, --archive packed",
+        (ArchiveKind::Items, _) => "the same, --archive items",
+        (ArchiveKind::Off, LogBackend::Redis) => "--log redis: --cold dynamodb:",
+        (ArchiveKind::Off, LogBackend::DynamoDb) => "--log dynamodb: --cold dynamodb:",
+        (ArchiveKind::Off, LogBackend::Here) => "--log file: --cold dynamodb:",
     };
-    Plan {
-        kind: Kind::Housecount,
+    CostPlan {
+        kind: PlanKind::Housecount,
         name,
         run_by,
         loses: "nothing acknowledged",
         parts,
-        redis: (log == LogPlace::Redis).then(need),
+        redis: (log == LogBackend::Redis).then(need),
         stored_bytes,
     }
 }
 
 /// The four plans that people know.
 #[must_use]
-pub fn known(of: &Audience) -> Vec<Plan> {
+pub fn standard_plans(of: &AudienceProfile) -> Vec<CostPlan> {
     vec![pure_dynamodb(of), pure_redis(of), hybrid(of), batched(of)]
 }
 
@@ -334,60 +341,64 @@ mod tests {
     use super::super::prices::ours;
     use super::*;
 
-    fn requests(plan: &Plan, list: List) -> u64 {
+    fn requests(plan: &CostPlan, list: PriceList) -> u64 {
         plan.bill(&ours(), list).requests.0
     }
 
     /// By hand: 10,000 viewers x 730 h x 120 = 876 million heartbeats.
     #[test]
     fn the_four_plans_are_as_by_hand() {
-        let of = Audience::default();
+        let of = AudienceProfile::default();
         assert_eq!(of.beats_a_month(), 876_000_000);
         let pure = pure_dynamodb(&of);
-        assert_eq!(requests(&pure, List::Before), 1_314_000_000);
-        assert_eq!(requests(&pure, List::Now), 657_000_000);
-        assert_eq!(pure.bill(&ours(), List::Now).total(), Usd(657_000_000));
-        let redis = pure_redis(&of).bill(&ours(), List::Now);
+        assert_eq!(requests(&pure, PriceList::Before), 1_314_000_000);
+        assert_eq!(requests(&pure, PriceList::Now), 657_000_000);
+        assert_eq!(pure.bill(&ours(), PriceList::Now).total(), Usd(657_000_000));
+        let redis = pure_redis(&of).bill(&ours(), PriceList::Now);
         assert_eq!((redis.total(), redis.redis), (Usd(9_344_000), Usd(9_344_000)));
         // 100 stages x 8,760.
-        assert_eq!(requests(&hybrid(&of), List::Now), 547_500);
-        assert_eq!(requests(&hybrid(&of), List::Before), 1_095_000);
-        assert_eq!(requests(&batched(&of), List::Now), 547_500_000);
-        assert_eq!(requests(&batched(&of), List::Before), 1_095_000_000);
+        assert_eq!(requests(&hybrid(&of), PriceList::Now), 547_500);
+        assert_eq!(requests(&hybrid(&of), PriceList::Before), 1_095_000);
+        assert_eq!(requests(&batched(&of), PriceList::Now), 547_500_000);
+        assert_eq!(requests(&batched(&of), PriceList::Before), 1_095_000_000);
         // 876 million x 330 bytes are 269.2 GiB, of which 25 at no charge.
-        assert_eq!(batched(&of).bill(&ours(), List::Now).storage, Usd(61_056_682));
+        assert_eq!(batched(&of).bill(&ours(), PriceList::Now).storage, Usd(61_056_682));
     }
 
     #[test]
     fn what_is_claimed_is_computed() {
-        let (of, prices) = (Audience::default(), ours());
+        let (of, prices) = (AudienceProfile::default(), ours());
         // 10,000 viewers x 8,760 writes.
-        assert_eq!(prices.units(watch_items(&of), List::Now), Usd(54_750_000));
-        assert_eq!(prices.units(watch_items(&of), List::Before), Usd(109_500_000));
+        assert_eq!(prices.units(watch_items(&of), PriceList::Now), Usd(54_750_000));
+        assert_eq!(prices.units(watch_items(&of), PriceList::Before), Usd(109_500_000));
         // 25 items of 230 bytes are 6 KB: as if they were 6 units, of 25.
         assert_eq!(batched_as_claimed(&of).writes, 876_000_000 * 6 / 25);
     }
 
     #[test]
     fn ours_is_below_what_it_must_be() {
-        let (of, setup, prices) = (Audience::default(), Setup::default(), ours());
-        let plan = housecount(&of, &setup, LogPlace::Here, Kept::Packed);
-        assert!(requests(&plan, List::Now) <= 1_200_000, "{:?}", plan.bill(&prices, List::Now));
-        let archive = prices.units(own::archive(&of, &setup), List::Now);
+        let (of, setup, prices) = (AudienceProfile::default(), Deployment::default(), ours());
+        let plan = housecount(&of, &setup, LogBackend::Here, ArchiveKind::Packed);
+        assert!(
+            requests(&plan, PriceList::Now) <= 1_200_000,
+            "{:?}",
+            plan.bill(&prices, PriceList::Now)
+        );
+        let archive = prices.units(own_usage::archive(&of, &setup), PriceList::Now);
         assert!(archive <= Usd(350_000), "{archive}");
-        let redis = housecount(&of, &setup, LogPlace::Redis, Kept::Off);
+        let redis = housecount(&of, &setup, LogBackend::Redis, ArchiveKind::Off);
         assert_eq!(
-            prices.node(Engine::Valkey, redis.redis.unwrap().bytes).unwrap().name,
+            prices.node(CacheEngine::Valkey, redis.redis.unwrap().bytes).unwrap().name,
             "cache.t4g.micro"
         );
     }
 
-    fn all(of: &Audience) -> Vec<Plan> {
-        let setup = Setup::default();
-        let mut plans = known(of);
-        for log in [LogPlace::Here, LogPlace::Redis, LogPlace::DynamoDb] {
+    fn all(of: &AudienceProfile) -> Vec<CostPlan> {
+        let setup = Deployment::default();
+        let mut plans = standard_plans(of);
+        for log in [LogBackend::Here, LogBackend::Redis, LogBackend::DynamoDb] {
             plans.extend(
-                [Kept::Off, Kept::Packed, Kept::Items]
+                [ArchiveKind::Off, ArchiveKind::Packed, ArchiveKind::Items]
                     .map(|kept| housecount(of, &setup, log, kept)),
             );
         }
@@ -400,10 +411,10 @@ mod tests {
             viewers in 0u64..20_000_000, more in 0u64..100_000, stages in 0u64..100_000,
             stay_ms in 60_000u64..86_400_000, interval_ms in 1_000u64..120_000,
         ) {
-            let (prices, of) = (ours(), Audience { viewers, stages, stay_ms, interval_ms });
-            let larger = Audience { viewers: viewers + more, ..of };
+            let (prices, of) = (ours(), AudienceProfile { viewers, stages, stay_ms, interval_ms });
+            let larger = AudienceProfile { viewers: viewers + more, ..of };
             for (one, other) in all(&of).iter().zip(&all(&larger)) {
-                for list in [List::Now, List::Before] {
+                for list in [PriceList::Now, PriceList::Before] {
                     let (one, other) = (one.bill(&prices, list), other.bill(&prices, list));
                     prop_assert!(one.requests <= other.requests && one.storage <= other.storage);
                 }
@@ -414,9 +425,9 @@ mod tests {
 
         #[test]
         fn no_number_is_too_large(viewers: u64, stages: u64, stay_ms: u64, interval_ms: u64) {
-            let of = Audience { viewers, stages, stay_ms, interval_ms };
+            let of = AudienceProfile { viewers, stages, stay_ms, interval_ms };
             for plan in all(&of) {
-                let _ = plan.bill(&ours(), List::Before).total();
+                let _ = plan.bill(&ours(), PriceList::Before).total();
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{MONTH_HOURS, share};
 pub const DEFAULT_PRICES: &str = include_str!("prices.toml");
 /// Which of DynamoDB's list prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
+pub enum PriceList {
     /// Since November 2024.
     Now,
     /// Until then.
@@ -101,7 +101,7 @@ pub struct Ivs {
 /// Which server a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Engine {
+pub enum CacheEngine {
     /// Valkey, the fork of Redis.
     Valkey,
     /// Redis OSS.
@@ -115,7 +115,7 @@ pub struct RedisNode {
     /// Its type.
     pub name: String,
     /// Its server.
-    pub engine: Engine,
+    pub engine: CacheEngine,
     /// An hour of it.
     pub hour: Usd,
     /// Its `maxmemory`.
@@ -136,7 +136,7 @@ impl Prices {
     /// # Errors
     /// What, and the key.
     pub fn check(&self) -> Result<(), String> {
-        for engine in [Engine::Valkey, Engine::Redis] {
+        for engine in [CacheEngine::Valkey, CacheEngine::Redis] {
             let sizes: Vec<u64> = self
                 .node
                 .iter()
@@ -158,11 +158,11 @@ impl Prices {
 
     /// What consumed units cost on demand, rounded once.
     #[must_use]
-    pub fn units(&self, units: Units, list: List) -> Usd {
+    pub fn units(&self, units: Units, list: PriceList) -> Usd {
         let of = &self.dynamodb;
         let (write, read) = match list {
-            List::Now => (of.write_million, of.read_million),
-            List::Before => (of.write_million_before, of.read_million_before),
+            PriceList::Now => (of.write_million, of.read_million),
+            PriceList::Before => (of.write_million_before, of.read_million_before),
         };
         let halves = u128::from(units.writes) * 2 * u128::from(write.0)
             + u128::from(units.read_halves) * u128::from(read.0);
@@ -205,7 +205,7 @@ impl Prices {
     /// The smallest node that holds `bytes`; `None` if none does. [`HEADROOM`] says what "holds"
     /// is.
     #[must_use]
-    pub fn node(&self, engine: Engine, bytes: u64) -> Option<&RedisNode> {
+    pub fn node(&self, engine: CacheEngine, bytes: u64) -> Option<&RedisNode> {
         let fits = |node: &&RedisNode| node.engine == engine && bytes <= node.bytes_max / HEADROOM;
         self.node.iter().find(fits)
     }
@@ -229,13 +229,13 @@ pub const UTILIZATION_PERCENT: u64 = 70;
 /// which halves the smallest and leaves the others half as much again.
 pub const HEADROOM: u64 = 2;
 
-impl Engine {
+impl CacheEngine {
     /// As the file has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Engine::Valkey => "valkey",
-            Engine::Redis => "redis",
+            CacheEngine::Valkey => "valkey",
+            CacheEngine::Redis => "redis",
         }
     }
 }
@@ -256,8 +256,8 @@ mod tests {
         let prices = ours();
         assert_eq!(prices.name, "us-east-1, 2026-10");
         let million = Units { writes: 1_000_000, read_halves: 2_000_000 };
-        assert_eq!(prices.units(million, List::Now), Usd(750_000));
-        assert_eq!(prices.units(million, List::Before), Usd(1_500_000));
+        assert_eq!(prices.units(million, PriceList::Now), Usd(750_000));
+        assert_eq!(prices.units(million, PriceList::Before), Usd(1_500_000));
         // 25 of 125 units and 25 GB of 125 at no charge, and 70 % of capacity used.
         let seconds = MONTH_HOURS * 3_600;
         let steady = Units { writes: 70 * seconds, read_halves: 2 * 70 * seconds };
@@ -275,11 +275,20 @@ mod tests {
         let name = |engine, bytes| {
             prices.node(engine, bytes).map(|node| (node.name.as_str(), node.month()))
         };
-        assert_eq!(name(Engine::Valkey, 0), Some(("cache.t4g.micro", Usd(9_344_000))));
-        assert_eq!(name(Engine::Valkey, 268_435_456), Some(("cache.t4g.micro", Usd(9_344_000))));
-        assert_eq!(name(Engine::Valkey, 268_435_457), Some(("cache.t4g.small", Usd(18_688_000))));
-        assert_eq!(name(Engine::Redis, 7_000_000_000), Some(("cache.r6g.large", Usd(150_380_000))));
-        assert_eq!(name(Engine::Redis, 1 << 60), None);
+        assert_eq!(name(CacheEngine::Valkey, 0), Some(("cache.t4g.micro", Usd(9_344_000))));
+        assert_eq!(
+            name(CacheEngine::Valkey, 268_435_456),
+            Some(("cache.t4g.micro", Usd(9_344_000)))
+        );
+        assert_eq!(
+            name(CacheEngine::Valkey, 268_435_457),
+            Some(("cache.t4g.small", Usd(18_688_000)))
+        );
+        assert_eq!(
+            name(CacheEngine::Redis, 7_000_000_000),
+            Some(("cache.r6g.large", Usd(150_380_000)))
+        );
+        assert_eq!(name(CacheEngine::Redis, 1 << 60), None);
     }
 
     #[test]

@@ -136,7 +136,7 @@ pub fn attr_bytes(value: &Attr) -> u64 {
             let digits = n.to_string();
             1 + (digits.trim_end_matches('0').len() as u64).div_ceil(2)
         }
-        Attr::Texts(map) => {
+        Attr::StringMap(map) => {
             3 + map.iter().map(|(key, text)| (key.len() + 1 + text.len()) as u64).sum::<u64>()
         }
     }
@@ -195,7 +195,7 @@ mod tests {
     fn items_are_names_and_values() {
         let number = |n| attr_bytes(&Attr::N(n));
         assert_eq!([0, 7, 10, 41, 100, 101, 1_790_000_000_123].map(number), [1, 2, 2, 2, 2, 3, 8]);
-        let texts = Attr::Texts([("k".to_string(), "vv".to_string())].into());
+        let texts = Attr::StringMap([("k".to_string(), "vv".to_string())].into());
         let item = Item::from([
             ("text".to_string(), Attr::S("Zoë".to_string())),
             ("raw".to_string(), Attr::B(vec![0; 30])),

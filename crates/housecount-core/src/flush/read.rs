@@ -2,8 +2,8 @@
 
 use super::numbers::{NumberTable, NumberTables};
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
-use crate::codec::{DecodeError, Reader};
-use crate::event::{EventRef, Kind};
+use crate::codec::{ByteReader, DecodeError};
+use crate::event::{EventKind, EventRef};
 use crate::fold::Handle;
 use crate::ids::{SessionId, StageId, ViewerId};
 use crate::limits::{
@@ -11,7 +11,7 @@ use crate::limits::{
     STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX,
 };
 use crate::packing::bits::BitReader;
-use crate::record::{self, Told};
+use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 
 /// What an item says.
@@ -49,7 +49,7 @@ impl NumberTables {
         position: UnixMs,
         item: &[u8],
     ) -> Result<DecodedFlush, FlushError> {
-        let mut reader = Reader::open(item, VERSION)?;
+        let mut reader = ByteReader::open(item, VERSION)?;
         let kind_at = reader.at();
         let kind = reader.byte()?;
         let attended = match reader.varint()? {
@@ -72,7 +72,7 @@ impl NumberTables {
         &mut self,
         writer: u32,
         position: UnixMs,
-        mut reader: Reader<'_>,
+        mut reader: ByteReader<'_>,
     ) -> Result<Vec<u8>, FlushError> {
         let begun = position.minus(reader.varint()?);
         let known = number(&mut reader, "the number of sessions", EPOCH_SESSIONS_MAX)?;
@@ -95,8 +95,8 @@ impl NumberTables {
             let at = reader.at();
             let head = reader.varint()?;
             let stage = usize::try_from(head / 2).ok().and_then(|stage| book.stages.get(stage));
-            said.push(Told::Event(EventRef {
-                kind: if head % 2 == 1 { Kind::Leave } else { Kind::Beat },
+            said.push(RecordEntry::Full(EventRef {
+                kind: if head % 2 == 1 { EventKind::Leave } else { EventKind::Beat },
                 at: base.plus(reader.varint()?),
                 stage: stage.ok_or(DecodeError::Invalid { what: "a stage", at })?,
                 viewer: viewer(&mut reader)?,
@@ -112,7 +112,7 @@ impl NumberTables {
 /// each number once.
 fn read_new_entries(
     book: &mut NumberTable,
-    reader: &mut Reader<'_>,
+    reader: &mut ByteReader<'_>,
     known: usize,
     stages: usize,
 ) -> Result<(), DecodeError> {
@@ -149,10 +149,10 @@ fn read_new_entries(
 /// The beats and leaves of those who have a number.
 fn numbers<'a>(
     book: &'a NumberTable,
-    mut reader: Reader<'a>,
+    mut reader: ByteReader<'a>,
     base: UnixMs,
     span_ms: u64,
-    said: &mut Vec<Told<'a>>,
+    said: &mut Vec<RecordEntry<'a>>,
 ) -> Result<(), DecodeError> {
     let at = reader.at();
     let beats = number(&mut reader, "the number of beats", RECORD_EVENTS_MAX)?;
@@ -168,7 +168,7 @@ fn numbers<'a>(
     }
     let mut bits = BitReader::new(reader.rest());
     for (kind, count, k) in
-        [(Kind::Beat, beats, rice_of_beats), (Kind::Leave, leaves, rice_of_leaves)]
+        [(EventKind::Beat, beats, rice_of_beats), (EventKind::Leave, leaves, rice_of_leaves)]
     {
         let mut before = 0u64;
         for _ in 0..count {
@@ -180,10 +180,10 @@ fn numbers<'a>(
                     let Some(stage) = book.stages.get(*stage as usize) else {
                         return invalid("a stage");
                     };
-                    Told::Event(EventRef { at, kind, stage, viewer, session })
+                    RecordEntry::Full(EventRef { at, kind, stage, viewer, session })
                 }
-                (Some(NumberEntry::HandleOnly(handle)), Kind::Beat) => {
-                    Told::Beat { at, handle: *handle }
+                (Some(NumberEntry::HandleOnly(handle)), EventKind::Beat) => {
+                    RecordEntry::ByHandle { at, handle: *handle }
                 }
                 _ => return invalid("a number"),
             });
@@ -192,7 +192,7 @@ fn numbers<'a>(
     if bits.left() < 8 { Ok(()) } else { invalid("what follows the last value") }
 }
 
-fn entry(book: &NumberTable, reader: &mut Reader<'_>) -> Result<NumberEntry, DecodeError> {
+fn entry(book: &NumberTable, reader: &mut ByteReader<'_>) -> Result<NumberEntry, DecodeError> {
     let at = reader.at();
     let stage = number(reader, "a stage", EPOCH_SESSIONS_MAX)?;
     if stage >= book.stages.len() {
@@ -202,16 +202,16 @@ fn entry(book: &NumberTable, reader: &mut Reader<'_>) -> Result<NumberEntry, Dec
     Ok(NumberEntry::Named { stage: stage as u32, viewer, session })
 }
 
-fn viewer<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+fn viewer<'a>(reader: &mut ByteReader<'a>) -> Result<&'a str, DecodeError> {
     id(reader, "a viewer id", VIEWER_ID_BYTES_MAX, |s| ViewerId::check(s).is_ok())
 }
 
-fn session<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
+fn session<'a>(reader: &mut ByteReader<'a>) -> Result<&'a str, DecodeError> {
     id(reader, "a session id", SESSION_ID_BYTES_MAX, |s| SessionId::check(s).is_ok())
 }
 
 fn id<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut ByteReader<'a>,
     what: &'static str,
     bytes_max: usize,
     rule: fn(&str) -> bool,
@@ -221,7 +221,11 @@ fn id<'a>(
     if rule(text) { Ok(text) } else { Err(DecodeError::Invalid { what, at }) }
 }
 
-fn number(reader: &mut Reader<'_>, what: &'static str, max: usize) -> Result<usize, DecodeError> {
+fn number(
+    reader: &mut ByteReader<'_>,
+    what: &'static str,
+    max: usize,
+) -> Result<usize, DecodeError> {
     let at = reader.at();
     let number = usize::try_from(reader.varint()?).ok().filter(|number| *number <= max);
     number.ok_or(DecodeError::Invalid { what, at })

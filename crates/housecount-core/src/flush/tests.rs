@@ -4,17 +4,17 @@ use proptest::prelude::*;
 
 use super::{FlushEncoder, FlushError, NumberTables};
 use crate::codec::{put_varint, seal};
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX, EPOCHS_MAX, RECORD_EVENTS_MAX};
-use crate::record::{self, Told};
+use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 
 const AT: UnixMs = UnixMs(1_790_000_000_000);
 const KEY: HandleKey = HandleKey(7);
 
 fn beat<'a>(at: UnixMs, stage: &'a str, viewer: &'a str) -> EventRef<'a> {
-    EventRef { at, kind: Kind::Beat, stage, viewer, session: "" }
+    EventRef { at, kind: EventKind::Beat, stage, viewer, session: "" }
 }
 
 fn handle(event: &EventRef<'_>) -> Handle {
@@ -26,10 +26,12 @@ fn handle(event: &EventRef<'_>) -> Handle {
 fn version_1_is_frozen() {
     let mut writer = FlushEncoder::default();
     let (ann, bob) = (beat(AT.minus(30), "s/1", "ann"), beat(AT.minus(700), "s/1", "bob"));
-    let first =
-        record::encode(&[Told::Event(ann), Told::Beat { at: bob.at, handle: handle(&bob) }]);
-    let again = [Told::Event(EventRef { at: AT.plus(900), kind: Kind::Leave, ..ann })];
-    let again = [again[0], Told::Event(EventRef { at: AT.plus(950), ..bob })];
+    let first = record::encode(&[
+        RecordEntry::Full(ann),
+        RecordEntry::ByHandle { at: bob.at, handle: handle(&bob) },
+    ]);
+    let again = [RecordEntry::Full(EventRef { at: AT.plus(900), kind: EventKind::Leave, ..ann })];
+    let again = [again[0], RecordEntry::Full(EventRef { at: AT.plus(950), ..bob })];
     let items = [
         writer.encode(AT, AT.minus(5), KEY, &first),
         writer.encode(AT.plus(1_000), UnixMs::ZERO, KEY, &record::encode(&again)),
@@ -57,9 +59,9 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
             |(n, viewer)| {
                 let event = beat(at.minus((n as u64 * 7_919) % 1_000), "s", viewer);
                 if second < 30 {
-                    Told::Event(event)
+                    RecordEntry::Full(event)
                 } else {
-                    Told::Beat { at: event.at, handle: handle(&event) }
+                    RecordEntry::ByHandle { at: event.at, handle: handle(&event) }
                 }
             },
         );
@@ -73,7 +75,7 @@ fn a_steady_beat_takes_little_more_than_two_bytes() {
 #[test]
 fn an_item_is_not_read_without_those_before() {
     let (mut writer, mut books) = (FlushEncoder::default(), NumberTables::default());
-    let say = |viewer| record::encode(&[Told::Event(beat(AT, "s", viewer))]);
+    let say = |viewer| record::encode(&[RecordEntry::Full(beat(AT, "s", viewer))]);
     let [one, two, three] = [(0, "ann"), (1_000, "bob"), (2_000, "ann")]
         .map(|(ms, viewer)| writer.encode(AT.plus(ms), UnixMs::ZERO, KEY, &say(viewer)));
     let lacks = Err(FlushError::MissingEarlier { begun: AT });
@@ -91,7 +93,10 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
     let say = |n: usize| {
         let viewers: Vec<String> = (0..RECORD_EVENTS_MAX).map(|v| format!("{n}-{v}")).collect();
         record::encode(
-            &viewers.iter().map(|viewer| Told::Event(beat(AT, "s", viewer))).collect::<Vec<_>>(),
+            &viewers
+                .iter()
+                .map(|viewer| RecordEntry::Full(beat(AT, "s", viewer)))
+                .collect::<Vec<_>>(),
         )
     };
     let is_first = |item: &[u8], at| NumberTables::default().read(1, at, item).is_ok();
@@ -110,7 +115,7 @@ fn epoch_ms_max_and_epoch_sessions_max_begin_anew() {
 #[test]
 fn epochs_max_books_are_kept() {
     let (mut books, said) =
-        (NumberTables::default(), record::encode(&[Told::Event(beat(AT, "s", "ann"))]));
+        (NumberTables::default(), record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]));
     let items: Vec<[Vec<u8>; 2]> = (0..=EPOCHS_MAX)
         .map(|_| {
             let mut writer = FlushEncoder::default();
@@ -144,12 +149,12 @@ proptest! {
         let (mut writer, mut books, mut at) = (FlushEncoder::default(), NumberTables::default(), AT);
         for (events, is_lost) in drawn {
             let texts: Vec<_> = events.iter().map(|(_, _, s, v, _)| (format!("s{s}"), format!("v{v}"))).collect();
-            let said: Vec<Told<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
+            let said: Vec<RecordEntry<'_>> = events.iter().zip(&texts).map(|((ms, is_leave, .., by_handle), (stage, viewer))| {
                 let event = beat(at.minus(*ms), stage, viewer);
                 match (by_handle, is_leave) {
-                    (true, _) => Told::Beat { at: event.at, handle: handle(&event) },
-                    (false, true) => Told::Event(EventRef { kind: Kind::Leave, ..event }),
-                    (false, false) => Told::Event(event),
+                    (true, _) => RecordEntry::ByHandle { at: event.at, handle: handle(&event) },
+                    (false, true) => RecordEntry::Full(EventRef { kind: EventKind::Leave, ..event }),
+                    (false, false) => RecordEntry::Full(event),
                 }
             }).collect();
             let item = writer.encode(at, at.minus(3), KEY, &record::encode(&said));
@@ -161,13 +166,13 @@ proptest! {
                 let read = record::decode(&flushed.record).unwrap();
                 // By handle, kind and time; that ids are told as well where they were not is only
                 // more.
-                let key = |said: &Told<'_>| match said {
-                    Told::Event(event) => (handle(event).bytes(), event.kind, event.at),
-                    Told::Beat { at, handle } => (handle.bytes(), Kind::Beat, *at),
+                let key = |said: &RecordEntry<'_>| match said {
+                    RecordEntry::Full(event) => (handle(event).bytes(), event.kind, event.at),
+                    RecordEntry::ByHandle { at, handle } => (handle.bytes(), EventKind::Beat, *at),
                 };
-                let sorted = |said: &[Told<'_>]| { let mut all: Vec<_> = said.iter().map(key).collect(); all.sort(); all };
+                let sorted = |said: &[RecordEntry<'_>]| { let mut all: Vec<_> = said.iter().map(key).collect(); all.sort(); all };
                 prop_assert_eq!(sorted(&read), sorted(&said));
-                let told = |said: &[Told<'_>]| said.iter().filter(|said| matches!(said, Told::Event(_))).count();
+                let told = |said: &[RecordEntry<'_>]| said.iter().filter(|said| matches!(said, RecordEntry::Full(_))).count();
                 prop_assert!(told(&read) >= told(&said));
             }
             at = at.plus(1_000);
@@ -185,7 +190,7 @@ proptest! {
     #[test]
     fn sealed_noise_never_panics(noise: Vec<u8>, age in 0u64..3, counts in proptest::collection::vec(0u64..4, 0..14)) {
         let mut books = NumberTables::default();
-        let said = record::encode(&[Told::Event(beat(AT, "s", "ann"))]);
+        let said = record::encode(&[RecordEntry::Full(beat(AT, "s", "ann"))]);
         books.read(1, AT, &FlushEncoder::default().encode(AT, UnixMs::ZERO, KEY, &said)).unwrap();
         let mut item = vec![super::VERSION, super::PACKED, 0];
         [age].iter().chain(&counts).for_each(|value| put_varint(&mut item, *value));
@@ -201,7 +206,7 @@ fn who_shares_a_handle_is_told_whole() {
     let (ann, bob) = (beat(AT, "s", "ann"), beat(AT, "s", "bob"));
     let mut writer = FlushEncoder::default();
     let mut books = NumberTables::default();
-    let mut say = |at: UnixMs, said: &[Told<'_>]| {
+    let mut say = |at: UnixMs, said: &[RecordEntry<'_>]| {
         let item = writer.encode(at, UnixMs::ZERO, KEY, &record::encode(said));
         writer.numbers.insert(handle(&bob).bytes(), 0); // as if it were ann's
         record::decode(&books.read(1, at, &item).unwrap().record)
@@ -210,7 +215,7 @@ fn who_shares_a_handle_is_told_whole() {
             .map(|said| format!("{said:?}"))
             .collect::<Vec<_>>()
     };
-    assert_eq!(say(AT, &[Told::Event(ann)]), [format!("{:?}", Told::Event(ann))]);
-    let both = [Told::Event(bob), Told::Event(ann)];
+    assert_eq!(say(AT, &[RecordEntry::Full(ann)]), [format!("{:?}", RecordEntry::Full(ann))]);
+    let both = [RecordEntry::Full(bob), RecordEntry::Full(ann)];
     assert_eq!(say(AT.plus(1), &both), both.each_ref().map(|said| format!("{said:?}")));
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::numbers::NumberTable;
 use super::{NumberEntry, PACKED, RAW, SPAN_MS_MAX, VERSION};
 use crate::codec::{put_text, put_varint, seal};
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::{Handle, HandleKey};
 use crate::limits::{EPOCH_MS_MAX, EPOCH_SESSIONS_MAX};
 use crate::packing::bits::{BitWriter, rice_parameter};
-use crate::record::{self, Told};
+use crate::record::{self, RecordEntry};
 use crate::time::UnixMs;
 
 /// Encoder of flushes, with the numbers that it has given to sessions and stages. A process has one
@@ -69,7 +69,13 @@ impl FlushEncoder {
         *self = FlushEncoder::default();
     }
 
-    fn pack(&mut self, out: &mut Vec<u8>, position: UnixMs, key: HandleKey, said: &[Told<'_>]) {
+    fn pack(
+        &mut self,
+        out: &mut Vec<u8>,
+        position: UnixMs,
+        key: HandleKey,
+        said: &[RecordEntry<'_>],
+    ) {
         let is_over = |begun: UnixMs| position.since(begun) >= EPOCH_MS_MAX;
         let is_full = self.book.entries.len() + said.len() > EPOCH_SESSIONS_MAX;
         if self.begun.is_none_or(is_over) || is_full || self.key != key {
@@ -77,16 +83,16 @@ impl FlushEncoder {
         }
         let begun = self.begun.unwrap_or(position);
         let (known, stages) = (self.book.entries.len(), self.book.stages.len());
-        let base = said.iter().map(Told::at).min().unwrap_or_default();
-        let span_ms = said.iter().map(Told::at).max().unwrap_or_default().since(base);
+        let base = said.iter().map(RecordEntry::at).min().unwrap_or_default();
+        let span_ms = said.iter().map(RecordEntry::at).max().unwrap_or_default().since(base);
         let mut news = FlushAdditions::default();
-        let events = said
-            .iter()
-            .filter_map(|said| if let Told::Event(event) = said { Some(event) } else { None });
+        let events = said.iter().filter_map(|said| {
+            if let RecordEntry::Full(event) = said { Some(event) } else { None }
+        });
         events.for_each(|event| self.number(event, &mut news));
         let named = self.book.entries.len();
         for said in said {
-            if let Told::Beat { at, handle } = said {
+            if let RecordEntry::ByHandle { at, handle } = said {
                 let next = self.book.entries.len() as u32;
                 let number = *self.numbers.entry(handle.bytes()).or_insert(next);
                 if number == next {
@@ -115,7 +121,7 @@ impl FlushEncoder {
         put_varint(out, news.loose.len() as u64);
         for event in &news.loose {
             let stage = self.stages.get(event.stage).copied().unwrap_or_default();
-            put_varint(out, u64::from(stage) * 2 + u64::from(event.kind == Kind::Leave));
+            put_varint(out, u64::from(stage) * 2 + u64::from(event.kind == EventKind::Leave));
             put_varint(out, event.at.since(base));
             put_text(out, event.viewer);
             put_text(out, event.session);
@@ -152,14 +158,14 @@ impl FlushEncoder {
             Some(NumberEntry::Named { .. }) => return news.loose.push(*event),
         }
         match event.kind {
-            Kind::Beat => news.beats.push((number, event.at)),
-            Kind::Leave => news.leaves.push((number, event.at)),
+            EventKind::Beat => news.beats.push((number, event.at)),
+            EventKind::Leave => news.leaves.push((number, event.at)),
         }
     }
 }
 
 /// Whether times are such as clocks make.
-fn is_packable(said: &[Told<'_>], position: UnixMs) -> bool {
+fn is_packable(said: &[RecordEntry<'_>], position: UnixMs) -> bool {
     let near = |at: UnixMs| position.since(at).max(at.since(position)) < SPAN_MS_MAX;
     !said.is_empty() && said.iter().all(|said| near(said.at()))
 }

@@ -40,9 +40,9 @@ use self::seats::SeatTable;
 pub use self::views::{
     CheckpointEvent, LastEvents, PresenceView, SessionContext, StageSlice, StageView,
 };
-use crate::event::{EventRef, Kind, partition_of};
+use crate::event::{EventKind, EventRef, partition_of};
 pub use crate::handle::{Handle, HandleKey};
-use crate::record::Told;
+use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
 /// The times that the rules speak of. Both come from settings.
@@ -203,15 +203,15 @@ impl Fold {
     pub fn apply_all(
         &mut self,
         partition: u16,
-        said: &[Told<'_>],
+        said: &[RecordEntry<'_>],
         told: UnixMs,
         mut with: impl FnMut(ApplyOutcome),
     ) {
         for said in said.chunks(AHEAD) {
             // All are looked for before the first is changed: so their cache misses overlap.
             let asked = std::array::from_fn::<_, AHEAD, _>(|n| match said.get(n)? {
-                Told::Event(event) => Some(self.handle(ids(event))),
-                Told::Beat { handle, .. } => Some((partition as u8, *handle)),
+                RecordEntry::Full(event) => Some(self.handle(ids(event))),
+                RecordEntry::ByHandle { handle, .. } => Some((partition as u8, *handle)),
             });
             let found = self.seats.find_handles(asked.map(|asked| Some(asked?.1)));
             for ((said, asked), found) in said.iter().zip(asked.into_iter().flatten()).zip(found) {
@@ -222,13 +222,13 @@ impl Fold {
 
     fn apply_entry(
         &mut self,
-        said: &Told<'_>,
+        said: &RecordEntry<'_>,
         (partition, handle): (u8, Handle),
         found: Option<SeatIndex>,
         told: UnixMs,
     ) -> ApplyOutcome {
         match said {
-            Told::Event(event) => {
+            RecordEntry::Full(event) => {
                 if let Some(refusal) = self.refusal(partition, event.at) {
                     return refusal;
                 }
@@ -240,13 +240,13 @@ impl Fold {
                 *told_s = expiry_queue::second(told).max(*told_s);
                 self.apply_to_seat(seat, event.kind, event.at)
             }
-            Told::Beat { at, .. } => match self.refusal(partition, *at) {
+            RecordEntry::ByHandle { at, .. } => match self.refusal(partition, *at) {
                 Some(refusal) => refusal,
                 None => {
                     // Nothing that is taken in drops or moves a seat.
                     let seat = found
                         .unwrap_or_else(|| self.seats.find_or_insert_nameless(handle, partition));
-                    self.apply_to_seat(seat, Kind::Beat, *at)
+                    self.apply_to_seat(seat, EventKind::Beat, *at)
                 }
             },
         }
@@ -255,7 +255,7 @@ impl Fold {
     /// How events are told in a record at `now`: by handle, if their ids are in the log since a
     /// short while ago.
     #[must_use]
-    pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<Told<'a>> {
+    pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let mut told = Vec::with_capacity(events.len());
         for events in events.chunks(AHEAD) {
             // As in `apply_all`, all are looked for at once.
@@ -264,7 +264,7 @@ impl Fold {
             let of_use = std::array::from_fn(|n| {
                 let (partition, handle) = handles[n]?;
                 let is_known = self.keys[usize::from(partition)] != HandleKey::default();
-                (events[n].kind == Kind::Beat && is_known).then_some(handle)
+                (events[n].kind == EventKind::Beat && is_known).then_some(handle)
             });
             let seats = self.find_many::<AHEAD>(asked, of_use);
             told.extend(
@@ -296,16 +296,16 @@ impl Fold {
         event: &EventRef<'a>,
         seat: Option<SeatIndex>,
         now: UnixMs,
-    ) -> Told<'a> {
-        let Some(seat) = seat else { return Told::Event(*event) };
+    ) -> RecordEntry<'a> {
+        let Some(seat) = seat else { return RecordEntry::Full(*event) };
         let known = &self.seats[seat];
         let is_told = known.ids_logged_s >= self.ids_logged_since_s
             && expiry_queue::second(now)
                 < known.ids_logged_s.saturating_add((self.rules.handle_valid_ms() / 1_000) as u32);
         if is_told && !known.is(SeatFlag::Ambiguous) {
-            return Told::Beat { at: event.at, handle: known.handle };
+            return RecordEntry::ByHandle { at: event.at, handle: known.handle };
         }
-        Told::Event(*event)
+        RecordEntry::Full(*event)
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.
@@ -347,11 +347,11 @@ impl Fold {
         seat
     }
 
-    fn apply_to_seat(&mut self, seat: SeatIndex, kind: Kind, at: UnixMs) -> ApplyOutcome {
+    fn apply_to_seat(&mut self, seat: SeatIndex, kind: EventKind, at: UnixMs) -> ApplyOutcome {
         let (rules, now) = (self.rules, self.now);
         let known = &mut self.seats[seat];
         match kind {
-            Kind::Beat => {
+            EventKind::Beat => {
                 let is_online = known.is(SeatFlag::Online);
                 if known.extend_run(at, rules.ttl_ms) {
                     if self.is_carried {
@@ -368,7 +368,7 @@ impl Fold {
                     self.on_beat(seat, at);
                 }
             }
-            Kind::Leave => {
+            EventKind::Leave => {
                 self.mark_changed(seat, at);
                 self.leave(seat, at);
             }

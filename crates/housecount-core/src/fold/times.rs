@@ -10,7 +10,7 @@
 
 use smallvec::SmallVec;
 
-use crate::event::Kind;
+use crate::event::EventKind;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -160,14 +160,19 @@ impl SessionTimes {
     /// Events that say the same again from `from` on, with whatever comes later. Of a run that goes
     /// on through `from`, and wherever beats have been summed up, some that prove the same stand
     /// in.
-    pub(super) fn events(&self, from: UnixMs, ttl_ms: u64) -> impl Iterator<Item = (Kind, UnixMs)> {
-        let leaves = self.leaves.iter().filter(move |at| **at >= from).map(|at| (Kind::Leave, *at));
+    pub(super) fn events(
+        &self,
+        from: UnixMs,
+        ttl_ms: u64,
+    ) -> impl Iterator<Item = (EventKind, UnixMs)> {
+        let leaves =
+            self.leaves.iter().filter(move |at| **at >= from).map(|at| (EventKind::Leave, *at));
         let runs = self.runs.iter().filter(move |run| run.last.plus(ttl_ms) >= from);
         let beats = runs.flat_map(move |run| {
             let (first, last) = (run.first.max(from.min(run.last)), run.last);
             let steps =
                 (first.0..last.0).step_by(usize::try_from(ttl_ms.max(1)).unwrap_or(usize::MAX));
-            steps.map(UnixMs).chain([last]).map(|at| (Kind::Beat, at))
+            steps.map(UnixMs).chain([last]).map(|at| (EventKind::Beat, at))
         });
         leaves.chain(beats)
     }

@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use super::id_arena::Id;
 use super::seat::{Ids, SeatFlag, SeatIndex};
 use super::{Count, Fold, Totals};
-use crate::event::{EventRef, Kind};
-use crate::record::Told;
+use crate::event::{EventKind, EventRef};
+use crate::record::RecordEntry;
 use crate::time::UnixMs;
 
 /// A stage as the fold knows it.
@@ -86,7 +86,7 @@ impl LastEvents {
 #[derive(Clone, Copy, Debug)]
 pub struct CheckpointEvent<'a> {
     at: UnixMs,
-    kind: Kind,
+    kind: EventKind,
     stage: &'a str,
     viewer: Id<'a>,
     session: Id<'a>,
@@ -133,10 +133,10 @@ impl Fold {
     }
 
     /// Calls `with` for what a record says, with its ids; `None` where they aren't known.
-    pub fn resolve_entry(&self, said: &Told<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
+    pub fn resolve_entry(&self, said: &RecordEntry<'_>, with: impl FnOnce(Option<EventRef<'_>>)) {
         let (at, handle) = match *said {
-            Told::Event(event) => return with(Some(event)),
-            Told::Beat { at, handle } => (at, handle),
+            RecordEntry::Full(event) => return with(Some(event)),
+            RecordEntry::ByHandle { at, handle } => (at, handle),
         };
         let seat = self.seats.find_handle(handle);
         // Nobody tells a beat by a handle that two sessions have.
@@ -145,7 +145,7 @@ impl Fold {
             !known.is_unresolved() && !known.is(SeatFlag::Ambiguous)
         };
         match seat.filter(is_known) {
-            Some(seat) => with(Some(self.known_event(seat, Kind::Beat, at).event())),
+            Some(seat) => with(Some(self.known_event(seat, EventKind::Beat, at).event())),
             None => with(None),
         }
     }
@@ -154,7 +154,7 @@ impl Fold {
     pub(super) fn known_event(
         &self,
         seat: SeatIndex,
-        kind: Kind,
+        kind: EventKind,
         at: UnixMs,
     ) -> CheckpointEvent<'_> {
         let stage = &self.seats.stages[self.seats[seat].stage].id;

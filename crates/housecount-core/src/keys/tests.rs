@@ -22,7 +22,7 @@ fn keys_are_frozen() {
         pair("STAGE#arn:aws:ivs:s/1", "VERSION#0007")
     );
     assert_eq!(names(Key::Fence), pair("FENCE#ledger", "FENCE"));
-    assert_eq!(names(Key::Listed { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
+    assert_eq!(names(Key::StageListEntry { stage: stage() }), pair("STAGES", "arn:aws:ivs:s/1"));
     assert_eq!(names(Key::Roster { at, part: 2 }), pair("ROSTER", "1790000000000#0002"));
     assert_eq!(names(Key::Lease { name: "snapshot".into() }), pair("LEASE#snapshot", "LEASE"));
     let chain = Chain { series: Series::Ledger, partitions: 8, partition: 3 };
@@ -39,7 +39,7 @@ fn keys_are_frozen() {
         names(Key::Chunk { chain: archive, window: at }),
         pair("ARCHIVE#8#3", "1790000000000")
     );
-    assert_eq!(names(Key::ItemsUntil { chain: archive }), pair("ARCHIVE#8#3", "ITEMS"));
+    assert_eq!(names(Key::ItemArchiveCursor { chain: archive }), pair("ARCHIVE#8#3", "ITEMS"));
     assert_eq!(
         names(Key::Heartbeat { stage: stage(), at, viewer: "ann".into(), session: "tab".into() }),
         pair("STAGE#arn:aws:ivs:s/1", "HEARTBEAT#1790000000000#ann#tab")

@@ -13,8 +13,8 @@
 
 use std::ops::Deref;
 
-use super::chunk::{Changed, Chunk, Late, Link};
-use super::entry::{Entries, Entry};
+use super::chunk::{ChangedEntry, Chunk, LateSpan, Link};
+use super::entry::{BookEntry, Entries};
 use crate::codec::DecodeError;
 use crate::fold::id_arena::IdArena;
 use crate::span::Span;
@@ -38,7 +38,7 @@ pub enum ChunkError {
     /// It doesn't follow the one before it: at least one is missing, or was replaced.
     #[error("it follows the chunk of {}, but the one before it is of {}: one is missing or was replaced",
         shown(.expected), shown(.found))]
-    Broken {
+    BrokenLink {
         /// The chunk that it says it follows.
         expected: Option<Link>,
         /// The chunk that was read before it.
@@ -58,27 +58,27 @@ fn shown(link: &Option<Link>) -> String {
 
 /// Who is told what chunks say: a stage, a viewer, and when. No two spans of one viewer on a stage
 /// overlap, but they may touch, and be empty.
-pub trait Tell {
+pub trait SpanVisitor {
     /// A span begins. What was open at a window's start is not said again.
-    fn opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
+    fn span_opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
     /// Whether nothing need be told.
     fn is_deaf(&self) -> bool {
         false
     }
     /// A span that began has come to its end.
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span);
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span);
     /// A span from before the window, whole.
-    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
-        self.closed(stage, viewer, span);
+    fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
+        self.span_closed(stage, viewer, span);
     }
 }
 
 /// Nobody listens.
-impl Tell for () {
+impl SpanVisitor for () {
     fn is_deaf(&self) -> bool {
         true
     }
-    fn closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
+    fn span_closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
 }
 
 /// What is written of a partition, as of the end of its last chunk's window.
@@ -87,7 +87,7 @@ pub struct Book {
     edge: UnixMs,
     reach: UnixMs,
     /// Ranks among the open entries of those whose proof was not known to go on through `reach`.
-    short: Vec<u32>,
+    unconfirmed: Vec<u32>,
     pub(super) since: UnixMs,
     chunks: u32,
     last: Option<Link>,
@@ -96,7 +96,7 @@ pub struct Book {
     /// Nothing is known of what is written before this, so nothing may be written there any more.
     floor: UnixMs,
     /// Whether the next chunk must be a keyframe, because what comes before can't be read.
-    is_torn: bool,
+    needs_keyframe: bool,
     /// The book before the last keyframe, as long as late spans may reach into it. Only for
     /// writers.
     pub(super) before: Option<Box<Book>>,
@@ -125,13 +125,13 @@ impl Book {
     /// A book that goes on after a chain that can't be read, but for its last chunk's link and its
     /// window's end. What comes next is a keyframe, and nothing is written of the time before.
     #[must_use]
-    pub fn torn(last: Link, edge: UnixMs) -> Book {
-        Book { last: Some(last), edge, floor: edge, is_torn: true, ..Book::default() }
+    pub fn after_damage(last: Link, edge: UnixMs) -> Book {
+        Book { last: Some(last), edge, floor: edge, needs_keyframe: true, ..Book::default() }
     }
 
     /// Writes nothing of the time before it knows what is written there: for a book that can't be
     /// read from further back.
-    pub fn forgo_before(&mut self) {
+    pub fn set_floor_to_start(&mut self) {
         self.floor = self.floor.max(self.begins());
     }
 
@@ -154,7 +154,7 @@ impl Book {
         &mut self,
         chunk: &Chunk,
         link: Link,
-        tell: &mut impl Tell,
+        tell: &mut impl SpanVisitor,
     ) -> Result<(), ChunkError> {
         self.check(chunk)?;
         self.take_in(chunk, None, link, tell);
@@ -169,7 +169,7 @@ impl Book {
         &mut self,
         mut chunk: Chunk,
         link: Link,
-        tell: &mut impl Tell,
+        tell: &mut impl SpanVisitor,
     ) -> Result<(), ChunkError> {
         self.check(&chunk)?;
         let names = chunk.is_keyframe().then(|| std::mem::take(&mut chunk.new.names));
@@ -178,7 +178,13 @@ impl Book {
     }
 
     /// Takes in a chunk that follows. `names` are a keyframe's, if the book may have them.
-    fn take_in(&mut self, chunk: &Chunk, names: Option<IdArena>, link: Link, tell: &mut impl Tell) {
+    fn take_in(
+        &mut self,
+        chunk: &Chunk,
+        names: Option<IdArena>,
+        link: Link,
+        tell: &mut impl SpanVisitor,
+    ) {
         let from = chunk.window.from;
         if chunk.is_keyframe() || from > self.edge {
             self.close_all(tell);
@@ -204,15 +210,20 @@ impl Book {
         self.stages.extend(chunk.stages.iter().cloned());
         self.toggle_known(chunk, tell);
         self.add_new(chunk, names, tell);
-        for Late { entry, span } in &chunk.late {
+        for LateSpan { entry, span } in &chunk.late {
             let place = *entry as usize;
             self.entries.add_late(place, *span);
             if !tell.is_deaf() {
                 let entry = self.entries.get(place);
-                tell.late(&self.stages[entry.stage as usize], &self.entries.viewer(entry), *span);
+                tell.late_span(
+                    &self.stages[entry.stage as usize],
+                    &self.entries.viewer(entry),
+                    *span,
+                );
             }
         }
-        (self.reach, self.short) = (chunk.window.to.plus(chunk.reach_ms), chunk.short.clone());
+        (self.reach, self.unconfirmed) =
+            (chunk.window.to.plus(chunk.reach_ms), chunk.short.clone());
         // Entries from before have been dropped, and with them what was written of them.
         self.floor = self.floor.max(from.minus(chunk.kept_ms));
         (self.edge, self.last, self.chunks) = (chunk.window.to, Some(link), self.chunks + 1);
@@ -220,9 +231,9 @@ impl Book {
 
     /// What was known to be proven beyond the edge when the last chunk was written: stage, viewer
     /// and span. With it, a node that finds nothing else left goes on where proof had come to.
-    pub fn carried(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
+    pub fn open_spans(&self) -> impl Iterator<Item = (&str, impl Deref<Target = str>, Span)> {
         let span = Span::new(self.edge, self.reach);
-        let mut short = self.short.iter().peekable();
+        let mut short = self.unconfirmed.iter().peekable();
         let open = (0..).zip(self.entries.iter().filter(|entry| entry.is_open()));
         let reaching =
             open.filter(move |(rank, _)| short.next_if(|short| *short == rank).is_none());
@@ -232,7 +243,7 @@ impl Book {
     }
 
     /// Ends the reading: tells the spans that are still open, up to the edge.
-    pub fn close_all(&mut self, tell: &mut impl Tell) {
+    pub fn close_all(&mut self, tell: &mut impl SpanVisitor) {
         self.entries.close_all(&self.stages, self.edge, tell);
     }
 
@@ -243,7 +254,7 @@ impl Book {
     pub fn check(&self, chunk: &Chunk) -> Result<(), ChunkError> {
         let begins = self.last.is_none() && chunk.is_keyframe();
         if !begins && (chunk.previous != self.last || chunk.window.from < self.edge) {
-            return Err(ChunkError::Broken { expected: chunk.previous, found: self.last });
+            return Err(ChunkError::BrokenLink { expected: chunk.previous, found: self.last });
         }
         let known = |what, holds| if holds { Ok(()) } else { Err(ChunkError::Unknown { what }) };
         let (mut stages, mut open, mut closed) = (0, 0u64, 0u64);
@@ -258,13 +269,14 @@ impl Book {
         }
         known("stages", stages == u64::from(chunk.known_stages))?;
         known("entries", open + closed == u64::from(chunk.known_entries))?;
-        let below =
-            |changed: &[Changed], n| changed.last().is_none_or(|last| u64::from(last.rank) < n);
+        let below = |changed: &[ChangedEntry], n| {
+            changed.last().is_none_or(|last| u64::from(last.rank) < n)
+        };
         known("open entries", below(&chunk.open, open))?;
         known("closed entries", below(&chunk.closed, closed))
     }
 
-    fn toggle_known(&mut self, chunk: &Chunk, tell: &mut impl Tell) {
+    fn toggle_known(&mut self, chunk: &Chunk, tell: &mut impl SpanVisitor) {
         let (mut open, mut closed) = (chunk.open.iter().peekable(), chunk.closed.iter().peekable());
         let mut rank = [0u32; 2];
         let Book { entries, stages, .. } = self;
@@ -294,7 +306,7 @@ impl Book {
         }
     }
 
-    fn add_new(&mut self, chunk: &Chunk, names: Option<IdArena>, tell: &mut impl Tell) {
+    fn add_new(&mut self, chunk: &Chunk, names: Option<IdArena>, tell: &mut impl SpanVisitor) {
         self.entries.reserve(chunk.new.len());
         let are_taken_over = names.is_some();
         names.into_iter().for_each(|names| self.entries.adopt(names));
@@ -312,10 +324,10 @@ impl Book {
         let is_old =
             self.chunks >= KEYFRAME_CHUNKS || window.to.since(self.since) > GENERATION_MS_MAX;
         let is_due = is_old && window.from.since(self.since) >= 2 * kept_ms;
-        self.last.is_none() || self.is_torn || is_due
+        self.last.is_none() || self.needs_keyframe || is_due
     }
 }
 
-fn is_kept(entry: Entry, chunk: &Chunk) -> bool {
+fn is_kept(entry: BookEntry, chunk: &Chunk) -> bool {
     entry.ended().plus(chunk.kept_ms) >= chunk.window.from
 }

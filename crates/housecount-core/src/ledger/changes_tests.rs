@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::{Fold, Rules, Walk};
 use crate::span::Span;
 use crate::time::UnixMs;
@@ -41,7 +41,7 @@ fn audience() -> impl Strategy<Value = Vec<Heard>> {
                 at += gap;
                 let event = EventRef {
                     at: UnixMs(at),
-                    kind: if kind == 0 { Kind::Beat } else { Kind::Leave },
+                    kind: if kind == 0 { EventKind::Beat } else { EventKind::Leave },
                     stage: ["s", "t"][stage],
                     viewer: ["ann", "bob", "cyd", "dan"][viewer],
                     // A leave of kind 2 is one of all the viewer's sessions.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -122,16 +122,16 @@ impl Curve {
     }
 }
 
-impl Tell for Curve {
-    fn opened(&mut self, stage: &str, _viewer: &str, at: UnixMs) {
+impl SpanVisitor for Curve {
+    fn span_opened(&mut self, stage: &str, _viewer: &str, at: UnixMs) {
         self.change(stage, at, 1);
     }
 
-    fn closed(&mut self, stage: &str, _viewer: &str, span: Span) {
+    fn span_closed(&mut self, stage: &str, _viewer: &str, span: Span) {
         self.change(stage, span.to, -1);
     }
 
-    fn late(&mut self, stage: &str, _viewer: &str, span: Span) {
+    fn late_span(&mut self, stage: &str, _viewer: &str, span: Span) {
         self.add(stage, span);
     }
 }

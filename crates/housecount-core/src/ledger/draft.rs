@@ -7,9 +7,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::book::Book;
-use super::chunk::{Changed, Chunk, Late, Toggles};
-use super::entry::Entry;
-use super::new::NewEntries;
+use super::chunk::{ChangedEntry, Chunk, LateSpan, Toggles};
+use super::entry::BookEntry;
+use super::new_entries::NewEntries;
 use crate::fold::ProvenSpans;
 use crate::fold::id_arena::{IdRef, StoredId};
 use crate::span::{Span, normalize, subtract};
@@ -35,15 +35,15 @@ pub struct Draft<'a> {
     is_keyframe: bool,
     scope: Scope,
     /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
-    entries: Index<'a>,
-    before: Index<'a>,
+    entries: BookIndex<'a>,
+    before: BookIndex<'a>,
     /// By entry, where it will be when the chunk is applied.
-    places: Vec<Place>,
-    open: Known,
-    closed: Known,
+    places: Vec<EntrySlot>,
+    open: EntryChanges,
+    closed: EntryChanges,
     /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to
     /// say.
-    is_heard: Vec<bool>,
+    is_covered: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
     /// Entries that aren't in the book.
     new: NewEntries,
@@ -51,7 +51,7 @@ pub struct Draft<'a> {
     new_late: HashMap<IdRef, Vec<Span>, RandomState>,
     /// Those of them that are open at the window's end, and whose proof doesn't reach on.
     new_short: HashSet<IdRef, RandomState>,
-    late: Vec<Late>,
+    late: Vec<LateSpan>,
     /// By the place of a known entry: whether it is open at the window's end, and then whether its
     /// proof reaches on.
     ends: Vec<Option<bool>>,
@@ -61,7 +61,7 @@ pub struct Draft<'a> {
 
 /// Where a known entry will be: 8 bytes for each viewer while a chunk is made.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct EntrySlot {
     /// Among the open entries or the closed ones, as it is; [`DROPPED`] if it is dropped.
     rank: u32,
     /// Among all.
@@ -73,9 +73,9 @@ const DROPPED: u32 = u32::MAX;
 
 /// Entries of one kind: how many there are, and which change.
 #[derive(Debug, Default)]
-struct Known {
+struct EntryChanges {
     count: u32,
-    changed: Vec<Changed>,
+    changed: Vec<ChangedEntry>,
 }
 
 impl<'a> Draft<'a> {
@@ -85,15 +85,15 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn new(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let is_keyframe = book.wants_keyframe(window, kept_ms);
-        let (mut open, mut closed) = (Known::default(), Known::default());
-        let place = |entry: &Entry| {
+        let (mut open, mut closed) = (EntryChanges::default(), EntryChanges::default());
+        let place = |entry: &BookEntry| {
             let index = open.count + closed.count;
             if entry.ended().plus(kept_ms) < window.from {
-                return Place { rank: DROPPED, index };
+                return EntrySlot { rank: DROPPED, index };
             }
             let known = if is_open(book, *entry, window) { &mut open } else { &mut closed };
             known.count += 1;
-            Place { rank: known.count - 1, index }
+            EntrySlot { rank: known.count - 1, index }
         };
         // A keyframe goes on from none.
         let known = if is_keyframe { 0 } else { book.entries.len() };
@@ -101,9 +101,9 @@ impl<'a> Draft<'a> {
         let is_heard = vec![false; open.count as usize];
         let ends = vec![None; (open.count + closed.count) as usize];
         let (entries, before) = match (&book.before, is_keyframe) {
-            (_, true) => (Index::default(), Index::of(book)),
-            (Some(before), false) => (Index::of(book), Index::of(before)),
-            (None, false) => (Index::of(book), Index::default()),
+            (_, true) => (BookIndex::default(), BookIndex::of(book)),
+            (Some(before), false) => (BookIndex::of(book), BookIndex::of(before)),
+            (None, false) => (BookIndex::of(book), BookIndex::default()),
         };
         Draft {
             book,
@@ -117,7 +117,7 @@ impl<'a> Draft<'a> {
             places,
             open,
             closed,
-            is_heard,
+            is_covered: is_heard,
             stages: HashMap::default(),
             new: NewEntries::default(),
             new_late: HashMap::default(),
@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
     /// How many open entries no proof has spoken of so far.
     #[must_use]
     pub fn unheard(&self) -> usize {
-        self.is_heard.iter().filter(|is_heard| !**is_heard).count()
+        self.is_covered.iter().filter(|is_heard| !**is_heard).count()
     }
 
     /// Takes in what one viewer has proven on one stage within [`within`](Self::within): each only
@@ -203,9 +203,9 @@ impl<'a> Draft<'a> {
             return;
         };
         let was_open = is_open(self.book, known, self.window);
-        self.late.extend(late.into_iter().map(|span| Late { entry: place.index, span }));
+        self.late.extend(late.into_iter().map(|span| LateSpan { entry: place.index, span }));
         if was_open {
-            self.is_heard[place.rank as usize] = true;
+            self.is_covered[place.rank as usize] = true;
             if goes_on {
                 toggles.remove(0);
             } else {
@@ -216,7 +216,7 @@ impl<'a> Draft<'a> {
         self.ends[place.index as usize] = is_open.then_some(reaches);
         if !toggles.is_empty() {
             let known = if was_open { &mut self.open } else { &mut self.closed };
-            known.changed.push(Changed { rank: place.rank, toggles });
+            known.changed.push(ChangedEntry { rank: place.rank, toggles });
         }
     }
 
@@ -236,11 +236,11 @@ impl<'a> Draft<'a> {
         let open = known.filter(|(place, entry)| {
             place.rank != DROPPED && is_open(self.book, **entry, self.window)
         });
-        for (place, _) in open.filter(|(place, _)| !self.is_heard[place.rank as usize]) {
+        for (place, _) in open.filter(|(place, _)| !self.is_covered[place.rank as usize]) {
             match self.scope {
                 Scope::Whole => {
                     let toggles = Toggles::from_slice(&[0]);
-                    self.open.changed.push(Changed { rank: place.rank, toggles });
+                    self.open.changed.push(ChangedEntry { rank: place.rank, toggles });
                 }
                 Scope::Changes => self.ends[place.index as usize] = Some(true),
             }
@@ -256,7 +256,7 @@ impl<'a> Draft<'a> {
         if !self.new_late.is_empty() {
             for (entry, new) in (known_entries..).zip(self.new.iter()) {
                 let late = self.new_late.get(&new.viewer).into_iter().flatten();
-                self.late.extend(late.map(|span| Late { entry, span: *span }));
+                self.late.extend(late.map(|span| LateSpan { entry, span: *span }));
             }
         }
         self.late.sort_unstable();
@@ -306,23 +306,23 @@ impl<'a> Draft<'a> {
 
 /// A book's entries by stage and viewer.
 #[derive(Debug, Default)]
-struct Index<'a> {
+struct BookIndex<'a> {
     book: Option<&'a Book>,
     stages: HashMap<&'a str, u32, RandomState>,
     entries: HashTable<u32>,
     hasher: RandomState,
 }
 
-impl<'a> Index<'a> {
-    fn of(book: &'a Book) -> Index<'a> {
+impl<'a> BookIndex<'a> {
+    fn of(book: &'a Book) -> BookIndex<'a> {
         let hasher = RandomState::default();
         let stages = (0..).zip(&book.stages).map(|(i, id)| (&**id, i)).collect();
         let mut entries = HashTable::with_capacity(book.entries.len());
-        let hash = |entry: Entry| hasher.hash_one((entry.stage, book.entries.kept(entry)));
+        let hash = |entry: BookEntry| hasher.hash_one((entry.stage, book.entries.kept(entry)));
         for (i, entry) in (0..).zip(book.entries.iter()) {
             entries.insert_unique(hash(*entry), i, |i| hash(book.entries.get(*i as usize)));
         }
-        Index { book: Some(book), stages, entries, hasher }
+        BookIndex { book: Some(book), stages, entries, hasher }
     }
 
     fn find(&self, stage: &str, viewer: &str) -> Option<u32> {
@@ -337,6 +337,6 @@ impl<'a> Index<'a> {
 }
 
 /// Whether an entry is open as a window begins.
-fn is_open(book: &Book, entry: Entry, window: Span) -> bool {
+fn is_open(book: &Book, entry: BookEntry, window: Span) -> bool {
     entry.is_open() && book.edge() == window.from
 }

@@ -8,18 +8,18 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use crate::fold::id_arena::{Id, IdArena, IdRef, StoredId};
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
-/// Bits of [`Entry::from`] that are no time: chunks' times have 48 bits.
+/// Bits of [`BookEntry::from`] that are no time: chunks' times have 48 bits.
 const OPEN: u64 = 1 << 63;
 const MANY: u64 = 1 << 62;
 
 /// A viewer on a stage.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct BookEntry {
     /// The start of its only span, and its flags.
     from: u64,
     /// The end of its last span; zero if it has none, which is but for an instant.
@@ -29,7 +29,7 @@ pub(super) struct Entry {
     pub(super) stage: u32,
 }
 
-impl Entry {
+impl BookEntry {
     pub(super) fn is_open(self) -> bool {
         self.from & OPEN != 0
     }
@@ -52,7 +52,7 @@ impl Entry {
 pub(super) struct Times {
     pub(super) spans: SmallVec<[Span; 1]>,
     /// From when a reader hasn't been told yet; only while it is open.
-    untold_from: UnixMs,
+    unreported_from: UnixMs,
 }
 
 impl Times {
@@ -78,7 +78,7 @@ impl Times {
 /// The entries in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
-    list: Vec<Entry>,
+    list: Vec<BookEntry>,
     names: IdArena,
     many: HashMap<IdRef, Box<Times>, RandomState>,
 }
@@ -88,35 +88,35 @@ impl Entries {
         self.list.len()
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &BookEntry> {
         self.list.iter()
     }
 
-    pub(super) fn get(&self, place: usize) -> Entry {
+    pub(super) fn get(&self, place: usize) -> BookEntry {
         self.list[place]
     }
 
-    pub(super) fn viewer(&self, entry: Entry) -> Id<'_> {
+    pub(super) fn viewer(&self, entry: BookEntry) -> Id<'_> {
         self.names.id(entry.viewer)
     }
 
     /// A viewer's name as it is stored.
-    pub(super) fn kept(&self, entry: Entry) -> StoredId<'_> {
+    pub(super) fn kept(&self, entry: BookEntry) -> StoredId<'_> {
         self.names.kept(entry.viewer)
     }
 
-    pub(super) fn is(&self, entry: Entry, viewer: &str) -> bool {
+    pub(super) fn is(&self, entry: BookEntry, viewer: &str) -> bool {
         self.names.is(entry.viewer, viewer)
     }
 
-    pub(super) fn times(&self, entry: Entry) -> Times {
+    pub(super) fn times(&self, entry: BookEntry) -> Times {
         if let Some(times) = entry.has_many().then(|| self.many.get(&entry.viewer)).flatten() {
             return (**times).clone();
         }
         let span = Span::new(entry.start(), entry.to);
         Times {
             spans: Some(span).filter(|span| !span.is_empty()).into_iter().collect(),
-            untold_from: span.from,
+            unreported_from: span.from,
         }
     }
 
@@ -126,7 +126,7 @@ impl Entries {
         entry.to = times.ended();
         let one = match times.spans[..] {
             [] => Some(UnixMs::ZERO),
-            [span] if !is_open || times.untold_from == span.from => Some(span.from),
+            [span] if !is_open || times.unreported_from == span.from => Some(span.from),
             _ => None,
         };
         entry.from = one.map_or(MANY, |from| from.0) | if is_open { OPEN } else { 0 };
@@ -156,13 +156,13 @@ impl Entries {
 
     /// A new entry, of which nothing is written.
     pub(super) fn push(&mut self, stage: u32, viewer: IdRef) -> usize {
-        self.list.push(Entry { from: 0, to: UnixMs::ZERO, viewer, stage });
+        self.list.push(BookEntry { from: 0, to: UnixMs::ZERO, viewer, stage });
         self.list.len() - 1
     }
 
     /// Drops entries that aren't kept, and of the others spans that ended before `horizon`, but for
     /// the last one. Gives back memory when most have gone.
-    pub(super) fn forget(&mut self, horizon: UnixMs, is_kept: impl Fn(Entry) -> bool) {
+    pub(super) fn forget(&mut self, horizon: UnixMs, is_kept: impl Fn(BookEntry) -> bool) {
         for place in 0..self.list.len() {
             let entry = self.list[place];
             if entry.has_many() && is_kept(entry) {
@@ -217,7 +217,7 @@ impl Entries {
         toggles: &[u32],
         window: Span,
         stage: &str,
-        tell: &mut impl Tell,
+        tell: &mut impl SpanVisitor,
     ) {
         let entry = self.list[place];
         let (mut times, mut is_open) = (self.times(entry), entry.is_open());
@@ -228,12 +228,16 @@ impl Entries {
                     times.add(Span::new(since, at));
                 }
                 if !tell.is_deaf() {
-                    tell.closed(stage, &self.viewer(entry), Span::new(times.untold_from, at));
+                    tell.span_closed(
+                        stage,
+                        &self.viewer(entry),
+                        Span::new(times.unreported_from, at),
+                    );
                 }
             } else {
-                times.untold_from = at;
+                times.unreported_from = at;
                 if !tell.is_deaf() {
-                    tell.opened(stage, &self.viewer(entry), at);
+                    tell.span_opened(stage, &self.viewer(entry), at);
                 }
             }
             is_open = !is_open;
@@ -246,14 +250,19 @@ impl Entries {
     }
 
     /// Closes all that are open, and tells them up to `edge`.
-    pub(super) fn close_all(&mut self, stages: &[Box<str>], edge: UnixMs, tell: &mut impl Tell) {
+    pub(super) fn close_all(
+        &mut self,
+        stages: &[Box<str>],
+        edge: UnixMs,
+        tell: &mut impl SpanVisitor,
+    ) {
         for place in 0..self.list.len() {
             let entry = self.list[place];
             if entry.is_open() {
                 let times = self.times(entry);
-                let span = Span::new(times.untold_from, edge);
+                let span = Span::new(times.unreported_from, edge);
                 if !tell.is_deaf() {
-                    tell.closed(&stages[entry.stage as usize], &self.viewer(entry), span);
+                    tell.span_closed(&stages[entry.stage as usize], &self.viewer(entry), span);
                 }
                 self.set(place, times, false);
             }

@@ -19,7 +19,7 @@ pub mod chunk;
 pub mod curve;
 pub mod draft;
 mod entry;
-mod new;
+mod new_entries;
 mod rename;
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,6 @@ pub mod totals;
 pub mod views;
 pub mod watch;
 
-pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, Tell};
+pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, SpanVisitor};
 pub use chunk::{Chunk, Link};
 pub use draft::{Draft, Scope};

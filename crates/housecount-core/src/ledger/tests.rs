@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use super::*;
 use crate::codec::{DecodeError, seal};
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::{ApplyOutcome, Fold, Rules};
 use crate::span::{Span, measure, normalize};
 use crate::time::UnixMs;
@@ -90,8 +90,8 @@ struct Told {
     ms: u64,
 }
 
-impl Tell for Told {
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+impl SpanVisitor for Told {
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.ms += span.ms();
         self.spans.entry((stage.to_string(), viewer.to_string())).or_default().push(span);
     }
@@ -118,7 +118,7 @@ fn said(length_ms: u64) -> impl Strategy<Value = (Said, u64)> {
         |((at, kind, stage, viewer, session), late)| {
             let event = EventRef {
                 at: UnixMs(BASE + at),
-                kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+                kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
                 stage: STAGES[stage],
                 viewer: VIEWERS[viewer],
                 session: SESSIONS[session],
@@ -301,7 +301,7 @@ proptest! {
         let span = Span::new(edge, edge.plus(REACH_MS));
         let goes_on = |set: &[Span]| set.iter().any(|s| s.from < edge && s.to >= span.to);
         let expected: Vec<_> = proven(&known, UnixMs::MAX).into_iter().filter(|(_, set)| goes_on(set)).map(|(who, _)| who).collect();
-        let mut carried: Vec<_> = node.book.carried().map(|(s, v, of)| {
+        let mut carried: Vec<_> = node.book.open_spans().map(|(s, v, of)| {
             assert_eq!(of, span);
             (s.to_string(), v.to_string())
         }).collect();
@@ -343,7 +343,7 @@ fn keyframes_begin_anew() {
             let pick = |rng: &mut TestRng, n: usize| rng.random_range(0..n);
             let event = EventRef {
                 at: UnixMs(BASE + at % length_ms),
-                kind: if pick(&mut rng, 9) == 0 { Kind::Leave } else { Kind::Beat },
+                kind: if pick(&mut rng, 9) == 0 { EventKind::Leave } else { EventKind::Beat },
                 stage: STAGES[pick(&mut rng, 3)],
                 viewer: VIEWERS[pick(&mut rng, 6)],
                 session: SESSIONS[pick(&mut rng, 2)],
@@ -383,7 +383,7 @@ fn a_removed_or_replaced_chunk_is_noticed() {
         (
             EventRef {
                 at: UnixMs(BASE + at),
-                kind: Kind::Beat,
+                kind: EventKind::Beat,
                 stage: "s/1",
                 viewer: "ann",
                 session: "",
@@ -398,12 +398,12 @@ fn a_removed_or_replaced_chunk_is_noticed() {
         let (chunk, link) = Chunk::decode(&chunks[n]).unwrap();
         book.apply(&chunk, link, &mut ())
     };
-    assert!(matches!(apply(1), Err(ChunkError::Broken { found: None, .. })), "not a keyframe");
+    assert!(matches!(apply(1), Err(ChunkError::BrokenLink { found: None, .. })), "not a keyframe");
     apply(0).unwrap();
     apply(1).unwrap();
-    assert!(matches!(apply(1), Err(ChunkError::Broken { .. })), "twice");
+    assert!(matches!(apply(1), Err(ChunkError::BrokenLink { .. })), "twice");
     let error = apply(3).unwrap_err();
-    assert!(matches!(error, ChunkError::Broken { .. }), "one is missing");
+    assert!(matches!(error, ChunkError::BrokenLink { .. }), "one is missing");
     assert!(error.to_string().contains("one is missing or was replaced"), "{error}");
     apply(2).unwrap();
     assert_eq!(book.open(), 1);
@@ -423,10 +423,10 @@ fn version_1_is_frozen() {
     let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
     let mut node = Node::new();
     let mut said: Vec<Said> =
-        (0..=20).map(|n| event(1_000_100 + n * 100, Kind::Beat, "ann", "")).collect();
-    said.extend((0..=4).map(|n| event(1_000_250 + n * 100, Kind::Beat, "bob", "tab")));
-    said.push(event(1_000_700, Kind::Leave, "bob", "tab"));
-    said.extend((0..=9).map(|n| event(1_001_300 + n * 100, Kind::Beat, "bob", "")));
+        (0..=20).map(|n| event(1_000_100 + n * 100, EventKind::Beat, "ann", "")).collect();
+    said.extend((0..=4).map(|n| event(1_000_250 + n * 100, EventKind::Beat, "bob", "tab")));
+    said.push(event(1_000_700, EventKind::Leave, "bob", "tab"));
+    said.extend((0..=9).map(|n| event(1_001_300 + n * 100, EventKind::Beat, "bob", "")));
     node.hear(&said);
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
 
@@ -434,8 +434,8 @@ fn version_1_is_frozen() {
     node.take(&first);
     // A beat that was cut off for a while: it proves 60 ms of the window before.
     node.hear(&[
-        event(1_000_760, Kind::Beat, "bob", "tab"),
-        event(1_000_820, Kind::Leave, "bob", "tab"),
+        event(1_000_760, EventKind::Beat, "bob", "tab"),
+        event(1_000_820, EventKind::Leave, "bob", "tab"),
     ]);
     let second = node.chunk(window(1));
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -18,7 +18,7 @@ pub struct StageTotal {
 }
 
 /// Stages and what was watched of them.
-pub type Totals = Vec<(Box<str>, StageTotal)>;
+pub type StageTotalRows = Vec<(Box<str>, StageTotal)>;
 
 /// The first stages of a range behind `after`, by their ids. Memory is bounded by `limit` stages of
 /// so many steps: a stage that doesn't fit is dropped, and can't come back.
@@ -87,7 +87,7 @@ impl StageTotals {
 
     /// The stages in order, and whether there are more after them.
     #[must_use]
-    pub fn finish(self) -> (Totals, bool) {
+    pub fn finish(self) -> (StageTotalRows, bool) {
         (self.rows.into_iter().collect(), self.more)
     }
 }
@@ -105,8 +105,8 @@ fn share(steps_ms: &mut [u64], first: UnixMs, step_ms: u64, span: Span) {
     }
 }
 
-impl Tell for StageTotals {
-    fn closed(&mut self, stage: &str, _viewer: &str, span: Span) {
+impl SpanVisitor for StageTotals {
+    fn span_closed(&mut self, stage: &str, _viewer: &str, span: Span) {
         self.add(stage, span);
     }
 }

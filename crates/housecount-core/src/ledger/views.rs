@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -105,8 +105,8 @@ impl Default for Views {
     }
 }
 
-impl Tell for Views {
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+impl SpanVisitor for Views {
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.add(stage, viewer, span);
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
-use super::book::Tell;
+use super::book::SpanVisitor;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
 
 /// A viewer's time on a stage within a range, or within a piece of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchTime {
     /// How many of the stage's cuts are not after it.
     pub piece: usize,
     /// Proven time.
@@ -24,28 +24,28 @@ pub struct Watched {
 }
 
 /// Stage and viewer.
-pub type Who = (Box<str>, Box<str>);
+pub type StageViewer = (Box<str>, Box<str>);
 
 /// By stage: moments, ascending, at which the time of a row is cut into a row per piece.
 pub type Cuts = BTreeMap<Box<str>, Vec<UnixMs>>;
 
 /// Which spans are added up.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub struct WatchFilter {
     /// Only on this stage.
     pub stage: Option<String>,
     /// Only of this viewer.
     pub viewer: Option<String>,
     /// Only what comes after this, by stage and viewer.
-    pub after: Option<Who>,
+    pub after: Option<StageViewer>,
     /// Whether intervals are kept.
     pub intervals: bool,
     /// Where the rows of a stage are cut.
     pub cuts: Cuts,
 }
 
-impl Wanted {
-    fn holds(&self, stage: &str, viewer: &str) -> bool {
+impl WatchFilter {
+    fn matches(&self, stage: &str, viewer: &str) -> bool {
         let is =
             |wanted: &Option<String>, id: &str| wanted.as_ref().is_none_or(|wanted| wanted == id);
         is(&self.stage, stage)
@@ -55,35 +55,43 @@ impl Wanted {
 }
 
 /// A viewer's rows on a stage, a row per piece.
-type Pieces = SmallVec<[Watched; 1]>;
+type Pieces = SmallVec<[WatchTime; 1]>;
 
 /// The first rows of a range, by stage, viewer and piece. Memory is bounded by `limit` rows,
 /// however long the range is: a viewer who doesn't fit is dropped, and can't come back, since the
 /// viewers who are kept only become fewer. One viewer always fits.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct WatchTotals {
     range: Span,
-    wanted: Wanted,
+    wanted: WatchFilter,
     limit: usize,
     viewers: BTreeMap<Box<str>, BTreeMap<Box<str>, Pieces>>,
     /// Rows of all viewers.
     count: usize,
     /// The last viewer who may be kept, once a row didn't fit or the next one won't.
-    last: Option<Who>,
+    last: Option<StageViewer>,
     more: bool,
 }
 
-impl Watch {
+impl WatchTotals {
     /// Nothing is added up yet.
     #[must_use]
-    pub fn new(range: Span, wanted: Wanted, limit: usize) -> Watch {
-        Watch { range, wanted, limit, viewers: BTreeMap::new(), count: 0, last: None, more: false }
+    pub fn new(range: Span, wanted: WatchFilter, limit: usize) -> WatchTotals {
+        WatchTotals {
+            range,
+            wanted,
+            limit,
+            viewers: BTreeMap::new(),
+            count: 0,
+            last: None,
+            more: false,
+        }
     }
 
     /// Adds a span. No two of one viewer on a stage may overlap.
     pub fn add(&mut self, stage: &str, viewer: &str, span: Span) {
         let Some(span) = span.clip(self.range) else { return };
-        if !self.wanted.holds(stage, viewer) {
+        if !self.wanted.matches(stage, viewer) {
             return;
         }
         let Some(cuts) = self.wanted.cuts.get(stage) else {
@@ -130,7 +138,7 @@ impl Watch {
     /// A new row, in the place of the last viewer's if there are as many as may be.
     fn insert(&mut self, stage: &str, viewer: &str, piece: usize, from: UnixMs) {
         let row =
-            Watched { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
+            WatchTime { piece, watch_ms: 0, first_at: from, last_at: from, intervals: Vec::new() };
         match self.row(stage, viewer) {
             Some(pieces) => pieces.insert(pieces.partition_point(|row| row.piece < piece), row),
             None => {
@@ -171,7 +179,7 @@ impl Watch {
 
     /// The rows in order, and whether there are more after them.
     #[must_use]
-    pub fn finish(self) -> (Vec<(Who, Watched)>, bool) {
+    pub fn finish(self) -> (Vec<(StageViewer, WatchTime)>, bool) {
         let mut rows = Vec::with_capacity(self.count);
         for (stage, viewers) in self.viewers {
             for (viewer, mut pieces) in viewers {
@@ -185,8 +193,8 @@ impl Watch {
     }
 }
 
-impl Tell for Watch {
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+impl SpanVisitor for WatchTotals {
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.add(stage, viewer, span);
     }
 }
@@ -219,7 +227,7 @@ mod tests {
             }
             let (mut all, mut after) = (Vec::new(), None);
             loop {
-                let mut watch = Watch::new(RANGE, Wanted { after: after.clone(), ..Wanted::default() }, limit);
+                let mut watch = WatchTotals::new(RANGE, WatchFilter { after: after.clone(), ..WatchFilter::default() }, limit);
                 told.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
                 let (rows, more) = watch.finish();
                 prop_assert!(rows.len() <= limit && (rows.len() == limit || !more));
@@ -261,8 +269,8 @@ mod tests {
             }
             let (mut all, mut after) = (Vec::new(), None);
             loop {
-                let wanted = Wanted { after: after.clone(), cuts: cuts.clone(), ..Wanted::default() };
-                let mut watch = Watch::new(RANGE, wanted, limit);
+                let wanted = WatchFilter { after: after.clone(), cuts: cuts.clone(), ..WatchFilter::default() };
+                let mut watch = WatchTotals::new(RANGE, wanted, limit);
                 told.iter().for_each(|(stage, viewer, span)| watch.add(stage, viewer, *span));
                 let (rows, more) = watch.finish();
                 let viewers: std::collections::BTreeSet<_> = rows.iter().map(|(who, _)| who.clone()).collect();
@@ -281,8 +289,9 @@ mod tests {
 
     #[test]
     fn touching_intervals_are_one() {
-        let wanted = Wanted { stage: Some("s".into()), intervals: true, ..Wanted::default() };
-        let mut watch = Watch::new(RANGE, wanted, 10);
+        let wanted =
+            WatchFilter { stage: Some("s".into()), intervals: true, ..WatchFilter::default() };
+        let mut watch = WatchTotals::new(RANGE, wanted, 10);
         watch.add("s", "ann", Span::new(UnixMs(50), UnixMs(60)));
         watch.add("s", "ann", Span::new(UnixMs(0), UnixMs(50)));
         watch.add("other", "ann", Span::new(UnixMs(0), UnixMs(50)));

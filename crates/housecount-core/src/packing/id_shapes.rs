@@ -18,7 +18,7 @@
 use std::collections::BTreeMap;
 
 use super::bits::{BitReader, BitWriter};
-use crate::codec::{DecodeError, Reader, put_varint};
+use crate::codec::{ByteReader, DecodeError, put_varint};
 
 /// The classes by number, each a list of ranges of bytes in the order of their indices. Class 0 is
 /// one known byte. A smaller class comes before a greater one that holds it, so that the first that
@@ -105,7 +105,7 @@ impl IdShape {
         }
     }
 
-    fn get(head: &mut Reader<'_>, length: usize) -> Result<IdShape, DecodeError> {
+    fn get(head: &mut ByteReader<'_>, length: usize) -> Result<IdShape, DecodeError> {
         let mut positions = Vec::with_capacity(length);
         while positions.len() < length {
             let at = head.at();
@@ -201,7 +201,7 @@ impl Shapes {
         }
     }
 
-    pub(crate) fn get(head: &mut Reader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
+    pub(crate) fn get(head: &mut ByteReader<'_>, bytes_max: usize) -> Result<Shapes, DecodeError> {
         let mut by_length: Vec<(usize, IdShape)> = Vec::new();
         for _ in 0..head.varint()? {
             let at = head.at();
@@ -276,7 +276,7 @@ mod tests {
         let bits = bits.finish();
         let size = head.len() - 1 + bits.len();
         seal(&mut head);
-        let mut reader = Reader::open(&head, 1).unwrap();
+        let mut reader = ByteReader::open(&head, 1).unwrap();
         let shapes = Shapes::get(&mut reader, 256).unwrap();
         reader.finish().unwrap();
         let mut reader = BitReader::new(&bits);

@@ -209,7 +209,7 @@ fn items_are_frozen() {
         ("createdAt", Attr::N(1_789_999_000_000)),
         ("name", text("The final")),
         ("customer", text("ACME")),
-        ("tags", Attr::Texts(BTreeMap::from([("sport".into(), "chess".into())]))),
+        ("tags", Attr::StringMap(BTreeMap::from([("sport".into(), "chess".into())]))),
     ]);
     assert_eq!(changed.to_item(), as_stored);
     assert_eq!(ConfigVersion::from_item(&as_stored), Ok(changed.clone()));

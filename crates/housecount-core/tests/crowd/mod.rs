@@ -10,8 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use housecount_core::event::{EventRef, Kind};
-use housecount_core::pace::gap_ms;
+use housecount_core::beat_schedule::next_gap_ms;
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::time::UnixMs;
 
 /// By how much later than told a beat comes on average, beyond the 10 ms that it takes at least: a
@@ -226,7 +226,7 @@ impl Crowd {
             let at = self.base.plus(at_ms);
             let is_leave = at_ms >= here.leaves_ms;
             if !is_leave || self.rng.below(10) < 7 {
-                let kind = if is_leave { Kind::Leave } else { Kind::Beat };
+                let kind = if is_leave { EventKind::Leave } else { EventKind::Beat };
                 said(EventRef {
                     at,
                     kind,
@@ -242,7 +242,7 @@ impl Crowd {
             let interval_ms = self.shape.interval_ms;
             let mut next_ms = at_ms
                 + if self.shape.told {
-                    gap_ms(interval_ms, &here.viewer, "", at)
+                    next_gap_ms(interval_ms, &here.viewer, "", at)
                         + 10
                         + self.rng.exponential(LAG_MS) as u64
                 } else {

@@ -1,6 +1,6 @@
 //! What was said, and what became of it.
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
 /// Something that was said.
@@ -9,7 +9,7 @@ pub struct Event {
     /// About which seat.
     pub seat: usize,
     /// Heartbeat or leave.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// Its stamp.
     pub at: UnixMs,
     /// The run that took it.

@@ -17,10 +17,10 @@ pub mod proof;
 
 use std::collections::BTreeMap;
 
-use housecount_core::event::{Kind, partition_of};
+use housecount_core::beat_schedule::TICK_MS;
+use housecount_core::event::{EventKind, partition_of};
 use housecount_core::fold::{Handle, HandleKey};
-use housecount_core::pace::TICK_MS;
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 
 pub use self::event::Event;
@@ -69,7 +69,7 @@ pub struct Truth {
     /// By seat, its events as they were said.
     of_seat: Vec<Vec<usize>>,
     events: Vec<Event>,
-    by_what: BTreeMap<(usize, Kind, UnixMs), usize>,
+    by_what: BTreeMap<(usize, EventKind, UnixMs), usize>,
     keys: Vec<HandleKey>,
     handles: BTreeMap<(u64, [u8; 8]), usize>,
     runs: Vec<Run>,
@@ -163,7 +163,7 @@ impl Truth {
     }
 
     /// A run took an event in. Its number.
-    pub fn said(&mut self, seat: usize, kind: Kind, at: UnixMs, run: usize) -> usize {
+    pub fn said(&mut self, seat: usize, kind: EventKind, at: UnixMs, run: usize) -> usize {
         if let Some(known) = self.by_what.get(&(seat, kind, at)) {
             return *known;
         }
@@ -226,14 +226,14 @@ impl Truth {
             let (seat, kind) =
                 self.find(said).ok_or_else(|| format!("nobody was ever there: {said:?}"))?;
             let Some(event) = self.by_what.get(&(seat, kind, said.at())) else {
-                if kind == Kind::Beat && self.is_between(seat, said.at(), ttl_ms) {
+                if kind == EventKind::Beat && self.is_between(seat, said.at(), ttl_ms) {
                     continue;
                 }
                 return Err(format!("nobody said what the log was told: {said:?}"));
             };
             let event = &mut self.events[*event];
             event.is_told = true;
-            self.is_named[seat] |= matches!(said, Told::Event(_));
+            self.is_named[seat] |= matches!(said, RecordEntry::Full(_));
             if self.is_named[seat] {
                 event.applied_ms.get_or_insert(now_ms);
                 event.in_log_ms.get_or_insert(now_ms);
@@ -251,7 +251,7 @@ impl Truth {
         let said =
             record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
         for said in &said {
-            if let Told::Event(event) = said {
+            if let RecordEntry::Full(event) = said {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
                 self.seat(&Seat { stage, viewer, session: event.session.to_string() });
             }
@@ -273,8 +273,9 @@ impl Truth {
     /// has lost something is told such a run from where it matters, by a beat that stands for those
     /// before.
     fn is_between(&self, seat: usize, at: UnixMs, ttl_ms: u64) -> bool {
-        let beats =
-            || self.of_seat(seat).filter(|event| event.kind == Kind::Beat).map(|event| event.at);
+        let beats = || {
+            self.of_seat(seat).filter(|event| event.kind == EventKind::Beat).map(|event| event.at)
+        };
         let before = beats().filter(|beat| *beat <= at).max();
         let after = beats().filter(|beat| *beat >= at).min();
         before.zip(after).is_some_and(|(before, after)| after.since(before) <= ttl_ms)
@@ -296,16 +297,16 @@ impl Truth {
         !self.emptied_ms.is_empty() && known.is_some_and(|seat| is_between(*seat))
     }
 
-    fn find(&self, said: &Told<'_>) -> Option<(usize, Kind)> {
+    fn find(&self, said: &RecordEntry<'_>) -> Option<(usize, EventKind)> {
         match said {
-            Told::Event(event) => {
+            RecordEntry::Full(event) => {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
                 let seat = Seat { stage, viewer, session: event.session.to_string() };
                 Some((*self.by_name.get(&seat)?, event.kind))
             }
-            Told::Beat { handle, .. } => {
+            RecordEntry::ByHandle { handle, .. } => {
                 let known = |key: &HandleKey| self.handles.get(&(key.0, handle.bytes()));
-                Some((*self.keys.iter().find_map(known)?, Kind::Beat))
+                Some((*self.keys.iter().find_map(known)?, EventKind::Beat))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::Rules;
 use housecount_core::time::UnixMs;
 
@@ -77,7 +77,9 @@ impl Truth {
             let said_to_leave = [Some(number), self.unnamed[number]].into_iter().flatten();
             let left = said_to_leave
                 .flat_map(|seat| self.of_seat(seat))
-                .filter(|event| event.kind == Kind::Leave && event.at.plus(leave_grace_ms) <= now)
+                .filter(|event| {
+                    event.kind == EventKind::Leave && event.at.plus(leave_grace_ms) <= now
+                })
                 .filter(&leaves)
                 .map(|event| event.at)
                 .max();
@@ -86,7 +88,7 @@ impl Truth {
             };
             if self
                 .of_seat(number)
-                .filter(|event| event.kind == Kind::Beat && is_on(event))
+                .filter(|event| event.kind == EventKind::Beat && is_on(event))
                 .any(|e| beats(&e))
             {
                 sessions += 1;

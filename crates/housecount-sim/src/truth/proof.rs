@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use housecount_core::event::{Kind, partition_of};
+use housecount_core::event::{EventKind, partition_of};
 use housecount_core::span::{Span, normalize};
 use housecount_core::time::UnixMs;
 
@@ -96,8 +96,8 @@ impl Truth {
             let own = self.of_seat(number);
             let leaves =
                 self.unnamed[number].map(|unnamed| self.of_seat(unnamed)).into_iter().flatten();
-            let leaves = leaves.filter(|event| event.kind == Kind::Leave);
-            let mut said: Vec<(UnixMs, Kind)> = own
+            let leaves = leaves.filter(|event| event.kind == EventKind::Leave);
+            let mut said: Vec<(UnixMs, EventKind)> = own
                 .chain(leaves)
                 .filter(|event| counts(event))
                 .map(|event| (event.at, event.kind))
@@ -106,7 +106,7 @@ impl Truth {
             let spans = all.entry((seat.stage.clone(), seat.viewer.clone())).or_default();
             for (first, (from, kind)) in said.iter().enumerate() {
                 let later = said[first + 1..].iter().map(|(to, _)| *to);
-                if *kind == Kind::Beat {
+                if *kind == EventKind::Beat {
                     let to = later.take_while(|to| to.since(*from) <= ttl_ms).last();
                     spans.extend(to.filter(|to| to > from).map(|to| Span::new(*from, to)));
                 }

@@ -150,7 +150,7 @@ fn size(item: &Item) -> usize {
         Attr::N(_) => 21,
         Attr::B(bytes) => bytes.len(),
         Attr::Bool(_) => 1,
-        Attr::Texts(texts) => texts.iter().map(|(name, text)| name.len() + text.len()).sum(),
+        Attr::StringMap(texts) => texts.iter().map(|(name, text)| name.len() + text.len()).sum(),
     };
     item.iter().map(|(name, attr)| name.len() + of(attr)).sum()
 }

@@ -130,7 +130,7 @@ impl Feed {
     pub fn each(&self, position: Position, record: &[u8], mut with: impl FnMut(&EventRef<'_>)) {
         // The follower counts and tells those that can't be read.
         let Ok(mut said) = record::decode(record) else { return };
-        record::bound(&mut said, position.at);
+        record::clamp_future_times(&mut said, position.at);
         let mut nameless = 0;
         self.hub.named(&said, |event| match event {
             Some(event) => with(&event),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::heartbeat;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key};
@@ -41,7 +41,7 @@ pub struct Items {
 /// # Errors
 /// The cold tier's.
 pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<Position> {
-    let item = cold.get(&Key::ItemsUntil { chain }).await?.unwrap_or_default();
+    let item = cold.get(&Key::ItemArchiveCursor { chain }).await?.unwrap_or_default();
     Ok(Position { at: UnixMs(number_or_zero(&item, AT)), seq: number_or_zero(&item, SEQ) })
 }
 
@@ -77,7 +77,7 @@ impl Items {
             let page = feed.next(now).await?;
             for (position, record) in &page.records {
                 feed.each(*position, record, |event| {
-                    if event.kind == Kind::Beat {
+                    if event.kind == EventKind::Beat {
                         let (key, item) = heartbeat::item(event, self.kept.retention_ms);
                         self.waiting.push(Record { key, item });
                     }
@@ -177,7 +177,7 @@ impl Items {
             (AT.to_string(), Attr::N(position.at.0)),
             (SEQ.to_string(), Attr::N(position.seq)),
         ]);
-        Record { key: Key::ItemsUntil { chain: self.chain }, item }
+        Record { key: Key::ItemArchiveCursor { chain: self.chain }, item }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use housecount_core::archive::{ArchiveDecoder, KEYFRAME_MS};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::limits::PAGE_ROWS_MAX;
@@ -109,7 +109,7 @@ pub async fn items(
         for (sk, item) in &rows {
             match heartbeat::read(item) {
                 Ok((at, viewer, session)) => {
-                    with(&EventRef { at, kind: Kind::Beat, stage, viewer, session })?;
+                    with(&EventRef { at, kind: EventKind::Beat, stage, viewer, session })?;
                     progress(at);
                 }
                 Err(error) => {

@@ -191,7 +191,7 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::Kind;
+    use housecount_core::event::EventKind;
 
     use super::*;
 
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_is_said_must_be_claimed() {
-        let said = |stage, viewer, session| Said { kind: Kind::Beat, stage, viewer, session };
+        let said = |stage, viewer, session| Said { kind: EventKind::Beat, stage, viewer, session };
         let exact = judge(payload("match-1"), None).unwrap();
         assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
         assert_eq!(exact.check(&said("match-11", "ann", "")), Err(Mismatch("stage")));

@@ -5,7 +5,7 @@
 //! hash and an end, bounded, and what is forgotten for want of room is known again with the
 //! viewer's next heartbeat.
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
 use super::proven::{Mark, Proven};
@@ -17,7 +17,7 @@ pub struct Holders(Proven);
 
 impl Holders {
     fn mark(&self, viewer: &str) -> Mark {
-        let nothing = Said { kind: Kind::Beat, stage: "", viewer: "", session: "" };
+        let nothing = Said { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
         self.0.presented(viewer.as_bytes()).with(&nothing)
     }
 

@@ -16,7 +16,7 @@
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use housecount_core::limits::PROVEN_MAX;
+use housecount_core::limits::VERIFIED_TOKENS_MAX;
 use housecount_core::time::UnixMs;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -32,7 +32,7 @@ const LINES_MIN: usize = 1 << 8;
 /// it has room for.
 const END_BITS: u32 = 42;
 
-const _: () = assert!(PROVEN_MAX / WAYS <= 1 << (64 - END_BITS));
+const _: () = assert!(VERIFIED_TOKENS_MAX / WAYS <= 1 << (64 - END_BITS));
 
 /// Cache of verified tokens, as keyed hashes of a token and its claims.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ fn end_ms(end: u64) -> u64 {
 
 impl Default for Proven {
     fn default() -> Proven {
-        let lines = Lines::new(LINES_MIN, PROVEN_MAX / WAYS);
+        let lines = Lines::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
         Proven { key: Key(chance::any()), epoch: AtomicU64::new(0), lines }
     }
 }
@@ -211,7 +211,7 @@ impl Proven {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::Kind;
+    use housecount_core::event::EventKind;
 
     use super::*;
 
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
-        Said { kind: Kind::Beat, stage, viewer, session }
+        Said { kind: EventKind::Beat, stage, viewer, session }
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
             assert!(!proven.has(other, NOW));
         }
         // Leaves are as good as beats.
-        let leave = Said { kind: Kind::Leave, ..said("s", "ann", "tab") };
+        let leave = Said { kind: EventKind::Leave, ..said("s", "ann", "tab") };
         assert!(proven.has(proven.presented(b"token").with(&leave), NOW));
         assert!(proven.is_current(ann));
         proven.forget();
@@ -295,14 +295,14 @@ mod tests {
     fn proven_max_bounds_it_and_what_ends_last_stays() {
         let proven = Proven::default();
         let mark = |n: usize| proven.presented(n.to_string().as_bytes()).with(&said("s", "v", ""));
-        (0..2 * PROVEN_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
-        assert_eq!(proven.lines.bytes(), PROVEN_MAX * 16);
+        (0..2 * VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
+        assert_eq!(proven.lines.bytes(), VERIFIED_TOKENS_MAX * 16);
         let late = mark(usize::MAX);
         proven.insert(late, UnixMs(3_000), NOW);
-        (0..PROVEN_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
+        (0..VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
         assert!(proven.has(late, UnixMs(2_999)));
-        let known = (0..PROVEN_MAX).filter(|n| proven.has(mark(*n), NOW)).count();
-        assert!((PROVEN_MAX / 2..PROVEN_MAX).contains(&known), "{known}");
+        let known = (0..VERIFIED_TOKENS_MAX).filter(|n| proven.has(mark(*n), NOW)).count();
+        assert!((VERIFIED_TOKENS_MAX / 2..VERIFIED_TOKENS_MAX).contains(&known), "{known}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod prices;
 
 use std::path::PathBuf;
 
-use housecount_core::cost::guard::{Guard, Limit};
+use housecount_core::cost::guard::{BudgetLimit, Guard};
 use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
@@ -116,7 +116,7 @@ pub struct Settings {
     /// The file of `prices`, read
     pub prices: Prices,
     /// `cost.monthly_limit_usd` and `cost.guard`; `None` for a limit of 0
-    pub cost_limit: Option<Limit>,
+    pub cost_limit: Option<BudgetLimit>,
     /// Between two reads of the log; no setting, but a simulation of hours reads less often
     pub poll_ms: u64,
 }
@@ -305,12 +305,12 @@ fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
     read_prices(file.as_deref()).map_err(|e| layers.wrong("prices", &e.0))
 }
 
-fn cost_limit(layers: &Layers) -> Result<Option<Limit>, ConfigError> {
+fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
     let guard =
         layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
     let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
     let month = month.map_err(|e| layers.wrong("cost.monthly_limit_usd", e))?;
-    Ok((month > Usd(0)).then_some(Limit { month, guard }))
+    Ok((month > Usd(0)).then_some(BudgetLimit { month, guard }))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(crate) fn value(attr: &Attr) -> AttributeValue {
         Attr::N(n) => AttributeValue::N(n.to_string()),
         Attr::B(b) => AttributeValue::B(Blob::new(b.clone())),
         Attr::Bool(b) => AttributeValue::Bool(*b),
-        Attr::Texts(texts) => AttributeValue::M(
+        Attr::StringMap(texts) => AttributeValue::M(
             texts
                 .iter()
                 .map(|(name, text)| (name.clone(), AttributeValue::S(text.clone())))
@@ -44,7 +44,7 @@ pub(crate) fn from_sdk(attributes: Attributes) -> Item {
         AttributeValue::Bool(b) => Some((name, Attr::Bool(b))),
         AttributeValue::M(map) => {
             let texts = map.into_iter().filter_map(|(k, v)| v.as_s().ok().map(|s| (k, s.clone())));
-            Some((name, Attr::Texts(texts.collect())))
+            Some((name, Attr::StringMap(texts.collect())))
         }
         _ => None,
     };

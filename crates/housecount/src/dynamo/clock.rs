@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
-use housecount_core::seconds::SecondsClock;
+use housecount_core::coarse_clock::CoarseClock;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
@@ -18,7 +18,7 @@ use crate::clock::mono_ms;
 
 /// What is known of the clock; clones share it.
 #[derive(Clone, Default)]
-pub(crate) struct DateClock(Arc<Mutex<SecondsClock>>);
+pub(crate) struct DateClock(Arc<Mutex<CoarseClock>>);
 
 impl fmt::Debug for DateClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

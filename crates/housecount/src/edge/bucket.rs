@@ -8,7 +8,7 @@
 
 use std::num::NonZeroU32;
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::limits::{SESSION_BEATS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 
 /// Ticks of a second.
@@ -106,10 +106,11 @@ impl Bucket {
     pub fn spend(
         self,
         per_second: Option<NonZeroU32>,
-        kind: Kind,
+        kind: EventKind,
         now: u64,
     ) -> Result<Bucket, OverLimit> {
-        let tokens = SESSION_BURST + if kind == Kind::Leave { SESSION_LEAVES_SPARE } else { 0 };
+        let tokens =
+            SESSION_BURST + if kind == EventKind::Leave { SESSION_LEAVES_SPARE } else { 0 };
         let missing = self.missing(per_second, now) + TOKEN;
         let over = missing.saturating_sub(u64::from(tokens) * TOKEN);
         match per_second.filter(|_| over > 0) {
@@ -119,7 +120,7 @@ impl Bucket {
             }
             None => {
                 let tag = self.0 >> (64 - TAG_BITS);
-                Ok(Bucket::new(tag, self.latest(now), kind == Kind::Beat, missing))
+                Ok(Bucket::new(tag, self.latest(now), kind == EventKind::Beat, missing))
             }
         }
     }
@@ -138,7 +139,7 @@ mod tests {
         per_second: i64,
         tick: u64,
         tokens: i64,
-        last: Option<(Kind, u64)>,
+        last: Option<(EventKind, u64)>,
     }
 
     impl Oracle {
@@ -156,8 +157,8 @@ mod tests {
             self.tick = tick;
         }
 
-        fn event(&mut self, kind: Kind) -> bool {
-            let left_min = if kind == Kind::Leave { -Oracle::DEBT } else { 0 };
+        fn event(&mut self, kind: EventKind) -> bool {
+            let left_min = if kind == EventKind::Leave { -Oracle::DEBT } else { 0 };
             let is_logged = self.tokens - 16 >= left_min;
             if is_logged {
                 self.tokens -= 16;
@@ -167,7 +168,7 @@ mod tests {
         }
 
         fn has_beaten_within(&self, ticks: u64) -> bool {
-            self.last.is_some_and(|(kind, at)| kind == Kind::Beat && self.tick - at < ticks)
+            self.last.is_some_and(|(kind, at)| kind == EventKind::Beat && self.tick - at < ticks)
         }
     }
 
@@ -194,7 +195,7 @@ mod tests {
             let mut logged = Vec::new();
             for (gap_ms, is_leave) in events {
                 now_ms += gap_ms;
-                let (now, kind) = (tick(now_ms), if is_leave { Kind::Leave } else { Kind::Beat });
+                let (now, kind) = (tick(now_ms), if is_leave { EventKind::Leave } else { EventKind::Beat });
                 oracle.go_on(now);
                 match bucket.spend(rate, kind, now) {
                     Ok(spent) => {
@@ -233,15 +234,15 @@ mod tests {
         let rate = NonZeroU32::new(2);
         let spend = |bucket: Bucket, kind| bucket.spend(rate, kind, 1_000);
         let beats = (0..SESSION_BURST)
-            .try_fold(Bucket::full(TAG, 0), |bucket, _| spend(bucket, Kind::Beat));
+            .try_fold(Bucket::full(TAG, 0), |bucket, _| spend(bucket, EventKind::Beat));
         let empty = beats.unwrap();
-        assert_eq!(spend(empty, Kind::Beat), Err(OverLimit { retry_ms: 500 }));
+        assert_eq!(spend(empty, EventKind::Beat), Err(OverLimit { retry_ms: 500 }));
         let leaves =
-            (0..SESSION_LEAVES_SPARE).try_fold(empty, |bucket, _| spend(bucket, Kind::Leave));
+            (0..SESSION_LEAVES_SPARE).try_fold(empty, |bucket, _| spend(bucket, EventKind::Leave));
         let owing = leaves.unwrap();
-        assert_eq!(spend(owing, Kind::Leave), Err(OverLimit { retry_ms: 500 }));
+        assert_eq!(spend(owing, EventKind::Leave), Err(OverLimit { retry_ms: 500 }));
         assert_eq!(
-            spend(owing, Kind::Beat),
+            spend(owing, EventKind::Beat),
             Err(OverLimit { retry_ms: 1_500 }),
             "debts are paid first"
         );
@@ -251,20 +252,23 @@ mod tests {
     fn a_reader_whose_clock_is_behind_fills_no_bucket() {
         let rate = NonZeroU32::new(2);
         let beats = (0..SESSION_BURST)
-            .try_fold(Bucket::full(TAG, 5), |bucket, _| bucket.spend(rate, Kind::Beat, 100));
+            .try_fold(Bucket::full(TAG, 5), |bucket, _| bucket.spend(rate, EventKind::Beat, 100));
         let empty = beats.unwrap();
-        assert!(empty.spend(rate, Kind::Beat, 100 - SKEW_TICKS).is_err());
+        assert!(empty.spend(rate, EventKind::Beat, 100 - SKEW_TICKS).is_err());
         assert!(empty.has_beaten_within(1, 99));
-        assert_eq!(empty.spend(rate, Kind::Leave, 99), empty.spend(rate, Kind::Leave, 100));
+        assert_eq!(
+            empty.spend(rate, EventKind::Leave, 99),
+            empty.spend(rate, EventKind::Leave, 100)
+        );
     }
 
     #[test]
     fn without_a_limit_every_event_is_logged() {
         let mut bucket = Bucket::full(TAG, 0);
         for now in [0, 0, 0, 1, 7, 1 << 40] {
-            for kind in [Kind::Beat, Kind::Leave, Kind::Beat] {
+            for kind in [EventKind::Beat, EventKind::Leave, EventKind::Beat] {
                 bucket = bucket.spend(None, kind, now).unwrap();
-                assert_eq!(bucket.has_beaten_within(1, now), kind == Kind::Beat);
+                assert_eq!(bucket.has_beaten_within(1, now), kind == EventKind::Beat);
             }
         }
         assert!(!bucket.without_beat().has_beaten_within(1, 1 << 40));

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::SessionContext;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use parking_lot::Mutex;
@@ -113,7 +113,7 @@ impl Caps {
         now_ms: u64,
     ) -> Result<Option<Box<Held>>, Unwelcome> {
         let Said { stage, viewer, session, .. } = *said;
-        let is_beat = said.kind == Kind::Beat;
+        let is_beat = said.kind == EventKind::Beat;
         let among = || hub.among(stage, viewer, session);
         let takes_none =
             |among: &SessionContext| if is_beat { among.is_online } else { among.is_known };
@@ -157,7 +157,7 @@ impl Caps {
         if !among.is_stage_known {
             self.open(said.stage, now_ms)?;
         }
-        if said.kind != Kind::Beat {
+        if said.kind != EventKind::Beat {
             return Ok(());
         }
         let sessions = among.here as u64 + here;
@@ -204,7 +204,7 @@ mod tests {
     const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 
     fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
-        Said { kind: Kind::Beat, stage, viewer, session }
+        Said { kind: EventKind::Beat, stage, viewer, session }
     }
 
     fn fold(hub: &Hub, said: &Said<'_>) {
@@ -287,10 +287,12 @@ mod tests {
         }
         let room =
             |kind, session| caps.room_for(&hub, &Said { kind, ..said("s", "guest", session) }, 0);
-        assert_eq!(room(Kind::Beat, "one more").map(drop), Err(kept_too_many()));
-        assert_eq!(room(Kind::Leave, "one more").map(drop), Err(kept_too_many()));
+        assert_eq!(room(EventKind::Beat, "one more").map(drop), Err(kept_too_many()));
+        assert_eq!(room(EventKind::Leave, "one more").map(drop), Err(kept_too_many()));
         let known = |kind| caps.room_for(&hub, &Said { kind, ..said("7", "guest", "7") }, 0);
-        assert!(known(Kind::Beat).unwrap().is_none() && known(Kind::Leave).unwrap().is_none());
+        assert!(
+            known(EventKind::Beat).unwrap().is_none() && known(EventKind::Leave).unwrap().is_none()
+        );
         assert!(caps.room_for(&hub, &said("s", "another guest", "one more"), 0).is_ok());
     }
 
@@ -298,7 +300,7 @@ mod tests {
     /// leaves.
     #[test]
     fn viewer_sessions_kept_max_counts_who_is_on_the_way() {
-        for kind in [Kind::Beat, Kind::Leave] {
+        for kind in [EventKind::Beat, EventKind::Leave] {
             let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
             let many = many();
             let rooms =
@@ -317,7 +319,7 @@ mod tests {
         let (hub, caps) = (Hub::new(RULES, 1, false), caps(1, 1, 1));
         fold(&hub, &said("s", "ann", "1"));
         let leave = |stage, session| {
-            caps.room_for(&hub, &Said { kind: Kind::Leave, ..said(stage, "ann", session) }, 0)
+            caps.room_for(&hub, &Said { kind: EventKind::Leave, ..said(stage, "ann", session) }, 0)
                 .map(drop)
         };
         assert_eq!(

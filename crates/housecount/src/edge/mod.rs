@@ -29,7 +29,7 @@ use self::pace::{Pace, Session};
 pub use self::settings::EdgeSettings;
 use crate::hub::Hub;
 use crate::ingest::Said;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::fold::Ids;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 
@@ -170,7 +170,7 @@ impl Edge {
         found.check(said.kind).map_err(|over| self.too_many(over, session, now_ms))?;
         let was_welcome = found.is_welcome();
         let mut held = None;
-        let is_beat = said.kind == Kind::Beat;
+        let is_beat = said.kind == EventKind::Beat;
         if self.caps.are_any() && !(is_beat && (is_in || was_welcome)) {
             held = self.caps.room_for(hub, said, now_ms)?;
         }
@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    fn said(kind: Kind, viewer: &'static str) -> Said<'static> {
+    fn said(kind: EventKind, viewer: &'static str) -> Said<'static> {
         Said { kind, stage: "s", viewer, session: "" }
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let at = UnixMs(1_000);
         let beat = |viewer: &&'static str| EventRef {
             at,
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s",
             viewer,
             session: "",
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn whom_nobody_need_make_room_for_is_in() {
         let (hub, capped) = (hub(&["online"]), edge(Some(1)));
-        let beat = |viewer| said(Kind::Beat, viewer);
+        let beat = |viewer| said(EventKind::Beat, viewer);
         let asked = |viewer| Some((beat(viewer), capped.session(&beat(viewer))));
         let are_in = capped.are_in(&hub, [asked("other"), asked("online"), None], 1);
         assert_eq!(are_in, [false, true, false]);
@@ -256,18 +256,18 @@ mod tests {
     #[test]
     fn a_leave_of_all_sessions_makes_none_welcome() {
         let (edge, nobody, taken) = (edge(Some(1)), hub(&[]), hub(&["taker"]));
-        let tab = Said { session: "tab", ..said(Kind::Beat, "ann") };
+        let tab = Said { session: "tab", ..said(EventKind::Beat, "ann") };
         assert_eq!(welcome(&edge, &nobody, tab, 0), Ok(()));
         let at = UnixMs(1_000);
         nobody.apply([EventRef {
             at,
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s",
             viewer: "ann",
             session: "tab",
         }]);
         assert_eq!(welcome(&edge, &taken, tab, 1), Ok(()), "it is");
-        assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 2), Ok(()));
+        assert_eq!(welcome(&edge, &nobody, said(EventKind::Leave, "ann"), 2), Ok(()));
         assert_eq!(welcome(&edge, &taken, tab, 3), Err(Unwelcome::StageFull { max: 1 }));
     }
 
@@ -276,12 +276,12 @@ mod tests {
     fn a_leave_makes_nobody_welcome() {
         let (nobody, taken, edge) = (hub(&[]), hub(&["taker"]), edge(Some(1)));
         let full = Err(Unwelcome::StageFull { max: 1 });
-        assert_eq!(welcome(&edge, &taken, said(Kind::Leave, "ann"), 0), Ok(()));
-        assert_eq!(welcome(&edge, &taken, said(Kind::Beat, "ann"), 1), full);
+        assert_eq!(welcome(&edge, &taken, said(EventKind::Leave, "ann"), 0), Ok(()));
+        assert_eq!(welcome(&edge, &taken, said(EventKind::Beat, "ann"), 1), full);
         // Who was there, and leaves, and comes back when the place is taken.
-        assert_eq!(welcome(&edge, &nobody, said(Kind::Beat, "ann"), 2), Ok(()));
-        assert_eq!(welcome(&edge, &nobody, said(Kind::Beat, "ann"), 3), Ok(()));
-        assert_eq!(welcome(&edge, &nobody, said(Kind::Leave, "ann"), 4), Ok(()));
-        assert_eq!(welcome(&edge, &taken, said(Kind::Beat, "ann"), 5), full);
+        assert_eq!(welcome(&edge, &nobody, said(EventKind::Beat, "ann"), 2), Ok(()));
+        assert_eq!(welcome(&edge, &nobody, said(EventKind::Beat, "ann"), 3), Ok(()));
+        assert_eq!(welcome(&edge, &nobody, said(EventKind::Leave, "ann"), 4), Ok(()));
+        assert_eq!(welcome(&edge, &taken, said(EventKind::Beat, "ann"), 5), full);
     }
 }

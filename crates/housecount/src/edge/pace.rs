@@ -8,7 +8,7 @@
 //! asked about.
 //!
 //! The table doubles when it is too small for the audience (see [`Lines`]), up to
-//! `PACED_SESSIONS_MAX`. Half of the sessions begin anew then, seven times in a node's life at
+//! `RATE_LIMITED_SESSIONS_MAX`. Half of the sessions begin anew then, seven times in a node's life at
 //! most. There is no lock: a thread that finds an entry changed looks again.
 
 use std::cmp::Reverse;
@@ -17,8 +17,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
-use housecount_core::event::Kind;
-use housecount_core::limits::{COALESCE_MS_MAX, PACED_SESSIONS_MAX};
+use housecount_core::event::EventKind;
+use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
 
 use super::bucket::{Bucket, OverLimit, TAG_BITS, tick};
 use crate::ingest::Said;
@@ -58,7 +58,7 @@ impl Pace {
             per_second,
             interval_ticks: tick(interval_ms).max(1),
             hasher: RandomState::default(),
-            lines: Lines::new(LINES_MIN, PACED_SESSIONS_MAX / WAYS),
+            lines: Lines::new(LINES_MIN, RATE_LIMITED_SESSIONS_MAX / WAYS),
         }
     }
 
@@ -156,7 +156,7 @@ impl<'a> Found<'a> {
     ///
     /// # Errors
     /// Returns `OverLimit`.
-    pub fn check(&self, kind: Kind) -> Result<(), OverLimit> {
+    pub fn check(&self, kind: EventKind) -> Result<(), OverLimit> {
         self.bucket().spend(self.pace.per_second, kind, self.now).map(drop)
     }
 
@@ -164,7 +164,7 @@ impl<'a> Found<'a> {
     ///
     /// # Errors
     /// Returns `OverLimit`, and changes nothing.
-    pub fn spend(mut self, kind: Kind) -> Result<(), OverLimit> {
+    pub fn spend(mut self, kind: EventKind) -> Result<(), OverLimit> {
         loop {
             let spent = self.bucket().spend(self.pace.per_second, kind, self.now)?;
             if self.line.change(self.at, self.entry, spent) {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn said(viewer: &str) -> Said<'_> {
-        Said { kind: Kind::Beat, stage: "s", viewer, session: "" }
+        Said { kind: EventKind::Beat, stage: "s", viewer, session: "" }
     }
 
     fn pace() -> Pace {
@@ -224,7 +224,7 @@ mod tests {
             self.find(session, now_ms).is_welcome()
         }
 
-        fn event(&self, session: Session, kind: Kind, now_ms: u64) -> Result<(), OverLimit> {
+        fn event(&self, session: Session, kind: EventKind, now_ms: u64) -> Result<(), OverLimit> {
             let found = self.find(session, now_ms);
             let spent = found.spend(kind);
             assert_eq!(found.check(kind), spent);
@@ -232,7 +232,7 @@ mod tests {
         }
 
         fn beat(&self, session: Session, now_ms: u64) -> Result<(), OverLimit> {
-            self.event(session, Kind::Beat, now_ms)
+            self.event(session, EventKind::Beat, now_ms)
         }
     }
 
@@ -265,7 +265,7 @@ mod tests {
                 && has_just_beaten(7_000 + COALESCE_MS_MAX - 1)
         );
         assert!(!has_just_beaten(7_000 + COALESCE_MS_MAX));
-        pace.event(ann, Kind::Leave, 7_100).unwrap();
+        pace.event(ann, EventKind::Leave, 7_100).unwrap();
         assert!(!has_just_beaten(7_100), "a leave came since");
     }
 
@@ -273,9 +273,14 @@ mod tests {
     fn a_leave_takes_the_welcome_back_and_so_does_a_beat_that_was_not_logged() {
         let pace = pace();
         let ann = pace.session(&said("ann"));
-        for (kind, now) in [(Kind::Leave, 0), (Kind::Beat, 1), (Kind::Leave, 2), (Kind::Beat, 3)] {
+        for (kind, now) in [
+            (EventKind::Leave, 0),
+            (EventKind::Beat, 1),
+            (EventKind::Leave, 2),
+            (EventKind::Beat, 3),
+        ] {
             assert_eq!(pace.event(ann, kind, now), Ok(()));
-            assert_eq!(pace.is_welcome(ann, now), kind == Kind::Beat);
+            assert_eq!(pace.is_welcome(ann, now), kind == EventKind::Beat);
         }
         pace.forget_beat(ann, 4);
         assert!(!pace.is_welcome(ann, 4) && !pace.find(ann, 4).has_just_beaten());
@@ -288,7 +293,7 @@ mod tests {
     fn where_one_id_ends_matters() {
         let pace = Pace::new(None, 1);
         let of = |stage, viewer, session| {
-            pace.session(&Said { kind: Kind::Beat, stage, viewer, session }).0
+            pace.session(&Said { kind: EventKind::Beat, stage, viewer, session }).0
         };
         assert_ne!(of("s", "ab", "c"), of("s", "a", "bc"));
         assert_ne!(of("s", "a", "bc"), of("sb", "a", "c"));
@@ -306,17 +311,17 @@ mod tests {
     #[test]
     fn paced_sessions_max_forgets_the_fullest_buckets() {
         let pace = pace();
-        crowd(&pace, 2 * PACED_SESSIONS_MAX, 0);
-        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
+        crowd(&pace, 2 * RATE_LIMITED_SESSIONS_MAX, 0);
+        assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
         let loud = pace.session(&said("loud"));
         (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(loud, 0), Ok(())));
         // A session of the crowd may have a second beat before it is forgotten.
         let hasher = foldhash::quality::FixedState::with_seed(9);
-        for n in 0..2 * PACED_SESSIONS_MAX as u64 {
+        for n in 0..2 * RATE_LIMITED_SESSIONS_MAX as u64 {
             pace.beat(Session(hasher.hash_one(n)), 1).unwrap();
         }
         assert!(pace.beat(loud, 2).is_err());
-        assert_eq!(pace.lines.bytes(), PACED_SESSIONS_MAX * 8);
+        assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
     }
 
     /// Caps are not asked about sessions that are welcome.

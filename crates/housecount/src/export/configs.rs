@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use housecount_core::ledger::watch::{Cuts, Watched, Who};
+use housecount_core::ledger::watch::{Cuts, StageViewer, WatchTime};
 use housecount_core::limits::EXPORT_VERSIONS_HELD_MAX;
 use housecount_core::span::Span;
 use housecount_core::stage::StageConfig;
@@ -26,13 +26,13 @@ pub struct StageConfigs {
 impl StageConfigs {
     /// The configuration that a row was watched under. Rows are cut at the cuts, or lie between two
     /// of them.
-    pub fn of(&self, row: &Watched) -> Option<&StageConfig> {
+    pub fn of(&self, row: &WatchTime) -> Option<&StageConfig> {
         let piece = self.cuts.partition_point(|cut| *cut <= row.first_at);
         self.configs.get(piece).and_then(Option::as_ref)
     }
 
     /// Whether a row reaches over a cut.
-    fn cuts_through(&self, row: &Watched) -> bool {
+    fn cuts_through(&self, row: &WatchTime) -> bool {
         self.cuts.iter().any(|cut| row.first_at < *cut && *cut < row.last_at)
     }
 }
@@ -83,7 +83,7 @@ impl<'a> Configs<'a> {
     /// As [`Configs::of`].
     pub async fn find_cuts(
         &mut self,
-        rows: &[(Who, Watched)],
+        rows: &[(StageViewer, WatchTime)],
         cuts: &mut Cuts,
     ) -> StoreResult<bool> {
         let before = cuts.len();
@@ -137,8 +137,13 @@ mod tests {
         let mut configs = Configs::new(&cold, Span::new(UnixMs::ZERO, UnixMs(1_000)));
         for stage in stages.iter().chain(&stages) {
             let at = UnixMs(500);
-            let row =
-                Watched { piece: 0, watch_ms: 1, first_at: at, last_at: at, intervals: Vec::new() };
+            let row = WatchTime {
+                piece: 0,
+                watch_ms: 1,
+                first_at: at,
+                last_at: at,
+                intervals: Vec::new(),
+            };
             let config = configs.of(stage).await.unwrap().of(&row).unwrap();
             assert_eq!(config.customer.as_deref(), Some("customer 500"), "{stage}");
             let held: usize = configs.held.values().map(|of| of.configs.len()).sum();

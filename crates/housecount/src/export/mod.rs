@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -131,7 +131,7 @@ pub async fn write(
     };
     let mut configs = Configs::new(cold, range);
     let mut exported = Exported { rows: 0, watch_ms: 0, committed_to };
-    let mut wanted = Wanted { stage: request.stage.clone(), ..Wanted::default() };
+    let mut wanted = WatchFilter { stage: request.stage.clone(), ..WatchFilter::default() };
     for period in pieces {
         wanted.after = None;
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();

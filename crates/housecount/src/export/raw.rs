@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use housecount_core::event::{EventRef, Kind as Said};
+use housecount_core::event::{EventKind as Said, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 

@@ -1,6 +1,6 @@
 //! Rows of an export: a viewer's time on a stage under one configuration, or a customer's period.
 
-use housecount_core::ledger::watch::Watched;
+use housecount_core::ledger::watch::WatchTime;
 use housecount_core::stage::StageConfig;
 
 use super::table::{Cell, Column, Kind};
@@ -46,7 +46,7 @@ pub fn columns(request: &Request) -> Vec<Column> {
 pub fn row(
     stage: &str,
     viewer: &str,
-    watched: &Watched,
+    watched: &WatchTime,
     config: Option<&StageConfig>,
     request: &Request,
 ) -> Vec<Cell> {
@@ -89,7 +89,7 @@ pub struct Group {
 
 impl Group {
     /// Adds a row. Rows come stage by stage and viewer by viewer.
-    pub fn add(&mut self, stage: &str, viewer: &str, watched: &Watched) {
+    pub fn add(&mut self, stage: &str, viewer: &str, watched: &WatchTime) {
         let is_first = self.viewer_stages == 0;
         let is_same_stage = !is_first && *self.last.0 == *stage;
         if !is_same_stage || *self.last.1 != *viewer {
@@ -145,8 +145,8 @@ mod tests {
         Period { name: "2026-11".into(), starts_at, span: Span::new(starts_at, starts_at.plus(1)) }
     }
 
-    fn watched(watch_ms: u64) -> Watched {
-        Watched {
+    fn watched(watch_ms: u64) -> WatchTime {
+        WatchTime {
             piece: 0,
             watch_ms,
             first_at: UnixMs(0),

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::STAMP_AHEAD_MS_MAX;
-use housecount_core::record::{self, Told};
+use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
@@ -180,7 +180,7 @@ impl Follower {
             Some(error) => Err(error),
             // Beyond what stamps may be ahead, time stands still until the log's clock has come
             // there, and counts say so.
-            None if before <= clock.plus(STAMP_AHEAD_MS_MAX) => Ok(clock.max(before)),
+            None if before <= clock.plus(CLOCK_AHEAD_MS_MAX) => Ok(clock.max(before)),
             None => Err(StoreError::new(
                 ErrorKind::Unavailable,
                 format!(
@@ -202,7 +202,7 @@ impl Follower {
             // The time that nodes go by. Where the log's clock has stepped back, a node that has
             // just started would hear of it only with the next beat through one that was there, and
             // take it for a jump.
-            self.clock.at_least(tail.origin.attended.min(tail.clock.plus(STAMP_AHEAD_MS_MAX)));
+            self.clock.at_least(tail.origin.attended.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
@@ -268,12 +268,12 @@ impl Follower {
     fn fold(&mut self, partition: u16, position: Position, record: &Bytes) {
         match record::decode(record) {
             Ok(mut said) => {
-                if record::bound(&mut said, position.at) {
+                if record::clamp_future_times(&mut said, position.at) {
                     // Another node goes by a clock that is far ahead of the log's, and knows of
                     // viewers whom it can't tell yet.
                     self.hub.doubt_until(position.at.plus(self.ttl_ms));
                 }
-                if let Some(latest) = said.iter().map(Told::at).max() {
+                if let Some(latest) = said.iter().map(RecordEntry::at).max() {
                     self.clock.at_least(latest);
                 }
                 let late = self.hub.take_in(partition, &said, position.at);

@@ -1,6 +1,6 @@
 //! Whether the log can be read, and how long time is held back once it can again.
 
-use housecount_core::limits::{RECORD_EVENTS_MAX, SILENCE_MS_MAX};
+use housecount_core::limits::{LOG_STALE_MS, RECORD_EVENTS_MAX};
 
 use crate::clock::mono_ms;
 
@@ -30,7 +30,7 @@ impl Outage {
     /// turned away.
     pub(super) fn over(&mut self) -> Option<u64> {
         let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
-        if away_ms < SILENCE_MS_MAX {
+        if away_ms < LOG_STALE_MS {
             return None;
         }
         let now_ms = mono_ms();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use housecount_core::fold::CheckpointEvent;
 use housecount_core::limits::{RECORD_EVENTS_MAX, SEATS_REBUILT_PER_HOLD_MAX};
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use tokio::task::yield_now;
 
 use super::Follower;
@@ -84,7 +84,8 @@ impl Follower {
 fn encode_all(events: &mut dyn Iterator<Item = CheckpointEvent<'_>>) -> Vec<(usize, Bytes)> {
     let next = || {
         let batch: Vec<CheckpointEvent<'_>> = events.take(RECORD_EVENTS_MAX).collect();
-        let told: Vec<Told<'_>> = batch.iter().map(|said| Told::Event(said.event())).collect();
+        let told: Vec<RecordEntry<'_>> =
+            batch.iter().map(|said| RecordEntry::Full(said.event())).collect();
         (!told.is_empty()).then(|| (told.len(), Bytes::from(record::encode(&told))))
     };
     std::iter::from_fn(next).collect()

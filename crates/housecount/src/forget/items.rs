@@ -76,7 +76,7 @@ pub(super) async fn find(
 /// Whether any node ever wrote heartbeats as items.
 async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
     for chain in read::chains(cold).await? {
-        if cold.get(&Key::ItemsUntil { chain }).await?.is_some() {
+        if cold.get(&Key::ItemArchiveCursor { chain }).await?.is_some() {
             return Ok(true);
         }
     }

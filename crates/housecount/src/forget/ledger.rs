@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use housecount_core::keys::{Chain, Key};
-use housecount_core::ledger::watch::{Wanted, Watch};
+use housecount_core::ledger::watch::{WatchFilter, WatchTotals};
 use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -76,13 +76,13 @@ async fn read_chain(
     found: &mut Findings,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
-    let wanted = Wanted {
+    let wanted = WatchFilter {
         viewer: Some(request.viewer.clone()),
         stage: request.stage.clone(),
         intervals: true,
-        ..Wanted::default()
+        ..WatchFilter::default()
     };
-    let mut watch = Watch::new(Span::new(UnixMs::ZERO, UnixMs::MAX), wanted, usize::MAX);
+    let mut watch = WatchTotals::new(Span::new(UnixMs::ZERO, UnixMs::MAX), wanted, usize::MAX);
     let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
     let (mut book, mut is_lost, mut edge, named_before) =
         (Book::default(), false, UnixMs::ZERO, found.ledger.named.len());

@@ -17,7 +17,7 @@ use housecount_core::archive::{ArchiveDecoder, ArchiveEncoder, KEYFRAME_MS};
 use housecount_core::codec::DecodeError;
 use housecount_core::event::EventRef;
 use housecount_core::keys::{Chain, Key};
-use housecount_core::limits::UNCOMMITTED_MS_MAX;
+use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
 
 use super::{Findings, Request};
@@ -66,7 +66,7 @@ impl Generation {
     /// Where the ledger must have come to for nobody to go on with it: the log keeps what isn't
     /// archived no longer than this.
     pub(super) fn over_after(&self) -> UnixMs {
-        self.ends().plus(UNCOMMITTED_MS_MAX)
+        self.ends().plus(UNCOMMITTED_RETENTION_MS_MAX)
     }
 
     /// Whether nobody goes on with it.

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::limits::{BATCH_SLICE_BEATS_MAX, BODY_BYTES_MAX};
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
@@ -292,7 +292,7 @@ async fn comer<'a>(
     node: &Node,
     beat: &'a Result<BeatBody<'_>, Problem>,
 ) -> Result<Result<Comer<'a>, Problem>, Problem> {
-    let said = beat.as_ref().map_err(Problem::clone).and_then(|body| body.said(Kind::Beat));
+    let said = beat.as_ref().map_err(Problem::clone).and_then(|body| body.said(EventKind::Beat));
     let checked = match said {
         Ok(said) => match may_say_for(node, said.viewer) {
             Ok(()) => Comer::new(node, said).checked_open(node).await,

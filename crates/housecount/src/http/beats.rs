@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
 use bytes::Bytes;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::limits::BEAT_BODY_BYTES_MAX;
 use hyper::body::Body as HttpBody;
 use serde::Serialize;
@@ -117,7 +117,7 @@ where
     pub async fn beat(&mut self, node: &Node) -> Result<BeatenBody, Problem> {
         let bytes = self.bytes().await?;
         let body = BeatBody::parse(&bytes)?;
-        let said = body.said(Kind::Beat)?;
+        let said = body.said(EventKind::Beat)?;
         self.bearer.may_say(node, body.token(), &said).await?;
         let receipt = welcome(node, said).await?.take(node)?;
         receipt.acknowledged().await?;
@@ -132,7 +132,7 @@ where
     pub async fn leave(&mut self, node: &Node) -> Result<(), Problem> {
         let bytes = self.bytes().await?;
         let body = BeatBody::parse(&bytes)?;
-        let said = body.said(Kind::Leave)?;
+        let said = body.said(EventKind::Leave)?;
         self.bearer.may_say(node, body.token(), &said).await?;
         welcome(node, said).await?.take(node)?.acknowledged().await?;
         node.metrics.acknowledged.http.inc();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use housecount_core::ids::{StageId, ViewerId};
-use housecount_core::ledger::watch::{Watched, Who};
+use housecount_core::ledger::watch::{StageViewer, WatchTime};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub struct WatchedBody {
 }
 
 impl WatchedBody {
-    fn new(row: &Watched, intervals: bool) -> WatchedBody {
+    fn new(row: &WatchTime, intervals: bool) -> WatchedBody {
         let spans =
             row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
         WatchedBody {
@@ -172,8 +172,8 @@ async fn rows(
     query: &WatchQuery,
     stage: Option<&StageId>,
     viewer: Option<&ViewerId>,
-    after: Option<Who>,
-) -> Result<RowPage<(Who, Watched)>, Problem> {
+    after: Option<StageViewer>,
+) -> Result<RowPage<(StageViewer, WatchTime)>, Problem> {
     let stores = stores(node)?;
     let limit = PageQuery::new(query.limit, None).limit()?;
     let (range, asked) = asked_range(node, query.from.as_deref(), query.to.as_deref())?;

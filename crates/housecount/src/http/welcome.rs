@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
 use smallvec::SmallVec;
 
@@ -22,7 +22,7 @@ pub const ASKED_AT_ONCE: usize = 32;
 /// What is to be let in, under the names that go on from here.
 #[derive(Debug)]
 pub struct Comer<'a> {
-    kind: Kind,
+    kind: EventKind,
     stage: &'a str,
     viewer: Cow<'a, str>,
     session: Cow<'a, str>,
@@ -67,7 +67,7 @@ impl<'a> Comer<'a> {
 
     fn named(
         node: &Node,
-        kind: Kind,
+        kind: EventKind,
         stage: &'a str,
         viewer: Cow<'a, str>,
         session: Cow<'a, str>,
@@ -86,7 +86,7 @@ impl<'a> Comer<'a> {
     /// # Errors
     /// 404 for a stage that isn't; 503 if that can't be known just now.
     pub async fn checked_open(self, node: &Node) -> Result<Comer<'a>, Problem> {
-        if self.kind == Kind::Beat {
+        if self.kind == EventKind::Beat {
             check_open(node, self.stage).await?;
         }
         Ok(self)
@@ -100,7 +100,7 @@ impl<'a> Comer<'a> {
         match node.edge.welcome(&node.hub, &self.said(), self.paced, self.is_in, now_ms) {
             Ok(admitted) => Ok(Admission::Welcomed(Welcomed { comer: self, admitted })),
             Err(refusal @ Unwelcome::TooManyBeats { has_just_beaten, .. })
-                if self.kind == Kind::Beat =>
+                if self.kind == EventKind::Beat =>
             {
                 Ok(Admission::Surplus(SurplusBeat { comer: self, has_just_beaten, refusal }))
             }
@@ -167,7 +167,7 @@ impl Welcomed<'_> {
 
     /// It was not taken in, so that no beat may rely on it.
     pub fn take_back(&self, node: &Node) {
-        if self.comer.kind == Kind::Beat {
+        if self.comer.kind == EventKind::Beat {
             node.edge.take_back(self.comer.paced, mono_ms());
         }
     }
@@ -206,7 +206,7 @@ pub async fn welcome_known<'a>(
     viewer: &'a str,
     session: &'a str,
 ) -> Result<Admission<'a>, Problem> {
-    let comer = Comer::named(node, Kind::Beat, stage, viewer.into(), session.into());
+    let comer = Comer::named(node, EventKind::Beat, stage, viewer.into(), session.into());
     comer.checked_open(node).await?.admitted(node, mono_ms())
 }
 

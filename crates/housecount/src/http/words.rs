@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use axum::http::StatusCode;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -64,7 +64,7 @@ impl<'a> BeatBody<'a> {
     ///
     /// # Errors
     /// 400 that names the id.
-    pub fn said(&self, kind: Kind) -> Result<Said<'_>, Problem> {
+    pub fn said(&self, kind: EventKind) -> Result<Said<'_>, Problem> {
         let missing = |what, code| {
             let detail = format!("{what} is missing; send {{\"stage\", \"viewer\", \"session\"?}}");
             Problem::new(StatusCode::BAD_REQUEST, code, detail)
@@ -214,15 +214,18 @@ mod tests {
             .unwrap();
         assert!(matches!(beat.stage, Some(Field::Text(Cow::Borrowed("s")))));
         assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
-        let said = beat.said(Kind::Beat).unwrap();
+        let said = beat.said(EventKind::Beat).unwrap();
         assert_eq!((said.stage, said.viewer, said.session), ("s", "Zoë", ""));
     }
 
     #[test]
     fn an_id_of_another_type_is_named() {
         let said = |text: &str| {
-            let problem =
-                BeatBody::parse(text.as_bytes()).unwrap().said(Kind::Beat).map(drop).unwrap_err();
+            let problem = BeatBody::parse(text.as_bytes())
+                .unwrap()
+                .said(EventKind::Beat)
+                .map(drop)
+                .unwrap_err();
             (problem.code(), problem.detail().to_string())
         };
         for (value, found) in [
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(said(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
         let token = |text| {
             let beat = BeatBody::parse(text).unwrap();
-            assert!(beat.said(Kind::Beat).is_ok());
+            assert!(beat.said(EventKind::Beat).is_ok());
             beat.token().map(|token| token.map(str::to_string).ok())
         };
         assert_eq!(token(br#"{"stage":"s","viewer":"v","token":7}"#), Some(None));

@@ -18,8 +18,8 @@ fn as_of_stays_with_an_append_of_its_own() {
     hub.go_live();
     hub.advance(UnixMs(10_000));
     let at = UnixMs(12_000);
-    let beat = EventRef { at, kind: Kind::Beat, stage: "s", viewer: "bob", session: "" };
-    hub.take_in(0, &[Told::Event(beat)], at);
+    let beat = EventRef { at, kind: EventKind::Beat, stage: "s", viewer: "bob", session: "" };
+    hub.take_in(0, &[RecordEntry::Full(beat)], at);
     let answer = hub.count("s");
     assert_eq!((answer.of.viewers, answer.standing.as_of), (1, UnixMs(9_999)));
 }
@@ -56,7 +56,8 @@ fn crowded(viewers: usize) -> Hub {
     let at = UnixMs(12_000);
     for i in 0..viewers {
         let (viewer, stage) = (format!("v{i:06}"), format!("stage-{i:06}"));
-        let beat = |stage| EventRef { at, kind: Kind::Beat, stage, viewer: &viewer, session: "" };
+        let beat =
+            |stage| EventRef { at, kind: EventKind::Beat, stage, viewer: &viewer, session: "" };
         hub.apply([beat("s"), beat(stage.as_str())]);
     }
     hub
@@ -104,7 +105,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
             let (viewer, stage) = (format!("v{i:06}"), format!("stage-{}", i % 1_000));
             let beat = |stage| EventRef {
                 at: UnixMs(at),
-                kind: Kind::Beat,
+                kind: EventKind::Beat,
                 stage,
                 viewer: &viewer,
                 session: "",
@@ -142,7 +143,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     loop {
         let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
         let read = |events: &mut dyn Iterator<Item = CheckpointEvent<'_>>| {
-            events.filter(|event| event.event().kind == Kind::Beat).count()
+            events.filter(|event| event.event().kind == EventKind::Beat).count()
         };
         let (events, places) = hub.with_events(0, slice, UnixMs::ZERO, read);
         (rebuilt, place) = (rebuilt + events, place + SEATS_REBUILT_PER_HOLD_MAX);

@@ -7,9 +7,9 @@
 
 use std::sync::Arc;
 
+use housecount_core::beat_schedule::next_gap_ms;
 use housecount_core::fold::{Ids, LastEvents};
 use housecount_core::limits::COALESCE_MS_MAX;
-use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
 
 use super::round::Round;
@@ -67,7 +67,7 @@ impl Ingest {
         now: UnixMs,
         round: Option<Arc<Round>>,
     ) -> Receipt {
-        let gap_ms = gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
+        let gap_ms = next_gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
         Receipt {
             at,
             gap_ms: gap_ms.saturating_sub(now.since(at)).max(1),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use housecount_core::batch::Batch;
 use housecount_core::event::EventRef;
 use housecount_core::limits::FOLD_INLINE_EVENTS_MAX;
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -123,7 +123,7 @@ impl Committer {
                 Ok(_) if key != hub.key(self.partition) => {
                     // The log has lost something meanwhile: nobody could read these handles.
                     key = hub.key(self.partition);
-                    told = refs.iter().copied().map(Told::Event).collect();
+                    told = refs.iter().copied().map(RecordEntry::Full).collect();
                     record = Bytes::from(record::encode(&told));
                     continue;
                 }
@@ -136,7 +136,7 @@ impl Committer {
                 }
                 Err(error) => {
                     metrics.append_failures.inc();
-                    told = refs.iter().copied().map(Told::Event).collect();
+                    told = refs.iter().copied().map(RecordEntry::Full).collect();
                     record = Bytes::from(record::encode(&told));
                     if !std::mem::replace(&mut self.outage.is_failing, true) {
                         tracing::warn!(%error, partition = self.partition, "the log refused a batch; will retry until it takes it");
@@ -153,7 +153,7 @@ impl Committer {
         &self,
         events: &Arc<Batch>,
         refs: &[EventRef<'a>],
-    ) -> (Vec<Told<'a>>, Bytes) {
+    ) -> (Vec<RecordEntry<'a>>, Bytes) {
         let (hub, now) = (&self.shared.hub, self.shared.clock.now().unwrap_or_default());
         if refs.len() > FOLD_INLINE_EVENTS_MAX {
             let (hub, events) = (hub.clone(), events.clone());
@@ -172,7 +172,7 @@ impl Committer {
 
     /// Folds a record that the log has: from `told`, or beside this worker if that is in the record
     /// only.
-    async fn fold(&self, told: &mut [Told<'_>], record: Bytes, at: UnixMs) {
+    async fn fold(&self, told: &mut [RecordEntry<'_>], record: Bytes, at: UnixMs) {
         let (hub, partition) = (self.shared.hub.clone(), self.partition);
         if told.is_empty() {
             let (its_hub, its_record) = (hub.clone(), record.clone());
@@ -182,7 +182,7 @@ impl Committer {
             }
             return;
         }
-        record::bound(told, at);
+        record::clamp_future_times(told, at);
         hub.take_in(partition, told, at);
     }
 
@@ -212,7 +212,7 @@ impl Committer {
     /// done; it may be left out.
     async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
         let before = self.shared.hub.beats_before(events).into_iter();
-        let before: Vec<Told<'_>> = before.map(Told::Event).collect();
+        let before: Vec<RecordEntry<'_>> = before.map(RecordEntry::Full).collect();
         before.is_empty()
             || self
                 .shared
@@ -247,7 +247,7 @@ impl Committer {
 /// Folds a record from its bytes, as other nodes do.
 fn fold_record(hub: &Hub, partition: u16, record: &[u8], at: UnixMs) {
     if let Ok(mut told) = record::decode(record) {
-        record::bound(&mut told, at);
+        record::clamp_future_times(&mut told, at);
         hub.take_in(partition, &told, at);
     }
 }

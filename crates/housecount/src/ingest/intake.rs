@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use housecount_core::event::{EventRef, Kind, partition_of};
+use housecount_core::event::{EventKind, EventRef, partition_of};
 use housecount_core::time::UnixMs;
 
 use super::round::Round;
@@ -55,7 +55,7 @@ impl Intake<'_> {
             }
             self.left = self.left.saturating_sub(events.len());
         }
-        let leaves = stamped.iter().filter(|event| event.kind == Kind::Leave).count();
+        let leaves = stamped.iter().filter(|event| event.kind == EventKind::Leave).count();
         ingest.leaves.inc_by(leaves as u64);
         ingest.beats.inc_by((stamped.len() - leaves) as u64);
         if shared.is_folded_before {

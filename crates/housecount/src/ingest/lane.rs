@@ -230,8 +230,8 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use housecount_core::event::Kind;
-    use housecount_core::limits::{ACK_WAIT_MS_MAX, RECORD_EVENTS_MAX};
+    use housecount_core::event::EventKind;
+    use housecount_core::limits::{ACK_TIMEOUT_MS, RECORD_EVENTS_MAX};
     use housecount_core::time::UnixMs;
     use tokio::time::Instant;
 
@@ -239,7 +239,7 @@ mod tests {
     use crate::workers::Workers;
 
     const BEAT: EventRef<'_> =
-        EventRef { at: UnixMs(7), kind: Kind::Beat, stage: "s", viewer: "v", session: "" };
+        EventRef { at: UnixMs(7), kind: EventKind::Beat, stage: "s", viewer: "v", session: "" };
     const LINGER: Duration = Duration::from_secs(3_600);
 
     fn waited_on(homes: Vec<Home>, is_waited_on: bool) -> Lane {
@@ -351,7 +351,7 @@ mod tests {
         assert!(lane.join().is_none(), "all of it is appended");
         assert!(lane.push(&[BEAT], true, drop));
         let batch = lane.next(Duration::ZERO).await.unwrap();
-        tokio::time::advance(Duration::from_millis(ACK_WAIT_MS_MAX)).await;
+        tokio::time::advance(Duration::from_millis(ACK_TIMEOUT_MS)).await;
         lane.tell_overdue();
         let joined = lane.join().unwrap();
         assert!(!joined.is_told(), "it has just come");
@@ -393,6 +393,6 @@ mod tests {
             }
         }
         assert_eq!(rounds.last().unwrap().taken().await, Err(Refused::NotYet));
-        assert!(began.elapsed() < Duration::from_millis(ACK_WAIT_MS_MAX) + TELL_EVERY);
+        assert!(began.elapsed() < Duration::from_millis(ACK_TIMEOUT_MS) + TELL_EVERY);
     }
 }

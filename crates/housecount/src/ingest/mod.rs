@@ -18,10 +18,10 @@ mod round;
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount_core::event::{EventRef, Kind, Seat, partition_of};
+use housecount_core::beat_schedule::next_gap_ms;
+use housecount_core::event::{EventKind, EventRef, Seat, partition_of};
 use housecount_core::limits::WAITING_EVENTS_MAX;
 use housecount_core::mutants::{Mutant, is_on};
-use housecount_core::pace::gap_ms;
 use housecount_core::time::UnixMs;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
@@ -93,7 +93,7 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
     /// Heartbeat or leave.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// About which stage.
     pub stage: &'a str,
     /// About whom.
@@ -105,7 +105,7 @@ pub struct Said<'a> {
 impl<'a> Said<'a> {
     /// What was said about a seat.
     #[must_use]
-    pub fn of(kind: Kind, seat: &'a Seat) -> Said<'a> {
+    pub fn of(kind: EventKind, seat: &'a Seat) -> Said<'a> {
         let (stage, viewer, session) =
             (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
         Said { kind, stage, viewer, session }
@@ -283,7 +283,7 @@ impl Ingest {
     ///
     /// # Errors
     /// See [`Refused`]. After `NotYet` the events will still be counted.
-    pub async fn submit(&self, said: Vec<(Kind, Seat)>) -> Result<(), Refused> {
+    pub async fn submit(&self, said: Vec<(EventKind, Seat)>) -> Result<(), Refused> {
         let borrowed: Vec<Said<'_>> =
             said.iter().map(|(kind, seat)| Said::of(*kind, seat)).collect();
         for receipt in self.take_all(&borrowed)? {
@@ -307,11 +307,11 @@ impl Ingest {
             shared.release(1);
             return Err(Refused::Stopping);
         }
-        if event.kind == Kind::Beat { &self.beats } else { &self.leaves }.inc();
-        if shared.is_folded_before && !(is_counted && event.kind == Kind::Beat) {
+        if event.kind == EventKind::Beat { &self.beats } else { &self.leaves }.inc();
+        if shared.is_folded_before && !(is_counted && event.kind == EventKind::Beat) {
             shared.hub.apply([event]);
         }
-        let gap_ms = gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
+        let gap_ms = next_gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
         let round = round.filter(|_| !self.is_answered_first());
         Ok(Receipt { at: event.at, gap_ms, round, is_coalesced: false })
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use housecount_core::limits::ACK_WAIT_MS_MAX;
+use housecount_core::limits::ACK_TIMEOUT_MS;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -47,6 +47,6 @@ impl Round {
 
     /// Whether nobody is to wait any longer.
     pub(super) fn is_overdue(&self) -> bool {
-        self.since.elapsed() >= Duration::from_millis(ACK_WAIT_MS_MAX)
+        self.since.elapsed() >= Duration::from_millis(ACK_TIMEOUT_MS)
     }
 }

@@ -12,7 +12,7 @@ mod counts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount_core::ledger::Tell;
+use housecount_core::ledger::SpanVisitor;
 use housecount_core::ledger::curve::Curve;
 use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
@@ -163,22 +163,22 @@ impl Curves {
     }
 }
 
-impl Tell for Curves {
-    fn opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
+impl SpanVisitor for Curves {
+    fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
         if let Some(curve) = self.of(stage) {
-            curve.opened(stage, viewer, at);
+            curve.span_opened(stage, viewer, at);
         }
     }
 
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         if let Some(curve) = self.of(stage) {
-            curve.closed(stage, viewer, span);
+            curve.span_closed(stage, viewer, span);
         }
     }
 
-    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
+    fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
         if let Some(curve) = self.of(stage) {
-            curve.late(stage, viewer, span);
+            curve.late_span(stage, viewer, span);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::{Book, Chunk, ChunkError, Link, Tell};
+use housecount_core::ledger::{Book, Chunk, ChunkError, Link, SpanVisitor};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -59,7 +59,7 @@ fn apply(
     stored: &Stored,
     chain: Chain,
     book: &mut Book,
-    tell: &mut impl Tell,
+    tell: &mut impl SpanVisitor,
 ) -> StoreResult<Applied> {
     let (chunk, link) = decode(stored, chain)?;
     let sk = Key::Chunk { chain, window: stored.window }.sk();
@@ -111,7 +111,7 @@ impl Reading {
         };
         let mut reading = Reading {
             reader: Reader::at(chain, UnixMs::ZERO, UnixMs::MAX),
-            book: Book::torn(link, chunk.window.to),
+            book: Book::after_damage(link, chunk.window.to),
         };
         reading.skip_to(chunk.window.from);
         Ok(reading)
@@ -122,7 +122,7 @@ impl Reading {
     /// # Errors
     /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow. Then `tell` is
     /// empty, and the book too if the reader panicked.
-    pub async fn next<T: Tell + Default + Send + 'static>(
+    pub async fn next<T: SpanVisitor + Default + Send + 'static>(
         &mut self,
         cold: &dyn Cold,
         tell: &mut T,

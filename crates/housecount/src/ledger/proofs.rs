@@ -70,7 +70,7 @@ impl Proofs {
     /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how
     /// many viewers it was.
     pub fn carry(&self, book: &Book) -> usize {
-        let (mut carried, mut count) = (book.carried().peekable(), 0);
+        let (mut carried, mut count) = (book.open_spans().peekable(), 0);
         while carried.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Rebuild);
             for (stage, viewer, span) in carried.by_ref().take(CARRIED_PER_HOLD) {

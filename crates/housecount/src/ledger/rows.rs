@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use housecount_core::ledger::totals::StageTotal;
-use housecount_core::ledger::watch::{Watched, Who};
+use housecount_core::ledger::watch::{StageViewer, WatchTime};
 use housecount_core::limits::{SCAN_KEPT_BYTES_MAX, SCAN_KEPT_MS_MAX, SCAN_KEPT_SETS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -30,9 +30,9 @@ pub trait Row: Clone + std::fmt::Debug + Send + Sync + 'static {
     fn bytes(&self) -> usize;
 }
 
-impl Row for (Who, Watched) {
-    type Key = Who;
-    fn key(&self) -> &Who {
+impl Row for (StageViewer, WatchTime) {
+    type Key = StageViewer;
+    fn key(&self) -> &StageViewer {
         &self.0
     }
     fn bytes(&self) -> usize {

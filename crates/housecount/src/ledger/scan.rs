@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use housecount_core::event::partition_of;
 use housecount_core::keys::{Chain, Series};
-use housecount_core::ledger::Tell;
+use housecount_core::ledger::SpanVisitor;
 use housecount_core::ledger::curve::{Curve, Step};
-use housecount_core::ledger::totals::{StageTotals, Totals};
+use housecount_core::ledger::totals::{StageTotalRows, StageTotals};
 use housecount_core::ledger::views::Views;
-use housecount_core::ledger::watch::{Wanted, Watch, Watched, Who};
+use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchTotals};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -67,7 +67,7 @@ impl Scan {
     ///
     /// # Errors
     /// The cold tier's; `Corrupt`, naming the item that is not what it must be.
-    pub async fn next<T: Tell + Default + Send + 'static>(
+    pub async fn next<T: SpanVisitor + Default + Send + 'static>(
         &mut self,
         tell: &mut T,
     ) -> StoreResult<Option<UnixMs>> {
@@ -97,7 +97,7 @@ impl Scan {
     }
 
     /// Tells what is still open, and returns where each chain ended.
-    pub fn finish(mut self, tell: &mut impl Tell) -> Vec<(Chain, UnixMs)> {
+    pub fn finish(mut self, tell: &mut impl SpanVisitor) -> Vec<(Chain, UnixMs)> {
         self.lanes
             .iter_mut()
             .map(|lane| {
@@ -109,7 +109,7 @@ impl Scan {
 }
 
 /// Ends a scan in its turn: it may have much to close.
-async fn finish(scan: Scan, tell: &mut impl Tell) -> Vec<(Chain, UnixMs)> {
+async fn finish(scan: Scan, tell: &mut impl SpanVisitor) -> Vec<(Chain, UnixMs)> {
     let _turn = ledger_turn().await;
     scan.finish(tell)
 }
@@ -171,7 +171,7 @@ fn tail(
 #[derive(Debug)]
 pub struct WatchPage {
     /// In order.
-    pub rows: Vec<(Who, Watched)>,
+    pub rows: Vec<(StageViewer, WatchTime)>,
     /// Whether there are more after them.
     pub more: bool,
     /// Up to when the ledger has it; zero if nothing is committed yet.
@@ -186,15 +186,16 @@ pub async fn watch(
     cold: &Arc<dyn Cold>,
     proofs: &Arc<Proofs>,
     range: Span,
-    wanted: Wanted,
+    wanted: WatchFilter,
     limit: usize,
 ) -> StoreResult<WatchPage> {
     let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
     let viewer = wanted.viewer.clone();
-    let mut watch = Watch::new(range, wanted, limit);
+    let mut watch = WatchTotals::new(range, wanted, limit);
     while scan.next(&mut watch).await?.is_some() {}
     let ends = finish(scan, &mut watch).await;
-    let add = |watch: &mut Watch, stage: &str, viewer: &str, span| watch.add(stage, viewer, span);
+    let add =
+        |watch: &mut WatchTotals, stage: &str, viewer: &str, span| watch.add(stage, viewer, span);
     let (watch, committed_to) = add_tail(proofs, ends, range, viewer, watch, add).await?;
     let (rows, more) = watch.finish();
     Ok(WatchPage { rows, more, committed_to })
@@ -208,12 +209,12 @@ pub async fn watch(
 pub async fn committed(
     cold: &Arc<dyn Cold>,
     range: Span,
-    wanted: Wanted,
+    wanted: WatchFilter,
     limit: usize,
     progress: &mut (impl FnMut(f64) + Send),
 ) -> StoreResult<WatchPage> {
     let mut scan = Scan::open(cold, range, wanted.viewer.as_deref()).await?;
-    let mut watch = Watch::new(range, wanted, limit);
+    let mut watch = WatchTotals::new(range, wanted, limit);
     while let Some(told_to) = scan.next(&mut watch).await? {
         progress(told_to.since(range.from) as f64 / range.ms().max(1) as f64);
     }
@@ -237,7 +238,7 @@ pub fn committed_to(ends: &[(Chain, UnixMs)]) -> UnixMs {
 #[derive(Debug)]
 pub struct StagePage {
     /// In order.
-    pub rows: Totals,
+    pub rows: StageTotalRows,
     /// Whether there are more after them.
     pub more: bool,
     /// As in [`WatchPage`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
-use housecount_core::ledger::watch::{Wanted, Watched, Who};
+use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{
     PAGE_STEPS_MAX, SCAN_KEPT_MS_MAX, SCAN_LONG_ROWS_MAX, SCAN_ROWS_MAX, SCANS_MAX,
 };
@@ -74,7 +74,7 @@ pub struct Scans {
     /// Scans that may begin.
     pub open: Arc<Semaphore>,
     runtime: Handle,
-    viewers: Arc<RowCache<WatchList, (Who, Watched)>>,
+    viewers: Arc<RowCache<WatchList, (StageViewer, WatchTime)>>,
     stages: Arc<RowCache<StageList, (Box<str>, StageTotal)>>,
 }
 
@@ -119,9 +119,9 @@ impl Scans {
         stores: Stores,
         list: WatchList,
         range: Span,
-        after: Option<Who>,
+        after: Option<StageViewer>,
         limit: usize,
-    ) -> StoreResult<RowPage<(Who, Watched)>> {
+    ) -> StoreResult<RowPage<(StageViewer, WatchTime)>> {
         if let Some(page) = self.viewers.page(&list, after.as_ref(), limit, mono_ms()) {
             return Ok(page);
         }
@@ -130,12 +130,12 @@ impl Scans {
         let page = async move {
             let began_ms = mono_ms();
             let began = cache.begin(list.clone(), is_first, began_ms);
-            let wanted = Wanted {
+            let wanted = WatchFilter {
                 stage: list.stage.clone(),
                 viewer: list.viewer.clone(),
                 after: after.clone(),
                 intervals: list.intervals,
-                ..Wanted::default()
+                ..WatchFilter::default()
             };
             let Stores { cold, proofs } = stores;
             let found = scan::watch(&cold, &proofs, range, wanted, rows).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use housecount_core::fold::Count;
 use housecount_core::limits::{
-    LIVE_EMPTY_STAGES_MAX, LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_PIECE_BYTES,
+    LIVE_EMPTY_STAGES_MAX, LIVE_EVERY_MS_MIN, LIVE_FORGET_MS, LIVE_WRITE_BYTES,
 };
 use tokio::sync::watch;
 
@@ -206,7 +206,7 @@ impl Board {
     pub(super) fn after(&self, number: u64, with_totals: bool) -> Option<(Bytes, u64)> {
         let (mut text, mut reached) = (Vec::new(), number);
         for (number, stage) in self.by_number.range((Bound::Excluded(number), Bound::Unbounded)) {
-            if text.len() >= LIVE_PIECE_BYTES {
+            if text.len() >= LIVE_WRITE_BYTES {
                 break;
             }
             reached = *number;
@@ -341,9 +341,9 @@ mod tests {
         }
         assert_eq!(number, 2_000);
         let (last, full) = pieces.split_last().unwrap();
-        let is_full = |bytes: &usize| (LIVE_PIECE_BYTES..LIVE_PIECE_BYTES + 512).contains(bytes);
+        let is_full = |bytes: &usize| (LIVE_WRITE_BYTES..LIVE_WRITE_BYTES + 512).contains(bytes);
         assert!(
-            full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_PIECE_BYTES,
+            full.len() >= 2 && full.iter().all(is_full) && *last < LIVE_WRITE_BYTES,
             "{pieces:?}"
         );
     }

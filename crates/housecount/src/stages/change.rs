@@ -195,8 +195,10 @@ fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
         },
         condition: Some(Condition::Absent),
     });
-    let keys =
-        [Key::Config { stage: next.stage.clone() }, Key::Listed { stage: next.stage.clone() }];
+    let keys = [
+        Key::Config { stage: next.stage.clone() },
+        Key::StageListEntry { stage: next.stage.clone() },
+    ];
     let configs = keys.into_iter().map(|key| match &next.config {
         Some(config) => Write::Put {
             record: Record { key, item: config_item(config, next.number) },

@@ -56,7 +56,7 @@ pub async fn read_past_damage(
         reads += 1;
         let (history, mut damage) = read_versions(cold, stage).await?;
         let config = cold.get(&config_key(stage)).await?;
-        let listed = cold.get(&Key::Listed { stage: stage.to_string() }).await?;
+        let listed = cold.get(&Key::StageListEntry { stage: stage.to_string() }).await?;
         damage.extend(history.faults().iter().map(|fault| format!("STAGE#{stage}: {fault}")));
         if history.versions().is_empty()
             && damage.is_empty()

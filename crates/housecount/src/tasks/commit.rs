@@ -264,7 +264,7 @@ impl Commit {
             match Reading::at_end(cold, chain, reach).await {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::error!(%error, partition, "the ledger can't be read further back");
-                    reading.book.forgo_before();
+                    reading.book.set_floor_to_start();
                 }
                 further => reading = further?,
             }

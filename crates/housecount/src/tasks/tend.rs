@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_core::fold::Rules;
-use housecount_core::limits::{TEND_EVERY_MS_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::limits::{TEND_EVERY_MS_MAX, UNCOMMITTED_RETENTION_MS_MAX};
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
@@ -85,7 +85,10 @@ impl Tend {
         let archived =
             |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.handle_valid_ms());
         let archived = self.archived.as_ref().map_or(UnixMs::MAX, archived);
-        unneeded.min(written).min(archived).max(now.minus(UNCOMMITTED_MS_MAX.max(self.kept_ms)))
+        unneeded
+            .min(written)
+            .min(archived)
+            .max(now.minus(UNCOMMITTED_RETENTION_MS_MAX.max(self.kept_ms)))
     }
 
     /// The same, by the positions of records: stamps may be ahead of them.

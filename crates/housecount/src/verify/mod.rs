@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use housecount_core::keys::{Chain, Key, KeyRange};
 use housecount_core::ledger::curve::Curve;
-use housecount_core::ledger::{Book, Tell};
+use housecount_core::ledger::{Book, SpanVisitor};
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
@@ -376,25 +376,25 @@ impl StageTold {
     }
 }
 
-impl Tell for Told {
-    fn opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
+impl SpanVisitor for Told {
+    fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
         if let Some(told) = self.of(stage) {
-            told.curve.opened(stage, viewer, at);
+            told.curve.span_opened(stage, viewer, at);
         }
     }
 
-    fn closed(&mut self, stage: &str, viewer: &str, span: Span) {
+    fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         if let Some(told) = self.of(stage) {
-            told.curve.closed(stage, viewer, span);
+            told.curve.span_closed(stage, viewer, span);
             if told.add(viewer, span) {
                 told.on_time.push(span);
             }
         }
     }
 
-    fn late(&mut self, stage: &str, viewer: &str, span: Span) {
+    fn late_span(&mut self, stage: &str, viewer: &str, span: Span) {
         if let Some(told) = self.of(stage) {
-            told.curve.late(stage, viewer, span);
+            told.curve.late_span(stage, viewer, span);
             told.add(viewer, span);
         }
     }

@@ -14,10 +14,10 @@ use housecount::log::MemoryLog;
 use housecount::metrics::Format;
 use housecount::node::Node as Inner;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::beat_schedule::TICK_MS;
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::keys::{KeyRange, Series};
 use housecount_core::limits::WRITE_BATCH_ITEMS;
-use housecount_core::pace::TICK_MS;
 use housecount_core::span::Span;
 use housecount_core::time::{DAY_MS, UnixMs};
 use hyper::Method;
@@ -65,7 +65,7 @@ impl Inside {
     }
 
     /// Says something, and when it was, as the archive would say it.
-    async fn say(&self, kind: Kind, stage: &str, viewer: &str, session: &str) -> Row {
+    async fn say(&self, kind: EventKind, stage: &str, viewer: &str, session: &str) -> Row {
         let receipt = self.node.ingest.take(Said { kind, stage, viewer, session }, false).unwrap();
         receipt.acknowledged().await.unwrap();
         row(&EventRef { at: receipt.at(), kind, stage, viewer, session })
@@ -80,7 +80,7 @@ impl Inside {
     }
 }
 
-type Row = (u64, Kind, String, String, String);
+type Row = (u64, EventKind, String, String, String);
 
 fn row(event: &EventRef<'_>) -> Row {
     (event.at.0, event.kind, event.stage.into(), event.viewer.into(), event.session.into())
@@ -142,11 +142,11 @@ async fn party(nodes: &[&Inside], rounds: usize) -> BTreeSet<Row> {
         for (stage, viewer, session) in
             [("s", "ann", "tab-1"), ("s", "ann", "tab-2"), ("t", "bob", "")]
         {
-            said.insert(node.say(Kind::Beat, stage, viewer, session).await);
+            said.insert(node.say(EventKind::Beat, stage, viewer, session).await);
         }
         let guest = format!("guest-{round}");
-        said.insert(node.say(Kind::Beat, "s", &guest, "").await);
-        said.insert(node.say(Kind::Leave, "s", &guest, "").await);
+        said.insert(node.say(EventKind::Beat, "s", &guest, "").await);
+        said.insert(node.say(EventKind::Leave, "s", &guest, "").await);
     }
     let last = UnixMs(said.iter().map(|row| row.0).max().unwrap());
     eventually("all of it is archived", async || {
@@ -179,7 +179,7 @@ async fn what_was_said_is_packed_once_whoever_writes_and_whatever_fails() {
     let mut ticks = tokio::time::interval(std::time::Duration::from_millis(100));
     for _ in 0..30 {
         ticks.tick().await;
-        said.insert(second.say(Kind::Beat, "s", "ann", "tab-1").await);
+        said.insert(second.say(EventKind::Beat, "s", "ann", "tab-1").await);
     }
     assert!(first.archived_to().since(before) <= 1_000, "nothing can be written");
     cold.away.store(false, Ordering::SeqCst);
@@ -202,18 +202,18 @@ async fn each_heartbeat_becomes_an_item() {
     cold.fail(1, true);
     said.extend(party(&[&first], 10).await);
     let beats = |said: &BTreeSet<Row>| -> BTreeSet<Row> {
-        said.iter().filter(|row| row.1 == Kind::Beat).cloned().collect()
+        said.iter().filter(|row| row.1 == EventKind::Beat).cloned().collect()
     };
     assert_eq!(items(&cold).await, beats(&said), "leaves are none");
     // A full batch doesn't wait for the flush.
     let written = || first.node.metrics.archive_items.get();
     let before = written();
     for n in 0..2 * WRITE_BATCH_ITEMS {
-        said.insert(first.say(Kind::Beat, "s", &format!("crowd-{n}"), "").await);
+        said.insert(first.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
     eventually("a batch is written", async || written() >= before + WRITE_BATCH_ITEMS as u64).await;
     // What waits is written when the node stops; another one goes on from there.
-    said.insert(first.say(Kind::Beat, "t", "bob", "").await);
+    said.insert(first.say(EventKind::Beat, "t", "bob", "").await);
     first.stop().await;
     assert_eq!(items(&cold).await, beats(&said));
     let second = Inside::start("items", &log, &cold).await;
@@ -233,22 +233,22 @@ async fn ids_with_the_signs_of_keys_stop_nothing() {
     // Until two that look alike have been said in one millisecond.
     for round in 0.. {
         let (one, other) = tokio::join!(
-            node.say(Kind::Beat, "s", "a#b", "c"),
-            node.say(Kind::Beat, "s", "a", "b#c"),
+            node.say(EventKind::Beat, "s", "a#b", "c"),
+            node.say(EventKind::Beat, "s", "a", "b#c"),
         );
         let is_one_moment = one.0 == other.0;
         said.extend([one, other]);
         for (viewer, session) in
             [("a%23b", "c"), ("%", "#"), ("#", "%23"), ("a", "b%23c"), ("é#", "")]
         {
-            said.insert(node.say(Kind::Beat, "s", viewer, session).await);
+            said.insert(node.say(EventKind::Beat, "s", viewer, session).await);
         }
         if is_one_moment {
             break;
         }
         assert!(round < 1_000, "no two heartbeats came in one millisecond");
     }
-    said.insert(node.say(Kind::Beat, "t", "bob", "").await);
+    said.insert(node.say(EventKind::Beat, "t", "bob", "").await);
     archived(&node, &said).await;
     assert_eq!(items(&cold).await, said);
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
@@ -267,9 +267,11 @@ async fn an_item_that_is_refused_stops_no_stage() {
     let crowd = async |node: &Inside| {
         let mut said = BTreeSet::new();
         for n in 0..2 * WRITE_BATCH_ITEMS {
-            said.insert(node.say(Kind::Beat, ["s", "t"][n % 2], &format!("crowd-{n}"), "").await);
+            said.insert(
+                node.say(EventKind::Beat, ["s", "t"][n % 2], &format!("crowd-{n}"), "").await,
+            );
             if n % 20 == 7 {
-                node.say(Kind::Beat, "s", &format!("cursed-{n}"), "").await;
+                node.say(EventKind::Beat, "s", &format!("cursed-{n}"), "").await;
             }
         }
         archived(node, &said).await;
@@ -281,7 +283,7 @@ async fn an_item_that_is_refused_stops_no_stage() {
     assert!(counted >= 3, "{counted}");
     // A stage that can't even be listed costs its own heartbeats only.
     refuse("cursed");
-    node.say(Kind::Beat, "cursed", "ann", "").await;
+    node.say(EventKind::Beat, "cursed", "ann", "").await;
     said.extend(crowd(&node).await);
     assert_eq!(items(&cold).await, said);
     node.stop().await;
@@ -303,7 +305,7 @@ async fn a_table_that_refuses_everything_loses_nothing() {
     *dynamo.faults.refuses.lock().unwrap() = "audience".to_string();
     let mut said = BTreeSet::new();
     for n in 0..2 * WRITE_BATCH_ITEMS {
-        said.insert(node.say(Kind::Beat, "s", &format!("crowd-{n}"), "").await);
+        said.insert(node.say(EventKind::Beat, "s", &format!("crowd-{n}"), "").await);
     }
     eventually("it was refused", async || node.node.metrics.archive_failures.get() > 2).await;
     assert_eq!(node.node.metrics.archive_refused.get(), 0);
@@ -394,7 +396,7 @@ async fn damage_is_named_and_the_rest_is_read() {
         let slot = writer.slot();
         writer.add(&EventRef {
             at: slot.plus(7),
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s",
             viewer: "ann",
             session: "",

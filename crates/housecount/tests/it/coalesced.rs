@@ -9,7 +9,7 @@ use housecount::audience::Shape;
 use housecount::client::Client;
 use housecount::ingest::{Refused, Said};
 use housecount::load::{self, Plan, Transport};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -251,7 +251,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert!(body.get("coalesced").is_none(), "{body}");
         let at = inside.node.clock.now().unwrap().plus(1);
-        let leave = EventRef { at, kind: Kind::Leave, stage: "s", viewer: "ann", session: "" };
+        let leave = EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
         inside.node.hub.apply([leave]);
         if status == 429 {
             refused.push(body["code"].clone());
@@ -266,29 +266,29 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
-    let beat = Said { kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" };
+    let beat = Said { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
     let coalesced = || inside.node.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
     let logged = |kind, session, ago_ms| {
         let at = inside.node.clock.now().unwrap().minus(ago_ms);
         inside.node.hub.apply([EventRef { at, kind, stage: "s", viewer: "ann", session }]);
     };
     assert_eq!(coalesced(), Ok(false), "nothing is logged");
-    logged(Kind::Beat, "tab", COALESCE_MS_MAX);
+    logged(EventKind::Beat, "tab", COALESCE_MS_MAX);
     assert_eq!(coalesced(), Ok(false), "it is a second old");
     // A machine that takes a second for this line doesn't matter.
-    logged(Kind::Beat, "tab", 0);
+    logged(EventKind::Beat, "tab", 0);
     assert_eq!(coalesced(), Ok(true));
-    logged(Kind::Beat, "other tab", 0);
-    logged(Kind::Leave, "other tab", 0);
+    logged(EventKind::Beat, "other tab", 0);
+    logged(EventKind::Leave, "other tab", 0);
     assert_eq!(coalesced(), Ok(true), "another session has left");
     inside.node.hub.writes().refuse(0);
     assert_eq!(coalesced(), Err(Refused::NotTaken));
     inside.node.hub.writes().accept(0);
     assert_eq!(coalesced(), Ok(true));
-    logged(Kind::Leave, "", 0);
+    logged(EventKind::Leave, "", 0);
     assert_eq!(coalesced(), Ok(false), "all of the viewer's sessions have left");
-    logged(Kind::Beat, "tab", 0);
-    logged(Kind::Leave, "tab", 0);
+    logged(EventKind::Beat, "tab", 0);
+    logged(EventKind::Leave, "tab", 0);
     assert_eq!(coalesced(), Ok(false), "it has left");
 }
 
@@ -299,7 +299,7 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;
         inside.log.append_hangs.store(true, Ordering::SeqCst);
-        let beat = Said { kind: Kind::Beat, stage: "s", viewer: "ann", session: "tab" };
+        let beat = Said { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
         let coalesced = || inside.node.ingest.coalesce(&beat, true).unwrap();
         assert_eq!(
             coalesced().is_some(),
@@ -310,7 +310,8 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
         let receipt = coalesced().unwrap();
         assert_eq!((receipt.is_coalesced(), receipt.is_settled()), (true, ack == "memory"));
         let now = inside.node.clock.now().unwrap();
-        let leave = |at| EventRef { at, kind: Kind::Leave, stage: "s", viewer: "ann", session: "" };
+        let leave =
+            |at| EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };
         inside.node.hub.apply([leave(now.minus(COALESCE_MS_MAX))]);
         assert!(coalesced().is_some(), "a beat of the last second is later");
         inside.node.hub.apply([leave(now.plus(COALESCE_MS_MAX))]);

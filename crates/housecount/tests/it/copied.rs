@@ -32,7 +32,7 @@ async fn fill(folder: &Path) {
             .push(Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item });
     }
     for n in 0..STAGES {
-        let tags = Attr::Texts([("sport".to_string(), "chess".to_string())].into());
+        let tags = Attr::StringMap([("sport".to_string(), "chess".to_string())].into());
         let bytes = Attr::B(vec![n as u8; 50_000 * n as usize]);
         let name = Attr::S(format!("Zoë {n}"));
         let attributes = [("tags", tags), ("bytes", bytes), ("name", name)];

@@ -12,10 +12,10 @@ use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
 use housecount::tasks::Tick;
 use housecount::tasks::archive::Archive;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 use serde_json::Value;
 
@@ -95,12 +95,12 @@ async fn a_table_that_throttles_and_lies_loses_nothing() {
 fn beat(viewer: &str) -> Bytes {
     let event = EventRef {
         at: UnixMs(1_790_000_000_000),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s",
         viewer,
         session: "",
     };
-    Bytes::from(record::encode(&[Told::Event(event)]))
+    Bytes::from(record::encode(&[RecordEntry::Full(event)]))
 }
 
 /// A handle that begins in the middle of an epoch finds what its numbers stand for.
@@ -178,7 +178,7 @@ const FULL: Shape = Shape { viewers: 11_700, ..USUAL };
 struct Half {
     log: Arc<DynamoLog>,
     hub: Arc<Hub>,
-    said: Vec<(UnixMs, Kind, String, String)>,
+    said: Vec<(UnixMs, EventKind, String, String)>,
 }
 
 async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
@@ -270,7 +270,7 @@ async fn dollars_of_a_log() {
                 said.push((e.at.minus(2_000), e.kind, e.stage.to_string(), e.viewer.to_string()));
             });
             // As the lane's committer does: what has come meanwhile is one record.
-            let append = async |half: &Half, said: &[(UnixMs, Kind, String, String)]| {
+            let append = async |half: &Half, said: &[(UnixMs, EventKind, String, String)]| {
                 let events: Vec<EventRef<'_>> = said
                     .iter()
                     .map(|(at, kind, stage, viewer)| EventRef {

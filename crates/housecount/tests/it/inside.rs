@@ -13,14 +13,14 @@ use housecount::ingest::{Refused, Said};
 use housecount::log::{Log, Position};
 use housecount::metrics::Format;
 use housecount::node::Node;
-use housecount_core::event::{EventRef, Kind, Seat};
+use housecount_core::event::{EventKind, EventRef, Seat};
 use housecount_core::fold::HandleKey;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::{
-    BATCH_SLICE_BEATS_MAX, FOLD_INLINE_EVENTS_MAX, RECORD_EVENTS_MAX, STAMP_AHEAD_MS_MAX,
+    BATCH_SLICE_BEATS_MAX, CLOCK_AHEAD_MS_MAX, FOLD_INLINE_EVENTS_MAX, RECORD_EVENTS_MAX,
     WAITING_EVENTS_MAX,
 };
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use tokio::sync::oneshot;
 
 use crate::support::eventually;
@@ -73,13 +73,13 @@ impl Inside {
     }
 }
 
-pub fn said(viewer: usize) -> (Kind, Seat) {
+pub fn said(viewer: usize) -> (EventKind, Seat) {
     let seat = Seat {
         stage: StageId::parse("s").unwrap(),
         viewer: ViewerId::parse(&format!("viewer-{viewer}")).unwrap(),
         session: SessionId::unnamed(),
     };
-    (Kind::Beat, seat)
+    (EventKind::Beat, seat)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,8 +144,8 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = said(1);
-    let some = vec![Said::of(Kind::Beat, &seat); WAITING_EVENTS_MAX / 4];
-    let receipt = inside.node.ingest.take(Said::of(Kind::Beat, &seat), false).unwrap();
+    let some = vec![Said::of(EventKind::Beat, &seat); WAITING_EVENTS_MAX / 4];
+    let receipt = inside.node.ingest.take(Said::of(EventKind::Beat, &seat), false).unwrap();
     for n in 0..4 {
         // Nobody waits for these: the log may have been away for too long already.
         let some = if n == 0 { &some[1..] } else { &some };
@@ -175,8 +175,9 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
             seat.session.as_str(),
         )
     };
-    let beat =
-        |is_counted| inside.node.ingest.take(Said::of(Kind::Beat, &seat), is_counted).unwrap().at();
+    let beat = |is_counted| {
+        inside.node.ingest.take(Said::of(EventKind::Beat, &seat), is_counted).unwrap().at()
+    };
     let first = beat(false);
     assert_eq!((inside.viewers(), last_beat()), (1, Some(first)));
     let mut second = beat(true);
@@ -207,16 +208,16 @@ async fn stamp_ahead_ms_max_corrects_a_broken_clock() {
     let now = inside.node.clock.now().unwrap();
     let beat = |viewer, ahead_ms| {
         let at = now.plus(ahead_ms);
-        Bytes::from(record::encode(&[Told::Event(EventRef {
+        Bytes::from(record::encode(&[RecordEntry::Full(EventRef {
             at,
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s",
             viewer,
             session: "",
         })]))
     };
     inside.log.append(0, beat("far", 3_600_000)).await.unwrap();
-    inside.log.append(0, beat("near", STAMP_AHEAD_MS_MAX / 2)).await.unwrap();
+    inside.log.append(0, beat("near", CLOCK_AHEAD_MS_MAX / 2)).await.unwrap();
     eventually("both are counted", async || inside.viewers() == 2).await;
     eventually("neither stays for an hour", async || inside.viewers() == 0).await;
 }
@@ -227,7 +228,7 @@ async fn a_log_whose_clock_is_set_back_stops_nothing() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
-    inside.log.behind_ms.store(STAMP_AHEAD_MS_MAX / 2, Ordering::SeqCst);
+    inside.log.behind_ms.store(CLOCK_AHEAD_MS_MAX / 2, Ordering::SeqCst);
     eventually("who is gone is not counted for as long", async || inside.viewers() == 0).await;
     eventually("the counts are whole", async || complete()).await;
 }
@@ -238,7 +239,7 @@ async fn a_log_whose_clock_is_set_back_too_far_is_waited_for() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "500ms"), ("ttl", "2s")]).await;
     let complete = || inside.node.hub.totals().standing.complete;
     eventually("the counts are whole", async || complete()).await;
-    inside.log.behind_ms.store(2 * STAMP_AHEAD_MS_MAX, Ordering::SeqCst);
+    inside.log.behind_ms.store(2 * CLOCK_AHEAD_MS_MAX, Ordering::SeqCst);
     eventually("they are flagged", async || !complete()).await;
     inside.log.behind_ms.store(0, Ordering::SeqCst);
     eventually("they are whole again", async || complete()).await;
@@ -255,14 +256,14 @@ async fn counts_are_flagged_while_stamps_are_more_than_stamp_ahead_ms_max_ahead(
     let record = |ahead_ms| {
         let event = EventRef {
             at: now.plus(ahead_ms),
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s",
             viewer: "v",
             session: "",
         };
-        Bytes::from(record::encode(&[Told::Event(event)]))
+        Bytes::from(record::encode(&[RecordEntry::Full(event)]))
     };
-    inside.log.append(0, record(2 * STAMP_AHEAD_MS_MAX)).await.unwrap();
+    inside.log.append(0, record(2 * CLOCK_AHEAD_MS_MAX)).await.unwrap();
     eventually("they are flagged", async || !complete()).await;
     assert_eq!(inside.viewers(), 1, "it counts all the same");
     eventually("they are whole again after a ttl", async || complete()).await;

@@ -11,7 +11,7 @@ use ciborium::Value as Cbor;
 use housecount::clock::wall;
 use housecount::cold::SqliteCold;
 use housecount::log::MemoryLog;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::span::Span;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -193,7 +193,7 @@ async fn an_hour(folder: &Path) -> Span {
             said.extend((0..=HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(|ms| Said {
                 at: from.plus(ms),
                 logged: from.plus(ms + 1_000),
-                kind: Kind::Beat,
+                kind: EventKind::Beat,
                 stage: stage.to_string(),
                 viewer: format!("viewer-{viewer}"),
                 session: String::new(),

@@ -2,7 +2,7 @@
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture memory::`
 
 use housecount::hub::Hub;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::time::UnixMs;
 
@@ -42,7 +42,7 @@ fn of_a_viewer() {
             let names: Vec<String> = (from..from + 1_000).map(viewer).collect();
             let event = |viewer| EventRef {
                 at: now,
-                kind: Kind::Beat,
+                kind: EventKind::Beat,
                 stage: "stage-1",
                 viewer,
                 session: "",

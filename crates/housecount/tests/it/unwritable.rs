@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use housecount::ingest::Refused;
 use housecount::node::Node as Inner;
-use housecount_core::event::Kind;
-use housecount_core::limits::ACK_WAIT_MS_MAX;
+use housecount_core::event::EventKind;
+use housecount_core::limits::ACK_TIMEOUT_MS;
 use serde_json::Value;
 
 use crate::inside::{Inside, said};
@@ -55,7 +55,7 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         fault.store(true, Ordering::SeqCst);
         let (_, seat) = said(2);
         let receipt =
-            node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+            node.ingest.take(housecount::ingest::Said::of(EventKind::Beat, &seat), false).unwrap();
         eventually("it is said", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
         assert_eq!(node.hub.count("s").of.viewers, 1);
@@ -90,7 +90,7 @@ async fn a_node_without_players_learns_that_writes_are_refused_and_that_they_wor
     assert_eq!(inside.log.appended.load(Ordering::SeqCst), 0, "there was no event");
 }
 
-/// An append that is neither refused nor done, for longer than `ACK_WAIT_MS_MAX`.
+/// An append that is neither refused nor done, for longer than `ACK_TIMEOUT_MS`.
 #[tokio::test(flavor = "multi_thread")]
 async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     let inside = Inside::ready(FaultyLog::default(), &[("interval", "3s"), ("ttl", "9s")]).await;
@@ -100,7 +100,7 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     let began = node.clock.now().unwrap();
     assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
     eventually("it is said", async || !is_complete(node)).await;
-    assert!(node.clock.now().unwrap().since(began) >= ACK_WAIT_MS_MAX);
+    assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
     assert!(node.waits_for().unwrap().contains("a heartbeat has waited"), "{:?}", node.waits_for());
 }
 
@@ -111,8 +111,11 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
     assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Ok(()));
     inside.log.append_denied.store(true, Ordering::SeqCst);
     let (_, seat) = said(2);
-    let _ =
-        inside.node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+    let _ = inside
+        .node
+        .ingest
+        .take(housecount::ingest::Said::of(EventKind::Beat, &seat), false)
+        .unwrap();
     eventually("it is said", async || is_flagged(&inside.node)).await;
     assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(Refused::NotYet));
 }
@@ -127,7 +130,8 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
     let node = &inside.node;
     for n in 0..10 {
         let (_, seat) = said(n);
-        let _ = node.ingest.take(housecount::ingest::Said::of(Kind::Beat, &seat), false).unwrap();
+        let _ =
+            node.ingest.take(housecount::ingest::Said::of(EventKind::Beat, &seat), false).unwrap();
         let given_up = format!("housecount_late_total {}", n + 1);
         eventually("it is given up", async || inside.metric(&given_up)).await;
     }

@@ -3,7 +3,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::ahead::look_ahead;
+use crate::prefetch::prefetch;
 
 /// So many in a chunk.
 const CHUNK: usize = 1_024;
@@ -32,7 +32,7 @@ impl<T: Copy> ChunkedVec<T> {
 
     /// It is asked for next: it is on its way from memory from now on.
     pub(super) fn look_ahead(&self, at: usize) {
-        look_ahead(&self.chunks[at / CHUNK], at % CHUNK);
+        prefetch(&self.chunks[at / CHUNK], at % CHUNK);
     }
 
     pub(super) fn push(&mut self, value: T) {

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::*;
-use crate::record::{self, Told};
+use crate::record::{self, RecordEntry};
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -25,7 +25,7 @@ fn handle(event: &EventRef<'_>) -> Handle {
     Handle::of(KEY, event.stage, event.viewer, event.session)
 }
 
-fn hear(fold: &mut Fold, said: Told<'_>) {
+fn hear(fold: &mut Fold, said: RecordEntry<'_>) {
     fold.apply_all(0, &[said], said.at(), |_| ());
 }
 
@@ -33,7 +33,7 @@ fn events() -> impl Strategy<Value = Vec<EventRef<'static>>> {
     let event = (1u64..20_000, 0..6usize, 0..2usize, 0..3usize, 0..2usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
-            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
             stage: STAGES[stage],
             viewer: VIEWERS[viewer],
             session: SESSIONS[session],
@@ -70,17 +70,17 @@ proptest! {
         events.iter().for_each(|event| { plain.apply(event); });
         let mut whole = std::collections::BTreeSet::new();
         for (event, by_handle) in shuffled.iter().zip(by_handle) {
-            let said = if by_handle && event.kind == Kind::Beat {
-                Told::Beat { at: event.at, handle: handle(event) }
+            let said = if by_handle && event.kind == EventKind::Beat {
+                RecordEntry::ByHandle { at: event.at, handle: handle(event) }
             } else {
                 whole.insert((event.stage, event.viewer, event.session));
-                Told::Event(*event)
+                RecordEntry::Full(*event)
             };
             hear(&mut told, said);
         }
         let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
         for event in events.iter().filter(|e| !is_told(e)) {
-            hear(&mut told, Told::Event(*event));
+            hear(&mut told, RecordEntry::Full(*event));
         }
         prop_assert!(told.is_fully_resolved());
         plain.advance(UnixMs(now));
@@ -98,7 +98,7 @@ proptest! {
 }
 
 fn beat(at: u64, viewer: &'static str) -> EventRef<'static> {
-    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "s/1", viewer, session: "" }
+    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "s/1", viewer, session: "" }
 }
 
 #[test]
@@ -108,39 +108,46 @@ fn ids_are_told_first_and_again_after_a_while() {
     let tell = |fold: &Fold, event: EventRef<'static>, now| {
         fold.record_entries(&[event], UnixMs(now)).remove(0)
     };
-    assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "never told");
+    assert_eq!(tell(&fold, first, 1_000), RecordEntry::Full(first), "never told");
     fold.apply(&first);
-    assert_eq!(tell(&fold, first, 1_000), Told::Event(first), "known, but not told in the log");
-    hear(&mut fold, Told::Event(first));
+    assert_eq!(
+        tell(&fold, first, 1_000),
+        RecordEntry::Full(first),
+        "known, but not told in the log"
+    );
+    hear(&mut fold, RecordEntry::Full(first));
     let next = beat(2_000, "ann");
-    assert_eq!(tell(&fold, next, 2_000), Told::Beat { at: next.at, handle: handle(&next) });
-    let leave = EventRef { kind: Kind::Leave, ..next };
+    assert_eq!(
+        tell(&fold, next, 2_000),
+        RecordEntry::ByHandle { at: next.at, handle: handle(&next) }
+    );
+    let leave = EventRef { kind: EventKind::Leave, ..next };
     assert_eq!(
         tell(&fold, leave, 2_000),
-        Told::Event(leave),
+        RecordEntry::Full(leave),
         "rare, and it may speak of other sessions"
     );
     assert_eq!(
         tell(&fold, next, 1_000 + RULES.handle_valid_ms()),
-        Told::Event(next),
+        RecordEntry::Full(next),
         "told too long ago"
     );
     fold.relog_ids_from(UnixMs(1_500));
-    assert_eq!(tell(&fold, next, 2_000), Told::Event(next), "the log may have lost it");
+    assert_eq!(tell(&fold, next, 2_000), RecordEntry::Full(next), "the log may have lost it");
 }
 
 #[test]
 fn without_names_nobody_is_counted_and_it_is_said_so() {
     let mut fold = fold();
-    let said = Told::Beat { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
+    let said = RecordEntry::ByHandle { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
     hear(&mut fold, said);
     fold.advance(UnixMs(1_001));
     assert!(!fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 0);
-    hear(&mut fold, Told::Event(beat(500, "ann")));
+    hear(&mut fold, RecordEntry::Full(beat(500, "ann")));
     assert!(fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 1);
-    hear(&mut fold, Told::Beat { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
+    hear(&mut fold, RecordEntry::ByHandle { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
     assert!(!fold.is_fully_resolved());
     fold.advance(UnixMs(3_500));
     assert!(fold.is_fully_resolved(), "whoever it was has gone");
@@ -187,15 +194,15 @@ proptest! {
                 let event = |kind| EventRef { at: now, kind, stage: STAGES[n % 2], viewer, session };
                 if leaves_at[n] <= second && draw(200) == 0 {
                     leaves_at[n] = second + draw(900);
-                    events.push(event(Kind::Beat));
+                    events.push(event(EventKind::Beat));
                 } else if leaves_at[n] > second && second % 10 == n as u64 % 10 && draw(20) > 0 {
-                    events.push(event(Kind::Beat));
+                    events.push(event(EventKind::Beat));
                 } else if leaves_at[n] == second && n % 2 == 0 {
-                    events.push(event(Kind::Leave));
+                    events.push(event(EventKind::Leave));
                 }
             }
             if !events.is_empty() {
-                let said: Vec<Told<'_>> = node.record_entries(&events, now);
+                let said: Vec<RecordEntry<'_>> = node.record_entries(&events, now);
                 node.apply_all(0, &said, now, |_| ());
                 log.0.push_back((now, record::encode(&said)));
             }
@@ -219,7 +226,7 @@ proptest! {
         }
         // Most beats are told by handle.
         let said: Vec<_> = log.0.iter().flat_map(|(_, record)| record::decode(record).unwrap()).collect();
-        let by_handle = said.iter().filter(|said| matches!(said, Told::Beat { .. })).count();
+        let by_handle = said.iter().filter(|said| matches!(said, RecordEntry::ByHandle { .. })).count();
         prop_assert!(by_handle * 4 > said.len() * 3, "{} of {}", by_handle, said.len());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::*;
 use crate::limits::STAGE_IDLE_MS;
 use crate::time::UnixMs;
@@ -14,11 +14,11 @@ const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
 type Said = EventRef<'static>;
 
 fn beat(at: u64, viewer: &'static str, session: &'static str) -> Said {
-    EventRef { at: UnixMs(at), kind: Kind::Beat, stage: "stage", viewer, session }
+    EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage", viewer, session }
 }
 
 fn leave(at: u64, viewer: &'static str, session: &'static str) -> Said {
-    EventRef { kind: Kind::Leave, ..beat(at, viewer, session) }
+    EventRef { kind: EventKind::Leave, ..beat(at, viewer, session) }
 }
 
 fn fold(events: &[Said], now: u64) -> Fold {
@@ -36,14 +36,14 @@ fn oracle_online(
     now: u64,
 ) -> BTreeSet<(&'static str, &'static str, &'static str)> {
     let covers = |l: &&Said, b: &&Said| {
-        l.kind == Kind::Leave
+        l.kind == EventKind::Leave
             && l.stage == b.stage
             && l.viewer == b.viewer
             && (l.session == b.session || l.session.is_empty())
             && l.at >= b.at
             && l.at.0 + RULES.leave_grace_ms <= now
     };
-    let beats = events.iter().filter(|e| e.kind == Kind::Beat && e.at.0 <= now);
+    let beats = events.iter().filter(|e| e.kind == EventKind::Beat && e.at.0 <= now);
     beats
         .filter(|b| now < b.at.0 + RULES.ttl_ms && !events.iter().any(|l| covers(&l, b)))
         .map(|b| (b.stage, b.viewer, b.session))
@@ -96,8 +96,9 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
 fn oracle_standing(events: &[Said], stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
     let here = || events.iter().filter(move |e| (e.stage, e.viewer) == (stage, viewer));
     let last =
-        here().filter(|e| e.kind == Kind::Beat && e.session == session).map(|e| e.at).max()?;
-    let covers = |l: &Said| l.kind == Kind::Leave && (l.session == session || l.session.is_empty());
+        here().filter(|e| e.kind == EventKind::Beat && e.session == session).map(|e| e.at).max()?;
+    let covers =
+        |l: &Said| l.kind == EventKind::Leave && (l.session == session || l.session.is_empty());
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
 
@@ -112,7 +113,7 @@ fn check_sessions(
     let last_beat = |session: &str| {
         let said =
             events.iter().filter(|e| (e.stage, e.viewer, e.session) == (stage, viewer, session));
-        said.filter(|e| e.kind == Kind::Beat).map(|e| e.at).max().unwrap()
+        said.filter(|e| e.kind == EventKind::Beat).map(|e| e.at).max().unwrap()
     };
     let sessions = presence.online_sessions(stage, viewer, 9);
     let expected: BTreeSet<_> =
@@ -130,7 +131,7 @@ fn events() -> impl Strategy<Value = Vec<Said>> {
     let event = (1u64..600, 0..4usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
-            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
             stage: STAGES[stage],
             viewer: VIEWERS[viewer],
             session: SESSIONS[session],

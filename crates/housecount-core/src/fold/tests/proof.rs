@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::*;
 use crate::span::{Span, normalize};
 use crate::time::UnixMs;
@@ -22,10 +22,10 @@ fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
     let here: Vec<&Said> =
         events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
     let mut spans = Vec::new();
-    for beat in here.iter().filter(|e| e.kind == Kind::Beat) {
+    for beat in here.iter().filter(|e| e.kind == EventKind::Beat) {
         for later in &here {
             let is_of_session = later.session == beat.session
-                || (later.kind == Kind::Leave && later.session.is_empty());
+                || (later.kind == EventKind::Leave && later.session.is_empty());
             if is_of_session && later.at >= beat.at && later.at.since(beat.at) <= TTL_MS {
                 spans.push(Span::new(beat.at, later.at));
             }
@@ -45,7 +45,7 @@ fn events() -> impl Strategy<Value = Vec<Said>> {
     let event = (1u64..1_500, 0..4usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
-            kind: if kind == 0 { Kind::Leave } else { Kind::Beat },
+            kind: if kind == 0 { EventKind::Leave } else { EventKind::Beat },
             stage: STAGES[stage],
             viewer: VIEWERS[viewer],
             session: SESSIONS[session],
@@ -121,7 +121,7 @@ fn said_of(event: &EventRef<'_>) -> Said {
 fn what_was_carried_goes_on_with_any_session() {
     let beat = |at, session| EventRef {
         at: UnixMs(at),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s/1",
         viewer: "ann",
         session,
@@ -145,7 +145,7 @@ fn what_was_carried_goes_on_with_any_session() {
 fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
     let beat = |at, session| EventRef {
         at: UnixMs(at),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s/1",
         viewer: "ann",
         session,
@@ -161,7 +161,7 @@ fn who_beat_before_the_ledger_was_read_goes_on_from_there_too() {
 fn everybody_is_gone_through_and_forgotten() {
     let beat = |at, viewer| EventRef {
         at: UnixMs(at),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s/1",
         viewer,
         session: "",

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{EventRef, Kind};
+use crate::event::{EventKind, EventRef};
 use crate::fold::*;
-use crate::record::Told;
+use crate::record::RecordEntry;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -54,7 +54,7 @@ impl Sessions {
         self.stages.len()
     }
 
-    fn event(&self, n: usize, kind: Kind, at: u64) -> EventRef<'_> {
+    fn event(&self, n: usize, kind: EventKind, at: u64) -> EventRef<'_> {
         let (stage, session) = (&*self.stages[n], &*self.sessions[n]);
         EventRef { at: UnixMs(at), kind, stage, viewer: "ann", session }
     }
@@ -65,14 +65,14 @@ fn joined(all: &Sessions, keeps_proof: bool) -> Fold {
     let mut fold = Fold::new(RULES, 1, keeps_proof);
     fold.set_key(0, KEY);
     for n in 0..all.len() {
-        few(|| fold.apply(&all.event(n, Kind::Beat, 1_000)));
+        few(|| fold.apply(&all.event(n, EventKind::Beat, 1_000)));
     }
     fold.advance(UnixMs(1_000));
     assert_eq!(fold.totals().count.sessions, all.len() as u64);
     fold
 }
 
-fn hear(fold: &mut Fold, said: Told<'_>) {
+fn hear(fold: &mut Fold, said: RecordEntry<'_>) {
     fold.apply_all(0, &[said], said.at(), |_| ());
 }
 
@@ -94,8 +94,8 @@ fn beats_and_leaves_of_a_viewer_on_thousands_of_stages_take_few_steps() {
     let all = Sessions::on_stages_of_their_own(9_000);
     let mut fold = joined(&all, true);
     for n in 0..all.len() {
-        speak(&mut fold, all.event(n, Kind::Beat, 2_000));
-        speak(&mut fold, all.event(n, Kind::Leave, 3_000 + n as u64));
+        speak(&mut fold, all.event(n, EventKind::Beat, 2_000));
+        speak(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
     }
     for n in 0..all.len() as u64 {
         few(|| fold.advance(UnixMs(3_000 + n + RULES.leave_grace_ms)));
@@ -108,8 +108,8 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
     let all = Sessions::on_one_stage(9_000);
     let mut fold = joined(&all, false);
     for n in (0..all.len()).step_by(7) {
-        speak(&mut fold, all.event(n, Kind::Beat, 2_000));
-        speak(&mut fold, all.event(n, Kind::Leave, 3_000 + n as u64));
+        speak(&mut fold, all.event(n, EventKind::Beat, 2_000));
+        speak(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
     }
     fold.advance(UnixMs(20_000));
     let left = fold.totals().count.sessions;
@@ -121,9 +121,9 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
 fn a_leave_of_all_sessions_takes_a_step_for_each_that_it_ends() {
     let all = Sessions::on_one_stage(3_000);
     let mut fold = joined(&all, false);
-    let of_all = |at| EventRef { session: "", ..all.event(0, Kind::Leave, at) };
+    let of_all = |at| EventRef { session: "", ..all.event(0, EventKind::Leave, at) };
     for n in 0..all.len() {
-        fold.apply(&all.event(n, Kind::Beat, 2_000));
+        fold.apply(&all.event(n, EventKind::Beat, 2_000));
     }
     for at in 1_001..1_500 {
         few(|| fold.apply(&of_all(at)));
@@ -164,7 +164,7 @@ fn each_session_of_an_answer_takes_few_steps() {
     for all in [Sessions::on_stages_of_their_own(3_000), Sessions::on_one_stage(3_000)] {
         let mut fold = joined(&all, true);
         for n in 0..all.len() {
-            fold.apply(&all.event(n, Kind::Beat, 2_000));
+            fold.apply(&all.event(n, EventKind::Beat, 2_000));
         }
         let (shown, watching) = steps(|| fold.viewer("ann"));
         assert_eq!(watching.iter().map(|w| w.sessions.len()).sum::<usize>(), all.len());
@@ -185,14 +185,14 @@ fn sessions_known_by_handle_only_take_few_steps() {
         fold.set_key(0, KEY);
         for at in [1_000, 2_000] {
             for n in 0..all.len() {
-                let event = all.event(n, Kind::Beat, at);
+                let event = all.event(n, EventKind::Beat, at);
                 let handle = Handle::of(KEY, event.stage, event.viewer, event.session);
-                few(|| hear(&mut fold, Told::Beat { at: event.at, handle }));
+                few(|| hear(&mut fold, RecordEntry::ByHandle { at: event.at, handle }));
             }
         }
         assert!(!fold.is_fully_resolved());
         for n in 0..all.len() {
-            few(|| hear(&mut fold, Told::Event(all.event(n, Kind::Beat, 3_000))));
+            few(|| hear(&mut fold, RecordEntry::Full(all.event(n, EventKind::Beat, 3_000))));
         }
         assert!(fold.is_fully_resolved());
         assert_eq!(fold.totals().count.sessions, all.len() as u64);
@@ -206,7 +206,13 @@ fn a_page_takes_a_step_for_each_row() {
     let mut fold = Fold::new(RULES, 1, false);
     let names: BTreeSet<String> = (0..100_000).map(|n| format!("{n:05}")).collect();
     for viewer in &names {
-        fold.apply(&EventRef { at: UnixMs(1), kind: Kind::Beat, stage: "s", viewer, session: "" });
+        fold.apply(&EventRef {
+            at: UnixMs(1),
+            kind: EventKind::Beat,
+            stage: "s",
+            viewer,
+            session: "",
+        });
     }
     let mut listed: Vec<String> = Vec::new();
     loop {
@@ -230,7 +236,7 @@ fn viewer_seats_walked_max_is_passed_both_ways() {
     for round in 0..3u64 {
         let begins = 1_000 + round * 1_000_000;
         for n in 0..all.len() {
-            fold.apply(&all.event(n, Kind::Beat, begins + n as u64));
+            fold.apply(&all.event(n, EventKind::Beat, begins + n as u64));
             assert_eq!(fold.viewer("ann").len(), n + 1);
         }
         for n in 0..all.len() as u64 {

@@ -39,7 +39,7 @@ mod write;
 
 use smallvec::SmallVec;
 
-use super::new::NewEntries;
+use super::new_entries::NewEntries;
 use crate::span::Span;
 use crate::time::UnixMs;
 
@@ -68,14 +68,14 @@ impl Link {
 
 /// An entry that was there and changes: `rank` among the open ones, or among the closed ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::ledger) struct Changed {
+pub(in crate::ledger) struct ChangedEntry {
     pub(in crate::ledger) rank: u32,
     pub(in crate::ledger) toggles: Toggles,
 }
 
 /// A span from before the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::ledger) struct Late {
+pub(in crate::ledger) struct LateSpan {
     pub(in crate::ledger) entry: u32,
     pub(in crate::ledger) span: Span,
 }
@@ -95,11 +95,11 @@ pub struct Chunk {
     pub(in crate::ledger) known_stages: u32,
     pub(in crate::ledger) known_entries: u32,
     pub(in crate::ledger) stages: Vec<Box<str>>,
-    pub(in crate::ledger) open: Vec<Changed>,
-    pub(in crate::ledger) closed: Vec<Changed>,
+    pub(in crate::ledger) open: Vec<ChangedEntry>,
+    pub(in crate::ledger) closed: Vec<ChangedEntry>,
     /// By their first toggle, then those without any.
     pub(in crate::ledger) new: NewEntries,
-    pub(in crate::ledger) late: Vec<Late>,
+    pub(in crate::ledger) late: Vec<LateSpan>,
     /// Ranks among the entries that are open at the end.
     pub(in crate::ledger) short: Vec<u32>,
 }

@@ -1,7 +1,7 @@
 //! Bytes to a chunk: checked, for they come from outside.
 
-use super::{Changed, Chunk, Late, Link, NewEntries, Toggles, VERSION};
-use crate::codec::{DecodeError, Reader};
+use super::{ChangedEntry, Chunk, LateSpan, Link, NewEntries, Toggles, VERSION};
+use crate::codec::{ByteReader, DecodeError};
 use crate::ids::{StageId, ViewerId};
 use crate::limits::{STAGE_ID_BYTES_MAX, VIEWER_ID_BYTES_MAX};
 use crate::packing::bits::BitReader;
@@ -24,7 +24,7 @@ impl Chunk {
     /// # Errors
     /// A wrong checksum, an unknown version, or bytes that break the format.
     pub fn decode(bytes: &[u8]) -> Result<(Chunk, Link), DecodeError> {
-        let mut head = Reader::open(bytes, VERSION)?;
+        let mut head = ByteReader::open(bytes, VERSION)?;
         let from = UnixMs(within(&mut head, "the window's start", 0, FROM_MS_MAX)?);
         let window_ms = within(&mut head, "the window's length", 1, WINDOW_MS_MAX)?;
         let since = from.minus(within(&mut head, "the keyframe's distance", 0, from.0)?);
@@ -52,7 +52,7 @@ impl Chunk {
         Ok((chunk, Link::of(from, bytes)))
     }
 
-    fn get_rest(&mut self, mut head: Reader<'_>) -> Result<(), DecodeError> {
+    fn get_rest(&mut self, mut head: ByteReader<'_>) -> Result<(), DecodeError> {
         // Nothing takes less than a bit, so there are at most this many of anything.
         let bits_max = 8 * head.left() as u64;
         let mut number = |what| count(&mut head, what, bits_max);
@@ -138,7 +138,7 @@ impl Chunk {
                     .checked_sub(before_ms)
                     .ok_or(DecodeError::Invalid { what: "a late span", at: 0 })?,
             );
-            self.late.push(Late { entry, span: Span::new(from, from.plus(ms)) });
+            self.late.push(LateSpan { entry, span: Span::new(from, from.plus(ms)) });
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ fn read_id<'b>(
 }
 
 fn within(
-    head: &mut Reader<'_>,
+    head: &mut ByteReader<'_>,
     what: &'static str,
     min: u64,
     max: u64,
@@ -167,7 +167,7 @@ fn within(
     if (min..=max).contains(&n) { Ok(n) } else { Err(DecodeError::Invalid { what, at }) }
 }
 
-fn count(head: &mut Reader<'_>, what: &'static str, max: u64) -> Result<u32, DecodeError> {
+fn count(head: &mut ByteReader<'_>, what: &'static str, max: u64) -> Result<u32, DecodeError> {
     Ok(within(head, what, 0, max.min(u64::from(u32::MAX / 2)))? as u32)
 }
 
@@ -218,14 +218,14 @@ fn get_changed(
     k: u32,
     window_ms: u64,
     bits: &mut BitReader<'_>,
-) -> Result<Vec<Changed>, DecodeError> {
+) -> Result<Vec<ChangedEntry>, DecodeError> {
     let mut changed = Vec::with_capacity(n.min(1 << 16) as usize);
     let mut next = 0u64;
     for _ in 0..n {
         let rank = get_rank(k, next, bits)?;
         let mut toggles = Toggles::new();
         get_toggles(0, window_ms, &mut toggles, bits)?;
-        changed.push(Changed { rank, toggles });
+        changed.push(ChangedEntry { rank, toggles });
         next = u64::from(rank) + 1;
     }
     Ok(changed)

@@ -1,6 +1,6 @@
 //! A chunk to bytes.
 
-use super::{Changed, Chunk, Late, VERSION};
+use super::{ChangedEntry, Chunk, LateSpan, VERSION};
 use crate::codec::{put_varint, seal};
 use crate::packing::bits::{BitWriter, rice_parameter};
 use crate::packing::id_shapes::Shapes;
@@ -45,8 +45,9 @@ impl Chunk {
         let of_ranks = |count: usize, last: Option<u32>| {
             rice_parameter(count as u64, u64::from(last.unwrap_or_default()))
         };
-        let parameter =
-            |changed: &[Changed]| of_ranks(changed.len(), changed.last().map(|last| last.rank));
+        let parameter = |changed: &[ChangedEntry]| {
+            of_ranks(changed.len(), changed.last().map(|last| last.rank))
+        };
         let last_join = self.new.iter().nth(joins.wrapping_sub(1));
         let last_start =
             last_join.map_or(0, |new| self.new.toggles(new).first().copied().unwrap_or(0));
@@ -68,7 +69,7 @@ impl Chunk {
         }
         for (changed, k) in [(&self.open, of_open), (&self.closed, of_closed)] {
             let mut next = 0;
-            for Changed { rank, toggles } in changed {
+            for ChangedEntry { rank, toggles } in changed {
                 bits.rice(u64::from(rank - next), k);
                 next = rank + 1;
                 put_toggles(toggles, 0, window_ms, bits);
@@ -87,7 +88,7 @@ impl Chunk {
             viewer_names.write(&self.new.viewer(new), bits);
         }
         let entries = u64::from(self.known_entries) + self.new.len() as u64;
-        for Late { entry, span } in &self.late {
+        for LateSpan { entry, span } in &self.late {
             let before_ms = self.window.from.since(span.from);
             bits.minimal(u64::from(*entry), entries);
             bits.minimal(before_ms - 1, self.kept_ms);

@@ -1,15 +1,15 @@
 //! Three figures that many a design document has, beside what they come to.
 
 use housecount_core::cost::plans;
-use housecount_core::cost::prices::{Engine, List, RedisNode};
-use housecount_core::cost::{Units, Usd, own};
+use housecount_core::cost::prices::{CacheEngine, PriceList, RedisNode};
+use housecount_core::cost::{Units, Usd, own_usage};
 
 use super::sheet::{Part, Sheet};
 
 pub(super) fn part(sheet: &Sheet<'_>) -> Part {
     let (of, prices) = (&sheet.of, sheet.prices);
-    let usd = |units: Units| prices.units(units, List::Now);
-    let before = |units: Units| prices.units(units, List::Before);
+    let usd = |units: Units| prices.units(units, PriceList::Now);
+    let before = |units: Units| prices.units(units, PriceList::Before);
     let beats = plans::batched(of).units();
     let claimed = plans::batched_as_claimed(of);
     let saved = 100 - claimed.writes.saturating_mul(100) / beats.writes.max(1);
@@ -25,7 +25,7 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
         before(counts),
         usd(watch),
         before(watch),
-        usd(own::ledger(of, &own::Setup::default()))
+        usd(own_usage::ledger(of, &own_usage::Deployment::default()))
     );
     let month = |engine| {
         let is = |node: &&RedisNode| node.engine == engine && node.name == "cache.r6g.large";
@@ -33,8 +33,8 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
     };
     let node = format!(
         "{} a month with Redis OSS, {} with Valkey",
-        month(Engine::Redis),
-        month(Engine::Valkey)
+        month(CacheEngine::Redis),
+        month(CacheEngine::Valkey)
     );
     let row = |claim: &str, comes_to: String| vec![claim.to_string(), comes_to];
     Part {

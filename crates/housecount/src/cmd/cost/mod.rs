@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use housecount_core::cost::plans::Audience;
+use housecount_core::cost::plans::AudienceProfile;
 use housecount_core::cost::prices::DEFAULT_PRICES;
 
 use self::sheet::Sheet;
@@ -76,7 +76,7 @@ pub(super) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
     };
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(MS_MAX);
     let (stay_ms, interval_ms) = (ms(args.stay), ms(args.interval));
-    let of = Audience { viewers: args.viewers, stages: args.stages, stay_ms, interval_ms };
+    let of = AudienceProfile { viewers: args.viewers, stages: args.stages, stay_ms, interval_ms };
     let sheet = Sheet::new(of, &prices);
     if args.json {
         say(&serde_json::to_string_pretty(&sheet.json()).map_err(|e| e.to_string())?);

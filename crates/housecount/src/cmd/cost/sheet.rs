@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use housecount_core::cost::crossover::crossover;
-use housecount_core::cost::own::Setup;
-use housecount_core::cost::plans::{self, Audience, Bill, Kept, LogPlace, Plan};
-use housecount_core::cost::prices::{Engine, HEADROOM, List, UTILIZATION_PERCENT};
+use housecount_core::cost::own_usage::Deployment;
+use housecount_core::cost::plans::{
+    self, ArchiveKind, AudienceProfile, Bill, CostPlan, LogBackend,
+};
+use housecount_core::cost::prices::{CacheEngine, HEADROOM, PriceList, UTILIZATION_PERCENT};
 use housecount_core::cost::{MONTH_HOURS, Prices, Usd};
 use serde_json::{Value, json};
 
@@ -24,33 +26,33 @@ pub(super) struct Part {
 
 /// Computed costs of an audience, for output as text, Markdown or JSON.
 pub(super) struct Sheet<'a> {
-    pub(super) of: Audience,
+    pub(super) of: AudienceProfile,
     pub(super) prices: &'a Prices,
-    setup: Setup,
-    known: Vec<Plan>,
-    own: Vec<Plan>,
+    setup: Deployment,
+    known: Vec<CostPlan>,
+    own: Vec<CostPlan>,
 }
 
 impl<'a> Sheet<'a> {
-    pub(super) fn new(of: Audience, prices: &'a Prices) -> Sheet<'a> {
-        let setup = Setup::default();
-        let own = [LogPlace::Redis, LogPlace::DynamoDb]
+    pub(super) fn new(of: AudienceProfile, prices: &'a Prices) -> Sheet<'a> {
+        let setup = Deployment::default();
+        let own = [LogBackend::Redis, LogBackend::DynamoDb]
             .into_iter()
-            .flat_map(|log| [(log, Kept::Off), (log, Kept::Packed)])
+            .flat_map(|log| [(log, ArchiveKind::Off), (log, ArchiveKind::Packed)])
             .map(|(log, kept)| plans::housecount(&of, &setup, log, kept));
-        Sheet { of, prices, setup, known: plans::known(&of), own: own.collect() }
+        Sheet { of, prices, setup, known: plans::standard_plans(&of), own: own.collect() }
     }
 
-    fn plans(&self) -> impl Iterator<Item = &Plan> {
+    fn plans(&self) -> impl Iterator<Item = &CostPlan> {
         self.known.iter().chain(&self.own)
     }
 
-    fn total(&self, plan: &Plan) -> Usd {
-        plan.bill(self.prices, List::Now).total()
+    fn total(&self, plan: &CostPlan) -> Usd {
+        plan.bill(self.prices, PriceList::Now).total()
     }
 
     fn intro(&self) -> String {
-        let Audience { viewers, stages, stay_ms, interval_ms } = self.of;
+        let AudienceProfile { viewers, stages, stay_ms, interval_ms } = self.of;
         let time =
             |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
         format!(
@@ -78,9 +80,9 @@ impl<'a> Sheet<'a> {
     }
 
     fn month(&self) -> Part {
-        let row = |plan: &Plan| {
-            let bill = plan.bill(self.prices, List::Now);
-            let before = plan.bill(self.prices, List::Before).requests;
+        let row = |plan: &CostPlan| {
+            let bill = plan.bill(self.prices, PriceList::Now);
+            let before = plan.bill(self.prices, PriceList::Before).requests;
             let money = [before, bill.requests, bill.storage, bill.redis, bill.total()];
             let mut row = vec![plan.name.to_string()];
             row.extend(money.iter().map(ToString::to_string));
@@ -103,13 +105,14 @@ impl<'a> Sheet<'a> {
 
     fn purposes(&self) -> Part {
         // The one that has all of them.
-        let all = plans::housecount(&self.of, &self.setup, LogPlace::DynamoDb, Kept::Packed);
+        let all =
+            plans::housecount(&self.of, &self.setup, LogBackend::DynamoDb, ArchiveKind::Packed);
         let row = |(name, units): &(&'static str, housecount_core::cost::Units)| {
             vec![
                 (*name).to_string(),
                 grouped(units.writes),
                 grouped(units.read_halves / 2),
-                self.prices.units(*units, List::Now).to_string(),
+                self.prices.units(*units, PriceList::Now).to_string(),
             ]
         };
         Part {
@@ -123,11 +126,11 @@ impl<'a> Sheet<'a> {
     }
 
     fn provisioned(&self) -> Part {
-        let row = |plan: &Plan| {
+        let row = |plan: &CostPlan| {
             let units = plan.units();
             vec![
                 plan.name.to_string(),
-                self.prices.units(units, List::Now).to_string(),
+                self.prices.units(units, PriceList::Now).to_string(),
                 self.prices.provisioned(units).to_string(),
             ]
         };
@@ -148,7 +151,7 @@ impl<'a> Sheet<'a> {
     }
 
     fn redis(&self) -> Part {
-        let row = |name: &str, plan: &Plan| {
+        let row = |name: &str, plan: &CostPlan| {
             let need = plan.redis?;
             let node = |engine| match self.prices.node(engine, need.bytes) {
                 Some(node) => format!("{} {}", node.name, node.month()),
@@ -159,8 +162,8 @@ impl<'a> Sheet<'a> {
             Some(vec![
                 name.to_string(),
                 memory,
-                node(Engine::Valkey),
-                node(Engine::Redis),
+                node(CacheEngine::Valkey),
+                node(CacheEngine::Redis),
                 serverless,
             ])
         };
@@ -184,17 +187,17 @@ impl<'a> Sheet<'a> {
 
     fn crossovers(&self) -> Part {
         let (prices, setup) = (self.prices, &self.setup);
-        let total = |plan: Plan| plan.bill(prices, List::Now).total();
-        let own = |log, kept| move |of: &Audience| plans::housecount(of, setup, log, kept);
-        let bare = own(LogPlace::DynamoDb, Kept::Off);
-        let with = own(LogPlace::Redis, Kept::Off);
+        let total = |plan: CostPlan| plan.bill(prices, PriceList::Now).total();
+        let own = |log, kept| move |of: &AudienceProfile| plans::housecount(of, setup, log, kept);
+        let bare = own(LogBackend::DynamoDb, ArchiveKind::Off);
+        let with = own(LogBackend::Redis, ArchiveKind::Off);
         let shown = |found: Option<u64>| {
             found.map_or("never".to_string(), |viewers| {
                 format!("up to {} viewers", grouped(viewers))
             })
         };
         let find = |what: &str, found| vec![what.to_string(), shown(found)];
-        let free = |of: &Audience| prices.provisioned(bare(of).units());
+        let free = |of: &AudienceProfile| prices.provisioned(bare(of).units());
         let rows = vec![
             find(
                 "pure DynamoDB is cheaper than the smallest Redis alone",
@@ -287,10 +290,10 @@ impl<'a> Sheet<'a> {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let plan = |plan: &Plan| {
+        let plan = |plan: &CostPlan| {
             let units = plan.units();
-            let Bill { requests, storage, redis } = plan.bill(self.prices, List::Now);
-            let before = plan.bill(self.prices, List::Before).requests;
+            let Bill { requests, storage, redis } = plan.bill(self.prices, PriceList::Now);
+            let before = plan.bill(self.prices, PriceList::Before).requests;
             json!({
                 "plan": plan.kind.id(), "name": plan.name, "loses": plan.loses, "runBy": plan.run_by,
                 "writeUnits": units.writes, "readUnits": units.read_halves as f64 / 2.0,
@@ -298,7 +301,7 @@ impl<'a> Sheet<'a> {
                 "provisionedUsd": self.prices.provisioned(units), "monthUsd": self.total(plan),
             })
         };
-        let Audience { viewers, stages, stay_ms, interval_ms } = self.of;
+        let AudienceProfile { viewers, stages, stay_ms, interval_ms } = self.of;
         json!({
             "prices": self.prices.name,
             "audience": {

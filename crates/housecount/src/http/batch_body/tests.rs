@@ -1,6 +1,6 @@
 //! Bodies of every form, good and bad.
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn read(bytes: &[u8], form: BatchForm) -> Result<Vec<(usize, String)>, &'static 
     let parsed = parse_many(bytes, form).map_err(|problem| problem.code())?;
     let said = |beat: Result<BeatBody<'_>, Problem>| {
         let viewer =
-            beat.and_then(|beat| beat.said(Kind::Beat).map(|said| said.viewer.to_string()));
+            beat.and_then(|beat| beat.said(EventKind::Beat).map(|said| said.viewer.to_string()));
         viewer.unwrap_or_else(|problem| problem.code().to_string())
     };
     Ok(parsed.into_iter().map(|(index, beat)| (index, said(beat))).collect())
@@ -121,7 +121,7 @@ fn batch_slice_beats_max_is_read_at_once_and_nothing_is_lost_between() {
             let parsed = parser.into_parsed();
             assert_eq!(parsed.len(), count + bad);
             for (n, (index, beat)) in parsed.iter().enumerate().take(count) {
-                let said = beat.as_ref().unwrap().said(Kind::Beat).unwrap();
+                let said = beat.as_ref().unwrap().said(EventKind::Beat).unwrap();
                 assert_eq!((*index, said.viewer), (n, &*format!("viewer-{n}")));
             }
             assert_eq!(parsed.iter().filter(|(_, beat)| beat.is_err()).count(), bad);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -62,7 +62,11 @@ pub async fn duration(
     let range = range(&node, from.as_deref(), to.as_deref())?;
     let Stores { cold, proofs } = stores(&node)?;
     let name = node.edge.names.asked(viewer.as_str().into()).into_owned();
-    let wanted = Wanted { stage: Some(stage.to_string()), viewer: Some(name), ..Wanted::default() };
+    let wanted = WatchFilter {
+        stage: Some(stage.to_string()),
+        viewer: Some(name),
+        ..WatchFilter::default()
+    };
     let scan = async move { scan::watch(&cold, &proofs, range, wanted, 1).await };
     let rows = node.scans.run(scan).await?.rows;
     let watch_ms = rows.first().map_or(0, |(_, row)| row.watch_ms);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -42,7 +42,7 @@ pub async fn rejoin(
     request: Request,
 ) -> Result<Json<Success<RejoinData>>, DropInError> {
     let ids = Ids::of_player(&node, request, true).await?;
-    let welcomed = welcome(&node, ids.said(Kind::Beat)).await?;
+    let welcomed = welcome(&node, ids.said(EventKind::Beat)).await?;
     let is_new_viewer = {
         let said = welcomed.said();
         node.hub.among(said.stage, said.viewer, said.session).here == 0
@@ -136,7 +136,7 @@ pub async fn leave(
     request: Request,
 ) -> Result<Json<Success<LeaveData>>, DropInError> {
     let ids = Ids::of_player(&node, request, false).await?;
-    let welcomed = welcome(&node, ids.said(Kind::Leave)).await?;
+    let welcomed = welcome(&node, ids.said(EventKind::Leave)).await?;
     let _ = answered(&node, &welcomed).await?;
     let data = LeaveData {
         user_id: ids.viewer.to_string(),

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::ids::{IdError, SessionId, StageId, ViewerId};
 use housecount_core::limits::{
     BEAT_BODY_BYTES_MAX, DROP_IN_DAYS_MAX, SESSION_ID_BYTES_MAX, STAGE_ID_BYTES_MAX,
@@ -140,7 +140,7 @@ impl Ids {
     }
 
     /// The event that the call says.
-    pub fn said(&self, kind: Kind) -> Said<'_> {
+    pub fn said(&self, kind: EventKind) -> Said<'_> {
         let session = self.session.as_ref().map_or("", SessionId::as_str);
         Said { kind, stage: self.stage.as_str(), viewer: self.viewer.as_str(), session }
     }

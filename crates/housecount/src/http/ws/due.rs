@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use housecount_core::event::Kind;
-use housecount_core::limits::{WS_ANSWERS_WAITING_MAX, WS_SAID_WAITING_MAX};
+use housecount_core::event::EventKind;
+use housecount_core::limits::{WS_PENDING_EVENTS_MAX, WS_PENDING_REPLIES_MAX};
 
 use crate::ingest::{Receipt, Refused};
 
@@ -16,7 +16,7 @@ pub struct Due {
     /// About which stage.
     pub stage: Box<str>,
     /// To what.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// That it was taken.
     pub receipt: Receipt,
     /// Of what was said since, about the same.
@@ -36,11 +36,11 @@ pub struct Dues {
 impl Dues {
     /// Whether more may come. If not, nothing is read until something is answered.
     pub fn has_room(&self) -> bool {
-        self.answers.len() < WS_ANSWERS_WAITING_MAX && !self.waits_for_the_log()
+        self.answers.len() < WS_PENDING_REPLIES_MAX && !self.waits_for_the_log()
     }
 
     fn waits_for_the_log(&self) -> bool {
-        self.said >= WS_SAID_WAITING_MAX && !self.last.is_settled()
+        self.said >= WS_PENDING_EVENTS_MAX && !self.last.is_settled()
     }
 
     /// Waits until the log has what was said, if there is so much of it that nothing more may come.
@@ -53,7 +53,7 @@ impl Dues {
     }
 
     /// Something was said, and taken or coalesced.
-    pub fn add(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
+    pub fn add(&mut self, stage: &str, kind: EventKind, receipt: Receipt) {
         // A coalesced beat that waits for nothing tells nothing of those that do.
         if !receipt.is_coalesced() || !receipt.is_settled() {
             self.said = if self.last.is_settled() { 1 } else { self.said + 1 };
@@ -62,7 +62,7 @@ impl Dues {
         self.due(stage, kind, receipt);
     }
 
-    fn due(&mut self, stage: &str, kind: Kind, receipt: Receipt) {
+    fn due(&mut self, stage: &str, kind: EventKind, receipt: Receipt) {
         match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
             // One answer for both. It is coalesced only if both are.
             Some(due)
@@ -110,11 +110,11 @@ mod tests {
     async fn ws_answers_waiting_max_and_one_answer_a_stage() {
         let mut dues = Dues::default();
         for _ in 0..100 {
-            dues.add("s", Kind::Beat, Receipt::default());
+            dues.add("s", EventKind::Beat, Receipt::default());
         }
-        dues.add("s", Kind::Leave, Receipt::default());
+        dues.add("s", EventKind::Leave, Receipt::default());
         // The first one's answer, one for all that came since, and the leave's.
-        for expected in [Kind::Beat, Kind::Leave, Kind::Beat] {
+        for expected in [EventKind::Beat, EventKind::Leave, EventKind::Beat] {
             assert!(dues.take().is_none(), "not told yet");
             let outcome = dues.told().await;
             dues.note(outcome);
@@ -122,9 +122,9 @@ mod tests {
             assert_eq!((&*due.stage, due.kind, outcome), ("s", expected, Ok(())));
         }
         assert!(dues.take().is_none());
-        for n in 0..WS_ANSWERS_WAITING_MAX {
+        for n in 0..WS_PENDING_REPLIES_MAX {
             assert!(dues.has_room());
-            dues.add(&format!("s{n}"), Kind::Beat, Receipt::default());
+            dues.add(&format!("s{n}"), EventKind::Beat, Receipt::default());
         }
         assert!(!dues.has_room());
     }
@@ -133,9 +133,9 @@ mod tests {
     async fn ws_said_waiting_max_is_what_may_wait_for_the_log() {
         let mut dues = Dues::default();
         let (waiting, tell) = Receipt::untold();
-        for _ in 0..WS_SAID_WAITING_MAX {
+        for _ in 0..WS_PENDING_EVENTS_MAX {
             assert!(dues.has_room());
-            dues.add("s", Kind::Beat, waiting.clone());
+            dues.add("s", EventKind::Beat, waiting.clone());
         }
         assert!(!dues.has_room());
         tokio::join!(dues.settled(), async { tell() });
@@ -151,8 +151,8 @@ mod tests {
             (vec![coalesced(), coalesced()], true),
         ] {
             let mut dues = Dues::default();
-            dues.add("s", Kind::Beat, logged());
-            later.into_iter().for_each(|receipt| dues.add("s", Kind::Beat, receipt));
+            dues.add("s", EventKind::Beat, logged());
+            later.into_iter().for_each(|receipt| dues.add("s", EventKind::Beat, receipt));
             for expected in [false, expected] {
                 let outcome = dues.told().await;
                 dues.note(outcome);
@@ -166,10 +166,10 @@ mod tests {
     async fn ws_said_waiting_max_holds_whatever_is_coalesced_meanwhile() {
         let mut dues = Dues::default();
         let (waiting, tell) = Receipt::untold();
-        for _ in 0..WS_SAID_WAITING_MAX {
+        for _ in 0..WS_PENDING_EVENTS_MAX {
             assert!(dues.has_room());
-            dues.add("s", Kind::Beat, waiting.clone());
-            dues.add("s", Kind::Beat, Receipt::of_coalesced());
+            dues.add("s", EventKind::Beat, waiting.clone());
+            dues.add("s", EventKind::Beat, Receipt::of_coalesced());
         }
         assert!(!dues.has_room());
         tell();

@@ -1,7 +1,7 @@
 //! The messages of a WebSocket: what a player says, and what it is answered.
 
 use axum::http::StatusCode;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::limits::WS_DETAIL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,12 @@ impl<'a> Message<'a> {
     }
 
     /// Beat or leave.
-    pub fn kind(&self) -> Kind {
-        if matches!(self.leave, Some(Field::Bool(true))) { Kind::Leave } else { Kind::Beat }
+    pub fn kind(&self) -> EventKind {
+        if matches!(self.leave, Some(Field::Bool(true))) {
+            EventKind::Leave
+        } else {
+            EventKind::Beat
+        }
     }
 
     /// Its ids; `None` if it has none and means those of the last heartbeat.
@@ -143,12 +147,12 @@ mod tests {
     fn messages_are_read() {
         let read =
             |text| Message::parse(text).map(|message| (message.kind(), message.ids().is_some()));
-        assert_eq!(read("{}"), Ok((Kind::Beat, false)));
-        assert_eq!(read(r#"{"leave":true}"#), Ok((Kind::Leave, false)));
-        assert_eq!(read(r#"{"leave":false,"viewer":"v"}"#), Ok((Kind::Beat, true)));
+        assert_eq!(read("{}"), Ok((EventKind::Beat, false)));
+        assert_eq!(read(r#"{"leave":true}"#), Ok((EventKind::Leave, false)));
+        assert_eq!(read(r#"{"leave":false,"viewer":"v"}"#), Ok((EventKind::Beat, true)));
         assert_eq!(
             read(r#"{"stage":"s","viewer":"v","leave":true,"more":1}"#),
-            Ok((Kind::Leave, true))
+            Ok((EventKind::Leave, true))
         );
         for bad in ["", "[]", "{", r#"{"leave":1}"#, r#"{"leave":"true"}"#] {
             assert_eq!(read(bad).map_err(|problem| problem.code()), Err("invalid_body"), "{bad}");
@@ -157,7 +161,7 @@ mod tests {
         assert_eq!(named.detail(), "leave is a string; send true or false");
         let ids = Message::parse(r#"{"stage":5,"viewer":"v"}"#).unwrap().ids().unwrap();
         assert_eq!(
-            ids.said(Kind::Beat).map(drop).map_err(|problem| problem.code()),
+            ids.said(EventKind::Beat).map(drop).map_err(|problem| problem.code()),
             Err("invalid_stage")
         );
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::{Sink, SinkExt, StreamExt};
 use housecount_core::batch::Batch;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{
     REQUEST_WAIT_MS_MAX, WS_BAD_MESSAGES_MAX, WS_MESSAGE_BYTES_MAX, WS_WRITE_BUFFER_BYTES_MAX,
 };
@@ -222,7 +222,7 @@ impl Talk {
         let receipt = welcomed.take(&self.node)?;
         self.held.extend(welcomed.into_held().map(|held| (receipt.clone(), held)));
         self.dues.add(said.stage, kind, receipt);
-        if let Some(Said { kind: Kind::Beat, stage, viewer, session }) = named {
+        if let Some(Said { kind: EventKind::Beat, stage, viewer, session }) = named {
             self.last.clear();
             self.last.push(&EventRef { at: UnixMs::ZERO, kind, stage, viewer, session });
         }
@@ -247,8 +247,8 @@ impl Talk {
             answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
                 (_, Err(refused)) => self.complain(refused.into()),
-                (Kind::Leave, Ok(())) => self.send_json(&Left { stage, left: true })?,
-                (Kind::Beat, Ok(())) => {
+                (EventKind::Leave, Ok(())) => self.send_json(&Left { stage, left: true })?,
+                (EventKind::Beat, Ok(())) => {
                     let body = BeatenBody::of(&self.node, stage, &due.receipt);
                     self.send(Beaten { stage, body }.text())?;
                 }

@@ -40,7 +40,7 @@ use housecount_core::fold::HandleKey;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{log_pk, log_sk};
 use housecount_core::limits::{
-    EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_MS_MAX,
+    EPOCH_MS_MAX, FLUSH_STRETCH_MAX, ITEM_BYTES_MAX, UNCOMMITTED_RETENTION_MS_MAX,
 };
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
@@ -75,7 +75,7 @@ const ATTENDED_FLUSHES: u64 = 10;
 const PART_BYTES: usize = ITEM_BYTES_MAX - 1024;
 /// How long an item is kept: as long as the log is kept at most, and an epoch that what is kept may
 /// need.
-const KEPT_MS: u64 = UNCOMMITTED_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
+const KEPT_MS: u64 = UNCOMMITTED_RETENTION_MS_MAX + EPOCH_MS_MAX + 60 * 60 * 1000;
 
 /// Log in a DynamoDB table, one packed item per flush and node.
 pub struct DynamoLog {

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{redis_count, redis_meta, redis_stream};
-use housecount_core::limits::STAMP_AHEAD_MS_MAX;
+use housecount_core::limits::CLOCK_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
@@ -226,7 +226,7 @@ impl RedisLog {
     /// brought that about.
     fn is_ahead(&self, position: Position) -> bool {
         let known = self.known_clock();
-        known != UnixMs::ZERO && position.at > known.plus(STAMP_AHEAD_MS_MAX)
+        known != UnixMs::ZERO && position.at > known.plus(CLOCK_AHEAD_MS_MAX)
     }
 
     /// Has a stream begun again whose last id is taken: by an entry that isn't housecount's, and
@@ -234,7 +234,7 @@ impl RedisLog {
     async fn free_ids(&self, partition: u16) {
         let known = self.known_clock();
         if known != UnixMs::ZERO {
-            let from = Position { at: known.plus(STAMP_AHEAD_MS_MAX), seq: 0 };
+            let from = Position { at: known.plus(CLOCK_AHEAD_MS_MAX), seq: 0 };
             if let Err(error) = self.cut(partition, from, true).await {
                 tracing::error!(%error, partition, "the log can't be given ids again");
             }

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use housecount_core::fold::HandleKey;
-use housecount_core::limits::{READ_RECORDS_MAX, STAMP_AHEAD_MS_MAX};
+use housecount_core::limits::{CLOCK_AHEAD_MS_MAX, READ_RECORDS_MAX};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 use redis::{FromRedisValue, ParsingError, Pipeline, ScriptInvocation, Value, from_redis_value};
@@ -186,11 +186,11 @@ pub(super) fn parse(
     };
     let records = records(read).ok_or("XREAD answered something else than records")?;
     let clock = UnixMs(seconds.saturating_mul(1_000).saturating_add(microseconds / 1_000));
-    let latest = clock.plus(STAMP_AHEAD_MS_MAX);
+    let latest = clock.plus(CLOCK_AHEAD_MS_MAX);
     // Where Redis's clock was set back, housecount's own lie ahead of it, but not of what this node
     // has read before.
     let is_leap =
-        |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(STAMP_AHEAD_MS_MAX);
+        |at: UnixMs| known != UnixMs::ZERO && at > clock.max(known).plus(CLOCK_AHEAD_MS_MAX);
     let is_ahead = |(at, body): &&(Position, Bytes)| {
         at.at > latest && (is_leap(at.at) || record::decode(body).is_err())
     };
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn stamp_ahead_ms_max_bounds_the_id_of_an_entry_that_is_not_ours() {
-        let last = 90 + STAMP_AHEAD_MS_MAX;
+        let last = 90 + CLOCK_AHEAD_MS_MAX;
         let odd = |at: u64| {
             let id = format!("{at}-7");
             parse_plain(VALUES, entries(&[("85-0", &["r", "one"]), (&id, &["a", "1"])]), 2)
@@ -327,7 +327,7 @@ mod tests {
             parse(answer(VALUES, read), AFTER, true, 2, true, UnixMs(known)).unwrap()
         };
         let is_ahead = |found| matches!(found, Found::Ahead(_));
-        let last = 90 + STAMP_AHEAD_MS_MAX;
+        let last = 90 + CLOCK_AHEAD_MS_MAX;
         assert!(!is_ahead(found(last, 90)) && is_ahead(found(last + 1, 90)));
         // Redis's clock was set back since, or nothing is known.
         assert!(!is_ahead(found(last + 1, 91)) && !is_ahead(found(u64::MAX, 0)));

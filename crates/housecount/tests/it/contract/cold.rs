@@ -60,7 +60,7 @@ async fn every_type_comes_back(cold: &dyn Cold) {
         ("n".to_string(), Attr::N(u64::MAX)),
         ("b".to_string(), Attr::B((0..=255).collect())),
         ("bool".to_string(), Attr::Bool(true)),
-        ("texts".to_string(), Attr::Texts(texts.into())),
+        ("texts".to_string(), Attr::StringMap(texts.into())),
     ]);
     cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
     assert_eq!(cold.get(&key).await.unwrap(), Some(item));

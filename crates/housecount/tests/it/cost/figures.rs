@@ -4,9 +4,9 @@
 
 use housecount::archive::Form;
 use housecount::cold::{Cold, Purpose};
-use housecount_core::cost::own::{self, Setup};
-use housecount_core::cost::plans::{self, Audience};
-use housecount_core::cost::prices::{DEFAULT_PRICES, List};
+use housecount_core::cost::own_usage::{self, Deployment};
+use housecount_core::cost::plans::{self, AudienceProfile};
+use housecount_core::cost::prices::{DEFAULT_PRICES, PriceList};
 use housecount_core::cost::{Prices, Units, Usd};
 use housecount_core::keys::Key;
 
@@ -28,7 +28,7 @@ struct Measured {
     /// In a month like it, by purpose.
     month: [Units; Purpose::ALL.len()],
     /// On average.
-    of: Audience,
+    of: AudienceProfile,
 }
 
 impl Measured {
@@ -38,7 +38,7 @@ impl Measured {
 }
 
 fn a_month(units: Units, ms: u64) -> Units {
-    housecount_core::cost::bill::a_month(units, ms)
+    housecount_core::cost::bill::per_month(units, ms)
 }
 
 /// Runs for `ms`, and takes it for what goes on all month.
@@ -52,7 +52,10 @@ async fn measure(hour: &mut Hour, ms: u64) -> Measured {
     for (units, before) in month.iter_mut().zip(before) {
         *units = a_month(units.since(before), ms);
     }
-    Measured { month, of: Audience { viewers: viewers / (ms / SLOT_MS), ..Audience::default() } }
+    Measured {
+        month,
+        of: AudienceProfile { viewers: viewers / (ms / SLOT_MS), ..AudienceProfile::default() },
+    }
 }
 
 fn prices() -> Prices {
@@ -61,7 +64,7 @@ fn prices() -> Prices {
 
 /// Within 3 %, in units written and in money.
 fn agree(what: &str, measured: Units, model: Units) -> Usd {
-    let usd = |units| prices().units(units, List::Now);
+    let usd = |units| prices().units(units, PriceList::Now);
     let off = |measured: u64, model: u64| model as f64 / measured as f64 * 100.0 - 100.0;
     let (by_units, by_money) =
         (off(measured.writes, model.writes), off(usd(measured).0, usd(model).0));
@@ -86,13 +89,13 @@ async fn our_own() {
     hour.archive(Form::Packed);
     measure(&mut hour, WARM_MS).await;
     let measured = measure(&mut hour, 24 * HOUR_MS).await;
-    let (of, setup) = (measured.of, Setup::default());
+    let (of, setup) = (measured.of, Deployment::default());
     println!("{} viewers at once on average", of.viewers);
-    let ledger = agree("ledger", measured.of(Purpose::Ledger), own::ledger(&of, &setup));
-    let archive = agree("archive", measured.of(Purpose::Archive), own::archive(&of, &setup));
+    let ledger = agree("ledger", measured.of(Purpose::Ledger), own_usage::ledger(&of, &setup));
+    let archive = agree("archive", measured.of(Purpose::Archive), own_usage::archive(&of, &setup));
     let snapshots =
-        agree("snapshots", measured.of(Purpose::Snapshots), own::snapshots(&of, &setup));
-    let leases = agree("leases", measured.of(Purpose::Leases), own::leases(&setup, true));
+        agree("snapshots", measured.of(Purpose::Snapshots), own_usage::snapshots(&of, &setup));
+    let leases = agree("leases", measured.of(Purpose::Leases), own_usage::leases(&setup, true));
     let all = ledger.plus(archive).plus(snapshots).plus(leases);
     println!("all of it: {all} a month of 730 h");
     assert!(ledger <= Usd(170_000) && archive <= Usd(350_000) && all <= Usd(1_200_000));
@@ -108,7 +111,7 @@ async fn the_plans_that_people_know() {
     let counts = measure(&mut hour, HOUR_MS).await;
     // The roster and the lease are ours; the plan has a count a stage.
     let model = plans::hybrid(&counts.of).units();
-    let roster = own::snapshots(&counts.of, &Setup::default()).writes - model.writes;
+    let roster = own_usage::snapshots(&counts.of, &Deployment::default()).writes - model.writes;
     let measured = counts.of(Purpose::Snapshots);
     agree("hybrid: counts", Units::writes(measured.writes - roster), model);
 

@@ -18,10 +18,10 @@ use housecount::tasks::archive::Archive;
 use housecount::tasks::commit::Commit;
 use housecount::tasks::snapshot::Snapshots;
 use housecount::tasks::{Progress, Tick};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_EVENTS_MAX};
-use housecount_core::record::{self, Told};
+use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
@@ -171,7 +171,7 @@ impl Hour {
     /// A slot of it: the audience speaks, and who is to write writes.
     pub async fn slot(&mut self) {
         let to = self.now.plus(SLOT_MS);
-        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         let base = BASE.aligned(WINDOW_MS);
         self.crowd.play(to.since(base), |e| {
             said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()));
@@ -187,12 +187,13 @@ impl Hour {
                     session: "",
                 });
                 let events: Vec<EventRef<'_>> = events.collect();
-                let told: Vec<Told<'_>> = events.iter().map(|event| Told::Event(*event)).collect();
+                let told: Vec<RecordEntry<'_>> =
+                    events.iter().map(|event| RecordEntry::Full(*event)).collect();
                 self.tape.put(some[some.len() - 1].0, record::encode(&told));
                 self.hub.apply(events);
             }
         }
-        let beats = said.into_iter().filter(|(_, kind, ..)| *kind == Kind::Beat);
+        let beats = said.into_iter().filter(|(_, kind, ..)| *kind == EventKind::Beat);
         self.last = beats.map(|(at, _, stage, viewer)| (at, stage, viewer)).collect();
         self.beats += self.last.len() as u64;
         self.now = to;

@@ -12,7 +12,7 @@ use housecount::config::{Layers, Settings};
 use housecount::log::MemoryLog;
 use housecount_core::fold::Count;
 use housecount_core::keys::Key;
-use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_JUDGE_MS_MIN, SNAPSHOT_STRETCH_MAX};
+use housecount_core::limits::{COST_GUARD_HOLD_MS, COST_GUARD_WARMUP_MS, SNAPSHOT_STRETCH_MAX};
 use housecount_core::snapshot::Snapshot;
 use housecount_core::time::UnixMs;
 use hyper::Method;
@@ -176,7 +176,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     let app = App::over(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
     let (costs, started_ms) = (app.node.costs.clone(), mono_ms());
     let at = |minute: u64| started_ms + 1_000 + minute * 60_000;
-    let (judged, held) = (COST_JUDGE_MS_MIN / 60_000, COST_GUARD_HOLD_MS / 60_000);
+    let (judged, held) = (COST_GUARD_WARMUP_MS / 60_000, COST_GUARD_HOLD_MS / 60_000);
     let decided = || {
         let decided = costs.figures().decided;
         (decided.is_exceeded, decided.stretch, costs.stretch().get())

@@ -8,11 +8,11 @@ use housecount::archive::read;
 use housecount::cold::{Cold, Record, chunks};
 use housecount::forget::{ForgetError, Request};
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;
 use housecount_core::item::{Attr, Item, number};
 use housecount_core::keys::{Key, Series};
-use housecount_core::limits::{FORGET_HELD_BYTES_MAX, UNCOMMITTED_MS_MAX};
+use housecount_core::limits::{FORGET_HELD_BYTES_MAX, UNCOMMITTED_RETENTION_MS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -71,7 +71,7 @@ async fn pack(stage: &Stage, until: UnixMs) {
     write(&mut writer, UnixMs::ZERO).await;
 }
 
-type Row = (u64, Kind, String, String, String);
+type Row = (u64, EventKind, String, String, String);
 
 async fn rows(cold: &Arc<FaultyCold>) -> BTreeSet<Row> {
     let mut found = BTreeSet::new();
@@ -123,11 +123,9 @@ async fn a_packed_archive_loses_one_viewer_and_nobody_else() {
     // One more keyframe at most: the rest is joined again.
     let (now_bytes, stored_bytes) = (bytes(&now), bytes(&stored));
     assert!(4 * now_bytes < 5 * stored_bytes, "{now_bytes} of {stored_bytes}");
-    assert!(
-        now.iter()
-            .filter(|of| of.key.pk() == ARCHIVE.pk())
-            .all(|of| number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemsUntil { .. }))
-    );
+    assert!(now.iter().filter(|of| of.key.pk() == ARCHIVE.pk()).all(|of| {
+        number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemArchiveCursor { .. })
+    }));
     // The day after lies in another generation, which says nothing of her.
     let tomorrow = |record: &&Record| {
         record.key.pk() == ARCHIVE.pk() && record.key.sk() > format!("{}", BASE.plus(DAY_MS / 2))
@@ -194,8 +192,8 @@ async fn a_generation_that_goes_on_is_refused() {
     let (from, ends) = (BASE.aligned(30_000), BASE.aligned(KEYFRAME_MS).plus(KEYFRAME_MS));
     for (until, is_refused) in [
         (BASE.plus(4 * HOUR_MS), true),
-        (ends.plus(UNCOMMITTED_MS_MAX), true),
-        (ends.plus(UNCOMMITTED_MS_MAX + HOUR_MS), false),
+        (ends.plus(UNCOMMITTED_RETENTION_MS_MAX), true),
+        (ends.plus(UNCOMMITTED_RETENTION_MS_MAX + HOUR_MS), false),
     ] {
         let stage = committed(until).await;
         pack(&stage, BASE.plus(DAY_MS)).await;
@@ -222,7 +220,7 @@ async fn a_generation_that_goes_on_is_refused() {
 /// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be
 /// found.
 fn archived(said: &[Said], is_listed: bool) -> Vec<Record> {
-    let beats = said.iter().filter(|said| said.kind == Kind::Beat);
+    let beats = said.iter().filter(|said| said.kind == EventKind::Beat);
     let pairs = beats.flat_map(|said| {
         let (beat, day) =
             (heartbeat::item(&said.event(), DAY_MS), heartbeat::day(&said.stage, said.at, DAY_MS));
@@ -266,7 +264,7 @@ async fn what_was_not_looked_at_is_said() {
     put(&stage.cold, Key::Series { series: Series::Archive, partitions: 1 }, Item::new()).await;
     put(
         &stage.cold,
-        Key::ItemsUntil { chain: ARCHIVE },
+        Key::ItemArchiveCursor { chain: ARCHIVE },
         Item::from([("at".to_string(), Attr::N(1))]),
     )
     .await;

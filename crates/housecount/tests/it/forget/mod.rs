@@ -12,14 +12,14 @@ use housecount::cold::{Cold, Page, Record};
 use housecount::forget::{ForgetError, Forgotten, Request, forget};
 use housecount::ledger::chain;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use crate::ledger::stage::{Said, Stage};
 use crate::support::cold::FaultyCold;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 
 const LEDGER: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 const ARCHIVE: Chain = Chain { series: Series::Archive, partitions: 1, partition: 0 };
@@ -47,8 +47,8 @@ fn watches(stage: &str, viewer: &str, session: &str, from: UnixMs, for_ms: u64) 
     };
     (0..for_ms)
         .step_by(30_000)
-        .map(|ms| said(ms, Kind::Beat))
-        .chain([said(for_ms, Kind::Leave)])
+        .map(|ms| said(ms, EventKind::Beat))
+        .chain([said(for_ms, EventKind::Leave)])
         .collect()
 }
 
@@ -60,7 +60,8 @@ async fn items(cold: &Arc<FaultyCold>) -> Vec<Record> {
         let rows = cold.query(&range, &Page::first(usize::MAX)).await.unwrap();
         let key = |sk: &str| Key::of_chunk(chain, sk).unwrap();
         records.extend(rows.into_iter().map(|(sk, item)| Record { key: key(&sk), item }));
-        for key in [Key::Series { series: chain.series, partitions: 1 }, Key::ItemsUntil { chain }]
+        for key in
+            [Key::Series { series: chain.series, partitions: 1 }, Key::ItemArchiveCursor { chain }]
         {
             records.extend(cold.get(&key).await.unwrap().map(|item| Record { key, item }));
         }
@@ -87,12 +88,12 @@ async fn copy(records: &[Record]) -> Arc<FaultyCold> {
 /// When each viewer watched, by stage and viewer.
 async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Span>> {
     let cold: Arc<dyn Cold> = cold.clone();
-    let wanted = Wanted { intervals: true, ..Wanted::default() };
+    let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
     let page =
         housecount::ledger::scan::committed(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ()).await;
     let row = |((stage, viewer), row): (
         (Box<str>, Box<str>),
-        housecount_core::ledger::watch::Watched,
+        housecount_core::ledger::watch::WatchTime,
     )| { ((stage.into(), viewer.into()), row.intervals) };
     page.unwrap().rows.into_iter().map(row).collect()
 }

@@ -243,7 +243,7 @@ async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let cold = Arc::new(FaultyCold::new().await);
     let node = node(&cold);
     let old = StageConfig { created_at: BASE, ..config("ACME") };
-    let keys = [Key::Config { stage: "s".into() }, Key::Listed { stage: "s".into() }];
+    let keys = [Key::Config { stage: "s".into() }, Key::StageListEntry { stage: "s".into() }];
     cold.put(keys.map(|key| Record { key, item: old.to_item() }).to_vec()).await.unwrap();
     let read = async || history::read(&*cold.cold, "s").await.unwrap();
     assert_eq!(read().await.in_force(UnixMs::ZERO), Some(&old));

@@ -100,7 +100,7 @@ async fn versions_out_of_order_are_found() {
 async fn a_configuration_that_no_version_made_is_found() {
     let stage = stage().await;
     let key = Key::Config { stage: "stage-1".into() };
-    let listed = Key::Listed { stage: "stage-1".into() };
+    let listed = Key::StageListEntry { stage: "stage-1".into() };
     let config = stage.cold.get(&key).await.unwrap().unwrap();
     let mut changed = config.clone();
     changed.insert("customer".to_string(), Attr::S("ANOTHER".into()));

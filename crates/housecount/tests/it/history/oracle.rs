@@ -8,7 +8,7 @@ use std::sync::Arc;
 use housecount::calendar::PeriodUnit;
 use housecount::export::{self, Format, Request, Round};
 use housecount::stages::Stages;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
@@ -63,7 +63,14 @@ fn audience(rng: &mut Rng) -> Vec<Said> {
         while at < end.min(window(WINDOWS).from) {
             let (stage, viewer, session) =
                 (stage.to_string(), format!("viewer-{n}"), String::new());
-            said.push(Said { at, logged: at.plus(10), kind: Kind::Beat, stage, viewer, session });
+            said.push(Said {
+                at,
+                logged: at.plus(10),
+                kind: EventKind::Beat,
+                stage,
+                viewer,
+                session,
+            });
             at = at.plus(if rng.below(30) == 0 { 3 * MINUTE_MS } else { 30_000 });
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use housecount::cold::SqliteCold;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
 use crate::ledger::stage::{HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
@@ -20,7 +20,7 @@ async fn watched(folder: &Path) {
     let said = (0..=HOURS * HOUR_MS).step_by(MINUTE_MS as usize).map(|ms| Said {
         at: FROM.plus(ms),
         logged: FROM.plus(ms + 10),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s".into(),
         viewer: "ann".into(),
         session: String::new(),

@@ -19,7 +19,7 @@ use housecount::tasks::tend::Tend;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{Chain, Series};
 use housecount_core::limits::{
-    CHUNK_PARTS_PUT_MAX, EXPORT_ROWS_MAX, ITEM_BYTES_MAX, SCANS_MAX, UNCOMMITTED_MS_MAX,
+    CHUNK_PARTS_PUT_MAX, EXPORT_ROWS_MAX, ITEM_BYTES_MAX, SCANS_MAX, UNCOMMITTED_RETENTION_MS_MAX,
 };
 use housecount_core::time::UnixMs;
 use hyper::Method;
@@ -65,8 +65,8 @@ async fn uncommitted_ms_max() {
         is_kept(HOUR_MS, appended.plus(2 * TTL_MS)).await,
         "what comes before may prove what comes after"
     );
-    assert!(is_kept(UNCOMMITTED_MS_MAX - 1_000, appended).await);
-    assert!(!is_kept(UNCOMMITTED_MS_MAX + 1_000, appended).await, "no longer than this");
+    assert!(is_kept(UNCOMMITTED_RETENTION_MS_MAX - 1_000, appended).await);
+    assert!(!is_kept(UNCOMMITTED_RETENTION_MS_MAX + 1_000, appended).await, "no longer than this");
 
     let position = log.append(0, "another".into()).await.unwrap().at;
     assert!(

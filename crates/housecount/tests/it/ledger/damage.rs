@@ -9,13 +9,13 @@ use housecount::verify::{Found, verify};
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::snapshot::Snapshot;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::stage::{BASE, HOUR_MS, MINUTE_MS, Said, Stage, TTL_MS, WINDOW_MS};
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 
 const CHAIN: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
 
@@ -34,7 +34,7 @@ pub async fn an_hour(viewers: usize) -> Stage {
         (0..HOUR_MS + 2 * MINUTE_MS).step_by(30_000).map(move |ms| Said {
             at: range().from.plus(ms + viewer as u64 % 1_000),
             logged: range().from.plus(ms + 1_000),
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: format!("stage-{}", viewer % 3),
             viewer: format!(
                 "{:032x}-{viewer}",
@@ -59,7 +59,8 @@ async fn found(stage: &Stage) -> Found {
 
 /// What a reader of watch times is told.
 async fn read(stage: &Stage) -> Result<u64, ErrorKind> {
-    let page = scan::committed(&stage.cold(), range(), Wanted::default(), 1_000, &mut |_| ()).await;
+    let page =
+        scan::committed(&stage.cold(), range(), WatchFilter::default(), 1_000, &mut |_| ()).await;
     page.map(|page| page.rows.iter().map(|(_, row)| row.watch_ms).sum()).map_err(|e| e.kind())
 }
 
@@ -262,7 +263,8 @@ async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
         node.commit(now).await.unwrap();
     }
     let after = Span::new(window(12), window(14));
-    let page = scan::committed(&cold, after, Wanted::default(), 1_000, &mut |_| ()).await.unwrap();
+    let page =
+        scan::committed(&cold, after, WatchFilter::default(), 1_000, &mut |_| ()).await.unwrap();
     assert_eq!((page.rows.len(), page.committed_to), (30, window(14)));
     assert!(page.rows.iter().all(|(_, row)| row.watch_ms <= after.ms()));
     assert!(verify(&cold, after, None, |_| ()).await.unwrap().is_good());

@@ -16,9 +16,9 @@ use housecount::log::MemoryLog;
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::keys::{Chain, Series};
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::limits::RECORD_EVENTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -55,7 +55,7 @@ async fn commit_all(commit: &mut Commit, now: UnixMs) {
 }
 
 /// Applies events a record at a time, as the follower does.
-fn hear(hub: &Hub, said: &[(UnixMs, Kind, String, String)]) {
+fn hear(hub: &Hub, said: &[(UnixMs, EventKind, String, String)]) {
     for record in said.chunks(RECORD_EVENTS_MAX) {
         let events = record.iter().map(|(at, kind, stage, viewer)| EventRef {
             at: *at,
@@ -73,7 +73,7 @@ fn hear(hub: &Hub, said: &[(UnixMs, Kind, String, String)]) {
 async fn play(crowd: &mut Crowd, hub: &Hub, commit: &mut Commit, windows: std::ops::Range<u64>) {
     for n in windows {
         let edge_ms = (n + 1) * WINDOW_MS;
-        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
             said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
         });
@@ -150,7 +150,7 @@ async fn a_million_viewers() {
             let viewer = format!("busy-{}", n % 1_000);
             n += 1;
             let beat =
-                EventRef { at, kind: Kind::Beat, stage: "busy", viewer: &viewer, session: "" };
+                EventRef { at, kind: EventKind::Beat, stage: "busy", viewer: &viewer, session: "" };
             let started = tokio::time::Instant::now();
             busy.apply([beat]);
             if is_committing.load(Ordering::Relaxed) {
@@ -162,7 +162,7 @@ async fn a_million_viewers() {
     });
     for n in 14..17 {
         let edge_ms = (n + 1) * WINDOW_MS;
-        let mut said: Vec<(UnixMs, Kind, String, String)> = Vec::new();
+        let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
         crowd.play(edge_ms + TTL_MS, |e| {
             said.push((e.at, e.kind, e.stage.to_string(), e.viewer.to_string()))
         });
@@ -225,7 +225,7 @@ async fn memory(viewers: u64) {
         let (now, peak) = (each(resident_kb("VmRSS:")), each(resident_kb("VmHWM:")));
         println!("{viewers} viewers, {what}: {now:.0} B a viewer, {peak:.0} B at most meanwhile");
     };
-    let beat = |kind: Kind, at: UnixMs| {
+    let beat = |kind: EventKind, at: UnixMs| {
         for n in 0..viewers {
             let id = u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_ac69_5d12_b3a1);
             let hex = format!("{id:032x}");
@@ -236,19 +236,19 @@ async fn memory(viewers: u64) {
     };
     for n in 0..2 {
         for ms in (0..WINDOW_MS).step_by(60_000) {
-            beat(Kind::Beat, base.plus(n * WINDOW_MS + ms));
+            beat(EventKind::Beat, base.plus(n * WINDOW_MS + ms));
         }
         if n == 0 {
             show("in the fold alone");
         }
-        beat(Kind::Beat, base.plus((n + 1) * WINDOW_MS + 1_000));
+        beat(EventKind::Beat, base.plus((n + 1) * WINDOW_MS + 1_000));
         forget_peak();
         let now = base.plus((n + 1) * WINDOW_MS + TTL_MS + 500);
         hub.advance(now);
         commit_all(&mut commit, now).await;
         show(if n == 0 { "committed for the first time" } else { "committed without changes" });
     }
-    beat(Kind::Leave, base.plus(2 * WINDOW_MS + 2_000));
+    beat(EventKind::Leave, base.plus(2 * WINDOW_MS + 2_000));
     let gone = base.plus(2 * WINDOW_MS + LATENESS_MS + TTL_MS + 4 * WINDOW_MS);
     for ms in (0..gone.since(base.plus(2 * WINDOW_MS))).step_by(WINDOW_MS as usize) {
         let now = base.plus(3 * WINDOW_MS + ms + TTL_MS + 500);
@@ -337,7 +337,7 @@ async fn thirty_days() {
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before_mb = resident_mb();
     let started_ms = mono_ms();
-    let page = scan::watch(&cold, &proofs, range, Wanted::default(), 1_000).await.unwrap();
+    let page = scan::watch(&cold, &proofs, range, WatchFilter::default(), 1_000).await.unwrap();
     let took_ms = mono_ms() - started_ms;
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak =

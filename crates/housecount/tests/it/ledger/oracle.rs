@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::limits::VIEWER_SEATS_WALKED_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -98,13 +98,13 @@ fn visit(
                 repeats.push((last, session.clone()));
             }
             last_beat = Some(at);
-            say(at, Kind::Beat, &session, rng);
+            say(at, EventKind::Beat, &session, rng);
         }
         match rng.below(60) {
             // A reload: a leave, and a new session a moment later.
             0 => {
                 at = at.plus(rng.below(20_000));
-                say(at, Kind::Leave, &session, rng);
+                say(at, EventKind::Leave, &session, rng);
                 if !session.is_empty() {
                     session.push('r');
                 }
@@ -119,14 +119,14 @@ fn visit(
     }
     if rng.below(10) < 7 {
         let last = span.to.plus(rng.below(10_000));
-        say(last, Kind::Leave, &session, rng);
+        say(last, EventKind::Leave, &session, rng);
         if rng.below(5) == 0 {
-            say(last.plus(1), Kind::Leave, "", rng);
+            say(last.plus(1), EventKind::Leave, "", rng);
         }
     }
     for (at, session) in repeats {
         let (stage, viewer) = (stage.to_string(), viewer.to_string());
-        said.push(Said { at, logged: cut.to, kind: Kind::Beat, stage, viewer, session });
+        said.push(Said { at, logged: cut.to, kind: EventKind::Beat, stage, viewer, session });
     }
 }
 
@@ -279,7 +279,7 @@ async fn what_comes_too_late_is_refused_and_counted() {
     let beat = |at: u64, logged: u64| Said {
         at: BASE.plus(at),
         logged: BASE.plus(logged),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s".to_string(),
         viewer: "ann".to_string(),
         session: String::new(),
@@ -310,7 +310,7 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
         let said = |at| Said {
             at,
             logged: at,
-            kind: Kind::Beat,
+            kind: EventKind::Beat,
             stage: "s".to_string(),
             viewer: viewer.to_string(),
             session: "tab".to_string(),

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use housecount::ledger::rows::{Row, RowPage};
 use housecount::ledger::scan;
 use housecount::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::ledger::totals::{StageTotal, StageTotals};
-use housecount_core::ledger::watch::{Wanted, Watched, Who};
+use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime};
 use housecount_core::limits::{LEDGER_STEPS_MAX, SCANS_MAX};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -28,7 +28,7 @@ fn audience(rng: &mut Rng, viewers: u64, windows: u64) -> Vec<Said> {
             said.push(Said {
                 at,
                 logged: at.plus(late_ms),
-                kind: if rng.below(12) == 0 { Kind::Leave } else { Kind::Beat },
+                kind: if rng.below(12) == 0 { EventKind::Leave } else { EventKind::Beat },
                 stage: format!("stage-{stage}"),
                 viewer: format!("viewer-{viewer:03}"),
                 session: String::new(),
@@ -93,17 +93,17 @@ async fn pages_are_parts_of_a_scan() {
             intervals: rng.below(2) == 0,
         };
         let scans = Scans::new();
-        let page = async |after: Option<Who>| {
+        let page = async |after: Option<StageViewer>| {
             pages += 1;
             scans.watch(stores.clone(), list.clone(), range, after, limit).await.unwrap()
         };
-        let paged: Vec<(Who, Watched)> =
-            all(page, |(who, _): &(Who, Watched)| who.clone(), limit).await;
-        let wanted = Wanted {
+        let paged: Vec<(StageViewer, WatchTime)> =
+            all(page, |(who, _): &(StageViewer, WatchTime)| who.clone(), limit).await;
+        let wanted = WatchFilter {
             stage: list.stage.clone(),
             viewer: list.viewer.clone(),
             intervals: list.intervals,
-            ..Wanted::default()
+            ..WatchFilter::default()
         };
         let whole =
             scan::watch(&stores.cold, &stores.proofs, range, wanted, usize::MAX).await.unwrap();

@@ -7,7 +7,7 @@ use housecount::cold::chunks::Reader;
 use housecount::cold::{Cold, Page};
 use housecount::ledger::chain::decode;
 use housecount::verify::verify;
-use housecount_core::event::Kind;
+use housecount_core::event::EventKind;
 use housecount_core::keys::{Chain, KeyRange, Series};
 use housecount_core::ledger::GENERATION_MS_MAX;
 use housecount_core::span::Span;
@@ -22,7 +22,7 @@ fn watches(viewer: &str, from: UnixMs, for_ms: u64) -> impl Iterator<Item = Said
     let beat = move |ms| Said {
         at: from.plus(ms),
         logged: from.plus(ms),
-        kind: Kind::Beat,
+        kind: EventKind::Beat,
         stage: "s".to_string(),
         viewer: viewer.to_string(),
         session: String::new(),

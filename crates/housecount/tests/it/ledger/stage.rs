@@ -12,9 +12,9 @@ use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
 use housecount::tasks::commit::Commit;
-use housecount_core::event::{EventRef, Kind};
+use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
-use housecount_core::ledger::watch::Wanted;
+use housecount_core::ledger::watch::WatchFilter;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
@@ -38,7 +38,7 @@ pub fn settings(set: &[(&str, &str)]) -> Settings {
 pub struct Said {
     pub at: UnixMs,
     pub logged: UnixMs,
-    pub kind: Kind,
+    pub kind: EventKind,
     pub stage: String,
     pub viewer: String,
     pub session: String,
@@ -123,7 +123,8 @@ impl Stage {
     /// Who watched how long, by the ledger alone.
     pub async fn totals(&self, range: Span) -> Totals {
         let page =
-            scan::committed(&self.cold(), range, Wanted::default(), usize::MAX, &mut |_| ()).await;
+            scan::committed(&self.cold(), range, WatchFilter::default(), usize::MAX, &mut |_| ())
+                .await;
         let page = page.unwrap();
         assert!(!page.more);
         page.rows
@@ -159,7 +160,7 @@ pub fn oracle(said: &[Said]) -> Totals {
     let mut leaves_of_all: BTreeMap<(&str, &str), Vec<UnixMs>> = BTreeMap::new();
     for said in said {
         by_session.entry((&said.stage, &said.viewer, &said.session)).or_default().push(said);
-        if said.kind == Kind::Leave && said.session.is_empty() {
+        if said.kind == EventKind::Leave && said.session.is_empty() {
             leaves_of_all.entry((&said.stage, &said.viewer)).or_default().push(said.at);
         }
     }
@@ -169,7 +170,7 @@ pub fn oracle(said: &[Said]) -> Totals {
         let mut times: Vec<u64> =
             said.iter().map(|said| said.at.0).chain(all.iter().map(|at| at.0)).collect();
         times.sort_unstable();
-        for beat in said.iter().filter(|said| said.kind == Kind::Beat).map(|said| said.at.0) {
+        for beat in said.iter().filter(|said| said.kind == EventKind::Beat).map(|said| said.at.0) {
             let reached = times.partition_point(|at| *at <= beat + TTL_MS);
             let last = times[..reached].last().copied().unwrap_or(beat);
             proven.entry((stage.to_string(), viewer.to_string())).or_default().push((beat, last));

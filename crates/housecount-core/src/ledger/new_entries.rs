@@ -11,7 +11,7 @@ const NEVER: u32 = u32::MAX;
 /// An entry that is new: a join has toggles, the first of which switches it on; another one has
 /// only late spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct New {
+pub(super) struct NewEntry {
     pub(super) stage: u32,
     /// No two entries have the same, also of one viewer.
     pub(super) viewer: IdRef,
@@ -21,7 +21,7 @@ pub(super) struct New {
     further: u32,
 }
 
-impl New {
+impl NewEntry {
     /// Whether it has toggles.
     pub(super) fn is_join(self) -> bool {
         self.first != NEVER
@@ -31,7 +31,7 @@ impl New {
 /// Entries in the order of a chunk.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct NewEntries {
-    list: Vec<New>,
+    list: Vec<NewEntry>,
     pub(super) names: IdArena,
     further: Vec<Box<[u32]>>,
 }
@@ -39,7 +39,7 @@ pub(super) struct NewEntries {
 /// As texts: their places in memory say nothing.
 impl fmt::Debug for NewEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |new: &New| (new.stage, self.viewer(*new).to_string(), self.toggles(*new));
+        let shown = |new: &NewEntry| (new.stage, self.viewer(*new).to_string(), self.toggles(*new));
         f.debug_list().entries(self.list.iter().map(shown)).finish()
     }
 }
@@ -55,7 +55,7 @@ impl NewEntries {
     }
 
     /// Adds an entry. Toggles are below `u32::MAX`, as the longest window is.
-    pub(super) fn push(&mut self, stage: u32, viewer: &str, toggles: &[u32]) -> New {
+    pub(super) fn push(&mut self, stage: u32, viewer: &str, toggles: &[u32]) -> NewEntry {
         let (first, further) = match toggles {
             [] => (NEVER, NEVER),
             [first] => (*first, NEVER),
@@ -64,12 +64,12 @@ impl NewEntries {
                 (*first, self.further.len() as u32 - 1)
             }
         };
-        let new = New { stage, viewer: self.names.insert(viewer), first, further };
+        let new = NewEntry { stage, viewer: self.names.insert(viewer), first, further };
         self.list.push(new);
         new
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = New> + '_ {
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = NewEntry> + '_ {
         self.list.iter().copied()
     }
 
@@ -87,21 +87,21 @@ impl NewEntries {
         });
     }
 
-    pub(super) fn viewer(&self, new: New) -> Id<'_> {
+    pub(super) fn viewer(&self, new: NewEntry) -> Id<'_> {
         self.names.id(new.viewer)
     }
 
-    pub(super) fn is(&self, new: New, viewer: &str) -> bool {
+    pub(super) fn is(&self, new: NewEntry, viewer: &str) -> bool {
         self.names.is(new.viewer, viewer)
     }
 
-    pub(super) fn toggles(&self, new: New) -> Toggles {
+    pub(super) fn toggles(&self, new: NewEntry) -> Toggles {
         let further = self.further.get(new.further as usize).map_or(&[][..], |further| further);
         Some(new.first).filter(|first| *first != NEVER).iter().chain(further).copied().collect()
     }
 
     /// How many toggles an entry has.
-    pub(super) fn count(&self, new: New) -> usize {
+    pub(super) fn count(&self, new: NewEntry) -> usize {
         let further = self.further.get(new.further as usize).map_or(0, |further| further.len());
         usize::from(new.is_join()) + further
     }

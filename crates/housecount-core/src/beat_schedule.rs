@@ -15,7 +15,7 @@ const STEPS: u64 = 30;
 /// After how many ms the session is asked to beat again, if nothing presses: the interval give or
 /// take a tenth.
 #[must_use]
-pub fn gap_ms(interval_ms: u64, viewer: &str, session: &str, at: UnixMs) -> u64 {
+pub fn next_gap_ms(interval_ms: u64, viewer: &str, session: &str, at: UnixMs) -> u64 {
     let drawn = draw(viewer, session, at) % (2 * STEPS + 1);
     (interval_ms.saturating_mul(9 * STEPS + drawn) / (10 * STEPS)).max(1)
 }
@@ -41,11 +41,11 @@ mod tests {
     #[test]
     fn gaps_are_frozen() {
         let gaps = [0, 1, 99, 100, 30_000]
-            .map(|ms| gap_ms(30_000, "ann", "tab", UnixMs(1_790_000_000_000 + ms)));
+            .map(|ms| next_gap_ms(30_000, "ann", "tab", UnixMs(1_790_000_000_000 + ms)));
         assert_eq!(gaps, [28_500, 28_500, 28_500, 27_900, 32_600]);
         assert_ne!(
-            gap_ms(30_000, "anntab", "", UnixMs(7)),
-            gap_ms(30_000, "ann", "tab", UnixMs(7))
+            next_gap_ms(30_000, "anntab", "", UnixMs(7)),
+            next_gap_ms(30_000, "ann", "tab", UnixMs(7))
         );
     }
 
@@ -53,7 +53,7 @@ mod tests {
     fn beats_spread_over_a_fifth_of_the_interval() {
         for interval_ms in [1, 9, 10, 500, 30_000, 3_600_000] {
             let gaps = (0..10_000).map(|n| {
-                gap_ms(interval_ms, &format!("viewer-{n}"), "", UnixMs(1_790_000_000_000))
+                next_gap_ms(interval_ms, &format!("viewer-{n}"), "", UnixMs(1_790_000_000_000))
             });
             let (mut least, mut most, mut sum) = (u64::MAX, 0, 0);
             gaps.for_each(|gap| (least, most, sum) = (least.min(gap), most.max(gap), sum + gap));

@@ -13,18 +13,18 @@ const DRIFT_MILLIONTHS: u64 = 200;
 
 /// What is known. `mono` is any clock of this process that never goes backwards, in ms.
 #[derive(Clone, Debug, Default)]
-pub struct SecondsClock {
-    known: Option<Known>,
+pub struct CoarseClock {
+    known: Option<OffsetBounds>,
 }
 
 /// The difference of the two clocks, at the least and at the most, each when it was found.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct OffsetBounds {
     low: (i64, u64),
     high: (i64, u64),
 }
 
-impl Known {
+impl OffsetBounds {
     /// The same now: the clocks may have run apart since.
     fn at(self, mono_ms: u64) -> (i64, i64) {
         let drift_ms = |since_ms: u64| {
@@ -42,7 +42,7 @@ fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-impl SecondsClock {
+impl CoarseClock {
     /// Takes in an answer, sent for and received at these times, that says which `second` it was
     /// (in ms).
     pub fn observe(&mut self, sent_mono_ms: u64, received_mono_ms: u64, second: UnixMs) {
@@ -50,14 +50,14 @@ impl SecondsClock {
         let low_ms = signed(second.0).saturating_sub(signed(received_mono_ms)).saturating_sub(1);
         let high_ms = signed(second.0).saturating_add(1_000).saturating_sub(signed(sent_mono_ms));
         let (low, high) = ((low_ms, received_mono_ms), (high_ms, received_mono_ms));
-        let Some(known) = self.known else { return self.known = Some(Known { low, high }) };
+        let Some(known) = self.known else { return self.known = Some(OffsetBounds { low, high }) };
         let before = known.at(received_mono_ms);
-        let both = Known {
+        let both = OffsetBounds {
             low: if low_ms >= before.0 { low } else { known.low },
             high: if high_ms <= before.1 { high } else { known.high },
         };
         let (least, most) = both.at(received_mono_ms);
-        self.known = Some(if least <= most { both } else { Known { low, high } });
+        self.known = Some(if least <= most { both } else { OffsetBounds { low, high } });
     }
 
     /// What the clock says, at the earliest and at the latest; `None` before the first answer.
@@ -85,7 +85,7 @@ mod tests {
         ) {
             let drift = if fast { 1_000_150 } else { 999_850 };
             let truth = |mono_ms: u64| 1_700_000_000_000 + ahead_ms + mono_ms * drift / 1_000_000;
-            let (mut clock, mut mono_ms) = (SecondsClock::default(), 0);
+            let (mut clock, mut mono_ms) = (CoarseClock::default(), 0);
             prop_assert!(clock.bounds(0).is_none());
             for (wait_ms, there_ms, back_ms) in calls {
                 let sent_ms = mono_ms + wait_ms;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn answers_from_all_parts_of_the_second_say_it_to_milliseconds() {
-        let mut clock = SecondsClock::default();
+        let mut clock = CoarseClock::default();
         for mono_ms in (0..1_100).step_by(10) {
             let now = 1_700_000_000_345 + mono_ms;
             clock.observe(mono_ms, mono_ms + 2, UnixMs(now - now % 1_000));
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_contradicts_begins_anew() {
-        let mut clock = SecondsClock::default();
+        let mut clock = CoarseClock::default();
         clock.observe(0, 1, UnixMs(1_700_000_000_000));
         clock.observe(10, 11, UnixMs(1_600_000_000_000));
         let (low, high) = clock.bounds(11).unwrap();

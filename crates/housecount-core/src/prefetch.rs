@@ -9,7 +9,7 @@ use prefetch_index::prefetch_index;
 /// The cache line in which an element of a list begins will be asked for next. One that isn't there
 /// is not looked for.
 #[inline]
-pub fn look_ahead<T>(list: &[T], at: usize) {
+pub fn prefetch<T>(list: &[T], at: usize) {
     if at < list.len() {
         prefetch_index(list, at);
     }

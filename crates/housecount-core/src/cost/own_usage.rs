@@ -4,7 +4,7 @@
 //! measured by `cost::figures` of the integration tests, which also checks that the sums agree with
 //! consumed capacity to within 3 %.
 
-use super::plans::Audience;
+use super::plans::AudienceProfile;
 use super::units::{INDEX_BYTES, READ_BYTES, Units, WRITE_BYTES};
 use super::{MONTH_MS, share};
 use crate::ledger::KEYFRAME_CHUNKS;
@@ -12,7 +12,7 @@ use crate::limits::EPOCH_MS_MAX;
 
 /// How housecount is set up, as far as it changes what it costs. Defaults are the settings' own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setup {
+pub struct Deployment {
     /// Number of nodes.
     pub nodes: u64,
     /// `window`
@@ -27,9 +27,9 @@ pub struct Setup {
     pub log_flush_ms: u64,
 }
 
-impl Default for Setup {
-    fn default() -> Setup {
-        Setup {
+impl Default for Deployment {
+    fn default() -> Deployment {
+        Deployment {
             nodes: 1,
             window_ms: 300_000,
             snapshot_interval_ms: 300_000,
@@ -104,14 +104,14 @@ fn extra(n: u64, bytes: u64) -> Units {
 }
 
 /// How many come within `ms`, times `bits`, in bytes.
-fn coming_bytes(of: &Audience, ms: u64, bits: u64) -> u64 {
+fn coming_bytes(of: &AudienceProfile, ms: u64, bits: u64) -> u64 {
     share(of.viewers.saturating_mul(ms), bits, of.stay_ms.saturating_mul(8))
 }
 
 /// Watch records: a chunk a window; everybody's ids again in a keyframe; each chunk read,
 /// consistently, by each node that hasn't written it.
 #[must_use]
-pub fn ledger(of: &Audience, setup: &Setup) -> Units {
+pub fn ledger(of: &AudienceProfile, setup: &Deployment) -> Units {
     let windows = times_a_month(setup.window_ms);
     let gaps = share(
         of.viewers.saturating_mul(setup.window_ms),
@@ -131,7 +131,7 @@ pub fn ledger(of: &Audience, setup: &Setup) -> Units {
 
 /// Every heartbeat, packed: a chunk a flush; everybody's ids again in a keyframe.
 #[must_use]
-pub fn archive(of: &Audience, setup: &Setup) -> Units {
+pub fn archive(of: &AudienceProfile, setup: &Deployment) -> Units {
     let flush_ms = setup.archive_flush_ms;
     let beats = share(
         of.viewers.saturating_mul(flush_ms),
@@ -148,7 +148,7 @@ pub fn archive(of: &Audience, setup: &Setup) -> Units {
 
 /// Counts: an item a stage, and the roster that names them all.
 #[must_use]
-pub fn snapshots(of: &Audience, setup: &Setup) -> Units {
+pub fn snapshots(of: &AudienceProfile, setup: &Deployment) -> Units {
     let roster = of
         .stages
         .saturating_mul(ROSTER_STAGE_BYTES)
@@ -163,14 +163,14 @@ pub fn snapshots(of: &Audience, setup: &Setup) -> Units {
 /// Which node does what: a lease taken and given back by each node for a snapshot, one taken for a
 /// window, and with an archive one more. And the fence, raised once per window.
 #[must_use]
-pub fn leases(setup: &Setup, has_archive: bool) -> Units {
+pub fn leases(setup: &Deployment, has_archive: bool) -> Units {
     let snapshots = times_a_month(setup.snapshot_interval_ms).saturating_mul(2 * setup.nodes);
     let windows = times_a_month(setup.window_ms);
     let archive = if has_archive { times_a_month(ARCHIVE_LEASE_MS) } else { 0 };
     Units::writes(snapshots.saturating_add(2 * windows).saturating_add(archive))
 }
 
-fn log_bytes(of: &Audience, ms: u64) -> u64 {
+fn log_bytes(of: &AudienceProfile, ms: u64) -> u64 {
     let beats = share(
         of.viewers.saturating_mul(ms),
         LOG_BEAT_CENTIBYTES,
@@ -180,7 +180,7 @@ fn log_bytes(of: &Audience, ms: u64) -> u64 {
 }
 
 /// Bytes of an item of a DynamoDB log that are said within a time, all nodes' together.
-fn flushed_bytes(of: &Audience, ms: u64) -> u64 {
+fn flushed_bytes(of: &AudienceProfile, ms: u64) -> u64 {
     let beats = share(
         of.viewers.saturating_mul(ms),
         FLUSH_BEAT_CENTIBYTES,
@@ -192,7 +192,7 @@ fn flushed_bytes(of: &Audience, ms: u64) -> u64 {
 /// A log in DynamoDB read once more, consistently, by the node that writes the archive, every so
 /// often: what was said since at once.
 #[must_use]
-pub fn log_again(of: &Audience, setup: &Setup, every_ms: u64) -> Units {
+pub fn log_again(of: &AudienceProfile, setup: &Deployment, every_ms: u64) -> Units {
     let items = setup.nodes.saturating_mul(every_ms.div_ceil(setup.log_flush_ms.max(1)));
     let bytes = flushed_bytes(of, every_ms).saturating_add(items.saturating_mul(FLUSH_BYTES));
     let read = Units { writes: 0, read_halves: bytes.div_ceil(READ_BYTES).saturating_mul(2) };
@@ -203,7 +203,7 @@ pub fn log_again(of: &Audience, setup: &Setup, every_ms: u64) -> Units {
 /// consistently every one and a half; in each epoch it says once who its numbers stand for.
 /// Measured: docs/PROOFS.md, "What a log in DynamoDB costs".
 #[must_use]
-pub fn log(of: &Audience, setup: &Setup) -> Units {
+pub fn log(of: &AudienceProfile, setup: &Deployment) -> Units {
     let flushes = times_a_month(setup.log_flush_ms);
     let said = |ms: u64| flushed_bytes(of, ms);
     let item = (said(setup.log_flush_ms) / setup.nodes.max(1)).saturating_add(FLUSH_BYTES);
@@ -221,14 +221,14 @@ pub fn log(of: &Audience, setup: &Setup) -> Units {
 
 /// What Redis has in memory where the log is there.
 #[must_use]
-pub fn redis_bytes(of: &Audience) -> u64 {
+pub fn redis_bytes(of: &AudienceProfile) -> u64 {
     REDIS_BYTES.saturating_add(share(log_bytes(of, LOG_KEPT_MS), STREAM_PERCENT, 100))
 }
 
 /// Commands a month where the log is in Redis: an append of what gathered in 10 ms, and twenty
 /// reads a second by each node.
 #[must_use]
-pub fn redis_commands(of: &Audience, setup: &Setup) -> u64 {
+pub fn redis_commands(of: &AudienceProfile, setup: &Deployment) -> u64 {
     let appends = of.beats_a_month().min(times_a_month(10).saturating_mul(setup.nodes));
     appends.saturating_add(times_a_month(50).saturating_mul(setup.nodes))
 }
@@ -236,7 +236,7 @@ pub fn redis_commands(of: &Audience, setup: &Setup) -> u64 {
 /// Bytes that lie in the cold tier a month after the first: all of the ledger, counts for as long
 /// as they are kept.
 #[must_use]
-pub fn stored(of: &Audience, setup: &Setup, has_archive: bool) -> u64 {
+pub fn stored(of: &AudienceProfile, setup: &Deployment, has_archive: bool) -> u64 {
     let packed = if has_archive { archive(of, setup).writes } else { 0 };
     let packed = ledger(of, setup).writes.saturating_add(packed).saturating_mul(WRITE_BYTES);
     let kept_ms = setup.snapshot_retention_ms.min(MONTH_MS);
@@ -251,24 +251,24 @@ mod tests {
     /// Docs/COST.md, "Measured".
     #[test]
     fn the_ledger_is_as_measured() {
-        let of = Audience { viewers: 9_840, ..Audience::default() };
-        let units = ledger(&of, &Setup::default());
+        let of = AudienceProfile { viewers: 9_840, ..AudienceProfile::default() };
+        let units = ledger(&of, &Deployment::default());
         assert!((units.writes as f64 / 270_526.0 - 1.0).abs() < 0.03, "{units:?}");
         assert_eq!(units.read_halves, 0);
         // Another node reads what the first one writes: 31 KB are eight units.
-        let two = ledger(&of, &Setup { nodes: 2, ..Setup::default() });
+        let two = ledger(&of, &Deployment { nodes: 2, ..Deployment::default() });
         assert_eq!(two, Units { writes: units.writes, read_halves: 8_760 * 16 });
     }
 
     #[test]
     fn by_hand() {
-        let (of, setup) = (Audience::default(), Setup::default());
+        let (of, setup) = (AudienceProfile::default(), Deployment::default());
         // 8,760 times: 100 stages, and 6,060 bytes of roster.
         assert_eq!(snapshots(&of, &setup), Units { writes: 8_760 * 106, read_halves: 8_760 });
         assert_eq!(leases(&setup, false), Units::writes(8_760 * 4));
         assert_eq!(leases(&setup, true), Units::writes(8_760 * 6));
         // Nobody: a chunk is a unit.
-        let nobody = Audience { viewers: 0, ..of };
+        let nobody = AudienceProfile { viewers: 0, ..of };
         assert_eq!(ledger(&nobody, &setup).writes, 8_760);
         assert_eq!(archive(&nobody, &setup).writes, 87_600);
     }
@@ -276,8 +276,8 @@ mod tests {
     /// Docs/PROOFS.md, "What a log in DynamoDB costs": two nodes for an hour.
     #[test]
     fn the_log_is_as_measured() {
-        let of = Audience { viewers: 10_229, ..Audience::default() };
-        let units = log(&of, &Setup { nodes: 2, ..Setup::default() });
+        let of = AudienceProfile { viewers: 10_229, ..AudienceProfile::default() };
+        let units = log(&of, &Deployment { nodes: 2, ..Deployment::default() });
         let off = |model: u64, measured: f64| (model as f64 / (measured * 730.0) - 1.0).abs();
         assert!(off(units.writes, 7_398.0) < 0.03, "{}", units.writes / 730);
         // With looks at the clock and at the past, which are no formula's: 270 an hour.
@@ -286,7 +286,7 @@ mod tests {
             "{}",
             units.read_halves / 1_460
         );
-        let again = log_again(&of, &Setup { nodes: 2, ..Setup::default() }, 30_000);
+        let again = log_again(&of, &Deployment { nodes: 2, ..Deployment::default() }, 30_000);
         assert!(off(again.read_halves / 2, 1_100.0) < 0.03, "{}", again.read_halves / 1_460);
     }
 }
