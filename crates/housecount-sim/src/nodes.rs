@@ -84,7 +84,7 @@ impl Nodes {
         self.world.happened(&format!("node {number} starts, run {run}"));
         let log = Arc::new(log::Wire::new(self.world.clone(), number, run));
         let cold = Arc::new(cold::Wire::new(self.world.clone(), number));
-        let app = App::over(self.settings.clone(), log, Some(cold));
+        let app = App::with_stores(self.settings.clone(), log, Some(cold));
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel());
         let world = self.world.clone();
         let task = tokio::spawn(async move {

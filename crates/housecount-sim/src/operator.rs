@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use housecount::chance;
 use housecount::cold::Cold;
 use housecount::node::Node;
+use housecount::rng;
 use housecount::stages::change::ChangeError;
 use housecount::stages::history;
 use housecount_core::ids::StageId;
@@ -29,12 +29,12 @@ const CUSTOMERS: u32 = 3;
 /// Changes configurations until then.
 pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
     loop {
-        pass(chance::within(PAUSE_MS)).await;
+        pass(rng::random_range(PAUSE_MS)).await;
         if world.now_ms() >= ends_ms {
             return;
         }
-        let stage = format!("stage-{}", chance::within(0..world.plan.stages));
-        let number = chance::within(0..world.plan.nodes);
+        let stage = format!("stage-{}", rng::random_range(0..world.plan.stages));
+        let number = rng::random_range(0..world.plan.nodes);
         let (Some((node, run)), Ok(id)) = (nodes.get(number), StageId::parse(&stage)) else {
             continue;
         };
@@ -59,12 +59,12 @@ async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>)
     let Some(now) = node.clock.now() else {
         return Ok(("the clock is not known yet".to_string(), None));
     };
-    if chance::within(0..4) == 0 {
+    if rng::random_range(0..4) == 0 {
         // The process stands still, and goes on with the time that it has read.
-        pass(chance::within(0..STILL_MS)).await;
+        pass(rng::random_range(0..STILL_MS)).await;
     }
-    let customer = Some(format!("customer {}", chance::within(0..CUSTOMERS)));
-    let changed = match (node.stages.get(stage).await?, chance::within(0..4)) {
+    let customer = Some(format!("customer {}", rng::random_range(0..CUSTOMERS)));
+    let changed = match (node.stages.get(stage).await?, rng::random_range(0..4)) {
         (None, _) => {
             let config =
                 StageConfig { stage: stage.to_string(), customer, ..StageConfig::default() };

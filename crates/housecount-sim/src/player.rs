@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount::chance;
 use housecount::ingest::{Refused, Said};
+use housecount::rng;
 use housecount_core::event::EventKind;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -45,20 +45,20 @@ impl Audience {
 
     /// A viewer's whole life.
     pub async fn live(self: Arc<Self>, viewer: usize) {
-        pass(chance::within(0..120_000)).await;
+        pass(rng::random_range(0..120_000)).await;
         while !self.is_over() {
-            let stage = format!("stage-{}", chance::within(0..self.world.plan.stages));
+            let stage = format!("stage-{}", rng::random_range(0..self.world.plan.stages));
             let first = self.clone().watch(viewer, stage.clone(), session());
-            if chance::within(0..6) == 0 {
+            if rng::random_range(0..6) == 0 {
                 // A second tab, on the same stage or on another one.
-                let other = format!("stage-{}", chance::within(0..self.world.plan.stages));
+                let other = format!("stage-{}", rng::random_range(0..self.world.plan.stages));
                 let second =
-                    self.clone().watch(viewer, other, format!("tab-{}", chance::within(0..9)));
+                    self.clone().watch(viewer, other, format!("tab-{}", rng::random_range(0..9)));
                 tokio::join!(first, second);
             } else {
                 first.await;
             }
-            pass(chance::within(1_000..240_000)).await;
+            pass(rng::random_range(1_000..240_000)).await;
         }
     }
 
@@ -66,26 +66,26 @@ impl Audience {
     async fn watch(self: Arc<Self>, viewer: usize, stage: String, session: String) {
         let mut seat = Seat { stage, viewer: format!("viewer-{viewer:04}"), session };
         // Most go soon, some stay.
-        let stay_ms = chance::within(5_000..chance::within(30_000..2_400_000_u64));
+        let stay_ms = rng::random_range(5_000..rng::random_range(30_000..2_400_000_u64));
         let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
-        let mut node = chance::within(0..self.world.plan.nodes);
+        let mut node = rng::random_range(0..self.world.plan.nodes);
         while self.world.now_ms() < until_ms {
             let next_ms = self.insist(&mut node, EventKind::Beat, &seat).await;
             let left_ms = until_ms.saturating_sub(self.world.now_ms());
             pass(next_ms.min(left_ms)).await;
-            if chance::within(0..40) == 0 {
+            if rng::random_range(0..40) == 0 {
                 // A reload: often as another session, and at once.
                 self.insist(&mut node, EventKind::Leave, &seat).await;
-                if chance::within(0..2) == 0 {
+                if rng::random_range(0..2) == 0 {
                     seat.session = crate::player::session();
                 }
             }
-            if chance::within(0..60) == 0 {
+            if rng::random_range(0..60) == 0 {
                 // A hidden tab: its timers sleep.
-                pass(chance::within(30_000..200_000)).await;
+                pass(rng::random_range(30_000..200_000)).await;
             }
         }
-        if chance::within(0..3) > 0 {
+        if rng::random_range(0..3) > 0 {
             self.insist(&mut node, EventKind::Leave, &seat).await;
         }
     }
@@ -94,15 +94,15 @@ impl Audience {
     async fn insist(&self, node: &mut usize, kind: EventKind, seat: &Seat) -> u64 {
         for _ in 0..TRIES_MAX {
             if let Some(next_ms) = self.say(*node, kind, seat).await {
-                if chance::within(0..50) == 0 {
+                if rng::random_range(0..50) == 0 {
                     // Its answer was lost on the way to the player, which says it again elsewhere.
-                    *node = chance::within(0..self.world.plan.nodes);
+                    *node = rng::random_range(0..self.world.plan.nodes);
                     continue;
                 }
                 return next_ms;
             }
-            *node = chance::within(0..self.world.plan.nodes);
-            pass(chance::within(200..2_000)).await;
+            *node = rng::random_range(0..self.world.plan.nodes);
+            pass(rng::random_range(200..2_000)).await;
         }
         self.nodes.settings().interval_ms
     }
@@ -127,7 +127,7 @@ impl Audience {
             }
         };
         if !self.world.plan.is_checked {
-            return receipt.acknowledged().await.is_ok().then(|| node.next_ms(&receipt));
+            return receipt.acknowledged().await.is_ok().then(|| node.next_beat_ms(&receipt));
         }
         self.world.happened(&format!(
             "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
@@ -152,7 +152,7 @@ impl Audience {
         let answer = timeout(PATIENCE, receipt.acknowledged()).await;
         while self.waiting.lock().try_join_next().is_some() {}
         let next_ms = match answer {
-            Ok(Ok(())) => Some(node.next_ms(&receipt)),
+            Ok(Ok(())) => Some(node.next_beat_ms(&receipt)),
             Ok(Err(_)) | Err(_) => None,
         };
         self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, next_ms));
@@ -162,8 +162,8 @@ impl Audience {
 
 /// A session's id: none, for the players that name none.
 fn session() -> String {
-    match chance::within(0..4) {
+    match rng::random_range(0..4) {
         0 => String::new(),
-        _ => format!("tab-{}", chance::within(0..1_000_000)),
+        _ => format!("tab-{}", rng::random_range(0..1_000_000)),
     }
 }

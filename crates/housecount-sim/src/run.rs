@@ -209,7 +209,7 @@ impl Simulation {
     /// Looks at everything again and again, until then or until something is wrong.
     async fn look_until(&mut self, until_ms: u64, figures: &mut Figures) -> Result<(), String> {
         while self.world.now_ms() < until_ms {
-            pass(housecount::chance::within(800..4_000)).await;
+            pass(housecount::rng::random_range(800..4_000)).await;
             for (node, run) in self.running() {
                 checks::counts(&self.world, &node, run, self.rules, figures);
             }
@@ -251,7 +251,7 @@ impl Simulation {
                 return Err(format!(
                     "run {run} doesn't know all a ttl after everything was mended: {:?}, waits for {:?}",
                     node.hub.totals().standing,
-                    node.readiness.waits_for()
+                    node.readiness.not_ready_reason()
                 ));
             }
         }

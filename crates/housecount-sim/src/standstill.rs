@@ -38,7 +38,7 @@ impl Standstill {
     pub fn look(&mut self, world: &World, number: usize, node: &Node, run: usize) {
         let before = self.0.get(&run).copied();
         let now_ms = world.now_ms();
-        let is_started = node.readiness.waits_for().is_none();
+        let is_started = node.readiness.not_ready_reason().is_none();
         let started_ms =
             is_started.then(|| before.and_then(|before| before.started_ms).unwrap_or(now_ms));
         let (waiting, taken) = (node.metrics.waiting.get().max(0) as u64, taken(node));
@@ -68,7 +68,7 @@ impl Standstill {
                 "run {run} calls its counts complete, and the log takes none of its writes"
             ));
         }
-        if node.waits_for().is_none() {
+        if node.not_ready_reason().is_none() {
             world.violated(format!("run {run} is ready, and the log takes none of its writes"));
         }
         if stood_at.is_some_and(|stood_at| now > stood_at) {

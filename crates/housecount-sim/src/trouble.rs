@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use housecount::chance;
+use housecount::rng;
 use tokio::time::sleep;
 
 use crate::plan::Kind;
@@ -170,7 +170,7 @@ impl Trouble {
     /// Whether the log's answer is lost.
     #[must_use]
     pub fn loses_answer(&self, node: usize) -> bool {
-        self.cut_off[node] > 0 || self.answers_lost > 0 && chance::within(0..3) == 0
+        self.cut_off[node] > 0 || self.answers_lost > 0 && rng::random_range(0..3) == 0
     }
 
     /// What a call from a node to the cold tier meets.
@@ -179,7 +179,7 @@ impl Trouble {
         match self {
             _ if self.cut_off[node] > 0 => Way::CutOff,
             _ if self.cold_away > 0 => Way::Refused,
-            _ if self.cold_throttled > 0 && chance::within(0..10) < 8 => Way::Refused,
+            _ if self.cold_throttled > 0 && rng::random_range(0..10) < 8 => Way::Refused,
             _ => Way::Open,
         }
     }
@@ -187,15 +187,15 @@ impl Trouble {
     /// How long a message is under way.
     #[must_use]
     pub fn way_ms(&self) -> u64 {
-        chance::within(1..=if self.slow > 0 { SLOW_MS_MAX } else { WAY_MS_MAX })
+        rng::random_range(1..=if self.slow > 0 { SLOW_MS_MAX } else { WAY_MS_MAX })
     }
 
     /// How long a call to the cold tier takes.
     #[must_use]
     pub fn cold_ms(&self) -> u64 {
         match self.cold_slow {
-            0 => self.way_ms() + chance::within(2..=20),
-            _ => chance::within(1_000..=COLD_SLOW_MS_MAX),
+            0 => self.way_ms() + rng::random_range(2..=20),
+            _ => rng::random_range(1_000..=COLD_SLOW_MS_MAX),
         }
     }
 }

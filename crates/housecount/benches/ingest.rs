@@ -12,7 +12,7 @@ use housecount::hub::Hub;
 use housecount::ingest::{Acknowledged, Ingest, Said};
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
-use housecount::moderation::Moderation;
+use housecount::wake_coalescing::WakeCoalescer;
 use housecount::workers::Workers;
 use housecount_core::event::EventKind;
 use housecount_core::fold::HandleKey;
@@ -32,7 +32,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let (hub, clock) =
         (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
     let acknowledged = Arc::new(Acknowledged::new(1));
-    let workers = Workers::start(0, Moderation::default());
+    let workers = Workers::start(0, WakeCoalescer::default());
     let metrics = Arc::new(Metrics::default());
     let (ingest, mut committers) = Ingest::start(
         log,
@@ -44,7 +44,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
         &workers,
         &stopped,
     );
-    clock.observe(mono_ms(), housecount::clock::wall());
+    clock.observe(mono_ms(), housecount::clock::wall_clock());
     tokio::spawn(async move { while committers.join_next().await.is_some() {} });
     (ingest, stop)
 }

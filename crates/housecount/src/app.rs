@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use crate::archive::Archived;
 use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
-use crate::chance;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, ColdTarget, WatchedCold};
 use crate::config::Settings;
@@ -25,9 +24,9 @@ use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::log::{Consumed, Log, LogTarget, WatchedLog};
 use crate::metrics::Metrics;
-use crate::moderation::Moderation;
 use crate::node::Node;
 use crate::node::Readiness;
+use crate::rng;
 use crate::stages::Stages;
 use crate::tasks::archive::Archive;
 use crate::tasks::commit::Commit;
@@ -38,6 +37,7 @@ use crate::tasks::show::Show;
 use crate::tasks::snapshot::Snapshots;
 use crate::tasks::sweep::Sweep;
 use crate::tasks::tend::Tend;
+use crate::wake_coalescing::WakeCoalescer;
 use crate::workers::Workers;
 
 /// How long tasks may take to end once they are told to.
@@ -71,7 +71,7 @@ impl App {
             Some(target) => Some(Arc::new(WatchedCold::new(target.open().await?))),
             None => None,
         };
-        let app = App::over(settings, log, cold);
+        let app = App::with_stores(settings, log, cold);
         let loaded = app.node.auth.load();
         loaded.map_err(|e| StoreError::new(ErrorKind::Unsupported, e))?;
         Ok(app)
@@ -80,7 +80,7 @@ impl App {
     /// Puts a node together over stores that are open. Keys are not loaded: where they are needed,
     /// nobody is let in.
     #[must_use]
-    pub fn over(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
+    pub fn with_stores(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
         if let Some(cold) = &cold {
             metrics.show_units("cold_consumed_units", cold.meter().shown());
@@ -95,9 +95,9 @@ impl App {
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
         let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
-        let moderation =
-            Moderation::new(log.partitions(), Duration::from_millis(settings.linger_ms));
-        let workers = Workers::start(settings.workers, moderation);
+        let wake_coalescer =
+            WakeCoalescer::new(log.partitions(), Duration::from_millis(settings.linger_ms));
+        let workers = Workers::start(settings.workers, wake_coalescer);
         let (ingest, committers) = Ingest::start(
             log.clone(),
             hub.clone(),
@@ -122,7 +122,7 @@ impl App {
         );
         let costs =
             Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
-        let name = format!("{:08x}", chance::any::<u32>());
+        let name = format!("{:08x}", rng::random::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
             let stretch = costs.stretch();
@@ -211,7 +211,7 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> StoreResult<()> {
         let App { node, log, workers, mut committers, stop, stop_committing, .. } = self;
-        let mut alive = Alive {
+        let mut alive = BackgroundTasks {
             follower: self.follower,
             commit: self.commit,
             archive: self.archive,
@@ -221,7 +221,7 @@ impl App {
         let (failed, mut failure) = tokio::sync::mpsc::channel::<StoreError>(1);
         tasks.spawn({
             let (node, log, stop) = (node.clone(), log.clone(), stop.subscribe());
-            async move { live(&node, log, &mut alive, stop, failed).await }
+            async move { run_background(&node, log, &mut alive, stop, failed).await }
         });
         tasks.spawn({
             let (node, stop) = (node.clone(), stop.subscribe());
@@ -283,7 +283,7 @@ fn keep_data_private(settings: &Settings) -> StoreResult<()> {
 }
 
 /// What a node does by itself.
-struct Alive {
+struct BackgroundTasks {
     follower: Follower,
     commit: Option<Commit>,
     archive: Option<Archive>,
@@ -291,10 +291,10 @@ struct Alive {
 }
 
 /// Bootstraps the node, then runs everything it does by itself.
-async fn live(
+async fn run_background(
     node: &Arc<Node>,
     log: Arc<dyn Log>,
-    alive: &mut Alive,
+    alive: &mut BackgroundTasks,
     mut stop: watch::Receiver<bool>,
     failed: tokio::sync::mpsc::Sender<StoreError>,
 ) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::chance;
+use crate::rng;
 
 /// The waits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Backoff {
     fn draw(&mut self) -> Duration {
         let longest = self.next;
         self.next = (longest * 2).min(self.max);
-        longest.mul_f64(chance::within(0.5..1.0))
+        longest.mul_f64(rng::random_range(0.5..1.0))
     }
 }
 

@@ -58,7 +58,7 @@ pub async fn run_blocking<T: Send + 'static>(
 ///
 /// # Errors
 /// It panicked.
-pub async fn run_in_background<T: Send + 'static>(
+pub async fn run_at_low_priority<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
     #[cfg(feature = "sim")]
@@ -77,7 +77,7 @@ pub async fn ledger_step<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
     let turn = ledger_turn().await;
-    run_in_background(move || {
+    run_at_low_priority(move || {
         // Held until the work is done, even if its caller is dropped.
         let _turn = turn;
         work()
@@ -100,7 +100,7 @@ pub async fn ledger_turn() -> Option<SemaphorePermit<'static>> {
 /// Runs a future that computes for long between its waits, on a background thread. Its reads and
 /// writes are those of `runtime`. It ends at its next wait when the caller is dropped. `None` if it
 /// panicked.
-pub async fn run_future_in_background<T: Send + 'static>(
+pub async fn run_future_at_low_priority<T: Send + 'static>(
     runtime: &Handle,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
@@ -149,11 +149,11 @@ mod tests {
     async fn only_background_threads_come_after_others() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let before = niceness();
-        let background = run_in_background(niceness).await.unwrap();
+        let background = run_at_low_priority(niceness).await.unwrap();
         assert_eq!(background, (before + BACKGROUND_NICE).min(19));
         assert_eq!(run_blocking(niceness).await.unwrap(), before);
         let runtime = Handle::current();
-        let read = run_future_in_background(&runtime, async move { niceness() }).await;
+        let read = run_future_at_low_priority(&runtime, async move { niceness() }).await;
         assert_eq!((read, niceness()), (Some(background), before));
     }
 }

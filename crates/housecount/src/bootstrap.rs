@@ -40,7 +40,7 @@ pub async fn bootstrap(
     if let Some(cold) = cold {
         readiness.begin(StartStep::CheckingColdTier);
         while let Err(error) = cold.check().await {
-            wait.again("the cold tier", error).await?;
+            wait.retry("the cold tier", error).await?;
         }
     }
     readiness.begin(StartStep::ReadingLog);
@@ -50,7 +50,7 @@ pub async fn bootstrap(
         let Some(cold) = cold else { break Remembered::Unusable };
         match last_roster(&**cold, reached).await {
             Ok(remembered) => break remembered,
-            Err(error) => wait.again("the cold tier", error).await?,
+            Err(error) => wait.retry("the cold tier", error).await?,
         }
     };
     // The cold tier may have kept us waiting, while other nodes went on.
@@ -63,7 +63,7 @@ pub async fn bootstrap(
         // There was nothing before, and the log is told so.
         Past::Lost { .. } if remembered == Remembered::Nothing => {
             while let Err(error) = follower.mark_whole().await {
-                wait.again("the log", error).await?;
+                wait.retry("the log", error).await?;
             }
             Past::Whole
         }
@@ -74,7 +74,7 @@ pub async fn bootstrap(
         let carried = loop {
             match ledger::restore::carry(&**cold, proofs, &follower.lost(now)).await {
                 Ok(carried) => break carried,
-                Err(error) => wait.again("the cold tier", error).await?,
+                Err(error) => wait.retry("the cold tier", error).await?,
             }
         };
         tracing::info!(viewers = carried, "proof goes on where the ledger ended");
@@ -92,7 +92,7 @@ async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResul
     loop {
         match follower.read_on().await {
             Ok(now) => return Ok(now),
-            Err(error) => wait.again("the log", error).await?,
+            Err(error) => wait.retry("the log", error).await?,
         }
     }
 }
@@ -135,8 +135,8 @@ struct Wait<'a> {
 impl Wait<'_> {
     /// A store has failed: waits before it is tried again, unless it is clear that this never
     /// helps.
-    async fn again(&mut self, what: &'static str, error: StoreError) -> StoreResult<()> {
-        if is_final(&error) {
+    async fn retry(&mut self, what: &'static str, error: StoreError) -> StoreResult<()> {
+        if is_permanent(&error) {
             return Err(error);
         }
         self.readiness.hinder(format!("waiting for {what}: {error}"));
@@ -151,7 +151,7 @@ impl Wait<'_> {
 
 /// A missing table may be made, and a key may be granted, while we wait; other keys in a table
 /// never change.
-fn is_final(error: &StoreError) -> bool {
+fn is_permanent(error: &StoreError) -> bool {
     matches!(error.kind(), ErrorKind::Schema | ErrorKind::Refused | ErrorKind::Unsupported)
 }
 

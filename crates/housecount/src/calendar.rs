@@ -91,13 +91,13 @@ fn timestamp(at: UnixMs) -> Option<Timestamp> {
 
 /// A moment in RFC 3339; its milliseconds if it is beyond the calendar.
 #[must_use]
-pub fn shown(at: UnixMs) -> String {
+pub fn format_time(at: UnixMs) -> String {
     timestamp(at).map_or_else(|| at.to_string(), |at| at.to_string())
 }
 
 /// A duration as people say it, such as `1h 2m 3s`, whole seconds of it.
 #[must_use]
-pub fn spoken(ms: u64) -> String {
+pub fn format_duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
@@ -117,16 +117,16 @@ mod tests {
         for text in ["1790000000123", "2026-09-21T14:13:20.123Z", "2026-09-21T16:13:20.123+02:00"] {
             assert_eq!(parse(text), Ok(at), "{text}");
         }
-        assert_eq!(shown(at), "2026-09-21T14:13:20.123Z");
+        assert_eq!(format_time(at), "2026-09-21T14:13:20.123Z");
         for day in ["2026-11-01", "20261101"] {
-            assert_eq!(shown(parse(day).unwrap()), "2026-11-01T00:00:00Z");
+            assert_eq!(format_time(parse(day).unwrap()), "2026-11-01T00:00:00Z");
         }
         for text in
             ["yesterday", "", "+1790000000123", "-1", "1790000000123.5", "99999999999999999999"]
         {
             assert_eq!(parse(text), Err(MomentError::Unreadable), "{text}");
         }
-        assert_eq!(shown(UnixMs::MAX), u64::MAX.to_string());
+        assert_eq!(format_time(UnixMs::MAX), u64::MAX.to_string());
         assert_eq!(parse(&u64::MAX.to_string()), Ok(UnixMs::MAX));
     }
 
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn moment_ms_min_catches_seconds() {
-        assert_eq!(shown(UnixMs(MOMENT_MS_MIN)), "2001-01-01T00:00:00Z");
-        assert_eq!(shown(UnixMs(PLAUSIBLE_SECONDS.end * 1_000)), "2100-01-01T00:00:00Z");
+        assert_eq!(format_time(UnixMs(MOMENT_MS_MIN)), "2001-01-01T00:00:00Z");
+        assert_eq!(format_time(UnixMs(PLAUSIBLE_SECONDS.end * 1_000)), "2100-01-01T00:00:00Z");
         let message = parse("1795948578").unwrap_err().to_string();
         assert!(message.contains("seconds") && message.ends_with("1795948578000"), "{message}");
         for (text, expected) in [
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        let said = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(spoken);
+        let said = [0, 999, 59_999, 60_000, 3_600_000, 93_784_000].map(format_duration);
         assert_eq!(said, ["0s", "0s", "59s", "1m 0s", "1h 0m 0s", "26h 3m 4s"]);
     }
 }

@@ -76,7 +76,7 @@ pub struct Client {
 }
 
 /// An answer's status and body.
-pub type Answer = (u16, Bytes);
+pub type HttpReply = (u16, Bytes);
 
 impl Client {
     /// A client of the housecount at `url`.
@@ -124,7 +124,7 @@ impl Client {
         method: Method,
         path: &str,
         body: impl Into<Bytes>,
-    ) -> Result<Answer, String> {
+    ) -> Result<HttpReply, String> {
         self.send(method, path, body.into(), self.key.as_ref()).await
     }
 
@@ -138,7 +138,7 @@ impl Client {
         method: Method,
         path: &str,
         body: impl Into<Bytes>,
-    ) -> Result<Answer, String> {
+    ) -> Result<HttpReply, String> {
         self.send(method, path, body.into(), Some(&bearer(token)?)).await
     }
 
@@ -148,7 +148,7 @@ impl Client {
         path: &str,
         body: Bytes,
         key: Option<&HeaderValue>,
-    ) -> Result<Answer, String> {
+    ) -> Result<HttpReply, String> {
         let failed = |e: String| format!("{method} {}{path}: {e}", self.base);
         let mut request = Request::builder()
             .method(method.clone())

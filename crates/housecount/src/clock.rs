@@ -46,7 +46,7 @@ impl Stopwatch {
 
 /// This machine's idea of the time. For logs that have no clock of their own, and for file names.
 #[must_use]
-pub fn wall() -> UnixMs {
+pub fn wall_clock() -> UnixMs {
     #[cfg(feature = "sim")]
     if let Some(simulated) = crate::sim::wall_ms() {
         return UnixMs(simulated);
@@ -58,16 +58,16 @@ pub fn wall() -> UnixMs {
 /// The clock of an embedded log: this machine's time when the log was opened, and a monotonic clock
 /// from then on, so that a stepped clock neither times everybody out nor proves time twice.
 #[derive(Debug)]
-pub struct OwnClock {
+pub struct MonotonicClock {
     opened: UnixMs,
     opened_mono_ms: u64,
 }
 
-impl OwnClock {
+impl MonotonicClock {
     /// Starts now, but not before `floor`: the last time that the log already has.
     #[must_use]
-    pub fn starting_at_least(floor: UnixMs) -> OwnClock {
-        OwnClock { opened: wall().max(floor), opened_mono_ms: mono_ms() }
+    pub fn starting_at_least(floor: UnixMs) -> MonotonicClock {
+        MonotonicClock { opened: wall_clock().max(floor), opened_mono_ms: mono_ms() }
     }
 
     /// The time.
@@ -79,10 +79,10 @@ impl OwnClock {
 
 /// The log's clock as this node knows it, shared by all that stamp and all that exchange.
 #[derive(Debug, Default)]
-pub struct SharedClock(Mutex<Stamper>);
+pub struct SharedClock(Mutex<StampState>);
 
 #[derive(Debug, Default)]
-struct Stamper {
+struct StampState {
     clock: LogClock,
     last_leave: UnixMs,
     /// By how much our reading was ahead of the log's clock, when that was last heard.
@@ -112,7 +112,7 @@ impl SharedClock {
     }
 
     /// Takes in that another node is as far as this.
-    pub fn at_least(&self, stamp: UnixMs) {
+    pub fn advance_to(&self, stamp: UnixMs) {
         self.0.lock().clock.advance_to(mono_ms(), stamp);
     }
 

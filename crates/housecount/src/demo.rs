@@ -8,8 +8,8 @@ use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
 use crate::audience::{Audience, Shape};
-use crate::chance;
 use crate::node::Node;
+use crate::rng;
 
 /// Stages of the demo.
 const STAGES: u32 = 5;
@@ -24,10 +24,10 @@ pub async fn run(node: Arc<Node>, viewers: u32) {
         gap_ms: 20_000,
         ramp_ms: 10_000,
         prefix: "demo-".to_string(),
-        seed: chance::any(),
+        seed: rng::random(),
     });
     // Until the log's clock is known, nobody can be counted.
-    while node.readiness.waits_for().is_some() {
+    while node.readiness.not_ready_reason().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let started = Instant::now();

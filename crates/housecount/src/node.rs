@@ -61,7 +61,7 @@ pub struct Node {
 impl Node {
     /// Why it is not to be sent traffic; `None` while it is ready.
     #[must_use]
-    pub fn waits_for(&self) -> Option<String> {
+    pub fn not_ready_reason(&self) -> Option<String> {
         let stalled =
             || self.hub.writes().stall().map(|stall| format!("waiting for the log: {stall}"));
         let silence = || {
@@ -69,7 +69,7 @@ impl Node {
                 "waiting for the log: it is not heard, or nodes append what they held meanwhile";
             self.hub.is_silent().then(|| why.to_string())
         };
-        self.readiness.waits_for().or_else(stalled).or_else(silence)
+        self.readiness.not_ready_reason().or_else(stalled).or_else(silence)
     }
 
     /// The figures of `/metrics`.
@@ -79,7 +79,7 @@ impl Node {
         let now = self.clock.now().unwrap_or_default();
         LiveFigures {
             fold_lag_ms: now.0.saturating_sub(live.as_of_ms),
-            ready: self.waits_for().is_none(),
+            ready: self.not_ready_reason().is_none(),
             ..live
         }
     }
@@ -87,7 +87,7 @@ impl Node {
     /// When a player is to beat next: as its last beat says (see `housecount_core::pace`),
     /// stretched under load, and never above a third of the ttl.
     #[must_use]
-    pub fn next_ms(&self, receipt: &Receipt) -> u64 {
+    pub fn next_beat_ms(&self, receipt: &Receipt) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;
         // Nothing up to half full, twice as long when full.
         let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
@@ -137,7 +137,7 @@ impl Readiness {
     }
 
     /// What is waited for; `None` once the node is ready.
-    pub fn waits_for(&self) -> Option<String> {
+    pub fn not_ready_reason(&self) -> Option<String> {
         if self.is_stopping.load(Ordering::Relaxed) {
             return Some("stopping".to_string());
         }
@@ -196,7 +196,7 @@ mod tests {
     fn a_start_says_what_it_does_and_what_hinders_it() {
         let read = Arc::new(ReadProgress::default());
         let readiness = Readiness::new(read.clone(), 1);
-        let says = || readiness.waits_for().unwrap();
+        let says = || readiness.not_ready_reason().unwrap();
         assert_eq!(says(), "starting");
         readiness.hinder("waiting for the cold tier: away".to_string());
         assert_eq!(says(), "waiting for the cold tier: away");
@@ -211,7 +211,7 @@ mod tests {
         readiness.begin(StartStep::ReadingRoster);
         assert_eq!(says(), "reading the roster of the last snapshot");
         readiness.finish();
-        assert_eq!((readiness.waits_for(), readiness.start()), (None, None));
+        assert_eq!((readiness.not_ready_reason(), readiness.start()), (None, None));
         readiness.stop();
         assert_eq!(says(), "stopping");
     }

@@ -56,7 +56,7 @@ where
 {
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Sender::new(url)?)
+        .with_http_client(OtlpClient::new(url)?)
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(SEND_WAIT)
         .with_endpoint(format!("{url}/v1/traces"))
@@ -66,7 +66,7 @@ where
     let resource =
         Resource::builder().with_service_name("housecount").with_attribute(version).build();
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(OnlySlow(BatchSpanProcessor::builder(exporter).build()))
+        .with_span_processor(SlowSpanFilter(BatchSpanProcessor::builder(exporter).build()))
         .with_resource(resource)
         .build();
     let layer = tracing_opentelemetry::layer()
@@ -91,14 +91,14 @@ impl Traces {
 
 /// Lets requests pass that took long, and everything else.
 #[derive(Debug)]
-struct OnlySlow<P>(P);
+struct SlowSpanFilter<P>(P);
 
 /// Whether a span is sent.
 fn is_kept(name: &str, took: Duration) -> bool {
     name != REQUEST || took >= SLOW
 }
 
-impl<P: SpanProcessor> SpanProcessor for OnlySlow<P> {
+impl<P: SpanProcessor> SpanProcessor for SlowSpanFilter<P> {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.0.on_start(span, context);
     }
@@ -125,17 +125,17 @@ impl<P: SpanProcessor> SpanProcessor for OnlySlow<P> {
 
 /// Sends on our runtime: the exporter's own thread has none.
 #[derive(Clone, Debug)]
-struct Sender {
+struct OtlpClient {
     runtime: Handle,
     pool: client::Pool,
     url: ServiceUrl,
     is_away: Arc<AtomicBool>,
 }
 
-impl Sender {
-    fn new(url: &ServiceUrl) -> Result<Sender, String> {
+impl OtlpClient {
+    fn new(url: &ServiceUrl) -> Result<OtlpClient, String> {
         let runtime = Handle::current();
-        Ok(Sender { runtime, pool: client::pool()?, url: url.clone(), is_away: Arc::default() })
+        Ok(OtlpClient { runtime, pool: client::pool()?, url: url.clone(), is_away: Arc::default() })
     }
 
     /// Says once that the collector is away, and once that it is back.
@@ -151,7 +151,7 @@ impl Sender {
 }
 
 #[async_trait]
-impl HttpClient for Sender {
+impl HttpClient for OtlpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let pool = self.pool.clone();
         let exchange = async move {

@@ -18,10 +18,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// A connection that speaks TLS.
-pub type Secured = tokio_rustls::server::TlsStream<TcpStream>;
+pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
 
 /// How often it is looked whether the certificate has changed. A signal (SIGHUP) is heard at once.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
 /// What is spoken above it, by ALPN: the first that the client has too.
 const H2: &[u8] = b"h2";
 const H1: &[u8] = b"http/1.1";
@@ -107,15 +107,15 @@ fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The certificate as it is now.
-struct Current(RwLock<(Pem, Arc<CertifiedKey>)>);
+struct ReloadingCert(RwLock<(Pem, Arc<CertifiedKey>)>);
 
-impl fmt::Debug for Current {
+impl fmt::Debug for ReloadingCert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Current")
     }
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for ReloadingCert {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.read().1.clone())
     }
@@ -124,9 +124,9 @@ impl ResolvesServerCert for Current {
 /// What this node's port speaks TLS with.
 pub struct Tls {
     files: TlsFiles,
-    current: Arc<Current>,
+    current: Arc<ReloadingCert>,
     acceptor: TlsAcceptor,
-    turns: Semaphore,
+    handshake_permits: Semaphore,
 }
 
 impl fmt::Debug for Tls {
@@ -143,7 +143,7 @@ impl Tls {
     pub fn load(files: TlsFiles) -> Result<Tls, String> {
         let pem = files.read()?;
         let certified = Arc::new(files.certified(&pem)?);
-        let current = Arc::new(Current(RwLock::new((pem, certified))));
+        let current = Arc::new(ReloadingCert(RwLock::new((pem, certified))));
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions();
@@ -151,14 +151,14 @@ impl Tls {
         let mut config = config.with_no_client_auth().with_cert_resolver(current.clone());
         config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Ok(Tls { files, current, acceptor, turns: Semaphore::new(TLS_HANDSHAKES_MAX) })
+        Ok(Tls { files, current, acceptor, handshake_permits: Semaphore::new(TLS_HANDSHAKES_MAX) })
     }
 
     /// Shakes hands, and says whether HTTP/2 is spoken. `None` if the client can't, or takes too
     /// long.
-    pub async fn accept(&self, stream: TcpStream) -> Option<(Secured, bool)> {
+    pub async fn accept(&self, stream: TcpStream) -> Option<(TlsStream, bool)> {
         let shaken = async {
-            let _turn = self.turns.acquire().await.ok()?;
+            let _turn = self.handshake_permits.acquire().await.ok()?;
             self.acceptor.accept(stream).await.ok()
         };
         let within = Duration::from_millis(TLS_HANDSHAKE_MS_MAX);
@@ -180,7 +180,7 @@ impl Tls {
 
     /// Follows the files until `stop`. What can't be used is said once, and the certificate that
     /// was there goes on.
-    pub async fn follow(&self, mut stop: watch::Receiver<bool>) {
+    pub async fn watch_files(&self, mut stop: watch::Receiver<bool>) {
         use tokio::signal::unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup()).ok();
         let mut said = None;
@@ -195,7 +195,7 @@ impl Tls {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = told => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(RELOAD_EVERY) => {}
             }
             match self.reload() {
                 Ok(is_new) => {
@@ -247,8 +247,8 @@ mod tests {
     async fn tls_handshakes_max_lets_others_wait() {
         let folder = tempfile::tempdir().unwrap();
         let tls = tls(folder.path());
-        let all = tls.turns.acquire_many(TLS_HANDSHAKES_MAX as u32).await.unwrap();
-        assert_eq!(tls.turns.available_permits(), 0);
+        let all = tls.handshake_permits.acquire_many(TLS_HANDSHAKES_MAX as u32).await.unwrap();
+        assert_eq!(tls.handshake_permits.available_permits(), 0);
         // One that hangs up at once: when its turn has come, that is found out.
         let (client, server) = connection().await;
         drop(client);

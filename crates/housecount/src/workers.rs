@@ -11,27 +11,27 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use crate::balancer::ConnectionBalancer;
 use crate::blocking::run_blocking;
-use crate::moderation::Moderation;
-use crate::spread::Spread;
+use crate::wake_coalescing::WakeCoalescer;
 
 thread_local! {
-    /// This thread's number; see [`here`].
-    static HERE: Cell<usize> = const { Cell::new(MAIN) };
+    /// This thread's number; see [`current_worker`].
+    static HERE: Cell<usize> = const { Cell::new(MAIN_THREAD) };
 }
 
 /// The number of every thread that is no worker.
-pub const MAIN: usize = 0;
+pub const MAIN_THREAD: usize = 0;
 
-/// Which worker this thread is: 1 and up, or [`MAIN`].
+/// Which worker this thread is: 1 and up, or [`MAIN_THREAD`].
 #[must_use]
-pub fn here() -> usize {
+pub fn current_worker() -> usize {
     HERE.get()
 }
 
 /// As many workers as the machine has cores for this process.
 #[must_use]
-pub fn one_a_core() -> usize {
+pub fn default_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -39,15 +39,15 @@ pub fn one_a_core() -> usize {
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
-    moderation: Arc<Moderation>,
-    spread: Arc<Spread>,
+    wake_coalescer: Arc<WakeCoalescer>,
+    balancer: Arc<ConnectionBalancer>,
 }
 
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
     /// Connections that it serves.
-    open: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
     /// Dropped to end it.
     stop: oneshot::Sender<()>,
@@ -55,21 +55,21 @@ struct Worker {
 
 /// Where requests are served.
 #[derive(Clone, Debug)]
-pub struct Home {
+pub struct WorkerRuntime {
     /// On this.
     pub runtime: Handle,
     /// How many connections are served there now; unknown for the main runtime, whose requests come
     /// from within.
-    pub open: Option<Arc<AtomicUsize>>,
+    pub connections: Option<Arc<AtomicUsize>>,
 }
 
 impl Workers {
-    /// Starts so many workers, which sleep as `moderation` says. One that the system refuses is
+    /// Starts so many workers, which sleep as `wake_coalescer` says. One that the system refuses is
     /// done without: the main runtime serves if there are none.
     #[must_use]
-    pub fn start(count: usize, moderation: Moderation) -> Workers {
-        let moderation = Arc::new(moderation);
-        let started = (1..=count).map_while(|number| match start(number, moderation.clone()) {
+    pub fn start(count: usize, wake_coalescer: WakeCoalescer) -> Workers {
+        let wake_coalescer = Arc::new(wake_coalescer);
+        let started = (1..=count).map_while(|number| match start(number, wake_coalescer.clone()) {
             Ok(worker) => Some(worker),
             Err(error) => {
                 tracing::error!(%error, number, "a worker can't be started; going on without it");
@@ -77,31 +77,33 @@ impl Workers {
             }
         });
         let workers: Vec<Worker> = started.collect();
-        let spread = Spread::over(workers.iter().map(|w| (w.runtime.clone(), w.open.clone())));
-        Workers { workers, moderation, spread: Arc::new(spread) }
+        let balancer = ConnectionBalancer::new(
+            workers.iter().map(|w| (w.runtime.clone(), w.connections.clone())),
+        );
+        Workers { workers, wake_coalescer, balancer: Arc::new(balancer) }
     }
 
     /// Which of them serve.
     #[must_use]
-    pub fn spread(&self) -> Arc<Spread> {
-        self.spread.clone()
+    pub fn balancer(&self) -> Arc<ConnectionBalancer> {
+        self.balancer.clone()
     }
 
     /// What they go by when they have nothing to do.
     #[must_use]
-    pub fn moderation(&self) -> Arc<Moderation> {
-        self.moderation.clone()
+    pub fn wake_coalescer(&self) -> Arc<WakeCoalescer> {
+        self.wake_coalescer.clone()
     }
 
-    /// The runtimes by [`here`]: the main one, which is the caller's, and the workers'.
+    /// The runtimes by [`current_worker`]: the main one, which is the caller's, and the workers'.
     #[must_use]
-    pub fn homes(&self) -> Vec<Home> {
-        let main = Home { runtime: Handle::current(), open: None };
-        let homes = self
-            .workers
-            .iter()
-            .map(|w| Home { runtime: w.runtime.clone(), open: Some(w.open.clone()) });
-        std::iter::once(main).chain(homes).collect()
+    pub fn runtimes(&self) -> Vec<WorkerRuntime> {
+        let main = WorkerRuntime { runtime: Handle::current(), connections: None };
+        let runtimes = self.workers.iter().map(|w| WorkerRuntime {
+            runtime: w.runtime.clone(),
+            connections: Some(w.connections.clone()),
+        });
+        std::iter::once(main).chain(runtimes).collect()
     }
 
     /// Ends them, and whatever still runs on them.
@@ -115,9 +117,9 @@ impl Workers {
     }
 }
 
-fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> {
+fn start(number: usize, wake_coalescer: Arc<WakeCoalescer>) -> std::io::Result<Worker> {
     let sleeps = move || {
-        let sleep = moderation.sleep();
+        let sleep = wake_coalescer.sleep_duration();
         if !sleep.is_zero() {
             #[allow(clippy::disallowed_methods)] // the events are what is slept through
             std::thread::sleep(sleep);
@@ -136,7 +138,7 @@ fn start(number: usize, moderation: Arc<Moderation>) -> std::io::Result<Worker> 
         HERE.set(number);
         let _ = runtime.block_on(stopped);
     })?;
-    Ok(Worker { runtime: handle, open: Arc::default(), thread, stop })
+    Ok(Worker { runtime: handle, connections: Arc::default(), thread, stop })
 }
 
 #[cfg(test)]
@@ -146,20 +148,21 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::moderation::Wants;
+    use crate::wake_coalescing::LaneDemand;
 
     /// A timer goes off at the next tick, a millisecond at most, unless it is slept through.
     #[tokio::test]
     async fn workers_sleep_as_they_are_told() {
         const LINGER: Duration = Duration::from_secs(1);
-        for (wants, is_asleep) in
-            [(Wants::More(Instant::now() + 100 * LINGER), true), (Wants::All, false)]
-        {
-            let workers = Workers::start(1, Moderation::new(1, LINGER));
-            workers.moderation().say(0, wants);
-            let sleep = workers.moderation().sleep();
+        for (wants, is_asleep) in [
+            (LaneDemand::CoalesceUntil(Instant::now() + 100 * LINGER), true),
+            (LaneDemand::Immediate, false),
+        ] {
+            let workers = Workers::start(1, WakeCoalescer::new(1, LINGER));
+            workers.wake_coalescer().set_demand(0, wants);
+            let sleep = workers.wake_coalescer().sleep_duration();
             assert_eq!(!sleep.is_zero(), is_asleep);
-            let (began, (runtime, _place)) = (Instant::now(), workers.spread().place());
+            let (began, (runtime, _place)) = (Instant::now(), workers.balancer().assign());
             let waits = async {
                 for _ in 0..50 {
                     tokio::time::sleep(Duration::from_micros(1)).await;
@@ -174,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_workers_the_main_runtime_serves() {
-        let (runtime, _place) = Workers::start(0, Moderation::default()).spread().place();
-        assert_eq!(runtime.spawn(async { here() }).await.unwrap(), MAIN);
+        let (runtime, _place) = Workers::start(0, WakeCoalescer::default()).balancer().assign();
+        assert_eq!(runtime.spawn(async { current_worker() }).await.unwrap(), MAIN_THREAD);
     }
 }

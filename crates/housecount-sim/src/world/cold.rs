@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use housecount::chance;
 use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
+use housecount::rng;
 use housecount_core::fence::CommitFence;
 use housecount_core::item::{Attr, Item, bytes, number_or_zero};
 use housecount_core::keys::{Key, KeyRange, Series};
@@ -46,7 +46,7 @@ struct Versions {
 impl Versions {
     fn seen(&self, now_ms: u64, consistent: bool) -> Option<&Item> {
         let is_new = self.since_ms + STALE_MS > now_ms;
-        if !consistent && is_new && chance::within(0..2) == 0 {
+        if !consistent && is_new && rng::random_range(0..2) == 0 {
             self.before.as_ref()
         } else {
             self.item.as_ref()
@@ -194,15 +194,15 @@ impl Wire {
         let Some(node) = self.node else { return Ok(answer) };
         let is_lost = {
             let trouble = self.world.trouble.lock();
-            trouble.cut_off[node] > 0 || trouble.cold_lying > 0 && chance::within(0..3) == 0
+            trouble.cut_off[node] > 0 || trouble.cold_lying > 0 && rng::random_range(0..3) == 0
         };
         if is_lost { Err(failed()) } else { Ok(answer) }
     }
 
     /// How many of so many items are written by a call that fails in the middle.
     fn part(&self, count: usize) -> Option<usize> {
-        let is_partial = self.world.trouble.lock().cold_lying > 0 && chance::within(0..3) == 0;
-        is_partial.then(|| chance::within(0..=count))
+        let is_partial = self.world.trouble.lock().cold_lying > 0 && rng::random_range(0..3) == 0;
+        is_partial.then(|| rng::random_range(0..=count))
     }
 
     fn set(&self, key: &Key, item: Option<Item>) {

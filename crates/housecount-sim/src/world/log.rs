@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::chance;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::log::{Log, Origin, Position, Tail};
+use housecount::rng;
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
 use housecount_core::record;
@@ -244,7 +244,7 @@ async fn exchange<T>(
     let way_ms = world.trouble.lock().way_ms();
     pass(way_ms).await;
     // What lies in a socket while the network is away may come when it is back.
-    let is_patient = chance::within(0..2) == 0;
+    let is_patient = rng::random_range(0..2) == 0;
     loop {
         let way = world.trouble.lock().to_log(node, call);
         match way {
@@ -304,11 +304,11 @@ impl Log for Wire {
         if record.len() > RECORD_BYTES_MAX {
             self.world.violated(format!("RECORD_BYTES_MAX: a record of {} bytes", record.len()));
         }
-        let is_doubled = self.world.trouble.lock().doubled > 0 && chance::within(0..3) == 0;
+        let is_doubled = self.world.trouble.lock().doubled > 0 && rng::random_range(0..3) == 0;
         if is_doubled {
             let (world, node, record) = (self.world.clone(), self.node, record.clone());
             tokio::spawn(async move {
-                pass(chance::within(1..=COPY_MS_MAX)).await;
+                pass(rng::random_range(1..=COPY_MS_MAX)).await;
                 exchange(world, node, Call::Append, |world| append(world, partition, record)).await;
             });
         }

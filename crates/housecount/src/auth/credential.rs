@@ -87,7 +87,7 @@ async fn gone(mut changes: watch::Receiver<()>, is_gone: impl Fn() -> bool) {
 /// Waits until the machine's clock has reached a time.
 async fn reached(ends: UnixMs) {
     loop {
-        let left_ms = ends.since(clock::wall());
+        let left_ms = ends.since(clock::wall_clock());
         if left_ms == 0 {
             return;
         }
@@ -162,7 +162,7 @@ mod tests {
 
     fn token(kid: &str, secret: &str) -> String {
         let (sub, stage) = ("ann".to_string(), Some("s".to_string()));
-        let exp = clock::wall().0 as f64 / 1_000.0 + 600.0;
+        let exp = clock::wall_clock().0 as f64 / 1_000.0 + 600.0;
         let payload =
             Payload { sub, stage, stage_prefix: None, session: None, exp, nbf: None, aud: None };
         jwt::sign(&payload, &format!("secret:{secret}"), Some(kid.into())).unwrap()

@@ -16,7 +16,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
 use super::{Changed, Credential, digest, read_file};
-use crate::chance;
+use crate::rng;
 
 /// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be
 /// taken for a token.
@@ -266,7 +266,7 @@ fn hex(bytes: &[u8]) -> String {
 /// A new key, which is shown once, and its entry for the file.
 #[must_use]
 pub fn new_key(name: &str, scopes: &[Scope]) -> (String, String) {
-    let random: Vec<u8> = (0..32).map(|_| chance::any::<u8>()).collect();
+    let random: Vec<u8> = (0..32).map(|_| rng::random::<u8>()).collect();
     let key = format!("{PREFIX}{}", hex(&random));
     let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     let name = toml::Value::String(name.to_string());

@@ -20,9 +20,9 @@ use housecount_core::limits::VERIFIED_TOKENS_MAX;
 use housecount_core::time::UnixMs;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::chance;
+use crate::cache_table::CacheLineTable;
 use crate::ingest::Said;
-use crate::lines::Lines;
+use crate::rng;
 
 /// Entries of a line.
 const WAYS: usize = 8;
@@ -40,7 +40,7 @@ pub struct Proven {
     key: Key,
     /// How often all was forgotten.
     epoch: AtomicU64,
-    lines: Lines<Line>,
+    lines: CacheLineTable<Line>,
 }
 
 /// Never shown.
@@ -110,8 +110,8 @@ fn end_ms(end: u64) -> u64 {
 
 impl Default for Proven {
     fn default() -> Proven {
-        let lines = Lines::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
-        Proven { key: Key(chance::any()), epoch: AtomicU64::new(0), lines }
+        let lines = CacheLineTable::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
+        Proven { key: Key(rng::random()), epoch: AtomicU64::new(0), lines }
     }
 }
 
@@ -138,7 +138,7 @@ impl Proven {
         hasher.write_u64(token.len() as u64);
         hasher.write(token);
         let near = hasher.finish128().h1;
-        self.lines.look_ahead(near);
+        self.lines.prefetch(near);
         Presented { epoch, near, hasher }
     }
 
@@ -148,7 +148,8 @@ impl Proven {
         if let Some((_, end)) = here(mark.near).or_else(|| here(mark.far)) {
             return Some(end);
         }
-        let mut before = [mark.near, mark.far].into_iter().flat_map(|hash| self.lines.before(hash));
+        let mut before =
+            [mark.near, mark.far].into_iter().flat_map(|hash| self.lines.previous_lines(hash));
         let (_, end) = before.find_map(|line| line.find(mark.tag, now))?;
         self.insert(mark, end, now);
         Some(end)
@@ -164,7 +165,7 @@ impl Proven {
         let near = self.room(mark.near, now).map(|entry| (mark.near, entry));
         let free = near.or_else(|| self.room(mark.far, now).map(|entry| (mark.far, entry)));
         let (hash, entry) = free.unwrap_or_else(|| {
-            self.lines.note_forgotten();
+            self.lines.note_eviction();
             (mark.far, self.first_to_end(mark.far, mark.tag))
         });
         entry.set(mark.tag, hash, ends);
@@ -184,7 +185,7 @@ impl Proven {
     /// Until when an entry in a line is of use: until its token ends, if it is looked for there.
     fn useful_until_ms(&self, entry: &Entry, hash: u64) -> u64 {
         let end = entry.end.load(Ordering::Relaxed);
-        if self.lines.is_same(end >> END_BITS, hash) { end_ms(end) } else { 0 }
+        if self.lines.same_line(end >> END_BITS, hash) { end_ms(end) } else { 0 }
     }
 
     /// An entry of a line that is of no use to anybody.
@@ -192,7 +193,7 @@ impl Proven {
         self.lines.of(hash).0.iter().find(|entry| self.useful_until_ms(entry, hash) <= now.0)
     }
 
-    /// The one of a line that is of use for the shortest time; any of them (`any`), where several
+    /// The one of a line that is of use for the shortest time; any of them (`random`), where several
     /// are.
     fn first_to_end(&self, hash: u64, any: u64) -> &Entry {
         let line = &self.lines.of(hash).0;

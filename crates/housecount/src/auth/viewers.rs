@@ -159,7 +159,7 @@ impl Viewers {
         said: &Said<'_>,
     ) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
-        let (mark, now) = (presented.with(said), clock::wall());
+        let (mark, now) = (presented.with(said), clock::wall_clock());
         if let Some(ends) = self.proven.until(mark, now) {
             if self.policy != Policy::Optional {
                 return Ok(());
@@ -185,7 +185,7 @@ impl Viewers {
         // To its end: what is noted by a key that is then taken away is forgotten with it.
         let keys = self.keys.read();
         let (payload, key) = jwt::verify(token, keys.all())?;
-        let claims = Claims::judge(payload, &self.rules, clock::wall())?.signed_by(key);
+        let claims = Claims::judge(payload, &self.rules, clock::wall_clock())?.signed_by(key);
         self.note_holder(claims.viewer(), claims.ends());
         Ok(claims)
     }
@@ -194,7 +194,7 @@ impl Viewers {
     /// on until then.
     pub fn note_holder(&self, viewer: &str, ends: UnixMs) {
         if self.policy == Policy::Optional {
-            self.holders.note(viewer, ends, clock::wall());
+            self.holders.note(viewer, ends, clock::wall_clock());
         }
     }
 
@@ -207,7 +207,9 @@ impl Viewers {
         match self.policy {
             Policy::Off => Ok(()),
             Policy::Required => Err(TokenError::Missing),
-            Policy::Optional if self.holders.has(viewer, clock::wall()) => Err(TokenError::Shown),
+            Policy::Optional if self.holders.has(viewer, clock::wall_clock()) => {
+                Err(TokenError::Shown)
+            }
             Policy::Optional => Ok(()),
         }
     }

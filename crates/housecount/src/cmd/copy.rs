@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Failure, SettingArgs, bar, runtime, say};
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::ColdTarget;
 use crate::cold::bulk::Bulk;
 use crate::copy::{Copied, End, copy};
@@ -61,7 +61,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
         let (from_shown, to_shown) = (from.to_string(), to.to_string());
         let from = End { cold: &*source, shown: &from_shown, is_locked: is_locked(&from) };
         let to = End { cold: &*target, shown: &to_shown, is_locked: is_locked(&to) };
-        copy(from, to, wall(), |part| bar.set_position((part * 1_000.0) as u64))
+        copy(from, to, wall_clock(), |part| bar.set_position((part * 1_000.0) as u64))
             .await
             .map_err(failed)
     });

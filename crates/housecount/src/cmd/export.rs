@@ -151,7 +151,10 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
         say(&format!("{}: {rows} rows, {watch_ms} ms watched ({hours:.3} h)", args.out.display()));
     }
     if committed_to < request.range.to {
-        eprintln!("housecount: the ledger has it up to {} only", calendar::shown(committed_to));
+        eprintln!(
+            "housecount: the ledger has it up to {} only",
+            calendar::format_time(committed_to)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -160,7 +163,7 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
     let cold = args.range.cold().await?;
     let committed_to = export::committed_to(&cold).await.map_err(|e| e.to_string())?;
     if committed_to < request.range.to && !args.partial {
-        let has = calendar::shown(committed_to);
+        let has = calendar::format_time(committed_to);
         return Err(format!(
             "the ledger has it up to {has} only: choose --to {has}, or add --partial"
         ));

@@ -155,7 +155,8 @@ fn json(forgotten: &Forgotten) -> serde_json::Value {
 fn print(forgotten: &Forgotten, is_dry_run: bool) {
     let Forgotten { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } =
         forgotten;
-    let (hours, to) = (*watch_ms as f64 / 3_600_000.0, calendar::shown(forgotten.committed_to));
+    let (hours, to) =
+        (*watch_ms as f64 / 3_600_000.0, calendar::format_time(forgotten.committed_to));
     let mut lines = Vec::new();
     if *chunks > 0 {
         lines.push(format!(

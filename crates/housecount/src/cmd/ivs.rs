@@ -97,7 +97,8 @@ impl ReconcileArgs {
     fn wanted(&self) -> Result<Wanted, Failure> {
         let given = self.range.range()?;
         let step_ms = u64::try_from(self.step.as_millis()).unwrap_or(u64::MAX);
-        let step_ms_min = ivs::period_ms_min(clock::wall().since(given.from)).max(STEP_MS_MIN);
+        let step_ms_min =
+            ivs::period_ms_min(clock::wall_clock().since(given.from)).max(STEP_MS_MIN);
         if step_ms < step_ms_min || !step_ms.is_multiple_of(STEP_MS_MIN) || step_ms > 86_400_000 {
             let min = step_ms_min / STEP_MS_MIN;
             return Err(format!(
@@ -162,7 +163,7 @@ fn print(found: &Reconciled, drift_max: f64) {
         for step in steps.into_iter().take(STEPS_SHOWN) {
             let theirs =
                 step.subscribers.map_or("nothing".to_string(), |count| format!("{count:.1}"));
-            let at = calendar::shown(step.span.from);
+            let at = calendar::format_time(step.span.from);
             lines.push(format!(
                 "  {at:<60} {:>12.1} {theirs:>12} {:>7.1}%",
                 step.viewers,
@@ -176,7 +177,7 @@ fn print(found: &Reconciled, drift_max: f64) {
     if found.others > 0 {
         lines.push(format!("{} other stages are no stages of IVS by their ids", found.others));
     }
-    lines.push(format!("compared up to {}", calendar::shown(found.committed_to)));
+    lines.push(format!("compared up to {}", calendar::format_time(found.committed_to)));
     say(&lines.join("\n"));
 }
 

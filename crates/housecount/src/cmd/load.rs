@@ -9,9 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, key_of, runtime, say};
 use crate::audience::Shape;
-use crate::chance;
 use crate::client::Client;
 use crate::load::{self, Plan, Report, Tokens, Transport};
+use crate::rng;
 
 /// Players that beat more often than this are no players.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
             .map_err(|e| format!("--token-key: {e}"))
     };
     let tokens = args.token_key.as_ref().map(sign).transpose()?;
-    let seed = args.seed.unwrap_or_else(chance::any);
+    let seed = args.seed.unwrap_or_else(rng::random);
     let ms = |duration: Duration| duration.as_millis() as u64;
     let shape = Shape {
         viewers: args.viewers,

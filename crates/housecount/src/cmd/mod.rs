@@ -173,7 +173,7 @@ impl RangeArgs {
         if from < to {
             return Ok(Span::new(from, to));
         }
-        let (from, to) = (calendar::shown(from), calendar::shown(to));
+        let (from, to) = (calendar::format_time(from), calendar::format_time(to));
         Err(format!("--from {from} is not before --to {to}"))
     }
 

@@ -72,7 +72,7 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
     if args.ttl.as_millis() > u128::from(TOKEN_AHEAD_MS_MAX) {
         return Err("--ttl: it must be at most ten years; nodes refuse what is longer".to_string());
     }
-    let exp = (clock::wall().0 / 1_000 + args.ttl.as_secs()) as f64;
+    let exp = (clock::wall_clock().0 / 1_000 + args.ttl.as_secs()) as f64;
     let payload = Payload {
         sub: args.viewer.clone(),
         stage: args.stage.clone(),

@@ -97,7 +97,7 @@ fn print(found: &Found) {
         lines.push(line(&format!("{more} more"), &rest));
     }
     lines.push(line("all", &total));
-    let to = calendar::shown(found.committed_to);
+    let to = calendar::format_time(found.committed_to);
     lines.push(format!("{} chunks, {} bytes; committed to {to}", found.chunks, found.bytes));
     if found.versions > 0 {
         lines.push(format!("{} versions of stages' configurations", found.versions));

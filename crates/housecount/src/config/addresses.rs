@@ -12,8 +12,8 @@ pub(super) fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     match (cert.is_empty(), key.is_empty()) {
         (true, true) => Ok(None),
         (false, false) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
-        (true, false) => Err(layers.wrong("tls_key", "it needs `tls_cert` as well")),
-        (false, true) => Err(layers.wrong("tls_cert", "it needs `tls_key` as well")),
+        (true, false) => Err(layers.invalid("tls_key", "it needs `tls_cert` as well")),
+        (false, true) => Err(layers.invalid("tls_cert", "it needs `tls_key` as well")),
     }
 }
 
@@ -23,7 +23,7 @@ pub(super) fn otlp(layers: &Layers) -> Result<Option<ServiceUrl>, ConfigError> {
     if url.is_empty() {
         return Ok(None);
     }
-    ServiceUrl::parse(&url).map(Some).map_err(|expected| layers.wrong("otlp", expected))
+    ServiceUrl::parse(&url).map(Some).map_err(|expected| layers.invalid("otlp", expected))
 }
 
 /// Sites, as browsers name them.
@@ -31,8 +31,8 @@ pub(super) fn origins(layers: &Layers, name: &str) -> Result<Vec<OriginPattern>,
     let parse = |text: &String| {
         OriginPattern::parse(text).map_err(|why| match text.contains('@') {
             // It may have a password in it.
-            true => layers.wrong(name, "an origin has no user and password"),
-            false => layers.wrong(name, &format!("`{text}` {why}")),
+            true => layers.invalid(name, "an origin has no user and password"),
+            false => layers.invalid(name, &format!("`{text}` {why}")),
         })
     };
     layers.list(name)?.iter().map(parse).collect()

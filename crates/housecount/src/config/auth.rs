@@ -16,7 +16,7 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
         viewer_keys: given("auth.viewer_keys")?.map(Secret),
         viewer_jwks_url: match given("auth.viewer_jwks_url")? {
             Some(url) => {
-                Some(jwks::parse(&url).map_err(|e| layers.wrong("auth.viewer_jwks_url", e))?)
+                Some(jwks::parse(&url).map_err(|e| layers.invalid("auth.viewer_jwks_url", e))?)
             }
             None => None,
         },
@@ -30,11 +30,11 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
     if settings.viewer != Policy::Off && !has_keys {
         let text =
             "there are no keys to verify tokens by; set auth.viewer_keys or auth.viewer_jwks_url";
-        return Err(layers.wrong("auth.viewer", text));
+        return Err(layers.invalid("auth.viewer", text));
     }
     if settings.rules.leeway_ms > 10 * 60 * 1_000 {
         return Err(layers
-            .wrong("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
+            .invalid("auth.leeway", "it must be at most 10m: so long do expired tokens live on"));
     }
     Ok(settings)
 }

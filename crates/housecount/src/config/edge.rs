@@ -42,7 +42,7 @@ fn small(layers: &Layers, name: &str) -> Result<Option<NonZeroU32>, ConfigError>
     let number = u32::try_from(layers.number(name)?);
     number
         .map(NonZeroU32::new)
-        .map_err(|_| layers.wrong(name, "it must be less than 4,294,967,296"))
+        .map_err(|_| layers.invalid(name, "it must be less than 4,294,967,296"))
 }
 
 fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
@@ -50,7 +50,7 @@ fn session_beats(layers: &Layers) -> Result<Option<NonZeroU32>, ConfigError> {
     let beats = small(layers, name)?;
     if beats.is_some_and(|beats| beats.get() > SESSION_BEATS_MAX) {
         let expected = format!("it must be at most {SESSION_BEATS_MAX} a second; 0 is no limit");
-        return Err(layers.wrong(name, &expected));
+        return Err(layers.invalid(name, &expected));
     }
     Ok(beats)
 }
@@ -63,16 +63,16 @@ fn address_rate(layers: &Layers) -> Result<Option<AddressRate>, ConfigError> {
     let burst = small(layers, "limits.address_burst")?;
     let Some(per_second) = per_second else { return Ok(None) };
     let Some(burst) = burst else {
-        return Err(layers.wrong("limits.address_burst", "it must be at least 1"));
+        return Err(layers.invalid("limits.address_burst", "it must be at least 1"));
     };
     if per_second.get() > PER_SECOND_MAX {
         let expected = format!("it must be at most {PER_SECOND_MAX} a second; 0 is no limit");
-        return Err(layers.wrong(name, &expected));
+        return Err(layers.invalid(name, &expected));
     }
     if u64::from(burst.get()) > FULL_WITHIN_S_MAX * u64::from(per_second.get()) {
         let expected =
             format!("it must be at most {FULL_WITHIN_S_MAX} s of `limits.address_per_second`");
-        return Err(layers.wrong("limits.address_burst", &expected));
+        return Err(layers.invalid("limits.address_burst", &expected));
     }
     Ok(Some(AddressRate { per_second, burst, is_for_loopback: !is_default }))
 }
@@ -84,7 +84,7 @@ fn address_connections(layers: &Layers) -> Result<Option<ConnectionLimit>, Confi
     if max > CONNECTIONS_MAX {
         let expected =
             format!("it must be at most {CONNECTIONS_MAX}, which a node has in all; 0 is no limit");
-        return Err(layers.wrong(name, &expected));
+        return Err(layers.invalid(name, &expected));
     }
     Ok(NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback: !is_default }))
 }
@@ -93,7 +93,7 @@ fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
     let network = |text: &String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| {
-            layers.wrong("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8"))
+            layers.invalid("proxies", &format!("`{text}` is no network, such as 10.0.0.0/8"))
         })
     };
     layers.list("proxies")?.iter().map(network).collect()
@@ -107,7 +107,7 @@ fn names(layers: &Layers) -> Result<Names, ConfigError> {
     let given = layers.text(name)?;
     if given.is_empty() {
         return Err(
-            layers.wrong(name, &format!("`viewer_ids` = \"hashed\" needs a key: {KEY_HINT}"))
+            layers.invalid(name, &format!("`viewer_ids` = \"hashed\" needs a key: {KEY_HINT}"))
         );
     }
     let secret = match hex(given.as_bytes()) {
@@ -115,14 +115,14 @@ fn names(layers: &Layers) -> Result<Names, ConfigError> {
         None => {
             let bytes = std::fs::read(Path::new(&given)).map_err(|e| {
                 let expected = "it is neither 64 hexadecimal digits nor a file that can be read";
-                layers.wrong(name, &format!("{expected} ({}); {KEY_HINT}", e.kind()))
+                layers.invalid(name, &format!("{expected} ({}); {KEY_HINT}", e.kind()))
             })?;
             let text = bytes.trim_ascii();
             hex(text).unwrap_or_else(|| text.to_vec())
         }
     };
     let too_short = format!("the key must have at least {KEY_BYTES_MIN} bytes; {KEY_HINT}");
-    Names::hashed(&secret).ok_or_else(|| layers.wrong(name, &too_short))
+    Names::hashed(&secret).ok_or_else(|| layers.invalid(name, &too_short))
 }
 
 /// The bytes of a key that is written in hexadecimal digits.

@@ -15,11 +15,11 @@ const SECRET: [&str; 6] =
     ["log", "cold", "otlp", "viewer_ids_key", "auth.viewer_keys", "auth.viewer_jwks_url"];
 
 /// A flag as it was given, the setting it sets, and its value.
-pub type Flag = (String, String, String);
+pub type FlagValue = (String, String, String);
 
 /// A value and where it is from.
 #[derive(Clone, Debug)]
-struct Given {
+struct SourcedValue {
     value: String,
     source: String,
 }
@@ -27,7 +27,7 @@ struct Given {
 /// All settings as text: the highest layer's of each.
 #[derive(Clone, Debug)]
 pub struct Layers {
-    given: BTreeMap<String, Given>,
+    given: BTreeMap<String, SourcedValue>,
 }
 
 impl Layers {
@@ -37,7 +37,7 @@ impl Layers {
     /// # Errors
     /// A file that can't be read, or a setting that there isn't.
     #[allow(clippy::disallowed_methods)] // the one place that reads the environment
-    pub fn of_process(file: Option<&Path>, flags: Vec<Flag>) -> Result<Layers, ConfigError> {
+    pub fn of_process(file: Option<&Path>, flags: Vec<FlagValue>) -> Result<Layers, ConfigError> {
         let mut environment = Vec::new();
         for (name, value) in std::env::vars_os() {
             // A name that is not UTF-8 is none of ours.
@@ -71,13 +71,13 @@ impl Layers {
     pub fn of(
         file: Option<(String, String)>,
         environment: Vec<(String, String)>,
-        flags: Vec<Flag>,
+        flags: Vec<FlagValue>,
     ) -> Result<Layers, ConfigError> {
         let mut layers = Layers { given: BTreeMap::new() };
         let defaults = parse("default.toml", DEFAULT_TOML)?;
         layers.given = defaults
             .into_iter()
-            .map(|(k, value)| (k, Given { value, source: "the default".into() }))
+            .map(|(k, value)| (k, SourcedValue { value, source: "the default".into() }))
             .collect();
         if let Some((name, text)) = file {
             for (key, value) in parse(&name, &text)? {
@@ -114,23 +114,25 @@ impl Layers {
             };
             return Err(ConfigError(format!("`{key}` (from {source}) is not a setting: {hint}")));
         }
-        self.given.insert(key.to_string(), Given { value, source: source.to_string() });
+        self.given.insert(key.to_string(), SourcedValue { value, source: source.to_string() });
         Ok(())
     }
 
-    fn given(&self, key: &str) -> Result<&Given, ConfigError> {
+    fn given(&self, key: &str) -> Result<&SourcedValue, ConfigError> {
         self.given.get(key).ok_or_else(|| ConfigError(format!("`{key}` has no default")))
     }
 
     /// The error for a setting whose value is wrong.
     #[must_use]
-    pub fn wrong(&self, key: &str, why: &str) -> ConfigError {
+    pub fn invalid(&self, key: &str, why: &str) -> ConfigError {
         match self.given.get(key) {
             // What has an @ may be an address with a password.
-            Some(Given { value, source }) if SECRET.contains(&key) || value.contains('@') => {
+            Some(SourcedValue { value, source })
+                if SECRET.contains(&key) || value.contains('@') =>
+            {
                 ConfigError(format!("`{key}` (from {source}): {why}"))
             }
-            Some(Given { value, source }) => {
+            Some(SourcedValue { value, source }) => {
                 ConfigError(format!("`{key}` = \"{value}\" (from {source}): {why}"))
             }
             None => ConfigError(format!("`{key}`: {why}")),
@@ -146,18 +148,19 @@ impl Layers {
     pub fn duration_ms(&self, key: &str) -> Result<u64, ConfigError> {
         let text = &self.given(key)?.value;
         if text.parse::<f64>().is_ok() {
-            return Err(self.wrong(key, &format!("a duration needs a unit, such as {text}s")));
+            return Err(self.invalid(key, &format!("a duration needs a unit, such as {text}s")));
         }
-        let duration = humantime::parse_duration(text)
-            .map_err(|_| self.wrong(key, "it is no duration, such as 10ms, 30s, 5m, 1h or 30d"))?;
+        let duration = humantime::parse_duration(text).map_err(|_| {
+            self.invalid(key, "it is no duration, such as 10ms, 30s, 5m, 1h or 30d")
+        })?;
         // A year is more than any of them could mean, and keeps every sum far from overflowing.
         let ms = u64::try_from(duration.as_millis()).ok().filter(|ms| *ms <= 3_660 * 86_400_000);
-        ms.ok_or_else(|| self.wrong(key, "it must be at most ten years"))
+        ms.ok_or_else(|| self.invalid(key, "it must be at most ten years"))
     }
 
     /// A whole number.
     pub fn number(&self, key: &str) -> Result<usize, ConfigError> {
-        self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is a number"))
+        self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is a number"))
     }
 
     /// Texts: a list in a file, commas between them elsewhere.
@@ -167,8 +170,8 @@ impl Layers {
     }
 
     /// `true` or `false`.
-    pub fn switch(&self, key: &str) -> Result<bool, ConfigError> {
-        self.given(key)?.value.parse().map_err(|_| self.wrong(key, "it is true or false"))
+    pub fn boolean(&self, key: &str) -> Result<bool, ConfigError> {
+        self.given(key)?.value.parse().map_err(|_| self.invalid(key, "it is true or false"))
     }
 
     /// One of a few words.
@@ -178,7 +181,7 @@ impl Layers {
         let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         chosen
             .map(|(_, value)| *value)
-            .ok_or_else(|| self.wrong(key, &format!("it is one of {}", names())))
+            .ok_or_else(|| self.invalid(key, &format!("it is one of {}", names())))
     }
 }
 
@@ -247,11 +250,11 @@ mod tests {
         assert_eq!(layers.duration_ms("ttl"), Ok(360_000));
         assert_eq!(layers.duration_ms("linger"), Ok(5));
         assert_eq!(layers.duration_ms("interval"), Ok(30_000));
-        assert_eq!(layers.switch("stages.auto"), Ok(true));
+        assert_eq!(layers.boolean("stages.auto"), Ok(true));
         let layers = Layers::of(file(), environment(), Vec::new()).unwrap();
         assert_eq!(layers.duration_ms("ttl"), Ok(300_000));
         let layers = Layers::of(file(), Vec::new(), Vec::new()).unwrap();
-        assert_eq!(layers.switch("stages.auto"), Ok(false));
+        assert_eq!(layers.boolean("stages.auto"), Ok(false));
     }
 
     #[test]

@@ -143,13 +143,13 @@ impl Settings {
             tls: tls(layers)?,
             drain_ms: layers.duration_ms("drain")?,
             workers: match layers.number("workers")? {
-                0 => workers::one_a_core().min(WORKERS_MAX),
+                0 => workers::default_count().min(WORKERS_MAX),
                 workers => workers,
             },
             data,
-            log: LogTarget::parse(&log).map_err(|e| layers.wrong("log", &e))?,
+            log: LogTarget::parse(&log).map_err(|e| layers.invalid("log", &e))?,
             cold: ColdTarget::parse(&cold, &layers.text("table")?)
-                .map_err(|e| layers.wrong("cold", &e))?,
+                .map_err(|e| layers.invalid("cold", &e))?,
             interval_ms: layers.duration_ms("interval")?,
             rules: Rules { ttl_ms, leave_grace_ms },
             linger_ms: layers.duration_ms("linger")?,
@@ -171,13 +171,13 @@ impl Settings {
             },
             lateness_max_ms: layers.duration_ms("lateness_max")?,
             redis_prefix: layers.text("redis_prefix")?,
-            publish_counts: layers.switch("publish_counts")?,
+            publish_counts: layers.boolean("publish_counts")?,
             cors_origins: origins(layers, "cors.origins")?,
             cors_operator_origins: origins(layers, "cors.operator_origins")?,
             edge: edge(layers)?,
-            stages_auto: layers.switch("stages.auto")?,
+            stages_auto: layers.boolean("stages.auto")?,
             auth: auth::settings(layers)?,
-            insecure: layers.switch("insecure")?,
+            insecure: layers.boolean("insecure")?,
             log_level: layers.text("log_level")?,
             log_format: layers.choice(
                 "log_format",
@@ -198,29 +198,30 @@ impl Settings {
             if ms >= min {
                 Ok(())
             } else {
-                Err(layers.wrong(name, &format!("it must be at least {shown}")))
+                Err(layers.invalid(name, &format!("it must be at least {shown}")))
             }
         };
         if self.workers > WORKERS_MAX {
-            return Err(layers.wrong("workers", &format!("it must be at most {WORKERS_MAX}")));
+            return Err(layers.invalid("workers", &format!("it must be at most {WORKERS_MAX}")));
         }
         if self.drain_ms > DRAIN_MS_MAX {
-            return Err(
-                layers.wrong("drain", "it must be at most 1m: whoever stops the node waits for it")
-            );
+            return Err(layers
+                .invalid("drain", "it must be at most 1m: whoever stops the node waits for it"));
         }
         at_least("interval", self.interval_ms, 100, "100ms")?;
         at_least("snapshot_interval", self.snapshot_interval_ms, 1_000, "1s")?;
         at_least("snapshot_retention", self.snapshot_retention_ms, 1_000, "1s")?;
         at_least("window", self.window_ms, 1_000, "1s")?;
         if self.window_ms > WINDOW_MS_MAX {
-            return Err(layers.wrong(
+            return Err(layers.invalid(
                 "window",
                 "it must be at most 1h: so long is everybody's proof kept in memory",
             ));
         }
         if self.snapshot_retention_ms < self.snapshot_interval_ms {
-            return Err(layers.wrong("snapshot_retention", "it must be at least snapshot_interval"));
+            return Err(
+                layers.invalid("snapshot_retention", "it must be at least snapshot_interval")
+            );
         }
         if let Some(ms) = self.ledger_retention_ms {
             at_least(
@@ -231,7 +232,7 @@ impl Settings {
             )?;
             if self.lateness_max_ms > LATENESS_EXPIRING_MS_MAX {
                 return Err(
-                    layers.wrong("ledger_retention", "it needs `lateness_max` of at most a day")
+                    layers.invalid("ledger_retention", "it needs `lateness_max` of at most a day")
                 );
             }
         }
@@ -240,41 +241,43 @@ impl Settings {
                 "it must be at least 3 x interval ({}), or a viewer with one lost beat is taken for gone",
                 layers.text("interval")?
             );
-            return Err(layers.wrong("ttl", &text));
+            return Err(layers.invalid("ttl", &text));
         }
         if let LogTarget::Dynamo(log) = &self.log
             && self.interval_ms < 20 * log.flush_ms()
         {
             let text =
                 "it must be at least 20 x the log's flush: that a node is there is noted so often";
-            return Err(layers.wrong("interval", text));
+            return Err(layers.invalid("interval", text));
         }
         if self.linger_ms > 1_000 {
             return Err(
-                layers.wrong("linger", "it must be at most 1s: every heartbeat may wait for it")
+                layers.invalid("linger", "it must be at most 1s: every heartbeat may wait for it")
             );
         }
         if let Some(kept) = self.archive {
             if self.cold.is_none() {
-                return Err(layers.wrong("archive", "there is nowhere to keep it: `cold` is none"));
+                return Err(
+                    layers.invalid("archive", "there is nowhere to keep it: `cold` is none")
+                );
             }
             at_least("archive_flush", kept.flush_ms, 1_000, "1s")?;
             at_least("archive_retention", kept.retention_ms, 1_000, "1s")?;
             if kept.flush_ms > self.window_ms {
-                return Err(layers.wrong(
+                return Err(layers.invalid(
                     "archive_flush",
                     "it must be at most `window`, as the log is kept for that",
                 ));
             }
         }
         if !self.stages_auto && self.cold.is_none() {
-            return Err(layers.wrong(
+            return Err(layers.invalid(
                 "stages.auto",
                 "without a cold tier no stage can be configured, so none opens",
             ));
         }
         if self.publish_counts && !matches!(self.log, LogTarget::Redis(_)) {
-            return Err(layers.wrong("publish_counts", "it needs a Redis log"));
+            return Err(layers.invalid("publish_counts", "it needs a Redis log"));
         }
         Ok(())
     }
@@ -302,14 +305,14 @@ impl Settings {
 fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
     let file = layers.text("prices")?;
     let file = (!file.is_empty()).then(|| PathBuf::from(file));
-    read_prices(file.as_deref()).map_err(|e| layers.wrong("prices", &e.0))
+    read_prices(file.as_deref()).map_err(|e| layers.invalid("prices", &e.0))
 }
 
 fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
     let guard =
         layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
     let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
-    let month = month.map_err(|e| layers.wrong("cost.monthly_limit_usd", e))?;
+    let month = month.map_err(|e| layers.invalid("cost.monthly_limit_usd", e))?;
     Ok((month > Usd(0)).then_some(BudgetLimit { month, guard }))
 }
 

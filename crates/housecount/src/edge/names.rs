@@ -12,7 +12,7 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::chance;
+use crate::rng;
 
 /// In front of a pseudonym.
 const MARK: char = '~';
@@ -89,7 +89,7 @@ fn shown(bytes: &[u8]) -> String {
 /// A pseudonym of nobody, which follows from nothing: 96 bits at random.
 #[must_use]
 pub fn drawn() -> String {
-    shown(&chance::any::<[u8; BYTES]>())
+    shown(&rng::random::<[u8; BYTES]>())
 }
 
 /// Whether an id looks like a pseudonym.

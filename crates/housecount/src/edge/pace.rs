@@ -7,7 +7,7 @@
 //! of their hashes are the same: so few that caps hold, which no session that has just beaten is
 //! asked about.
 //!
-//! The table doubles when it is too small for the audience (see [`Lines`]), up to
+//! The table doubles when it is too small for the audience (see [`CacheLineTable`]), up to
 //! `RATE_LIMITED_SESSIONS_MAX`. Half of the sessions begin anew then, seven times in a node's life at
 //! most. There is no lock: a thread that finds an entry changed looks again.
 
@@ -21,8 +21,8 @@ use housecount_core::event::EventKind;
 use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
 
 use super::bucket::{Bucket, OverLimit, TAG_BITS, tick};
+use crate::cache_table::CacheLineTable;
 use crate::ingest::Said;
-use crate::lines::Lines;
 
 /// Entries of a line.
 const WAYS: usize = 8;
@@ -47,7 +47,7 @@ pub struct Pace {
     per_second: Option<NonZeroU32>,
     interval_ticks: u64,
     hasher: RandomState,
-    lines: Lines<Line>,
+    lines: CacheLineTable<Line>,
 }
 
 impl Pace {
@@ -58,7 +58,7 @@ impl Pace {
             per_second,
             interval_ticks: tick(interval_ms).max(1),
             hasher: RandomState::default(),
-            lines: Lines::new(LINES_MIN, RATE_LIMITED_SESSIONS_MAX / WAYS),
+            lines: CacheLineTable::new(LINES_MIN, RATE_LIMITED_SESSIONS_MAX / WAYS),
         }
     }
 
@@ -83,7 +83,7 @@ impl Pace {
     /// Prefetches the lines of sessions that will be looked up next.
     pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
         for session in sessions {
-            self.lines.look_ahead(session.0);
+            self.lines.prefetch(session.0);
         }
     }
 
@@ -173,7 +173,7 @@ impl<'a> Found<'a> {
             self = Found::of(self.pace, self.session, self.line, self.now);
         }
         if self.forgets() {
-            self.pace.lines.note_forgotten();
+            self.pace.lines.note_eviction();
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! request changes nothing.
 //!
 //! Eight entries share a line of the cache, and the table doubles when it is too small (see
-//! [`Lines`]): half of the keys then begin with a full bucket. At its bound the fullest bucket of a
+//! [`CacheLineTable`]): half of the keys then begin with a full bucket. At its bound the fullest bucket of a
 //! line is forgotten. Both are generous. An entry that is 12 days old to the second may look new,
 //! and hold its key back for once. There is no lock.
 
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
 
-use crate::lines::Lines;
+use crate::cache_table::CacheLineTable;
 
 /// Entries of a line.
 const WAYS: usize = 8;
@@ -48,7 +48,7 @@ pub struct RateTable {
     /// Time in which an empty bucket is full again.
     full_within_us: u64,
     hasher: RandomState,
-    lines: Lines<Line>,
+    lines: CacheLineTable<Line>,
 }
 
 impl RateTable {
@@ -62,7 +62,7 @@ impl RateTable {
             burst,
             full_within_us: (burst * US_PER_S / per_second).min(FULL_AT_MASK / 2),
             hasher: RandomState::default(),
-            lines: Lines::new(LINES_MIN, keys_max / WAYS),
+            lines: CacheLineTable::new(LINES_MIN, keys_max / WAYS),
         }
     }
 
@@ -91,7 +91,7 @@ impl RateTable {
             let entry = tag | (now_us + missing_after_us) & FULL_AT_MASK;
             if line.change(at, entries[at], entry) {
                 if own.is_none() && missing_us(at) > 0 {
-                    self.lines.note_forgotten();
+                    self.lines.note_eviction();
                 }
                 return Ok(());
             }

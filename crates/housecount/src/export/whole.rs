@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::chance;
 use crate::error::{ErrorKind, StoreError, StoreResult};
+use crate::rng;
 
 /// Where an export goes, of which `write` is told: a file, or standard output for `-`.
 ///
@@ -22,7 +22,7 @@ pub async fn to<T>(
         StoreError::caused(ErrorKind::Unavailable, format!("writing {}", out.display()), e)
     };
     let mut name = out.as_os_str().to_owned();
-    name.push(format!(".{:08x}.part", chance::any::<u32>()));
+    name.push(format!(".{:08x}.part", rng::random::<u32>()));
     let part = Part(PathBuf::from(name));
     let file = File::create_new(&part.0).map_err(failed)?;
     let written = write(Box::new(BufWriter::new(file))).await?;

@@ -33,7 +33,6 @@ use tokio::sync::watch;
 
 use self::outage::Outage;
 use self::unreadable::UnreadableLines;
-use crate::chance;
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -43,6 +42,7 @@ use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
 use crate::progress::ReadProgress;
+use crate::rng;
 
 /// The wait after a failed read.
 const RETRY: Duration = Duration::from_millis(200);
@@ -127,7 +127,7 @@ impl Follower {
     ) -> Follower {
         let places = vec![Place::default(); usize::from(log.partitions())];
         // Never zero: that stands for none.
-        let keys = places.iter().map(|_| HandleKey(chance::any::<u64>() | 1)).collect();
+        let keys = places.iter().map(|_| HandleKey(rng::random::<u64>() | 1)).collect();
         let (interval_ms, ttl_ms, kept_ms) =
             (settings.interval_ms, settings.rules.ttl_ms, settings.log_kept_ms());
         Follower {
@@ -202,7 +202,7 @@ impl Follower {
             // The time that nodes go by. Where the log's clock has stepped back, a node that has
             // just started would hear of it only with the next beat through one that was there, and
             // take it for a jump.
-            self.clock.at_least(tail.origin.attended.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
+            self.clock.advance_to(tail.origin.attended.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
@@ -274,7 +274,7 @@ impl Follower {
                     self.hub.doubt_until(position.at.plus(self.ttl_ms));
                 }
                 if let Some(latest) = said.iter().map(RecordEntry::at).max() {
-                    self.clock.at_least(latest);
+                    self.clock.advance_to(latest);
                 }
                 let late = self.hub.take_in(partition, &said, position.at);
                 self.metrics.too_old.inc_by(late.too_old as u64);

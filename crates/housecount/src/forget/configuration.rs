@@ -14,7 +14,7 @@ use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, VERSION};
 
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::chunks::Reader;
 use crate::cold::{Cold, Condition, Record};
 use crate::edge::names;
@@ -126,7 +126,7 @@ async fn stages(
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut stages = history::configured(&**cold).await?;
     for chain in chain::all(cold).await? {
-        let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+        let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
         loop {
             let read = match reader.next(&**cold).await {
                 Ok(None) => break,

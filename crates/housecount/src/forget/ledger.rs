@@ -11,7 +11,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::{Findings, Request};
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::Cold;
 use crate::cold::chunks::{self, Reader, Stored, corrupt};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -83,7 +83,7 @@ async fn read_chain(
         ..WatchFilter::default()
     };
     let mut watch = WatchTotals::new(Span::new(UnixMs::ZERO, UnixMs::MAX), wanted, usize::MAX);
-    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
     let (mut book, mut is_lost, mut edge, named_before) =
         (Book::default(), false, UnixMs::ZERO, found.ledger.named.len());
     loop {

@@ -109,7 +109,7 @@ pub enum ForgetError {
     #[error(
         "the viewer was last heard at {}, and the ledger ends at {}: nodes still hold that time, and would write it once more. \
          Nothing was changed. Try again when the ledger ends after {}; a running node takes it there",
-        calendar::shown(*.last), calendar::shown(*.ends), calendar::shown(*.after)
+        calendar::format_time(*.last), calendar::format_time(*.ends), calendar::format_time(*.after)
     )]
     TooRecent {
         /// When the viewer was last heard.
@@ -123,7 +123,7 @@ pub enum ForgetError {
     #[error(
         "the archive's chunks from {} on name the viewer, and may still be gone on with. Nothing was changed. Try again after {}, when \
          the archive has begun anew; if nothing is archived any more, when the ledger ends after {}",
-        calendar::shown(*.from), calendar::shown(*.begins), calendar::shown(*.after)
+        calendar::format_time(*.from), calendar::format_time(*.begins), calendar::format_time(*.after)
     )]
     ArchiveGoesOn {
         /// Where these chunks begin.

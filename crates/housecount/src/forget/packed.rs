@@ -22,7 +22,7 @@ use housecount_core::time::UnixMs;
 
 use super::{Findings, Request};
 use crate::archive::read;
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::Cold;
 use crate::cold::chunks::{self, corrupt};
 use crate::error::{StoreError, StoreResult};
@@ -83,12 +83,13 @@ pub(super) async fn find(
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
     for chain in read::chains(cold).await? {
-        let Some(first) =
-            chunks::first(&**cold, chain, Some(wall())).await?.filter(|_| request.holds(chain))
+        let Some(first) = chunks::first(&**cold, chain, Some(wall_clock()))
+            .await?
+            .filter(|_| request.holds(chain))
         else {
             continue;
         };
-        let whole = wall().since(first).max(1) as f64;
+        let whole = wall_clock().since(first).max(1) as f64;
         let progress = |at: UnixMs| progress(at.since(first) as f64 / whole);
         find_in(&**cold, chain, request, found, progress).await?;
     }
@@ -102,7 +103,7 @@ async fn find_in(
     found: &mut Findings,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<()> {
-    let mut stored = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall()));
+    let mut stored = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
     let (mut reader, mut is_lost) = (ArchiveDecoder::default(), false);
     let mut current: Option<Generation> = None;
     while let Some(chunk) = stored.next(cold).await? {

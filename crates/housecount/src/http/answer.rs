@@ -13,7 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 use super::error::Problem;
-use crate::blocking::run_in_background;
+use crate::blocking::run_at_low_priority;
 
 /// An answer under way. In a box, which is there only while a request is open: most connections are
 /// idle.
@@ -27,7 +27,7 @@ pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 pub(super) async fn json_in_background<T: Serialize>(
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<axum::response::Response, Problem> {
-    let made = run_in_background(move || Json(make()).into_response()).await;
+    let made = run_at_low_priority(move || Json(make()).into_response()).await;
     made.map_err(|_| {
         Problem::unavailable("overloaded", "the answer could not be written; try again")
     })

@@ -144,7 +144,7 @@ impl BeatenBody {
     /// What a stage's heartbeat is answered now.
     pub fn of(node: &Node, stage: &str, receipt: &Receipt) -> BeatenBody {
         let count = node.hub.count(stage).into();
-        BeatenBody { count, next_ms: node.next_ms(receipt), coalesced: receipt.is_coalesced() }
+        BeatenBody { count, next_ms: node.next_beat_ms(receipt), coalesced: receipt.is_coalesced() }
     }
 
     /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew.

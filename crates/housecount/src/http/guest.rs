@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::balancer::ConnectionSlot;
 use crate::edge::AddressConnection;
 use crate::metrics::Metrics;
-use crate::spread::Place;
 
 /// What a connection holds for as long as it is open, also once it speaks something else than HTTP.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Guest<H> {
     pub peer: IpAddr,
     pub(super) _permit: OwnedSemaphorePermit,
     pub(super) _counted: Option<AddressConnection>,
-    pub(super) _place: Place,
+    pub(super) _place: ConnectionSlot,
     pub(super) metrics: Arc<Metrics>,
 }
 

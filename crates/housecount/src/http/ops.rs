@@ -65,7 +65,7 @@ impl From<StartProgress> for StartBody {
 pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
     // Before the text, so that a start which ends meanwhile is not one without a reason.
     let start = node.readiness.start().map(StartBody::from);
-    let Some(waits_for) = node.waits_for() else { return "ready\n".into_response() };
+    let Some(waits_for) = node.not_ready_reason() else { return "ready\n".into_response() };
     let problem = Problem::unavailable("not_ready", waits_for);
     let body = NotReadyBody { problem: problem.json(), start };
     problem.response_of(&body)

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a bound (`accept`), handed to a worker (`spread`), served there by
+//! Connections: accepted up to a bound (`accept`), handed to a worker (`balancer`), served there by
 //! hyper's HTTP/1 (`connection`) or HTTP/2 (`h2`), and ended with care when the node stops. Over
 //! TLS the client says which in the handshake, else by its first bytes (`preface`).
 
@@ -23,10 +23,10 @@ use super::guest::Guest;
 use super::h2;
 use super::preface::{self, Version};
 use super::stream::Stream;
+use crate::balancer::ConnectionBalancer;
 use crate::edge::connections::AddressConnections;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::spread::Spread;
 use crate::tls::{Tls, TlsFiles};
 use crate::workers::Workers;
 
@@ -113,14 +113,18 @@ struct Arrival {
 impl Server {
     /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too
     /// many.
-    fn admit(&self, accepted: AcceptedSocket, spread: &Arc<Spread>) -> Option<Arrival> {
+    fn admit(
+        &self,
+        accepted: AcceptedSocket,
+        balancer: &Arc<ConnectionBalancer>,
+    ) -> Option<Arrival> {
         let AcceptedSocket { stream, peer, permit } = accepted;
         let Ok(counted) = self.addresses.open(peer.ip()) else {
             // Closed unanswered: before a handshake nothing can be said over TLS.
             self.metrics.connections_refused.inc();
             return None;
         };
-        let (worker, place) = spread.place();
+        let (worker, place) = balancer.assign();
         self.metrics.connections.inc();
         let guest = Guest {
             host: self.front.clone(),
@@ -137,9 +141,9 @@ impl Server {
         let tls = bound.tls.clone();
         if let Some(tls) = tls.clone() {
             let stop = self.stop.clone();
-            tokio::spawn(async move { tls.follow(stop).await });
+            tokio::spawn(async move { tls.watch_files(stop).await });
         }
-        let spread = self.workers.spread();
+        let balancer = self.workers.balancer();
         let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut is_failing = false;
         loop {
@@ -161,7 +165,7 @@ impl Server {
                 }
             };
             is_failing = false;
-            let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &spread));
+            let arrivals = group.into_iter().filter_map(|accepted| self.admit(accepted, &balancer));
             for (worker, connections) in by_worker(arrivals) {
                 let (stop, tls) = (self.stop.clone(), tls.clone());
                 // A worker is woken once for all of them.

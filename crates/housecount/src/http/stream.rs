@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::preface::BegunSocket;
-use crate::tls::Secured;
+use crate::tls::TlsStream;
 
 /// Byte stream of a connection, plain or through TLS.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum Stream {
     /// As they are.
     Plain(TcpStream),
     /// In a box: most that are many and idle are plain, behind a balancer.
-    Secured(Box<Secured>),
+    Secured(Box<TlsStream>),
     /// Plain, with first bytes that came in pieces. In a box, since there are few.
     Begun(Box<BegunSocket>),
 }

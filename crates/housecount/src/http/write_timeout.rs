@@ -13,7 +13,7 @@ use housecount_core::limits::ANSWER_READ_MS_MAX;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::workers::here;
+use crate::workers::current_worker;
 
 /// A stream whose writes fail once none has succeeded for `ANSWER_READ_MS_MAX`.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Stall {
 
 impl Stall {
     fn until(deadline: Instant) -> Stall {
-        Stall { timer: Box::pin(sleep_until(deadline)), worker: here() }
+        Stall { timer: Box::pin(sleep_until(deadline)), worker: current_worker() }
     }
 }
 
@@ -55,7 +55,7 @@ impl<S> WriteTimeoutStream<S> {
         }
         let begun = || Stall::until(Instant::now() + Duration::from_millis(ANSWER_READ_MS_MAX));
         let stall = self.stall.get_or_insert_with(begun);
-        if stall.worker != here() {
+        if stall.worker != current_worker() {
             *stall = Stall::until(stall.timer.deadline());
         }
         ready!(stall.timer.as_mut().poll(cx));

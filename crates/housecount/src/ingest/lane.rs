@@ -20,8 +20,8 @@ use super::Refused;
 use super::gathering::{Gathering, Rounds};
 use super::round::Round;
 use crate::clock::mono_ms;
-use crate::moderation::{Moderation, Wants};
-use crate::workers::{Home, MAIN, here};
+use crate::wake_coalescing::{LaneDemand, WakeCoalescer};
+use crate::workers::{MAIN_THREAD, WorkerRuntime, current_worker};
 
 /// How often requests are looked at that may have waited for too long, while one append takes its
 /// time; after each append they are looked at anyway.
@@ -39,11 +39,11 @@ pub(super) struct Lane {
     /// There is a first event, a batch that is due, or the end.
     stirred: Notify,
     /// Where requests are served, by worker.
-    homes: Arc<[Home]>,
+    homes: Arc<[WorkerRuntime]>,
     /// Whether requests wait, so that those who don't are all that may come.
     is_waited_on: bool,
     /// Told what this lane wants of workers that have nothing to do.
-    moderation: Arc<Moderation>,
+    moderation: Arc<WakeCoalescer>,
     partition: u16,
 }
 
@@ -51,9 +51,9 @@ impl Lane {
     /// An empty lane for a partition.
     pub(super) fn new(
         partition: u16,
-        homes: Arc<[Home]>,
+        homes: Arc<[WorkerRuntime]>,
         is_waited_on: bool,
-        moderation: Arc<Moderation>,
+        moderation: Arc<WakeCoalescer>,
     ) -> Lane {
         Lane {
             state: Mutex::default(),
@@ -67,7 +67,7 @@ impl Lane {
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
     fn connections(&self) -> Option<usize> {
-        let open = self.homes.iter().filter_map(|home| home.open.as_ref());
+        let open = self.homes.iter().filter_map(|home| home.connections.as_ref());
         self.is_waited_on.then(|| open.map(|open| open.load(Ordering::Relaxed)).sum())
     }
 
@@ -75,7 +75,7 @@ impl Lane {
     fn tell(&self, rounds: Rounds, outcome: Result<(), Refused>) {
         for (worker, round) in rounds.into_iter().enumerate() {
             match (round, self.homes.get(worker)) {
-                (Some(round), Some(home)) if worker != here() => {
+                (Some(round), Some(home)) if worker != current_worker() => {
                     home.runtime.spawn(async move { round.tell(outcome) });
                 }
                 (Some(round), _) => round.tell(outcome),
@@ -99,12 +99,12 @@ impl Lane {
         let was_empty = state.open.batch.is_empty();
         for (n, event) in events.iter().enumerate() {
             let is_other_batch = state.open.batch.is_full();
-            let round = state.push(event, here());
+            let round = state.push(event, current_worker());
             if n == 0 || is_other_batch {
                 waits_on(round.clone());
             }
         }
-        state.open.requests += usize::from(is_last && here() != MAIN);
+        state.open.requests += usize::from(is_last && current_worker() != MAIN_THREAD);
         let is_stirred = was_empty || state.is_due(self.connections());
         drop(state);
         if is_stirred {
@@ -117,9 +117,9 @@ impl Lane {
     /// it has ended.
     pub(super) fn join(&self) -> Option<Arc<Round>> {
         let mut state = self.state.lock();
-        let round = state.join(here())?.clone();
+        let round = state.join(current_worker())?.clone();
         let is_in_open = !state.open.batch.is_empty();
-        state.open.requests += usize::from(is_in_open && here() != MAIN);
+        state.open.requests += usize::from(is_in_open && current_worker() != MAIN_THREAD);
         let is_stirred = is_in_open && state.is_due(self.connections());
         drop(state);
         if is_stirred {
@@ -144,17 +144,24 @@ impl Lane {
                     if state.is_closed {
                         return None;
                     }
-                    (Wants::Nothing, None)
+                    (LaneDemand::Nothing, None)
                 } else if state.is_due(self.connections()) {
                     state.has_lingered = false;
                     return Some(self.take(&mut state));
                 } else {
                     let until = state.open.since + linger.saturating_sub(TICK);
                     let is_moderate = state.has_lingered && self.is_waited_on;
-                    (if is_moderate { Wants::More(until) } else { Wants::All }, Some(until))
+                    (
+                        if is_moderate {
+                            LaneDemand::CoalesceUntil(until)
+                        } else {
+                            LaneDemand::Immediate
+                        },
+                        Some(until),
+                    )
                 }
             };
-            self.moderation.say(self.partition, wants);
+            self.moderation.set_demand(self.partition, wants);
             match until {
                 None => self.stirred.notified().await,
                 Some(until) => {
@@ -170,7 +177,7 @@ impl Lane {
 
     /// The next batch to append, for which everybody is awake.
     fn take(&self, state: &mut Gathering) -> Batch {
-        self.moderation.say(self.partition, Wants::All);
+        self.moderation.set_demand(self.partition, LaneDemand::Immediate);
         state.take()
     }
 
@@ -242,36 +249,36 @@ mod tests {
         EventRef { at: UnixMs(7), kind: EventKind::Beat, stage: "s", viewer: "v", session: "" };
     const LINGER: Duration = Duration::from_secs(3_600);
 
-    fn waited_on(homes: Vec<Home>, is_waited_on: bool) -> Lane {
-        let moderation = Arc::new(Moderation::new(1, LINGER));
+    fn waited_on(homes: Vec<WorkerRuntime>, is_waited_on: bool) -> Lane {
+        let moderation = Arc::new(WakeCoalescer::new(1, LINGER));
         Lane::new(0, homes.into(), is_waited_on, moderation)
     }
 
-    fn lane(homes: Vec<Home>) -> Arc<Lane> {
+    fn lane(homes: Vec<WorkerRuntime>) -> Arc<Lane> {
         Arc::new(waited_on(homes, true))
     }
 
-    fn main_only() -> Vec<Home> {
-        vec![Home { runtime: tokio::runtime::Handle::current(), open: None }]
+    fn main_only() -> Vec<WorkerRuntime> {
+        vec![WorkerRuntime { runtime: tokio::runtime::Handle::current(), connections: None }]
     }
 
     #[tokio::test]
     async fn a_batch_waits_for_nobody_when_all_connections_wait_in_it() {
-        let workers = Workers::start(2, Moderation::default());
-        let places: Vec<_> = (0..3).map(|_| workers.spread().place()).collect();
-        let lane = lane(workers.homes());
+        let workers = Workers::start(2, WakeCoalescer::default());
+        let places: Vec<_> = (0..3).map(|_| workers.balancer().assign()).collect();
+        let lane = lane(workers.runtimes());
         let push = async |place: usize, events: &'static [EventRef<'static>]| {
             let (lane, (home, _)) = (lane.clone(), &places[place]);
             let said = async move {
                 let mut round = None;
                 assert!(lane.push(events, true, |its| round = Some(its)));
-                (here(), round.unwrap())
+                (current_worker(), round.unwrap())
             };
             home.spawn(said).await.unwrap()
         };
         let (one, first) = push(0, &[BEAT]).await;
         let (other, second) = push(1, &[BEAT]).await;
-        assert!(one != other && one != MAIN && other != MAIN);
+        assert!(one != other && one != MAIN_THREAD && other != MAIN_THREAD);
         assert!(!lane.state.lock().is_due(lane.connections()), "a third may come");
         let (third_at, third) = push(2, &[BEAT; 5]).await;
         let batch = lane.next(LINGER).await.unwrap();
@@ -290,7 +297,7 @@ mod tests {
     async fn workers_may_sleep_while_batches_linger_and_only_then() {
         for is_waited_on in [true, false] {
             let lane = waited_on(main_only(), is_waited_on);
-            let sleeps = || !lane.moderation.sleep().is_zero();
+            let sleeps = || !lane.moderation.sleep_duration().is_zero();
             let next = || timeout(TICK, lane.next(LINGER));
             assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
             assert!(!sleeps(), "it isn't known yet that they linger");

@@ -36,7 +36,7 @@ use crate::clock::SharedClock;
 use crate::hub::Hub;
 use crate::log::Log;
 use crate::metrics::{KindLabel, Metrics};
-use crate::workers::{Home, Workers};
+use crate::workers::{WorkerRuntime, Workers};
 
 /// Why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,11 +255,11 @@ impl Ingest {
             interval_ms: settings.interval_ms,
         });
         let mut committers = JoinSet::new();
-        let homes: Arc<[Home]> = workers.homes().into();
+        let homes: Arc<[WorkerRuntime]> = workers.runtimes().into();
         let lane = |partition: u16| {
             // Where nobody waits for the append, waiting requests say nothing about who may come.
             let is_waited_on = settings.ack == Ack::Log;
-            let moderation = workers.moderation();
+            let moderation = workers.wake_coalescer();
             let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation));
             let committer = Committer {
                 partition,

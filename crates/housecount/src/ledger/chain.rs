@@ -8,7 +8,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use crate::blocking::ledger_step;
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -82,7 +82,7 @@ impl Reading {
     /// # Errors
     /// The cold tier's, or that the chunk before `from` can't be read.
     pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
-        let reader = understanding(cold, chain, from, Some(wall())).await?;
+        let reader = understanding(cold, chain, from, Some(wall_clock())).await?;
         Ok(Reading { reader, book: Book::default() })
     }
 

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::proofs::Proofs;
 use super::rows::{Row, RowCache, RowPage, RowSet};
 use super::scan;
-use crate::blocking::{run_future_in_background, run_in_background};
+use crate::blocking::{run_at_low_priority, run_future_at_low_priority};
 use crate::clock::mono_ms;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -106,7 +106,7 @@ impl Scans {
         };
         let stopped =
             || StoreError::new(ErrorKind::Unavailable, "the scan of the ledger was stopped");
-        run_future_in_background(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
+        run_future_at_low_priority(&self.runtime, scan).await.unwrap_or_else(|| Err(stopped()))
     }
 
     /// A page of a list of watch times over `range`, the one that was asked for with its ends
@@ -191,7 +191,7 @@ impl Scans {
             sleep(Duration::from_millis(SCAN_KEPT_MS_MAX)).await;
             if let Some(cache) = cache.upgrade() {
                 // A node that stops drops them all.
-                let _ = run_in_background(move || cache.expire(mono_ms())).await;
+                let _ = run_at_low_priority(move || cache.expire(mono_ms())).await;
             }
         });
     }

@@ -21,8 +21,8 @@ use self::board::{Board, Told};
 use self::message::ALL;
 use self::pending::Due;
 pub use self::subscription::{Subscription, Wanted};
-use crate::chance;
 use crate::hub::{Answer, Hub, Standing};
+use crate::rng;
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Live {
     /// Nobody listens yet.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Live {
-        let board = Mutex::new(Board::new(chance::any::<u32>()));
+        let board = Mutex::new(Board::new(rng::random::<u32>()));
         Live { hub, board, latest: watch::channel(0).0, has_ended: watch::channel(false).0 }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::auth::{Audience, Payload, jwt};
-use crate::clock::wall;
+use crate::clock::wall_clock;
 
 /// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers
 /// come late.
@@ -41,7 +41,7 @@ impl Tokens {
         audience: Option<String>,
         duration: Duration,
     ) -> Result<Tokens, String> {
-        let until = (wall().0 / 1_000 + (duration + SPARE).as_secs()) as f64;
+        let until = (wall_clock().0 / 1_000 + (duration + SPARE).as_secs()) as f64;
         let tokens = Tokens { key: Secret(key), kid, audience, until };
         tokens.of("stage", "viewer").map(|_| tokens)
     }

@@ -10,13 +10,13 @@ use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
 use super::{Log, Origin, Position, Tail};
-use crate::clock::OwnClock;
+use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Log in this process's memory. It has one partition: a second would only cost.
 #[derive(Debug)]
 pub struct MemoryLog {
-    clock: OwnClock,
+    clock: MonotonicClock,
     inner: Mutex<Inner>,
 }
 
@@ -29,7 +29,7 @@ struct Inner {
 
 impl Default for MemoryLog {
     fn default() -> MemoryLog {
-        let clock = OwnClock::starting_at_least(UnixMs::ZERO);
+        let clock = MonotonicClock::starting_at_least(UnixMs::ZERO);
         let origin = Origin { born: clock.now(), ..Origin::default() };
         MemoryLog {
             clock,

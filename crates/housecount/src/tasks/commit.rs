@@ -21,7 +21,6 @@ use tracing::Instrument;
 
 use super::{Progress, Tick, lease};
 use crate::blocking::run_blocking;
-use crate::chance;
 use crate::clock::mono_ms;
 use crate::cold::chunks::{self, Written};
 use crate::cold::{Cold, Condition, Put, Record};
@@ -33,6 +32,7 @@ use crate::ledger::drafting::{self, Drafted};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::rng;
 use crate::traced::TARGET;
 
 /// The longest window that is written, where nothing was proven for longer: what its toggles can
@@ -204,7 +204,7 @@ impl Commit {
         let wait_ms = (self.window_ms / 4).min(YIELD_MS_MAX);
         let writer = &mut self.writers[usize::from(partition)];
         if writer.yields.0 != due {
-            writer.yields = (due, mono_ms() + chance::within(0..=wait_ms));
+            writer.yields = (due, mono_ms() + rng::random_range(0..=wait_ms));
         }
         mono_ms() >= writer.yields.1 || self.proofs.owes(partition)
     }

@@ -17,9 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::chance;
 use crate::clock::mono_ms;
 use crate::error::StoreResult;
+use crate::rng;
 use crate::streak::{Change, FailureStreak};
 
 /// For how long no tick must have failed until a task is said to work again: most ticks find
@@ -76,7 +76,7 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
                 }
             }
         }
-        let wait = task.period().mul_f64(chance::within(0.9..1.1));
+        let wait = task.period().mul_f64(rng::random_range(0.9..1.1));
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,

@@ -21,7 +21,7 @@ use housecount_core::snapshot::Snapshot;
 use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
-use crate::clock::wall;
+use crate::clock::wall_clock;
 use crate::cold::chunks::{self, Reader, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
@@ -141,11 +141,11 @@ fn uncommitted(range: Span, first: Option<UnixMs>, committed_to: UnixMs) -> Stri
     match first {
         None => "the cold tier has no ledger: nothing is committed yet".to_string(),
         Some(first) if range.to <= first => {
-            let from = crate::calendar::shown(first);
+            let from = crate::calendar::format_time(first);
             format!("the ledger begins at {from}, after the range: choose a later --to")
         }
         Some(_) => {
-            let to = crate::calendar::shown(committed_to);
+            let to = crate::calendar::format_time(committed_to);
             format!(
                 "the ledger ends at {to}, before the end of the range: choose --to {to} for what is there"
             )
@@ -199,16 +199,16 @@ async fn read_chain(
     found: &mut Found,
     progress: &mut impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
-    let opened = chain::understanding(cold, chain, range.from, Some(wall())).await;
+    let opened = chain::understanding(cold, chain, range.from, Some(wall_clock())).await;
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             found.problem(error.to_string());
-            Reader::at(chain, range.from, UnixMs::MAX).as_of(Some(wall()))
+            Reader::at(chain, range.from, UnixMs::MAX).as_of(Some(wall_clock()))
         }
         Err(error) => return Err(error),
     };
-    let first = chunks::first(cold, chain, Some(wall())).await?;
+    let first = chunks::first(cold, chain, Some(wall_clock())).await?;
     let (mut book, mut is_lost, mut edge) = (Book::default(), false, UnixMs::ZERO);
     let mut expires = false;
     loop {

@@ -187,7 +187,10 @@ impl Sender {
         if self.rng.random_ratio(1, 10) {
             return String::new();
         }
-        format!("&from={}", housecount::clock::wall().0 - self.rng.random_range(1_000..60_000))
+        format!(
+            "&from={}",
+            housecount::clock::wall_clock().0 - self.rng.random_range(1_000..60_000)
+        )
     }
 
     fn beat(&mut self) -> String {

@@ -51,11 +51,11 @@ impl Inside {
             flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
         let settings =
             Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
-        let app = App::over(settings, log.clone(), Some(cold.clone()));
+        let app = App::with_stores(settings, log.clone(), Some(cold.clone()));
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
         let running = app.run(None, async { drop(stopped.await) });
         let stopped = tokio::spawn(async { running.await.unwrap() });
-        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
         Inside { node, stop, stopped }
     }
 

@@ -167,7 +167,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     let dynamo = Dynamo::start().await;
     dynamo.make_table("audience");
     let cold = dynamo.cold("audience").await;
-    let until = Attr::N(housecount::clock::wall().0 + 60_000);
+    let until = Attr::N(housecount::clock::wall_clock().0 + 60_000);
     let lease = Item::from([("until".to_string(), until)]);
     let key = Key::Lease { name: "ledger-1-0".to_string() };
     cold.put(vec![Record { key, item: lease }]).await.unwrap();

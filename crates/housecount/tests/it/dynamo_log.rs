@@ -241,7 +241,7 @@ async fn dollars_of_a_log() {
         if is_archived {
             tasks.spawn(archive(halves[0].log.clone(), cold.clone(), halves[0].hub.clone()));
         }
-        let base = housecount::clock::wall();
+        let base = housecount::clock::wall_clock();
         let mut crowd = Crowd::new(shape, base);
         let units = |halves: &[Half]| {
             halves.iter().fold((0.0, 0.0), |(w, r), half| {
@@ -253,8 +253,8 @@ async fn dollars_of_a_log() {
             })
         };
         let (mut before, mut events, mut n) = ((0.0, 0.0), 0u64, 0u64);
-        while housecount::clock::wall().since(base) < 2 * 3_600_000 {
-            let now = housecount::clock::wall();
+        while housecount::clock::wall_clock().since(base) < 2 * 3_600_000 {
+            let now = housecount::clock::wall_clock();
             if now.since(base) >= 3_600_000 && before == (0.0, 0.0) {
                 (before, events) = (units(&halves), 0);
             }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use housecount::fuzzed::TARGETS;
+use housecount::fuzz_targets::TARGETS;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

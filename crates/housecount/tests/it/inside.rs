@@ -40,7 +40,7 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let flags = flags.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).collect();
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let log = Arc::new(log);
-    let app = App::over(settings, log.clone(), None);
+    let app = App::with_stores(settings, log.clone(), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", bound.address);
     let client = Client::new(&address).unwrap();
@@ -55,7 +55,10 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
 impl Inside {
     pub async fn ready(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
         let inside = start(log, settings).await;
-        eventually("the node is ready", async || inside.node.readiness.waits_for().is_none()).await;
+        eventually("the node is ready", async || {
+            inside.node.readiness.not_ready_reason().is_none()
+        })
+        .await;
         inside
     }
 
@@ -153,7 +156,7 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     }
     assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(Refused::Full));
     assert!(inside.metric("housecount_shed_total 1"));
-    let slowed_ms = inside.node.next_ms(&receipt);
+    let slowed_ms = inside.node.next_beat_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("there is room again", async || {
@@ -337,12 +340,12 @@ async fn folded_at_once(ack: &str, beats: usize) -> usize {
     let mut settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     settings.workers = 0;
-    let app = App::over(settings, Arc::new(FaultyLog::default()), None);
+    let app = App::with_stores(settings, Arc::new(FaultyLog::default()), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let (node, running) =
         (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
-    eventually("the node is ready", async || node.waits_for().is_none()).await;
+    eventually("the node is ready", async || node.not_ready_reason().is_none()).await;
     let viewers = move || node.hub.count("s").of.viewers as usize;
     let largest = Arc::new(AtomicUsize::new(0));
     let watching = tokio::spawn({

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ciborium::Value as Cbor;
-use housecount::clock::wall;
+use housecount::clock::wall_clock;
 use housecount::cold::SqliteCold;
 use housecount::log::MemoryLog;
 use housecount_core::event::EventKind;
@@ -185,7 +185,7 @@ fn cbor(status: u16, body: &Cbor) -> Response<Full<Bytes>> {
 /// A ledger of an hour yesterday: ten viewers on one stage, four on another, seven on one that is
 /// none of IVS's.
 async fn an_hour(folder: &Path) -> Span {
-    let from = wall().minus(24 * HOUR_MS).aligned(HOUR_MS);
+    let from = wall_clock().minus(24 * HOUR_MS).aligned(HOUR_MS);
     let viewers = [(WATCHED, 10), (FORGOTTEN, 4), ("plain", 7)];
     let mut said = Vec::new();
     for (stage, viewers) in viewers {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::app::App;
 use housecount::client::Client;
-use housecount::clock::wall;
+use housecount::clock::wall_clock;
 use housecount::config::{Layers, Settings};
 use housecount::error::StoreResult;
 use housecount::http::Bound;
@@ -75,7 +75,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     const PAGES: usize = 10;
     const LASTED_MS: usize = 600_000;
     let redis = Server::start(Flavour::Redis, &[]).await;
-    let begun = wall().0 as usize - LASTED_MS;
+    let begun = wall_clock().0 as usize - LASTED_MS;
     let entries = PAGES * READ_RECORDS_MAX;
     for n in 0..entries {
         // What lies in them is nothing to a start's progress: where they lie is.
@@ -88,7 +88,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
         flags.map(|(name, value)| ("--set".to_string(), name.to_string(), value.to_string()));
     let settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
-    let app = App::over(settings, log.clone(), None);
+    let app = App::with_stores(settings, log.clone(), None);
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = tokio::spawn(app.run(Some(bound), std::future::pending()));

@@ -24,7 +24,7 @@ fn is_complete(node: &Inner) -> bool {
 
 fn is_flagged(node: &Inner) -> bool {
     !is_complete(node)
-        && node.waits_for().is_some_and(|why| why.contains("the log has taken no writes"))
+        && node.not_ready_reason().is_some_and(|why| why.contains("the log has taken no writes"))
 }
 
 /// The log's clock goes on for two ttl while the counts stand: what would time every viewer out.
@@ -61,7 +61,7 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         assert_eq!(node.hub.count("s").of.viewers, 1);
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
-        assert_eq!(node.waits_for(), None);
+        assert_eq!(node.not_ready_reason(), None);
         assert!(receipt.is_settled(), "its event was appended");
         assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
         assert_eq!(
@@ -101,7 +101,11 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
     eventually("it is said", async || !is_complete(node)).await;
     assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
-    assert!(node.waits_for().unwrap().contains("a heartbeat has waited"), "{:?}", node.waits_for());
+    assert!(
+        node.not_ready_reason().unwrap().contains("a heartbeat has waited"),
+        "{:?}",
+        node.not_ready_reason()
+    );
 }
 
 /// With `ack = memory` as well: the node must not tell players that all is well.
@@ -211,7 +215,7 @@ async fn as_of_is_never_later_than_what_a_node_has_read() {
         let stage = format!("s-{n}");
         one.beat(&stage, "ann").await;
         // The log's clock is this machine's.
-        let acknowledged = housecount::clock::wall();
+        let acknowledged = housecount::clock::wall_clock();
         let answer = other.beat(&stage, "bob").await;
         let is_covered =
             answer["complete"] == true && answer["asOf"].as_u64().unwrap() >= acknowledged.0;

@@ -74,7 +74,7 @@ pub async fn duration(
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
         watch_duration_seconds: watch_ms / 1_000,
-        watch_duration_formatted: calendar::spoken(watch_ms),
+        watch_duration_formatted: calendar::format_duration(watch_ms),
     };
     Ok(Success::new(&node, watched))
 }

@@ -48,7 +48,7 @@ impl Services {
         (status = 503, description = "`SERVICE_UNAVAILABLE`: what it waits for", body = ErrorBody)))]
 pub async fn health(State(node): State<Arc<Node>>) -> Result<Json<Success<Health>>, DropInError> {
     let services = Services::of(&node);
-    if let Some(waits_for) = node.waits_for() {
+    if let Some(waits_for) = node.not_ready_reason() {
         let details = ErrorDetails { services: Some(services), ..ErrorDetails::default() };
         return Err(DropInError::new(Problem::unavailable("not_ready", waits_for), details));
     }

@@ -95,8 +95,8 @@ pub async fn history(
             user_id: viewer.to_string(),
             stage_arn: stage.to_string(),
             participant_id: live.into_iter().next().unwrap_or_default(),
-            joined_at: calendar::shown(view.from),
-            left_at: calendar::shown(view.to),
+            joined_at: calendar::format_time(view.from),
+            left_at: calendar::format_time(view.to),
             watch_duration_seconds: view.watch_ms / 1_000,
         }
     });

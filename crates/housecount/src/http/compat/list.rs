@@ -65,7 +65,7 @@ pub async fn list(
         online.into_iter().map(|PresenceView { id, sessions, last_beat }| ViewerParticipants {
             user_id: id,
             participant_ids: sessions,
-            last_heartbeat: calendar::shown(last_beat),
+            last_heartbeat: calendar::format_time(last_beat),
         });
     let list = ViewerList {
         stage_arn: stage.to_string(),

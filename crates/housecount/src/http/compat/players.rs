@@ -110,7 +110,7 @@ pub async fn heartbeat(
         stage_arn: stage.to_string(),
         heartbeat_updated: true,
         current_viewers: node.hub.count(stage.as_str()).of.viewers,
-        next_ms: node.next_ms(&receipt),
+        next_ms: node.next_beat_ms(&receipt),
     };
     Ok(Success::with_message(&node, "heartbeat recorded", data))
 }

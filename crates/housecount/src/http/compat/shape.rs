@@ -53,7 +53,7 @@ impl<T> Success<T> {
 
 /// The time on the log's clock in RFC 3339; on the machine's until the log has been reached.
 pub fn timestamp(node: &Node) -> String {
-    calendar::shown(node.clock.now().unwrap_or_else(clock::wall))
+    calendar::format_time(node.clock.now().unwrap_or_else(clock::wall_clock))
 }
 
 /// An error.

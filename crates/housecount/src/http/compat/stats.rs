@@ -49,7 +49,7 @@ impl WatchedStage {
             stage_arn: view.stage,
             viewer_count: view.count.viewers,
             auto_scaled: false,
-            created_at: config.map(|config| calendar::shown(config.created_at)),
+            created_at: config.map(|config| calendar::format_time(config.created_at)),
         }
     }
 }
@@ -227,7 +227,7 @@ impl From<StageConfig> for StageInfo {
             customer: config.customer,
             tags: config.tags,
             auto_scaled: false,
-            created_at: calendar::shown(config.created_at),
+            created_at: calendar::format_time(config.created_at),
         }
     }
 }

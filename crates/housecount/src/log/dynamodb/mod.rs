@@ -51,12 +51,12 @@ use self::meta::Meta;
 use self::pace::Pace;
 pub use self::target::DynamoTarget;
 use super::{Consumed, Log, Origin, Position, Tail};
-use crate::chance;
 use crate::dynamo::attr::to_sdk;
 use crate::dynamo::clock::DateClock;
 use crate::dynamo::{connect, failure};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::{Meter, Purpose};
+use crate::rng;
 
 /// How long a call may take, with its second try. One that takes longer is a failure, which the
 /// callers know what to do about.
@@ -186,7 +186,7 @@ impl DynamoLog {
             table,
             shown: target.to_string(),
             partitions: target.partitions,
-            writer: chance::any(),
+            writer: rng::random(),
             pace: Pace { flush_ms: target.flush_ms, clock },
             stretch: AtomicU64::new(1),
             meter: Meter::default(),

@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use self::writer::{Order, Writer};
 use super::{Log, Position, Tail};
 use crate::blocking::run_blocking;
-use crate::clock::OwnClock;
+use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 
@@ -45,7 +45,7 @@ pub struct FileLog {
     orders: Option<SyncSender<Order>>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Connection>>,
-    clock: Arc<OwnClock>,
+    clock: Arc<MonotonicClock>,
     /// Held until the writer is done as well.
     folder: Arc<DataFolder>,
 }
@@ -69,7 +69,7 @@ impl FileLog {
         let writer = layout::connect(&path)?;
         layout::prepare(&writer, &path)?;
         let last = layout::last_position(&writer).map_err(|e| layout::failed(&path, e))?;
-        let clock = Arc::new(OwnClock::starting_at_least(last.at));
+        let clock = Arc::new(MonotonicClock::starting_at_least(last.at));
         layout::begin(&writer, clock.now()).map_err(|e| layout::failed(&path, e))?;
         let reader = Arc::new(Mutex::new(layout::connect(&path)?));
         // What was acknowledged is in the second until SQLite takes it over into the first.

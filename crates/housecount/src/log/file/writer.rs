@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use super::layout::{begin, to_sql};
-use crate::clock::{OwnClock, mono_ms};
+use crate::clock::{MonotonicClock, mono_ms};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 use crate::log::Position;
@@ -41,7 +41,7 @@ pub(super) enum Order {
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) folder: Arc<DataFolder>,
-    pub(super) clock: Arc<OwnClock>,
+    pub(super) clock: Arc<MonotonicClock>,
     pub(super) last: Position,
     pub(super) dirty: SyncSender<()>,
 }

@@ -20,7 +20,7 @@ use super::call::Call;
 use super::sentinel::Sentinels;
 use super::target::{Login, Servers};
 use crate::clock::mono_ms;
-use crate::workers::here;
+use crate::workers::current_worker;
 
 /// How long Redis may take to answer. A healthy one answers in a millisecond; its worst stall seen
 /// with this load was 1.5 ms, and an append to a slow disk some tens.
@@ -34,7 +34,7 @@ const REBUILD_AFTER_MS: u64 = 3_000;
 /// append is not handed from thread to thread; and one for all else.
 pub(super) struct Link {
     client: AnyClient,
-    /// By [`here`].
+    /// By [`current_worker`].
     currents: Mutex<Vec<Current>>,
     /// How often another server has taken the place of the one before. Connections made before that
     /// are thrown away.
@@ -239,10 +239,10 @@ impl Link {
     /// Runs `with` over this worker's connection.
     fn with_current<T>(&self, with: impl FnOnce(&mut Current) -> T) -> T {
         let mut currents = self.currents.lock();
-        if currents.len() <= here() {
-            currents.resize_with(here() + 1, Current::default);
+        if currents.len() <= current_worker() {
+            currents.resize_with(current_worker() + 1, Current::default);
         }
-        let (current, moves) = (&mut currents[here()], self.moves());
+        let (current, moves) = (&mut currents[current_worker()], self.moves());
         if current.moves != moves {
             *current = Current { moves, ..Current::default() };
         }

@@ -35,7 +35,7 @@ fn public_keys() -> String {
 
 /// Unix seconds so much later.
 fn in_s(seconds: f64) -> f64 {
-    housecount::clock::wall().0 as f64 / 1_000.0 + seconds
+    housecount::clock::wall_clock().0 as f64 / 1_000.0 + seconds
 }
 
 /// For an hour.

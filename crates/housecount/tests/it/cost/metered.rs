@@ -173,7 +173,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     let flags = set.map(|(k, v)| ("--set".to_string(), k.to_string(), v.to_string())).to_vec();
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let cold = Arc::new(FaultyCold::new().await);
-    let app = App::over(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
+    let app = App::with_stores(settings, Arc::new(MemoryLog::default()), Some(cold.clone()));
     let (costs, started_ms) = (app.node.costs.clone(), mono_ms());
     let at = |minute: u64| started_ms + 1_000 + minute * 60_000;
     let (judged, held) = (COST_GUARD_WARMUP_MS / 60_000, COST_GUARD_HOLD_MS / 60_000);

@@ -46,7 +46,7 @@ struct Group {
 }
 
 fn unix_ms() -> u64 {
-    housecount::clock::wall().0
+    housecount::clock::wall_clock().0
 }
 
 impl Crowd {

@@ -45,14 +45,14 @@ impl Inside {
         let settings =
             Settings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap()).unwrap();
         let cold = dynamo.cold("table").await;
-        let app = App::over(settings, log, Some(Arc::new(cold)));
+        let app = App::with_stores(settings, log, Some(Arc::new(cold)));
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
         tokio::spawn(app.run(Some(bound), async {
             let _ = stopped.await;
         }));
-        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
         Inside { node, client, _stop: stop }
     }
 

@@ -117,12 +117,12 @@ async fn export_rows_max() {
 async fn scans_max() {
     let cold = Arc::new(FaultyCold::new().await);
     let shared: Arc<dyn Cold> = cold.clone();
-    let app = App::over(settings(&[]), Arc::new(MemoryLog::default()), Some(shared));
+    let app = App::with_stores(settings(&[]), Arc::new(MemoryLog::default()), Some(shared));
     let bound = Bound::take("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = app.node.clone();
     tokio::spawn(app.run(Some(bound), std::future::pending()));
-    eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+    eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
     assert_eq!(node.scans.open.available_permits(), SCANS_MAX);
     let taken = node.scans.open.acquire_many(SCANS_MAX as u32).await.unwrap();
     let before = cold.calls.load(Ordering::SeqCst);

@@ -290,12 +290,12 @@ async fn a_stage_day() {
             stage = proven.stage.to_string()
         });
 
-        let app = App::over(settings(&[]), Arc::new(MemoryLog::default()), Some(cold));
+        let app = App::with_stores(settings(&[]), Arc::new(MemoryLog::default()), Some(cold));
         let bound = Bound::take("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let node = app.node.clone();
         tokio::spawn(app.run(Some(bound), std::future::pending()));
-        eventually("the node is ready", async || node.readiness.waits_for().is_none()).await;
+        eventually("the node is ready", async || node.readiness.not_ready_reason().is_none()).await;
         let stage = stage.replace(':', "%3A").replace('/', "%2F");
         let range = format!("from={base}&to={}", base.plus(24 * HOUR_MS));
         for (what, path) in [

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use housecount::clock::wall;
+use housecount::clock::wall_clock;
 use housecount::cold::chunks::Reader;
 use housecount::cold::{Cold, Page};
 use housecount::ledger::chain::decode;
@@ -41,7 +41,7 @@ async fn expiries(cold: &Arc<dyn Cold>) -> Vec<(String, Option<u64>)> {
 #[tokio::test]
 async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     // Fifty days ago, twenty hours of it over two generations' border; and yesterday.
-    let long_ago = wall().aligned(WINDOW_MS).minus(50 * DAY_MS);
+    let long_ago = wall_clock().aligned(WINDOW_MS).minus(50 * DAY_MS);
     let yesterday = long_ago.plus(49 * DAY_MS);
     let late = watches("new", yesterday, HOUR_MS);
     let said: Vec<Said> = watches("old", long_ago, 20 * HOUR_MS).chain(late).collect();
@@ -81,16 +81,16 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
 
     // Readers see what hasn't expired, before anything is deleted, with some of it deleted, and
     // after.
-    let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall().0).count();
+    let expired = all.iter().filter(|(_, ttl)| ttl.unwrap() * 1_000 <= wall_clock().0).count();
     assert!(expired > 250 && expired < all.len(), "{expired} of {}", all.len());
     for round in 0..3 {
         assert_eq!(stage.totals(whole).await, oracle(&recent), "{round}");
         let found = verify(&cold, whole, None, |_| ()).await.unwrap();
         assert!(found.problems.is_empty(), "{round}: {:?}", found.problems);
         if round == 0 {
-            assert!(cold.sweep(wall()).await.unwrap());
+            assert!(cold.sweep(wall_clock()).await.unwrap());
         } else {
-            while cold.sweep(wall()).await.unwrap() {}
+            while cold.sweep(wall_clock()).await.unwrap() {}
         }
     }
     assert_eq!(expiries(&cold).await.len(), all.len() - expired);

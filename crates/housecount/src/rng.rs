@@ -6,7 +6,7 @@ use rand::{Rng, rng};
 
 /// Something at random: a number of all there are, a fraction from 0 to 1.
 #[must_use]
-pub fn any<T>() -> T
+pub fn random<T>() -> T
 where
     StandardUniform: Distribution<T>,
 {
@@ -19,7 +19,7 @@ where
 
 /// A number within a range.
 #[must_use]
-pub fn within<T: SampleUniform>(range: impl SampleRange<T>) -> T {
+pub fn random_range<T: SampleUniform>(range: impl SampleRange<T>) -> T {
     #[cfg(feature = "sim")]
     if crate::sim::is_on() {
         return crate::sim::draw_within(range);

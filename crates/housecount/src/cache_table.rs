@@ -12,7 +12,7 @@ use housecount_core::prefetch::prefetch;
 
 /// Lock-free hash table of cache lines, which doubles when it forgets too much.
 #[derive(Debug)]
-pub struct Lines<L> {
+pub struct CacheLineTable<L> {
     /// Lines at first; a power of two.
     lines_min: usize,
     doublings: AtomicUsize,
@@ -22,15 +22,15 @@ pub struct Lines<L> {
     pieces: Box<[OnceLock<Box<[L]>>]>,
 }
 
-impl<L: Default> Lines<L> {
+impl<L: Default> CacheLineTable<L> {
     /// So many lines at first, and at most; powers of two.
     #[must_use]
-    pub fn new(lines_min: usize, lines_max: usize) -> Lines<L> {
+    pub fn new(lines_min: usize, lines_max: usize) -> CacheLineTable<L> {
         debug_assert!(
             lines_min.is_power_of_two() && lines_max.is_power_of_two() && lines_min <= lines_max
         );
         let doublings_max = (lines_max / lines_min).ilog2();
-        Lines {
+        CacheLineTable {
             lines_min,
             doublings: AtomicUsize::new(0),
             forgotten: AtomicUsize::new(0),
@@ -43,7 +43,7 @@ impl<L: Default> Lines<L> {
     }
 
     /// Whether two hashes have the same line now.
-    pub fn is_same(&self, one: u64, other: u64) -> bool {
+    pub fn same_line(&self, one: u64, other: u64) -> bool {
         ((one ^ other) as usize).is_multiple_of(self.lines())
     }
 
@@ -53,7 +53,7 @@ impl<L: Default> Lines<L> {
     }
 
     /// The lines that a hash had before, the last one first.
-    pub fn before(&self, hash: u64) -> impl Iterator<Item = &L> {
+    pub fn previous_lines(&self, hash: u64) -> impl Iterator<Item = &L> {
         let lines_min = self.lines_min;
         let at = move |doublings: usize| hash as usize % (lines_min << doublings);
         let doublings = self.doublings.load(Ordering::Relaxed);
@@ -76,14 +76,14 @@ impl<L: Default> Lines<L> {
     }
 
     /// The line of a hash will be asked for: it is on its way from memory from now on.
-    pub fn look_ahead(&self, hash: u64) {
+    pub fn prefetch(&self, hash: u64) {
         let (piece, at) = self.place(hash as usize % self.lines());
         prefetch(piece, at);
     }
 
     /// Something had to be forgotten too early: when an eighth as much as there are lines was,
     /// there will be more of them.
-    pub fn note_forgotten(&self) {
+    pub fn note_eviction(&self) {
         let forgotten = self.forgotten.fetch_add(1, Ordering::Relaxed) + 1;
         let doublings = self.doublings.load(Ordering::Relaxed);
         if forgotten >= (self.lines_min << doublings) / 8 && doublings + 1 < self.pieces.len() {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn it_doubles_up_to_its_bound_and_every_line_is_found() {
-        let table: Lines<[u64; 2]> = Lines::new(8, 64);
+        let table: CacheLineTable<[u64; 2]> = CacheLineTable::new(8, 64);
         let addresses = || -> HashSet<_> {
             (0..1_000).map(|hash| std::ptr::from_ref(table.of(hash))).collect()
         };
@@ -122,17 +122,20 @@ mod tests {
         for lines in [8, 16, 32, 64, 64, 64] {
             let found = addresses();
             assert_eq!((found.len(), table.bytes()), (lines, lines * 16));
-            assert!(table.is_same(5, 5 + lines as u64) && !table.is_same(5, 5 + lines as u64 / 2));
+            assert!(
+                table.same_line(5, 5 + lines as u64) && !table.same_line(5, 5 + lines as u64 / 2)
+            );
             assert!(found.is_superset(&before), "lines stay where they are");
             // Twice in the lower half: there since the last doubling, or since before.
-            let had_others =
-                (0..lines as u64).filter(|hash| table.before(*hash).next().is_some()).count();
+            let had_others = (0..lines as u64)
+                .filter(|hash| table.previous_lines(*hash).next().is_some())
+                .count();
             assert_eq!(had_others, lines - 8);
             assert!((0..lines as u64).all(|hash| {
-                table.before(hash).all(|line| found.contains(&std::ptr::from_ref(line)))
+                table.previous_lines(hash).all(|line| found.contains(&std::ptr::from_ref(line)))
             }));
             before = found;
-            (0..lines / 8).for_each(|_| table.note_forgotten());
+            (0..lines / 8).for_each(|_| table.note_eviction());
         }
     }
 }

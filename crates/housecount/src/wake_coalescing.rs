@@ -15,21 +15,21 @@ use housecount_core::limits::WAKE_COALESCE_MS_MAX;
 use tokio::time::Instant;
 
 /// The part of `linger` that a worker sleeps for at once, at most: many sleeps make a batch.
-const PART: u32 = 5;
+const LINGER_DIVISOR: u32 = 5;
 
 /// So much earlier than a batch ends workers get up: to be woken takes a tenth of that, and what
 /// they find is to join it.
-const EARLY: Duration = Duration::from_micros(500);
+const WAKE_MARGIN: Duration = Duration::from_micros(500);
 
 /// What a lane wants of workers that have nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
+pub enum LaneDemand {
     /// It is empty: whoever comes first is not to wait.
     Nothing,
     /// Whatever comes until then, and not each by itself.
-    More(Instant),
+    CoalesceUntil(Instant),
     /// Each event at once: an append is under way, or what comes may make a batch due.
-    All,
+    Immediate,
 }
 
 const NOTHING: u64 = u64::MAX;
@@ -37,7 +37,7 @@ const ALL: u64 = 0;
 
 /// Coalescing of workers' wakeups while batches linger. Lanes say what they want, and workers ask.
 #[derive(Debug)]
-pub struct Moderation {
+pub struct WakeCoalescer {
     started: Instant,
     /// By lane: microseconds from then on until when more is wanted, or one of the words above.
     lanes: Box<[AtomicU64]>,
@@ -45,27 +45,29 @@ pub struct Moderation {
 }
 
 /// For workers that never sleep.
-impl Default for Moderation {
-    fn default() -> Moderation {
-        Moderation::new(0, Duration::ZERO)
+impl Default for WakeCoalescer {
+    fn default() -> WakeCoalescer {
+        WakeCoalescer::new(0, Duration::ZERO)
     }
 }
 
-impl Moderation {
+impl WakeCoalescer {
     /// For so many lanes, whose batches linger for so long.
     #[must_use]
-    pub fn new(lanes: u16, linger: Duration) -> Moderation {
+    pub fn new(lanes: u16, linger: Duration) -> WakeCoalescer {
         let lanes = (0..lanes).map(|_| AtomicU64::new(ALL)).collect();
-        let sleep = (linger / PART).min(Duration::from_millis(WAKE_COALESCE_MS_MAX));
-        Moderation { started: Instant::now(), lanes, sleep }
+        let sleep = (linger / LINGER_DIVISOR).min(Duration::from_millis(WAKE_COALESCE_MS_MAX));
+        WakeCoalescer { started: Instant::now(), lanes, sleep }
     }
 
     /// What a lane wants from now on.
-    pub fn say(&self, lane: u16, wants: Wants) {
+    pub fn set_demand(&self, lane: u16, wants: LaneDemand) {
         let word = match wants {
-            Wants::Nothing => NOTHING,
-            Wants::More(until) => until.saturating_duration_since(self.started).as_micros() as u64,
-            Wants::All => ALL,
+            LaneDemand::Nothing => NOTHING,
+            LaneDemand::CoalesceUntil(until) => {
+                until.saturating_duration_since(self.started).as_micros() as u64
+            }
+            LaneDemand::Immediate => ALL,
         };
         if let Some(lane) = self.lanes.get(usize::from(lane)) {
             lane.store(word, Ordering::Relaxed);
@@ -74,7 +76,7 @@ impl Moderation {
 
     /// For how long a worker that has nothing to do may sleep, whatever comes.
     #[must_use]
-    pub fn sleep(&self) -> Duration {
+    pub fn sleep_duration(&self) -> Duration {
         let mut earliest = NOTHING;
         for lane in &self.lanes {
             earliest = earliest.min(lane.load(Ordering::Relaxed));
@@ -86,7 +88,7 @@ impl Moderation {
             return Duration::ZERO;
         }
         let until = Duration::from_micros(earliest);
-        until.saturating_sub(self.started.elapsed() + EARLY).min(self.sleep)
+        until.saturating_sub(self.started.elapsed() + WAKE_MARGIN).min(self.sleep)
     }
 }
 
@@ -97,38 +99,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn workers_sleep_while_all_that_is_waited_for_is_that_batches_linger() {
         let ms = Duration::from_millis;
-        let moderation = Moderation::new(2, ms(10));
-        assert_eq!(moderation.sleep(), ms(0), "nothing is known yet");
-        moderation.say(0, Wants::Nothing);
-        moderation.say(1, Wants::Nothing);
-        assert_eq!(moderation.sleep(), ms(0), "the first one is not to wait");
-        moderation.say(1, Wants::More(Instant::now() + ms(9)));
-        assert_eq!(moderation.sleep(), ms(2));
-        moderation.say(0, Wants::More(Instant::now() + ms(1)));
-        assert_eq!(moderation.sleep(), ms(1) - EARLY, "not until any batch ends");
+        let coalescer = WakeCoalescer::new(2, ms(10));
+        assert_eq!(coalescer.sleep_duration(), ms(0), "nothing is known yet");
+        coalescer.set_demand(0, LaneDemand::Nothing);
+        coalescer.set_demand(1, LaneDemand::Nothing);
+        assert_eq!(coalescer.sleep_duration(), ms(0), "the first one is not to wait");
+        coalescer.set_demand(1, LaneDemand::CoalesceUntil(Instant::now() + ms(9)));
+        assert_eq!(coalescer.sleep_duration(), ms(2));
+        coalescer.set_demand(0, LaneDemand::CoalesceUntil(Instant::now() + ms(1)));
+        assert_eq!(coalescer.sleep_duration(), ms(1) - WAKE_MARGIN, "not until any batch ends");
         tokio::time::advance(ms(5)).await;
-        assert_eq!(moderation.sleep(), ms(0), "one has lingered");
-        moderation.say(0, Wants::All);
-        assert_eq!(moderation.sleep(), ms(0), "its append is under way");
-        moderation.say(0, Wants::Nothing);
-        assert_eq!(moderation.sleep(), ms(2));
+        assert_eq!(coalescer.sleep_duration(), ms(0), "one has lingered");
+        coalescer.set_demand(0, LaneDemand::Immediate);
+        assert_eq!(coalescer.sleep_duration(), ms(0), "its append is under way");
+        coalescer.set_demand(0, LaneDemand::Nothing);
+        assert_eq!(coalescer.sleep_duration(), ms(2));
     }
 
     /// sleep_ms_max
     #[tokio::test(start_paused = true)]
     async fn nobody_sleeps_long_because_batches_linger_long() {
         for (linger_ms, sleep_us) in [(1, 200), (9, 1_800), (1_000, 1_000 * WAKE_COALESCE_MS_MAX)] {
-            let moderation = Moderation::new(1, Duration::from_millis(linger_ms));
-            moderation.say(0, Wants::More(Instant::now() + Duration::from_secs(1)));
-            assert_eq!(moderation.sleep(), Duration::from_micros(sleep_us));
+            let coalescer = WakeCoalescer::new(1, Duration::from_millis(linger_ms));
+            coalescer
+                .set_demand(0, LaneDemand::CoalesceUntil(Instant::now() + Duration::from_secs(1)));
+            assert_eq!(coalescer.sleep_duration(), Duration::from_micros(sleep_us));
         }
     }
 
     #[test]
     fn where_nothing_lingers_nobody_sleeps() {
-        assert_eq!(Moderation::new(0, Duration::from_secs(1)).sleep(), Duration::ZERO);
-        let moderation = Moderation::new(1, Duration::ZERO);
-        moderation.say(0, Wants::More(Instant::now() + Duration::from_secs(1)));
-        assert_eq!(moderation.sleep(), Duration::ZERO);
+        assert_eq!(WakeCoalescer::new(0, Duration::from_secs(1)).sleep_duration(), Duration::ZERO);
+        let coalescer = WakeCoalescer::new(1, Duration::ZERO);
+        coalescer.set_demand(0, LaneDemand::CoalesceUntil(Instant::now() + Duration::from_secs(1)));
+        assert_eq!(coalescer.sleep_duration(), Duration::ZERO);
     }
 }
