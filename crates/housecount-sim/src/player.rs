@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use housecount::ingest::{Refused, Said};
+use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::rng;
 use housecount_core::event::EventKind;
 use parking_lot::Mutex;
@@ -113,21 +113,22 @@ impl Audience {
         pass(way_ms).await;
         let (node, run) = self.nodes.get(number)?;
         let Seat { stage, viewer, session } = seat;
-        let receipt = match node.ingest.take(Said { kind, stage, viewer, session }, false) {
-            Ok(receipt) => receipt,
-            Err(
-                Refused::Starting
-                | Refused::Full
-                | Refused::NotYet
-                | Refused::NotTaken
-                | Refused::Stopping,
-            ) => {
-                self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
-                return None;
-            }
-        };
+        let receipt =
+            match node.ingest.enqueue(UnstampedEvent { kind, stage, viewer, session }, false) {
+                Ok(receipt) => receipt,
+                Err(
+                    IngestError::Starting
+                    | IngestError::QueueFull
+                    | IngestError::AppendPending
+                    | IngestError::NotTaken
+                    | IngestError::Stopping,
+                ) => {
+                    self.world.digest(|hasher, now_ms| hasher.answer(now_ms, run, None));
+                    return None;
+                }
+            };
         if !self.world.plan.is_checked {
-            return receipt.acknowledged().await.is_ok().then(|| node.next_beat_ms(&receipt));
+            return receipt.wait().await.is_ok().then(|| node.next_beat_ms(&receipt));
         }
         self.world.happened(&format!(
             "run {run}: {kind:?} of {viewer} {session} on {stage} at {}",
@@ -141,7 +142,7 @@ impl Audience {
         };
         let (world, waits) = (self.world.clone(), receipt.clone());
         self.waiting.lock().spawn(async move {
-            if waits.acknowledged().await.is_err() {
+            if waits.wait().await.is_err() {
                 return;
             }
             let is_in_log = world.truth.lock().acknowledged(event, run, world.now_ms());
@@ -149,7 +150,7 @@ impl Audience {
                 world.violated(why);
             }
         });
-        let answer = timeout(PATIENCE, receipt.acknowledged()).await;
+        let answer = timeout(PATIENCE, receipt.wait()).await;
         while self.waiting.lock().try_join_next().is_some() {}
         let next_ms = match answer {
             Ok(Ok(())) => Some(node.next_beat_ms(&receipt)),

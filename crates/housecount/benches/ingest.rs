@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::config::{Layers, Settings};
 use housecount::hub::Hub;
-use housecount::ingest::{Acknowledged, Ingest, Said};
+use housecount::ingest::{Ingest, OwnAppends, UnstampedEvent};
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::wake_coalescing::WakeCoalescer;
@@ -31,7 +31,7 @@ fn ingest(log: Arc<dyn Log>, ack: &str) -> (Ingest, watch::Sender<bool>) {
     let (stop, stopped) = watch::channel(false);
     let (hub, clock) =
         (Arc::new(Hub::new(settings.rules, 1, true)), Arc::new(SharedClock::default()));
-    let acknowledged = Arc::new(Acknowledged::new(1));
+    let acknowledged = Arc::new(OwnAppends::new(1));
     let workers = Workers::start(0, WakeCoalescer::default());
     let metrics = Arc::new(Metrics::default());
     let (ingest, mut committers) = Ingest::start(
@@ -74,8 +74,8 @@ fn through_ingest(c: &mut Criterion) {
                             next = (next + 7_919) % VIEWERS;
                             let viewer = &viewers[next];
                             ingest
-                                .take(
-                                    Said {
+                                .enqueue(
+                                    UnstampedEvent {
                                         kind: EventKind::Beat,
                                         stage: "stage",
                                         viewer,
@@ -87,7 +87,7 @@ fn through_ingest(c: &mut Criterion) {
                         })
                         .collect();
                     for receipt in receipts {
-                        receipt.acknowledged().await.unwrap();
+                        receipt.wait().await.unwrap();
                     }
                     tokio::task::yield_now().await;
                     // What nobody reads any more is dropped, as the ledger does.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::admission::AdmissionControl;
 use crate::archive::Archived;
 use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
@@ -13,13 +14,12 @@ use crate::clock::SharedClock;
 use crate::cold::{Cold, ColdTarget, WatchedCold};
 use crate::config::Settings;
 use crate::cost::Costs;
-use crate::edge::Edge;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::make_private;
 use crate::follow::Follower;
-use crate::http::{self, Bound};
+use crate::http::{self, BoundListener};
 use crate::hub::Hub;
-use crate::ingest::{Acknowledged, Committers, Ingest};
+use crate::ingest::{Appenders, Ingest, OwnAppends};
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::log::{Consumed, Log, LogTarget, WatchedLog};
@@ -50,7 +50,7 @@ pub struct App {
     pub node: Arc<Node>,
     log: Arc<dyn Log>,
     workers: Workers,
-    committers: Committers,
+    committers: Appenders,
     stop: watch::Sender<bool>,
     stop_committing: watch::Sender<bool>,
     follower: Follower,
@@ -94,7 +94,7 @@ impl App {
         let log: Arc<dyn Log> = Arc::new(WatchedLog::new(log, hub.writes().clone()));
         let (stop, _) = watch::channel(false);
         let (stop_committing, stop_seen) = watch::channel(false);
-        let acknowledged = Arc::new(Acknowledged::new(log.partitions()));
+        let acknowledged = Arc::new(OwnAppends::new(log.partitions()));
         let wake_coalescer =
             WakeCoalescer::new(log.partitions(), Duration::from_millis(settings.linger_ms));
         let workers = Workers::start(settings.workers, wake_coalescer);
@@ -157,7 +157,7 @@ impl App {
             },
         );
         let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
-        let edge = Arc::new(Edge::new(
+        let edge = Arc::new(AdmissionControl::new(
             &settings.edge,
             settings.interval_ms,
             settings.rules.leave_grace_ms,
@@ -173,7 +173,7 @@ impl App {
             clock,
             hub,
             live,
-            edge,
+            admission: edge,
             ingest,
             cold,
             reads,
@@ -207,7 +207,7 @@ impl App {
     /// What was found at start and waiting can't mend.
     pub async fn run(
         self,
-        bound: Option<Bound>,
+        bound: Option<BoundListener>,
         shutdown: impl Future<Output = ()>,
     ) -> StoreResult<()> {
         let App { node, log, workers, mut committers, stop, stop_committing, .. } = self;

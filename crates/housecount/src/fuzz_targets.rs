@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 use crate::cold::ColdTarget;
 use crate::http::batch_body::{BatchForm, parse_many};
 use crate::http::extract::check_percent_encoding;
-use crate::http::words::BeatBody;
+use crate::http::heartbeat_json::HeartbeatRequest;
 use crate::http::ws::message::Message;
 use crate::log::LogTarget;
 
@@ -105,7 +105,7 @@ pub fn flush(bytes: &[u8]) -> bool {
 /// The body of `POST /v1/heartbeat`.
 #[must_use]
 pub fn heartbeat(bytes: &[u8]) -> bool {
-    BeatBody::parse(bytes).is_ok_and(|body| body.said(EventKind::Beat).is_ok())
+    HeartbeatRequest::parse(bytes).is_ok_and(|body| body.to_event(EventKind::Beat).is_ok())
 }
 
 /// The body of `POST /v1/heartbeats`, in each form.
@@ -120,7 +120,7 @@ pub fn batch(bytes: &[u8]) -> bool {
             bytes.len()
         );
         let good = parsed.iter().filter_map(|(_, body)| body.as_ref().ok());
-        good.filter(|body| body.said(EventKind::Beat).is_ok()).count()
+        good.filter(|body| body.to_event(EventKind::Beat).is_ok()).count()
     };
     [BatchForm::Json, BatchForm::Lines, BatchForm::Either].into_iter().map(read).sum::<usize>() > 0
 }
@@ -131,7 +131,7 @@ pub fn message(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let Ok(message) = Message::parse(text) else { return false };
     let kind = message.kind();
-    message.ids().is_none_or(|ids| ids.said(kind).is_ok())
+    message.ids().is_none_or(|ids| ids.to_event(kind).is_ok())
 }
 
 /// An id in a request's path, percent-encoded.

@@ -1,5 +1,6 @@
 //! housecount: live audience counts that are never wrong without saying so.
 //! docs/ARCHITECTURE.md has the bird's eye view.
+pub mod admission;
 pub mod app;
 pub mod archive;
 pub mod audience;
@@ -19,7 +20,6 @@ pub mod copy;
 pub mod cost;
 pub mod demo;
 pub mod dynamo;
-pub mod edge;
 pub mod error;
 pub mod export;
 pub mod features;

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::admission::AdmissionControl;
 use crate::auth::Auth;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::cost::Costs;
-use crate::edge::Edge;
 use crate::hub::Hub;
-use crate::ingest::{Ingest, Receipt};
+use crate::ingest::{Ingest, PendingAck};
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
 use crate::metrics::{LiveFigures, Metrics};
@@ -35,7 +35,7 @@ pub struct Node {
     /// What subscribers of counts are told.
     pub live: Arc<Live>,
     /// What is decided before the log hears of it.
-    pub edge: Arc<Edge>,
+    pub admission: Arc<AdmissionControl>,
     /// The way into the log.
     pub ingest: Ingest,
     /// The cold tier, unless there is none.
@@ -87,11 +87,11 @@ impl Node {
     /// When a player is to beat next: as its last beat says (see `housecount_core::pace`),
     /// stretched under load, and never above a third of the ttl.
     #[must_use]
-    pub fn next_beat_ms(&self, receipt: &Receipt) -> u64 {
+    pub fn next_beat_ms(&self, ack: &PendingAck) -> u64 {
         let max_ms = self.settings.rules.ttl_ms / 3;
         // Nothing up to half full, twice as long when full.
-        let stretch = 1.0 + (self.ingest.load() * 2.0 - 1.0).clamp(0.0, 1.0);
-        ((receipt.gap_ms() as f64 * stretch) as u64).clamp(1, max_ms.max(1))
+        let stretch = 1.0 + (self.ingest.queue_utilization() * 2.0 - 1.0).clamp(0.0, 1.0);
+        ((ack.gap_ms() as f64 * stretch) as u64).clamp(1, max_ms.max(1))
     }
 }
 

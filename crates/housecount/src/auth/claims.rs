@@ -7,7 +7,7 @@ use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use super::{Credential, KeyId, Rules, TokenError};
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// The claims as they stand in a token.
 #[derive(Clone, Deserialize, Serialize)]
@@ -175,7 +175,7 @@ impl Claims {
     ///
     /// # Errors
     /// What of it the token doesn't cover.
-    pub fn check(&self, said: &Said<'_>) -> Result<(), Mismatch> {
+    pub fn check(&self, said: &UnstampedEvent<'_>) -> Result<(), Mismatch> {
         if said.viewer != self.viewer {
             return Err(Mismatch("viewer"));
         }
@@ -256,7 +256,12 @@ mod tests {
 
     #[test]
     fn what_is_said_must_be_claimed() {
-        let said = |stage, viewer, session| Said { kind: EventKind::Beat, stage, viewer, session };
+        let said = |stage, viewer, session| UnstampedEvent {
+            kind: EventKind::Beat,
+            stage,
+            viewer,
+            session,
+        };
         let exact = judge(payload("match-1"), None).unwrap();
         assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
         assert_eq!(exact.check(&said("match-11", "ann", "")), Err(Mismatch("stage")));

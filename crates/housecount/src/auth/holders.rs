@@ -9,7 +9,7 @@ use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
 use super::proven::{Mark, Proven};
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// Viewers who have shown a token that has not ended yet.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Holders(Proven);
 
 impl Holders {
     fn mark(&self, viewer: &str) -> Mark {
-        let nothing = Said { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
+        let nothing = UnstampedEvent { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
         self.0.presented(viewer.as_bytes()).with(&nothing)
     }
 

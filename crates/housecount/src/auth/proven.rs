@@ -21,7 +21,7 @@ use housecount_core::time::UnixMs;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::cache_table::CacheLineTable;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 use crate::rng;
 
 /// Entries of a line.
@@ -117,7 +117,7 @@ impl Default for Proven {
 
 impl Presented {
     /// What is said with it.
-    pub fn with(mut self, said: &Said<'_>) -> Mark {
+    pub fn with(mut self, said: &UnstampedEvent<'_>) -> Mark {
         self.hasher.write(said.viewer.as_bytes());
         self.hasher.write(said.stage.as_bytes());
         self.hasher.write(said.session.as_bytes());
@@ -225,8 +225,8 @@ mod tests {
         }
     }
 
-    fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
-        Said { kind: EventKind::Beat, stage, viewer, session }
+    fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
+        UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
             assert!(!proven.has(other, NOW));
         }
         // Leaves are as good as beats.
-        let leave = Said { kind: EventKind::Leave, ..said("s", "ann", "tab") };
+        let leave = UnstampedEvent { kind: EventKind::Leave, ..said("s", "ann", "tab") };
         assert!(proven.has(proven.presented(b"token").with(&leave), NOW));
         assert!(proven.is_current(ann));
         proven.forget();

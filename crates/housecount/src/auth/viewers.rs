@@ -16,7 +16,7 @@ use super::jwt::{self, Key};
 use super::proven::{Presented, Proven};
 use super::{AuthSettings, Changed, KeyId, Policy, Rules, Secret, TokenError, digest, read_file};
 use crate::clock;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// Between two fetches of the JWKS URL when nobody asks for an unknown key: a key that is taken
 /// back there is soon taken back here.
@@ -156,7 +156,7 @@ impl Viewers {
         &self,
         token: &[u8],
         presented: Presented,
-        said: &Said<'_>,
+        said: &UnstampedEvent<'_>,
     ) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
         let (mark, now) = (presented.with(said), clock::wall_clock());

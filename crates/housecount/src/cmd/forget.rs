@@ -68,7 +68,7 @@ fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, Failure> {
     ViewerId::check(viewer).map_err(|e| format!("--viewer: {e}"))?;
     let settings = args.store.settings()?;
     let request = Request {
-        viewer: settings.edge.names.asked(viewer.into()).into_owned(),
+        viewer: settings.edge.names.resolve(viewer.into()).into_owned(),
         stage: args.stage.clone(),
         is_dry_run: args.dry_run,
         held_bytes_max: FORGET_HELD_BYTES_MAX,

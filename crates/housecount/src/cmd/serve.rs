@@ -13,7 +13,7 @@ use super::{Failure, SettingArgs, runtime, say};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
 use crate::demo;
-use crate::http::Bound;
+use crate::http::BoundListener;
 use crate::otlp::{self, Traces};
 
 /// Take heartbeats and answer counts.
@@ -92,7 +92,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
     // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
-    let bound = Bound::take(&settings.listen).await?.secured(settings.tls.clone())?;
+    let bound = BoundListener::bind(&settings.listen).await?.with_tls(settings.tls.clone())?;
     let address = format!("{}://{}", bound.scheme(), bound.address);
     let is_open = !bound.address.ip().is_loopback() && settings.auth.operator_keys.is_none();
     if is_open && !settings.insecure {

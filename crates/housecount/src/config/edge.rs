@@ -8,11 +8,11 @@ use housecount_core::limits::{ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, SESSION_
 use ipnet::IpNet;
 
 use super::{ConfigError, Layers};
-use crate::edge::EdgeSettings;
-use crate::edge::address::AddressRate;
-use crate::edge::connections::ConnectionLimit;
-use crate::edge::names::{KEY_BYTES_MIN, Names};
-use crate::edge::rate::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
+use crate::admission::AdmissionSettings;
+use crate::admission::client_addr::AddressRate;
+use crate::admission::connections::ConnectionLimit;
+use crate::admission::pseudonyms::{KEY_BYTES_MIN, Pseudonymizer};
+use crate::admission::rate_table::{FULL_WITHIN_S_MAX, PER_SECOND_MAX};
 
 /// Requests a second that an address may send if nothing is set: 150,000 viewers behind one.
 const ADDRESS_PER_SECOND: u32 = 5_000;
@@ -24,9 +24,9 @@ const KEY_HINT: &str =
 ///
 /// # Errors
 /// Returns the first that is wrong.
-pub(super) fn edge(layers: &Layers) -> Result<EdgeSettings, ConfigError> {
+pub(super) fn edge(layers: &Layers) -> Result<AdmissionSettings, ConfigError> {
     let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
-    Ok(EdgeSettings {
+    Ok(AdmissionSettings {
         session_beats: session_beats(layers)?,
         address_rate: address_rate(layers)?,
         address_connections: address_connections(layers)?,
@@ -99,9 +99,9 @@ fn proxies(layers: &Layers) -> Result<Vec<IpNet>, ConfigError> {
     layers.list("proxies")?.iter().map(network).collect()
 }
 
-fn names(layers: &Layers) -> Result<Names, ConfigError> {
+fn names(layers: &Layers) -> Result<Pseudonymizer, ConfigError> {
     if !layers.choice("viewer_ids", &[("plain", false), ("hashed", true)])? {
-        return Ok(Names::plain());
+        return Ok(Pseudonymizer::plain());
     }
     let name = "viewer_ids_key";
     let given = layers.text(name)?;
@@ -122,7 +122,7 @@ fn names(layers: &Layers) -> Result<Names, ConfigError> {
         }
     };
     let too_short = format!("the key must have at least {KEY_BYTES_MIN} bytes; {KEY_HINT}");
-    Names::hashed(&secret).ok_or_else(|| layers.invalid(name, &too_short))
+    Pseudonymizer::hashed(&secret).ok_or_else(|| layers.invalid(name, &too_short))
 }
 
 /// The bytes of a key that is written in hexadecimal digits.

@@ -23,10 +23,10 @@ use self::edge::edge;
 pub use self::layers::{DEFAULT_TOML, Layers};
 use self::origin::OriginPattern;
 pub use self::prices::read_prices;
+use crate::admission::AdmissionSettings;
 use crate::archive::{Form, Kept};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
-use crate::edge::EdgeSettings;
 use crate::ingest::{Ack, IngestSettings};
 use crate::log::LogTarget;
 use crate::service_url::ServiceUrl;
@@ -96,7 +96,7 @@ pub struct Settings {
     /// `publish_counts`
     pub publish_counts: bool,
     /// `proxies`, `limits.*`, `viewer_ids` and `viewer_ids_key`
-    pub edge: EdgeSettings,
+    pub edge: AdmissionSettings,
     /// `cors.origins`
     pub cors_origins: Vec<OriginPattern>,
     /// `cors.operator_origins`

@@ -37,7 +37,7 @@ use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
-use crate::ingest::Acknowledged;
+use crate::ingest::OwnAppends;
 use crate::ledger::Proofs;
 use crate::log::{Log, Origin, Position, Tail};
 use crate::metrics::Metrics;
@@ -68,7 +68,7 @@ pub struct Follower {
     hub: Arc<Hub>,
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
-    acknowledged: Arc<Acknowledged>,
+    acknowledged: Arc<OwnAppends>,
     /// None where nothing is kept for good.
     proofs: Option<Arc<Proofs>>,
     /// What a partition's handles are made with, as last heard; at first, what this node would have
@@ -121,7 +121,7 @@ impl Follower {
         hub: Arc<Hub>,
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
-        acknowledged: Arc<Acknowledged>,
+        acknowledged: Arc<OwnAppends>,
         proofs: Option<Arc<Proofs>>,
         settings: &Settings,
     ) -> Follower {
@@ -210,7 +210,7 @@ impl Follower {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] =
                     Place { after: Position::START, origin: tail.origin };
-                self.acknowledged.forget(partition);
+                self.acknowledged.reset(partition);
                 // Not by its clock alone: that may have gone back as well.
                 self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
                 self.lost_ms = Some(mono_ms());
@@ -234,7 +234,7 @@ impl Follower {
                 .map(|((first, _), (last, _))| (first.at, last.at));
             self.progress.record(partition, read, tail.clock, !tail.more);
             for (position, record) in &tail.records {
-                let found = self.acknowledged.find(partition, *position);
+                let found = self.acknowledged.check_record(partition, *position);
                 if found.is_lost {
                     // The log went back, and on again before anybody read it.
                     self.hub.tell_again_from(tail.clock);

@@ -14,10 +14,10 @@ use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ConfigVersion, VERSION};
 
+use crate::admission::pseudonyms;
 use crate::clock::wall_clock;
 use crate::cold::chunks::Reader;
 use crate::cold::{Cold, Condition, Record};
-use crate::edge::names;
 use crate::error::{ErrorKind, StoreError};
 use crate::ledger::chain;
 use crate::stages::history;
@@ -111,7 +111,7 @@ pub async fn forget(
     if request.is_dry_run || named.is_empty() {
         return Ok(forgotten);
     }
-    let pseudonym = names::drawn();
+    let pseudonym = pseudonyms::random_pseudonym();
     for version in named {
         rewrite(&**cold, version, &request.text, &pseudonym).await?;
     }

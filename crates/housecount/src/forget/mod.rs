@@ -26,9 +26,9 @@ use housecount_core::event::partition_of;
 use housecount_core::keys::{Chain, Key};
 use housecount_core::time::UnixMs;
 
+use crate::admission::pseudonyms;
 use crate::calendar;
 use crate::cold::Cold;
-use crate::edge::names;
 use crate::error::{ErrorKind, StoreError};
 
 /// How many times `kept` must have passed since a viewer's last time. Once is what the nodes go by
@@ -236,7 +236,7 @@ fn draw(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> 
     let fits = |name: &String| {
         chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition)
     };
-    (0..draws_max).map(|_| names::drawn()).find(fits).ok_or_else(|| {
+    (0..draws_max).map(|_| pseudonyms::random_pseudonym()).find(fits).ok_or_else(|| {
         let why = "no pseudonym was found that belongs to the viewer's partition in every ledger: there have been too many numbers \
                    of partitions. Nothing was changed; forget the viewer stage by stage (--stage)";
         StoreError::new(ErrorKind::Unsupported, why)
@@ -262,7 +262,7 @@ mod tests {
         for viewer in ["ann", "bob", "~uYxk7Vm_kCMLu5Lu"] {
             let chains = chains(&[of(viewer, 1), of(viewer, 8), of(viewer, 27)]);
             let [one, other] = [(); 2].map(|()| draw(&chains, DRAWS_MAX).unwrap());
-            assert!(names::is_pseudonym(&one) && one != other, "{one} {other}");
+            assert!(pseudonyms::is_pseudonym(&one) && one != other, "{one} {other}");
             for chain in chains {
                 assert_eq!(partition_of(&one, chain.partitions), chain.partition, "{viewer} {one}");
             }

@@ -18,7 +18,7 @@ use crate::tasks::snapshot::Outcome;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SaveSnapshotsResponse)]
 #[serde(rename_all = "camelCase")]
-pub struct SavedBody {
+pub struct SnapshotResponse {
     /// `saved`, `nothingActive`, or `busyElsewhere`: another node is at it.
     outcome: &'static str,
     /// The snapshot's moment, Unix ms.
@@ -33,7 +33,7 @@ pub struct SavedBody {
 
 /// Save every active stage's count now.
 #[utoipa::path(post, path = "/v1/admin/snapshot", operation_id = "saveSnapshots", tag = "operations",
-    responses((status = 200, body = SavedBody),
+    responses((status = 200, body = SnapshotResponse),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
@@ -41,7 +41,7 @@ pub struct SavedBody {
         (status = 501, description = "cold = none", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, Problem> {
+pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResponse>, Problem> {
     let service = node.snapshots.as_ref().ok_or_else(Problem::no_cold)?;
     let standing = node.hub.totals().standing;
     if !standing.complete && !standing.recovering {
@@ -50,7 +50,8 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, 
             "the log is silent, so the counts are not known just now",
         ));
     }
-    let nothing = |outcome| SavedBody { outcome, at: None, stages: 0, viewers: 0, took_ms: 0 };
+    let nothing =
+        |outcome| SnapshotResponse { outcome, at: None, stages: 0, viewers: 0, took_ms: 0 };
     // Of all stages: encoding ten thousand takes ten milliseconds.
     let (service, runtime) = (service.clone(), Handle::current());
     let snapshot = async move { service.once().await };
@@ -58,7 +59,7 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, 
     let failed =
         || Problem::unavailable("overloaded", "the snapshot could not be taken; try again");
     Ok(Json(match taken.ok_or_else(failed)?? {
-        Outcome::Saved(saved) => SavedBody {
+        Outcome::Saved(saved) => SnapshotResponse {
             outcome: "saved",
             at: Some(saved.at.0),
             stages: saved.stages,
@@ -74,7 +75,7 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SavedBody>, 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RestoreResponse)]
 #[serde(rename_all = "camelCase")]
-pub struct RestoredBody {
+pub struct RestoreResponse {
     /// Whether there was a snapshot to restore.
     restored: bool,
     /// When it was taken, Unix ms.
@@ -91,7 +92,7 @@ pub struct RestoredBody {
 ///
 /// For when this node's counts are known to be low. Until it ends, counts say `recovering`.
 #[utoipa::path(post, path = "/v1/admin/restore", operation_id = "restoreCounts", tag = "operations",
-    responses((status = 200, body = RestoredBody),
+    responses((status = 200, body = RestoreResponse),
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 415, description = "there is a body, and it is not said to be JSON", body = ProblemBody,
@@ -99,11 +100,11 @@ pub struct RestoredBody {
         (status = 501, description = "cold = none", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>, Problem> {
+pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreResponse>, Problem> {
     let cold = node.reads.as_ref().ok_or_else(Problem::no_cold)?;
-    let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
+    let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
     let Remembered::Last(taken, roster) = last_roster(&**cold, now).await? else {
-        return Ok(Json(RestoredBody {
+        return Ok(Json(RestoreResponse {
             restored: false,
             taken_at: None,
             stages: 0,
@@ -115,7 +116,7 @@ pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoredBody>
     let (stages, viewers) = (roster.stages.len() as u64, roster.total.viewers);
     tracing::info!(stages, viewers, "restored by hand");
     node.hub.open_bridge(roster, until);
-    Ok(Json(RestoredBody {
+    Ok(Json(RestoreResponse {
         restored: true,
         taken_at: Some(taken.0),
         stages,

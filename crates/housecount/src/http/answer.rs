@@ -17,7 +17,7 @@ use crate::blocking::run_at_low_priority;
 
 /// An answer under way. In a box, which is there only while a request is open: most connections are
 /// idle.
-pub type Answering<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
+pub type ResponseFuture<B> = Pin<Box<dyn Future<Output = Response<B>> + Send>>;
 
 /// Makes a JSON answer on a background thread. For pages of the ledger: a thousand rows, or a
 /// hundred thousand steps, take a worker longer than a heartbeat may wait.
@@ -35,14 +35,14 @@ pub(super) async fn json_in_background<T: Serialize>(
 
 /// A body: one that is there as a whole, or one of the router's.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ResponseBody {
     /// All of it.
     Whole(Full<Bytes>),
     /// The router's.
     Routed(axum::body::Body),
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -51,24 +51,24 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            Answer::Whole(body) => {
+            ResponseBody::Whole(body) => {
                 Pin::new(body).poll_frame(cx).map_err(|never: Infallible| match never {})
             }
-            Answer::Routed(body) => Pin::new(body).poll_frame(cx),
+            ResponseBody::Routed(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Answer::Whole(body) => body.is_end_stream(),
-            Answer::Routed(body) => body.is_end_stream(),
+            ResponseBody::Whole(body) => body.is_end_stream(),
+            ResponseBody::Routed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Answer::Whole(body) => body.size_hint(),
-            Answer::Routed(body) => body.size_hint(),
+            ResponseBody::Whole(body) => body.size_hint(),
+            ResponseBody::Routed(body) => body.size_hint(),
         }
     }
 }

@@ -95,9 +95,9 @@ fn answer(name: &str, asked: &HeaderMap) -> Result<Response, Problem> {
     let plain = without_hash(name);
     let asset =
         ASSETS.iter().find(|asset| asset.name == name || plain.as_deref() == Some(asset.name));
-    let asset = asset.ok_or_else(|| Problem::not_here(&format!("/assets/{name}")))?;
+    let asset = asset.ok_or_else(|| Problem::not_found_at(&format!("/assets/{name}")))?;
     let mut response = asset.body.answer(asked, content_type(asset.name));
-    headers::page(response.headers_mut());
+    headers::set_page(response.headers_mut());
     if asset.hashed_name == name {
         response.headers_mut().insert(header::CACHE_CONTROL, FOR_GOOD);
     }
@@ -165,7 +165,7 @@ fn answer_client(body: &PackedBody, asked: &HeaderMap, cache_control: HeaderValu
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let policy = HeaderName::from_static("cross-origin-resource-policy");
     headers.insert(policy, HeaderValue::from_static("cross-origin"));
-    headers::everywhere(headers);
+    headers::set_common(headers);
     response
 }
 

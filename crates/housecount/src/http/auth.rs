@@ -18,7 +18,7 @@ use super::direct::{self, Sender};
 use super::error::Problem;
 use super::ws;
 use crate::auth::{Claims, Credential, Policy, Presented, Scope, TokenError};
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 use crate::node::Node;
 
 /// The header for programs that can't send `Authorization`.
@@ -26,7 +26,7 @@ static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What is before a token or key in the other header, in small or capital letters.
 const SCHEME: &[u8] = b"bearer ";
 
-/// The only credential of a request, if it has one: of `Authorization: Bearer`, or `x-api-key`.
+/// The only credential of a request, if it has one: of `Authorization: PlayerCredential`, or `x-api-key`.
 /// With the header it is in. Nobody has looked whether it is text.
 fn credential(headers: &HeaderMap) -> Result<Option<(&HeaderValue, &[u8])>, Problem> {
     let bearer = headers.get_all(header::AUTHORIZATION).into_iter().map(|value| (true, value));
@@ -56,7 +56,7 @@ fn text(credential: &[u8]) -> Result<&str, Problem> {
 ///
 /// # Errors
 /// 401 without a key, or with an unknown one; 403 if it lacks the scope.
-pub fn allow(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Problem> {
+pub fn require_scope(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Problem> {
     if node.auth.operators.is_on() {
         return check_key(node, sender.headers(), scope);
     }
@@ -68,14 +68,14 @@ pub fn allow(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<(), Proble
     }
 }
 
-/// Judges an operator's call that stays open, as [`allow`]. Returns what it lasts as long as, where
+/// Judges an operator's call that stays open, as [`require_scope`]. Returns what it lasts as long as, where
 /// there are keys.
 ///
 /// # Errors
-/// As [`allow`].
+/// As [`require_scope`].
 pub fn admit(node: &Node, sender: Sender<'_>, scope: Scope) -> Result<Option<Credential>, Problem> {
     if !node.auth.operators.is_on() {
-        return allow(node, sender, scope).map(|()| None);
+        return require_scope(node, sender, scope).map(|()| None);
     }
     let key = key_for(sender.headers(), scope)?;
     Ok(Some(node.auth.operators.admit(key, scope)?))
@@ -95,12 +95,12 @@ fn key_for(headers: &HeaderMap, scope: Scope) -> Result<&str, Problem> {
 
 /// In front of every route of a scope; see `super::router`. What operators send must be JSON and
 /// say so: so no page of another site can send it without having asked (CORS).
-pub async fn guard(
+pub async fn require_scope_layer(
     State((node, scope)): State<(Arc<Node>, Scope)>,
     request: Request<Body>,
     next: Next,
 ) -> Result<Response, Problem> {
-    allow(&node, Sender::of(&request), scope)?;
+    require_scope(&node, Sender::of(&request), scope)?;
     let request = match scope {
         Scope::Beats => request,
         Scope::Read | Scope::Stages | Scope::Admin => body::check_said_to_be_json(request).await?,
@@ -113,8 +113,8 @@ pub async fn guard(
 /// tokens are needed.
 ///
 /// # Errors
-/// As [`allow`].
-pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
+/// As [`require_scope`].
+pub fn require_batch_scope(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
     match node.auth.viewers.policy() {
         Policy::Required => check_key(node, headers, Scope::Beats),
         Policy::Off | Policy::Optional if node.auth.operators.is_on() => {
@@ -129,7 +129,7 @@ pub fn allow_batch(node: &Node, headers: &HeaderMap) -> Result<(), Problem> {
 /// key, which speaks for any viewer.
 ///
 /// # Errors
-/// As [`allow`], where a key is needed.
+/// As [`require_scope`], where a key is needed.
 pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> {
     let by_key = check_key(node, headers, Scope::Beats);
     match node.auth.viewers.policy() {
@@ -143,7 +143,7 @@ pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> 
 ///
 /// # Errors
 /// 401, for a viewer who has shown a token where they are optional.
-pub fn may_say_for(node: &Node, viewer: &str) -> Result<(), Problem> {
+pub fn authorize_for(node: &Node, viewer: &str) -> Result<(), Problem> {
     match node.auth.operators.is_on() {
         true => Ok(()),
         false => Ok(node.auth.viewers.may_say_without(viewer)?),
@@ -155,13 +155,13 @@ pub type BodyToken<'a> = Result<&'a str, TokenError>;
 
 /// What a player's request says about who it is from.
 #[derive(Debug)]
-pub enum Bearer {
+pub enum PlayerCredential {
     /// Nothing, or nobody asks.
-    Nothing,
+    Absent,
     /// A token.
     Token(Token),
     /// Something in its place that can't be taken.
-    Refused(Box<Problem>),
+    Invalid(Box<Problem>),
 }
 
 /// A token, which is never shown.
@@ -195,34 +195,36 @@ impl std::fmt::Debug for Token {
     }
 }
 
-impl Bearer {
+impl PlayerCredential {
     /// The bearer by the headers of a request that is `fetch`ed.
-    pub fn of_headers(node: &Node, headers: &HeaderMap) -> Bearer {
+    pub fn of_headers(node: &Node, headers: &HeaderMap) -> PlayerCredential {
         if node.auth.viewers.policy() == Policy::Off {
-            return Bearer::Nothing;
+            return PlayerCredential::Absent;
         }
         match credential(headers) {
-            Ok(Some((value, token))) => Bearer::Token(Token::within(node, value, token)),
-            Ok(None) => Bearer::Nothing,
-            Err(problem) => Bearer::Refused(Box::new(problem)),
+            Ok(Some((value, token))) => PlayerCredential::Token(Token::within(node, value, token)),
+            Ok(None) => PlayerCredential::Absent,
+            Err(problem) => PlayerCredential::Invalid(Box::new(problem)),
         }
     }
 
     /// The bearer of a request that may have no headers of its own: a WebSocket's, an
     /// `EventSource`'s.
-    pub fn of_headers_or_query(node: &Node, headers: &HeaderMap, uri: &Uri) -> Bearer {
+    pub fn of_headers_or_query(node: &Node, headers: &HeaderMap, uri: &Uri) -> PlayerCredential {
         if node.auth.viewers.policy() == Policy::Off {
-            return Bearer::Nothing;
+            return PlayerCredential::Absent;
         }
         let mut tokens =
             uri.query().unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
-        match (Bearer::of_headers(node, headers), tokens.next(), tokens.next()) {
+        match (PlayerCredential::of_headers(node, headers), tokens.next(), tokens.next()) {
             (bearer, None, _) => bearer,
-            (Bearer::Nothing, Some(token), None) => match HeaderValue::from_str(token) {
-                Ok(value) => Bearer::Token(Token::within(node, &value, value.as_bytes())),
-                Err(_) => Bearer::Refused(Box::new(TokenError::Invalid("it is not text").into())),
+            (PlayerCredential::Absent, Some(token), None) => match HeaderValue::from_str(token) {
+                Ok(value) => PlayerCredential::Token(Token::within(node, &value, value.as_bytes())),
+                Err(_) => PlayerCredential::Invalid(Box::new(
+                    TokenError::Invalid("it is not text").into(),
+                )),
             },
-            _ => Bearer::Refused(Box::new(Problem::unauthorized(
+            _ => PlayerCredential::Invalid(Box::new(Problem::unauthorized(
                 "more than one token was sent; send one",
             ))),
         }
@@ -230,18 +232,18 @@ impl Bearer {
 
     /// The bearer of a WebSocket, whose token may also be one of the subprotocols that a browser
     /// offers.
-    pub fn of_web_socket(node: &Node, headers: &HeaderMap, uri: &Uri) -> Bearer {
-        let bearer = Bearer::of_headers_or_query(node, headers, uri);
+    pub fn of_web_socket(node: &Node, headers: &HeaderMap, uri: &Uri) -> PlayerCredential {
+        let bearer = PlayerCredential::of_headers_or_query(node, headers, uri);
         if node.auth.viewers.policy() == Policy::Off {
             return bearer;
         }
         let mut tokens = ws::offered_tokens(headers);
         match (bearer, tokens.next(), tokens.next()) {
             (bearer, None, _) => bearer,
-            (Bearer::Nothing, Some((value, token)), None) => {
-                Bearer::Token(Token::within(node, value, token.as_bytes()))
+            (PlayerCredential::Absent, Some((value, token)), None) => {
+                PlayerCredential::Token(Token::within(node, value, token.as_bytes()))
             }
-            _ => Bearer::Refused(Box::new(Problem::unauthorized(
+            _ => PlayerCredential::Invalid(Box::new(Problem::unauthorized(
                 "more than one token was sent; send one",
             ))),
         }
@@ -262,20 +264,20 @@ impl Bearer {
     /// can't send headers.
     ///
     /// # Errors
-    /// As [`Bearer::claims`], and 403 if the token is for something else.
-    pub async fn may_say(
+    /// As [`PlayerCredential::claims`], and 403 if the token is for something else.
+    pub async fn authorize(
         &self,
         node: &Node,
         in_body: Option<BodyToken<'_>>,
-        said: &Said<'_>,
+        said: &UnstampedEvent<'_>,
     ) -> Result<(), Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
             return Ok(viewers.may_say_without(said.viewer)?);
         };
         let presented = match self {
-            Bearer::Token(token) => token.presented.clone(),
-            Bearer::Nothing | Bearer::Refused(_) => viewers.presented(token),
+            PlayerCredential::Token(token) => token.presented.clone(),
+            PlayerCredential::Absent | PlayerCredential::Invalid(_) => viewers.presented(token),
         };
         match viewers.may_say(token, presented, said) {
             Err(TokenError::NoKey) => {
@@ -294,12 +296,12 @@ impl Bearer {
         in_body: Option<BodyToken<'a>>,
     ) -> Result<Option<&'a [u8]>, Problem> {
         match (self, node.auth.viewers.policy(), in_body) {
-            (Bearer::Refused(problem), _, _) => Err(Problem::clone(problem)),
+            (PlayerCredential::Invalid(problem), _, _) => Err(Problem::clone(problem)),
             (_, Policy::Off, _) => Ok(None),
-            (Bearer::Token(token), _, _) => Ok(Some(token.bytes())),
-            (Bearer::Nothing, _, Some(token)) => Ok(Some(token?.as_bytes())),
-            (Bearer::Nothing, Policy::Required, None) => Err(TokenError::Missing.into()),
-            (Bearer::Nothing, Policy::Optional, None) => Ok(None),
+            (PlayerCredential::Token(token), _, _) => Ok(Some(token.bytes())),
+            (PlayerCredential::Absent, _, Some(token)) => Ok(Some(token?.as_bytes())),
+            (PlayerCredential::Absent, Policy::Required, None) => Err(TokenError::Missing.into()),
+            (PlayerCredential::Absent, Policy::Optional, None) => Ok(None),
         }
     }
 }
@@ -311,7 +313,7 @@ impl Bearer {
 ///
 /// # Errors
 /// 401 or 403 that says what is missing.
-pub fn may_watch<'a>(
+pub fn authorize_counts<'a>(
     node: &'a Node,
     request: &Parts,
     stage: Option<&'a str>,
@@ -328,8 +330,8 @@ pub fn may_watch<'a>(
         Err(problem) => Some(Err(problem)),
     };
     let bearer = match by_key {
-        None => Bearer::of_headers_or_query(node, &request.headers, &request.uri),
-        Some(_) => Bearer::Nothing,
+        None => PlayerCredential::of_headers_or_query(node, &request.headers, &request.uri),
+        Some(_) => PlayerCredential::Absent,
     };
     let is_direct = Sender::of_parts(request).check(node);
     async move {

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::body;
 use super::error::Problem;
-use super::words::{BeatBody, GoodBeat};
+use super::heartbeat_json::{HeartbeatRequest, ValidHeartbeat};
 
 /// By place, a heartbeat or why it is none.
-pub type Parsed<'a> = Vec<(usize, Result<BeatBody<'a>, Problem>)>;
+pub type ParsedBatch<'a> = Vec<(usize, Result<HeartbeatRequest<'a>, Problem>)>;
 
 /// The forms that a body may have, as its content type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct BatchParser<'a> {
     at: usize,
     /// Elements or lines read so far, empty lines included.
     read: usize,
-    parsed: Parsed<'a>,
+    parsed: ParsedBatch<'a>,
     /// Heartbeats, the ones beyond `BATCH_BEATS_MAX` included, which are counted only.
     count: usize,
 }
@@ -72,7 +72,7 @@ enum ReadForm<'a> {
 
 /// What comes next in an array.
 enum Element<'a> {
-    Beat(Result<BeatBody<'a>, Problem>),
+    Beat(Result<HeartbeatRequest<'a>, Problem>),
     End,
 }
 
@@ -129,11 +129,11 @@ impl<'a> BatchParser<'a> {
     }
 
     /// The heartbeats that were read.
-    pub fn into_parsed(self) -> Parsed<'a> {
+    pub fn into_parsed(self) -> ParsedBatch<'a> {
         self.parsed
     }
 
-    fn add(&mut self, beat: impl FnOnce() -> Result<BeatBody<'a>, Problem>) {
+    fn add(&mut self, beat: impl FnOnce() -> Result<HeartbeatRequest<'a>, Problem>) {
         if self.count < BATCH_BEATS_MAX {
             self.parsed.push((self.read, beat()));
         }
@@ -150,7 +150,7 @@ impl<'a> BatchParser<'a> {
             let line = left.split(|byte| *byte == b'\n').next().unwrap_or_default();
             self.at += line.len() + 1;
             if !line.trim_ascii().is_empty() {
-                self.add(|| BeatBody::parse(line));
+                self.add(|| HeartbeatRequest::parse(line));
             }
             self.read += 1;
         }
@@ -206,8 +206,9 @@ impl<'a> BatchParser<'a> {
         }
         // All of it at once, where it is a heartbeat and all its bytes are its own.
         if let ReadForm::Array(own) = self.form {
-            let mut good = Deserializer::from_str(&own[self.at..]).into_iter::<GoodBeat<'a>>();
-            if let Some(Ok(GoodBeat(beat))) = good.next() {
+            let mut good =
+                Deserializer::from_str(&own[self.at..]).into_iter::<ValidHeartbeat<'a>>();
+            if let Some(Ok(ValidHeartbeat(beat))) = good.next() {
                 self.at += good.byte_offset();
                 return Ok(Element::Beat(Ok(beat)));
             }
@@ -219,7 +220,9 @@ impl<'a> BatchParser<'a> {
             Some(Err(error)) => return Err(broken_array(&error.to_string(), from)),
             None => return Err(broken_array("it breaks off", from)),
         }
-        Ok(Element::Beat(BeatBody::parse(self.bytes.get(from..self.at).unwrap_or_default())))
+        Ok(Element::Beat(HeartbeatRequest::parse(
+            self.bytes.get(from..self.at).unwrap_or_default(),
+        )))
     }
 }
 
@@ -238,7 +241,7 @@ fn skip_space(text: &str, from: usize) -> usize {
 ///
 /// # Errors
 /// As [`BatchParser`].
-pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<Parsed<'_>, Problem> {
+pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<ParsedBatch<'_>, Problem> {
     let mut parser = BatchParser::new(bytes, form)?;
     while !parser.read_some()? {}
     Ok(parser.into_parsed())
@@ -247,9 +250,9 @@ pub fn parse_many(bytes: &[u8], form: BatchForm) -> Result<Parsed<'_>, Problem> 
 /// The way out for lines that are sent as JSON.
 const LINES_HINT: &str = "send a heartbeat a line as application/x-ndjson";
 
-fn parse_one(bytes: &[u8]) -> Result<BeatBody<'_>, Problem> {
+fn parse_one(bytes: &[u8]) -> Result<HeartbeatRequest<'_>, Problem> {
     let with_hint = |problem: Problem| Problem::body(format!("{}; {LINES_HINT}", problem.detail()));
-    BeatBody::parse(bytes).map_err(with_hint)
+    HeartbeatRequest::parse(bytes).map_err(with_hint)
 }
 
 /// Copies bytes from `at` on as text, and replaces what is not UTF-8. Returns whether all is

@@ -14,22 +14,22 @@ use hyper::body::Body as HttpBody;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::auth::Bearer;
+use super::admit::admit_event;
+use super::auth::PlayerCredential;
 use super::body;
 use super::error::{Problem, ProblemBody};
 use super::gzip::Coding;
-use super::live::{CountBody, StandingBody};
+use super::heartbeat_json::HeartbeatRequest;
+use super::live::{CountBody, CountStatusBody};
 use super::unread::RequestEnd;
-use super::welcome::welcome;
-use super::words::BeatBody;
-use crate::ingest::Receipt;
+use crate::ingest::PendingAck;
 use crate::node::Node;
 
 /// The answer to a heartbeat: the stage's count, with this heartbeat in it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HeartbeatResponse)]
 #[serde(rename_all = "camelCase")]
-pub struct BeatenBody {
+pub struct HeartbeatResponse {
     #[serde(flatten)]
     count: CountBody,
     /// When to beat next, in ms: the interval give or take a tenth, more under load, never above
@@ -45,9 +45,9 @@ pub struct BeatenBody {
 /// Say that a session watches a stage now.
 ///
 /// Send it every `nextMs`. The body may come as `text/plain`, as `navigator.sendBeacon` sends it.
-#[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/heartbeat", operation_id = "sendHeartbeat", tag = "players", request_body = HeartbeatRequest,
     responses(
-        (status = 200, body = BeatenBody),
+        (status = 200, body = HeartbeatResponse),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
@@ -62,15 +62,15 @@ pub struct BeatenBody {
 pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
-) -> Result<Json<BeatenBody>, Problem> {
-    Heard::new(&node, request).beat(&node).await.map(Json)
+) -> Result<Json<HeartbeatResponse>, Problem> {
+    PlayerRequest::new(&node, request).beat(&node).await.map(Json)
 }
 
 /// A heartbeat or leave: what is kept of its request while it is answered, which is little, since
 /// every open request keeps it.
 #[derive(Debug)]
-pub struct Heard<B> {
-    bearer: Bearer,
+pub struct PlayerRequest<B> {
+    bearer: PlayerCredential,
     /// That it isn't JSON, or coded in an unknown way.
     problem: Option<Box<Problem>>,
     coding: Coding,
@@ -78,14 +78,14 @@ pub struct Heard<B> {
     body: B,
 }
 
-impl<B> Heard<B>
+impl<B> PlayerRequest<B>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     /// Drops everything else of the request.
-    pub fn new(node: &Node, request: Request<B>) -> Heard<B> {
+    pub fn new(node: &Node, request: Request<B>) -> PlayerRequest<B> {
         let (Parts { headers, version, .. }, body) = request.into_parts();
-        let bearer = Bearer::of_headers(node, &headers);
+        let bearer = PlayerCredential::of_headers(node, &headers);
         let is_json = body::content_type(&headers, &["application/json", "text/plain"]);
         let (coding, problem, end) = match is_json.and_then(|_| Coding::of(&headers)) {
             Ok(coding) => (coding, None, RequestEnd::of_begun(version)),
@@ -93,11 +93,11 @@ where
                 (Coding::Identity, Some(Box::new(problem)), RequestEnd::of(version, &headers))
             }
         };
-        Heard { bearer, problem, coding, end, body }
+        PlayerRequest { bearer, problem, coding, end, body }
     }
 
     /// The answer to a refused request, once the rest of its body is read; see `unread`.
-    pub async fn settled<T>(mut self, mut response: Response<T>) -> Response<T> {
+    pub async fn finish_refused<T>(mut self, mut response: Response<T>) -> Response<T> {
         self.end.settle(&mut self.body, &mut response).await;
         response
     }
@@ -114,15 +114,15 @@ where
     ///
     /// # Errors
     /// As the route tells.
-    pub async fn beat(&mut self, node: &Node) -> Result<BeatenBody, Problem> {
+    pub async fn beat(&mut self, node: &Node) -> Result<HeartbeatResponse, Problem> {
         let bytes = self.bytes().await?;
-        let body = BeatBody::parse(&bytes)?;
-        let said = body.said(EventKind::Beat)?;
-        self.bearer.may_say(node, body.token(), &said).await?;
-        let receipt = welcome(node, said).await?.take(node)?;
-        receipt.acknowledged().await?;
-        node.metrics.answered(receipt.is_coalesced()).http.inc();
-        Ok(BeatenBody::of(node, said.stage, &receipt))
+        let body = HeartbeatRequest::parse(&bytes)?;
+        let event = body.to_event(EventKind::Beat)?;
+        self.bearer.authorize(node, body.token(), &event).await?;
+        let ack = admit_event(node, event).await?.enqueue(node)?;
+        ack.wait().await?;
+        node.metrics.answered(ack.is_coalesced()).http.inc();
+        Ok(HeartbeatResponse::of(node, event.stage, &ack))
     }
 
     /// Takes a leave.
@@ -131,33 +131,36 @@ where
     /// As the route tells.
     pub async fn leave(&mut self, node: &Node) -> Result<(), Problem> {
         let bytes = self.bytes().await?;
-        let body = BeatBody::parse(&bytes)?;
-        let said = body.said(EventKind::Leave)?;
-        self.bearer.may_say(node, body.token(), &said).await?;
-        welcome(node, said).await?.take(node)?.acknowledged().await?;
+        let body = HeartbeatRequest::parse(&bytes)?;
+        let event = body.to_event(EventKind::Leave)?;
+        self.bearer.authorize(node, body.token(), &event).await?;
+        admit_event(node, event).await?.enqueue(node)?.wait().await?;
         node.metrics.acknowledged.http.inc();
         Ok(())
     }
 }
 
-impl BeatenBody {
+impl HeartbeatResponse {
     /// What a stage's heartbeat is answered now.
-    pub fn of(node: &Node, stage: &str, receipt: &Receipt) -> BeatenBody {
+    pub fn of(node: &Node, stage: &str, ack: &PendingAck) -> HeartbeatResponse {
         let count = node.hub.count(stage).into();
-        BeatenBody { count, next_ms: node.next_beat_ms(receipt), coalesced: receipt.is_coalesced() }
+        HeartbeatResponse { count, next_ms: node.next_beat_ms(ack), coalesced: ack.is_coalesced() }
     }
 
     /// Its JSON as serde writes it, in a third of the instructions: serde looks at each key anew.
     /// It has no room left, so that who takes it as [`Bytes`] takes it as it is.
     pub fn text(&self) -> String {
-        self.text_behind(["{", "", ""])
+        self.json_with_prefix(["{", "", ""])
     }
 
     /// The same behind something else than its first brace, such as that and another field.
-    pub fn text_behind(&self, [before, between, after]: [&str; 3]) -> String {
-        let BeatenBody { count: CountBody { viewers, sessions, standing }, next_ms, coalesced } =
-            self;
-        let StandingBody { as_of, complete, recovering } = standing;
+    pub fn json_with_prefix(&self, [before, between, after]: [&str; 3]) -> String {
+        let HeartbeatResponse {
+            count: CountBody { viewers, sessions, standing },
+            next_ms,
+            coalesced,
+        } = self;
+        let CountStatusBody { as_of, complete, recovering } = standing;
         let mut digits = [itoa::Buffer::new(); 4];
         let [a, b, c, d] = &mut digits;
         let pieces = [
@@ -170,7 +173,7 @@ impl BeatenBody {
             b.format(*sessions),
             ",\"asOf\":",
             c.format(*as_of),
-            trusted(*complete, *recovering),
+            status_json(*complete, *recovering),
             d.format(*next_ms),
             if *coalesced { ",\"coalesced\":true}" } else { "}" },
         ];
@@ -179,7 +182,7 @@ impl BeatenBody {
 }
 
 /// The middle of a heartbeat's answer.
-fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
+fn status_json(is_complete: bool, is_recovering: bool) -> &'static str {
     match (is_complete, is_recovering) {
         (true, false) => ",\"complete\":true,\"recovering\":false,\"nextMs\":",
         (false, true) => ",\"complete\":false,\"recovering\":true,\"nextMs\":",
@@ -191,7 +194,7 @@ fn trusted(is_complete: bool, is_recovering: bool) -> &'static str {
 /// Say that a session has stopped watching. A hint: a session that says nothing stops by itself.
 ///
 /// Without a session it ends all of the viewer's sessions on the stage.
-#[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = BeatBody,
+#[utoipa::path(post, path = "/v1/leave", operation_id = "sendLeave", tag = "players", request_body = HeartbeatRequest,
     responses(
         (status = 204, description = "taken, also for somebody unknown"),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -203,7 +206,7 @@ pub async fn leave(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
 ) -> Result<StatusCode, Problem> {
-    Heard::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
+    PlayerRequest::new(&node, request).leave(&node).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]
@@ -214,13 +217,13 @@ mod tests {
     use super::*;
     use crate::hub::{Answer, Standing};
 
-    impl BeatenBody {
+    impl HeartbeatResponse {
         /// One with different numbers everywhere.
-        pub fn example(number: u64, complete: bool, recovering: bool) -> BeatenBody {
+        pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
             let standing = Standing { as_of: UnixMs(number / 3), complete, recovering };
             let count =
                 Answer { of: Count { viewers: number / 2, sessions: number }, standing }.into();
-            BeatenBody { count, next_ms: number / 5, coalesced: number == 7 }
+            HeartbeatResponse { count, next_ms: number / 5, coalesced: number == 7 }
         }
     }
 
@@ -229,7 +232,7 @@ mod tests {
         for (number, complete, recovering) in
             [(0, false, false), (7, true, false), (u64::MAX, false, true)]
         {
-            let body = BeatenBody::example(number, complete, recovering);
+            let body = HeartbeatResponse::example(number, complete, recovering);
             assert_eq!(body.text(), serde_json::to_string(&body).unwrap());
         }
     }

@@ -45,7 +45,7 @@ async fn read_raw<B>(body: B, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut whole = std::pin::pin!(gather(body, bytes_max));
+    let mut whole = std::pin::pin!(collect(body, bytes_max));
     // Most come together with their headers, and need no timer.
     if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(whole.as_mut().poll(cx))).await {
         return read;
@@ -67,7 +67,7 @@ fn is_broken<E>(_: E) -> Problem {
 }
 
 /// The pieces of a body as one.
-async fn gather<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Problem>
+async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {

@@ -16,24 +16,25 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
 
-use super::answer::Answering;
-use super::patience::{EndlessAnswer, Patient};
-use super::stream::Stream;
+use super::answer::ResponseFuture;
+use super::stream::MaybeTlsStream;
+use super::timeouts::{EndlessAnswer, TimeoutStream};
 
 /// Serves a connection until it ends, or the node stops and no request is open.
 pub async fn serve<A, B>(
-    stream: Stream,
+    stream: MaybeTlsStream,
     answer: A,
     request_wait: Duration,
     mut stop: watch::Receiver<bool>,
 ) where
-    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
+    A: Fn(Request<Incoming>) -> ResponseFuture<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    let stream = Patient::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
+    let stream =
+        TimeoutStream::new(stream, Duration::from_millis(HEADER_READ_MS_MAX), request_wait);
     let under_way = stream.under_way();
     let service = service_fn(move |request| {
-        under_way.begin();
+        under_way.set();
         let (answered, under_way) = (answer(request), under_way.clone());
         async move {
             let response = answered.await;
@@ -44,10 +45,10 @@ pub async fn serve<A, B>(
         }
     });
     let connection = http1::Builder::new()
-        // A client that has said all it will say still gets its answer; `Patient` says what ends an
+        // A client that has said all it will say still gets its answer; `TimeoutStream` says what ends an
         // endless one.
         .half_close(true)
-        // `Patient` has the time.
+        // `TimeoutStream` has the time.
         .header_read_timeout(None)
         .max_buf_size(HEADER_BYTES_MAX.max(8 * 1024))
         .serve_connection(TokioIo::new(stream), service)
@@ -92,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn empty(_: Request<Incoming>) -> Answering<Full<Bytes>> {
+    fn empty(_: Request<Incoming>) -> ResponseFuture<Full<Bytes>> {
         Box::pin(async { Response::default() })
     }
 
@@ -104,9 +105,14 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(Stream::Plain(stream), empty, Duration::from_millis(50), stopped))
-            .await
-            .unwrap();
+        tokio::spawn(serve(
+            MaybeTlsStream::Plain(stream),
+            empty,
+            Duration::from_millis(50),
+            stopped,
+        ))
+        .await
+        .unwrap();
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }
@@ -126,7 +132,7 @@ mod tests {
         }
     }
 
-    fn silence(_: Request<Incoming>) -> Answering<Silent> {
+    fn silence(_: Request<Incoming>) -> ResponseFuture<Silent> {
         Box::pin(async {
             let mut response = Response::new(Silent);
             response.extensions_mut().insert(EndlessAnswer);
@@ -139,7 +145,7 @@ mod tests {
     async fn an_endless_answer_ends_when_its_client_closes() {
         for is_half_closed in [false, true] {
             let (mut client, server) = pair().await;
-            let stream = Stream::Plain(server);
+            let stream = MaybeTlsStream::Plain(server);
             let (_stop, stopped) = watch::channel(false);
             let served = tokio::spawn(serve(stream, silence, Duration::from_secs(60), stopped));
             client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();

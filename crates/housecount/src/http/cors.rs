@@ -39,33 +39,33 @@ const PLAYERS: [&str; 9] = [
 /// CORS policy: origins that may read answers to players' and operators' calls.
 #[derive(Clone, Debug)]
 pub struct Cors {
-    players: Origins,
-    operators: Origins,
+    players: OriginList,
+    operators: OriginList,
 }
 
 /// Whose pages.
 #[derive(Clone, Debug)]
-enum Origins {
+enum OriginList {
     Any,
-    These(Vec<OriginPattern>),
+    Listed(Vec<OriginPattern>),
 }
 
 /// What an answer says about who may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Allowed {
+pub enum CorsDecision {
     /// Any origin.
     Any,
     /// Nobody, and that for all origins alike.
-    Nobody,
+    Deny,
     /// This one, or nobody; others are answered otherwise.
-    This(Option<HeaderValue>),
+    Origin(Option<HeaderValue>),
 }
 
-impl Origins {
-    fn new(patterns: &[OriginPattern]) -> Origins {
+impl OriginList {
+    fn new(patterns: &[OriginPattern]) -> OriginList {
         match patterns.contains(&OriginPattern::Any) {
-            true => Origins::Any,
-            false => Origins::These(patterns.to_vec()),
+            true => OriginList::Any,
+            false => OriginList::Listed(patterns.to_vec()),
         }
     }
 }
@@ -74,33 +74,33 @@ impl Cors {
     /// From the origins of players' pages, and of operators'.
     #[must_use]
     pub fn new(players: &[OriginPattern], operators: &[OriginPattern]) -> Cors {
-        Cors { players: Origins::new(players), operators: Origins::new(operators) }
+        Cors { players: OriginList::new(players), operators: OriginList::new(operators) }
     }
 
     /// Who may read the answer to this request.
     #[must_use]
-    pub fn allowed(&self, uri: &Uri, headers: &HeaderMap) -> Allowed {
+    pub fn decide(&self, uri: &Uri, headers: &HeaderMap) -> CorsDecision {
         match if is_players(uri) { &self.players } else { &self.operators } {
             // Who isn't asked by a page needs no answer.
-            Origins::Any if !headers.contains_key(ORIGIN) => Allowed::Nobody,
-            Origins::Any => Allowed::Any,
-            Origins::These(patterns) if patterns.is_empty() => Allowed::Nobody,
-            Origins::These(patterns) => {
+            OriginList::Any if !headers.contains_key(ORIGIN) => CorsDecision::Deny,
+            OriginList::Any => CorsDecision::Any,
+            OriginList::Listed(patterns) if patterns.is_empty() => CorsDecision::Deny,
+            OriginList::Listed(patterns) => {
                 let is_covered =
                     |origin: &&HeaderValue| patterns.iter().any(|pattern| pattern.covers(origin));
-                Allowed::This(headers.get(ORIGIN).filter(is_covered).cloned())
+                CorsDecision::Origin(headers.get(ORIGIN).filter(is_covered).cloned())
             }
         }
     }
 }
 
-impl Allowed {
+impl CorsDecision {
     /// Puts it into an answer.
-    pub fn dress(self, headers: &mut HeaderMap) {
+    pub fn apply(self, headers: &mut HeaderMap) {
         let origin = match self {
-            Allowed::Nobody => return,
-            Allowed::Any => HeaderValue::from_static("*"),
-            Allowed::This(origin) => {
+            CorsDecision::Deny => return,
+            CorsDecision::Any => HeaderValue::from_static("*"),
+            CorsDecision::Origin(origin) => {
                 headers.append(VARY, HeaderValue::from_static("origin"));
                 let Some(origin) = origin else { return };
                 origin
@@ -117,7 +117,7 @@ impl Allowed {
         let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(ORIGIN)
             && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        if !is_preflight || matches!(self, Allowed::Nobody | Allowed::This(None)) {
+        if !is_preflight || matches!(self, CorsDecision::Deny | CorsDecision::Origin(None)) {
             return None;
         }
         let methods =
@@ -159,8 +159,8 @@ mod tests {
         let cors = Cors::new(&patterns(&["*"]), &[]);
         for players in ["/v1/heartbeat", "/v1/live?stage=a&stage=b&token=x", "/api/viewer/leave"] {
             assert_eq!(
-                cors.allowed(&uri(players), &from("https://a.example")),
-                Allowed::Any,
+                cors.decide(&uri(players), &from("https://a.example")),
+                CorsDecision::Any,
                 "{players}"
             );
         }
@@ -174,15 +174,15 @@ mod tests {
             "/ws",
         ] {
             assert_eq!(
-                cors.allowed(&uri(operators), &from("https://a.example")),
-                Allowed::Nobody,
+                cors.decide(&uri(operators), &from("https://a.example")),
+                CorsDecision::Deny,
                 "{operators}"
             );
         }
         let cors =
             Cors::new(&patterns(&["https://a.example"]), &patterns(&["https://ops.example"]));
-        let of = |path, origin| match cors.allowed(&uri(path), &from(origin)) {
-            Allowed::This(origin) => origin.is_some(),
+        let of = |path, origin| match cors.decide(&uri(path), &from(origin)) {
+            CorsDecision::Origin(origin) => origin.is_some(),
             other => panic!("{other:?}"),
         };
         assert!(
@@ -197,18 +197,18 @@ mod tests {
 
     #[test]
     fn answers_differ_by_origin_only_where_they_do() {
-        let dressed = |allowed: Allowed| {
+        let dressed = |allowed: CorsDecision| {
             let mut headers = HeaderMap::new();
-            allowed.dress(&mut headers);
+            allowed.apply(&mut headers);
             let get = |name| headers.get(name).map(|v| v.to_str().unwrap().to_string());
             (get(ACCESS_CONTROL_ALLOW_ORIGIN), get(VARY))
         };
-        assert_eq!(dressed(Allowed::Nobody), (None, None));
-        assert_eq!(dressed(Allowed::Any), (Some("*".into()), None));
-        assert_eq!(dressed(Allowed::This(None)), (None, Some("origin".into())));
+        assert_eq!(dressed(CorsDecision::Deny), (None, None));
+        assert_eq!(dressed(CorsDecision::Any), (Some("*".into()), None));
+        assert_eq!(dressed(CorsDecision::Origin(None)), (None, Some("origin".into())));
         let this = HeaderValue::from_static("https://a.example");
         let expected = (Some("https://a.example".into()), Some("origin".into()));
-        assert_eq!(dressed(Allowed::This(Some(this))), expected);
+        assert_eq!(dressed(CorsDecision::Origin(Some(this))), expected);
     }
 
     /// What is echoed is the page's own origin, never the pattern.
@@ -224,8 +224,8 @@ mod tests {
         ] {
             let expected = is_allowed.then(|| HeaderValue::from_static(origin));
             assert_eq!(
-                cors.allowed(&uri("/v1/heartbeat"), &from(origin)),
-                Allowed::This(expected),
+                cors.decide(&uri("/v1/heartbeat"), &from(origin)),
+                CorsDecision::Origin(expected),
                 "{origin}"
             );
         }
@@ -239,7 +239,7 @@ mod tests {
             .header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
             .body(())
             .unwrap();
-        let headers = cors.allowed(request.uri(), request.headers()).preflight(&request).unwrap();
+        let headers = cors.decide(request.uri(), request.headers()).preflight(&request).unwrap();
         let allowed: Vec<_> =
             headers[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap().split(", ").collect();
         for name in [

@@ -10,11 +10,11 @@ use housecount_core::limits::SESSION_BURST;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::admission::AdmissionError;
 use crate::auth::operators::KeyError;
 use crate::auth::{CredentialEnd, Mismatch, TokenError};
-use crate::edge::Unwelcome;
 use crate::error::{ErrorKind, StoreError};
-use crate::ingest::Refused;
+use crate::ingest::IngestError;
 use crate::stages::NotOpen;
 
 /// What went wrong.
@@ -89,12 +89,12 @@ impl Problem {
 
     /// Whether what was sent makes no sense, whenever it is sent, or is never allowed to who sent
     /// it.
-    pub fn is_the_clients(&self) -> bool {
+    pub fn is_client_error(&self) -> bool {
         matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN)
     }
 
     /// Whether the node, or a store of its, is what stands in the way.
-    pub fn is_the_nodes(&self) -> bool {
+    pub fn is_server_error(&self) -> bool {
         self.status.is_server_error()
     }
 
@@ -116,7 +116,7 @@ impl Problem {
 
     /// There is nothing at this path. Where it may be an id with a `/` that a proxy decoded, the
     /// detail says how to send it.
-    pub fn not_here(path: &str) -> Problem {
+    pub fn not_found_at(path: &str) -> Problem {
         const IN_A_STAGE: &str = "encode / in a stage as %2F";
         let way_out = match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
             ["v1", "stages", _, _, ..] => {
@@ -284,59 +284,59 @@ impl From<KeyError> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Problem {
+impl From<IngestError> for Problem {
+    fn from(refused: IngestError) -> Problem {
         match refused {
-            Refused::Starting => {
+            IngestError::Starting => {
                 Problem::unavailable("starting", "the log has not been reached yet")
             }
-            Refused::Full => {
+            IngestError::QueueFull => {
                 Problem::unavailable("overloaded", "too many heartbeats wait for the log")
             }
-            Refused::NotYet => Problem::unavailable(
+            IngestError::AppendPending => Problem::unavailable(
                 "log_unavailable",
                 "the log has not taken the heartbeat yet; it is kept and will be counted, but send the next one",
             ),
-            Refused::NotTaken => Problem::unavailable(
+            IngestError::NotTaken => Problem::unavailable(
                 "log_unavailable",
                 "the log takes no heartbeats now; this one was not taken, send the next one after Retry-After",
             ),
-            Refused::Stopping => {
+            IngestError::Stopping => {
                 Problem::unavailable("stopping", "this node is stopping; try another")
             }
         }
     }
 }
 
-impl From<Unwelcome> for Problem {
-    fn from(unwelcome: Unwelcome) -> Problem {
-        match unwelcome {
-            Unwelcome::TooManyRequests { retry_ms } => {
+impl From<AdmissionError> for Problem {
+    fn from(error: AdmissionError) -> Problem {
+        match error {
+            AdmissionError::TooManyRequests { retry_ms } => {
                 let detail =
                     "this address sends too much; come back after Retry-After seconds".to_string();
                 Problem::too_many("too_many_requests", retry_ms, detail)
             }
-            Unwelcome::TooManyConnections { max } => {
+            AdmissionError::TooManyConnections { max } => {
                 let detail =
                     format!("this address has {max} open connections, and may have no more");
                 Problem::too_many("too_many_connections", FULL_RETRY_MS, detail)
             }
-            Unwelcome::TooManyBeats { retry_ms, per_second, .. } => {
+            AdmissionError::TooManyBeats { retry_ms, per_second, .. } => {
                 let detail = format!(
                     "a session may beat or leave {per_second} times a second, and {SESSION_BURST} at once; beat every `nextMs`"
                 );
                 Problem::too_many("too_many_beats", retry_ms, detail)
             }
-            Unwelcome::TooManySessions { max, place, retry_ms } => {
+            AdmissionError::TooManySessions { max, scope: place, retry_ms } => {
                 let detail =
                     format!("this viewer has {max} sessions {place}, and may have no more");
                 Problem::too_many("too_many_sessions", retry_ms, detail)
             }
-            Unwelcome::StageFull { max } => {
+            AdmissionError::StageFull { max } => {
                 let detail = format!("the stage has {max} viewers, and may have no more");
                 Problem::too_many("stage_full", FULL_RETRY_MS, detail)
             }
-            Unwelcome::TooManyStages { retry_ms, max } => {
+            AdmissionError::TooManyStages { retry_ms, max } => {
                 let detail = format!("{max} stages were opened in this minute, and no more may be");
                 Problem::too_many("too_many_stages", retry_ms, detail)
             }
@@ -375,7 +375,7 @@ impl From<NotOpen> for Problem {
 
 /// No such route.
 pub async fn not_found(uri: Uri) -> Problem {
-    Problem::not_here(uri.path())
+    Problem::not_found_at(uri.path())
 }
 
 /// The route is there, for other methods.

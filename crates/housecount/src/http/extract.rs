@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 use super::error::Problem;
 use super::query;
 use crate::calendar;
-use crate::ingest::Refused;
+use crate::ingest::IngestError;
 use crate::ledger::scans::AskedRange;
 use crate::node::Node;
 
@@ -135,20 +135,20 @@ impl FromRequestParts<Arc<Node>> for ViewerPath {
 /// The viewer under the name that is kept: with `viewer_ids = "hashed"` its pseudonym.
 fn kept(node: &Node, asked: String) -> Result<ViewerId, Problem> {
     ViewerId::check(&asked)?;
-    Ok(ViewerId::parse(&node.edge.names.asked(asked.into()))?)
+    Ok(ViewerId::parse(&node.admission.names.resolve(asked.into()))?)
 }
 
 /// The query, parsed.
-pub struct Asked<T>(pub T);
+pub struct ValidQuery<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ValidQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<ValidQuery<T>, Problem> {
         let Query(query) = Query::<T>::from_request_parts(parts, state).await.map_err(|e| {
             bad_query(format!("the query is not as it should be: {}", e.body_text()))
         })?;
-        Ok(Asked(query))
+        Ok(ValidQuery(query))
     }
 }
 
@@ -207,7 +207,7 @@ impl PageQuery {
 ///
 /// # Errors
 /// 400 that names the parameter and says what is wrong.
-pub fn moment(name: &str, text: &str) -> Result<UnixMs, Problem> {
+pub fn parse_time(name: &str, text: &str) -> Result<UnixMs, Problem> {
     // A `+` of a query is a space once it is decoded.
     let hint = if text.contains(' ') { "; in a query + is written %2B" } else { "" };
     calendar::parse(text).map_err(|error| bad_query(format!("{name}={text} {error}{hint}")))
@@ -220,7 +220,7 @@ const RANGE_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 ///
 /// # Errors
 /// 400 if one is no moment, or the range is empty.
-pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
+pub fn parse_range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, Problem> {
     let (from, to) = from_to(node, from, to)?;
     if from < to {
         return Ok(Span::new(from, to));
@@ -231,13 +231,13 @@ pub fn range(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<Span, 
 /// A range with its ends filled in, and as it was asked for.
 ///
 /// # Errors
-/// As [`range`].
+/// As [`parse_range`].
 pub fn asked_range(
     node: &Node,
     from: Option<&str>,
     to: Option<&str>,
 ) -> Result<(Span, AskedRange), Problem> {
-    let range = range(node, from, to)?;
+    let range = parse_range(node, from, to)?;
     Ok((range, AskedRange { from: from.map(|_| range.from), to: to.map(|_| range.to) }))
 }
 
@@ -258,9 +258,9 @@ pub fn closed_range(
 }
 
 fn from_to(node: &Node, from: Option<&str>, to: Option<&str>) -> Result<(UnixMs, UnixMs), Problem> {
-    let now = node.clock.now().ok_or(Refused::Starting)?;
-    let to = to.map_or(Ok(now), |text| moment("to", text))?;
-    let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| moment("from", text))?;
+    let now = node.clock.now().ok_or(IngestError::Starting)?;
+    let to = to.map_or(Ok(now), |text| parse_time("to", text))?;
+    let from = from.map_or(Ok(to.minus(RANGE_MS_DEFAULT)), |text| parse_time("from", text))?;
     Ok((from, to))
 }
 
@@ -283,16 +283,19 @@ mod tests {
 
     #[test]
     fn moments() {
-        assert_eq!(moment("from", "1790000000123"), Ok(UnixMs(1_790_000_000_123)));
-        assert_eq!(moment("from", "2026-09-21T14:13:20.123Z"), Ok(UnixMs(1_790_000_000_123)));
-        assert_eq!(moment("from", "2026-09-21T16:13:20.123+02:00"), Ok(UnixMs(1_790_000_000_123)));
+        assert_eq!(parse_time("from", "1790000000123"), Ok(UnixMs(1_790_000_000_123)));
+        assert_eq!(parse_time("from", "2026-09-21T14:13:20.123Z"), Ok(UnixMs(1_790_000_000_123)));
+        assert_eq!(
+            parse_time("from", "2026-09-21T16:13:20.123+02:00"),
+            Ok(UnixMs(1_790_000_000_123))
+        );
         for (text, said) in [
             ("yesterday", "from=yesterday is neither RFC 3339"),
             ("1795948578", "seconds; send milliseconds, not seconds: 1795948578000"),
             ("20261301", "from=20261301 is not a date"),
             ("2026-09-21T16:13:20 02:00", "+ is written %2B"),
         ] {
-            let problem = moment("from", text).unwrap_err();
+            let problem = parse_time("from", text).unwrap_err();
             assert!(problem.detail().contains(said), "{text}: {problem:?}");
         }
     }

@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::answer::Answering;
+use super::answer::ResponseFuture;
 
 /// How often a client that says nothing while a request is open is asked whether it is there, and
 /// how long it has for that.
@@ -42,10 +42,10 @@ const END_WAIT: Duration = Duration::from_secs(6);
 pub async fn serve<S, A, B>(stream: S, answer: A, idle: Duration, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(Request<Incoming>) -> Answering<B> + Send + 'static,
+    A: Fn(Request<Incoming>) -> ResponseFuture<B> + Send + 'static,
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
-    let open = Arc::new(Open::new());
+    let open = Arc::new(OpenRequests::new());
     let service = {
         let open = open.clone();
         service_fn(move |request| {
@@ -56,7 +56,7 @@ where
                 let response = answered.await;
                 request_open.set(Some(Instant::now()));
                 Ok::<_, Infallible>(
-                    response.map(|body| Counted { body: Box::pin(body), open: request_open }),
+                    response.map(|body| TrackedBody { body: Box::pin(body), open: request_open }),
                 )
             }
         })
@@ -76,7 +76,7 @@ where
         biased;
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => {}
-        is_stalled = open.too_long(idle) => if is_stalled { return },
+        is_stalled = open.wait_idle_or_stalled(idle) => if is_stalled { return },
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(END_WAIT, connection).await;
@@ -84,10 +84,10 @@ where
 
 /// The open requests of a connection.
 #[derive(Debug)]
-struct Open(Mutex<Requests>);
+struct OpenRequests(Mutex<RequestTable>);
 
 #[derive(Debug)]
-struct Requests {
+struct RequestTable {
     next: u64,
     /// By number, since when an answer waits for the client; none while it waits for us.
     open: HashMap<u64, Option<Instant>>,
@@ -95,12 +95,16 @@ struct Requests {
     last: Instant,
 }
 
-impl Open {
-    fn new() -> Open {
-        Open(Mutex::new(Requests { next: 0, open: HashMap::new(), last: Instant::now() }))
+impl OpenRequests {
+    fn new() -> OpenRequests {
+        OpenRequests(Mutex::new(RequestTable {
+            next: 0,
+            open: HashMap::new(),
+            last: Instant::now(),
+        }))
     }
 
-    fn begin(self: &Arc<Open>) -> OpenRequest {
+    fn begin(self: &Arc<OpenRequests>) -> OpenRequest {
         let mut requests = self.0.lock();
         let number = requests.next;
         requests.next += 1;
@@ -111,7 +115,7 @@ impl Open {
 
     /// Waits until no request has been open for so long, or (true) one has not been taken for too
     /// long.
-    async fn too_long(&self, idle: Duration) -> bool {
+    async fn wait_idle_or_stalled(&self, idle: Duration) -> bool {
         loop {
             let until = {
                 let requests = self.0.lock();
@@ -139,7 +143,7 @@ impl Open {
 #[derive(Debug)]
 struct OpenRequest {
     number: u64,
-    of: Arc<Open>,
+    of: Arc<OpenRequests>,
 }
 
 impl OpenRequest {
@@ -159,12 +163,12 @@ impl Drop for OpenRequest {
 
 /// A body whose request is open for as long as it lasts. It is asked for more only when the client
 /// takes more.
-struct Counted<B> {
+struct TrackedBody<B> {
     body: Pin<Box<B>>,
     open: OpenRequest,
 }
 
-impl<B: Body<Data = Bytes>> Body for Counted<B> {
+impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -215,7 +219,7 @@ mod tests {
     {
         let (near, far) = duplex(64 * 1024);
         let (stop, stopped) = watch::channel(false);
-        let answer = move |request| Box::pin(answer(request)) as Answering<B>;
+        let answer = move |request| Box::pin(answer(request)) as ResponseFuture<B>;
         let served = tokio::spawn(serve(far, answer, IDLE, stopped));
         let (client, connection) =
             handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
@@ -287,9 +291,9 @@ mod tests {
     const PIPE_BYTES: usize = 64 * 1024;
 
     /// A client's end of a pipe, of which nothing more is read once so many bytes have been.
-    struct Deaf(DuplexStream, usize);
+    struct StalledClient(DuplexStream, usize);
 
-    impl AsyncRead for Deaf {
+    impl AsyncRead for StalledClient {
         fn poll_read(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -308,7 +312,7 @@ mod tests {
         }
     }
 
-    impl AsyncWrite for Deaf {
+    impl AsyncWrite for StalledClient {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
@@ -334,10 +338,11 @@ mod tests {
         let endless = CountedEndless::default();
         let body = endless.clone();
         let answer = move |_| {
-            Box::pin(std::future::ready(Response::new(body.clone()))) as Answering<CountedEndless>
+            Box::pin(std::future::ready(Response::new(body.clone())))
+                as ResponseFuture<CountedEndless>
         };
         tokio::spawn(serve(far, answer, IDLE, stopped));
-        let deaf = TokioIo::new(Deaf(near, 4_096));
+        let deaf = TokioIo::new(StalledClient(near, 4_096));
         let (mut client, connection) = handshake(TokioExecutor::new(), deaf).await.unwrap();
         tokio::spawn(connection);
         let _unread = client.send_request(request()).await.unwrap();
@@ -356,7 +361,7 @@ mod tests {
             Box::pin(async move {
                 let _held = request;
                 std::future::pending::<Response<Full<Bytes>>>().await
-            }) as Answering<Full<Bytes>>
+            }) as ResponseFuture<Full<Bytes>>
         };
         tokio::spawn(serve(far, unread, IDLE, stopped));
         let (mut client, connection) =

@@ -15,8 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam, asked_range, duration_ms, range};
-use super::watch::{CoverBody, stores};
+use super::extract::{PageQuery, StageParam, ValidQuery, asked_range, duration_ms, parse_range};
+use super::watch::{CoverageBody, ledger_stores};
 use crate::ledger::scan;
 use crate::ledger::scans::{StageList, Stores};
 use crate::node::Node;
@@ -64,7 +64,7 @@ pub struct HistoryBody {
     /// In the order of time, aligned to the epoch.
     history: Vec<StepBody>,
     #[serde(flatten)]
-    cover: CoverBody,
+    cover: CoverageBody,
 }
 
 /// How many watched a stage at once.
@@ -80,7 +80,7 @@ pub struct HistoryBody {
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-    Asked(query): Asked<HistoryQuery>,
+    ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
     history(&node, &query, Some(stage)).await
 }
@@ -96,7 +96,7 @@ pub async fn of_stage(
             content_type = "application/problem+json")))]
 pub async fn of_all(
     State(node): State<Arc<Node>>,
-    Asked(query): Asked<HistoryQuery>,
+    ValidQuery(query): ValidQuery<HistoryQuery>,
 ) -> Result<Response, Problem> {
     history(&node, &query, None).await
 }
@@ -106,8 +106,8 @@ async fn history(
     query: &HistoryQuery,
     stage: Option<StageId>,
 ) -> Result<Response, Problem> {
-    let Stores { cold, proofs } = stores(node)?;
-    let range = range(node, query.from.as_deref(), query.to.as_deref())?;
+    let Stores { cold, proofs } = ledger_stores(node)?;
+    let range = parse_range(node, query.from.as_deref(), query.to.as_deref())?;
     let step_ms = match &query.step {
         Some(text) => duration_ms("step", text, 1_000)?,
         // Whole windows, so that steps look the same from call to call.
@@ -118,7 +118,7 @@ async fn history(
     let of = stage.clone();
     let scan = async move { scan::history(&cold, &proofs, range, step_ms, of.as_deref()).await };
     let (steps, committed_to) = node.scans.run(scan).await?;
-    let cover = CoverBody::new(node, range, committed_to);
+    let cover = CoverageBody::new(node, range, committed_to);
     json_in_background(move || {
         let history = steps.into_iter().map(|step| StepBody {
             at: step.span.from.0,
@@ -189,7 +189,7 @@ pub struct StageTotalsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     step_ms: Option<u64>,
     #[serde(flatten)]
-    cover: CoverBody,
+    cover: CoverageBody,
 }
 
 /// How much was watched, stage by stage.
@@ -200,9 +200,9 @@ pub struct StageTotalsBody {
             content_type = "application/problem+json")))]
 pub async fn totals(
     State(node): State<Arc<Node>>,
-    Asked(query): Asked<TotalsQuery>,
+    ValidQuery(query): ValidQuery<TotalsQuery>,
 ) -> Result<Response, Problem> {
-    let stores = stores(&node)?;
+    let stores = ledger_stores(&node)?;
     let (range, asked) = asked_range(&node, query.from.as_deref(), query.to.as_deref())?;
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let mut limit = page.limit()?;
@@ -220,7 +220,7 @@ pub async fn totals(
     let after = page.after(StageId::check)?.map(Into::into);
     let list = StageList { range: asked, step_ms };
     let found = node.scans.stages(stores, list, range, after, limit).await?;
-    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);
         let cursor = last.map(|(stage, _)| stage.to_string());

@@ -17,13 +17,13 @@ use housecount_core::limits::SUBSCRIPTION_STAGES_MAX;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::auth::may_watch;
+use super::auth::authorize_counts;
 use super::error::{Problem, ProblemBody};
 use super::extract::bad_query;
-use super::patience::EndlessAnswer;
 use super::query::{self, Parameter};
+use super::timeouts::EndlessAnswer;
+use crate::admission::AddressConnection;
 use crate::auth::{Credential, CredentialEnd, end_of};
-use crate::edge::AddressConnection;
 use crate::hub::{Answer, Standing};
 use crate::live::Wanted;
 use crate::node::Node;
@@ -32,7 +32,7 @@ use crate::node::Node;
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
-pub struct StandingBody {
+pub struct CountStatusBody {
     /// When it was so: Unix ms on the log's clock.
     pub(super) as_of: u64,
     /// Whether everybody is counted for sure. If not, the count may be low.
@@ -41,9 +41,9 @@ pub struct StandingBody {
     pub(super) recovering: bool,
 }
 
-impl From<Standing> for StandingBody {
-    fn from(standing: Standing) -> StandingBody {
-        StandingBody {
+impl From<Standing> for CountStatusBody {
+    fn from(standing: Standing) -> CountStatusBody {
+        CountStatusBody {
             as_of: standing.as_of.0,
             complete: standing.complete,
             recovering: standing.recovering,
@@ -60,7 +60,7 @@ pub struct CountBody {
     /// Online sessions.
     pub(super) sessions: u64,
     #[serde(flatten)]
-    pub(super) standing: StandingBody,
+    pub(super) standing: CountStatusBody,
 }
 
 impl From<Answer<Count>> for CountBody {
@@ -81,7 +81,7 @@ pub struct TotalsBody {
     /// Stages with somebody online.
     stages: u64,
     #[serde(flatten)]
-    standing: StandingBody,
+    standing: CountStatusBody,
 }
 
 /// How many are online altogether.
@@ -104,7 +104,7 @@ const LIVE_PARAMETERS: [Parameter; 3] =
     [Parameter::repeatable("stage"), Parameter::once("totals"), Parameter::repeatable("token")];
 
 /// What a subscriber's query asks for: `stage`, as often as wanted, and `totals`.
-fn wanted(query: &str) -> Result<Wanted, Problem> {
+fn parse_filter(query: &str) -> Result<Wanted, Problem> {
     query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
     for pair in query::pairs(query) {
@@ -137,7 +137,10 @@ fn wanted(query: &str) -> Result<Wanted, Problem> {
 /// the operator's.
 pub(super) fn names_stages(query: &str) -> bool {
     // What makes no sense is told so, whoever asks.
-    !matches!(wanted(query), Ok(Wanted::All { .. } | Wanted::Stages { with_totals: true, .. }))
+    !matches!(
+        parse_filter(query),
+        Ok(Wanted::All { .. } | Wanted::Stages { with_totals: true, .. })
+    )
 }
 
 /// That whoever asks may watch all that is wanted; returns what the watching lasts as long as.
@@ -151,11 +154,11 @@ async fn check(
             let mut credential = None;
             for stage in stages {
                 // The same request has the same one each time.
-                credential = may_watch(node, request, Some(stage.as_str())).await?;
+                credential = authorize_counts(node, request, Some(stage.as_str())).await?;
             }
             Ok(credential)
         }
-        Wanted::Stages { .. } | Wanted::All { .. } => may_watch(node, request, None).await,
+        Wanted::Stages { .. } | Wanted::All { .. } => authorize_counts(node, request, None).await,
     }
 }
 
@@ -176,7 +179,7 @@ async fn check(
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn live(State(node): State<Arc<Node>>, request: Request) -> Result<Response, Problem> {
     let (mut request, _) = request.into_parts();
-    let wanted = wanted(request.uri.query().unwrap_or_default())?;
+    let wanted = parse_filter(request.uri.query().unwrap_or_default())?;
     let credential = check(&node, &request, &wanted).await?;
     let last = request.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let full = || {
@@ -224,10 +227,10 @@ mod tests {
         let stage = |id: &str| StageId::parse(id).unwrap();
         let all = |with_totals| Wanted::All { with_totals };
         let some = |stages, with_totals| Wanted::Stages { stages, with_totals };
-        assert_eq!(wanted(""), Ok(all(false)));
-        assert_eq!(wanted("totals=true&token=x"), Ok(all(true)));
+        assert_eq!(parse_filter(""), Ok(all(false)));
+        assert_eq!(parse_filter("totals=true&token=x"), Ok(all(true)));
         assert_eq!(
-            wanted("stage=b&stage=a%2F1&stage=b&totals=false"),
+            parse_filter("stage=b&stage=a%2F1&stage=b&totals=false"),
             Ok(some(vec![stage("a/1"), stage("b")], false))
         );
         for bad in [
@@ -238,13 +241,19 @@ mod tests {
             "totals=true&totals=true",
             "stage=%zz",
         ] {
-            assert!(wanted(bad).is_err() && names_stages(bad), "{bad}: players hear what is wrong");
+            assert!(
+                parse_filter(bad).is_err() && names_stages(bad),
+                "{bad}: players hear what is wrong"
+            );
         }
         let named =
             |count: usize| (0..count).map(|n| format!("stage=s{n}")).collect::<Vec<_>>().join("&");
-        assert!(wanted(&named(SUBSCRIPTION_STAGES_MAX)).is_ok());
+        assert!(parse_filter(&named(SUBSCRIPTION_STAGES_MAX)).is_ok());
         assert!(
-            wanted(&named(SUBSCRIPTION_STAGES_MAX + 1)).unwrap_err().detail().contains("name none")
+            parse_filter(&named(SUBSCRIPTION_STAGES_MAX + 1))
+                .unwrap_err()
+                .detail()
+                .contains("name none")
         );
     }
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod admin;
+mod admit;
 mod answer;
 mod assets;
 mod audience;
@@ -16,22 +17,22 @@ pub(crate) mod beats;
 mod body;
 mod compat;
 mod connection;
+mod connection_context;
 mod cors;
 mod cost;
 mod direct;
 mod error;
 pub(crate) mod extract;
-mod front;
-mod guest;
+mod fast_path;
 mod gzip;
 mod h2;
 mod headers;
+pub(crate) mod heartbeat_json;
 mod history;
 mod live;
 mod openapi;
 mod ops;
 mod packed;
-mod patience;
 mod preface;
 mod query;
 mod query_form;
@@ -39,11 +40,10 @@ mod server;
 mod snapshots;
 mod stages;
 mod stream;
+mod timeouts;
 mod unread;
 mod viewers;
 mod watch;
-mod welcome;
-pub(crate) mod words;
 mod write_timeout;
 pub(crate) mod ws;
 
@@ -58,7 +58,7 @@ use utoipa_axum::routes;
 use self::packed::PackedBody;
 use self::query::{RouteParameters, check_query};
 use self::query_form::both_forms;
-pub use self::server::{Bound, serve};
+pub use self::server::{BoundListener, serve};
 use crate::auth::Scope;
 use crate::node::Node;
 
@@ -71,10 +71,10 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(strict(for_players()))
         .merge(for_subscribers())
         .merge(guarded(&node, Scope::Read, strict(for_readers())))
-        .merge(guarded(&node, Scope::Stages, strict(for_who_configures())))
+        .merge(guarded(&node, Scope::Stages, strict(for_stage_admins())))
         .merge(guarded(&node, Scope::Admin, strict(for_admins())))
         .merge(compat::routes(&node))
-        .merge(for_everybody())
+        .merge(public())
         .split_for_parts();
     let api = Arc::new(PackedBody::new(openapi::text(&api, &node)));
     let router = [&assets::CLIENT, &assets::WATCH_CLIENT]
@@ -89,7 +89,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/docs/", get(assets::docs))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(node.clone(), ops::observe))
+        .layer(axum::middleware::from_fn_with_state(node.clone(), ops::count_requests))
         .layer(axum::middleware::from_fn_with_state(node.clone(), compat::shape_errors))
         .with_state(node)
 }
@@ -138,7 +138,7 @@ fn for_readers() -> Routes {
 }
 
 /// Scope `stages`: stages' configuration.
-fn for_who_configures() -> Routes {
+fn for_stage_admins() -> Routes {
     OpenApiRouter::new()
         .routes(routes!(stages::create))
         .merge(both_forms(routes!(stages::change)))
@@ -152,7 +152,7 @@ fn for_admins() -> Routes {
 
 /// What is no secret, and so open to all: whether the node lives, in whichever API, and (in
 /// [`router`]) static pages.
-fn for_everybody() -> Routes {
+fn public() -> Routes {
     OpenApiRouter::new().routes(routes!(ops::healthz)).routes(routes!(ops::readyz))
 }
 
@@ -166,6 +166,7 @@ fn strict(routes: Routes) -> Routes {
 /// Routes that need an operator key with a scope; where there are no keys, those of operators are
 /// for this machine (`direct`).
 fn guarded(node: &Arc<Node>, scope: Scope, routes: Routes) -> Routes {
-    let guard = axum::middleware::from_fn_with_state((node.clone(), scope), auth::guard);
+    let guard =
+        axum::middleware::from_fn_with_state((node.clone(), scope), auth::require_scope_layer);
     openapi::secured(routes.route_layer(guard), openapi::OPERATOR_KEY, Some(scope))
 }

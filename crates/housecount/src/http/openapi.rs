@@ -28,7 +28,7 @@ use crate::node::Node;
         (name = "drop-in", description = "The common IVS viewer API, for front-ends that already speak it"),
         (name = "operations", description = "What keeps it running")
     ),
-    modifiers(&Schemes)
+    modifiers(&SecuritySchemes)
 )]
 pub struct Api;
 
@@ -38,9 +38,9 @@ pub const VIEWER_TOKEN: &[&str] = &["viewerToken"];
 pub const OPERATOR_KEY: &[&str] = &["operatorKey", "apiKey"];
 
 /// What the schemes are.
-struct Schemes;
+struct SecuritySchemes;
 
-impl Modify for Schemes {
+impl Modify for SecuritySchemes {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let bearer = |format: &str, text: &str| {
             let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);

@@ -90,7 +90,7 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
 }
 
 /// Around every request: refuses broken percent-encoding, and counts what was answered.
-pub async fn observe(
+pub async fn count_requests(
     State(node): State<Arc<Node>>,
     request: Request<Body>,
     next: Next,

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::stream::Stream;
+use super::stream::MaybeTlsStream;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,7 +38,7 @@ pub async fn detect(
     socket: TcpStream,
     first_within: Duration,
     mut stop: watch::Receiver<bool>,
-) -> Option<(Stream, Version)> {
+) -> Option<(MaybeTlsStream, Version)> {
     tokio::select! {
         biased;
         detected = detect_by_first(socket, first_within) => detected,
@@ -46,22 +46,25 @@ pub async fn detect(
     }
 }
 
-async fn detect_by_first(socket: TcpStream, first_within: Duration) -> Option<(Stream, Version)> {
+async fn detect_by_first(
+    socket: TcpStream,
+    first_within: Duration,
+) -> Option<(MaybeTlsStream, Version)> {
     let mut first = [0; PREFACE.len()];
     let seen = timeout(first_within, socket.peek(&mut first)).await.ok()?.ok()?;
     match &first[..seen] {
         [] => None,
-        whole if whole == PREFACE => Some((Stream::Plain(socket), Version::Http2)),
+        whole if whole == PREFACE => Some((MaybeTlsStream::Plain(socket), Version::Http2)),
         part if PREFACE.starts_with(part) => {
             let rest_within = Duration::from_millis(HEADER_READ_MS_MAX);
             timeout(rest_within, read_preface(socket)).await.ok()?.ok()
         }
-        _ => Some((Stream::Plain(socket), Version::Http1)),
+        _ => Some((MaybeTlsStream::Plain(socket), Version::Http1)),
     }
 }
 
 /// Reads until the bytes are a preface, or can no longer become one.
-async fn read_preface(mut socket: TcpStream) -> io::Result<(Stream, Version)> {
+async fn read_preface(mut socket: TcpStream) -> io::Result<(MaybeTlsStream, Version)> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     let version = loop {
         let before = begun.len();
@@ -74,7 +77,7 @@ async fn read_preface(mut socket: TcpStream) -> io::Result<(Stream, Version)> {
             break Version::Http1;
         }
     };
-    Ok((Stream::Begun(Box::new(BegunSocket { begun, given: 0, socket })), version))
+    Ok((MaybeTlsStream::Begun(Box::new(BegunSocket { begun, given: 0, socket })), version))
 }
 
 /// A socket some of whose bytes were read already: they are read again first.
@@ -146,7 +149,7 @@ mod tests {
 
     const FIRST: Duration = Duration::from_millis(REQUEST_WAIT_MS_MAX);
 
-    type Detected = Option<(Stream, Version)>;
+    type Detected = Option<(MaybeTlsStream, Version)>;
 
     /// A client's connection, and what is detected on it.
     async fn connection() -> (TcpStream, JoinHandle<Detected>, watch::Sender<bool>) {

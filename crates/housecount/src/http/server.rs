@@ -16,15 +16,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::yield_now;
 
 use super::accept::{AcceptedSocket, Listener};
-use super::answer::{Answer, Answering};
+use super::answer::{ResponseBody, ResponseFuture};
 use super::connection;
-use super::front::Front;
-use super::guest::Guest;
+use super::connection_context::ConnectionContext;
+use super::fast_path::FastPath;
 use super::h2;
 use super::preface::{self, Version};
-use super::stream::Stream;
+use super::stream::MaybeTlsStream;
+use crate::admission::connections::AddressConnections;
 use crate::balancer::ConnectionBalancer;
-use crate::edge::connections::AddressConnections;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::tls::{Tls, TlsFiles};
@@ -37,19 +37,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A port that is ours.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundListener {
     listener: Listener,
     /// Its address; the port is a real one, also if 0 was asked for.
     pub address: SocketAddr,
     tls: Option<Arc<Tls>>,
 }
 
-impl Bound {
+impl BoundListener {
     /// Takes the port.
     ///
     /// # Errors
     /// One line that names the address.
-    pub async fn take(listen: &str) -> Result<Bound, String> {
+    pub async fn bind(listen: &str) -> Result<BoundListener, String> {
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::AddrInUse => {
                 format!(
@@ -61,16 +61,16 @@ impl Bound {
         let addresses: Vec<SocketAddr> = lookup_host(listen).await.map_err(failed)?.collect();
         let listener = Listener::bind(&addresses).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Bound { listener, address, tls: None })
+        Ok(BoundListener { listener, address, tls: None })
     }
 
     /// Speaks TLS only, if there are files to do it with.
     ///
     /// # Errors
     /// One line that names the file that can't be used.
-    pub fn secured(self, files: Option<TlsFiles>) -> Result<Bound, String> {
+    pub fn with_tls(self, files: Option<TlsFiles>) -> Result<BoundListener, String> {
         let tls = files.map(Tls::load).transpose()?.map(Arc::new);
-        Ok(Bound { tls, ..self })
+        Ok(BoundListener { tls, ..self })
     }
 
     /// What its addresses begin with.
@@ -82,19 +82,19 @@ impl Bound {
 
 /// Serves a node on the workers until `stop`, then lets open requests finish. Returns the workers.
 pub async fn serve(
-    bound: Bound,
+    bound: BoundListener,
     node: Arc<Node>,
     workers: Workers,
     stop: watch::Receiver<bool>,
 ) -> Workers {
-    let front = Front::new(node.clone(), stop.clone());
-    let (metrics, addresses) = (node.metrics.clone(), node.edge.connections.clone());
-    Server { front, addresses, metrics, workers, stop }.run(bound).await
+    let front = FastPath::new(node.clone(), stop.clone());
+    let (metrics, addresses) = (node.metrics.clone(), node.admission.connections.clone());
+    HttpServer { front, addresses, metrics, workers, stop }.run(bound).await
 }
 
 /// What serves connections, where, and until when.
-struct Server {
-    front: Front,
+struct HttpServer {
+    front: FastPath,
     addresses: Arc<AddressConnections>,
     metrics: Arc<Metrics>,
     workers: Workers,
@@ -102,15 +102,15 @@ struct Server {
 }
 
 /// A connection to serve, and what it holds.
-type Connection = (std::net::TcpStream, Arc<Guest<Front>>);
+type HttpConnection = (std::net::TcpStream, Arc<ConnectionContext<FastPath>>);
 
 /// A connection that was let in, and the worker that is to serve it.
 struct Arrival {
     worker: Handle,
-    connection: Connection,
+    connection: HttpConnection,
 }
 
-impl Server {
+impl HttpServer {
     /// Counts a connection and gives it its place. `None`, and it is closed, if its address has too
     /// many.
     fn admit(
@@ -126,18 +126,18 @@ impl Server {
         };
         let (worker, place) = balancer.assign();
         self.metrics.connections.inc();
-        let guest = Guest {
-            host: self.front.clone(),
+        let context = ConnectionContext {
+            service: self.front.clone(),
             peer: peer.ip(),
             _permit: permit,
-            _counted: counted,
-            _place: place,
+            _address: counted,
+            _slot: place,
             metrics: self.metrics.clone(),
         };
-        Some(Arrival { worker, connection: (stream, Arc::new(guest)) })
+        Some(Arrival { worker, connection: (stream, Arc::new(context)) })
     }
 
-    async fn run(mut self, bound: Bound) -> Workers {
+    async fn run(mut self, bound: BoundListener) -> Workers {
         let tls = bound.tls.clone();
         if let Some(tls) = tls.clone() {
             let stop = self.stop.clone();
@@ -170,8 +170,8 @@ impl Server {
                 let (stop, tls) = (self.stop.clone(), tls.clone());
                 // A worker is woken once for all of them.
                 worker.spawn(async move {
-                    for (stream, guest) in connections {
-                        tokio::spawn(serve_one(stream, guest, tls.clone(), stop.clone()));
+                    for (stream, context) in connections {
+                        tokio::spawn(serve_one(stream, context, tls.clone(), stop.clone()));
                     }
                 });
             }
@@ -189,8 +189,8 @@ impl Server {
 }
 
 /// Connections with their guests, by the worker that is to serve them.
-fn by_worker(arrivals: impl Iterator<Item = Arrival>) -> Vec<(Handle, Vec<Connection>)> {
-    let mut groups: Vec<(Handle, Vec<Connection>)> = Vec::new();
+fn by_worker(arrivals: impl Iterator<Item = Arrival>) -> Vec<(Handle, Vec<HttpConnection>)> {
+    let mut groups: Vec<(Handle, Vec<HttpConnection>)> = Vec::new();
     for Arrival { worker, connection } in arrivals {
         match groups.iter_mut().find(|(handle, _)| handle.id() == worker.id()) {
             Some((_, connections)) => connections.push(connection),
@@ -203,14 +203,14 @@ fn by_worker(arrivals: impl Iterator<Item = Arrival>) -> Vec<(Handle, Vec<Connec
 /// Serves a connection on this worker, until it ends.
 async fn serve_one(
     stream: std::net::TcpStream,
-    guest: Arc<Guest<Front>>,
+    context: Arc<ConnectionContext<FastPath>>,
     tls: Option<Arc<Tls>>,
     stop: watch::Receiver<bool>,
 ) {
     // A socket belongs to the runtime that it is registered with.
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let wait = Duration::from_millis(REQUEST_WAIT_MS_MAX);
-    let answer = move |request| Front::answer(request, guest.clone());
+    let answer = move |request| FastPath::serve(request, context.clone());
     match tls {
         None => {
             // In a box of its own, which is gone once the connection is served.
@@ -234,12 +234,12 @@ async fn serve_one(
 async fn serve_secured(
     tls: &Tls,
     stream: TcpStream,
-    answer: impl Fn(Request<Incoming>) -> Answering<Answer> + Send + 'static,
+    answer: impl Fn(Request<Incoming>) -> ResponseFuture<ResponseBody> + Send + 'static,
     request_wait: Duration,
     stop: watch::Receiver<bool>,
 ) {
     let Some((stream, is_h2)) = tls.accept(stream).await else { return };
-    let stream = Stream::Secured(Box::new(stream));
+    let stream = MaybeTlsStream::Tls(Box::new(stream));
     if is_h2 {
         h2::serve(stream, answer, request_wait, stop).await;
     } else {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, StageParam, closed_range};
+use super::extract::{StageParam, ValidQuery, closed_range};
 use crate::node::Node;
 
 /// A range of time.
@@ -62,9 +62,9 @@ pub struct SnapshotsBody {
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-    Asked(range): Asked<RangeQuery>,
+    ValidQuery(range): ValidQuery<RangeQuery>,
 ) -> Result<Json<SnapshotsBody>, Problem> {
-    let now = node.clock.now().ok_or(crate::ingest::Refused::Starting)?;
+    let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
     let (from, to) = closed_range(&node, range.from.as_deref(), range.to.as_deref())?;
     let found = node.stages.snapshots(&stage, from, to, PAGE_ROWS_MAX + 1, now).await?;
     let next_from = found.get(PAGE_ROWS_MAX).map(|next| next.at.0);

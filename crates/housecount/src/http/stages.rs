@@ -19,8 +19,8 @@ use utoipa::ToSchema;
 
 use super::body;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam};
-use super::live::StandingBody;
+use super::extract::{PageQuery, StageParam, ValidQuery};
+use super::live::CountStatusBody;
 use crate::hub::Answer;
 use crate::node::Node;
 use crate::stages::change::{ChangeError, Changed};
@@ -78,14 +78,14 @@ impl StageBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageResponse)]
 #[serde(rename_all = "camelCase")]
-pub struct StageAnswer {
+pub struct StageResponse {
     #[serde(flatten)]
     stage: StageBody,
     /// False while the cold tier is away and has not been asked about this stage before: the count
     /// is right.
     configuration_known: bool,
     #[serde(flatten)]
-    standing: StandingBody,
+    standing: CountStatusBody,
 }
 
 /// A stage after its configuration was made or changed.
@@ -94,7 +94,7 @@ pub struct StageAnswer {
 #[serde(rename_all = "camelCase")]
 pub struct StageChangeAnswer {
     #[serde(flatten)]
-    stage: StageAnswer,
+    stage: StageResponse,
     /// First moment of watch time that it applies to, Unix ms: the start of this window of the
     /// ledger, or of the first one that is not committed. Time before keeps the configuration that
     /// it had.
@@ -127,7 +127,7 @@ pub struct StagesBody {
     /// configured are missing.
     configuration_known: bool,
     #[serde(flatten)]
-    standing: StandingBody,
+    standing: CountStatusBody,
 }
 
 /// What an operator says about a stage.
@@ -149,23 +149,23 @@ pub struct NewStageBody {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = ChangeStageRequest)]
 #[serde(default)]
-pub struct StageChangeBody {
+pub struct StagePatchBody {
     /// What people call it.
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<String>)]
     name: Option<Option<String>>,
     /// Who pays for it.
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<String>)]
     customer: Option<Option<String>>,
     /// Tag by tag: null removes one; null for all of it removes them all.
-    #[serde(deserialize_with = "given")]
+    #[serde(deserialize_with = "double_option")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     tags: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
 /// `null` is something else than nothing.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+fn double_option<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -173,7 +173,7 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
-impl StageChangeBody {
+impl StagePatchBody {
     fn apply(&self, config: &mut StageConfig) {
         if let Some(name) = &self.name {
             config.name.clone_from(name);
@@ -224,7 +224,7 @@ fn refused(stage: &StageId, error: ChangeError) -> Problem {
 
 /// The log's time, by which changes apply.
 fn now(node: &Node) -> Result<UnixMs, Problem> {
-    Ok(node.clock.now().ok_or(crate::ingest::Refused::Starting)?)
+    Ok(node.clock.now().ok_or(crate::ingest::IngestError::Starting)?)
 }
 
 /// All stages that are configured or watched, each with its count and peak.
@@ -233,7 +233,7 @@ fn now(node: &Node) -> Result<UnixMs, Problem> {
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(node): State<Arc<Node>>,
-    Asked(page): Asked<PageQuery>,
+    ValidQuery(page): ValidQuery<PageQuery>,
 ) -> Result<Json<StagesBody>, Problem> {
     let limit = page.limit()?;
     let after = page.after(StageId::check)?;
@@ -303,23 +303,23 @@ fn change_answer(
     StageChangeAnswer { stage: answer(node, stage, config), effective_from: effective_from.0 }
 }
 
-fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageAnswer {
+fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
     let Answer { of: view, standing } = node.hub.stage(stage.as_str());
     let stage = StageBody::new(stage.as_str(), config, view);
-    StageAnswer { stage, configuration_known: true, standing: standing.into() }
+    StageResponse { stage, configuration_known: true, standing: standing.into() }
 }
 
 /// A stage's configuration and count.
 #[utoipa::path(get, path = "/v1/stages/{stage}", operation_id = "showStage", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded")),
-    responses((status = 200, body = StageAnswer),
+    responses((status = 200, body = StageResponse),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "neither configured nor seen", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn show(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-) -> Result<Json<StageAnswer>, Problem> {
+) -> Result<Json<StageResponse>, Problem> {
     let mut found = answer(&node, &stage, None);
     let is_watched = found.stage.peak > 0;
     match node.stages.look_up(&stage).await {
@@ -343,7 +343,7 @@ pub async fn show(
 
 /// Change a stage's configuration: what is missing stays, null removes. Committed watch time keeps
 /// what it had.
-#[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StageChangeBody,
+#[utoipa::path(patch, path = "/v1/stages/{stage}", operation_id = "changeStage", tag = "operators", request_body = StagePatchBody,
     params(("stage" = String, Path, description = "percent-encoded")),
     responses((status = 200, body = StageChangeAnswer),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
@@ -357,7 +357,7 @@ pub async fn change(
     StageParam(stage): StageParam,
     request: Request<Body>,
 ) -> Result<Json<StageChangeAnswer>, Problem> {
-    let change: StageChangeBody = body::read_json(request, BODY_BYTES_MAX).await?;
+    let change: StagePatchBody = body::read_json(request, BODY_BYTES_MAX).await?;
     let changed = node.stages.edit(&stage, now(&node)?, |config| change.apply(config)).await;
     Ok(Json(change_answer(&node, &stage, changed.map_err(|error| refused(&stage, error))?)))
 }

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::audience;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam, ViewerParam};
-use super::live::StandingBody;
+use super::extract::{PageQuery, StageParam, ValidQuery, ViewerParam};
+use super::live::CountStatusBody;
 use crate::hub::Answer;
 use crate::node::Node;
 
@@ -19,7 +19,7 @@ use crate::node::Node;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OnlineViewer)]
 #[serde(rename_all = "camelCase")]
-pub struct OnlineBody {
+pub struct OnlineViewer {
     /// The viewer.
     viewer: String,
     /// The viewer's online sessions.
@@ -31,26 +31,26 @@ pub struct OnlineBody {
 /// A page of viewers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageViewersResponse)]
-pub struct ViewersBody {
+pub struct ViewerPage {
     /// Sorted by id within the page. The order of the pages is the same on every node.
-    viewers: Vec<OnlineBody>,
+    viewers: Vec<OnlineViewer>,
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
-    standing: StandingBody,
+    standing: CountStatusBody,
 }
 
 /// Who watches a stage now.
 #[utoipa::path(get, path = "/v1/stages/{stage}/viewers", operation_id = "listStageViewers", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), PageQuery),
-    responses((status = 200, body = ViewersBody),
+    responses((status = 200, body = ViewerPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-    Asked(page): Asked<PageQuery>,
-) -> Result<Json<ViewersBody>, Problem> {
+    ValidQuery(page): ValidQuery<PageQuery>,
+) -> Result<Json<ViewerPage>, Problem> {
     let limit = page.limit()?;
     let after = audience::after(&node, &page)?;
     let Answer { of: mut online, standing } =
@@ -59,19 +59,19 @@ pub async fn of_stage(
     online.truncate(limit);
     let cursor = online.last().filter(|_| more).map(|last| audience::cursor_after(&node, &last.id));
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let viewers = online.into_iter().map(|PresenceView { id, sessions, last_beat }| OnlineBody {
+    let viewers = online.into_iter().map(|PresenceView { id, sessions, last_beat }| OnlineViewer {
         viewer: id,
         sessions,
         last_beat_at: last_beat.0,
     });
-    Ok(Json(ViewersBody { viewers: viewers.collect(), cursor, standing: standing.into() }))
+    Ok(Json(ViewerPage { viewers: viewers.collect(), cursor, standing: standing.into() }))
 }
 
 /// A stage that a viewer watches.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerStage)]
 #[serde(rename_all = "camelCase")]
-pub struct WatchingBody {
+pub struct ViewerStage {
     /// The stage.
     stage: String,
     /// The viewer's online sessions there.
@@ -83,35 +83,35 @@ pub struct WatchingBody {
 /// Where a viewer is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerResponse)]
-pub struct ViewerBody {
+pub struct ViewerStatus {
     /// The viewer.
     viewer: String,
     /// Whether the viewer is online anywhere.
     online: bool,
     /// Where, sorted by stage.
-    stages: Vec<WatchingBody>,
+    stages: Vec<ViewerStage>,
     #[serde(flatten)]
-    standing: StandingBody,
+    standing: CountStatusBody,
 }
 
 /// Where a viewer is now.
 #[utoipa::path(get, path = "/v1/viewers/{viewer}", operation_id = "showViewer", tag = "operators",
     params(("viewer" = String, Path, description = "percent-encoded")),
-    responses((status = 200, body = ViewerBody),
+    responses((status = 200, body = ViewerStatus),
         (status = 400, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn show(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
-) -> Json<ViewerBody> {
+) -> Json<ViewerStatus> {
     let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
-    let stages: Vec<WatchingBody> = watching
+    let stages: Vec<ViewerStage> = watching
         .into_iter()
-        .map(|PresenceView { id, sessions, last_beat }| WatchingBody {
+        .map(|PresenceView { id, sessions, last_beat }| ViewerStage {
             stage: id,
             sessions,
             last_beat_at: last_beat.0,
         })
         .collect();
     let online = !stages.is_empty();
-    Json(ViewerBody { viewer: viewer.to_string(), online, stages, standing: standing.into() })
+    Json(ViewerStatus { viewer: viewer.to_string(), online, stages, standing: standing.into() })
 }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::json_in_background;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Asked, PageQuery, StageParam, ViewerParam, asked_range};
+use super::extract::{PageQuery, StageParam, ValidQuery, ViewerParam, asked_range};
 use crate::ledger::rows::RowPage;
 use crate::ledger::scans::{Stores, WatchList};
 use crate::node::Node;
@@ -49,7 +49,7 @@ pub struct IntervalBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WatchTime)]
 #[serde(rename_all = "camelCase")]
-pub struct WatchedBody {
+pub struct WatchTimeBody {
     /// Milliseconds watched within the range.
     watch_ms: u64,
     /// When the first of it began, Unix ms.
@@ -61,11 +61,11 @@ pub struct WatchedBody {
     intervals: Option<Vec<IntervalBody>>,
 }
 
-impl WatchedBody {
-    fn new(row: &WatchTime, intervals: bool) -> WatchedBody {
+impl WatchTimeBody {
+    fn new(row: &WatchTime, intervals: bool) -> WatchTimeBody {
         let spans =
             row.intervals.iter().map(|span| IntervalBody { from: span.from.0, to: span.to.0 });
-        WatchedBody {
+        WatchTimeBody {
             watch_ms: row.watch_ms,
             first_at: row.first_at.0,
             last_at: row.last_at.0,
@@ -78,7 +78,7 @@ impl WatchedBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cover)]
 #[serde(rename_all = "camelCase")]
-pub struct CoverBody {
+pub struct CoverageBody {
     /// The range, Unix ms.
     from: u64,
     /// Its end, not included.
@@ -93,11 +93,11 @@ pub struct CoverBody {
     ttl_ms: u64,
 }
 
-impl CoverBody {
+impl CoverageBody {
     /// Of a range, as far as the ledger has it.
-    pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverBody {
+    pub fn new(node: &Node, range: Span, committed_to: UnixMs) -> CoverageBody {
         let (complete, ttl_ms) = (range.to <= committed_to, node.settings.rules.ttl_ms);
-        CoverBody {
+        CoverageBody {
             from: range.from.0,
             to: range.to.0,
             committed_to: committed_to.0,
@@ -110,58 +110,58 @@ impl CoverBody {
 /// A viewer's time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerWatch)]
-pub struct ViewerWatchBody {
+pub struct ViewerWatchTime {
     /// The viewer.
     viewer: String,
     #[serde(flatten)]
-    watched: WatchedBody,
+    watched: WatchTimeBody,
 }
 
 /// A stage's watch time, by viewer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageWatchResponse)]
-pub struct StageWatchBody {
+pub struct StageWatchPage {
     /// The stage.
     stage: String,
     /// Sorted by viewer.
-    watch: Vec<ViewerWatchBody>,
+    watch: Vec<ViewerWatchTime>,
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
-    cover: CoverBody,
+    cover: CoverageBody,
 }
 
 /// A viewer's time on a stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StageWatch)]
-pub struct OnStageBody {
+pub struct StageWatchTime {
     /// The stage.
     stage: String,
     #[serde(flatten)]
-    watched: WatchedBody,
+    watched: WatchTimeBody,
 }
 
 /// A viewer's watch time, by stage.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ViewerWatchResponse)]
-pub struct ViewersWatchBody {
+pub struct ViewerWatchPage {
     /// The viewer.
     viewer: String,
     /// Sorted by stage.
-    watch: Vec<OnStageBody>,
+    watch: Vec<StageWatchTime>,
     /// To be given back for the next page; missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
     #[serde(flatten)]
-    cover: CoverBody,
+    cover: CoverageBody,
 }
 
 /// The stores that a scan reads.
 ///
 /// # Errors
 /// 501 if nothing is kept.
-pub fn stores(node: &Node) -> Result<Stores, Problem> {
+pub fn ledger_stores(node: &Node) -> Result<Stores, Problem> {
     let (cold, proofs) =
         node.reads.as_ref().zip(node.proofs.as_ref()).ok_or_else(Problem::no_cold)?;
     Ok(Stores { cold: cold.clone(), proofs: proofs.clone() })
@@ -174,7 +174,7 @@ async fn rows(
     viewer: Option<&ViewerId>,
     after: Option<StageViewer>,
 ) -> Result<RowPage<(StageViewer, WatchTime)>, Problem> {
-    let stores = stores(node)?;
+    let stores = ledger_stores(node)?;
     let limit = PageQuery::new(query.limit, None).limit()?;
     let (range, asked) = asked_range(node, query.from.as_deref(), query.to.as_deref())?;
     let list = WatchList {
@@ -192,27 +192,27 @@ async fn rows(
 /// to a leave. Several sessions of a viewer at once count once.
 #[utoipa::path(get, path = "/v1/stages/{stage}/watch", operation_id = "listStageWatch", tag = "operators",
     params(("stage" = String, Path, description = "percent-encoded"), WatchQuery),
-    responses((status = 200, body = StageWatchBody),
+    responses((status = 200, body = StageWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "cold = none", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_stage(
     State(node): State<Arc<Node>>,
     StageParam(stage): StageParam,
-    Asked(query): Asked<WatchQuery>,
+    ValidQuery(query): ValidQuery<WatchQuery>,
 ) -> Result<Response, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(ViewerId::check)?.map(|viewer| (stage.as_str().into(), viewer.into()));
     let found = rows(&node, &query, Some(&stage), None, after).await?;
-    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);
         let cursor = last.map(|((_, viewer), _)| viewer.to_string());
-        let watch = found.rows().iter().map(|((_, viewer), row)| ViewerWatchBody {
+        let watch = found.rows().iter().map(|((_, viewer), row)| ViewerWatchTime {
             viewer: viewer.to_string(),
-            watched: WatchedBody::new(row, query.intervals),
+            watched: WatchTimeBody::new(row, query.intervals),
         });
-        StageWatchBody { stage: stage.to_string(), watch: watch.collect(), cursor, cover }
+        StageWatchPage { stage: stage.to_string(), watch: watch.collect(), cursor, cover }
     })
     .await
 }
@@ -220,27 +220,27 @@ pub async fn of_stage(
 /// Where a viewer watched, and how long.
 #[utoipa::path(get, path = "/v1/viewers/{viewer}/watch", operation_id = "listViewerWatch", tag = "operators",
     params(("viewer" = String, Path, description = "percent-encoded"), WatchQuery),
-    responses((status = 200, body = ViewersWatchBody),
+    responses((status = 200, body = ViewerWatchPage),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 501, description = "cold = none", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn of_viewer(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
-    Asked(query): Asked<WatchQuery>,
+    ValidQuery(query): ValidQuery<WatchQuery>,
 ) -> Result<Response, Problem> {
     let page = PageQuery::new(query.limit, query.cursor.clone());
     let after = page.after(StageId::check)?.map(|stage| (stage.into(), viewer.as_str().into()));
     let found = rows(&node, &query, None, Some(&viewer), after).await?;
-    let cover = CoverBody::new(&node, found.range, found.committed_to);
+    let cover = CoverageBody::new(&node, found.range, found.committed_to);
     json_in_background(move || {
         let last = found.rows().last().filter(|_| found.more);
         let cursor = last.map(|((stage, _), _)| stage.to_string());
-        let watch = found.rows().iter().map(|((stage, _), row)| OnStageBody {
+        let watch = found.rows().iter().map(|((stage, _), row)| StageWatchTime {
             stage: stage.to_string(),
-            watched: WatchedBody::new(row, query.intervals),
+            watched: WatchTimeBody::new(row, query.intervals),
         });
-        ViewersWatchBody { viewer: viewer.to_string(), watch: watch.collect(), cursor, cover }
+        ViewerWatchPage { viewer: viewer.to_string(), watch: watch.collect(), cursor, cover }
     })
     .await
 }

@@ -12,8 +12,8 @@ use housecount_core::fold::{Ids, LastEvents};
 use housecount_core::limits::COALESCE_MS_MAX;
 use housecount_core::time::UnixMs;
 
-use super::round::Round;
-use super::{Ingest, Receipt, Refused, Said};
+use super::completion::BatchCompletion;
+use super::{Ingest, IngestError, PendingAck, UnstampedEvent};
 
 impl Ingest {
     /// A receipt for a beat that is coalesced: to be awaited as one that was taken. `None` if the
@@ -25,10 +25,10 @@ impl Ingest {
     /// events.
     pub fn coalesce(
         &self,
-        beat: &Said<'_>,
+        beat: &UnstampedEvent<'_>,
         has_just_beaten: bool,
-    ) -> Result<Option<Receipt>, Refused> {
-        let now = self.shared.clock.now().ok_or(Refused::Starting)?;
+    ) -> Result<Option<PendingAck>, IngestError> {
+        let now = self.shared.clock.now().ok_or(IngestError::Starting)?;
         let is_recent = |at: UnixMs| now.since(at) < COALESCE_MS_MAX;
         let lane = self.lane(beat.viewer);
         let last = self.last_events(beat);
@@ -37,14 +37,14 @@ impl Ingest {
                 return Ok(Some(self.coalesced(beat, at, now, None)));
             }
             // A logged beat would wait for the log, too.
-            let round = lane.join().ok_or(Refused::NotTaken)?;
+            let round = lane.join().ok_or(IngestError::NotTaken)?;
             return Ok(Some(self.coalesced(beat, at, now, Some(round))));
         }
         // A leave by way of another node may be later than a beat that still waits for its append.
         if !has_just_beaten || is_recent(last.left) {
             return Ok(None);
         }
-        if self.is_answered_first() {
+        if self.acks_from_memory() {
             return Ok(Some(self.coalesced(beat, now, now, None)));
         }
         if let Some(round) = lane.join() {
@@ -54,24 +54,24 @@ impl Ingest {
         Ok(self.last_events(beat).standing_beat().map(|at| self.coalesced(beat, at, now, None)))
     }
 
-    fn last_events(&self, beat: &Said<'_>) -> LastEvents {
-        let Said { stage, viewer, session, .. } = *beat;
+    fn last_events(&self, beat: &UnstampedEvent<'_>) -> LastEvents {
+        let UnstampedEvent { stage, viewer, session, .. } = *beat;
         self.shared.hub.last_events(Ids { stage, viewer, session })
     }
 
     /// The next beat is due when the logged one said.
     fn coalesced(
         &self,
-        beat: &Said<'_>,
+        beat: &UnstampedEvent<'_>,
         at: UnixMs,
         now: UnixMs,
-        round: Option<Arc<Round>>,
-    ) -> Receipt {
+        round: Option<Arc<BatchCompletion>>,
+    ) -> PendingAck {
         let gap_ms = next_gap_ms(self.shared.interval_ms, beat.viewer, beat.session, at);
-        Receipt {
+        PendingAck {
             at,
             gap_ms: gap_ms.saturating_sub(now.since(at)).max(1),
-            round,
+            completion: round,
             is_coalesced: true,
         }
     }

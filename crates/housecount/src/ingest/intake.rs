@@ -7,8 +7,8 @@ use std::sync::Arc;
 use housecount_core::event::{EventKind, EventRef, partition_of};
 use housecount_core::time::UnixMs;
 
-use super::round::Round;
-use super::{Ingest, Receipt, Refused, Said};
+use super::completion::BatchCompletion;
+use super::{Ingest, IngestError, PendingAck, UnstampedEvent};
 
 /// Events of one request that are taken in slices. Room has been made for all of them. Dropping it
 /// gives back the room of those that were not taken.
@@ -20,66 +20,66 @@ pub struct Intake<'i> {
     /// The time of the last event.
     pub(super) at: UnixMs,
     /// What the request waits on: one a batch and partition.
-    pub(super) rounds: Vec<Arc<Round>>,
+    pub(super) rounds: Vec<Arc<BatchCompletion>>,
 }
 
 impl Intake<'_> {
     /// Takes in some events, stamped with the log's time.
     ///
     /// # Errors
-    /// See [`Refused`]. They were not taken, or not all if the node is stopping; slices before them
+    /// See [`IngestError`]. They were not taken, or not all if the node is stopping; slices before them
     /// were.
-    pub fn take(&mut self, said: &[Said<'_>]) -> Result<(), Refused> {
+    pub fn add(&mut self, events: &[UnstampedEvent<'_>]) -> Result<(), IngestError> {
         let ingest = self.ingest;
         let shared = &ingest.shared;
-        let mut stamped: Vec<EventRef<'_>> = Vec::with_capacity(said.len());
-        for said in said {
-            let at = match stamped.last().filter(|before| before.kind == said.kind) {
+        let mut stamped: Vec<EventRef<'_>> = Vec::with_capacity(events.len());
+        for event in events {
+            let at = match stamped.last().filter(|before| before.kind == event.kind) {
                 Some(before) => before.at,
-                None => shared.clock.stamp(said.kind).ok_or(Refused::Starting)?,
+                None => shared.clock.stamp(event.kind).ok_or(IngestError::Starting)?,
             };
-            stamped.push(said.at(at));
+            stamped.push(event.at(at));
         }
         self.at = stamped.last().map_or(self.at, |last| last.at);
         // A request waits in a batch once all of it is said.
         let is_last = stamped.len() >= self.left;
         for (lane, events) in ingest.lanes.iter().zip(by_partition(&stamped, ingest.lanes.len())) {
             let rounds = &mut self.rounds;
-            let waits_on = |round: Arc<Round>| {
+            let waits_on = |round: Arc<BatchCompletion>| {
                 if !rounds.iter().any(|known| Arc::ptr_eq(known, &round)) {
                     rounds.push(round);
                 }
             };
             if !lane.push(&events, is_last, waits_on) {
-                return Err(Refused::Stopping);
+                return Err(IngestError::Stopping);
             }
             self.left = self.left.saturating_sub(events.len());
         }
         let leaves = stamped.iter().filter(|event| event.kind == EventKind::Leave).count();
         ingest.leaves.inc_by(leaves as u64);
         ingest.beats.inc_by((stamped.len() - leaves) as u64);
-        if shared.is_folded_before {
+        if shared.folds_on_receipt {
             shared.hub.apply(stamped);
         }
         Ok(())
     }
 
     /// The receipts of what was taken: one a batch that it became part of.
-    pub fn finish(mut self) -> Vec<Receipt> {
-        if self.ingest.is_answered_first() {
+    pub fn finish(mut self) -> Vec<PendingAck> {
+        if self.ingest.acks_from_memory() {
             return Vec::new();
         }
         let (at, rounds) = (self.at, std::mem::take(&mut self.rounds));
         rounds
             .into_iter()
-            .map(|round| Receipt { at, round: Some(round), ..Receipt::default() })
+            .map(|round| PendingAck { at, completion: Some(round), ..PendingAck::default() })
             .collect()
     }
 }
 
 impl Drop for Intake<'_> {
     fn drop(&mut self) {
-        self.ingest.shared.release(self.left);
+        self.ingest.shared.release_waiting(self.left);
     }
 }
 

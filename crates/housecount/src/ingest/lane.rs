@@ -3,7 +3,7 @@
 //! Requests fill batches; the lane's committer takes them, in order, one at a time: a full one at
 //! once, a fuller one than none when the first of its events has lingered, or when every connection
 //! waits in it already, so that nobody is left who could join. All requests of a batch on one
-//! worker wait on one [`Round`], and are told on that worker: nobody is woken across threads but
+//! worker wait on one [`BatchCompletion`], and are told on that worker: nobody is woken across threads but
 //! the workers themselves, once a batch.
 
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
 
-use super::Refused;
-use super::gathering::{Gathering, Rounds};
-use super::round::Round;
+use super::IngestError;
+use super::completion::BatchCompletion;
+use super::lane_state::{LaneState, WorkerCompletions};
 use crate::clock::mono_ms;
 use crate::wake_coalescing::{LaneDemand, WakeCoalescer};
 use crate::workers::{MAIN_THREAD, WorkerRuntime, current_worker};
 
 /// How often requests are looked at that may have waited for too long, while one append takes its
 /// time; after each append they are looked at anyway.
-const TELL_EVERY: Duration = Duration::from_millis(250);
+const OVERDUE_CHECK_EVERY: Duration = Duration::from_millis(250);
 /// As exact are the runtime's timers, which go off at the first tick after what they were set to: a
 /// batch lingers a tick less, and so for as long as was asked for at most.
 const TICK: Duration = Duration::from_millis(1);
 /// Empty batches that are kept for later: one to fill while another one is appended.
-const SPARE_MAX: usize = 2;
+const FREE_BATCHES_MAX: usize = 2;
 
 /// Append queue of one partition, shared by all workers.
 #[derive(Debug)]
 pub(super) struct Lane {
-    state: Mutex<Gathering>,
+    state: Mutex<LaneState>,
     /// There is a first event, a batch that is due, or the end.
-    stirred: Notify,
+    wake: Notify,
     /// Where requests are served, by worker.
-    homes: Arc<[WorkerRuntime]>,
+    runtimes: Arc<[WorkerRuntime]>,
     /// Whether requests wait, so that those who don't are all that may come.
-    is_waited_on: bool,
+    acks_after_append: bool,
     /// Told what this lane wants of workers that have nothing to do.
     moderation: Arc<WakeCoalescer>,
     partition: u16,
@@ -57,9 +57,9 @@ impl Lane {
     ) -> Lane {
         Lane {
             state: Mutex::default(),
-            stirred: Notify::new(),
-            homes,
-            is_waited_on,
+            wake: Notify::new(),
+            runtimes: homes,
+            acks_after_append: is_waited_on,
             moderation,
             partition,
         }
@@ -67,18 +67,18 @@ impl Lane {
 
     /// How many connections have requests that may join; `None` if waiting requests don't tell.
     fn connections(&self) -> Option<usize> {
-        let open = self.homes.iter().filter_map(|home| home.connections.as_ref());
-        self.is_waited_on.then(|| open.map(|open| open.load(Ordering::Relaxed)).sum())
+        let open = self.runtimes.iter().filter_map(|home| home.connections.as_ref());
+        self.acks_after_append.then(|| open.map(|open| open.load(Ordering::Relaxed)).sum())
     }
 
     /// Tells requests, each worker's on its own thread.
-    fn tell(&self, rounds: Rounds, outcome: Result<(), Refused>) {
+    fn complete(&self, rounds: WorkerCompletions, outcome: Result<(), IngestError>) {
         for (worker, round) in rounds.into_iter().enumerate() {
-            match (round, self.homes.get(worker)) {
+            match (round, self.runtimes.get(worker)) {
                 (Some(round), Some(home)) if worker != current_worker() => {
-                    home.runtime.spawn(async move { round.tell(outcome) });
+                    home.runtime.spawn(async move { round.complete(outcome) });
                 }
-                (Some(round), _) => round.tell(outcome),
+                (Some(round), _) => round.complete(outcome),
                 (None, _) => {}
             }
         }
@@ -90,7 +90,7 @@ impl Lane {
         &self,
         events: &[EventRef<'_>],
         is_last: bool,
-        mut waits_on: impl FnMut(Arc<Round>),
+        mut waits_on: impl FnMut(Arc<BatchCompletion>),
     ) -> bool {
         let mut state = self.state.lock();
         if state.is_closed || events.is_empty() {
@@ -108,14 +108,14 @@ impl Lane {
         let is_stirred = was_empty || state.is_due(self.connections());
         drop(state);
         if is_stirred {
-            self.stirred.notify_one();
+            self.wake.notify_one();
         }
         true
     }
 
     /// What a request waits on that adds no event: the end of all that was pushed before. `None` if
     /// it has ended.
-    pub(super) fn join(&self) -> Option<Arc<Round>> {
+    pub(super) fn join(&self) -> Option<Arc<BatchCompletion>> {
         let mut state = self.state.lock();
         let round = state.join(current_worker())?.clone();
         let is_in_open = !state.open.batch.is_empty();
@@ -123,7 +123,7 @@ impl Lane {
         let is_stirred = is_in_open && state.is_due(self.connections());
         drop(state);
         if is_stirred {
-            self.stirred.notify_one();
+            self.wake.notify_one();
         }
         Some(round)
     }
@@ -131,7 +131,7 @@ impl Lane {
     /// Takes in nothing more.
     pub(super) fn close(&self) {
         self.state.lock().is_closed = true;
-        self.stirred.notify_one();
+        self.wake.notify_one();
     }
 
     /// Waits for the next batch: full, or as full as it is when its first event has lingered.
@@ -150,7 +150,7 @@ impl Lane {
                     return Some(self.take(&mut state));
                 } else {
                     let until = state.open.since + linger.saturating_sub(TICK);
-                    let is_moderate = state.has_lingered && self.is_waited_on;
+                    let is_moderate = state.has_lingered && self.acks_after_append;
                     (
                         if is_moderate {
                             LaneDemand::CoalesceUntil(until)
@@ -163,9 +163,9 @@ impl Lane {
             };
             self.moderation.set_demand(self.partition, wants);
             match until {
-                None => self.stirred.notified().await,
+                None => self.wake.notified().await,
                 Some(until) => {
-                    if timeout_at(until, self.stirred.notified()).await.is_err() {
+                    if timeout_at(until, self.wake.notified()).await.is_err() {
                         let mut state = self.state.lock();
                         state.has_lingered = true;
                         return Some(self.take(&mut state));
@@ -176,7 +176,7 @@ impl Lane {
     }
 
     /// The next batch to append, for which everybody is awake.
-    fn take(&self, state: &mut Gathering) -> Batch {
+    fn take(&self, state: &mut LaneState) -> Batch {
         self.moderation.set_demand(self.partition, LaneDemand::Immediate);
         state.take()
     }
@@ -184,54 +184,60 @@ impl Lane {
     /// When the first event came of the batch that was taken last, on `mono_ms`. Those that wait
     /// behind it came later.
     pub(super) fn waiting_since_ms(&self) -> u64 {
-        let waited = self.state.lock().under_way_since.elapsed();
+        let waited = self.state.lock().in_flight_since.elapsed();
         mono_ms().saturating_sub(waited.as_millis() as u64)
     }
 
     /// The batch that was taken is appended, or given up: its requests are told, and its room is
     /// kept. How long the first of them has waited.
-    pub(super) fn done(&self, mut batch: Batch, outcome: Result<(), Refused>) -> Duration {
+    pub(super) fn finish_batch(
+        &self,
+        mut batch: Batch,
+        outcome: Result<(), IngestError>,
+    ) -> Duration {
         batch.clear();
         let mut state = self.state.lock();
-        let rounds = std::mem::take(&mut state.under_way);
+        let rounds = std::mem::take(&mut state.in_flight);
         state.is_under_way = false;
-        if state.spare.len() < SPARE_MAX {
-            state.spare.push(batch);
+        if state.free_batches.len() < FREE_BATCHES_MAX {
+            state.free_batches.push(batch);
         }
         let is_behind = !state.full.is_empty();
-        let waited = state.under_way_since.elapsed();
+        let waited = state.in_flight_since.elapsed();
         drop(state);
-        self.tell(rounds, outcome);
+        self.complete(rounds, outcome);
         if is_behind {
             // Each append may be quick, and the queue long all the same.
-            self.tell_overdue();
+            self.fail_overdue();
         }
         waited
     }
 
     /// Awaits an append, and meanwhile sends requests away that have waited for too long. Their
     /// events wait on.
-    pub(super) async fn while_telling<T>(&self, append: impl Future<Output = T>) -> T {
+    pub(super) async fn run_expiring_waiters<T>(&self, append: impl Future<Output = T>) -> T {
         let mut append = std::pin::pin!(append);
         loop {
-            match timeout(TELL_EVERY, append.as_mut()).await {
+            match timeout(OVERDUE_CHECK_EVERY, append.as_mut()).await {
                 Ok(done) => return done,
-                Err(_) => self.tell_overdue(),
+                Err(_) => self.fail_overdue(),
             }
         }
     }
 
-    fn tell_overdue(&self) {
+    fn fail_overdue(&self) {
         let mut state = self.state.lock();
-        let Gathering { open, full, under_way, .. } = &mut *state;
+        let LaneState { open, full, in_flight: under_way, .. } = &mut *state;
         let all =
             full.iter_mut().map(|filling| &mut filling.rounds).chain([under_way, &mut open.rounds]);
         let take_overdue =
-            |round: &mut Option<Arc<Round>>| round.take_if(|round| round.is_overdue());
-        let overdue: Vec<Rounds> =
+            |round: &mut Option<Arc<BatchCompletion>>| round.take_if(|round| round.is_overdue());
+        let overdue: Vec<WorkerCompletions> =
             all.map(|rounds| rounds.iter_mut().map(take_overdue).collect()).collect();
         drop(state);
-        overdue.into_iter().for_each(|rounds| self.tell(rounds, Err(Refused::NotYet)));
+        overdue
+            .into_iter()
+            .for_each(|rounds| self.complete(rounds, Err(IngestError::AppendPending)));
     }
 }
 
@@ -269,12 +275,12 @@ mod tests {
         let lane = lane(workers.runtimes());
         let push = async |place: usize, events: &'static [EventRef<'static>]| {
             let (lane, (home, _)) = (lane.clone(), &places[place]);
-            let said = async move {
+            let waiting = async move {
                 let mut round = None;
                 assert!(lane.push(events, true, |its| round = Some(its)));
                 (current_worker(), round.unwrap())
             };
-            home.spawn(said).await.unwrap()
+            home.spawn(waiting).await.unwrap()
         };
         let (one, first) = push(0, &[BEAT]).await;
         let (other, second) = push(1, &[BEAT]).await;
@@ -283,9 +289,9 @@ mod tests {
         let (third_at, third) = push(2, &[BEAT; 5]).await;
         let batch = lane.next(LINGER).await.unwrap();
         assert_eq!(batch.len(), 7);
-        lane.done(batch, Ok(()));
+        lane.finish_batch(batch, Ok(()));
         for round in [&first, &second, &third] {
-            assert_eq!(round.taken().await, Ok(()));
+            assert_eq!(round.wait().await, Ok(()));
         }
         let shared = if third_at == one { &first } else { &second };
         assert!(Arc::ptr_eq(shared, &third), "one a worker and batch");
@@ -304,7 +310,7 @@ mod tests {
             for _ in 0..2 {
                 let batch = lane.next(LINGER).await.unwrap();
                 assert!(!sleeps(), "its append is under way");
-                lane.done(batch, Ok(()));
+                lane.finish_batch(batch, Ok(()));
                 assert!(next().await.is_err());
                 assert!(!sleeps(), "the next one's first event is not to wait");
                 assert!(lane.push(&[BEAT], true, drop) && next().await.is_err());
@@ -313,7 +319,7 @@ mod tests {
             assert!(lane.push(&[BEAT; RECORD_EVENTS_MAX], true, drop));
             let batch = lane.next(LINGER).await.unwrap();
             assert!(!sleeps());
-            lane.done(batch, Ok(()));
+            lane.finish_batch(batch, Ok(()));
             assert!(next().await.is_err());
             assert!(!sleeps(), "that one was due sooner");
         }
@@ -328,8 +334,8 @@ mod tests {
         for (expected, round) in [RECORD_EVENTS_MAX, 1].into_iter().zip(&rounds) {
             let batch = lane.next(LINGER).await.unwrap();
             assert_eq!(batch.len(), expected);
-            lane.done(batch, Ok(()));
-            assert_eq!(round.taken().await, Ok(()));
+            lane.finish_batch(batch, Ok(()));
+            assert_eq!(round.wait().await, Ok(()));
         }
         assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         lane.close();
@@ -351,19 +357,19 @@ mod tests {
         assert!(Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
         for round in &rounds {
             let batch = lane.next(Duration::ZERO).await.unwrap();
-            assert!(!round.is_told() && Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
-            lane.done(batch, Ok(()));
-            assert_eq!(round.taken().await, Ok(()));
+            assert!(!round.is_complete() && Arc::ptr_eq(&lane.join().unwrap(), &rounds[1]));
+            lane.finish_batch(batch, Ok(()));
+            assert_eq!(round.wait().await, Ok(()));
         }
         assert!(lane.join().is_none(), "all of it is appended");
         assert!(lane.push(&[BEAT], true, drop));
         let batch = lane.next(Duration::ZERO).await.unwrap();
         tokio::time::advance(Duration::from_millis(ACK_TIMEOUT_MS)).await;
-        lane.tell_overdue();
+        lane.fail_overdue();
         let joined = lane.join().unwrap();
-        assert!(!joined.is_told(), "it has just come");
-        lane.done(batch, Err(Refused::NotYet));
-        assert_eq!(joined.taken().await, Err(Refused::NotYet));
+        assert!(!joined.is_complete(), "it has just come");
+        lane.finish_batch(batch, Err(IngestError::AppendPending));
+        assert_eq!(joined.wait().await, Err(IngestError::AppendPending));
     }
 
     /// ack_wait_ms_max, also for those who wait behind an append that takes for ever.
@@ -376,13 +382,13 @@ mod tests {
         assert!(lane.push(&[BEAT], true, |round| rounds.push(round)));
         let stuck = tokio::spawn({
             let lane = lane.clone();
-            async move { lane.while_telling(std::future::pending::<()>()).await }
+            async move { lane.run_expiring_waiters(std::future::pending::<()>()).await }
         });
         for round in &rounds {
-            assert_eq!(round.taken().await, Err(Refused::NotYet));
+            assert_eq!(round.wait().await, Err(IngestError::AppendPending));
         }
         stuck.abort();
-        lane.done(batch, Ok(()));
+        lane.finish_batch(batch, Ok(()));
         assert_eq!(lane.next(Duration::ZERO).await.unwrap().len(), 1, "its event waits on");
     }
 
@@ -393,13 +399,13 @@ mod tests {
         assert!(lane.push(&vec![BEAT; 100 * RECORD_EVENTS_MAX], true, |round| rounds.push(round)));
         let began = Instant::now();
         while let Some(batch) = lane.next(Duration::ZERO).await {
-            lane.while_telling(tokio::time::sleep(TELL_EVERY / 2)).await;
-            lane.done(batch, Ok(()));
-            if rounds.last().is_some_and(|last| last.is_told()) {
+            lane.run_expiring_waiters(tokio::time::sleep(OVERDUE_CHECK_EVERY / 2)).await;
+            lane.finish_batch(batch, Ok(()));
+            if rounds.last().is_some_and(|last| last.is_complete()) {
                 break;
             }
         }
-        assert_eq!(rounds.last().unwrap().taken().await, Err(Refused::NotYet));
-        assert!(began.elapsed() < Duration::from_millis(ACK_TIMEOUT_MS) + TELL_EVERY);
+        assert_eq!(rounds.last().unwrap().wait().await, Err(IngestError::AppendPending));
+        assert!(began.elapsed() < Duration::from_millis(ACK_TIMEOUT_MS) + OVERDUE_CHECK_EVERY);
     }
 }

@@ -4,16 +4,16 @@
 //!
 //! There is a lane a partition, which all workers fill: so a node's appends are as few on many
 //! cores as on one. A lane has one append under way: while it waits, the next batch gathers. What
-//! waits is bounded by number (`WAITING_EVENTS_MAX`, then `Full`) and by age (`lateness_max`, then
+//! waits is bounded by number (`WAITING_EVENTS_MAX`, then `QueueFull`) and by age (`lateness_max`, then
 //! given up and counted).
 
-mod acknowledged;
+mod append;
 mod coalesce;
-mod commit;
-mod gathering;
+mod completion;
 mod intake;
 mod lane;
-mod round;
+mod lane_state;
+mod own_appends;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,11 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use self::acknowledged::{Acknowledged, Found};
-use self::commit::Committer;
+use self::append::Appender;
+use self::completion::BatchCompletion;
 pub use self::intake::Intake;
 use self::lane::Lane;
-use self::round::Round;
+pub use self::own_appends::{OwnAppends, OwnRecordCheck};
 use crate::clock::SharedClock;
 use crate::hub::Hub;
 use crate::log::Log;
@@ -40,14 +40,14 @@ use crate::workers::{WorkerRuntime, Workers};
 
 /// Why events were not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum IngestError {
     /// The log has not been heard yet, so nobody knows what time it is.
     Starting,
     /// Too many events wait for the log. These were not taken.
-    Full,
+    QueueFull,
     /// The log has not taken them in time. They wait on, and will be appended with their true
     /// times.
-    NotYet,
+    AppendPending,
     /// The log refuses events, and this one relied on another that it has. It was not taken.
     NotTaken,
     /// This node is stopping. These were not taken.
@@ -56,42 +56,42 @@ pub enum Refused {
 
 /// What committers and submitters share.
 #[derive(Debug)]
-struct Shared {
+struct IngestShared {
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
     clock: Arc<SharedClock>,
     metrics: Arc<Metrics>,
-    acknowledged: Arc<Acknowledged>,
+    acknowledged: Arc<OwnAppends>,
     linger: Duration,
     /// Whether what may change counts is folded when it comes (`ack = "memory"`), and not only when
     /// the log has it.
-    is_folded_before: bool,
+    folds_on_receipt: bool,
     lateness_max_ms: u64,
     ttl_ms: u64,
     interval_ms: u64,
 }
 
-impl Shared {
+impl IngestShared {
     /// Makes room for events, which are counted as waiting from here on.
-    fn admit(&self, events: usize) -> Result<(), Refused> {
+    fn admit(&self, events: usize) -> Result<(), IngestError> {
         let before = self.metrics.waiting.inc_by(events as i64);
         if before + events as i64 <= WAITING_EVENTS_MAX as i64 {
             return Ok(());
         }
-        self.release(events);
+        self.release_waiting(events);
         self.metrics.shed.inc_by(events as u64);
-        Err(Refused::Full)
+        Err(IngestError::QueueFull)
     }
 
     /// These wait no longer.
-    fn release(&self, events: usize) {
+    fn release_waiting(&self, events: usize) {
         self.metrics.waiting.dec_by(events as i64);
     }
 }
 
 /// What a player said. Its ids have been checked.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct UnstampedEvent<'a> {
     /// Heartbeat or leave.
     pub kind: EventKind,
     /// About which stage.
@@ -102,13 +102,13 @@ pub struct Said<'a> {
     pub session: &'a str,
 }
 
-impl<'a> Said<'a> {
+impl<'a> UnstampedEvent<'a> {
     /// What was said about a seat.
     #[must_use]
-    pub fn of(kind: EventKind, seat: &'a Seat) -> Said<'a> {
+    pub fn of(kind: EventKind, seat: &'a Seat) -> UnstampedEvent<'a> {
         let (stage, viewer, session) =
             (seat.stage.as_str(), seat.viewer.as_str(), seat.session.as_str());
-        Said { kind, stage, viewer, session }
+        UnstampedEvent { kind, stage, viewer, session }
     }
 
     fn at(&self, at: UnixMs) -> EventRef<'a> {
@@ -125,17 +125,17 @@ impl<'a> Said<'a> {
 /// That events were taken in, to be awaited before they count as acknowledged.
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Receipt {
+pub struct PendingAck {
     at: UnixMs,
     /// How long after that the session is to beat again, if nothing presses; zero for many at once.
     gap_ms: u64,
     /// None where nobody waits for the log.
-    round: Option<Arc<Round>>,
+    completion: Option<Arc<BatchCompletion>>,
     /// That it has no event of its own.
     is_coalesced: bool,
 }
 
-impl Receipt {
+impl PendingAck {
     /// The time that they were stamped with; of several, the last.
     #[must_use]
     pub fn at(&self) -> UnixMs {
@@ -156,31 +156,31 @@ impl Receipt {
 
     /// One that waits until what is given with it is called: for tests of whoever waits.
     #[cfg(test)]
-    pub fn untold() -> (Receipt, impl FnOnce()) {
-        let round = Round::begin();
-        let receipt = Receipt { round: Some(round.clone()), ..Receipt::default() };
-        (receipt, move || round.tell(Ok(())))
+    pub fn unresolved() -> (PendingAck, impl FnOnce()) {
+        let round = BatchCompletion::new();
+        let ack = PendingAck { completion: Some(round.clone()), ..PendingAck::default() };
+        (ack, move || round.complete(Ok(())))
     }
 
     /// One of a coalesced beat that waits for nothing: for tests.
     #[cfg(test)]
-    pub fn of_coalesced() -> Receipt {
-        Receipt { is_coalesced: true, ..Receipt::default() }
+    pub fn of_coalesced() -> PendingAck {
+        PendingAck { is_coalesced: true, ..PendingAck::default() }
     }
 
     /// Whether it is known what became of them.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.round.as_ref().is_none_or(|round| round.is_told())
+    pub fn is_resolved(&self) -> bool {
+        self.completion.as_ref().is_none_or(|round| round.is_complete())
     }
 
     /// Waits until the event is acknowledged.
     ///
     /// # Errors
-    /// See [`Refused`]. After `NotYet` it will still be counted.
-    pub async fn acknowledged(&self) -> Result<(), Refused> {
-        match &self.round {
-            Some(round) => round.taken().await,
+    /// See [`IngestError`]. After `AppendPending` it will still be counted.
+    pub async fn wait(&self) -> Result<(), IngestError> {
+        match &self.completion {
+            Some(round) => round.wait().await,
             None => Ok(()),
         }
     }
@@ -213,7 +213,7 @@ pub struct IngestSettings {
 /// Entry point of events: stamps them, batches them by partition, and acknowledges.
 #[derive(Debug)]
 pub struct Ingest {
-    shared: Arc<Shared>,
+    shared: Arc<IngestShared>,
     ack: Ack,
     /// By partition.
     lanes: Vec<Arc<Lane>>,
@@ -222,7 +222,7 @@ pub struct Ingest {
 }
 
 /// The committers, to be awaited when the node stops.
-pub type Committers = JoinSet<()>;
+pub type Appenders = JoinSet<()>;
 
 impl Ingest {
     /// Starts a committer a partition, on a worker's runtime. `stop` tells them that the node
@@ -234,22 +234,22 @@ impl Ingest {
         hub: Arc<Hub>,
         clock: Arc<SharedClock>,
         metrics: Arc<Metrics>,
-        acknowledged: &Arc<Acknowledged>,
+        acknowledged: &Arc<OwnAppends>,
         settings: &IngestSettings,
         workers: &Workers,
         stop: &watch::Receiver<bool>,
-    ) -> (Ingest, Committers) {
+    ) -> (Ingest, Appenders) {
         let partitions = log.partitions();
         let counter = |kind| metrics.events.get_or_create(&KindLabel { kind }).clone();
         let (beats, leaves) = (counter("beat"), counter("leave"));
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(IngestShared {
             log,
             hub,
             clock,
             metrics,
             acknowledged: acknowledged.clone(),
             linger: Duration::from_millis(settings.linger_ms),
-            is_folded_before: settings.ack == Ack::Memory,
+            folds_on_receipt: settings.ack == Ack::Memory,
             lateness_max_ms: settings.lateness_max_ms,
             ttl_ms: settings.ttl_ms,
             interval_ms: settings.interval_ms,
@@ -261,12 +261,12 @@ impl Ingest {
             let is_waited_on = settings.ack == Ack::Log;
             let moderation = workers.wake_coalescer();
             let lane = Arc::new(Lane::new(partition, homes.clone(), is_waited_on, moderation));
-            let committer = Committer {
+            let committer = Appender {
                 partition,
                 lane: lane.clone(),
                 shared: shared.clone(),
                 stop: stop.clone(),
-                outage: commit::Outage::default(),
+                outage: append::Outage::default(),
             };
             // On a worker, so that half of those who wait, or more, are on the same thread.
             let workers = homes.get(1..).filter(|workers| !workers.is_empty()).unwrap_or(&homes);
@@ -282,12 +282,12 @@ impl Ingest {
     /// Takes in what players said, stamped with the log's time, and waits until it is acknowledged.
     ///
     /// # Errors
-    /// See [`Refused`]. After `NotYet` the events will still be counted.
-    pub async fn submit(&self, said: Vec<(EventKind, Seat)>) -> Result<(), Refused> {
-        let borrowed: Vec<Said<'_>> =
-            said.iter().map(|(kind, seat)| Said::of(*kind, seat)).collect();
-        for receipt in self.take_all(&borrowed)? {
-            receipt.acknowledged().await?;
+    /// See [`IngestError`]. After `AppendPending` the events will still be counted.
+    pub async fn submit(&self, events: Vec<(EventKind, Seat)>) -> Result<(), IngestError> {
+        let borrowed: Vec<UnstampedEvent<'_>> =
+            events.iter().map(|(kind, seat)| UnstampedEvent::of(*kind, seat)).collect();
+        for ack in self.enqueue_all(&borrowed)? {
+            ack.wait().await?;
         }
         Ok(())
     }
@@ -297,40 +297,48 @@ impl Ingest {
     /// has them.
     ///
     /// # Errors
-    /// See [`Refused`]; it was not taken.
-    pub fn take(&self, said: Said<'_>, is_counted: bool) -> Result<Receipt, Refused> {
+    /// See [`IngestError`]; it was not taken.
+    pub fn enqueue(
+        &self,
+        unstamped: UnstampedEvent<'_>,
+        is_counted: bool,
+    ) -> Result<PendingAck, IngestError> {
         let shared = &self.shared;
-        let event = said.at(shared.clock.stamp(said.kind).ok_or(Refused::Starting)?);
+        let event =
+            unstamped.at(shared.clock.stamp(unstamped.kind).ok_or(IngestError::Starting)?);
         shared.admit(1)?;
         let mut round = None;
         if !self.lane(event.viewer).push(&[event], true, |its| round = Some(its)) {
-            shared.release(1);
-            return Err(Refused::Stopping);
+            shared.release_waiting(1);
+            return Err(IngestError::Stopping);
         }
         if event.kind == EventKind::Beat { &self.beats } else { &self.leaves }.inc();
-        if shared.is_folded_before && !(is_counted && event.kind == EventKind::Beat) {
+        if shared.folds_on_receipt && !(is_counted && event.kind == EventKind::Beat) {
             shared.hub.apply([event]);
         }
         let gap_ms = next_gap_ms(shared.interval_ms, event.viewer, event.session, event.at);
-        let round = round.filter(|_| !self.is_answered_first());
-        Ok(Receipt { at: event.at, gap_ms, round, is_coalesced: false })
+        let round = round.filter(|_| !self.acks_from_memory());
+        Ok(PendingAck { at: event.at, gap_ms, completion: round, is_coalesced: false })
     }
 
     /// Takes in what many players said. One receipt a batch that it became part of.
     ///
     /// # Errors
-    /// See [`Refused`]; they were not taken, or not all if the node is stopping.
-    pub fn take_all(&self, said: &[Said<'_>]) -> Result<Vec<Receipt>, Refused> {
-        let mut intake = self.begin(said.len())?;
-        intake.take(said)?;
+    /// See [`IngestError`]; they were not taken, or not all if the node is stopping.
+    pub fn enqueue_all(
+        &self,
+        events: &[UnstampedEvent<'_>],
+    ) -> Result<Vec<PendingAck>, IngestError> {
+        let mut intake = self.begin(events.len())?;
+        intake.add(events)?;
         Ok(intake.finish())
     }
 
     /// Makes room for so many events of one request, which are taken in slices.
     ///
     /// # Errors
-    /// [`Refused::Full`] if there is no room for all.
-    pub fn begin(&self, events: usize) -> Result<Intake<'_>, Refused> {
+    /// [`IngestError::QueueFull`] if there is no room for all.
+    pub fn begin(&self, events: usize) -> Result<Intake<'_>, IngestError> {
         self.shared.admit(events)?;
         Ok(Intake { ingest: self, left: events, at: UnixMs::ZERO, rounds: Vec::new() })
     }
@@ -346,13 +354,13 @@ impl Ingest {
     /// Whether requests are answered before the log has their events. While the log isn't heard or
     /// refuses writes all wait for it, whatever is set: the node would tell players that all is
     /// well, and no other node could count them.
-    fn is_answered_first(&self) -> bool {
+    fn acks_from_memory(&self) -> bool {
         self.ack == Ack::Memory && self.shared.hub.is_answered() || is_on(Mutant::AckEarly)
     }
 
     /// How much of what may wait for the log does, from 0 to 1.
     #[must_use]
-    pub fn load(&self) -> f64 {
+    pub fn queue_utilization(&self) -> f64 {
         self.shared.metrics.waiting.get() as f64 / WAITING_EVENTS_MAX as f64
     }
 

@@ -9,7 +9,7 @@ use housecount::app::App;
 use housecount::archive::read;
 use housecount::cold::{Cold, Page, chunks};
 use housecount::config::{Layers, Settings};
-use housecount::ingest::Said;
+use housecount::ingest::UnstampedEvent;
 use housecount::log::MemoryLog;
 use housecount::metrics::Format;
 use housecount::node::Node as Inner;
@@ -66,8 +66,12 @@ impl Inside {
 
     /// Says something, and when it was, as the archive would say it.
     async fn say(&self, kind: EventKind, stage: &str, viewer: &str, session: &str) -> Row {
-        let receipt = self.node.ingest.take(Said { kind, stage, viewer, session }, false).unwrap();
-        receipt.acknowledged().await.unwrap();
+        let receipt = self
+            .node
+            .ingest
+            .enqueue(UnstampedEvent { kind, stage, viewer, session }, false)
+            .unwrap();
+        receipt.wait().await.unwrap();
         row(&EventRef { at: receipt.at(), kind, stage, viewer, session })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use housecount::audience::Shape;
 use housecount::client::Client;
-use housecount::ingest::{Refused, Said};
+use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::load::{self, Plan, Transport};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
@@ -266,7 +266,7 @@ async fn a_leave_that_another_node_took_has_the_last_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     let inside = inside(&[]).await;
-    let beat = Said { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
+    let beat = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
     let coalesced = || inside.node.ingest.coalesce(&beat, false).map(|receipt| receipt.is_some());
     let logged = |kind, session, ago_ms| {
         let at = inside.node.clock.now().unwrap().minus(ago_ms);
@@ -282,7 +282,7 @@ async fn coalesce_ms_max_is_how_old_a_logged_beat_may_be() {
     logged(EventKind::Leave, "other tab", 0);
     assert_eq!(coalesced(), Ok(true), "another session has left");
     inside.node.hub.writes().refuse(0);
-    assert_eq!(coalesced(), Err(Refused::NotTaken));
+    assert_eq!(coalesced(), Err(IngestError::NotTaken));
     inside.node.hub.writes().accept(0);
     assert_eq!(coalesced(), Ok(true));
     logged(EventKind::Leave, "", 0);
@@ -299,16 +299,18 @@ async fn coalesce_ms_max_is_also_how_long_ago_a_leave_must_be() {
     for ack in ["log", "memory"] {
         let inside = inside(&[("ack", ack)]).await;
         inside.log.append_hangs.store(true, Ordering::SeqCst);
-        let beat = Said { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
+        let beat =
+            UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "tab" };
         let coalesced = || inside.node.ingest.coalesce(&beat, true).unwrap();
         assert_eq!(
             coalesced().is_some(),
             ack == "memory",
             "nothing waits, so nothing is in the log"
         );
-        let taken = inside.node.ingest.take(Said { viewer: "bob", ..beat }, false).unwrap();
+        let taken =
+            inside.node.ingest.enqueue(UnstampedEvent { viewer: "bob", ..beat }, false).unwrap();
         let receipt = coalesced().unwrap();
-        assert_eq!((receipt.is_coalesced(), receipt.is_settled()), (true, ack == "memory"));
+        assert_eq!((receipt.is_coalesced(), receipt.is_resolved()), (true, ack == "memory"));
         let now = inside.node.clock.now().unwrap();
         let leave =
             |at| EventRef { at, kind: EventKind::Leave, stage: "s", viewer: "ann", session: "" };

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use housecount::app::App;
 use housecount::client::Client;
 use housecount::config::{Layers, Settings};
-use housecount::http::Bound;
-use housecount::ingest::{Refused, Said};
+use housecount::http::BoundListener;
+use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::log::{Log, Position};
 use housecount::metrics::Format;
 use housecount::node::Node;
@@ -41,7 +41,7 @@ async fn start(log: FaultyLog, settings: &[(&str, &str)]) -> Inside {
     let settings = Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     let log = Arc::new(log);
     let app = App::with_stores(settings, log.clone(), None);
-    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", bound.address);
     let client = Client::new(&address).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -136,7 +136,7 @@ async fn a_lost_answer_counts_nobody_twice() {
 async fn ack_wait_ms_max_ends_a_request_but_not_the_beat() {
     let inside = Inside::ready(FaultyLog::default(), &[]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
     assert_eq!(inside.viewers(), 0);
     inside.log.away.store(false, Ordering::SeqCst);
     eventually("it is counted all the same", async || inside.viewers() == 1).await;
@@ -147,14 +147,15 @@ async fn waiting_events_max_sheds_what_is_too_much() {
     let inside = Inside::ready(FaultyLog::default(), &[("ack", "memory")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
     let (_, seat) = said(1);
-    let some = vec![Said::of(EventKind::Beat, &seat); WAITING_EVENTS_MAX / 4];
-    let receipt = inside.node.ingest.take(Said::of(EventKind::Beat, &seat), false).unwrap();
+    let some = vec![UnstampedEvent::of(EventKind::Beat, &seat); WAITING_EVENTS_MAX / 4];
+    let receipt =
+        inside.node.ingest.enqueue(UnstampedEvent::of(EventKind::Beat, &seat), false).unwrap();
     for n in 0..4 {
         // Nobody waits for these: the log may have been away for too long already.
         let some = if n == 0 { &some[1..] } else { &some };
-        assert!(inside.node.ingest.take_all(some).is_ok());
+        assert!(inside.node.ingest.enqueue_all(some).is_ok());
     }
-    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(Refused::Full));
+    assert_eq!(inside.node.ingest.submit(vec![said(2)]).await, Err(IngestError::QueueFull));
     assert!(inside.metric("housecount_shed_total 1"));
     let slowed_ms = inside.node.next_beat_ms(&receipt);
     assert!(slowed_ms > 33_000 && slowed_ms <= 40_000, "players are slowed down: {slowed_ms}");
@@ -179,7 +180,12 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
         )
     };
     let beat = |is_counted| {
-        inside.node.ingest.take(Said::of(EventKind::Beat, &seat), is_counted).unwrap().at()
+        inside
+            .node
+            .ingest
+            .enqueue(UnstampedEvent::of(EventKind::Beat, &seat), is_counted)
+            .unwrap()
+            .at()
     };
     let first = beat(false);
     assert_eq!((inside.viewers(), last_beat()), (1, Some(first)));
@@ -197,7 +203,7 @@ async fn acknowledged_from_memory_a_viewer_is_counted_at_once() {
 async fn lateness_max_gives_up_what_is_too_old() {
     let inside = Inside::ready(FaultyLog::default(), &[("lateness_max", "1s")]).await;
     inside.log.away.store(true, Ordering::SeqCst);
-    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    assert_eq!(inside.node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
     eventually("it is given up and counted", async || inside.metric("housecount_late_total 1"))
         .await;
     inside.log.away.store(false, Ordering::SeqCst);
@@ -341,7 +347,7 @@ async fn folded_at_once(ack: &str, beats: usize) -> usize {
         Settings::from_layers(&Layers::of(None, Vec::new(), flags).unwrap()).unwrap();
     settings.workers = 0;
     let app = App::with_stores(settings, Arc::new(FaultyLog::default()), None);
-    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let (node, running) =
         (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));

@@ -9,7 +9,7 @@ use housecount::client::Client;
 use housecount::clock::wall_clock;
 use housecount::config::{Layers, Settings};
 use housecount::error::StoreResult;
-use housecount::http::Bound;
+use housecount::http::BoundListener;
 use housecount::log::{Log, LogTarget, Position, Tail};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
@@ -89,7 +89,7 @@ async fn a_start_says_how_much_of_the_log_is_read() {
     let settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), flags.to_vec()).unwrap()).unwrap();
     let app = App::with_stores(settings, log.clone(), None);
-    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = tokio::spawn(app.run(Some(bound), std::future::pending()));
 

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use housecount::ingest::Refused;
+use housecount::ingest::IngestError;
 use housecount::node::Node as Inner;
 use housecount_core::event::EventKind;
 use housecount_core::limits::ACK_TIMEOUT_MS;
@@ -54,15 +54,17 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
         let fault = fault(&inside.log);
         fault.store(true, Ordering::SeqCst);
         let (_, seat) = said(2);
-        let receipt =
-            node.ingest.take(housecount::ingest::Said::of(EventKind::Beat, &seat), false).unwrap();
+        let receipt = node
+            .ingest
+            .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .unwrap();
         eventually("it is said", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
         assert_eq!(node.hub.count("s").of.viewers, 1);
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
         assert_eq!(node.not_ready_reason(), None);
-        assert!(receipt.is_settled(), "its event was appended");
+        assert!(receipt.is_resolved(), "its event was appended");
         assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
         assert_eq!(
             node.hub.count("s").of.viewers,
@@ -98,7 +100,7 @@ async fn ack_wait_ms_max_flags_an_append_that_hangs() {
     eventually("counts are complete", async || is_complete(node)).await;
     inside.log.append_hangs.store(true, Ordering::SeqCst);
     let began = node.clock.now().unwrap();
-    assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(Refused::NotYet));
+    assert_eq!(node.ingest.submit(vec![said(1)]).await, Err(IngestError::AppendPending));
     eventually("it is said", async || !is_complete(node)).await;
     assert!(node.clock.now().unwrap().since(began) >= ACK_TIMEOUT_MS);
     assert!(
@@ -118,10 +120,10 @@ async fn no_heartbeat_is_acknowledged_from_memory_while_the_log_refuses_writes()
     let _ = inside
         .node
         .ingest
-        .take(housecount::ingest::Said::of(EventKind::Beat, &seat), false)
+        .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
         .unwrap();
     eventually("it is said", async || is_flagged(&inside.node)).await;
-    assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(Refused::NotYet));
+    assert_eq!(inside.node.ingest.submit(vec![said(3)]).await, Err(IngestError::AppendPending));
 }
 
 /// What is given up after `lateness_max` is given up once, however long it lasts, and the rest is
@@ -134,8 +136,10 @@ async fn an_outage_far_beyond_lateness_max_is_survived() {
     let node = &inside.node;
     for n in 0..10 {
         let (_, seat) = said(n);
-        let _ =
-            node.ingest.take(housecount::ingest::Said::of(EventKind::Beat, &seat), false).unwrap();
+        let _ = node
+            .ingest
+            .enqueue(housecount::ingest::UnstampedEvent::of(EventKind::Beat, &seat), false)
+            .unwrap();
         let given_up = format!("housecount_late_total {}", n + 1);
         eventually("it is given up", async || inside.metric(&given_up)).await;
     }

@@ -8,11 +8,11 @@ use housecount_core::ledger::watch::WatchFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::request::Ids;
+use super::request::PlayerIds;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use crate::calendar;
-use crate::http::extract::{Asked, range};
-use crate::http::watch::stores;
+use crate::http::extract::{ValidQuery, parse_range};
+use crate::http::watch::ledger_stores;
 use crate::ledger::scan;
 use crate::ledger::scans::Stores;
 use crate::node::Node;
@@ -55,13 +55,13 @@ pub struct WatchDuration {
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn duration(
     State(node): State<Arc<Node>>,
-    Asked(query): Asked<DurationQuery>,
+    ValidQuery(query): ValidQuery<DurationQuery>,
 ) -> Result<Json<Success<WatchDuration>>, DropInError> {
     let DurationQuery { user_id, stage_arn, from, to } = query;
-    let Ids { stage, viewer, .. } = Ids::of_query(user_id, stage_arn)?;
-    let range = range(&node, from.as_deref(), to.as_deref())?;
-    let Stores { cold, proofs } = stores(&node)?;
-    let name = node.edge.names.asked(viewer.as_str().into()).into_owned();
+    let PlayerIds { stage, viewer, .. } = PlayerIds::of_query(user_id, stage_arn)?;
+    let range = parse_range(&node, from.as_deref(), to.as_deref())?;
+    let Stores { cold, proofs } = ledger_stores(&node)?;
+    let name = node.admission.names.resolve(viewer.as_str().into()).into_owned();
     let wanted = WatchFilter {
         stage: Some(stage.to_string()),
         viewer: Some(name),

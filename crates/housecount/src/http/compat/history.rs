@@ -13,7 +13,7 @@ use super::request::last_days;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use super::views::collect;
 use crate::calendar;
-use crate::http::extract::{Asked, ViewerPath, bad_query};
+use crate::http::extract::{ValidQuery, ViewerPath, bad_query};
 use crate::node::Node;
 
 /// Records when the caller doesn't say how many.
@@ -71,7 +71,7 @@ pub struct WatchRecord {
 pub async fn history(
     State(node): State<Arc<Node>>,
     ViewerPath(viewer): ViewerPath,
-    Asked(HistoryQuery { limit, days }): Asked<HistoryQuery>,
+    ValidQuery(HistoryQuery { limit, days }): ValidQuery<HistoryQuery>,
 ) -> Result<Json<Success<ViewerHistory>>, DropInError> {
     let limit = limit.unwrap_or(RECORDS_DEFAULT);
     if !(1..=PAGE_ROWS_MAX).contains(&limit) {

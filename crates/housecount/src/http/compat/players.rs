@@ -9,11 +9,11 @@ use housecount_core::event::EventKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::request::{Ids, PlayerRequest};
+use super::request::{PlayerIds, PlayerRequest};
 use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
+use crate::http::admit::{AdmissionOutcome, admit_event, admit_pseudonymized};
 use crate::http::error::Problem;
-use crate::http::welcome::{Admission, welcome, welcome_known};
-use crate::ingest::Receipt;
+use crate::ingest::PendingAck;
 use crate::node::Node;
 
 /// A viewer who has come.
@@ -41,13 +41,13 @@ pub async fn rejoin(
     State(node): State<Arc<Node>>,
     request: Request,
 ) -> Result<Json<Success<RejoinData>>, DropInError> {
-    let ids = Ids::of_player(&node, request, true).await?;
-    let welcomed = welcome(&node, ids.said(EventKind::Beat)).await?;
+    let ids = PlayerIds::of_player(&node, request, true).await?;
+    let admitted = admit_event(&node, ids.to_event(EventKind::Beat)).await?;
     let is_new_viewer = {
-        let said = welcomed.said();
-        node.hub.among(said.stage, said.viewer, said.session).here == 0
+        let event = admitted.event();
+        node.hub.among(event.stage, event.viewer, event.session).here == 0
     };
-    let _ = answered(&node, &welcomed).await?;
+    let _ = answered(&node, &admitted).await?;
     let current_viewers = node.hub.count(ids.stage.as_str()).of.viewers;
     let data = RejoinData {
         user_id: ids.viewer.to_string(),
@@ -60,11 +60,14 @@ pub async fn rejoin(
 }
 
 /// Takes in what may be, and waits until it may be answered.
-async fn answered(node: &Node, admission: &Admission<'_>) -> Result<Receipt, DropInError> {
-    let receipt = admission.take(node)?;
-    receipt.acknowledged().await?;
-    node.metrics.answered(receipt.is_coalesced()).http.inc();
-    Ok(receipt)
+async fn answered(
+    node: &Node,
+    admission: &AdmissionOutcome<'_>,
+) -> Result<PendingAck, DropInError> {
+    let ack = admission.enqueue(node)?;
+    ack.wait().await?;
+    node.metrics.answered(ack.is_coalesced()).http.inc();
+    Ok(ack)
 }
 
 /// A heartbeat that was taken.
@@ -93,8 +96,8 @@ pub async fn heartbeat(
     State(node): State<Arc<Node>>,
     request: Request,
 ) -> Result<Json<Success<HeartbeatData>>, DropInError> {
-    let Ids { stage, viewer, session } = Ids::of_player(&node, request, false).await?;
-    let names = &node.edge.names;
+    let PlayerIds { stage, viewer, session } = PlayerIds::of_player(&node, request, false).await?;
+    let names = &node.admission.names;
     let name = names.viewer(viewer.as_str().into());
     let newest = node.hub.online_sessions(stage.as_str(), &name, 1).pop().ok_or_else(|| {
         let detail = format!("viewer `{viewer}` has no live session on `{stage}`; rejoin first");
@@ -103,14 +106,14 @@ pub async fn heartbeat(
     let session = session
         .as_ref()
         .map_or(newest.as_str().into(), |given| names.session(given.as_str().into()));
-    let welcomed = welcome_known(&node, stage.as_str(), &name, &session).await?;
-    let receipt = answered(&node, &welcomed).await?;
+    let admitted = admit_pseudonymized(&node, stage.as_str(), &name, &session).await?;
+    let ack = answered(&node, &admitted).await?;
     let data = HeartbeatData {
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
         heartbeat_updated: true,
         current_viewers: node.hub.count(stage.as_str()).of.viewers,
-        next_ms: node.next_beat_ms(&receipt),
+        next_ms: node.next_beat_ms(&ack),
     };
     Ok(Success::with_message(&node, "heartbeat recorded", data))
 }
@@ -135,9 +138,9 @@ pub async fn leave(
     State(node): State<Arc<Node>>,
     request: Request,
 ) -> Result<Json<Success<LeaveData>>, DropInError> {
-    let ids = Ids::of_player(&node, request, false).await?;
-    let welcomed = welcome(&node, ids.said(EventKind::Leave)).await?;
-    let _ = answered(&node, &welcomed).await?;
+    let ids = PlayerIds::of_player(&node, request, false).await?;
+    let admitted = admit_event(&node, ids.to_event(EventKind::Leave)).await?;
+    let _ = answered(&node, &admitted).await?;
     let data = LeaveData {
         user_id: ids.viewer.to_string(),
         stage_arn: ids.stage.to_string(),

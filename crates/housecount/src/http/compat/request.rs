@@ -20,7 +20,7 @@ use crate::http::auth::allow_drop_in;
 use crate::http::body;
 use crate::http::error::Problem;
 use crate::http::extract::bad_query;
-use crate::ingest::{Refused, Said};
+use crate::ingest::{IngestError, UnstampedEvent};
 use crate::node::Node;
 
 /// The largest integer that every JSON reader keeps exactly.
@@ -69,7 +69,7 @@ fn session_id() -> Schema {
 
 /// The ids of a call, checked.
 #[derive(Debug)]
-pub struct Ids {
+pub struct PlayerIds {
     /// Which stage.
     pub stage: StageId,
     /// Whose call it is.
@@ -78,7 +78,7 @@ pub struct Ids {
     pub session: Option<SessionId>,
 }
 
-impl Ids {
+impl PlayerIds {
     /// Reads the ids of a player's call, which this sender may make for this viewer.
     /// `needs_session`: without `participantId` it is refused.
     ///
@@ -88,10 +88,10 @@ impl Ids {
         node: &Node,
         request: Request<Body>,
         needs_session: bool,
-    ) -> Result<Ids, DropInError> {
+    ) -> Result<PlayerIds, DropInError> {
         let has_key = allow_drop_in(node, request.headers())?;
         let given: PlayerRequest = body::read_json(request, BEAT_BODY_BYTES_MAX).await?;
-        let ids = Ids::parse(given, needs_session)?;
+        let ids = PlayerIds::parse(given, needs_session)?;
         if !has_key {
             node.auth.viewers.may_say_without(ids.viewer.as_str()).map_err(Problem::from)?;
         }
@@ -105,13 +105,13 @@ impl Ids {
     pub fn of_query(
         user_id: Option<String>,
         stage_arn: Option<String>,
-    ) -> Result<Ids, DropInError> {
+    ) -> Result<PlayerIds, DropInError> {
         let value = |text: Option<String>| text.map_or(Value::Null, Value::String);
         let (user_id, stage_arn) = (value(user_id), value(stage_arn));
-        Ids::parse(PlayerRequest { user_id, stage_arn, participant_id: Value::Null }, false)
+        PlayerIds::parse(PlayerRequest { user_id, stage_arn, participant_id: Value::Null }, false)
     }
 
-    fn parse(given: PlayerRequest, needs_session: bool) -> Result<Ids, DropInError> {
+    fn parse(given: PlayerRequest, needs_session: bool) -> Result<PlayerIds, DropInError> {
         let viewer = text("userId", given.user_id)?;
         let stage = text("stageArn", given.stage_arn)?;
         let session = text("participantId", given.participant_id)?;
@@ -130,7 +130,7 @@ impl Ids {
         else {
             return Err(DropInError::missing(missing));
         };
-        Ok(Ids {
+        Ok(PlayerIds {
             viewer: ViewerId::parse(&viewer).map_err(invalid("userId"))?,
             stage: StageId::parse(&stage).map_err(invalid("stageArn"))?,
             session: session
@@ -140,9 +140,9 @@ impl Ids {
     }
 
     /// The event that the call says.
-    pub fn said(&self, kind: EventKind) -> Said<'_> {
+    pub fn to_event(&self, kind: EventKind) -> UnstampedEvent<'_> {
         let session = self.session.as_ref().map_or("", SessionId::as_str);
-        Said { kind, stage: self.stage.as_str(), viewer: self.viewer.as_str(), session }
+        UnstampedEvent { kind, stage: self.stage.as_str(), viewer: self.viewer.as_str(), session }
     }
 }
 
@@ -181,7 +181,7 @@ pub fn last_days(node: &Node, days: u64) -> Result<Span, DropInError> {
     if !(1..=DROP_IN_DAYS_MAX).contains(&days) {
         return Err(bad_query(format!("days={days} is not from 1 to {DROP_IN_DAYS_MAX}")).into());
     }
-    let now = node.clock.now().ok_or(Refused::Starting)?;
+    let now = node.clock.now().ok_or(IngestError::Starting)?;
     Ok(Span::new(now.minus(days * DAY_MS), now))
 }
 

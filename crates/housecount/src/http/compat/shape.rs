@@ -22,7 +22,7 @@ use crate::calendar;
 use crate::clock;
 use crate::error::StoreError;
 use crate::http::error::Problem;
-use crate::ingest::Refused;
+use crate::ingest::IngestError;
 use crate::node::Node;
 
 /// A successful answer.
@@ -172,8 +172,8 @@ impl From<Problem> for DropInError {
     }
 }
 
-impl From<Refused> for DropInError {
-    fn from(refused: Refused) -> DropInError {
+impl From<IngestError> for DropInError {
+    fn from(refused: IngestError) -> DropInError {
         Problem::from(refused).into()
     }
 }

@@ -21,12 +21,12 @@ use tokio_tungstenite::tungstenite::protocol::{
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
 use super::shape::{ErrorBody, code_of, timestamp};
+use crate::admission::ClientAddr;
 use crate::auth::{Credential, CredentialEnd, end_of};
-use crate::edge::Whence;
+use crate::http::connection_context::ConnectionContext;
 use crate::http::error::Problem;
-use crate::http::front::Front;
-use crate::http::guest::Guest;
-use crate::http::ws::{self, Open, Silence, Socket};
+use crate::http::fast_path::FastPath;
+use crate::http::ws::{self, IdleTimer, OpenSocketGauge, Socket};
 use crate::node::Node;
 
 /// Time between two updates.
@@ -93,15 +93,15 @@ enum End {
 pub struct StatsSocket {
     socket: Socket,
     node: Arc<Node>,
-    whence: Whence,
+    client_addr: ClientAddr,
     /// What it lasts as long as.
     credential: Option<Credential>,
     /// Messages that were refused, one after the other.
     bad: usize,
     /// Counts the connection while it is open.
-    _open: Open,
+    _open: OpenSocketGauge,
     /// Keeps the connection's place.
-    _guest: Arc<Guest<Front>>,
+    _connection: Arc<ConnectionContext<FastPath>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -110,13 +110,22 @@ impl StatsSocket {
     pub fn new(
         socket: Socket,
         node: Arc<Node>,
-        whence: Whence,
+        client_addr: ClientAddr,
         credential: Option<Credential>,
-        open: Open,
-        guest: Arc<Guest<Front>>,
+        open: OpenSocketGauge,
+        connection: Arc<ConnectionContext<FastPath>>,
         stop: watch::Receiver<bool>,
     ) -> StatsSocket {
-        StatsSocket { socket, node, whence, credential, bad: 0, _open: open, _guest: guest, stop }
+        StatsSocket {
+            socket,
+            node,
+            client_addr,
+            credential,
+            bad: 0,
+            _open: open,
+            _connection: connection,
+            stop,
+        }
     }
 
     /// Serves it until it ends.
@@ -150,15 +159,15 @@ impl StatsSocket {
     async fn serve(&mut self) -> End {
         let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
         updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silence = Silence::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
+        let mut silence = IdleTimer::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
         loop {
             let sent = tokio::select! {
                 biased;
                 _ = updates.tick() => self.send_update().await,
-                () = silence.too_long() => return End::Silent,
+                () = silence.expired() => return End::Silent,
                 frame = self.socket.next() => match frame {
                     Some(Ok(frame)) => {
-                        silence.broken();
+                        silence.reset();
                         self.answer(frame).await
                     }
                     Some(Err(_)) | None => return End::Gone,
@@ -179,7 +188,8 @@ impl StatsSocket {
             // The library has answered it.
             return Ok(());
         }
-        let counted = self.node.edge.addresses.take(self.whence, 1).map_err(Problem::from);
+        let counted =
+            self.node.admission.addresses.check(self.client_addr, 1).map_err(Problem::from);
         let subscribed = counted.and_then(|()| match &frame {
             Frame::Text(text) => channel(text).map(Some),
             Frame::Binary(_) => Err(ws::not_text()),

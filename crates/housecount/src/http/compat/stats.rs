@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
-use crate::http::extract::Asked;
+use crate::http::extract::ValidQuery;
 use crate::hub::Answer;
 use crate::node::Node;
 
@@ -237,7 +237,7 @@ impl From<StageConfig> for StageInfo {
     responses((status = 200, body = Success<StagesOrStage>), Errors))]
 pub async fn stages(
     State(node): State<Arc<Node>>,
-    Asked(query): Asked<StageQuery>,
+    ValidQuery(query): ValidQuery<StageQuery>,
 ) -> Result<Response, DropInError> {
     let Some(arn) = query.arn else {
         let ActiveStages { count, stages, is_complete, .. } = ActiveStages::of(&node).await;

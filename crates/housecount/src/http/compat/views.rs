@@ -14,8 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::request::last_days;
 use super::shape::{DropInError, ErrorBody, Errors, Success};
 use crate::http::error::Problem;
-use crate::http::extract::{Asked, StagePath};
-use crate::http::watch::stores;
+use crate::http::extract::{StagePath, ValidQuery};
+use crate::http::watch::ledger_stores;
 use crate::ledger::scan;
 use crate::ledger::scans::Stores;
 use crate::node::Node;
@@ -28,7 +28,7 @@ const DAYS_DEFAULT: u64 = 7;
 /// # Errors
 /// 400 if there are more than may be held; 501 without a cold tier; the cold tier's.
 pub async fn collect(node: &Node, range: Span, of: ViewsOf) -> Result<Views, DropInError> {
-    let Stores { cold, proofs } = stores(node)?;
+    let Stores { cold, proofs } = ledger_stores(node)?;
     let views = Views::new(range, of, node.settings.rules.ttl_ms, VIEWS_HELD_MAX);
     let views = node.scans.run(async move { scan::views(&cold, &proofs, views).await }).await?;
     if views.is_full() {
@@ -99,7 +99,7 @@ impl ViewStats {
 pub async fn stats(
     State(node): State<Arc<Node>>,
     StagePath(stage): StagePath,
-    Asked(query): Asked<StageStatsQuery>,
+    ValidQuery(query): ValidQuery<StageStatsQuery>,
 ) -> Result<Json<Success<StageViewStats>>, DropInError> {
     let days = query.days.unwrap_or(DAYS_DEFAULT);
     let range = last_days(&node, days)?;

@@ -5,10 +5,10 @@ use housecount_core::event::EventKind;
 use housecount_core::limits::WS_DETAIL_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
-use crate::http::beats::BeatenBody;
+use crate::http::beats::HeartbeatResponse;
 use crate::http::body;
 use crate::http::error::Problem;
-use crate::http::words::{BeatBody, Field};
+use crate::http::heartbeat_json::{Field, HeartbeatRequest};
 
 /// What a player says.
 #[derive(Debug, Default, Deserialize)]
@@ -50,10 +50,10 @@ impl<'a> Message<'a> {
     }
 
     /// Its ids; `None` if it has none and means those of the last heartbeat.
-    pub fn ids(self) -> Option<BeatBody<'a>> {
+    pub fn ids(self) -> Option<HeartbeatRequest<'a>> {
         let Message { stage, viewer, session, .. } = self;
         let has_ids = stage.is_some() || viewer.is_some() || session.is_some();
-        has_ids.then_some(BeatBody { stage, viewer, session, token: None })
+        has_ids.then_some(HeartbeatRequest { stage, viewer, session, token: None })
     }
 }
 
@@ -70,25 +70,25 @@ pub fn not_text() -> Problem {
 
 /// The answer to a heartbeat.
 #[derive(Debug)]
-pub struct Beaten<'a> {
+pub struct HeartbeatReply<'a> {
     /// The stage that it was about.
     pub stage: &'a str,
     /// As `POST /v1/heartbeat` answers.
-    pub body: BeatenBody,
+    pub body: HeartbeatResponse,
 }
 
-impl Beaten<'_> {
+impl HeartbeatReply<'_> {
     /// Its JSON: the body's fields behind the stage.
     pub fn text(&self) -> String {
         // A string can always be written.
         let stage = serde_json::to_string(self.stage).unwrap_or_default();
-        self.body.text_behind(["{\"stage\":", &stage, ","])
+        self.body.json_with_prefix(["{\"stage\":", &stage, ","])
     }
 }
 
 /// The answer to a leave.
 #[derive(Debug, Serialize)]
-pub struct Left<'a> {
+pub struct LeaveReply<'a> {
     /// The stage that it was about.
     pub stage: &'a str,
     /// Always true.
@@ -98,7 +98,7 @@ pub struct Left<'a> {
 /// The answer to what wasn't taken.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Complaint {
+pub struct ErrorReply {
     /// As in a problem.
     code: &'static str,
     /// As in a problem.
@@ -108,12 +108,12 @@ pub struct Complaint {
     retry_after_ms: Option<u64>,
 }
 
-impl From<Problem> for Complaint {
-    fn from(problem: Problem) -> Complaint {
+impl From<Problem> for ErrorReply {
+    fn from(problem: Problem) -> ErrorReply {
         let retry_after_ms = problem.retry_after_s().map(|seconds| u64::from(seconds) * 1_000);
         let detail = problem.detail();
         let detail = detail[..detail.floor_char_boundary(WS_DETAIL_BYTES_MAX)].to_string();
-        Complaint { code: problem.code(), detail, retry_after_ms }
+        ErrorReply { code: problem.code(), detail, retry_after_ms }
     }
 }
 
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn an_answer_is_that_of_a_heartbeat_behind_its_stage() {
-        let body = BeatenBody::example(700, true, false);
+        let body = HeartbeatResponse::example(700, true, false);
         let mut expected = serde_json::to_value(&body).unwrap();
         expected["stage"] = r#"a"\b"#.into();
-        let text = Beaten { stage: r#"a"\b"#, body }.text();
+        let text = HeartbeatReply { stage: r#"a"\b"#, body }.text();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected, "{text}");
         assert!(text.starts_with(r#"{"stage":"#));
     }
@@ -136,10 +136,11 @@ mod tests {
     /// A detail in the characters of a text that JSON writes longest.
     #[test]
     fn ws_detail_bytes_max_makes_every_complaint_fit_the_write_buffer() {
-        let cut = Complaint::from(Problem::body("\\".repeat(WS_WRITE_BUFFER_BYTES_MAX + 1)));
+        let cut = ErrorReply::from(Problem::body("\\".repeat(WS_WRITE_BUFFER_BYTES_MAX + 1)));
         assert_eq!(cut.detail.len(), WS_DETAIL_BYTES_MAX);
         assert!(serde_json::to_string(&cut).unwrap().len() < WS_WRITE_BUFFER_BYTES_MAX / 2);
-        let split = Complaint::from(Problem::body(format!("x{}", "é".repeat(WS_DETAIL_BYTES_MAX))));
+        let split =
+            ErrorReply::from(Problem::body(format!("x{}", "é".repeat(WS_DETAIL_BYTES_MAX))));
         assert_eq!(split.detail.len(), WS_DETAIL_BYTES_MAX - 1, "no character is cut in two");
     }
 
@@ -161,7 +162,7 @@ mod tests {
         assert_eq!(named.detail(), "leave is a string; send true or false");
         let ids = Message::parse(r#"{"stage":5,"viewer":"v"}"#).unwrap().ids().unwrap();
         assert_eq!(
-            ids.said(EventKind::Beat).map(drop).map_err(|problem| problem.code()),
+            ids.to_event(EventKind::Beat).map(drop).map_err(|problem| problem.code()),
             Err("invalid_stage")
         );
     }

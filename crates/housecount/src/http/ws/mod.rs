@@ -4,10 +4,10 @@
 //! socket with a player's talk (`talk`) on it: hyper's buffers are given back, and an idle player
 //! costs a few kilobytes.
 
-mod due;
+mod connection;
+mod idle;
 pub(crate) mod message;
-mod silence;
-mod talk;
+mod replies;
 
 use std::sync::Arc;
 
@@ -27,20 +27,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use self::connection::PlayerSocket;
+pub use self::connection::Socket;
+pub use self::idle::IdleTimer;
 pub use self::message::not_text;
-pub use self::silence::Silence;
-pub use self::talk::Socket;
-use self::talk::Talk;
-use super::answer::Answer;
+use super::answer::ResponseBody;
 use super::compat::socket::StatsSocket;
+use super::connection_context::ConnectionContext;
 use super::error::{Problem, ProblemBody};
-use super::front::Front;
-use super::guest::Guest;
-use super::patience::Patient;
-use super::stream::Stream;
+use super::fast_path::FastPath;
+use super::stream::MaybeTlsStream;
+use super::timeouts::TimeoutStream;
 use super::write_timeout::WriteTimeoutStream;
+use crate::admission::{AddressConnection, ClientAddr};
 use crate::auth::{Claims, Credential};
-use crate::edge::{AddressConnection, Whence};
 use crate::metrics::Metrics;
 use crate::node::Node;
 
@@ -82,22 +82,22 @@ pub fn upgrade(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
     claims: Option<Claims>,
-    guest: Arc<Guest<Front>>,
+    context: Arc<ConnectionContext<FastPath>>,
     counted: Option<AddressConnection>,
-    whence: Whence,
+    client_addr: ClientAddr,
     stop: watch::Receiver<bool>,
-) -> Option<Response<Answer>> {
+) -> Option<Response<ResponseBody>> {
     let accept = accept_key(request.headers())?;
     let subprotocol =
         offered(request.headers()).find(|name| *name == SUBPROTOCOL).and_then(as_header);
-    let open = Open::new(node.metrics.clone(), counted);
-    tokio::spawn(go_on(
+    let open = OpenSocketGauge::new(node.metrics.clone(), counted);
+    tokio::spawn(run_upgraded(
         hyper::upgrade::on(request),
         node.clone(),
         claims,
-        guest,
+        context,
         open,
-        whence,
+        client_addr,
         stop,
     ));
     Some(switching(accept, subprotocol))
@@ -109,20 +109,20 @@ pub fn open_stats(
     request: &mut Request<Incoming>,
     node: &Arc<Node>,
     credential: Option<Credential>,
-    guest: Arc<Guest<Front>>,
+    context: Arc<ConnectionContext<FastPath>>,
     counted: Option<AddressConnection>,
-    whence: Whence,
+    client_addr: ClientAddr,
     stop: watch::Receiver<bool>,
-) -> Option<Response<Answer>> {
+) -> Option<Response<ResponseBody>> {
     let accept = accept_key(request.headers())?;
     // Its messages have no name of ours. Servers built on the package `ws` answer the first one
     // offered, so front-ends expect that.
     let subprotocol = offered(request.headers()).next().and_then(as_header);
-    let open = Open::new(node.metrics.clone(), counted);
+    let open = OpenSocketGauge::new(node.metrics.clone(), counted);
     let (upgrade, node) = (hyper::upgrade::on(request), node.clone());
     tokio::spawn(async move {
         let Some(socket) = socket_of(upgrade).await else { return };
-        StatsSocket::new(socket, node, whence, credential, open, guest, stop).run().await;
+        StatsSocket::new(socket, node, client_addr, credential, open, context, stop).run().await;
     });
     Some(switching(accept, subprotocol))
 }
@@ -160,8 +160,8 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 /// The answer to a request for a WebSocket. `subprotocol`: one that the client offers; without one
 /// a browser that offers any closes the socket (RFC 6455, 4.1), and is right if it knows none of
 /// ours.
-fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(Full::default()));
+fn switching(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(Full::default()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -186,62 +186,72 @@ fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Speaks with the player, once the answer is sent.
-async fn go_on(
+async fn run_upgraded(
     upgrade: OnUpgrade,
     node: Arc<Node>,
     claims: Option<Claims>,
-    guest: Arc<Guest<Front>>,
-    open: Open,
-    whence: Whence,
+    context: Arc<ConnectionContext<FastPath>>,
+    open: OpenSocketGauge,
+    client_addr: ClientAddr,
     stop: watch::Receiver<bool>,
 ) {
     let Some(socket) = socket_of(upgrade).await else { return };
     // In a task of its own, without what was kept for the upgrade.
-    tokio::spawn(talk_on(Talk::new(socket, node, claims, whence), open, guest, stop));
+    tokio::spawn(run_here(
+        PlayerSocket::new(socket, node, claims, client_addr),
+        open,
+        context,
+        stop,
+    ));
 }
 
 /// The WebSocket, once the answer is sent.
 async fn socket_of(upgrade: OnUpgrade) -> Option<Socket> {
-    let (stream, begun) = upgrade.await.ok().and_then(bare)?;
+    let (stream, begun) = upgrade.await.ok().and_then(into_stream)?;
     let stream = WriteTimeoutStream::new(stream);
     Some(
-        WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(talk::config()))
-            .await,
+        WebSocketStream::from_partially_read(
+            stream,
+            begun,
+            Role::Server,
+            Some(connection::config()),
+        )
+        .await,
     )
 }
 
 /// Serves the WebSocket, which is counted and keeps its connection's place meanwhile.
-async fn talk_on(
-    mut talk: Talk,
-    _open: Open,
-    _guest: Arc<Guest<Front>>,
+async fn run_here(
+    mut talk: PlayerSocket,
+    _open: OpenSocketGauge,
+    _guest: Arc<ConnectionContext<FastPath>>,
     stop: watch::Receiver<bool>,
 ) {
     talk.run(stop).await;
 }
 
 /// The socket itself, and what was read from it already.
-fn bare(upgraded: Upgraded) -> Option<(Stream, Vec<u8>)> {
-    let parts = upgraded.downcast::<TokioIo<Patient<Stream>>>().ok()?;
+fn into_stream(upgraded: Upgraded) -> Option<(MaybeTlsStream, Vec<u8>)> {
+    let parts = upgraded.downcast::<TokioIo<TimeoutStream<MaybeTlsStream>>>().ok()?;
     let (stream, ahead) = parts.io.into_inner().into_parts();
     Some((stream, [&parts.read_buf[..], &ahead].concat()))
 }
 
 /// An open WebSocket, which is counted.
-pub struct Open {
+pub struct OpenSocketGauge {
     metrics: Arc<Metrics>,
     /// For the client's address, if it comes through a proxy.
     _counted: Option<AddressConnection>,
 }
 
-impl Open {
-    fn new(metrics: Arc<Metrics>, counted: Option<AddressConnection>) -> Open {
+impl OpenSocketGauge {
+    fn new(metrics: Arc<Metrics>, counted: Option<AddressConnection>) -> OpenSocketGauge {
         metrics.websockets.inc();
-        Open { metrics, _counted: counted }
+        OpenSocketGauge { metrics, _counted: counted }
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenSocketGauge {
     fn drop(&mut self) {
         self.metrics.websockets.dec();
     }

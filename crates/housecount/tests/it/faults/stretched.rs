@@ -7,7 +7,7 @@ use housecount::app::App;
 use housecount::client::Client;
 use housecount::clock::mono_ms;
 use housecount::config::{Layers, Settings};
-use housecount::http::Bound;
+use housecount::http::BoundListener;
 use housecount::log::Log;
 use housecount::metrics::Format;
 use housecount::node::Node;
@@ -46,7 +46,7 @@ impl Inside {
             Settings::from_layers(&Layers::of(None, Vec::new(), flags.collect()).unwrap()).unwrap();
         let cold = dynamo.cold("table").await;
         let app = App::with_stores(settings, log, Some(Arc::new(cold)));
-        let bound = Bound::take("127.0.0.1:0").await.unwrap();
+        let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel::<()>());
         tokio::spawn(app.run(Some(bound), async {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use housecount::admission::pseudonyms::is_pseudonym;
 use housecount::cold::chunks::{self, Reader};
 use housecount::cold::{Cold, Record};
-use housecount::edge::names::is_pseudonym;
 use housecount::error::ErrorKind;
 use housecount::forget::{ForgetError, Request};
 use housecount::verify::{Found, verify};

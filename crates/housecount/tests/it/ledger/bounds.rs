@@ -10,7 +10,7 @@ use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
 use housecount::cold::chunks::{self, Written};
 use housecount::export::{self, CsvStyle, Format, Request, Round, whole};
-use housecount::http::Bound;
+use housecount::http::BoundListener;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
 use housecount::log::{Log, MemoryLog, Position};
@@ -118,7 +118,7 @@ async fn scans_max() {
     let cold = Arc::new(FaultyCold::new().await);
     let shared: Arc<dyn Cold> = cold.clone();
     let app = App::with_stores(settings(&[]), Arc::new(MemoryLog::default()), Some(shared));
-    let bound = Bound::take("127.0.0.1:0").await.unwrap();
+    let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(&format!("http://{}", bound.address)).unwrap();
     let node = app.node.clone();
     tokio::spawn(app.run(Some(bound), std::future::pending()));

@@ -9,7 +9,7 @@ use housecount::app::App;
 use housecount::client::Client;
 use housecount::clock::mono_ms;
 use housecount::cold::{Cold, Purpose, SqliteCold};
-use housecount::http::Bound;
+use housecount::http::BoundListener;
 use housecount::hub::Hub;
 use housecount::ledger::{Proofs, scan};
 use housecount::log::MemoryLog;
@@ -291,7 +291,7 @@ async fn a_stage_day() {
         });
 
         let app = App::with_stores(settings(&[]), Arc::new(MemoryLog::default()), Some(cold));
-        let bound = Bound::take("127.0.0.1:0").await.unwrap();
+        let bound = BoundListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", bound.address)).unwrap();
         let node = app.node.clone();
         tokio::spawn(app.run(Some(bound), std::future::pending()));

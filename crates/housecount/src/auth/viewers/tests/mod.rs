@@ -201,7 +201,7 @@ fn a_viewer_who_has_shown_a_token_needs_one() {
         assert_eq!((without("ann"), viewers.verify(&token("ed", OTHER)).is_err()), (before, true));
         assert_eq!(without("ann"), before, "a forged one binds nobody");
         let ed = token("ed", ED);
-        let said = Said { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
+        let said = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
         let say = || viewers.may_say(ed.as_bytes(), viewers.presented(ed.as_bytes()), &said);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));

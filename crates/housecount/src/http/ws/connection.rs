@@ -28,18 +28,20 @@ use tokio_tungstenite::tungstenite::protocol::{
 };
 use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
-use super::due::Dues;
-use super::message::{Beaten, Complaint, Left, Message, not_text, nothing_to_repeat};
-use super::silence::Silence;
+use super::idle::IdleTimer;
+use super::message::{
+    ErrorReply, HeartbeatReply, LeaveReply, Message, not_text, nothing_to_repeat,
+};
+use super::replies::ReplyQueue;
+use crate::admission::ClientAddr;
+use crate::admission::quotas::Reservation;
 use crate::auth::{self, Claims, CredentialEnd};
-use crate::edge::Whence;
-use crate::edge::caps::Held;
-use crate::http::beats::BeatenBody;
+use crate::http::admit::admit_event;
+use crate::http::beats::HeartbeatResponse;
 use crate::http::error::Problem;
-use crate::http::stream::Stream;
-use crate::http::welcome::welcome;
+use crate::http::stream::MaybeTlsStream;
 use crate::http::write_timeout::WriteTimeoutStream;
-use crate::ingest::{Receipt, Refused, Said};
+use crate::ingest::{IngestError, PendingAck, UnstampedEvent};
 use crate::node::Node;
 
 /// How long a close may take until the player has seen it.
@@ -48,7 +50,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 const READ_BUFFER_BYTES: usize = 1_024;
 
 /// The socket of a player, once it is upgraded.
-pub type Socket = WebSocketStream<WriteTimeoutStream<Stream>>;
+pub type Socket = WebSocketStream<WriteTimeoutStream<MaybeTlsStream>>;
 
 /// Small buffers, since there are many players; what is sent goes out at once.
 pub fn config() -> WebSocketConfig {
@@ -61,20 +63,20 @@ pub fn config() -> WebSocketConfig {
 }
 
 /// Task of one player's WebSocket, with all of its state.
-pub struct Talk {
+pub struct PlayerSocket {
     socket: Socket,
     node: Arc<Node>,
     /// Who speaks.
-    whence: Whence,
+    client_addr: ClientAddr,
     /// Rooms of what was said, each until it is known what became of it: at most as many as may
     /// wait for the log.
-    held: Vec<(Receipt, Box<Held>)>,
+    held: Vec<(PendingAck, Box<Reservation>)>,
     /// Of the player's token; it has none where none is needed.
     claims: Option<Claims>,
     /// The last heartbeat, and nothing else.
     last: Batch,
-    dues: Dues,
-    complaint: Option<Complaint>,
+    replies: ReplyQueue,
+    complaint: Option<ErrorReply>,
     /// Messages without sense, and pings beyond the address's limit, one after the other.
     bad: usize,
     /// Whether all that was sent is on its way, pongs too.
@@ -82,32 +84,37 @@ pub struct Talk {
 }
 
 /// Gives up the room of what the log has taken, or has not.
-fn release(held: &mut Vec<(Receipt, Box<Held>)>) {
-    held.retain(|(receipt, _)| !receipt.is_settled());
+fn release(held: &mut Vec<(PendingAck, Box<Reservation>)>) {
+    held.retain(|(ack, _)| !ack.is_resolved());
 }
 
 /// What happens next.
-enum Next {
-    Heard(Result<Frame, Error>),
-    Told(Result<(), Refused>),
+enum SocketEvent {
+    Frame(Result<Frame, Error>),
+    AckReady(Result<(), IngestError>),
     Flushed,
-    Silent,
+    IdleTimeout,
     Ended(CredentialEnd),
     Stopped,
-    Gone,
+    PeerClosed,
 }
 
-impl Talk {
-    pub fn new(socket: Socket, node: Arc<Node>, claims: Option<Claims>, whence: Whence) -> Talk {
-        let (last, dues) = (Batch::default(), Dues::default());
-        Talk {
+impl PlayerSocket {
+    pub fn new(
+        socket: Socket,
+        node: Arc<Node>,
+        claims: Option<Claims>,
+        client_addr: ClientAddr,
+    ) -> PlayerSocket {
+        let (last, dues) = (Batch::default(), ReplyQueue::default());
+        PlayerSocket {
             socket,
             node,
             claims,
-            whence,
+            client_addr,
             held: Vec::new(),
             last,
-            dues,
+            replies: dues,
             complaint: None,
             bad: 0,
             is_flushed: true,
@@ -120,7 +127,7 @@ impl Talk {
         let silence =
             Duration::from_millis(self.node.settings.rules.ttl_ms.max(REQUEST_WAIT_MS_MAX));
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
-        let mut silence = Silence::new(silence);
+        let mut silence = IdleTimer::new(silence);
         // In a box, which is there only for who has a token.
         let mut ended = self.claims.as_ref().map(|claims| {
             let (node, credential) = (self.node.clone(), claims.credential());
@@ -132,52 +139,55 @@ impl Talk {
             }
             let next = tokio::select! {
                 biased;
-                _ = stopped.as_mut() => Next::Stopped,
+                _ = stopped.as_mut() => SocketEvent::Stopped,
                 // Before more is read: a player that always has something to say would outlive its
                 // token.
-                why = auth::end_of(&mut ended) => Next::Ended(why),
-                next = progress(&mut self.socket, &self.dues, &mut self.is_flushed) => next,
-                () = silence.too_long() => Next::Silent,
+                why = auth::end_of(&mut ended) => SocketEvent::Ended(why),
+                next = poll_io(&mut self.socket, &self.replies, &mut self.is_flushed) => next,
+                () = silence.expired() => SocketEvent::IdleTimeout,
             };
             match next {
-                Next::Heard(Ok(frame)) => {
-                    silence.broken();
-                    self.hear(frame).await;
+                SocketEvent::Frame(Ok(frame)) => {
+                    silence.reset();
+                    self.handle_frame(frame).await;
                     if self.bad >= WS_BAD_MESSAGES_MAX {
-                        break self.end(CloseCode::Policy, "too many bad messages", None).await;
+                        break self.close(CloseCode::Policy, "too many bad messages", None).await;
                     }
                 }
-                Next::Heard(Err(error)) => break self.broken(&error).await,
-                Next::Told(outcome) => {
+                SocketEvent::Frame(Err(error)) => break self.close_on_error(&error).await,
+                SocketEvent::AckReady(outcome) => {
                     release(&mut self.held);
-                    self.dues.note(outcome);
+                    self.replies.mark_ready(outcome);
                 }
-                Next::Flushed => {}
-                Next::Silent => {
-                    break self.end(CloseCode::Normal, "nothing heard for too long", None).await;
+                SocketEvent::Flushed => {}
+                SocketEvent::IdleTimeout => {
+                    break self.close(CloseCode::Normal, "nothing heard for too long", None).await;
                 }
-                Next::Ended(why) => {
+                SocketEvent::Ended(why) => {
                     let problem = Problem::from(why);
-                    break self.end(CloseCode::Policy, problem.code(), Some(problem.into())).await;
+                    break self
+                        .close(CloseCode::Policy, problem.code(), Some(problem.into()))
+                        .await;
                 }
-                Next::Stopped => {
-                    break self.end(CloseCode::Away, "this node is stopping", None).await;
+                SocketEvent::Stopped => {
+                    break self.close(CloseCode::Away, "this node is stopping", None).await;
                 }
-                Next::Gone => return,
+                SocketEvent::PeerClosed => return,
             }
         }
     }
 
     /// Takes a frame, which is one of the requests that its address may send, whatever is in it.
-    async fn hear(&mut self, frame: Frame) {
+    async fn handle_frame(&mut self, frame: Frame) {
         if matches!(frame, Frame::Close(_)) {
             // The library has answered it.
             return;
         }
-        let counted = self.node.edge.addresses.take(self.whence, 1).map_err(Problem::from);
+        let counted =
+            self.node.admission.addresses.check(self.client_addr, 1).map_err(Problem::from);
         let outcome = match (counted, &frame) {
             (Err(problem), _) => Err(problem),
-            (Ok(()), Frame::Text(text)) => self.hear_text(text).await,
+            (Ok(()), Frame::Text(text)) => self.handle_text(text).await,
             (Ok(()), Frame::Binary(_)) => Err(not_text()),
             (Ok(()), _) => Ok(()),
         };
@@ -189,47 +199,47 @@ impl Talk {
             Ok(()) => self.bad = 0,
             Err(problem) => {
                 // A ping can't be put off as a heartbeat can: who goes on sending them is let go.
-                self.bad = if is_control || problem.is_the_clients() { self.bad + 1 } else { 0 };
-                self.complain(problem);
+                self.bad = if is_control || problem.is_client_error() { self.bad + 1 } else { 0 };
+                self.queue_error(problem);
             }
         }
     }
 
     /// Takes in a heartbeat or leave.
-    async fn hear_text(&mut self, text: &str) -> Result<(), Problem> {
+    async fn handle_text(&mut self, text: &str) -> Result<(), Problem> {
         let message = Message::parse(text)?;
         release(&mut self.held);
         let kind = message.kind();
         let ids = message.ids();
-        let named = ids.as_ref().map(|ids| ids.said(kind)).transpose()?;
-        let said = match named {
-            Some(said) => said,
+        let named = ids.as_ref().map(|ids| ids.to_event(kind)).transpose()?;
+        let event = match named {
+            Some(event) => event,
             None => {
                 let EventRef { stage, viewer, session, .. } =
                     self.last.iter().next().ok_or_else(nothing_to_repeat)?;
-                Said { kind, stage, viewer, session }
+                UnstampedEvent { kind, stage, viewer, session }
             }
         };
         let viewers = &self.node.auth.viewers;
         match &self.claims {
             Some(claims) => {
-                claims.check(&said)?;
-                viewers.note_holder(said.viewer, claims.ends());
+                claims.check(&event)?;
+                viewers.note_holder(event.viewer, claims.ends());
             }
-            None => viewers.may_say_without(said.viewer)?,
+            None => viewers.may_say_without(event.viewer)?,
         }
-        let welcomed = welcome(&self.node, said).await?;
-        let receipt = welcomed.take(&self.node)?;
-        self.held.extend(welcomed.into_held().map(|held| (receipt.clone(), held)));
-        self.dues.add(said.stage, kind, receipt);
-        if let Some(Said { kind: EventKind::Beat, stage, viewer, session }) = named {
+        let admitted = admit_event(&self.node, event).await?;
+        let ack = admitted.enqueue(&self.node)?;
+        self.held.extend(admitted.into_reservation().map(|held| (ack.clone(), held)));
+        self.replies.add(event.stage, kind, ack);
+        if let Some(UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }) = named {
             self.last.clear();
             self.last.push(&EventRef { at: UnixMs::ZERO, kind, stage, viewer, session });
         }
         Ok(())
     }
 
-    fn complain(&mut self, problem: Problem) {
+    fn queue_error(&mut self, problem: Problem) {
         self.node.metrics.reject(problem.code());
         self.complaint = Some(problem.into());
     }
@@ -241,16 +251,16 @@ impl Talk {
                 self.send_json(&complaint)?;
                 continue;
             }
-            let Some((due, outcome)) = self.dues.take() else { return Ok(()) };
+            let Some((due, outcome)) = self.replies.take() else { return Ok(()) };
             let stage = &*due.stage;
-            let answered = self.node.metrics.answered(due.receipt.is_coalesced());
+            let answered = self.node.metrics.answered(due.ack.is_coalesced());
             answered.ws.inc_by(u64::from(outcome.is_ok()));
             match (due.kind, outcome) {
-                (_, Err(refused)) => self.complain(refused.into()),
-                (EventKind::Leave, Ok(())) => self.send_json(&Left { stage, left: true })?,
+                (_, Err(refused)) => self.queue_error(refused.into()),
+                (EventKind::Leave, Ok(())) => self.send_json(&LeaveReply { stage, left: true })?,
                 (EventKind::Beat, Ok(())) => {
-                    let body = BeatenBody::of(&self.node, stage, &due.receipt);
-                    self.send(Beaten { stage, body }.text())?;
+                    let body = HeartbeatResponse::of(&self.node, stage, &due.ack);
+                    self.send(HeartbeatReply { stage, body }.text())?;
                 }
             }
         }
@@ -274,21 +284,25 @@ impl Talk {
     }
 
     /// What can't be read ends the talk; the player is told why, if it still listens.
-    async fn broken(&mut self, error: &Error) {
+    async fn close_on_error(&mut self, error: &Error) {
         match error {
-            Error::Capacity(_) => self.end(CloseCode::Size, "the message is too large", None).await,
-            Error::Utf8(_) => self.end(CloseCode::Invalid, "the message is not UTF-8", None).await,
+            Error::Capacity(_) => {
+                self.close(CloseCode::Size, "the message is too large", None).await
+            }
+            Error::Utf8(_) => {
+                self.close(CloseCode::Invalid, "the message is not UTF-8", None).await
+            }
             // It has closed without a word, and wants none.
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {}
-            Error::Protocol(_) => self.end(CloseCode::Protocol, "not WebSocket", None).await,
+            Error::Protocol(_) => self.close(CloseCode::Protocol, "not WebSocket", None).await,
             _ => {}
         }
     }
 
     /// Closes with a last message, if there is one, and waits until the player has seen it: data
     /// that is still unread when a socket is closed would take back what was sent.
-    async fn end(&mut self, code: CloseCode, reason: &'static str, last: Option<Complaint>) {
-        let said = async {
+    async fn close(&mut self, code: CloseCode, reason: &'static str, last: Option<ErrorReply>) {
+        let event = async {
             // First what waits already: the library drops a close that finds no room.
             self.socket.flush().await?;
             if let Some(last) = last {
@@ -304,25 +318,25 @@ impl Talk {
             while stream.read(&mut rest).await? > 0 {}
             Ok::<_, Error>(())
         };
-        let _ = timeout(CLOSE_WAIT, said).await;
+        let _ = timeout(CLOSE_WAIT, event).await;
     }
 }
 
 /// Reads and writes, whichever can be done; nothing is read while there is no room for what would
 /// be answered.
-async fn progress(socket: &mut Socket, dues: &Dues, is_flushed: &mut bool) -> Next {
-    let (mut told, mut settled) = (pin!(dues.told()), pin!(dues.settled()));
+async fn poll_io(socket: &mut Socket, dues: &ReplyQueue, is_flushed: &mut bool) -> SocketEvent {
+    let (mut told, mut settled) = (pin!(dues.next_ready()), pin!(dues.wait_for_log()));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = told.as_mut().poll(cx) {
-            return Poll::Ready(Next::Told(outcome));
+            return Poll::Ready(SocketEvent::AckReady(outcome));
         }
         if !*is_flushed {
             match socket.poll_flush_unpin(cx) {
                 Poll::Ready(Ok(())) => {
                     *is_flushed = true;
-                    return Poll::Ready(Next::Flushed);
+                    return Poll::Ready(SocketEvent::Flushed);
                 }
-                Poll::Ready(Err(_)) => return Poll::Ready(Next::Gone),
+                Poll::Ready(Err(_)) => return Poll::Ready(SocketEvent::PeerClosed),
                 Poll::Pending => {}
             }
         }
@@ -333,7 +347,9 @@ async fn progress(socket: &mut Socket, dues: &Dues, is_flushed: &mut bool) -> Ne
                 return Poll::Pending;
             }
         }
-        socket.poll_next_unpin(cx).map(|heard| heard.map_or(Next::Gone, Next::Heard))
+        socket
+            .poll_next_unpin(cx)
+            .map(|received| received.map_or(SocketEvent::PeerClosed, SocketEvent::Frame))
     })
     .await
 }

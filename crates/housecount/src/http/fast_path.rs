@@ -21,20 +21,20 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::answer::{Answer, Answering};
-use super::auth::{self, Bearer};
+use super::answer::{ResponseBody, ResponseFuture};
+use super::auth::{self, PlayerCredential};
 use super::batch::{self, BatchOutcome};
-use super::beats::{BeatenBody, Heard};
+use super::beats::{HeartbeatResponse, PlayerRequest};
 use super::compat;
-use super::cors::{Allowed, Cors};
+use super::connection_context::ConnectionContext;
+use super::cors::{Cors, CorsDecision};
 use super::direct::{Peer, Sender};
 use super::error::Problem;
-use super::guest::Guest;
 use super::headers;
 use super::query::{self, Parameter};
 use super::unread::{self, RequestEnd};
+use crate::admission::{AdmissionError, ClientAddr};
 use crate::auth::Scope;
-use crate::edge::{Unwelcome, Whence};
 use crate::metrics::RouteLabel;
 use crate::node::Node;
 
@@ -43,7 +43,7 @@ const WS_PARAMETERS: [Parameter; 1] = [Parameter::repeatable("token")];
 
 /// HTTP service that answers players' calls itself and routes all others.
 #[derive(Clone, Debug)]
-pub struct Front(Arc<Inner>);
+pub struct FastPath(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -73,7 +73,11 @@ impl Route {
     }
 
     /// Counts an answer, and gives it its shape.
-    fn answer(&self, node: &Node, outcome: Result<Response<Answer>, Problem>) -> Response<Answer> {
+    fn answer(
+        &self,
+        node: &Node,
+        outcome: Result<Response<ResponseBody>, Problem>,
+    ) -> Response<ResponseBody> {
         match outcome {
             Ok(response) if response.status() == self.good => {
                 self.answered.inc();
@@ -85,7 +89,7 @@ impl Route {
             }
             Err(problem) => {
                 node.metrics.reject(problem.code());
-                let response = problem.into_response().map(Answer::Routed);
+                let response = problem.into_response().map(ResponseBody::Routed);
                 node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
                 response
             }
@@ -97,10 +101,10 @@ fn label(path: &str, status: StatusCode) -> RouteLabel {
     RouteLabel { route: path.to_string(), status: status.as_u16() }
 }
 
-impl Front {
+impl FastPath {
     /// The front of a node. Connections that outlive their request end with `stop`.
     #[must_use]
-    pub fn new(node: Arc<Node>, stop: watch::Receiver<bool>) -> Front {
+    pub fn new(node: Arc<Node>, stop: watch::Receiver<bool>) -> FastPath {
         let route = |path, good| Route::new(&node, path, good);
         let beat = route("/v1/heartbeat", StatusCode::OK);
         let beats = route("/v1/heartbeats", StatusCode::OK);
@@ -109,79 +113,90 @@ impl Front {
         let stats_ws = route("/ws", StatusCode::SWITCHING_PROTOCOLS);
         let router = super::router(node.clone());
         let cors = Cors::new(&node.settings.cors_origins, &node.settings.cors_operator_origins);
-        Front(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stats_ws, stop }))
+        FastPath(Arc::new(Inner { node, cors, router, beat, beats, leave, ws, stats_ws, stop }))
     }
 
     /// Answers a request that came on a guest's connection.
-    pub fn answer(request: Request<Incoming>, guest: Arc<Guest<Front>>) -> Answering<Answer> {
-        let front = &guest.host;
+    pub fn serve(
+        request: Request<Incoming>,
+        connection: Arc<ConnectionContext<FastPath>>,
+    ) -> ResponseFuture<ResponseBody> {
+        let front = &connection.service;
         let Inner { node, cors, .. } = &*front.0;
-        let whence = node.edge.addresses.whence(guest.peer, request.headers());
-        let allowed = cors.allowed(request.uri(), request.headers());
-        if let Err(mut response) = front.let_in(&request, whence, &allowed) {
+        let client_addr = node.admission.addresses.client_addr(connection.peer, request.headers());
+        let allowed = cors.decide(request.uri(), request.headers());
+        if let Err(mut response) = front.check_address_rate(&request, client_addr, &allowed) {
             let end = RequestEnd::of(request.version(), request.headers());
             let mut body = request.into_body();
             return Box::pin(async move {
                 end.settle(&mut body, &mut response).await;
-                dressed(*response, allowed)
+                with_common_headers(*response, allowed)
             });
         }
         // In a box each: as one future all would be as large as the largest, and be copied so.
         let is_post = is_direct_post(&request);
         match request.uri().path() {
             "/v1/heartbeat" if is_post => {
-                let mut heard = Heard::new(node, request);
+                let mut player_request = PlayerRequest::new(node, request);
                 Box::pin(async move {
-                    let Inner { node, beat, .. } = &*guest.host.0;
-                    let outcome = heard.beat(node).await;
+                    let Inner { node, beat, .. } = &*connection.service.0;
+                    let outcome = player_request.beat(node).await;
                     let is_taken = outcome.is_ok();
-                    let response = beat.answer(node, outcome.map(|body| beaten(&body)));
+                    let response = beat.answer(node, outcome.map(|body| heartbeat_response(&body)));
                     // In a box, since most are taken.
-                    dressed(
-                        if is_taken { response } else { Box::pin(heard.settled(response)).await },
+                    with_common_headers(
+                        if is_taken {
+                            response
+                        } else {
+                            Box::pin(player_request.finish_refused(response)).await
+                        },
                         allowed,
                     )
                 })
             }
             "/v1/leave" if is_post => {
-                let mut heard = Heard::new(node, request);
+                let mut player_request = PlayerRequest::new(node, request);
                 Box::pin(async move {
-                    let Inner { node, leave, .. } = &*guest.host.0;
-                    let outcome = heard.leave(node).await;
+                    let Inner { node, leave, .. } = &*connection.service.0;
+                    let outcome = player_request.leave(node).await;
                     let is_taken = outcome.is_ok();
-                    let response = leave.answer(node, outcome.map(nothing));
-                    dressed(
-                        if is_taken { response } else { Box::pin(heard.settled(response)).await },
+                    let response = leave.answer(node, outcome.map(no_content));
+                    with_common_headers(
+                        if is_taken {
+                            response
+                        } else {
+                            Box::pin(player_request.finish_refused(response)).await
+                        },
                         allowed,
                     )
                 })
             }
-            _ => Box::pin(
-                async move { dressed(answer_others(request, guest, whence).await, allowed) },
-            ),
+            _ => Box::pin(async move {
+                with_common_headers(serve_routed(request, connection, client_addr).await, allowed)
+            }),
         }
     }
 
     /// That an address may send a request, which is no preflight; if not, the answer. Whether the
     /// node lives may be asked at any time: whoever asks decides by it where others' requests go.
-    fn let_in(
+    fn check_address_rate(
         &self,
         request: &Request<Incoming>,
-        whence: Whence,
-        allowed: &Allowed,
-    ) -> Result<(), Box<Response<Answer>>> {
+        client_addr: ClientAddr,
+        allowed: &CorsDecision,
+    ) -> Result<(), Box<Response<ResponseBody>>> {
         let node = &self.0.node;
         let path = request.uri().path();
         let is_probe = || {
             matches!(path, "/healthz" | "/readyz" | "/health" | "/api/health")
                 || options(request).is_some()
         };
-        match node.edge.addresses.take(whence, 1) {
-            Err(unwelcome) if !is_probe() => Err(Box::new(refused(node, path, unwelcome))),
+        match node.admission.addresses.check(client_addr, 1) {
+            Err(error) if !is_probe() => Err(Box::new(refused(node, path, error))),
             _ => {
                 let answered = allowed.preflight(request).or_else(|| options(request));
                 let Some(headers) = answered else { return Ok(()) };
-                let mut response = nothing(());
+                let mut response = no_content(());
                 *response.headers_mut() = headers;
                 node.metrics.requests.get_or_create(&label("any", response.status())).inc();
                 Err(Box::new(response))
@@ -211,38 +226,39 @@ fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
 }
 
 /// The answer to a request that its address may not send now, whatever it is for.
-fn refused(node: &Node, path: &str, unwelcome: Unwelcome) -> Response<Answer> {
-    let problem = Problem::from(unwelcome);
+fn refused(node: &Node, path: &str, error: AdmissionError) -> Response<ResponseBody> {
+    let problem = Problem::from(error);
     node.metrics.reject(problem.code());
-    let response = compat::refusal(node, path, problem).map(Answer::Routed);
+    let response = compat::refusal(node, path, problem).map(ResponseBody::Routed);
     node.metrics.requests.get_or_create(&label("any", response.status())).inc();
     response
 }
 
-async fn answer_others(
+async fn serve_routed(
     mut request: Request<Incoming>,
-    guest: Arc<Guest<Front>>,
-    whence: Whence,
-) -> Response<Answer> {
-    request.extensions_mut().insert(whence);
-    request.extensions_mut().insert(Peer(guest.peer));
-    let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*guest.host.0;
+    connection: Arc<ConnectionContext<FastPath>>,
+    client_addr: ClientAddr,
+) -> Response<ResponseBody> {
+    request.extensions_mut().insert(client_addr);
+    request.extensions_mut().insert(Peer(connection.peer));
+    let Inner { node, router, beats, ws, stats_ws, stop, .. } = &*connection.service.0;
     match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/heartbeats") if request.uri().query().is_none() => {
             let (request, lender) = unread::lend(request);
-            let mut response = beats.answer(node, batch::many(node, request).await.map(many));
+            let mut response = beats
+                .answer(node, batch::heartbeat_batch(node, request).await.map(heartbeat_batch));
             if let Some(lender) = lender {
                 lender.settle(&mut response).await;
             }
             return response;
         }
         (&Method::GET, "/v1/live") => {
-            match node.edge.connections.open_proxied(guest.peer, whence) {
+            match node.admission.connections.open_proxied(connection.peer, client_addr) {
                 Ok(counted) => {
                     // Held by the stream, which the router answers with.
                     counted.map(|counted| request.extensions_mut().insert(Arc::new(counted)));
                 }
-                Err(unwelcome) => return refused(node, "/v1/live", unwelcome),
+                Err(error) => return refused(node, "/v1/live", error),
             }
         }
         (&Method::GET, "/v1/ws") => {
@@ -251,19 +267,26 @@ async fn answer_others(
             {
                 return ws.answer(node, Err(problem));
             }
-            let bearer = Bearer::of_web_socket(node, request.headers(), request.uri());
+            let bearer = PlayerCredential::of_web_socket(node, request.headers(), request.uri());
             let claims = match bearer.claims(node).await {
                 Ok(claims) => claims,
                 Err(problem) => return ws.answer(node, Err(problem)),
             };
-            let counted = match node.edge.connections.open_proxied(guest.peer, whence) {
-                Ok(counted) => counted,
-                Err(unwelcome) => return ws.answer(node, Err(unwelcome.into())),
-            };
-            let guest = guest.clone();
-            if let Some(response) =
-                super::ws::upgrade(&mut request, node, claims, guest, counted, whence, stop.clone())
-            {
+            let counted =
+                match node.admission.connections.open_proxied(connection.peer, client_addr) {
+                    Ok(counted) => counted,
+                    Err(error) => return ws.answer(node, Err(error.into())),
+                };
+            let connection = connection.clone();
+            if let Some(response) = super::ws::upgrade(
+                &mut request,
+                node,
+                claims,
+                connection,
+                counted,
+                client_addr,
+                stop.clone(),
+            ) {
                 return ws.answer(node, Ok(response));
             }
         }
@@ -271,18 +294,19 @@ async fn answer_others(
         (&Method::GET, "/ws") => {
             let admitted = auth::admit(node, Sender::of(&request), Scope::Read);
             if let (Ok(credential), true) = (admitted, super::ws::is_upgrade(request.headers())) {
-                let counted = match node.edge.connections.open_proxied(guest.peer, whence) {
-                    Ok(counted) => counted,
-                    Err(unwelcome) => return refused(node, "/ws", unwelcome),
-                };
-                let guest = guest.clone();
+                let counted =
+                    match node.admission.connections.open_proxied(connection.peer, client_addr) {
+                        Ok(counted) => counted,
+                        Err(error) => return refused(node, "/ws", error),
+                    };
+                let connection = connection.clone();
                 let opened = super::ws::open_stats(
                     &mut request,
                     node,
                     credential,
-                    guest,
+                    connection,
                     counted,
-                    whence,
+                    client_addr,
                     stop.clone(),
                 );
                 if let Some(response) = opened {
@@ -301,49 +325,52 @@ async fn answer_others(
 }
 
 /// The router's answer.
-async fn routed<B>(router: Router, request: Request<B>) -> Response<Answer>
+async fn routed<B>(router: Router, request: Request<B>) -> Response<ResponseBody>
 where
     B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let answered = TowerToHyperService::new(router).call(request.map(axum::body::Body::new));
-    answered.await.unwrap_or_else(|never: Infallible| match never {}).map(Answer::Routed)
+    answered.await.unwrap_or_else(|never: Infallible| match never {}).map(ResponseBody::Routed)
 }
 
 /// With the headers that every answer has.
-fn dressed(mut response: Response<Answer>, allowed: Allowed) -> Response<Answer> {
-    allowed.dress(response.headers_mut());
-    headers::everywhere(response.headers_mut());
+fn with_common_headers(
+    mut response: Response<ResponseBody>,
+    allowed: CorsDecision,
+) -> Response<ResponseBody> {
+    allowed.apply(response.headers_mut());
+    headers::set_common(response.headers_mut());
     response
 }
 
-fn beaten(body: &BeatenBody) -> Response<Answer> {
-    whole(body.text().into_bytes())
+fn heartbeat_response(body: &HeartbeatResponse) -> Response<ResponseBody> {
+    json_bytes(body.text().into_bytes())
 }
 
 /// The answer to many heartbeats.
-fn many(outcome: BatchOutcome) -> Response<Answer> {
+fn heartbeat_batch(outcome: BatchOutcome) -> Response<ResponseBody> {
     match outcome {
         BatchOutcome::Taken(body) => json(&body),
-        BatchOutcome::Refused(_) => outcome.into_response().map(Answer::Routed),
+        BatchOutcome::Refused(_) => outcome.into_response().map(ResponseBody::Routed),
     }
 }
 
-fn json(body: &impl Serialize) -> Response<Answer> {
+fn json(body: &impl Serialize) -> Response<ResponseBody> {
     let mut text = Vec::with_capacity(128);
     // Our own bodies can always be written.
     let _ = serde_json::to_writer(&mut text, body);
-    whole(text)
+    json_bytes(text)
 }
 
 /// JSON that is there as a whole.
-fn whole(text: Vec<u8>) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(Full::from(text)));
+fn json_bytes(text: Vec<u8>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(Full::from(text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn nothing(_: ()) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(Full::default()));
+fn no_content(_: ()) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(Full::default()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
-use super::settings::EdgeSettings;
-use super::{Unwelcome, Whence};
+use super::settings::AdmissionSettings;
+use super::{AdmissionError, ClientAddr};
 
 /// How many connections an address may have open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct AddressConnection {
 impl AddressConnections {
     /// Counts by these settings.
     #[must_use]
-    pub fn new(settings: &EdgeSettings) -> Arc<AddressConnections> {
+    pub fn new(settings: &AdmissionSettings) -> Arc<AddressConnections> {
         Arc::new(AddressConnections {
             limit: settings.address_connections,
             proxies: settings.proxies.clone(),
@@ -56,29 +56,39 @@ impl AddressConnections {
     /// Counts a connection from `peer`. Returns `None` if its address isn't limited.
     ///
     /// # Errors
-    /// [`Unwelcome::TooManyConnections`]: the connection is to be closed.
-    pub fn open(self: &Arc<Self>, peer: IpAddr) -> Result<Option<AddressConnection>, Unwelcome> {
-        self.count(super::address::network(peer.to_canonical()))
+    /// [`AdmissionError::TooManyConnections`]: the connection is to be closed.
+    pub fn open(
+        self: &Arc<Self>,
+        peer: IpAddr,
+    ) -> Result<Option<AddressConnection>, AdmissionError> {
+        self.count(super::client_addr::network(peer.to_canonical()))
     }
 
     /// Counts a WebSocket or a stream of counts for the client `whence`, if it comes through one of
     /// `proxies`: a client that is connected itself is counted already.
     ///
     /// # Errors
-    /// [`Unwelcome::TooManyConnections`]: the request is to be refused.
+    /// [`AdmissionError::TooManyConnections`]: the request is to be refused.
     pub fn open_proxied(
         self: &Arc<Self>,
         peer: IpAddr,
-        whence: Whence,
-    ) -> Result<Option<AddressConnection>, Unwelcome> {
-        if self.is_proxy(peer.to_canonical()) { self.count(whence.address()) } else { Ok(None) }
+        client_addr: ClientAddr,
+    ) -> Result<Option<AddressConnection>, AdmissionError> {
+        if self.is_proxy(peer.to_canonical()) {
+            self.count(client_addr.address())
+        } else {
+            Ok(None)
+        }
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
         self.proxies.iter().any(|proxy| proxy.contains(&address))
     }
 
-    fn count(self: &Arc<Self>, address: IpAddr) -> Result<Option<AddressConnection>, Unwelcome> {
+    fn count(
+        self: &Arc<Self>,
+        address: IpAddr,
+    ) -> Result<Option<AddressConnection>, AdmissionError> {
         let Some(limit) = self.limit else { return Ok(None) };
         if address.is_loopback() && !limit.is_for_loopback || self.is_proxy(address) {
             return Ok(None);
@@ -87,7 +97,7 @@ impl AddressConnections {
         let mut open = self.open.lock();
         let count = open.entry(address).or_insert(0);
         if *count >= max {
-            return Err(Unwelcome::TooManyConnections { max });
+            return Err(AdmissionError::TooManyConnections { max });
         }
         *count += 1;
         Ok(Some(AddressConnection { address, of: self.clone() }))
@@ -112,10 +122,10 @@ mod tests {
 
     fn connections(max: usize, is_for_loopback: bool) -> Arc<AddressConnections> {
         let limit = NonZeroUsize::new(max).map(|max| ConnectionLimit { max, is_for_loopback });
-        AddressConnections::new(&EdgeSettings {
+        AddressConnections::new(&AdmissionSettings {
             address_connections: limit,
             proxies: vec!["10.0.0.0/8".parse().unwrap()],
-            ..EdgeSettings::default()
+            ..AdmissionSettings::default()
         })
     }
 
@@ -130,7 +140,7 @@ mod tests {
         let first = open("192.0.2.1").unwrap();
         let second = open("::ffff:192.0.2.1").unwrap();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(open("192.0.2.1").unwrap_err(), Unwelcome::TooManyConnections { max: 2 });
+        assert_eq!(open("192.0.2.1").unwrap_err(), AdmissionError::TooManyConnections { max: 2 });
         let _other = open("192.0.2.2").unwrap();
         drop(first);
         let third = open("192.0.2.1").unwrap();
@@ -161,8 +171,9 @@ mod tests {
     #[test]
     fn what_lasts_behind_a_proxy_counts_for_its_client() {
         let connections = connections(1, true);
-        let whence = |client: &str| Whence::of(address(client));
-        let proxied = |client: &str| connections.open_proxied(address("10.0.0.1"), whence(client));
+        let client_addr = |client: &str| ClientAddr::of(address(client));
+        let proxied =
+            |client: &str| connections.open_proxied(address("10.0.0.1"), client_addr(client));
         let first = proxied("192.0.2.1").unwrap();
         assert!(first.is_some() && proxied("192.0.2.1").is_err() && proxied("192.0.2.2").is_ok());
         assert!(
@@ -170,7 +181,7 @@ mod tests {
             "the same client, without the proxy"
         );
         // A client that is connected itself is not counted twice; nor is a proxy that names nobody.
-        let direct = connections.open_proxied(address("192.0.2.1"), whence("192.0.2.1"));
+        let direct = connections.open_proxied(address("192.0.2.1"), client_addr("192.0.2.1"));
         assert!(direct.unwrap().is_none() && proxied("10.0.0.1").unwrap().is_none());
     }
 }

@@ -2,40 +2,40 @@
 //! alone.
 //!
 //! Whose address it is and how much that may send (`address`), how many connections it may have
-//! (`connections`), how often a session may speak (`pace`), who may still come (`caps`), and under
+//! (`connections`), how often a session may speak (`session_rates`), who may still come (`quotas`), and under
 //! which names the ids go on (`names`). Everything behind it takes what is in the log as it is:
 //! nodes that limit differently never differ about who is online.
 
-pub mod address;
 mod bucket;
-pub mod caps;
+pub mod client_addr;
 pub mod connections;
-pub mod names;
-pub mod pace;
-pub mod rate;
+pub mod pseudonyms;
+pub mod quotas;
+pub mod rate_table;
+pub mod session_rate;
 mod settings;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use self::address::Addresses;
-pub use self::address::Whence;
 use self::bucket::OverLimit;
-use self::caps::{Caps, Held};
+use self::client_addr::AddressLimiter;
+pub use self::client_addr::ClientAddr;
 pub use self::connections::AddressConnection;
 use self::connections::AddressConnections;
-use self::names::Names;
-use self::pace::{Pace, Session};
-pub use self::settings::EdgeSettings;
+use self::pseudonyms::Pseudonymizer;
+use self::quotas::{Quotas, Reservation};
+use self::session_rate::{SessionKey, SessionRateLimiter};
+pub use self::settings::AdmissionSettings;
 use crate::hub::Hub;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 use housecount_core::event::EventKind;
 use housecount_core::fold::Ids;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 
 /// Why something isn't taken in just now, though nothing is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unwelcome {
+pub enum AdmissionError {
     /// The address has sent too much.
     TooManyRequests {
         /// When it may send again.
@@ -60,7 +60,7 @@ pub enum Unwelcome {
         /// So many it may have, as is said where.
         max: usize,
         /// Scope of the limit, in words.
-        place: &'static str,
+        scope: &'static str,
         /// Time until one of them may have left.
         retry_ms: u64,
     },
@@ -80,69 +80,74 @@ pub enum Unwelcome {
 
 /// That something may be taken in.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admission {
     /// To be kept until it is acknowledged.
-    pub held: Option<Box<Held>>,
+    pub reservation: Option<Box<Reservation>>,
     /// The session's last event was a beat that was let in within an interval: so it is counted
     /// already.
-    pub was_welcome: bool,
+    pub was_admitted: bool,
 }
 
 /// Admission control: rate limits, quotas and pseudonyms, checked before the log.
 #[derive(Debug)]
-pub struct Edge {
+pub struct AdmissionControl {
     /// Whose requests these are.
-    pub addresses: Addresses,
+    pub addresses: AddressLimiter,
     /// Whose connections are open.
     pub connections: Arc<AddressConnections>,
     /// Under which names ids go on.
-    pub names: Names,
-    pace: Pace,
-    caps: Caps,
+    pub names: Pseudonymizer,
+    session_rates: SessionRateLimiter,
+    quotas: Quotas,
 }
 
-impl Edge {
+impl AdmissionControl {
     /// Creates the edge of a node whose players are to beat every `interval_ms`, and whose leaves
     /// take effect after `leave_grace_ms`.
     #[must_use]
-    pub fn new(settings: &EdgeSettings, interval_ms: u64, leave_grace_ms: u64) -> Edge {
-        Edge {
-            addresses: Addresses::new(settings),
+    pub fn new(
+        settings: &AdmissionSettings,
+        interval_ms: u64,
+        leave_grace_ms: u64,
+    ) -> AdmissionControl {
+        AdmissionControl {
+            addresses: AddressLimiter::new(settings),
             connections: AddressConnections::new(settings),
             names: settings.names.clone(),
-            pace: Pace::new(settings.session_beats, interval_ms),
-            caps: Caps::new(settings, leave_grace_ms),
+            session_rates: SessionRateLimiter::new(settings.session_beats, interval_ms),
+            quotas: Quotas::new(settings, leave_grace_ms),
         }
     }
 
     /// The session that says something.
     #[must_use]
-    pub fn session(&self, said: &Said<'_>) -> Session {
-        self.pace.session(said)
+    pub fn session_key(&self, event: &UnstampedEvent<'_>) -> SessionKey {
+        self.session_rates.session(event)
     }
 
     /// Takes back that a session's beat was let in: it was not logged after all, and caps are asked
     /// about the next one.
-    pub fn take_back(&self, session: Session, now_ms: u64) {
-        self.pace.forget_beat(session, now_ms);
+    pub fn revoke(&self, session: SessionKey, now_ms: u64) {
+        self.session_rates.forget_beat(session, now_ms);
     }
 
     /// Which of many sessions need no room: they are welcome already, or online, or there are no
     /// caps. Cache misses overlap, since all are looked for at once.
-    pub fn are_in<const N: usize>(
+    pub fn already_admitted<const N: usize>(
         &self,
         hub: &Hub,
-        asked: [Option<(Said<'_>, Session)>; N],
+        asked: [Option<(UnstampedEvent<'_>, SessionKey)>; N],
         now_ms: u64,
     ) -> [bool; N] {
-        self.pace.look_ahead(asked.iter().flatten().map(|(_, session)| *session));
+        self.session_rates.prefetch(asked.iter().flatten().map(|(_, session)| *session));
         let mut are_in = asked.map(|asked| {
             asked.is_some_and(|(_, session)| {
-                !self.caps.are_any() || self.pace.find(session, now_ms).is_welcome()
+                !self.quotas.any_set() || self.session_rates.find(session, now_ms).is_admitted()
             })
         });
         let others: [Option<Ids<'_>>; N] = std::array::from_fn(|n| {
-            let (Said { stage, viewer, session, .. }, _) = asked[n].filter(|_| !are_in[n])?;
+            let (UnstampedEvent { stage, viewer, session, .. }, _) =
+                asked[n].filter(|_| !are_in[n])?;
             Some(Ids { stage, viewer, session })
         });
         if others.iter().any(Option::is_some) {
@@ -156,43 +161,46 @@ impl Edge {
     /// make room for it.
     ///
     /// # Errors
-    /// See [`Unwelcome`]. Nothing was taken in.
-    pub fn welcome(
+    /// See [`AdmissionError`]. Nothing was taken in.
+    pub fn admit(
         &self,
         hub: &Hub,
-        said: &Said<'_>,
-        session: Session,
+        event: &UnstampedEvent<'_>,
+        session: SessionKey,
         is_in: bool,
         now_ms: u64,
-    ) -> Result<Admitted, Unwelcome> {
-        let found = self.pace.find(session, now_ms);
+    ) -> Result<Admission, AdmissionError> {
+        let found = self.session_rates.find(session, now_ms);
         // First, since it costs nothing: a session beyond its limit takes no room.
-        found.check(said.kind).map_err(|over| self.too_many(over, session, now_ms))?;
-        let was_welcome = found.is_welcome();
+        found.check(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
+        let was_welcome = found.is_admitted();
         let mut held = None;
-        let is_beat = said.kind == EventKind::Beat;
-        if self.caps.are_any() && !(is_beat && (is_in || was_welcome)) {
-            held = self.caps.room_for(hub, said, now_ms)?;
+        let is_beat = event.kind == EventKind::Beat;
+        if self.quotas.any_set() && !(is_beat && (is_in || was_welcome)) {
+            held = self.quotas.reserve(hub, event, now_ms)?;
         }
-        found.spend(said.kind).map_err(|over| self.too_many(over, session, now_ms))?;
-        if !is_beat && said.session.is_empty() && self.caps.are_any() {
-            self.ask_all_again(hub, said, now_ms);
+        found.spend(event.kind).map_err(|over| self.too_many(over, session, now_ms))?;
+        if !is_beat && event.session.is_empty() && self.quotas.any_set() {
+            self.ask_all_again(hub, event, now_ms);
         }
-        Ok(Admitted { held, was_welcome })
+        Ok(Admission { reservation: held, was_admitted: was_welcome })
     }
 
-    fn too_many(&self, over: OverLimit, session: Session, now_ms: u64) -> Unwelcome {
+    fn too_many(&self, over: OverLimit, session: SessionKey, now_ms: u64) -> AdmissionError {
         // Without a limit no event is over it.
-        let per_second = self.pace.per_second().unwrap_or(NonZeroU32::MAX);
-        let has_just_beaten = self.pace.find(session, now_ms).has_just_beaten();
-        Unwelcome::TooManyBeats { retry_ms: over.retry_ms, per_second, has_just_beaten }
+        let per_second = self.session_rates.per_second().unwrap_or(NonZeroU32::MAX);
+        let has_just_beaten = self.session_rates.find(session, now_ms).has_just_beaten();
+        AdmissionError::TooManyBeats { retry_ms: over.retry_ms, per_second, has_just_beaten }
     }
 
     /// A leave ends all of the viewer's sessions on the stage: none of them is welcome any more. As
     /// many are looked at as the viewer may have there, and only for a leave that is taken in.
-    fn ask_all_again(&self, hub: &Hub, leave: &Said<'_>, now_ms: u64) {
+    fn ask_all_again(&self, hub: &Hub, leave: &UnstampedEvent<'_>, now_ms: u64) {
         for session in hub.online_sessions(leave.stage, leave.viewer, VIEWER_SESSIONS_KEPT_MAX) {
-            self.pace.forget_beat(self.session(&Said { session: &session, ..*leave }), now_ms);
+            self.session_rates.forget_beat(
+                self.session_key(&UnstampedEvent { session: &session, ..*leave }),
+                now_ms,
+            );
         }
     }
 }
@@ -205,13 +213,13 @@ mod tests {
 
     use super::*;
 
-    fn said(kind: EventKind, viewer: &'static str) -> Said<'static> {
-        Said { kind, stage: "s", viewer, session: "" }
+    fn event(kind: EventKind, viewer: &'static str) -> UnstampedEvent<'static> {
+        UnstampedEvent { kind, stage: "s", viewer, session: "" }
     }
 
-    fn edge(viewers_max: Option<u64>) -> Edge {
-        Edge::new(
-            &EdgeSettings { viewers_per_stage: viewers_max, ..EdgeSettings::default() },
+    fn control(viewers_max: Option<u64>) -> AdmissionControl {
+        AdmissionControl::new(
+            &AdmissionSettings { viewers_per_stage: viewers_max, ..AdmissionSettings::default() },
             30_000,
             3_000,
         )
@@ -233,31 +241,41 @@ mod tests {
     }
 
     /// One by itself, at a time of this node's own.
-    fn welcome(edge: &Edge, hub: &Hub, said: Said<'_>, now_ms: u64) -> Result<(), Unwelcome> {
-        edge.welcome(hub, &said, edge.session(&said), false, now_ms).map(drop)
+    fn admit(
+        control: &AdmissionControl,
+        hub: &Hub,
+        event: UnstampedEvent<'_>,
+        now_ms: u64,
+    ) -> Result<(), AdmissionError> {
+        control.admit(hub, &event, control.session_key(&event), false, now_ms).map(drop)
     }
 
     /// At a full stage, who is in is let in, and nobody else.
     #[test]
     fn whom_nobody_need_make_room_for_is_in() {
-        let (hub, capped) = (hub(&["online"]), edge(Some(1)));
-        let beat = |viewer| said(EventKind::Beat, viewer);
-        let asked = |viewer| Some((beat(viewer), capped.session(&beat(viewer))));
-        let are_in = capped.are_in(&hub, [asked("other"), asked("online"), None], 1);
+        let (hub, capped) = (hub(&["online"]), control(Some(1)));
+        let beat = |viewer| event(EventKind::Beat, viewer);
+        let asked = |viewer| Some((beat(viewer), capped.session_key(&beat(viewer))));
+        let are_in = capped.already_admitted(&hub, [asked("other"), asked("online"), None], 1);
         assert_eq!(are_in, [false, true, false]);
         for (viewer, is_in) in [("other", false), ("online", true)] {
-            let came = capped.welcome(&hub, &beat(viewer), capped.session(&beat(viewer)), is_in, 1);
+            let came =
+                capped.admit(&hub, &beat(viewer), capped.session_key(&beat(viewer)), is_in, 1);
             assert_eq!(came.is_ok(), is_in, "{viewer}");
         }
-        assert_eq!(edge(None).are_in(&hub, [asked("other")], 1), [true], "there is no cap");
+        assert_eq!(
+            control(None).already_admitted(&hub, [asked("other")], 1),
+            [true],
+            "there is no cap"
+        );
     }
 
     /// A viewer's leave without a session ends all of its sessions, which are asked again, too.
     #[test]
     fn a_leave_of_all_sessions_makes_none_welcome() {
-        let (edge, nobody, taken) = (edge(Some(1)), hub(&[]), hub(&["taker"]));
-        let tab = Said { session: "tab", ..said(EventKind::Beat, "ann") };
-        assert_eq!(welcome(&edge, &nobody, tab, 0), Ok(()));
+        let (control, nobody, taken) = (control(Some(1)), hub(&[]), hub(&["taker"]));
+        let tab = UnstampedEvent { session: "tab", ..event(EventKind::Beat, "ann") };
+        assert_eq!(admit(&control, &nobody, tab, 0), Ok(()));
         let at = UnixMs(1_000);
         nobody.apply([EventRef {
             at,
@@ -266,22 +284,22 @@ mod tests {
             viewer: "ann",
             session: "tab",
         }]);
-        assert_eq!(welcome(&edge, &taken, tab, 1), Ok(()), "it is");
-        assert_eq!(welcome(&edge, &nobody, said(EventKind::Leave, "ann"), 2), Ok(()));
-        assert_eq!(welcome(&edge, &taken, tab, 3), Err(Unwelcome::StageFull { max: 1 }));
+        assert_eq!(admit(&control, &taken, tab, 1), Ok(()), "it is");
+        assert_eq!(admit(&control, &nobody, event(EventKind::Leave, "ann"), 2), Ok(()));
+        assert_eq!(admit(&control, &taken, tab, 3), Err(AdmissionError::StageFull { max: 1 }));
     }
 
     /// No cap is passed by a leave, of which nobody asks whether there is room.
     #[test]
     fn a_leave_makes_nobody_welcome() {
-        let (nobody, taken, edge) = (hub(&[]), hub(&["taker"]), edge(Some(1)));
-        let full = Err(Unwelcome::StageFull { max: 1 });
-        assert_eq!(welcome(&edge, &taken, said(EventKind::Leave, "ann"), 0), Ok(()));
-        assert_eq!(welcome(&edge, &taken, said(EventKind::Beat, "ann"), 1), full);
+        let (nobody, taken, control) = (hub(&[]), hub(&["taker"]), control(Some(1)));
+        let full = Err(AdmissionError::StageFull { max: 1 });
+        assert_eq!(admit(&control, &taken, event(EventKind::Leave, "ann"), 0), Ok(()));
+        assert_eq!(admit(&control, &taken, event(EventKind::Beat, "ann"), 1), full);
         // Who was there, and leaves, and comes back when the place is taken.
-        assert_eq!(welcome(&edge, &nobody, said(EventKind::Beat, "ann"), 2), Ok(()));
-        assert_eq!(welcome(&edge, &nobody, said(EventKind::Beat, "ann"), 3), Ok(()));
-        assert_eq!(welcome(&edge, &nobody, said(EventKind::Leave, "ann"), 4), Ok(()));
-        assert_eq!(welcome(&edge, &taken, said(EventKind::Beat, "ann"), 5), full);
+        assert_eq!(admit(&control, &nobody, event(EventKind::Beat, "ann"), 2), Ok(()));
+        assert_eq!(admit(&control, &nobody, event(EventKind::Beat, "ann"), 3), Ok(()));
+        assert_eq!(admit(&control, &nobody, event(EventKind::Leave, "ann"), 4), Ok(()));
+        assert_eq!(admit(&control, &taken, event(EventKind::Beat, "ann"), 5), full);
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::lane::Lane;
-use super::{Refused, Shared};
+use super::{IngestError, IngestShared};
 use crate::backoff::Backoff;
 use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
@@ -32,10 +32,10 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 const STOP_WAIT_MS_MAX: u64 = 7_000;
 
 /// Appends the batches of one lane.
-pub(super) struct Committer {
+pub(super) struct Appender {
     pub(super) partition: u16,
     pub(super) lane: Arc<Lane>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<IngestShared>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) outage: Outage,
 }
@@ -51,7 +51,7 @@ pub(super) struct Outage {
     stopping_since_ms: Option<u64>,
 }
 
-impl Committer {
+impl Appender {
     /// Ends when the lane is closed, and all that was taken is appended or given up.
     pub(super) async fn run(mut self) {
         let lane = self.lane.clone();
@@ -59,11 +59,14 @@ impl Committer {
         while let Some(batch) = lane.next(self.shared.linger).await {
             writes.set_waiting(self.partition, Some(lane.waiting_since_ms()));
             let batch = Arc::new(batch);
-            let is_taken = lane.while_telling(self.append(&batch)).await;
+            let is_taken = lane.run_expiring_waiters(self.append(&batch)).await;
             writes.set_waiting(self.partition, None);
-            self.shared.release(batch.len());
+            self.shared.release_waiting(batch.len());
             let batch = Arc::into_inner(batch).unwrap_or_default();
-            let waited = lane.done(batch, if is_taken { Ok(()) } else { Err(Refused::NotYet) });
+            let waited = lane.finish_batch(
+                batch,
+                if is_taken { Ok(()) } else { Err(IngestError::AppendPending) },
+            );
             if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
                 // Other nodes may have forgotten meanwhile whom the batches that wait would only
                 // name by handle.
@@ -86,8 +89,11 @@ impl Committer {
                 return kept.is_none();
             }
             // The rest is still wanted. Its requests have long been told to come back.
-            let younger =
-                if self.is_out_of_time() { Batch::default() } else { self.young_enough(events) };
+            let younger = if self.shutdown_deadline_passed() {
+                Batch::default()
+            } else {
+                self.retain_recent(events)
+            };
             self.give_up(events.len() - younger.len());
             if younger.is_empty() {
                 return false;
@@ -100,7 +106,7 @@ impl Committer {
     /// stopping node is out of time.
     async fn append_in_time(&mut self, events: &Arc<Batch>, backoff: &mut Backoff) -> bool {
         let shared = self.shared.clone();
-        let Shared { log, hub, clock, metrics, .. } = &*shared;
+        let IngestShared { log, hub, clock, metrics, .. } = &*shared;
         let refs: Vec<EventRef<'_>> = events.iter().collect();
         // By handle where the log knows the ids; whole once it may have lost them.
         let mut key = hub.key(self.partition);
@@ -108,14 +114,14 @@ impl Committer {
         metrics.batch_events.observe(events.len() as f64);
         let (mut was_tried, mut is_told_before) = (false, false);
         loop {
-            if self.is_out_of_time()
+            if self.shutdown_deadline_passed()
                 || was_tried && self.is_older_than(events, shared.lateness_max_ms)
             {
                 return false;
             }
             was_tried = true;
             if !is_told_before && self.is_older_than(events, shared.ttl_ms) {
-                is_told_before = self.tell_before(&refs).await;
+                is_told_before = self.append_preceding_beats(&refs).await;
             }
             let (sent, sent_ms) = (Instant::now(), mono_ms());
             let span = tracing::debug_span!(target: TARGET, "append", partition = i64::from(self.partition), events = events.len() as i64);
@@ -131,7 +137,7 @@ impl Committer {
                     metrics.append.observe(sent.elapsed().as_secs_f64());
                     clock.observe(sent_ms, position.at);
                     self.fold(&mut told, record, position.at).await;
-                    shared.acknowledged.note(self.partition, position);
+                    shared.acknowledged.record_append(self.partition, position);
                     return true;
                 }
                 Err(error) => {
@@ -210,7 +216,7 @@ impl Committer {
     /// Repeats the beats that late events go on from: by the time these come, a node may read the
     /// log that finds those no longer there, and could not prove the time between. Whether it is
     /// done; it may be left out.
-    async fn tell_before(&self, events: &[EventRef<'_>]) -> bool {
+    async fn append_preceding_beats(&self, events: &[EventRef<'_>]) -> bool {
         let before = self.shared.hub.beats_before(events).into_iter();
         let before: Vec<RecordEntry<'_>> = before.map(RecordEntry::Full).collect();
         before.is_empty()
@@ -223,7 +229,7 @@ impl Committer {
     }
 
     /// Whether a stopping node has no time left.
-    fn is_out_of_time(&mut self) -> bool {
+    fn shutdown_deadline_passed(&mut self) -> bool {
         if *self.stop.borrow() {
             self.outage.stopping_since_ms.get_or_insert_with(mono_ms);
         }
@@ -233,7 +239,7 @@ impl Committer {
     }
 
     /// Those that are not older than anybody wants.
-    fn young_enough(&self, events: &Batch) -> Batch {
+    fn retain_recent(&self, events: &Batch) -> Batch {
         let now = self.shared.clock.now().unwrap_or_default();
         events.since(now.minus(self.shared.lateness_max_ms))
     }

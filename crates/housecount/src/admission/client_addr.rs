@@ -11,9 +11,9 @@ use housecount_core::limits::ADDRESSES_MAX;
 use hyper::HeaderMap;
 use ipnet::IpNet;
 
-use super::Unwelcome;
-use super::rate::RateTable;
-use super::settings::EdgeSettings;
+use super::AdmissionError;
+use super::rate_table::RateTable;
+use super::settings::AdmissionSettings;
 use crate::clock::mono_ms;
 
 /// How much an address may send.
@@ -29,13 +29,13 @@ pub struct AddressRate {
 
 /// Who is asking, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Whence(IpAddr);
+pub struct ClientAddr(IpAddr);
 
-impl Whence {
+impl ClientAddr {
     /// The client at an address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Whence {
-        Whence(network(address))
+    pub fn of(address: IpAddr) -> ClientAddr {
+        ClientAddr(network(address))
     }
 
     /// The address; of IPv6, its network's.
@@ -47,34 +47,34 @@ impl Whence {
 
 /// Rate limiter by client address, and the proxies whose headers it believes.
 #[derive(Debug)]
-pub struct Addresses {
+pub struct AddressLimiter {
     proxies: Vec<IpNet>,
-    limit: Option<Limit>,
+    limit: Option<AddressBuckets>,
 }
 
 #[derive(Debug)]
-struct Limit {
+struct AddressBuckets {
     is_for_loopback: bool,
     buckets: RateTable,
 }
 
-impl Addresses {
+impl AddressLimiter {
     /// The settings' rates, and whose word is taken.
     #[must_use]
-    pub fn new(settings: &EdgeSettings) -> Addresses {
-        let limit = settings.address_rate.map(|rate| Limit {
+    pub fn new(settings: &AdmissionSettings) -> AddressLimiter {
+        let limit = settings.address_rate.map(|rate| AddressBuckets {
             is_for_loopback: rate.is_for_loopback,
             buckets: RateTable::new(rate.per_second, rate.burst, ADDRESSES_MAX),
         });
-        Addresses { proxies: settings.proxies.clone(), limit }
+        AddressLimiter { proxies: settings.proxies.clone(), limit }
     }
 
     /// Who sent a request that came from `peer`.
     #[must_use]
-    pub fn whence(&self, peer: IpAddr, headers: &HeaderMap) -> Whence {
-        let mut whence = peer.to_canonical();
-        if !self.is_proxy(whence) {
-            return Whence::of(whence);
+    pub fn client_addr(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddr {
+        let mut client_addr = peer.to_canonical();
+        if !self.is_proxy(client_addr) {
+            return ClientAddr::of(client_addr);
         }
         let lines: Vec<_> = headers.get_all("x-forwarded-for").into_iter().collect();
         let words =
@@ -82,12 +82,12 @@ impl Addresses {
         for word in words {
             // Whoever wrote what is no address wrote what is before it, too.
             let Some(address) = parse(word) else { break };
-            whence = address;
-            if !self.is_proxy(whence) {
+            client_addr = address;
+            if !self.is_proxy(client_addr) {
                 break;
             }
         }
-        Whence::of(whence)
+        ClientAddr::of(client_addr)
     }
 
     fn is_proxy(&self, address: IpAddr) -> bool {
@@ -97,14 +97,16 @@ impl Addresses {
     /// An address sends so many requests, or heartbeats.
     ///
     /// # Errors
-    /// [`Unwelcome::TooManyRequests`].
-    pub fn take(&self, whence: Whence, requests: usize) -> Result<(), Unwelcome> {
+    /// [`AdmissionError::TooManyRequests`].
+    pub fn check(&self, client_addr: ClientAddr, requests: usize) -> Result<(), AdmissionError> {
         let Some(limit) = &self.limit else { return Ok(()) };
-        if whence.0.is_loopback() && !limit.is_for_loopback {
+        if client_addr.0.is_loopback() && !limit.is_for_loopback {
             return Ok(());
         }
-        let taken = limit.buckets.take(whence, requests as u64, mono_ms() * 1_000);
-        taken.map_err(|over| Unwelcome::TooManyRequests { retry_ms: over.retry_us.div_ceil(1_000) })
+        let taken = limit.buckets.take(client_addr, requests as u64, mono_ms() * 1_000);
+        taken.map_err(|over| AdmissionError::TooManyRequests {
+            retry_ms: over.retry_us.div_ceil(1_000),
+        })
     }
 }
 
@@ -133,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    fn addresses(per_second: u32, burst: u32, proxies: &[&str]) -> Addresses {
+    fn addresses(per_second: u32, burst: u32, proxies: &[&str]) -> AddressLimiter {
         let rate = NonZeroU32::new(per_second)
             .zip(NonZeroU32::new(burst))
             .map(|(per_second, burst)| AddressRate { per_second, burst, is_for_loopback: true });
-        Addresses::new(&EdgeSettings {
+        AddressLimiter::new(&AdmissionSettings {
             address_rate: rate,
             proxies: proxies.iter().map(|proxy| proxy.parse().unwrap()).collect(),
-            ..EdgeSettings::default()
+            ..AdmissionSettings::default()
         })
     }
 
@@ -174,29 +176,29 @@ mod tests {
             ("10.0.0.1", vec!["2001:db8:1:2::9"], "2001:db8:1:2::"),
             ("2001:db8:1:2:ffff::", vec!["6.6.6.6"], "2001:db8:1:2::"),
         ] {
-            let whence = ours.whence(peer.parse().unwrap(), &headers(&lines));
-            assert_eq!(whence, Whence(expected.parse().unwrap()), "{peer} {lines:?}");
+            let client_addr = ours.client_addr(peer.parse().unwrap(), &headers(&lines));
+            assert_eq!(client_addr, ClientAddr(expected.parse().unwrap()), "{peer} {lines:?}");
         }
     }
 
     #[test]
     fn an_address_has_a_bucket() {
         let limited = addresses(1, 3, &[]);
-        let whence = |text: &str| Whence(text.parse().unwrap());
-        assert_eq!(limited.take(whence("192.0.2.1"), 2), Ok(()));
+        let client_addr = |text: &str| ClientAddr(text.parse().unwrap());
+        assert_eq!(limited.check(client_addr("192.0.2.1"), 2), Ok(()));
         // More than ever fits is as much as fits.
-        let refused = limited.take(whence("192.0.2.1"), 5_000).unwrap_err();
-        let Unwelcome::TooManyRequests { retry_ms } = refused else { panic!() };
+        let refused = limited.check(client_addr("192.0.2.1"), 5_000).unwrap_err();
+        let AdmissionError::TooManyRequests { retry_ms } = refused else { panic!() };
         assert!((1..=2_000).contains(&retry_ms), "{retry_ms}");
-        assert_eq!(limited.take(whence("192.0.2.2"), 5_000), Ok(()));
+        assert_eq!(limited.check(client_addr("192.0.2.2"), 5_000), Ok(()));
         let off = addresses(0, 0, &[]);
-        (0..1_000).for_each(|_| assert_eq!(off.take(whence("192.0.2.1"), 1), Ok(())));
+        (0..1_000).for_each(|_| assert_eq!(off.check(client_addr("192.0.2.1"), 1), Ok(())));
     }
 
     #[test]
     fn addresses_max_bounds_the_table() {
         let limited = addresses(1, 2, &[]);
-        let take = |n: usize| limited.take(Whence(IpAddr::from((n as u32).to_be_bytes())), 1);
+        let take = |n: usize| limited.check(ClientAddr(IpAddr::from((n as u32).to_be_bytes())), 1);
         for n in 0..4 * ADDRESSES_MAX {
             assert_eq!(take(n), Ok(()));
         }

@@ -16,10 +16,10 @@ use housecount_core::fold::SessionContext;
 use housecount_core::limits::VIEWER_SESSIONS_KEPT_MAX;
 use parking_lot::Mutex;
 
-use super::Unwelcome;
-use super::settings::EdgeSettings;
+use super::AdmissionError;
+use super::settings::AdmissionSettings;
 use crate::hub::Hub;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// In which new stages are counted.
 const MINUTE_MS: u64 = 60_000;
@@ -27,7 +27,7 @@ const MINUTE_MS: u64 = 60_000;
 const KEPT_RETRY_MS: u64 = 30_000;
 
 /// Those on their way, by the hash of the room that they take.
-type Coming = Mutex<HashMap<u64, u64, RandomState>>;
+type PendingCounts = Mutex<HashMap<u64, u64, RandomState>>;
 
 /// What a session takes room of.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -42,31 +42,31 @@ enum Room<'a> {
 
 /// Quotas: sessions per viewer, viewers per stage, new stages per minute.
 #[derive(Debug)]
-pub struct Caps {
+pub struct Quotas {
     sessions_max: Option<usize>,
     viewers_max: Option<u64>,
     stages_max: Option<usize>,
     leave_grace_ms: u64,
     hasher: RandomState,
-    coming: Arc<Coming>,
-    opened: Mutex<Opened>,
+    coming: Arc<PendingCounts>,
+    opened: Mutex<NewStages>,
 }
 
 /// Stages that were opened in a minute, by their hashes.
 #[derive(Debug, Default)]
-struct Opened {
+struct NewStages {
     minute: u64,
     stages: HashSet<u64, RandomState>,
 }
 
 /// Room that is held for somebody who is on the way to the log.
 #[derive(Debug)]
-pub struct Held {
-    coming: Arc<Coming>,
+pub struct Reservation {
+    coming: Arc<PendingCounts>,
     keys: [Option<u64>; 3],
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut coming = self.coming.lock();
         for key in self.keys.into_iter().flatten() {
@@ -80,11 +80,11 @@ impl Drop for Held {
     }
 }
 
-impl Caps {
+impl Quotas {
     /// Creates the caps that are set.
     #[must_use]
-    pub fn new(settings: &EdgeSettings, leave_grace_ms: u64) -> Caps {
-        Caps {
+    pub fn new(settings: &AdmissionSettings, leave_grace_ms: u64) -> Quotas {
+        Quotas {
             sessions_max: settings.sessions_per_viewer,
             viewers_max: settings.viewers_per_stage,
             stages_max: settings.new_stages_per_minute,
@@ -97,7 +97,7 @@ impl Caps {
 
     /// Whether any is set.
     #[must_use]
-    pub fn are_any(&self) -> bool {
+    pub fn any_set(&self) -> bool {
         self.sessions_max.is_some() || self.viewers_max.is_some() || self.stages_max.is_some()
     }
 
@@ -106,14 +106,14 @@ impl Caps {
     ///
     /// # Errors
     /// There is none.
-    pub fn room_for(
+    pub fn reserve(
         &self,
         hub: &Hub,
-        said: &Said<'_>,
+        event: &UnstampedEvent<'_>,
         now_ms: u64,
-    ) -> Result<Option<Box<Held>>, Unwelcome> {
-        let Said { stage, viewer, session, .. } = *said;
-        let is_beat = said.kind == EventKind::Beat;
+    ) -> Result<Option<Box<Reservation>>, AdmissionError> {
+        let UnstampedEvent { stage, viewer, session, .. } = *event;
+        let is_beat = event.kind == EventKind::Beat;
         let among = || hub.among(stage, viewer, session);
         let takes_none =
             |among: &SessionContext| if is_beat { among.is_online } else { among.is_known };
@@ -130,12 +130,12 @@ impl Caps {
             key(Room::Viewer(viewer), !among.is_known),
         ];
         let on_the_way = keys.map(|key| key.and_then(|key| coming.get(&key)).copied().unwrap_or(0));
-        self.check(&among, on_the_way, said, now_ms)?;
+        self.check(&among, on_the_way, event, now_ms)?;
         for key in keys.into_iter().flatten() {
             *coming.entry(key).or_default() += 1;
         }
         drop(coming);
-        Ok(Some(Box::new(Held { coming: self.coming.clone(), keys })))
+        Ok(Some(Box::new(Reservation { coming: self.coming.clone(), keys })))
     }
 
     /// That there is room, given how many are on the way of the viewer's on the stage, on the
@@ -144,20 +144,24 @@ impl Caps {
         &self,
         among: &SessionContext,
         [here, all, kept]: [u64; 3],
-        said: &Said<'_>,
+        event: &UnstampedEvent<'_>,
         now_ms: u64,
-    ) -> Result<(), Unwelcome> {
+    ) -> Result<(), AdmissionError> {
         if let Some(max) = self.sessions_max.filter(|_| !among.is_known) {
             let max = max.max(VIEWER_SESSIONS_KEPT_MAX);
             if among.sessions as u64 + kept >= max as u64 {
                 let place = "lately, on all stages";
-                return Err(Unwelcome::TooManySessions { max, place, retry_ms: KEPT_RETRY_MS });
+                return Err(AdmissionError::TooManySessions {
+                    max,
+                    scope: place,
+                    retry_ms: KEPT_RETRY_MS,
+                });
             }
         }
         if !among.is_stage_known {
-            self.open(said.stage, now_ms)?;
+            self.open(event.stage, now_ms)?;
         }
-        if said.kind != EventKind::Beat {
+        if event.kind != EventKind::Beat {
             return Ok(());
         }
         let sessions = among.here as u64 + here;
@@ -165,28 +169,31 @@ impl Caps {
             // Sessions that have left are online for the grace. A player that was opened and closed
             // often is back after it.
             let retry_ms = self.leave_grace_ms;
-            return Err(Unwelcome::TooManySessions { max, place: "on this stage", retry_ms });
+            return Err(AdmissionError::TooManySessions { max, scope: "on this stage", retry_ms });
         }
         let viewers = among.count.viewers + all;
         match self.viewers_max.filter(|max| sessions == 0 && viewers >= *max) {
-            Some(max) => Err(Unwelcome::StageFull { max }),
+            Some(max) => Err(AdmissionError::StageFull { max }),
             None => Ok(()),
         }
     }
 
     /// Opens a stage that isn't known.
-    fn open(&self, stage: &str, now_ms: u64) -> Result<(), Unwelcome> {
+    fn open(&self, stage: &str, now_ms: u64) -> Result<(), AdmissionError> {
         let Some(max) = self.stages_max else { return Ok(()) };
         let stage = self.hasher.hash_one(stage);
         let mut opened = self.opened.lock();
         if opened.minute != now_ms / MINUTE_MS {
-            *opened = Opened { minute: now_ms / MINUTE_MS, ..Opened::default() };
+            *opened = NewStages { minute: now_ms / MINUTE_MS, ..NewStages::default() };
         }
         if opened.stages.contains(&stage) {
             return Ok(());
         }
         if opened.stages.len() >= max {
-            return Err(Unwelcome::TooManyStages { retry_ms: MINUTE_MS - now_ms % MINUTE_MS, max });
+            return Err(AdmissionError::TooManyStages {
+                retry_ms: MINUTE_MS - now_ms % MINUTE_MS,
+                max,
+            });
         }
         opened.stages.insert(stage);
         Ok(())
@@ -203,22 +210,22 @@ mod tests {
 
     const RULES: Rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
 
-    fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> Said<'a> {
-        Said { kind: EventKind::Beat, stage, viewer, session }
+    fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
+        UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }
     }
 
-    fn fold(hub: &Hub, said: &Said<'_>) {
-        let Said { kind, stage, viewer, session } = *said;
+    fn fold(hub: &Hub, event: &UnstampedEvent<'_>) {
+        let UnstampedEvent { kind, stage, viewer, session } = *event;
         hub.apply([EventRef { at: UnixMs(1_000), kind, stage, viewer, session }]);
     }
 
-    fn caps(sessions: usize, viewers: u64, stages: usize) -> Caps {
-        Caps::new(
-            &EdgeSettings {
+    fn quotas(sessions: usize, viewers: u64, stages: usize) -> Quotas {
+        Quotas::new(
+            &AdmissionSettings {
                 sessions_per_viewer: (sessions > 0).then_some(sessions),
                 viewers_per_stage: (viewers > 0).then_some(viewers),
                 new_stages_per_minute: (stages > 0).then_some(stages),
-                ..EdgeSettings::default()
+                ..AdmissionSettings::default()
             },
             RULES.leave_grace_ms,
         )
@@ -226,46 +233,48 @@ mod tests {
 
     #[test]
     fn who_is_on_the_way_takes_room_too() {
-        let (hub, caps) = (Hub::new(RULES, 1, false), caps(2, 0, 0));
-        let room = |session| caps.room_for(&hub, &said("s", "ann", session), 0);
+        let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(2, 0, 0));
+        let room = |session| quotas.reserve(&hub, &event("s", "ann", session), 0);
         let first = room("1").unwrap();
         let second = room("2").unwrap();
-        let full = Unwelcome::TooManySessions { max: 2, place: "on this stage", retry_ms: 3_000 };
+        let full =
+            AdmissionError::TooManySessions { max: 2, scope: "on this stage", retry_ms: 3_000 };
         assert_eq!(room("3").map(drop), Err(full.clone()));
-        assert!(caps.room_for(&hub, &said("s", "bob", "3"), 0).is_ok());
-        assert!(caps.room_for(&hub, &said("t", "ann", "3"), 0).is_ok());
+        assert!(quotas.reserve(&hub, &event("s", "bob", "3"), 0).is_ok());
+        assert!(quotas.reserve(&hub, &event("t", "ann", "3"), 0).is_ok());
         drop(second); // it was refused
-        fold(&hub, &said("s", "ann", "1"));
+        fold(&hub, &event("s", "ann", "1"));
         drop(first);
         assert!(room("1").unwrap().is_none(), "it is online already");
         let third = room("3").unwrap();
         assert!(third.is_some());
         assert_eq!(room("4").map(drop), Err(full));
         drop(third);
-        assert!(caps.coming.lock().is_empty());
+        assert!(quotas.coming.lock().is_empty());
     }
 
     #[test]
     fn a_full_stage_takes_another_session_of_who_is_there() {
-        let (hub, caps) = (Hub::new(RULES, 1, false), caps(0, 1, 0));
-        fold(&hub, &said("s", "ann", "1"));
-        assert!(caps.room_for(&hub, &said("s", "ann", "2"), 0).is_ok());
-        let full = Err(Unwelcome::StageFull { max: 1 });
-        assert_eq!(caps.room_for(&hub, &said("s", "bob", ""), 0).map(drop), full);
-        assert!(caps.room_for(&hub, &said("t", "bob", ""), 0).is_ok());
+        let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(0, 1, 0));
+        fold(&hub, &event("s", "ann", "1"));
+        assert!(quotas.reserve(&hub, &event("s", "ann", "2"), 0).is_ok());
+        let full = Err(AdmissionError::StageFull { max: 1 });
+        assert_eq!(quotas.reserve(&hub, &event("s", "bob", ""), 0).map(drop), full);
+        assert!(quotas.reserve(&hub, &event("t", "bob", ""), 0).is_ok());
     }
 
     #[test]
     fn so_many_stages_open_in_a_minute() {
-        let (hub, caps) = (Hub::new(RULES, 1, false), caps(0, 0, 2));
-        let opens = |stage, now_ms| caps.room_for(&hub, &said(stage, "ann", ""), now_ms).map(drop);
+        let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(0, 0, 2));
+        let opens =
+            |stage, now_ms| quotas.reserve(&hub, &event(stage, "ann", ""), now_ms).map(drop);
         assert_eq!(
             (opens("a", 50_000), opens("b", 50_000), opens("a", 50_000)),
             (Ok(()), Ok(()), Ok(()))
         );
-        let too_many = Err(Unwelcome::TooManyStages { retry_ms: 10_000, max: 2 });
+        let too_many = Err(AdmissionError::TooManyStages { retry_ms: 10_000, max: 2 });
         assert_eq!(opens("c", 50_000), too_many);
-        fold(&hub, &said("c", "bob", ""));
+        fold(&hub, &event("c", "bob", ""));
         assert_eq!((opens("c", 50_000), opens("d", 60_000)), (Ok(()), Ok(())));
     }
 
@@ -274,26 +283,32 @@ mod tests {
         (0..2 * VIEWER_SESSIONS_KEPT_MAX).map(|n| n.to_string()).collect()
     }
 
-    fn kept_too_many() -> Unwelcome {
+    fn kept_too_many() -> AdmissionError {
         let place = "lately, on all stages";
-        Unwelcome::TooManySessions { max: VIEWER_SESSIONS_KEPT_MAX, place, retry_ms: KEPT_RETRY_MS }
+        AdmissionError::TooManySessions {
+            max: VIEWER_SESSIONS_KEPT_MAX,
+            scope: place,
+            retry_ms: KEPT_RETRY_MS,
+        }
     }
 
     #[test]
     fn viewer_sessions_kept_max_bounds_what_is_kept() {
-        let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
+        let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(20, 0, 0));
         for session in &many()[..VIEWER_SESSIONS_KEPT_MAX] {
-            fold(&hub, &said(session, "guest", session));
+            fold(&hub, &event(session, "guest", session));
         }
-        let room =
-            |kind, session| caps.room_for(&hub, &Said { kind, ..said("s", "guest", session) }, 0);
+        let room = |kind, session| {
+            quotas.reserve(&hub, &UnstampedEvent { kind, ..event("s", "guest", session) }, 0)
+        };
         assert_eq!(room(EventKind::Beat, "one more").map(drop), Err(kept_too_many()));
         assert_eq!(room(EventKind::Leave, "one more").map(drop), Err(kept_too_many()));
-        let known = |kind| caps.room_for(&hub, &Said { kind, ..said("7", "guest", "7") }, 0);
+        let known =
+            |kind| quotas.reserve(&hub, &UnstampedEvent { kind, ..event("7", "guest", "7") }, 0);
         assert!(
             known(EventKind::Beat).unwrap().is_none() && known(EventKind::Leave).unwrap().is_none()
         );
-        assert!(caps.room_for(&hub, &said("s", "another guest", "one more"), 0).is_ok());
+        assert!(quotas.reserve(&hub, &event("s", "another guest", "one more"), 0).is_ok());
     }
 
     /// All at once, as in one batch over many stages: those on the way count too, and beats as
@@ -301,31 +316,40 @@ mod tests {
     #[test]
     fn viewer_sessions_kept_max_counts_who_is_on_the_way() {
         for kind in [EventKind::Beat, EventKind::Leave] {
-            let (hub, caps) = (Hub::new(RULES, 1, false), caps(20, 0, 0));
+            let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(20, 0, 0));
             let many = many();
-            let rooms =
-                many.iter().map(|n| caps.room_for(&hub, &Said { kind, ..said(n, "guest", "") }, 0));
+            let rooms = many.iter().map(|n| {
+                quotas.reserve(&hub, &UnstampedEvent { kind, ..event(n, "guest", "") }, 0)
+            });
             let (held, refused): (Vec<_>, Vec<_>) = rooms.partition(Result::is_ok);
             assert_eq!(held.len(), VIEWER_SESSIONS_KEPT_MAX);
             assert!(refused.into_iter().all(|room| room.unwrap_err() == kept_too_many()));
             drop(held);
-            assert!(caps.coming.lock().is_empty());
+            assert!(quotas.coming.lock().is_empty());
         }
     }
 
     /// A leave makes nobody come, but it opens a stage as a beat does: the node keeps both.
     #[test]
     fn a_leave_takes_the_room_that_it_needs() {
-        let (hub, caps) = (Hub::new(RULES, 1, false), caps(1, 1, 1));
-        fold(&hub, &said("s", "ann", "1"));
+        let (hub, quotas) = (Hub::new(RULES, 1, false), quotas(1, 1, 1));
+        fold(&hub, &event("s", "ann", "1"));
         let leave = |stage, session| {
-            caps.room_for(&hub, &Said { kind: EventKind::Leave, ..said(stage, "ann", session) }, 0)
+            quotas
+                .reserve(
+                    &hub,
+                    &UnstampedEvent { kind: EventKind::Leave, ..event(stage, "ann", session) },
+                    0,
+                )
                 .map(drop)
         };
         assert_eq!(
             (leave("s", "1"), leave("s", "2"), leave("s", ""), leave("t", "")),
             (Ok(()), Ok(()), Ok(()), Ok(()))
         );
-        assert_eq!(leave("u", ""), Err(Unwelcome::TooManyStages { retry_ms: MINUTE_MS, max: 1 }));
+        assert_eq!(
+            leave("u", ""),
+            Err(AdmissionError::TooManyStages { retry_ms: MINUTE_MS, max: 1 })
+        );
     }
 }

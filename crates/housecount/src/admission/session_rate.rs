@@ -22,7 +22,7 @@ use housecount_core::limits::{COALESCE_MS_MAX, RATE_LIMITED_SESSIONS_MAX};
 
 use super::bucket::{Bucket, OverLimit, TAG_BITS, tick};
 use crate::cache_table::CacheLineTable;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// Entries of a line.
 const WAYS: usize = 8;
@@ -31,9 +31,9 @@ const LINES_MIN: usize = 1 << 10;
 
 /// A session, by its hash.
 #[derive(Clone, Copy, Debug)]
-pub struct Session(u64);
+pub struct SessionKey(u64);
 
-impl Session {
+impl SessionKey {
     /// The bits that don't choose its line.
     fn tag(self) -> u64 {
         self.0 >> (64 - TAG_BITS)
@@ -42,19 +42,19 @@ impl Session {
 
 /// Buckets of all sessions.
 #[derive(Debug)]
-pub struct Pace {
+pub struct SessionRateLimiter {
     /// Tokens that come back a second; `None` without a limit.
     per_second: Option<NonZeroU32>,
     interval_ticks: u64,
     hasher: RandomState,
-    lines: CacheLineTable<Line>,
+    lines: CacheLineTable<RateLine>,
 }
 
-impl Pace {
+impl SessionRateLimiter {
     /// An empty table, for players that are to beat every `interval_ms`.
     #[must_use]
-    pub fn new(per_second: Option<NonZeroU32>, interval_ms: u64) -> Pace {
-        Pace {
+    pub fn new(per_second: Option<NonZeroU32>, interval_ms: u64) -> SessionRateLimiter {
+        SessionRateLimiter {
             per_second,
             interval_ticks: tick(interval_ms).max(1),
             hasher: RandomState::default(),
@@ -70,18 +70,18 @@ impl Pace {
 
     /// The session of an event.
     #[must_use]
-    pub fn session(&self, said: &Said<'_>) -> Session {
+    pub fn session(&self, event: &UnstampedEvent<'_>) -> SessionKey {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(said.viewer.as_bytes());
-        hasher.write(said.stage.as_bytes());
-        hasher.write(said.session.as_bytes());
+        hasher.write(event.viewer.as_bytes());
+        hasher.write(event.stage.as_bytes());
+        hasher.write(event.session.as_bytes());
         // Where one id ends and the next begins.
-        hasher.write_u64((said.viewer.len() as u64) << 32 | said.stage.len() as u64);
-        Session(hasher.finish())
+        hasher.write_u64((event.viewer.len() as u64) << 32 | event.stage.len() as u64);
+        SessionKey(hasher.finish())
     }
 
     /// Prefetches the lines of sessions that will be looked up next.
-    pub fn look_ahead(&self, sessions: impl IntoIterator<Item = Session>) {
+    pub fn prefetch(&self, sessions: impl IntoIterator<Item = SessionKey>) {
         for session in sessions {
             self.lines.prefetch(session.0);
         }
@@ -89,13 +89,13 @@ impl Pace {
 
     /// A session's bucket at `now_ms`, of `clock::mono_ms`.
     #[must_use]
-    pub fn find(&self, session: Session, now_ms: u64) -> Found<'_> {
-        Found::of(self, session, self.lines.of(session.0), tick(now_ms))
+    pub fn find(&self, session: SessionKey, now_ms: u64) -> RateSlot<'_> {
+        RateSlot::of(self, session, self.lines.of(session.0), tick(now_ms))
     }
 
     /// Forgets that a session's last event was a beat: that beat was not logged after all, or a
     /// leave of all sessions came since.
-    pub fn forget_beat(&self, session: Session, now_ms: u64) {
+    pub fn forget_beat(&self, session: SessionKey, now_ms: u64) {
         loop {
             let found = self.find(session, now_ms);
             let is_done = !found.is_own
@@ -110,10 +110,10 @@ impl Pace {
 
 /// The place of a session's bucket, or the place that it will take.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    pace: &'a Pace,
-    session: Session,
-    line: &'a Line,
+pub struct RateSlot<'a> {
+    pace: &'a SessionRateLimiter,
+    session: SessionKey,
+    line: &'a RateLine,
     at: usize,
     /// The session's own bucket, or the one that is forgotten for it.
     entry: Bucket,
@@ -121,8 +121,13 @@ pub struct Found<'a> {
     now: u64,
 }
 
-impl<'a> Found<'a> {
-    fn of(pace: &'a Pace, session: Session, line: &'a Line, now: u64) -> Found<'a> {
+impl<'a> RateSlot<'a> {
+    fn of(
+        pace: &'a SessionRateLimiter,
+        session: SessionKey,
+        line: &'a RateLine,
+        now: u64,
+    ) -> RateSlot<'a> {
         let entries = line.entries();
         let own = entries.iter().position(|entry| entry.is_of(session.tag()));
         let use_of = |entry: Bucket| (entry.missing(pace.per_second, now), Reverse(entry.age(now)));
@@ -131,7 +136,7 @@ impl<'a> Found<'a> {
             unused.unwrap_or_else(|| (0..WAYS).min_by_key(|at| use_of(entries[*at])).unwrap_or(0))
         };
         let at = own.unwrap_or_else(least);
-        Found { pace, session, line, at, entry: entries[at], is_own: own.is_some(), now }
+        RateSlot { pace, session, line, at, entry: entries[at], is_own: own.is_some(), now }
     }
 
     fn bucket(&self) -> Bucket {
@@ -141,7 +146,7 @@ impl<'a> Found<'a> {
     /// Whether the session's last event was a beat that was let in within an interval: it is online
     /// then, and needs no room.
     #[must_use]
-    pub fn is_welcome(&self) -> bool {
+    pub fn is_admitted(&self) -> bool {
         self.is_own && self.entry.has_beaten_within(self.pace.interval_ticks, self.now)
     }
 
@@ -170,9 +175,9 @@ impl<'a> Found<'a> {
             if self.line.change(self.at, self.entry, spent) {
                 break;
             }
-            self = Found::of(self.pace, self.session, self.line, self.now);
+            self = RateSlot::of(self.pace, self.session, self.line, self.now);
         }
-        if self.forgets() {
+        if self.evicts_active() {
             self.pace.lines.note_eviction();
         }
         Ok(())
@@ -180,7 +185,7 @@ impl<'a> Found<'a> {
 
     /// Whether a bucket is forgotten for it that says something: it isn't full, or its session is
     /// welcome.
-    fn forgets(&self) -> bool {
+    fn evicts_active(&self) -> bool {
         let entry = self.entry;
         let is_of_use = entry.missing(self.pace.per_second, self.now) > 0
             || entry.has_beaten_within(self.pace.interval_ticks, self.now);
@@ -191,9 +196,9 @@ impl<'a> Found<'a> {
 /// A line of the table.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Line([AtomicU64; WAYS]);
+struct RateLine([AtomicU64; WAYS]);
 
-impl Line {
+impl RateLine {
     fn entries(&self) -> [Bucket; WAYS] {
         std::array::from_fn(|at| Bucket(self.0[at].load(Ordering::Relaxed)))
     }
@@ -211,27 +216,32 @@ mod tests {
 
     use super::*;
 
-    fn said(viewer: &str) -> Said<'_> {
-        Said { kind: EventKind::Beat, stage: "s", viewer, session: "" }
+    fn count_in_interval(viewer: &str) -> UnstampedEvent<'_> {
+        UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer, session: "" }
     }
 
-    fn pace() -> Pace {
-        Pace::new(NonZeroU32::new(2), 30_000)
+    fn pace() -> SessionRateLimiter {
+        SessionRateLimiter::new(NonZeroU32::new(2), 30_000)
     }
 
-    impl Pace {
-        fn is_welcome(&self, session: Session, now_ms: u64) -> bool {
-            self.find(session, now_ms).is_welcome()
+    impl SessionRateLimiter {
+        fn is_welcome(&self, session: SessionKey, now_ms: u64) -> bool {
+            self.find(session, now_ms).is_admitted()
         }
 
-        fn event(&self, session: Session, kind: EventKind, now_ms: u64) -> Result<(), OverLimit> {
+        fn event(
+            &self,
+            session: SessionKey,
+            kind: EventKind,
+            now_ms: u64,
+        ) -> Result<(), OverLimit> {
             let found = self.find(session, now_ms);
             let spent = found.spend(kind);
             assert_eq!(found.check(kind), spent);
             spent
         }
 
-        fn beat(&self, session: Session, now_ms: u64) -> Result<(), OverLimit> {
+        fn beat(&self, session: SessionKey, now_ms: u64) -> Result<(), OverLimit> {
             self.event(session, EventKind::Beat, now_ms)
         }
     }
@@ -239,13 +249,13 @@ mod tests {
     #[test]
     fn each_session_has_a_burst_and_then_two_a_second() {
         let pace = pace();
-        let ann = pace.session(&said("ann"));
+        let ann = pace.session(&count_in_interval("ann"));
         for round in 0..3 {
             let now = 7_000 + round * 60_000;
             assert!(!pace.is_welcome(ann, now));
             (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(ann, now), Ok(())));
             assert_eq!(pace.beat(ann, now), Err(OverLimit { retry_ms: 500 }));
-            assert_eq!(pace.beat(pace.session(&said("bob")), now), Ok(()));
+            assert_eq!(pace.beat(pace.session(&count_in_interval("bob")), now), Ok(()));
             let logged = (1..=3_000).filter(|ms| pace.beat(ann, now + ms).is_ok());
             assert_eq!(logged.collect::<Vec<_>>(), [500, 1_000, 1_500, 2_000, 2_500, 3_000]);
             assert!(pace.is_welcome(ann, now + 3_000 + 29_000));
@@ -255,7 +265,7 @@ mod tests {
     #[test]
     fn coalesce_ms_max_is_how_long_ago_the_last_beat_may_be() {
         let pace = pace();
-        let ann = pace.session(&said("ann"));
+        let ann = pace.session(&count_in_interval("ann"));
         let has_just_beaten = |now| pace.find(ann, now).has_just_beaten();
         assert!(!has_just_beaten(7_000));
         pace.beat(ann, 7_000).unwrap();
@@ -272,7 +282,7 @@ mod tests {
     #[test]
     fn a_leave_takes_the_welcome_back_and_so_does_a_beat_that_was_not_logged() {
         let pace = pace();
-        let ann = pace.session(&said("ann"));
+        let ann = pace.session(&count_in_interval("ann"));
         for (kind, now) in [
             (EventKind::Leave, 0),
             (EventKind::Beat, 1),
@@ -291,9 +301,9 @@ mod tests {
 
     #[test]
     fn where_one_id_ends_matters() {
-        let pace = Pace::new(None, 1);
+        let pace = SessionRateLimiter::new(None, 1);
         let of = |stage, viewer, session| {
-            pace.session(&Said { kind: EventKind::Beat, stage, viewer, session }).0
+            pace.session(&UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }).0
         };
         assert_ne!(of("s", "ab", "c"), of("s", "a", "bc"));
         assert_ne!(of("s", "a", "bc"), of("sb", "a", "c"));
@@ -301,10 +311,10 @@ mod tests {
     }
 
     /// Beats once for each of so many other sessions.
-    fn crowd(pace: &Pace, sessions: usize, now_ms: u64) {
+    fn crowd(pace: &SessionRateLimiter, sessions: usize, now_ms: u64) {
         let hasher = foldhash::quality::FixedState::with_seed(7);
         for n in 0..sessions as u64 {
-            pace.beat(Session(hasher.hash_one(n)), now_ms).unwrap();
+            pace.beat(SessionKey(hasher.hash_one(n)), now_ms).unwrap();
         }
     }
 
@@ -313,12 +323,12 @@ mod tests {
         let pace = pace();
         crowd(&pace, 2 * RATE_LIMITED_SESSIONS_MAX, 0);
         assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
-        let loud = pace.session(&said("loud"));
+        let loud = pace.session(&count_in_interval("loud"));
         (0..SESSION_BURST).for_each(|_| assert_eq!(pace.beat(loud, 0), Ok(())));
         // A session of the crowd may have a second beat before it is forgotten.
         let hasher = foldhash::quality::FixedState::with_seed(9);
         for n in 0..2 * RATE_LIMITED_SESSIONS_MAX as u64 {
-            pace.beat(Session(hasher.hash_one(n)), 1).unwrap();
+            pace.beat(SessionKey(hasher.hash_one(n)), 1).unwrap();
         }
         assert!(pace.beat(loud, 2).is_err());
         assert_eq!(pace.lines.bytes(), RATE_LIMITED_SESSIONS_MAX * 8);
@@ -331,14 +341,14 @@ mod tests {
         crowd(&pace, 100_000, 0);
         let hasher = foldhash::quality::FixedState::with_seed(8);
         let welcome =
-            (0..100_000_u64).filter(|n| pace.is_welcome(Session(hasher.hash_one(n)), 1)).count();
+            (0..100_000_u64).filter(|n| pace.is_welcome(SessionKey(hasher.hash_one(n)), 1)).count();
         assert_eq!(welcome, 0);
     }
 
     #[test]
     fn the_table_is_as_large_as_its_audience() {
         for per_second in [NonZeroU32::new(2), None] {
-            let pace = Pace::new(per_second, 30_000);
+            let pace = SessionRateLimiter::new(per_second, 30_000);
             for sessions in [1_024, 10_000, 100_000] {
                 (0..9).for_each(|interval| crowd(&pace, sessions, interval * 30_000));
                 let bytes = pace.lines.bytes();

@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 use super::body;
 use super::error::Problem;
 use crate::auth::TokenError;
-use crate::ingest::Said;
+use crate::ingest::UnstampedEvent;
 
 /// "This session watches this stage now." Other fields are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[schema(as = HeartbeatRequest)]
-pub struct BeatBody<'a> {
+pub struct HeartbeatRequest<'a> {
     /// The stage: 1-256 bytes of printable ASCII without spaces.
     #[serde(borrow, default)]
     #[schema(value_type = String, required = true, nullable = false, min_length = 1, max_length = 256, pattern = "^[!-~]+$")]
@@ -36,15 +36,15 @@ pub struct BeatBody<'a> {
     /// Where tokens are off it may be anything.
     #[serde(borrow, default)]
     #[schema(value_type = serde_json::Value, required = false)]
-    pub(super) token: Option<Hidden<'a>>,
+    pub(super) token: Option<RedactedStr<'a>>,
 }
 
-impl<'a> BeatBody<'a> {
+impl<'a> HeartbeatRequest<'a> {
     /// Reads a heartbeat or leave.
     ///
     /// # Errors
     /// 400 that says what is wrong with it.
-    pub fn parse(bytes: &'a [u8]) -> Result<BeatBody<'a>, Problem> {
+    pub fn parse(bytes: &'a [u8]) -> Result<HeartbeatRequest<'a>, Problem> {
         body::check_object(bytes)?;
         // All of it at once: serde_json would look at each string by itself.
         let text =
@@ -64,7 +64,7 @@ impl<'a> BeatBody<'a> {
     ///
     /// # Errors
     /// 400 that names the id.
-    pub fn said(&self, kind: EventKind) -> Result<Said<'_>, Problem> {
+    pub fn to_event(&self, kind: EventKind) -> Result<UnstampedEvent<'_>, Problem> {
         let missing = |what, code| {
             let detail = format!("{what} is missing; send {{\"stage\", \"viewer\", \"session\"?}}");
             Problem::new(StatusCode::BAD_REQUEST, code, detail)
@@ -77,7 +77,7 @@ impl<'a> BeatBody<'a> {
         StageId::check(stage)?;
         ViewerId::check(viewer)?;
         SessionId::check(session)?;
-        Ok(Said { kind, stage, viewer, session })
+        Ok(UnstampedEvent { kind, stage, viewer, session })
     }
 }
 
@@ -123,9 +123,9 @@ impl Field<'_> {
 /// A field that is never shown.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
-pub struct Hidden<'a>(#[serde(borrow)] Field<'a>);
+pub struct RedactedStr<'a>(#[serde(borrow)] Field<'a>);
 
-impl fmt::Debug for Hidden<'_> {
+impl fmt::Debug for RedactedStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(token)")
     }
@@ -182,21 +182,25 @@ impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
 }
 
 /// A heartbeat that is an object: serde would also take an array for its fields in their order.
-pub struct GoodBeat<'a>(pub BeatBody<'a>);
+pub struct ValidHeartbeat<'a>(pub HeartbeatRequest<'a>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for GoodBeat<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<GoodBeat<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for ValidHeartbeat<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ValidHeartbeat<'a>, D::Error> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = GoodBeat<'de>;
+            type Value = ValidHeartbeat<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<GoodBeat<'de>, A::Error> {
-                BeatBody::deserialize(MapAccessDeserializer::new(fields)).map(GoodBeat)
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                fields: A,
+            ) -> Result<ValidHeartbeat<'de>, A::Error> {
+                HeartbeatRequest::deserialize(MapAccessDeserializer::new(fields))
+                    .map(ValidHeartbeat)
             }
         }
 
@@ -210,20 +214,21 @@ mod tests {
 
     #[test]
     fn ids_are_borrowed_unless_they_are_escaped() {
-        let beat = BeatBody::parse(br#"{"stage":"s","viewer":"Zo\u00eb","session":null,"x":[1]}"#)
-            .unwrap();
+        let beat =
+            HeartbeatRequest::parse(br#"{"stage":"s","viewer":"Zo\u00eb","session":null,"x":[1]}"#)
+                .unwrap();
         assert!(matches!(beat.stage, Some(Field::Text(Cow::Borrowed("s")))));
         assert!(matches!(&beat.viewer, Some(Field::Text(Cow::Owned(viewer))) if viewer == "Zoë"));
-        let said = beat.said(EventKind::Beat).unwrap();
+        let said = beat.to_event(EventKind::Beat).unwrap();
         assert_eq!((said.stage, said.viewer, said.session), ("s", "Zoë", ""));
     }
 
     #[test]
     fn an_id_of_another_type_is_named() {
         let said = |text: &str| {
-            let problem = BeatBody::parse(text.as_bytes())
+            let problem = HeartbeatRequest::parse(text.as_bytes())
                 .unwrap()
-                .said(EventKind::Beat)
+                .to_event(EventKind::Beat)
                 .map(drop)
                 .unwrap_err();
             (problem.code(), problem.detail().to_string())
@@ -251,8 +256,8 @@ mod tests {
         }
         assert_eq!(said(r#"{"stage":null,"viewer":"v"}"#).0, "invalid_stage");
         let token = |text| {
-            let beat = BeatBody::parse(text).unwrap();
-            assert!(beat.said(EventKind::Beat).is_ok());
+            let beat = HeartbeatRequest::parse(text).unwrap();
+            assert!(beat.to_event(EventKind::Beat).is_ok());
             beat.token().map(|token| token.map(str::to_string).ok())
         };
         assert_eq!(token(br#"{"stage":"s","viewer":"v","token":7}"#), Some(None));
@@ -265,13 +270,13 @@ mod tests {
 
     #[test]
     fn what_is_not_utf8_is_refused() {
-        let beat = BeatBody::parse(b"{\"stage\":\"s\",\"viewer\":\"\xff\"}");
+        let beat = HeartbeatRequest::parse(b"{\"stage\":\"s\",\"viewer\":\"\xff\"}");
         assert_eq!(beat.map(drop).map_err(|problem| problem.code()), Err("invalid_body"));
     }
 
     #[test]
     fn only_an_object_is_a_good_beat() {
-        let is_good = |text: &str| serde_json::from_str::<GoodBeat<'_>>(text).is_ok();
+        let is_good = |text: &str| serde_json::from_str::<ValidHeartbeat<'_>>(text).is_ok();
         assert!(is_good(r#"{"stage":"s","viewer":"v"}"#) && is_good("{}"));
         assert!(is_good(r#"{"stage":1}"#), "its ids are looked at later");
         for bad in [r#"["s","v"]"#, r#"{"stage":"\ud800"}"#, "{", "7", "{} x"] {

@@ -4,13 +4,13 @@ use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 
-use super::address::AddressRate;
+use super::client_addr::AddressRate;
 use super::connections::ConnectionLimit;
-use super::names::Names;
+use super::pseudonyms::Pseudonymizer;
 
 /// Settings of the edge, parsed. `None` for what isn't limited.
 #[derive(Clone, Debug, Default)]
-pub struct EdgeSettings {
+pub struct AdmissionSettings {
     /// `limits.session_beats`
     pub session_beats: Option<NonZeroU32>,
     /// `limits.address_per_second` and `limits.address_burst`
@@ -26,5 +26,5 @@ pub struct EdgeSettings {
     /// `limits.new_stages_per_minute`
     pub new_stages_per_minute: Option<usize>,
     /// `viewer_ids` and `viewer_ids_key`
-    pub names: Names,
+    pub names: Pseudonymizer,
 }

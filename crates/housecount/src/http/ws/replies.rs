@@ -8,95 +8,95 @@ use std::collections::VecDeque;
 use housecount_core::event::EventKind;
 use housecount_core::limits::{WS_PENDING_EVENTS_MAX, WS_PENDING_REPLIES_MAX};
 
-use crate::ingest::{Receipt, Refused};
+use crate::ingest::{IngestError, PendingAck};
 
 /// An answer that is due once its receipt is honoured.
 #[derive(Debug)]
-pub struct Due {
+pub struct PendingReply {
     /// About which stage.
     pub stage: Box<str>,
     /// To what.
     pub kind: EventKind,
     /// That it was taken.
-    pub receipt: Receipt,
+    pub ack: PendingAck,
     /// Of what was said since, about the same.
-    later: Option<Receipt>,
-    outcome: Option<Result<(), Refused>>,
+    later: Option<PendingAck>,
+    outcome: Option<Result<(), IngestError>>,
 }
 
 /// Queue of answers to a player, one per stage.
 #[derive(Debug, Default)]
-pub struct Dues {
-    answers: VecDeque<Due>,
+pub struct ReplyQueue {
+    answers: VecDeque<PendingReply>,
     /// What was said last, and how much with it since the log was last known to have all.
-    last: Receipt,
-    said: usize,
+    last: PendingAck,
+    pending_events: usize,
 }
 
-impl Dues {
+impl ReplyQueue {
     /// Whether more may come. If not, nothing is read until something is answered.
     pub fn has_room(&self) -> bool {
         self.answers.len() < WS_PENDING_REPLIES_MAX && !self.waits_for_the_log()
     }
 
     fn waits_for_the_log(&self) -> bool {
-        self.said >= WS_PENDING_EVENTS_MAX && !self.last.is_settled()
+        self.pending_events >= WS_PENDING_EVENTS_MAX && !self.last.is_resolved()
     }
 
     /// Waits until the log has what was said, if there is so much of it that nothing more may come.
-    pub async fn settled(&self) {
+    pub async fn wait_for_log(&self) {
         if self.waits_for_the_log() {
-            let _ = self.last.acknowledged().await;
+            let _ = self.last.wait().await;
         } else {
             std::future::pending().await
         }
     }
 
     /// Something was said, and taken or coalesced.
-    pub fn add(&mut self, stage: &str, kind: EventKind, receipt: Receipt) {
+    pub fn add(&mut self, stage: &str, kind: EventKind, ack: PendingAck) {
         // A coalesced beat that waits for nothing tells nothing of those that do.
-        if !receipt.is_coalesced() || !receipt.is_settled() {
-            self.said = if self.last.is_settled() { 1 } else { self.said + 1 };
-            self.last = receipt.clone();
+        if !ack.is_coalesced() || !ack.is_resolved() {
+            self.pending_events = if self.last.is_resolved() { 1 } else { self.pending_events + 1 };
+            self.last = ack.clone();
         }
-        self.due(stage, kind, receipt);
+        self.due(stage, kind, ack);
     }
 
-    fn due(&mut self, stage: &str, kind: EventKind, receipt: Receipt) {
+    fn due(&mut self, stage: &str, kind: EventKind, ack: PendingAck) {
         match self.answers.iter_mut().find(|due| *due.stage == *stage && due.kind == kind) {
             // One answer for both. It is coalesced only if both are.
             Some(due)
-                if receipt.is_coalesced()
-                    && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
-            Some(due) => due.later = Some(receipt),
+                if ack.is_coalesced() && due.later.as_ref().is_some_and(|r| !r.is_coalesced()) => {}
+            Some(due) => due.later = Some(ack),
             None => {
-                let due = Due { stage: stage.into(), kind, receipt, later: None, outcome: None };
+                let due =
+                    PendingReply { stage: stage.into(), kind, ack, later: None, outcome: None };
                 self.answers.push_back(due);
             }
         }
     }
 
     /// Waits until the next answer may be given. For ever if none is to come.
-    pub async fn told(&self) -> Result<(), Refused> {
+    pub async fn next_ready(&self) -> Result<(), IngestError> {
         match self.answers.front() {
-            Some(due) if due.outcome.is_none() => due.receipt.acknowledged().await,
+            Some(due) if due.outcome.is_none() => due.ack.wait().await,
             _ => std::future::pending().await,
         }
     }
 
     /// The next answer may be given.
-    pub fn note(&mut self, outcome: Result<(), Refused>) {
+    pub fn mark_ready(&mut self, outcome: Result<(), IngestError>) {
         if let Some(due) = self.answers.front_mut() {
             due.outcome = Some(outcome);
         }
     }
 
     /// The next answer, if it may be given, and what became of what it is to.
-    pub fn take(&mut self) -> Option<(Due, Result<(), Refused>)> {
+    pub fn take(&mut self) -> Option<(PendingReply, Result<(), IngestError>)> {
         let outcome = self.answers.front()?.outcome?;
         let mut due = self.answers.pop_front()?;
-        if let Some(receipt) = due.later.take() {
-            self.due(&due.stage, due.kind, receipt);
+        if let Some(ack) = due.later.take() {
+            self.due(&due.stage, due.kind, ack);
         }
         Some((due, outcome))
     }
@@ -108,71 +108,71 @@ mod tests {
 
     #[tokio::test]
     async fn ws_answers_waiting_max_and_one_answer_a_stage() {
-        let mut dues = Dues::default();
+        let mut replies = ReplyQueue::default();
         for _ in 0..100 {
-            dues.add("s", EventKind::Beat, Receipt::default());
+            replies.add("s", EventKind::Beat, PendingAck::default());
         }
-        dues.add("s", EventKind::Leave, Receipt::default());
+        replies.add("s", EventKind::Leave, PendingAck::default());
         // The first one's answer, one for all that came since, and the leave's.
         for expected in [EventKind::Beat, EventKind::Leave, EventKind::Beat] {
-            assert!(dues.take().is_none(), "not told yet");
-            let outcome = dues.told().await;
-            dues.note(outcome);
-            let (due, outcome) = dues.take().unwrap();
+            assert!(replies.take().is_none(), "not told yet");
+            let outcome = replies.next_ready().await;
+            replies.mark_ready(outcome);
+            let (due, outcome) = replies.take().unwrap();
             assert_eq!((&*due.stage, due.kind, outcome), ("s", expected, Ok(())));
         }
-        assert!(dues.take().is_none());
+        assert!(replies.take().is_none());
         for n in 0..WS_PENDING_REPLIES_MAX {
-            assert!(dues.has_room());
-            dues.add(&format!("s{n}"), EventKind::Beat, Receipt::default());
+            assert!(replies.has_room());
+            replies.add(&format!("s{n}"), EventKind::Beat, PendingAck::default());
         }
-        assert!(!dues.has_room());
+        assert!(!replies.has_room());
     }
 
     #[tokio::test]
     async fn ws_said_waiting_max_is_what_may_wait_for_the_log() {
-        let mut dues = Dues::default();
-        let (waiting, tell) = Receipt::untold();
+        let mut replies = ReplyQueue::default();
+        let (waiting, tell) = PendingAck::unresolved();
         for _ in 0..WS_PENDING_EVENTS_MAX {
-            assert!(dues.has_room());
-            dues.add("s", EventKind::Beat, waiting.clone());
+            assert!(replies.has_room());
+            replies.add("s", EventKind::Beat, waiting.clone());
         }
-        assert!(!dues.has_room());
-        tokio::join!(dues.settled(), async { tell() });
-        assert!(dues.has_room(), "the log has them");
+        assert!(!replies.has_room());
+        tokio::join!(replies.wait_for_log(), async { tell() });
+        assert!(replies.has_room(), "the log has them");
     }
     /// An answer for several is coalesced only if all of them are.
     #[tokio::test]
     async fn one_answer_for_a_logged_and_a_coalesced_beat_is_not_coalesced() {
-        let (logged, coalesced) = (Receipt::default, Receipt::of_coalesced);
+        let (logged, coalesced) = (PendingAck::default, PendingAck::of_coalesced);
         for (later, expected) in [
             (vec![logged(), coalesced()], false),
             (vec![coalesced(), logged()], false),
             (vec![coalesced(), coalesced()], true),
         ] {
-            let mut dues = Dues::default();
-            dues.add("s", EventKind::Beat, logged());
-            later.into_iter().for_each(|receipt| dues.add("s", EventKind::Beat, receipt));
+            let mut replies = ReplyQueue::default();
+            replies.add("s", EventKind::Beat, logged());
+            later.into_iter().for_each(|ack| replies.add("s", EventKind::Beat, ack));
             for expected in [false, expected] {
-                let outcome = dues.told().await;
-                dues.note(outcome);
-                assert_eq!(dues.take().unwrap().0.receipt.is_coalesced(), expected);
+                let outcome = replies.next_ready().await;
+                replies.mark_ready(outcome);
+                assert_eq!(replies.take().unwrap().0.ack.is_coalesced(), expected);
             }
-            assert!(dues.answers.is_empty());
+            assert!(replies.answers.is_empty());
         }
     }
 
     #[tokio::test]
     async fn ws_said_waiting_max_holds_whatever_is_coalesced_meanwhile() {
-        let mut dues = Dues::default();
-        let (waiting, tell) = Receipt::untold();
+        let mut replies = ReplyQueue::default();
+        let (waiting, tell) = PendingAck::unresolved();
         for _ in 0..WS_PENDING_EVENTS_MAX {
-            assert!(dues.has_room());
-            dues.add("s", EventKind::Beat, waiting.clone());
-            dues.add("s", EventKind::Beat, Receipt::of_coalesced());
+            assert!(replies.has_room());
+            replies.add("s", EventKind::Beat, waiting.clone());
+            replies.add("s", EventKind::Beat, PendingAck::of_coalesced());
         }
-        assert!(!dues.has_room());
+        assert!(!replies.has_room());
         tell();
-        assert!(dues.has_room());
+        assert!(replies.has_room());
     }
 }

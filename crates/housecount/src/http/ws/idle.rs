@@ -8,29 +8,29 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Timer that ends after a time without input. Hearing something doesn't move the timer: it is
 /// moved when it goes off too early.
 #[derive(Debug)]
-pub struct Silence {
+pub struct IdleTimer {
     within: Duration,
-    heard: Instant,
+    last_activity: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Silence {
+impl IdleTimer {
     /// From now on something must be heard within this time.
-    pub fn new(within: Duration) -> Silence {
+    pub fn new(within: Duration) -> IdleTimer {
         let heard = Instant::now();
-        Silence { within, heard, timer: Box::pin(sleep_until(heard + within)) }
+        IdleTimer { within, last_activity: heard, timer: Box::pin(sleep_until(heard + within)) }
     }
 
     /// Something has been heard.
-    pub fn broken(&mut self) {
-        self.heard = Instant::now();
+    pub fn reset(&mut self) {
+        self.last_activity = Instant::now();
     }
 
     /// Waits until it has been silent for too long. May be dropped and called again.
-    pub async fn too_long(&mut self) {
+    pub async fn expired(&mut self) {
         loop {
             self.timer.as_mut().await;
-            let until = self.heard + self.within;
+            let until = self.last_activity + self.within;
             if until <= Instant::now() {
                 return;
             }
@@ -45,14 +45,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_silent_from_the_last_word_on() {
-        let mut silence = Silence::new(Duration::from_secs(75));
+        let mut silence = IdleTimer::new(Duration::from_secs(75));
         for _ in 0..5 {
             let half = Duration::from_secs(50);
-            assert!(tokio::time::timeout(half, silence.too_long()).await.is_err());
-            silence.broken();
+            assert!(tokio::time::timeout(half, silence.expired()).await.is_err());
+            silence.reset();
         }
         let last = Instant::now();
-        silence.too_long().await;
+        silence.expired().await;
         assert_eq!(last.elapsed().as_secs(), 75);
     }
 }

@@ -27,12 +27,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Stream with timeouts for headers, requests and unread answers.
 #[derive(Debug)]
-pub struct Patient<S> {
+pub struct TimeoutStream<S> {
     inner: S,
     headers_within: Duration,
     request_within: Duration,
-    state: State,
-    under_way: UnderWay,
+    state: TimeoutState,
+    under_way: RequestInFlight,
     /// Bytes that came while an endless answer was sent, to be read before others.
     ahead: Vec<u8>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -41,7 +41,7 @@ pub struct Patient<S> {
 /// Whether a request is under way: its headers are complete, and what follows is the body's and the
 /// handler's time. Whoever parses them says so.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay(Arc<Flags>);
+pub struct RequestInFlight(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -50,15 +50,15 @@ struct Flags {
     is_endless: AtomicBool,
 }
 
-impl UnderWay {
+impl RequestInFlight {
     /// One is, until some of its answer is sent.
-    pub fn begin(&self) {
+    pub fn set(&self) {
         self.0.is_on.store(true, Ordering::Relaxed);
         self.0.is_endless.store(false, Ordering::Relaxed);
     }
 
     /// Whether one is.
-    pub fn is_on(&self) -> bool {
+    pub fn get(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
     }
 
@@ -73,21 +73,21 @@ impl UnderWay {
 pub struct EndlessAnswer;
 
 #[derive(Debug)]
-enum State {
+enum TimeoutState {
     /// No request has begun. Since when that has been waited for.
     Idle { since: Option<Instant> },
     /// A request has begun, and its headers are coming in unless it is under way.
-    Begun { since: Option<Instant> },
+    ReadingHeaders { since: Option<Instant> },
     /// The client takes nothing more of the answer. Since when that has been waited for.
-    Stalled { since: Option<Instant> },
+    WriteStalled { since: Option<Instant> },
 }
 
-impl<S> Patient<S> {
+impl<S> TimeoutStream<S> {
     /// Wraps a connection whose requests' headers must end within one time, and begin within
     /// another.
-    pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> Patient<S> {
-        let (state, under_way) = (State::Idle { since: None }, UnderWay::default());
-        Patient {
+    pub fn new(inner: S, headers_within: Duration, request_within: Duration) -> TimeoutStream<S> {
+        let (state, under_way) = (TimeoutState::Idle { since: None }, RequestInFlight::default());
+        TimeoutStream {
             inner,
             headers_within,
             request_within,
@@ -99,7 +99,7 @@ impl<S> Patient<S> {
     }
 
     /// To be told when headers are complete.
-    pub fn under_way(&self) -> UnderWay {
+    pub fn under_way(&self) -> RequestInFlight {
         self.under_way.clone()
     }
 
@@ -116,23 +116,25 @@ impl<S> Patient<S> {
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.under_way.0.is_on.store(false, Ordering::Relaxed);
-            self.state = State::Idle { since: None };
+            self.state = TimeoutState::Idle { since: None };
             return written;
         }
-        if !matches!(self.state, State::Stalled { .. }) {
-            self.state = State::Stalled { since: None };
+        if !matches!(self.state, TimeoutState::WriteStalled { .. }) {
+            self.state = TimeoutState::WriteStalled { since: None };
         }
-        ready!(self.poll_patience(cx));
+        ready!(self.poll_timeout(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not read")))
     }
 
     /// Ready once what is waited for should have come.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (since, within) = match &mut self.state {
-            State::Stalled { since } => (since, Duration::from_millis(ANSWER_READ_MS_MAX)),
-            _ if self.under_way.is_on() => return Poll::Pending,
-            State::Idle { since } => (since, self.request_within),
-            State::Begun { since } => (since, self.headers_within),
+            TimeoutState::WriteStalled { since } => {
+                (since, Duration::from_millis(ANSWER_READ_MS_MAX))
+            }
+            _ if self.under_way.get() => return Poll::Pending,
+            TimeoutState::Idle { since } => (since, self.request_within),
+            TimeoutState::ReadingHeaders { since } => (since, self.headers_within),
         };
         let deadline = *since.get_or_insert_with(Instant::now) + within;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -149,7 +151,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Patient<S> {
+impl<S: AsyncRead + Unpin> TimeoutStream<S> {
     /// Fails once the client of an endless answer has closed. Looks as far ahead as
     /// [`READ_AHEAD_BYTES_MAX`]: a client that sends more is noticed as before, by a write that
     /// fails.
@@ -174,7 +176,7 @@ impl<S: AsyncRead + Unpin> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -185,19 +187,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             let some = this.ahead.len().min(buf.remaining());
             buf.put_slice(&this.ahead[..some]);
             this.ahead.drain(..some);
-            this.state = State::Begun { since: None };
+            this.state = TimeoutState::ReadingHeaders { since: None };
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.inner).poll_read(cx, buf)? {
             Poll::Ready(()) => {
-                if buf.filled().len() > before && matches!(this.state, State::Idle { .. }) {
-                    this.state = State::Begun { since: None };
+                if buf.filled().len() > before && matches!(this.state, TimeoutState::Idle { .. }) {
+                    this.state = TimeoutState::ReadingHeaders { since: None };
                 }
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
-                ready!(this.poll_patience(cx));
+                ready!(this.poll_timeout(cx));
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the request took too long",
@@ -207,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -256,7 +258,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn headers_get_little_time_and_all_else_gets_more() {
         let (mut client, server) = duplex(1_024);
-        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let mut server =
+            TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let minute = Duration::from_secs(60);
         let mut buffer = [0; 64];
         for answer in [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], b"HTTP/1.1 200 OK\r\n\r\n"] {
@@ -266,7 +269,7 @@ mod tests {
                 client.write_all(piece).await.unwrap();
                 assert_eq!(server.read(&mut buffer).await.unwrap(), piece.len());
             }
-            server.under_way().begin();
+            server.under_way().set();
             assert!(tokio::time::timeout(minute, server.read(&mut buffer)).await.is_err());
             server.write_all(answer).await.unwrap();
         }
@@ -281,7 +284,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_its_last_answer_on() {
         let (mut client, server) = duplex(1_024);
-        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let mut server =
+            TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let mut buffer = [0; 64];
         for _ in 0..5 {
             assert!(
@@ -303,8 +307,9 @@ mod tests {
     async fn an_endless_answer_ends_with_its_client_and_another_one_does_not() {
         for is_endless in [false, true] {
             let (mut client, server) = duplex(1_024);
-            let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
-            server.under_way().begin();
+            let mut server =
+                TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
+            server.under_way().set();
             if is_endless {
                 server.under_way().set_endless();
             }
@@ -318,7 +323,7 @@ mod tests {
                 flushed,
                 if is_endless { Err(io::ErrorKind::ConnectionAborted) } else { Ok(()) }
             );
-            server.under_way().begin();
+            server.under_way().set();
             server.flush().await.unwrap();
             let mut rest = Vec::new();
             server.read_to_end(&mut rest).await.unwrap();
@@ -329,7 +334,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn read_ahead_bytes_max_is_held_of_what_a_client_sends_meanwhile() {
         let (mut client, server) = duplex(4 * READ_AHEAD_BYTES_MAX);
-        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let mut server =
+            TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
         server.under_way().set_endless();
         let sent: Vec<u8> = (0..3 * READ_AHEAD_BYTES_MAX).map(|n| n as u8).collect();
         client.write_all(&sent).await.unwrap();
@@ -345,7 +351,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answer_read_ms_max_ends_who_reads_nothing() {
         let (mut client, server) = duplex(64);
-        let mut server = Patient::new(server, Duration::from_secs(10), Duration::from_secs(75));
+        let mut server =
+            TimeoutStream::new(server, Duration::from_secs(10), Duration::from_secs(75));
         let half = Duration::from_millis(ANSWER_READ_MS_MAX / 2);
         // Slowly is slow, and not for nothing.
         for _ in 0..5 {

@@ -7,32 +7,36 @@ use housecount_core::limits::ACK_TIMEOUT_MS;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Refused;
+use super::IngestError;
 
 /// Completion of a batch, awaited by its requests on one worker.
 #[derive(Debug)]
-pub(super) struct Round {
+pub(super) struct BatchCompletion {
     since: Instant,
-    outcome: OnceLock<Result<(), Refused>>,
-    told: Notify,
+    outcome: OnceLock<Result<(), IngestError>>,
+    notify: Notify,
 }
 
-impl Round {
-    pub(super) fn begin() -> Arc<Round> {
-        Arc::new(Round { since: Instant::now(), outcome: OnceLock::new(), told: Notify::new() })
+impl BatchCompletion {
+    pub(super) fn new() -> Arc<BatchCompletion> {
+        Arc::new(BatchCompletion {
+            since: Instant::now(),
+            outcome: OnceLock::new(),
+            notify: Notify::new(),
+        })
     }
 
     /// The first word is what counts.
-    pub(super) fn tell(&self, outcome: Result<(), Refused>) {
+    pub(super) fn complete(&self, outcome: Result<(), IngestError>) {
         let _ = self.outcome.set(outcome);
-        self.told.notify_waiters();
+        self.notify.notify_waiters();
     }
 
     /// Waits until the log has the batch, or nobody waits for it any longer.
-    pub(super) async fn taken(&self) -> Result<(), Refused> {
+    pub(super) async fn wait(&self) -> Result<(), IngestError> {
         loop {
             // Made before asking, so that no word is missed in between.
-            let told = self.told.notified();
+            let told = self.notify.notified();
             if let Some(outcome) = self.outcome.get() {
                 return *outcome;
             }
@@ -41,7 +45,7 @@ impl Round {
     }
 
     /// Whether a word was said.
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.outcome.get().is_some()
     }
 

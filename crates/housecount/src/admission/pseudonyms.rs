@@ -27,30 +27,30 @@ const CONTEXT: &str = "housecount 2026-11-25 viewer ids";
 
 /// Pseudonymizer of viewer and session ids; without a key, ids stay as they are.
 #[derive(Clone, Default)]
-pub struct Names(Option<Box<Key>>);
+pub struct Pseudonymizer(Option<Box<PseudonymKey>>);
 
 #[derive(Clone)]
-struct Key([u8; 32]);
+struct PseudonymKey([u8; 32]);
 
 /// Never with the key.
-impl fmt::Debug for Names {
+impl fmt::Debug for Pseudonymizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "hashed" } else { "plain" })
     }
 }
 
-impl Names {
+impl Pseudonymizer {
     /// Ids go on as they are.
     #[must_use]
-    pub fn plain() -> Names {
-        Names(None)
+    pub fn plain() -> Pseudonymizer {
+        Pseudonymizer(None)
     }
 
     /// Ids go on as pseudonyms. None if the secret is too short.
     #[must_use]
-    pub fn hashed(secret: &[u8]) -> Option<Names> {
+    pub fn hashed(secret: &[u8]) -> Option<Pseudonymizer> {
         let key = blake3::derive_key(CONTEXT, secret);
-        (secret.len() >= KEY_BYTES_MIN).then(|| Names(Some(Box::new(Key(key)))))
+        (secret.len() >= KEY_BYTES_MIN).then(|| Pseudonymizer(Some(Box::new(PseudonymKey(key)))))
     }
 
     /// A viewer as it goes on. The id must have been checked.
@@ -67,7 +67,7 @@ impl Names {
 
     /// The viewer whom somebody asks for who may have been told a pseudonym.
     #[must_use]
-    pub fn asked<'a>(&self, viewer: Cow<'a, str>) -> Cow<'a, str> {
+    pub fn resolve<'a>(&self, viewer: Cow<'a, str>) -> Cow<'a, str> {
         if is_pseudonym(&viewer) { viewer } else { self.viewer(viewer) }
     }
 
@@ -88,7 +88,7 @@ fn shown(bytes: &[u8]) -> String {
 
 /// A pseudonym of nobody, which follows from nothing: 96 bits at random.
 #[must_use]
-pub fn drawn() -> String {
+pub fn random_pseudonym() -> String {
     shown(&rng::random::<[u8; BYTES]>())
 }
 
@@ -108,16 +108,16 @@ mod tests {
     /// Frozen: another pseudonym would be another viewer.
     #[test]
     fn pseudonyms_are_frozen() {
-        let names = Names::hashed(SECRET).unwrap();
+        let names = Pseudonymizer::hashed(SECRET).unwrap();
         let viewer = names.viewer("ann@example.org".into());
         assert_eq!((&*viewer, &*names.session("ann@example.org".into())), FROZEN);
         assert!(is_pseudonym(&viewer));
-        assert_eq!(names.asked(viewer.clone()), viewer);
-        assert_eq!(names.asked("ann@example.org".into()), viewer);
+        assert_eq!(names.resolve(viewer.clone()), viewer);
+        assert_eq!(names.resolve("ann@example.org".into()), viewer);
         // Whoever sends a pseudonym as an id doesn't become that viewer.
         assert_ne!(names.viewer(viewer.clone()), viewer);
         assert_eq!(names.session("".into()), "");
-        let other = Names::hashed(b"0123456789abcdef0123456789abcdeF").unwrap();
+        let other = Pseudonymizer::hashed(b"0123456789abcdef0123456789abcdeF").unwrap();
         assert_ne!(other.viewer("ann@example.org".into()), viewer);
     }
 
@@ -126,10 +126,10 @@ mod tests {
 
     #[test]
     fn plain_ids_stay_and_keys_are_not_shown() {
-        assert_eq!(Names::plain().viewer("ann".into()), "ann");
-        assert_eq!(Names::plain().asked("~AAAAAAAAAAAAAAAA".into()), "~AAAAAAAAAAAAAAAA");
-        assert!(Names::hashed(&SECRET[1..]).is_none());
-        assert_eq!(format!("{:?}", Names::hashed(SECRET).unwrap()), "hashed");
+        assert_eq!(Pseudonymizer::plain().viewer("ann".into()), "ann");
+        assert_eq!(Pseudonymizer::plain().resolve("~AAAAAAAAAAAAAAAA".into()), "~AAAAAAAAAAAAAAAA");
+        assert!(Pseudonymizer::hashed(&SECRET[1..]).is_none());
+        assert_eq!(format!("{:?}", Pseudonymizer::hashed(SECRET).unwrap()), "hashed");
         for no in ["", "~", "ann", "~AAAAAAAAAAAAAAA", "~AAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAAAA"] {
             assert!(!is_pseudonym(no), "{no}");
         }
