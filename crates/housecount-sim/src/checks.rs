@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use housecount::cold::Cold;
-use housecount::hub::Answer;
+use housecount::hub::WithStatus;
 use housecount::ledger::scan;
 use housecount::node::Node;
 use housecount::verify::verify;
@@ -14,9 +14,9 @@ use housecount_core::span::{Span, measure};
 use housecount_core::time::UnixMs;
 
 use crate::nodes::POLL_MS;
-use crate::plan::Kind;
-use crate::truth::presence::{Asked, Bounds, Online};
-use crate::truth::proof::{Proven, missing};
+use crate::oracle::presence::{Bounds, CountQuery, Online};
+use crate::oracle::proof::{Proven, missing};
+use crate::plan::FaultKind;
 use crate::world::World;
 use crate::world::log::BEGINNING;
 
@@ -26,7 +26,7 @@ const SLACK_MS: u64 = 2_000 + 2 * 500 + POLL_MS + 500;
 
 /// What was checked: a check that never applies would show nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct CheckStats {
     /// Counts looked at.
     pub counts: u64,
     /// Those that were called complete.
@@ -48,37 +48,37 @@ pub struct Figures {
 }
 
 /// A node's counts against the truth.
-pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut Figures) {
+pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mut CheckStats) {
     let (now_ms, at) = (world.now_ms(), node.hub.now());
     // What is of a while ago may lack the leaves since.
     let standing = node.hub.totals().standing;
     let slack_ms = if standing.complete { SLACK_MS } else { u64::MAX / 2 };
     // By the log's clock, which is the simulation's unless it is set. Beats that are acknowledged
     // early are in no log yet.
-    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
+    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
     let as_of_ms = is_promised.then(|| standing.as_of.since(BEGINNING));
     let of = |stage: Option<&str>| {
-        let asked = Asked { stage, run, at, now_ms, slack_ms, as_of_ms };
+        let asked = CountQuery { stage, run, at, now_ms, slack_ms, as_of_ms };
         world.truth.lock().online(asked, rules)
     };
     for number in 0..world.plan.stages {
         let stage = format!("stage-{number}");
         count(world, run, Some(&stage), node.hub.count(&stage), of(Some(&stage)), figures);
     }
-    let Answer { of: (total, _), standing } = node.hub.totals();
-    count(world, run, None, Answer { of: total, standing }, of(None), figures);
+    let WithStatus { value: (total, _), standing } = node.hub.totals();
+    count(world, run, None, WithStatus { value: total, standing }, of(None), figures);
 }
 
 fn count(
     world: &World,
     run: usize,
     stage: Option<&str>,
-    said: Answer<Count>,
+    said: WithStatus<Count>,
     may: Bounds,
-    figures: &mut Figures,
+    figures: &mut CheckStats,
 ) {
-    let Answer { of: Count { viewers, sessions }, standing } = said;
+    let WithStatus { value: Count { viewers, sessions }, standing } = said;
     world.digest(|hasher, now_ms| hasher.count(now_ms, run, stage, said));
     let holds = |least: fn(Online) -> u64, count: u64| {
         let is_high = count > least(may.most) && !standing.recovering;
@@ -105,7 +105,7 @@ fn count(
 pub async fn ledger(cold: &Arc<dyn Cold>) -> Result<Proven, String> {
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
     let range = Span::new(UnixMs::ZERO, UnixMs::MAX);
-    let page = scan::committed(cold, range, wanted, 100_000, &mut |_| ())
+    let page = scan::committed_watch(cold, range, wanted, 100_000, &mut |_| ())
         .await
         .map_err(|e| e.to_string())?;
     let mut rows = Proven::new();
@@ -151,7 +151,7 @@ pub async fn ledger_in_the_end(
     world: &World,
     cold: &Arc<dyn Cold>,
     ttl_ms: u64,
-    figures: &mut Figures,
+    figures: &mut CheckStats,
 ) -> Result<Proven, String> {
     let (least, most) = {
         let truth = world.truth.lock();
@@ -169,7 +169,7 @@ pub async fn ledger_in_the_end(
     // Where the log's clock was set, a node that was cut off meanwhile has stamped by the old one,
     // and after a loss of everything hot some times are lived twice: a snapshot is of one of them.
     // (Counts themselves are compared all along.)
-    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
+    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let explained = |problem: &String| is_set && problem.contains("SNAPSHOT#");
     if let Some(problem) = found.problems.iter().find(|problem| !explained(problem)) {
         return Err(format!("verify: {problem}"));

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use housecount::hub::Answer;
+use housecount::hub::WithStatus;
 use housecount::log::Position;
 use housecount_core::event::EventKind;
 use housecount_core::fold::Count;
@@ -15,8 +15,8 @@ use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
 
-use crate::truth::Seat;
-use crate::truth::proof::Proven;
+use crate::oracle::SeatName;
+use crate::oracle::proof::Proven;
 
 /// The hash of a run, or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl RunHasher {
     }
 
     /// A run of a node took an event, and stamped it.
-    pub fn event(&mut self, now_ms: u64, run: usize, seat: &Seat, kind: EventKind, at: UnixMs) {
+    pub fn event(&mut self, now_ms: u64, run: usize, seat: &SeatName, kind: EventKind, at: UnixMs) {
         self.begin(1, now_ms);
         self.number(run as u64);
         [&seat.stage, &seat.viewer, &seat.session].iter().for_each(|id| self.bytes(id.as_bytes()));
@@ -82,8 +82,14 @@ impl RunHasher {
     }
 
     /// A run answered with a count of a stage, or of all stages (`None`).
-    pub fn count(&mut self, now_ms: u64, run: usize, stage: Option<&str>, count: Answer<Count>) {
-        let Answer { of: Count { viewers, sessions }, standing } = count;
+    pub fn count(
+        &mut self,
+        now_ms: u64,
+        run: usize,
+        stage: Option<&str>,
+        count: WithStatus<Count>,
+    ) {
+        let WithStatus { value: Count { viewers, sessions }, standing } = count;
         self.begin(3, now_ms);
         self.number(run as u64);
         self.bytes(stage.unwrap_or_default().as_bytes());
@@ -177,7 +183,7 @@ impl RunHasher {
 
 #[cfg(test)]
 mod tests {
-    use housecount::hub::Standing;
+    use housecount::hub::CountStatus;
     use housecount_core::limits::ITEM_BYTES_MAX;
 
     use super::*;
@@ -225,13 +231,13 @@ mod tests {
     /// they are written.
     #[test]
     fn the_form_is_frozen() {
-        let seat = Seat {
+        let seat = SeatName {
             stage: "stage-1".to_string(),
             viewer: "viewer-0001".to_string(),
             session: String::new(),
         };
-        let standing = Standing { as_of: UnixMs(1), complete: true, recovering: false };
-        let count = Answer { of: Count { viewers: 2, sessions: 3 }, standing };
+        let standing = CountStatus { as_of: UnixMs(1), complete: true, recovering: false };
+        let count = WithStatus { value: Count { viewers: 2, sessions: 3 }, standing };
         let hash = hash(|hasher| {
             hasher.event(1, 0, &seat, EventKind::Leave, UnixMs(2));
             hasher.answer(3, 0, Some(30_000));

@@ -16,16 +16,16 @@
 //! - [`digest`]: the hash of a run, to compare two source trees.
 //! - [`week`]: a week in which nothing goes wrong, to see that nothing grows.
 
-pub mod audit;
+pub mod active_faults;
+pub mod archive_check;
 pub mod checks;
 pub mod digest;
 pub mod nodes;
 pub mod operator;
+pub mod oracle;
 pub mod plan;
 pub mod player;
 pub mod run;
+pub mod soak;
 pub mod standstill;
-pub mod trouble;
-pub mod truth;
-pub mod week;
 pub mod world;

@@ -11,9 +11,9 @@ use clap::{Parser, ValueEnum};
 use housecount::clock::mono_ms;
 use housecount_core::mutants::Mutant;
 use housecount_sim::digest::RunHash;
-use housecount_sim::plan::{Plan, clock};
-use housecount_sim::run::{Outcome, run};
-use housecount_sim::week::{Kept, week};
+use housecount_sim::plan::{SimPlan, clock};
+use housecount_sim::run::{SeedOutcome, run};
+use housecount_sim::soak::{SoakSample, soak};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Simulate faults: housecount's own code over a simulated clock, log and cold tier, checked
@@ -131,8 +131,8 @@ fn pass_days(seed: u64, days: u64, viewers: usize) -> ExitCode {
     say(
         "day    events   sessions remembered  stages  log records  cold items      bytes  resident MB",
     );
-    let told = week(seed, days, viewers, |kept| {
-        let Kept { day, events, sessions, stages, records, items: (items, bytes) } = kept;
+    let told = soak(seed, days, viewers, |kept| {
+        let SoakSample { day, events, sessions, stages, records, items: (items, bytes) } = kept;
         let resident =
             resident_bytes().map_or("-".to_string(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
         say(&format!(
@@ -167,13 +167,13 @@ struct Sweep<'a> {
     end: u64,
     next: AtomicU64,
     stop: AtomicBool,
-    sum: Mutex<Sum>,
+    sum: Mutex<SweepTotals>,
     bar: ProgressBar,
 }
 
 /// What came of them.
 #[derive(Debug, Default)]
-struct Sum {
+struct SweepTotals {
     seeds: u64,
     lasted_ms: u64,
     events: u64,
@@ -191,8 +191,8 @@ struct Sum {
     trouble: Option<String>,
 }
 
-impl Sum {
-    fn add(&mut self, outcome: &Outcome) {
+impl SweepTotals {
+    fn add(&mut self, outcome: &SeedOutcome) {
         let figures = outcome.figures;
         self.seeds += 1;
         self.hashes.insert(outcome.seed, outcome.run_hash);
@@ -205,7 +205,7 @@ impl Sum {
         self.rows_exact += figures.rows_exact;
         self.watch_ms += figures.watch_ms;
         self.archived += figures.archived;
-        self.faults += Plan::of(outcome.seed).faults.len() as u64;
+        self.faults += SimPlan::of(outcome.seed).faults.len() as u64;
         self.with_losses += u64::from(figures.losses > 0);
     }
 }
@@ -230,7 +230,7 @@ impl<'a> Sweep<'a> {
         Sweep { args, first, end, next, stop, sum: Mutex::default(), bar }
     }
 
-    fn run(self) -> Sum {
+    fn run(self) -> SweepTotals {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.args.threads.unwrap_or(cores).clamp(1, 1024);
         let started_ms = mono_ms();
@@ -256,7 +256,7 @@ impl<'a> Sweep<'a> {
                 return;
             }
             if self.args.seed.is_some() {
-                say(&Plan::of(seed).to_string());
+                say(&SimPlan::of(seed).to_string());
             }
             self.one(seed);
             self.bar.inc(1);
@@ -309,7 +309,7 @@ fn print_hashes(hashes: &BTreeMap<u64, RunHash>) {
     say(&format!("{} seeds {combined}", hashes.len()));
 }
 
-fn report(sum: &Sum, args: &Args, took_ms: u64) {
+fn report(sum: &SweepTotals, args: &Args, took_ms: u64) {
     let percent = |part: u64, of: u64| part as f64 * 100.0 / of.max(1) as f64;
     say(&format!(
         "{} seeds, {} failed; {:.1} s, and {} simulated",

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::plan::{Plan, archive_name};
+use crate::plan::{SimPlan, archive_name};
 use crate::world::World;
 use crate::world::{cold, log};
 
@@ -21,7 +21,7 @@ pub const POLL_MS: u64 = 500;
 
 /// A node that runs.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningNode {
     /// What its requests and tasks share.
     pub node: Arc<Node>,
     /// Its run: see [`crate::truth`].
@@ -35,14 +35,14 @@ pub struct Running {
 pub struct Nodes {
     world: Arc<World>,
     settings: Settings,
-    running: Mutex<Vec<Option<Running>>>,
+    running: Mutex<Vec<Option<RunningNode>>>,
 }
 
 /// The settings that the plan has; all others are the defaults.
 ///
 /// # Errors
 /// One of them is refused.
-pub fn settings(plan: &Plan) -> Result<Settings, String> {
+pub fn settings(plan: &SimPlan) -> Result<Settings, String> {
     let flag = |name: &str, value: String| ("--set".to_string(), name.to_string(), value);
     let flags = vec![
         flag("log", "memory:".to_string()),
@@ -96,7 +96,7 @@ impl Nodes {
                 world.violated(format!("node {number} gave up: {error}"));
             }
         });
-        running[number] = Some(Running { node, run, task, stop: Some(stop) });
+        running[number] = Some(RunningNode { node, run, task, stop: Some(stop) });
     }
 
     /// A node that runs, and its run.
@@ -107,7 +107,7 @@ impl Nodes {
 
     /// How many partitions each run has told again, by what it counts itself.
     #[must_use]
-    pub fn told_again(&self) -> BTreeMap<usize, u64> {
+    pub fn rebuilt_partitions(&self) -> BTreeMap<usize, u64> {
         let running = self.running.lock();
         running
             .iter()
@@ -118,14 +118,14 @@ impl Nodes {
 
     /// kill -9, of those of these that run.
     pub fn kill(&self, numbers: &[usize]) {
-        let told_again = self.told_again();
+        let told_again = self.rebuilt_partitions();
         let mut running = self.running.lock();
-        let killed: Vec<Running> =
+        let killed: Vec<RunningNode> =
             numbers.iter().filter_map(|number| running[*number].take()).collect();
         killed.iter().for_each(|running| running.task.abort());
         let runs: Vec<usize> = killed.iter().map(|running| running.run).collect();
         self.world.happened(&format!("runs {runs:?} are killed"));
-        self.world.truth.lock().over(&runs, &told_again, self.world.now_ms());
+        self.world.truth.lock().end_runs(&runs, &told_again, self.world.now_ms());
     }
 
     /// SIGTERM: waits until it has ended.
@@ -137,8 +137,8 @@ impl Nodes {
         }
         let _ = (&mut stopping.task).await;
         self.world.happened(&format!("run {} has stopped", stopping.run));
-        let mut told_again = self.told_again();
+        let mut told_again = self.rebuilt_partitions();
         told_again.insert(stopping.run, stopping.node.metrics.retold.get());
-        self.world.truth.lock().over(&[stopping.run], &told_again, self.world.now_ms());
+        self.world.truth.lock().end_runs(&[stopping.run], &told_again, self.world.now_ms());
     }
 }

@@ -15,8 +15,8 @@ use housecount_core::ids::StageId;
 use housecount_core::stage::StageConfig;
 use housecount_core::time::UnixMs;
 
+use crate::active_faults::advance;
 use crate::nodes::Nodes;
-use crate::trouble::pass;
 use crate::world::World;
 
 /// Between two changes, ms.
@@ -29,7 +29,7 @@ const CUSTOMERS: u32 = 3;
 /// Changes configurations until then.
 pub async fn operate(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) {
     loop {
-        pass(rng::random_range(PAUSE_MS)).await;
+        advance(rng::random_range(PAUSE_MS)).await;
         if world.now_ms() >= ends_ms {
             return;
         }
@@ -61,7 +61,7 @@ async fn change(node: &Node, stage: &StageId) -> Result<(String, Option<UnixMs>)
     };
     if rng::random_range(0..4) == 0 {
         // The process stands still, and goes on with the time that it has read.
-        pass(rng::random_range(0..STILL_MS)).await;
+        advance(rng::random_range(0..STILL_MS)).await;
     }
     let customer = Some(format!("customer {}", rng::random_range(0..CUSTOMERS)));
     let changed = match (node.stages.get(stage).await?, rng::random_range(0..4)) {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use housecount::archive::Form;
+use housecount::archive::ArchiveFormat;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -17,7 +17,7 @@ const WARM_UP_MS: u64 = 3 * MINUTE_MS;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// A node is killed, and starts again.
     NodeKilled(usize),
     /// A node is stopped in order, and starts again.
@@ -32,11 +32,11 @@ pub enum Kind {
     /// The log forgets everything.
     LogEmptied,
     /// The log refuses all calls.
-    LogAway,
+    LogUnavailable,
     /// The log does nothing for a while, and then all that lies in its sockets.
     LogFrozen,
     /// The log fails over to a replica that lacks its last second.
-    LogBack,
+    LogFailedOver,
     /// The log refuses appends and takes all other calls: of one node, or of all.
     AppendsRefused(Option<usize>),
     /// The log refuses all writes and answers reads: to one node, or to all.
@@ -46,21 +46,21 @@ pub enum Kind {
     /// The log's clock is set: so far ahead.
     LogClock(i64),
     /// Some answers of the log are lost after it has done what was asked.
-    AnswersLost,
+    RepliesLost,
     /// Calls take up to seconds, and overtake each other.
     Slow,
     /// Appends are applied a second time, some later.
-    Doubled,
+    AppendsDuplicated,
     /// The cold tier refuses all calls.
-    ColdAway,
+    ColdUnavailable,
     /// The cold tier throttles most calls.
     ColdThrottled,
     /// The cold tier does a part of what is asked, or all of it, and then fails.
-    ColdLying,
+    ColdFailsAfterWrite,
     /// Calls to the cold tier take so long that leases run out meanwhile.
     ColdSlow,
     /// Everybody gets every lease.
-    LeaseForAll,
+    LeasesGrantedToAll,
     /// All nodes are killed and the log forgets everything: what isn't in the ledger is lost.
     HotLost,
 }
@@ -73,12 +73,12 @@ pub struct Fault {
     /// When it ends; what comes in a moment has ended then.
     pub to_ms: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: FaultKind,
 }
 
 /// Settings, audience and faults of a simulation, drawn from one seed.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct SimPlan {
     /// What all of it was drawn from.
     pub seed: u64,
     /// How many nodes there are.
@@ -94,21 +94,21 @@ pub struct Plan {
     /// `snapshot_interval`
     pub snapshot_interval_ms: u64,
     /// `archive`; none if it is off.
-    pub archive: Option<Form>,
+    pub archive: Option<ArchiveFormat>,
     /// Whether beats are acknowledged before the log has them (`ack = "memory"`).
     pub is_acknowledged_early: bool,
     /// The faults, by when they come.
     pub faults: Vec<Fault>,
     /// When the last one has ended.
-    pub mended_ms: u64,
+    pub faults_end_ms: u64,
     /// Whether the truth is kept and compared; a week of it would be too much.
     pub is_checked: bool,
 }
 
-impl Plan {
+impl SimPlan {
     /// The plan of a seed.
     #[must_use]
-    pub fn of(seed: u64) -> Plan {
+    pub fn of(seed: u64) -> SimPlan {
         let mut chance = SmallRng::seed_from_u64(seed);
         let nodes = chance.random_range(1..=3);
         let trouble_ms = chance.random_range(15..=75) * MINUTE_MS;
@@ -123,7 +123,7 @@ impl Plan {
             })
             .collect();
         faults.sort_by_key(|fault| fault.from_ms);
-        Plan {
+        SimPlan {
             seed,
             nodes,
             partitions: chance.random_range(1..=2),
@@ -132,15 +132,16 @@ impl Plan {
             window_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
             snapshot_interval_ms: [MINUTE_MS, 5 * MINUTE_MS][chance.random_range(0..2)],
             is_acknowledged_early: chance.random_range(0..8) == 0,
-            archive: [None, None, Some(Form::Packed), Some(Form::Items)][chance.random_range(0..4)],
+            archive: [None, None, Some(ArchiveFormat::Packed), Some(ArchiveFormat::Items)]
+                [chance.random_range(0..4)],
             faults,
-            mended_ms,
+            faults_end_ms: mended_ms,
             is_checked: true,
         }
     }
 }
 
-fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
+fn kind(chance: &mut SmallRng, nodes: usize) -> FaultKind {
     let node = chance.random_range(0..nodes);
     let step_ms = chance.random_range(-600_000..=600_000);
     // From the furthest ahead to the furthest behind is less than `STAMP_AHEAD_MS_MAX`: beyond that
@@ -148,50 +149,57 @@ fn kind(chance: &mut SmallRng, nodes: usize) -> Kind {
     let ahead_ms = chance.random_range(-600_000..=270_000);
     let scope = [None, Some(node)][chance.random_range(0..2)];
     match chance.random_range(0..28) {
-        0..=3 => Kind::NodeKilled(node),
-        4..=5 => Kind::NodeStopped(node),
-        6..=7 => Kind::NodeCutOff(node),
-        8 => Kind::NodeClock(node, step_ms),
-        9 => Kind::AllKilled,
-        10 => Kind::LogEmptied,
-        11 => Kind::LogAway,
-        12 => Kind::LogFrozen,
-        13 => Kind::LogBack,
-        14 => Kind::LogClock(ahead_ms),
-        15..=16 => Kind::AnswersLost,
-        17 => Kind::Slow,
-        18 => Kind::Doubled,
-        19 => Kind::ColdAway,
-        20 => Kind::ColdThrottled,
-        21 => Kind::ColdLying,
-        22 => [Kind::ColdSlow, Kind::LeaseForAll][chance.random_range(0..2)],
-        23 => Kind::AppendsRefused(scope),
-        24..=25 => Kind::WritesRefused(scope),
-        26 => Kind::WritesTimeOut(scope),
-        _ => [Kind::HotLost, Kind::LogBack, Kind::LogEmptied][chance.random_range(0..3)],
+        0..=3 => FaultKind::NodeKilled(node),
+        4..=5 => FaultKind::NodeStopped(node),
+        6..=7 => FaultKind::NodeCutOff(node),
+        8 => FaultKind::NodeClock(node, step_ms),
+        9 => FaultKind::AllKilled,
+        10 => FaultKind::LogEmptied,
+        11 => FaultKind::LogUnavailable,
+        12 => FaultKind::LogFrozen,
+        13 => FaultKind::LogFailedOver,
+        14 => FaultKind::LogClock(ahead_ms),
+        15..=16 => FaultKind::RepliesLost,
+        17 => FaultKind::Slow,
+        18 => FaultKind::AppendsDuplicated,
+        19 => FaultKind::ColdUnavailable,
+        20 => FaultKind::ColdThrottled,
+        21 => FaultKind::ColdFailsAfterWrite,
+        22 => [FaultKind::ColdSlow, FaultKind::LeasesGrantedToAll][chance.random_range(0..2)],
+        23 => FaultKind::AppendsRefused(scope),
+        24..=25 => FaultKind::WritesRefused(scope),
+        26 => FaultKind::WritesTimeOut(scope),
+        _ => [FaultKind::HotLost, FaultKind::LogFailedOver, FaultKind::LogEmptied]
+            [chance.random_range(0..3)],
     }
 }
 
-fn lasts_ms(chance: &mut SmallRng, kind: Kind) -> u64 {
+fn lasts_ms(chance: &mut SmallRng, kind: FaultKind) -> u64 {
     match kind {
-        Kind::LogEmptied | Kind::LogBack | Kind::LogClock(_) | Kind::NodeClock(..) => 0,
-        Kind::ColdAway => chance.random_range(1..=60) * MINUTE_MS,
+        FaultKind::LogEmptied
+        | FaultKind::LogFailedOver
+        | FaultKind::LogClock(_)
+        | FaultKind::NodeClock(..) => 0,
+        FaultKind::ColdUnavailable => chance.random_range(1..=60) * MINUTE_MS,
         // From seconds to an hour, each as likely; `tests/faults.rs` has hours.
-        Kind::AppendsRefused(_) | Kind::WritesRefused(_) | Kind::WritesTimeOut(_) => {
+        FaultKind::AppendsRefused(_)
+        | FaultKind::WritesRefused(_)
+        | FaultKind::WritesTimeOut(_) => {
             let longest_ms = [MINUTE_MS / 6, MINUTE_MS, 10 * MINUTE_MS, 60 * MINUTE_MS];
             let longest_ms = longest_ms[chance.random_range(0..longest_ms.len())];
             chance.random_range(1_000..longest_ms)
         }
-        Kind::NodeKilled(_) | Kind::NodeStopped(_) | Kind::AllKilled | Kind::HotLost => {
-            chance.random_range(500..5 * MINUTE_MS)
-        }
+        FaultKind::NodeKilled(_)
+        | FaultKind::NodeStopped(_)
+        | FaultKind::AllKilled
+        | FaultKind::HotLost => chance.random_range(500..5 * MINUTE_MS),
         _ => chance.random_range(2_000..10 * MINUTE_MS),
     }
 }
 
-impl fmt::Display for Plan {
+impl fmt::Display for SimPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan {
+        let SimPlan {
             seed,
             nodes,
             partitions,
@@ -210,7 +218,7 @@ impl fmt::Display for Plan {
             window_ms / 1000,
             snapshot_interval_ms / 1000,
             archive_name(*archive),
-            clock(self.mended_ms)
+            clock(self.faults_end_ms)
         )?;
         for Fault { from_ms, to_ms, kind } in &self.faults {
             writeln!(f, "  {} to {}  {kind:?}", clock(*from_ms), clock(*to_ms))?;
@@ -221,11 +229,11 @@ impl fmt::Display for Plan {
 
 /// As the setting has it.
 #[must_use]
-pub fn archive_name(archive: Option<Form>) -> &'static str {
+pub fn archive_name(archive: Option<ArchiveFormat>) -> &'static str {
     match archive {
         None => "off",
-        Some(Form::Packed) => "packed",
-        Some(Form::Items) => "items",
+        Some(ArchiveFormat::Packed) => "packed",
+        Some(ArchiveFormat::Items) => "items",
     }
 }
 
@@ -243,7 +251,7 @@ mod tests {
     #[test]
     fn every_kind_of_fault_is_drawn_and_ends_in_time() {
         let mut names: Vec<String> = (0..500)
-            .flat_map(|seed| Plan::of(seed).faults)
+            .flat_map(|seed| SimPlan::of(seed).faults)
             .map(|fault| {
                 format!("{:?}", fault.kind).split('(').next().unwrap_or_default().to_string()
             })
@@ -251,11 +259,11 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 22, "{names:?}");
-        for plan in (0..500).map(Plan::of) {
+        for plan in (0..500).map(SimPlan::of) {
             assert!(
                 plan.faults
                     .iter()
-                    .all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.mended_ms)
+                    .all(|fault| fault.from_ms <= fault.to_ms && fault.to_ms <= plan.faults_end_ms)
             );
         }
     }

@@ -11,19 +11,19 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::active_faults::advance;
 use crate::nodes::Nodes;
-use crate::trouble::pass;
-use crate::truth::Seat;
+use crate::oracle::SeatName;
 use crate::world::World;
 
 /// How long a player waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(6);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often a player tries before it leaves it at that, until the next beat.
 const TRIES_MAX: usize = 3;
 
 /// The audience and what it needs.
 #[derive(Debug)]
-pub struct Audience {
+pub struct SimAudience {
     world: Arc<World>,
     nodes: Arc<Nodes>,
     /// When nobody comes any more, in the simulation's time.
@@ -32,11 +32,11 @@ pub struct Audience {
     waiting: Mutex<JoinSet<()>>,
 }
 
-impl Audience {
+impl SimAudience {
     /// Nobody is there yet.
     #[must_use]
-    pub fn new(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) -> Arc<Audience> {
-        Arc::new(Audience { world, nodes, ends_ms, waiting: Mutex::default() })
+    pub fn new(world: Arc<World>, nodes: Arc<Nodes>, ends_ms: u64) -> Arc<SimAudience> {
+        Arc::new(SimAudience { world, nodes, ends_ms, waiting: Mutex::default() })
     }
 
     fn is_over(&self) -> bool {
@@ -45,7 +45,7 @@ impl Audience {
 
     /// A viewer's whole life.
     pub async fn live(self: Arc<Self>, viewer: usize) {
-        pass(rng::random_range(0..120_000)).await;
+        advance(rng::random_range(0..120_000)).await;
         while !self.is_over() {
             let stage = format!("stage-{}", rng::random_range(0..self.world.plan.stages));
             let first = self.clone().watch(viewer, stage.clone(), session());
@@ -58,42 +58,42 @@ impl Audience {
             } else {
                 first.await;
             }
-            pass(rng::random_range(1_000..240_000)).await;
+            advance(rng::random_range(1_000..240_000)).await;
         }
     }
 
     /// One session, from its first beat to its end.
     async fn watch(self: Arc<Self>, viewer: usize, stage: String, session: String) {
-        let mut seat = Seat { stage, viewer: format!("viewer-{viewer:04}"), session };
+        let mut seat = SeatName { stage, viewer: format!("viewer-{viewer:04}"), session };
         // Most go soon, some stay.
         let stay_ms = rng::random_range(5_000..rng::random_range(30_000..2_400_000_u64));
         let until_ms = (self.world.now_ms() + stay_ms).min(self.ends_ms);
         let mut node = rng::random_range(0..self.world.plan.nodes);
         while self.world.now_ms() < until_ms {
-            let next_ms = self.insist(&mut node, EventKind::Beat, &seat).await;
+            let next_ms = self.send_until_accepted(&mut node, EventKind::Beat, &seat).await;
             let left_ms = until_ms.saturating_sub(self.world.now_ms());
-            pass(next_ms.min(left_ms)).await;
+            advance(next_ms.min(left_ms)).await;
             if rng::random_range(0..40) == 0 {
                 // A reload: often as another session, and at once.
-                self.insist(&mut node, EventKind::Leave, &seat).await;
+                self.send_until_accepted(&mut node, EventKind::Leave, &seat).await;
                 if rng::random_range(0..2) == 0 {
                     seat.session = crate::player::session();
                 }
             }
             if rng::random_range(0..60) == 0 {
                 // A hidden tab: its timers sleep.
-                pass(rng::random_range(30_000..200_000)).await;
+                advance(rng::random_range(30_000..200_000)).await;
             }
         }
         if rng::random_range(0..3) > 0 {
-            self.insist(&mut node, EventKind::Leave, &seat).await;
+            self.send_until_accepted(&mut node, EventKind::Leave, &seat).await;
         }
     }
 
     /// Says something until somebody takes it. When to beat next.
-    async fn insist(&self, node: &mut usize, kind: EventKind, seat: &Seat) -> u64 {
+    async fn send_until_accepted(&self, node: &mut usize, kind: EventKind, seat: &SeatName) -> u64 {
         for _ in 0..TRIES_MAX {
-            if let Some(next_ms) = self.say(*node, kind, seat).await {
+            if let Some(next_ms) = self.send_once(*node, kind, seat).await {
                 if rng::random_range(0..50) == 0 {
                     // Its answer was lost on the way to the player, which says it again elsewhere.
                     *node = rng::random_range(0..self.world.plan.nodes);
@@ -102,17 +102,17 @@ impl Audience {
                 return next_ms;
             }
             *node = rng::random_range(0..self.world.plan.nodes);
-            pass(rng::random_range(200..2_000)).await;
+            advance(rng::random_range(200..2_000)).await;
         }
         self.nodes.settings().interval_ms
     }
 
     /// One request. When to beat next, if it was acknowledged.
-    async fn say(&self, number: usize, kind: EventKind, seat: &Seat) -> Option<u64> {
+    async fn send_once(&self, number: usize, kind: EventKind, seat: &SeatName) -> Option<u64> {
         let way_ms = self.world.trouble.lock().way_ms();
-        pass(way_ms).await;
+        advance(way_ms).await;
         let (node, run) = self.nodes.get(number)?;
-        let Seat { stage, viewer, session } = seat;
+        let SeatName { stage, viewer, session } = seat;
         let receipt =
             match node.ingest.enqueue(UnstampedEvent { kind, stage, viewer, session }, false) {
                 Ok(receipt) => receipt,
@@ -138,7 +138,7 @@ impl Audience {
         let event = {
             let mut truth = self.world.truth.lock();
             let seat = truth.seat(seat);
-            truth.said(seat, kind, receipt.at(), run)
+            truth.record_event(seat, kind, receipt.at(), run)
         };
         let (world, waits) = (self.world.clone(), receipt.clone());
         self.waiting.lock().spawn(async move {
@@ -150,7 +150,7 @@ impl Audience {
                 world.violated(why);
             }
         });
-        let answer = timeout(PATIENCE, receipt.wait()).await;
+        let answer = timeout(REQUEST_TIMEOUT, receipt.wait()).await;
         while self.waiting.lock().try_join_next().is_some() {}
         let next_ms = match answer {
             Ok(Ok(())) => Some(node.next_beat_ms(&receipt)),

@@ -11,16 +11,16 @@ use housecount_core::time::UnixMs;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
-use crate::audit;
-use crate::checks::{self, Figures};
+use crate::active_faults::{COLD_SLOW_MS_MAX, advance};
+use crate::archive_check;
+use crate::checks::{self, CheckStats};
 use crate::digest::RunHash;
 use crate::nodes::{Nodes, settings};
 use crate::operator;
-use crate::plan::{Fault, Kind, Plan};
-use crate::player::Audience;
+use crate::oracle::proof::Proven;
+use crate::plan::{Fault, FaultKind, SimPlan};
+use crate::player::SimAudience;
 use crate::standstill::Standstill;
-use crate::trouble::{COLD_SLOW_MS_MAX, pass};
-use crate::truth::proof::Proven;
 use crate::world::World;
 use crate::world::cold::Wire;
 
@@ -44,7 +44,7 @@ const ARCHIVE_MS: u64 = 7 * 60_000;
 
 /// What came of a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct SeedOutcome {
     /// Which seed.
     pub seed: u64,
     /// The checksum of the trace: all that happened, in words.
@@ -54,7 +54,7 @@ pub struct Outcome {
     /// What happened that must not.
     pub violation: Option<String>,
     /// What was checked.
-    pub figures: Figures,
+    pub figures: CheckStats,
     /// How long it took, in the simulation's time.
     pub lasted_ms: u64,
     /// Events that were said.
@@ -65,15 +65,19 @@ pub struct Outcome {
 ///
 /// # Errors
 /// No runtime could be made.
-pub fn run(seed: u64, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<Outcome> {
-    run_plan(Plan::of(seed), mutant, is_shown)
+pub fn run(seed: u64, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<SeedOutcome> {
+    run_plan(SimPlan::of(seed), mutant, is_shown)
 }
 
 /// Runs a plan that was made by hand.
 ///
 /// # Errors
 /// No runtime could be made.
-pub fn run_plan(plan: Plan, mutant: Option<Mutant>, is_shown: bool) -> std::io::Result<Outcome> {
+pub fn run_plan(
+    plan: SimPlan,
+    mutant: Option<Mutant>,
+    is_shown: bool,
+) -> std::io::Result<SeedOutcome> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     mutants::switch(mutant);
     let outcome = runtime.block_on(async {
@@ -81,14 +85,14 @@ pub fn run_plan(plan: Plan, mutant: Option<Mutant>, is_shown: bool) -> std::io::
         housecount::sim::begin(seed);
         let settings = settings(&plan).map_err(std::io::Error::other)?;
         let world = World::new(plan, settings.rules.ttl_ms, is_shown);
-        let mut figures = Figures::default();
+        let mut figures = CheckStats::default();
         if let Err(why) = simulate(&world, settings, &mut figures).await {
             world.violated(why);
         }
         let events = world.truth.lock().events().len() as u64;
         let (hash, run_hash) = (world.hash(), world.run_hash());
         let (violation, lasted_ms) = (world.violation(), world.now_ms());
-        Ok(Outcome { seed, hash, run_hash, violation, figures, lasted_ms, events })
+        Ok(SeedOutcome { seed, hash, run_hash, violation, figures, lasted_ms, events })
     });
     drop(runtime);
     mutants::switch(None);
@@ -112,7 +116,7 @@ struct Simulation {
 async fn simulate(
     world: &Arc<World>,
     settings: Settings,
-    figures: &mut Figures,
+    figures: &mut CheckStats,
 ) -> Result<(), String> {
     let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
@@ -127,21 +131,21 @@ async fn simulate(
     };
     // A call that was slow when all was mended is still under way, and a node that starts waits for
     // it.
-    let is_slow = world.plan.faults.iter().any(|fault| fault.kind == Kind::ColdSlow);
+    let is_slow = world.plan.faults.iter().any(|fault| fault.kind == FaultKind::ColdSlow);
     // Where the log's clock was set, nodes that were apart may differ in time, and find out with
     // the first beat that one takes, or from its note that it was there.
-    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::LogClock(_)));
+    let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let apart_ms = if is_set { NOTED_MS_MAX } else { 0 };
     let under_way_ms = if is_slow { COLD_SLOW_MS_MAX } else { 0 } + apart_ms;
-    let converged_ms = world.plan.mended_ms + rules.ttl_ms + SETTLE_MS + under_way_ms;
+    let converged_ms = world.plan.faults_end_ms + rules.ttl_ms + SETTLE_MS + under_way_ms;
     let ends_ms = converged_ms + AFTER_MS;
 
     let mut tasks = JoinSet::new();
     (0..world.plan.nodes).for_each(|node| nodes.start(node));
     for fault in world.plan.faults.clone() {
-        tasks.spawn(happen(world.clone(), nodes.clone(), fault));
+        tasks.spawn(run_fault(world.clone(), nodes.clone(), fault));
     }
-    let audience = Audience::new(world.clone(), nodes.clone(), ends_ms);
+    let audience = SimAudience::new(world.clone(), nodes.clone(), ends_ms);
     for viewer in 0..world.plan.viewers {
         tasks.spawn(audience.clone().live(viewer));
     }
@@ -154,41 +158,43 @@ async fn simulate(
 }
 
 /// A fault comes and ends.
-async fn happen(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
+async fn run_fault(world: Arc<World>, nodes: Arc<Nodes>, fault: Fault) {
     let Fault { from_ms, to_ms, kind } = fault;
-    pass(from_ms.saturating_sub(world.now_ms())).await;
+    advance(from_ms.saturating_sub(world.now_ms())).await;
     world.happened(&format!("{kind:?} comes"));
     let lasts = world.trouble.lock().change(kind, true, world.now_ms());
     if !lasts {
-        strike(&world, &nodes, kind).await;
+        apply_fault(&world, &nodes, kind).await;
     }
-    pass(to_ms.saturating_sub(world.now_ms())).await;
+    advance(to_ms.saturating_sub(world.now_ms())).await;
     if lasts {
         world.happened(&format!("{kind:?} ends"));
         world.trouble.lock().change(kind, false, world.now_ms());
     }
     match kind {
-        Kind::NodeKilled(node) | Kind::NodeStopped(node) => nodes.start(node),
-        Kind::AllKilled | Kind::HotLost => (0..world.plan.nodes).for_each(|node| nodes.start(node)),
+        FaultKind::NodeKilled(node) | FaultKind::NodeStopped(node) => nodes.start(node),
+        FaultKind::AllKilled | FaultKind::HotLost => {
+            (0..world.plan.nodes).for_each(|node| nodes.start(node))
+        }
         _ => {}
     }
 }
 
 /// A fault of a moment.
-async fn strike(world: &World, nodes: &Nodes, kind: Kind) {
+async fn apply_fault(world: &World, nodes: &Nodes, kind: FaultKind) {
     let all: Vec<usize> = (0..world.plan.nodes).collect();
     match kind {
-        Kind::NodeKilled(node) => nodes.kill(&[node]),
-        Kind::NodeStopped(node) => nodes.stop(node).await,
-        Kind::AllKilled => nodes.kill(&all),
-        Kind::NodeClock(_, step_ms) => housecount::sim::step_wall(step_ms),
-        Kind::LogClock(ahead_ms) => world.log.lock().ahead_ms = ahead_ms,
-        Kind::LogEmptied => empty(world, nodes),
-        Kind::LogBack => {
+        FaultKind::NodeKilled(node) => nodes.kill(&[node]),
+        FaultKind::NodeStopped(node) => nodes.stop(node).await,
+        FaultKind::AllKilled => nodes.kill(&all),
+        FaultKind::NodeClock(_, step_ms) => housecount::sim::step_wall(step_ms),
+        FaultKind::LogClock(ahead_ms) => world.log.lock().ahead_ms = ahead_ms,
+        FaultKind::LogEmptied => empty(world, nodes),
+        FaultKind::LogFailedOver => {
             let since_ms = world.log.lock().go_back(world.now_ms());
-            world.truth.lock().log_lost(since_ms, &nodes.told_again(), world.now_ms());
+            world.truth.lock().log_lost(since_ms, &nodes.rebuilt_partitions(), world.now_ms());
         }
-        Kind::HotLost => {
+        FaultKind::HotLost => {
             nodes.kill(&all);
             empty(world, nodes);
         }
@@ -198,7 +204,7 @@ async fn strike(world: &World, nodes: &Nodes, kind: Kind) {
 
 fn empty(world: &World, nodes: &Nodes) {
     world.log.lock().empty();
-    world.truth.lock().log_lost(0, &nodes.told_again(), world.now_ms());
+    world.truth.lock().log_lost(0, &nodes.rebuilt_partitions(), world.now_ms());
 }
 
 impl Simulation {
@@ -207,9 +213,9 @@ impl Simulation {
     }
 
     /// Looks at everything again and again, until then or until something is wrong.
-    async fn look_until(&mut self, until_ms: u64, figures: &mut Figures) -> Result<(), String> {
+    async fn look_until(&mut self, until_ms: u64, figures: &mut CheckStats) -> Result<(), String> {
         while self.world.now_ms() < until_ms {
-            pass(housecount::rng::random_range(800..4_000)).await;
+            advance(housecount::rng::random_range(800..4_000)).await;
             for (node, run) in self.running() {
                 checks::counts(&self.world, &node, run, self.rules, figures);
             }
@@ -259,7 +265,7 @@ impl Simulation {
     }
 
     /// Everybody has gone: the ledger must come to have all, once.
-    async fn end(&mut self, figures: &mut Figures) -> Result<(), String> {
+    async fn end(&mut self, figures: &mut CheckStats) -> Result<(), String> {
         let settings = self.nodes.settings().clone();
         let last =
             self.world.truth.lock().events().iter().map(|event| event.at).max().unwrap_or_default();
@@ -277,13 +283,14 @@ impl Simulation {
         }
         for (node, run) in self.running() {
             let totals = node.hub.totals();
-            if totals.of.0.viewers != 0 || !totals.standing.complete {
+            if totals.value.0.viewers != 0 || !totals.standing.complete {
                 return Err(format!("run {run} counts {totals:?} when everybody has gone"));
             }
         }
         if let Some(form) = self.world.plan.archive {
             self.archive_to_the_end(figures).await?;
-            figures.archived = audit::archive_in_the_end(&self.world, &self.cold, form).await?;
+            figures.archived =
+                archive_check::archive_in_the_end(&self.world, &self.cold, form).await?;
         }
         figures.versions = operator::in_the_end(&self.world, &self.cold).await?;
         let rows =
@@ -305,7 +312,7 @@ impl Simulation {
     }
 
     /// Waits until all that the log took is in the archive.
-    async fn archive_to_the_end(&mut self, figures: &mut Figures) -> Result<(), String> {
+    async fn archive_to_the_end(&mut self, figures: &mut CheckStats) -> Result<(), String> {
         let (last, clock) = {
             let log = self.world.log.lock();
             (log.last(), log.clock(self.world.now_ms()))
@@ -330,7 +337,7 @@ impl Simulation {
         &mut self,
         target: UnixMs,
         within_ms: u64,
-        figures: &mut Figures,
+        figures: &mut CheckStats,
     ) -> Result<(), String> {
         let until_ms = self.world.now_ms() + within_ms;
         while self.world.committed_to() < target {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use housecount::node::Node;
 use housecount_core::time::UnixMs;
 
-use crate::trouble::Call;
+use crate::active_faults::Call;
 use crate::world::World;
 
 /// Time by which a node without players knows: the longest wait between two writes, and what these
@@ -80,5 +80,5 @@ impl Standstill {
 }
 
 fn taken(node: &Node) -> u64 {
-    ["beat", "leave"].map(|kind| node.metrics.taken(kind)).iter().sum()
+    ["beat", "leave"].map(|kind| node.metrics.events_total(kind)).iter().sum()
 }

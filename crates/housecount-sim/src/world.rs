@@ -12,24 +12,24 @@ use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
+use crate::active_faults::ActiveFaults;
 use crate::digest::{RunHash, RunHasher};
-use crate::plan::{Plan, clock};
-use crate::trouble::Trouble;
-use crate::truth::Truth;
+use crate::oracle::Oracle;
+use crate::plan::{SimPlan, clock};
 
 /// State that the simulation's nodes, players and checks share.
 #[derive(Debug)]
 pub struct World {
     /// What is to happen.
-    pub plan: Plan,
+    pub plan: SimPlan,
     /// What is broken just now.
-    pub trouble: Mutex<Trouble>,
+    pub trouble: Mutex<ActiveFaults>,
     /// The log's server.
     pub log: Mutex<log::Server>,
     /// The cold tier's server.
     pub cold: Mutex<cold::Server>,
     /// What is true.
-    pub truth: Mutex<Truth>,
+    pub truth: Mutex<Oracle>,
     /// `ttl`
     pub ttl_ms: u64,
     trace: Mutex<Trace>,
@@ -49,12 +49,12 @@ struct Trace {
 impl World {
     /// Nothing has happened yet. With `is_shown` all that happens is written to standard error.
     #[must_use]
-    pub fn new(plan: Plan, ttl_ms: u64, is_shown: bool) -> Arc<World> {
+    pub fn new(plan: SimPlan, ttl_ms: u64, is_shown: bool) -> Arc<World> {
         Arc::new(World {
-            trouble: Mutex::new(Trouble::none(plan.nodes)),
+            trouble: Mutex::new(ActiveFaults::none(plan.nodes)),
             log: Mutex::new(log::Server::new(plan.partitions)),
             cold: Mutex::default(),
-            truth: Mutex::new(Truth::new(plan.partitions)),
+            truth: Mutex::new(Oracle::new(plan.partitions)),
             trace: Mutex::new(Trace { is_shown, hash: 0xcbf2_9ce4_8422_2325, violation: None }),
             digest: Mutex::default(),
             edges: Mutex::default(),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use housecount_core::mutants::Mutant;
 use housecount_sim::digest::RunHash;
-use housecount_sim::plan::Plan;
+use housecount_sim::plan::SimPlan;
 use housecount_sim::run::{run, run_plan};
 
 /// Seeds with and without an archive.
@@ -24,7 +24,7 @@ fn printed() -> String {
 /// In one process see `seeds::the_same_seed_is_the_same_run`.
 #[test]
 fn a_seed_has_one_hash_in_this_and_in_two_other_processes() {
-    let archives = SEEDS.map(|seed| Plan::of(seed).archive);
+    let archives = SEEDS.map(|seed| SimPlan::of(seed).archive);
     assert!(archives.clone().any(|archive| archive.is_none()));
     assert!(archives.clone().flatten().count() > 0);
     let hashes: Vec<(u64, RunHash)> =
@@ -55,7 +55,7 @@ fn other_seeds_and_known_bugs_have_other_hashes() {
 #[test]
 fn another_window_has_another_hash() {
     let of = |window_ms| {
-        let plan = Plan { window_ms, ..Plan::of(0) };
+        let plan = SimPlan { window_ms, ..SimPlan::of(0) };
         run_plan(plan, None, false).unwrap().run_hash
     };
     assert_ne!(of(60_000), of(300_000));

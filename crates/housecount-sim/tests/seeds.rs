@@ -5,10 +5,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use housecount_core::mutants::Mutant;
-use housecount_sim::run::{Outcome, run};
+use housecount_sim::run::{SeedOutcome, run};
 
 /// Runs seeds on all cores, and looks at what came of each.
-fn each(seeds: std::ops::Range<u64>, look: impl Fn(&Outcome) + Sync) {
+fn each(seeds: std::ops::Range<u64>, look: impl Fn(&SeedOutcome) + Sync) {
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

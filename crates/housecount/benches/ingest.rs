@@ -91,7 +91,7 @@ fn through_ingest(c: &mut Criterion) {
                     }
                     tokio::task::yield_now().await;
                     // What nobody reads any more is dropped, as the ledger does.
-                    log.tend(
+                    log.maintain(
                         0,
                         log.read(0, Position::START, HandleKey::default()).await.unwrap().clock,
                         UnixMs::ZERO,

@@ -7,36 +7,36 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admission::AdmissionControl;
-use crate::archive::Archived;
+use crate::archive::ArchiveProgress;
 use crate::auth::Auth;
 use crate::bootstrap::bootstrap;
 use crate::clock::SharedClock;
 use crate::cold::{Cold, ColdTarget, WatchedCold};
 use crate::config::Settings;
-use crate::cost::Costs;
+use crate::cost::CostTracker;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::make_private;
-use crate::follow::Follower;
+use crate::follower::Follower;
 use crate::http::{self, BoundListener};
 use crate::hub::Hub;
 use crate::ingest::{Appenders, Ingest, OwnAppends};
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
-use crate::log::{Consumed, Log, LogTarget, WatchedLog};
+use crate::log::{Log, LogTarget, LogUsage, WatchedLog};
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::node::Readiness;
 use crate::rng;
-use crate::stages::Stages;
-use crate::tasks::archive::Archive;
-use crate::tasks::commit::Commit;
-use crate::tasks::cost::Cost;
-use crate::tasks::publish::Publish;
+use crate::stages::StageStore;
+use crate::tasks::archive::ArchiveTask;
+use crate::tasks::commit::LedgerCommitter;
+use crate::tasks::cost::CostSampler;
+use crate::tasks::live_refresh::LiveRefresh;
+use crate::tasks::log_maintenance::LogMaintenance;
+use crate::tasks::publish::PublishCounts;
 use crate::tasks::run_every;
-use crate::tasks::show::Show;
-use crate::tasks::snapshot::Snapshots;
+use crate::tasks::snapshot::SnapshotService;
 use crate::tasks::sweep::Sweep;
-use crate::tasks::tend::Tend;
 use crate::wake_coalescing::WakeCoalescer;
 use crate::workers::Workers;
 
@@ -54,9 +54,9 @@ pub struct App {
     stop: watch::Sender<bool>,
     stop_committing: watch::Sender<bool>,
     follower: Follower,
-    commit: Option<Commit>,
-    archive: Option<Archive>,
-    archived: Option<Arc<Archived>>,
+    commit: Option<LedgerCommitter>,
+    archive: Option<ArchiveTask>,
+    archived: Option<Arc<ArchiveProgress>>,
 }
 
 impl App {
@@ -83,10 +83,10 @@ impl App {
     pub fn with_stores(settings: Settings, log: Arc<dyn Log>, cold: Option<Arc<dyn Cold>>) -> App {
         let mut metrics = Metrics::default();
         if let Some(cold) = &cold {
-            metrics.show_units("cold_consumed_units", cold.meter().shown());
+            metrics.register_units("cold_consumed_units", cold.meter().counters());
         }
-        if let Consumed::Units(meter) = log.consumed() {
-            metrics.show_units("log_consumed_units", meter.shown());
+        if let LogUsage::Units(meter) = log.consumed() {
+            metrics.register_units("log_consumed_units", meter.counters());
         }
         let metrics = Arc::new(metrics);
         let clock = Arc::new(SharedClock::default());
@@ -120,13 +120,18 @@ impl App {
             proofs.clone(),
             &settings,
         );
-        let costs =
-            Arc::new(Costs::new(&settings, cold.clone(), log.clone(), hub.clone(), clock.clone()));
+        let costs = Arc::new(CostTracker::new(
+            &settings,
+            cold.clone(),
+            log.clone(),
+            hub.clone(),
+            clock.clone(),
+        ));
         let name = format!("{:08x}", rng::random::<u32>());
         let snapshots = cold.as_ref().map(|cold| {
             let (hub, clock, metrics) = (hub.clone(), clock.clone(), metrics.clone());
             let stretch = costs.stretch();
-            Arc::new(Snapshots::new(
+            Arc::new(SnapshotService::new(
                 hub,
                 cold.clone(),
                 clock,
@@ -138,13 +143,21 @@ impl App {
         });
         let commit = cold.as_ref().zip(proofs.as_ref()).map(|(cold, proofs)| {
             let (hub, proofs, metrics) = (hub.clone(), proofs.clone(), metrics.clone());
-            Commit::new(log.clone(), cold.clone(), hub, proofs, metrics, name.clone(), &settings)
+            LedgerCommitter::new(
+                log.clone(),
+                cold.clone(),
+                hub,
+                proofs,
+                metrics,
+                name.clone(),
+                &settings,
+            )
         });
-        let archived = settings.archive.map(|_| Arc::new(Archived::new(log.partitions())));
+        let archived = settings.archive.map(|_| Arc::new(ArchiveProgress::new(log.partitions())));
         let archive = cold.as_ref().zip(settings.archive.zip(archived.clone())).map(
             |(cold, (kept, archived))| {
                 let (hub, metrics) = (hub.clone(), metrics.clone());
-                Archive::new(
+                ArchiveTask::new(
                     log.clone(),
                     cold.clone(),
                     hub,
@@ -156,7 +169,7 @@ impl App {
                 )
             },
         );
-        let stages = Stages::new(cold.clone(), settings.stages_auto, settings.window_ms);
+        let stages = StageStore::new(cold.clone(), settings.stages_auto, settings.window_ms);
         let edge = Arc::new(AdmissionControl::new(
             &settings.edge,
             settings.interval_ms,
@@ -166,7 +179,7 @@ impl App {
         let scans = Scans::new();
         let live = Arc::new(Live::new(hub.clone()));
         let auth = Auth::new(&settings.auth);
-        let reads = cold.clone().map(Cold::for_callers);
+        let reads = cold.clone().map(Cold::metered_as_reads);
         let node = Node {
             settings,
             auth,
@@ -225,7 +238,7 @@ impl App {
         });
         tasks.spawn({
             let (node, stop) = (node.clone(), stop.subscribe());
-            async move { node.auth.keep_fresh(stop).await }
+            async move { node.auth.reload_loop(stop).await }
         });
         let (stop_serving, serving) = watch::channel(false);
         let server = tokio::spawn({
@@ -285,9 +298,9 @@ fn keep_data_private(settings: &Settings) -> StoreResult<()> {
 /// What a node does by itself.
 struct BackgroundTasks {
     follower: Follower,
-    commit: Option<Commit>,
-    archive: Option<Archive>,
-    archived: Option<Arc<Archived>>,
+    commit: Option<LedgerCommitter>,
+    archive: Option<ArchiveTask>,
+    archived: Option<Arc<ArchiveProgress>>,
 }
 
 /// Bootstraps the node, then runs everything it does by itself.
@@ -314,31 +327,31 @@ async fn run_background(
         let stop = stop.clone();
         tasks.spawn(async move { snapshots.run(stop).await });
     }
-    let tend = Tend {
+    let tend = LogMaintenance {
         log: log.clone(),
         clock: node.clock.clone(),
         hub: node.hub.clone(),
         proofs: node.proofs.clone(),
         archived: alive.archived.clone(),
-        forgot_at: None,
+        pruned_at: None,
         kept_ms: node.settings.log_kept_ms(),
         rules: node.settings.rules,
         interval_ms: node.settings.interval_ms,
     };
     tasks.spawn(run_every(tend, stop.clone()));
-    tasks.spawn(run_every(Cost::new(node.costs.clone()), stop.clone()));
+    tasks.spawn(run_every(CostSampler::new(node.costs.clone()), stop.clone()));
     if let Some(archive) = alive.archive.take() {
         tasks.spawn(run_every(archive, stop.clone()));
     }
     if let Some(commit) = alive.commit.take() {
         tasks.spawn(run_every(commit, stop.clone()));
     }
-    tasks.spawn(run_every(Show::new(node.live.clone(), node.metrics.clone()), stop.clone()));
+    tasks.spawn(run_every(LiveRefresh::new(node.live.clone(), node.metrics.clone()), stop.clone()));
     if let Some(cold) = cold {
         tasks.spawn(run_every(Sweep::new(cold.clone(), node.hub.clone()), stop.clone()));
     }
     if node.settings.publish_counts {
-        tasks.spawn(run_every(Publish::new(log, node.hub.clone()), stop.clone()));
+        tasks.spawn(run_every(PublishCounts::new(log, node.hub.clone()), stop.clone()));
     }
     follower.run(stop).await;
     while tasks.join_next().await.is_some() {}

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 
 /// What the audience is like. All times in ms.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct AudienceConfig {
     /// How many watch at once.
     pub viewers: u32,
     /// How many stages there are.
@@ -33,7 +33,7 @@ pub struct Shape {
 
 /// What a viewer does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
+pub struct ViewerAction {
     /// When, from the start.
     pub at_ms: u64,
     /// Which stage: 0 and up.
@@ -46,29 +46,29 @@ pub struct Action {
 
 /// Endless iterator over the actions of a simulated audience.
 #[derive(Debug)]
-pub struct Audience {
-    shape: Shape,
+pub struct SimulatedAudience {
+    shape: AudienceConfig,
     rng: SmallRng,
     /// The next action of every seat.
     next: BinaryHeap<Reverse<(u64, u32)>>,
-    seats: Vec<Sitting>,
+    seats: Vec<SeatOccupancy>,
     /// Popularity, added up.
     popularity: Vec<f64>,
     viewers: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Sitting {
+struct SeatOccupancy {
     viewer: u64,
     stage: u32,
     leaves_ms: u64,
     is_taken: bool,
 }
 
-impl Audience {
+impl SimulatedAudience {
     /// Everybody is still on the way.
     #[must_use]
-    pub fn new(shape: Shape) -> Audience {
+    pub fn new(shape: AudienceConfig) -> SimulatedAudience {
         let mut rng = SmallRng::seed_from_u64(shape.seed);
         let ramp_ms = shape.ramp_ms.max(1);
         let next =
@@ -79,8 +79,8 @@ impl Audience {
             sum
         });
         let popularity = popularity.collect();
-        let seats = vec![Sitting::default(); shape.viewers as usize];
-        Audience { shape, rng, next, seats, popularity, viewers: 0 }
+        let seats = vec![SeatOccupancy::default(); shape.viewers as usize];
+        SimulatedAudience { shape, rng, next, seats, popularity, viewers: 0 }
     }
 
     /// The name of a stage.
@@ -115,20 +115,20 @@ impl Audience {
         (-uniform.ln() * mean_ms as f64) as u64
     }
 
-    fn arrive(&mut self, at_ms: u64) -> Sitting {
+    fn arrive(&mut self, at_ms: u64) -> SeatOccupancy {
         let total = self.popularity.last().copied().unwrap_or(1.0);
         let point = self.rng.random_range(0.0..total);
         let stage = self.popularity.partition_point(|sum| *sum <= point) as u32;
         self.viewers += 1;
         let leaves_ms = at_ms + 1 + self.exponential(self.shape.stay_ms);
-        Sitting { viewer: self.viewers - 1, stage, leaves_ms, is_taken: true }
+        SeatOccupancy { viewer: self.viewers - 1, stage, leaves_ms, is_taken: true }
     }
 }
 
-impl Iterator for Audience {
-    type Item = Action;
+impl Iterator for SimulatedAudience {
+    type Item = ViewerAction;
 
-    fn next(&mut self) -> Option<Action> {
+    fn next(&mut self) -> Option<ViewerAction> {
         let Reverse((at_ms, seat)) = self.next.pop()?;
         let mut sitting = self.seats[seat as usize];
         if !sitting.is_taken {
@@ -145,7 +145,7 @@ impl Iterator for Audience {
         };
         self.seats[seat as usize] = sitting;
         self.next.push(Reverse((again_ms, seat)));
-        Some(Action { at_ms, stage: sitting.stage, viewer: sitting.viewer, is_leave })
+        Some(ViewerAction { at_ms, stage: sitting.stage, viewer: sitting.viewer, is_leave })
     }
 }
 
@@ -153,8 +153,8 @@ impl Iterator for Audience {
 mod tests {
     use super::*;
 
-    fn shape() -> Shape {
-        Shape {
+    fn shape() -> AudienceConfig {
+        AudienceConfig {
             viewers: 100,
             stages: 5,
             interval_ms: 1_000,
@@ -168,18 +168,20 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_audience() {
-        let first: Vec<Action> = Audience::new(shape()).take(5_000).collect();
-        assert_eq!(first, Audience::new(shape()).take(5_000).collect::<Vec<_>>());
+        let first: Vec<ViewerAction> = SimulatedAudience::new(shape()).take(5_000).collect();
+        assert_eq!(first, SimulatedAudience::new(shape()).take(5_000).collect::<Vec<_>>());
         assert_ne!(
             first,
-            Audience::new(Shape { seed: 8, ..shape() }).take(5_000).collect::<Vec<_>>()
+            SimulatedAudience::new(AudienceConfig { seed: 8, ..shape() })
+                .take(5_000)
+                .collect::<Vec<_>>()
         );
     }
 
     #[test]
     fn viewers_beat_in_time_and_leave_once() {
         let mut last = std::collections::HashMap::new();
-        for action in Audience::new(shape()).take(20_000) {
+        for action in SimulatedAudience::new(shape()).take(20_000) {
             if let Some((at_ms, is_leave)) =
                 last.insert(action.viewer, (action.at_ms, action.is_leave))
             {
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn names_are_36_characters_and_differ() {
-        let audience = Audience::new(shape());
+        let audience = SimulatedAudience::new(shape());
         let names: std::collections::HashSet<String> =
             (0..1_000).map(|v| audience.viewer_name(v)).collect();
         assert!(names.len() == 1_000 && names.iter().all(|name| name.len() == 36));

@@ -14,12 +14,12 @@ use housecount_core::time::UnixMs;
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::follow::{Follower, Past};
+use crate::follower::{Follower, LogContinuity};
 use crate::hub::Hub;
 use crate::ledger::{self, Proofs};
 use crate::node::Readiness;
 use crate::progress::StartStep;
-use crate::tasks::restore::{Remembered, last_roster};
+use crate::tasks::restore::{LastRoster, last_roster};
 
 /// Between two tries to reach a store.
 const RETRY: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ pub async fn bootstrap(
     let reached = read_to_end(follower, &mut wait).await?;
     readiness.begin(StartStep::ReadingRoster);
     let remembered = loop {
-        let Some(cold) = cold else { break Remembered::Unusable };
+        let Some(cold) = cold else { break LastRoster::Unusable };
         match last_roster(&**cold, reached).await {
             Ok(remembered) => break remembered,
             Err(error) => wait.retry("the cold tier", error).await?,
@@ -56,23 +56,23 @@ pub async fn bootstrap(
     // The cold tier may have kept us waiting, while other nodes went on.
     readiness.begin(StartStep::ReadingLog);
     let now = read_to_end(follower, &mut wait).await?;
-    if let Remembered::Last(_, roster) = &remembered {
-        hub.remember_peaks(roster);
+    if let LastRoster::Last(_, roster) = &remembered {
+        hub.restore_peaks(roster);
     }
-    let past = match follower.past(now) {
+    let past = match follower.continuity(now) {
         // There was nothing before, and the log is told so.
-        Past::Lost { .. } if remembered == Remembered::Nothing => {
+        LogContinuity::Lost { .. } if remembered == LastRoster::Nothing => {
             while let Err(error) = follower.mark_whole().await {
                 wait.retry("the log", error).await?;
             }
-            Past::Whole
+            LogContinuity::Complete
         }
         past => past,
     };
-    if let (Past::Lost { .. }, Some((cold, proofs))) = (past, cold.zip(proofs)) {
+    if let (LogContinuity::Lost { .. }, Some((cold, proofs))) = (past, cold.zip(proofs)) {
         readiness.begin(StartStep::RestoringProofs);
         let carried = loop {
-            match ledger::restore::carry(&**cold, proofs, &follower.lost(now)).await {
+            match ledger::restore::restore_open_spans(&**cold, proofs, &follower.lost(now)).await {
                 Ok(carried) => break carried,
                 Err(error) => wait.retry("the cold tier", error).await?,
             }
@@ -83,14 +83,14 @@ pub async fn bootstrap(
     hub.advance(now);
     hub.go_live();
     readiness.finish();
-    let (count, stages) = hub.totals().of;
+    let (count, stages) = hub.totals().value;
     tracing::info!(viewers = count.viewers, stages, "ready");
     Ok(())
 }
 
 async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResult<UnixMs> {
     loop {
-        match follower.read_on().await {
+        match follower.poll_all().await {
             Ok(now) => return Ok(now),
             Err(error) => wait.retry("the log", error).await?,
         }
@@ -98,11 +98,11 @@ async fn read_to_end(follower: &mut Follower, wait: &mut Wait<'_>) -> StoreResul
 }
 
 /// Lets earlier counts stand in for what the log doesn't know.
-async fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_ms: u64) {
+async fn bridge(past: LogContinuity, now: UnixMs, remembered: LastRoster, hub: &Hub, ttl_ms: u64) {
     match past {
-        Past::Whole => {}
-        Past::Lost { until } => match remembered {
-            Remembered::Last(taken, roster) if now.since(taken) <= BRIDGE_AGE_MS_MAX => {
+        LogContinuity::Complete => {}
+        LogContinuity::Lost { until } => match remembered {
+            LastRoster::Last(taken, roster) if now.since(taken) <= BRIDGE_AGE_MS_MAX => {
                 let viewers = roster.total.viewers;
                 tracing::warn!(viewers, %taken, "the hot tier was lost; bridging from the last snapshot");
                 hub.open_bridge(roster, until);
@@ -114,10 +114,10 @@ async fn bridge(past: Past, now: UnixMs, remembered: Remembered, hub: &Hub, ttl_
                 hub.open_bridge(Roster::default(), until);
             }
         },
-        Past::Unattended { since } => {
+        LogContinuity::Unattended { since } => {
             hub.advance(since);
             let is_fresh = now.since(since) <= BRIDGE_AGE_MS_MAX;
-            let roster = if is_fresh { hub.roster().await.of } else { Roster::default() };
+            let roster = if is_fresh { hub.roster().await.value } else { Roster::default() };
             let viewers = roster.total.viewers;
             tracing::warn!(viewers, %since, "nobody has listened for a while; bridging the counts from then");
             hub.open_bridge(roster, now.plus(ttl_ms));
@@ -169,12 +169,12 @@ mod tests {
         let hub = Hub::new(Rules { ttl_ms: 1_000, leave_grace_ms: 10 }, 1, false);
         let count = Count { viewers: 41, sessions: 43 };
         let stages = vec![StageView { stage: "s".to_string(), count, peak: 50 }];
-        let remembered = Remembered::Last(NOW.minus(age_ms), Roster { total: count, stages });
-        bridge(Past::Lost { until: NOW.plus(1_000) }, NOW, remembered, &hub, 1_000).await;
+        let remembered = LastRoster::Last(NOW.minus(age_ms), Roster { total: count, stages });
+        bridge(LogContinuity::Lost { until: NOW.plus(1_000) }, NOW, remembered, &hub, 1_000).await;
         hub.advance(NOW);
         hub.go_live();
         let answer = hub.count("s");
-        (answer.of.viewers, answer.standing.complete, answer.standing.recovering)
+        (answer.value.viewers, answer.standing.complete, answer.standing.recovering)
     }
 
     #[tokio::test]

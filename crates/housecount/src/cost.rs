@@ -20,12 +20,12 @@ use housecount_core::limits::COST_GUARD_WARMUP_MS;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-use crate::archive::Form;
+use crate::archive::ArchiveFormat;
 use crate::clock::{SharedClock, mono_ms};
 use crate::cold::Cold;
 use crate::config::Settings;
 use crate::hub::Hub;
-use crate::log::{Consumed, Log, LogTarget, RedisUse};
+use crate::log::{Log, LogTarget, LogUsage, RedisUsage};
 use crate::meter::{Meter, Purpose};
 use crate::metrics::{CostLabel, KindLabel, Metrics};
 
@@ -35,15 +35,15 @@ const N: usize = Purpose::ALL.len();
 /// How many times as far apart snapshots are taken just now. Flushes of the log are told to the
 /// log.
 #[derive(Debug)]
-pub struct Stretch(AtomicU64);
+pub struct SnapshotSpacing(AtomicU64);
 
-impl Default for Stretch {
-    fn default() -> Stretch {
-        Stretch(AtomicU64::new(1))
+impl Default for SnapshotSpacing {
+    fn default() -> SnapshotSpacing {
+        SnapshotSpacing(AtomicU64::new(1))
     }
 }
 
-impl Stretch {
+impl SnapshotSpacing {
     /// The factor.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -53,7 +53,7 @@ impl Stretch {
 
 /// What a purpose has consumed.
 #[derive(Clone, Copy, Debug)]
-pub struct Spending {
+pub struct PurposeCost {
     /// What for.
     pub purpose: Purpose,
     /// So far.
@@ -70,7 +70,7 @@ pub struct Spending {
 #[derive(Clone, Debug)]
 pub struct RedisCost {
     /// What was asked of it.
-    pub used: RedisUse,
+    pub used: RedisUsage,
     /// The smallest node that holds twice of what it has in memory; `None` if none does.
     pub node: Option<String>,
     /// A month of that node, or of a serverless one.
@@ -79,7 +79,7 @@ pub struct RedisCost {
 
 /// All figures of one moment.
 #[derive(Clone, Debug)]
-pub struct Figures {
+pub struct CostReport {
     /// Since when it is counted.
     pub since: UnixMs,
     /// The moment.
@@ -87,7 +87,7 @@ pub struct Figures {
     /// Who watches.
     pub audience: AudienceProfile,
     /// By purpose.
-    pub spending: Vec<Spending>,
+    pub spending: Vec<PurposeCost>,
     /// Bytes that lie in the cold tier: as the table says, or else as this node has put there.
     pub stored_bytes: u64,
     /// A month of them.
@@ -108,7 +108,7 @@ pub struct Figures {
 
 /// Cost of this node's calls, computed from its meters, and the cost guard.
 #[derive(Debug)]
-pub struct Costs {
+pub struct CostTracker {
     /// The prices.
     pub prices: Prices,
     /// The limit, if there is one.
@@ -121,12 +121,12 @@ pub struct Costs {
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
     clock: Arc<SharedClock>,
-    stretch: Arc<Stretch>,
-    state: Mutex<State>,
+    stretch: Arc<SnapshotSpacing>,
+    state: Mutex<TrackerState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TrackerState {
     since: UnixMs,
     readings: UsageWindow<N>,
     /// Up to when it was added up how long was watched, and how many watched then.
@@ -136,7 +136,7 @@ struct State {
     decided: GuardState,
 }
 
-impl Costs {
+impl CostTracker {
     /// Begins to count.
     #[must_use]
     pub fn new(
@@ -145,7 +145,7 @@ impl Costs {
         log: Arc<dyn Log>,
         hub: Arc<Hub>,
         clock: Arc<SharedClock>,
-    ) -> Costs {
+    ) -> CostTracker {
         let now_ms = mono_ms();
         let setup = Deployment {
             window_ms: settings.window_ms,
@@ -158,14 +158,14 @@ impl Costs {
         };
         let place = match settings.log {
             LogTarget::Redis(_) => LogBackend::Redis,
-            _ if matches!(log.consumed(), Consumed::Units(_)) => LogBackend::DynamoDb,
+            _ if matches!(log.consumed(), LogUsage::Units(_)) => LogBackend::DynamoDb,
             _ => LogBackend::Here,
         };
         let kept = settings.archive.map_or(ArchiveKind::Off, |kept| match kept.form {
-            Form::Packed => ArchiveKind::Packed,
-            Form::Items => ArchiveKind::Items,
+            ArchiveFormat::Packed => ArchiveKind::Packed,
+            ArchiveFormat::Items => ArchiveKind::Items,
         });
-        let mut costs = Costs {
+        let mut costs = CostTracker {
             prices: settings.prices.clone(),
             limit: settings.cost_limit,
             setup,
@@ -177,7 +177,7 @@ impl Costs {
             hub,
             clock,
             stretch: Arc::default(),
-            state: Mutex::new(State {
+            state: Mutex::new(TrackerState {
                 since: UnixMs::ZERO,
                 readings: UsageWindow::new(UsageSample {
                     at_ms: now_ms,
@@ -197,12 +197,12 @@ impl Costs {
 
     /// What the guard has decided, for those who go by it.
     #[must_use]
-    pub fn stretch(&self) -> Arc<Stretch> {
+    pub fn stretch(&self) -> Arc<SnapshotSpacing> {
         self.stretch.clone()
     }
 
     /// Asks the cold tier how much lies there.
-    pub async fn look_at_storage(&self) {
+    pub async fn refresh_storage(&self) {
         let Some(cold) = &self.cold else { return };
         // It is a figure for people: what was known before does until it can be had.
         if let Ok(Some(bytes)) = cold.stored_bytes().await {
@@ -211,7 +211,7 @@ impl Costs {
     }
 
     /// Takes a reading at `now_ms` on this node's own clock, and decides.
-    pub fn minute(&self, now_ms: u64) {
+    pub fn sample(&self, now_ms: u64) {
         let reading = self.reading(now_ms);
         self.state.lock().readings.push(reading);
         let Some(limit) = self.limit else { return };
@@ -228,8 +228,8 @@ impl Costs {
         let decided = decide(before, projected, limit, now_ms);
         self.state.lock().decided = decided;
         self.stretch.0.store(decided.stretch, Ordering::Relaxed);
-        self.hub.hold_back(self.log.stretch(guard::flushes(decided.stretch)));
-        tell(before, decided, figures.month, limit);
+        self.hub.set_extra_delay(self.log.set_append_spacing(guard::flushes(decided.stretch)));
+        log_guard_change(before, decided, figures.month, limit);
     }
 
     fn units(&self) -> [Units; N] {
@@ -243,14 +243,14 @@ impl Costs {
         if let Some(cold) = &self.cold {
             add(&cold.meter());
         }
-        if let Consumed::Units(meter) = self.log.consumed() {
+        if let LogUsage::Units(meter) = self.log.consumed() {
             add(&meter);
         }
         units
     }
 
     fn reading(&self, now_ms: u64) -> UsageSample<N> {
-        let viewers = self.hub.totals().of.0.viewers;
+        let viewers = self.hub.totals().value.0.viewers;
         let units = self.units();
         let mut state = self.state.lock();
         if state.since == UnixMs::ZERO {
@@ -265,13 +265,13 @@ impl Costs {
 
     /// All figures as they are now.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self) -> CostReport {
         self.figures_at(mono_ms()).0
     }
 
-    fn figures_at(&self, now_ms: u64) -> (Figures, Usage<N>) {
+    fn figures_at(&self, now_ms: u64) -> (CostReport, Usage<N>) {
         let reading = self.reading(now_ms);
-        let (viewers, stages) = self.hub.totals().of;
+        let (viewers, stages) = self.hub.totals().value;
         let put_bytes = self.cold.as_ref().map_or(0, |cold| cold.meter().put_bytes());
         let state = self.state.lock();
         let spent = state.readings.last_hour(&reading);
@@ -279,7 +279,7 @@ impl Costs {
         let of = |purpose: Purpose| {
             let (units, hour) = (reading.units[purpose as usize], spent.units[purpose as usize]);
             let month = cost(per_month(hour, spent.ms));
-            Spending { purpose, units, usd: cost(units), hour: cost(hour), month }
+            PurposeCost { purpose, units, usd: cost(units), hour: cost(hour), month }
         };
         let sum =
             |units: &[Units; N]| units.iter().fold(Units::default(), |sum, units| sum.plus(*units));
@@ -293,7 +293,7 @@ impl Costs {
         let (storage, redis) = (self.prices.stored(stored_bytes), self.redis(&audience));
         let standing = storage.plus(redis.as_ref().map_or(Usd(0), |redis| redis.month));
         let hour = cost(sum(&spent.units));
-        let figures = Figures {
+        let figures = CostReport {
             since: state.since,
             as_of: self.clock.now().unwrap_or_default(),
             audience,
@@ -311,7 +311,7 @@ impl Costs {
     }
 
     fn redis(&self, audience: &AudienceProfile) -> Option<RedisCost> {
-        let Consumed::Redis(used) = self.log.consumed() else { return None };
+        let LogUsage::Redis(used) = self.log.consumed() else { return None };
         let node = self.prices.node(CacheEngine::Valkey, used.memory_bytes);
         let commands = own_usage::redis_commands(audience, &self.setup);
         let month = RedisRequirements { bytes: used.memory_bytes, commands }.month(&self.prices);
@@ -330,7 +330,7 @@ impl Costs {
     }
 
     /// Shows the figures of this moment in `metrics`.
-    pub fn show(&self, metrics: &Metrics) {
+    pub fn update_metrics(&self, metrics: &Metrics) {
         let (figures, shown) = (self.figures(), &metrics.cost);
         for of in &figures.spending {
             let label = CostLabel { purpose: of.purpose.name(), store: store_of(of.purpose) };
@@ -378,7 +378,7 @@ fn per_million(requests: Usd, standing_month: Usd, spent: &Usage<N>) -> Option<U
 }
 
 /// A line when it changes, never in between.
-fn tell(before: GuardState, now: GuardState, month: Usd, limit: BudgetLimit) {
+fn log_guard_change(before: GuardState, now: GuardState, month: Usd, limit: BudgetLimit) {
     if now.is_exceeded != before.is_exceeded {
         let limit = limit.month;
         if now.is_exceeded {

@@ -7,7 +7,7 @@ use housecount_core::event::{EventKind, Seat};
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use tokio::time::Instant;
 
-use crate::audience::{Audience, Shape};
+use crate::audience::{AudienceConfig, SimulatedAudience};
 use crate::node::Node;
 use crate::rng;
 
@@ -16,7 +16,7 @@ const STAGES: u32 = 5;
 
 /// Plays the audience for ever. It goes through ingest as players do, just without HTTP.
 pub async fn run(node: Arc<Node>, viewers: u32) {
-    let mut audience = Audience::new(Shape {
+    let mut audience = SimulatedAudience::new(AudienceConfig {
         viewers,
         stages: STAGES,
         interval_ms: node.settings.interval_ms,

@@ -27,12 +27,12 @@ use housecount_core::roster::Roster;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-pub use self::answer::{Answer, Standing};
-use self::past::Past;
+pub use self::answer::{CountStatus, WithStatus};
+use self::past::PriorCounts;
 pub use self::shared::{FoldGuard, Hold, HoldTimes, SharedFold};
 use crate::clock::mono_ms;
 use crate::health::WriteHealth;
-use crate::metrics::LiveFigures;
+use crate::metrics::GaugeValues;
 
 /// Events taken in under one lock: some microseconds, so that nobody who waits for it is put to
 /// sleep.
@@ -43,13 +43,13 @@ const AT_ONCE: usize = 64;
 pub struct Hub {
     /// Locked before `past`, if both are.
     fold: SharedFold,
-    past: Mutex<Past>,
+    past: Mutex<PriorCounts>,
     /// Whether there is a bridge, or was until just now; if not, nobody need look.
     has_bridge: AtomicBool,
     /// Whether the log has been read to its end once.
     is_live: AtomicBool,
     /// When time last advanced: the log was read to its end, and took what this node had to write.
-    heard_mono_ms: AtomicU64,
+    log_read_mono_ms: AtomicU64,
     /// When the log was last read to its end, whether or not time advanced.
     read_mono_ms: AtomicU64,
     /// Whether the log takes what this node writes.
@@ -60,14 +60,14 @@ pub struct Hub {
 
 /// How many events came too late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Late {
+pub struct LateEvents {
     /// Too late to change any count.
     pub too_old: usize,
     /// Of these, too late for their time to be credited.
     pub uncredited: usize,
 }
 
-impl Late {
+impl LateEvents {
     fn note(&mut self, applied: ApplyOutcome) {
         self.too_old += usize::from(applied != ApplyOutcome::Applied);
         self.uncredited += usize::from(applied == ApplyOutcome::Uncredited);
@@ -84,17 +84,17 @@ impl Hub {
             past: Mutex::default(),
             has_bridge: AtomicBool::new(false),
             is_live: AtomicBool::new(false),
-            heard_mono_ms: AtomicU64::new(0),
+            log_read_mono_ms: AtomicU64::new(0),
             read_mono_ms: AtomicU64::new(0),
             writes: Arc::new(WriteHealth::new(partitions, rules.ttl_ms)),
             held_back_ms: AtomicU64::new(0),
         }
     }
 
-    fn standing(&self, fold: &Fold) -> Standing {
+    fn standing(&self, fold: &Fold) -> CountStatus {
         let recovering = self.is_bridged(fold.now());
         let is_known = self.is_live() && !recovering && fold.is_fully_resolved();
-        Standing {
+        CountStatus {
             // The log was read within that millisecond, and others may have appended later in it.
             as_of: fold.now().minus(1 + self.held_back_ms.load(Ordering::Relaxed)),
             complete: is_known && !self.is_stalled(),
@@ -102,8 +102,8 @@ impl Hub {
         }
     }
 
-    fn answer<T>(&self, fold: &Fold, of: T) -> Answer<T> {
-        Answer { of, standing: self.standing(fold) }
+    fn answer<T>(&self, fold: &Fold, of: T) -> WithStatus<T> {
+        WithStatus { value: of, standing: self.standing(fold) }
     }
 
     fn is_live(&self) -> bool {
@@ -136,8 +136,8 @@ impl Hub {
     }
 
     /// Takes in events that the log will have. Any order, any number of times.
-    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> Late {
-        let (mut events, mut late) = (events.into_iter().peekable(), Late::default());
+    pub fn apply<'a>(&self, events: impl IntoIterator<Item = EventRef<'a>>) -> LateEvents {
+        let (mut events, mut late) = (events.into_iter().peekable(), LateEvents::default());
         while events.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Events);
             events.by_ref().take(AT_ONCE).for_each(|event| late.note(fold.apply(&event)));
@@ -147,8 +147,13 @@ impl Hub {
 
     /// Takes in what a partition's record says, which the log has since `told`. `as_of` stays: a
     /// node's own append says nothing about the records of other nodes that lie before it.
-    pub fn take_in(&self, partition: u16, said: &[RecordEntry<'_>], told: UnixMs) -> Late {
-        let mut late = Late::default();
+    pub fn apply_record(
+        &self,
+        partition: u16,
+        said: &[RecordEntry<'_>],
+        told: UnixMs,
+    ) -> LateEvents {
+        let mut late = LateEvents::default();
         for said in said.chunks(AT_ONCE) {
             self.fold
                 .lock(Hold::Events)
@@ -159,12 +164,16 @@ impl Hub {
 
     /// What is said may come to be counted by this much later than usual from now on: `asOf` says
     /// so.
-    pub fn hold_back(&self, ms: u64) {
+    pub fn set_extra_delay(&self, ms: u64) {
         self.held_back_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Calls `with` for each of what a record says, with its ids; `None` where they aren't known.
-    pub fn named(&self, said: &[RecordEntry<'_>], mut with: impl FnMut(Option<EventRef<'_>>)) {
+    pub fn for_each_resolved(
+        &self,
+        said: &[RecordEntry<'_>],
+        mut with: impl FnMut(Option<EventRef<'_>>),
+    ) {
         for said in said.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
             said.iter().for_each(|said| fold.resolve_entry(said, &mut with));
@@ -172,7 +181,7 @@ impl Hub {
     }
 
     /// How events are best told in a record at `now`.
-    pub fn tell<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
+    pub fn record_entries<'a>(&self, events: &[EventRef<'a>], now: UnixMs) -> Vec<RecordEntry<'a>> {
         let told = events
             .chunks(AT_ONCE)
             .flat_map(|events| self.fold.lock(Hold::Events).record_entries(events, now));
@@ -186,7 +195,7 @@ impl Hub {
             (fold.set_key(partition, key), fold.now().plus(fold.rules().ttl_ms))
         };
         if !knows_all_names {
-            self.doubt_until(until);
+            self.mark_incomplete_until(until);
         }
     }
 
@@ -196,7 +205,7 @@ impl Hub {
     }
 
     /// The log may have lost ids that it was told before `from`: they are told again.
-    pub fn tell_again_from(&self, from: UnixMs) {
+    pub fn relog_ids_from(&self, from: UnixMs) {
         self.fold.lock(Hold::Look).relog_ids_from(from);
     }
 
@@ -205,7 +214,7 @@ impl Hub {
         // Slice by slice: a large audience may leave at once.
         while !self.fold.lock(Hold::Time).advance_some(now, SEATS_AGED_PER_HOLD_MAX) {}
         self.drop_bridge(now);
-        self.heard_mono_ms.store(mono_ms(), Ordering::Relaxed);
+        self.log_read_mono_ms.store(mono_ms(), Ordering::Relaxed);
     }
 
     /// The log has been read to its end for the first time.
@@ -216,7 +225,7 @@ impl Hub {
     }
 
     /// Counts may be low until `until`: something could not be read.
-    pub fn doubt_until(&self, until: UnixMs) {
+    pub fn mark_incomplete_until(&self, until: UnixMs) {
         let now = self.now();
         self.change_bridge(|bridge| bridge.extend(until, now));
     }
@@ -227,7 +236,7 @@ impl Hub {
     }
 
     /// Remembers peaks from before this node started.
-    pub fn remember_peaks(&self, roster: &Roster) {
+    pub fn restore_peaks(&self, roster: &Roster) {
         let peaks = roster.stages.iter().map(|view| (view.stage.clone(), view.peak));
         self.past.lock().peaks = peaks.collect();
     }
@@ -239,7 +248,7 @@ impl Hub {
 
     /// Whether this node knows everybody who is online, even if it hasn't heard from the log just
     /// now.
-    pub fn knows_all(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         let fold = self.fold.lock(Hold::Look);
         self.is_live() && fold.is_fully_resolved() && !self.is_bridged(fold.now())
     }
@@ -252,7 +261,7 @@ impl Hub {
     /// Whether counts may miss what players say: the log refuses writes, or time has stood still
     /// for [`LOG_STALE_MS`].
     pub fn is_stalled(&self) -> bool {
-        self.writes.is_refused() || self.is_silent()
+        self.writes.is_refused() || self.is_log_stale()
     }
 
     /// The log has been read to its end, which alone lets no time advance.
@@ -268,17 +277,17 @@ impl Hub {
     }
 
     /// Whether time has stood still for [`LOG_STALE_MS`].
-    pub fn is_silent(&self) -> bool {
-        self.silent_ms() >= LOG_STALE_MS
+    pub fn is_log_stale(&self) -> bool {
+        self.log_silence_ms() >= LOG_STALE_MS
     }
 
     /// How long time has stood still.
-    fn silent_ms(&self) -> u64 {
-        mono_ms().saturating_sub(self.heard_mono_ms.load(Ordering::Relaxed))
+    fn log_silence_ms(&self) -> u64 {
+        mono_ms().saturating_sub(self.log_read_mono_ms.load(Ordering::Relaxed))
     }
 
     /// Who is online on a stage.
-    pub fn count(&self, stage: &str) -> Answer<Count> {
+    pub fn count(&self, stage: &str) -> WithStatus<Count> {
         let fold = self.fold.lock(Hold::Look);
         let mut count = fold.count(stage);
         if self.has_bridge.load(Ordering::Acquire) {
@@ -288,7 +297,7 @@ impl Hub {
     }
 
     /// Who is online altogether, and on how many stages.
-    pub fn totals(&self) -> Answer<(Count, u64)> {
+    pub fn totals(&self) -> WithStatus<(Count, u64)> {
         let fold = self.fold.lock(Hold::Look);
         let (totals, now) = (fold.totals(), fold.now());
         let (total, bridged) = {
@@ -301,14 +310,14 @@ impl Hub {
     }
 
     /// A stage, if it is known here.
-    pub fn stage(&self, stage: &str) -> Answer<Option<StageView>> {
+    pub fn stage(&self, stage: &str) -> WithStatus<Option<StageView>> {
         let fold = self.fold.lock(Hold::Look);
         let view = self.past.lock().view(fold.now(), fold.stage(stage), stage);
         self.answer(&fold, view)
     }
 
     /// The latest beats known of these events' sessions: what they go on from.
-    pub fn beats_before<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
+    pub fn preceding_beats<'a>(&self, events: &[EventRef<'a>]) -> Vec<EventRef<'a>> {
         let mut beats: Vec<EventRef<'a>> = Vec::new();
         for events in events.chunks(AT_ONCE) {
             let fold = self.fold.lock(Hold::Events);
@@ -334,13 +343,13 @@ impl Hub {
     }
 
     /// Where a viewer is now.
-    pub fn viewer(&self, viewer: &str) -> Answer<Vec<PresenceView>> {
+    pub fn viewer(&self, viewer: &str) -> WithStatus<Vec<PresenceView>> {
         let fold = self.fold.lock(Hold::Look);
         self.answer(&fold, fold.viewer(viewer))
     }
 
     /// What is known of a session's viewer and stage, also from before a loss; see [`Fold::session_context`].
-    pub fn among(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
+    pub fn session_context(&self, stage: &str, viewer: &str, session: &str) -> SessionContext {
         let fold = self.fold.lock(Hold::Look);
         let mut among = fold.session_context(stage, viewer, session);
         if !among.is_stage_known {
@@ -359,7 +368,7 @@ impl Hub {
     /// Runs `with` over events that repeat what matters of a partition from `from` on: a slice of a
     /// checkpoint. Returns how many places there are; the checkpoint is whole when slices have
     /// covered them.
-    pub fn with_events<T>(
+    pub fn with_checkpoint<T>(
         &self,
         partition: u16,
         places: Range<usize>,
@@ -373,17 +382,17 @@ impl Hub {
     }
 
     /// The figures of `/metrics`.
-    pub fn figures(&self) -> LiveFigures {
-        let Answer { of: (count, stages), standing } = self.totals();
-        LiveFigures {
+    pub fn gauge_values(&self) -> GaugeValues {
+        let WithStatus { value: (count, stages), standing } = self.totals();
+        GaugeValues {
             viewers: count.viewers,
             sessions: count.sessions,
             stages,
             complete: standing.complete,
             as_of_ms: standing.as_of.0,
-            log_lag_ms: self.silent_ms(),
+            log_lag_ms: self.log_silence_ms(),
             holds: self.fold.hold_times(),
-            ..LiveFigures::default()
+            ..GaugeValues::default()
         }
     }
 }

@@ -24,7 +24,7 @@ pub mod error;
 pub mod export;
 pub mod features;
 pub mod folder;
-pub mod follow;
+pub mod follower;
 pub mod forget;
 pub mod fuzz_targets;
 pub mod health;

@@ -12,9 +12,9 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 use housecount_core::cost::Units;
 use housecount_core::keys::{Key, KeyRange, Series};
 
+use crate::metrics::UnitCounters;
 #[cfg(any(feature = "dynamodb", feature = "sqlite"))]
 use crate::metrics::UnitLabel;
-use crate::metrics::UnitsShown;
 
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +108,14 @@ impl Purpose {
 /// Read and write units so far. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
-    shown: UnitsShown,
-    counted: Arc<[Counted; Purpose::ALL.len()]>,
+    shown: UnitCounters,
+    counted: Arc<[PurposeUnits; Purpose::ALL.len()]>,
     put_bytes: Arc<AtomicU64>,
 }
 
 /// Of one purpose.
 #[derive(Debug, Default)]
-struct Counted {
+struct PurposeUnits {
     writes: AtomicU64,
     read_halves: AtomicU64,
 }
@@ -123,7 +123,7 @@ struct Counted {
 impl Meter {
     /// The counters, to be shown.
     #[must_use]
-    pub fn shown(&self) -> UnitsShown {
+    pub fn counters(&self) -> UnitCounters {
         self.shown.clone()
     }
 
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(meter.units(Purpose::Ledger), Units::default());
         assert_eq!(same.units(Purpose::Log), Units::default());
         let label = UnitLabel { kind: "read", purpose: "reads" };
-        assert_eq!(meter.shown().get_or_create(&label).get(), 1.5);
+        assert_eq!(meter.counters().get_or_create(&label).get(), 1.5);
     }
 
     #[test]

@@ -11,15 +11,15 @@ use crate::auth::Auth;
 use crate::clock::SharedClock;
 use crate::cold::Cold;
 use crate::config::Settings;
-use crate::cost::Costs;
+use crate::cost::CostTracker;
 use crate::hub::Hub;
 use crate::ingest::{Ingest, PendingAck};
 use crate::ledger::{Proofs, Scans};
 use crate::live::Live;
-use crate::metrics::{LiveFigures, Metrics};
+use crate::metrics::{GaugeValues, Metrics};
 use crate::progress::{ReadProgress, StartStep};
-use crate::stages::Stages;
-use crate::tasks::snapshot::Snapshots;
+use crate::stages::StageStore;
+use crate::tasks::snapshot::SnapshotService;
 
 /// Everything a request needs.
 #[derive(Debug)]
@@ -45,9 +45,9 @@ pub struct Node {
     /// What has been proven since the ledger's last window; none where nothing is kept for good.
     pub proofs: Option<Arc<Proofs>>,
     /// Stages' configuration and snapshots.
-    pub stages: Stages,
+    pub stages: StageStore,
     /// The snapshot service, unless there is no cold tier.
-    pub snapshots: Option<Arc<Snapshots>>,
+    pub snapshots: Option<Arc<SnapshotService>>,
     /// Reads of the ledger for callers of the API.
     pub scans: Scans,
     /// What it waits for.
@@ -55,7 +55,7 @@ pub struct Node {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What it costs.
-    pub costs: Arc<Costs>,
+    pub costs: Arc<CostTracker>,
 }
 
 impl Node {
@@ -67,17 +67,17 @@ impl Node {
         let silence = || {
             let why =
                 "waiting for the log: it is not heard, or nodes append what they held meanwhile";
-            self.hub.is_silent().then(|| why.to_string())
+            self.hub.is_log_stale().then(|| why.to_string())
         };
         self.readiness.not_ready_reason().or_else(stalled).or_else(silence)
     }
 
     /// The figures of `/metrics`.
     #[must_use]
-    pub fn figures(&self) -> LiveFigures {
-        let live = self.hub.figures();
+    pub fn figures(&self) -> GaugeValues {
+        let live = self.hub.gauge_values();
         let now = self.clock.now().unwrap_or_default();
-        LiveFigures {
+        GaugeValues {
             fold_lag_ms: now.0.saturating_sub(live.as_of_ms),
             ready: self.not_ready_reason().is_none(),
             ..live

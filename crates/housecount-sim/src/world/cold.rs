@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use housecount::cold::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
+use housecount::cold::{
+    Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, Transacted, Write,
+};
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::rng;
 use housecount_core::fence::CommitFence;
@@ -22,7 +24,7 @@ use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
 use super::World;
-use crate::trouble::{Way, pass};
+use crate::active_faults::{CallRoute, advance};
 
 /// The driver tries for this long before it gives up on a tier that can't be reached.
 const GIVE_UP: Duration = Duration::from_secs(4);
@@ -133,7 +135,7 @@ fn failed() -> StoreError {
 /// Whether a condition holds of what is there.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
-        (there, Condition::Is { attr, value }) => {
+        (there, Condition::Equals { attr, value }) => {
             there.is_some_and(|there| there.get(*attr) == Some(value))
         }
         (None, _) => true,
@@ -176,12 +178,12 @@ impl Wire {
             (trouble.to_cold(node), trouble.cold_ms())
         };
         match way {
-            Way::Open | Way::Held => pass(takes_ms).await,
-            Way::Refused => {
-                pass(takes_ms).await;
+            CallRoute::Open | CallRoute::Held => advance(takes_ms).await,
+            CallRoute::Refused => {
+                advance(takes_ms).await;
                 return Err(failed());
             }
-            Way::CutOff | Way::Lost => {
+            CallRoute::CutOff | CallRoute::Lost => {
                 tokio::time::sleep(GIVE_UP).await;
                 return Err(failed());
             }
@@ -265,7 +267,7 @@ impl Cold for Wire {
         self.go().await
     }
 
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
         self.go().await?;
         let part = self.part(records.len());
         for record in records.iter().take(part.unwrap_or(records.len())) {
@@ -274,19 +276,19 @@ impl Cold for Wire {
         if part.is_some() { Err(failed()) } else { self.back(()).await }
     }
 
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
         self.go().await?;
         if matches!(record.key, Key::Lease { .. }) && self.world.trouble.lock().lease_for_all > 0 {
-            return Ok(Put::Done);
+            return Ok(PutOutcome::Done);
         }
         let there = self.world.cold.lock().get(&record.key).cloned();
         // The very same item may always be put: an answer may have been lost.
         let holds = there.as_ref() == Some(&record.item) || holds(there.as_ref(), &condition);
         match there {
-            there if !holds => self.back(Put::Refused(there.unwrap_or_default())).await,
+            there if !holds => self.back(PutOutcome::Refused(there.unwrap_or_default())).await,
             _ => {
                 self.set(&record.key, Some(record.item));
-                self.back(Put::Done).await
+                self.back(PutOutcome::Done).await
             }
         }
     }
@@ -333,7 +335,7 @@ impl Cold for Wire {
         if part.is_some() { Err(failed()) } else { self.back(()).await }
     }
 
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
         self
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
-use housecount::log::{Log, Origin, Position, Tail};
+use housecount::log::{Log, PartitionMeta, Position, ReadResult};
 use housecount::rng;
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_BYTES_MAX};
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::World;
-use crate::trouble::{Call, Way, pass};
+use crate::active_faults::{Call, CallRoute, advance};
 
 /// When the simulation begins, on the log's clock.
 pub const BEGINNING: UnixMs = UnixMs(1_790_000_000_000);
@@ -55,9 +55,9 @@ pub struct Server {
 struct Partition {
     records: VecDeque<Held>,
     last: Position,
-    origin: Option<Origin>,
+    origin: Option<PartitionMeta>,
     /// What the origin was since when, for as long as a replica may lag.
-    origins: VecDeque<(u64, Option<Origin>)>,
+    origins: VecDeque<(u64, Option<PartitionMeta>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ struct Held {
 }
 
 impl Partition {
-    fn set(&mut self, now_ms: u64, origin: Option<Origin>) {
+    fn set(&mut self, now_ms: u64, origin: Option<PartitionMeta>) {
         self.origin = origin;
         self.origins.push_back((now_ms, origin));
         while self.origins.len() > 1 && self.origins[1].0 + LOST_MS < now_ms {
@@ -76,7 +76,7 @@ impl Partition {
         }
     }
 
-    fn change(&mut self, now_ms: u64, change: impl FnOnce(&mut Origin)) {
+    fn change(&mut self, now_ms: u64, change: impl FnOnce(&mut PartitionMeta)) {
         if let Some(mut origin) = self.origin {
             change(&mut origin);
             self.set(now_ms, Some(origin));
@@ -162,11 +162,12 @@ impl Server {
         after: Position,
         key: HandleKey,
         now_ms: u64,
-    ) -> (Tail, u64) {
+    ) -> (ReadResult, u64) {
         let now = self.clock(now_ms);
         let partition = &mut self.partitions[usize::from(partition)];
         if partition.origin.is_none() {
-            partition.set(now_ms, Some(Origin { born: now, ..Origin::default() }));
+            partition
+                .set(now_ms, Some(PartitionMeta { created_at: now, ..PartitionMeta::default() }));
         }
         if partition.origin.is_some_and(|origin| origin.key == HandleKey::default()) {
             partition.change(now_ms, |origin| origin.key = key);
@@ -181,7 +182,7 @@ impl Server {
             from > 0 && partition.records.get(from - 1).is_some_and(|held| held.position == after);
         let clock = now.max(records.last().map_or(after.at, |(position, _)| position.at));
         let origin = partition.origin.unwrap_or_default();
-        (Tail { records, more, holds_after, clock, origin }, read_to_ms)
+        (ReadResult { records, more, start_exists: holds_after, clock, origin }, read_to_ms)
     }
 
     /// How many records go, and where the last of them lay.
@@ -194,7 +195,8 @@ impl Server {
     ) -> Option<(usize, UnixMs)> {
         let partition = &mut self.partitions[usize::from(partition)];
         partition.origin?;
-        partition.change(now_ms, |origin| origin.attended = origin.attended.max(attended));
+        partition
+            .change(now_ms, |origin| origin.last_tended_at = origin.last_tended_at.max(attended));
         let gone = partition.records.partition_point(|held| held.position.at < before);
         let last = partition.records.drain(..gone).last()?;
         Some((gone, last.position.at))
@@ -242,22 +244,22 @@ async fn exchange<T>(
     work: impl FnOnce(&World) -> T,
 ) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
-    pass(way_ms).await;
+    advance(way_ms).await;
     // What lies in a socket while the network is away may come when it is back.
     let is_patient = rng::random_range(0..2) == 0;
     loop {
         let way = world.trouble.lock().to_log(node, call);
         match way {
-            Way::Open => break,
-            Way::Refused => return Reply::Refused,
-            Way::CutOff if !is_patient => return Reply::Lost,
-            Way::Lost => return Reply::Lost,
-            Way::Held | Way::CutOff => pass(HELD_MS).await,
+            CallRoute::Open => break,
+            CallRoute::Refused => return Reply::Refused,
+            CallRoute::CutOff if !is_patient => return Reply::Lost,
+            CallRoute::Lost => return Reply::Lost,
+            CallRoute::Held | CallRoute::CutOff => advance(HELD_MS).await,
         }
     }
     let done = work(&world);
     let way_ms = world.trouble.lock().way_ms();
-    pass(way_ms).await;
+    advance(way_ms).await;
     let is_lost = world.trouble.lock().loses_answer(node);
     if is_lost { Reply::Lost } else { Reply::Here(done) }
 }
@@ -308,14 +310,19 @@ impl Log for Wire {
         if is_doubled {
             let (world, node, record) = (self.world.clone(), self.node, record.clone());
             tokio::spawn(async move {
-                pass(rng::random_range(1..=COPY_MS_MAX)).await;
+                advance(rng::random_range(1..=COPY_MS_MAX)).await;
                 exchange(world, node, Call::Append, |world| append(world, partition, record)).await;
             });
         }
         self.send(Call::Append, move |world| append(world, partition, record)).await
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let call = self.world.log.lock().call_to_read(partition);
         let read = exchange(self.world.clone(), self.node, call, |world| {
             world.log.lock().read(partition, after, key, world.now_ms())
@@ -325,7 +332,7 @@ impl Log for Wire {
         Ok(tail)
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.send(Call::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, ATTENDED, attended));
             let gone = world.log.lock().tend(partition, before, attended, world.now_ms());
@@ -337,8 +344,9 @@ impl Log for Wire {
         .await
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        let mark = move |origin: &mut Origin| origin.whole |= origin.born == born;
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        let mark =
+            move |origin: &mut PartitionMeta| origin.is_complete |= origin.created_at == born;
         self.send(Call::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, WHOLE, born));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), mark)
@@ -347,7 +355,7 @@ impl Log for Wire {
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
-        let note = move |origin: &mut Origin| origin.committed = origin.committed.max(to);
+        let note = move |origin: &mut PartitionMeta| origin.committed = origin.committed.max(to);
         self.send(Call::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, COMMITTED, to));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), note)
@@ -355,7 +363,7 @@ impl Log for Wire {
         .await
     }
 
-    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "the simulated log has no place for counts"))
     }
 }

@@ -114,7 +114,7 @@ impl Quotas {
     ) -> Result<Option<Box<Reservation>>, AdmissionError> {
         let UnstampedEvent { stage, viewer, session, .. } = *event;
         let is_beat = event.kind == EventKind::Beat;
-        let among = || hub.among(stage, viewer, session);
+        let among = || hub.session_context(stage, viewer, session);
         let takes_none =
             |among: &SessionContext| if is_beat { among.is_online } else { among.is_known };
         if takes_none(&among()) {

@@ -11,9 +11,9 @@ use housecount_core::keys::{Chain, Key};
 use housecount_core::limits::{LISTED_DAYS_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
 
-use super::feed::Feed;
-use super::{Kept, Reached, read};
-use crate::cold::{Cold, Record, by_stored_key};
+use super::log_cursor::LogCursor;
+use super::{ArchiveSettings, WriteProgress, read};
+use crate::cold::{Cold, KeyedItem, by_stored_key};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::log::Position;
 use crate::metrics::Metrics;
@@ -24,11 +24,11 @@ const SEQ: &str = "seq";
 
 /// Archive writer of one item per heartbeat.
 #[derive(Debug)]
-pub struct Items {
+pub struct ItemArchiveWriter {
     chain: Chain,
-    kept: Kept,
+    kept: ArchiveSettings,
     metrics: Arc<Metrics>,
-    waiting: Vec<Record>,
+    waiting: Vec<KeyedItem>,
     listed: ListedDays,
     /// When all that was read was written last.
     flushed: UnixMs,
@@ -40,23 +40,23 @@ pub struct Items {
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn end(cold: &dyn Cold, chain: Chain) -> StoreResult<Position> {
+pub async fn archived_to(cold: &dyn Cold, chain: Chain) -> StoreResult<Position> {
     let item = cold.get(&Key::ItemArchiveCursor { chain }).await?.unwrap_or_default();
     Ok(Position { at: UnixMs(number_or_zero(&item, AT)), seq: number_or_zero(&item, SEQ) })
 }
 
-impl Items {
+impl ItemArchiveWriter {
     /// Goes on with a chain that is at `noted`.
     #[must_use]
     pub fn new(
         chain: Chain,
-        kept: Kept,
+        kept: ArchiveSettings,
         metrics: Arc<Metrics>,
         noted: Position,
         now: UnixMs,
-    ) -> Items {
+    ) -> ItemArchiveWriter {
         let (waiting, listed) = (Vec::new(), ListedDays::default());
-        Items { chain, kept, metrics, waiting, listed, flushed: now, noted }
+        ItemArchiveWriter { chain, kept, metrics, waiting, listed, flushed: now, noted }
     }
 
     /// Writes full batches; all that there is if the last time is `archive_flush` ago, or with
@@ -65,21 +65,21 @@ impl Items {
     ///
     /// # Errors
     /// A store's.
-    pub async fn go_on(
+    pub async fn write_due(
         &mut self,
         cold: &dyn Cold,
-        feed: &mut Feed,
+        feed: &mut LogCursor,
         now: UnixMs,
         is_last: bool,
-    ) -> StoreResult<Reached> {
+    ) -> StoreResult<WriteProgress> {
         let reached = loop {
             self.write(cold, self.waiting.len() / WRITE_BATCH_ITEMS * WRITE_BATCH_ITEMS).await?;
             let page = feed.next(now).await?;
             for (position, record) in &page.records {
-                feed.each(*position, record, |event| {
+                feed.for_each_event(*position, record, |event| {
                     if event.kind == EventKind::Beat {
                         let (key, item) = heartbeat::item(event, self.kept.retention_ms);
-                        self.waiting.push(Record { key, item });
+                        self.waiting.push(KeyedItem { key, item });
                     }
                 });
             }
@@ -92,9 +92,9 @@ impl Items {
             self.write(cold, self.waiting.len()).await?;
             self.note(cold, feed.position()).await?;
             self.flushed = now;
-            return Ok(Reached::To(reached));
+            return Ok(WriteProgress::To(reached));
         }
-        Ok(Reached::To(self.noted.at))
+        Ok(WriteProgress::To(self.noted.at))
     }
 
     /// Writes the first of those that wait: first the days of their stages, by which readers find
@@ -122,7 +122,7 @@ impl Items {
     async fn put(
         &self,
         cold: &dyn Cold,
-        records: Vec<Record>,
+        records: Vec<KeyedItem>,
     ) -> StoreResult<Vec<(Key, StoreError)>> {
         let (mut parts, mut refused, mut takes_items) = (vec![records], Vec::new(), false);
         while let Some(mut part) = parts.pop() {
@@ -172,12 +172,12 @@ impl Items {
         Ok(())
     }
 
-    fn position(&self, position: Position) -> Record {
+    fn position(&self, position: Position) -> KeyedItem {
         let item = Item::from([
             (AT.to_string(), Attr::N(position.at.0)),
             (SEQ.to_string(), Attr::N(position.seq)),
         ]);
-        Record { key: Key::ItemArchiveCursor { chain: self.chain }, item }
+        KeyedItem { key: Key::ItemArchiveCursor { chain: self.chain }, item }
     }
 }
 
@@ -187,16 +187,16 @@ struct ListedDays(BTreeSet<Key>);
 
 impl ListedDays {
     /// The days of these heartbeats that may not be listed yet.
-    fn unlisted(&self, heartbeats: &[Record], retention_ms: u64) -> Vec<Record> {
-        let day = |record: &Record| match &record.key {
+    fn unlisted(&self, heartbeats: &[KeyedItem], retention_ms: u64) -> Vec<KeyedItem> {
+        let day = |record: &KeyedItem| match &record.key {
             Key::Heartbeat { stage, at, .. } => Some(heartbeat::day(stage, *at, retention_ms)),
             _ => None,
         };
         let days = heartbeats.iter().filter_map(day).filter(|(key, _)| !self.0.contains(key));
-        by_stored_key(days.map(|(key, item)| Record { key, item }).collect())
+        by_stored_key(days.map(|(key, item)| KeyedItem { key, item }).collect())
     }
 
-    fn note(&mut self, days: Vec<Record>) {
+    fn note(&mut self, days: Vec<KeyedItem>) {
         if self.0.len() + days.len() > LISTED_DAYS_MAX {
             self.0.clear();
         }
@@ -210,10 +210,10 @@ mod tests {
 
     use super::*;
 
-    fn beats(stages: std::ops::Range<usize>, at: UnixMs) -> Vec<Record> {
+    fn beats(stages: std::ops::Range<usize>, at: UnixMs) -> Vec<KeyedItem> {
         let beat = |n| {
             let (viewer, session) = ("ann".to_string(), String::new());
-            Record {
+            KeyedItem {
                 key: Key::Heartbeat { stage: format!("s{n}"), at, viewer, session },
                 item: Item::new(),
             }

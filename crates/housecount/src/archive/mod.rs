@@ -5,8 +5,8 @@
 //! it is. One node at a time writes a partition's (`tasks::archive`); the others only watch how far
 //! it is.
 
-pub mod feed;
 pub mod items;
+pub mod log_cursor;
 pub mod packed;
 pub mod read;
 
@@ -16,7 +16,7 @@ use housecount_core::time::UnixMs;
 
 /// How heartbeats are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ArchiveFormat {
     /// Many in a chunk, to a tenth of a second.
     Packed,
     /// One an item, to the millisecond.
@@ -25,9 +25,9 @@ pub enum Form {
 
 /// The settings that an archive is kept by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct ArchiveSettings {
     /// `archive`, unless it is off.
-    pub form: Form,
+    pub form: ArchiveFormat,
     /// `archive_flush`
     pub flush_ms: u64,
     /// `archive_retention`
@@ -36,13 +36,13 @@ pub struct Kept {
 
 /// How far the archive is, by partition: what the log must keep.
 #[derive(Debug)]
-pub struct Archived(Vec<AtomicU64>);
+pub struct ArchiveProgress(Vec<AtomicU64>);
 
-impl Archived {
+impl ArchiveProgress {
     /// Not known yet.
     #[must_use]
-    pub fn new(partitions: u16) -> Archived {
-        Archived((0..partitions).map(|_| AtomicU64::new(0)).collect())
+    pub fn new(partitions: u16) -> ArchiveProgress {
+        ArchiveProgress((0..partitions).map(|_| AtomicU64::new(0)).collect())
     }
 
     /// Up to where a partition's records are in the archive; zero if that isn't known.
@@ -62,14 +62,14 @@ impl Archived {
 
     /// Up to where all are.
     #[must_use]
-    pub fn to_all(&self) -> UnixMs {
+    pub fn complete_to(&self) -> UnixMs {
         self.0.iter().map(|to| UnixMs(to.load(Ordering::Relaxed))).min().unwrap_or_default()
     }
 }
 
 /// How far writing got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reached {
+pub enum WriteProgress {
     /// All that the log took before is in the archive.
     To(UnixMs),
     /// Another node has written in between: this one must find out anew how far it is.

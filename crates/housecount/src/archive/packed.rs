@@ -7,17 +7,17 @@ use housecount_core::keys::Chain;
 use housecount_core::snapshot::expiry_s;
 use housecount_core::time::UnixMs;
 
-use super::Reached;
-use super::feed::Feed;
+use super::WriteProgress;
+use super::log_cursor::LogCursor;
 use crate::cold::Cold;
-use crate::cold::chunks::{self, Written};
+use crate::cold::chunks::{self, ChunkWrite};
 use crate::error::StoreResult;
 use crate::log::Position;
 use crate::metrics::Metrics;
 
 /// Archive writer of one chunk per slot.
 #[derive(Debug)]
-pub struct Packed {
+pub struct PackedArchiveWriter {
     chain: Chain,
     terms: ArchiveParams,
     retention_ms: u64,
@@ -34,7 +34,7 @@ pub struct Packed {
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn end(cold: &dyn Cold, chain: Chain, slot_ms: u64) -> StoreResult<UnixMs> {
+pub async fn archived_to(cold: &dyn Cold, chain: Chain, slot_ms: u64) -> StoreResult<UnixMs> {
     let last = chunks::last_before(cold, chain, UnixMs::MAX, None).await?;
     Ok(last.map_or(UnixMs::ZERO, |last| last.window.plus(slot_ms)))
 }
@@ -44,7 +44,7 @@ pub(super) fn before(at: UnixMs) -> Position {
     if at == UnixMs::ZERO { Position::START } else { Position { at: at.minus(1), seq: u64::MAX } }
 }
 
-impl Packed {
+impl PackedArchiveWriter {
     /// Goes on with a chain that others have written to before: with a keyframe.
     #[must_use]
     pub fn new(
@@ -52,8 +52,8 @@ impl Packed {
         terms: ArchiveParams,
         retention_ms: u64,
         metrics: Arc<Metrics>,
-    ) -> Packed {
-        Packed {
+    ) -> PackedArchiveWriter {
+        PackedArchiveWriter {
             chain,
             terms,
             retention_ms,
@@ -64,7 +64,7 @@ impl Packed {
         }
     }
 
-    /// Where a chain that ends at `end` goes on in the log.
+    /// Where a chain that ends at `archived_to` goes on in the log.
     #[must_use]
     pub fn position(end: UnixMs) -> Position {
         before(end)
@@ -75,37 +75,37 @@ impl Packed {
     ///
     /// # Errors
     /// A store's.
-    pub async fn go_on(
+    pub async fn write_due(
         &mut self,
         cold: &dyn Cold,
-        feed: &mut Feed,
+        feed: &mut LogCursor,
         now: UnixMs,
-    ) -> StoreResult<Reached> {
+    ) -> StoreResult<WriteProgress> {
         let due = now.aligned(self.terms.slot_ms);
         if due <= self.reached && !feed.is_ending() {
             // No slot is over. Where reading costs something, each record is read once.
-            return Ok(Reached::To(self.reached));
+            return Ok(WriteProgress::To(self.reached));
         }
         loop {
             if !self.write(cold).await? {
-                return Ok(Reached::Overtaken);
+                return Ok(WriteProgress::Overtaken);
             }
             let page = feed.next(due).await?;
             for (position, record) in &page.records {
                 self.cut_before(position.at);
                 let writer =
                     self.writer.get_or_insert_with(|| ArchiveEncoder::new(self.terms, position.at));
-                feed.each(*position, record, |event| writer.add(event));
+                feed.for_each_event(*position, record, |event| writer.add(event));
             }
             if let Some(reached) = page.reached {
                 // If the log's clock is behind, the slot isn't over yet.
                 let reached = reached.aligned(self.terms.slot_ms);
                 self.cut_before(reached);
                 if !self.write(cold).await? {
-                    return Ok(Reached::Overtaken);
+                    return Ok(WriteProgress::Overtaken);
                 }
                 self.reached = reached;
-                return Ok(Reached::To(reached));
+                return Ok(WriteProgress::To(reached));
             }
         }
     }
@@ -127,7 +127,7 @@ impl Packed {
             // Chunks that need each other expire together.
             let readable_to = slot.aligned(KEYFRAME_MS).plus(KEYFRAME_MS);
             let expiry_s = expiry_s(readable_to, self.retention_ms);
-            if let Written::Elsewhere(_) =
+            if let ChunkWrite::LostRace(_) =
                 chunks::write(cold, self.chain, *slot, chunk, Some(expiry_s)).await?
             {
                 return Ok(false);

@@ -20,7 +20,7 @@ use crate::error::StoreResult;
 /// # Errors
 /// The cold tier's.
 pub async fn chains(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
-    chunks::all(&**cold, Series::Archive).await
+    chunks::list_chains(&**cold, Series::Archive).await
 }
 
 /// Calls `with` for every beat and leave of a chain within a range, slot after slot; `progress`
@@ -39,7 +39,7 @@ pub async fn packed(
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<Vec<String>> {
     let mut stored =
-        chunks::Reader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
+        chunks::ChunkReader::at(chain, range.from.aligned(KEYFRAME_MS), range.to.plus(late_ms));
     let (mut reader, mut problems, mut is_lost) = (ArchiveDecoder::default(), Vec::new(), false);
     while let Some(chunk) = stored.next(cold).await? {
         let mut outcome = Ok(());

@@ -6,7 +6,7 @@ use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 use housecount_core::time::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use super::{Credential, KeyId, Rules, TokenError};
+use super::{Credential, KeyId, TokenError, TokenRules};
 use crate::ingest::UnstampedEvent;
 
 /// The claims as they stand in a token.
@@ -30,24 +30,24 @@ pub struct Payload {
     pub nbf: Option<f64>,
     /// Whom it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aud: Option<Audience>,
+    pub aud: Option<AudienceClaim>,
 }
 
 /// One, or several.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum Audience {
+pub enum AudienceClaim {
     /// One audience.
     One(String),
     /// Several audiences.
     Many(Vec<String>),
 }
 
-impl Audience {
+impl AudienceClaim {
     fn has(&self, wanted: &str) -> bool {
         match self {
-            Audience::One(one) => one == wanted,
-            Audience::Many(many) => many.iter().any(|one| one == wanted),
+            AudienceClaim::One(one) => one == wanted,
+            AudienceClaim::Many(many) => many.iter().any(|one| one == wanted),
         }
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Debug for Claims {
 
 /// What a token doesn't cover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mismatch(pub &'static str);
+pub struct ClaimMismatch(pub &'static str);
 
 /// A moment in Unix seconds, if a token may name it now: none before 1970, and none that
 /// milliseconds would be.
@@ -94,7 +94,11 @@ impl Claims {
     ///
     /// # Errors
     /// It isn't valid now, or not for us.
-    pub fn judge(payload: Payload, rules: &Rules, now: UnixMs) -> Result<Claims, TokenError> {
+    pub fn validate(
+        payload: Payload,
+        rules: &TokenRules,
+        now: UnixMs,
+    ) -> Result<Claims, TokenError> {
         let hint = "its `exp` or `nbf` is not a time within the next ten years; they are seconds, not milliseconds";
         let moment = |seconds| moment(seconds, now).ok_or(TokenError::Invalid(hint));
         let ends = moment(payload.exp)?.plus(rules.leeway_ms);
@@ -152,7 +156,7 @@ impl Claims {
 
     /// From when on it is worth nothing, the leeway included.
     #[must_use]
-    pub fn ends(&self) -> UnixMs {
+    pub fn expires_at(&self) -> UnixMs {
         self.ends
     }
 
@@ -175,15 +179,15 @@ impl Claims {
     ///
     /// # Errors
     /// What of it the token doesn't cover.
-    pub fn check(&self, said: &UnstampedEvent<'_>) -> Result<(), Mismatch> {
+    pub fn check(&self, said: &UnstampedEvent<'_>) -> Result<(), ClaimMismatch> {
         if said.viewer != self.viewer {
-            return Err(Mismatch("viewer"));
+            return Err(ClaimMismatch("viewer"));
         }
         if !self.covers_stage(said.stage) {
-            return Err(Mismatch("stage"));
+            return Err(ClaimMismatch("stage"));
         }
         if self.session.as_ref().is_some_and(|session| said.session != session) {
-            return Err(Mismatch("session"));
+            return Err(ClaimMismatch("session"));
         }
         Ok(())
     }
@@ -207,18 +211,18 @@ mod tests {
         Payload { stage: None, stage_prefix: Some(prefix.to_string()), ..payload("") }
     }
 
-    fn rules(audience: Option<&str>) -> Rules {
-        Rules { audience: audience.map(str::to_string), leeway_ms: 1_000 }
+    fn rules(audience: Option<&str>) -> TokenRules {
+        TokenRules { audience: audience.map(str::to_string), leeway_ms: 1_000 }
     }
 
     fn judge(payload: Payload, audience: Option<&str>) -> Result<Claims, TokenError> {
-        Claims::judge(payload, &rules(audience), NOW)
+        Claims::validate(payload, &rules(audience), NOW)
     }
 
     #[test]
     fn exp_and_nbf_have_a_leeway_and_no_more() {
         let at = |exp, nbf| {
-            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends())
+            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.expires_at())
         };
         assert_eq!(at(1_790_000_010.5, None), Ok(UnixMs(1_790_000_011_500)));
         assert_eq!(at(1_789_999_999.001, None), Ok(UnixMs(1_790_000_000_001)));
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn token_ahead_ms_max_and_no_time_at_all() {
         let at = |exp, nbf| {
-            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.ends())
+            judge(Payload { exp, nbf, ..payload("s") }, None).map(|claims| claims.expires_at())
         };
         let last = NOW.plus(TOKEN_AHEAD_MS_MAX).0 as f64 / 1_000.0;
         assert_eq!(at(last, None), Ok(NOW.plus(TOKEN_AHEAD_MS_MAX + 1_000)));
@@ -247,10 +251,10 @@ mod tests {
 
     #[test]
     fn an_audience_is_named_on_both_sides_or_on_none() {
-        let many = || Some(Audience::Many(vec!["other".to_string(), "us".to_string()]));
+        let many = || Some(AudienceClaim::Many(vec!["other".to_string(), "us".to_string()]));
         let of = |aud, wanted| judge(Payload { aud, ..payload("s") }, wanted).is_ok();
         assert!(of(None, None) && of(many(), Some("us")));
-        assert!(of(Some(Audience::One("us".to_string())), Some("us")));
+        assert!(of(Some(AudienceClaim::One("us".to_string())), Some("us")));
         assert!(!of(many(), None) && !of(None, Some("us")) && !of(many(), Some("u")));
     }
 
@@ -264,11 +268,11 @@ mod tests {
         };
         let exact = judge(payload("match-1"), None).unwrap();
         assert_eq!(exact.check(&said("match-1", "ann", "any")), Ok(()));
-        assert_eq!(exact.check(&said("match-11", "ann", "")), Err(Mismatch("stage")));
-        assert_eq!(exact.check(&said("match-1", "bob", "")), Err(Mismatch("viewer")));
+        assert_eq!(exact.check(&said("match-11", "ann", "")), Err(ClaimMismatch("stage")));
+        assert_eq!(exact.check(&said("match-1", "bob", "")), Err(ClaimMismatch("viewer")));
         let all_matches = judge(prefix("match-"), None).unwrap();
         assert_eq!(all_matches.check(&said("match-", "ann", "")), Ok(()));
-        assert_eq!(all_matches.check(&said("match", "ann", "")), Err(Mismatch("stage")));
+        assert_eq!(all_matches.check(&said("match", "ann", "")), Err(ClaimMismatch("stage")));
         assert!(
             !all_matches.covers_all_stages()
                 && judge(prefix(""), None).unwrap().covers_all_stages()
@@ -276,7 +280,7 @@ mod tests {
         // A star is a character like others.
         let star = judge(payload("match-*"), None).unwrap();
         assert_eq!(star.check(&said("match-*", "ann", "")), Ok(()));
-        assert_eq!(star.check(&said("match-1", "ann", "")), Err(Mismatch("stage")));
+        assert_eq!(star.check(&said("match-1", "ann", "")), Err(ClaimMismatch("stage")));
         assert!(!judge(payload("*"), None).unwrap().covers_all_stages());
         let star = judge(prefix("match-*"), None).unwrap();
         assert!(star.covers_stage("match-*1") && !star.covers_stage("match-1"));
@@ -289,7 +293,7 @@ mod tests {
         let bound = judge(Payload { session, ..payload("s") }, None).unwrap();
         assert_eq!(bound.check(&said("s", "ann", "tab")), Ok(()));
         // Without a session a leave would end all of the viewer's.
-        assert_eq!(bound.check(&said("s", "ann", "")), Err(Mismatch("session")));
+        assert_eq!(bound.check(&said("s", "ann", "")), Err(ClaimMismatch("session")));
         assert!(!format!("{bound:?}").contains("ann"));
     }
 }

@@ -144,7 +144,7 @@ mod tests {
             auth.load().unwrap();
             let (_stop, stopped) = watch::channel(false);
             let followed = auth.clone();
-            tokio::spawn(async move { followed.keep_fresh(stopped).await });
+            tokio::spawn(async move { followed.reload_loop(stopped).await });
             Files { auth, viewers, operators, _stop }
         }
 

@@ -8,17 +8,17 @@
 use housecount_core::event::EventKind;
 use housecount_core::time::UnixMs;
 
-use super::proven::{Mark, Proven};
+use super::verified::{CacheKey, VerifiedCache};
 use crate::ingest::UnstampedEvent;
 
 /// Viewers who have shown a token that has not ended yet.
 #[derive(Debug, Default)]
-pub struct Holders(Proven);
+pub struct Holders(VerifiedCache);
 
 impl Holders {
-    fn mark(&self, viewer: &str) -> Mark {
+    fn mark(&self, viewer: &str) -> CacheKey {
         let nothing = UnstampedEvent { kind: EventKind::Beat, stage: "", viewer: "", session: "" };
-        self.0.presented(viewer.as_bytes()).with(&nothing)
+        self.0.hash_token(viewer.as_bytes()).with_event(&nothing)
     }
 
     /// A viewer has shown a token that ends then.
@@ -33,7 +33,7 @@ impl Holders {
 
     /// Keys have changed: a token that was shown may be good no longer.
     pub fn forget(&self) {
-        self.0.forget();
+        self.0.clear();
     }
 }
 

@@ -33,7 +33,7 @@ impl Jwks {
     }
 
     /// Whether it says something else than the last time.
-    pub fn is_news(&self, digest: [u8; 32]) -> bool {
+    pub fn has_changed(&self, digest: [u8; 32]) -> bool {
         self.last.lock().replace(digest) != Some(digest)
     }
 
@@ -43,13 +43,13 @@ impl Jwks {
     /// # Errors
     /// One line that says why there is nothing.
     pub async fn fetch(&self) -> Result<String, String> {
-        match tokio::time::timeout(Duration::from_millis(JWKS_WAIT_MS_MAX), self.ask()).await {
+        match tokio::time::timeout(Duration::from_millis(JWKS_WAIT_MS_MAX), self.get()).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {JWKS_WAIT_MS_MAX} ms")),
         }
     }
 
-    async fn ask(&self) -> Result<String, String> {
+    async fn get(&self) -> Result<String, String> {
         let request = Request::get(self.url.as_str())
             .header(ACCEPT, "application/json")
             .body(Full::default());

@@ -10,7 +10,7 @@ mod holders;
 pub mod jwks;
 pub mod jwt;
 pub mod operators;
-mod proven;
+mod verified;
 pub mod viewers;
 
 use std::fmt;
@@ -20,11 +20,11 @@ use std::time::Duration;
 use housecount_core::limits::{KEYS_BYTES_MAX, KEYS_LOOK_MS};
 use tokio::sync::watch;
 
-pub use self::claims::{Audience, Claims, Mismatch, Payload};
+pub use self::claims::{AudienceClaim, ClaimMismatch, Claims, Payload};
 pub use self::credential::{Credential, CredentialEnd, KeyId, end_of};
-pub use self::operators::{Operators, Scope};
-pub use self::proven::Presented;
-pub use self::viewers::Viewers;
+pub use self::operators::{OperatorKeys, Scope};
+pub use self::verified::TokenHash;
+pub use self::viewers::ViewerAuth;
 use crate::service_url::ServiceUrl;
 
 /// Whether players need tokens.
@@ -51,7 +51,7 @@ impl fmt::Debug for Secret {
 
 /// What tokens are judged by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct TokenRules {
     /// Whom they must be for; `None`: they must name nobody.
     pub audience: Option<String>,
     /// By how much clocks may differ.
@@ -68,7 +68,7 @@ pub struct AuthSettings {
     /// `auth.viewer_jwks_url`
     pub viewer_jwks_url: Option<ServiceUrl>,
     /// `auth.audience` and `auth.leeway`
-    pub rules: Rules,
+    pub rules: TokenRules,
     /// `auth.operator_keys`
     pub operator_keys: Option<PathBuf>,
 }
@@ -83,17 +83,17 @@ pub enum TokenError {
     /// It is none that anybody could take.
     Invalid(&'static str),
     /// It is signed by a key that isn't known.
-    NoKey,
+    UnknownKey,
     /// It was good.
     Expired,
     /// No keys are known yet: it may well be right.
-    KeysAway,
+    KeysUnavailable,
     /// It is good, and for something else.
-    Mismatch(Mismatch),
+    Mismatch(ClaimMismatch),
 }
 
-impl From<Mismatch> for TokenError {
-    fn from(mismatch: Mismatch) -> TokenError {
+impl From<ClaimMismatch> for TokenError {
+    fn from(mismatch: ClaimMismatch) -> TokenError {
         TokenError::Mismatch(mismatch)
     }
 }
@@ -130,9 +130,9 @@ impl Changed {
 #[derive(Debug)]
 pub struct Auth {
     /// Viewers' tokens.
-    pub viewers: Viewers,
+    pub viewers: ViewerAuth,
     /// Operators' keys.
-    pub operators: Operators,
+    pub operators: OperatorKeys,
 }
 
 impl Auth {
@@ -140,8 +140,8 @@ impl Auth {
     #[must_use]
     pub fn new(settings: &AuthSettings) -> Auth {
         Auth {
-            viewers: Viewers::new(settings),
-            operators: Operators::new(settings.operator_keys.clone()),
+            viewers: ViewerAuth::new(settings),
+            operators: OperatorKeys::new(settings.operator_keys.clone()),
         }
     }
 
@@ -159,18 +159,18 @@ impl Auth {
 
     /// Follows the files and the JWKS URL until `stop`. What can't be read, or is wrong, changes
     /// nothing.
-    pub async fn keep_fresh(&self, mut stop: watch::Receiver<bool>) {
+    pub async fn reload_loop(&self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => {}
-            () = self.viewers.follow_url() => {}
-            () = self.follow_files() => {}
+            () = self.viewers.refresh_loop() => {}
+            () = self.reload_files() => {}
         }
     }
 
     /// Files are small, and read whole each time: an edit within one tick of a file system's clock,
     /// or a mount that is swapped, is seen too.
-    async fn follow_files(&self) {
+    async fn reload_files(&self) {
         let mut said = [None, None];
         loop {
             tokio::time::sleep(Duration::from_millis(KEYS_LOOK_MS)).await;

@@ -78,7 +78,7 @@ pub enum KeyError {
     /// Nobody has it.
     Unknown,
     /// It is good, but not for this.
-    Lacks(Scope),
+    MissingScope(Scope),
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ struct Operator {
 
 /// Operators' keys as hashes, reloaded when their file changes.
 #[derive(Debug)]
-pub struct Operators {
+pub struct OperatorKeys {
     file: Option<PathBuf>,
     /// What the file said last.
     loaded: Mutex<Option<[u8; 32]>>,
@@ -110,10 +110,10 @@ impl fmt::Debug for OperatorKey {
     }
 }
 
-impl Operators {
-    pub(super) fn new(file: Option<PathBuf>) -> Operators {
+impl OperatorKeys {
+    pub(super) fn new(file: Option<PathBuf>) -> OperatorKeys {
         let changed = watch::channel(()).0;
-        Operators {
+        OperatorKeys {
             file,
             loaded: Mutex::default(),
             keys: RwLock::default(),
@@ -199,7 +199,7 @@ impl Operators {
         }
         match bool::from(is_known) {
             false => Err(KeyError::Unknown),
-            true if scopes & scope.bit() == 0 => Err(KeyError::Lacks(scope)),
+            true if scopes & scope.bit() == 0 => Err(KeyError::MissingScope(scope)),
             true => Ok(()),
         }
     }
@@ -210,12 +210,12 @@ impl Operators {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    key: Vec<Entry>,
+    key: Vec<KeyEntry>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct KeyEntry {
     name: String,
     scopes: Vec<String>,
     sha256: String,
@@ -234,7 +234,7 @@ fn parse(text: &str) -> Result<Vec<Operator>, String> {
         ));
     }
     let mut keys: Vec<Operator> = Vec::with_capacity(file.key.len());
-    for Entry { name, scopes, sha256 } in file.key {
+    for KeyEntry { name, scopes, sha256 } in file.key {
         let hash = from_hex(&sha256)
             .ok_or_else(|| format!("key `{name}`: sha256 is not 64 hexadecimal digits"))?;
         if scopes.is_empty() {
@@ -282,8 +282,8 @@ pub fn new_key(name: &str, scopes: &[Scope]) -> (String, String) {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Operators {
-        let operators = Operators::new(Some("unused".into()));
+    fn of(text: &str) -> OperatorKeys {
+        let operators = OperatorKeys::new(Some("unused".into()));
         *operators.keys.write() = parse(text).unwrap();
         operators
     }
@@ -294,9 +294,12 @@ mod tests {
         let (second, other) = new_key("platform", &[Scope::Stages, Scope::Beats]);
         let operators = of(&format!("{entry}\n{other}\n"));
         assert_eq!(operators.check(&first, Scope::Read), Ok(()));
-        assert_eq!(operators.check(&first, Scope::Admin), Err(KeyError::Lacks(Scope::Admin)));
+        assert_eq!(
+            operators.check(&first, Scope::Admin),
+            Err(KeyError::MissingScope(Scope::Admin))
+        );
         assert_eq!(operators.check(&second, Scope::Beats), Ok(()));
-        assert_eq!(operators.check(&second, Scope::Read), Err(KeyError::Lacks(Scope::Read)));
+        assert_eq!(operators.check(&second, Scope::Read), Err(KeyError::MissingScope(Scope::Read)));
         for wrong in ["", &first[..first.len() - 1], &format!("{first}0"), &first.to_uppercase()] {
             assert_eq!(operators.check(wrong, Scope::Read), Err(KeyError::Unknown), "{wrong}");
         }
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn refusal_line_ms_min_keeps_the_log_short() {
-        let operators = Operators::new(None);
+        let operators = OperatorKeys::new(None);
         let at = [5, 6, REFUSAL_LINE_MS_MIN + 4, REFUSAL_LINE_MS_MIN + 5, REFUSAL_LINE_MS_MIN + 6];
         assert_eq!(
             at.map(|now_ms| operators.is_refusal_line_due(now_ms)),
@@ -316,7 +319,7 @@ mod tests {
     #[test]
     fn the_last_key_can_be_taken_back() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let operators = Operators::new(Some(file.path().to_path_buf()));
+        let operators = OperatorKeys::new(Some(file.path().to_path_buf()));
         let (key, entry) = new_key("ops", &[Scope::Read]);
         let load = |text: &str| {
             std::fs::write(file.path(), text).unwrap();

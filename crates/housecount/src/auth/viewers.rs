@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use super::claims::Claims;
 use super::holders::Holders;
 use super::jwks::Jwks;
-use super::jwt::{self, Key};
-use super::proven::{Presented, Proven};
-use super::{AuthSettings, Changed, KeyId, Policy, Rules, Secret, TokenError, digest, read_file};
+use super::jwt::{self, VerificationKey};
+use super::verified::{TokenHash, VerifiedCache};
+use super::{
+    AuthSettings, Changed, KeyId, Policy, Secret, TokenError, TokenRules, digest, read_file,
+};
 use crate::clock;
 use crate::ingest::UnstampedEvent;
 
@@ -24,21 +26,21 @@ const REFRESH: Duration = Duration::from_secs(5 * 60);
 
 /// Verifier of viewers' tokens, with its keys and a cache of verified tokens.
 #[derive(Debug)]
-pub struct Viewers {
+pub struct ViewerAuth {
     policy: Policy,
-    rules: Rules,
+    rules: TokenRules,
     source: Option<Secret>,
     loaded: Mutex<Loaded>,
     jwks: Option<Jwks>,
     /// When the JWKS URL was last asked; see `clock::mono_ms`. One asks at a time, others wait for
     /// what comes of it.
-    asked: tokio::sync::Mutex<Option<u64>>,
+    last_refresh: tokio::sync::Mutex<Option<u64>>,
     /// How often its keys have changed.
     fetched: AtomicU64,
-    keys: RwLock<Keys>,
+    keys: RwLock<KeySet>,
     /// Tells what is open that keys have changed.
     changed: watch::Sender<()>,
-    proven: Proven,
+    proven: VerifiedCache,
     /// Empty unless tokens are optional.
     holders: Holders,
 }
@@ -52,32 +54,32 @@ struct Loaded {
 }
 
 #[derive(Debug, Default)]
-struct Keys {
+struct KeySet {
     /// Of the file or the setting.
-    own: Vec<Key>,
+    own: Vec<VerificationKey>,
     /// Of the JWKS URL; `None` until it has answered once.
-    published: Option<Vec<Key>>,
+    published: Option<Vec<VerificationKey>>,
 }
 
-impl Keys {
-    fn all(&self) -> impl Iterator<Item = &Key> + Clone {
+impl KeySet {
+    fn all(&self) -> impl Iterator<Item = &VerificationKey> + Clone {
         self.own.iter().chain(self.published.iter().flatten())
     }
 }
 
-impl Viewers {
-    pub(super) fn new(settings: &AuthSettings) -> Viewers {
-        Viewers {
+impl ViewerAuth {
+    pub(super) fn new(settings: &AuthSettings) -> ViewerAuth {
+        ViewerAuth {
             policy: settings.viewer,
             rules: settings.rules.clone(),
             source: settings.viewer_keys.clone(),
             loaded: Mutex::default(),
             jwks: settings.viewer_jwks_url.clone().map(Jwks::new),
-            asked: tokio::sync::Mutex::default(),
+            last_refresh: tokio::sync::Mutex::default(),
             fetched: AtomicU64::new(0),
             keys: RwLock::default(),
             changed: watch::channel(()).0,
-            proven: Proven::default(),
+            proven: VerifiedCache::default(),
             holders: Holders::default(),
         }
     }
@@ -96,20 +98,20 @@ impl Viewers {
     /// They can't be read, or can't be used: those before stay.
     pub(super) fn load(&self) -> Result<Changed, String> {
         let Some(source) = &self.source else { return Ok(Changed::Nothing) };
-        let (text, named) = text_of(source)?;
+        let (text, named) = key_text(source)?;
         let now = Some(digest(text.as_bytes()));
         let mut loaded = self.loaded.lock();
         if loaded.digest == now {
             return Ok(Changed::Nothing);
         }
-        let own = jwt::keys(&text, jwt::From::File).map_err(|e| format!("{named}: {e}"))?;
-        let (count, has_secret) = (own.len(), own.iter().any(Key::is_secret));
+        let own = jwt::keys(&text, jwt::KeySource::File).map_err(|e| format!("{named}: {e}"))?;
+        let (count, has_secret) = (own.len(), own.iter().any(VerificationKey::is_secret));
         // Also where the public keys come from the URL, and the file had none yet.
         let is_published = loaded.digest.is_some()
             && self.keys.read().published.as_ref().is_some_and(|keys| !keys.is_empty());
         if has_secret
             && (loaded.are_public
-                || is_published && !self.keys.read().own.iter().any(Key::is_secret))
+                || is_published && !self.keys.read().own.iter().any(VerificationKey::is_secret))
         {
             let why =
                 "it has a secret now, and public keys before; restart the node if that is meant";
@@ -123,10 +125,10 @@ impl Viewers {
     }
 
     /// What was proven by other keys is proven anew.
-    fn change(&self, change: impl FnOnce(&mut Keys)) {
+    fn change(&self, change: impl FnOnce(&mut KeySet)) {
         let mut keys = self.keys.write();
         change(&mut keys);
-        self.proven.forget();
+        self.proven.clear();
         self.holders.forget();
         drop(keys);
         self.changed.send_replace(());
@@ -143,23 +145,23 @@ impl Viewers {
     }
 
     /// A token has come, of which it will be asked what its bearer may say.
-    pub fn presented(&self, token: &[u8]) -> Presented {
-        self.proven.presented(token)
+    pub fn presented(&self, token: &[u8]) -> TokenHash {
+        self.proven.hash_token(token)
     }
 
     /// That the bearer of a token may say this now: known, where it was said before with the same
-    /// token. `presented`: it, before.
+    /// token. `hash_token`: it, before.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub fn may_say(
+    pub fn authorize(
         &self,
         token: &[u8],
-        presented: Presented,
+        presented: TokenHash,
         said: &UnstampedEvent<'_>,
     ) -> Result<(), TokenError> {
         // Marked before it is verified: by keys that are replaced meanwhile nothing is proven.
-        let (mark, now) = (presented.with(said), clock::wall_clock());
+        let (mark, now) = (presented.with_event(said), clock::wall_clock());
         if let Some(ends) = self.proven.until(mark, now) {
             if self.policy != Policy::Optional {
                 return Ok(());
@@ -173,7 +175,7 @@ impl Viewers {
         let token = str::from_utf8(token).map_err(|_| TokenError::Invalid("it is not text"))?;
         let claims = self.verify(token)?;
         claims.check(said)?;
-        self.proven.insert(mark, claims.ends(), now);
+        self.proven.insert(mark, claims.expires_at(), now);
         Ok(())
     }
 
@@ -185,8 +187,8 @@ impl Viewers {
         // To its end: what is noted by a key that is then taken away is forgotten with it.
         let keys = self.keys.read();
         let (payload, key) = jwt::verify(token, keys.all())?;
-        let claims = Claims::judge(payload, &self.rules, clock::wall_clock())?.signed_by(key);
-        self.note_holder(claims.viewer(), claims.ends());
+        let claims = Claims::validate(payload, &self.rules, clock::wall_clock())?.signed_by(key);
+        self.note_holder(claims.viewer(), claims.expires_at());
         Ok(claims)
     }
 
@@ -219,41 +221,43 @@ impl Viewers {
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub async fn verify_asking(&self, token: &str) -> Result<Claims, TokenError> {
+    pub async fn verify_with_refresh(&self, token: &str) -> Result<Claims, TokenError> {
         let fetched = self.fetched.load(Ordering::Relaxed);
         let verified = self.verify(token);
-        let (Err(TokenError::NoKey), Some(_)) = (&verified, &self.jwks) else { return verified };
-        let asked = self.asked.lock().await;
+        let (Err(TokenError::UnknownKey), Some(_)) = (&verified, &self.jwks) else {
+            return verified;
+        };
+        let asked = self.last_refresh.lock().await;
         // Whoever was before us may have found it.
         if self.fetched.load(Ordering::Relaxed) == fetched {
-            self.ask_if_due(asked).await;
+            self.refresh_if_due(asked).await;
         }
         match self.verify(token) {
-            Err(TokenError::NoKey) if self.keys.read().published.is_none() => {
-                Err(TokenError::KeysAway)
+            Err(TokenError::UnknownKey) if self.keys.read().published.is_none() => {
+                Err(TokenError::KeysUnavailable)
             }
             verified => verified,
         }
     }
 
-    async fn ask_if_due(&self, mut asked: tokio::sync::MutexGuard<'_, Option<u64>>) {
+    async fn refresh_if_due(&self, mut asked: tokio::sync::MutexGuard<'_, Option<u64>>) {
         let now = clock::mono_ms();
         if asked.is_none_or(|then| now.saturating_sub(then) >= JWKS_REFRESH_MS_MIN) {
             *asked = Some(now);
-            self.ask().await;
+            self.refresh_jwks().await;
         }
     }
 
     /// Asks the JWKS URL. What it doesn't answer changes nothing.
-    async fn ask(&self) {
+    async fn refresh_jwks(&self) {
         let Some(jwks) = &self.jwks else { return };
         let read = jwks.fetch().await.and_then(|text| {
-            let published = jwt::keys(&text, jwt::From::Published)?;
+            let published = jwt::keys(&text, jwt::KeySource::Published)?;
             Ok((published, digest(text.as_bytes())))
         });
         match read {
             Ok((mut published, digest)) => {
-                if jwks.is_news(digest) {
+                if jwks.has_changed(digest) {
                     published.truncate(VIEWER_KEYS_MAX);
                     let keys = published.len();
                     self.change(|keys| keys.published = Some(published));
@@ -275,12 +279,12 @@ impl Viewers {
     }
 
     /// Asks the JWKS URL now and then, for ever.
-    pub(super) async fn follow_url(&self) {
+    pub(super) async fn refresh_loop(&self) {
         if self.jwks.is_none() {
             return std::future::pending().await;
         }
         loop {
-            self.ask_if_due(self.asked.lock().await).await;
+            self.refresh_if_due(self.last_refresh.lock().await).await;
             let is_there = self.keys.read().published.is_some();
             let wait = if is_there { REFRESH } else { Duration::from_millis(JWKS_REFRESH_MS_MIN) };
             tokio::time::sleep(wait).await;
@@ -292,7 +296,7 @@ impl Viewers {
 ///
 /// # Errors
 /// The file can't be read.
-pub fn text_of(Secret(source): &Secret) -> Result<(String, String), String> {
+pub fn key_text(Secret(source): &Secret) -> Result<(String, String), String> {
     if jwt::is_inline(source) {
         return Ok((source.clone(), "the setting".to_string()));
     }

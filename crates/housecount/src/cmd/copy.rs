@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Failure, SettingArgs, bar, runtime, say};
+use super::{CommandError, SettingArgs, print_line, progress_bar, runtime};
 use crate::clock::wall_clock;
 use crate::cold::ColdTarget;
 use crate::cold::bulk::Bulk;
@@ -38,7 +38,7 @@ pub(super) struct CopyArgs {
     settings: SettingArgs,
 }
 
-pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, CommandError> {
     let table = args.settings.layers(Vec::new()).and_then(|layers| layers.text("table"));
     let table = table.map_err(|e| e.to_string())?;
     let target = |flag: &str, url: &str| match ColdTarget::parse(url, &table) {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, Failure> {
     if from == to {
         return Err(format!("--from and --to are both {from}; give two cold tiers"));
     }
-    let bar = bar();
+    let bar = progress_bar();
     let copied = runtime()?.block_on(async {
         let failed = |e: crate::error::StoreError| e.to_string();
         let (source, _held) = open_source(&from).await.map_err(failed)?;
@@ -90,23 +90,23 @@ async fn open_target(target: &ColdTarget) -> crate::error::StoreResult<Arc<dyn B
     Ok(cold)
 }
 
-fn print(copied: &Copied, is_json: bool) -> Result<(), Failure> {
+fn print(copied: &Copied, is_json: bool) -> Result<(), CommandError> {
     let Copied { written, there, bytes, foreign, units } = copied;
     if is_json {
         let json = serde_json::json!({
             "written": written, "there": there, "bytes": bytes, "foreign": foreign,
             "writeUnits": units.writes, "readUnits": units.read_halves as f64 / 2.0,
         });
-        say(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
         return Ok(());
     }
     let mb = *bytes as f64 / 1e6;
-    say(&format!(
+    print_line(&format!(
         "copied   {} rows ({mb:.1} MB): {written} written, {there} were there",
         written + there
     ));
     if *foreign > 0 {
-        say(&format!("left out {foreign} rows of other programs"));
+        print_line(&format!("left out {foreign} rows of other programs"));
     }
     Ok(())
 }

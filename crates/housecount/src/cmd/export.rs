@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 use housecount_core::limits::EXPORT_ROWS_MAX;
 use housecount_core::span::Span;
 
-use super::{Failure, RangeArgs, bar, runtime, say};
+use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::calendar::{self, PeriodUnit, Zone};
 use crate::error::StoreResult;
-use crate::export::{self, CsvStyle, Exported, Format, Request, Round, raw, whole};
+use crate::export::{
+    self, BillingRounding, CsvStyle, ExportRequest, ExportSummary, Format, atomic_file, raw,
+};
 
 /// Write watch records to a file: who watched what for how long, or what each customer is to pay
 /// for.
@@ -97,16 +99,16 @@ enum RoundArg {
 }
 
 impl ExportArgs {
-    fn zone(&self) -> Result<Option<Zone>, Failure> {
+    fn zone(&self) -> Result<Option<Zone>, CommandError> {
         let zone = self.tz.as_deref().map(Zone::parse).transpose();
         zone.map_err(|error| format!("--tz {error}"))
     }
 
-    fn range(&self) -> Result<Span, Failure> {
+    fn range(&self) -> Result<Span, CommandError> {
         self.range.range_in(&self.zone()?.unwrap_or_else(Zone::utc))
     }
 
-    fn format(&self) -> Result<Format, Failure> {
+    fn format(&self) -> Result<Format, CommandError> {
         let style = match self.csv {
             CsvArg::Guarded => CsvStyle::Guarded,
             CsvArg::Raw => CsvStyle::Raw,
@@ -123,11 +125,11 @@ impl ExportArgs {
     }
 }
 
-pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, CommandError> {
     if args.raw {
         return run_raw(args);
     }
-    let request = Request {
+    let request = ExportRequest {
         range: args.range()?,
         stage: args.range.stage.clone(),
         by_customer: args.group.is_some(),
@@ -137,18 +139,21 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
         },
         zone: args.zone()?,
         round: match args.round {
-            RoundArg::ViewerMinute => Round::ViewerMinute,
-            RoundArg::TotalMinute => Round::TotalMinute,
-            RoundArg::None => Round::None,
+            RoundArg::ViewerMinute => BillingRounding::ViewerMinute,
+            RoundArg::TotalMinute => BillingRounding::TotalMinute,
+            RoundArg::None => BillingRounding::None,
         },
         format: args.format()?,
         rows_max: EXPORT_ROWS_MAX,
     };
     let exported = runtime()?.block_on(export(args, &request))?;
-    let Exported { rows, watch_ms, committed_to } = exported;
+    let ExportSummary { rows, watch_ms, committed_to } = exported;
     if args.out.as_os_str() != "-" {
         let hours = watch_ms as f64 / 3_600_000.0;
-        say(&format!("{}: {rows} rows, {watch_ms} ms watched ({hours:.3} h)", args.out.display()));
+        print_line(&format!(
+            "{}: {rows} rows, {watch_ms} ms watched ({hours:.3} h)",
+            args.out.display()
+        ));
     }
     if committed_to < request.range.to {
         eprintln!(
@@ -159,7 +164,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failure> {
+async fn export(args: &ExportArgs, request: &ExportRequest) -> Result<ExportSummary, CommandError> {
     let cold = args.range.cold().await?;
     let committed_to = export::committed_to(&cold).await.map_err(|e| e.to_string())?;
     if committed_to < request.range.to && !args.partial {
@@ -168,40 +173,43 @@ async fn export(args: &ExportArgs, request: &Request) -> Result<Exported, Failur
             "the ledger has it up to {has} only: choose --to {has}, or add --partial"
         ));
     }
-    let bar = bar();
+    let bar = progress_bar();
     let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
-    let exported =
-        whole::to(&args.out, async |out| export::write(&cold, request, out, progress).await).await;
+    let exported = atomic_file::write_atomically(&args.out, async |out| {
+        export::write(&cold, request, out, progress).await
+    })
+    .await;
     bar.finish_and_clear();
     unless_gone(exported)
 }
 
-fn run_raw(args: &ExportArgs) -> Result<ExitCode, Failure> {
-    let request = raw::Request {
+fn run_raw(args: &ExportArgs) -> Result<ExitCode, CommandError> {
+    let request = raw::RawExportRequest {
         range: args.range()?,
         stage: args.range.stage.clone(),
         zone: args.zone()?,
         format: args.format()?,
         late_ms: args.range.store.settings()?.lateness_max_ms,
     };
-    let raw::Exported { rows, problems } = runtime()?.block_on(async {
+    let raw::RawExportSummary { rows, problems } = runtime()?.block_on(async {
         let cold = args.range.cold().await?;
-        let bar = bar();
+        let bar = progress_bar();
         let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
-        let exported =
-            whole::to(&args.out, async |out| raw::write(&cold, &request, out, progress).await)
-                .await;
+        let exported = atomic_file::write_atomically(&args.out, async |out| {
+            raw::write(&cold, &request, out, progress).await
+        })
+        .await;
         bar.finish_and_clear();
         unless_gone(exported)
     })?;
     if args.out.as_os_str() != "-" {
-        say(&format!("{}: {rows} heartbeats and leaves", args.out.display()));
+        print_line(&format!("{}: {rows} heartbeats and leaves", args.out.display()));
     }
     problems.iter().for_each(|problem| eprintln!("housecount: {problem}"));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, Failure> {
+fn unless_gone<T>(exported: StoreResult<T>) -> Result<T, CommandError> {
     match exported {
         // Whoever reads it has gone (`| head`), which is no reason to fail.
         Err(error) if error.is_broken_pipe() => std::process::exit(0),

@@ -8,11 +8,11 @@ use housecount_core::ids::{StageId, ViewerId};
 use housecount_core::limits::FORGET_HELD_BYTES_MAX;
 use housecount_core::time::UnixMs;
 
-use super::{ColdArgs, Failure, bar, runtime, say};
+use super::{ColdArgs, CommandError, print_line, progress_bar, runtime};
 use crate::calendar;
 use crate::cold::Cold;
 use crate::config::Settings;
-use crate::forget::{self, Forgotten, Request, configuration};
+use crate::forget::{self, ForgetReport, ForgetRequest, configuration};
 
 /// Have one person's records go on under a pseudonym that nobody can derive.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ pub(super) struct ForgetArgs {
     store: ColdArgs,
 }
 
-pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, CommandError> {
     if let Some(stage) = &args.stage {
         StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
     }
@@ -64,16 +64,16 @@ pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, Failure> {
+fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, CommandError> {
     ViewerId::check(viewer).map_err(|e| format!("--viewer: {e}"))?;
     let settings = args.store.settings()?;
-    let request = Request {
+    let request = ForgetRequest {
         viewer: settings.edge.names.resolve(viewer.into()).into_owned(),
         stage: args.stage.clone(),
         is_dry_run: args.dry_run,
         held_bytes_max: FORGET_HELD_BYTES_MAX,
     };
-    let bar = bar();
+    let bar = progress_bar();
     let forgotten = runtime()?.block_on(async {
         let cold = open(&settings, args.dry_run).await?;
         let progress = |doing: &'static str, part: f64| {
@@ -85,21 +85,21 @@ fn forget_viewer(args: &ForgetArgs, viewer: &str) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let forgotten = forgotten?;
     if args.json {
-        say(&serde_json::to_string_pretty(&json(&forgotten)).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&json(&forgotten)).map_err(|e| e.to_string())?);
     } else {
         print(&forgotten, args.dry_run);
     }
     Ok(if forgotten.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failure> {
+fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, CommandError> {
     if customer.is_empty() {
         return Err("--customer is empty; give the name as it is configured".to_string());
     }
     let (settings, stage) = (args.store.settings()?, args.stage.clone());
     let request =
         configuration::Request { text: customer.to_string(), stage, is_dry_run: args.dry_run };
-    let bar = bar();
+    let bar = progress_bar();
     let forgotten = runtime()?.block_on(async {
         let cold = open(&settings, args.dry_run).await?;
         let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
@@ -111,10 +111,10 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failur
         let json = serde_json::json!({
             "pseudonym": pseudonym, "versions": versions, "stages": stages, "problems": problems,
         });
-        say(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&json).map_err(|e| e.to_string())?);
     } else {
-        problems.iter().for_each(|problem| say(&format!("problem  {problem}")));
-        say(&match pseudonym {
+        problems.iter().for_each(|problem| print_line(&format!("problem  {problem}")));
+        print_line(&match pseudonym {
             Some(pseudonym) => {
                 format!(
                     "forgotten in {versions} versions of {stages} stages; it is now {pseudonym}"
@@ -131,7 +131,7 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Failur
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, Failure> {
+async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, CommandError> {
     let target = settings.cold.as_ref().ok_or("cold = none: there is nothing to forget")?;
     // Even to be written to, it must be there already.
     let there = target.open_to_read().await.map_err(|e| e.to_string())?;
@@ -142,7 +142,7 @@ async fn open(settings: &Settings, is_dry_run: bool) -> Result<Arc<dyn Cold>, Fa
     target.open().await.map_err(|e| e.to_string())
 }
 
-fn json(forgotten: &Forgotten) -> serde_json::Value {
+fn json(forgotten: &ForgetReport) -> serde_json::Value {
     serde_json::json!({
         "pseudonym": forgotten.pseudonym, "chunks": forgotten.chunks, "spans": forgotten.spans,
         "watchMs": forgotten.watch_ms, "archiveChunks": forgotten.archive_chunks,
@@ -152,8 +152,8 @@ fn json(forgotten: &Forgotten) -> serde_json::Value {
 }
 
 /// Not with the viewer's id: what is printed is often kept, and would say who had the pseudonym.
-fn print(forgotten: &Forgotten, is_dry_run: bool) {
-    let Forgotten { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } =
+fn print(forgotten: &ForgetReport, is_dry_run: bool) {
+    let ForgetReport { chunks, spans, watch_ms, archive_chunks, heartbeats, items, strays, .. } =
         forgotten;
     let (hours, to) =
         (*watch_ms as f64 / 3_600_000.0, calendar::format_time(forgotten.committed_to));
@@ -191,5 +191,5 @@ fn print(forgotten: &Forgotten, is_dry_run: bool) {
         }
         None => format!("forgotten up to {to}"),
     });
-    say(&lines.join("\n"));
+    print_line(&lines.join("\n"));
 }

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use housecount_core::span::Span;
 
-use super::{Failure, RangeArgs, bar, runtime, say};
-use crate::ivs::{self, Reconciled, Source, StageArn, StageSeen, StepSeen, Wanted};
+use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
+use crate::ivs::{
+    self, CloudWatchSource, ReconcileReport, ReconcileRequest, StageArn, StageComparison,
+    StepComparison,
+};
 use crate::service_url::ServiceUrl;
 use crate::{calendar, clock};
 
@@ -68,13 +71,13 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, CommandError> {
     let Action::Reconcile(args) = &args.action;
     let wanted = args.wanted()?;
     let endpoint = args.endpoint.as_deref().map(ServiceUrl::parse).transpose();
     let endpoint = endpoint.map_err(|e| format!("--endpoint: {e}"))?.map(|url| url.to_string());
-    let source = Source { region: args.region.clone(), endpoint };
-    let bar = bar();
+    let source = CloudWatchSource { region: args.region.clone(), endpoint };
+    let bar = progress_bar();
     let found = runtime()?.block_on(async {
         let cold = args.range.cold().await?;
         ivs::reconcile(&cold, &source, wanted, |part| bar.set_position((part * 1_000.0) as u64))
@@ -83,8 +86,10 @@ pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let found = found?;
     if args.json {
-        say(&serde_json::to_string_pretty(&json(&found, args.drift_max))
-            .map_err(|e| e.to_string())?);
+        print_line(
+            &serde_json::to_string_pretty(&json(&found, args.drift_max))
+                .map_err(|e| e.to_string())?,
+        );
     } else {
         print(&found, args.drift_max);
     }
@@ -94,7 +99,7 @@ pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, Failure> {
 
 impl ReconcileArgs {
     /// Whole steps within the range.
-    fn wanted(&self) -> Result<Wanted, Failure> {
+    fn wanted(&self) -> Result<ReconcileRequest, CommandError> {
         let given = self.range.range()?;
         let step_ms = u64::try_from(self.step.as_millis()).unwrap_or(u64::MAX);
         let step_ms_min =
@@ -117,12 +122,12 @@ impl ReconcileArgs {
                 format!("--stage {arn}: it is no arn:aws:ivs:REGION:ACCOUNT:stage/ID")
             })?),
         };
-        Ok(Wanted { range: Span::new(from, to), step_ms, stage })
+        Ok(ReconcileRequest { range: Span::new(from, to), step_ms, stage })
     }
 }
 
-fn json(found: &Reconciled, drift_max: f64) -> serde_json::Value {
-    let step = |step: &StepSeen| {
+fn json(found: &ReconcileReport, drift_max: f64) -> serde_json::Value {
+    let step = |step: &StepComparison| {
         serde_json::json!({
             "at": step.span.from.0, "viewers": step.viewers, "subscribers": step.subscribers,
             "publishers": step.publishers, "drift": step.drift(),
@@ -141,8 +146,8 @@ fn json(found: &Reconciled, drift_max: f64) -> serde_json::Value {
     })
 }
 
-fn print(found: &Reconciled, drift_max: f64) {
-    let mut stages: Vec<&StageSeen> = found.stages.iter().collect();
+fn print(found: &ReconcileReport, drift_max: f64) {
+    let mut stages: Vec<&StageComparison> = found.stages.iter().collect();
     // Those furthest apart first.
     stages.sort_by(|a, b| b.drift().abs().total_cmp(&a.drift().abs()));
     let mut lines =
@@ -155,10 +160,10 @@ fn print(found: &Reconciled, drift_max: f64) {
             stage.stage,
             drift * 100.0
         ));
-        let mut steps: Vec<&StepSeen> =
+        let mut steps: Vec<&StepComparison> =
             stage.steps.iter().filter(|step| step.drift().abs() > drift_max).collect();
         let more = steps.len().saturating_sub(STEPS_SHOWN);
-        let apart = |step: &StepSeen| (step.viewers - step.subscribers.unwrap_or(0.0)).abs();
+        let apart = |step: &StepComparison| (step.viewers - step.subscribers.unwrap_or(0.0)).abs();
         steps.sort_by(|a, b| apart(b).total_cmp(&apart(a)));
         for step in steps.into_iter().take(STEPS_SHOWN) {
             let theirs =
@@ -178,7 +183,7 @@ fn print(found: &Reconciled, drift_max: f64) {
         lines.push(format!("{} other stages are no stages of IVS by their ids", found.others));
     }
     lines.push(format!("compared up to {}", calendar::format_time(found.committed_to)));
-    say(&lines.join("\n"));
+    print_line(&lines.join("\n"));
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, say};
+use super::{CommandError, print_line};
 use crate::auth::Scope;
 use crate::auth::operators::new_key;
 
@@ -33,10 +33,10 @@ enum KeyCommand {
     },
 }
 
-pub(super) fn run(args: &KeyArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &KeyArgs) -> Result<ExitCode, CommandError> {
     let KeyCommand::New { name, scope } = &args.command;
     let (key, entry) = new_key(name, scope);
-    say(&format!(
+    print_line(&format!(
         "# The key, shown this once: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.\n# {key}\n\n\
          # Its entry for the file that auth.operator_keys names; a running node has it within 2 s.\n{entry}"
     ));

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, key_of, runtime, say};
-use crate::audience::Shape;
+use super::{CommandError, print_line, read_key_file, runtime};
+use crate::audience::AudienceConfig;
 use crate::client::Client;
-use crate::load::{self, Plan, Report, Tokens, Transport};
+use crate::load::{self, LoadPlan, Report, Tokens, Transport};
 use crate::rng;
 
 /// Players that beat more often than this are no players.
@@ -72,8 +72,8 @@ pub(super) struct LoadArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
-    let key = key_of(args.key_file.as_deref())?;
+pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, CommandError> {
+    let key = read_key_file(args.key_file.as_deref())?;
     let client = |url: &String| match (Client::new(url)?, &key) {
         (client, Some(key)) => client.with_key(key),
         (client, None) => Ok(client),
@@ -87,7 +87,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     let tokens = args.token_key.as_ref().map(sign).transpose()?;
     let seed = args.seed.unwrap_or_else(rng::random);
     let ms = |duration: Duration| duration.as_millis() as u64;
-    let shape = Shape {
+    let shape = AudienceConfig {
         viewers: args.viewers,
         stages: args.stages,
         interval_ms: ms(args.interval),
@@ -100,7 +100,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     if ms(args.interval) < INTERVAL_MS_MIN {
         return Err(format!("--interval: it must be at least {INTERVAL_MS_MIN}ms"));
     }
-    let plan = Plan {
+    let plan = LoadPlan {
         nodes,
         shape,
         duration: args.duration,
@@ -118,7 +118,7 @@ pub(super) fn run(args: &LoadArgs) -> Result<ExitCode, Failure> {
     }))?;
     bar.finish_and_clear();
     if args.json {
-        say(&serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
     } else {
         print(&report, seed);
     }
@@ -160,5 +160,5 @@ fn print(report: &Report, seed: u64) {
     } else {
         "NOT every acknowledged heartbeat is counted".to_string()
     });
-    say(&lines.join("\n"));
+    print_line(&lines.join("\n"));
 }

@@ -7,10 +7,10 @@ mod forget;
 mod ivs;
 mod key;
 mod load;
+mod remote;
 mod serve;
 #[cfg_attr(not(feature = "dynamodb"), path = "../without/table.rs")]
 mod table;
-mod through;
 mod token;
 mod verify;
 
@@ -81,9 +81,9 @@ enum Command {
     /// Compare the ledger with what Amazon IVS says about its stages. Exit 1 if they are far apart.
     Ivs(ivs::IvsArgs),
     /// Have a running node save every active stage's count now.
-    Snapshot(through::ThroughArgs),
+    Snapshot(remote::RemoteArgs),
     /// Have a running node let the last snapshot's counts stand in for one ttl.
-    Restore(through::ThroughArgs),
+    Restore(remote::RemoteArgs),
     /// Make an operator key.
     Key(key::KeyArgs),
     /// Make a viewer's token.
@@ -140,7 +140,7 @@ struct ColdArgs {
 }
 
 impl ColdArgs {
-    fn settings(&self) -> Result<Settings, Failure> {
+    fn settings(&self) -> Result<Settings, CommandError> {
         let flags = vec![("cold", self.url.clone()), ("data", self.data.clone())];
         self.settings.settings(flags).map_err(|e| e.to_string())
     }
@@ -163,12 +163,12 @@ struct RangeArgs {
 }
 
 impl RangeArgs {
-    fn range(&self) -> Result<Span, Failure> {
+    fn range(&self) -> Result<Span, CommandError> {
         self.range_in(&Zone::utc())
     }
 
     /// The range, its dates being days of this zone.
-    fn range_in(&self, zone: &Zone) -> Result<Span, Failure> {
+    fn range_in(&self, zone: &Zone) -> Result<Span, CommandError> {
         let (from, to) = (self.from.in_zone(zone), self.to.in_zone(zone));
         if from < to {
             return Ok(Span::new(from, to));
@@ -177,7 +177,7 @@ impl RangeArgs {
         Err(format!("--from {from} is not before --to {to}"))
     }
 
-    async fn cold(&self) -> Result<Arc<dyn Cold>, Failure> {
+    async fn cold(&self) -> Result<Arc<dyn Cold>, CommandError> {
         let target =
             self.store.settings()?.cold.ok_or("cold = none: there is no ledger to read")?;
         target.open_to_read().await.map_err(|e| e.to_string())
@@ -204,7 +204,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 }
 
 /// A bar for what is read, in thousandths; hidden by itself where there is no terminal.
-fn bar() -> ProgressBar {
+fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::new(1_000);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:40} {percent:>3}% {elapsed_precise} {msg}")
@@ -215,7 +215,7 @@ fn bar() -> ProgressBar {
 }
 
 /// Why a command failed: one line for people.
-type Failure = String;
+type CommandError = String;
 
 /// Runs the command line.
 #[must_use]
@@ -230,12 +230,12 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Ivs(args) => ivs::run(&args),
-        Command::Snapshot(args) => through::run(&args, "snapshot"),
-        Command::Restore(args) => through::run(&args, "restore"),
+        Command::Snapshot(args) => remote::run(&args, "snapshot"),
+        Command::Restore(args) => remote::run(&args, "restore"),
         Command::Key(args) => key::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Settings => {
-            say(crate::config::DEFAULT_TOML.trim_end());
+            print_line(crate::config::DEFAULT_TOML.trim_end());
             Ok(ExitCode::SUCCESS)
         }
     };
@@ -246,14 +246,14 @@ pub fn run() -> ExitCode {
 }
 
 /// The only line of a file that has an operator key in it.
-fn key_of(file: Option<&Path>) -> Result<Option<String>, Failure> {
+fn read_key_file(file: Option<&Path>) -> Result<Option<String>, CommandError> {
     let Some(file) = file else { return Ok(None) };
     let text = crate::auth::read_file(file).map_err(|e| format!("--key-file {e}"))?;
     Ok(Some(text.trim().to_string()))
 }
 
 /// Prints lines. Whoever reads them may have gone (`| head`), which is no reason to fail.
-fn say(text: &str) {
+fn print_line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out
         .write_all(text.as_bytes())
@@ -262,7 +262,7 @@ fn say(text: &str) {
 }
 
 /// A runtime for a command that waits more than it works.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     built.map_err(|e| format!("the runtime can't be started: {e}"))
 }

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use super::{Failure, SettingArgs, runtime, say};
+use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::app::App;
 use crate::config::{LogFormat, Settings};
 use crate::demo;
@@ -66,7 +66,7 @@ pub(super) struct ServeArgs {
     settings: SettingArgs,
 }
 
-pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, CommandError> {
     let flags = vec![
         ("listen", args.listen.clone()),
         ("tls_cert", args.tls_cert.clone()),
@@ -90,7 +90,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failure> {
+async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, CommandError> {
     // The port first: it is the likeliest thing to be wrong, and costs nothing to find out.
     let bound = BoundListener::bind(&settings.listen).await?.with_tls(settings.tls.clone())?;
     let address = format!("{}://{}", bound.scheme(), bound.address);
@@ -110,7 +110,7 @@ async fn serve(settings: Settings, demo: Option<u32>) -> Result<ExitCode, Failur
     }
     let (version, cold) =
         (env!("CARGO_PKG_VERSION"), cold.as_deref().unwrap_or("none: nothing is kept for good"));
-    say(&format!(
+    print_line(&format!(
         "housecount {version} listens on {address}\n  \
          dashboard  {address}/\n  \
          API        {address}/v1/stats   {address}/v1/stages\n  \
@@ -160,7 +160,7 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 /// Starts the log of the process, and traces if they are wanted.
-fn start_logging(settings: &Settings) -> Result<Option<Traces>, Failure> {
+fn start_logging(settings: &Settings) -> Result<Option<Traces>, CommandError> {
     let level = &settings.log_level;
     let is_filter = level.contains(['=', ',']);
     let filter = if is_filter { level.clone() } else { format!("{LIBRARIES},housecount={level}") };

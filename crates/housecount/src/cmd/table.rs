@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, SettingArgs, runtime, say};
+use super::{CommandError, SettingArgs, print_line, runtime};
 use crate::cold::{ColdTarget, DynamoCold, TableOptions};
 
 /// Make, describe or delete the table of the cold tier.
@@ -68,7 +68,7 @@ fn units(text: &str) -> Result<(u32, u32), String> {
     positive.ok_or_else(|| format!("`{text}` is not READ,WRITE, such as 25,25"))
 }
 
-pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &TableArgs) -> Result<ExitCode, CommandError> {
     runtime()?.block_on(async {
         match &args.action {
             Action::Create { cold, provisioned, point_in_time_recovery } => {
@@ -77,8 +77,9 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
                     point_in_time_recovery: *point_in_time_recovery,
                 };
                 let (cold, shown) = open(cold).await?;
-                say(&shown);
-                let created = cold.create_table(&options, |step| say(&format!("  {step}"))).await;
+                print_line(&shown);
+                let created =
+                    cold.create_table(&options, |step| print_line(&format!("  {step}"))).await;
                 created.map_err(|e| e.to_string())?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -88,7 +89,7 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), Failure> {
+async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), CommandError> {
     let settings =
         args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
     match settings.cold {
@@ -101,11 +102,11 @@ async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), Failure> {
     }
 }
 
-async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
+async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, CommandError> {
     let (cold, shown) = open(args).await?;
     let Some(state) = cold.table_state().await.map_err(|e| e.to_string())? else {
         if json {
-            say(&serde_json::json!({ "table": shown, "exists": false }).to_string());
+            print_line(&serde_json::json!({ "table": shown, "exists": false }).to_string());
         } else {
             println!(
                 "{shown}\n  There is no such table; make it with: housecount table create --cold '{shown}'"
@@ -118,16 +119,16 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
             "table": shown, "exists": true, "status": state.status, "billing": state.billing,
             "ttl": state.ttl, "items": state.items, "bytes": state.bytes,
         });
-        say(&body.to_string());
+        print_line(&body.to_string());
     } else {
-        say(&shown);
-        say(&format!("  status   {}", state.status));
-        say(&format!("  billing  {}", state.billing));
-        say(&format!(
+        print_line(&shown);
+        print_line(&format!("  status   {}", state.status));
+        print_line(&format!("  billing  {}", state.billing));
+        print_line(&format!(
             "  TTL      {}",
             if state.ttl { "on, attribute `ttl`" } else { "OFF: run table create" }
         ));
-        say(&format!(
+        print_line(&format!(
             "  items    {} ({} bytes) when DynamoDB last counted",
             state.items, state.bytes
         ));
@@ -135,13 +136,13 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn delete(args: &ColdArgs, yes: bool) -> Result<ExitCode, Failure> {
+async fn delete(args: &ColdArgs, yes: bool) -> Result<ExitCode, CommandError> {
     let (cold, shown) = open(args).await?;
     if !yes {
         return Err(format!("this deletes {shown} and everything in it, for good; add --yes"));
     }
     let was_there = cold.delete_table().await.map_err(|e| e.to_string())?;
-    say(&format!(
+    print_line(&format!(
         "{shown}\n  {}",
         if was_there { "The table is deleted." } else { "There was no such table." }
     ));

@@ -8,8 +8,8 @@ use clap::Args;
 use housecount_core::ids::{SessionId, StageId, ViewerId};
 use housecount_core::limits::TOKEN_AHEAD_MS_MAX;
 
-use super::{Failure, SettingArgs, say};
-use crate::auth::{Audience, Payload, jwt, viewers};
+use super::{CommandError, SettingArgs, print_line};
+use crate::auth::{AudienceClaim, Payload, jwt, viewers};
 use crate::clock;
 
 /// Make a viewer's token.
@@ -51,7 +51,7 @@ pub(super) struct TokenArgs {
     settings: SettingArgs,
 }
 
-pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, CommandError> {
     if let Some(stage) = &args.stage {
         StageId::check(stage).map_err(|e| format!("--stage: {e}"))?;
     }
@@ -64,7 +64,7 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
     let settings = args.settings.settings(Vec::new()).map_err(|e| e.to_string())?.auth;
     let key = match (&args.key, &settings.viewer_keys) {
         (Some(path), _) => read(path)?,
-        (None, Some(keys)) => viewers::text_of(keys)?.0,
+        (None, Some(keys)) => viewers::key_text(keys)?.0,
         (None, None) => {
             return Err("there is no key to sign with; give one with --key FILE".to_string());
         }
@@ -80,12 +80,12 @@ pub(super) fn run(args: &TokenArgs) -> Result<ExitCode, Failure> {
         session: args.session.clone(),
         exp,
         nbf: None,
-        aud: settings.rules.audience.map(Audience::One),
+        aud: settings.rules.audience.map(AudienceClaim::One),
     };
-    say(&jwt::sign(&payload, &key, args.kid.clone())?);
+    print_line(&jwt::sign(&payload, &key, args.kid.clone())?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, CommandError> {
     crate::auth::read_file(path).map_err(|e| format!("--key {e}"))
 }

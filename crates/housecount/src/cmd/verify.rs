@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Failure, RangeArgs, bar, runtime, say};
+use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::calendar;
-use crate::verify::{self, Found, StageFound};
+use crate::verify::{self, StageReport, VerifyReport};
 
 /// Stages that are shown one by one; the others are summed up.
 const STAGES_SHOWN: usize = 40;
@@ -32,9 +32,9 @@ pub(super) struct VerifyArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, CommandError> {
     let range = args.range.range()?;
-    let bar = bar();
+    let bar = progress_bar();
     let found = runtime()?.block_on(async {
         let cold = args.range.cold().await?;
         let progress = |part: f64| bar.set_position((part * 1_000.0) as u64);
@@ -45,14 +45,14 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let found = found?;
     if args.json {
-        say(&serde_json::to_string_pretty(&json(&found)).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&json(&found)).map_err(|e| e.to_string())?);
     } else {
         print(&found);
     }
     Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn json(found: &Found) -> serde_json::Value {
+fn json(found: &VerifyReport) -> serde_json::Value {
     let stages = found.stages.iter().map(|(stage, of)| {
         serde_json::json!({
             "stage": stage, "viewers": of.viewers, "watchMs": of.watch_ms, "integralMs": of.integral_ms,
@@ -67,7 +67,7 @@ fn json(found: &Found) -> serde_json::Value {
     })
 }
 
-fn line(name: &str, of: &StageFound) -> String {
+fn line(name: &str, of: &StageReport) -> String {
     let verdict = if of.agrees() { "agrees" } else { "DIFFERS" };
     format!(
         "{name:<40} {:>9} {:>16} {:>16} {:>9} {:>4}  {verdict}",
@@ -75,13 +75,13 @@ fn line(name: &str, of: &StageFound) -> String {
     )
 }
 
-fn print(found: &Found) {
+fn print(found: &VerifyReport) {
     let head = ["stage", "viewers", "watched ms", "integral ms", "snapshots", "low"];
     let mut lines = vec![format!(
         "{:<40} {:>9} {:>16} {:>16} {:>9} {:>4}",
         head[0], head[1], head[2], head[3], head[4], head[5]
     )];
-    let (mut rest, mut total) = (StageFound::default(), StageFound::default());
+    let (mut rest, mut total) = (StageReport::default(), StageReport::default());
     // Those that differ first: nobody should have to look for them.
     let mut stages: Vec<_> = found.stages.iter().collect();
     stages.sort_by_key(|(_, of)| of.agrees());
@@ -108,5 +108,5 @@ fn print(found: &Found) {
     lines.extend(found.notes.iter().map(|note| format!("note     {note}")));
     lines.extend(found.problems.iter().map(|problem| format!("problem  {problem}")));
     lines.push(if found.is_good() { "all agrees" } else { "NOT all agrees" }.to_string());
-    say(&lines.join("\n"));
+    print_line(&lines.join("\n"));
 }

@@ -12,7 +12,7 @@ use housecount_core::limits::{CHUNK_PARTS_PUT_MAX, ITEM_BYTES_MAX};
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
-use super::{Cold, Condition, Page, Put, Record, Row};
+use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// The attribute with a chunk's bytes, or a part of them.
@@ -38,7 +38,7 @@ pub fn corrupt(chain: Chain, sk: &str, why: impl std::fmt::Display) -> StoreErro
 
 /// A chunk as it lies in the cold tier.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredChunk {
     /// The start of its window, by its key.
     pub window: UnixMs,
     /// Its bytes.
@@ -46,23 +46,23 @@ pub struct Stored {
     /// When it will be deleted, Unix seconds, as those before it were; none if it is kept for good.
     pub expiry_s: Option<u64>,
     /// The checksum that it was first written with, if it has been rewritten since.
-    pub named: Option<u32>,
+    pub original_crc: Option<u32>,
     /// How many of its bytes lie in its first item.
     head_bytes: usize,
     /// How many further items it has.
     parts: u32,
     /// Items that lie beside it and belong to no chunk: a writer that came second left them.
     /// Harmless.
-    pub strays: Vec<String>,
+    pub orphans: Vec<String>,
 }
 
 /// What became of a chunk that was to be written.
 #[derive(Debug)]
-pub enum Written {
+pub enum ChunkWrite {
     /// It is there.
     Done,
     /// Another writer's was there first.
-    Elsewhere(Stored),
+    LostRace(StoredChunk),
 }
 
 /// Writes a chunk where there is none. First the parts, under names of their own, then the item
@@ -76,36 +76,36 @@ pub async fn write(
     window: UnixMs,
     chunk: &[u8],
     expiry_s: Option<u64>,
-) -> StoreResult<Written> {
+) -> StoreResult<ChunkWrite> {
     put_parts(cold, chain, window, chunk, expiry_s).await?;
     let record = head(chain, window, chunk, expiry_s);
     match cold.put_if(record, Condition::Absent).await? {
-        Put::Done => Ok(Written::Done),
-        Put::Refused(_) => {
-            let mut reader = Reader::at(chain, window, window);
+        PutOutcome::Done => Ok(ChunkWrite::Done),
+        PutOutcome::Refused(_) => {
+            let mut reader = ChunkReader::at(chain, window, window);
             let there = reader.next(cold).await?;
             let there = there.ok_or_else(|| {
                 StoreError::new(ErrorKind::Unavailable, "a chunk was there and is gone")
             })?;
             if there.bytes == chunk {
-                return Ok(Written::Done);
+                return Ok(ChunkWrite::Done);
             }
             // Strays cost little and harm nobody; if they can't be removed they stay.
             let _ = cold.delete(part_keys(chain, window, chunk).collect()).await;
-            Ok(Written::Elsewhere(there))
+            Ok(ChunkWrite::LostRace(there))
         }
     }
 }
 
 /// The item of a chunk, which names its further parts.
-fn head(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> Record {
+fn head(chain: Chain, window: UnixMs, chunk: &[u8], expiry_s: Option<u64>) -> KeyedItem {
     let mut head = item(chunk.chunks(PART_BYTES).next().unwrap_or_default(), expiry_s);
     let parts = chunk.chunks(PART_BYTES).skip(1).len();
     if parts > 0 {
         head.insert(PARTS.to_string(), Attr::N(parts as u64 + 1));
         head.insert(CRC.to_string(), Attr::N(u64::from(checksum(chunk))));
     }
-    Record { key: Key::Chunk { chain, window }, item: head }
+    KeyedItem { key: Key::Chunk { chain, window }, item: head }
 }
 
 fn item(piece: &[u8], expiry_s: Option<u64>) -> Item {
@@ -131,8 +131,8 @@ async fn put_parts(
     let mut parts = part_keys(chain, window, chunk).zip(chunk.chunks(PART_BYTES).skip(1));
     loop {
         let some = parts.by_ref().take(CHUNK_PARTS_PUT_MAX);
-        let some: Vec<Record> =
-            some.map(|(key, piece)| Record { key, item: item(piece, expiry_s) }).collect();
+        let some: Vec<KeyedItem> =
+            some.map(|(key, piece)| KeyedItem { key, item: item(piece, expiry_s) }).collect();
         if some.is_empty() {
             return Ok(());
         }
@@ -140,7 +140,7 @@ async fn put_parts(
     }
 }
 
-/// Writes another chunk in the place of one that is there, with the same expiry. `named` is the
+/// Writes another chunk in the place of one that is there, with the same expiry. `original_crc` is the
 /// checksum by which the chunk after it knows it. As with [`write()`], whoever reads finds the one
 /// or the other, whole. Returns the keys of the parts that the old one had: to be deleted once
 /// nobody reads it any more.
@@ -150,7 +150,7 @@ async fn put_parts(
 pub async fn rewrite(
     cold: &dyn Cold,
     chain: Chain,
-    old: &Stored,
+    old: &StoredChunk,
     chunk: &[u8],
     named: Option<u32>,
 ) -> StoreResult<Vec<Key>> {
@@ -165,9 +165,9 @@ pub async fn rewrite(
         keys.filter(|key| part_keys(chain, window, chunk).all(|part| part != *key)).collect();
     put_parts(cold, chain, window, chunk, old.expiry_s).await?;
     let was = old.bytes[..old.head_bytes].to_vec();
-    match cold.put_if(record, Condition::Is { attr: CHUNK, value: Attr::B(was) }).await? {
-        Put::Done => Ok(stale),
-        Put::Refused(_) => {
+    match cold.put_if(record, Condition::Equals { attr: CHUNK, value: Attr::B(was) }).await? {
+        PutOutcome::Done => Ok(stale),
+        PutOutcome::Refused(_) => {
             let what = format!(
                 "the item {} / {window} was rewritten by somebody else meanwhile",
                 chain.pk()
@@ -179,7 +179,7 @@ pub async fn rewrite(
 
 /// Reads a chain's chunks in order.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ChunkReader {
     chain: Chain,
     range: KeyRange,
     after: Option<String>,
@@ -189,19 +189,26 @@ pub struct Reader {
     now: Option<UnixMs>,
 }
 
-impl Reader {
+impl ChunkReader {
     /// A reader of the chunks whose windows begin from `from` to `to`, both included.
     #[must_use]
-    pub fn at(chain: Chain, from: UnixMs, to: UnixMs) -> Reader {
+    pub fn at(chain: Chain, from: UnixMs, to: UnixMs) -> ChunkReader {
         let range = KeyRange::chunks(chain, from, to);
-        Reader { chain, range, after: None, rows: VecDeque::new(), is_at_end: false, now: None }
+        ChunkReader {
+            chain,
+            range,
+            after: None,
+            rows: VecDeque::new(),
+            is_at_end: false,
+            now: None,
+        }
     }
 
     /// Passes over what has expired by `now`: it awaits its deletion, and some of it may be gone
     /// already.
     #[must_use]
-    pub fn as_of(self, now: Option<UnixMs>) -> Reader {
-        Reader { now, ..self }
+    pub fn skip_expired(self, now: Option<UnixMs>) -> ChunkReader {
+        ChunkReader { now, ..self }
     }
 
     /// Whose chunks they are.
@@ -214,7 +221,7 @@ impl Reader {
     ///
     /// # Errors
     /// The cold tier's, or that the chunk lacks a part.
-    pub async fn next(&mut self, cold: &dyn Cold) -> StoreResult<Option<Stored>> {
+    pub async fn next(&mut self, cold: &dyn Cold) -> StoreResult<Option<StoredChunk>> {
         let mut strays = Vec::new();
         let (sk, item) = loop {
             let Some(row) = self.row(cold).await? else {
@@ -257,7 +264,15 @@ impl Reader {
         let named = number(&item, NAMED).ok().map(u32::try_from).transpose();
         let named = named.map_err(|e| corrupt(chain, &sk, e))?;
         let parts = parts.saturating_sub(1);
-        Ok(Some(Stored { window, bytes: chunk, expiry_s, named, head_bytes, parts, strays }))
+        Ok(Some(StoredChunk {
+            window,
+            bytes: chunk,
+            expiry_s,
+            original_crc: named,
+            head_bytes,
+            parts,
+            orphans: strays,
+        }))
     }
 
     async fn peek(&mut self, cold: &dyn Cold) -> StoreResult<Option<&String>> {
@@ -297,7 +312,7 @@ pub async fn first(
     chain: Chain,
     now: Option<UnixMs>,
 ) -> StoreResult<Option<UnixMs>> {
-    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(now);
+    let mut reader = ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).skip_expired(now);
     reader.peek(cold).await?.map(|sk| window_of(chain, sk)).transpose()
 }
 
@@ -311,7 +326,7 @@ pub async fn last_before(
     chain: Chain,
     at: UnixMs,
     now: Option<UnixMs>,
-) -> StoreResult<Option<Stored>> {
+) -> StoreResult<Option<StoredChunk>> {
     let mut to = at;
     loop {
         let page = Page { consistent: true, ..Page::last(1) };
@@ -321,7 +336,7 @@ pub async fn last_before(
             return Ok(None);
         }
         let window = window_of(chain, sk)?;
-        if let Some(stored) = Reader::at(chain, window, window).next(cold).await? {
+        if let Some(stored) = ChunkReader::at(chain, window, window).next(cold).await? {
             return Ok(Some(stored));
         }
         if window == UnixMs::ZERO {
@@ -335,7 +350,7 @@ pub async fn last_before(
 ///
 /// # Errors
 /// The cold tier's.
-pub async fn all(cold: &dyn Cold, series: Series) -> StoreResult<Vec<Chain>> {
+pub async fn list_chains(cold: &dyn Cold, series: Series) -> StoreResult<Vec<Chain>> {
     let rows = cold.query(&KeyRange::series(series), &Page::first(usize::from(u16::MAX))).await?;
     let partitions = rows.iter().filter_map(|(sk, _)| sk.parse().ok());
     Ok(partitions.flat_map(|partitions| series.chains(partitions)).collect())

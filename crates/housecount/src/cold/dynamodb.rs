@@ -19,7 +19,7 @@ use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::bulk::Bulk;
 use super::transact::{Expression, is_conflict};
-use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
+use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write, by_stored_key};
 use crate::backoff::Backoff;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Address, connect, failure};
@@ -29,7 +29,7 @@ use crate::meter::{Meter, Purpose};
 /// Batches under way at once.
 const BATCHES_MAX: usize = 8;
 /// How often what a batch left unprocessed is sent again before the call fails as throttled.
-pub(super) const RESENDS_MAX: u32 = 8;
+pub(super) const UNPROCESSED_RETRIES_MAX: u32 = 8;
 /// The first and the longest wait before sending again.
 const RESEND_WAIT_FIRST: Duration = Duration::from_millis(50);
 const RESEND_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -115,7 +115,7 @@ impl DynamoCold {
     /// for us.
     async fn write_batch(&self, purpose: Purpose, mut batch: Vec<WriteRequest>) -> StoreResult<()> {
         let mut backoff = resend_backoff();
-        for _ in 0..=RESENDS_MAX {
+        for _ in 0..=UNPROCESSED_RETRIES_MAX {
             let call = self.client.batch_write_item().request_items(&self.table, batch);
             let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await;
             let answer = call.map_err(|e| self.failed("writing to", e))?;
@@ -143,7 +143,7 @@ impl Cold for DynamoCold {
         self.check_table().await
     }
 
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
         let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else {
             return Ok(());
         };
@@ -160,7 +160,7 @@ impl Cold for DynamoCold {
         Ok(())
     }
 
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
         let purpose = Purpose::of(&record.key);
         let put = self
             .client
@@ -176,7 +176,7 @@ impl Cold for DynamoCold {
             .set_expression_attribute_values(values);
         let mut backoff = resend_backoff();
         let mut answer = put.clone().send().await;
-        for _ in 0..RESENDS_MAX {
+        for _ in 0..UNPROCESSED_RETRIES_MAX {
             // A transaction holds the item: it will be through in a moment.
             let Err(error) = &answer else { break };
             if !is_conflict(error) {
@@ -189,7 +189,7 @@ impl Cold for DynamoCold {
             Ok(answer) => {
                 self.meter.write(purpose, answer.consumed_capacity());
                 self.meter.put(stored_bytes(&record));
-                Ok(Put::Done)
+                Ok(PutOutcome::Done)
             }
             Err(error) => {
                 let Some(there) = refused_by(&error) else {
@@ -199,7 +199,7 @@ impl Cold for DynamoCold {
                 let bytes = |item| units::item_bytes(&record.key.pk(), &record.key.sk(), item);
                 self.meter.add(purpose, units::write(bytes(&record.item).max(bytes(&there))));
                 // The SDK tried again after an answer was lost: what is there is what we put.
-                Ok(if there == record.item { Put::Done } else { Put::Refused(there) })
+                Ok(if there == record.item { PutOutcome::Done } else { PutOutcome::Refused(there) })
             }
         }
     }
@@ -274,7 +274,7 @@ impl Cold for DynamoCold {
         self.meter.clone()
     }
 
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
         Arc::new(DynamoCold { read_for: Some(Purpose::Reads), ..(*self).clone() })
     }
 
@@ -284,7 +284,7 @@ impl Cold for DynamoCold {
 }
 
 /// What a record takes where it lies.
-pub(super) fn stored_bytes(record: &Record) -> u64 {
+pub(super) fn stored_bytes(record: &KeyedItem) -> u64 {
     units::item_bytes(&record.key.pk(), &record.key.sk(), &record.item)
         .saturating_add(units::INDEX_BYTES)
 }
@@ -299,6 +299,6 @@ fn refused_by(error: &SdkError<PutItemError>) -> Option<Item> {
     }
 }
 
-pub(super) fn to_sdk(record: &Record) -> attr::Attributes {
+pub(super) fn to_sdk(record: &KeyedItem) -> attr::Attributes {
     attr::to_sdk(&record.key.pk(), &record.key.sk(), &record.item)
 }

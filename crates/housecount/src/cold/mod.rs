@@ -43,7 +43,7 @@ pub use crate::meter::{Meter, Purpose};
 
 /// An item with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct KeyedItem {
     /// Where it lies.
     pub key: Key,
     /// What it says.
@@ -53,8 +53,8 @@ pub struct Record {
 /// Records by the key that they are stored at, the last one of each: as if they were put one after
 /// the other. DynamoDB refuses a batch that names a key twice.
 #[must_use]
-pub fn by_stored_key(records: Vec<Record>) -> Vec<Record> {
-    let stored = |record: Record| ((record.key.pk(), record.key.sk()), record);
+pub fn by_stored_key(records: Vec<KeyedItem>) -> Vec<KeyedItem> {
+    let stored = |record: KeyedItem| ((record.key.pk(), record.key.sk()), record);
     records.into_iter().map(stored).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
@@ -71,7 +71,7 @@ pub enum Condition {
         value: u64,
     },
     /// There is one, and its `attr` is still this.
-    Is {
+    Equals {
         /// The attribute.
         attr: &'static str,
         /// What it is.
@@ -81,7 +81,7 @@ pub enum Condition {
 
 /// What became of a conditional put.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum PutOutcome {
     /// The item is there, by this call or by an earlier one with the very same item whose answer
     /// was lost.
     Done,
@@ -95,7 +95,7 @@ pub enum Write {
     /// Puts an item, replacing what is there, if the condition holds.
     Put {
         /// The item.
-        record: Record,
+        record: KeyedItem,
         /// The condition; none for always.
         condition: Option<Condition>,
     },
@@ -165,10 +165,10 @@ pub trait Cold: Send + Sync + fmt::Debug {
     /// Puts items, replacing what is there; of several at one key the last one stays. On an error
     /// some of them may be there: put them all again. `Refused` if one of them is invalid: putting
     /// them again is refused again.
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()>;
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()>;
 
     /// Puts an item if the condition holds.
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put>;
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome>;
 
     /// Does all of these writes at once or none of them. Each has another key; 100 at most
     /// (DynamoDB API reference, 2026-10). After an error they may be done: then `Absent` refuses
@@ -190,7 +190,7 @@ pub trait Cold: Send + Sync + fmt::Debug {
 
     /// The same tier for what callers of the API read: counted as [`Purpose::Reads`], whatever it
     /// is that they read.
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold>;
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold>;
 
     /// Bytes that lie there, as the store last counted them (DynamoDB: within six hours); `None`
     /// where it doesn't count.

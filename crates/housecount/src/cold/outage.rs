@@ -9,7 +9,7 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-use super::{Cold, Condition, Meter, Page, Put, Record, Row, Transacted, Write};
+use super::{Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, Transacted, Write};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
 use crate::streak::{Change, FailureStreak};
@@ -87,11 +87,11 @@ impl Cold for WatchedCold {
         self.seen(Access::Read, self.cold.check().await)
     }
 
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
         self.seen(Access::Write, self.cold.put(records).await)
     }
 
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
         self.seen(Access::Write, self.cold.put_if(record, condition).await)
     }
 
@@ -115,8 +115,11 @@ impl Cold for WatchedCold {
         self.cold.meter()
     }
 
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
-        Arc::new(WatchedCold { cold: self.cold.clone().for_callers(), outage: self.outage.clone() })
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
+        Arc::new(WatchedCold {
+            cold: self.cold.clone().metered_as_reads(),
+            outage: self.outage.clone(),
+        })
     }
 
     async fn stored_bytes(&self) -> StoreResult<Option<u64>> {

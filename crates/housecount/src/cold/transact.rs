@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 };
 use housecount_core::cost::{Units, units};
 
-use super::dynamodb::{RESENDS_MAX, resend_backoff, stored_bytes, to_sdk};
+use super::dynamodb::{UNPROCESSED_RETRIES_MAX, resend_backoff, stored_bytes, to_sdk};
 use super::{Condition, DynamoCold, Transacted, Write};
 use crate::dynamo::attr::{self, Attributes, key_attributes};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -35,7 +35,7 @@ impl Expression {
                 let value = AttributeValue::N(value.to_string());
                 ("attribute_not_exists(pk) OR #attr <= :value", attr, value)
             }
-            Condition::Is { attr: name, value } => ("#attr = :value", name, attr::value(value)),
+            Condition::Equals { attr: name, value } => ("#attr = :value", name, attr::value(value)),
         };
         let names = Some([("#attr".to_string(), name.to_string())].into());
         Expression { text, names, values: Some([(":value".to_string(), value)].into()) }
@@ -59,7 +59,7 @@ pub(super) fn is_conflict(error: &SdkError<PutItemError>) -> bool {
 impl DynamoCold {
     pub(super) async fn write_all_or_none(&self, writes: &[Write]) -> StoreResult<Transacted> {
         let mut backoff = resend_backoff();
-        for _ in 0..=RESENDS_MAX {
+        for _ in 0..=UNPROCESSED_RETRIES_MAX {
             match self.try_transaction(writes).await? {
                 Outcome::Done => return Ok(Transacted::Done),
                 Outcome::Refused => return Ok(Transacted::Refused),

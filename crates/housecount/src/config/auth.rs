@@ -1,7 +1,7 @@
 //! The settings `auth.*`.
 
 use super::{ConfigError, Layers};
-use crate::auth::{AuthSettings, Policy, Rules, Secret, jwks};
+use crate::auth::{AuthSettings, Policy, Secret, TokenRules, jwks};
 
 /// Reads and checks them. Files of keys are read by `serve`: other commands have no need of them.
 ///
@@ -20,7 +20,7 @@ pub fn settings(layers: &Layers) -> Result<AuthSettings, ConfigError> {
             }
             None => None,
         },
-        rules: Rules {
+        rules: TokenRules {
             audience: given("auth.audience")?,
             leeway_ms: layers.duration_ms("auth.leeway")?,
         },

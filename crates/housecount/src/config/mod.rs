@@ -24,7 +24,7 @@ pub use self::layers::{DEFAULT_TOML, Layers};
 use self::origin::OriginPattern;
 pub use self::prices::read_prices;
 use crate::admission::AdmissionSettings;
-use crate::archive::{Form, Kept};
+use crate::archive::{ArchiveFormat, ArchiveSettings};
 use crate::auth::AuthSettings;
 use crate::cold::ColdTarget;
 use crate::ingest::{Ack, IngestSettings};
@@ -86,7 +86,7 @@ pub struct Settings {
     /// `snapshot_retention`
     pub snapshot_retention_ms: u64,
     /// `archive`, `archive_flush` and `archive_retention`; `None` for `off`
-    pub archive: Option<Kept>,
+    pub archive: Option<ArchiveSettings>,
     /// `ledger_retention`; `None` for good
     pub ledger_retention_ms: Option<u64>,
     /// `lateness_max`
@@ -136,7 +136,11 @@ impl Settings {
         let ttl_ms = layers.duration_ms("ttl")?;
         // By a grace of ttl or more the session has timed out anyway.
         let leave_grace_ms = layers.duration_ms("leave_grace")?.min(ttl_ms.saturating_sub(1));
-        let forms = [("off", None), ("packed", Some(Form::Packed)), ("items", Some(Form::Items))];
+        let forms = [
+            ("off", None),
+            ("packed", Some(ArchiveFormat::Packed)),
+            ("items", Some(ArchiveFormat::Items)),
+        ];
         let archive = layers.choice("archive", &forms)?;
         let settings = Settings {
             listen: layers.text("listen")?,
@@ -158,7 +162,7 @@ impl Settings {
             snapshot_interval_ms: layers.duration_ms("snapshot_interval")?,
             snapshot_retention_ms: layers.duration_ms("snapshot_retention")?,
             archive: match archive {
-                Some(form) => Some(Kept {
+                Some(form) => Some(ArchiveSettings {
                     form,
                     flush_ms: layers.duration_ms("archive_flush")?,
                     retention_ms: layers.duration_ms("archive_retention")?,

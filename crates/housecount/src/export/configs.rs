@@ -107,7 +107,7 @@ mod tests {
     use housecount_core::version::ConfigVersion;
 
     use super::*;
-    use crate::cold::{Record, SqliteCold};
+    use crate::cold::{KeyedItem, SqliteCold};
 
     #[tokio::test]
     async fn export_versions_held_max_bounds_what_is_held() {
@@ -123,11 +123,11 @@ mod tests {
             let version =
                 ConfigVersion { stage, number, changed_at: at, effective_from: at, config };
             let key = Key::Version { stage: version.stage.clone(), number };
-            Record { key, item: version.to_item() }
+            KeyedItem { key, item: version.to_item() }
         };
         let last = |stage: &str| {
             let item = version(stage, 900).item;
-            Record { key: Key::Config { stage: stage.into() }, item }
+            KeyedItem { key: Key::Config { stage: stage.into() }, item }
         };
         let stages: Vec<String> = (0..12).map(|n| format!("stage {n}")).collect();
         for stage in &stages {

@@ -79,12 +79,14 @@ impl Sink for Csv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::table::Kind;
+    use crate::export::table::ColumnType;
 
     fn written(style: CsvStyle, texts: &[&str]) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let columns =
-            vec![Column { name: "id", kind: Kind::Text }, Column { name: "n", kind: Kind::Number }];
+        let columns = vec![
+            Column { name: "id", kind: ColumnType::Text },
+            Column { name: "n", kind: ColumnType::Number },
+        ];
         let mut sink = Csv::new(Box::new(file.reopen().unwrap()), columns, style).unwrap();
         for text in texts {
             sink.row(vec![Cell::Text(text.to_string()), Cell::Number(7)]).unwrap();

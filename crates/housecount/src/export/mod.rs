@@ -5,6 +5,7 @@
 //! changed; so an export of committed time says the same whenever it is made. A file gets its name
 //! when it is whole.
 
+pub mod atomic_file;
 mod configs;
 mod csv;
 mod ndjson;
@@ -13,7 +14,6 @@ mod parquet;
 pub mod raw;
 mod rows;
 mod table;
-pub mod whole;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,7 +25,7 @@ use housecount_core::time::UnixMs;
 
 use self::configs::Configs;
 pub use self::csv::CsvStyle;
-use self::rows::{Group, columns, row};
+use self::rows::{CustomerMonth, columns, row};
 use self::table::{Column, Sink};
 use crate::calendar::{Period, PeriodUnit, Zone};
 use crate::cold::Cold;
@@ -57,7 +57,7 @@ pub enum Format {
 
 /// How milliseconds become minutes to be paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Round {
+pub enum BillingRounding {
     /// Every viewer's time on a stage, up to whole minutes.
     ViewerMinute,
     /// The sum, up to whole minutes.
@@ -68,7 +68,7 @@ pub enum Round {
 
 /// What is exported.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ExportRequest {
     /// From when to when.
     pub range: Span,
     /// Only this stage.
@@ -80,8 +80,8 @@ pub struct Request {
     /// Time zone of the periods and of the times that are shown; none for UTC and no times beside
     /// the milliseconds.
     pub zone: Option<Zone>,
-    /// See [`Round`].
-    pub round: Round,
+    /// See [`BillingRounding`].
+    pub round: BillingRounding,
     /// See [`Format`].
     pub format: Format,
     /// Rows held in memory at once: [`EXPORT_ROWS_MAX`](housecount_core::limits::EXPORT_ROWS_MAX).
@@ -90,7 +90,7 @@ pub struct Request {
 
 /// What was exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exported {
+pub struct ExportSummary {
     /// Rows written.
     pub rows: u64,
     /// Their watch time.
@@ -108,10 +108,10 @@ const MARGIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// The cold tier's, or the file's.
 pub async fn write(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ExportRequest,
     out: Box<dyn Write + Send>,
     mut progress: impl FnMut(f64) + Send,
-) -> StoreResult<Exported> {
+) -> StoreResult<ExportSummary> {
     let failed =
         |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let columns = columns(request);
@@ -130,15 +130,20 @@ pub async fn write(
         vec![Period { name: String::new(), starts_at: range.from, span: range }]
     };
     let mut configs = Configs::new(cold, range);
-    let mut exported = Exported { rows: 0, watch_ms: 0, committed_to };
+    let mut exported = ExportSummary { rows: 0, watch_ms: 0, committed_to };
     let mut wanted = WatchFilter { stage: request.stage.clone(), ..WatchFilter::default() };
     for period in pieces {
         wanted.after = None;
-        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let mut groups: BTreeMap<String, CustomerMonth> = BTreeMap::new();
         loop {
-            let page =
-                scan::committed(cold, period.span, wanted.clone(), request.rows_max, &mut progress)
-                    .await?;
+            let page = scan::committed_watch(
+                cold,
+                period.span,
+                wanted.clone(),
+                request.rows_max,
+                &mut progress,
+            )
+            .await?;
             if configs.find_cuts(&page.rows, &mut wanted.cuts).await? {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::table::{Cell, Column, Kind, Sink};
+use super::table::{Cell, Column, ColumnType, Sink};
 
 /// Exporter of rows as JSON, one object per line.
 pub struct Ndjson {
@@ -24,7 +24,7 @@ impl Sink for Ndjson {
         let mut object = Map::new();
         for (column, cell) in self.columns.iter().zip(cells) {
             let value = match cell {
-                Cell::Text(text) if column.kind == Kind::Json => serde_json::from_str(&text)?,
+                Cell::Text(text) if column.kind == ColumnType::Json => serde_json::from_str(&text)?,
                 Cell::Text(text) => Value::from(text),
                 Cell::Number(number) => Value::from(number),
             };

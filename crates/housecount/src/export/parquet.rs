@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::table::{Cell, Column, Kind, Sink};
+use super::table::{Cell, Column, ColumnType, Sink};
 
 /// Exporter of rows as Apache Parquet.
 pub struct Parquet {
@@ -26,10 +26,12 @@ fn failed(error: ParquetError) -> io::Error {
 
 fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
     let (physical, logical) = match column.kind {
-        Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-        Kind::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
-        Kind::Number => (Physical::INT64, None),
-        Kind::TimeMs => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MILLIS))),
+        ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        ColumnType::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
+        ColumnType::Number => (Physical::INT64, None),
+        ColumnType::TimeMs => {
+            (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MILLIS)))
+        }
     };
     let field = Type::primitive_type_builder(column.name, physical);
     Ok(Arc::new(field.with_repetition(Repetition::REQUIRED).with_logical_type(logical).build()?))
@@ -57,7 +59,7 @@ impl Parquet {
             let Some(mut writer) = group.next_column()? else { break };
             let cells = rows.iter().filter_map(|row| row.get(i));
             match column.kind {
-                Kind::Text | Kind::Json => {
+                ColumnType::Text | ColumnType::Json => {
                     let text = |cell: &Cell| match cell {
                         Cell::Text(text) => ByteArray::from(text.as_str()),
                         Cell::Number(number) => ByteArray::from(number.to_string().as_str()),
@@ -65,7 +67,7 @@ impl Parquet {
                     let values: Vec<ByteArray> = cells.map(text).collect();
                     writer.typed::<ByteArrayType>().write_batch(&values, None, None)?;
                 }
-                Kind::Number | Kind::TimeMs => {
+                ColumnType::Number | ColumnType::TimeMs => {
                     let number = |cell: &Cell| match cell {
                         Cell::Number(number) => i64::try_from(*number).unwrap_or(i64::MAX),
                         Cell::Text(_) => 0,
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn parquet_group_rows_max_rows_are_held_and_no_more() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let columns = vec![Column { name: "n", kind: Kind::Number }];
+        let columns = vec![Column { name: "n", kind: ColumnType::Number }];
         let mut sink = Parquet::new(Box::new(file.reopen().unwrap()), columns).unwrap();
         for n in 0..=PARQUET_GROUP_ROWS_MAX {
             sink.row(vec![Cell::Number(n as u64)]).unwrap();

@@ -7,7 +7,7 @@ use housecount_core::event::{EventKind as Said, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::table::{Cell, Column, Kind};
+use super::table::{Cell, Column, ColumnType};
 use super::{Format, sink};
 use crate::archive::read;
 use crate::calendar::Zone;
@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// What is exported.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct RawExportRequest {
     /// From when to when.
     pub range: Span,
     /// Only this stage.
@@ -30,9 +30,10 @@ pub struct Request {
 }
 
 fn columns(zone: Option<&Zone>) -> Vec<Column> {
-    let text = |name| Column { name, kind: Kind::Text };
-    let at =
-        [Column { name: "at_ms", kind: Kind::TimeMs }].into_iter().chain(zone.map(|_| text("at")));
+    let text = |name| Column { name, kind: ColumnType::Text };
+    let at = [Column { name: "at_ms", kind: ColumnType::TimeMs }]
+        .into_iter()
+        .chain(zone.map(|_| text("at")));
     ["stage", "viewer", "session"].map(text).into_iter().chain(at).chain([text("kind")]).collect()
 }
 
@@ -52,7 +53,7 @@ fn row(event: &EventRef<'_>, zone: Option<&Zone>) -> Vec<Cell> {
 
 /// What was exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exported {
+pub struct RawExportSummary {
     /// Rows written.
     pub rows: u64,
     /// What could not be read, a line each.
@@ -66,10 +67,10 @@ pub struct Exported {
 /// The cold tier's, the file's, or that there is no archive.
 pub async fn write(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &RawExportRequest,
     out: Box<dyn Write + Send>,
     mut progress: impl FnMut(f64) + Send,
-) -> StoreResult<Exported> {
+) -> StoreResult<RawExportSummary> {
     let failed =
         |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     let zone = request.zone.as_ref();
@@ -107,5 +108,5 @@ pub async fn write(
         return Err(StoreError::new(ErrorKind::Missing, why));
     }
     sink.finish().map_err(failed)?;
-    Ok(Exported { rows, problems })
+    Ok(RawExportSummary { rows, problems })
 }

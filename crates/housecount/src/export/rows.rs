@@ -3,16 +3,16 @@
 use housecount_core::ledger::watch::WatchTime;
 use housecount_core::stage::StageConfig;
 
-use super::table::{Cell, Column, Kind};
-use super::{Request, Round};
+use super::table::{Cell, Column, ColumnType};
+use super::{BillingRounding, ExportRequest};
 use crate::calendar::{Period, PeriodUnit};
 
 const MINUTE_MS: u64 = 60_000;
 
 /// The columns of what is asked for.
-pub fn columns(request: &Request) -> Vec<Column> {
-    let text = |name| Column { name, kind: Kind::Text };
-    let number = |name| Column { name, kind: Kind::Number };
+pub fn columns(request: &ExportRequest) -> Vec<Column> {
+    let text = |name| Column { name, kind: ColumnType::Text };
+    let number = |name| Column { name, kind: ColumnType::Number };
     let has_zone = request.zone.is_some();
     let mut columns: Vec<Column> = if request.by_customer {
         let period = match request.period {
@@ -23,8 +23,8 @@ pub fn columns(request: &Request) -> Vec<Column> {
         let numbers = ["stages", "viewer_stages", "watch_ms"].map(number);
         [text("customer"), text(period)].into_iter().chain(starts_at).chain(numbers).collect()
     } else {
-        let time = |name| Column { name, kind: Kind::TimeMs };
-        let json = |name| Column { name, kind: Kind::Json };
+        let time = |name| Column { name, kind: ColumnType::TimeMs };
+        let json = |name| Column { name, kind: ColumnType::Json };
         let who = [
             text("stage"),
             text("viewer"),
@@ -36,7 +36,7 @@ pub fn columns(request: &Request) -> Vec<Column> {
         let config = [text("customer"), text("name"), json("tags")];
         who.into_iter().chain(shown).chain(config).collect()
     };
-    if request.round != Round::None {
+    if request.round != BillingRounding::None {
         columns.push(number("billed_minutes"));
     }
     columns
@@ -48,7 +48,7 @@ pub fn row(
     viewer: &str,
     watched: &WatchTime,
     config: Option<&StageConfig>,
-    request: &Request,
+    request: &ExportRequest,
 ) -> Vec<Cell> {
     let text = |text: Option<&String>| Cell::Text(text.cloned().unwrap_or_default());
     let tags = config
@@ -67,7 +67,7 @@ pub fn row(
     row.push(text(config.and_then(|config| config.customer.as_ref())));
     row.push(text(config.and_then(|config| config.name.as_ref())));
     row.push(Cell::Text(tags.to_string()));
-    if request.round != Round::None {
+    if request.round != BillingRounding::None {
         row.push(Cell::Number(watched.watch_ms.div_ceil(MINUTE_MS)));
     }
     row
@@ -75,7 +75,7 @@ pub fn row(
 
 /// A customer's period.
 #[derive(Debug, Default)]
-pub struct Group {
+pub struct CustomerMonth {
     stages: u64,
     viewer_stages: u64,
     watch_ms: u64,
@@ -87,7 +87,7 @@ pub struct Group {
     last_ms: u64,
 }
 
-impl Group {
+impl CustomerMonth {
     /// Adds a row. Rows come stage by stage and viewer by viewer.
     pub fn add(&mut self, stage: &str, viewer: &str, watched: &WatchTime) {
         let is_first = self.viewer_stages == 0;
@@ -105,14 +105,14 @@ impl Group {
     }
 
     /// The group's row.
-    pub fn row(&self, customer: String, period: &Period, request: &Request) -> Vec<Cell> {
+    pub fn row(&self, customer: String, period: &Period, request: &ExportRequest) -> Vec<Cell> {
         let starts_at = request.zone.as_ref().map(|zone| zone.shown(period.starts_at));
         let texts = [customer, period.name.clone()].into_iter().chain(starts_at).map(Cell::Text);
         let numbers = [self.stages, self.viewer_stages, self.watch_ms].map(Cell::Number);
         let billed = match request.round {
-            Round::ViewerMinute => Some(self.minutes),
-            Round::TotalMinute => Some(self.watch_ms.div_ceil(MINUTE_MS)),
-            Round::None => None,
+            BillingRounding::ViewerMinute => Some(self.minutes),
+            BillingRounding::TotalMinute => Some(self.watch_ms.div_ceil(MINUTE_MS)),
+            BillingRounding::None => None,
         };
         texts.chain(numbers).chain(billed.map(Cell::Number)).collect()
     }
@@ -127,8 +127,8 @@ mod tests {
     use crate::calendar::Zone;
     use crate::export::{CsvStyle, Format};
 
-    fn request(round: Round, zone: Option<Zone>) -> Request {
-        Request {
+    fn request(round: BillingRounding, zone: Option<Zone>) -> ExportRequest {
+        ExportRequest {
             range: Span::new(UnixMs(0), UnixMs(1)),
             stage: None,
             by_customer: true,
@@ -157,23 +157,23 @@ mod tests {
 
     #[test]
     fn minutes_are_rounded_where_it_is_said() {
-        let mut group = Group::default();
+        let mut group = CustomerMonth::default();
         group.add("a", "ann", &watched(60_000));
         group.add("a", "bob", &watched(1));
         group.add("b", "bob", &watched(30_000));
         let last = |round| group.row("acme".into(), &month(), &request(round, None)).pop().unwrap();
-        assert_eq!(last(Round::ViewerMinute), Cell::Number(3));
-        assert_eq!(last(Round::TotalMinute), Cell::Number(2));
-        assert_eq!(last(Round::None), Cell::Number(90_001));
+        assert_eq!(last(BillingRounding::ViewerMinute), Cell::Number(3));
+        assert_eq!(last(BillingRounding::TotalMinute), Cell::Number(2));
+        assert_eq!(last(BillingRounding::None), Cell::Number(90_001));
         assert_eq!((group.stages, group.viewer_stages), (2, 3));
-        let round = request(Round::TotalMinute, None);
+        let round = request(BillingRounding::TotalMinute, None);
         assert_eq!(row("a", "v", &watched(60_001), None, &round).pop(), Some(Cell::Number(2)));
     }
 
     /// Two rows of one viewer, because a tag has changed meanwhile: one viewer, rounded once.
     #[test]
     fn a_viewer_with_two_rows_is_rounded_once() {
-        let mut group = Group::default();
+        let mut group = CustomerMonth::default();
         for ms in [59_000, 500, 1_000] {
             group.add("a", "ann", &watched(ms));
         }
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn rows_have_a_cell_per_column() {
         for zone in [None, Some(Zone::parse("Europe/Berlin").unwrap())] {
-            let grouped = request(Round::None, zone.clone());
-            let cells = Group::default().row("acme".into(), &month(), &grouped);
+            let grouped = request(BillingRounding::None, zone.clone());
+            let cells = CustomerMonth::default().row("acme".into(), &month(), &grouped);
             assert_eq!(cells.len(), columns(&grouped).len());
-            let by_viewer = Request { by_customer: false, ..grouped };
+            let by_viewer = ExportRequest { by_customer: false, ..grouped };
             let row = row("a", "v", &watched(1), None, &by_viewer);
             assert_eq!(row.len(), columns(&by_viewer).len());
             if zone.is_some() {

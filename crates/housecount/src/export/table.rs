@@ -4,7 +4,7 @@ use std::io;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnType {
     /// UTF-8 text.
     Text,
     /// A JSON object as text.
@@ -21,7 +21,7 @@ pub struct Column {
     /// Its name, with its unit last.
     pub name: &'static str,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: ColumnType,
 }
 
 /// A value.

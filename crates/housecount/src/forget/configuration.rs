@@ -16,8 +16,8 @@ use housecount_core::version::{ConfigVersion, VERSION};
 
 use crate::admission::pseudonyms;
 use crate::clock::wall_clock;
-use crate::cold::chunks::Reader;
-use crate::cold::{Cold, Condition, Record};
+use crate::cold::chunks::ChunkReader;
+use crate::cold::{Cold, Condition, KeyedItem};
 use crate::error::{ErrorKind, StoreError};
 use crate::ledger::chain;
 use crate::stages::history;
@@ -126,7 +126,8 @@ async fn stages(
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut stages = history::configured(&**cold).await?;
     for chain in chain::all(cold).await? {
-        let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
+        let mut reader =
+            ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).skip_expired(Some(wall_clock()));
         loop {
             let read = match reader.next(&**cold).await {
                 Ok(None) => break,
@@ -167,6 +168,6 @@ async fn rewrite(
     let config = version.config.as_ref().and_then(|config| renamed(config, from, to));
     let version = ConfigVersion { config, ..version };
     let key = Key::Version { stage: version.stage.clone(), number: version.number };
-    let is_there = Condition::Is { attr: VERSION, value: Attr::N(u64::from(version.number)) };
-    cold.put_if(Record { key, item: version.to_item() }, is_there).await.map(drop)
+    let is_there = Condition::Equals { attr: VERSION, value: Attr::N(u64::from(version.number)) };
+    cold.put_if(KeyedItem { key, item: version.to_item() }, is_there).await.map(drop)
 }

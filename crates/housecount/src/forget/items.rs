@@ -8,7 +8,7 @@ use housecount_core::limits::PAGE_ROWS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::{Findings, Request};
+use super::{Findings, ForgetRequest};
 use crate::archive::read;
 use crate::cold::{Cold, Page};
 use crate::error::StoreResult;
@@ -16,7 +16,7 @@ use crate::stages::history;
 
 /// The viewer's heartbeats on a stage.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ItemFindings {
     stage: String,
     /// They lie within this.
     within: Span,
@@ -28,7 +28,7 @@ pub(super) struct Found {
 /// since it may have put some on stages that nothing here names.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetRequest,
     found: &mut Findings,
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
@@ -60,8 +60,8 @@ pub(super) async fn find(
             unlisted.get_or_insert_with(|| stage.clone());
         }
         if count > 0 {
-            found.heard(last);
-            found.items.push(Found { stage, within: Span::new(first, last.plus(1)), count });
+            found.note_last_seen(last);
+            found.items.push(ItemFindings { stage, within: Span::new(first, last.plus(1)), count });
         }
     }
     if let (Some(stage), None) = (unlisted, &request.stage) {
@@ -87,8 +87,8 @@ async fn is_there(cold: &Arc<dyn Cold>) -> StoreResult<bool> {
 /// than housecount gives.
 pub(super) async fn delete(
     cold: &dyn Cold,
-    request: &Request,
-    found: &Found,
+    request: &ForgetRequest,
+    found: &ItemFindings,
 ) -> StoreResult<Option<String>> {
     let keys = KeyRange::heartbeats(&found.stage, found.within.from, found.within.to.minus(1));
     let (mut page, mut left) = (Page::first(PAGE_ROWS_MAX), None);

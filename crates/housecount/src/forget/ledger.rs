@@ -10,16 +10,16 @@ use housecount_core::ledger::{Book, Chunk};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::{Findings, Request};
+use super::{Findings, ForgetRequest};
 use crate::clock::wall_clock;
 use crate::cold::Cold;
-use crate::cold::chunks::{self, Reader, Stored, corrupt};
+use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::{chain, scan};
 
 /// A chunk that names the viewer, and where in it.
 #[derive(Debug)]
-pub(super) struct Naming {
+pub(super) struct ChunkReference {
     pub(super) chain: Chain,
     window: UnixMs,
     places: Vec<usize>,
@@ -27,8 +27,8 @@ pub(super) struct Naming {
 
 /// What there is in all ledgers.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) named: Vec<Naming>,
+pub(super) struct LedgerFindings {
+    pub(super) named: Vec<ChunkReference>,
     pub(super) spans: u64,
     pub(super) watch_ms: u64,
     /// Items that belong to no chunk, with their windows.
@@ -43,7 +43,7 @@ pub(super) struct Found {
 /// Reads the viewer's chain of each ledger.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetRequest,
     found: &mut Findings,
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
@@ -72,7 +72,7 @@ pub(super) async fn find(
 async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
-    request: &Request,
+    request: &ForgetRequest,
     found: &mut Findings,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
@@ -83,7 +83,8 @@ async fn read_chain(
         ..WatchFilter::default()
     };
     let mut watch = WatchTotals::new(Span::new(UnixMs::ZERO, UnixMs::MAX), wanted, usize::MAX);
-    let mut reader = Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
+    let mut reader =
+        ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).skip_expired(Some(wall_clock()));
     let (mut book, mut is_lost, mut edge, named_before) =
         (Book::default(), false, UnixMs::ZERO, found.ledger.named.len());
     loop {
@@ -125,7 +126,7 @@ async fn read_chain(
         }
         // Nobody knows whether a viewer who was there goes on where the chain can't be understood.
         if is_lost && found.ledger.named.len() > named_before {
-            found.heard(window.to);
+            found.note_last_seen(window.to);
         }
         tokio::task::yield_now().await;
     }
@@ -133,22 +134,22 @@ async fn read_chain(
     for (_, watched) in watch.finish().0 {
         found.ledger.spans += watched.intervals.len() as u64;
         found.ledger.watch_ms += watched.watch_ms;
-        found.heard(watched.last_at);
+        found.note_last_seen(watched.last_at);
     }
     Ok(edge)
 }
 
-impl Found {
+impl LedgerFindings {
     fn take(&mut self, chain: Chain, chunk: &Chunk, places: Vec<usize>) {
         self.kept_ms = self.kept_ms.max(chunk.kept_ms());
         self.stages.extend(chunk.new_stages().map(str::to_string));
         if !places.is_empty() {
-            self.named.push(Naming { chain, window: chunk.window.from, places });
+            self.named.push(ChunkReference { chain, window: chunk.window.from, places });
         }
     }
 
-    fn stray(&mut self, chain: Chain, stored: &Stored) {
-        let keys = stored.strays.iter().filter_map(|sk| Key::of_chunk(chain, sk));
+    fn stray(&mut self, chain: Chain, stored: &StoredChunk) {
+        let keys = stored.orphans.iter().filter_map(|sk| Key::of_chunk(chain, sk));
         self.strays.extend(keys.filter_map(|key| match key {
             Key::ChunkPart { window, .. } => Some((window, key)),
             _ => None,
@@ -157,10 +158,14 @@ impl Found {
 }
 
 /// Writes a chunk again, with another name for the viewer. Returns what nothing names any more.
-pub(super) async fn rename(cold: &dyn Cold, naming: &Naming, to: &str) -> StoreResult<Vec<Key>> {
-    let Naming { chain, window, places } = naming;
+pub(super) async fn rename(
+    cold: &dyn Cold,
+    naming: &ChunkReference,
+    to: &str,
+) -> StoreResult<Vec<Key>> {
+    let ChunkReference { chain, window, places } = naming;
     // It may have expired since.
-    let Some(stored) = Reader::at(*chain, *window, *window).next(cold).await? else {
+    let Some(stored) = ChunkReader::at(*chain, *window, *window).next(cold).await? else {
         return Ok(Vec::new());
     };
     let (mut chunk, link) = chain::decode(&stored, *chain)?;

@@ -42,7 +42,7 @@ const DRAWS_MAX: u32 = 1 << 22;
 
 /// Who is to be forgotten.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ForgetRequest {
     /// As it is stored.
     pub viewer: String,
     /// Only on this stage.
@@ -54,7 +54,7 @@ pub struct Request {
     pub held_bytes_max: usize,
 }
 
-impl Request {
+impl ForgetRequest {
     fn is_of(&self, stage: &str, viewer: &str) -> bool {
         viewer == self.viewer && self.stage.as_ref().is_none_or(|wanted| wanted == stage)
     }
@@ -66,7 +66,7 @@ impl Request {
 
 /// What was found, and changed unless it was a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct ForgetReport {
     /// Under which name the viewer's time goes on; none if none was found, or nothing was to be
     /// changed.
     pub pseudonym: Option<String>,
@@ -91,7 +91,7 @@ pub struct Forgotten {
     pub committed_to: UnixMs,
 }
 
-impl Forgotten {
+impl ForgetReport {
     /// Whether nothing was there to be forgotten.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
@@ -125,7 +125,7 @@ pub enum ForgetError {
          the archive has begun anew; if nothing is archived any more, when the ledger ends after {}",
         calendar::format_time(*.from), calendar::format_time(*.begins), calendar::format_time(*.after)
     )]
-    ArchiveGoesOn {
+    ArchiveStillOpen {
         /// Where these chunks begin.
         from: UnixMs,
         /// When new ones begin that don't depend on them.
@@ -138,16 +138,16 @@ pub enum ForgetError {
 /// What the first reading gathers.
 #[derive(Debug, Default)]
 struct Findings {
-    ledger: ledger::Found,
+    ledger: ledger::LedgerFindings,
     generations: Vec<packed::Generation>,
-    items: Vec<items::Found>,
+    items: Vec<items::ItemFindings>,
     /// When the viewer was last heard.
     last: UnixMs,
     problems: Vec<String>,
 }
 
 impl Findings {
-    fn heard(&mut self, at: UnixMs) {
+    fn note_last_seen(&mut self, at: UnixMs) {
         self.last = self.last.max(at);
     }
 
@@ -162,9 +162,9 @@ impl Findings {
 /// See [`ForgetError`]. What is damaged in the cold tier is found and passed over, and no error.
 pub async fn forget(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetRequest,
     mut progress: impl FnMut(&'static str, f64),
-) -> Result<Forgotten, ForgetError> {
+) -> Result<ForgetReport, ForgetError> {
     let mut found = Findings::default();
     ledger::find(cold, request, &mut found, |part| progress("reading the ledger", part)).await?;
     packed::find(cold, request, &mut found, |part| progress("reading the packed archive", part))
@@ -179,9 +179,9 @@ pub async fn forget(
     if let Some(generation) = found.generations.iter().find(|generation| !generation.is_over(ends))
     {
         let (from, begins, after) = (generation.from, generation.ends(), generation.over_after());
-        return Err(ForgetError::ArchiveGoesOn { from, begins, after });
+        return Err(ForgetError::ArchiveStillOpen { from, begins, after });
     }
-    let mut forgotten = Forgotten {
+    let mut forgotten = ForgetReport {
         chunks: found.ledger.named.len() as u64,
         spans: found.ledger.spans,
         watch_ms: found.ledger.watch_ms,
@@ -202,14 +202,14 @@ pub async fn forget(
 
 async fn write(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetRequest,
     found: &Findings,
     problems: &mut Vec<String>,
     mut progress: impl FnMut(&'static str, f64),
 ) -> Result<Option<String>, ForgetError> {
     let named = &found.ledger.named;
     let chains: BTreeSet<Chain> = named.iter().map(|naming| naming.chain).collect();
-    let pseudonym = if named.is_empty() { None } else { Some(draw(&chains, DRAWS_MAX)?) };
+    let pseudonym = if named.is_empty() { None } else { Some(draw_pseudonym(&chains, DRAWS_MAX)?) };
     // Deleted at the end: somebody may be reading them just now, and has time until then.
     let mut stale: Vec<Key> = found.ledger.strays.iter().map(|(_, key)| key.clone()).collect();
     if let Some(pseudonym) = &pseudonym {
@@ -232,7 +232,7 @@ async fn write(
 }
 
 /// A pseudonym of the viewer's partitions: who asks for it is sent there.
-fn draw(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
+fn draw_pseudonym(chains: &BTreeSet<Chain>, draws_max: u32) -> Result<String, StoreError> {
     let fits = |name: &String| {
         chains.iter().all(|chain| partition_of(name, chain.partitions) == chain.partition)
     };
@@ -261,7 +261,7 @@ mod tests {
         let of = |viewer: &str, partitions: u16| (partitions, partition_of(viewer, partitions));
         for viewer in ["ann", "bob", "~uYxk7Vm_kCMLu5Lu"] {
             let chains = chains(&[of(viewer, 1), of(viewer, 8), of(viewer, 27)]);
-            let [one, other] = [(); 2].map(|()| draw(&chains, DRAWS_MAX).unwrap());
+            let [one, other] = [(); 2].map(|()| draw_pseudonym(&chains, DRAWS_MAX).unwrap());
             assert!(pseudonyms::is_pseudonym(&one) && one != other, "{one} {other}");
             for chain in chains {
                 assert_eq!(partition_of(&one, chain.partitions), chain.partition, "{viewer} {one}");
@@ -272,7 +272,7 @@ mod tests {
     /// Even numbers are not odd: there is none, and the search ends.
     #[test]
     fn a_search_that_finds_nothing_ends() {
-        let error = draw(&chains(&[(2, 0), (4, 1)]), 1_000).unwrap_err();
+        let error = draw_pseudonym(&chains(&[(2, 0), (4, 1)]), 1_000).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("Nothing was changed"), "{error}");
     }

@@ -20,7 +20,7 @@ use housecount_core::keys::{Chain, Key};
 use housecount_core::limits::UNCOMMITTED_RETENTION_MS_MAX;
 use housecount_core::time::UnixMs;
 
-use super::{Findings, Request};
+use super::{Findings, ForgetRequest};
 use crate::archive::read;
 use crate::clock::wall_clock;
 use crate::cold::Cold;
@@ -78,7 +78,7 @@ impl Generation {
 /// Reads the viewer's chain of each archive.
 pub(super) async fn find(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetRequest,
     found: &mut Findings,
     mut progress: impl FnMut(f64),
 ) -> StoreResult<()> {
@@ -99,11 +99,12 @@ pub(super) async fn find(
 async fn find_in(
     cold: &dyn Cold,
     chain: Chain,
-    request: &Request,
+    request: &ForgetRequest,
     found: &mut Findings,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<()> {
-    let mut stored = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).as_of(Some(wall_clock()));
+    let mut stored =
+        chunks::ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).skip_expired(Some(wall_clock()));
     let (mut reader, mut is_lost) = (ArchiveDecoder::default(), false);
     let mut current: Option<Generation> = None;
     while let Some(chunk) = stored.next(cold).await? {
@@ -147,7 +148,7 @@ async fn find_in(
         let Some(current) = &mut current else { continue };
         current.last = chunk.window;
         if heartbeats > 0 {
-            found.heard(last);
+            found.note_last_seen(last);
             current.named.get_or_insert(chunk.window);
         }
         current.chunks += u64::from(current.named.is_some());
@@ -165,7 +166,7 @@ fn keep(generation: Option<Generation>, found: &mut Findings) {
 /// what nothing names any more.
 pub(super) async fn rewrite(
     cold: &dyn Cold,
-    request: &Request,
+    request: &ForgetRequest,
     generation: &Generation,
     mut progress: impl FnMut(f64),
 ) -> StoreResult<Vec<Key>> {
@@ -173,7 +174,7 @@ pub(super) async fn rewrite(
     let whole = 2.0 * (generation.last.since(named) + 1) as f64;
     let mut last = generation.last;
     loop {
-        let alone = alone(cold, request, generation, last).await?;
+        let alone = split_into_keyframes(cold, request, generation, last).await?;
         for (slot, bytes) in alone.iter().rev() {
             progress(generation.last.since(*slot) as f64 / whole);
             stale.extend(replace(cold, generation.chain, *slot, bytes).await?);
@@ -184,7 +185,7 @@ pub(super) async fn rewrite(
         }
     }
     stale.extend(
-        join(cold, generation, named, |slot| progress(0.5 + slot.since(named) as f64 / whole))
+        relink(cold, generation, named, |slot| progress(0.5 + slot.since(named) as f64 / whole))
             .await?,
     );
     Ok(stale)
@@ -192,13 +193,13 @@ pub(super) async fn rewrite(
 
 /// The last chunks up to `last`, each as a keyframe without the viewer: as many as may be held at
 /// once.
-async fn alone(
+async fn split_into_keyframes(
     cold: &dyn Cold,
-    request: &Request,
+    request: &ForgetRequest,
     generation: &Generation,
     last: UnixMs,
 ) -> StoreResult<VecDeque<(UnixMs, Vec<u8>)>> {
-    let mut stored = chunks::Reader::at(generation.chain, generation.from, last);
+    let mut stored = chunks::ChunkReader::at(generation.chain, generation.from, last);
     let (mut reader, mut alone, mut held) = (ArchiveDecoder::default(), VecDeque::new(), 0);
     while let Some(chunk) = stored.next(cold).await? {
         let keeps = |event: &EventRef<'_>| !request.is_of(event.stage, event.viewer);
@@ -219,14 +220,14 @@ async fn alone(
 }
 
 /// Has the chunks behind `named`, which are all keyframes, go on from one another.
-async fn join(
+async fn relink(
     cold: &dyn Cold,
     generation: &Generation,
     named: UnixMs,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<Vec<Key>> {
     let chain = generation.chain;
-    let mut stored = chunks::Reader::at(chain, named, generation.last);
+    let mut stored = chunks::ChunkReader::at(chain, named, generation.last);
     let (mut reader, mut stale) = (ArchiveDecoder::default(), Vec::new());
     let mut gathered: Option<(UnixMs, ArchiveEncoder)> = None;
     loop {
@@ -258,7 +259,7 @@ async fn replace(
     bytes: &[u8],
 ) -> StoreResult<Vec<Key>> {
     // It may have expired since.
-    match chunks::Reader::at(chain, slot, slot).next(cold).await? {
+    match chunks::ChunkReader::at(chain, slot, slot).next(cold).await? {
         Some(stored) => chunks::rewrite(cold, chain, &stored, bytes, None).await,
         None => Ok(Vec::new()),
     }

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::error::{Problem, ProblemBody};
 use crate::blocking::run_blocking_future;
 use crate::node::Node;
-use crate::tasks::restore::{Remembered, last_roster};
-use crate::tasks::snapshot::Outcome;
+use crate::tasks::restore::{LastRoster, last_roster};
+use crate::tasks::snapshot::SnapshotOutcome;
 
 /// What a snapshot saved.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,15 +59,15 @@ pub async fn snapshot(State(node): State<Arc<Node>>) -> Result<Json<SnapshotResp
     let failed =
         || Problem::unavailable("overloaded", "the snapshot could not be taken; try again");
     Ok(Json(match taken.ok_or_else(failed)?? {
-        Outcome::Saved(saved) => SnapshotResponse {
+        SnapshotOutcome::Saved(saved) => SnapshotResponse {
             outcome: "saved",
             at: Some(saved.at.0),
             stages: saved.stages,
             viewers: saved.viewers,
             took_ms: saved.took_ms,
         },
-        Outcome::NothingActive => nothing("nothingActive"),
-        Outcome::BusyElsewhere | Outcome::DoneElsewhere => nothing("busyElsewhere"),
+        SnapshotOutcome::NothingActive => nothing("nothingActive"),
+        SnapshotOutcome::BusyElsewhere | SnapshotOutcome::DoneElsewhere => nothing("busyElsewhere"),
     }))
 }
 
@@ -103,7 +103,7 @@ pub struct RestoreResponse {
 pub async fn restore(State(node): State<Arc<Node>>) -> Result<Json<RestoreResponse>, Problem> {
     let cold = node.reads.as_ref().ok_or_else(Problem::no_cold)?;
     let now = node.clock.now().ok_or(crate::ingest::IngestError::Starting)?;
-    let Remembered::Last(taken, roster) = last_roster(&**cold, now).await? else {
+    let LastRoster::Last(taken, roster) = last_roster(&**cold, now).await? else {
         return Ok(Json(RestoreResponse {
             restored: false,
             taken_at: None,

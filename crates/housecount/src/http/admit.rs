@@ -14,7 +14,7 @@ use crate::admission::{Admission, AdmissionError};
 use crate::clock::mono_ms;
 use crate::ingest::{IngestError, PendingAck, UnstampedEvent};
 use crate::node::Node;
-use crate::stages::NotOpen;
+use crate::stages::StageClosed;
 
 /// So many are asked for at once.
 pub const ADMISSION_CHUNK: usize = 32;
@@ -245,12 +245,12 @@ pub async fn admit_pseudonymized<'a>(
 /// That heartbeats may open a stage, whose id has been checked.
 ///
 /// # Errors
-/// See [`NotOpen`].
-async fn check_open(node: &Node, stage: &str) -> Result<(), NotOpen> {
-    if node.stages.opens_all() {
+/// See [`StageClosed`].
+async fn check_open(node: &Node, stage: &str) -> Result<(), StageClosed> {
+    if node.stages.is_auto() {
         return Ok(());
     }
-    let stage = StageId::parse(stage).map_err(|e| NotOpen::Unknown(e.to_string()))?;
+    let stage = StageId::parse(stage).map_err(|e| StageClosed::Unknown(e.to_string()))?;
     // In a box, or every connection would have room for it.
     Box::pin(node.stages.check_open(&stage)).await
 }

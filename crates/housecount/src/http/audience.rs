@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 
 use super::error::Problem;
 use super::extract::{PageQuery, bad_query};
-use crate::hub::Answer;
+use crate::hub::WithStatus;
 use crate::node::Node;
 
 /// Digits of the list's order at the beginning of a cursor.
@@ -22,16 +22,16 @@ pub async fn online_viewers(
     stage: &str,
     after: Option<&str>,
     limit: usize,
-) -> Answer<Vec<PresenceView>> {
+) -> WithStatus<Vec<PresenceView>> {
     let mut page = node.hub.viewers_of(stage, after, limit.min(VIEWERS_PER_HOLD_MAX));
-    let mut is_last = page.of.len() < VIEWERS_PER_HOLD_MAX;
-    while page.of.len() < limit && !is_last {
+    let mut is_last = page.value.len() < VIEWERS_PER_HOLD_MAX;
+    while page.value.len() < limit && !is_last {
         yield_now().await;
-        let rows = VIEWERS_PER_HOLD_MAX.min(limit - page.of.len());
-        let after = page.of.last().map(|view| view.id.as_str());
-        let Answer { of: slice, standing } = node.hub.viewers_of(stage, after, rows);
+        let rows = VIEWERS_PER_HOLD_MAX.min(limit - page.value.len());
+        let after = page.value.last().map(|view| view.id.as_str());
+        let WithStatus { value: slice, standing } = node.hub.viewers_of(stage, after, rows);
         is_last = slice.len() < rows;
-        page.of.extend(slice);
+        page.value.extend(slice);
         page.standing = page.standing.worse(standing);
     }
     page

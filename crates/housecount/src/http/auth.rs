@@ -17,7 +17,7 @@ use super::body;
 use super::direct::{self, Sender};
 use super::error::Problem;
 use super::ws;
-use crate::auth::{Claims, Credential, Policy, Presented, Scope, TokenError};
+use crate::auth::{Claims, Credential, Policy, Scope, TokenError, TokenHash};
 use crate::ingest::UnstampedEvent;
 use crate::node::Node;
 
@@ -170,7 +170,7 @@ pub struct Token {
     value: HeaderValue,
     /// Where it is there.
     at: Range<usize>,
-    presented: Presented,
+    presented: TokenHash,
 }
 
 impl Token {
@@ -255,7 +255,7 @@ impl PlayerCredential {
     /// 401 if there is none and one is needed, or it isn't good; 503 while no key is known.
     pub async fn claims(self, node: &Node) -> Result<Option<Claims>, Problem> {
         match self.token(node, None)? {
-            Some(token) => Ok(Some(node.auth.viewers.verify_asking(text(token)?).await?)),
+            Some(token) => Ok(Some(node.auth.viewers.verify_with_refresh(text(token)?).await?)),
             None => Ok(None),
         }
     }
@@ -279,10 +279,10 @@ impl PlayerCredential {
             PlayerCredential::Token(token) => token.presented.clone(),
             PlayerCredential::Absent | PlayerCredential::Invalid(_) => viewers.presented(token),
         };
-        match viewers.may_say(token, presented, said) {
-            Err(TokenError::NoKey) => {
+        match viewers.authorize(token, presented, said) {
+            Err(TokenError::UnknownKey) => {
                 // In a box: it is seldom needed, and every request would have room for it.
-                let claims = Box::pin(viewers.verify_asking(text(token)?)).await?;
+                let claims = Box::pin(viewers.verify_with_refresh(text(token)?)).await?;
                 Ok(claims.check(said)?)
             }
             done => Ok(done?),

@@ -218,7 +218,7 @@ async fn enqueue_batch(node: &Node, parsed: &ParsedBatch<'_>) -> Result<BatchRes
 
 impl BatchResponse {
     fn reject(&mut self, node: &Node, index: usize, problem: &Problem) {
-        node.metrics.reject(problem.code());
+        node.metrics.count_rejection(problem.code());
         self.is_limited |= problem.status() == StatusCode::TOO_MANY_REQUESTS;
         self.rejected.push(RejectedHeartbeat {
             index,

@@ -215,14 +215,15 @@ mod tests {
     use housecount_core::time::UnixMs;
 
     use super::*;
-    use crate::hub::{Answer, Standing};
+    use crate::hub::{CountStatus, WithStatus};
 
     impl HeartbeatResponse {
         /// One with different numbers everywhere.
         pub fn example(number: u64, complete: bool, recovering: bool) -> HeartbeatResponse {
-            let standing = Standing { as_of: UnixMs(number / 3), complete, recovering };
+            let standing = CountStatus { as_of: UnixMs(number / 3), complete, recovering };
             let count =
-                Answer { of: Count { viewers: number / 2, sessions: number }, standing }.into();
+                WithStatus { value: Count { viewers: number / 2, sessions: number }, standing }
+                    .into();
             HeartbeatResponse { count, next_ms: number / 5, coalesced: number == 7 }
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ProblemBody;
-use crate::cost::{Figures, store_of};
+use crate::cost::{CostReport, store_of};
 use crate::node::Node;
 
 /// What this node's calls cost. Money is in US dollars, to the micro-dollar.
@@ -209,7 +209,7 @@ pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     })
 }
 
-fn redis(figures: &Figures) -> Option<RedisBody> {
+fn redis(figures: &CostReport) -> Option<RedisBody> {
     let redis = figures.redis.as_ref()?;
     Some(RedisBody {
         commands: redis.used.commands,

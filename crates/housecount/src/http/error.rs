@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use crate::admission::AdmissionError;
 use crate::auth::operators::KeyError;
-use crate::auth::{CredentialEnd, Mismatch, TokenError};
+use crate::auth::{ClaimMismatch, CredentialEnd, TokenError};
 use crate::error::{ErrorKind, StoreError};
 use crate::ingest::IngestError;
-use crate::stages::NotOpen;
+use crate::stages::StageClosed;
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,11 +238,11 @@ impl From<TokenError> for Problem {
                 refused("token_missing", format!("{why} ({ways})"))
             }
             TokenError::Invalid(why) => invalid(why),
-            TokenError::NoKey => invalid("it is signed by a key that is not known here"),
+            TokenError::UnknownKey => invalid("it is signed by a key that is not known here"),
             TokenError::Expired => {
                 refused("token_expired", "the token has expired; get another one".to_string())
             }
-            TokenError::KeysAway => Problem::unavailable(
+            TokenError::KeysUnavailable => Problem::unavailable(
                 "keys_unavailable",
                 "the keys for tokens have not been reached yet",
             ),
@@ -251,8 +251,8 @@ impl From<TokenError> for Problem {
     }
 }
 
-impl From<Mismatch> for Problem {
-    fn from(Mismatch(what): Mismatch) -> Problem {
+impl From<ClaimMismatch> for Problem {
+    fn from(ClaimMismatch(what): ClaimMismatch) -> Problem {
         Problem::token_mismatch(what)
     }
 }
@@ -276,7 +276,7 @@ impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Problem {
         match error {
             KeyError::Unknown => Problem::unauthorized("the operator key is not known here"),
-            KeyError::Lacks(scope) => {
+            KeyError::MissingScope(scope) => {
                 let detail = format!("the operator key lacks the scope `{scope}`");
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
             }
@@ -361,14 +361,14 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<NotOpen> for Problem {
-    fn from(not_open: NotOpen) -> Problem {
+impl From<StageClosed> for Problem {
+    fn from(not_open: StageClosed) -> Problem {
         match not_open {
-            NotOpen::NotConfigured(stage) => {
+            StageClosed::NotConfigured(stage) => {
                 let detail = format!("stage `{stage}` is not configured, and stages.auto is false");
                 Problem::new(StatusCode::NOT_FOUND, "stage_not_found", detail)
             }
-            NotOpen::Unknown(why) => Problem::unavailable("cold_tier_unavailable", why),
+            StageClosed::Unknown(why) => Problem::unavailable("cold_tier_unavailable", why),
         }
     }
 }

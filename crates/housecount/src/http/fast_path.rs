@@ -88,7 +88,7 @@ impl Route {
                 response
             }
             Err(problem) => {
-                node.metrics.reject(problem.code());
+                node.metrics.count_rejection(problem.code());
                 let response = problem.into_response().map(ResponseBody::Routed);
                 node.metrics.requests.get_or_create(&label(self.path, response.status())).inc();
                 response
@@ -228,7 +228,7 @@ fn options<B>(request: &Request<B>) -> Option<HeaderMap> {
 /// The answer to a request that its address may not send now, whatever it is for.
 fn refused(node: &Node, path: &str, error: AdmissionError) -> Response<ResponseBody> {
     let problem = Problem::from(error);
-    node.metrics.reject(problem.code());
+    node.metrics.count_rejection(problem.code());
     let response = compat::refusal(node, path, problem).map(ResponseBody::Routed);
     node.metrics.requests.get_or_create(&label("any", response.status())).inc();
     response

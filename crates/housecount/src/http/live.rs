@@ -24,8 +24,8 @@ use super::query::{self, Parameter};
 use super::timeouts::EndlessAnswer;
 use crate::admission::AddressConnection;
 use crate::auth::{Credential, CredentialEnd, end_of};
-use crate::hub::{Answer, Standing};
-use crate::live::Wanted;
+use crate::hub::{CountStatus, WithStatus};
+use crate::live::SubscriptionFilter;
 use crate::node::Node;
 
 /// How far an answer can be trusted.
@@ -41,8 +41,8 @@ pub struct CountStatusBody {
     pub(super) recovering: bool,
 }
 
-impl From<Standing> for CountStatusBody {
-    fn from(standing: Standing) -> CountStatusBody {
+impl From<CountStatus> for CountStatusBody {
+    fn from(standing: CountStatus) -> CountStatusBody {
         CountStatusBody {
             as_of: standing.as_of.0,
             complete: standing.complete,
@@ -63,9 +63,9 @@ pub struct CountBody {
     pub(super) standing: CountStatusBody,
 }
 
-impl From<Answer<Count>> for CountBody {
-    fn from(answer: Answer<Count>) -> CountBody {
-        let Count { viewers, sessions } = answer.of;
+impl From<WithStatus<Count>> for CountBody {
+    fn from(answer: WithStatus<Count>) -> CountBody {
+        let Count { viewers, sessions } = answer.value;
         CountBody { viewers, sessions, standing: answer.standing.into() }
     }
 }
@@ -90,7 +90,7 @@ pub struct TotalsBody {
         (status = 400, description = "an unknown query parameter", body = ProblemBody,
             content_type = "application/problem+json")))]
 pub async fn stats(State(node): State<Arc<Node>>) -> Json<TotalsBody> {
-    let Answer { of: (count, stages), standing } = node.hub.totals();
+    let WithStatus { value: (count, stages), standing } = node.hub.totals();
     Json(TotalsBody {
         viewers: count.viewers,
         sessions: count.sessions,
@@ -104,7 +104,7 @@ const LIVE_PARAMETERS: [Parameter; 3] =
     [Parameter::repeatable("stage"), Parameter::once("totals"), Parameter::repeatable("token")];
 
 /// What a subscriber's query asks for: `stage`, as often as wanted, and `totals`.
-fn parse_filter(query: &str) -> Result<Wanted, Problem> {
+fn parse_filter(query: &str) -> Result<SubscriptionFilter, Problem> {
     query::check(query, &LIVE_PARAMETERS)?;
     let (mut stages, mut with_totals) = (Vec::new(), false);
     for pair in query::pairs(query) {
@@ -127,9 +127,9 @@ fn parse_filter(query: &str) -> Result<Wanted, Problem> {
         return Err(bad_query(detail));
     }
     Ok(if stages.is_empty() {
-        Wanted::All { with_totals }
+        SubscriptionFilter::All { with_totals }
     } else {
-        Wanted::Stages { stages, with_totals }
+        SubscriptionFilter::Stages { stages, with_totals }
     })
 }
 
@@ -139,7 +139,7 @@ pub(super) fn names_stages(query: &str) -> bool {
     // What makes no sense is told so, whoever asks.
     !matches!(
         parse_filter(query),
-        Ok(Wanted::All { .. } | Wanted::Stages { with_totals: true, .. })
+        Ok(SubscriptionFilter::All { .. } | SubscriptionFilter::Stages { with_totals: true, .. })
     )
 }
 
@@ -147,10 +147,10 @@ pub(super) fn names_stages(query: &str) -> bool {
 async fn check(
     node: &Node,
     request: &Parts,
-    wanted: &Wanted,
+    wanted: &SubscriptionFilter,
 ) -> Result<Option<Credential>, Problem> {
     match wanted {
-        Wanted::Stages { stages, with_totals: false } => {
+        SubscriptionFilter::Stages { stages, with_totals: false } => {
             let mut credential = None;
             for stage in stages {
                 // The same request has the same one each time.
@@ -158,7 +158,9 @@ async fn check(
             }
             Ok(credential)
         }
-        Wanted::Stages { .. } | Wanted::All { .. } => authorize_counts(node, request, None).await,
+        SubscriptionFilter::Stages { .. } | SubscriptionFilter::All { .. } => {
+            authorize_counts(node, request, None).await
+        }
     }
 }
 
@@ -225,8 +227,8 @@ mod tests {
     #[test]
     fn subscription_stages_max_bounds_what_is_named() {
         let stage = |id: &str| StageId::parse(id).unwrap();
-        let all = |with_totals| Wanted::All { with_totals };
-        let some = |stages, with_totals| Wanted::Stages { stages, with_totals };
+        let all = |with_totals| SubscriptionFilter::All { with_totals };
+        let some = |stages, with_totals| SubscriptionFilter::Stages { stages, with_totals };
         assert_eq!(parse_filter(""), Ok(all(false)));
         assert_eq!(parse_filter("totals=true&token=x"), Ok(all(true)));
         assert_eq!(

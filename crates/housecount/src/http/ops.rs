@@ -80,7 +80,7 @@ pub async fn readyz(State(node): State<Arc<Node>>) -> Response {
         (String = "text/plain; version=0.0.4; charset=utf-8"),
         (String = "application/openmetrics-text; version=1.0.0; charset=utf-8")))))]
 pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
-    node.costs.show(&node.metrics);
+    node.costs.update_metrics(&node.metrics);
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
@@ -105,7 +105,7 @@ pub async fn count_requests(
     };
     span.record("status", i64::from(response.status().as_u16()));
     if let Some(ProblemCode(code)) = response.extensions().get() {
-        node.metrics.reject(code);
+        node.metrics.count_rejection(code);
     }
     let path = PathLabel { route: route.clone() };
     node.metrics.request.get_or_create(&path).observe(began.elapsed().as_secs_f64());

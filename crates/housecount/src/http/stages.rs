@@ -21,7 +21,7 @@ use super::body;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, StageParam, ValidQuery};
 use super::live::CountStatusBody;
-use crate::hub::Answer;
+use crate::hub::WithStatus;
 use crate::node::Node;
 use crate::stages::change::{ChangeError, Changed};
 
@@ -245,13 +245,13 @@ pub async fn list(
             (Vec::new(), false)
         }
     };
-    let Answer { of: known, standing } = node.hub.stages_page(after, limit + 1).await;
+    let WithStatus { value: known, standing } = node.hub.stages_page(after, limit + 1).await;
     let mut merged: BTreeMap<String, (Option<StageConfig>, Option<StageView>)> = BTreeMap::new();
     for view in known {
         merged.insert(view.stage.clone(), (None, Some(view)));
     }
     for config in configured {
-        let view = node.hub.stage(&config.stage).of;
+        let view = node.hub.stage(&config.stage).value;
         merged.insert(config.stage.clone(), (Some(config), view));
     }
     let mut stages: Vec<StageBody> = merged
@@ -304,7 +304,7 @@ fn change_answer(
 }
 
 fn answer(node: &Node, stage: &StageId, config: Option<StageConfig>) -> StageResponse {
-    let Answer { of: view, standing } = node.hub.stage(stage.as_str());
+    let WithStatus { value: view, standing } = node.hub.stage(stage.as_str());
     let stage = StageBody::new(stage.as_str(), config, view);
     StageResponse { stage, configuration_known: true, standing: standing.into() }
 }

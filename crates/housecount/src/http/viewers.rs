@@ -12,7 +12,7 @@ use super::audience;
 use super::error::{Problem, ProblemBody};
 use super::extract::{PageQuery, StageParam, ValidQuery, ViewerParam};
 use super::live::CountStatusBody;
-use crate::hub::Answer;
+use crate::hub::WithStatus;
 use crate::node::Node;
 
 /// A viewer on a stage.
@@ -53,7 +53,7 @@ pub async fn of_stage(
 ) -> Result<Json<ViewerPage>, Problem> {
     let limit = page.limit()?;
     let after = audience::after(&node, &page)?;
-    let Answer { of: mut online, standing } =
+    let WithStatus { value: mut online, standing } =
         audience::online_viewers(&node, stage.as_str(), after, limit + 1).await;
     let more = online.len() > limit;
     online.truncate(limit);
@@ -103,7 +103,7 @@ pub async fn show(
     State(node): State<Arc<Node>>,
     ViewerParam(viewer): ViewerParam,
 ) -> Json<ViewerStatus> {
-    let Answer { of: watching, standing } = node.hub.viewer(viewer.as_str());
+    let WithStatus { value: watching, standing } = node.hub.viewer(viewer.as_str());
     let stages: Vec<ViewerStage> = watching
         .into_iter()
         .map(|PresenceView { id, sessions, last_beat }| ViewerStage {

@@ -4,7 +4,7 @@ use housecount_core::time::UnixMs;
 
 /// How far a count can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CountStatus {
     /// Time on the log's clock up to which the whole log was read. The count may have later events
     /// as well.
     pub as_of: UnixMs,
@@ -15,11 +15,11 @@ pub struct Standing {
     pub recovering: bool,
 }
 
-impl Standing {
+impl CountStatus {
     /// The standing of an answer that is made of two.
     #[must_use]
-    pub fn worse(self, other: Standing) -> Standing {
-        Standing {
+    pub fn worse(self, other: CountStatus) -> CountStatus {
+        CountStatus {
             as_of: self.as_of.min(other.as_of),
             complete: self.complete && other.complete,
             recovering: self.recovering || other.recovering,
@@ -29,9 +29,9 @@ impl Standing {
 
 /// An answer with its standing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
+pub struct WithStatus<T> {
     /// What was asked for.
-    pub of: T,
+    pub value: T,
     /// How far it can be trusted.
-    pub standing: Standing,
+    pub standing: CountStatus,
 }

@@ -8,13 +8,13 @@ use housecount_core::time::UnixMs;
 
 /// What a node knows from before its start, or from before the log lost something.
 #[derive(Debug, Default)]
-pub(super) struct Past {
+pub(super) struct PriorCounts {
     pub(super) bridge: Bridge,
     /// Peaks of stages that nobody has come to yet.
     pub(super) peaks: BTreeMap<String, u64>,
 }
 
-impl Past {
+impl PriorCounts {
     /// A stage as it is answered: what is online, over the bridge's floor.
     pub(super) fn view(
         &self,

@@ -19,9 +19,9 @@ fn as_of_stays_with_an_append_of_its_own() {
     hub.advance(UnixMs(10_000));
     let at = UnixMs(12_000);
     let beat = EventRef { at, kind: EventKind::Beat, stage: "s", viewer: "bob", session: "" };
-    hub.take_in(0, &[RecordEntry::Full(beat)], at);
+    hub.apply_record(0, &[RecordEntry::Full(beat)], at);
     let answer = hub.count("s");
-    assert_eq!((answer.of.viewers, answer.standing.as_of), (1, UnixMs(9_999)));
+    assert_eq!((answer.value.viewers, answer.standing.as_of), (1, UnixMs(9_999)));
 }
 
 /// At once, not only after `SILENCE_MS_MAX`.
@@ -43,7 +43,7 @@ fn as_of_is_held_back_by_what_is_late() {
     hub.go_live();
     hub.advance(UnixMs(10_000));
     for (held_back_ms, as_of) in [(0, 9_999), (150, 9_849), (0, 9_999)] {
-        hub.hold_back(held_back_ms);
+        hub.set_extra_delay(held_back_ms);
         assert_eq!(hub.count("s").standing.as_of, UnixMs(as_of));
     }
 }
@@ -72,7 +72,7 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
     {
         let (mut after, mut ids) = (None, Vec::new());
         loop {
-            let page = hub.stages_page(after.as_deref(), limit).await.of;
+            let page = hub.stages_page(after.as_deref(), limit).await.value;
             assert!(page.len() <= limit);
             after = page.last().map(|view| view.stage.to_string());
             let is_last = page.len() < limit;
@@ -87,7 +87,7 @@ async fn stages_per_hold_max_bounds_a_slice_and_no_page() {
             "{limit}"
         );
     }
-    let slice = hub.stages_after(None, STAGES_PER_HOLD_MAX).of;
+    let slice = hub.stages_after(None, STAGES_PER_HOLD_MAX).value;
     assert_eq!(slice.views.len(), STAGES_PER_HOLD_MAX);
 }
 
@@ -114,13 +114,13 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
         }
     }
     hub.advance(UnixMs(16_000));
-    assert_eq!(hub.totals().of, (Count { viewers: 50_000, sessions: 100_000 }, 1_001));
-    assert_eq!(hub.roster().await.of.stages.len(), 1_001);
+    assert_eq!(hub.totals().value, (Count { viewers: 50_000, sessions: 100_000 }, 1_001));
+    assert_eq!(hub.roster().await.value.stages.len(), 1_001);
 
     // Lists, and what the live board takes.
     let (mut listed, mut after) = (0, None);
     loop {
-        let page = hub.viewers_of("s", after.as_deref(), VIEWERS_PER_HOLD_MAX).of;
+        let page = hub.viewers_of("s", after.as_deref(), VIEWERS_PER_HOLD_MAX).value;
         listed += page.len();
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
@@ -133,11 +133,13 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     // PLACES_PER_HOLD_MAX: the ledger's walks: all viewers, those who changed, and what is told to
     // a log that lost all.
     let (within, mut ms) = (Span::new(UnixMs::ZERO, UnixMs::MAX), 0);
-    proofs.each(0, within, |proven| ms += proven.spans.iter().map(|span| span.ms()).sum::<u64>());
+    proofs.for_each_proven(0, within, |proven| {
+        ms += proven.spans.iter().map(|span| span.ms()).sum::<u64>()
+    });
     assert_eq!(ms, 100_000 * 3_000);
     let (mut found, settled) = (0, UnixMs(20_000));
     let walk = Walk { partition: 0, within, settled, reach: UnixMs(15_000) };
-    assert_eq!(proofs.each_unsettled(&walk, |_| found += 1), 100_000);
+    assert_eq!(proofs.for_each_changed_since(&walk, |_| found += 1), 100_000);
     assert_eq!(found, 0);
     let (mut rebuilt, mut place) = (0, 0);
     loop {
@@ -145,7 +147,7 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
         let read = |events: &mut dyn Iterator<Item = CheckpointEvent<'_>>| {
             events.filter(|event| event.event().kind == EventKind::Beat).count()
         };
-        let (events, places) = hub.with_events(0, slice, UnixMs::ZERO, read);
+        let (events, places) = hub.with_checkpoint(0, slice, UnixMs::ZERO, read);
         (rebuilt, place) = (rebuilt + events, place + SEATS_REBUILT_PER_HOLD_MAX);
         if place >= places {
             break;
@@ -156,9 +158,9 @@ async fn seats_per_hold_max_bounds_all_that_is_done_with_a_large_audience() {
     // All leave at once, by age; then all of it is forgotten.
     const { assert!(SEATS_AGED_PER_HOLD_MAX * 64 <= SEATS_PER_HOLD_MAX) };
     hub.advance(UnixMs(24_000));
-    assert_eq!(hub.totals().of, (Count::default(), 0));
+    assert_eq!(hub.totals().value, (Count::default(), 0));
     proofs.note_committed(0, UnixMs(10_000_000));
-    proofs.forget(0);
+    proofs.prune(0);
     assert!(proofs.is_empty());
 }
 
@@ -174,7 +176,7 @@ fn a_hold_of_too_many_seats_is_found() {
 fn holds_are_timed_by_place() {
     let hub = crowded(3);
     let count = |hold: Hold| {
-        let (_, times) = hub.figures().holds.into_iter().find(|(at, _)| *at == hold)?;
+        let (_, times) = hub.gauge_values().holds.into_iter().find(|(at, _)| *at == hold)?;
         Some(times.buckets.iter().sum::<u64>())
     };
     assert_eq!(

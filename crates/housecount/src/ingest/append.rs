@@ -70,7 +70,7 @@ impl Appender {
             if waited.as_millis() as u64 >= self.shared.ttl_ms / 2 {
                 // Other nodes may have forgotten meanwhile whom the batches that wait would only
                 // name by handle.
-                self.shared.hub.tell_again_from(self.shared.clock.now().unwrap_or_default());
+                self.shared.hub.relog_ids_from(self.shared.clock.now().unwrap_or_default());
             }
             if is_taken {
                 self.shared.metrics.acknowledge.observe(waited.as_secs_f64());
@@ -165,13 +165,13 @@ impl Appender {
             let (hub, events) = (hub.clone(), events.clone());
             let encoded = run_blocking(move || {
                 let refs: Vec<EventRef<'_>> = events.iter().collect();
-                Bytes::from(record::encode(&hub.tell(&refs, now)))
+                Bytes::from(record::encode(&hub.record_entries(&refs, now)))
             });
             if let Ok(record) = encoded.await {
                 return (Vec::new(), record);
             }
         }
-        let told = hub.tell(refs, now);
+        let told = hub.record_entries(refs, now);
         let record = Bytes::from(record::encode(&told));
         (told, record)
     }
@@ -189,7 +189,7 @@ impl Appender {
             return;
         }
         record::clamp_future_times(told, at);
-        hub.take_in(partition, told, at);
+        hub.apply_record(partition, told, at);
     }
 
     /// Counts events that were given up.
@@ -217,7 +217,7 @@ impl Appender {
     /// log that finds those no longer there, and could not prove the time between. Whether it is
     /// done; it may be left out.
     async fn append_preceding_beats(&self, events: &[EventRef<'_>]) -> bool {
-        let before = self.shared.hub.beats_before(events).into_iter();
+        let before = self.shared.hub.preceding_beats(events).into_iter();
         let before: Vec<RecordEntry<'_>> = before.map(RecordEntry::Full).collect();
         before.is_empty()
             || self
@@ -254,6 +254,6 @@ impl Appender {
 fn fold_record(hub: &Hub, partition: u16, record: &[u8], at: UnixMs) {
     if let Ok(mut told) = record::decode(record) {
         record::clamp_future_times(&mut told, at);
-        hub.take_in(partition, &told, at);
+        hub.apply_record(partition, &told, at);
     }
 }

@@ -20,7 +20,7 @@ use aws_sdk_cloudwatch::types::{
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::{Counts, Source, StageArn};
+use super::{CloudWatchCounts, CloudWatchSource, StageArn};
 use crate::dynamo::connect;
 use crate::dynamo::failure::unusable_profile;
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -28,7 +28,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 /// Queries of one call.
 const QUERIES_MAX: usize = 500;
 
-impl Source {
+impl CloudWatchSource {
     /// How many were on each stage, by its ARN, averaged over steps of whole minutes. What nothing
     /// is known about is missing.
     ///
@@ -39,7 +39,7 @@ impl Source {
         stages: &[StageArn],
         range: Span,
         step_ms: u64,
-    ) -> StoreResult<BTreeMap<String, Counts>> {
+    ) -> StoreResult<BTreeMap<String, CloudWatchCounts>> {
         let mut by_region: BTreeMap<&str, Vec<&StageArn>> = BTreeMap::new();
         for stage in stages {
             by_region
@@ -69,7 +69,7 @@ async fn ask(
     stages: &[&StageArn],
     range: Span,
     step_ms: u64,
-    counts: &mut BTreeMap<String, Counts>,
+    counts: &mut BTreeMap<String, CloudWatchCounts>,
 ) -> StoreResult<()> {
     let queries: Vec<MetricDataQuery> = stages
         .iter()

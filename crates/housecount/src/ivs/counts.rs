@@ -18,7 +18,7 @@ pub fn period_ms_min(age_ms: u64) -> u64 {
 
 /// How many were on a stage, by the start of a step.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counts {
+pub struct CloudWatchCounts {
     /// Average of `Subscribers`.
     pub subscribers: BTreeMap<UnixMs, f64>,
     /// Average of `Publishers`.
@@ -27,7 +27,7 @@ pub struct Counts {
 
 /// Where to ask.
 #[derive(Clone, Debug, Default)]
-pub struct Source {
+pub struct CloudWatchSource {
     /// Instead of each stage's own region.
     pub region: Option<String>,
     /// Instead of AWS's address.

@@ -18,7 +18,7 @@ use housecount_core::limits::RECONCILE_POINTS_MAX;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-pub use self::counts::{Counts, Source, period_ms_min};
+pub use self::counts::{CloudWatchCounts, CloudWatchSource, period_ms_min};
 use crate::cold::Cold;
 use crate::ledger::scan::{self, Scan};
 
@@ -55,7 +55,7 @@ impl StageArn {
 
 /// A step of a stage, as both saw it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepSeen {
+pub struct StepComparison {
     /// The step.
     pub span: Span,
     /// How many watched at once on average, by the ledger.
@@ -67,7 +67,7 @@ pub struct StepSeen {
     pub publishers: Option<f64>,
 }
 
-impl StepSeen {
+impl StepComparison {
     /// How far apart the two are.
     #[must_use]
     pub fn drift(&self) -> f64 {
@@ -83,15 +83,15 @@ fn drift(ours: f64, theirs: f64) -> f64 {
 
 /// A stage, as both saw it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StageSeen {
+pub struct StageComparison {
     /// Its ARN.
     pub stage: String,
     /// By time.
-    pub steps: Vec<StepSeen>,
+    pub steps: Vec<StepComparison>,
 }
 
-impl StageSeen {
-    fn hours(&self, count: impl Fn(&StepSeen) -> f64) -> f64 {
+impl StageComparison {
+    fn hours(&self, count: impl Fn(&StepComparison) -> f64) -> f64 {
         self.steps.iter().map(|step| count(step) * step.span.ms() as f64 / 3_600_000.0).sum()
     }
 
@@ -116,9 +116,9 @@ impl StageSeen {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reconciled {
+pub struct ReconcileReport {
     /// Stages of IVS that either knows.
-    pub stages: Vec<StageSeen>,
+    pub stages: Vec<StageComparison>,
     /// Stages of the ledger whose ids are no ARNs of IVS: there is nothing to compare them with.
     pub others: usize,
     /// Up to when the ledger has been written; what is later was not compared.
@@ -127,7 +127,7 @@ pub struct Reconciled {
 
 /// What to compare.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct ReconcileRequest {
     /// Whole steps.
     pub range: Span,
     /// How long a step is.
@@ -139,7 +139,7 @@ pub struct Wanted {
 /// The curves of all stages, from one reading of the ledger.
 #[derive(Debug, Default)]
 struct Curves {
-    wanted: Option<Wanted>,
+    wanted: Option<ReconcileRequest>,
     by_stage: BTreeMap<String, Curve>,
     others: std::collections::BTreeSet<String>,
 }
@@ -187,7 +187,7 @@ impl SpanVisitor for Curves {
 ///
 /// # Errors
 /// One line that says what to ask for instead.
-pub fn check_size(stages: usize, wanted: &Wanted) -> Result<(), String> {
+pub fn check_size(stages: usize, wanted: &ReconcileRequest) -> Result<(), String> {
     let steps = wanted.range.ms() / wanted.step_ms.max(1);
     if (stages as u64).saturating_mul(steps) <= RECONCILE_POINTS_MAX {
         return Ok(());
@@ -204,13 +204,13 @@ pub fn check_size(stages: usize, wanted: &Wanted) -> Result<(), String> {
 /// One line: the ledger's, CloudWatch's, or that too much is asked for.
 pub async fn reconcile(
     cold: &Arc<dyn Cold>,
-    source: &Source,
-    wanted: Wanted,
+    source: &CloudWatchSource,
+    wanted: ReconcileRequest,
     mut progress: impl FnMut(f64),
-) -> Result<Reconciled, String> {
+) -> Result<ReconcileReport, String> {
     let (curves, committed_to) = read(cold, &wanted, &mut progress).await?;
     let mut found =
-        Reconciled { others: curves.others.len(), committed_to, ..Reconciled::default() };
+        ReconcileReport { others: curves.others.len(), committed_to, ..ReconcileReport::default() };
     let mut of_ledger = curves.by_stage;
     if let Some(only) = &wanted.stage {
         // Also if the ledger has never heard of it: that is the drift to find.
@@ -221,27 +221,29 @@ pub async fn reconcile(
     check_size(of_ledger.len(), &wanted)?;
     let stages: Vec<StageArn> =
         of_ledger.keys().filter_map(|stage| StageArn::parse(stage)).collect();
-    let asked =
-        Wanted { range: Span::new(wanted.range.from, wanted.range.to.min(committed_to)), ..wanted };
+    let asked = ReconcileRequest {
+        range: Span::new(wanted.range.from, wanted.range.to.min(committed_to)),
+        ..wanted
+    };
     let theirs =
         source.counts(&stages, asked.range, asked.step_ms).await.map_err(|e| e.to_string())?;
     for (stage, curve) in of_ledger {
         let theirs = theirs.get(&stage);
         let whole = curve.finish().into_iter().filter(|step| step.span.to <= committed_to);
-        let steps = whole.map(|step| StepSeen {
+        let steps = whole.map(|step| StepComparison {
             span: step.span,
             viewers: step.integral_ms as f64 / step.span.ms().max(1) as f64,
             subscribers: theirs.and_then(|counts| counts.subscribers.get(&step.span.from).copied()),
             publishers: theirs.and_then(|counts| counts.publishers.get(&step.span.from).copied()),
         });
-        found.stages.push(StageSeen { stage, steps: steps.collect() });
+        found.stages.push(StageComparison { stage, steps: steps.collect() });
     }
     Ok(found)
 }
 
 async fn read(
     cold: &Arc<dyn Cold>,
-    wanted: &Wanted,
+    wanted: &ReconcileRequest,
     progress: &mut impl FnMut(f64),
 ) -> Result<(Curves, UnixMs), String> {
     let mut curves = Curves { wanted: Some(wanted.clone()), ..Curves::default() };
@@ -292,7 +294,7 @@ mod tests {
     #[test]
     fn too_much_at_once_is_refused() {
         let range = Span::new(UnixMs(0), UnixMs(RECONCILE_POINTS_MAX * 60_000));
-        let wanted = Wanted { range, step_ms: 60_000, stage: None };
+        let wanted = ReconcileRequest { range, step_ms: 60_000, stage: None };
         assert_eq!(check_size(1, &wanted), Ok(()));
         assert!(check_size(2, &wanted).unwrap_err().contains("--step"));
     }

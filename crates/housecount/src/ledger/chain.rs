@@ -9,7 +9,7 @@ use housecount_core::time::UnixMs;
 
 use crate::blocking::ledger_step;
 use crate::clock::wall_clock;
-use crate::cold::chunks::{self, Reader, Stored, corrupt, last_before, window_of};
+use crate::cold::chunks::{self, ChunkReader, StoredChunk, corrupt, last_before, window_of};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
@@ -18,10 +18,10 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 ///
 /// # Errors
 /// `Corrupt`, naming the item.
-pub fn decode(stored: &Stored, chain: Chain) -> StoreResult<(Chunk, Link)> {
+pub fn decode(stored: &StoredChunk, chain: Chain) -> StoreResult<(Chunk, Link)> {
     let sk = Key::Chunk { chain, window: stored.window }.sk();
     let (chunk, mut link) = Chunk::decode(&stored.bytes).map_err(|e| corrupt(chain, &sk, e))?;
-    link.crc = stored.named.unwrap_or(link.crc);
+    link.crc = stored.original_crc.unwrap_or(link.crc);
     if link.from != stored.window {
         return Err(corrupt(chain, &sk, format!("it holds the window of {}", link.from)));
     }
@@ -33,17 +33,17 @@ pub fn decode(stored: &Stored, chain: Chain) -> StoreResult<(Chunk, Link)> {
 ///
 /// # Errors
 /// The cold tier's, or that this chunk can't be read.
-pub async fn understanding(
+pub async fn reader_from_keyframe(
     cold: &dyn Cold,
     chain: Chain,
     at: UnixMs,
     now: Option<UnixMs>,
-) -> StoreResult<Reader> {
+) -> StoreResult<ChunkReader> {
     let from = match last_before(cold, chain, at, now).await? {
         Some(last) => decode(&last, chain)?.0.since,
         None => UnixMs::ZERO,
     };
-    Ok(Reader::at(chain, from, UnixMs::MAX).as_of(now))
+    Ok(ChunkReader::at(chain, from, UnixMs::MAX).skip_expired(now))
 }
 
 /// A chunk that was read into a book.
@@ -56,7 +56,7 @@ pub struct Applied {
 }
 
 fn apply(
-    stored: &Stored,
+    stored: &StoredChunk,
     chain: Chain,
     book: &mut Book,
     tell: &mut impl SpanVisitor,
@@ -70,20 +70,20 @@ fn apply(
 
 /// A chain read into a book.
 #[derive(Debug)]
-pub struct Reading {
-    reader: Reader,
+pub struct ChainReader {
+    reader: ChunkReader,
     /// What has been read.
     pub book: Book,
 }
 
-impl Reading {
+impl ChainReader {
     /// Begins where all can be understood that is said from `from` on, and hasn't expired.
     ///
     /// # Errors
     /// The cold tier's, or that the chunk before `from` can't be read.
-    pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
-        let reader = understanding(cold, chain, from, Some(wall_clock())).await?;
-        Ok(Reading { reader, book: Book::default() })
+    pub async fn open(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<ChainReader> {
+        let reader = reader_from_keyframe(cold, chain, from, Some(wall_clock())).await?;
+        Ok(ChainReader { reader, book: Book::default() })
     }
 
     /// The same, read to its end. For writers: where the chain ends is where it ended, expired or
@@ -91,9 +91,13 @@ impl Reading {
     ///
     /// # Errors
     /// The cold tier's; `Corrupt` for a chunk that can't be read or doesn't follow.
-    pub async fn at_end(cold: &dyn Cold, chain: Chain, from: UnixMs) -> StoreResult<Reading> {
-        let reader = understanding(cold, chain, from, None).await?;
-        let mut reading = Reading { reader, book: Book::default() };
+    pub async fn open_at_end(
+        cold: &dyn Cold,
+        chain: Chain,
+        from: UnixMs,
+    ) -> StoreResult<ChainReader> {
+        let reader = reader_from_keyframe(cold, chain, from, None).await?;
+        let mut reading = ChainReader { reader, book: Book::default() };
         while reading.next(cold, &mut ()).await?.is_some() {}
         Ok(reading)
     }
@@ -103,14 +107,14 @@ impl Reading {
     /// # Errors
     /// The cold tier's, or that not even its last chunk can be read: somebody must restore or
     /// delete it.
-    pub async fn torn(cold: &dyn Cold, chain: Chain) -> StoreResult<Reading> {
+    pub async fn after_damage(cold: &dyn Cold, chain: Chain) -> StoreResult<ChainReader> {
         let last = last_before(cold, chain, UnixMs::MAX, None).await?;
         let (chunk, link) = match last {
             Some(stored) => decode(&stored, chain)?,
-            None => return Reading::open(cold, chain, UnixMs::MAX).await,
+            None => return ChainReader::open(cold, chain, UnixMs::MAX).await,
         };
-        let mut reading = Reading {
-            reader: Reader::at(chain, UnixMs::ZERO, UnixMs::MAX),
+        let mut reading = ChainReader {
+            reader: ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX),
             book: Book::after_damage(link, chunk.window.to),
         };
         reading.skip_to(chunk.window.from);
@@ -145,7 +149,7 @@ impl Reading {
     /// Goes on reading after a chunk that was taken otherwise.
     pub fn skip_to(&mut self, window: UnixMs) {
         let chain = self.reader.chain();
-        self.reader = Reader::at(chain, window.plus(1), UnixMs::MAX);
+        self.reader = ChunkReader::at(chain, window.plus(1), UnixMs::MAX);
     }
 }
 
@@ -191,5 +195,5 @@ pub async fn all(cold: &Arc<dyn Cold>) -> StoreResult<Vec<Chain>> {
 /// # Errors
 /// The cold tier's.
 pub async fn all_of(cold: &dyn Cold) -> StoreResult<Vec<Chain>> {
-    chunks::all(cold, Series::Ledger).await
+    chunks::list_chains(cold, Series::Ledger).await
 }

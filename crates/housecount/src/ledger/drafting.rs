@@ -52,7 +52,7 @@ pub fn draft(
 fn draft_whole(proofs: &Proofs, book: &Book, partition: u16, window: Span, reach: UnixMs) -> Chunk {
     let mut draft = Draft::new(book, window, proofs.kept_ms(), reach);
     let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
-    proofs.each(partition, within, |proven| draft.add(proven));
+    proofs.for_each_proven(partition, within, |proven| draft.add(proven));
     draft.finish()
 }
 
@@ -72,7 +72,7 @@ fn draft_changes(
     }
     let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
     let walk = Walk { partition, within, settled: window.from, reach: draft.within().to };
-    let stayed = proofs.each_unsettled(&walk, |proven| draft.add(proven));
+    let stayed = proofs.for_each_changed_since(&walk, |proven| draft.add(proven));
     if stayed != draft.unheard() {
         let unheard = draft.unheard();
         tracing::error!(

@@ -10,7 +10,7 @@ use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
 
 use super::chain;
-use crate::cold::{Cold, Condition, Record, Write};
+use crate::cold::{Cold, Condition, KeyedItem, Write};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// Where the fence stands, as a node has read it.
@@ -27,12 +27,15 @@ impl Reading {
     pub fn unchanged(&self) -> Write {
         let fence = CommitFence { committed_to: self.committed_to };
         let condition = if self.is_stored {
-            Condition::Is { attr: CommitFence::COMMITTED_TO, value: Attr::N(self.committed_to.0) }
+            Condition::Equals {
+                attr: CommitFence::COMMITTED_TO,
+                value: Attr::N(self.committed_to.0),
+            }
         } else {
             Condition::Absent
         };
         Write::Put {
-            record: Record { key: Key::Fence, item: fence.to_item() },
+            record: KeyedItem { key: Key::Fence, item: fence.to_item() },
             condition: Some(condition),
         }
     }
@@ -76,7 +79,8 @@ impl Fence {
         if self.raised_to >= to {
             return Ok(());
         }
-        let record = Record { key: Key::Fence, item: CommitFence { committed_to: to }.to_item() };
+        let record =
+            KeyedItem { key: Key::Fence, item: CommitFence { committed_to: to }.to_item() };
         let lower = Condition::AbsentOrAtMost { attr: CommitFence::COMMITTED_TO, value: to.0 };
         cold.put_if(record, lower).await?;
         self.raised_to = to;

@@ -69,7 +69,7 @@ impl Proofs {
 
     /// Takes in what a partition's ledger says goes on, after everything else was lost. Returns how
     /// many viewers it was.
-    pub fn carry(&self, book: &Book) -> usize {
+    pub fn restore_open_spans(&self, book: &Book) -> usize {
         let (mut carried, mut count) = (book.open_spans().peekable(), 0);
         while carried.peek().is_some() {
             let mut fold = self.fold.lock(Hold::Rebuild);
@@ -89,18 +89,18 @@ impl Proofs {
 
     /// The log had lost something, or this node couldn't reach it: others may have written without
     /// knowing what this one knows.
-    pub fn owe(&self, partition: u16) {
+    pub fn mark_unwritten(&self, partition: u16) {
         self.owes[usize::from(partition)].store(true, Ordering::Relaxed);
     }
 
     /// Whether this node is to write soon, and all it knows.
     #[must_use]
-    pub fn owes(&self, partition: u16) -> bool {
+    pub fn has_unwritten(&self, partition: u16) -> bool {
         self.owes[usize::from(partition)].load(Ordering::Relaxed)
     }
 
     /// It has.
-    pub fn settle(&self, partition: u16) {
+    pub fn clear_unwritten(&self, partition: u16) {
         self.owes[usize::from(partition)].store(false, Ordering::Relaxed);
     }
 
@@ -123,7 +123,7 @@ impl Proofs {
 
     /// Forgets what no event that is still taken can reach, and is written as far as late spans
     /// are. Takes a while.
-    pub fn forget(&self, partition: u16) {
+    pub fn prune(&self, partition: u16) {
         let before = self.committed(partition).minus(self.kept_ms());
         // A walk that is under way must find the seats that it began with.
         let _alone = self.walks.write();
@@ -133,13 +133,17 @@ impl Proofs {
 
     /// Calls `with` for every viewer of a partition who has proven anything within `within`, in no
     /// order.
-    pub fn each(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
-        self.each_unsettled(&Walk::of_all(partition, within), with);
+    pub fn for_each_proven(&self, partition: u16, within: Span, with: impl FnMut(ProvenSpans<'_>)) {
+        self.for_each_changed_since(&Walk::of_all(partition, within), with);
     }
 
     /// Calls `with` for the viewers that a walk looks for, in no order. Returns how many it passed
     /// over who were online throughout; see [`Fold::for_each_changed_since`].
-    pub fn each_unsettled(&self, walk: &Walk, mut with: impl FnMut(ProvenSpans<'_>)) -> usize {
+    pub fn for_each_changed_since(
+        &self,
+        walk: &Walk,
+        mut with: impl FnMut(ProvenSpans<'_>),
+    ) -> usize {
         let _shared = self.walks.read();
         let places = self.fold.lock(Hold::Look).begin_walk();
         let _end = EndWalk(&self.fold);
@@ -152,9 +156,9 @@ impl Proofs {
 
     /// When the first time that is proven within `within` begins.
     #[must_use]
-    pub fn first(&self, partition: u16, within: Span) -> Option<UnixMs> {
+    pub fn first_proven_at(&self, partition: u16, within: Span) -> Option<UnixMs> {
         let mut first: Option<UnixMs> = None;
-        self.each(partition, within, |proven| {
+        self.for_each_proven(partition, within, |proven| {
             let from = proven.spans.first().map(|span| span.from);
             first = first.into_iter().chain(from).min();
         });

@@ -4,7 +4,7 @@
 use housecount_core::keys::{Chain, Series};
 use housecount_core::time::UnixMs;
 
-use super::chain::Reading;
+use super::chain::ChainReader;
 use super::proofs::Proofs;
 use crate::cold::Cold;
 use crate::error::{ErrorKind, StoreResult};
@@ -15,13 +15,17 @@ use crate::error::{ErrorKind, StoreResult};
 /// # Errors
 /// The cold tier's. A chain that can't be read is passed over, and said so: `housecount verify`
 /// tells more.
-pub async fn carry(cold: &dyn Cold, proofs: &Proofs, lost: &[u16]) -> StoreResult<usize> {
+pub async fn restore_open_spans(
+    cold: &dyn Cold,
+    proofs: &Proofs,
+    lost: &[u16],
+) -> StoreResult<usize> {
     let mut carried = 0;
     for partition in lost.iter().copied() {
         let chain = Chain { series: Series::Ledger, partitions: proofs.partitions(), partition };
-        match Reading::at_end(cold, chain, UnixMs::MAX).await {
+        match ChainReader::open_at_end(cold, chain, UnixMs::MAX).await {
             Ok(reading) => {
-                carried += proofs.carry(&reading.book);
+                carried += proofs.restore_open_spans(&reading.book);
                 proofs.note_committed(chain.partition, reading.book.edge());
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {

@@ -16,7 +16,7 @@ use housecount_core::ledger::watch::{StageViewer, WatchFilter, WatchTime, WatchT
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use super::chain::{self, Reading};
+use super::chain::{self, ChainReader};
 use super::proofs::Proofs;
 use crate::blocking::{ledger_turn, run_blocking};
 use crate::cold::Cold;
@@ -24,10 +24,10 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// A chain that is read, and up to when all it says is told.
 #[derive(Debug)]
-struct Lane {
+struct ChainCursor {
     chain: Chain,
-    reading: Reading,
-    told_to: UnixMs,
+    reading: ChainReader,
+    complete_to: UnixMs,
     is_done: bool,
 }
 
@@ -36,7 +36,7 @@ struct Lane {
 pub struct Scan {
     cold: Arc<dyn Cold>,
     range: Span,
-    lanes: Vec<Lane>,
+    lanes: Vec<ChainCursor>,
 }
 
 impl Scan {
@@ -56,8 +56,8 @@ impl Scan {
             {
                 continue;
             }
-            let reading = Reading::open(&**cold, chain, range.from).await?;
-            lanes.push(Lane { chain, reading, told_to: UnixMs::ZERO, is_done: false });
+            let reading = ChainReader::open(&**cold, chain, range.from).await?;
+            lanes.push(ChainCursor { chain, reading, complete_to: UnixMs::ZERO, is_done: false });
         }
         Ok(Scan { cold: cold.clone(), range, lanes })
     }
@@ -72,27 +72,27 @@ impl Scan {
         tell: &mut T,
     ) -> StoreResult<Option<UnixMs>> {
         let behind =
-            self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.told_to);
+            self.lanes.iter_mut().filter(|lane| !lane.is_done).min_by_key(|lane| lane.complete_to);
         let Some(lane) = behind else { return Ok(None) };
         match lane.reading.next(&*self.cold, tell).await? {
             Some(chunk) => {
                 let kept_ms = chunk.kept_ms;
                 // Late spans of the range may come this long after it.
                 lane.is_done = chunk.window.from >= self.range.to.plus(kept_ms);
-                lane.told_to = lane.reading.book.edge().minus(kept_ms);
+                lane.complete_to = lane.reading.book.edge().minus(kept_ms);
             }
             None => {
                 // What is still open is told now: a ledger that ended long ago must not hold the
                 // others back.
                 lane.reading.book.close_all(tell);
                 lane.is_done = true;
-                lane.told_to = UnixMs::MAX;
+                lane.complete_to = UnixMs::MAX;
             }
         }
         // What is proven since comes after the ledger's end.
         let ends: Vec<_> =
             self.lanes.iter().map(|lane| (lane.chain, lane.reading.book.edge())).collect();
-        let told_to = self.lanes.iter().map(|lane| lane.told_to).min();
+        let told_to = self.lanes.iter().map(|lane| lane.complete_to).min();
         Ok(told_to.map(|told_to| told_to.min(committed_to(&ends))))
     }
 
@@ -132,14 +132,14 @@ async fn add_tail<T: Send + 'static>(
         // Held until it is done, even if its caller is dropped.
         let _turn = turn;
         let with = |stage: &str, viewer: &str, span| add(&mut to, stage, viewer, span);
-        let committed_to = tail(&proofs, &ends, range, viewer.as_deref(), with);
+        let committed_to = chain_ends(&proofs, &ends, range, viewer.as_deref(), with);
         (to, committed_to)
     });
     added.await.map_err(|e| StoreError::caused(ErrorKind::Unavailable, "reading what is proven", e))
 }
 
 /// Calls `with` for what is proven since a ledger's chains end.
-fn tail(
+fn chain_ends(
     proofs: &Proofs,
     ends: &[(Chain, UnixMs)],
     range: Span,
@@ -160,9 +160,13 @@ fn tail(
         if from >= range.to {
             continue; // the ledger has told all of the range: no seat need be looked at
         }
-        proofs.each(chain.partition, Span::new(from.max(range.from), range.to), |proven| {
-            proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
-        });
+        proofs.for_each_proven(
+            chain.partition,
+            Span::new(from.max(range.from), range.to),
+            |proven| {
+                proven.spans.iter().for_each(|span| with(proven.stage, proven.viewer, *span));
+            },
+        );
     }
     committed_to
 }
@@ -206,7 +210,7 @@ pub async fn watch(
 ///
 /// # Errors
 /// As [`Scan::next`].
-pub async fn committed(
+pub async fn committed_watch(
     cold: &Arc<dyn Cold>,
     range: Span,
     wanted: WatchFilter,

@@ -6,17 +6,17 @@ use bytes::Bytes;
 use housecount_core::fold::Count;
 use serde::Serialize;
 
-use super::Shown;
-use crate::hub::Standing;
+use super::PublishedCount;
+use crate::hub::CountStatus;
 
 /// Stands for all stages together. No stage's id is empty.
 pub(super) const ALL: &str = "";
 
 /// A message as it is sent.
-pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &Shown) -> Bytes {
-    let Standing { as_of, complete, recovering } = shown.standing;
+pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &PublishedCount) -> Bytes {
+    let CountStatus { as_of, complete, recovering } = shown.standing;
     let Count { viewers, sessions } = shown.count;
-    let data = Data {
+    let data = MessageData {
         stage: (stage != ALL).then_some(stage),
         viewers,
         sessions,
@@ -37,7 +37,7 @@ pub(super) fn text(epoch: u32, number: u64, stage: &str, shown: &Shown) -> Bytes
 /// What a message says, as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Data<'a> {
+struct MessageData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
     viewers: u64,
@@ -55,9 +55,9 @@ mod tests {
 
     use super::*;
 
-    fn shown(viewers: u64) -> Shown {
-        let standing = Standing { as_of: UnixMs(7), complete: true, recovering: false };
-        Shown { count: Count { viewers, sessions: viewers }, stages: None, standing }
+    fn shown(viewers: u64) -> PublishedCount {
+        let standing = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
+        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, standing }
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
             "id: 0000000a-3\nevent: count\ndata: {\"stage\":\"s/1\",\"viewers\":2,\"sessions\":2,\"asOf\":7,\
              \"complete\":true,\"recovering\":false}\n\n"
         );
-        let totals = Shown { stages: Some(1), ..shown(2) };
+        let totals = PublishedCount { stages: Some(1), ..shown(2) };
         let text = super::text(0xa, 4, ALL, &totals);
         assert!(
             text.starts_with(b"id: 0000000a-4\nevent: totals\ndata: {\"viewers\":2,"),

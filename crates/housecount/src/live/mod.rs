@@ -5,7 +5,7 @@
 //! the number it has come to, and nothing else. So a slow reader skips to the latest by itself, and
 //! what a node holds grows with stages, not with subscribers or beats.
 
-mod board;
+mod latest;
 mod message;
 mod pending;
 mod subscription;
@@ -17,32 +17,32 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::yield_now;
 
-use self::board::{Board, Told};
+use self::latest::{LatestCounts, LiveMessage};
 use self::message::ALL;
 use self::pending::Due;
-pub use self::subscription::{Subscription, Wanted};
-use crate::hub::{Answer, Hub, Standing};
+pub use self::subscription::{Subscription, SubscriptionFilter};
+use crate::hub::{CountStatus, Hub, WithStatus};
 use crate::rng;
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct PublishedCount {
     /// Who is online.
     pub count: Count,
     /// Stages with somebody online, where all are counted together.
     pub stages: Option<u64>,
     /// How far it can be trusted.
-    pub standing: Standing,
+    pub standing: CountStatus,
 }
 
-impl Shown {
-    fn of(answer: Answer<Count>) -> Shown {
-        Shown { count: answer.of, stages: None, standing: answer.standing }
+impl PublishedCount {
+    fn of(answer: WithStatus<Count>) -> PublishedCount {
+        PublishedCount { count: answer.value, stages: None, standing: answer.standing }
     }
 
     /// Whether a subscriber would see something else; that time has gone on is nothing.
-    fn says_the_same(&self, other: &Shown) -> bool {
-        let said = |shown: &Shown| {
+    fn eq_for_subscribers(&self, other: &PublishedCount) -> bool {
+        let said = |shown: &PublishedCount| {
             (shown.count, shown.stages, shown.standing.complete, shown.standing.recovering)
         };
         said(self) == said(other)
@@ -53,31 +53,35 @@ impl Shown {
 #[derive(Debug)]
 pub struct Live {
     hub: Arc<Hub>,
-    board: Mutex<Board>,
+    board: Mutex<LatestCounts>,
     /// The number of the latest message of all.
     latest: watch::Sender<u64>,
-    has_ended: watch::Sender<bool>,
+    closed: watch::Sender<bool>,
 }
 
 impl Live {
     /// Nobody listens yet.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Live {
-        let board = Mutex::new(Board::new(rng::random::<u32>()));
-        Live { hub, board, latest: watch::channel(0).0, has_ended: watch::channel(false).0 }
+        let board = Mutex::new(LatestCounts::new(rng::random::<u32>()));
+        Live { hub, board, latest: watch::channel(0).0, closed: watch::channel(false).0 }
     }
 
     /// Subscribes. A subscriber that was told up to `last`, as a message's id says it, isn't told
     /// again what hasn't changed since. `None` where no more stages without viewers can be followed
     /// (`LIVE_EMPTY_STAGES_MAX`).
     #[must_use]
-    pub fn subscribe(self: &Arc<Live>, wanted: Wanted, last: Option<&str>) -> Option<Subscription> {
+    pub fn subscribe(
+        self: &Arc<Live>,
+        wanted: SubscriptionFilter,
+        last: Option<&str>,
+    ) -> Option<Subscription> {
         Subscription::new(self.clone(), wanted, last)
     }
 
     /// Makes new messages of what has changed, at `now_mono_ms`. Stages are looked at in slices,
     /// and other tasks of the thread get their turn in between.
-    pub async fn renew(&self, now_mono_ms: u64) {
+    pub async fn refresh(&self, now_mono_ms: u64) {
         self.mark_changed().await;
         let mut due: Option<Due> = None;
         loop {
@@ -89,7 +93,7 @@ impl Live {
         }
         let mut board = self.board.lock();
         if board.is_to_forget(now_mono_ms) {
-            board.forget(now_mono_ms);
+            board.evict_idle(now_mono_ms);
         }
         let latest = board.latest();
         drop(board);
@@ -101,7 +105,7 @@ impl Live {
         let mut board = self.board.lock();
         let due = board.pending.due(after, now_mono_ms)?;
         for stage in &due.stages {
-            board.note_pending(stage, self.look(stage), now_mono_ms);
+            board.note_pending(stage, self.current(stage), now_mono_ms);
         }
         Some(due)
     }
@@ -124,7 +128,7 @@ impl Live {
             yield_now().await;
         }
         if lacks_stages {
-            let known = self.hub.stages().await.of;
+            let known = self.hub.stages().await.value;
             self.mark(known.into_iter().map(|view| view.stage.into()));
         }
     }
@@ -135,12 +139,12 @@ impl Live {
     }
 
     /// What is to be said of a stage now; of [`ALL`], of all together.
-    fn look(&self, stage: &str) -> Shown {
+    fn current(&self, stage: &str) -> PublishedCount {
         if stage != ALL {
-            return Shown::of(self.hub.count(stage));
+            return PublishedCount::of(self.hub.count(stage));
         }
-        let Answer { of: (count, stages), standing } = self.hub.totals();
-        Shown { count, stages: Some(stages), standing }
+        let WithStatus { value: (count, stages), standing } = self.hub.totals();
+        PublishedCount { count, stages: Some(stages), standing }
     }
 
     /// How many listen.
@@ -151,6 +155,6 @@ impl Live {
 
     /// Ends all subscriptions: the node stops.
     pub fn end(&self) {
-        self.has_ended.send_replace(true);
+        self.closed.send_replace(true);
     }
 }

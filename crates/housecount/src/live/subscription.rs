@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::message::ALL;
-use super::{Live, Told};
+use super::{Live, LiveMessage};
 use crate::clock::mono_ms;
 
 /// After so long without a message something is sent all the same, so that proxies keep the
@@ -18,13 +18,13 @@ use crate::clock::mono_ms;
 /// (nginx's and AWS ALB's default is 60 s, 2026-10), and half again.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A comment, which readers pass over.
-const NOTHING: &[u8] = b": still here\n\n";
+const KEEP_ALIVE_COMMENT: &[u8] = b": still here\n\n";
 /// Says that what was heard before is worth nothing: this node can't tell what has changed since.
 const RESET: &[u8] = b"event: reset\ndata: {}\n\n";
 
 /// What a subscriber wants to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum SubscriptionFilter {
     /// These stages; `with_totals`, of all together as well.
     Stages {
         /// At most `SUBSCRIPTION_STAGES_MAX`.
@@ -43,7 +43,7 @@ pub enum Wanted {
 #[derive(Debug)]
 pub struct Subscription {
     live: Arc<Live>,
-    from: From,
+    from: MessageSource,
     latest: watch::Receiver<u64>,
     has_ended: watch::Receiver<bool>,
     /// To be sent before all else.
@@ -55,50 +55,54 @@ pub struct Subscription {
 
 /// Where messages come from.
 #[derive(Debug)]
-enum From {
+enum MessageSource {
     /// Each stage's own channel, and the number of the last message heard of it.
-    Stages(Vec<(watch::Receiver<Told>, u64)>),
+    Stages(Vec<(watch::Receiver<LiveMessage>, u64)>),
     /// The board, after a number; what is told of all together is looked at as long as somebody
     /// follows it.
-    Board { after: u64, totals: Option<watch::Receiver<Told>> },
+    Board { after: u64, totals: Option<watch::Receiver<LiveMessage>> },
 }
 
 impl Subscription {
     /// `None` where no more stages without viewers can be followed.
-    pub(super) fn new(live: Arc<Live>, wanted: Wanted, last: Option<&str>) -> Option<Subscription> {
-        let wants_all = matches!(wanted, Wanted::All { .. });
+    pub(super) fn new(
+        live: Arc<Live>,
+        wanted: SubscriptionFilter,
+        last: Option<&str>,
+    ) -> Option<Subscription> {
+        let wants_all = matches!(wanted, SubscriptionFilter::All { .. });
         let mut board = live.board.lock();
         let heard = last.and_then(|id| board.number_of(id));
         let after = heard.unwrap_or(0);
         let mut follow = |stage: &str| {
             // Perhaps nobody has looked at it for a while.
-            let shown = live.look(stage);
+            let shown = live.current(stage);
             if board.has_room_for(stage, &shown) {
-                board.note(stage, shown, mono_ms());
+                board.update(stage, shown, mono_ms());
                 board.follow(stage)
             } else {
                 None
             }
         };
         let from = match &wanted {
-            Wanted::Stages { stages, with_totals } => {
+            SubscriptionFilter::Stages { stages, with_totals } => {
                 let totals = with_totals.then_some(ALL);
                 let stages = stages.iter().map(StageId::as_str).chain(totals);
-                From::Stages(
+                MessageSource::Stages(
                     stages
                         .map(|stage| follow(stage).map(|told| (told, after)))
                         .collect::<Option<_>>()?,
                 )
             }
-            Wanted::All { with_totals } => {
+            SubscriptionFilter::All { with_totals } => {
                 let totals = if *with_totals { follow(ALL) } else { None };
-                From::Board { after, totals }
+                MessageSource::Board { after, totals }
             }
         };
         board.count(true, wants_all);
         drop(board);
         let first = (last.is_some() && heard.is_none()).then(|| Bytes::from_static(RESET));
-        let (latest, has_ended) = (live.latest.subscribe(), live.has_ended.subscribe());
+        let (latest, has_ended) = (live.latest.subscribe(), live.closed.subscribe());
         Some(Subscription { live, from, latest, has_ended, first, has_sent: false, wants_all })
     }
 
@@ -125,7 +129,7 @@ impl Subscription {
                 changed = timeout(KEEP_ALIVE, changed(&mut self.from, &mut self.latest)) => changed,
             };
             if changed.is_err() {
-                return Some(Bytes::from_static(NOTHING));
+                return Some(Bytes::from_static(KEEP_ALIVE_COMMENT));
             }
         }
     }
@@ -133,7 +137,7 @@ impl Subscription {
     /// What has not been heard yet, or some of it.
     fn take(&mut self) -> Option<Bytes> {
         match &mut self.from {
-            From::Stages(stages) => {
+            MessageSource::Stages(stages) => {
                 let mut text = BytesMut::new();
                 for (told, heard) in stages {
                     let told = told.borrow_and_update();
@@ -144,7 +148,7 @@ impl Subscription {
                 }
                 (!text.is_empty()).then(|| text.freeze())
             }
-            From::Board { after, totals } => loop {
+            MessageSource::Board { after, totals } => loop {
                 let (text, reached) = self.live.board.lock().after(*after, totals.is_some())?;
                 *after = reached;
                 if !text.is_empty() {
@@ -157,9 +161,9 @@ impl Subscription {
 
 /// Ready when there may be something to hear: one stage has its own channel, so that most
 /// subscribers aren't woken by others' stages.
-async fn changed(from: &mut From, latest: &mut watch::Receiver<u64>) {
+async fn changed(from: &mut MessageSource, latest: &mut watch::Receiver<u64>) {
     let changed = match from {
-        From::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
+        MessageSource::Stages(stages) if stages.len() == 1 => stages[0].0.changed().await,
         _ => latest.changed().await,
     };
     if changed.is_err() {

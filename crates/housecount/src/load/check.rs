@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::Shared;
+use super::LoadShared;
 use crate::client::Client;
 use crate::clock::mono_ms;
 
@@ -22,7 +22,7 @@ const PROBLEMS_MAX: usize = 5;
 
 /// What polling the totals found.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Polls {
+pub(super) struct PollStats {
     pub(super) total: u64,
     pub(super) low: u64,
     pub(super) incomplete: u64,
@@ -38,7 +38,7 @@ async fn get(node: &Client, path: &str) -> Result<Value, String> {
 }
 
 /// Polls every node's totals until it is aborted.
-pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
+pub(super) async fn poll(shared: Arc<LoadShared>, polls: Arc<Mutex<PollStats>>) {
     // A node counts at once what it has acknowledged itself, and a little later what another one
     // has.
     let is_one = shared.plan.nodes.len() == 1;
@@ -63,7 +63,7 @@ pub(super) async fn poll(shared: Arc<Shared>, polls: Arc<Mutex<Polls>>) {
     }
 }
 
-fn note(polls: &mut Polls, answer: Result<Value, String>, floor: u64) {
+fn note(polls: &mut PollStats, answer: Result<Value, String>, floor: u64) {
     polls.total += 1;
     let problem = match answer {
         Ok(stats) if stats["complete"] != true => {
@@ -89,15 +89,18 @@ fn note(polls: &mut Polls, answer: Result<Value, String>, floor: u64) {
 
 /// What asking by name found.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct CheckOutcome {
     pub(super) counted: u64,
     pub(super) stats_viewers: u64,
     pub(super) problems: Vec<String>,
 }
 
 /// Asks every node who is online, until all of `expected` are or it has been asked often enough.
-pub(super) async fn names(shared: &Shared, expected: &BTreeSet<(String, String)>) -> Outcome {
-    let mut outcome = Outcome { counted: expected.len() as u64, ..Outcome::default() };
+pub(super) async fn names(
+    shared: &LoadShared,
+    expected: &BTreeSet<(String, String)>,
+) -> CheckOutcome {
+    let mut outcome = CheckOutcome { counted: expected.len() as u64, ..CheckOutcome::default() };
     for (i, node) in shared.plan.nodes.iter().enumerate() {
         let mut missing = expected.clone();
         for _ in 0..TRIES {

@@ -7,8 +7,8 @@
 //! is no error.
 
 mod check;
+mod expected;
 mod tokens;
-mod truth;
 mod turns;
 mod ws;
 
@@ -26,11 +26,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::check::Polls;
+use self::check::PollStats;
+use self::expected::ExpectedViewers;
 pub use self::tokens::Tokens;
-use self::truth::Truth;
-use self::turns::Turns;
-use crate::audience::{Action, Audience, Shape};
+use self::turns::CallOrder;
+use crate::audience::{AudienceConfig, SimulatedAudience, ViewerAction};
 use crate::client::Client;
 
 /// Requests under way at once. More than this and the audience waits, as players' own queues would.
@@ -38,7 +38,7 @@ const REQUESTS_MAX: usize = 512;
 /// The longest answer that is told apart: the client gives up before.
 const LATENCY_US_MAX: u64 = 60_000_000;
 /// Where many heartbeats go at once.
-const MANY_PATH: &str = "/v1/heartbeats";
+const BATCH_PATH: &str = "/v1/heartbeats";
 /// Heartbeats of one call, with `--transport batch`.
 const BATCH_BEATS: usize = 1_000;
 
@@ -55,11 +55,11 @@ pub enum Transport {
 
 /// What to play, to whom, for how long.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct LoadPlan {
     /// The nodes; requests go to them in turn.
     pub nodes: Vec<Client>,
     /// The audience.
-    pub shape: Shape,
+    pub shape: AudienceConfig,
     /// For how long.
     pub duration: Duration,
     /// Transport of the heartbeats.
@@ -122,17 +122,17 @@ impl Report {
 }
 
 /// What senders share.
-struct Shared {
-    plan: Plan,
-    truth: Mutex<Truth>,
-    figures: Mutex<Figures>,
+struct LoadShared {
+    plan: LoadPlan,
+    truth: Mutex<ExpectedViewers>,
+    figures: Mutex<LoadStats>,
 }
 
-impl Shared {
+impl LoadShared {
     /// The token that a call needs: of whom it is about.
-    fn token(&self, call: &Call) -> Result<Option<String>, String> {
+    fn token(&self, call: &PlannedCall) -> Result<Option<String>, String> {
         match (&self.plan.tokens, &call.about[..]) {
-            (Some(tokens), [(stage, viewer)]) if call.path != MANY_PATH => {
+            (Some(tokens), [(stage, viewer)]) if call.path != BATCH_PATH => {
                 tokens.of(stage, viewer).map(Some)
             }
             _ => Ok(None),
@@ -140,7 +140,7 @@ impl Shared {
     }
 }
 
-struct Figures {
+struct LoadStats {
     sent: u64,
     acknowledged: u64,
     coalesced: u64,
@@ -150,7 +150,7 @@ struct Figures {
     first_failure: Option<String>,
 }
 
-impl Figures {
+impl LoadStats {
     fn fail(&mut self, count: u64, why: String) {
         self.failed += count;
         self.first_failure.get_or_insert(why);
@@ -162,7 +162,7 @@ impl Figures {
 ///
 /// # Errors
 /// No node answers at all.
-pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Report, String> {
+pub async fn run(plan: LoadPlan, mut progress: impl FnMut(u64, u64)) -> Result<Report, String> {
     for node in &plan.nodes {
         let (status, body) = node.call(Method::GET, "/readyz", "").await?;
         if status != 200 {
@@ -174,7 +174,7 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
         }
     }
     let latency_us = Histogram::new_with_max(LATENCY_US_MAX, 3).map_err(|e| e.to_string())?;
-    let figures = Figures {
+    let figures = LoadStats {
         sent: 0,
         acknowledged: 0,
         coalesced: 0,
@@ -183,9 +183,10 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
         latency_us,
         first_failure: None,
     };
-    let shared = Arc::new(Shared { plan, truth: Mutex::default(), figures: Mutex::new(figures) });
+    let shared =
+        Arc::new(LoadShared { plan, truth: Mutex::default(), figures: Mutex::new(figures) });
     let started = Instant::now();
-    let polls = Arc::new(Mutex::new(Polls::default()));
+    let polls = Arc::new(Mutex::new(PollStats::default()));
     let poller = tokio::spawn(check::poll(shared.clone(), polls.clone()));
     play(&shared, started, &mut progress).await;
     poller.abort();
@@ -195,14 +196,14 @@ pub async fn run(plan: Plan, mut progress: impl FnMut(u64, u64)) -> Result<Repor
 }
 
 /// Sends what is due until the time is up, and waits for the answers.
-async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(u64, u64)) {
+async fn play(shared: &Arc<LoadShared>, started: Instant, progress: &mut impl FnMut(u64, u64)) {
     let free = Arc::new(Semaphore::new(REQUESTS_MAX));
-    let mut audience = Audience::new(shared.plan.shape.clone());
-    let (mut senders, mut turns) = (JoinSet::new(), Turns::default());
+    let mut audience = SimulatedAudience::new(shared.plan.shape.clone());
+    let (mut senders, mut turns) = (JoinSet::new(), CallOrder::default());
     let duration_ms = shared.plan.duration.as_millis() as u64;
     let mut turn = 0;
     let is_ws = shared.plan.transport == Transport::Ws;
-    let mut viewers = ws::Viewers::new(shared.clone());
+    let mut viewers = ws::WsViewers::new(shared.clone());
     while let Some(at_ms) = audience.next_at_ms().filter(|at_ms| *at_ms < duration_ms) {
         tokio::time::sleep_until(started + Duration::from_millis(at_ms)).await;
         let now_ms = (started.elapsed().as_millis() as u64).min(duration_ms - 1);
@@ -221,7 +222,7 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
             let shared = shared.clone();
             let turns = turns.take(&call);
             senders.spawn(async move {
-                let turns = turns.come().await;
+                let turns = turns.wait().await;
                 send(&shared, turn, call).await;
                 drop((permit, turns));
             });
@@ -235,7 +236,7 @@ async fn play(shared: &Arc<Shared>, started: Instant, progress: &mut impl FnMut(
 }
 
 /// A request, and who it is about.
-struct Call {
+struct PlannedCall {
     path: &'static str,
     body: Bytes,
     is_leave: bool,
@@ -243,22 +244,27 @@ struct Call {
 }
 
 /// What is due, as requests.
-fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Call> {
-    let name =
-        |action: &Action| (audience.stage_name(action.stage), audience.viewer_name(action.viewer));
+fn calls(
+    audience: &SimulatedAudience,
+    due: Vec<ViewerAction>,
+    transport: Transport,
+) -> Vec<PlannedCall> {
+    let name = |action: &ViewerAction| {
+        (audience.stage_name(action.stage), audience.viewer_name(action.viewer))
+    };
     let seat = |(stage, viewer): &(String, String)| json!({ "stage": stage, "viewer": viewer });
     let (leaves, beats): (Vec<_>, Vec<_>) = due.iter().partition(|action| action.is_leave);
     let one = |path, is_leave| {
-        move |action: &Action| {
+        move |action: &ViewerAction| {
             let about = name(action);
             let mut body = seat(&about);
             if is_leave && transport == Transport::Ws {
                 body["leave"] = Value::Bool(true);
             }
-            Call { path, body: Bytes::from(body.to_string()), is_leave, about: vec![about] }
+            PlannedCall { path, body: Bytes::from(body.to_string()), is_leave, about: vec![about] }
         }
     };
-    let mut calls: Vec<Call> = match transport {
+    let mut calls: Vec<PlannedCall> = match transport {
         Transport::Http | Transport::Ws => {
             beats.into_iter().map(one("/v1/heartbeat", false)).collect()
         }
@@ -267,7 +273,7 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
             .map(|chunk| {
                 let about: Vec<_> = chunk.iter().map(|action| name(action)).collect();
                 let body = Value::from_iter(about.iter().map(seat)).to_string();
-                Call { path: MANY_PATH, body: Bytes::from(body), is_leave: false, about }
+                PlannedCall { path: BATCH_PATH, body: Bytes::from(body), is_leave: false, about }
             })
             .collect(),
     };
@@ -276,7 +282,7 @@ fn calls(audience: &Audience, due: Vec<Action>, transport: Transport) -> Vec<Cal
 }
 
 /// From now on a call is on its way.
-fn begin(shared: &Shared, call: &Call) {
+fn begin(shared: &LoadShared, call: &PlannedCall) {
     if call.is_leave {
         // From now on nobody can say whether the viewer is counted.
         call.about.iter().for_each(|(stage, viewer)| shared.truth.lock().leave(stage, viewer));
@@ -285,7 +291,7 @@ fn begin(shared: &Shared, call: &Call) {
     }
 }
 
-async fn send(shared: &Shared, turn: usize, call: Call) {
+async fn send(shared: &LoadShared, turn: usize, call: PlannedCall) {
     let node = &shared.plan.nodes[turn % shared.plan.nodes.len()];
     let started = Instant::now();
     let answer = match shared.token(&call) {
@@ -300,7 +306,12 @@ async fn send(shared: &Shared, turn: usize, call: Call) {
 }
 
 /// Takes in an answer: its status, and its body as JSON.
-fn note(shared: &Shared, call: Call, answer: Result<(u16, Value), String>, elapsed_us: u64) {
+fn note(
+    shared: &LoadShared,
+    call: PlannedCall,
+    answer: Result<(u16, Value), String>,
+    elapsed_us: u64,
+) {
     let count = call.about.len() as u64;
     let mut figures = shared.figures.lock();
     match answer {
@@ -331,7 +342,7 @@ fn coalesced(body: &Value) -> u64 {
     body["coalesced"].as_u64().unwrap_or_else(|| u64::from(body["coalesced"] == true))
 }
 
-async fn report(shared: &Shared, seconds: f64, polls: Polls) -> Report {
+async fn report(shared: &LoadShared, seconds: f64, polls: PollStats) -> Report {
     let expected = shared.truth.lock().online(shared.plan.shape.interval_ms);
     let outcome = check::names(shared, &expected).await;
     let mut expected_by_stage = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{Audience, Payload, jwt};
+use crate::auth::{AudienceClaim, Payload, jwt};
 use crate::clock::wall_clock;
 
 /// How much longer than the audience its tokens last: nodes' clocks differ, and the last answers
@@ -55,7 +55,7 @@ impl Tokens {
             session: None,
             exp: self.until,
             nbf: None,
-            aud: self.audience.clone().map(Audience::One),
+            aud: self.audience.clone().map(AudienceClaim::One),
         };
         jwt::sign(&payload, &self.key.0, self.kid.clone())
     }

@@ -7,41 +7,41 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::Call;
+use super::PlannedCall;
 
 /// Who has a heartbeat on its way.
 #[derive(Default)]
-pub(super) struct Turns(HashMap<(String, String), Arc<Mutex<()>>>);
+pub(super) struct CallOrder(HashMap<(String, String), Arc<Mutex<()>>>);
 
 /// A call's turn.
-pub(super) enum Turn {
+pub(super) enum CallTurn {
     /// It is now; the viewers' goodbyes wait until this is dropped.
     Now(Vec<OwnedMutexGuard<()>>),
     /// When this is free.
     After(Arc<Mutex<()>>),
 }
 
-impl Turns {
+impl CallOrder {
     /// The turn of a call. To be asked in the order in which viewers act.
-    pub(super) fn take(&mut self, call: &Call) -> Turn {
+    pub(super) fn take(&mut self, call: &PlannedCall) -> CallTurn {
         if call.is_leave {
             let last = call.about.first().and_then(|viewer| self.0.remove(viewer));
-            return last.map_or(Turn::Now(Vec::new()), Turn::After);
+            return last.map_or(CallTurn::Now(Vec::new()), CallTurn::After);
         }
         let hold = |viewer: &(String, String)| {
             // Heartbeats may overtake one another: the later one says as much.
             self.0.entry(viewer.clone()).or_default().clone().try_lock_owned().ok()
         };
-        Turn::Now(call.about.iter().filter_map(hold).collect())
+        CallTurn::Now(call.about.iter().filter_map(hold).collect())
     }
 }
 
-impl Turn {
+impl CallTurn {
     /// Waits until it comes. What is returned is to be held until the call is answered.
-    pub(super) async fn come(self) -> Vec<OwnedMutexGuard<()>> {
+    pub(super) async fn wait(self) -> Vec<OwnedMutexGuard<()>> {
         match self {
-            Turn::Now(held) => held,
-            Turn::After(last) => vec![last.lock_owned().await],
+            CallTurn::Now(held) => held,
+            CallTurn::After(last) => vec![last.lock_owned().await],
         }
     }
 }
@@ -50,22 +50,22 @@ impl Turn {
 mod tests {
     use super::*;
 
-    fn call(is_leave: bool) -> Call {
+    fn call(is_leave: bool) -> PlannedCall {
         let about = vec![("s".to_string(), "v".to_string())];
-        Call { path: "", body: bytes::Bytes::new(), is_leave, about }
+        PlannedCall { path: "", body: bytes::Bytes::new(), is_leave, about }
     }
 
     #[tokio::test]
     async fn a_goodbye_waits_for_the_last_heartbeat() {
-        let mut turns = Turns::default();
-        let beat = turns.take(&call(false)).come().await;
-        let goodbye = tokio::spawn(turns.take(&call(true)).come());
+        let mut turns = CallOrder::default();
+        let beat = turns.take(&call(false)).wait().await;
+        let goodbye = tokio::spawn(turns.take(&call(true)).wait());
         tokio::task::yield_now().await;
         assert!(!goodbye.is_finished());
         drop(beat);
         assert_eq!(goodbye.await.unwrap().len(), 1);
         assert!(
-            turns.take(&call(true)).come().await.is_empty(),
+            turns.take(&call(true)).wait().await.is_empty(),
             "who never came has nothing to wait for"
         );
     }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::{Call, REQUESTS_MAX, Shared, note};
+use super::{LoadShared, PlannedCall, REQUESTS_MAX, note};
 use crate::client::{Client, Connection};
 
 /// How long an answer may take, and a connection.
@@ -33,22 +33,22 @@ const BUFFER_BYTES: usize = 1_024;
 type Socket = WebSocketStream<Connection>;
 
 /// The viewers that are connected.
-pub(super) struct Viewers {
-    shared: Arc<Shared>,
-    talking: HashMap<(String, String), mpsc::Sender<Call>>,
+pub(super) struct WsViewers {
+    shared: Arc<LoadShared>,
+    talking: HashMap<(String, String), mpsc::Sender<PlannedCall>>,
     tasks: JoinSet<()>,
     /// Connections that may be made at once.
     connecting: Arc<Semaphore>,
 }
 
-impl Viewers {
-    pub(super) fn new(shared: Arc<Shared>) -> Viewers {
+impl WsViewers {
+    pub(super) fn new(shared: Arc<LoadShared>) -> WsViewers {
         let connecting = Arc::new(Semaphore::new(REQUESTS_MAX));
-        Viewers { shared, talking: HashMap::new(), tasks: JoinSet::new(), connecting }
+        WsViewers { shared, talking: HashMap::new(), tasks: JoinSet::new(), connecting }
     }
 
     /// Has a viewer say something.
-    pub(super) fn say(&mut self, turn: usize, call: Call) {
+    pub(super) fn say(&mut self, turn: usize, call: PlannedCall) {
         let Some(viewer) = call.about.first().cloned() else { return };
         let is_leave = call.is_leave;
         let talking = self.talking.entry(viewer.clone()).or_insert_with(|| {
@@ -83,10 +83,10 @@ impl Viewers {
 }
 
 async fn talk(
-    shared: Arc<Shared>,
+    shared: Arc<LoadShared>,
     node: Client,
     connecting: Arc<Semaphore>,
-    mut to_say: mpsc::Receiver<Call>,
+    mut to_say: mpsc::Receiver<PlannedCall>,
 ) {
     let mut socket = None;
     while let Some(call) = to_say.recv().await {
@@ -114,7 +114,7 @@ async fn say(
     socket: &mut Option<Socket>,
     node: &Client,
     connecting: &Semaphore,
-    call: &Call,
+    call: &PlannedCall,
     token: Option<String>,
 ) -> Result<(u16, Value), String> {
     let answered = async {

@@ -7,18 +7,18 @@ use crate::meter::Meter;
 
 /// What this process's calls of a log have consumed, so far.
 #[derive(Clone, Debug)]
-pub enum Consumed {
+pub enum LogUsage {
     /// Nothing that anybody pays for by use.
     Nothing,
     /// DynamoDB's capacity, as [`Purpose::Log`](crate::meter::Purpose::Log).
     Units(Meter),
     /// Redis's work.
-    Redis(RedisUse),
+    Redis(RedisUsage),
 }
 
 /// What Redis was asked for, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RedisUse {
+pub struct RedisUsage {
     /// Commands sent.
     pub commands: u64,
     /// Bytes of their arguments, as far as they grow with the audience: without names, keys and the
@@ -64,8 +64,8 @@ impl RedisCounter {
         self.is_evicting.store(is_evicting, Ordering::Relaxed);
     }
 
-    pub(super) fn so_far(&self) -> RedisUse {
-        RedisUse {
+    pub(super) fn snapshot(&self) -> RedisUsage {
+        RedisUsage {
             commands: self.commands.load(Ordering::Relaxed),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),

@@ -9,7 +9,7 @@ use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-use super::{Log, Origin, Position, Tail};
+use super::{Log, PartitionMeta, Position, ReadResult};
 use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
@@ -24,13 +24,13 @@ pub struct MemoryLog {
 struct Inner {
     records: VecDeque<(Position, Bytes)>,
     last: Position,
-    origin: Origin,
+    origin: PartitionMeta,
 }
 
 impl Default for MemoryLog {
     fn default() -> MemoryLog {
         let clock = MonotonicClock::starting_at_least(UnixMs::ZERO);
-        let origin = Origin { born: clock.now(), ..Origin::default() };
+        let origin = PartitionMeta { created_at: clock.now(), ..PartitionMeta::default() };
         MemoryLog {
             clock,
             inner: Mutex::new(Inner { records: VecDeque::new(), last: Position::START, origin }),
@@ -61,7 +61,12 @@ impl Log for MemoryLog {
         Ok(last)
     }
 
-    async fn read(&self, _partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        _partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let mut inner = self.inner.lock();
         if inner.origin.key == HandleKey::default() {
             inner.origin.key = key;
@@ -69,28 +74,28 @@ impl Log for MemoryLog {
         let from = inner.records.partition_point(|(at, _)| *at <= after);
         let records: Vec<_> = inner.records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
         let more = from + records.len() < inner.records.len();
-        let holds_after =
+        let start_exists =
             from > 0 && inner.records.get(from - 1).is_some_and(|(at, _)| *at == after);
-        Ok(Tail {
+        Ok(ReadResult {
             records,
             more,
-            holds_after,
+            start_exists,
             clock: self.clock.now().max(inner.last.at),
             origin: inner.origin,
         })
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let mut inner = self.inner.lock();
         let keep = inner.records.partition_point(|(position, _)| position.at < before);
         inner.records.drain(..keep);
-        inner.origin.attended = inner.origin.attended.max(attended);
+        inner.origin.last_tended_at = inner.origin.last_tended_at.max(attended);
         Ok(())
     }
 
-    async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
+    async fn mark_complete(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
         let mut inner = self.inner.lock();
-        inner.origin.whole |= inner.origin.born == born;
+        inner.origin.is_complete |= inner.origin.created_at == born;
         Ok(())
     }
 
@@ -100,7 +105,7 @@ impl Log for MemoryLog {
         Ok(())
     }
 
-    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
     }
 }

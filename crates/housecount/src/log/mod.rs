@@ -24,7 +24,7 @@ use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
-pub use self::consumed::{Consumed, RedisUse};
+pub use self::consumed::{LogUsage, RedisUsage};
 #[cfg(feature = "dynamodb")]
 pub use self::dynamodb::DynamoLog;
 pub use self::dynamodb::DynamoTarget;
@@ -57,16 +57,16 @@ impl fmt::Display for Position {
 
 /// What is known of a partition's past. Lost together with its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct PartitionMeta {
     /// When the partition came to be, on the log's clock. Another value than before: everything was
     /// lost.
-    pub born: UnixMs,
+    pub created_at: UnixMs,
     /// Whether it holds all that matters even though it is young: somebody who knew wrote a
     /// checkpoint.
-    pub whole: bool,
+    pub is_complete: bool,
     /// When a node last tended it; zero for never. Later than that, nobody may have been listening
     /// to players.
-    pub attended: UnixMs,
+    pub last_tended_at: UnixMs,
     /// Up to when the ledger has what the partition's records prove; zero if nobody has said.
     pub committed: UnixMs,
     /// What handles in the partition's records are made with; zero if no reader has brought one
@@ -76,7 +76,7 @@ pub struct Origin {
 
 /// What a read found, all of one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Tail {
+pub struct ReadResult {
     /// Records after the position asked for, in order.
     pub records: Vec<(Position, Bytes)>,
     /// Whether there are more: read again after the last of these.
@@ -84,12 +84,12 @@ pub struct Tail {
     /// Whether the record at the position asked for is still there. It isn't once it has been
     /// trimmed; if it is too young for that, the log went back to an earlier state (Redis restarted
     /// from a dump, or failed over).
-    pub holds_after: bool,
+    pub start_exists: bool,
     /// The log's clock. Every record appended later has a position at or after it. Never goes
     /// backwards.
     pub clock: UnixMs,
     /// The partition's past.
-    pub origin: Origin,
+    pub origin: PartitionMeta,
 }
 
 /// A log.
@@ -106,23 +106,28 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// Reads on after a position. An empty or unknown partition is made, and has no records. A
     /// position that has been trimmed reads on at the first record that is left. A partition
     /// without a key takes `key`, unless that is zero.
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail>;
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult>;
 
     /// As `read`, for who doesn't follow the log but wants some of it now and then: never made to
     /// wait for the next read that is due, and nobody waits for it.
-    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+    async fn read_once(&self, partition: u16, after: Position) -> StoreResult<ReadResult> {
         self.read(partition, after, HandleKey::default()).await
     }
 
     /// Housekeeping, every few seconds from every node: forgets records before `before` (at least
-    /// nearly all of them), and notes that a node which knows all was there at `attended`; an
+    /// nearly all of them), and notes that a node which knows all was there at `last_tended_at`; an
     /// earlier time than was noted, or zero, changes nothing. The node's own time: what lies in a
     /// socket for minutes must not say that somebody was there meanwhile.
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()>;
 
     /// Notes that a checkpoint of all that matters has been appended to the partition born at
-    /// `born`. Nothing if it has been born again since.
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
+    /// `created_at`. Nothing if it has been born again since.
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()>;
 
     /// Notes that the ledger has what the partition's records prove up to `to`. An earlier note
     /// changes nothing. Lost with the partition's past; to be said again then.
@@ -132,7 +137,7 @@ pub trait Log: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `Unsupported` where there is nothing that other programs could read.
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()>;
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()>;
 
     /// How long an append takes at most where all is well and it is not a moment, in ms.
     fn append_ms(&self) -> u64 {
@@ -142,7 +147,7 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// From now on appends may be up to `times` as far apart as usual, where each costs something.
     /// By how much later than usual what is said may then come to be read, in ms: zero where
     /// nothing is saved by it, and nothing done.
-    fn stretch(&self, _times: u64) -> u64 {
+    fn set_append_spacing(&self, _times: u64) -> u64 {
         0
     }
 
@@ -153,8 +158,8 @@ pub trait Log: Send + Sync + fmt::Debug {
     }
 
     /// What this process's calls have consumed so far, without asking anybody.
-    fn consumed(&self) -> Consumed {
-        Consumed::Nothing
+    fn consumed(&self) -> LogUsage {
+        LogUsage::Nothing
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use housecount_core::fold::HandleKey;
 use housecount_core::time::UnixMs;
 
-use super::{Consumed, Log, Position, Tail};
+use super::{Log, LogUsage, Position, ReadResult};
 use crate::error::StoreResult;
 use crate::health::WriteHealth;
 
@@ -43,43 +43,48 @@ impl Log for WatchedLog {
         outcome
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         self.log.read(partition, after, key).await
     }
 
-    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
-        self.log.read_aside(partition, after).await
+    async fn read_once(&self, partition: u16, after: Position) -> StoreResult<ReadResult> {
+        self.log.read_once(partition, after).await
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.log.tend(partition, before, attended).await
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.log.maintain(partition, before, attended).await
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.log.mark_whole(partition, born).await
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_complete(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         self.log.note_committed(partition, to).await
     }
 
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
-        self.log.publish(counts).await
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish_counts(counts).await
     }
 
     fn append_ms(&self) -> u64 {
         self.log.append_ms()
     }
 
-    fn stretch(&self, times: u64) -> u64 {
-        self.log.stretch(times)
+    fn set_append_spacing(&self, times: u64) -> u64 {
+        self.log.set_append_spacing(times)
     }
 
     fn moves(&self) -> u64 {
         self.log.moves()
     }
 
-    fn consumed(&self) -> Consumed {
+    fn consumed(&self) -> LogUsage {
         self.log.consumed()
     }
 }

@@ -43,7 +43,7 @@ metrics! {
 
 impl CostMetrics {
     /// Shows them all.
-    pub(super) fn show(&self, registry: &mut Registry) {
+    pub(super) fn register_all(&self, registry: &mut Registry) {
         self.register(registry);
     }
 }

@@ -30,10 +30,10 @@ pub use self::labels::{
     CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel,
 };
 use self::list::metrics;
-use self::process::Process;
+use self::process::ProcessCollector;
 
 /// DynamoDB's capacity units.
-pub type UnitsShown = Family<UnitLabel, Counter<f64, AtomicU64>>;
+pub type UnitCounters = Family<UnitLabel, Counter<f64, AtomicU64>>;
 
 /// A gauge of seconds.
 type Seconds = Gauge<f64, AtomicU64>;
@@ -196,7 +196,7 @@ impl Transports {
 
 /// What the node knows at a scrape.
 #[derive(Clone, Debug, Default)]
-pub struct LiveFigures {
+pub struct GaugeValues {
     /// Distinct online viewers.
     pub viewers: u64,
     /// Online sessions.
@@ -225,7 +225,7 @@ impl Default for Metrics {
         counted.register(&mut ours);
         live.register(&mut ours);
         let cost = CostMetrics::default();
-        cost.show(&mut ours);
+        cost.register_all(&mut ours);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What runs here", build);
         let (acknowledged, coalesced) =
@@ -245,7 +245,7 @@ impl std::ops::Deref for Metrics {
 impl Metrics {
     /// Everything, in one of the formats that Prometheus reads.
     #[must_use]
-    pub fn encode(&self, now: LiveFigures, format: Format) -> String {
+    pub fn encode(&self, now: GaugeValues, format: Format) -> String {
         let (count, seconds) =
             (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
         let live = &self.live;
@@ -258,7 +258,7 @@ impl Metrics {
         live.fold_lag.set(seconds(now.fold_lag_ms));
         live.log_lag.set(seconds(now.log_lag_ms));
         let mut process = Registry::default();
-        process.register_collector(Box::new(Process));
+        process.register_collector(Box::new(ProcessCollector));
         process.register_collector(Box::new(LockHolds(now.holds)));
         #[cfg(tokio_unstable)]
         process.register_collector(Box::new(polls::PollTimes));
@@ -278,19 +278,19 @@ impl Metrics {
     }
 
     /// Shows what a store consumes, too.
-    pub fn show_units(&mut self, name: &'static str, units: UnitsShown) {
+    pub fn register_units(&mut self, name: &'static str, units: UnitCounters) {
         let help = "DynamoDB capacity units consumed, as its replies say";
         self.ours.register(name, help, units);
     }
 
     /// Beats, or leaves, taken in so far.
     #[must_use]
-    pub fn taken(&self, kind: &'static str) -> u64 {
+    pub fn events_total(&self, kind: &'static str) -> u64 {
         self.events.get_or_create(&KindLabel { kind }).get()
     }
 
     /// Counts a refusal.
-    pub fn reject(&self, code: &str) {
+    pub fn count_rejection(&self, code: &str) {
         self.rejected.get_or_create(&CodeLabel { code: code.to_string() }).inc();
     }
 }
@@ -305,7 +305,7 @@ mod tests {
         metrics.events.get_or_create(&KindLabel { kind: "beat" }).inc_by(3);
         metrics.acknowledged.ws.inc();
         let live =
-            LiveFigures { viewers: 41, complete: true, as_of_ms: 1_500, ..LiveFigures::default() };
+            GaugeValues { viewers: 41, complete: true, as_of_ms: 1_500, ..GaugeValues::default() };
         let series = [
             "housecount_events_total{kind=\"beat\"} 3",
             "housecount_acknowledged_events_total{transport=\"ws\"} 1",
@@ -341,7 +341,7 @@ mod tests {
     fn the_time_for_which_a_lock_is_held_is_a_histogram_by_place() {
         let mut times = HoldTimes { sum_ns: 3_000_000, ..HoldTimes::default() };
         (times.buckets[0], times.buckets[3], times.buckets[13]) = (2, 1, 1);
-        let live = LiveFigures { holds: vec![(Hold::List, times)], ..LiveFigures::default() };
+        let live = GaugeValues { holds: vec![(Hold::List, times)], ..GaugeValues::default() };
         let text = Metrics::default().encode(live, Format::Text);
         for line in [
             "# TYPE housecount_lock_hold_seconds histogram",
@@ -359,7 +359,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_process_is_described_as_the_system_says() {
-        let text = Metrics::default().encode(LiveFigures::default(), Format::Text);
+        let text = Metrics::default().encode(GaugeValues::default(), Format::Text);
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse::<f64>().unwrap()

@@ -12,11 +12,11 @@ use prometheus_client::registry::Unit;
 
 /// Metrics collector of this process: CPU, memory, threads, open files.
 #[derive(Debug)]
-pub struct Process;
+pub struct ProcessCollector;
 
 /// What is known about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Figures {
+pub struct ProcessStats {
     cpu_s: f64,
     resident_bytes: f64,
     virtual_bytes: f64,
@@ -27,7 +27,7 @@ pub struct Figures {
 }
 
 #[cfg(target_os = "linux")]
-fn figures() -> Option<Figures> {
+fn figures() -> Option<ProcessStats> {
     use procfs::WithCurrentSystemInfo;
     use procfs::process::{LimitValue, Process};
 
@@ -39,7 +39,7 @@ fn figures() -> Option<Figures> {
         LimitValue::Value(files) => files as f64,
         LimitValue::Unlimited => f64::INFINITY,
     };
-    Some(Figures {
+    Some(ProcessStats {
         cpu_s: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
         resident_bytes: stat.rss_bytes().get() as f64,
         virtual_bytes: stat.vsize as f64,
@@ -51,11 +51,11 @@ fn figures() -> Option<Figures> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn figures() -> Option<Figures> {
+fn figures() -> Option<ProcessStats> {
     None
 }
 
-impl Collector for Process {
+impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let Some(figures) = figures() else { return Ok(()) };
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {

@@ -16,9 +16,9 @@ use housecount_core::stage::{StageConfig, StageConfigError};
 use housecount_core::time::UnixMs;
 use housecount_core::version::{ChangeTime, ConfigVersion, TooManyVersions, VERSION};
 
-use super::Stages;
+use super::StageStore;
 use super::history::{parse, parse_version};
-use crate::cold::{Cold, Condition, Page, Record, Transacted, Write};
+use crate::cold::{Cold, Condition, KeyedItem, Page, Transacted, Write};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::fence;
 
@@ -69,7 +69,7 @@ impl Before {
     }
 }
 
-impl Stages {
+impl StageStore {
     /// Makes a configuration where there is none. `now` is the log's time.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ async fn read_before(cold: &dyn Cold, stage: &str) -> StoreResult<Before> {
 fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
     let baseline = before.last.iter().filter(|_| !before.is_stored);
     let versions = baseline.chain([next]).map(|version| Write::Put {
-        record: Record {
+        record: KeyedItem {
             key: Key::Version { stage: version.stage.clone(), number: version.number },
             item: version.to_item(),
         },
@@ -201,7 +201,7 @@ fn writes(before: &Before, next: &ConfigVersion) -> Vec<Write> {
     ];
     let configs = keys.into_iter().map(|key| match &next.config {
         Some(config) => Write::Put {
-            record: Record { key, item: config_item(config, next.number) },
+            record: KeyedItem { key, item: config_item(config, next.number) },
             condition: None,
         },
         None => Write::Delete(key),

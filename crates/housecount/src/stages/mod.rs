@@ -24,15 +24,15 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// How long a configuration, or that there is none, is answered from memory. A change made through
 /// another node shows here after this time.
-const REMEMBERED_MS: u64 = 10_000;
+const CACHE_MS: u64 = 10_000;
 /// How long a count waits for what is configured about its stage.
 const READ_WAIT: Duration = Duration::from_secs(2);
 /// Stages remembered at most; more are asked for each time.
-const REMEMBERED_MAX: usize = 100_000;
+const CACHE_STAGES_MAX: usize = 100_000;
 
 /// A stage that heartbeats may not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotOpen {
+pub enum StageClosed {
     /// It is not configured.
     NotConfigured(StageId),
     /// Nobody can say just now.
@@ -41,7 +41,7 @@ pub enum NotOpen {
 
 /// Stages' configurations and snapshots in the cold tier, with a cache of open stages.
 #[derive(Debug)]
-pub struct Stages {
+pub struct StageStore {
     cold: Option<Arc<dyn Cold>>,
     /// The same, for what callers read.
     reads: Option<Arc<dyn Cold>>,
@@ -49,19 +49,19 @@ pub struct Stages {
     window_ms: u64,
     /// Whose turn it is to change a configuration.
     turn: tokio::sync::Mutex<()>,
-    remembered: Mutex<HashMap<StageId, Remembered>>,
+    remembered: Mutex<HashMap<StageId, CachedConfig>>,
 }
 
 /// What the cold tier last said about a stage, and when.
 #[derive(Clone, Debug)]
-struct Remembered {
+struct CachedConfig {
     config: Option<StageConfig>,
     at_ms: u64,
 }
 
-impl Remembered {
+impl CachedConfig {
     fn is_fresh(&self) -> bool {
-        mono_ms().saturating_sub(self.at_ms) < REMEMBERED_MS
+        mono_ms().saturating_sub(self.at_ms) < CACHE_MS
     }
 }
 
@@ -69,34 +69,34 @@ fn unsupported() -> StoreError {
     StoreError::new(ErrorKind::Unsupported, "this node keeps nothing for good (cold = none)")
 }
 
-impl Stages {
+impl StageStore {
     /// The book. With `auto` every stage is open. `window_ms` is the ledger's window: changes apply
     /// to whole ones.
     #[must_use]
-    pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> Stages {
-        let reads = cold.clone().map(Cold::for_callers);
+    pub fn new(cold: Option<Arc<dyn Cold>>, auto: bool, window_ms: u64) -> StageStore {
+        let reads = cold.clone().map(Cold::metered_as_reads);
         let (turn, remembered) = (tokio::sync::Mutex::default(), Mutex::default());
-        Stages { cold, reads, auto, window_ms, turn, remembered }
+        StageStore { cold, reads, auto, window_ms, turn, remembered }
     }
 
     /// Whether every stage is open, so that none needs to be asked about.
     #[must_use]
-    pub fn opens_all(&self) -> bool {
+    pub fn is_auto(&self) -> bool {
         self.auto
     }
 
     /// That heartbeats may open this stage.
     ///
     /// # Errors
-    /// See [`NotOpen`].
-    pub async fn check_open(&self, stage: &StageId) -> Result<(), NotOpen> {
+    /// See [`StageClosed`].
+    pub async fn check_open(&self, stage: &StageId) -> Result<(), StageClosed> {
         if self.auto {
             return Ok(());
         }
         match self.look_up(stage).await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(NotOpen::NotConfigured(stage.clone())),
-            Err(error) => Err(NotOpen::Unknown(error.to_string())),
+            Ok(None) => Err(StageClosed::NotConfigured(stage.clone())),
+            Err(error) => Err(StageClosed::Unknown(error.to_string())),
         }
     }
 
@@ -127,11 +127,11 @@ impl Stages {
 
     fn remember(&self, stage: &StageId, config: Option<StageConfig>) {
         let mut remembered = self.remembered.lock();
-        if remembered.len() >= REMEMBERED_MAX {
+        if remembered.len() >= CACHE_STAGES_MAX {
             remembered.retain(|_, known| known.is_fresh());
         }
-        if remembered.len() < REMEMBERED_MAX {
-            remembered.insert(stage.clone(), Remembered { config, at_ms: mono_ms() });
+        if remembered.len() < CACHE_STAGES_MAX {
+            remembered.insert(stage.clone(), CachedConfig { config, at_ms: mono_ms() });
         }
     }
 

@@ -14,13 +14,13 @@ use housecount_core::item::Item;
 use housecount_core::keys::{Chain, Key, Series};
 use housecount_core::time::UnixMs;
 
-use super::lease::{self, Taken};
-use super::{Progress, Tick};
-use crate::archive::feed::Feed;
-use crate::archive::items::{self, Items};
-use crate::archive::packed::{self, Packed};
-use crate::archive::{Archived, Form, Kept, Reached};
-use crate::cold::{Cold, Condition, Record};
+use super::lease::{self, LeaseState};
+use super::{PeriodicTask, Progress};
+use crate::archive::items::{self, ItemArchiveWriter};
+use crate::archive::log_cursor::LogCursor;
+use crate::archive::packed::{self, PackedArchiveWriter};
+use crate::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings, WriteProgress};
+use crate::cold::{Cold, Condition, KeyedItem};
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
@@ -33,44 +33,44 @@ const TICKS_A_FLUSH: u64 = 30;
 
 /// Task that writes the archive of the partitions whose leases this node holds.
 #[derive(Debug)]
-pub struct Archive {
+pub struct ArchiveTask {
     log: Arc<dyn Log>,
     cold: Arc<dyn Cold>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
-    archived: Arc<Archived>,
+    archived: Arc<ArchiveProgress>,
     node: String,
-    kept: Kept,
+    kept: ArchiveSettings,
     terms: ArchiveParams,
     lease_ms: u64,
-    lanes: Vec<Lane>,
+    lanes: Vec<PartitionArchive>,
 }
 
 /// A partition's archive, as this node sees it.
 #[derive(Debug)]
-struct Lane {
+struct PartitionArchive {
     chain: Chain,
     /// Until when this node has the lease, or another one.
     held_until: UnixMs,
     others_until: UnixMs,
-    keeper: Option<Keeper>,
+    keeper: Option<ArchiveWriter>,
     watched: UnixMs,
 }
 
 /// This node's writer of a partition.
 #[derive(Debug)]
-struct Keeper {
-    feed: Feed,
-    writer: Writer,
+struct ArchiveWriter {
+    feed: LogCursor,
+    writer: FormatWriter,
 }
 
 #[derive(Debug)]
-enum Writer {
-    Packed(Box<Packed>),
-    Items(Items),
+enum FormatWriter {
+    Packed(Box<PackedArchiveWriter>),
+    Items(ItemArchiveWriter),
 }
 
-impl Archive {
+impl ArchiveTask {
     /// The task.
     #[must_use]
     #[allow(clippy::too_many_arguments)] // what it shares, once
@@ -79,12 +79,12 @@ impl Archive {
         cold: Arc<dyn Cold>,
         hub: Arc<Hub>,
         metrics: Arc<Metrics>,
-        archived: Arc<Archived>,
+        archived: Arc<ArchiveProgress>,
         node: String,
-        kept: Kept,
+        kept: ArchiveSettings,
         settings: &crate::config::Settings,
-    ) -> Archive {
-        let lane = |chain| Lane {
+    ) -> ArchiveTask {
+        let lane = |chain| PartitionArchive {
             chain,
             held_until: UnixMs::ZERO,
             others_until: UnixMs::ZERO,
@@ -98,7 +98,7 @@ impl Archive {
             ttl_ms: settings.rules.ttl_ms,
         };
         let lease_ms = LEASE_MS_MAX.min(10 * kept.flush_ms);
-        Archive { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes }
+        ArchiveTask { log, cold, hub, metrics, archived, node, kept, terms, lease_ms, lanes }
     }
 
     fn lease_name(chain: Chain) -> String {
@@ -119,11 +119,13 @@ impl Archive {
             keeper.feed.end();
         }
         let reached = match &mut keeper.writer {
-            Writer::Packed(packed) => packed.go_on(cold, &mut keeper.feed, now).await,
-            Writer::Items(items) => items.go_on(cold, &mut keeper.feed, now, is_last).await,
+            FormatWriter::Packed(packed) => packed.write_due(cold, &mut keeper.feed, now).await,
+            FormatWriter::Items(items) => {
+                items.write_due(cold, &mut keeper.feed, now, is_last).await
+            }
         };
         match reached {
-            Ok(Reached::Overtaken) => {
+            Ok(WriteProgress::Overtaken) => {
                 tracing::warn!(
                     partition,
                     "another node writes the archive as well; this one begins anew"
@@ -131,7 +133,7 @@ impl Archive {
                 self.lanes[partition].held_until = UnixMs::ZERO;
                 return Ok(());
             }
-            Ok(Reached::To(to)) => self.note(partition, to),
+            Ok(WriteProgress::To(to)) => self.note(partition, to),
             Err(_) => {}
         }
         self.lanes[partition].keeper = Some(keeper);
@@ -140,7 +142,7 @@ impl Archive {
 
     fn note(&self, partition: usize, to: UnixMs) {
         self.archived.note(partition as u16, to);
-        self.metrics.archived.set(self.archived.to_all().0 as f64 / 1_000.0);
+        self.metrics.archived.set(self.archived.complete_to().0 as f64 / 1_000.0);
     }
 
     async fn hold_lease(
@@ -161,40 +163,46 @@ impl Archive {
             lease::renew(&*self.cold, &name, &self.node, lane.held_until, now, self.lease_ms)
                 .await?;
         match taken {
-            Taken::Until(until) => lane.held_until = until,
-            Taken::Elsewhere(until) => {
+            LeaseState::Until(until) => lane.held_until = until,
+            LeaseState::HeldByOther(until) => {
                 (lane.held_until, lane.others_until) = (UnixMs::ZERO, until);
                 lane.keeper = None;
             }
         }
-        Ok(matches!(taken, Taken::Until(_)))
+        Ok(matches!(taken, LeaseState::Until(_)))
     }
 
     /// Finds out how far the archive is, and makes it known to readers.
-    async fn open(&self, partition: usize, now: UnixMs) -> StoreResult<Keeper> {
+    async fn open(&self, partition: usize, now: UnixMs) -> StoreResult<ArchiveWriter> {
         let (chain, cold) = (self.lanes[partition].chain, &*self.cold);
         let key = Key::Series { series: Series::Archive, partitions: chain.partitions };
-        cold.put_if(Record { key, item: Item::new() }, Condition::Absent).await?;
+        cold.put_if(KeyedItem { key, item: Item::new() }, Condition::Absent).await?;
         let metrics = self.metrics.clone();
         let (read, writer) = match self.kept.form {
-            Form::Packed => {
-                let end = packed::end(cold, chain, self.terms.slot_ms).await?;
-                let packed = Packed::new(chain, self.terms, self.kept.retention_ms, metrics);
-                (Packed::position(end), Writer::Packed(Box::new(packed)))
+            ArchiveFormat::Packed => {
+                let end = packed::archived_to(cold, chain, self.terms.slot_ms).await?;
+                let packed =
+                    PackedArchiveWriter::new(chain, self.terms, self.kept.retention_ms, metrics);
+                (PackedArchiveWriter::position(end), FormatWriter::Packed(Box::new(packed)))
             }
-            Form::Items => {
-                let noted = items::end(cold, chain).await?;
-                (noted, Writer::Items(Items::new(chain, self.kept, metrics, noted, now)))
+            ArchiveFormat::Items => {
+                let noted = items::archived_to(cold, chain).await?;
+                (
+                    noted,
+                    FormatWriter::Items(ItemArchiveWriter::new(
+                        chain, self.kept, metrics, noted, now,
+                    )),
+                )
             }
         };
-        let feed = Feed::new(
+        let feed = LogCursor::new(
             self.log.clone(),
             self.hub.clone(),
             self.metrics.clone(),
             chain.partition,
             read,
         );
-        Ok(Keeper { feed, writer })
+        Ok(ArchiveWriter { feed, writer })
     }
 
     /// Looks how far another node is, now and then: what it hasn't written must stay in the log.
@@ -206,8 +214,10 @@ impl Archive {
         lane.watched = now;
         let chain = lane.chain;
         let end = match self.kept.form {
-            Form::Packed => packed::end(&*self.cold, chain, self.terms.slot_ms).await?,
-            Form::Items => items::end(&*self.cold, chain).await?.at,
+            ArchiveFormat::Packed => {
+                packed::archived_to(&*self.cold, chain, self.terms.slot_ms).await?
+            }
+            ArchiveFormat::Items => items::archived_to(&*self.cold, chain).await?.at,
         };
         self.note(partition, end);
         Ok(())
@@ -215,7 +225,7 @@ impl Archive {
 
     async fn step_all(&mut self, is_last: bool) -> StoreResult<Progress> {
         // What isn't known yet has no names either.
-        if !self.hub.knows_all() {
+        if !self.hub.is_complete() {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();
@@ -232,7 +242,7 @@ impl Archive {
 }
 
 #[async_trait]
-impl Tick for Archive {
+impl PeriodicTask for ArchiveTask {
     const NAME: &'static str = "archive";
 
     fn period(&self) -> Duration {
@@ -243,14 +253,13 @@ impl Tick for Archive {
         self.step_all(false).await
     }
 
-    async fn last(&mut self) -> StoreResult<()> {
+    async fn on_shutdown(&mut self) -> StoreResult<()> {
         self.step_all(true).await?;
         let now = self.hub.now();
         for lane in &mut self.lanes {
             if now < std::mem::take(&mut lane.held_until) {
                 // So that the next one need not wait.
-                lease::give_back(&*self.cold, &Self::lease_name(lane.chain), &self.node, now)
-                    .await?;
+                lease::release(&*self.cold, &Self::lease_name(lane.chain), &self.node, now).await?;
             }
         }
         Ok(())

@@ -19,15 +19,15 @@ use housecount_core::time::UnixMs;
 
 use tracing::Instrument;
 
-use super::{Progress, Tick, lease};
+use super::{PeriodicTask, Progress, lease};
 use crate::blocking::run_blocking;
 use crate::clock::mono_ms;
-use crate::cold::chunks::{self, Written};
-use crate::cold::{Cold, Condition, Put, Record};
+use crate::cold::chunks::{self, ChunkWrite};
+use crate::cold::{Cold, Condition, KeyedItem, PutOutcome};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
-use crate::ledger::chain::{self, Reading};
+use crate::ledger::chain::{self, ChainReader};
 use crate::ledger::drafting::{self, Drafted};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
@@ -43,11 +43,11 @@ const GAP_EXPIRING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// The attribute of a ledger's item: where its chains begin.
 const FROM: &str = "from";
 /// How long a node leaves the work to others, at most.
-const YIELD_MS_MAX: u64 = 10_000;
+const TURN_DELAY_MS_MAX: u64 = 10_000;
 
 /// Task that commits proven watch time to the ledger, window by window.
 #[derive(Debug)]
-pub struct Commit {
+pub struct LedgerCommitter {
     log: Arc<dyn Log>,
     cold: Arc<dyn Cold>,
     hub: Arc<Hub>,
@@ -61,24 +61,24 @@ pub struct Commit {
     retention_ms: Option<u64>,
     /// When expired ones were looked for last, on this node's own clock.
     fence: Fence,
-    writers: Vec<Writer>,
+    writers: Vec<PartitionWriter>,
 }
 
 /// A partition's ledger as this node would write it.
 #[derive(Debug)]
-struct Writer {
+struct PartitionWriter {
     chain: Chain,
     /// What is written, once it has been needed.
-    reading: Option<Reading>,
+    reading: Option<ChainReader>,
     lease_until: UnixMs,
     /// The window's end for which this node holds back, and until when on its own clock.
-    yields: (UnixMs, u64),
+    deferred: (UnixMs, u64),
     /// Up to when the ledger has all that this node knew when it wrote last; zero if the next draft
     /// must go through every viewer.
     settled: UnixMs,
 }
 
-impl Commit {
+impl LedgerCommitter {
     /// The task.
     #[must_use]
     pub fn new(
@@ -89,19 +89,19 @@ impl Commit {
         metrics: Arc<Metrics>,
         node: String,
         settings: &crate::config::Settings,
-    ) -> Commit {
-        let writer = |chain| Writer {
+    ) -> LedgerCommitter {
+        let writer = |chain| PartitionWriter {
             chain,
             reading: None,
             lease_until: UnixMs::ZERO,
-            yields: (UnixMs::ZERO, 0),
+            deferred: (UnixMs::ZERO, 0),
             settled: UnixMs::ZERO,
         };
         let writers = Series::Ledger.chains(proofs.partitions()).map(writer).collect();
         let (window_ms, ttl_ms) = (settings.window_ms, settings.rules.ttl_ms);
         let interval_ms = settings.interval_ms;
         let retention_ms = settings.ledger_retention_ms;
-        Commit {
+        LedgerCommitter {
             log,
             cold,
             hub,
@@ -143,7 +143,7 @@ impl Commit {
         partition: u16,
         now: UnixMs,
         due: UnixMs,
-        reading: &mut Reading,
+        reading: &mut ChainReader,
     ) -> StoreResult<Progress> {
         // If nobody has said that there is more than this node has read, there hardly is. If there
         // is all the same, the put tells.
@@ -156,7 +156,7 @@ impl Commit {
         }
         let edge = match reading.book.last() {
             Some(_) => reading.book.edge(),
-            None => self.beginning(partition, due).await?,
+            None => self.ledger_start(partition, due).await?,
         };
         let Some(window) = self.next_window(partition, edge, due).await? else {
             self.note(partition, reading.book.edge()).await?;
@@ -176,16 +176,16 @@ impl Commit {
         let until = chunk.since.plus(GENERATION_MS_MAX);
         let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
         let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
-        let was_first = matches!(written, Written::Done);
+        let was_first = matches!(written, ChunkWrite::Done);
         if was_first && scope == Scope::Whole {
-            self.proofs.settle(partition);
+            self.proofs.clear_unwritten(partition);
         }
         // What this node knew of the window and another one that wrote it didn't is left over for
         // the next one.
         self.writer(partition).settled = if was_first { window.to } else { UnixMs::ZERO };
         let (chunk, link) = match written {
-            Written::Done => (chunk, link),
-            Written::Elsewhere(theirs) => chain::decode(&theirs, chain)?,
+            ChunkWrite::Done => (chunk, link),
+            ChunkWrite::LostRace(theirs) => chain::decode(&theirs, chain)?,
         };
         let shown = (chunk.window, bytes.len(), chunk.is_keyframe());
         drop(bytes);
@@ -201,12 +201,12 @@ impl Commit {
     /// is its turn.
     fn is_my_turn(&mut self, partition: u16, now: UnixMs) -> bool {
         let due = self.due(now);
-        let wait_ms = (self.window_ms / 4).min(YIELD_MS_MAX);
+        let wait_ms = (self.window_ms / 4).min(TURN_DELAY_MS_MAX);
         let writer = &mut self.writers[usize::from(partition)];
-        if writer.yields.0 != due {
-            writer.yields = (due, mono_ms() + rng::random_range(0..=wait_ms));
+        if writer.deferred.0 != due {
+            writer.deferred = (due, mono_ms() + rng::random_range(0..=wait_ms));
         }
-        mono_ms() >= writer.yields.1 || self.proofs.owes(partition)
+        mono_ms() >= writer.deferred.1 || self.proofs.has_unwritten(partition)
     }
 
     /// The end of the last window that is final at `now`.
@@ -222,7 +222,7 @@ impl Commit {
             return Ok(true);
         }
         let name = format!("ledger-{}-{}", writer.chain.partitions, writer.chain.partition);
-        let is_held = lease::take(&*self.cold, &name, &self.node, now, lease_ms).await?;
+        let is_held = lease::acquire(&*self.cold, &name, &self.node, now, lease_ms).await?;
         if is_held {
             writer.lease_until = now.plus(lease_ms);
         }
@@ -231,15 +231,15 @@ impl Commit {
 
     /// Where the ledger begins, which whoever comes first decides for all; and makes it known to
     /// readers.
-    async fn beginning(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
+    async fn ledger_start(&self, partition: u16, due: UnixMs) -> StoreResult<UnixMs> {
         let first = self.first(partition, Span::new(UnixMs::ZERO, due)).await?;
         let last = due.minus(self.window_ms);
         let from = first.unwrap_or(last).aligned(self.window_ms).min(last);
         let key = Key::Series { series: Series::Ledger, partitions: self.proofs.partitions() };
         let item = Item::from([(FROM.to_string(), Attr::N(from.0))]);
-        match self.cold.put_if(Record { key, item }, Condition::Absent).await? {
-            Put::Done => Ok(from),
-            Put::Refused(there) => match number_or_zero(&there, FROM) {
+        match self.cold.put_if(KeyedItem { key, item }, Condition::Absent).await? {
+            PutOutcome::Done => Ok(from),
+            PutOutcome::Refused(there) => match number_or_zero(&there, FROM) {
                 0 => Ok(from),
                 from => Ok(UnixMs(from)),
             },
@@ -249,19 +249,19 @@ impl Commit {
     /// Reads as much of the chain as a writer must know: what late spans may reach into. Where that
     /// can't be read, the ledger goes on without it: with a keyframe, and without late spans of
     /// that time.
-    async fn open(&self, partition: u16) -> StoreResult<Reading> {
+    async fn open(&self, partition: u16) -> StoreResult<ChainReader> {
         let chain = self.writers[usize::from(partition)].chain;
         let cold = &*self.cold;
-        let mut reading = match Reading::at_end(cold, chain, UnixMs::MAX).await {
+        let mut reading = match ChainReader::open_at_end(cold, chain, UnixMs::MAX).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(%error, partition, "the ledger can't be read; it goes on with a keyframe");
-                return Reading::torn(cold, chain).await;
+                return ChainReader::after_damage(cold, chain).await;
             }
             reading => reading?,
         };
         let reach = reading.book.edge().minus(self.proofs.kept_ms());
         if reading.book.begins() > reach {
-            match Reading::at_end(cold, chain, reach).await {
+            match ChainReader::open_at_end(cold, chain, reach).await {
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::error!(%error, partition, "the ledger can't be read further back");
                     reading.book.set_floor_to_start();
@@ -300,13 +300,13 @@ impl Commit {
     async fn draft(
         &mut self,
         partition: u16,
-        reading: &mut Reading,
+        reading: &mut ChainReader,
         window: Span,
         reach: UnixMs,
     ) -> StoreResult<Drafted> {
         let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
         let settled = self.writer(partition).settled;
-        let is_settled = settled == window.from && !self.proofs.owes(partition);
+        let is_settled = settled == window.from && !self.proofs.has_unwritten(partition);
         let drafted = run_blocking(move || {
             drafting::draft(&proofs, book, partition, window, reach, is_settled)
         });
@@ -318,12 +318,12 @@ impl Commit {
     /// thread of its own.
     async fn first(&self, partition: u16, within: Span) -> StoreResult<Option<UnixMs>> {
         let proofs = self.proofs.clone();
-        run_blocking(move || proofs.first(partition, within))
+        run_blocking(move || proofs.first_proven_at(partition, within))
             .await
             .map_err(|e| unusable(e.to_string()))
     }
 
-    fn writer(&mut self, partition: u16) -> &mut Writer {
+    fn writer(&mut self, partition: u16) -> &mut PartitionWriter {
         &mut self.writers[usize::from(partition)]
     }
 
@@ -357,7 +357,7 @@ fn unusable(why: String) -> StoreError {
 }
 
 /// Takes a chunk into the book, on a thread of its own.
-async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<()> {
+async fn absorb(reading: &mut ChainReader, chunk: Chunk, link: Link) -> StoreResult<()> {
     let mut book = std::mem::take(&mut reading.book);
     let absorbed = run_blocking(move || book.absorb(chunk, link, &mut ()).map(|()| book));
     let absorbed = absorbed.await.map_err(|e| unusable(e.to_string()))?;
@@ -366,7 +366,7 @@ async fn absorb(reading: &mut Reading, chunk: Chunk, link: Link) -> StoreResult<
 }
 
 #[async_trait]
-impl Tick for Commit {
+impl PeriodicTask for LedgerCommitter {
     const NAME: &'static str = "commit";
 
     fn period(&self) -> Duration {
@@ -375,7 +375,7 @@ impl Tick for Commit {
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         // Not while this node misses something: another one may not.
-        if !self.hub.knows_all() || self.hub.is_stalled() {
+        if !self.hub.is_complete() || self.hub.is_stalled() {
             return Ok(Progress::Done);
         }
         let now = self.hub.now();

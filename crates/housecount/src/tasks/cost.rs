@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Progress, Tick};
+use super::{PeriodicTask, Progress};
 use crate::clock::mono_ms;
-use crate::cost::Costs;
+use crate::cost::CostTracker;
 use crate::error::StoreResult;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -16,21 +16,21 @@ const MINUTES_A_LOOK: u64 = 60;
 
 /// Task that reads the meters every minute, and the stored size every hour.
 #[derive(Debug)]
-pub struct Cost {
-    costs: Arc<Costs>,
+pub struct CostSampler {
+    costs: Arc<CostTracker>,
     minutes: u64,
 }
 
-impl Cost {
+impl CostSampler {
     /// The task.
     #[must_use]
-    pub fn new(costs: Arc<Costs>) -> Cost {
-        Cost { costs, minutes: 0 }
+    pub fn new(costs: Arc<CostTracker>) -> CostSampler {
+        CostSampler { costs, minutes: 0 }
     }
 }
 
 #[async_trait]
-impl Tick for Cost {
+impl PeriodicTask for CostSampler {
     const NAME: &'static str = "cost";
 
     fn period(&self) -> Duration {
@@ -39,10 +39,10 @@ impl Tick for Cost {
 
     async fn tick(&mut self) -> StoreResult<Progress> {
         if self.minutes.is_multiple_of(MINUTES_A_LOOK) {
-            self.costs.look_at_storage().await;
+            self.costs.refresh_storage().await;
         }
         self.minutes += 1;
-        self.costs.minute(mono_ms());
+        self.costs.sample(mono_ms());
         Ok(Progress::Done)
     }
 }

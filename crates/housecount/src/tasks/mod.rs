@@ -5,12 +5,12 @@ pub mod archive;
 pub mod commit;
 pub mod cost;
 pub mod lease;
+pub mod live_refresh;
+pub mod log_maintenance;
 pub mod publish;
 pub mod restore;
-pub mod show;
 pub mod snapshot;
 pub mod sweep;
-pub mod tend;
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub enum Progress {
 
 /// Something that is done every now and then.
 #[async_trait]
-pub trait Tick: Send {
+pub trait PeriodicTask: Send {
     /// For the log.
     const NAME: &'static str;
 
@@ -48,14 +48,14 @@ pub trait Tick: Send {
     async fn tick(&mut self) -> StoreResult<Progress>;
 
     /// Does what is left to do when the node stops.
-    async fn last(&mut self) -> StoreResult<()> {
+    async fn on_shutdown(&mut self) -> StoreResult<()> {
         Ok(())
     }
 }
 
 /// Ticks at once and then every period, a tenth of it earlier or later so that nodes don't march in
 /// step, until `stop`. Ticks that fail are logged once, and come again with the next period.
-pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
+pub async fn run_every<T: PeriodicTask>(mut task: T, mut stop: watch::Receiver<bool>) {
     let mut streak = FailureStreak::default();
     loop {
         loop {
@@ -83,7 +83,7 @@ pub async fn run_every<T: Tick>(mut task: T, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(wait) => {}
         }
     }
-    if let Err(error) = task.last().await {
+    if let Err(error) = task.on_shutdown().await {
         tracing::warn!(task = T::NAME, %error, "a task could not finish its work");
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Progress, Tick};
+use super::{PeriodicTask, Progress};
 use crate::error::StoreResult;
 use crate::hub::Hub;
 use crate::log::Log;
 
 /// Task that publishes counts as plain keys beside the log.
 #[derive(Debug)]
-pub struct Publish {
+pub struct PublishCounts {
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
     /// What was published last, by stage.
@@ -26,16 +26,16 @@ pub struct Publish {
 /// Everything is published again every so many rounds: three times before a key expires.
 const ROUNDS: u32 = 20;
 
-impl Publish {
+impl PublishCounts {
     /// Nothing is published yet.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, hub: Arc<Hub>) -> Publish {
-        Publish { log, hub, published: BTreeMap::new(), rounds_left: ROUNDS }
+    pub fn new(log: Arc<dyn Log>, hub: Arc<Hub>) -> PublishCounts {
+        PublishCounts { log, hub, published: BTreeMap::new(), rounds_left: ROUNDS }
     }
 }
 
 #[async_trait]
-impl Tick for Publish {
+impl PeriodicTask for PublishCounts {
     const NAME: &'static str = "publish";
 
     fn period(&self) -> Duration {
@@ -49,7 +49,7 @@ impl Tick for Publish {
             self.rounds_left = ROUNDS;
             self.published.values_mut().for_each(|viewers| *viewers = u64::MAX);
         }
-        let views = self.hub.stages().await.of;
+        let views = self.hub.stages().await.value;
         let now: BTreeMap<String, u64> =
             views.into_iter().map(|view| (view.stage, view.count.viewers)).collect();
         let is_new =
@@ -58,7 +58,7 @@ impl Tick for Publish {
         let gone =
             self.published.keys().filter(|stage| !now.contains_key(*stage)).map(|s| (s.clone(), 0));
         let changes: Vec<_> = changed.chain(gone).collect();
-        self.log.publish(&changes).await?;
+        self.log.publish_counts(&changes).await?;
         self.published = now;
         Ok(Progress::Done)
     }

@@ -21,7 +21,7 @@ pub const RECOVERING: &str = "recovering";
 
 /// What the cold tier remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remembered {
+pub enum LastRoster {
     /// No snapshot was ever taken: there was nothing before.
     Nothing,
     /// Snapshots were taken, but none of them is of use.
@@ -43,12 +43,12 @@ pub async fn last_taken(cold: &dyn Cold, now: UnixMs) -> StoreResult<Option<Unix
 ///
 /// # Errors
 /// The cold tier's. A roster that can't be read is passed over, and said so.
-pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Remembered> {
-    let (mut to, mut found) = (now.plus(AHEAD_MS_MAX), Remembered::Nothing);
+pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<LastRoster> {
+    let (mut to, mut found) = (now.plus(AHEAD_MS_MAX), LastRoster::Nothing);
     for _ in 0..ROSTERS_MAX {
         let last = cold.query(&KeyRange::rosters(to), &Page::last(1)).await?;
         let Some((sk, item)) = last.into_iter().next() else { return Ok(found) };
-        found = Remembered::Unusable;
+        found = LastRoster::Unusable;
         let Some(at) = roster_key(&sk) else { return Ok(found) };
         let parts = number_or_zero(&item, "parts");
         if is_expired(&item, now) {
@@ -58,7 +58,7 @@ pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<Remembered
             let rows = cold.query(&KeyRange::roster(at), &Page::first(PARTS_MAX)).await?;
             match read(&rows) {
                 Ok(roster) if rows.len() as u64 == parts => {
-                    return Ok(Remembered::Last(at, roster));
+                    return Ok(LastRoster::Last(at, roster));
                 }
                 Ok(_) => tracing::warn!(%at, "a roster lacks parts; looking at the one before"),
                 Err(error) => {

@@ -23,10 +23,10 @@ use super::lease;
 use super::restore::{RECOVERING, last_taken};
 use crate::backoff::Backoff;
 use crate::clock::{SharedClock, mono_ms};
-use crate::cold::{Cold, Record};
-use crate::cost::Stretch;
+use crate::cold::{Cold, KeyedItem};
+use crate::cost::SnapshotSpacing;
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::hub::{Answer, Hub};
+use crate::hub::{Hub, WithStatus};
 use crate::metrics::Metrics;
 use crate::traced::TARGET;
 
@@ -44,9 +44,9 @@ const CATCH_UP: Duration = Duration::from_millis(20);
 
 /// What became of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SnapshotOutcome {
     /// It was written.
-    Saved(Saved),
+    Saved(SavedSnapshot),
     /// Nobody watches anything.
     NothingActive,
     /// Another node has done it.
@@ -57,7 +57,7 @@ pub enum Outcome {
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Saved {
+pub struct SavedSnapshot {
     /// The snapshot's moment.
     pub at: UnixMs,
     /// Stages saved.
@@ -69,14 +69,14 @@ pub struct Saved {
 }
 
 /// Counts that are to be written, however often that is tried.
-struct Captured {
+struct CapturedCounts {
     at: UnixMs,
-    answer: Answer<Roster>,
+    answer: WithStatus<Roster>,
 }
 
 /// Task that writes every active stage's count to the cold tier.
 #[derive(Debug)]
-pub struct Snapshots {
+pub struct SnapshotService {
     hub: Arc<Hub>,
     cold: Arc<dyn Cold>,
     clock: Arc<SharedClock>,
@@ -84,7 +84,7 @@ pub struct Snapshots {
     node: String,
     interval_ms: u64,
     /// How many times as far apart they are just now.
-    stretch: Arc<Stretch>,
+    stretch: Arc<SnapshotSpacing>,
     retention_ms: u64,
     /// Whether the last roster written here named any stage; unknown at first. One snapshot at a
     /// time.
@@ -93,7 +93,7 @@ pub struct Snapshots {
     is_failing: AtomicBool,
 }
 
-impl Snapshots {
+impl SnapshotService {
     /// The service. `node` is for whoever looks at the lease.
     #[must_use]
     #[allow(clippy::too_many_arguments)] // what it shares, once
@@ -104,9 +104,9 @@ impl Snapshots {
         metrics: Arc<Metrics>,
         node: String,
         settings: &crate::config::Settings,
-        stretch: Arc<Stretch>,
-    ) -> Snapshots {
-        Snapshots {
+        stretch: Arc<SnapshotSpacing>,
+    ) -> SnapshotService {
+        SnapshotService {
             hub,
             cold,
             clock,
@@ -123,11 +123,11 @@ impl Snapshots {
     /// Runs until `stop`: once at once, then at every multiple of the interval.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let work = async {
-            self.until_done(None).await;
+            self.save_with_retry(None).await;
             loop {
                 let slot = self.next_slot();
                 self.wait_for(slot).await;
-                self.until_done(Some(slot)).await;
+                self.save_with_retry(Some(slot)).await;
             }
         };
         tokio::select! {
@@ -141,7 +141,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The cold tier's, or that the counts are not known.
-    pub async fn once(&self) -> StoreResult<Outcome> {
+    pub async fn once(&self) -> StoreResult<SnapshotOutcome> {
         self.take(None, &mut None).await
     }
 
@@ -170,12 +170,12 @@ impl Snapshots {
     }
 
     /// Tries until the snapshot is there, or until the next one is due.
-    async fn until_done(&self, slot: Option<UnixMs>) {
+    async fn save_with_retry(&self, slot: Option<UnixMs>) {
         let due = self.slot_after(slot.unwrap_or_else(|| self.now()));
         let (mut backoff, mut captured) = (Backoff::new(RETRY_FIRST, RETRY_MAX), None);
         while self.now() < due {
             match self.take(slot, &mut captured).await {
-                Ok(Outcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
+                Ok(SnapshotOutcome::BusyElsewhere) => tokio::time::sleep(ELSEWHERE).await,
                 Ok(_) => {
                     if self.is_failing.swap(false, Ordering::Relaxed) {
                         tracing::info!("snapshots are taken again");
@@ -198,26 +198,26 @@ impl Snapshots {
     async fn take(
         &self,
         slot: Option<UnixMs>,
-        captured: &mut Option<Captured>,
-    ) -> StoreResult<Outcome> {
+        captured: &mut Option<CapturedCounts>,
+    ) -> StoreResult<SnapshotOutcome> {
         let mut last_was_empty = self.last_was_empty.lock().await;
         let started_ms = mono_ms();
-        let Captured { at, answer } = match captured {
+        let CapturedCounts { at, answer } = match captured {
             Some(captured) => captured,
             None => captured.insert(self.capture(slot).await?),
         };
-        if !lease::take(&*self.cold, LEASE, &self.node, self.now(), lease::LEASE_MS).await? {
-            return Ok(Outcome::BusyElsewhere);
+        if !lease::acquire(&*self.cold, LEASE, &self.node, self.now(), lease::LEASE_MS).await? {
+            return Ok(SnapshotOutcome::BusyElsewhere);
         }
-        let span = tracing::debug_span!(target: TARGET, "snapshot", stages = answer.of.stages.len() as i64);
+        let span = tracing::debug_span!(target: TARGET, "snapshot", stages = answer.value.stages.len() as i64);
         let write = self.write(slot, *at, answer, &mut last_was_empty, started_ms);
         let outcome = write.instrument(span).await;
         // Given back whatever became of it; if that fails, it runs out.
-        let _ = lease::give_back(&*self.cold, LEASE, &self.node, self.now()).await;
+        let _ = lease::release(&*self.cold, LEASE, &self.node, self.now()).await;
         outcome
     }
 
-    async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<Captured> {
+    async fn capture(&self, slot: Option<UnixMs>) -> StoreResult<CapturedCounts> {
         let answer = self.hub.roster().await;
         if !answer.standing.complete && !answer.standing.recovering {
             return Err(StoreError::new(
@@ -228,29 +228,29 @@ impl Snapshots {
         let as_of = answer.standing.as_of;
         // Time may have stood still over the moment: what is counted now isn't what was then.
         let is_of = |slot: &UnixMs| as_of.since(*slot) <= SLOT_MISSED_MS;
-        Ok(Captured { at: slot.filter(is_of).unwrap_or(as_of), answer })
+        Ok(CapturedCounts { at: slot.filter(is_of).unwrap_or(as_of), answer })
     }
 
     async fn write(
         &self,
         slot: Option<UnixMs>,
         at: UnixMs,
-        answer: &Answer<Roster>,
+        answer: &WithStatus<Roster>,
         last_was_empty: &mut Option<bool>,
         started_ms: u64,
-    ) -> StoreResult<Outcome> {
+    ) -> StoreResult<SnapshotOutcome> {
         if let Some(slot) = slot
             && last_taken(&*self.cold, self.now()).await?.is_some_and(|taken| taken >= slot)
         {
             // What the other node wrote, this one doesn't know.
             *last_was_empty = None;
-            return Ok(Outcome::DoneElsewhere);
+            return Ok(SnapshotOutcome::DoneElsewhere);
         }
-        let (stages, viewers) = (answer.of.stages.len() as u64, answer.of.total.viewers);
+        let (stages, viewers) = (answer.value.stages.len() as u64, answer.value.total.viewers);
         // The first empty roster says that everybody has gone; more would say nothing new.
         if stages == 0 && *last_was_empty == Some(true) {
             tracing::debug!("no stage is active; no snapshot");
-            return Ok(Outcome::NothingActive);
+            return Ok(SnapshotOutcome::NothingActive);
         }
         self.cold.put(snapshot_records(answer, at, self.retention_ms)).await?;
         self.cold.put(roster_records(answer, at, self.retention_ms)).await?;
@@ -259,16 +259,16 @@ impl Snapshots {
         self.metrics.snapshot_last.set(at.0 as f64 / 1000.0);
         self.metrics.snapshot_stages.set(i64::try_from(stages).unwrap_or(i64::MAX));
         if stages == 0 {
-            return Ok(Outcome::NothingActive);
+            return Ok(SnapshotOutcome::NothingActive);
         }
         let took_ms = mono_ms().saturating_sub(started_ms);
         tracing::info!(stages, viewers, took_ms, "snapshot saved");
-        Ok(Outcome::Saved(Saved { at, stages, viewers, took_ms }))
+        Ok(SnapshotOutcome::Saved(SavedSnapshot { at, stages, viewers, took_ms }))
     }
 }
 
-fn snapshot_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> Vec<Record> {
-    let records = answer.of.stages.iter().map(|view| {
+fn snapshot_records(answer: &WithStatus<Roster>, at: UnixMs, retention_ms: u64) -> Vec<KeyedItem> {
+    let records = answer.value.stages.iter().map(|view| {
         let snapshot = Snapshot {
             stage: view.stage.clone(),
             at,
@@ -277,13 +277,13 @@ fn snapshot_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> V
             recovering: answer.standing.recovering,
         };
         let key = Key::Snapshot { stage: view.stage.clone(), at };
-        Record { key, item: snapshot.to_item(retention_ms) }
+        KeyedItem { key, item: snapshot.to_item(retention_ms) }
     });
     records.collect()
 }
 
-fn roster_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> Vec<Record> {
-    let parts = answer.of.encode();
+fn roster_records(answer: &WithStatus<Roster>, at: UnixMs, retention_ms: u64) -> Vec<KeyedItem> {
+    let parts = answer.value.encode();
     let count = parts.len() as u64;
     let record = |(part, packed): (u32, Vec<u8>)| {
         let mut item = Item::from([
@@ -294,7 +294,7 @@ fn roster_records(answer: &Answer<Roster>, at: UnixMs, retention_ms: u64) -> Vec
         if answer.standing.recovering {
             item.insert(RECOVERING.to_string(), Attr::Bool(true));
         }
-        Record { key: Key::Roster { at, part }, item }
+        KeyedItem { key: Key::Roster { at, part }, item }
     };
     (0..).zip(parts).map(record).collect()
 }

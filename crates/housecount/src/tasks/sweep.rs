@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Progress, Tick};
+use super::{PeriodicTask, Progress};
 use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::hub::Hub;
@@ -28,7 +28,7 @@ impl Sweep {
 }
 
 #[async_trait]
-impl Tick for Sweep {
+impl PeriodicTask for Sweep {
     const NAME: &'static str = "sweep";
 
     fn period(&self) -> Duration {

@@ -22,19 +22,19 @@ use housecount_core::span::{Span, measure, normalize};
 use housecount_core::time::UnixMs;
 
 use crate::clock::wall_clock;
-use crate::cold::chunks::{self, Reader, corrupt};
+use crate::cold::chunks::{self, ChunkReader, corrupt};
 use crate::cold::{Cold, Page};
 use crate::error::{ErrorKind, StoreResult};
 use crate::ledger::chain;
 
 /// What is held in memory at once.
-const PIECE_MS: u64 = 24 * 60 * 60 * 1000;
+const SLICE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Snapshots of a stage that are read at once.
 const SNAPSHOTS: usize = 10_000;
 
 /// What was found about one stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StageFound {
+pub struct StageReport {
     /// Viewers, those of each day added up.
     pub viewers: u64,
     /// The sum of their watch times.
@@ -50,9 +50,9 @@ pub struct StageFound {
     pub wrong_snapshots: u64,
 }
 
-impl StageFound {
+impl StageReport {
     /// Adds what was found about another day, or another stage.
-    pub fn add(&mut self, other: &StageFound) {
+    pub fn add(&mut self, other: &StageReport) {
         self.viewers += other.viewers;
         self.watch_ms += other.watch_ms;
         self.integral_ms += other.integral_ms;
@@ -70,9 +70,9 @@ impl StageFound {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct VerifyReport {
     /// By stage.
-    pub stages: BTreeMap<String, StageFound>,
+    pub stages: BTreeMap<String, StageReport>,
     /// Chunks read.
     pub chunks: u64,
     /// Their bytes.
@@ -89,11 +89,11 @@ pub struct Found {
     pub committed_to: UnixMs,
 }
 
-impl Found {
+impl VerifyReport {
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.problems.is_empty() && self.stages.values().all(StageFound::agrees)
+        self.problems.is_empty() && self.stages.values().all(StageReport::agrees)
     }
 
     fn problem(&mut self, problem: String) {
@@ -113,16 +113,16 @@ pub async fn verify(
     range: Span,
     stage: Option<&str>,
     mut progress: impl FnMut(f64),
-) -> StoreResult<Found> {
-    let mut found = Found::default();
+) -> StoreResult<VerifyReport> {
+    let mut found = VerifyReport::default();
     let extent = chain::extent(cold).await?;
     let (first, last) = extent.unwrap_or((range.to, range.from));
     let last_end = last_end(cold).await?.unwrap_or_default();
     // Late spans may lie before the first window.
-    let mut from = range.from.max(first.minus(PIECE_MS));
+    let mut from = range.from.max(first.minus(SLICE_MS));
     // The last window may be long.
-    while from < range.to && from <= last.plus(PIECE_MS).max(last_end) {
-        let piece = Span::new(from, from.aligned(PIECE_MS).plus(PIECE_MS).min(range.to));
+    while from < range.to && from <= last.plus(SLICE_MS).max(last_end) {
+        let piece = Span::new(from, from.aligned(SLICE_MS).plus(SLICE_MS).min(range.to));
         day(cold, piece, stage, &mut found, |at| {
             progress(at.since(range.from) as f64 / range.ms().max(1) as f64);
         })
@@ -170,10 +170,10 @@ async fn day(
     cold: &Arc<dyn Cold>,
     range: Span,
     stage: Option<&str>,
-    found: &mut Found,
+    found: &mut VerifyReport,
     mut progress: impl FnMut(UnixMs),
 ) -> StoreResult<()> {
-    let mut told = Told { range, stage: stage.map(str::to_string), stages: HashMap::new() };
+    let mut told = Recomputed { range, stage: stage.map(str::to_string), stages: HashMap::new() };
     let mut ends = Vec::new();
     for chain in chain::all(cold).await? {
         let edge = read_chain(&**cold, chain, range, &mut told, found, &mut progress).await?;
@@ -195,16 +195,16 @@ async fn read_chain(
     cold: &dyn Cold,
     chain: Chain,
     range: Span,
-    told: &mut Told,
-    found: &mut Found,
+    told: &mut Recomputed,
+    found: &mut VerifyReport,
     progress: &mut impl FnMut(UnixMs),
 ) -> StoreResult<UnixMs> {
-    let opened = chain::understanding(cold, chain, range.from, Some(wall_clock())).await;
+    let opened = chain::reader_from_keyframe(cold, chain, range.from, Some(wall_clock())).await;
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) if error.kind() == ErrorKind::Corrupt => {
             found.problem(error.to_string());
-            Reader::at(chain, range.from, UnixMs::MAX).as_of(Some(wall_clock()))
+            ChunkReader::at(chain, range.from, UnixMs::MAX).skip_expired(Some(wall_clock()))
         }
         Err(error) => return Err(error),
     };
@@ -220,9 +220,9 @@ async fn read_chain(
                 if range.from <= stored.window && stored.window < range.to {
                     found.chunks += 1;
                     found.bytes += stored.bytes.len() as u64;
-                    found.rewritten += u64::from(stored.named.is_some());
+                    found.rewritten += u64::from(stored.original_crc.is_some());
                 }
-                for stray in &stored.strays {
+                for stray in &stored.orphans {
                     let note = format!(
                         "{} / {stray}: a second copy or a writer that came second; no reader uses it: harmless",
                         chain.pk()
@@ -288,8 +288,8 @@ async fn snapshots(
     stage: &str,
     range: Span,
     on_time: &[Span],
-    day: &mut StageFound,
-    found: &mut Found,
+    day: &mut StageReport,
+    found: &mut VerifyReport,
 ) -> StoreResult<()> {
     let rows = cold
         .query(&KeyRange::snapshots(stage, range.from, range.to.minus(1)), &Page::first(SNAPSHOTS))
@@ -324,22 +324,22 @@ async fn snapshots(
 }
 
 /// All that was told about a range.
-struct Told {
+struct Recomputed {
     range: Span,
     stage: Option<String>,
-    stages: HashMap<String, StageTold>,
+    stages: HashMap<String, RecomputedStage>,
 }
 
-struct StageTold {
+struct RecomputedStage {
     range: Span,
     viewers: HashMap<Box<str>, Vec<Span>>,
     curve: Curve,
     on_time: Vec<Span>,
 }
 
-impl StageTold {
-    fn sum(&self) -> StageFound {
-        let mut sum = StageFound { viewers: self.viewers.len() as u64, ..StageFound::default() };
+impl RecomputedStage {
+    fn sum(&self) -> StageReport {
+        let mut sum = StageReport { viewers: self.viewers.len() as u64, ..StageReport::default() };
         for spans in self.viewers.values() {
             let mut spans = spans.clone();
             normalize(&mut spans);
@@ -350,21 +350,22 @@ impl StageTold {
     }
 }
 
-impl Told {
-    fn of(&mut self, stage: &str) -> Option<&mut StageTold> {
+impl Recomputed {
+    fn of(&mut self, stage: &str) -> Option<&mut RecomputedStage> {
         if self.stage.as_ref().is_some_and(|wanted| wanted != stage) {
             return None;
         }
         if !self.stages.contains_key(stage) {
             let curve = Curve::new(self.range, self.range.ms(), None);
             let (range, viewers, on_time) = (self.range, HashMap::new(), Vec::new());
-            self.stages.insert(stage.to_string(), StageTold { range, viewers, curve, on_time });
+            self.stages
+                .insert(stage.to_string(), RecomputedStage { range, viewers, curve, on_time });
         }
         self.stages.get_mut(stage)
     }
 }
 
-impl StageTold {
+impl RecomputedStage {
     /// A viewer's span, if any of it is in the range.
     fn add(&mut self, viewer: &str, span: Span) -> bool {
         let Some(span) = span.clip(self.range) else { return false };
@@ -376,7 +377,7 @@ impl StageTold {
     }
 }
 
-impl SpanVisitor for Told {
+impl SpanVisitor for Recomputed {
     fn span_opened(&mut self, stage: &str, viewer: &str, at: UnixMs) {
         if let Some(told) = self.of(stage) {
             told.curve.span_opened(stage, viewer, at);

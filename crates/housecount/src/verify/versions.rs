@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Found;
+use super::VerifyReport;
 use crate::cold::Cold;
 use crate::error::StoreResult;
 use crate::stages::history;
@@ -12,7 +12,11 @@ use crate::stages::history;
 ///
 /// # Errors
 /// The cold tier's. Damage is found, and no error.
-pub async fn look(cold: &dyn Cold, only: Option<&str>, found: &mut Found) -> StoreResult<()> {
+pub async fn look(
+    cold: &dyn Cold,
+    only: Option<&str>,
+    found: &mut VerifyReport,
+) -> StoreResult<()> {
     let stages = match only {
         Some(stage) => BTreeSet::from([stage.to_string()]),
         None => {

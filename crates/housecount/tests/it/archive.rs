@@ -76,7 +76,7 @@ impl Inside {
     }
 
     fn archived_to(&self) -> UnixMs {
-        let text = self.node.metrics.encode(self.node.hub.figures(), Format::Text);
+        let text = self.node.metrics.encode(self.node.hub.gauge_values(), Format::Text);
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use housecount::audience::Shape;
+use housecount::audience::AudienceConfig;
 use housecount::client::Client;
 use housecount::ingest::{IngestError, UnstampedEvent};
-use housecount::load::{self, Plan, Transport};
+use housecount::load::{self, LoadPlan, Transport};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::limits::{COALESCE_MS_MAX, SESSION_BURST, SESSION_LEAVES_SPARE};
 use hyper::Method;
@@ -137,7 +137,7 @@ async fn in_a_batch_they_are_accepted_and_counted() {
 async fn load_counts_them_apart() {
     for transport in [Transport::Http, Transport::Batch, Transport::Ws] {
         let node = Node::ready(&ONE).await;
-        let shape = Shape {
+        let shape = AudienceConfig {
             viewers: 20,
             stages: 2,
             interval_ms: 100,
@@ -149,7 +149,7 @@ async fn load_counts_them_apart() {
         };
         let nodes = vec![Client::new(&node.address).unwrap()];
         let (duration, agree_within) = (Duration::from_secs(3), Duration::from_secs(5));
-        let plan = Plan { nodes, shape, duration, transport, tokens: None, agree_within };
+        let plan = LoadPlan { nodes, shape, duration, transport, tokens: None, agree_within };
         let report = load::run(plan, |_, _| ()).await.unwrap();
         assert_eq!(
             (report.failed, report.acknowledged + report.coalesced),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use housecount::cold::bulk::{Bulk, StoredRow};
-use housecount::cold::{Cold, Record, SqliteCold};
+use housecount::cold::{Cold, KeyedItem, SqliteCold};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::time::UnixMs;
@@ -28,8 +28,10 @@ async fn fill(folder: &Path) {
             ("recovering".to_string(), Attr::Bool(n % 2 == 0)),
         ]);
         let stage = format!("stage-{}", n % STAGES);
-        records
-            .push(Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item });
+        records.push(KeyedItem {
+            key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) },
+            item,
+        });
     }
     for n in 0..STAGES {
         let tags = Attr::StringMap([("sport".to_string(), "chess".to_string())].into());
@@ -37,10 +39,10 @@ async fn fill(folder: &Path) {
         let name = Attr::S(format!("Zoë {n}"));
         let attributes = [("tags", tags), ("bytes", bytes), ("name", name)];
         let item = attributes.into_iter().map(|(name, attr)| (name.to_string(), attr)).collect();
-        records.push(Record { key: Key::Config { stage: format!("stage-{n}") }, item });
+        records.push(KeyedItem { key: Key::Config { stage: format!("stage-{n}") }, item });
     }
     let lease = Item::from([("until".to_string(), Attr::N(5))]);
-    records.push(Record { key: Key::Lease { name: "snapshot".to_string() }, item: lease });
+    records.push(KeyedItem { key: Key::Lease { name: "snapshot".to_string() }, item: lease });
     cold.put(records).await.unwrap();
 }
 
@@ -133,7 +135,7 @@ async fn a_target_with_other_data_is_refused() {
     copied(&name(&from), &name(&to));
     let put = async |key: Key| {
         let cold = SqliteCold::open(&to).unwrap();
-        cold.put(vec![Record { key, item: Item::new() }]).await.unwrap();
+        cold.put(vec![KeyedItem { key, item: Item::new() }]).await.unwrap();
     };
     put(Key::Config { stage: "stage-3".to_string() }).await;
     let before = rows(&SqliteCold::open_to_read(&to).unwrap()).await;
@@ -170,7 +172,7 @@ async fn a_tier_with_a_node_on_it_is_refused() {
     let until = Attr::N(housecount::clock::wall_clock().0 + 60_000);
     let lease = Item::from([("until".to_string(), until)]);
     let key = Key::Lease { name: "ledger-1-0".to_string() };
-    cold.put(vec![Record { key, item: lease }]).await.unwrap();
+    cold.put(vec![KeyedItem { key, item: lease }]).await.unwrap();
     let empty = tempfile::tempdir().unwrap();
     let (table, empty) = (dynamo.url("audience"), embedded(&empty.path().join("cold")));
     for (from, to) in [(&other, &table), (&table, &empty)] {

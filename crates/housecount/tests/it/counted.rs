@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use housecount::audience::Shape;
+use housecount::audience::AudienceConfig;
 use housecount::client::Client;
-use housecount::load::{self, Plan, Report, Transport};
+use housecount::load::{self, LoadPlan, Report, Transport};
 use serde_json::Value;
 
 use crate::support::dynamo::Dynamo;
@@ -13,8 +13,8 @@ use crate::support::node::Node;
 use crate::support::redis::{Flavour, Server};
 
 /// A small audience with a lot of coming and going.
-fn small() -> (Shape, Duration) {
-    let shape = Shape {
+fn small() -> (AudienceConfig, Duration) {
+    let shape = AudienceConfig {
         viewers: 1_500,
         stages: 20,
         interval_ms: 2_000,
@@ -28,8 +28,8 @@ fn small() -> (Shape, Duration) {
 }
 
 /// `load --viewers 10000 --stages 20 --interval 5s --duration 60s`.
-fn full() -> (Shape, Duration) {
-    let shape = Shape {
+fn full() -> (AudienceConfig, Duration) {
+    let shape = AudienceConfig {
         viewers: 10_000,
         interval_ms: 5_000,
         stay_ms: 600_000,
@@ -41,13 +41,13 @@ fn full() -> (Shape, Duration) {
 
 async fn play(
     nodes: &[&Node],
-    (shape, duration): (Shape, Duration),
+    (shape, duration): (AudienceConfig, Duration),
     transport: Transport,
 ) -> Report {
     let nodes = nodes.iter().map(|node| Client::new(&node.address).unwrap()).collect();
     // Strict only in the long proof, which has the machine for itself.
     let agree_within = Duration::from_millis(if shape.viewers >= 10_000 { 100 } else { 5_000 });
-    let plan = Plan { nodes, shape, duration, transport, tokens: None, agree_within };
+    let plan = LoadPlan { nodes, shape, duration, transport, tokens: None, agree_within };
     let report = load::run(plan, |_, _| ()).await.unwrap();
     assert!(report.is_good() && report.failed == 0, "{report:#?}");
     assert!(report.polls > report.incomplete_polls, "{report:#?}");
@@ -93,7 +93,7 @@ async fn two_nodes_on_redis_and_dynamodb_answer_alike() {
     two_nodes_answer_alike(small()).await;
 }
 
-async fn two_nodes_answer_alike(audience: (Shape, Duration)) {
+async fn two_nodes_answer_alike(audience: (AudienceConfig, Duration)) {
     let (redis, dynamo) = (Server::start(Flavour::Redis, &[]).await, Dynamo::start().await);
     let (log, cold) = (format!("log={}", redis.url()), format!("cold={}", dynamo.url("table")));
     let made = crate::support::node::housecount()

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use housecount::archive::{Archived, Form, Kept};
+use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
 use housecount::cold::{Cold, Purpose, SqliteCold};
 use housecount::config::{Layers, Settings};
 use housecount::hub::Hub;
 use housecount::log::dynamodb::{DynamoLog, DynamoTarget};
 use housecount::log::{Log, Position};
-use housecount::tasks::Tick;
-use housecount::tasks::archive::Archive;
+use housecount::tasks::PeriodicTask;
+use housecount::tasks::archive::ArchiveTask;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::{HandleKey, Rules};
 use housecount_core::limits::FLUSH_STRETCH_MAX;
@@ -159,7 +159,7 @@ async fn who_reads_aside_is_not_paced_and_delays_nobody() {
     follow().await;
     let begun = tokio::time::Instant::now();
     for _ in 0..3 {
-        assert_eq!(log.read_aside(0, Position::START).await.unwrap().records.len(), 1);
+        assert_eq!(log.read_once(0, Position::START).await.unwrap().records.len(), 1);
     }
     assert!(begun.elapsed().as_millis() < 500, "{:?}", begun.elapsed());
     follow().await;
@@ -187,7 +187,7 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
         let tail = log.read(0, after, HandleKey(77)).await.unwrap();
         hub.set_key(0, tail.origin.key);
         for (position, record) in &tail.records {
-            hub.take_in(0, &record::decode(record).unwrap(), position.at);
+            hub.apply_record(0, &record::decode(record).unwrap(), position.at);
             after = *position;
         }
         hub.advance(tail.clock);
@@ -196,12 +196,13 @@ async fn follow(log: Arc<DynamoLog>, hub: Arc<Hub>) {
 
 /// Keeps a packed archive, by its task.
 async fn archive(log: Arc<DynamoLog>, cold: Arc<dyn Cold>, hub: Arc<Hub>) {
-    let kept = Kept { form: Form::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
-    let (metrics, archived) = (Arc::default(), Arc::new(Archived::new(1)));
+    let kept =
+        ArchiveSettings { form: ArchiveFormat::Packed, flush_ms: 30_000, retention_ms: 86_400_000 };
+    let (metrics, archived) = (Arc::default(), Arc::new(ArchiveProgress::new(1)));
     let settings =
         Settings::from_layers(&Layers::of(None, Vec::new(), Vec::new()).unwrap()).unwrap();
     let mut task =
-        Archive::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
+        ArchiveTask::new(log, cold, hub, metrics, archived, "test".to_string(), kept, &settings);
     loop {
         tokio::time::sleep(task.period()).await;
         task.tick().await.unwrap();
@@ -229,7 +230,7 @@ async fn dollars_of_a_log() {
         let mut halves: Vec<Half> = (0..2)
             .map(|_| {
                 let log = Arc::new(DynamoLog::over(emulator.inline(), &target));
-                log.stretch(stretch);
+                log.set_append_spacing(stretch);
                 Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
             })
             .collect();
@@ -281,11 +282,11 @@ async fn dollars_of_a_log() {
                         session: "",
                     })
                     .collect();
-                let told = half.hub.tell(&events, now.minus(2_000));
+                let told = half.hub.record_entries(&events, now.minus(2_000));
                 let position =
                     half.log.append(0, Bytes::from(record::encode(&told))).await.unwrap();
-                half.hub.take_in(0, &told, position.at);
-                half.log.tend(0, position.at.minus(900_000), position.at).await.unwrap();
+                half.hub.apply_record(0, &told, position.at);
+                half.log.maintain(0, position.at.minus(900_000), position.at).await.unwrap();
             };
             let said: Vec<_> =
                 halves.iter_mut().map(|half| std::mem::take(&mut half.said)).collect();
@@ -308,7 +309,7 @@ async fn dollars_of_a_log() {
         let month = SECONDS_A_MONTH / 3_600.0 / 1e6;
         let dollars =
             (written * month * DOLLARS_PER_MILLION.0, read * month * DOLLARS_PER_MILLION.1);
-        let counts = [0, 1].map(|n| halves[n].hub.totals().of.0.viewers);
+        let counts = [0, 1].map(|n| halves[n].hub.totals().value.0.viewers);
         println!(
             "{name}: {events} events an hour, {counts:?} viewers counted; {written:.0} write and {read:.0} read units; \
              ${:.2} + ${:.2} = ${:.2} a month",

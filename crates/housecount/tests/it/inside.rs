@@ -68,11 +68,15 @@ impl Inside {
     }
 
     fn viewers(&self) -> u64 {
-        self.node.hub.count("s").of.viewers
+        self.node.hub.count("s").value.viewers
     }
 
     pub fn metric(&self, line: &str) -> bool {
-        self.node.metrics.encode(self.node.hub.figures(), Format::Text).lines().any(|l| l == line)
+        self.node
+            .metrics
+            .encode(self.node.hub.gauge_values(), Format::Text)
+            .lines()
+            .any(|l| l == line)
     }
 }
 
@@ -352,7 +356,7 @@ async fn folded_at_once(ack: &str, beats: usize) -> usize {
     let (node, running) =
         (app.node.clone(), tokio::spawn(app.run(Some(bound), std::future::pending())));
     eventually("the node is ready", async || node.not_ready_reason().is_none()).await;
-    let viewers = move || node.hub.count("s").of.viewers as usize;
+    let viewers = move || node.hub.count("s").value.viewers as usize;
     let largest = Arc::new(AtomicUsize::new(0));
     let watching = tokio::spawn({
         let (viewers, largest) = (viewers.clone(), largest.clone());

@@ -48,11 +48,11 @@ fn of_a_viewer() {
                 session: "",
             };
             let events: Vec<_> = names.iter().map(|name| event(name.as_str())).collect();
-            hub.take_in(0, &hub.tell(&events, now), now);
+            hub.apply_record(0, &hub.record_entries(&events, now), now);
             hub.advance(now);
         }
     }
-    assert_eq!(hub.count("stage-1").of.viewers, VIEWERS);
+    assert_eq!(hub.count("stage-1").value.viewers, VIEWERS);
     let each = (resident_bytes() - before) as f64 / VIEWERS as f64;
     println!(
         "{each:.1} B a viewer of {VIEWERS}, 36-character ids, one stage, with what they have proven"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use housecount::cold::{Cold, Record, SqliteCold};
+use housecount::cold::{Cold, KeyedItem, SqliteCold};
 use housecount::error::ErrorKind;
 use housecount_core::item::Item;
 use housecount_core::keys::Key;
@@ -197,10 +197,11 @@ async fn a_store_that_a_node_begins_to_write_to_is_not_read_on() {
     let reader = SqliteCold::open_to_read(folder.path()).unwrap();
     let key = Key::Config { stage: "s".to_string() };
     assert_eq!(reader.get(&key).await.unwrap(), None);
-    let error = reader.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap_err();
+    let error =
+        reader.put(vec![KeyedItem { key: key.clone(), item: Item::new() }]).await.unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
     let writer = SqliteCold::open(folder.path()).unwrap();
-    writer.put(vec![Record { key: key.clone(), item: Item::new() }]).await.unwrap();
+    writer.put(vec![KeyedItem { key: key.clone(), item: Item::new() }]).await.unwrap();
     assert_eq!(writer.get(&key).await.unwrap(), Some(Item::new()));
     // When it stops, what it wrote goes from its journal into the file.
     drop(writer);

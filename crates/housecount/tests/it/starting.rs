@@ -10,7 +10,7 @@ use housecount::clock::wall_clock;
 use housecount::config::{Layers, Settings};
 use housecount::error::StoreResult;
 use housecount::http::BoundListener;
-use housecount::log::{Log, LogTarget, Position, Tail};
+use housecount::log::{Log, LogTarget, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
@@ -39,25 +39,30 @@ impl Log for HeldLog {
         self.log.append(partition, record).await
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         self.reads.acquire().await.unwrap().forget();
         self.log.read(partition, after, key).await
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.log.tend(partition, before, attended).await
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.log.maintain(partition, before, attended).await
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.log.mark_whole(partition, born).await
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_complete(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         self.log.note_committed(partition, to).await
     }
 
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
-        self.log.publish(counts).await
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish_counts(counts).await
     }
 }
 

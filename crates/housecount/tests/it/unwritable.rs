@@ -37,9 +37,9 @@ async fn stands_for_two_ttl(node: &Inner) {
     assert!(advanced_ms < TTL_MS / 2, "time went on by {advanced_ms} ms");
     assert!(is_flagged(node), "{:?}", node.hub.totals());
     assert!(
-        node.hub.figures().log_lag_ms >= TTL_MS,
+        node.hub.gauge_values().log_lag_ms >= TTL_MS,
         "no alert could fire: {:?}",
-        node.hub.figures()
+        node.hub.gauge_values()
     );
 }
 
@@ -60,14 +60,14 @@ async fn while_appends_are_refused_time_stands_still_and_no_viewer_times_out() {
             .unwrap();
         eventually("it is said", async || is_flagged(node)).await;
         stands_for_two_ttl(node).await;
-        assert_eq!(node.hub.count("s").of.viewers, 1);
+        assert_eq!(node.hub.count("s").value.viewers, 1);
         fault.store(false, Ordering::SeqCst);
         eventually("counts are complete again", async || is_complete(node)).await;
         assert_eq!(node.not_ready_reason(), None);
         assert!(receipt.is_resolved(), "its event was appended");
         assert_eq!(node.ingest.submit(vec![said(3)]).await, Ok(()));
         assert_eq!(
-            node.hub.count("s").of.viewers,
+            node.hub.count("s").value.viewers,
             1,
             "the others have gone by their own last beats"
         );

@@ -253,8 +253,10 @@ async fn ack_wait_ms_max_is_told_with_when_to_come_back() {
         (&json!("log_unavailable"), &json!(5_000))
     );
     inside.log.away.store(false, Ordering::SeqCst);
-    eventually("it is counted all the same", async || inside.node.hub.count("s").of.viewers == 1)
-        .await;
+    eventually("it is counted all the same", async || {
+        inside.node.hub.count("s").value.viewers == 1
+    })
+    .await;
     assert_eq!(player.ask("{}").await["viewers"], 1);
 }
 

@@ -29,7 +29,7 @@ const SECRET_BYTES_MIN: usize = 32;
 
 /// A key that tokens are verified by.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct VerificationKey {
     id: KeyId,
     kid: Option<String>,
     algorithm: Algorithm,
@@ -39,7 +39,7 @@ pub struct Key {
 
 /// Where keys come from, and so which are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum KeySource {
     /// A file of ours: every key in it must be one that can be used.
     File,
     /// Published by whoever makes tokens: others than ours may be in it, and a secret that is
@@ -47,14 +47,20 @@ pub enum From {
     Published,
 }
 
-impl Key {
-    fn new(kid: Option<String>, algorithm: Algorithm, decoding: DecodingKey) -> Key {
+impl VerificationKey {
+    fn new(kid: Option<String>, algorithm: Algorithm, decoding: DecodingKey) -> VerificationKey {
         install();
         let mut validation = Validation::new(algorithm);
         // Claims are judged by us, on our clock.
         validation.required_spec_claims.clear();
         (validation.validate_exp, validation.validate_aud) = (false, false);
-        Key { id: id(kid.as_deref(), algorithm, &decoding), kid, algorithm, decoding, validation }
+        VerificationKey {
+            id: id(kid.as_deref(), algorithm, &decoding),
+            kid,
+            algorithm,
+            decoding,
+            validation,
+        }
     }
 
     /// What it is known by while it is open: the same key has the same in whatever file it comes.
@@ -67,7 +73,7 @@ impl Key {
         self.algorithm == Algorithm::HS256
     }
 
-    fn of_secret(kid: Option<String>, secret: &[u8]) -> Result<Key, String> {
+    fn of_secret(kid: Option<String>, secret: &[u8]) -> Result<VerificationKey, String> {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(format!(
                 "a secret has {} bytes; it must have at least {SECRET_BYTES_MIN}",
@@ -75,12 +81,12 @@ impl Key {
             ));
         }
         let decoding = DecodingKey::from_secret(secret).map_err(|e| format!("the secret: {e}"))?;
-        Ok(Key::new(kid, Algorithm::HS256, decoding))
+        Ok(VerificationKey::new(kid, Algorithm::HS256, decoding))
     }
 
-    fn of_pem(kid: Option<String>, pem: &[u8]) -> Result<Key, String> {
+    fn of_pem(kid: Option<String>, pem: &[u8]) -> Result<VerificationKey, String> {
         if let Ok(key) = DecodingKey::from_ed_pem(pem) {
-            return Ok(Key::new(kid, Algorithm::EdDSA, key));
+            return Ok(VerificationKey::new(kid, Algorithm::EdDSA, key));
         }
         if let Ok(key) = DecodingKey::from_ec_pem(pem) {
             // Uncompressed, on the curve P-256.
@@ -88,18 +94,18 @@ impl Key {
             let key = is_p256
                 .then_some(key)
                 .ok_or("an EC key is not on the curve P-256, which ES256 needs")?;
-            return Ok(Key::new(kid, Algorithm::ES256, key));
+            return Ok(VerificationKey::new(kid, Algorithm::ES256, key));
         }
         if let Ok(key) = DecodingKey::from_rsa_pem(pem)
             && !pem.windows(11).any(|words| words == b"PRIVATE KEY")
         {
-            return Ok(Key::new(kid, Algorithm::RS256, key));
+            return Ok(VerificationKey::new(kid, Algorithm::RS256, key));
         }
         Err("a PEM block is no public key of RSA, EC P-256 or Ed25519 (BEGIN PUBLIC KEY)"
             .to_string())
     }
 
-    fn of_jwk(jwk: &Value, from: From) -> Result<Key, String> {
+    fn of_jwk(jwk: &Value, from: KeySource) -> Result<VerificationKey, String> {
         let jwk: Jwk = serde_json::from_value(jwk.clone())
             .map_err(|_| "it is no JWK (RFC 7517)".to_string())?;
         let kid = jwk.common.key_id.clone();
@@ -108,7 +114,7 @@ impl Key {
             return Err(format!("key {named} is not for signatures"));
         }
         let (algorithm, is_said) = match &jwk.algorithm {
-            AlgorithmParameters::OctetKey(_) if from == From::Published => {
+            AlgorithmParameters::OctetKey(_) if from == KeySource::Published => {
                 return Err(format!("key {named} is a secret, and published"));
             }
             AlgorithmParameters::OctetKey(_) => (Algorithm::HS256, KeyAlgorithm::HS256),
@@ -131,8 +137,8 @@ impl Key {
         }
         let key = DecodingKey::from_jwk(&jwk).map_err(|_| format!("key {named} can't be read"))?;
         match key.try_get_as_bytes() {
-            Ok(secret) if algorithm == Algorithm::HS256 => Key::of_secret(kid, secret),
-            _ => Ok(Key::new(kid, algorithm, key)),
+            Ok(secret) if algorithm == Algorithm::HS256 => VerificationKey::of_secret(kid, secret),
+            _ => Ok(VerificationKey::new(kid, algorithm, key)),
         }
     }
 }
@@ -160,7 +166,7 @@ const CLAIMS: &str = "it needs the claims `sub` (text), `stage` or `stagePrefix`
 /// It is no token, no key has signed it, or it names one that isn't there.
 pub fn verify<'a>(
     token: &str,
-    keys: impl Iterator<Item = &'a Key> + Clone,
+    keys: impl Iterator<Item = &'a VerificationKey> + Clone,
 ) -> Result<(Payload, KeyId), TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid("it is too long"));
@@ -170,7 +176,7 @@ pub fn verify<'a>(
     if header.crit.is_some() {
         return Err(TokenError::Invalid("it has critical headers (crit), and none is understood"));
     }
-    let key = choose(header.kid.as_deref(), keys).ok_or(TokenError::NoKey)?;
+    let key = choose(header.kid.as_deref(), keys).ok_or(TokenError::UnknownKey)?;
     if header.alg != key.algorithm {
         return Err(TokenError::Invalid("its algorithm is not its key's"));
     }
@@ -190,8 +196,8 @@ pub fn verify<'a>(
 /// without, or the only one.
 fn choose<'a>(
     kid: Option<&str>,
-    mut keys: impl Iterator<Item = &'a Key> + Clone,
-) -> Option<&'a Key> {
+    mut keys: impl Iterator<Item = &'a VerificationKey> + Clone,
+) -> Option<&'a VerificationKey> {
     let is_only = keys.clone().nth(1).is_none();
     let named = kid.and_then(|kid| keys.clone().find(|key| key.kid.as_deref() == Some(kid)));
     named
@@ -231,7 +237,7 @@ pub fn sign(payload: &Payload, key: &str, kid: Option<String>) -> Result<String,
         );
     };
     if algorithm == Algorithm::HS256 {
-        Key::of_secret(None, encoding.as_bytes())?;
+        VerificationKey::of_secret(None, encoding.as_bytes())?;
     }
     let header = Header { kid, ..Header::new(algorithm) };
     encode(&header, payload, &encoding).map_err(|_| "the private key can't sign".to_string())

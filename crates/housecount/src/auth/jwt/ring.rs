@@ -23,22 +23,22 @@ pub static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-struct Verifying(Algorithm, DecodingKey);
+struct RingVerifier(Algorithm, DecodingKey);
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     if key.family() != algorithm.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
-    Ok(Box::new(Verifying(*algorithm, key.clone())))
+    Ok(Box::new(RingVerifier(*algorithm, key.clone())))
 }
 
-impl JwtVerifier for Verifying {
+impl JwtVerifier for RingVerifier {
     fn algorithm(&self) -> Algorithm {
         self.0
     }
 }
 
-impl Verifier<Vec<u8>> for Verifying {
+impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
         let verified = match (self.0, self.1.kind()) {
             (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
@@ -66,22 +66,22 @@ impl Verifier<Vec<u8>> for Verifying {
     }
 }
 
-struct Signing(Algorithm, EncodingKey);
+struct RingSigner(Algorithm, EncodingKey);
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     if key.family() != algorithm.family() {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
-    Ok(Box::new(Signing(*algorithm, key.clone())))
+    Ok(Box::new(RingSigner(*algorithm, key.clone())))
 }
 
-impl JwtSigner for Signing {
+impl JwtSigner for RingSigner {
     fn algorithm(&self) -> Algorithm {
         self.0
     }
 }
 
-impl Signer<Vec<u8>> for Signing {
+impl Signer<Vec<u8>> for RingSigner {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, Error> {
         let (key, random) = (self.1.as_bytes(), SystemRandom::new());
         match self.0 {

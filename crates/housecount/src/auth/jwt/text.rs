@@ -7,7 +7,7 @@
 use housecount_core::limits::VIEWER_KEYS_MAX;
 use serde_json::Value;
 
-use super::{From, Key};
+use super::{KeySource, VerificationKey};
 
 /// In front of a secret, in a setting and in a file.
 const SECRET: &str = "secret:";
@@ -44,14 +44,14 @@ pub fn is_inline(setting: &str) -> bool {
 ///
 /// # Errors
 /// One line that says what is wrong, without any of the text.
-pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
+pub fn keys(text: &str, from: KeySource) -> Result<Vec<VerificationKey>, String> {
     let text = bare(text);
     let keys = if text.starts_with('{') {
         of_json(text, from)?
-    } else if from == From::Published {
+    } else if from == KeySource::Published {
         return Err("not a JWKS".to_string());
     } else if let Some(secret) = secret(text)? {
-        vec![Key::of_secret(None, secret.as_bytes())?]
+        vec![VerificationKey::of_secret(None, secret.as_bytes())?]
     } else if text.lines().any(|line| line.trim_start().starts_with("-----BEGIN ")) {
         of_pems(text)?
     } else if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
@@ -66,7 +66,8 @@ pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
             keys.len()
         ));
     }
-    let is_twice = |(at, key): (usize, &Key)| keys[..at].iter().any(|other| other.kid == key.kid);
+    let is_twice =
+        |(at, key): (usize, &VerificationKey)| keys[..at].iter().any(|other| other.kid == key.kid);
     if let Some((_, key)) = keys.iter().enumerate().find(|each| is_twice(*each)) {
         let named =
             key.kid.as_deref().map_or("no kid".to_string(), |kid| format!("the kid `{kid}`"));
@@ -75,22 +76,22 @@ pub fn keys(text: &str, from: From) -> Result<Vec<Key>, String> {
     Ok(keys)
 }
 
-fn of_json(text: &str, from: From) -> Result<Vec<Key>, String> {
+fn of_json(text: &str, from: KeySource) -> Result<Vec<VerificationKey>, String> {
     let json: Value =
         serde_json::from_str(text).map_err(|e| format!("line {}: not JSON", e.line()))?;
     let Some(keys) = json.get("keys").and_then(Value::as_array) else {
-        return Ok(vec![Key::of_jwk(&json, from)?]);
+        return Ok(vec![VerificationKey::of_jwk(&json, from)?]);
     };
-    let keys = keys.iter().map(|jwk| Key::of_jwk(jwk, from));
+    let keys = keys.iter().map(|jwk| VerificationKey::of_jwk(jwk, from));
     match from {
-        From::File => keys.collect(),
-        From::Published => Ok(keys.flatten().collect()),
+        KeySource::File => keys.collect(),
+        KeySource::Published => Ok(keys.flatten().collect()),
     }
 }
 
 /// Every line has its place: a block that was cut, at its beginning or its end, would else be a key
 /// less without a word.
-fn of_pems(text: &str) -> Result<Vec<Key>, String> {
+fn of_pems(text: &str) -> Result<Vec<VerificationKey>, String> {
     let (mut keys, mut kid, mut block) = (Vec::new(), None, String::new());
     for (number, line) in text.lines().map(str::trim).enumerate() {
         let wrong = |what: &str| Err(format!("line {}: {what}", number + 1));
@@ -116,7 +117,7 @@ fn of_pems(text: &str) -> Result<Vec<Key>, String> {
             if line != begun.replacen("BEGIN", "END", 1) {
                 return wrong("a PEM block does not end as it begins; is it cut?");
             }
-            keys.push(Key::of_pem(kid.take(), block.as_bytes())?);
+            keys.push(VerificationKey::of_pem(kid.take(), block.as_bytes())?);
             block.clear();
         }
     }
@@ -141,7 +142,7 @@ mod tests {
 
     /// The names of a text's keys, and whether each is a secret.
     fn read(text: &str) -> Result<Vec<(Option<String>, bool)>, String> {
-        Ok(keys(text, From::File)?
+        Ok(keys(text, KeySource::File)?
             .into_iter()
             .map(|key| (key.kid.clone(), key.is_secret()))
             .collect())

@@ -1,6 +1,6 @@
 //! `housecount cost`.
 
-mod claims;
+mod common_claims;
 mod sheet;
 
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use housecount_core::cost::plans::AudienceProfile;
 use housecount_core::cost::prices::DEFAULT_PRICES;
 
 use self::sheet::Sheet;
-use super::{Failure, SettingArgs, say};
+use super::{CommandError, SettingArgs, print_line};
 use crate::config::read_prices;
 
 /// Stays that are shorter are no stays; longer ones are a month.
@@ -65,9 +65,9 @@ fn time(text: &str) -> Result<Duration, String> {
     if is_sensible { Ok(time) } else { Err("it must be from 1s to 30d".to_string()) }
 }
 
-pub(super) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &CostArgs) -> Result<ExitCode, CommandError> {
     if args.print_prices {
-        say(DEFAULT_PRICES.trim_end());
+        print_line(DEFAULT_PRICES.trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     let prices = match &args.prices {
@@ -79,11 +79,11 @@ pub(super) fn run(args: &CostArgs) -> Result<ExitCode, Failure> {
     let of = AudienceProfile { viewers: args.viewers, stages: args.stages, stay_ms, interval_ms };
     let sheet = Sheet::new(of, &prices);
     if args.json {
-        say(&serde_json::to_string_pretty(&sheet.json()).map_err(|e| e.to_string())?);
+        print_line(&serde_json::to_string_pretty(&sheet.json()).map_err(|e| e.to_string())?);
     } else if args.markdown {
-        say(sheet.markdown().trim_end());
+        print_line(sheet.markdown().trim_end());
     } else {
-        say(sheet.text().trim_end());
+        print_line(sheet.text().trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,13 +11,13 @@ use housecount_core::cost::prices::{CacheEngine, HEADROOM, PriceList, UTILIZATIO
 use housecount_core::cost::{MONTH_HOURS, Prices, Usd};
 use serde_json::{Value, json};
 
-use super::claims;
+use super::common_claims;
 
 /// What was measured, and when: nothing of it is reckoned.
 const MEASURED: &str = include_str!("measured.md");
 
 /// A table with what is to be said about it.
-pub(super) struct Part {
+pub(super) struct Section {
     pub(super) title: &'static str,
     pub(super) head: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
@@ -68,18 +68,18 @@ impl<'a> Sheet<'a> {
         )
     }
 
-    fn parts(&self) -> Vec<Part> {
+    fn parts(&self) -> Vec<Section> {
         vec![
             self.month(),
             self.purposes(),
             self.provisioned(),
             self.redis(),
             self.crossovers(),
-            claims::part(self),
+            common_claims::part(self),
         ]
     }
 
-    fn month(&self) -> Part {
+    fn month(&self) -> Section {
         let row = |plan: &CostPlan| {
             let bill = plan.bill(self.prices, PriceList::Now);
             let before = plan.bill(self.prices, PriceList::Before).requests;
@@ -89,7 +89,7 @@ impl<'a> Sheet<'a> {
             row.extend([plan.loses.to_string(), plan.run_by.to_string()]);
             row
         };
-        Part {
+        Section {
             title: "What does a month cost?",
             head: vec![
                 "plan", "until 2024-11", "DynamoDB", "storage", "Redis", "total", "loses", "housecount runs it by",
@@ -103,7 +103,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn purposes(&self) -> Part {
+    fn purposes(&self) -> Section {
         // The one that has all of them.
         let all =
             plans::housecount(&self.of, &self.setup, LogBackend::DynamoDb, ArchiveKind::Packed);
@@ -115,7 +115,7 @@ impl<'a> Sheet<'a> {
                 self.prices.units(*units, PriceList::Now).to_string(),
             ]
         };
-        Part {
+        Section {
             title: "What does housecount spend it on?",
             head: vec!["purpose", "write units", "read units", "a month"],
             rows: all.parts.iter().map(row).collect(),
@@ -125,7 +125,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn provisioned(&self) -> Part {
+    fn provisioned(&self) -> Section {
         let row = |plan: &CostPlan| {
             let units = plan.units();
             vec![
@@ -135,7 +135,7 @@ impl<'a> Sheet<'a> {
             ]
         };
         let of = &self.prices.provisioned;
-        Part {
+        Section {
             title: "On demand or provisioned?",
             head: vec!["plan", "on demand", "provisioned"],
             rows: self.plans().filter(|plan| !plan.parts.is_empty()).map(row).collect(),
@@ -150,7 +150,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn redis(&self) -> Part {
+    fn redis(&self) -> Section {
         let row = |name: &str, plan: &CostPlan| {
             let need = plan.redis?;
             let node = |engine| match self.prices.node(engine, need.bytes) {
@@ -171,7 +171,7 @@ impl<'a> Sheet<'a> {
         let rows = rows
             .into_iter()
             .chain([self.own.first().and_then(|plan| row("housecount's log", plan))]);
-        Part {
+        Section {
             title: "Which Redis is enough?",
             head: vec!["what is in it", "memory", "Valkey", "Redis OSS", "serverless Valkey"],
             rows: rows.flatten().collect(),
@@ -185,7 +185,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn crossovers(&self) -> Part {
+    fn crossovers(&self) -> Section {
         let (prices, setup) = (self.prices, &self.setup);
         let total = |plan: CostPlan| plan.bill(prices, PriceList::Now).total();
         let own = |log, kept| move |of: &AudienceProfile| plans::housecount(of, setup, log, kept);
@@ -216,7 +216,7 @@ impl<'a> Sheet<'a> {
                 crossover(&self.of, free, |_| Usd(0)),
             ),
         ];
-        Part {
+        Section {
             title: "Where do plans cross?",
             head: vec!["what", "where"],
             rows,
@@ -309,13 +309,13 @@ impl<'a> Sheet<'a> {
                 "heartbeats": self.of.beats_a_month(), "viewerHours": self.of.viewer_hours(),
             },
             "plans": self.plans().map(plan).collect::<Vec<_>>(),
-            "crossovers": self.crossovers().rows, "claims": claims::part(self).rows,
+            "crossovers": self.crossovers().rows, "claims": common_claims::part(self).rows,
         })
     }
 }
 
 /// Whether a column is money or a count, and so stands to the right.
-fn is_number(part: &Part, column: usize) -> bool {
+fn is_number(part: &Section, column: usize) -> bool {
     let is = |cell: &String| cell.chars().all(|c| c.is_ascii_digit() || "$,.".contains(c));
     column > 0 && part.rows.iter().all(|row| row.get(column).is_some_and(is))
 }

@@ -34,7 +34,7 @@ use self::pool::Pool;
 use self::read_only::{ReadOnly, Unchanged};
 use self::rows::StoredKey;
 use super::bulk::Bulk;
-use super::{Cold, Condition, Page, Put, Record, Row, Transacted, Write, by_stored_key};
+use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write, by_stored_key};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 use crate::meter::{Meter, Purpose};
@@ -216,8 +216,8 @@ impl SqliteCold {
 ///
 /// # Errors
 /// `Refused` names one that DynamoDB would not take.
-fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a Record>) -> StoreResult<u64> {
-    records.into_iter().try_fold(0u64, |sum, Record { key, item }| {
+fn stored_bytes<'a>(records: impl IntoIterator<Item = &'a KeyedItem>) -> StoreResult<u64> {
+    records.into_iter().try_fold(0u64, |sum, KeyedItem { key, item }| {
         let (pk, sk) = (key.pk(), key.sk());
         let bytes = units::item_bytes(&pk, &sk, item);
         if bytes > STORED_ITEM_BYTES_MAX {
@@ -236,7 +236,7 @@ impl Cold for SqliteCold {
         self.read(rows::probe).await
     }
 
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
         let Some(purpose) = records.first().map(|record| Purpose::of(&record.key)) else {
             return Ok(());
         };
@@ -248,7 +248,7 @@ impl Cold for SqliteCold {
         Ok(())
     }
 
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
         let (purpose, bytes) = (Purpose::of(&record.key), stored_bytes([&record])?);
         let done =
             self.write(move |transaction| rows::put_if(transaction, &record, &condition)).await?;
@@ -310,7 +310,7 @@ impl Cold for SqliteCold {
         self.meter.clone()
     }
 
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
         Arc::new(SqliteCold { read_for: Some(Purpose::Reads), ..(*self).clone() })
     }
 

@@ -13,7 +13,7 @@ use housecount_core::time::UnixMs;
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use super::layout::RowError;
-use crate::cold::{Condition, Page, Put, Record, Row, Transacted, Write};
+use crate::cold::{Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write};
 
 /// Bytes of items after which DynamoDB ends a page of a Query (API reference, 2026-10).
 const PAGE_BYTES: u64 = 1_024 * 1_024;
@@ -154,7 +154,7 @@ fn remove(connection: &Connection, key: &StoredKey) -> Result<u64, RowError> {
     Ok(before)
 }
 
-pub(super) fn put(connection: &Connection, records: &[Record]) -> Result<Units, RowError> {
+pub(super) fn put(connection: &Connection, records: &[KeyedItem]) -> Result<Units, RowError> {
     records.iter().try_fold(Units::default(), |units, record| {
         let bytes = replace(connection, &StoredKey::of(&record.key), &record.item)?;
         Ok(units.plus(units::write(bytes)))
@@ -170,7 +170,7 @@ pub(super) fn delete(connection: &Connection, keys: &[StoredKey]) -> Result<Unit
 /// Whether a condition holds of what is there.
 fn holds(there: Option<&Item>, condition: &Condition) -> bool {
     match (there, condition) {
-        (there, Condition::Is { attr, value }) => {
+        (there, Condition::Equals { attr, value }) => {
             there.is_some_and(|there| there.get(*attr) == Some(value))
         }
         (None, Condition::Absent | Condition::AbsentOrAtMost { .. }) => true,
@@ -183,7 +183,7 @@ fn holds(there: Option<&Item>, condition: &Condition) -> bool {
 
 /// Outcome of a conditional put.
 pub(super) struct PutIf {
-    pub(super) put: Put,
+    pub(super) put: PutOutcome,
     /// False where the very same item was there.
     pub(super) is_written: bool,
     pub(super) units: Units,
@@ -192,7 +192,7 @@ pub(super) struct PutIf {
 /// Puts an item if the condition holds, or if the very same item is there.
 pub(super) fn put_if(
     connection: &Connection,
-    record: &Record,
+    record: &KeyedItem,
     condition: &Condition,
 ) -> Result<PutIf, RowError> {
     let key = StoredKey::of(&record.key);
@@ -203,9 +203,9 @@ pub(super) fn put_if(
         insert(connection, &key, &record.item)?;
     }
     let put = match there {
-        _ if is_written => Put::Done,
-        Some(there) if there == record.item => Put::Done,
-        there => Put::Refused(there.unwrap_or_default()),
+        _ if is_written => PutOutcome::Done,
+        Some(there) if there == record.item => PutOutcome::Done,
+        there => PutOutcome::Refused(there.unwrap_or_default()),
     };
     // DynamoDB counts a refused write as well.
     let units = units::write(before.max(key.bytes(&record.item)));

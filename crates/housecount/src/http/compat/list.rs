@@ -13,7 +13,7 @@ use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
 use crate::http::audience;
 use crate::http::extract::StagePath;
-use crate::hub::Answer;
+use crate::hub::WithStatus;
 use crate::node::Node;
 
 /// The viewers of a stage.
@@ -57,8 +57,9 @@ pub async fn list(
     State(node): State<Arc<Node>>,
     StagePath(stage): StagePath,
 ) -> Result<Json<Success<ViewerList>>, DropInError> {
-    let Answer { of: count, standing } = node.hub.count(stage.as_str());
-    let mut online = audience::online_viewers(&node, stage.as_str(), None, PAGE_ROWS_MAX).await.of;
+    let WithStatus { value: count, standing } = node.hub.count(stage.as_str());
+    let mut online =
+        audience::online_viewers(&node, stage.as_str(), None, PAGE_ROWS_MAX).await.value;
     online.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let viewers = online.iter().map(|view| view.id.clone()).collect();
     let participants =

@@ -45,10 +45,10 @@ pub async fn rejoin(
     let admitted = admit_event(&node, ids.to_event(EventKind::Beat)).await?;
     let is_new_viewer = {
         let event = admitted.event();
-        node.hub.among(event.stage, event.viewer, event.session).here == 0
+        node.hub.session_context(event.stage, event.viewer, event.session).here == 0
     };
     let _ = answered(&node, &admitted).await?;
-    let current_viewers = node.hub.count(ids.stage.as_str()).of.viewers;
+    let current_viewers = node.hub.count(ids.stage.as_str()).value.viewers;
     let data = RejoinData {
         user_id: ids.viewer.to_string(),
         stage_arn: ids.stage.to_string(),
@@ -112,7 +112,7 @@ pub async fn heartbeat(
         user_id: viewer.to_string(),
         stage_arn: stage.to_string(),
         heartbeat_updated: true,
-        current_viewers: node.hub.count(stage.as_str()).of.viewers,
+        current_viewers: node.hub.count(stage.as_str()).value.viewers,
         next_ms: node.next_beat_ms(&ack),
     };
     Ok(Success::with_message(&node, "heartbeat recorded", data))

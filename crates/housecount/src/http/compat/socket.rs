@@ -204,7 +204,7 @@ impl StatsSocket {
             }
             Err(problem) => {
                 self.bad += 1;
-                self.node.metrics.reject(problem.code());
+                self.node.metrics.count_rejection(problem.code());
                 self.send_error(&problem).await
             }
         }
@@ -212,7 +212,7 @@ impl StatsSocket {
 
     /// Sends the counts, and a ping, whose answer shows that the client is still there.
     async fn send_update(&mut self) -> Result<(), Error> {
-        let (count, active_stages) = self.node.hub.totals().of;
+        let (count, active_stages) = self.node.hub.totals().value;
         let data = StatsUpdate {
             viewer_count: count.viewers,
             active_stages,

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::shape::{DropInError, Errors, Success};
 use crate::calendar;
 use crate::http::extract::ValidQuery;
-use crate::hub::Answer;
+use crate::hub::WithStatus;
 use crate::node::Node;
 
 /// Pages of configured stages that are read for one answer; stages behind them are answered without
@@ -81,7 +81,7 @@ struct ActiveStages {
 
 impl ActiveStages {
     async fn of(node: &Node) -> ActiveStages {
-        let Answer { of: roster, standing } = node.hub.roster().await;
+        let WithStatus { value: roster, standing } = node.hub.roster().await;
         let count = roster.stages.len() as u64;
         let views: Vec<StageView> = roster.stages.into_iter().take(PAGE_ROWS_MAX).collect();
         let configs = configs_to(node, views.last().map(|last| last.stage.as_str())).await;
@@ -148,7 +148,7 @@ pub struct TotalViewers {
 #[utoipa::path(get, path = "/api/stats/viewers", operation_id = "showDropInTotalViewers", tag = "drop-in",
     responses((status = 200, body = Success<TotalViewers>), Errors))]
 pub async fn viewers(State(node): State<Arc<Node>>) -> Json<Success<TotalViewers>> {
-    let Answer { of: (count, _), standing } = node.hub.totals();
+    let WithStatus { value: (count, _), standing } = node.hub.totals();
     Success::new(&node, TotalViewers { total_viewers: count.viewers, complete: standing.complete })
 }
 
@@ -249,7 +249,7 @@ pub async fn stages(
         tracing::debug!(%error, "a stage is answered without its configuration");
         None
     });
-    let Answer { of: count, standing } = node.hub.count(stage.as_str());
+    let WithStatus { value: count, standing } = node.hub.count(stage.as_str());
     let one = StageStats {
         stage_arn: stage.to_string(),
         viewer_count: count.viewers,

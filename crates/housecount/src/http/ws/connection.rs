@@ -224,7 +224,7 @@ impl PlayerSocket {
         match &self.claims {
             Some(claims) => {
                 claims.check(&event)?;
-                viewers.note_holder(event.viewer, claims.ends());
+                viewers.note_holder(event.viewer, claims.expires_at());
             }
             None => viewers.may_say_without(event.viewer)?,
         }
@@ -240,7 +240,7 @@ impl PlayerSocket {
     }
 
     fn queue_error(&mut self, problem: Problem) {
-        self.node.metrics.reject(problem.code());
+        self.node.metrics.count_rejection(problem.code());
         self.complaint = Some(problem.into());
     }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::DynamoLog;
 use crate::dynamo::attr::{from_sdk, key_attributes, to_sdk};
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::log::Origin;
+use crate::log::PartitionMeta;
 use crate::meter::Purpose;
 
 /// How often the past is read again: another node may have noted something, or the table may be
@@ -26,7 +26,7 @@ const META_EVERY: Duration = Duration::from_secs(30);
 /// What the item says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Meta {
-    pub(super) origin: Origin,
+    pub(super) origin: PartitionMeta,
     /// Records before this are no longer needed.
     pub(super) trimmed: UnixMs,
 }
@@ -34,10 +34,10 @@ pub(super) struct Meta {
 impl Meta {
     fn of(item: &Item) -> Meta {
         let time = |name| UnixMs(number_or_zero(item, name));
-        let origin = Origin {
-            born: time("born"),
-            whole: number_or_zero(item, "whole") == 1,
-            attended: time("attended"),
+        let origin = PartitionMeta {
+            created_at: time("born"),
+            is_complete: number_or_zero(item, "whole") == 1,
+            last_tended_at: time("attended"),
             committed: time("committed"),
             key: HandleKey(number_or_zero(item, "key")),
         };
@@ -59,18 +59,19 @@ impl DynamoLog {
         let mut past = self.past(partition);
         let mut meta = meta;
         if let Some((_, known)) = past.meta
-            && known.origin.born == meta.origin.born
+            && known.origin.created_at == meta.origin.created_at
         {
             // An answer may be older than what this handle has noted itself.
             let (before, now) = (known.origin, &mut meta.origin);
-            now.whole |= before.whole;
-            now.attended = now.attended.max(before.attended);
+            now.is_complete |= before.is_complete;
+            now.last_tended_at = now.last_tended_at.max(before.last_tended_at);
             now.committed = now.committed.max(before.committed);
             now.key = if now.key == HandleKey::default() { before.key } else { now.key };
         } else if past.meta.is_some() {
-            (past.said, past.to_say, past.trimmed) = (UnixMs::ZERO, UnixMs::ZERO, UnixMs::ZERO);
+            (past.attended_sent, past.attended_unsent, past.trimmed) =
+                (UnixMs::ZERO, UnixMs::ZERO, UnixMs::ZERO);
         }
-        past.said = past.said.max(meta.origin.attended);
+        past.attended_sent = past.attended_sent.max(meta.origin.last_tended_at);
         past.trimmed = past.trimmed.max(meta.trimmed);
         past.meta = Some((Instant::now(), meta));
         Ok(meta)
@@ -89,7 +90,7 @@ impl DynamoLog {
         self.meter.read(Purpose::Log, answer.consumed_capacity());
         let Some(item) = answer.item.map(from_sdk) else {
             return match is_consistent {
-                true => self.make(partition).await,
+                true => self.create_meta(partition).await,
                 false => Box::pin(self.meta(partition, true)).await,
             };
         };
@@ -110,8 +111,8 @@ impl DynamoLog {
         Ok(Meta::of(&item))
     }
 
-    async fn make(&self, partition: u16) -> StoreResult<Meta> {
-        self.sharpen(partition).await?;
+    async fn create_meta(&self, partition: u16) -> StoreResult<Meta> {
+        self.calibrate_clock(partition).await?;
         let numbers = [
             ("born", self.pace.now().0),
             ("partitions", u64::from(self.partitions)),
@@ -138,9 +139,9 @@ impl DynamoLog {
         Box::pin(self.meta(partition, true)).await
     }
 
-    /// Changes a partition's past, if it was born at `born` and `condition` holds as well; nothing
+    /// Changes a partition's past, if it was born at `created_at` and `condition` holds as well; nothing
     /// otherwise. `numbers` are set; names in conditions are `#name`, values `:name`.
-    pub(super) async fn note(
+    pub(super) async fn update_meta(
         &self,
         partition: u16,
         born: UnixMs,

@@ -8,19 +8,19 @@
 //! depends on it. Items expire by TTL; nothing is deleted here.
 //!
 //! # Stretched
-//! Where its cost is to be held down ([`Log::stretch`]) a writer leaves flushes out: what is said
+//! Where its cost is to be held down ([`Log::set_append_spacing`]) a writer leaves flushes out: what is said
 //! waits longer for its append, and everything else is as ever. Positions, the log's clock and how
 //! readers go by it hang on the flush that all agree on, so that stays.
 //!
 //! # What it costs
 //! A write unit a node and flush, as long as an item fits a kilobyte; a read unit each one and a
 //! half flushes. docs/PROOFS.md has the figure. So the past (`meta`) is written rarely: that a node
-//! was there (`attended`) goes along with what it appends.
+//! was there (`last_tended_at`) goes along with what it appends.
 
 mod meta;
-mod pace;
-mod reading;
+mod read;
 mod target;
+mod timing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,9 +48,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::meta::Meta;
-use self::pace::Pace;
 pub use self::target::DynamoTarget;
-use super::{Consumed, Log, Origin, Position, Tail};
+use self::timing::FlushTiming;
+use super::{Log, LogUsage, PartitionMeta, Position, ReadResult};
 use crate::dynamo::attr::to_sdk;
 use crate::dynamo::clock::DateClock;
 use crate::dynamo::{connect, failure};
@@ -85,19 +85,19 @@ pub struct DynamoLog {
     partitions: u16,
     /// This handle's name, in the sort keys of what it puts.
     writer: u32,
-    pace: Pace,
+    pace: FlushTiming,
     /// How many flushes an item may wait for, at most.
     stretch: AtomicU64,
     meter: Meter,
     /// By partition.
-    writing: Vec<Mutex<Writing>>,
-    reading: Vec<Mutex<Reading>>,
-    past: Vec<parking_lot::Mutex<Past>>,
+    writing: Vec<Mutex<WriteState>>,
+    reading: Vec<Mutex<ReadState>>,
+    past: Vec<parking_lot::Mutex<MetaCache>>,
 }
 
 /// What appends go by.
 #[derive(Debug, Default)]
-struct Writing {
+struct WriteState {
     flushes: FlushEncoder,
     last: UnixMs,
     /// For how many flushes what is put next has gathered; zero before the first.
@@ -106,7 +106,7 @@ struct Writing {
 
 /// What reads go by.
 #[derive(Debug, Default)]
-struct Reading {
+struct ReadState {
     books: NumberTables,
     /// When the last call was, if it read to the end.
     read_at: Option<Instant>,
@@ -115,22 +115,22 @@ struct Reading {
 
 /// What is known of a partition's past.
 #[derive(Debug, Default)]
-struct Past {
+struct MetaCache {
     meta: Option<(Instant, Meta)>,
     /// When a node was there, as the next item is to say; zero if it need not.
-    to_say: UnixMs,
+    attended_unsent: UnixMs,
     /// When it was last said in the table, as far as is known.
-    said: UnixMs,
+    attended_sent: UnixMs,
     /// Up to where this node needs nothing.
     trimmed: UnixMs,
 }
 
-impl Past {
+impl MetaCache {
     /// An item that says when a node was there lies in the table.
     fn has_said(&mut self, attended: UnixMs) {
-        self.said = self.said.max(attended);
-        if self.to_say == attended {
-            self.to_say = UnixMs::ZERO;
+        self.attended_sent = self.attended_sent.max(attended);
+        if self.attended_unsent == attended {
+            self.attended_unsent = UnixMs::ZERO;
         }
     }
 }
@@ -187,7 +187,7 @@ impl DynamoLog {
             shown: target.to_string(),
             partitions: target.partitions,
             writer: rng::random(),
-            pace: Pace { flush_ms: target.flush_ms, clock },
+            pace: FlushTiming { flush_ms: target.flush_ms, clock },
             stretch: AtomicU64::new(1),
             meter: Meter::default(),
             writing: (0..partitions).map(|_| Mutex::default()).collect(),
@@ -209,19 +209,19 @@ impl DynamoLog {
         failure::failed(&self.shown, doing, error)
     }
 
-    fn past(&self, partition: u16) -> parking_lot::MutexGuard<'_, Past> {
+    fn past(&self, partition: u16) -> parking_lot::MutexGuard<'_, MetaCache> {
         self.past[usize::from(partition)].lock()
     }
 
     /// Looks at DynamoDB's clock, all over a second, until it is known well enough. Half a read
     /// unit a look.
-    async fn sharpen(&self, partition: u16) -> StoreResult<()> {
+    async fn calibrate_clock(&self, partition: u16) -> StoreResult<()> {
         let begun = Instant::now();
         while begun.elapsed() < LOOK_FOR {
-            if self.pace.is_sharp() {
+            if self.pace.is_precise() {
                 return Ok(());
             }
-            self.look(partition).await?;
+            self.probe_clock(partition).await?;
             if self.pace.clock.bounds().is_none() {
                 let text = format!(
                     "{} answers without a Date, which the log takes its time from",
@@ -236,7 +236,7 @@ impl DynamoLog {
         Ok(())
     }
 
-    async fn look(&self, partition: u16) -> StoreResult<()> {
+    async fn probe_clock(&self, partition: u16) -> StoreResult<()> {
         let key = crate::dynamo::attr::key_attributes(
             &log_pk(partition),
             housecount_core::keys::LOG_META_SK,
@@ -254,8 +254,8 @@ impl DynamoLog {
         let begun = Instant::now();
         let mut writing = self.writing[usize::from(partition)].lock().await;
         for _ in 0..PUTS_MAX {
-            self.sharpen(partition).await?;
-            let attended = self.past(partition).to_say;
+            self.calibrate_clock(partition).await?;
+            let attended = self.past(partition).attended_unsent;
             let at = self.pace.position(record.len()).max(writing.last.plus(1));
             let item = writing.flushes.encode(at, attended, key, record);
             writing.last = at;
@@ -269,13 +269,13 @@ impl DynamoLog {
                 continue;
             }
             self.past(partition).has_said(attended);
-            let flushes = pace::flushes_to_next(
+            let flushes = timing::flushes_until_next(
                 item.len(),
                 writing.gathered,
                 self.stretch.load(Ordering::Relaxed),
             );
             writing.gathered = flushes;
-            self.settle(writing, at).await;
+            self.wait_until_readable(writing, at).await;
             let next =
                 Duration::from_millis(flushes * self.pace.flush_ms).saturating_sub(begun.elapsed());
             sleep(next).await;
@@ -286,7 +286,7 @@ impl DynamoLog {
     }
 
     /// The next one may be put meanwhile.
-    async fn settle(&self, writing: MutexGuard<'_, Writing>, at: UnixMs) {
+    async fn wait_until_readable(&self, writing: MutexGuard<'_, WriteState>, at: UnixMs) {
         drop(writing);
         loop {
             match self.pace.settles_in_ms(at) {
@@ -324,10 +324,10 @@ impl DynamoLog {
     }
 
     /// What a tail says of the past: as the table has it, and as this handle knows it to be.
-    fn shown_origin(&self, partition: u16, meta: Meta) -> Origin {
+    fn shown_origin(&self, partition: u16, meta: Meta) -> PartitionMeta {
         let past = self.past(partition);
-        let attended = meta.origin.attended.max(past.said).max(past.to_say);
-        Origin { attended, ..meta.origin }
+        let attended = meta.origin.last_tended_at.max(past.attended_sent).max(past.attended_unsent);
+        PartitionMeta { last_tended_at: attended, ..meta.origin }
     }
 
     /// Notes something in the past, here and in the table.
@@ -336,10 +336,10 @@ impl DynamoLog {
         partition: u16,
         numbers: &[(&str, u64)],
         condition: &str,
-        change: impl FnOnce(&mut Origin),
+        change: impl FnOnce(&mut PartitionMeta),
     ) -> StoreResult<()> {
-        let born = self.origin(partition, false).await?.origin.born;
-        self.note(partition, born, numbers, condition).await?;
+        let born = self.origin(partition, false).await?.origin.created_at;
+        self.update_meta(partition, born, numbers, condition).await?;
         if let Some((_, meta)) = &mut self.past(partition).meta {
             change(&mut meta.origin);
         }
@@ -357,7 +357,12 @@ impl Log for DynamoLog {
         self.put(partition, &record).await
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let mut reading = self.reading[usize::from(partition)].lock().await;
         if let Some(read_at) = reading.read_at {
             sleep_until(read_at + Duration::from_millis(self.pace.read_every_ms())).await;
@@ -368,47 +373,51 @@ impl Log for DynamoLog {
         Ok(tail)
     }
 
-    async fn read_aside(&self, partition: u16, after: Position) -> StoreResult<Tail> {
+    async fn read_once(&self, partition: u16, after: Position) -> StoreResult<ReadResult> {
         let mut reading = self.reading[usize::from(partition)].lock().await;
         self.read_now(partition, after, HandleKey::default(), &mut reading).await
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let meta = self.origin(partition, false).await?;
         let numbers = {
             let mut past = self.past(partition);
             past.trimmed = past.trimmed.max(before);
-            if attended > past.said {
-                past.to_say = past.to_say.max(attended);
+            if attended > past.attended_sent {
+                past.attended_unsent = past.attended_unsent.max(attended);
             }
-            let is_unsaid = past.to_say.since(past.said) >= ATTENDED_FLUSHES * self.pace.flush_ms;
+            let is_unsaid = past.attended_unsent.since(past.attended_sent)
+                >= ATTENDED_FLUSHES * self.pace.flush_ms;
             let is_untrimmed = past.trimmed.since(meta.trimmed) >= TRIM_MS;
             if !is_unsaid && !is_untrimmed {
                 return Ok(());
             }
-            [("attended", past.said.max(past.to_say).0), ("trimmed", past.trimmed.0)]
+            [
+                ("attended", past.attended_sent.max(past.attended_unsent).0),
+                ("trimmed", past.trimmed.0),
+            ]
         };
-        self.note(partition, meta.origin.born, &numbers, "").await?;
+        self.update_meta(partition, meta.origin.created_at, &numbers, "").await?;
         let mut past = self.past(partition);
-        past.said = past.said.max(UnixMs(numbers[0].1));
+        past.attended_sent = past.attended_sent.max(UnixMs(numbers[0].1));
         if let Some((_, meta)) = &mut past.meta {
             meta.trimmed = UnixMs(numbers[1].1);
         }
         Ok(())
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.note(partition, born, &[("whole", 1)], "").await?;
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.update_meta(partition, born, &[("whole", 1)], "").await?;
         self.origin(partition, true).await.map(drop)
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let is_later = " AND (attribute_not_exists(#committed) OR #committed < :committed)";
-        let grow = |origin: &mut Origin| origin.committed = origin.committed.max(to);
+        let grow = |origin: &mut PartitionMeta| origin.committed = origin.committed.max(to);
         self.change(partition, &[("committed", to.0)], is_later, grow).await
     }
 
-    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
     }
 
@@ -417,13 +426,13 @@ impl Log for DynamoLog {
         (FLUSH_STRETCH_MAX + 2) * self.pace.flush_ms
     }
 
-    fn stretch(&self, times: u64) -> u64 {
+    fn set_append_spacing(&self, times: u64) -> u64 {
         let times = times.clamp(1, FLUSH_STRETCH_MAX);
         self.stretch.store(times, Ordering::Relaxed);
         (times - 1) * self.pace.flush_ms
     }
 
-    fn consumed(&self) -> Consumed {
-        Consumed::Units(self.meter.clone())
+    fn consumed(&self) -> LogUsage {
+        LogUsage::Units(self.meter.clone())
     }
 }

@@ -14,7 +14,7 @@ use housecount_core::time::UnixMs;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::{ErrorKind, StoreError, StoreResult};
-use crate::log::{Origin, Position, Tail};
+use crate::log::{PartitionMeta, Position, ReadResult};
 
 /// Layout version, in SQLite's `user_version`.
 const SCHEMA_VERSION: i64 = 3;
@@ -122,13 +122,13 @@ pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Positio
     Ok(connection.query_row(sql, [], position).optional()?.unwrap_or(Position::START))
 }
 
-fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
+fn origin(row: &Row<'_>) -> rusqlite::Result<PartitionMeta> {
     let time = |column| integer(row, column).map(from_sql);
     let key = HandleKey(integer(row, 4)?.cast_unsigned());
-    Ok(Origin {
-        born: time(0)?,
-        whole: integer(row, 1)? == 1,
-        attended: time(2)?,
+    Ok(PartitionMeta {
+        created_at: time(0)?,
+        is_complete: integer(row, 1)? == 1,
+        last_tended_at: time(2)?,
         committed: time(3)?,
         key,
     })
@@ -139,7 +139,7 @@ pub(super) fn read_tail(
     connection: &Connection,
     after: Position,
     clock: UnixMs,
-) -> rusqlite::Result<Option<Tail>> {
+) -> rusqlite::Result<Option<ReadResult>> {
     // One transaction, so that records and origin are of one moment.
     let transaction = connection.unchecked_transaction()?;
     let seq = i64::try_from(after.seq).unwrap_or(i64::MAX);
@@ -156,12 +156,14 @@ pub(super) fn read_tail(
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let sql = "SELECT born, whole, attended, committed, key FROM origin";
     let known = transaction.query_row(sql, [], origin).optional()?;
-    let Some(origin) = known.filter(|origin| origin.born > UnixMs::ZERO) else { return Ok(None) };
-    let holds_after = transaction
+    let Some(origin) = known.filter(|origin| origin.created_at > UnixMs::ZERO) else {
+        return Ok(None);
+    };
+    let start_exists = transaction
         .prepare_cached("SELECT 1 FROM record WHERE at = ?1 AND seq = ?2")?
         .exists(params![to_sql(after.at), seq])?;
     let more = records.len() > READ_RECORDS_MAX;
     records.truncate(READ_RECORDS_MAX);
     let last = records.last().map_or(after.at, |(position, _)| position.at);
-    Ok(Some(Tail { records, more, holds_after, clock: clock.max(last), origin }))
+    Ok(Some(ReadResult { records, more, start_exists, clock: clock.max(last), origin }))
 }

@@ -27,8 +27,8 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use self::writer::{Order, Writer};
-use super::{Log, Position, Tail};
+use self::writer::{WriteCommand, WriterThread};
+use super::{Log, Position, ReadResult};
 use crate::blocking::run_blocking;
 use crate::clock::MonotonicClock;
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -42,7 +42,7 @@ const DATABASE: &str = "log.sqlite";
 #[derive(Debug)]
 pub struct FileLog {
     /// Taken away to end the writer.
-    orders: Option<SyncSender<Order>>,
+    commands: Option<SyncSender<WriteCommand>>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Connection>>,
     clock: Arc<MonotonicClock>,
@@ -81,7 +81,7 @@ impl FileLog {
 
         let (orders, inbox) = sync_channel(FILE_LOG_ORDERS_MAX);
         let (dirty, to_sync) = sync_channel(1);
-        let thread = Writer {
+        let thread = WriterThread {
             connection: writer,
             folder: folder.clone(),
             clock: clock.clone(),
@@ -90,11 +90,11 @@ impl FileLog {
         };
         let writer = spawn("log-writer", move || thread.run(&inbox))?;
         spawn("log-sync", move || writer::sync_behind(&wal, &to_sync))?;
-        Ok(FileLog { orders: Some(orders), writer: Some(writer), reader, clock, folder })
+        Ok(FileLog { commands: Some(orders), writer: Some(writer), reader, clock, folder })
     }
 
     /// Reads on; none if the log has no past.
-    async fn find(&self, after: Position) -> StoreResult<Option<Tail>> {
+    async fn find(&self, after: Position) -> StoreResult<Option<ReadResult>> {
         let (reader, clock, folder) =
             (self.reader.clone(), self.clock.clone(), self.folder.clone());
         let shown = folder.path(DATABASE);
@@ -117,11 +117,11 @@ impl FileLog {
 
     async fn order<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> Order,
+        order: impl FnOnce(oneshot::Sender<StoreResult<T>>) -> WriteCommand,
     ) -> StoreResult<T> {
         let gone = || StoreError::new(ErrorKind::Unavailable, "the file log's writer has stopped");
         let (reply, answer) = oneshot::channel();
-        let orders = self.orders.as_ref().ok_or_else(gone)?;
+        let orders = self.commands.as_ref().ok_or_else(gone)?;
         orders.try_send(order(reply)).map_err(|refused| match refused {
             TrySendError::Disconnected(_) => gone(),
             TrySendError::Full(_) => StoreError::new(
@@ -136,7 +136,7 @@ impl FileLog {
 impl Drop for FileLog {
     /// The folder is given back only when everything ordered is written and the file is closed.
     fn drop(&mut self) {
-        drop(self.orders.take());
+        drop(self.commands.take());
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -156,37 +156,42 @@ impl Log for FileLog {
     }
 
     async fn append(&self, _partition: u16, record: Bytes) -> StoreResult<Position> {
-        self.order(|reply| Order::Append(record, reply)).await
+        self.order(|reply| WriteCommand::Append(record, reply)).await
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let lost = || StoreError::new(ErrorKind::Unavailable, "the file log was lost");
         let mut found = self.find(after).await?;
         if found.is_none() {
-            self.order(Order::Begin).await?;
+            self.order(WriteCommand::Begin).await?;
             found = self.find(after).await?;
         }
         let tail = found.ok_or_else(lost)?;
         if tail.origin.key != HandleKey::default() || key == HandleKey::default() {
             return Ok(tail);
         }
-        self.order(|reply| Order::TakeKey(key, reply)).await?;
+        self.order(|reply| WriteCommand::SetHandleKey(key, reply)).await?;
         self.read(partition, after, HandleKey::default()).await
     }
 
-    async fn tend(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.order(|reply| Order::Tend { before, attended, reply }).await
+    async fn maintain(&self, _partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.order(|reply| WriteCommand::Tend { before, attended, reply }).await
     }
 
-    async fn mark_whole(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.order(|reply| Order::MarkWhole(born, reply)).await
+    async fn mark_complete(&self, _partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.order(|reply| WriteCommand::MarkWhole(born, reply)).await
     }
 
     async fn note_committed(&self, _partition: u16, to: UnixMs) -> StoreResult<()> {
-        self.order(|reply| Order::NoteCommitted(to, reply)).await
+        self.order(|reply| WriteCommand::NoteCommitted(to, reply)).await
     }
 
-    async fn publish(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, _counts: &[(String, u64)]) -> StoreResult<()> {
         Err(StoreError::new(ErrorKind::Unsupported, "publish_counts needs a Redis log"))
     }
 }

@@ -23,7 +23,7 @@ use crate::log::memory::next_position;
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// What the writing thread is asked to do. It answers every order.
-pub(super) enum Order {
+pub(super) enum WriteCommand {
     Append(Bytes, oneshot::Sender<StoreResult<Position>>),
     Tend {
         before: UnixMs,
@@ -32,13 +32,13 @@ pub(super) enum Order {
     },
     MarkWhole(UnixMs, oneshot::Sender<StoreResult<()>>),
     NoteCommitted(UnixMs, oneshot::Sender<StoreResult<()>>),
-    TakeKey(HandleKey, oneshot::Sender<StoreResult<()>>),
+    SetHandleKey(HandleKey, oneshot::Sender<StoreResult<()>>),
     /// Makes the log's past where it has none.
     Begin(oneshot::Sender<StoreResult<()>>),
 }
 
 /// The one thread that writes.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     pub(super) connection: Connection,
     pub(super) folder: Arc<DataFolder>,
     pub(super) clock: Arc<MonotonicClock>,
@@ -49,10 +49,10 @@ pub(super) struct Writer {
 /// How many orders one commit takes at most, so that none waits long.
 const ORDERS_PER_COMMIT: usize = 256;
 
-impl Writer {
-    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+impl WriterThread {
+    pub(super) fn run(mut self, inbox: &Receiver<WriteCommand>) {
         while let Ok(first) = inbox.recv() {
-            let orders: Vec<Order> =
+            let orders: Vec<WriteCommand> =
                 std::iter::once(first).chain(inbox.try_iter().take(ORDERS_PER_COMMIT)).collect();
             self.commit(orders);
             // Full: the sync thread has been told already.
@@ -62,9 +62,9 @@ impl Writer {
 
     /// Carries out the orders in one transaction, and answers them when it is committed to the file
     /// that is there.
-    fn commit(&mut self, orders: Vec<Order>) {
+    fn commit(&mut self, orders: Vec<WriteCommand>) {
         let before = self.last;
-        let done = self.carry_out(&orders).map_err(|error| {
+        let done = self.execute(&orders).map_err(|error| {
             self.last = before;
             error.to_string()
         });
@@ -84,28 +84,28 @@ impl Writer {
         });
         for order in orders {
             match order {
-                Order::Append(_, reply) => {
+                WriteCommand::Append(_, reply) => {
                     let position = *positions.next().unwrap_or(&self.last);
                     let _ =
                         reply.send(failed.as_ref().map_or(Ok(position), |failed| Err(failed())));
                 }
-                Order::Tend { reply, .. }
-                | Order::MarkWhole(_, reply)
-                | Order::NoteCommitted(_, reply)
-                | Order::TakeKey(_, reply)
-                | Order::Begin(reply) => {
+                WriteCommand::Tend { reply, .. }
+                | WriteCommand::MarkWhole(_, reply)
+                | WriteCommand::NoteCommitted(_, reply)
+                | WriteCommand::SetHandleKey(_, reply)
+                | WriteCommand::Begin(reply) => {
                     let _ = reply.send(failed.as_ref().map_or(Ok(()), |failed| Err(failed())));
                 }
             }
         }
     }
 
-    fn carry_out(&mut self, orders: &[Order]) -> rusqlite::Result<Vec<Position>> {
+    fn execute(&mut self, orders: &[WriteCommand]) -> rusqlite::Result<Vec<Position>> {
         let transaction = self.connection.transaction()?;
         let mut positions = Vec::with_capacity(orders.len());
         for order in orders {
             match order {
-                Order::Append(body, _) => {
+                WriteCommand::Append(body, _) => {
                     self.last = next_position(self.last, self.clock.now());
                     let seq = i64::try_from(self.last.seq).unwrap_or(i64::MAX);
                     transaction
@@ -113,7 +113,7 @@ impl Writer {
                         .execute(params![to_sql(self.last.at), seq, body.as_ref()])?;
                     positions.push(self.last);
                 }
-                Order::Tend { before, attended, .. } => {
+                WriteCommand::Tend { before, attended, .. } => {
                     // The last record stays: it is where the clock and the positions go on after a
                     // restart.
                     let keep = (*before).min(self.last.at);
@@ -123,19 +123,19 @@ impl Writer {
                         [to_sql(*attended)],
                     )?;
                 }
-                Order::MarkWhole(born, _) => {
+                WriteCommand::MarkWhole(born, _) => {
                     transaction
                         .execute("UPDATE origin SET whole = 1 WHERE born = ?1", [to_sql(*born)])?;
                 }
-                Order::NoteCommitted(to, _) => {
+                WriteCommand::NoteCommitted(to, _) => {
                     let sql = "UPDATE origin SET committed = MAX(CAST(committed AS INTEGER), ?1)";
                     transaction.execute(sql, [to_sql(*to)])?;
                 }
-                Order::TakeKey(key, _) => {
+                WriteCommand::SetHandleKey(key, _) => {
                     let sql = "UPDATE origin SET key = ?1 WHERE CAST(key AS INTEGER) = 0";
                     transaction.execute(sql, [key.0.cast_signed()])?;
                 }
-                Order::Begin(_) => begin(&transaction, self.clock.now())?,
+                WriteCommand::Begin(_) => begin(&transaction, self.clock.now())?,
             }
         }
         transaction.commit()?;

@@ -41,14 +41,14 @@ pub(super) enum Call<'a> {
     Pipeline(&'a Pipeline),
     /// A transaction, from MULTI to EXEC, and a script that answers the same where Redis takes no
     /// transaction.
-    Moment(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
+    AtomicRead(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
 }
 
 impl Call<'_> {
     pub(super) fn commands(&self) -> u64 {
         match self {
             Call::Command(_) | Call::Script(..) => 1,
-            Call::Pipeline(pipeline) | Call::Moment(pipeline, ..) => pipeline.len() as u64,
+            Call::Pipeline(pipeline) | Call::AtomicRead(pipeline, ..) => pipeline.len() as u64,
         }
     }
 
@@ -56,7 +56,7 @@ impl Call<'_> {
     pub(super) fn commands_named(&self) -> String {
         match self {
             Call::Command(command) => name(command.args_iter()),
-            Call::Script(script, _) | Call::Moment(_, script, _) => script.named(),
+            Call::Script(script, _) | Call::AtomicRead(_, script, _) => script.named(),
             Call::Pipeline(pipeline) => {
                 let mut names: Vec<String> =
                     pipeline.cmd_iter().map(|command| name(command.args_iter())).collect();
@@ -77,7 +77,7 @@ impl Call<'_> {
             Call::Command(command) => command.query_async(connection).await,
             Call::Script(_, script) => script.invoke_async(connection).await,
             Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Call::Moment(moment, _, script) => match transaction(moment, connection).await {
+            Call::AtomicRead(moment, _, script) => match transaction(moment, connection).await {
                 Ok(answer) => answer.and_then(|answer| Ok(T::from_redis_value(answer)?)),
                 Err(TransactionRefused(refused)) => {
                     let denied = Some(refused).filter(is_denied);

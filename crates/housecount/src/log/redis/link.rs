@@ -32,10 +32,10 @@ const REBUILD_AFTER_MS: u64 = 3_000;
 
 /// A client, and its connections: one a worker, driven by that worker's own runtime, so that an
 /// append is not handed from thread to thread; and one for all else.
-pub(super) struct Link {
+pub(super) struct ConnectionPool {
     client: AnyClient,
     /// By [`current_worker`].
-    currents: Mutex<Vec<Current>>,
+    currents: Mutex<Vec<PooledConnection>>,
     /// How often another server has taken the place of the one before. Connections made before that
     /// are thrown away.
     moves: Arc<AtomicU64>,
@@ -50,15 +50,15 @@ enum AnyClient {
 }
 
 #[derive(Clone)]
-enum Connection {
+enum RedisConnection {
     One(ConnectionManager),
     Cluster(ClusterConnection),
 }
 
 /// A connection, and since when it has done nothing but fail.
 #[derive(Default)]
-struct Current {
-    connection: Option<Connection>,
+struct PooledConnection {
+    connection: Option<RedisConnection>,
     failing_since_ms: Option<u64>,
     /// Of how many moves it knows.
     moves: u64,
@@ -98,7 +98,7 @@ pub(super) fn server_at(host: &str, port: u16, is_tls: bool) -> ConnectionAddr {
     }
 }
 
-impl Link {
+impl ConnectionPool {
     /// A link that has yet to connect.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Link {
     pub(super) fn new(
         target: &RedisTarget,
         certificates: Option<TlsCertificates>,
-    ) -> Result<Link, RedisError> {
+    ) -> Result<ConnectionPool, RedisError> {
         let moves = Arc::new(AtomicU64::new(0));
         let client = match &target.servers {
             Servers::One(address) => {
@@ -123,7 +123,7 @@ impl Link {
                 AnyClient::Master(Box::new(Sentinels::new(target, certificates, moves.clone())?))
             }
         };
-        Ok(Link {
+        Ok(ConnectionPool {
             client,
             currents: Mutex::default(),
             moves,
@@ -153,8 +153,8 @@ impl Link {
         let done = async {
             let mut connection = self.connection().await?;
             let (outcome, denied) = match &mut connection {
-                Connection::One(one) => call.on(one).await,
-                Connection::Cluster(cluster) => call.on(cluster).await,
+                RedisConnection::One(one) => call.on(one).await,
+                RedisConnection::Cluster(cluster) => call.on(cluster).await,
             };
             if let Some(denied) = denied
                 && !self.is_denial_said.swap(true, Ordering::Relaxed)
@@ -173,7 +173,7 @@ impl Link {
     }
 
     /// This worker's connection, made if there is none.
-    async fn connection(&self) -> Result<Connection, RedisError> {
+    async fn connection(&self) -> Result<RedisConnection, RedisError> {
         if let AnyClient::Master(sentinels) = &self.client
             && sentinels.is_doubted()
         {
@@ -237,14 +237,14 @@ impl Link {
     }
 
     /// Runs `with` over this worker's connection.
-    fn with_current<T>(&self, with: impl FnOnce(&mut Current) -> T) -> T {
+    fn with_current<T>(&self, with: impl FnOnce(&mut PooledConnection) -> T) -> T {
         let mut currents = self.currents.lock();
         if currents.len() <= current_worker() {
-            currents.resize_with(current_worker() + 1, Current::default);
+            currents.resize_with(current_worker() + 1, PooledConnection::default);
         }
         let (current, moves) = (&mut currents[current_worker()], self.moves());
         if current.moves != moves {
-            *current = Current { moves, ..Current::default() };
+            *current = PooledConnection { moves, ..PooledConnection::default() };
         }
         with(current)
     }
@@ -267,7 +267,7 @@ fn cluster(
 }
 
 impl AnyClient {
-    async fn connect(&self) -> Result<Connection, RedisError> {
+    async fn connect(&self) -> Result<RedisConnection, RedisError> {
         let config = || {
             ConnectionManagerConfig::new()
                 .set_response_timeout(Some(RESPONSE_TIMEOUT))
@@ -276,13 +276,14 @@ impl AnyClient {
                 .set_pipeline_buffer_size(REDIS_PIPELINE_MAX)
                 .set_number_of_retries(1)
         };
-        let one =
-            |client: &Client| client.get_connection_manager_lazy(config()).map(Connection::One);
+        let one = |client: &Client| {
+            client.get_connection_manager_lazy(config()).map(RedisConnection::One)
+        };
         match self {
             AnyClient::One(client) => one(client),
             AnyClient::Master(sentinels) => one(&sentinels.master().await?),
             AnyClient::Cluster(client) => {
-                client.get_async_connection().await.map(Connection::Cluster)
+                client.get_async_connection().await.map(RedisConnection::Cluster)
             }
         }
     }

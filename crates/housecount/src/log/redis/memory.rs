@@ -17,7 +17,7 @@ pub(super) struct Memory {
 
 impl Memory {
     /// What asks; a cluster's client asks all masters.
-    pub(super) fn question() -> Cmd {
+    pub(super) fn info_command() -> Cmd {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
         info

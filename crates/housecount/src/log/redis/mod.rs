@@ -21,8 +21,8 @@ mod link;
 mod memory;
 mod poll;
 mod query;
+mod read;
 mod sentinel;
-mod tail;
 mod target;
 
 use std::fmt;
@@ -40,12 +40,12 @@ use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 
 use self::call::{Call, Lua, is_denied};
 use self::lengths::KnownLengths;
-use self::link::Link;
+use self::link::ConnectionPool;
 use self::memory::Memory;
-use self::tail::Found;
+use self::read::Found;
 pub use self::target::RedisTarget;
 use super::consumed::RedisCounter;
-use super::{Consumed, Log, Position, Tail};
+use super::{Log, LogUsage, Position, ReadResult};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::streak::{Change, FailureStreak};
@@ -59,7 +59,7 @@ const MEMORY_EVERY_MS: u64 = 60_000;
 const CONFIRM_EVERY_MS: u64 = 1_000;
 /// Where the permissions of a node are written down.
 const GRANT: &str = "docs/DEPLOY.md, \"The Redis user\", has the ACL line that a node needs";
-/// Keys set by one pipeline of `publish`.
+/// Keys set by one pipeline of `publish_counts`.
 const PUBLISH_BATCH: usize = 500;
 
 /// Log in Redis or Valkey, one stream per partition.
@@ -67,7 +67,7 @@ pub struct RedisLog {
     shown: String,
     prefix: String,
     partitions: u16,
-    link: Link,
+    link: ConnectionPool,
     lengths: KnownLengths,
     counter: RedisCounter,
     /// When it is to be asked again how much it has in memory, on this node's own clock.
@@ -114,7 +114,7 @@ impl RedisLog {
         let refused = |e: RedisError| {
             StoreError::caused(ErrorKind::Unsupported, format!("the log {shown}"), e)
         };
-        let link = Link::new(target, target.tls.load()?).map_err(refused)?;
+        let link = ConnectionPool::new(target, target.tls.load()?).map_err(refused)?;
         Ok(RedisLog {
             prefix: prefix.to_string(),
             partitions: target.partitions,
@@ -273,7 +273,7 @@ impl RedisLog {
             return;
         }
         self.ask_memory_ms.store(now_ms + MEMORY_EVERY_MS, Ordering::Relaxed);
-        let answer = match self.run("asking", &Call::Command(&Memory::question())).await {
+        let answer = match self.run("asking", &Call::Command(&Memory::info_command())).await {
             Ok(answer) => answer,
             Err(error) => {
                 let is_new = error.kind() == ErrorKind::Denied
@@ -311,7 +311,7 @@ impl Log for RedisLog {
         command
             .arg(redis_stream(&self.prefix, partition))
             .arg("*")
-            .arg(tail::RECORD_FIELD)
+            .arg(read::RECORD_FIELD)
             .arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
         let id: Vec<u8> = match self.run("appending to", &Call::Command(&command)).await {
@@ -321,7 +321,7 @@ impl Log for RedisLog {
             }
             answer => answer?,
         };
-        let position = tail::position(&id).ok_or_else(|| {
+        let position = read::position(&id).ok_or_else(|| {
             StoreError::new(
                 ErrorKind::Corrupt,
                 format!("the log {} answered XADD without an id", self.shown),
@@ -338,7 +338,12 @@ impl Log for RedisLog {
         Ok(position)
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let mut found = self.find(partition, after, key.0 != 0).await?;
         // Once each: what is lost or comes again meanwhile is the next read's.
         if let Found::Unbegun(odd) = found {
@@ -359,7 +364,7 @@ impl Log for RedisLog {
         Ok(tail)
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         let mut trim = redis::cmd("XTRIM");
         trim.arg(redis_stream(&self.prefix, partition)).arg("MINID").arg("~").arg(before.0);
         let mut note = self.tend.prepare();
@@ -375,7 +380,7 @@ impl Log for RedisLog {
         trimmed.and(noted)
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mut script = self.mark_whole.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(born.0.to_string());
         self.run("marking", &Call::Script(&self.mark_whole, &script)).await
@@ -387,7 +392,7 @@ impl Log for RedisLog {
         self.run("noting in", &Call::Script(&self.note_committed, &script)).await
     }
 
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
         let command = |stage: &str, viewers: u64| {
             let key = redis_count(&self.prefix, stage);
             if viewers == 0 { Cmd::del(key) } else { Cmd::set_ex(key, viewers, PUBLISHED_S) }
@@ -406,7 +411,7 @@ impl Log for RedisLog {
         self.link.moves()
     }
 
-    fn consumed(&self) -> Consumed {
-        Consumed::Redis(self.counter.so_far())
+    fn consumed(&self) -> LogUsage {
+        LogUsage::Redis(self.counter.snapshot())
     }
 }

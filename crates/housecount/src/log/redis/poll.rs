@@ -3,8 +3,8 @@
 use housecount_core::keys::{redis_meta, redis_stream};
 
 use super::call::Call;
-use super::tail::{self, Found};
-use super::{Position, RedisLog, Tail};
+use super::read::{self, Found};
+use super::{Position, ReadResult, RedisLog};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 impl RedisLog {
@@ -29,9 +29,9 @@ impl RedisLog {
         let (found, length) = self.ask(partition, after, true, has_key).await?;
         if let Found::Tail(tail) = &found
             && !tail.more
-            && (tail.holds_after || after == Position::START)
+            && (tail.start_exists || after == Position::START)
             && let Some(last) =
-                tail.records.last().map(|(at, _)| *at).or(tail.holds_after.then_some(after))
+                tail.records.last().map(|(at, _)| *at).or(tail.start_exists.then_some(after))
         {
             self.lengths.reached(partition, last, length, moves, true);
         }
@@ -43,7 +43,7 @@ impl RedisLog {
     fn is_kept(
         &self,
         partition: u16,
-        tail: &Tail,
+        tail: &ReadResult,
         length: u64,
         length_now: u64,
         moves: u64,
@@ -66,23 +66,23 @@ impl RedisLog {
     ) -> StoreResult<(Found, u64)> {
         let (stream, meta) =
             (redis_stream(&self.prefix, partition), redis_meta(&self.prefix, partition));
-        let asked = tail::Asked { with_held, with_role: !self.link.is_cluster() };
-        let question = tail::question(&stream, &meta, after, asked);
-        let script = tail::asked_of(&self.read, &stream, &meta, after);
-        let answer: tail::Answer =
-            self.run("reading", &Call::Moment(&question, &self.read, &script)).await?;
+        let asked = read::Asked { with_held, with_role: !self.link.is_cluster() };
+        let question = read::read_pipeline(&stream, &meta, after, asked);
+        let script = read::asked_of(&self.read, &stream, &meta, after);
+        let answer: read::ReadReply =
+            self.run("reading", &Call::AtomicRead(&question, &self.read, &script)).await?;
         self.counter.received(answer.past_bytes() as u64);
         if answer.is_replica {
             self.link.leave();
             let text = format!("the log {} is a replica now; looking for its master", self.shown);
             return Err(StoreError::new(ErrorKind::Unavailable, text));
         }
-        let (holds_after, length) = (answer.held.unwrap_or(!with_held), answer.length());
+        let (start_exists, length) = (answer.held.unwrap_or(!with_held), answer.length());
         let found =
-            tail::parse(answer, after, holds_after, self.partitions, has_key, self.known_clock())
+            read::parse(answer, after, start_exists, self.partitions, has_key, self.known_clock())
                 .map_err(|e| {
-                StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown))
-            })?;
+                    StoreError::new(ErrorKind::Schema, format!("the log {}: {e}", self.shown))
+                })?;
         Ok((found, length))
     }
 }

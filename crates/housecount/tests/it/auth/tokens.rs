@@ -1,6 +1,6 @@
 //! Viewers' tokens over HTTP: what they allow, and every way of making one up.
 
-use housecount::auth::{Audience, Payload, jwt};
+use housecount::auth::{AudienceClaim, Payload, jwt};
 use housecount_core::limits::TOKEN_BYTES_MAX;
 use serde_json::{Value, json};
 
@@ -220,8 +220,8 @@ async fn expired_early_and_others_tokens_are_refused() {
     let keys = format!("auth.viewer_keys=secret:{SECRET}");
     let node =
         node(&["auth.viewer=required", "auth.leeway=0s", "auth.audience=housecount", &keys]).await;
-    let aud = |aud: Audience| Payload { aud: Some(aud), ..payload("ann", "s") };
-    let ours = || aud(Audience::Many(vec!["other".to_string(), "housecount".to_string()]));
+    let aud = |aud: AudienceClaim| Payload { aud: Some(aud), ..payload("ann", "s") };
+    let ours = || aud(AudienceClaim::Many(vec!["other".to_string(), "housecount".to_string()]));
     let answer = |payload: &Payload| beat(&node, Some(&token(payload)), "s", "ann");
     assert_eq!(answer(&ours()).0, 200);
     assert_eq!(refused(&answer(&Payload { exp: in_s(-1.0), ..ours() })), (401, "token_expired"));
@@ -230,7 +230,10 @@ async fn expired_early_and_others_tokens_are_refused() {
         (401, "token_invalid")
     );
     assert_eq!(refused(&answer(&payload("ann", "s"))), (401, "token_invalid"));
-    assert_eq!(refused(&answer(&aud(Audience::One("other".to_string())))), (401, "token_invalid"));
+    assert_eq!(
+        refused(&answer(&aud(AudienceClaim::One("other".to_string())))),
+        (401, "token_invalid")
+    );
     // Who writes milliseconds, or no number at all, is told so.
     let claims =
         |exp: &str| format!(r#"{{"sub":"ann","stage":"s","aud":"housecount","exp":{exp}}}"#);

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::cold::{
-    Cold, Condition, Page, Purpose, Put, Record, SqliteCold, TableOptions, Transacted, Write,
+    Cold, Condition, KeyedItem, Page, Purpose, PutOutcome, SqliteCold, TableOptions, Transacted,
+    Write,
 };
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
 use housecount_core::limits::{ITEM_BYTES_MAX, SWEEP_ROWS_MAX, WRITE_BATCH_ITEMS};
 use housecount_core::time::UnixMs;
-use housecount_sim::plan::Plan;
+use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
 use serde_json::json;
 
@@ -43,7 +44,7 @@ async fn put_replaces(cold: &dyn Cold) {
     let key = Key::Config { stage: "put".to_string() };
     assert_eq!(cold.get(&key).await.unwrap(), None);
     for n in [1, 2, 2] {
-        cold.put(vec![Record { key: key.clone(), item: item(n) }]).await.unwrap();
+        cold.put(vec![KeyedItem { key: key.clone(), item: item(n) }]).await.unwrap();
         assert_eq!(cold.get(&key).await.unwrap(), Some(item(n)));
     }
     cold.delete(vec![key.clone()]).await.unwrap();
@@ -62,7 +63,7 @@ async fn every_type_comes_back(cold: &dyn Cold) {
         ("bool".to_string(), Attr::Bool(true)),
         ("texts".to_string(), Attr::StringMap(texts.into())),
     ]);
-    cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: key.clone(), item: item.clone() }]).await.unwrap();
     assert_eq!(cold.get(&key).await.unwrap(), Some(item));
 }
 
@@ -70,13 +71,13 @@ async fn every_type_comes_back(cold: &dyn Cold) {
 async fn item_bytes_max_fits(cold: &dyn Cold) {
     let key = Key::Config { stage: "large".to_string() };
     let item = Item::from([("b".to_string(), Attr::B(vec![0xa5; ITEM_BYTES_MAX - 100]))]);
-    cold.put(vec![Record { key: key.clone(), item: item.clone() }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: key.clone(), item: item.clone() }]).await.unwrap();
     assert_eq!(cold.get(&key).await.unwrap(), Some(item));
 }
 
 async fn many_are_put_and_deleted(cold: &dyn Cold) {
     let count = WRITE_BATCH_ITEMS as u64 * 4 + 3;
-    let records = (0..count).map(|n| Record { key: snapshot("many", n), item: item(n) });
+    let records = (0..count).map(|n| KeyedItem { key: snapshot("many", n), item: item(n) });
     cold.put(records.collect()).await.unwrap();
     let range = KeyRange::snapshots("many", UnixMs::ZERO, UnixMs::MAX);
     assert_eq!(cold.query(&range, &Page::first(10_000)).await.unwrap().len() as u64, count);
@@ -90,7 +91,7 @@ async fn a_key_may_come_twice(cold: &dyn Cold) {
     let records = [1, 2, 3, 2, 1]
         .into_iter()
         .zip(0..)
-        .map(|(at, n)| Record { key: snapshot("twice", at), item: item(n) });
+        .map(|(at, n)| KeyedItem { key: snapshot("twice", at), item: item(n) });
     cold.put(records.collect()).await.unwrap();
     let rows = cold.query(&range, &Page::first(10)).await.unwrap();
     let found: Vec<Item> = rows.into_iter().map(|(_, item)| item).collect();
@@ -100,8 +101,8 @@ async fn a_key_may_come_twice(cold: &dyn Cold) {
 }
 
 async fn a_range_is_read_in_order(cold: &dyn Cold) {
-    let records = (0..20).map(|n| Record { key: snapshot("range", n), item: item(n) });
-    let other = Record { key: Key::Config { stage: "range".to_string() }, item: item(99) };
+    let records = (0..20).map(|n| KeyedItem { key: snapshot("range", n), item: item(n) });
+    let other = KeyedItem { key: Key::Config { stage: "range".to_string() }, item: item(99) };
     cold.put(records.chain([other]).collect()).await.unwrap();
     let numbers = async |from: u64, to: u64, page: Page| -> Vec<u64> {
         let at = |n| UnixMs(1_790_000_000_000 + n);
@@ -121,41 +122,41 @@ async fn a_range_is_read_in_order(cold: &dyn Cold) {
 async fn conditions_hold(cold: &dyn Cold) {
     let key = Key::Lease { name: "test".to_string() };
     let put = async |n, condition| {
-        cold.put_if(Record { key: key.clone(), item: item(n) }, condition).await.unwrap()
+        cold.put_if(KeyedItem { key: key.clone(), item: item(n) }, condition).await.unwrap()
     };
     let at_most = |value| Condition::AbsentOrAtMost { attr: "n", value };
-    assert_eq!(put(10, Condition::Absent).await, Put::Done);
-    assert_eq!(put(20, Condition::Absent).await, Put::Refused(item(10)));
+    assert_eq!(put(10, Condition::Absent).await, PutOutcome::Done);
+    assert_eq!(put(20, Condition::Absent).await, PutOutcome::Refused(item(10)));
     assert_eq!(
         put(10, Condition::Absent).await,
-        Put::Done,
+        PutOutcome::Done,
         "the very same item: an answer was lost"
     );
-    assert_eq!(put(20, at_most(9)).await, Put::Refused(item(10)));
-    assert_eq!(put(20, at_most(10)).await, Put::Done);
+    assert_eq!(put(20, at_most(9)).await, PutOutcome::Refused(item(10)));
+    assert_eq!(put(20, at_most(10)).await, PutOutcome::Done);
     cold.delete(vec![key.clone()]).await.unwrap();
-    assert_eq!(put(30, at_most(0)).await, Put::Done);
-    let is = |n| Condition::Is { attr: "n", value: Attr::N(n) };
-    assert_eq!(put(40, is(29)).await, Put::Refused(item(30)));
-    assert_eq!(put(40, is(30)).await, Put::Done);
-    assert_eq!(put(40, is(30)).await, Put::Done, "the very same item: an answer was lost");
+    assert_eq!(put(30, at_most(0)).await, PutOutcome::Done);
+    let is = |n| Condition::Equals { attr: "n", value: Attr::N(n) };
+    assert_eq!(put(40, is(29)).await, PutOutcome::Refused(item(30)));
+    assert_eq!(put(40, is(30)).await, PutOutcome::Done);
+    assert_eq!(put(40, is(30)).await, PutOutcome::Done, "the very same item: an answer was lost");
     let of_bytes = |value: &[u8]| Item::from([("b".to_string(), Attr::B(value.to_vec()))]);
     let replace = async |from: &[u8], to: &[u8]| {
-        let condition = Condition::Is { attr: "b", value: Attr::B(from.to_vec()) };
-        cold.put_if(Record { key: key.clone(), item: of_bytes(to) }, condition).await.unwrap()
+        let condition = Condition::Equals { attr: "b", value: Attr::B(from.to_vec()) };
+        cold.put_if(KeyedItem { key: key.clone(), item: of_bytes(to) }, condition).await.unwrap()
     };
-    assert_eq!(replace(b"old", b"new").await, Put::Refused(item(40)));
-    cold.put(vec![Record { key: key.clone(), item: of_bytes(b"old") }]).await.unwrap();
-    assert_eq!(replace(b"old", b"new").await, Put::Done);
-    assert_eq!(replace(b"old", b"other").await, Put::Refused(of_bytes(b"new")));
+    assert_eq!(replace(b"old", b"new").await, PutOutcome::Refused(item(40)));
+    cold.put(vec![KeyedItem { key: key.clone(), item: of_bytes(b"old") }]).await.unwrap();
+    assert_eq!(replace(b"old", b"new").await, PutOutcome::Done);
+    assert_eq!(replace(b"old", b"other").await, PutOutcome::Refused(of_bytes(b"new")));
     cold.delete(vec![key.clone()]).await.unwrap();
-    assert_eq!(put(50, is(30)).await, Put::Refused(Item::new()), "nothing is there");
+    assert_eq!(put(50, is(30)).await, PutOutcome::Refused(Item::new()), "nothing is there");
 }
 
 async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     let key = |number| snapshot("transact", number);
     let write = |number, n, condition| Write::Put {
-        record: Record { key: key(number), item: item(n) },
+        record: KeyedItem { key: key(number), item: item(n) },
         condition,
     };
     let there = async || {
@@ -165,7 +166,7 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
             .map(|(_, item)| housecount_core::item::number(item, "n").unwrap())
             .collect::<Vec<_>>()
     };
-    let is = |n| Some(Condition::Is { attr: "n", value: Attr::N(n) });
+    let is = |n| Some(Condition::Equals { attr: "n", value: Attr::N(n) });
     let both = || vec![write(1, 10, Some(Condition::Absent)), write(2, 20, None)];
     assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Done);
     assert_eq!(there().await, [10, 20]);
@@ -209,7 +210,7 @@ async fn embedded_in_a_folder() {
     let folder = above.path().join("cold");
     let cold = SqliteCold::open(&folder).unwrap();
     keeps_the_contract(&cold).await;
-    let record = Record { key: snapshot("kept", 1), item: item(1) };
+    let record = KeyedItem { key: snapshot("kept", 1), item: item(1) };
     cold.put(vec![record.clone()]).await.unwrap();
     assert_eq!(SqliteCold::open(&folder).unwrap_err().kind(), ErrorKind::Held);
     drop(cold);
@@ -241,7 +242,7 @@ async fn several_pages_are_read(cold: &dyn Cold) {
         Item::from([("b".to_string(), Attr::B(vec![0xa5; (n % 7) as usize * 40_000 + 13]))])
     };
     for n in 0..30 {
-        cold.put(vec![Record { key: snapshot("pages", n), item: large(n) }]).await.unwrap();
+        cold.put(vec![KeyedItem { key: snapshot("pages", n), item: large(n) }]).await.unwrap();
     }
     let range = KeyRange::snapshots("pages", UnixMs::ZERO, UnixMs::MAX);
     for page in [Page::first(100), Page::last(17), Page { consistent: true, ..Page::first(100) }] {
@@ -257,10 +258,10 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
     let now = UnixMs(1_790_000_000_000);
     let expires = |at_s: u64| Item::from([("ttl".to_string(), Attr::N(at_s))]);
     let expired = (0..SWEEP_ROWS_MAX as u64 + 3)
-        .map(|n| Record { key: snapshot("swept", n), item: expires(now.0 / 1_000 - n) });
+        .map(|n| KeyedItem { key: snapshot("swept", n), item: expires(now.0 / 1_000 - n) });
     let stays = [expires(now.0 / 1_000 + 1), Item::new(), expires(0)];
     let stays =
-        stays.into_iter().zip(900..).map(|(item, n)| Record { key: snapshot("swept", n), item });
+        stays.into_iter().zip(900..).map(|(item, n)| KeyedItem { key: snapshot("swept", n), item });
     cold.put(expired.chain(stays).collect()).await.unwrap();
     let range = KeyRange::snapshots("swept", UnixMs::ZERO, UnixMs::MAX);
     let left = async || cold.query(&range, &Page::first(10_000)).await.unwrap().len();
@@ -284,7 +285,7 @@ async fn sweep_rows_max_bounds_a_step_of_the_sweep() {
 #[tokio::test(start_paused = true)]
 async fn simulated() {
     housecount::sim::begin(9);
-    let world = World::new(Plan::of(9), 1_000, false);
+    let world = World::new(SimPlan::of(9), 1_000, false);
     // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper
     // reads are.
     keeps_the_contract(&housecount_sim::world::cold::Wire::observing(world.clone())).await;
@@ -396,7 +397,7 @@ async fn throttling_drops_nothing() {
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
     dynamo.faults.throttled.store(2, Ordering::SeqCst);
     dynamo.faults.unprocessed.store(6, Ordering::SeqCst);
-    let records = (0..100).map(|n| Record { key: snapshot("throttled", n), item: item(n) });
+    let records = (0..100).map(|n| KeyedItem { key: snapshot("throttled", n), item: item(n) });
     cold.put(records.collect()).await.unwrap();
     assert_eq!(dynamo.faults.throttled.load(Ordering::SeqCst), 0, "the faults were met");
     assert_eq!(dynamo.faults.unprocessed.load(Ordering::SeqCst), 0, "the faults were met");
@@ -409,8 +410,8 @@ async fn a_conditional_put_whose_answer_was_lost_is_done() {
     let cold = dynamo.cold("table").await;
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
     dynamo.faults.lying.store(1, Ordering::SeqCst);
-    let record = Record { key: Key::Config { stage: "s".to_string() }, item: item(1) };
-    assert_eq!(cold.put_if(record, Condition::Absent).await.unwrap(), Put::Done);
+    let record = KeyedItem { key: Key::Config { stage: "s".to_string() }, item: item(1) };
+    assert_eq!(cold.put_if(record, Condition::Absent).await.unwrap(), PutOutcome::Done);
     assert_eq!(dynamo.faults.lying.load(Ordering::SeqCst), 0, "the fault was met");
 }
 
@@ -420,7 +421,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     let dynamo = Dynamo::start().await;
     let cold = dynamo.cold("table").await;
     cold.create_table(&TableOptions::default(), |_| ()).await.unwrap();
-    let record = |n| Record { key: Key::Fence, item: item(n) };
+    let record = |n| KeyedItem { key: Key::Fence, item: item(n) };
     let write = |n, condition| vec![Write::Put { record: record(n), condition }];
     dynamo.faults.conflicts.store(3, Ordering::SeqCst);
     let put = write(1, Some(Condition::Absent));
@@ -430,7 +431,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
         cold.put_if(record(2), Condition::AbsentOrAtMost { attr: "n", value: 2 }).await.unwrap();
     assert_eq!(
         (raised, dynamo.faults.conflicts.load(Ordering::SeqCst)),
-        (Put::Done, 0),
+        (PutOutcome::Done, 0),
         "the faults were met"
     );
     assert_eq!(cold.get(&Key::Fence).await.unwrap(), Some(item(2)));

@@ -11,13 +11,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::cold::TableOptions;
 use housecount::error::StoreResult;
-use housecount::log::{DynamoLog, Log, LogTarget, Position, Tail};
+use housecount::log::{DynamoLog, Log, LogTarget, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{
     FILE_LOG_ORDERS_MAX, READ_RECORDS_MAX, RECORD_BYTES_MAX, REDIS_COMMANDS_MAX,
 };
 use housecount_core::time::UnixMs;
-use housecount_sim::plan::Plan;
+use housecount_sim::plan::SimPlan;
 use housecount_sim::world::World;
 use parking_lot::Mutex;
 
@@ -98,28 +98,28 @@ async fn appended_is_read_in_order(log: &dyn Log) {
     assert_eq!(read_all(log, 0, Position::START).await, positions);
     assert_eq!(read_all(log, 0, positions[11].0).await, positions[12..]);
     assert_eq!(read_all(log, 0, positions[19].0).await, []);
-    assert!(log.read(0, positions[19].0, HandleKey::default()).await.unwrap().holds_after);
-    assert!(log.read(0, positions[3].0, HandleKey::default()).await.unwrap().holds_after);
+    assert!(log.read(0, positions[19].0, HandleKey::default()).await.unwrap().start_exists);
+    assert!(log.read(0, positions[3].0, HandleKey::default()).await.unwrap().start_exists);
     let never = Position { seq: positions[19].0.seq + 1, ..positions[19].0 };
     assert!(
-        !log.read(0, never, HandleKey::default()).await.unwrap().holds_after,
+        !log.read(0, never, HandleKey::default()).await.unwrap().start_exists,
         "there is no such record"
     );
-    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().holds_after);
+    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().start_exists);
 }
 
 async fn an_empty_log_has_a_clock_and_an_origin(log: &dyn Log) {
     let first = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(first.records.is_empty() && !first.more);
     assert!(first.clock > UnixMs(1_700_000_000_000), "{}", first.clock);
-    assert!(first.origin.born <= first.clock && first.origin.born > UnixMs::ZERO);
-    assert!(!first.origin.whole);
-    assert_eq!(first.origin.attended, UnixMs::ZERO);
+    assert!(first.origin.created_at <= first.clock && first.origin.created_at > UnixMs::ZERO);
+    assert!(!first.origin.is_complete);
+    assert_eq!(first.origin.last_tended_at, UnixMs::ZERO);
     let position = log.append(0, record(0)).await.unwrap();
     assert!(position.at >= first.clock, "a record lies before a clock that was read earlier");
     let second = log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(second.clock >= position.at);
-    assert_eq!(second.origin.born, first.origin.born, "born twice");
+    assert_eq!(second.origin.created_at, first.origin.created_at, "born twice");
 }
 
 async fn reading_twice_is_the_same(log: &dyn Log) {
@@ -135,7 +135,7 @@ async fn pages_join(log: &dyn Log) {
     for n in 0..count {
         log.append(0, record(n)).await.unwrap();
     }
-    let Tail { records, more, .. } =
+    let ReadResult { records, more, .. } =
         log.read(0, Position::START, HandleKey::default()).await.unwrap();
     assert!(records.len() <= READ_RECORDS_MAX && more);
     let all = read_all(log, 0, Position::START).await;
@@ -161,9 +161,9 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
     }
     let middle = log.append(0, record(300)).await.unwrap();
     // Nothing is that old.
-    log.tend(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
+    log.maintain(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
     assert_eq!(
-        log.read(0, middle, HandleKey::default()).await.unwrap().origin.attended,
+        log.read(0, middle, HandleKey::default()).await.unwrap().origin.last_tended_at,
         UnixMs::ZERO,
         "nobody said so"
     );
@@ -174,28 +174,31 @@ async fn tending_forgets_only_what_is_old(log: &dyn Log) {
         last = log.append(0, record(301)).await.unwrap();
     }
     for _ in 0..2 {
-        log.tend(0, last.at, last.at).await.unwrap();
+        log.maintain(0, last.at, last.at).await.unwrap();
         let left = read_all(log, 0, Position::START).await;
         assert!(left.len() < 301, "nearly all of them should have gone: {} are left", left.len());
         assert_eq!(left.last(), Some(&(last, record(301))));
     }
     let tail = log.read(0, last, HandleKey::default()).await.unwrap();
-    assert_eq!(tail.origin.attended, last.at);
-    log.tend(0, UnixMs(1), last.at.minus(1)).await.unwrap();
-    log.tend(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
+    assert_eq!(tail.origin.last_tended_at, last.at);
+    log.maintain(0, UnixMs(1), last.at.minus(1)).await.unwrap();
+    log.maintain(0, UnixMs(1), UnixMs::ZERO).await.unwrap();
     let tail = log.read(0, last, HandleKey::default()).await.unwrap();
-    assert_eq!(tail.origin.attended, last.at, "it was said later that somebody was there earlier");
+    assert_eq!(
+        tail.origin.last_tended_at, last.at,
+        "it was said later that somebody was there earlier"
+    );
     let next = log.append(0, record(302)).await.unwrap();
     assert!(next > last);
     assert_eq!(read_all(log, 0, middle).await.last(), Some(&(next, record(302))));
 }
 
 async fn whole_is_remembered_for_this_birth_only(log: &dyn Log) {
-    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.born;
-    log.mark_whole(0, born.minus(1)).await.unwrap();
-    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
-    log.mark_whole(0, born).await.unwrap();
-    assert!(log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.whole);
+    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.created_at;
+    log.mark_complete(0, born.minus(1)).await.unwrap();
+    assert!(!log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.is_complete);
+    log.mark_complete(0, born).await.unwrap();
+    assert!(log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.is_complete);
 }
 
 async fn the_first_key_is_kept(log: &dyn Log) {
@@ -217,7 +220,7 @@ async fn what_is_committed_only_grows(log: &dyn Log) {
         log.note_committed(0, UnixMs(noted)).await.unwrap();
         assert_eq!(committed().await, UnixMs(known));
     }
-    log.tend(0, UnixMs::ZERO, UnixMs(7)).await.unwrap();
+    log.maintain(0, UnixMs::ZERO, UnixMs(7)).await.unwrap();
     assert_eq!(committed().await, UnixMs(1_790_000_300_000));
 }
 
@@ -263,8 +266,8 @@ async fn two_handles_are_one_log(backend: &Backend) {
     let later = other.append(0, record(2)).await.unwrap();
     assert_eq!(read_all(&*one, 0, position).await, [(later, record(2))]);
     assert_eq!(
-        one.read(0, later, HandleKey::default()).await.unwrap().origin.born,
-        other.read(0, later, HandleKey::default()).await.unwrap().origin.born
+        one.read(0, later, HandleKey::default()).await.unwrap().origin.created_at,
+        other.read(0, later, HandleKey::default()).await.unwrap().origin.created_at
     );
 }
 
@@ -292,7 +295,7 @@ async fn file() {
 async fn simulated() {
     housecount::sim::begin(9);
     // Two partitions, so that they can be told apart.
-    let plan = || Plan { partitions: 2, ..Plan::of(9) };
+    let plan = || SimPlan { partitions: 2, ..SimPlan::of(9) };
     let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
     let open = move |n: usize| -> Opening {
         let log: Arc<dyn Log> =
@@ -350,26 +353,31 @@ impl Log for Acknowledged {
         Ok(position)
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         let mut tail = self.log.read(partition, after, key).await?;
         tail.records.retain(|(position, _)| self.acknowledged.lock().contains(position));
         Ok(tail)
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.log.tend(partition, before, attended).await
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+        self.log.maintain(partition, before, attended).await
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
-        self.log.mark_whole(partition, born).await
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+        self.log.mark_complete(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         self.log.note_committed(partition, to).await
     }
 
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
-        self.log.publish(counts).await
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish_counts(counts).await
     }
 }
 
@@ -484,7 +492,7 @@ async fn a_log_with_other_partitions_is_refused() {
 async fn redis_that_comes_back_is_used_again() {
     let mut server = Server::start(Flavour::Redis, &[]).await;
     let log = LogTarget::parse(&server.url()).unwrap().open("hc:").await.unwrap();
-    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.born;
+    let born = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.created_at;
     server.kill();
     let error = log.append(0, record(1)).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
@@ -492,7 +500,7 @@ async fn redis_that_comes_back_is_used_again() {
     crate::support::eventually("it is used again", async || log.append(0, record(1)).await.is_ok())
         .await;
     let origin = log.read(0, Position::START, HandleKey::default()).await.unwrap().origin;
-    assert!(origin.born > born && !origin.whole, "the loss must be noticed");
+    assert!(origin.created_at > born && !origin.is_complete, "the loss must be noticed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -509,9 +517,9 @@ async fn publish_sets_and_removes_plain_keys() {
         };
         let log = LogTarget::parse(&url).unwrap().open("hc:").await.unwrap();
         let counts: Vec<(String, u64)> = (0..50).map(|n| (format!("stage/{n}"), n + 1)).collect();
-        log.publish(&counts).await.unwrap();
+        log.publish_counts(&counts).await.unwrap();
         assert_eq!(get("hc:viewers:stage/41"), ["42"]);
-        log.publish(&[("stage/41".to_string(), 0)]).await.unwrap();
+        log.publish_counts(&[("stage/41".to_string(), 0)]).await.unwrap();
         assert!(get("hc:viewers:stage/41").is_empty());
         assert_eq!(get("hc:viewers:stage/40"), ["41"]);
     }

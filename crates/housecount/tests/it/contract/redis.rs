@@ -220,7 +220,7 @@ async fn a_sentinel_that_was_cut_off_is_not_believed() {
     // Nothing is wrong with the stray one: the sentinels are asked all the same.
     let housekeeping = async || {
         let _ = log
-            .tend(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO)
+            .maintain(0, housecount_core::time::UnixMs(1), housecount_core::time::UnixMs::ZERO)
             .await;
         log.moves() > 0
     };
@@ -278,7 +278,7 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
     let before = figure(&server, "total_net_output_bytes");
     for _ in 0..POLLS {
         let tail = log.read(0, last, key).await.unwrap();
-        assert!(tail.records.is_empty() && tail.holds_after && !tail.more);
+        assert!(tail.records.is_empty() && tail.start_exists && !tail.more);
     }
     let bytes = figure(&server, "total_net_output_bytes") - before;
     assert!(bytes < POLLS * 400, "{bytes} bytes in {POLLS} polls");
@@ -287,8 +287,8 @@ async fn idle_polls_do_not_fetch_the_last_record_again() {
     let before = figure(&server, "total_net_output_bytes");
     let newer = log.append(0, record(1)).await.unwrap();
     let tail = log.read(0, last, key).await.unwrap();
-    assert_eq!((tail.records.len(), tail.holds_after), (1, true));
-    assert!(log.read(0, newer, key).await.unwrap().holds_after);
+    assert_eq!((tail.records.len(), tail.start_exists), (1, true));
+    assert!(log.read(0, newer, key).await.unwrap().start_exists);
     assert!(figure(&server, "total_net_output_bytes") - before < 5_000);
 }
 
@@ -308,7 +308,7 @@ async fn a_lost_record_is_missed_at_the_next_poll() {
         assert_eq!(tail.records.last().unwrap().0, last);
         for _ in 0..3 {
             tail = log.read(0, last, key).await.unwrap();
-            assert!(tail.holds_after && tail.records.is_empty(), "{loss}");
+            assert!(tail.start_exists && tail.records.is_empty(), "{loss}");
         }
         match loss {
             "trim" => server.command(&format!("XTRIM {stream} MAXLEN 0")),
@@ -319,7 +319,7 @@ async fn a_lost_record_is_missed_at_the_next_poll() {
             log.append(0, record(9)).await.unwrap();
         }
         let tail = log.read(0, last, key).await.unwrap();
-        assert!(!tail.holds_after, "{loss}");
+        assert!(!tail.start_exists, "{loss}");
         assert_eq!(tail.records.len(), usize::from(loss == "delete and append"), "{loss}");
         server.command("FLUSHALL");
     }

@@ -28,10 +28,10 @@ async fn asks_everything(server: &Server, log: &dyn Log) -> Vec<StoreError> {
     outcomes.push(read(log).await);
     server.command(&format!("DEL {STREAM}:cut"));
     server.command(&format!("XDEL {STREAM} 9999999999999-0"));
-    outcomes.push(log.tend(0, UnixMs(1), UnixMs(2)).await);
-    outcomes.push(log.mark_whole(0, UnixMs(1)).await);
+    outcomes.push(log.maintain(0, UnixMs(1), UnixMs(2)).await);
+    outcomes.push(log.mark_complete(0, UnixMs(1)).await);
     outcomes.push(log.note_committed(0, UnixMs(3)).await);
-    outcomes.push(log.publish(&[("s".to_string(), 1), ("t".to_string(), 0)]).await);
+    outcomes.push(log.publish_counts(&[("s".to_string(), 1), ("t".to_string(), 0)]).await);
     // Without room for a transaction, a script reads.
     server.command("CONFIG SET maxmemory 1");
     outcomes.push(read(log).await);

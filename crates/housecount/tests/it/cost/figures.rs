@@ -2,7 +2,7 @@
 //! `cargo test --release -p housecount --test it -- --ignored --nocapture --test-threads 1 cost::figures`.
 //! What they print is in docs/COST.md, by cmd/cost/measured.md.
 
-use housecount::archive::Form;
+use housecount::archive::ArchiveFormat;
 use housecount::cold::{Cold, Purpose};
 use housecount_core::cost::own_usage::{self, Deployment};
 use housecount_core::cost::plans::{self, AudienceProfile};
@@ -86,7 +86,7 @@ fn agree(what: &str, measured: Units, model: Units) -> Usd {
 #[ignore = "a figure, and takes minutes"]
 async fn our_own() {
     let mut hour = Hour::new(CROWD, true).await;
-    hour.archive(Form::Packed);
+    hour.archive(ArchiveFormat::Packed);
     measure(&mut hour, WARM_MS).await;
     let measured = measure(&mut hour, 24 * HOUR_MS).await;
     let (of, setup) = (measured.of, Deployment::default());
@@ -115,7 +115,7 @@ async fn the_plans_that_people_know() {
     let measured = counts.of(Purpose::Snapshots);
     agree("hybrid: counts", Units::writes(measured.writes - roster), model);
 
-    hour.archive(Form::Items);
+    hour.archive(ArchiveFormat::Items);
     // It begins with what the log still has.
     measure(&mut hour, HOUR_MS / 4).await;
     let items = measure(&mut hour, HOUR_MS).await;

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use housecount::archive::{Archived, Form, Kept};
+use housecount::archive::{ArchiveFormat, ArchiveProgress, ArchiveSettings};
 use housecount::clock::SharedClock;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
-use housecount::log::{Log, Origin, Position, Tail};
+use housecount::log::{Log, PartitionMeta, Position, ReadResult};
 use housecount::metrics::Metrics;
-use housecount::tasks::archive::Archive;
-use housecount::tasks::commit::Commit;
-use housecount::tasks::snapshot::Snapshots;
-use housecount::tasks::{Progress, Tick};
+use housecount::tasks::archive::ArchiveTask;
+use housecount::tasks::commit::LedgerCommitter;
+use housecount::tasks::snapshot::SnapshotService;
+use housecount::tasks::{PeriodicTask, Progress};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
 use housecount_core::limits::{READ_RECORDS_MAX, RECORD_EVENTS_MAX};
@@ -67,21 +67,21 @@ impl Log for Tape {
         Err(StoreError::new(ErrorKind::Unsupported, "a tape is written by the test"))
     }
 
-    async fn read(&self, _: u16, after: Position, _: HandleKey) -> StoreResult<Tail> {
+    async fn read(&self, _: u16, after: Position, _: HandleKey) -> StoreResult<ReadResult> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let (now, records) = &*self.inner.lock();
         let from = records.partition_point(|(position, _)| *position <= after);
         let found: Vec<_> = records.range(from..).take(READ_RECORDS_MAX).cloned().collect();
         let more = from + found.len() < records.len();
-        let origin = Origin { born: BASE, ..Origin::default() };
-        Ok(Tail { records: found, more, holds_after: true, clock: *now, origin })
+        let origin = PartitionMeta { created_at: BASE, ..PartitionMeta::default() };
+        Ok(ReadResult { records: found, more, start_exists: true, clock: *now, origin })
     }
 
-    async fn tend(&self, _: u16, _: UnixMs, _: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, _: u16, _: UnixMs, _: UnixMs) -> StoreResult<()> {
         Ok(())
     }
 
-    async fn mark_whole(&self, _: u16, _: UnixMs) -> StoreResult<()> {
+    async fn mark_complete(&self, _: u16, _: UnixMs) -> StoreResult<()> {
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Log for Tape {
         Ok(())
     }
 
-    async fn publish(&self, _: &[(String, u64)]) -> StoreResult<()> {
+    async fn publish_counts(&self, _: &[(String, u64)]) -> StoreResult<()> {
         Ok(())
     }
 }
@@ -107,9 +107,9 @@ pub struct Hour {
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     crowd: Crowd,
-    commit: Commit,
-    snapshots: Snapshots,
-    archive: Option<Archive>,
+    commit: LedgerCommitter,
+    snapshots: SnapshotService,
+    archive: Option<ArchiveTask>,
 }
 
 impl Hour {
@@ -121,7 +121,7 @@ impl Hour {
         hub.go_live();
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let (log, name) = (tape.clone(), "test".to_string());
-        let commit = Commit::new(
+        let commit = LedgerCommitter::new(
             log,
             cold.clone(),
             hub.clone(),
@@ -132,8 +132,15 @@ impl Hour {
         );
         let clock = Arc::new(SharedClock::default());
         let (stretch, of) = (Arc::default(), hub.clone());
-        let snapshots =
-            Snapshots::new(of, cold.clone(), clock, metrics.clone(), name, &settings, stretch);
+        let snapshots = SnapshotService::new(
+            of,
+            cold.clone(),
+            clock,
+            metrics.clone(),
+            name,
+            &settings,
+            stretch,
+        );
         let now = BASE.aligned(WINDOW_MS);
         let (crowd, archive) = (Crowd::new(shape, now), None);
         let last = Vec::new();
@@ -154,14 +161,14 @@ impl Hour {
     }
 
     /// From now on every heartbeat is kept.
-    pub fn archive(&mut self, form: Form) {
-        let kept = Kept { form, flush_ms: SLOT_MS, retention_ms: 90 * 86_400_000 };
-        self.archive = Some(Archive::new(
+    pub fn archive(&mut self, form: ArchiveFormat) {
+        let kept = ArchiveSettings { form, flush_ms: SLOT_MS, retention_ms: 90 * 86_400_000 };
+        self.archive = Some(ArchiveTask::new(
             self.tape.clone(),
             self.cold.clone(),
             self.hub.clone(),
             self.metrics.clone(),
-            Arc::new(Archived::new(1)),
+            Arc::new(ArchiveProgress::new(1)),
             "test".to_string(),
             kept,
             &settings(&[]),
@@ -230,6 +237,6 @@ impl Hour {
 
     /// How many watch now.
     pub fn viewers(&self) -> u64 {
-        self.hub.totals().of.0.viewers
+        self.hub.totals().value.0.viewers
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use housecount::app::App;
-use housecount::archive::Form;
+use housecount::archive::ArchiveFormat;
 use housecount::clock::mono_ms;
-use housecount::cold::{Cold, Purpose, Record};
+use housecount::cold::{Cold, KeyedItem, Purpose};
 use housecount::config::{Layers, Settings};
 use housecount::log::MemoryLog;
 use housecount_core::fold::Count;
@@ -156,12 +156,12 @@ async fn redis_is_counted_and_asked_for_its_memory() {
     assert!(node.metric("housecount_redis_memory_bytes ").await > 100_000.0);
 }
 
-fn snapshots(from: u64, count: u64) -> Vec<Record> {
+fn snapshots(from: u64, count: u64) -> Vec<KeyedItem> {
     let snapshot = |n| {
         let count = Count { viewers: 1, sessions: 1 };
         let at = UnixMs(1_790_000_000_000 + n);
         let snapshot = Snapshot { stage: "s".into(), at, count, peak: 1, recovering: false };
-        Record { key: Key::Snapshot { stage: "s".into(), at }, item: snapshot.to_item(1_000) }
+        KeyedItem { key: Key::Snapshot { stage: "s".into(), at }, item: snapshot.to_item(1_000) }
     };
     (from..from + count).map(snapshot).collect()
 }
@@ -184,7 +184,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     // Ten writes a minute are $0.27 a month.
     for minute in 1..=3 * held {
         cold.put(snapshots(minute * 10, 10)).await.unwrap();
-        costs.minute(at(minute));
+        costs.sample(at(minute));
         let is_exceeded = minute >= judged;
         let stretch = if minute >= held { SNAPSHOT_STRETCH_MAX } else { 1 };
         assert_eq!(decided(), (is_exceeded, stretch, stretch), "minute {minute}");
@@ -192,7 +192,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
     // Nothing more is written: it is below by less and less, and then all is as before.
     let mut changes = vec![decided()];
     for minute in 3 * held + 1..=5 * held {
-        costs.minute(at(minute));
+        costs.sample(at(minute));
         if decided() != changes[changes.len() - 1] {
             changes.push(decided());
         }
@@ -206,7 +206,7 @@ async fn the_guard_stretches_what_it_may_and_comes_back() {
 #[tokio::test]
 async fn a_packed_archive_reads_the_log_once_a_slot() {
     let mut hour = Hour::new(Shape { viewers: 20, ..USUAL }, false).await;
-    hour.archive(Form::Packed);
+    hour.archive(ArchiveFormat::Packed);
     for _ in 0..3 {
         hour.slot().await;
         assert_eq!((hour.look().await, hour.look().await), (0, 0), "nothing is due");

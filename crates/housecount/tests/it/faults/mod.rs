@@ -15,7 +15,7 @@ use std::sync::Arc;
 use housecount::client::Client;
 use housecount::cold::Cold;
 use housecount_sim::checks::{self, is_within};
-use housecount_sim::truth::proof::Proven;
+use housecount_sim::oracle::proof::Proven;
 use hyper::Method;
 use serde_json::Value;
 

@@ -58,8 +58,8 @@ impl Inside {
 
     /// `/metrics` says that flushes, and snapshots, are so much stretched.
     fn shows(&self, flushes: u64, snapshots: u64) -> bool {
-        self.node.costs.show(&self.node.metrics);
-        let text = self.node.metrics.encode(self.node.hub.figures(), Format::Text);
+        self.node.costs.update_metrics(&self.node.metrics);
+        let text = self.node.metrics.encode(self.node.hub.gauge_values(), Format::Text);
         let has = |line: String| text.lines().any(|l| l == line);
         has(format!("housecount_cost_flush_stretch {flushes}"))
             && has(format!("housecount_cost_stretch {snapshots}"))
@@ -112,7 +112,7 @@ async fn flushes_are_stretched_above_the_limit_and_go_back() {
     gaps_after(&dynamo, 10).await;
     let (costs, started_ms, hour) = (&inside.node.costs, mono_ms(), COST_GUARD_HOLD_MS / 60_000);
     let pass = |minutes: std::ops::RangeInclusive<u64>| {
-        minutes.for_each(|minute| costs.minute(started_ms + 1_000 + minute * 60_000));
+        minutes.for_each(|minute| costs.sample(started_ms + 1_000 + minute * 60_000));
     };
     pass(1..=hour);
     assert!(inside.shows(FLUSH_STRETCH_MAX, 3));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use housecount::log::{Log, LogTarget, Position};
 use housecount_core::fold::HandleKey;
-use housecount_sim::truth::Truth;
-use housecount_sim::truth::proof::Proven;
+use housecount_sim::oracle::Oracle;
+use housecount_sim::oracle::proof::Proven;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 /// Reader of all records of a log, for the ledger's oracle.
 pub struct Tap {
-    truth: Arc<Mutex<Truth>>,
+    truth: Arc<Mutex<Oracle>>,
     task: JoinHandle<()>,
 }
 
@@ -25,7 +25,7 @@ impl Tap {
     /// Listens to a log by a handle of its own, and brings the key if it has none: a DynamoDB log
     /// tells of what others brought only after a while.
     pub fn over(log: Arc<dyn Log>, key: HandleKey) -> Tap {
-        let truth = Arc::new(Mutex::new(Truth::new(log.partitions())));
+        let truth = Arc::new(Mutex::new(Oracle::new(log.partitions())));
         let task = tokio::spawn(listen(log, key, truth.clone()));
         Tap { truth, task }
     }
@@ -47,13 +47,13 @@ impl Drop for Tap {
     }
 }
 
-async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Truth>>) {
+async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Oracle>>) {
     let mut after = vec![Position::START; usize::from(log.partitions())];
     loop {
         for partition in 0..log.partitions() {
             let place = &mut after[usize::from(partition)];
             let Ok(tail) = log.read(partition, *place, key).await else { continue };
-            if !tail.holds_after && *place != Position::START {
+            if !tail.start_exists && *place != Position::START {
                 // It was lost, or trimmed: what is there is heard again, which changes nothing.
                 *place = Position::START;
                 continue;
@@ -62,7 +62,7 @@ async fn listen(log: Arc<dyn Log>, key: HandleKey, truth: Arc<Mutex<Truth>>) {
                 *place = *position;
                 // A beat by a handle whose ids are nowhere any more is told again by whoever knows
                 // them.
-                let _ = truth.lock().heard(record, tail.origin.key);
+                let _ = truth.lock().observe_record(record, tail.origin.key);
             }
         }
         // Often, so that little is lost unheard; nodes tell it again, whoever did.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::archive::read;
-use housecount::cold::{Cold, Record, chunks};
-use housecount::forget::{ForgetError, Request};
+use housecount::cold::{Cold, KeyedItem, chunks};
+use housecount::forget::{ForgetError, ForgetRequest};
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::heartbeat;
@@ -48,7 +48,7 @@ async fn committed(until: UnixMs) -> Stage {
 }
 
 async fn put(cold: &FaultyCold, key: Key, item: Item) {
-    cold.put(vec![Record { key, item }]).await.unwrap();
+    cold.put(vec![KeyedItem { key, item }]).await.unwrap();
 }
 
 /// What was said until `until`, packed as a node would.
@@ -91,9 +91,9 @@ fn without_ann(rows: &BTreeSet<Row>) -> BTreeSet<Row> {
     rows.iter().filter(|row| row.3 != "ann").cloned().collect()
 }
 
-fn bytes(records: &[Record]) -> usize {
+fn bytes(records: &[KeyedItem]) -> usize {
     let archived = records.iter().filter(|record| record.key.pk() == ARCHIVE.pk());
-    let of = |record: &Record| match record.item.get("chunk") {
+    let of = |record: &KeyedItem| match record.item.get("chunk") {
         Some(Attr::B(bytes)) => bytes.len(),
         _ => 0,
     };
@@ -107,7 +107,8 @@ async fn a_packed_archive_loses_one_viewer_and_nobody_else() {
     let (stored, before, watched) =
         (items(&stage.cold).await, rows(&stage.cold).await, intervals(&stage.cold).await);
     assert!(is_anywhere(&stage.cold, "telephone").await, "or nothing is looked for");
-    let dry = ask(&stage.cold, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    let dry =
+        ask(&stage.cold, &ForgetRequest { is_dry_run: true, ..request("ann") }).await.unwrap();
     assert_eq!(items(&stage.cold).await, stored);
 
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
@@ -127,7 +128,7 @@ async fn a_packed_archive_loses_one_viewer_and_nobody_else() {
         number(&of.item, "ttl").is_ok() || matches!(of.key, Key::ItemArchiveCursor { .. })
     }));
     // The day after lies in another generation, which says nothing of her.
-    let tomorrow = |record: &&Record| {
+    let tomorrow = |record: &&KeyedItem| {
         record.key.pk() == ARCHIVE.pk() && record.key.sk() > format!("{}", BASE.plus(DAY_MS / 2))
     };
     assert!(now.iter().filter(tomorrow).eq(stored.iter().filter(tomorrow)));
@@ -144,9 +145,9 @@ async fn forget_held_bytes_max() {
     for held_bytes_max in [FORGET_HELD_BYTES_MAX, 300, 1] {
         let cold = copy(&stored).await;
         let before = cold.calls.load(Ordering::SeqCst);
-        ask(&cold, &Request { held_bytes_max, ..request("ann") }).await.unwrap();
+        ask(&cold, &ForgetRequest { held_bytes_max, ..request("ann") }).await.unwrap();
         let calls = cold.calls.load(Ordering::SeqCst) - before;
-        let archive: Vec<Record> = items(&cold)
+        let archive: Vec<KeyedItem> = items(&cold)
             .await
             .into_iter()
             .filter(|record| record.key.pk() == ARCHIVE.pk())
@@ -202,7 +203,7 @@ async fn a_generation_that_goes_on_is_refused() {
             Ok(_) => assert!(!is_refused && !is_anywhere(&stage.cold, "ann").await, "{until}"),
             Err(error) => {
                 let text = error.to_string();
-                let ForgetError::ArchiveGoesOn { from: begins, begins: next, .. } = error else {
+                let ForgetError::ArchiveStillOpen { from: begins, begins: next, .. } = error else {
                     panic!("{text}")
                 };
                 assert!(
@@ -219,14 +220,14 @@ async fn a_generation_that_goes_on_is_refused() {
 
 /// Heartbeats as items, as a node writes them; with the days of their stages, if these are to be
 /// found.
-fn archived(said: &[Said], is_listed: bool) -> Vec<Record> {
+fn archived(said: &[Said], is_listed: bool) -> Vec<KeyedItem> {
     let beats = said.iter().filter(|said| said.kind == EventKind::Beat);
     let pairs = beats.flat_map(|said| {
         let (beat, day) =
             (heartbeat::item(&said.event(), DAY_MS), heartbeat::day(&said.stage, said.at, DAY_MS));
         [Some(beat), is_listed.then_some(day)]
     });
-    pairs.flatten().map(|(key, item)| Record { key, item }).collect()
+    pairs.flatten().map(|(key, item)| KeyedItem { key, item }).collect()
 }
 
 #[tokio::test]
@@ -238,10 +239,10 @@ async fn heartbeats_that_are_items_are_deleted() {
         records.extend(archived(&watches("quiet", viewer, "#1", BASE, 1)[..1], true));
     }
     stage.cold.put(records).await.unwrap();
-    let is_heartbeat = |record: &&Record| matches!(record.key, Key::Heartbeat { .. });
-    let of = |who: &str, record: &Record| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
+    let is_heartbeat = |record: &&KeyedItem| matches!(record.key, Key::Heartbeat { .. });
+    let of = |who: &str, record: &KeyedItem| matches!(&record.key, Key::Heartbeat { viewer, .. } if viewer == who);
     let stored = items(&stage.cold).await;
-    let only = Request { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
+    let only = ForgetRequest { stage: Some("s/2".to_string()), is_dry_run: true, ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().items, 2);
     for who in ["ann", "ann#"] {
         let before = items(&stage.cold).await;
@@ -278,6 +279,6 @@ async fn what_was_not_looked_at_is_said() {
     );
     let again = ask(&stage.cold, &request("ann")).await.unwrap();
     assert!(again.is_nothing() && again.problems.len() == 1, "others' are still there: {again:?}");
-    let only = Request { stage: Some("s/2".to_string()), ..request("ann") };
+    let only = ForgetRequest { stage: Some("s/2".to_string()), ..request("ann") };
     assert_eq!(ask(&stage.cold, &only).await.unwrap().problems, [""; 0]);
 }

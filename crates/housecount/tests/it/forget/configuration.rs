@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use housecount::calendar::PeriodUnit;
 use housecount::cold::Cold;
-use housecount::export::{self, CsvStyle, Format, Request, Round, whole};
+use housecount::export::{self, BillingRounding, CsvStyle, ExportRequest, Format, atomic_file};
 use housecount::forget::configuration::{self, ForgetConfigurationError, Forgotten};
-use housecount::stages::Stages;
+use housecount::stages::StageStore;
 use housecount::verify::verify;
 use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
@@ -32,18 +32,22 @@ fn config(stage: &str, customer: &str) -> StageConfig {
 async fn exported(stage: &Stage) -> String {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.csv");
-    let request = Request {
+    let request = ExportRequest {
         range: range(),
         stage: None,
         by_customer: false,
         period: PeriodUnit::Month,
         zone: None,
-        round: Round::None,
+        round: BillingRounding::None,
         format: Format::Csv(CsvStyle::Raw),
         rows_max: EXPORT_ROWS_MAX,
     };
     let cold = stage.cold();
-    whole::to(&out, async |out| export::write(&cold, &request, out, |_| ()).await).await.unwrap();
+    atomic_file::write_atomically(&out, async |out| {
+        export::write(&cold, &request, out, |_| ()).await
+    })
+    .await
+    .unwrap();
     std::fs::read_to_string(out).unwrap()
 }
 
@@ -63,7 +67,7 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     // As they would have been made before the hour was watched.
     stage.cold.delete(vec![housecount_core::keys::Key::Fence]).await.unwrap();
     stage.cold.put(vec![fence(UnixMs::ZERO)]).await.unwrap();
-    let node = Stages::new(Some(stage.cold()), true, WINDOW_MS);
+    let node = StageStore::new(Some(stage.cold()), true, WINDOW_MS);
     let minute = |n: u64| range().from.plus(n * MINUTE_MS);
     let id = |stage: &str| StageId::parse(stage).unwrap();
     node.create(config("stage-0", JANE), minute(0)).await.unwrap();
@@ -117,7 +121,7 @@ async fn a_customer_is_forgotten_and_sums_stay() {
     assert_eq!(found.problems, Vec::<String>::new());
 }
 
-fn fence(committed_to: UnixMs) -> housecount::cold::Record {
+fn fence(committed_to: UnixMs) -> housecount::cold::KeyedItem {
     let item = housecount_core::fence::CommitFence { committed_to }.to_item();
-    housecount::cold::Record { key: housecount_core::keys::Key::Fence, item }
+    housecount::cold::KeyedItem { key: housecount_core::keys::Key::Fence, item }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::admission::pseudonyms::is_pseudonym;
-use housecount::cold::chunks::{self, Reader};
-use housecount::cold::{Cold, Record};
+use housecount::cold::chunks::{self, ChunkReader};
+use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
-use housecount::forget::{ForgetError, Request};
-use housecount::verify::{Found, verify};
+use housecount::forget::{ForgetError, ForgetRequest};
+use housecount::verify::{VerifyReport, verify};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::Key;
 use housecount_core::span::Span;
@@ -65,7 +65,7 @@ async fn committed(until: UnixMs) -> Stage {
 }
 
 /// `verify` over all that is committed.
-async fn verified(cold: &Arc<FaultyCold>) -> Found {
+async fn verified(cold: &Arc<FaultyCold>) -> VerifyReport {
     let cold: Arc<dyn Cold> = cold.clone();
     let to = housecount::export::committed_to(&cold).await.unwrap();
     let found = verify(&cold, Span::new(BASE.minus(HOUR_MS), to), None, |_| ()).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     let stored = items(cold).await;
     assert!(is_anywhere(cold, "ann").await, "or nothing is looked for");
 
-    let dry = ask(cold, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    let dry = ask(cold, &ForgetRequest { is_dry_run: true, ..request("ann") }).await.unwrap();
     assert_eq!(items(cold).await, stored, "nothing was changed");
     let forgotten = ask(cold, &request("ann")).await.unwrap();
     let pseudonym = forgotten.pseudonym.clone().unwrap();
@@ -115,7 +115,7 @@ async fn a_viewer_goes_on_under_a_pseudonym_and_all_totals_stay() {
     let twice = ask(cold, &request(&pseudonym)).await.unwrap();
     assert_eq!(intervals(cold).await, renamed(&before, "ann", None, &twice.pseudonym.unwrap()));
     // Its bytes are as many as the names' letters take.
-    assert_eq!(Found { bytes: again.bytes, ..verified(cold).await }, again);
+    assert_eq!(VerifyReport { bytes: again.bytes, ..verified(cold).await }, again);
 }
 
 /// The nodes of before, with their memories, and one that starts only now.
@@ -186,7 +186,7 @@ async fn who_is_too_recent_is_refused_and_nothing_is_changed() {
     // What was refused was for one stage: on the other one ann was hours ago.
     let stage = committed(LAST.plus(MINUTE_MS)).await;
     let before = intervals(&stage.cold).await;
-    let request = Request { stage: Some("s/2".to_string()), ..request("ann") };
+    let request = ForgetRequest { stage: Some("s/2".to_string()), ..request("ann") };
     let pseudonym = ask(&stage.cold, &request).await.unwrap().pseudonym.unwrap();
     assert_eq!(intervals(&stage.cold).await, renamed(&before, "ann", Some("s/2"), &pseudonym));
     verified(&stage.cold).await;
@@ -203,7 +203,7 @@ async fn a_crash_anywhere_leaves_a_ledger_and_the_next_run_ends_it() {
     };
     let reference = copy(&stored).await;
     let calls = reference.calls.load(Ordering::SeqCst);
-    ask(&reference, &Request { is_dry_run: true, ..request("ann") }).await.unwrap();
+    ask(&reference, &ForgetRequest { is_dry_run: true, ..request("ann") }).await.unwrap();
     let reading = (reference.calls.load(Ordering::SeqCst) - calls) as i64;
     let (mut n, mut in_the_middle) = (reading - 1, 0);
     loop {
@@ -252,7 +252,7 @@ async fn damage_is_told_and_the_rest_is_done() {
         forgotten.problems
     );
     let pseudonym = forgotten.pseudonym.unwrap();
-    let mut reader = Reader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+    let mut reader = ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut named = 0;
     while let Some(stored) = reader.next(&*cold).await.unwrap() {
         let Ok((chunk, _)) = housecount::ledger::chain::decode(&stored, LEDGER) else { continue };
@@ -296,7 +296,8 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
     };
     let (window, old, new) = (UnixMs(1_790_000_100_000), bytes(7, 900_001), bytes(11, 1_200_003));
     chunks::write(&*cold, LEDGER, window, &old, Some(1_800_000_000)).await.unwrap();
-    let read = async || Reader::at(LEDGER, window, window).next(&*cold).await.unwrap().unwrap();
+    let read =
+        async || ChunkReader::at(LEDGER, window, window).next(&*cold).await.unwrap().unwrap();
     let stored = read().await;
     cold.fail(1, false);
     assert!(
@@ -304,14 +305,17 @@ async fn a_chunk_of_many_items_is_rewritten_whole() {
         "parts, but not their head"
     );
     let half = read().await;
-    assert_eq!((half.bytes, half.named, half.strays.len()), (old.clone(), None, 3));
+    assert_eq!((half.bytes, half.original_crc, half.orphans.len()), (old.clone(), None, 3));
     let stale = chunks::rewrite(&*cold, LEDGER, &stored, &new, Some(9)).await.unwrap();
     let whole = read().await;
-    assert_eq!((&whole.bytes, whole.named, whole.expiry_s), (&new, Some(9), Some(1_800_000_000)));
-    assert_eq!(whole.strays.len(), 2);
+    assert_eq!(
+        (&whole.bytes, whole.original_crc, whole.expiry_s),
+        (&new, Some(9), Some(1_800_000_000))
+    );
+    assert_eq!(whole.orphans.len(), 2);
     assert!(cold.get(&stale[0]).await.unwrap().is_some() && stale.len() == 2);
     cold.delete(stale).await.unwrap();
-    assert_eq!((read().await.bytes, read().await.strays), (new.clone(), Vec::<String>::new()));
+    assert_eq!((read().await.bytes, read().await.orphans), (new.clone(), Vec::<String>::new()));
     // Whoever read it before can't overwrite what another has written.
     let error = chunks::rewrite(&*cold, LEDGER, &stored, &old, None).await.unwrap_err();
     assert!(
@@ -329,7 +333,7 @@ async fn what_belongs_to_no_chunk_goes() {
     let (old, young) =
         (stray(BASE.aligned(WINDOW_MS)), stray(LAST.plus(2 * KEPT_MS).aligned(WINDOW_MS)));
     let item = Item::from([("chunk".to_string(), Attr::B(b"ann".to_vec()))]);
-    let put = [&old, &young].map(|key| Record { key: key.clone(), item: item.clone() });
+    let put = [&old, &young].map(|key| KeyedItem { key: key.clone(), item: item.clone() });
     stage.cold.put(put.to_vec()).await.unwrap();
     let forgotten = ask(&stage.cold, &request("ann")).await.unwrap();
     assert_eq!(forgotten.strays, 1);

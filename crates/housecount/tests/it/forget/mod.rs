@@ -8,8 +8,8 @@ mod served;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use housecount::cold::{Cold, Page, Record};
-use housecount::forget::{ForgetError, Forgotten, Request, forget};
+use housecount::cold::{Cold, KeyedItem, Page};
+use housecount::forget::{ForgetError, ForgetReport, ForgetRequest, forget};
 use housecount::ledger::chain;
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
 use housecount_core::ledger::watch::WatchFilter;
@@ -25,8 +25,8 @@ const LEDGER: Chain = Chain { series: Series::Ledger, partitions: 1, partition: 
 const ARCHIVE: Chain = Chain { series: Series::Archive, partitions: 1, partition: 0 };
 const ALWAYS: Span = Span { from: UnixMs::ZERO, to: UnixMs::MAX };
 
-fn request(viewer: &str) -> Request {
-    Request {
+fn request(viewer: &str) -> ForgetRequest {
+    ForgetRequest {
         viewer: viewer.to_string(),
         stage: None,
         is_dry_run: false,
@@ -34,7 +34,7 @@ fn request(viewer: &str) -> Request {
     }
 }
 
-async fn ask(cold: &Arc<FaultyCold>, request: &Request) -> Result<Forgotten, ForgetError> {
+async fn ask(cold: &Arc<FaultyCold>, request: &ForgetRequest) -> Result<ForgetReport, ForgetError> {
     let cold: Arc<dyn Cold> = cold.clone();
     forget(&cold, request, |_, part| assert!((0.0..=1.0).contains(&part), "{part}")).await
 }
@@ -53,17 +53,17 @@ fn watches(stage: &str, viewer: &str, session: &str, from: UnixMs, for_ms: u64) 
 }
 
 /// All items of both chains, of some stages' heartbeats, and what says that they are there.
-async fn items(cold: &Arc<FaultyCold>) -> Vec<Record> {
+async fn items(cold: &Arc<FaultyCold>) -> Vec<KeyedItem> {
     let mut records = Vec::new();
     for chain in [LEDGER, ARCHIVE] {
         let range = KeyRange::chunks(chain, UnixMs::ZERO, UnixMs::MAX);
         let rows = cold.query(&range, &Page::first(usize::MAX)).await.unwrap();
         let key = |sk: &str| Key::of_chunk(chain, sk).unwrap();
-        records.extend(rows.into_iter().map(|(sk, item)| Record { key: key(&sk), item }));
+        records.extend(rows.into_iter().map(|(sk, item)| KeyedItem { key: key(&sk), item }));
         for key in
             [Key::Series { series: chain.series, partitions: 1 }, Key::ItemArchiveCursor { chain }]
         {
-            records.extend(cold.get(&key).await.unwrap().map(|item| Record { key, item }));
+            records.extend(cold.get(&key).await.unwrap().map(|item| KeyedItem { key, item }));
         }
     }
     for stage in ["s/1", "s/2", "quiet"] {
@@ -72,14 +72,14 @@ async fn items(cold: &Arc<FaultyCold>) -> Vec<Record> {
             let (at, viewer, session) = housecount_core::heartbeat::read(&item).unwrap();
             let (viewer, session) = (viewer.to_string(), session.to_string());
             let key = Key::Heartbeat { stage: stage.to_string(), at, viewer, session };
-            records.push(Record { key, item });
+            records.push(KeyedItem { key, item });
         }
     }
     records
 }
 
 /// Another cold tier with the same in it.
-async fn copy(records: &[Record]) -> Arc<FaultyCold> {
+async fn copy(records: &[KeyedItem]) -> Arc<FaultyCold> {
     let cold = Arc::new(FaultyCold::new().await);
     cold.put(records.to_vec()).await.unwrap();
     cold
@@ -90,7 +90,8 @@ async fn intervals(cold: &Arc<FaultyCold>) -> BTreeMap<(String, String), Vec<Spa
     let cold: Arc<dyn Cold> = cold.clone();
     let wanted = WatchFilter { intervals: true, ..WatchFilter::default() };
     let page =
-        housecount::ledger::scan::committed(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ()).await;
+        housecount::ledger::scan::committed_watch(&cold, ALWAYS, wanted, usize::MAX, &mut |_| ())
+            .await;
     let row = |((stage, viewer), row): (
         (Box<str>, Box<str>),
         housecount_core::ledger::watch::WatchTime,
@@ -118,7 +119,7 @@ async fn is_anywhere(cold: &Arc<FaultyCold>, id: &str) -> bool {
     let records = items(cold).await;
     let is_plain =
         records.iter().any(|record| format!("{:?} {:?}", record.key, record.item).contains(id));
-    let mut chunks = housecount::cold::chunks::Reader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
+    let mut chunks = housecount::cold::chunks::ChunkReader::at(LEDGER, UnixMs::ZERO, UnixMs::MAX);
     let mut is_named = false;
     while let Some(stored) = chunks.next(&**cold).await.unwrap() {
         is_named |= format!("{:?}", chain::decode(&stored, LEDGER).unwrap().0).contains(id);

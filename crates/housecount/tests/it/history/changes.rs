@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use housecount::cold::{Cold, Record};
+use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
 use housecount::ledger::fence::Fence;
 use housecount::stages::change::{ChangeError, Changed};
-use housecount::stages::{Stages, history};
+use housecount::stages::{StageStore, history};
 use housecount_core::ids::StageId;
 use housecount_core::keys::Key;
 use housecount_core::limits::{CHANGE_TRIES_MAX, CHANGE_WAIT_MS_MAX, STAGE_VERSIONS_MAX};
@@ -29,11 +29,11 @@ fn config(customer: &str) -> StageConfig {
 }
 
 /// What a node knows of stages.
-fn node(cold: &Arc<FaultyCold>) -> Arc<Stages> {
-    Arc::new(Stages::new(Some(cold.clone()), true, WINDOW_MS))
+fn node(cold: &Arc<FaultyCold>) -> Arc<StageStore> {
+    Arc::new(StageStore::new(Some(cold.clone()), true, WINDOW_MS))
 }
 
-async fn customer(node: &Stages, customer: &str, now: UnixMs) -> Result<Changed, ChangeError> {
+async fn customer(node: &StageStore, customer: &str, now: UnixMs) -> Result<Changed, ChangeError> {
     node.edit(&stage(), now, |config| config.customer = Some(customer.to_string())).await
 }
 
@@ -216,7 +216,7 @@ async fn stage_versions_max_is_refused_and_deletion_still_possible() {
         effective_from: window(),
         config: Some(config(&format!("customer {number}"))),
     };
-    let records = (1..STAGE_VERSIONS_MAX - 1).map(|number| Record {
+    let records = (1..STAGE_VERSIONS_MAX - 1).map(|number| KeyedItem {
         key: Key::Version { stage: "s".into(), number },
         item: version(number).to_item(),
     });
@@ -244,7 +244,7 @@ async fn a_configuration_without_versions_keeps_the_time_before_a_change() {
     let node = node(&cold);
     let old = StageConfig { created_at: BASE, ..config("ACME") };
     let keys = [Key::Config { stage: "s".into() }, Key::StageListEntry { stage: "s".into() }];
-    cold.put(keys.map(|key| Record { key, item: old.to_item() }).to_vec()).await.unwrap();
+    cold.put(keys.map(|key| KeyedItem { key, item: old.to_item() }).to_vec()).await.unwrap();
     let read = async || history::read(&*cold.cold, "s").await.unwrap();
     assert_eq!(read().await.in_force(UnixMs::ZERO), Some(&old));
     assert!(matches!(node.create(config("X"), BASE).await, Err(ChangeError::AlreadyConfigured)));

@@ -1,8 +1,8 @@
 //! What `verify` finds, and what an export does, when versions are not what was written.
 
-use housecount::cold::{Cold, Record};
+use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
-use housecount::stages::{Stages, history};
+use housecount::stages::{StageStore, history};
 use housecount::verify::verify;
 use housecount_core::ids::StageId;
 use housecount_core::item::Attr;
@@ -16,7 +16,7 @@ use crate::ledger::stage::{BASE, Stage, WINDOW_MS};
 /// again.
 async fn stage() -> Stage {
     let stage = an_hour(6).await;
-    let node = Stages::new(Some(stage.cold()), true, WINDOW_MS);
+    let node = StageStore::new(Some(stage.cold()), true, WINDOW_MS);
     let id = StageId::parse("stage-1").unwrap();
     let config = StageConfig {
         stage: "stage-1".into(),
@@ -71,14 +71,14 @@ async fn a_version_that_cannot_be_read_is_found() {
     let stage = stage().await;
     let mut item = stage.cold.get(&version(2)).await.unwrap().unwrap();
     item.remove("effectiveFrom");
-    stage.cold.put(vec![Record { key: version(2), item }]).await.unwrap();
+    stage.cold.put(vec![KeyedItem { key: version(2), item }]).await.unwrap();
     let expected =
         "STAGE#stage-1 / VERSION#0002: attribute `effectiveFrom` is missing or of another type";
     assert!(problems(&stage).await.contains(&expected.to_string()));
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
     // One that says that it is another.
     let item = stage.cold.get(&version(1)).await.unwrap().unwrap();
-    stage.cold.put(vec![Record { key: version(2), item }]).await.unwrap();
+    stage.cold.put(vec![KeyedItem { key: version(2), item }]).await.unwrap();
     let expected = "STAGE#stage-1 / VERSION#0002: it holds another version";
     assert!(problems(&stage).await.contains(&expected.to_string()));
     assert!(refusal(&stage).await.unwrap().starts_with(expected));
@@ -89,7 +89,7 @@ async fn versions_out_of_order_are_found() {
     let stage = stage().await;
     let mut item = stage.cold.get(&version(2)).await.unwrap().unwrap();
     item.insert("changedAt".to_string(), Attr::N(BASE.0 - 1));
-    stage.cold.put(vec![Record { key: version(2), item }]).await.unwrap();
+    stage.cold.put(vec![KeyedItem { key: version(2), item }]).await.unwrap();
     let expected = "STAGE#stage-1: version 2 is earlier than the version that it follows";
     assert_eq!(problems(&stage).await, [expected]);
 }
@@ -104,7 +104,7 @@ async fn a_configuration_that_no_version_made_is_found() {
     let config = stage.cold.get(&key).await.unwrap().unwrap();
     let mut changed = config.clone();
     changed.insert("customer".to_string(), Attr::S("ANOTHER".into()));
-    stage.cold.put(vec![Record { key: key.clone(), item: changed }]).await.unwrap();
+    stage.cold.put(vec![KeyedItem { key: key.clone(), item: changed }]).await.unwrap();
     let differs =
         |what: &str| format!("{what}: it is not what version 4, the last one, made (it says 4)");
     assert_eq!(problems(&stage).await, [differs("STAGE#stage-1 / CONFIG")]);
@@ -113,7 +113,7 @@ async fn a_configuration_that_no_version_made_is_found() {
     let missing = |what: &str| format!("{what}: it is missing; version 4 made it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(missing));
     stage.cold.delete(vec![version(4)]).await.unwrap();
-    let records = [key, listed].map(|key| Record { key, item: config.clone() });
+    let records = [key, listed].map(|key| KeyedItem { key, item: config.clone() });
     stage.cold.put(records.to_vec()).await.unwrap();
     let there = |what: &str| format!("{what}: it is there; the last version deleted it");
     assert_eq!(problems(&stage).await, ["STAGE#stage-1 / CONFIG", "STAGES / stage-1"].map(there));

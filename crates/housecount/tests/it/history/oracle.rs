@@ -6,8 +6,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use housecount::calendar::PeriodUnit;
-use housecount::export::{self, Format, Request, Round};
-use housecount::stages::Stages;
+use housecount::export::{self, BillingRounding, ExportRequest, Format};
+use housecount::stages::StageStore;
 use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
 use housecount_core::limits::EXPORT_ROWS_MAX;
@@ -39,10 +39,10 @@ impl Write for Out {
 }
 
 async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize) -> String {
-    let (out, round) = (Out::default(), Round::ViewerMinute);
+    let (out, round) = (Out::default(), BillingRounding::ViewerMinute);
     let (period, zone, format) = (PeriodUnit::Month, None, Format::Ndjson);
     let request =
-        Request { range, stage: None, by_customer, period, zone, round, format, rows_max };
+        ExportRequest { range, stage: None, by_customer, period, zone, round, format, rows_max };
     export::write(&stage.cold(), &request, Box::new(out.clone()), |_| ()).await.unwrap();
     let bytes = out.0.lock().clone();
     String::from_utf8(bytes).unwrap()
@@ -83,7 +83,7 @@ type Changes = BTreeMap<&'static str, Vec<(UnixMs, Option<String>)>>;
 struct World {
     rng: Rng,
     stage: Stage,
-    nodes: [Stages; 2],
+    nodes: [StageStore; 2],
     committer: Node,
     changes: Changes,
     /// By window: what was exported when it was committed, by viewer and by customer.
@@ -94,7 +94,7 @@ impl World {
     async fn new(seed: u64) -> World {
         let mut rng = Rng(seed);
         let stage = Stage::new(audience(&mut rng)).await;
-        let nodes = [(); 2].map(|()| Stages::new(Some(stage.cold()), true, WINDOW_MS));
+        let nodes = [(); 2].map(|()| StageStore::new(Some(stage.cold()), true, WINDOW_MS));
         let committer = stage.node().await;
         World { rng, stage, nodes, committer, changes: Changes::new(), exported: Vec::new() }
     }

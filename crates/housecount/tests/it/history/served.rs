@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use housecount::cold::{Cold, Record};
+use housecount::cold::{Cold, KeyedItem};
 use housecount_core::keys::Key;
 use housecount_core::limits::STAGE_VERSIONS_MAX;
 use housecount_core::stage::StageConfig;
@@ -160,7 +160,7 @@ async fn a_stage_that_was_changed_too_often_says_so() {
             effective_from: changed_at,
             config,
         };
-        Record { key: Key::Version { stage: "s".into(), number }, item: version.to_item() }
+        KeyedItem { key: Key::Version { stage: "s".into(), number }, item: version.to_item() }
     });
     cold.put(records.collect()).await.unwrap();
     let node = Node::ready(&[&format!("cold={url}")]).await;

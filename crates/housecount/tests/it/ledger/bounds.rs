@@ -8,14 +8,14 @@ use housecount::calendar::PeriodUnit;
 use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
-use housecount::cold::chunks::{self, Written};
-use housecount::export::{self, CsvStyle, Format, Request, Round, whole};
+use housecount::cold::chunks::{self, ChunkWrite};
+use housecount::export::{self, BillingRounding, CsvStyle, ExportRequest, Format, atomic_file};
 use housecount::http::BoundListener;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
 use housecount::log::{Log, MemoryLog, Position};
-use housecount::tasks::Tick;
-use housecount::tasks::tend::Tend;
+use housecount::tasks::PeriodicTask;
+use housecount::tasks::log_maintenance::LogMaintenance;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{Chain, Series};
 use housecount_core::limits::{
@@ -43,13 +43,13 @@ async fn uncommitted_ms_max() {
         clock.observe(mono_ms(), appended.plus(later_ms));
         proofs.note_committed(0, committed);
         let (hub, proofs) = (hub.clone(), Some(proofs.clone()));
-        let mut tend = Tend {
+        let mut tend = LogMaintenance {
             log: log.clone(),
             clock,
             hub,
             proofs,
             archived: None,
-            forgot_at: None,
+            pruned_at: None,
             kept_ms,
             rules: settings(&[]).rules,
             interval_ms: 30_000,
@@ -83,23 +83,24 @@ async fn export_rows_max() {
     let folder = tempfile::tempdir().unwrap();
     let exported = async |rows_max: usize, by_customer: bool| {
         let range = damage::range();
-        let request = Request {
+        let request = ExportRequest {
             range,
             stage: None,
             by_customer,
             period: PeriodUnit::Month,
             zone: None,
-            round: Round::ViewerMinute,
+            round: BillingRounding::ViewerMinute,
             format: Format::Csv(CsvStyle::Guarded),
             rows_max,
         };
         let out = folder.path().join("out.csv");
         let (mut parts, cold) = (Vec::new(), stage.cold());
         let progress = |part| parts.push(part);
-        let exported =
-            whole::to(&out, async |out| export::write(&cold, &request, out, progress).await)
-                .await
-                .unwrap();
+        let exported = atomic_file::write_atomically(&out, async |out| {
+            export::write(&cold, &request, out, progress).await
+        })
+        .await
+        .unwrap();
         assert!(parts.iter().all(|part| (0.0..=2.0).contains(part)) && !parts.is_empty());
         (exported, std::fs::read_to_string(out).unwrap())
     };
@@ -146,12 +147,12 @@ async fn chunk_parts_put_max() {
         (0..(2 * CHUNK_PARTS_PUT_MAX + 2) * ITEM_BYTES_MAX).map(|n| (n % 251) as u8).collect();
     let before = cold.calls.load(Ordering::SeqCst);
     let written = chunks::write(&cold, chain, UnixMs(1_000), &bytes, None).await.unwrap();
-    assert!(matches!(written, Written::Done));
+    assert!(matches!(written, ChunkWrite::Done));
     assert_eq!(
         cold.calls.load(Ordering::SeqCst) - before,
         3 + 1,
         "the further items in three puts, then the first"
     );
-    let read = chunks::Reader::at(chain, UnixMs::ZERO, UnixMs::MAX).next(&cold).await.unwrap();
+    let read = chunks::ChunkReader::at(chain, UnixMs::ZERO, UnixMs::MAX).next(&cold).await.unwrap();
     assert!(read.is_some_and(|read| read.bytes == bytes));
 }

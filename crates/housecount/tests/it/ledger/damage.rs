@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use housecount::cold::{Cold, Page, Record};
+use housecount::cold::{Cold, KeyedItem, Page};
 use housecount::error::ErrorKind;
 use housecount::ledger::scan;
-use housecount::verify::{Found, verify};
+use housecount::verify::{VerifyReport, verify};
 use housecount_core::fold::Count;
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Chain, Key, KeyRange, Series};
@@ -53,14 +53,15 @@ pub async fn an_hour(viewers: usize) -> Stage {
     stage
 }
 
-async fn found(stage: &Stage) -> Found {
+async fn found(stage: &Stage) -> VerifyReport {
     verify(&stage.cold(), range(), None, |_| ()).await.unwrap()
 }
 
 /// What a reader of watch times is told.
 async fn read(stage: &Stage) -> Result<u64, ErrorKind> {
     let page =
-        scan::committed(&stage.cold(), range(), WatchFilter::default(), 1_000, &mut |_| ()).await;
+        scan::committed_watch(&stage.cold(), range(), WatchFilter::default(), 1_000, &mut |_| ())
+            .await;
     page.map(|page| page.rows.iter().map(|(_, row)| row.watch_ms).sum()).map_err(|e| e.kind())
 }
 
@@ -73,14 +74,14 @@ async fn flip_a_bit(cold: &Arc<dyn Cold>, n: u64) {
     let (_, mut item) = items(cold, n).await.remove(0);
     let Some(Attr::B(bytes)) = item.get_mut("chunk") else { panic!("no bytes") };
     bytes[20] ^= 4;
-    cold.put(vec![Record { key: key(n), item }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: key(n), item }]).await.unwrap();
 }
 
 fn key(n: u64) -> Key {
     Key::Chunk { chain: CHAIN, window: window(n) }
 }
 
-fn names(found: &Found, n: u64) -> bool {
+fn names(found: &VerifyReport, n: u64) -> bool {
     let sk = format!("LEDGER#1#0 / {}", window(n));
     found.problems.iter().any(|problem| problem.contains(&sk))
 }
@@ -139,13 +140,13 @@ async fn a_doubled_window_is_harmless_and_said() {
     let before = read(&stage).await;
     let (_, item) = items(&cold, 4).await.remove(0);
     let copy = Key::ChunkPart { chain: CHAIN, window: window(4), crc: 7, part: 1 };
-    cold.put(vec![Record { key: copy, item: item.clone() }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: copy, item: item.clone() }]).await.unwrap();
     let doubled = found(&stage).await;
     assert!(doubled.is_good(), "{:?}", doubled.problems);
     assert!(doubled.notes[0].contains("harmless"), "{:?}", doubled.notes);
     assert_eq!(read(&stage).await, before);
     // Under the key of another window it is none of this.
-    cold.put(vec![Record { key: key(6), item }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: key(6), item }]).await.unwrap();
     let replaced = found(&stage).await;
     assert!(!replaced.is_good() && names(&replaced, 6), "{:?}", replaced.problems);
 }
@@ -175,9 +176,9 @@ async fn a_missing_part_is_found() {
     assert_eq!(read(&stage).await, Err(ErrorKind::Corrupt));
 
     // A writer that came second has left its own parts beside: nobody takes them for these.
-    cold.put(vec![Record { key: part, item: item.clone() }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: part, item: item.clone() }]).await.unwrap();
     let other = Key::ChunkPart { chain: CHAIN, window: window(0), crc: crc ^ 1, part: 1 };
-    cold.put(vec![Record { key: other, item }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: other, item }]).await.unwrap();
     let strays = found(&stage).await;
     assert!(
         strays.is_good() && strays.notes.len() == 1,
@@ -202,7 +203,7 @@ async fn a_snapshot_that_is_too_low_is_found() {
     let key = Key::Snapshot { stage: "stage-1".to_string(), at };
     for (viewers, is_good, low) in [(10, true, 0), (12, true, 0), (9, true, 1), (4, false, 1)] {
         let item = snapshot(viewers).to_item(HOUR_MS);
-        stage.cold().put(vec![Record { key: key.clone(), item }]).await.unwrap();
+        stage.cold().put(vec![KeyedItem { key: key.clone(), item }]).await.unwrap();
         let found = found(&stage).await;
         assert_eq!(found.is_good(), is_good, "{viewers}: {:?}", found.problems);
         assert_eq!(
@@ -218,7 +219,7 @@ async fn two_ledgers_are_one_history() {
     let stage = an_hour(30).await;
     let cold = stage.cold();
     let sum = read(&stage).await.unwrap();
-    cold.put(vec![Record {
+    cold.put(vec![KeyedItem {
         key: Key::Series { series: Series::Ledger, partitions: 2 },
         item: Item::new(),
     }])
@@ -236,7 +237,7 @@ async fn parts_without_their_chunk_are_passed_over() {
     let sum = read(&stage).await;
     let stray = Key::ChunkPart { chain: CHAIN, window: window(12), crc: 7, part: 1 };
     let item = Item::from([("chunk".to_string(), Attr::B(vec![1, 2, 3]))]);
-    cold.put(vec![Record { key: stray, item }]).await.unwrap();
+    cold.put(vec![KeyedItem { key: stray, item }]).await.unwrap();
     assert_eq!(housecount::export::committed_to(&cold).await.unwrap(), window(12));
     assert_eq!(read(&stage).await, sum);
     assert!(found(&stage).await.is_good());
@@ -263,8 +264,9 @@ async fn after_a_chunk_that_cant_be_read_the_ledger_goes_on() {
         node.commit(now).await.unwrap();
     }
     let after = Span::new(window(12), window(14));
-    let page =
-        scan::committed(&cold, after, WatchFilter::default(), 1_000, &mut |_| ()).await.unwrap();
+    let page = scan::committed_watch(&cold, after, WatchFilter::default(), 1_000, &mut |_| ())
+        .await
+        .unwrap();
     assert_eq!((page.rows.len(), page.committed_to), (30, window(14)));
     assert!(page.rows.iter().all(|(_, row)| row.watch_ms <= after.ms()));
     assert!(verify(&cold, after, None, |_| ()).await.unwrap().is_good());

@@ -15,7 +15,7 @@ use housecount::ledger::{Proofs, scan};
 use housecount::log::MemoryLog;
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
-use housecount::tasks::commit::Commit;
+use housecount::tasks::commit::LedgerCommitter;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::keys::{Chain, Series};
 use housecount_core::ledger::watch::WatchFilter;
@@ -34,11 +34,11 @@ const MONTH_WINDOWS: u64 = 30 * 24 * 12;
 const DOLLARS_PER_MILLION: f64 = 0.625;
 
 /// A node that commits over a cold tier, on a clock of the test's.
-fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, Commit) {
+fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, LedgerCommitter) {
     let (log, metrics) = (Arc::new(MemoryLog::default()), Arc::new(Metrics::default()));
     let hub = Arc::new(Hub::new(settings(&[]).rules, 1, true));
     let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
-    let commit = Commit::new(
+    let commit = LedgerCommitter::new(
         log,
         cold,
         hub.clone(),
@@ -50,7 +50,7 @@ fn writer(cold: Arc<dyn Cold>) -> (Arc<Hub>, Arc<Proofs>, Commit) {
     (hub, proofs, commit)
 }
 
-async fn commit_all(commit: &mut Commit, now: UnixMs) {
+async fn commit_all(commit: &mut LedgerCommitter, now: UnixMs) {
     while commit.step(0, now).await.unwrap() == Progress::More {}
 }
 
@@ -70,7 +70,12 @@ fn hear(hub: &Hub, said: &[(UnixMs, EventKind, String, String)]) {
 }
 
 /// Plays a crowd window by window and commits each.
-async fn play(crowd: &mut Crowd, hub: &Hub, commit: &mut Commit, windows: std::ops::Range<u64>) {
+async fn play(
+    crowd: &mut Crowd,
+    hub: &Hub,
+    commit: &mut LedgerCommitter,
+    windows: std::ops::Range<u64>,
+) {
     for n in windows {
         let edge_ms = (n + 1) * WINDOW_MS;
         let mut said: Vec<(UnixMs, EventKind, String, String)> = Vec::new();
@@ -104,7 +109,7 @@ async fn bytes_and_dollars() {
         for n in warm..warm + windows {
             play(&mut crowd, &hub, &mut commit, n..n + 1).await;
             let window = Span::new(base.plus(n * WINDOW_MS), base.plus((n + 1) * WINDOW_MS));
-            proofs.each(0, window, |proven| {
+            proofs.for_each_proven(0, window, |proven| {
                 here += 1;
                 open += u64::from(proven.spans.last().is_some_and(|span| span.to == window.to));
             });
@@ -175,7 +180,7 @@ async fn a_million_viewers() {
         committing.store(false, Ordering::Relaxed);
         let base = BASE.aligned(WINDOW_MS);
         let (mut here, window) = (0, Span::new(base.plus(n * WINDOW_MS), base.plus(edge_ms)));
-        proofs.each(0, window, |_| here += 1);
+        proofs.for_each_proven(0, window, |_| here += 1);
         let open = housecount_open(&cold).await;
         println!("window {n}: {here} viewers in it, {open} at its end, committed in {took_ms} ms");
     }
@@ -254,7 +259,7 @@ async fn memory(viewers: u64) {
         let now = base.plus(3 * WINDOW_MS + ms + TTL_MS + 500);
         hub.advance(now);
         commit_all(&mut commit, now).await;
-        proofs.forget(0);
+        proofs.prune(0);
     }
     forget_peak();
     show("all have left");
@@ -264,7 +269,7 @@ async fn memory(viewers: u64) {
 async fn housecount_open(cold: &Arc<FaultyCold>) -> usize {
     let chain = Chain { series: Series::Ledger, partitions: 1, partition: 0 };
     let mut reading =
-        housecount::ledger::chain::Reading::open(&**cold, chain, UnixMs::MAX).await.unwrap();
+        housecount::ledger::chain::ChainReader::open(&**cold, chain, UnixMs::MAX).await.unwrap();
     while reading.next(&**cold, &mut ()).await.unwrap().is_some() {}
     reading.book.open()
 }
@@ -286,7 +291,7 @@ async fn a_stage_day() {
         let windows = (warm_ms + 24 * HOUR_MS + LATENESS_MS + TTL_MS) / WINDOW_MS + 2;
         play(&mut crowd, &hub, &mut commit, 0..windows).await;
         let mut stage = String::new();
-        proofs.each(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| {
+        proofs.for_each_proven(0, Span::new(UnixMs::ZERO, UnixMs::MAX), |proven| {
             stage = proven.stage.to_string()
         });
 
@@ -329,7 +334,7 @@ async fn thirty_days() {
         Crowd::new(Shape { viewers: 1_000, stages: 1, ..USUAL }, BASE.aligned(WINDOW_MS));
     for window in 0..MONTH_WINDOWS {
         play(&mut crowd, &hub, &mut commit, window..window + 1).await;
-        proofs.forget(0);
+        proofs.prune(0);
     }
     let from = BASE.aligned(WINDOW_MS);
     let range = Span::new(from, from.plus(MONTH_WINDOWS * WINDOW_MS));

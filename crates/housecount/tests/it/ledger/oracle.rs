@@ -266,7 +266,9 @@ async fn a_gap_is_one_chunk() {
         partition: 0,
     };
     let mut reading =
-        housecount::ledger::chain::Reading::open(&*stage.cold, chain, UnixMs::ZERO).await.unwrap();
+        housecount::ledger::chain::ChainReader::open(&*stage.cold, chain, UnixMs::ZERO)
+            .await
+            .unwrap();
     let mut longest_ms = 0;
     while let Some(chunk) = reading.next(&*stage.cold, &mut ()).await.unwrap() {
         longest_ms = chunk.window.ms().max(longest_ms);
@@ -328,8 +330,9 @@ async fn after_a_total_loss_proof_goes_on_where_it_ended() {
     // Nothing is left but the cold tier. Both come back after 40 s.
     let lost = Stage { said: Vec::new(), cold: stage.cold.clone(), log: Default::default() };
     let mut node = lost.node().await;
-    let carried =
-        housecount::ledger::restore::carry(&*lost.cold, &node.proofs, &[0]).await.unwrap();
+    let carried = housecount::ledger::restore::restore_open_spans(&*lost.cold, &node.proofs, &[0])
+        .await
+        .unwrap();
     assert_eq!(carried, 1, "only who was known to go on");
     let back = commit_at.plus(40_000);
     let again: Vec<Said> =

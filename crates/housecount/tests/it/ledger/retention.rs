@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use housecount::clock::wall_clock;
-use housecount::cold::chunks::Reader;
+use housecount::cold::chunks::ChunkReader;
 use housecount::cold::{Cold, Page};
 use housecount::ledger::chain::decode;
 use housecount::verify::verify;
@@ -57,7 +57,7 @@ async fn a_generation_expires_at_once_and_the_rest_is_read_without_it() {
     let whole = Span::new(long_ago, yesterday.plus(HOUR_MS));
 
     // All chunks of a generation at one moment: a retention after the last that it could have.
-    let mut reader = Reader::at(CHAIN, UnixMs::ZERO, UnixMs::MAX);
+    let mut reader = ChunkReader::at(CHAIN, UnixMs::ZERO, UnixMs::MAX);
     let (mut generations, mut chunks) = (std::collections::BTreeSet::new(), 0);
     let all = expiries(&cold).await;
     while let Some(stored) = reader.next(&*cold).await.unwrap() {

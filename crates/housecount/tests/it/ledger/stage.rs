@@ -11,7 +11,7 @@ use housecount::ledger::{Proofs, scan};
 use housecount::log::{Log, MemoryLog, Position};
 use housecount::metrics::Metrics;
 use housecount::tasks::Progress;
-use housecount::tasks::commit::Commit;
+use housecount::tasks::commit::LedgerCommitter;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::fold::HandleKey;
 use housecount_core::ledger::watch::WatchFilter;
@@ -59,7 +59,7 @@ pub type Totals = BTreeMap<(String, String), u64>;
 pub struct Node {
     pub hub: Arc<Hub>,
     pub proofs: Arc<Proofs>,
-    commit: Commit,
+    commit: LedgerCommitter,
     heard: usize,
 }
 
@@ -90,7 +90,7 @@ impl Stage {
         let (log, hub) = (self.log.clone(), Arc::new(Hub::new(settings(&[]).rules, 1, true)));
         let proofs = Arc::new(Proofs::new(hub.fold(), LATENESS_MS, WINDOW_MS));
         let metrics = Arc::new(Metrics::default());
-        let commit = Commit::new(
+        let commit = LedgerCommitter::new(
             log,
             self.cold(),
             hub.clone(),
@@ -117,14 +117,19 @@ impl Stage {
         let committed =
             self.log.read(0, Position::START, HandleKey::default()).await.unwrap().origin.committed;
         node.proofs.note_committed(0, committed);
-        node.proofs.forget(0);
+        node.proofs.prune(0);
     }
 
     /// Who watched how long, by the ledger alone.
     pub async fn totals(&self, range: Span) -> Totals {
-        let page =
-            scan::committed(&self.cold(), range, WatchFilter::default(), usize::MAX, &mut |_| ())
-                .await;
+        let page = scan::committed_watch(
+            &self.cold(),
+            range,
+            WatchFilter::default(),
+            usize::MAX,
+            &mut |_| (),
+        )
+        .await;
         let page = page.unwrap();
         assert!(!page.more);
         page.rows

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use housecount::cold::{Cold, Record, SqliteCold};
+use housecount::cold::{Cold, KeyedItem, SqliteCold};
 use housecount::log::{LogTarget, Position};
 use housecount_core::fold::HandleKey;
 use housecount_core::item::Item;
@@ -57,10 +57,10 @@ async fn a_file_log_that_is_gone_or_replaced_takes_and_answers_nothing() {
         let named = format!("{}", path.display());
         for error in [
             log.append(0, Bytes::from_static(b"lost")).await.unwrap_err(),
-            log.tend(0, UnixMs::ZERO, UnixMs::ZERO).await.unwrap_err(),
+            log.maintain(0, UnixMs::ZERO, UnixMs::ZERO).await.unwrap_err(),
             log.note_committed(0, UnixMs(1)).await.unwrap_err(),
             log.read(0, Position::START, HandleKey::default()).await.unwrap_err(),
-            log.read_aside(0, Position::START).await.unwrap_err(),
+            log.read_once(0, Position::START).await.unwrap_err(),
         ] {
             let said = error.to_string();
             let how = if is_replaced { "was replaced" } else { "was deleted or moved" };
@@ -83,7 +83,7 @@ async fn an_embedded_cold_tier_that_is_gone_or_replaced_takes_and_answers_nothin
     let (folder, aside) = (above.path().join("cold"), above.path().join("aside"));
     let cold = SqliteCold::open(&folder).unwrap();
     let key = Key::Lease { name: "test".to_string() };
-    let record = || vec![Record { key: key.clone(), item: Item::new() }];
+    let record = || vec![KeyedItem { key: key.clone(), item: Item::new() }];
     cold.put(record()).await.unwrap();
     for (path, is_replaced) in losses(&folder, "items.sqlite") {
         std::fs::rename(&path, &aside).unwrap();

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use housecount::cold::{Cold, Page, Record, SqliteCold};
+use housecount::cold::{Cold, KeyedItem, Page, SqliteCold};
 use housecount::error::{ErrorKind, StoreError};
 use housecount_core::item::{Attr, Item};
 use housecount_core::keys::{Key, KeyRange};
@@ -53,11 +53,11 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     }
 }
 
-fn record(n: u64) -> Record {
+fn record(n: u64) -> KeyedItem {
     let bytes = vec![n as u8; 200 * (n as usize % 13) + (n as usize % 5) * 2_000];
     let item = Item::from([("n".to_string(), Attr::N(n)), ("b".to_string(), Attr::B(bytes))]);
     let stage = format!("stage-{}", n % 7);
-    Record { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item }
+    KeyedItem { key: Key::Snapshot { stage, at: UnixMs(1_790_000_000_000 + n) }, item }
 }
 
 /// A flipped bit of the file changes no answer, or is an error that names the file and what to do.
@@ -82,7 +82,7 @@ async fn a_flipped_bit_makes_no_item_up() {
             Err(error) => errors.push(error),
             Ok(cold) => {
                 for n in 0..ROWS {
-                    let Record { key, item } = record(n);
+                    let KeyedItem { key, item } = record(n);
                     match cold.get(&key).await {
                         Ok(Some(found)) => assert_eq!(found, item, "byte {at}"),
                         Ok(None) => missing += 1,

@@ -18,38 +18,38 @@ async fn log_at(url: &str) -> Arc<dyn Log> {
 
 async fn a_full_log_is_read_and_trimmed(url: &str, set: impl Fn(&str)) {
     let log = log_at(url).await;
-    let born = log.read(0, Position::START, HandleKey(7)).await.unwrap().origin.born;
+    let born = log.read(0, Position::START, HandleKey(7)).await.unwrap().origin.created_at;
     let mut positions = Vec::new();
     // More than the hundred that a node of a stream holds: only whole ones are trimmed.
     for _ in 0..300 {
         positions.push(log.append(0, Bytes::from_static(b"ours")).await.unwrap());
     }
     let last = positions[299];
-    log.tend(0, UnixMs::ZERO, UnixMs(5)).await.unwrap();
+    log.maintain(0, UnixMs::ZERO, UnixMs(5)).await.unwrap();
     set("1");
     let error = log.append(0, Bytes::from_static(b"refused")).await.unwrap_err().to_string();
     assert!(error.contains("OOM") && error.contains("appending to the log redis"), "{error}");
     let tail = log.read(0, positions[298], HandleKey(7)).await.unwrap();
     assert_eq!(tail.records, [(last, Bytes::from_static(b"ours"))]);
-    assert!(tail.holds_after && tail.clock >= last.at);
+    assert!(tail.start_exists && tail.clock >= last.at);
     assert_eq!(
-        (tail.origin.born, tail.origin.attended, tail.origin.key),
+        (tail.origin.created_at, tail.origin.last_tended_at, tail.origin.key),
         (born, UnixMs(5), HandleKey(7))
     );
     // A node with nothing to append learns of it all the same, and what may go is gone.
-    let error = log.tend(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
+    let error = log.maintain(0, last.at, UnixMs(9)).await.unwrap_err().to_string();
     assert!(error.contains("OOM") && error.contains("tending the log redis"), "{error}");
     let left = log.read(0, Position::START, HandleKey(7)).await.unwrap();
     assert!(left.records.first().unwrap().0 > positions[99], "the log was not trimmed");
     log.note_committed(0, UnixMs(8)).await.unwrap();
     let origin = log.read(0, last, HandleKey(7)).await.unwrap().origin;
-    assert_eq!((origin.committed, origin.attended), (UnixMs(8), UnixMs(5)));
+    assert_eq!((origin.committed, origin.last_tended_at), (UnixMs(8), UnixMs(5)));
     set("0");
-    log.tend(0, UnixMs::ZERO, UnixMs(9)).await.unwrap();
+    log.maintain(0, UnixMs::ZERO, UnixMs(9)).await.unwrap();
     let next = log.append(0, Bytes::from_static(b"taken")).await.unwrap();
     let tail = log.read(0, last, HandleKey(7)).await.unwrap();
     assert_eq!(tail.records, [(next, Bytes::from_static(b"taken"))]);
-    assert_eq!(tail.origin.attended, UnixMs(9));
+    assert_eq!(tail.origin.last_tended_at, UnixMs(9));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,7 @@ async fn pages_of_odd_entries_are_passed_over() {
     let position = log.append(0, Bytes::from_static(b"ours")).await.unwrap();
     let (mut after, mut read) = (Position::START, Vec::new());
     loop {
-        let tail = log.read_aside(0, after).await.unwrap();
+        let tail = log.read_once(0, after).await.unwrap();
         after = tail.records.last().map_or(after, |(last, _)| *last);
         read.extend(tail.records);
         if !tail.more {
@@ -222,9 +222,9 @@ async fn a_key_of_another_type_is_named_and_nothing_more() {
     let log = log_at(&redis.url(), "hc:").await;
     for key in [STREAM, META] {
         log.append(0, Bytes::from_static(b"before")).await.unwrap();
-        log.read_aside(0, Position::START).await.unwrap();
+        log.read_once(0, Position::START).await.unwrap();
         assert_eq!(redis.command(&format!("SET {key} theirs")), "+OK");
-        let error = log.read_aside(0, Position::START).await.unwrap_err();
+        let error = log.read_once(0, Position::START).await.unwrap_err();
         assert!(
             error.is_temporary() && error.to_string().contains("under `hc:` is of another type"),
             "{error}"
@@ -232,7 +232,7 @@ async fn a_key_of_another_type_is_named_and_nothing_more() {
         assert_eq!(redis.command(&format!("GET {key}")), "theirs");
         redis.command(&format!("DEL {key}"));
         log.append(0, Bytes::from_static(b"after")).await.unwrap();
-        log.read_aside(0, Position::START).await.unwrap();
+        log.read_once(0, Position::START).await.unwrap();
     }
 }
 
@@ -248,7 +248,7 @@ async fn a_cluster_passes_odd_entries_over_too() {
         ids.filter(|id| id.contains('-') && !id.starts_with("-MOVED")).count()
     });
     assert_eq!(odd, [1, 1]);
-    let tail = log.read_aside(0, Position::START).await.unwrap();
+    let tail = log.read_once(0, Position::START).await.unwrap();
     let bodies: Vec<&[u8]> = tail.records.iter().map(|(_, body)| &body[..]).collect();
     assert_eq!((tail.records[0].0, bodies), (first, vec![&b"ours"[..], b"", b""]));
 }
@@ -270,17 +270,17 @@ async fn odd_rows_stop_no_file_log() {
     ));
     // The log appends nothing in a millisecond that has rows of others.
     eventually("time is beyond them", async || {
-        log.read_aside(0, Position::START).await.unwrap().clock > UnixMs(at)
+        log.read_once(0, Position::START).await.unwrap().clock > UnixMs(at)
     })
     .await;
     for round in 0..2 {
-        let tail = log.read_aside(0, Position::START).await.unwrap();
+        let tail = log.read_once(0, Position::START).await.unwrap();
         let bodies: Vec<&[u8]> = tail.records.iter().take(4).map(|(_, body)| &body[..]).collect();
         assert_eq!(bodies, [&b"one"[..], b"", b"", &[0][..]]);
         assert_eq!(tail.records.len(), 4 + round);
         let next = log.append(0, Bytes::from_static(b"two")).await.unwrap();
         assert_eq!(
-            log.read_aside(0, Position::START).await.unwrap().records.last().unwrap().0,
+            log.read_once(0, Position::START).await.unwrap().records.last().unwrap().0,
             next
         );
         drop(log);
@@ -289,19 +289,22 @@ async fn odd_rows_stop_no_file_log() {
     // A past that holds no numbers, or is gone: what is needed is made anew.
     let past =
         async |log: &Arc<dyn Log>| log.read(0, Position::START, HandleKey(7)).await.unwrap().origin;
-    let born = past(&log).await.born;
+    let born = past(&log).await.created_at;
     sql("UPDATE origin SET whole = 'x', attended = 'x', committed = 'x', key = 'x'");
     let origin = past(&log).await;
-    assert_eq!((origin.born, origin.whole, origin.attended), (born, false, UnixMs::ZERO));
+    assert_eq!(
+        (origin.created_at, origin.is_complete, origin.last_tended_at),
+        (born, false, UnixMs::ZERO)
+    );
     assert_eq!(origin.key, HandleKey(7));
-    log.tend(0, UnixMs::ZERO, UnixMs(5)).await.unwrap();
+    log.maintain(0, UnixMs::ZERO, UnixMs(5)).await.unwrap();
     log.note_committed(0, UnixMs(6)).await.unwrap();
     let origin = past(&log).await;
-    assert_eq!((origin.attended, origin.committed), (UnixMs(5), UnixMs(6)));
+    assert_eq!((origin.last_tended_at, origin.committed), (UnixMs(5), UnixMs(6)));
     for statement in ["UPDATE origin SET born = 'x'", "DELETE FROM origin"] {
         sql(statement);
         let origin = past(&log).await;
-        assert!(origin.born >= born && !origin.whole, "{origin:?}");
+        assert!(origin.created_at >= born && !origin.is_complete, "{origin:?}");
         assert_eq!(past(&log).await, origin);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering}
 
 use async_trait::async_trait;
 use housecount::cold::{
-    Cold, Condition, Meter, Page, Put, Record, Row, SqliteCold, Transacted, Write,
+    Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, SqliteCold, Transacted, Write,
 };
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
@@ -92,13 +92,13 @@ impl Cold for FaultyCold {
         self.call(self.cold.check()).await
     }
 
-    async fn put(&self, records: Vec<Record>) -> StoreResult<()> {
+    async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
         self.call(self.cold.put(records)).await
     }
 
-    async fn put_if(&self, record: Record, condition: Condition) -> StoreResult<Put> {
+    async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
         if self.lease_for_all.load(Ordering::SeqCst) && matches!(record.key, Key::Lease { .. }) {
-            return Ok(Put::Done);
+            return Ok(PutOutcome::Done);
         }
         self.call(self.cold.put_if(record, condition)).await
     }
@@ -129,7 +129,7 @@ impl Cold for FaultyCold {
         self.cold.meter()
     }
 
-    fn for_callers(self: Arc<Self>) -> Arc<dyn Cold> {
+    fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use async_trait::async_trait;
 use bytes::Bytes;
 use housecount::error::{ErrorKind, StoreError, StoreResult};
-use housecount::log::{Log, MemoryLog, Position, Tail};
+use housecount::log::{Log, MemoryLog, Position, ReadResult};
 use housecount_core::fold::HandleKey;
 use housecount_core::record;
 use housecount_core::time::UnixMs;
@@ -83,23 +83,28 @@ impl Log for FaultyLog {
         if take(&self.lying) { Err(failure()) } else { Ok(position) }
     }
 
-    async fn read(&self, partition: u16, after: Position, key: HandleKey) -> StoreResult<Tail> {
+    async fn read(
+        &self,
+        partition: u16,
+        after: Position,
+        key: HandleKey,
+    ) -> StoreResult<ReadResult> {
         if self.away.load(Ordering::SeqCst) {
             return Err(failure());
         }
         let tail = self.log.read(partition, after, key).await?;
         let clock = tail.clock.minus(self.behind_ms.load(Ordering::SeqCst));
-        Ok(Tail { clock, ..tail })
+        Ok(ReadResult { clock, ..tail })
     }
 
-    async fn tend(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
+    async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
         self.writes()?;
-        self.log.tend(partition, before, attended).await
+        self.log.maintain(partition, before, attended).await
     }
 
-    async fn mark_whole(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
+    async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         self.writes()?;
-        self.log.mark_whole(partition, born).await
+        self.log.mark_complete(partition, born).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
@@ -111,7 +116,7 @@ impl Log for FaultyLog {
         self.moves.load(Ordering::SeqCst)
     }
 
-    async fn publish(&self, counts: &[(String, u64)]) -> StoreResult<()> {
-        self.log.publish(counts).await
+    async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
+        self.log.publish_counts(counts).await
     }
 }

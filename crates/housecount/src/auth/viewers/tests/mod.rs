@@ -56,9 +56,9 @@ impl Publisher {
     }
 }
 
-fn by_url(url: String) -> Viewers {
+fn by_url(url: String) -> ViewerAuth {
     let viewer_jwks_url = Some(ServiceUrl::parse(&url).unwrap());
-    Viewers::new(&AuthSettings {
+    ViewerAuth::new(&AuthSettings {
         viewer: Policy::Required,
         viewer_jwks_url,
         ..AuthSettings::default()
@@ -82,14 +82,14 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     let publisher = Publisher::default();
     let viewers = by_url(publisher.clone().start().await);
     let (ed, other) = (token("ed", ED), token("other", OTHER));
-    let later = async || *viewers.asked.lock().await = None;
-    let outcome = async |token: &str| viewers.verify_asking(token).await.map(|_| ());
-    assert_eq!(outcome(&ed).await, Err(TokenError::KeysAway), "it may well be right");
+    let later = async || *viewers.last_refresh.lock().await = None;
+    let outcome = async |token: &str| viewers.verify_with_refresh(token).await.map(|_| ());
+    assert_eq!(outcome(&ed).await, Err(TokenError::KeysUnavailable), "it may well be right");
     publisher.say(json!([jwk("ed", ED_X)]));
     later().await;
     assert_eq!((outcome(&ed).await, publisher.asked()), (Ok(()), 2));
     for _ in 0..10 {
-        assert_eq!(outcome(&other).await, Err(TokenError::NoKey));
+        assert_eq!(outcome(&other).await, Err(TokenError::UnknownKey));
     }
     assert_eq!(publisher.asked(), 2, "it was asked just now");
     // Rotated. Others' keys are passed over, and a secret that is published is none.
@@ -100,10 +100,10 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     assert_eq!((outcome(&other).await, publisher.asked()), (Ok(()), 3));
     assert_eq!(
         viewers.verify(&ed).map(|_| ()),
-        Err(TokenError::NoKey),
+        Err(TokenError::UnknownKey),
         "what was verified is verified anew"
     );
-    assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::NoKey));
+    assert_eq!(outcome(&token("oct", SECRET)).await, Err(TokenError::UnknownKey));
     // Away, nonsense, too long (KEYS_BYTES_MAX): nothing changes.
     let too_long = " ".repeat(KEYS_BYTES_MAX + 1);
     for says in
@@ -111,7 +111,7 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     {
         *publisher.says.lock() = says;
         later().await;
-        assert_eq!(outcome(&ed).await, Err(TokenError::NoKey));
+        assert_eq!(outcome(&ed).await, Err(TokenError::UnknownKey));
         assert_eq!(outcome(&other).await, Ok(()));
     }
     assert_eq!(publisher.asked(), 7);
@@ -119,15 +119,15 @@ async fn jwks_refresh_ms_min_and_the_old_keys_stay_while_it_is_away() {
     *publisher.says.lock() = Some("\u{feff}{\"keys\":[]}".to_string());
     later().await;
     for token in [&ed, &other] {
-        assert_eq!(outcome(token).await, Err(TokenError::NoKey));
+        assert_eq!(outcome(token).await, Err(TokenError::UnknownKey));
     }
-    assert_eq!(viewers.verify(&other).map(|_| ()), Err(TokenError::NoKey));
+    assert_eq!(viewers.verify(&other).map(|_| ()), Err(TokenError::UnknownKey));
 }
 
 /// A node whose keys are in a file, which may say something else at any time.
-fn by_file(file: &tempfile::NamedTempFile, viewer: Policy) -> Viewers {
+fn by_file(file: &tempfile::NamedTempFile, viewer: Policy) -> ViewerAuth {
     let viewer_keys = Some(Secret(file.path().display().to_string()));
-    Viewers::new(&AuthSettings { viewer, viewer_keys, ..AuthSettings::default() })
+    ViewerAuth::new(&AuthSettings { viewer, viewer_keys, ..AuthSettings::default() })
 }
 
 fn jwks(keys: &[Value]) -> String {
@@ -179,7 +179,7 @@ fn public_keys_never_become_a_secret_by_themselves() {
 #[test]
 fn what_names_no_file_is_not_repeated() {
     let viewer_keys = Some(Secret("opensesame".to_string()));
-    let viewers = Viewers::new(&AuthSettings { viewer_keys, ..AuthSettings::default() });
+    let viewers = ViewerAuth::new(&AuthSettings { viewer_keys, ..AuthSettings::default() });
     let error = viewers.load().unwrap_err();
     assert!(error.contains("secret:TEXT") && !error.contains("opensesame"), "{error}");
 }
@@ -202,7 +202,7 @@ fn a_viewer_who_has_shown_a_token_needs_one() {
         assert_eq!(without("ann"), before, "a forged one binds nobody");
         let ed = token("ed", ED);
         let said = UnstampedEvent { kind: EventKind::Beat, stage: "s", viewer: "ann", session: "" };
-        let say = || viewers.may_say(ed.as_bytes(), viewers.presented(ed.as_bytes()), &said);
+        let say = || viewers.authorize(ed.as_bytes(), viewers.presented(ed.as_bytes()), &said);
         assert_eq!(say(), Ok(()));
         assert_eq!((without("ann"), without("bob")), (after, before));
         // When keys change, tokens of the old ones bind nobody; one that is still good does when it
@@ -223,6 +223,9 @@ async fn jwks_wait_ms_max_ends_waiting_for_a_url_that_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let viewers = by_url(format!("http://{}/jwks", silent.local_addr().unwrap()));
     let begun = tokio::time::Instant::now();
-    assert_eq!(viewers.verify_asking(&token("ed", ED)).await.err(), Some(TokenError::KeysAway));
+    assert_eq!(
+        viewers.verify_with_refresh(&token("ed", ED)).await.err(),
+        Some(TokenError::KeysUnavailable)
+    );
     assert_eq!(begun.elapsed().as_secs(), JWKS_WAIT_MS_MAX / 1_000);
 }

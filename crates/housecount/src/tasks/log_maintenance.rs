@@ -17,8 +17,8 @@ use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::record;
 use housecount_core::time::UnixMs;
 
-use super::{Progress, Tick};
-use crate::archive::Archived;
+use super::{PeriodicTask, Progress};
+use crate::archive::ArchiveProgress;
 use crate::blocking::run_blocking;
 use crate::clock::SharedClock;
 use crate::error::StoreResult;
@@ -31,7 +31,7 @@ const PROBE_EVERY_MS: u64 = 500;
 
 /// The task that tends the log.
 #[derive(Debug)]
-pub struct Tend {
+pub struct LogMaintenance {
     /// The log to tend.
     pub log: Arc<dyn Log>,
     /// Its clock.
@@ -41,9 +41,9 @@ pub struct Tend {
     /// What the ledger doesn't have yet is kept; none where nothing is kept for good.
     pub proofs: Option<Arc<Proofs>>,
     /// How far the archive is; none where there is none.
-    pub archived: Option<Arc<Archived>>,
+    pub archived: Option<Arc<ArchiveProgress>>,
     /// The latest window after which this node has forgotten.
-    pub forgot_at: Option<UnixMs>,
+    pub pruned_at: Option<UnixMs>,
     /// How much of it is kept in any case.
     pub kept_ms: u64,
     /// The setting: what the ledger needs reaches this far back.
@@ -52,7 +52,7 @@ pub struct Tend {
     pub interval_ms: u64,
 }
 
-impl Tend {
+impl LogMaintenance {
     fn every_ms(&self) -> u64 {
         (self.interval_ms / 6).clamp(50, TEND_EVERY_MS_MAX)
     }
@@ -62,11 +62,11 @@ impl Tend {
     async fn forget(&mut self) {
         let Some(proofs) = self.proofs.clone() else { return };
         let committed = (0..proofs.partitions()).map(|partition| proofs.committed(partition)).max();
-        if committed == std::mem::replace(&mut self.forgot_at, committed) {
+        if committed == std::mem::replace(&mut self.pruned_at, committed) {
             return;
         }
         let forgets =
-            move || (0..proofs.partitions()).for_each(|partition| proofs.forget(partition));
+            move || (0..proofs.partitions()).for_each(|partition| proofs.prune(partition));
         // It comes again with the next window if the thread can't be had.
         let _ = run_blocking(forgets).await;
     }
@@ -82,8 +82,9 @@ impl Tend {
             proofs.committed(partition).minus(2 * self.rules.ttl_ms + self.rules.handle_valid_ms());
         // Its writer may be a node that has just started, which has to find the ids in the log,
         // too.
-        let archived =
-            |archived: &Arc<Archived>| archived.to(partition).minus(self.rules.handle_valid_ms());
+        let archived = |archived: &Arc<ArchiveProgress>| {
+            archived.to(partition).minus(self.rules.handle_valid_ms())
+        };
         let archived = self.archived.as_ref().map_or(UnixMs::MAX, archived);
         unneeded
             .min(written)
@@ -98,7 +99,7 @@ impl Tend {
 }
 
 #[async_trait]
-impl Tick for Tend {
+impl PeriodicTask for LogMaintenance {
     const NAME: &'static str = "tend";
 
     fn period(&self) -> Duration {
@@ -112,14 +113,14 @@ impl Tick for Tend {
         // Trimming is harmless. The note says that nothing is missing: not while this node misses
         // something, nor while some of the log is away, nor before all nodes have appended what
         // they held meanwhile.
-        let is_attended = self.hub.knows_all() && !self.hub.is_stalled();
+        let is_attended = self.hub.is_complete() && !self.hub.is_stalled();
         let attended = if is_attended { now } else { UnixMs::ZERO };
         self.forget().await;
         let mut outcome = Ok(Progress::Done);
         for partition in 0..self.log.partitions() {
             // One that fails must not keep the others from being trimmed.
             if let Err(error) =
-                self.log.tend(partition, self.position_before(partition, now), attended).await
+                self.log.maintain(partition, self.position_before(partition, now), attended).await
             {
                 outcome = Err(error);
             }

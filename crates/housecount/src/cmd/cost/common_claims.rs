@@ -4,9 +4,9 @@ use housecount_core::cost::plans;
 use housecount_core::cost::prices::{CacheEngine, PriceList, RedisNode};
 use housecount_core::cost::{Units, Usd, own_usage};
 
-use super::sheet::{Part, Sheet};
+use super::sheet::{Section, Sheet};
 
-pub(super) fn part(sheet: &Sheet<'_>) -> Part {
+pub(super) fn part(sheet: &Sheet<'_>) -> Section {
     let (of, prices) = (&sheet.of, sheet.prices);
     let usd = |units: Units| prices.units(units, PriceList::Now);
     let before = |units: Units| prices.units(units, PriceList::Before);
@@ -37,7 +37,7 @@ pub(super) fn part(sheet: &Sheet<'_>) -> Part {
         month(CacheEngine::Valkey)
     );
     let row = |claim: &str, comes_to: String| vec![claim.to_string(), comes_to];
-    Part {
+    Section {
         title: "What do design documents claim?",
         head: vec!["claim", "comes to"],
         rows: vec![

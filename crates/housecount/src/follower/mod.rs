@@ -39,7 +39,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ingest::OwnAppends;
 use crate::ledger::Proofs;
-use crate::log::{Log, Origin, Position, Tail};
+use crate::log::{Log, PartitionMeta, Position, ReadResult};
 use crate::metrics::Metrics;
 use crate::progress::ReadProgress;
 use crate::rng;
@@ -52,13 +52,13 @@ const RETRY: Duration = Duration::from_millis(200);
 const REWRITTEN_MS: u64 = 1_000;
 /// Shorter breaks are a busy machine's, and matter to nobody: a session is online for three
 /// intervals at least.
-const ASLEEP_MS_MIN: u64 = 1_000;
+const PAUSE_MS_MIN: u64 = 1_000;
 
 /// Where a partition has been read to.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct PartitionCursor {
     after: Position,
-    origin: Origin,
+    origin: PartitionMeta,
 }
 
 /// Task that reads the log into the hub and advances the hub's time.
@@ -78,9 +78,9 @@ pub struct Follower {
     interval_ms: u64,
     ttl_ms: u64,
     kept_ms: u64,
-    places: Vec<Place>,
+    places: Vec<PartitionCursor>,
     /// Partitions that have lost everything, and that this node has not told it again yet.
-    untold: BTreeSet<u16>,
+    partitions_to_rebuild: BTreeSet<u16>,
     /// When a loss was last found, on `mono_ms`.
     lost_ms: Option<u64>,
     /// How often the log had gone over to another server when it was last read.
@@ -88,7 +88,7 @@ pub struct Follower {
     unreadable: UnreadableLines,
     /// Partitions that this node has told all it knew, and that are whole once all have appended
     /// what they held meanwhile.
-    unmarked: BTreeSet<u16>,
+    rebuilt_unmarked: BTreeSet<u16>,
     /// How much of the log is read, until this node has started.
     progress: Arc<ReadProgress>,
     /// The longest that one read of this round took. A log gives up long before an interval: this
@@ -98,9 +98,9 @@ pub struct Follower {
 
 /// What the log's past says about a node that has just read all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Past {
+pub enum LogContinuity {
     /// All that matters is in the log.
-    Whole,
+    Complete,
     /// The log came to be a short while ago, and nobody has told it what was before.
     Lost {
         /// Until when those who still watch have beaten again.
@@ -125,7 +125,7 @@ impl Follower {
         proofs: Option<Arc<Proofs>>,
         settings: &Settings,
     ) -> Follower {
-        let places = vec![Place::default(); usize::from(log.partitions())];
+        let places = vec![PartitionCursor::default(); usize::from(log.partitions())];
         // Never zero: that stands for none.
         let keys = places.iter().map(|_| HandleKey(rng::random::<u64>() | 1)).collect();
         let (interval_ms, ttl_ms, kept_ms) =
@@ -143,11 +143,11 @@ impl Follower {
             ttl_ms,
             kept_ms,
             places,
-            untold: BTreeSet::new(),
+            partitions_to_rebuild: BTreeSet::new(),
             lost_ms: None,
             moves: 0,
             unreadable: UnreadableLines::default(),
-            unmarked: BTreeSet::new(),
+            rebuilt_unmarked: BTreeSet::new(),
             progress: Arc::default(),
             slowest_read_ms: 0,
         }
@@ -164,7 +164,7 @@ impl Follower {
     ///
     /// # Errors
     /// The first failure; the other partitions have been read all the same.
-    pub async fn read_on(&mut self) -> StoreResult<UnixMs> {
+    pub async fn poll_all(&mut self) -> StoreResult<UnixMs> {
         let (mut clock, mut failure) = (UnixMs::MAX, None);
         let before = self.clock.now().unwrap_or_default();
         for partition in 0..self.log.partitions() {
@@ -202,20 +202,21 @@ impl Follower {
             // The time that nodes go by. Where the log's clock has stepped back, a node that has
             // just started would hear of it only with the next beat through one that was there, and
             // take it for a jump.
-            self.clock.advance_to(tail.origin.attended.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
+            self.clock
+                .advance_to(tail.origin.last_tended_at.min(tail.clock.plus(CLOCK_AHEAD_MS_MAX)));
             self.slowest_read_ms = self.slowest_read_ms.max(mono_ms().saturating_sub(sent_ms));
             self.keys[usize::from(partition)] = tail.origin.key;
             self.hub.set_key(partition, tail.origin.key);
             if self.has_lost(place, acknowledged, &tail) {
                 // Everything in it is read again: its positions may have begun anew.
                 self.places[usize::from(partition)] =
-                    Place { after: Position::START, origin: tail.origin };
+                    PartitionCursor { after: Position::START, origin: tail.origin };
                 self.acknowledged.reset(partition);
                 // Not by its clock alone: that may have gone back as well.
-                self.hub.tell_again_from(tail.clock.max(place.after.at).max(acknowledged.at));
+                self.hub.relog_ids_from(tail.clock.max(place.after.at).max(acknowledged.at));
                 self.lost_ms = Some(mono_ms());
-                self.untold.insert(partition);
-                self.unmarked.remove(&partition);
+                self.partitions_to_rebuild.insert(partition);
+                self.rebuilt_unmarked.remove(&partition);
                 return Box::pin(self.read_partition(partition)).await;
             }
             let place = &mut self.places[usize::from(partition)];
@@ -237,9 +238,9 @@ impl Follower {
                 let found = self.acknowledged.check_record(partition, *position);
                 if found.is_lost {
                     // The log went back, and on again before anybody read it.
-                    self.hub.tell_again_from(tail.clock);
+                    self.hub.relog_ids_from(tail.clock);
                     self.lost_ms = Some(mono_ms());
-                    self.untold.insert(partition);
+                    self.partitions_to_rebuild.insert(partition);
                 }
                 self.metrics.records_read.inc();
                 if !found.is_own {
@@ -255,11 +256,12 @@ impl Follower {
     /// Whether a partition has lost something that this node knows it had: it was born again, or
     /// the last record that was read from it or acknowledged by it is gone, and is far too young to
     /// have been trimmed.
-    fn has_lost(&self, place: Place, acknowledged: Position, tail: &Tail) -> bool {
-        let is_reborn = place.origin.born != UnixMs::ZERO && place.origin.born != tail.origin.born;
+    fn has_lost(&self, place: PartitionCursor, acknowledged: Position, tail: &ReadResult) -> bool {
+        let is_reborn = place.origin.created_at != UnixMs::ZERO
+            && place.origin.created_at != tail.origin.created_at;
         let is_young = |at: UnixMs| tail.clock.since(at) < self.kept_ms / 2;
         let read = place.after;
-        let is_read_gone = read != Position::START && is_young(read.at) && !tail.holds_after;
+        let is_read_gone = read != Position::START && is_young(read.at) && !tail.start_exists;
         let end = tail.records.last().map_or(read, |(last, _)| *last);
         let is_acknowledged_gone = !tail.more && acknowledged > end && is_young(acknowledged.at);
         is_reborn || is_read_gone || is_acknowledged_gone
@@ -271,19 +273,19 @@ impl Follower {
                 if record::clamp_future_times(&mut said, position.at) {
                     // Another node goes by a clock that is far ahead of the log's, and knows of
                     // viewers whom it can't tell yet.
-                    self.hub.doubt_until(position.at.plus(self.ttl_ms));
+                    self.hub.mark_incomplete_until(position.at.plus(self.ttl_ms));
                 }
                 if let Some(latest) = said.iter().map(RecordEntry::at).max() {
                     self.clock.advance_to(latest);
                 }
-                let late = self.hub.take_in(partition, &said, position.at);
+                let late = self.hub.apply_record(partition, &said, position.at);
                 self.metrics.too_old.inc_by(late.too_old as u64);
                 self.metrics.uncredited.inc_by(late.uncredited as u64);
             }
             Err(error) => {
                 self.metrics.records_corrupt.inc();
                 // Whoever beat in it is counted again within a ttl; until then counts may be low.
-                self.hub.doubt_until(position.at.plus(self.ttl_ms));
+                self.hub.mark_incomplete_until(position.at.plus(self.ttl_ms));
                 let error = match record.is_empty() {
                     true => "another program's entry".to_string(),
                     false => error.to_string(),
@@ -304,24 +306,25 @@ impl Follower {
 
     /// What the log's past says, once it has been read to its end, at `now`.
     #[must_use]
-    pub fn past(&self, now: UnixMs) -> Past {
+    pub fn continuity(&self, now: UnixMs) -> LogContinuity {
         let unattended =
             self.unattended_since().filter(|since| now.since(*since) > self.interval_ms);
         let youngest =
-            self.lost(now).iter().map(|p| self.places[usize::from(*p)].origin.born).max();
+            self.lost(now).iter().map(|p| self.places[usize::from(*p)].origin.created_at).max();
         match (youngest, unattended) {
-            (Some(_), Some(_)) => Past::Lost { until: now.plus(self.ttl_ms) },
-            (Some(born), None) => Past::Lost { until: born.plus(self.ttl_ms) },
-            (None, Some(since)) => Past::Unattended { since },
-            (None, None) => Past::Whole,
+            (Some(_), Some(_)) => LogContinuity::Lost { until: now.plus(self.ttl_ms) },
+            (Some(born), None) => LogContinuity::Lost { until: born.plus(self.ttl_ms) },
+            (None, Some(since)) => LogContinuity::Unattended { since },
+            (None, None) => LogContinuity::Complete,
         }
     }
 
     /// Partitions that came to be a short while ago, and that nobody has told what was before.
     #[must_use]
     pub fn lost(&self, now: UnixMs) -> Vec<u16> {
-        let young =
-            |place: &Place| !place.origin.whole && now < place.origin.born.plus(self.ttl_ms);
+        let young = |place: &PartitionCursor| {
+            !place.origin.is_complete && now < place.origin.created_at.plus(self.ttl_ms)
+        };
         (0..)
             .zip(&self.places)
             .filter(|(_, place)| young(place))
@@ -333,10 +336,11 @@ impl Follower {
     /// nothing: a node that has just started, or that was cut off, may have appended some, and
     /// doesn't know all.
     fn unattended_since(&self) -> Option<UnixMs> {
-        let latest = |time: fn(&Place) -> UnixMs| {
+        let latest = |time: fn(&PartitionCursor) -> UnixMs| {
             self.places.iter().map(time).max().filter(|t| *t != UnixMs::ZERO)
         };
-        latest(|place| place.origin.attended).or_else(|| latest(|place| place.origin.born))
+        latest(|place| place.origin.last_tended_at)
+            .or_else(|| latest(|place| place.origin.created_at))
     }
 
     /// Tells every partition that it holds all that matters.
@@ -345,7 +349,7 @@ impl Follower {
     /// The log's.
     pub async fn mark_whole(&self) -> StoreResult<()> {
         for (partition, place) in (0..).zip(&self.places) {
-            self.log.mark_whole(partition, place.origin.born).await?;
+            self.log.mark_complete(partition, place.origin.created_at).await?;
         }
         Ok(())
     }
@@ -358,29 +362,30 @@ impl Follower {
         loop {
             let round_ms = mono_ms();
             self.slowest_read_ms = 0;
-            let wait = match self.read_on().await {
+            let wait = match self.poll_all().await {
                 Ok(now) => {
                     self.hub.note_read();
                     self.note_moves();
                     let stall = self.hub.writes().stall();
                     if let Some(stall) = stall {
-                        if outage.begins() {
+                        if outage.begin() {
                             tracing::warn!(%stall, "the log can be read and not written; counts stand still until it can");
                         }
-                    } else if let Some(away_ms) = outage.over() {
+                    } else if let Some(away_ms) = outage.end() {
                         tracing::info!(away_ms, "the log is back");
                         if let Some(proofs) = &self.proofs {
-                            (0..self.log.partitions()).for_each(|partition| proofs.owe(partition));
+                            (0..self.log.partitions())
+                                .for_each(|partition| proofs.mark_unwritten(partition));
                         }
                     }
-                    self.retell().await;
+                    self.rebuild_log().await;
                     // This process was asleep, or time on the log's clock has jumped: nobody was
                     // heard meanwhile.
                     let jumped_ms = last.map_or(0, |(mono, log)| {
                         now.since(log).saturating_sub(round_ms.saturating_sub(mono))
                     });
                     if overslept_ms.max(jumped_ms).max(self.slowest_read_ms)
-                        > self.interval_ms.max(ASLEEP_MS_MIN)
+                        > self.interval_ms.max(PAUSE_MS_MIN)
                     {
                         self.bridge_from_here(now).await;
                     }
@@ -392,12 +397,12 @@ impl Follower {
                         && !outage.is_settling(self.metrics.waiting.get())
                     {
                         self.hub.advance(now);
-                        self.mark_told().await;
+                        self.mark_rebuilt().await;
                     }
                     self.poll
                 }
                 Err(error) => {
-                    if outage.begins() {
+                    if outage.begin() {
                         tracing::warn!(%error, "the log can't be read; counts stand still until it can");
                     }
                     RETRY.max(self.poll)
@@ -425,7 +430,7 @@ impl Follower {
 
     /// Lets today's counts stand in for one ttl from `now`.
     async fn bridge_from_here(&self, now: UnixMs) {
-        let roster = self.hub.roster().await.of;
+        let roster = self.hub.roster().await.value;
         let viewers = roster.total.viewers;
         tracing::warn!(
             viewers,

@@ -23,12 +23,12 @@ use housecount_core::fold::{Handle, HandleKey};
 use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 
-pub use self::event::Event;
-use self::presence::Asked;
+pub use self::event::OracleEvent;
+use self::presence::CountQuery;
 
 /// A session on a stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seat {
+pub struct SeatName {
     /// The stage.
     pub stage: String,
     /// The viewer.
@@ -39,7 +39,7 @@ pub struct Seat {
 
 /// A run of a node.
 #[derive(Clone, Debug)]
-struct Run {
+struct NodeRun {
     is_over: bool,
     /// By partition, when the last record that it has read was applied.
     read_ms: Vec<u64>,
@@ -51,15 +51,15 @@ struct Loss {
     events: Vec<(usize, Vec<usize>)>,
     /// Of each run that knows any of it: how many partitions it will have told again when it is
     /// done.
-    told_by: BTreeMap<usize, u64>,
+    rebuilt_by: BTreeMap<usize, u64>,
 }
 
 /// Record of every event, with the runs that know it.
 #[derive(Debug)]
-pub struct Truth {
+pub struct Oracle {
     partitions: u16,
-    seats: Vec<Seat>,
-    by_name: BTreeMap<Seat, usize>,
+    seats: Vec<SeatName>,
+    by_name: BTreeMap<SeatName, usize>,
     /// By seat, the one of the same viewer on the same stage without a session, once there is one.
     unnamed: Vec<Option<usize>>,
     /// By seat, its latest stamp.
@@ -68,11 +68,11 @@ pub struct Truth {
     is_named: Vec<bool>,
     /// By seat, its events as they were said.
     of_seat: Vec<Vec<usize>>,
-    events: Vec<Event>,
+    events: Vec<OracleEvent>,
     by_what: BTreeMap<(usize, EventKind, UnixMs), usize>,
     keys: Vec<HandleKey>,
     handles: BTreeMap<(u64, [u8; 8]), usize>,
-    runs: Vec<Run>,
+    runs: Vec<NodeRun>,
     losses: Vec<Loss>,
     /// When a window was written, of which partition, and its end.
     pub commits: Vec<(u64, u16, UnixMs)>,
@@ -82,11 +82,11 @@ pub struct Truth {
     emptied_ms: Vec<u64>,
 }
 
-impl Truth {
+impl Oracle {
     /// Nothing was said yet.
     #[must_use]
-    pub fn new(partitions: u16) -> Truth {
-        Truth {
+    pub fn new(partitions: u16) -> Oracle {
+        Oracle {
             partitions,
             seats: Vec::new(),
             by_name: BTreeMap::new(),
@@ -108,23 +108,23 @@ impl Truth {
 
     /// All seats.
     #[must_use]
-    pub fn seats(&self) -> &[Seat] {
+    pub fn seats(&self) -> &[SeatName] {
         &self.seats
     }
 
     /// All events.
     #[must_use]
-    pub fn events(&self) -> &[Event] {
+    pub fn events(&self) -> &[OracleEvent] {
         &self.events
     }
 
     /// A seat's events.
-    pub fn of_seat(&self, seat: usize) -> impl Iterator<Item = &Event> {
+    pub fn of_seat(&self, seat: usize) -> impl Iterator<Item = &OracleEvent> {
         self.of_seat[seat].iter().map(|event| &self.events[*event])
     }
 
     /// The seat of this name.
-    pub fn seat(&mut self, seat: &Seat) -> usize {
+    pub fn seat(&mut self, seat: &SeatName) -> usize {
         if let Some(known) = self.by_name.get(seat) {
             return *known;
         }
@@ -133,7 +133,7 @@ impl Truth {
         self.of_seat.push(Vec::new());
         self.latest.push(UnixMs::ZERO);
         self.is_named.push(false);
-        let whole = Seat { session: String::new(), ..seat.clone() };
+        let whole = SeatName { session: String::new(), ..seat.clone() };
         if *seat == whole {
             let others = self.by_name.range(&whole..);
             let others = others.take_while(|(other, _)| {
@@ -152,23 +152,23 @@ impl Truth {
     }
 
     fn learn(&mut self, key: HandleKey, seat: usize) {
-        let Seat { stage, viewer, session } = &self.seats[seat];
+        let SeatName { stage, viewer, session } = &self.seats[seat];
         self.handles.insert((key.0, Handle::of(key, stage, viewer, session).bytes()), seat);
     }
 
     /// A node starts. Its run's number.
     pub fn begin(&mut self) -> usize {
-        self.runs.push(Run { is_over: false, read_ms: vec![0; usize::from(self.partitions)] });
+        self.runs.push(NodeRun { is_over: false, read_ms: vec![0; usize::from(self.partitions)] });
         self.runs.len() - 1
     }
 
     /// A run took an event in. Its number.
-    pub fn said(&mut self, seat: usize, kind: EventKind, at: UnixMs, run: usize) -> usize {
+    pub fn record_event(&mut self, seat: usize, kind: EventKind, at: UnixMs, run: usize) -> usize {
         if let Some(known) = self.by_what.get(&(seat, kind, at)) {
             return *known;
         }
         let number = self.events.len();
-        let event = Event {
+        let event = OracleEvent {
             seat,
             kind,
             at,
@@ -247,13 +247,13 @@ impl Truth {
     ///
     /// # Errors
     /// It can't be read, or nobody knows whom it is about.
-    pub fn heard(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
+    pub fn observe_record(&mut self, record: &[u8], key: HandleKey) -> Result<(), String> {
         let said =
             record::decode(record).map_err(|e| format!("a record that can't be read: {e}"))?;
         for said in &said {
             if let RecordEntry::Full(event) = said {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-                self.seat(&Seat { stage, viewer, session: event.session.to_string() });
+                self.seat(&SeatName { stage, viewer, session: event.session.to_string() });
             }
         }
         if !self.keys.contains(&key) {
@@ -263,7 +263,7 @@ impl Truth {
         for said in &said {
             let (seat, kind) =
                 self.find(said).ok_or_else(|| format!("nobody knows who it is: {said:?}"))?;
-            let event = self.said(seat, kind, said.at(), 0);
+            let event = self.record_event(seat, kind, said.at(), 0);
             self.events[event].applied_ms = Some(0);
         }
         Ok(())
@@ -289,7 +289,7 @@ impl Truth {
 
     /// Whether a log that has lost something may be told of a beat of a seat at this tick.
     #[must_use]
-    pub fn may_be_told_again(&self, seat: &Seat, at: UnixMs, ttl_ms: u64) -> bool {
+    pub fn may_be_told_again(&self, seat: &SeatName, at: UnixMs, ttl_ms: u64) -> bool {
         let known = self.by_name.get(seat);
         let is_between = |seat: usize| {
             [at, at.plus(TICK_MS - 1)].iter().any(|at| self.is_between(seat, *at, ttl_ms))
@@ -301,7 +301,7 @@ impl Truth {
         match said {
             RecordEntry::Full(event) => {
                 let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-                let seat = Seat { stage, viewer, session: event.session.to_string() };
+                let seat = SeatName { stage, viewer, session: event.session.to_string() };
                 Some((*self.by_name.get(&seat)?, event.kind))
             }
             RecordEntry::ByHandle { handle, .. } => {
@@ -317,11 +317,11 @@ impl Truth {
         *read_ms = read_to_ms.max(*read_ms);
     }
 
-    fn partition(&self, event: &Event) -> usize {
+    fn partition(&self, event: &OracleEvent) -> usize {
         usize::from(partition_of(&self.seats[event.seat].viewer, self.partitions))
     }
 
-    fn knows(&self, run: usize, event: &Event) -> bool {
+    fn knows(&self, run: usize, event: &OracleEvent) -> bool {
         let has_read =
             event.applied_ms.is_some_and(|at| self.runs[run].read_ms[self.partition(event)] > at);
         has_read || event.run == run && event.is_acknowledged
@@ -333,7 +333,7 @@ impl Truth {
         if since_ms == 0 {
             self.is_named.fill(false);
         }
-        let mut loss = Loss { events: Vec::new(), told_by: BTreeMap::new() };
+        let mut loss = Loss { events: Vec::new(), rebuilt_by: BTreeMap::new() };
         let mut touched: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for number in 0..self.events.len() {
             let event = &self.events[number];
@@ -359,7 +359,7 @@ impl Truth {
         }
         for (run, partitions) in touched {
             let so_far = told_again.get(&run).copied().unwrap_or(0);
-            loss.told_by.insert(run, so_far + partitions.len() as u64);
+            loss.rebuilt_by.insert(run, so_far + partitions.len() as u64);
         }
         self.losses.push(loss);
         self.emptied_ms.push(now_ms);
@@ -368,7 +368,7 @@ impl Truth {
 
     /// Runs end. `told_again` says how many partitions each of those that were alive had told
     /// again.
-    pub fn over(&mut self, runs: &[usize], told_again: &BTreeMap<usize, u64>, now_ms: u64) {
+    pub fn end_runs(&mut self, runs: &[usize], told_again: &BTreeMap<usize, u64>, now_ms: u64) {
         self.settle(told_again, now_ms);
         for run in runs {
             self.runs[*run].is_over = true;
@@ -381,7 +381,7 @@ impl Truth {
         let mut lost = Vec::new();
         let runs = &self.runs;
         for loss in &mut self.losses {
-            let Loss { events, told_by } = loss;
+            let Loss { events, rebuilt_by: told_by } = loss;
             events.retain(|(event, know)| {
                 let has_told = |run: &usize| {
                     told_by
@@ -413,7 +413,7 @@ impl Truth {
 
     /// Whether a run must count an event: `slack_ms` after it could have read it, and once it says
     /// that it has all up to then.
-    fn must_know(&self, event: &Event, asked: &Asked<'_>) -> bool {
+    fn must_know(&self, event: &OracleEvent, asked: &CountQuery<'_>) -> bool {
         if event.lost_ms.is_some() {
             return false;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Progress, Tick};
+use super::{PeriodicTask, Progress};
 use crate::clock::mono_ms;
 use crate::error::StoreResult;
 use crate::live::Live;
@@ -16,21 +16,21 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Task that renews subscribers' counts.
 #[derive(Debug)]
-pub struct Show {
+pub struct LiveRefresh {
     live: Arc<Live>,
     metrics: Arc<Metrics>,
 }
 
-impl Show {
+impl LiveRefresh {
     /// The task.
     #[must_use]
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> Show {
-        Show { live, metrics }
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>) -> LiveRefresh {
+        LiveRefresh { live, metrics }
     }
 }
 
 #[async_trait]
-impl Tick for Show {
+impl PeriodicTask for LiveRefresh {
     const NAME: &'static str = "show";
 
     fn period(&self) -> Duration {
@@ -38,7 +38,7 @@ impl Tick for Show {
     }
 
     async fn tick(&mut self) -> StoreResult<Progress> {
-        self.live.renew(mono_ms()).await;
+        self.live.refresh(mono_ms()).await;
         self.metrics.subscribers.set(self.live.subscribers() as i64);
         Ok(Progress::Done)
     }

@@ -24,7 +24,7 @@ const GATHERED_BYTES_MAX: u64 = RECORD_EVENTS_MAX as u64;
 /// How many flushes to wait for the next item, `most` at most, after one of so many `bytes` that
 /// gathered in `gathered` flushes: as few as make it cheapest, if what is said goes on like that.
 /// Items are billed by the kilobyte.
-pub(super) fn flushes_to_next(bytes: usize, gathered: u64, most: u64) -> u64 {
+pub(super) fn flushes_until_next(bytes: usize, gathered: u64, most: u64) -> u64 {
     let per_flush = (bytes as u64).div_ceil(gathered.max(1));
     let units = |flushes: u64| (ITEM_BYTES + flushes * per_flush).div_ceil(WRITE_BYTES);
     let mut best = 1;
@@ -38,12 +38,12 @@ pub(super) fn flushes_to_next(bytes: usize, gathered: u64, most: u64) -> u64 {
 
 /// Clock of a DynamoDB log, and the interval of its flushes.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(super) struct FlushTiming {
     pub(super) flush_ms: u64,
     pub(super) clock: DateClock,
 }
 
-impl Pace {
+impl FlushTiming {
     /// By how much the log's clock is behind DynamoDB's: what is said may wait a flush for the
     /// append before its own, and has come to lie everywhere within another one. So `asOf` is the
     /// time up to which all that was said is counted.
@@ -57,12 +57,12 @@ impl Pace {
     }
 
     /// How well the clock must be known.
-    fn width_ms(&self) -> u64 {
+    fn uncertainty_ms_max(&self) -> u64 {
         (self.flush_ms / 4).max(8)
     }
 
     /// How long an item may take to come to lie: a large one, a checkpoint's, has many parts.
-    fn land_ms(&self, bytes: usize) -> u64 {
+    fn write_ms_max(&self, bytes: usize) -> u64 {
         self.flush_ms / 2 + bytes as u64 / LAND_BYTES_PER_MS
     }
 
@@ -73,8 +73,8 @@ impl Pace {
     }
 
     /// Whether DynamoDB's clock is known well enough.
-    pub(super) fn is_sharp(&self) -> bool {
-        self.clock.bounds().is_some_and(|(low, high)| high.since(low) <= self.width_ms())
+    pub(super) fn is_precise(&self) -> bool {
+        self.clock.bounds().is_some_and(|(low, high)| high.since(low) <= self.uncertainty_ms_max())
     }
 
     /// The log's clock: all with positions up to it is there.
@@ -86,7 +86,7 @@ impl Pace {
     /// The position of so many bytes that are put now.
     pub(super) fn position(&self, bytes: usize) -> UnixMs {
         let high = self.clock.bounds().map_or(UnixMs::ZERO, |(_, high)| high);
-        high.plus(self.land_ms(bytes)).minus(self.behind_ms())
+        high.plus(self.write_ms_max(bytes)).minus(self.behind_ms())
     }
 
     /// For how long an item at `position` may still come to lie, in ms; zero if the time is over.
@@ -97,7 +97,7 @@ impl Pace {
 
     /// How long until every reader whose clock is sharp reads an item at `position`, in ms.
     pub(super) fn settles_in_ms(&self, position: UnixMs) -> u64 {
-        position.plus(self.width_ms()).since(self.now())
+        position.plus(self.uncertainty_ms_max()).since(self.now())
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
             (300_000, 1, FLUSH_STRETCH_MAX, 1),
         ] {
             assert_eq!(
-                flushes_to_next(bytes, gathered, most),
+                flushes_until_next(bytes, gathered, most),
                 flushes,
                 "{bytes} {gathered} {most}"
             );

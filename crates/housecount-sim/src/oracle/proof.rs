@@ -7,7 +7,7 @@ use housecount_core::event::{EventKind, partition_of};
 use housecount_core::span::{Span, normalize};
 use housecount_core::time::UnixMs;
 
-use super::{Event, Truth};
+use super::{Oracle, OracleEvent};
 
 /// By stage and viewer, a set of spans.
 pub type Proven = BTreeMap<(String, String), Vec<Span>>;
@@ -18,11 +18,11 @@ const READ_MS: u64 = 8_000;
 /// partitions are written this far apart.
 const CARRIED_MS: u64 = 10 * 60_000;
 
-impl Truth {
+impl Oracle {
     /// What must be in the ledger when all is written.
     #[must_use]
     pub fn least(&self, ttl_ms: u64) -> Proven {
-        let mut all = self.proven(ttl_ms, Event::is_kept);
+        let mut all = self.proven(ttl_ms, OracleEvent::is_kept);
         for lost_ms in &self.lost_ms {
             self.add_written(ttl_ms, *lost_ms, &mut all);
         }
@@ -37,7 +37,7 @@ impl Truth {
             last.insert(*partition, (*at_ms, *edge));
         }
         for (partition, (at_ms, edge)) in last {
-            let in_time = |event: &Event| {
+            let in_time = |event: &OracleEvent| {
                 let was_there = event.lost_ms.is_none_or(|lost_ms| lost_ms > at_ms);
                 was_there && event.applied_ms.is_some_and(|applied| applied + READ_MS < at_ms)
             };
@@ -83,14 +83,15 @@ impl Truth {
                 let Some(until) = open.map(|span| span.to.min(edge.plus(ttl_ms))).max() else {
                     continue;
                 };
-                let goes_on = |event: &&Event| event.at > until && event.at.since(until) <= ttl_ms;
+                let goes_on =
+                    |event: &&OracleEvent| event.at > until && event.at.since(until) <= ttl_ms;
                 let last = self.of_seat(number).filter(goes_on).map(|event| event.at).max();
                 spans.extend(last.map(|last| Span::new(*edge, last)));
             }
         }
     }
 
-    fn proven(&self, ttl_ms: u64, counts: impl Fn(&Event) -> bool) -> Proven {
+    fn proven(&self, ttl_ms: u64, counts: impl Fn(&OracleEvent) -> bool) -> Proven {
         let mut all = Proven::new();
         for (number, seat) in self.seats.iter().enumerate() {
             let own = self.of_seat(number);

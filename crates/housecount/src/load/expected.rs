@@ -10,7 +10,7 @@ const GOOD_FOR_INTERVALS: u64 = 3;
 
 /// Viewers that a node must count: acknowledged, and without a leave.
 #[derive(Debug, Default)]
-pub(super) struct Truth {
+pub(super) struct ExpectedViewers {
     /// When the last heartbeat of a viewer on a stage was acknowledged; `None` once it has begun to
     /// leave.
     acknowledged: HashMap<(String, String), Option<u64>>,
@@ -19,7 +19,7 @@ pub(super) struct Truth {
     leaves: u64,
 }
 
-impl Truth {
+impl ExpectedViewers {
     pub(super) fn beat(&mut self, stage: String, viewer: String) {
         let now_ms = mono_ms();
         let known = self.acknowledged.entry((stage, viewer)).or_insert_with(|| {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn acknowledged_until_the_leave_begins() {
-        let mut truth = Truth::default();
+        let mut truth = ExpectedViewers::default();
         truth.beat(seat().0, seat().1);
         truth.beat(seat().0, seat().1);
         assert_eq!((truth.totals(), truth.online(1_000).len()), ((1, 0), 1));

@@ -6,7 +6,7 @@ use housecount_core::event::EventKind;
 use housecount_core::fold::Rules;
 use housecount_core::time::UnixMs;
 
-use super::{Event, Truth};
+use super::{Oracle, OracleEvent};
 
 /// Viewers, and sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Bounds {
 
 /// Whom to ask about, and when.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct CountQuery<'a> {
     /// One stage, or all.
     pub stage: Option<&'a str>,
     /// The run that answers.
@@ -44,12 +44,12 @@ pub struct Asked<'a> {
     pub as_of_ms: Option<u64>,
 }
 
-impl Truth {
+impl Oracle {
     /// What a run may answer.
     #[must_use]
-    pub fn online(&self, asked: Asked<'_>, rules: Rules) -> Bounds {
-        let known = |event: &&Event| self.must_know(event, &asked);
-        let all = |_: &&Event| true;
+    pub fn online(&self, asked: CountQuery<'_>, rules: Rules) -> Bounds {
+        let known = |event: &&OracleEvent| self.must_know(event, &asked);
+        let all = |_: &&OracleEvent| true;
         Bounds {
             least: self.count(asked, rules, known, all),
             most: self.count(asked, rules, all, known),
@@ -59,10 +59,10 @@ impl Truth {
     /// Counts with these beats and these leaves.
     fn count(
         &self,
-        asked: Asked<'_>,
+        asked: CountQuery<'_>,
         Rules { ttl_ms, leave_grace_ms }: Rules,
-        beats: impl Fn(&&Event) -> bool,
-        leaves: impl Fn(&&Event) -> bool,
+        beats: impl Fn(&&OracleEvent) -> bool,
+        leaves: impl Fn(&&OracleEvent) -> bool,
     ) -> Online {
         let now = asked.at;
         let mut viewers = BTreeSet::new();
@@ -83,7 +83,7 @@ impl Truth {
                 .filter(&leaves)
                 .map(|event| event.at)
                 .max();
-            let is_on = |event: &Event| {
+            let is_on = |event: &OracleEvent| {
                 event.at.plus(ttl_ms) > now && left.is_none_or(|left| event.at > left)
             };
             if self

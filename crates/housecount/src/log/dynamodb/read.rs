@@ -9,10 +9,10 @@ use housecount_core::keys::{log_pk, log_sk, parse_log_sk};
 use housecount_core::limits::READ_RECORDS_MAX;
 use housecount_core::time::UnixMs;
 
-use super::{DynamoLog, Reading};
+use super::{DynamoLog, ReadState};
 use crate::dynamo::attr::{Attributes, from_sdk, key_attributes, sort_key};
 use crate::error::StoreResult;
-use crate::log::{Position, Tail};
+use crate::log::{Position, ReadResult};
 use crate::meter::Purpose;
 
 /// Rows of one call: a full answer, the record that was read before, and parts of large ones.
@@ -20,7 +20,7 @@ const ROWS_MAX: usize = READ_RECORDS_MAX + 16;
 
 /// An item with all its parts.
 #[derive(Debug)]
-struct Stored {
+struct StoredFlush {
     position: Position,
     bytes: Vec<u8>,
     parts_left: u64,
@@ -28,9 +28,9 @@ struct Stored {
 
 /// What lies between two positions.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ReadBatch {
     pub(super) records: Vec<(Position, Bytes)>,
-    pub(super) holds_after: bool,
+    pub(super) start_exists: bool,
     pub(super) more: bool,
     /// The latest of what the items say.
     pub(super) attended: UnixMs,
@@ -43,29 +43,29 @@ impl DynamoLog {
         partition: u16,
         after: Position,
         key: HandleKey,
-        reading: &mut Reading,
-    ) -> StoreResult<Tail> {
+        reading: &mut ReadState,
+    ) -> StoreResult<ReadResult> {
         let mut meta = self.origin(partition, false).await?;
-        self.sharpen(partition).await?;
+        self.calibrate_clock(partition).await?;
         if meta.origin.key == HandleKey::default() && key != HandleKey::default() {
             let is_free = " AND attribute_not_exists(#key)";
-            self.note(partition, meta.origin.born, &[("key", key.0)], is_free).await?;
+            self.update_meta(partition, meta.origin.created_at, &[("key", key.0)], is_free).await?;
             meta = self.origin(partition, true).await?;
         }
         let clock = self.pace.now().max(reading.clock);
         let from = after.max(Position { at: self.past(partition).trimmed, seq: 0 });
         let found = self.find(partition, from, clock, &mut reading.books).await?;
-        let holds_after = found.holds_after && from == after;
-        if after != Position::START && !holds_after {
+        let start_exists = found.start_exists && from == after;
+        if after != Position::START && !start_exists {
             // Trimmed; or the table was made anew.
             meta = self.origin(partition, true).await?;
         }
         reading.clock = clock;
         let mut past = self.past(partition);
-        past.said = past.said.max(found.attended);
+        past.attended_sent = past.attended_sent.max(found.attended);
         drop(past);
         let origin = self.shown_origin(partition, meta);
-        Ok(Tail { records: found.records, more: found.more, holds_after, clock, origin })
+        Ok(ReadResult { records: found.records, more: found.more, start_exists, clock, origin })
     }
 
     /// Reads the records after `after`, up to `to`.
@@ -75,9 +75,9 @@ impl DynamoLog {
         after: Position,
         to: UnixMs,
         books: &mut NumberTables,
-    ) -> StoreResult<Found> {
+    ) -> StoreResult<ReadBatch> {
         let to = Position { at: to, seq: u64::from(u32::MAX) };
-        let mut found = Found::default();
+        let mut found = ReadBatch::default();
         if after > to {
             return Ok(found);
         }
@@ -85,7 +85,7 @@ impl DynamoLog {
         found.more = is_cut;
         for stored in stored {
             if stored.position == after {
-                found.holds_after = true;
+                found.start_exists = true;
                 continue;
             }
             if found.records.len() == READ_RECORDS_MAX {
@@ -104,14 +104,14 @@ impl DynamoLog {
     async fn unpack(
         &self,
         partition: u16,
-        stored: &Stored,
+        stored: &StoredFlush,
         books: &mut NumberTables,
     ) -> StoreResult<(UnixMs, Bytes)> {
         let Position { at, seq: writer } = stored.position;
         let writer = writer as u32;
         let mut read = books.read(writer, at, &stored.bytes);
         if let Err(FlushError::MissingEarlier { begun }) = read {
-            self.read_back(partition, begun, stored.position, books).await?;
+            self.read_epoch(partition, begun, stored.position, books).await?;
             read = books.read(writer, at, &stored.bytes);
         }
         Ok(match read {
@@ -124,7 +124,7 @@ impl DynamoLog {
     }
 
     /// Reads what an epoch that began at `begun` has told before `until`.
-    async fn read_back(
+    async fn read_epoch(
         &self,
         partition: u16,
         begun: UnixMs,
@@ -153,8 +153,8 @@ impl DynamoLog {
         partition: u16,
         from: Position,
         to: Position,
-    ) -> StoreResult<(Vec<Stored>, bool)> {
-        let (mut stored, mut next) = (Vec::<Stored>::new(), None);
+    ) -> StoreResult<(Vec<StoredFlush>, bool)> {
+        let (mut stored, mut next) = (Vec::<StoredFlush>::new(), None);
         loop {
             let (rows, end) = self.query(partition, from, to, next).await?;
             for row in rows {
@@ -205,7 +205,7 @@ impl DynamoLog {
 }
 
 /// Adds a row to the items: a further part to the last one.
-fn take_row(stored: &mut Vec<Stored>, row: Attributes) {
+fn take_row(stored: &mut Vec<StoredFlush>, row: Attributes) {
     let sk = sort_key(&row);
     let row = from_sdk(row);
     let Some((at, writer, part)) = parse_log_sk(&sk) else { return };
@@ -214,7 +214,7 @@ fn take_row(stored: &mut Vec<Stored>, row: Attributes) {
     match stored.last_mut() {
         _ if part == 0 => {
             let parts_left = item::number_or_zero(&row, "parts");
-            stored.push(Stored { position, bytes: bytes.to_vec(), parts_left });
+            stored.push(StoredFlush { position, bytes: bytes.to_vec(), parts_left });
         }
         Some(last) if last.position == position => {
             last.bytes.extend_from_slice(bytes);

@@ -18,7 +18,7 @@ const UNREAD_MS_MAX: u64 = 60_000;
 
 /// Reader of one partition's records, from the archive's last position on.
 #[derive(Debug)]
-pub struct Feed {
+pub struct LogCursor {
     log: Arc<dyn Log>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
@@ -28,20 +28,20 @@ pub struct Feed {
     /// Which life of the log that was in; zero before the first read.
     born: UnixMs,
     /// The record that waits for its ids, and since when; see `clock::mono_ms`.
-    waits: Option<(Position, u64)>,
+    blocked: Option<(Position, u64)>,
     is_last: bool,
 }
 
 /// Some of what the log took.
 #[derive(Debug)]
-pub struct Page {
+pub struct LogPage {
     /// The records, in order.
     pub records: Vec<(Position, bytes::Bytes)>,
     /// Up to where these are all; none if there are more.
     pub reached: Option<UnixMs>,
 }
 
-impl Feed {
+impl LogCursor {
     /// What a partition took after `read`.
     #[must_use]
     pub fn new(
@@ -50,8 +50,17 @@ impl Feed {
         metrics: Arc<Metrics>,
         partition: u16,
         read: Position,
-    ) -> Feed {
-        Feed { log, hub, metrics, partition, read, born: UnixMs::ZERO, waits: None, is_last: false }
+    ) -> LogCursor {
+        LogCursor {
+            log,
+            hub,
+            metrics,
+            partition,
+            read,
+            born: UnixMs::ZERO,
+            blocked: None,
+            is_last: false,
+        }
     }
 
     /// The last record that was taken.
@@ -64,31 +73,31 @@ impl Feed {
     ///
     /// # Errors
     /// The log's.
-    pub async fn next(&mut self, until: UnixMs) -> StoreResult<Page> {
-        let tail = self.log.read_aside(self.partition, self.read).await?;
-        if self.born != tail.origin.born && self.born != UnixMs::ZERO {
+    pub async fn next(&mut self, until: UnixMs) -> StoreResult<LogPage> {
+        let tail = self.log.read_once(self.partition, self.read).await?;
+        if self.born != tail.origin.created_at && self.born != UnixMs::ZERO {
             // All was lost, and told again. Positions may begin earlier than the last one was.
             tracing::warn!(
                 partition = self.partition,
                 "the log has been born again; the archive reads all of it"
             );
             self.read = Position::START;
-            self.born = tail.origin.born;
-            return Ok(Page { records: Vec::new(), reached: None });
+            self.born = tail.origin.created_at;
+            return Ok(LogPage { records: Vec::new(), reached: None });
         }
-        self.born = tail.origin.born;
+        self.born = tail.origin.created_at;
         let mut reached = if self.is_last { tail.clock } else { until.min(tail.clock) };
         let (mut records, mut is_all) = (Vec::new(), !tail.more);
         for (position, record) in tail.records {
             let is_due = self.is_last || position.at < reached;
-            if !is_due || !(self.knows(&record) || self.has_waited(position)) {
+            if !is_due || !(self.can_resolve(&record) || self.wait_expired(position)) {
                 (reached, is_all) = (reached.min(position.at), true);
                 break;
             }
             self.read = position;
             records.push((position, record));
         }
-        Ok(Page { records, reached: is_all.then_some(reached) })
+        Ok(LogPage { records, reached: is_all.then_some(reached) })
     }
 
     /// From now on all that the log has is taken, up to the first record of which this node doesn't
@@ -104,35 +113,40 @@ impl Feed {
     }
 
     /// Whether a record has waited for its ids for so long that they will not come.
-    fn has_waited(&mut self, position: Position) -> bool {
+    fn wait_expired(&mut self, position: Position) -> bool {
         let now_ms = mono_ms();
-        match self.waits {
+        match self.blocked {
             Some((waits, since_ms)) if waits == position => {
                 !self.is_last && now_ms.saturating_sub(since_ms) > UNREAD_MS_MAX
             }
             _ => {
-                self.waits = Some((position, now_ms));
+                self.blocked = Some((position, now_ms));
                 false
             }
         }
     }
 
-    fn knows(&self, record: &[u8]) -> bool {
+    fn can_resolve(&self, record: &[u8]) -> bool {
         let mut is_known = true;
         if let Ok(said) = record::decode(record) {
-            self.hub.named(&said, |event| is_known &= event.is_some());
+            self.hub.for_each_resolved(&said, |event| is_known &= event.is_some());
         }
         is_known
     }
 
     /// Calls `with` for each of what a record says. What can't be read, or has no name, is counted
     /// and passed over.
-    pub fn each(&self, position: Position, record: &[u8], mut with: impl FnMut(&EventRef<'_>)) {
+    pub fn for_each_event(
+        &self,
+        position: Position,
+        record: &[u8],
+        mut with: impl FnMut(&EventRef<'_>),
+    ) {
         // The follower counts and tells those that can't be read.
         let Ok(mut said) = record::decode(record) else { return };
         record::clamp_future_times(&mut said, position.at);
         let mut nameless = 0;
-        self.hub.named(&said, |event| match event {
+        self.hub.for_each_resolved(&said, |event| match event {
             Some(event) => with(&event),
             None => nameless += 1,
         });

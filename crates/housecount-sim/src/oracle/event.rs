@@ -5,7 +5,7 @@ use housecount_core::time::UnixMs;
 
 /// Something that was said.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct OracleEvent {
     /// About which seat.
     pub seat: usize,
     /// Heartbeat or leave.
@@ -28,10 +28,10 @@ pub struct Event {
     pub(super) lost_ms: Option<u64>,
 }
 
-impl Event {
+impl OracleEvent {
     /// Whether the log ever had it, readable or not.
     #[must_use]
-    pub fn is_told(&self) -> bool {
+    pub fn was_logged(&self) -> bool {
         self.is_told
     }
 

@@ -12,7 +12,7 @@ use housecount_core::time::UnixMs;
 use redis::{FromRedisValue, ParsingError, Pipeline, ScriptInvocation, Value, from_redis_value};
 
 use super::call::Lua;
-use crate::log::{Origin, Position, Tail};
+use crate::log::{PartitionMeta, Position, ReadResult};
 
 /// The field of an entry that holds its record.
 pub(super) const RECORD_FIELD: &str = "r";
@@ -49,7 +49,7 @@ pub(super) struct Asked {
 /// What is asked of a partition, all at one moment: its clock, its past, how many records it has,
 /// whether the one at `after` is there, and those after it. It is asked of plain commands: to start
 /// a script costs Redis more than all of these.
-pub(super) fn question(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
+pub(super) fn read_pipeline(stream: &str, meta: &str, after: Position, asked: Asked) -> Pipeline {
     let after = after.to_string();
     let mut moment = redis::pipe();
     moment.ignore_errors().cmd("MULTI");
@@ -94,7 +94,7 @@ type PartitionReply = ((u64, u64), [Option<Vec<u8>>; 6], u64, Value);
 const ANSWERS_ALWAYS: usize = 4;
 
 /// A partition at one moment.
-pub(super) struct Answer {
+pub(super) struct ReadReply {
     reply: PartitionReply,
     /// Whether the record that is read on from is there; `None` where that was not asked.
     pub(super) held: Option<bool>,
@@ -102,7 +102,7 @@ pub(super) struct Answer {
     pub(super) is_replica: bool,
 }
 
-impl Answer {
+impl ReadReply {
     /// Bytes of the partition's past.
     pub(super) fn past_bytes(&self) -> usize {
         self.reply.1.iter().flatten().map(Vec::len).sum()
@@ -114,8 +114,8 @@ impl Answer {
     }
 }
 
-impl FromRedisValue for Answer {
-    fn from_redis_value(value: Value) -> Result<Answer, ParsingError> {
+impl FromRedisValue for ReadReply {
+    fn from_redis_value(value: Value) -> Result<ReadReply, ParsingError> {
         let mut answers: Vec<Value> = from_redis_value(value)?;
         let (mut held, mut is_replica) = (None, false);
         for besides in answers.split_off(ANSWERS_ALWAYS.min(answers.len())) {
@@ -128,7 +128,7 @@ impl FromRedisValue for Answer {
                 first => held = Some(first.is_some()),
             }
         }
-        Ok(Answer { reply: from_redis_value(Value::Array(answers))?, held, is_replica })
+        Ok(ReadReply { reply: from_redis_value(Value::Array(answers))?, held, is_replica })
     }
 }
 
@@ -136,7 +136,7 @@ impl FromRedisValue for Answer {
 #[derive(Debug)]
 pub(super) enum Found {
     /// It goes on like this.
-    Tail(Tail),
+    Tail(ReadResult),
     /// It has yet to begin: it lacks its past or its key. Or it holds something else than a number
     /// there, as said here by field.
     Unbegun(Vec<(&'static str, Vec<u8>)>),
@@ -146,16 +146,16 @@ pub(super) enum Found {
     Ahead(Position),
 }
 
-/// Parses the answer. `holds_after` says whether the record that is read on from is there,
+/// Parses the answer. `start_exists` says whether the record that is read on from is there,
 /// `has_key` whether there is a key for a partition without one, `known` what this node takes for
 /// the log's time since its last read; zero before.
 ///
 /// # Errors
 /// A text that says what about it can't be.
 pub(super) fn parse(
-    answer: Answer,
+    answer: ReadReply,
     after: Position,
-    holds_after: bool,
+    start_exists: bool,
     partitions: u16,
     has_key: bool,
     known: UnixMs,
@@ -177,10 +177,10 @@ pub(super) fn parse(
     }
     // The next note of these writes over what is no number.
     let noted = |i: usize| meta[i].as_deref().and_then(time).unwrap_or(0);
-    let origin = Origin {
-        born: UnixMs(born),
-        whole: noted(1) == 1,
-        attended: UnixMs(noted(2)),
+    let origin = PartitionMeta {
+        created_at: UnixMs(born),
+        is_complete: noted(1) == 1,
+        last_tended_at: UnixMs(noted(2)),
         committed: UnixMs(noted(4)),
         key: HandleKey(key),
     };
@@ -199,7 +199,7 @@ pub(super) fn parse(
     }
     let last = records.last().map_or(after.at, |(position, _)| position.at);
     let more = records.len() >= READ_RECORDS_MAX;
-    Ok(Found::Tail(Tail { records, more, holds_after, clock: clock.max(last), origin }))
+    Ok(Found::Tail(ReadResult { records, more, start_exists, clock: clock.max(last), origin }))
 }
 
 /// What XREAD answers of one stream: nothing, or `[[stream, [[id, [field, value, ...]], ...]]]`.
@@ -243,9 +243,9 @@ mod tests {
 
     const AFTER: Position = Position { at: UnixMs(80), seq: 3 };
 
-    fn answer(meta: [&str; 6], read: Value) -> Answer {
+    fn answer(meta: [&str; 6], read: Value) -> ReadReply {
         let meta = meta.map(|n| Some(n.as_bytes().to_vec()).filter(|n| !n.is_empty()));
-        Answer { reply: ((0, 90_999), meta, 1, read), held: Some(true), is_replica: false }
+        ReadReply { reply: ((0, 90_999), meta, 1, read), held: Some(true), is_replica: false }
     }
 
     const VALUES: [&str; 6] = ["7", "1", "60", "2", "50", "18446744073709551615"];
@@ -254,7 +254,7 @@ mod tests {
         parse(answer(meta, read), AFTER, true, partitions, true, UnixMs::ZERO)
     }
 
-    fn tail(found: Result<Found, String>) -> Tail {
+    fn tail(found: Result<Found, String>) -> ReadResult {
         match found {
             Ok(Found::Tail(tail)) => tail,
             other => panic!("{other:?}"),
@@ -282,9 +282,12 @@ mod tests {
         let tail = tail(parse_plain(VALUES, read, 2));
         assert_eq!(tail.records, [(at(85, 0), "one".into()), (at(95, u64::MAX), "two".into())]);
         // A record is never later than the clock.
-        assert_eq!((tail.clock, tail.holds_after, tail.more), (UnixMs(95), true, false));
+        assert_eq!((tail.clock, tail.start_exists, tail.more), (UnixMs(95), true, false));
         let origin = tail.origin;
-        assert_eq!((origin.born, origin.whole, origin.attended), (UnixMs(7), true, UnixMs(60)));
+        assert_eq!(
+            (origin.created_at, origin.is_complete, origin.last_tended_at),
+            (UnixMs(7), true, UnixMs(60))
+        );
         assert_eq!((origin.committed, origin.key), (UnixMs(50), HandleKey(u64::MAX)));
     }
 
@@ -340,7 +343,7 @@ mod tests {
         let moment = [clock, Value::Array(vec![Value::Nil; 6]), Value::Int(7), Value::Nil];
         let answer = |besides: &[&Value]| {
             let answers = moment.iter().chain(besides.iter().copied()).cloned().collect();
-            let answer = Answer::from_redis_value(Value::Array(answers)).unwrap();
+            let answer = ReadReply::from_redis_value(Value::Array(answers)).unwrap();
             assert_eq!(answer.length(), 7);
             (answer.held, answer.is_replica)
         };
@@ -384,7 +387,10 @@ mod tests {
         assert_eq!(odd_of([born, whole, attended, partitions, committed, ""], true), []);
         assert_eq!(odd_of([born, whole, attended, "", committed, "1"], true), []);
         let old = read([born, "", "", partitions, "", ""], false).origin;
-        assert_eq!((old.whole, old.attended, old.committed), (false, UnixMs(0), UnixMs(0)));
+        assert_eq!(
+            (old.is_complete, old.last_tended_at, old.committed),
+            (false, UnixMs(0), UnixMs(0))
+        );
         assert_eq!(old.key, HandleKey(0));
     }
 
@@ -395,7 +401,7 @@ mod tests {
             let origin =
                 tail(parse_plain([born, odd, odd, partitions, odd, key], Value::Nil, 2)).origin;
             assert_eq!(
-                (origin.whole, origin.attended, origin.committed),
+                (origin.is_complete, origin.last_tended_at, origin.committed),
                 (false, UnixMs(0), UnixMs(0))
             );
             match parse_plain([odd, "1", "60", odd, "50", odd], Value::Nil, 2).unwrap() {

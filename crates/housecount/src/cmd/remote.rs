@@ -7,7 +7,7 @@ use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{Failure, key_of, runtime, say};
+use super::{CommandError, print_line, read_key_file, runtime};
 use crate::client::Client;
 
 /// Which node to ask.
@@ -16,7 +16,7 @@ use crate::client::Client;
 Examples:
   housecount snapshot
   housecount restore --url http://10.0.0.7:7400")]
-pub(super) struct ThroughArgs {
+pub(super) struct RemoteArgs {
     /// The node to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7400")]
     url: String,
@@ -25,10 +25,10 @@ pub(super) struct ThroughArgs {
     key_file: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &RemoteArgs, action: &str) -> Result<ExitCode, CommandError> {
     runtime()?.block_on(async {
         let mut client = Client::new(&args.url)?;
-        if let Some(key) = key_of(args.key_file.as_deref())? {
+        if let Some(key) = read_key_file(args.key_file.as_deref())? {
             client = client.with_key(&key)?;
         }
         let (status, body) = client.call(Method::POST, &format!("/v1/admin/{action}"), "").await?;
@@ -37,7 +37,7 @@ pub(super) fn run(args: &ThroughArgs, action: &str) -> Result<ExitCode, Failure>
             let detail = body["detail"].as_str().unwrap_or("no reason given");
             return Err(format!("{}: {action} was refused ({status}): {detail}", client.url()));
         }
-        say(&format!("{body:#}"));
+        print_line(&format!("{body:#}"));
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use housecount::rng;
 use tokio::time::sleep;
 
-use crate::plan::Kind;
+use crate::plan::FaultKind;
 
 /// A call in which nothing goes wrong takes this long one way, at most.
 const WAY_MS_MAX: u64 = 6;
@@ -43,46 +43,46 @@ impl Lasting {
 /// How a node's writes fail, beside what its reads meet.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Writes {
-    /// [`Kind::AppendsRefused`]
+    /// [`FaultKind::AppendsRefused`]
     appends_refused: Lasting,
-    /// [`Kind::WritesRefused`]
+    /// [`FaultKind::WritesRefused`]
     refused: Lasting,
-    /// [`Kind::WritesTimeOut`]
+    /// [`FaultKind::WritesTimeOut`]
     time_out: Lasting,
 }
 
 /// How many faults of each kind there are at the moment.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble {
+pub struct ActiveFaults {
     /// By node.
     pub cut_off: Vec<u32>,
     /// By node.
     writes: Vec<Writes>,
-    /// [`Kind::LogAway`]
+    /// [`FaultKind::LogUnavailable`]
     pub log_away: u32,
-    /// [`Kind::LogFrozen`]
+    /// [`FaultKind::LogFrozen`]
     pub log_frozen: u32,
-    /// [`Kind::AnswersLost`]
+    /// [`FaultKind::RepliesLost`]
     pub answers_lost: u32,
-    /// [`Kind::Slow`]
+    /// [`FaultKind::Slow`]
     pub slow: u32,
-    /// [`Kind::Doubled`]
+    /// [`FaultKind::AppendsDuplicated`]
     pub doubled: u32,
-    /// [`Kind::ColdAway`]
+    /// [`FaultKind::ColdUnavailable`]
     pub cold_away: u32,
-    /// [`Kind::ColdThrottled`]
+    /// [`FaultKind::ColdThrottled`]
     pub cold_throttled: u32,
-    /// [`Kind::ColdLying`]
+    /// [`FaultKind::ColdFailsAfterWrite`]
     pub cold_lying: u32,
-    /// [`Kind::ColdSlow`]
+    /// [`FaultKind::ColdSlow`]
     pub cold_slow: u32,
-    /// [`Kind::LeaseForAll`]
+    /// [`FaultKind::LeasesGrantedToAll`]
     pub lease_for_all: u32,
 }
 
 /// What a call meets on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum CallRoute {
     /// It comes through.
     Open,
     /// It is refused.
@@ -95,29 +95,29 @@ pub enum Way {
     Lost,
 }
 
-impl Trouble {
+impl ActiveFaults {
     /// No trouble.
     #[must_use]
-    pub fn none(nodes: usize) -> Trouble {
-        Trouble {
+    pub fn none(nodes: usize) -> ActiveFaults {
+        ActiveFaults {
             cut_off: vec![0; nodes],
             writes: vec![Writes::default(); nodes],
-            ..Trouble::default()
+            ..ActiveFaults::default()
         }
     }
 
     /// A fault that lasts comes or ends. False for one that doesn't: it is done elsewhere.
-    pub fn change(&mut self, kind: Kind, comes: bool, now_ms: u64) -> bool {
-        if let Kind::AppendsRefused(scope)
-        | Kind::WritesRefused(scope)
-        | Kind::WritesTimeOut(scope) = kind
+    pub fn change(&mut self, kind: FaultKind, comes: bool, now_ms: u64) -> bool {
+        if let FaultKind::AppendsRefused(scope)
+        | FaultKind::WritesRefused(scope)
+        | FaultKind::WritesTimeOut(scope) = kind
         {
             let hit = self.writes.iter_mut().enumerate();
             hit.filter(|(node, _)| scope.is_none_or(|only| only == *node)).for_each(
                 |(_, writes)| {
                     let fault = match kind {
-                        Kind::AppendsRefused(_) => &mut writes.appends_refused,
-                        Kind::WritesRefused(_) => &mut writes.refused,
+                        FaultKind::AppendsRefused(_) => &mut writes.appends_refused,
+                        FaultKind::WritesRefused(_) => &mut writes.refused,
                         _ => &mut writes.time_out,
                     };
                     fault.change(comes, now_ms);
@@ -126,17 +126,17 @@ impl Trouble {
             return true;
         }
         let count = match kind {
-            Kind::NodeCutOff(node) => &mut self.cut_off[node],
-            Kind::LogAway => &mut self.log_away,
-            Kind::LogFrozen => &mut self.log_frozen,
-            Kind::AnswersLost => &mut self.answers_lost,
-            Kind::Slow => &mut self.slow,
-            Kind::Doubled => &mut self.doubled,
-            Kind::ColdAway => &mut self.cold_away,
-            Kind::ColdThrottled => &mut self.cold_throttled,
-            Kind::ColdLying => &mut self.cold_lying,
-            Kind::ColdSlow => &mut self.cold_slow,
-            Kind::LeaseForAll => &mut self.lease_for_all,
+            FaultKind::NodeCutOff(node) => &mut self.cut_off[node],
+            FaultKind::LogUnavailable => &mut self.log_away,
+            FaultKind::LogFrozen => &mut self.log_frozen,
+            FaultKind::RepliesLost => &mut self.answers_lost,
+            FaultKind::Slow => &mut self.slow,
+            FaultKind::AppendsDuplicated => &mut self.doubled,
+            FaultKind::ColdUnavailable => &mut self.cold_away,
+            FaultKind::ColdThrottled => &mut self.cold_throttled,
+            FaultKind::ColdFailsAfterWrite => &mut self.cold_lying,
+            FaultKind::ColdSlow => &mut self.cold_slow,
+            FaultKind::LeasesGrantedToAll => &mut self.lease_for_all,
             _ => return false,
         };
         *count = if comes { *count + 1 } else { count.saturating_sub(1) };
@@ -145,17 +145,17 @@ impl Trouble {
 
     /// What a call from a node to the log meets.
     #[must_use]
-    pub fn to_log(&self, node: usize, call: Call) -> Way {
+    pub fn to_log(&self, node: usize, call: Call) -> CallRoute {
         let writes = &self.writes[node];
         let is_append_refused = call == Call::Append && writes.appends_refused.count > 0;
         match call {
-            _ if self.cut_off[node] > 0 => Way::CutOff,
-            _ if self.log_away > 0 => Way::Refused,
-            _ if self.log_frozen > 0 => Way::Held,
-            Call::Read => Way::Open,
-            _ if writes.refused.count > 0 || is_append_refused => Way::Refused,
-            _ if writes.time_out.count > 0 => Way::Lost,
-            _ => Way::Open,
+            _ if self.cut_off[node] > 0 => CallRoute::CutOff,
+            _ if self.log_away > 0 => CallRoute::Refused,
+            _ if self.log_frozen > 0 => CallRoute::Held,
+            Call::Read => CallRoute::Open,
+            _ if writes.refused.count > 0 || is_append_refused => CallRoute::Refused,
+            _ if writes.time_out.count > 0 => CallRoute::Lost,
+            _ => CallRoute::Open,
         }
     }
 
@@ -175,12 +175,12 @@ impl Trouble {
 
     /// What a call from a node to the cold tier meets.
     #[must_use]
-    pub fn to_cold(&self, node: usize) -> Way {
+    pub fn to_cold(&self, node: usize) -> CallRoute {
         match self {
-            _ if self.cut_off[node] > 0 => Way::CutOff,
-            _ if self.cold_away > 0 => Way::Refused,
-            _ if self.cold_throttled > 0 && rng::random_range(0..10) < 8 => Way::Refused,
-            _ => Way::Open,
+            _ if self.cut_off[node] > 0 => CallRoute::CutOff,
+            _ if self.cold_away > 0 => CallRoute::Refused,
+            _ if self.cold_throttled > 0 && rng::random_range(0..10) < 8 => CallRoute::Refused,
+            _ => CallRoute::Open,
         }
     }
 
@@ -201,6 +201,6 @@ impl Trouble {
 }
 
 /// A moment passes, in the simulation's time.
-pub async fn pass(ms: u64) {
+pub async fn advance(ms: u64) {
     sleep(Duration::from_millis(ms)).await;
 }

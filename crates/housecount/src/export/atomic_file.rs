@@ -11,7 +11,7 @@ use crate::rng;
 ///
 /// # Errors
 /// Those of `write`, or the file's.
-pub async fn to<T>(
+pub async fn write_atomically<T>(
     out: &Path,
     write: impl AsyncFnOnce(Box<dyn Write + Send>) -> StoreResult<T>,
 ) -> StoreResult<T> {
@@ -23,7 +23,7 @@ pub async fn to<T>(
     };
     let mut name = out.as_os_str().to_owned();
     name.push(format!(".{:08x}.part", rng::random::<u32>()));
-    let part = Part(PathBuf::from(name));
+    let part = TempFile(PathBuf::from(name));
     let file = File::create_new(&part.0).map_err(failed)?;
     let written = write(Box::new(BufWriter::new(file))).await?;
     File::open(&part.0).and_then(|file| file.sync_all()).map_err(failed)?;
@@ -32,9 +32,9 @@ pub async fn to<T>(
 }
 
 /// A file that isn't whole yet: it goes if it never is.
-struct Part(PathBuf);
+struct TempFile(PathBuf);
 
-impl Drop for Part {
+impl Drop for TempFile {
     fn drop(&mut self) {
         // Gone already once it has its name.
         let _ = std::fs::remove_file(&self.0);

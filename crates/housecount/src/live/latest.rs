@@ -11,16 +11,16 @@ use housecount_core::limits::{
 };
 use tokio::sync::watch;
 
-use super::Shown;
+use super::PublishedCount;
 use super::message::{ALL, text};
 use super::pending::PendingStages;
-use crate::hub::Standing;
+use crate::hub::CountStatus;
 
 /// How often entries are looked through for those to forget.
 const FORGET_EVERY_MS: u64 = 1_000;
 /// A message.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct LiveMessage {
     /// Its number; 0 before the first.
     pub(super) number: u64,
     /// As it is sent.
@@ -29,37 +29,37 @@ pub(super) struct Told {
 
 /// What is known of a stage here.
 #[derive(Debug)]
-struct Entry {
-    shown: Shown,
+struct StageEntry {
+    shown: PublishedCount,
     /// Whether any message has told of viewers.
     was_watched: bool,
     /// When the latest message was made.
     made_mono_ms: u64,
     /// When somebody wanted to hear of it last.
     wanted_mono_ms: u64,
-    told: watch::Sender<Told>,
+    sender: watch::Sender<LiveMessage>,
 }
 
-impl Entry {
+impl StageEntry {
     fn number(&self) -> u64 {
-        self.told.borrow().number
+        self.sender.borrow().number
     }
 
     /// Whether somebody wants to hear of this stage by name.
-    fn is_named(&self) -> bool {
-        self.told.receiver_count() > 0
+    fn has_subscribers(&self) -> bool {
+        self.sender.receiver_count() > 0
     }
 }
 
 /// Latest message of each stage, numbered in the order of messages.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct LatestCounts {
     /// Numbers of one epoch can be compared. Another one: all that was known has been forgotten.
     epoch: u32,
     latest: u64,
     /// The stage of each number that is the latest of its stage.
     by_number: BTreeMap<u64, Arc<str>>,
-    entries: BTreeMap<Arc<str>, Entry>,
+    entries: BTreeMap<Arc<str>, StageEntry>,
     /// Entries that were never watched: there only because a subscriber has named them.
     unwatched: usize,
     /// Subscribers that want all stages.
@@ -75,9 +75,9 @@ pub(super) struct Board {
     forgot_mono_ms: u64,
 }
 
-impl Board {
-    pub(super) fn new(epoch: u32) -> Board {
-        Board {
+impl LatestCounts {
+    pub(super) fn new(epoch: u32) -> LatestCounts {
+        LatestCounts {
             epoch,
             latest: 0,
             by_number: BTreeMap::new(),
@@ -122,7 +122,7 @@ impl Board {
 
     /// A stage may have changed. It is looked at if a subscriber follows it.
     pub(super) fn mark(&mut self, stage: Arc<str>) {
-        if self.entries.get(&stage).is_some_and(Entry::is_named) {
+        if self.entries.get(&stage).is_some_and(StageEntry::has_subscribers) {
             self.pending.insert_named(stage);
         } else if self.all > 0 && *stage != *ALL {
             self.pending.insert_unnamed(stage);
@@ -132,7 +132,7 @@ impl Board {
     /// Marks all entries where counts have come to be trusted, or stopped to be. Says whether the
     /// board lacks stages that a subscriber of all stages is to be told; it has them once they are
     /// marked.
-    pub(super) fn note_trust(&mut self, standing: Standing) -> bool {
+    pub(super) fn note_trust(&mut self, standing: CountStatus) -> bool {
         let trust = (standing.complete, standing.recovering);
         let is_new = std::mem::replace(&mut self.trust, trust) != trust;
         if is_new {
@@ -146,24 +146,31 @@ impl Board {
 
     /// Notes what a pending stage is now. It stays pending if its last message is too young for
     /// another.
-    pub(super) fn note_pending(&mut self, stage: &Arc<str>, shown: Shown, now_mono_ms: u64) {
-        let is_followed = self.all > 0 || self.entries.get(stage).is_some_and(Entry::is_named);
-        if !is_followed || self.note(stage, shown, now_mono_ms) {
+    pub(super) fn note_pending(
+        &mut self,
+        stage: &Arc<str>,
+        shown: PublishedCount,
+        now_mono_ms: u64,
+    ) {
+        let is_followed =
+            self.all > 0 || self.entries.get(stage).is_some_and(StageEntry::has_subscribers);
+        if !is_followed || self.update(stage, shown, now_mono_ms) {
             self.pending.remove(stage);
         }
     }
 
     /// Notes what a stage is now. It becomes a message if it says something new, and the last one
     /// was long enough ago. False if it says something new too soon.
-    pub(super) fn note(&mut self, stage: &str, shown: Shown, now_mono_ms: u64) -> bool {
+    pub(super) fn update(&mut self, stage: &str, shown: PublishedCount, now_mono_ms: u64) -> bool {
         if let Some(known) = self.entries.get(stage) {
-            let says_the_same = known.shown.says_the_same(&shown);
+            let says_the_same = known.shown.eq_for_subscribers(&shown);
             if says_the_same || now_mono_ms < known.made_mono_ms + LIVE_EVERY_MS_MIN {
                 return says_the_same;
             }
         }
         self.latest += 1;
-        let told = Told { number: self.latest, text: text(self.epoch, self.latest, stage, &shown) };
+        let told =
+            LiveMessage { number: self.latest, text: text(self.epoch, self.latest, stage, &shown) };
         match self.entries.get_key_value(stage) {
             Some((stage, entry)) => {
                 self.by_number.remove(&entry.number());
@@ -172,9 +179,15 @@ impl Board {
             None => {
                 let stage: Arc<str> = stage.into();
                 self.by_number.insert(self.latest, stage.clone());
-                let told = watch::channel(Told::default()).0;
+                let told = watch::channel(LiveMessage::default()).0;
                 let (made_mono_ms, wanted_mono_ms) = (now_mono_ms, now_mono_ms);
-                let entry = Entry { shown, was_watched: false, made_mono_ms, wanted_mono_ms, told };
+                let entry = StageEntry {
+                    shown,
+                    was_watched: false,
+                    made_mono_ms,
+                    wanted_mono_ms,
+                    sender: told,
+                };
                 self.entries.insert(stage, entry);
                 self.unwatched += 1;
             }
@@ -184,22 +197,22 @@ impl Board {
                 self.unwatched -= 1;
             }
             (entry.shown, entry.made_mono_ms) = (shown, now_mono_ms);
-            entry.told.send_replace(told);
+            entry.sender.send_replace(told);
         }
         true
     }
 
     /// Whether a subscriber may follow a stage that is so now: any that is known here or has
     /// viewers, and some that have none.
-    pub(super) fn has_room_for(&self, stage: &str, shown: &Shown) -> bool {
+    pub(super) fn has_room_for(&self, stage: &str, shown: &PublishedCount) -> bool {
         let is_known =
             stage == ALL || shown.count != Count::default() || self.entries.contains_key(stage);
         is_known || self.unwatched < LIVE_EMPTY_STAGES_MAX
     }
 
     /// A stage's messages from now on, if it has been noted.
-    pub(super) fn follow(&self, stage: &str) -> Option<watch::Receiver<Told>> {
-        self.entries.get(stage).map(|entry| entry.told.subscribe())
+    pub(super) fn follow(&self, stage: &str) -> Option<watch::Receiver<LiveMessage>> {
+        self.entries.get(stage).map(|entry| entry.sender.subscribe())
     }
 
     /// Some of the messages after a number, in their order, and the number that is come to.
@@ -213,13 +226,13 @@ impl Board {
             if let Some(entry) = self.entries.get(stage)
                 && (with_totals || **stage != *ALL)
             {
-                text.extend_from_slice(&entry.told.borrow().text);
+                text.extend_from_slice(&entry.sender.borrow().text);
             }
         }
         (reached > number).then(|| (text.into(), reached))
     }
 
-    /// Whether it is time to [`forget`](Self::forget).
+    /// Whether it is time to [`evict_idle`](Self::forget).
     pub(super) fn is_to_forget(&self, now_mono_ms: u64) -> bool {
         now_mono_ms >= self.forgot_mono_ms + FORGET_EVERY_MS
     }
@@ -227,18 +240,18 @@ impl Board {
     /// Forgets stages without a subscriber, and stages without viewers, after a while; stages that
     /// never had viewers at once. A forgotten stage with viewers is missing from what a subscriber
     /// of all continues from, so a new epoch begins.
-    pub(super) fn forget(&mut self, now_mono_ms: u64) {
+    pub(super) fn evict_idle(&mut self, now_mono_ms: u64) {
         self.forgot_mono_ms = now_mono_ms;
         let is_old = |since: u64| now_mono_ms > since + LIVE_FORGET_MS;
         let mut has_forgotten = false;
         self.entries.retain(|_, entry| {
-            if self.all > 0 || entry.is_named() {
+            if self.all > 0 || entry.has_subscribers() {
                 entry.wanted_mono_ms = now_mono_ms;
             }
             let is_empty = entry.shown.count == Count::default();
             let is_recent =
                 !(is_old(entry.wanted_mono_ms) || is_empty && is_old(entry.made_mono_ms));
-            let stays = entry.is_named() || is_recent && entry.was_watched;
+            let stays = entry.has_subscribers() || is_recent && entry.was_watched;
             if !stays {
                 self.unwatched -= usize::from(!entry.was_watched);
                 self.by_number.remove(&entry.number());
@@ -260,43 +273,43 @@ mod tests {
     use super::super::pending::{LOOK_EVERY_MS, STAGES_PER_HOLD};
     use super::*;
 
-    fn shown(viewers: u64) -> Shown {
-        let standing = Standing { as_of: UnixMs(7), complete: true, recovering: false };
-        Shown { count: Count { viewers, sessions: viewers }, stages: None, standing }
+    fn shown(viewers: u64) -> PublishedCount {
+        let standing = CountStatus { as_of: UnixMs(7), complete: true, recovering: false };
+        PublishedCount { count: Count { viewers, sessions: viewers }, stages: None, standing }
     }
 
     #[test]
     fn live_every_ms_min_is_kept_between_two_messages_of_a_stage() {
-        let mut board = Board::new(1);
-        board.note("s", shown(1), 5_000);
+        let mut board = LatestCounts::new(1);
+        board.update("s", shown(1), 5_000);
         let mut told = board.follow("s").unwrap();
         for (viewers, after_ms) in [(2, 1), (3, LIVE_EVERY_MS_MIN - 1)] {
-            board.note("s", shown(viewers), 5_000 + after_ms);
+            board.update("s", shown(viewers), 5_000 + after_ms);
         }
         assert!(!told.has_changed().unwrap());
-        board.note("s", shown(4), 5_000 + LIVE_EVERY_MS_MIN);
+        board.update("s", shown(4), 5_000 + LIVE_EVERY_MS_MIN);
         assert_eq!(told.borrow_and_update().number, 2);
-        board.note("s", shown(4), 5_000 + 9 * LIVE_EVERY_MS_MIN);
+        board.update("s", shown(4), 5_000 + 9 * LIVE_EVERY_MS_MIN);
         assert!(!told.has_changed().unwrap(), "nothing has changed");
     }
 
     #[test]
     fn live_forget_ms_after_nobody_listens_all_is_forgotten() {
-        let mut board = Board::new(1);
-        board.note("s", shown(1), 5_000);
-        board.note("empty", shown(0), 5_000);
+        let mut board = LatestCounts::new(1);
+        board.update("s", shown(1), 5_000);
+        board.update("empty", shown(0), 5_000);
         let told = board.follow("s").unwrap();
         assert_eq!(board.number_of("00000001-2"), Some(2));
-        board.note("emptied", shown(1), 5_000);
-        board.note("emptied", shown(0), 6_000);
-        board.forget(6_000);
+        board.update("emptied", shown(1), 5_000);
+        board.update("emptied", shown(0), 6_000);
+        board.evict_idle(6_000);
         assert!(board.follow("empty").is_none() && board.follow("emptied").is_some());
-        board.forget(6_001 + LIVE_FORGET_MS);
+        board.evict_idle(6_001 + LIVE_FORGET_MS);
         assert!(board.follow("emptied").is_none() && board.number_of("00000001-2") == Some(2));
         drop(told);
-        board.forget(6_001 + LIVE_FORGET_MS);
+        board.evict_idle(6_001 + LIVE_FORGET_MS);
         assert_eq!(board.number_of("00000001-2"), Some(2), "who was cut off may come back");
-        board.forget(6_002 + 2 * LIVE_FORGET_MS);
+        board.evict_idle(6_002 + 2 * LIVE_FORGET_MS);
         assert!(board.follow("s").is_none() && board.by_number.is_empty());
         assert_eq!(board.number_of("00000001-2"), None, "who comes back must begin anew");
         assert_eq!([board.number_of("00000002-2"), board.number_of("00000002-5")], [Some(2), None]);
@@ -305,12 +318,12 @@ mod tests {
 
     #[test]
     fn live_empty_stages_max_bounds_what_is_named_without_viewers() {
-        let mut board = Board::new(1);
+        let mut board = LatestCounts::new(1);
         let mut followed = Vec::new();
         for n in 0..LIVE_EMPTY_STAGES_MAX {
             let stage = n.to_string();
             assert!(board.has_room_for(&stage, &shown(0)));
-            board.note(&stage, shown(0), 0);
+            board.update(&stage, shown(0), 0);
             followed.push(board.follow(&stage).unwrap());
         }
         assert!(!board.has_room_for("one more", &shown(0)));
@@ -318,22 +331,22 @@ mod tests {
             assert!(board.has_room_for(stage, &shown(viewers)), "{stage}");
         }
         // One that comes to be watched makes room, and so does one that nobody follows any more.
-        board.note("7", shown(1), LIVE_EVERY_MS_MIN);
+        board.update("7", shown(1), LIVE_EVERY_MS_MIN);
         assert!(board.has_room_for("one more", &shown(0)));
-        board.note("one more", shown(0), LIVE_EVERY_MS_MIN);
+        board.update("one more", shown(0), LIVE_EVERY_MS_MIN);
         assert!(!board.has_room_for("another", &shown(0)));
-        board.forget(LIVE_EVERY_MS_MIN);
+        board.evict_idle(LIVE_EVERY_MS_MIN);
         assert!(board.has_room_for("another", &shown(0)));
         drop(followed);
-        board.forget(LIVE_EVERY_MS_MIN);
+        board.evict_idle(LIVE_EVERY_MS_MIN);
         assert_eq!((board.unwatched, board.entries.len()), (0, 1), "the watched one is left");
     }
 
     #[test]
     fn live_piece_bytes_are_sent_at_once() {
-        let mut board = Board::new(1);
+        let mut board = LatestCounts::new(1);
         (0..2_000).for_each(|n| {
-            board.note(&format!("stage-{n}"), shown(n), 0);
+            board.update(&format!("stage-{n}"), shown(n), 0);
         });
         let (mut number, mut pieces) = (0, Vec::new());
         while let Some((text, reached)) = board.after(number, false) {
@@ -348,7 +361,7 @@ mod tests {
         );
     }
 
-    fn looked_at(board: &mut Board, now_mono_ms: u64) -> Vec<String> {
+    fn looked_at(board: &mut LatestCounts, now_mono_ms: u64) -> Vec<String> {
         let (mut all, mut due) = (Vec::new(), None);
         while let Some(next) = board.pending.due(due.as_ref(), now_mono_ms) {
             all.extend(next.stages.iter().map(|stage| stage.to_string()));
@@ -359,9 +372,9 @@ mod tests {
 
     #[test]
     fn only_changed_stages_that_a_subscriber_follows_are_looked_at() {
-        let (mut board, standing) = (Board::new(1), shown(0).standing);
+        let (mut board, standing) = (LatestCounts::new(1), shown(0).standing);
         assert!(!board.note_trust(standing));
-        board.note("a", shown(1), 0);
+        board.update("a", shown(1), 0);
         let told = board.follow("a").unwrap();
         board.mark("a".into());
         board.mark("b".into());
@@ -384,7 +397,7 @@ mod tests {
         }
         assert!(looked_at(&mut board, 20_000).is_empty());
         // When counts stop to be complete, every entry has something new to say.
-        assert!(board.note_trust(Standing { complete: false, ..standing }));
+        assert!(board.note_trust(CountStatus { complete: false, ..standing }));
         assert_eq!(looked_at(&mut board, 30_000).len(), stages.len() + 1);
         board.count(false, true);
         drop(told);
@@ -401,9 +414,9 @@ mod tests {
         fn slow_readers_skip_to_the_latest(
             notes in proptest::collection::vec((0..5u8, 0..4u64), 1..60), read_every in 1..20usize,
         ) {
-            let mut board = Board::new(1);
+            let mut board = LatestCounts::new(1);
             let (mut number, mut heard) = (0, BTreeMap::new());
-            let read = |board: &Board, number: &mut u64, heard: &mut BTreeMap<u8, u64>| {
+            let read = |board: &LatestCounts, number: &mut u64, heard: &mut BTreeMap<u8, u64>| {
                 while let Some((text, reached)) = board.after(*number, false) {
                     let text = String::from_utf8(text.to_vec()).unwrap();
                     for message in text.split_terminator("\n\n") {
@@ -418,7 +431,7 @@ mod tests {
             };
             let mut latest = BTreeMap::new();
             for (n, (stage, viewers)) in notes.iter().enumerate() {
-                board.note(&stage.to_string(), shown(*viewers), n as u64 * LIVE_EVERY_MS_MIN);
+                board.update(&stage.to_string(), shown(*viewers), n as u64 * LIVE_EVERY_MS_MIN);
                 latest.insert(*stage, *viewers);
                 if n % read_every == 0 {
                     read(&board, &mut number, &mut heard);

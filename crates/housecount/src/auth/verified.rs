@@ -36,17 +36,17 @@ const _: () = assert!(VERIFIED_TOKENS_MAX / WAYS <= 1 << (64 - END_BITS));
 
 /// Cache of verified tokens, as keyed hashes of a token and its claims.
 #[derive(Debug)]
-pub struct Proven {
-    key: Key,
+pub struct VerifiedCache {
+    key: HashKey,
     /// How often all was forgotten.
     epoch: AtomicU64,
-    lines: CacheLineTable<Line>,
+    lines: CacheLineTable<CacheLine>,
 }
 
 /// Never shown.
-struct Key([u8; 16]);
+struct HashKey([u8; 16]);
 
-impl std::fmt::Debug for Key {
+impl std::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(key)")
     }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Key {
 
 /// A token that has come; it isn't known yet what is said with it.
 #[derive(Clone)]
-pub struct Presented {
+pub struct TokenHash {
     epoch: u64,
     near: u64,
     hasher: SipHasher24,
@@ -62,7 +62,7 @@ pub struct Presented {
 
 /// What was said, and with which token.
 #[derive(Clone, Copy)]
-pub struct Mark {
+pub struct CacheKey {
     epoch: u64,
     /// Where it lies if there is room.
     near: u64,
@@ -73,19 +73,19 @@ pub struct Mark {
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line([Entry; WAYS]);
+struct CacheLine([CacheEntry; WAYS]);
 
 /// Never used: zero.
 #[derive(Debug, Default)]
-struct Entry {
+struct CacheEntry {
     /// Mixed with its end.
     tag: AtomicU64,
     end: AtomicU64,
 }
 
-impl Line {
+impl CacheLine {
     /// The entry with this tag that ends after `now`, and its end.
-    fn find(&self, tag: u64, now: UnixMs) -> Option<(&Entry, UnixMs)> {
+    fn find(&self, tag: u64, now: UnixMs) -> Option<(&CacheEntry, UnixMs)> {
         self.0.iter().find_map(|entry| {
             let end = entry.end.load(Ordering::Relaxed);
             let is_it = entry.tag.load(Ordering::Relaxed) ^ end == tag && now.0 < end_ms(end);
@@ -94,7 +94,7 @@ impl Line {
     }
 }
 
-impl Entry {
+impl CacheEntry {
     /// Ends then, in a line of this hash.
     fn set(&self, tag: u64, hash: u64, ends: UnixMs) {
         let end = hash << END_BITS | end_ms(ends.0.min((1 << END_BITS) - 1));
@@ -108,16 +108,16 @@ fn end_ms(end: u64) -> u64 {
     end & ((1 << END_BITS) - 1)
 }
 
-impl Default for Proven {
-    fn default() -> Proven {
+impl Default for VerifiedCache {
+    fn default() -> VerifiedCache {
         let lines = CacheLineTable::new(LINES_MIN, VERIFIED_TOKENS_MAX / WAYS);
-        Proven { key: Key(rng::random()), epoch: AtomicU64::new(0), lines }
+        VerifiedCache { key: HashKey(rng::random()), epoch: AtomicU64::new(0), lines }
     }
 }
 
-impl Presented {
+impl TokenHash {
     /// What is said with it.
-    pub fn with(mut self, said: &UnstampedEvent<'_>) -> Mark {
+    pub fn with_event(mut self, said: &UnstampedEvent<'_>) -> CacheKey {
         self.hasher.write(said.viewer.as_bytes());
         self.hasher.write(said.stage.as_bytes());
         self.hasher.write(said.session.as_bytes());
@@ -125,13 +125,18 @@ impl Presented {
         self.hasher.write_u64((said.viewer.len() as u64) << 32 | said.stage.len() as u64);
         let hash = self.hasher.finish128();
         // Another line, whatever the table's size.
-        Mark { epoch: self.epoch, near: self.near, far: self.near ^ (hash.h1 | 1), tag: hash.h2 }
+        CacheKey {
+            epoch: self.epoch,
+            near: self.near,
+            far: self.near ^ (hash.h1 | 1),
+            tag: hash.h2,
+        }
     }
 }
 
-impl Proven {
+impl VerifiedCache {
     /// A token has come: what is known of it is on its way from memory from now on.
-    pub fn presented(&self, token: &[u8]) -> Presented {
+    pub fn hash_token(&self, token: &[u8]) -> TokenHash {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
         let epoch = self.epoch.load(Ordering::Acquire);
         hasher.write_u64(epoch);
@@ -139,11 +144,11 @@ impl Proven {
         hasher.write(token);
         let near = hasher.finish128().h1;
         self.lines.prefetch(near);
-        Presented { epoch, near, hasher }
+        TokenHash { epoch, near, hasher }
     }
 
     /// Until when it is proven, if it is now.
-    pub fn until(&self, mark: Mark, now: UnixMs) -> Option<UnixMs> {
+    pub fn until(&self, mark: CacheKey, now: UnixMs) -> Option<UnixMs> {
         let here = |hash| self.lines.of(hash).find(mark.tag, now);
         if let Some((_, end)) = here(mark.near).or_else(|| here(mark.far)) {
             return Some(end);
@@ -156,12 +161,12 @@ impl Proven {
     }
 
     /// Whether nothing was forgotten since it was marked.
-    pub fn is_current(&self, mark: Mark) -> bool {
+    pub fn is_current(&self, mark: CacheKey) -> bool {
         mark.epoch == self.epoch.load(Ordering::Acquire)
     }
 
     /// It was proven by a token that ends then.
-    pub fn insert(&self, mark: Mark, ends: UnixMs, now: UnixMs) {
+    pub fn insert(&self, mark: CacheKey, ends: UnixMs, now: UnixMs) {
         let near = self.room(mark.near, now).map(|entry| (mark.near, entry));
         let free = near.or_else(|| self.room(mark.far, now).map(|entry| (mark.far, entry)));
         let (hash, entry) = free.unwrap_or_else(|| {
@@ -172,7 +177,7 @@ impl Proven {
     }
 
     /// It is proven until then at least: another token for the same may have proven it before.
-    pub fn extend(&self, mark: Mark, ends: UnixMs, now: UnixMs) {
+    pub fn extend(&self, mark: CacheKey, ends: UnixMs, now: UnixMs) {
         let here =
             |hash| self.lines.of(hash).find(mark.tag, now).map(|(entry, end)| (hash, entry, end));
         match here(mark.near).or_else(|| here(mark.far)) {
@@ -183,19 +188,19 @@ impl Proven {
     }
 
     /// Until when an entry in a line is of use: until its token ends, if it is looked for there.
-    fn useful_until_ms(&self, entry: &Entry, hash: u64) -> u64 {
+    fn useful_until_ms(&self, entry: &CacheEntry, hash: u64) -> u64 {
         let end = entry.end.load(Ordering::Relaxed);
         if self.lines.same_line(end >> END_BITS, hash) { end_ms(end) } else { 0 }
     }
 
     /// An entry of a line that is of no use to anybody.
-    fn room(&self, hash: u64, now: UnixMs) -> Option<&Entry> {
+    fn room(&self, hash: u64, now: UnixMs) -> Option<&CacheEntry> {
         self.lines.of(hash).0.iter().find(|entry| self.useful_until_ms(entry, hash) <= now.0)
     }
 
     /// The one of a line that is of use for the shortest time; any of them (`random`), where several
     /// are.
-    fn first_to_end(&self, hash: u64, any: u64) -> &Entry {
+    fn first_to_end(&self, hash: u64, any: u64) -> &CacheEntry {
         let line = &self.lines.of(hash).0;
         let from = any as usize % WAYS;
         let until_ms = |at: &usize| self.useful_until_ms(&line[at % WAYS], hash);
@@ -205,7 +210,7 @@ impl Proven {
 
     /// Tokens are judged by something else from now on: everything is to be proven anew. What was
     /// marked before and is proven after is of no use to anybody.
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 }
@@ -219,8 +224,8 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000);
     const ENDS: UnixMs = UnixMs(2_000);
 
-    impl Proven {
-        fn has(&self, mark: Mark, now: UnixMs) -> bool {
+    impl VerifiedCache {
+        fn contains(&self, mark: CacheKey, now: UnixMs) -> bool {
             self.until(mark, now).is_some()
         }
     }
@@ -231,15 +236,15 @@ mod tests {
 
     #[test]
     fn only_the_same_bytes_are_proven_and_only_until_the_token_ends() {
-        let proven = Proven::default();
+        let proven = VerifiedCache::default();
         let mark = |token: &str, stage, viewer, session| {
-            proven.presented(token.as_bytes()).with(&said(stage, viewer, session))
+            proven.hash_token(token.as_bytes()).with_event(&said(stage, viewer, session))
         };
         let ann = mark("token", "s", "ann", "tab");
-        assert!(!proven.has(ann, NOW));
+        assert!(!proven.contains(ann, NOW));
         proven.insert(ann, ENDS, NOW);
-        assert!(proven.has(mark("token", "s", "ann", "tab"), NOW));
-        assert!(proven.has(ann, UnixMs(1_999)) && !proven.has(ann, ENDS));
+        assert!(proven.contains(mark("token", "s", "ann", "tab"), NOW));
+        assert!(proven.contains(ann, UnixMs(1_999)) && !proven.contains(ann, ENDS));
         for other in [
             mark("token2", "s", "ann", "tab"),
             mark("toke", "s", "nann", "tab"),
@@ -248,25 +253,25 @@ mod tests {
             mark("token", "n", "an", "stab"),
             mark("token", "s", "ann", "tab2"),
             mark("token", "s", "ann", ""),
-            Proven::default().presented(b"token").with(&said("s", "ann", "tab")),
+            VerifiedCache::default().hash_token(b"token").with_event(&said("s", "ann", "tab")),
         ] {
-            assert!(!proven.has(other, NOW));
+            assert!(!proven.contains(other, NOW));
         }
         // Leaves are as good as beats.
         let leave = UnstampedEvent { kind: EventKind::Leave, ..said("s", "ann", "tab") };
-        assert!(proven.has(proven.presented(b"token").with(&leave), NOW));
+        assert!(proven.contains(proven.hash_token(b"token").with_event(&leave), NOW));
         assert!(proven.is_current(ann));
-        proven.forget();
+        proven.clear();
         assert!(!proven.is_current(ann));
-        assert!(!proven.has(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
+        assert!(!proven.contains(mark("token", "s", "ann", "tab"), NOW), "it is marked anew");
         assert!(!format!("{proven:?}").contains(&format!("{:?}", proven.key.0)));
     }
 
     /// Whoever is known by several tokens is known until the last of them ends.
     #[test]
     fn a_later_end_takes_the_place_of_an_earlier_one() {
-        let proven = Proven::default();
-        let mark = || proven.presented(b"ann").with(&said("", "", ""));
+        let proven = VerifiedCache::default();
+        let mark = || proven.hash_token(b"ann").with_event(&said("", "", ""));
         for (ends, until) in [(2_000, 2_000), (3_000, 3_000), (2_500, 3_000), (3_000, 3_000)] {
             proven.extend(mark(), UnixMs(ends), NOW);
             assert_eq!(proven.until(mark(), NOW), Some(UnixMs(until)));
@@ -280,43 +285,45 @@ mod tests {
     /// There is more room than that of the line that follows from the token alone.
     #[test]
     fn a_token_for_many_sessions_is_known_with_each() {
-        let proven = Proven::default();
+        let proven = VerifiedCache::default();
         let sessions: Vec<String> = (0..10 * WAYS).map(|n| n.to_string()).collect();
         let marks = || {
             sessions
                 .iter()
-                .map(|session| proven.presented(b"token").with(&said("s", "ann", session)))
+                .map(|session| proven.hash_token(b"token").with_event(&said("s", "ann", session)))
         };
         marks().for_each(|mark| proven.insert(mark, ENDS, NOW));
-        let known = marks().filter(|mark| proven.has(*mark, NOW)).count();
+        let known = marks().filter(|mark| proven.contains(*mark, NOW)).count();
         assert_eq!(known, sessions.len());
     }
 
     #[test]
     fn proven_max_bounds_it_and_what_ends_last_stays() {
-        let proven = Proven::default();
-        let mark = |n: usize| proven.presented(n.to_string().as_bytes()).with(&said("s", "v", ""));
+        let proven = VerifiedCache::default();
+        let mark =
+            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&said("s", "v", ""));
         (0..2 * VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
         assert_eq!(proven.lines.bytes(), VERIFIED_TOKENS_MAX * 16);
         let late = mark(usize::MAX);
         proven.insert(late, UnixMs(3_000), NOW);
         (0..VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
-        assert!(proven.has(late, UnixMs(2_999)));
-        let known = (0..VERIFIED_TOKENS_MAX).filter(|n| proven.has(mark(*n), NOW)).count();
+        assert!(proven.contains(late, UnixMs(2_999)));
+        let known = (0..VERIFIED_TOKENS_MAX).filter(|n| proven.contains(mark(*n), NOW)).count();
         assert!((VERIFIED_TOKENS_MAX / 2..VERIFIED_TOKENS_MAX).contains(&known), "{known}");
     }
 
     #[test]
     fn an_audience_is_known_whole_in_little_memory() {
-        let proven = Proven::default();
-        let mark = |n: usize| proven.presented(n.to_string().as_bytes()).with(&said("s", "v", ""));
+        let proven = VerifiedCache::default();
+        let mark =
+            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&said("s", "v", ""));
         let audience = 20_000;
         for _ in 0..20 {
             (0..audience)
-                .filter(|n| !proven.has(mark(*n), NOW))
+                .filter(|n| !proven.contains(mark(*n), NOW))
                 .for_each(|n| proven.insert(mark(n), ENDS, NOW));
         }
-        let missed = (0..audience).filter(|n| !proven.has(mark(*n), NOW)).count();
+        let missed = (0..audience).filter(|n| !proven.contains(mark(*n), NOW)).count();
         assert!(missed * 100 < audience, "{missed}");
         assert!(proven.lines.bytes() <= 128 * audience, "{}", proven.lines.bytes());
     }

@@ -12,31 +12,32 @@ use crate::error::StoreResult;
 impl Follower {
     /// Writes what this node knows into partitions that have lost something. Every node does:
     /// another one may know less, and what is written twice says the same thing.
-    pub(super) async fn retell(&mut self) {
-        for partition in std::mem::take(&mut self.untold) {
-            let knows_all = self.hub.knows_all();
+    pub(super) async fn rebuild_log(&mut self) {
+        for partition in std::mem::take(&mut self.partitions_to_rebuild) {
+            let knows_all = self.hub.is_complete();
             if !knows_all {
                 tracing::warn!(
                     partition,
                     "the log has lost something, and this node doesn't know all of it"
                 );
-                self.hub.doubt_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
+                self.hub
+                    .mark_incomplete_until(self.clock.now().unwrap_or_default().plus(self.ttl_ms));
             }
             match self.checkpoint(partition).await {
                 Ok(events) => {
                     // What it knows is true in any case; whether it is all is another matter.
                     if knows_all {
-                        self.unmarked.insert(partition);
+                        self.rebuilt_unmarked.insert(partition);
                     }
                     self.metrics.retold.inc();
                     if let Some(proofs) = &self.proofs {
-                        proofs.owe(partition);
+                        proofs.mark_unwritten(partition);
                     }
                     tracing::warn!(partition, events, "the log had lost something; told it again");
                 }
                 Err(error) => {
                     tracing::warn!(%error, partition, "the log has lost something; telling it again failed");
-                    self.untold.insert(partition);
+                    self.partitions_to_rebuild.insert(partition);
                 }
             }
         }
@@ -45,12 +46,12 @@ impl Follower {
     /// Says of what was told again that it is all. Only once time goes on: before, a node that
     /// starts would believe it, though others still hold what players told them while the log was
     /// away.
-    pub(super) async fn mark_told(&mut self) {
-        for partition in std::mem::take(&mut self.unmarked) {
-            let born = self.places[usize::from(partition)].origin.born;
-            if let Err(error) = self.log.mark_whole(partition, born).await {
+    pub(super) async fn mark_rebuilt(&mut self) {
+        for partition in std::mem::take(&mut self.rebuilt_unmarked) {
+            let born = self.places[usize::from(partition)].origin.created_at;
+            if let Err(error) = self.log.mark_complete(partition, born).await {
                 tracing::warn!(%error, partition, "the log can't be told that it is whole again; trying again");
-                self.unmarked.insert(partition);
+                self.rebuilt_unmarked.insert(partition);
             }
         }
     }
@@ -66,7 +67,7 @@ impl Follower {
         let (mut count, mut place) = (0, 0);
         loop {
             let slice = place..place + SEATS_REBUILT_PER_HOLD_MAX;
-            let (records, places) = self.hub.with_events(partition, slice, from, encode_all);
+            let (records, places) = self.hub.with_checkpoint(partition, slice, from, encode_all);
             for (events, record) in records {
                 count += events;
                 self.log.append(partition, record).await?;

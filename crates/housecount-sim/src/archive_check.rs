@@ -10,15 +10,15 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use housecount::archive::{Form, read};
+use housecount::archive::{ArchiveFormat, read};
 use housecount::cold::Cold;
 use housecount_core::beat_schedule::TICK_MS;
 use housecount_core::event::{EventKind, EventRef};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
-use crate::plan::{Kind as What, Plan};
-use crate::truth::{Event, Seat, Truth};
+use crate::oracle::{Oracle, OracleEvent, SeatName};
+use crate::plan::{FaultKind as What, SimPlan};
 use crate::world::World;
 
 /// Later than any time that is simulated, and still a time that keys can say.
@@ -28,22 +28,22 @@ const END: UnixMs = UnixMs(9_999_999_999_999);
 const SETTLED_MS: u64 = 60_000;
 
 /// A heartbeat or a leave as an archive has it.
-type Row = (UnixMs, EventKind, Seat);
+type ArchiveRow = (UnixMs, EventKind, SeatName);
 
-fn row(event: &EventRef<'_>) -> Row {
+fn row(event: &EventRef<'_>) -> ArchiveRow {
     let (stage, viewer) = (event.stage.to_string(), event.viewer.to_string());
-    (event.at, event.kind, Seat { stage, viewer, session: event.session.to_string() })
+    (event.at, event.kind, SeatName { stage, viewer, session: event.session.to_string() })
 }
 
 /// All that is in the archive.
-async fn rows(cold: &Arc<dyn Cold>, form: Form) -> Result<BTreeSet<Row>, String> {
+async fn rows(cold: &Arc<dyn Cold>, form: ArchiveFormat) -> Result<BTreeSet<ArchiveRow>, String> {
     let (all, mut found) = (Span::new(UnixMs::ZERO, END), BTreeSet::new());
     let mut with = |event: &EventRef<'_>| {
         found.insert(row(event));
         Ok(())
     };
     match form {
-        Form::Packed => {
+        ArchiveFormat::Packed => {
             for chain in read::chains(cold).await.map_err(|e| e.to_string())? {
                 let problems = read::packed(&**cold, chain, all, 0, &mut with, |_| ()).await;
                 if let Some(problem) = problems.map_err(|e| e.to_string())?.first() {
@@ -51,7 +51,7 @@ async fn rows(cold: &Arc<dyn Cold>, form: Form) -> Result<BTreeSet<Row>, String>
                 }
             }
         }
-        Form::Items => {
+        ArchiveFormat::Items => {
             for stage in read::item_stages(&**cold, all).await.map_err(|e| e.to_string())? {
                 let problem = read::items(&**cold, &stage, all, &mut with, |_| ()).await;
                 if let Some(problem) = problem.map_err(|e| e.to_string())? {
@@ -64,10 +64,11 @@ async fn rows(cold: &Arc<dyn Cold>, form: Form) -> Result<BTreeSet<Row>, String>
 }
 
 /// When what came into the log need not be in the archive.
-fn excused(plan: &Plan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
+fn excused(plan: &SimPlan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
     let faults = || plan.faults.iter();
-    let keeps_apart =
-        |kind| matches!(kind, What::NodeCutOff(_) | What::LogAway | What::LogFrozen | What::Slow);
+    let keeps_apart = |kind| {
+        matches!(kind, What::NodeCutOff(_) | What::LogUnavailable | What::LogFrozen | What::Slow)
+    };
     let reached_ms = |lost_ms: u64| {
         let lasting = faults().filter(|fault| (fault.from_ms..=fault.to_ms).contains(&lost_ms));
         lasting
@@ -85,9 +86,9 @@ fn excused(plan: &Plan, emptied_ms: &[u64]) -> Vec<Range<u64>> {
     lost.chain(set_back).collect()
 }
 
-impl Truth {
-    fn archived_as(&self, event: &Event, form: Form) -> Row {
-        let at = if form == Form::Packed { event.at.aligned(TICK_MS) } else { event.at };
+impl Oracle {
+    fn archived_as(&self, event: &OracleEvent, form: ArchiveFormat) -> ArchiveRow {
+        let at = if form == ArchiveFormat::Packed { event.at.aligned(TICK_MS) } else { event.at };
         (at, event.kind, self.seats()[event.seat].clone())
     }
 }
@@ -99,20 +100,21 @@ impl Truth {
 pub async fn archive_in_the_end(
     world: &World,
     cold: &Arc<dyn Cold>,
-    form: Form,
+    form: ArchiveFormat,
 ) -> Result<u64, String> {
     let rows = rows(cold, form).await?;
     let truth = world.truth.lock();
-    let is_kind = |event: &&Event| form == Form::Packed || event.kind == EventKind::Beat;
+    let is_kind =
+        |event: &&OracleEvent| form == ArchiveFormat::Packed || event.kind == EventKind::Beat;
     let events = || truth.events().iter().filter(is_kind);
     let excused = excused(&world.plan, truth.emptied_ms());
-    let is_safe = |event: &&Event| {
+    let is_safe = |event: &&OracleEvent| {
         let applied_ms = event.kept_since_ms();
         applied_ms.is_some_and(|at| !excused.iter().any(|excused| excused.contains(&at)))
     };
-    let must: BTreeSet<Row> =
+    let must: BTreeSet<ArchiveRow> =
         events().filter(is_safe).map(|event| truth.archived_as(event, form)).collect();
-    let missing: Vec<&Row> = must.difference(&rows).collect();
+    let missing: Vec<&ArchiveRow> = must.difference(&rows).collect();
     if let Some(first) = missing.first() {
         let count = missing.len();
         return Err(format!(
@@ -120,8 +122,8 @@ pub async fn archive_in_the_end(
             must.len()
         ));
     }
-    let may: BTreeSet<Row> = events()
-        .filter(|event| event.is_told())
+    let may: BTreeSet<ArchiveRow> = events()
+        .filter(|event| event.was_logged())
         .map(|event| truth.archived_as(event, form))
         .collect();
     match rows

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use housecount::archive::Form;
+use housecount::archive::ArchiveFormat;
 use housecount::node::Node;
 use housecount_core::time::{DAY_MS, UnixMs};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
+use crate::active_faults::advance;
 use crate::nodes::{Nodes, settings};
-use crate::plan::Plan;
-use crate::player::Audience;
-use crate::trouble::pass;
+use crate::plan::SimPlan;
+use crate::player::SimAudience;
 use crate::world::World;
 
 /// What is kept at the end of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct SoakSample {
     /// Which day: 1 and up.
     pub day: u64,
     /// Beats and leaves taken in so far, by all nodes.
@@ -35,21 +35,21 @@ pub struct Kept {
 ///
 /// # Errors
 /// No runtime could be made, or the settings are refused.
-pub fn week(
+pub fn soak(
     seed: u64,
     days: u64,
     viewers: usize,
-    mut tell: impl FnMut(Kept),
+    mut tell: impl FnMut(SoakSample),
 ) -> std::io::Result<()> {
     let mended_ms = days * DAY_MS;
-    let archive = Some(Form::Packed);
-    let plan = Plan {
+    let archive = Some(ArchiveFormat::Packed);
+    let plan = SimPlan {
         viewers,
         faults: Vec::new(),
-        mended_ms,
+        faults_end_ms: mended_ms,
         is_checked: false,
         archive,
-        ..Plan::of(seed)
+        ..SimPlan::of(seed)
     };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
     let lived = runtime.block_on(async {
@@ -58,13 +58,13 @@ pub fn week(
         let world = World::new(plan, settings.rules.ttl_ms, false);
         let nodes = Arc::new(Nodes::new(world.clone(), settings));
         (0..world.plan.nodes).for_each(|node| nodes.start(node));
-        let audience = Audience::new(world.clone(), nodes.clone(), days * DAY_MS);
+        let audience = SimAudience::new(world.clone(), nodes.clone(), days * DAY_MS);
         let mut tasks = JoinSet::new();
         for viewer in 0..viewers {
             tasks.spawn(audience.clone().live(viewer));
         }
         for day in 1..=days {
-            pass((day * DAY_MS).saturating_sub(world.now_ms())).await;
+            advance((day * DAY_MS).saturating_sub(world.now_ms())).await;
             tell(kept(&world, &nodes, day).await);
             // The ledger and the archive grow, as they must; here they would only hide what else
             // does.
@@ -78,16 +78,17 @@ pub fn week(
     lived
 }
 
-async fn kept(world: &World, nodes: &Nodes, day: u64) -> Kept {
+async fn kept(world: &World, nodes: &Nodes, day: u64) -> SoakSample {
     let running =
         || (0..world.plan.nodes).filter_map(|number| nodes.get(number)).map(|(node, _)| node);
     let remembered = running().filter_map(|node| node.proofs.as_ref().map(|proofs| proofs.len()));
     let mut stages = 0;
     for node in running() {
-        stages = stages.max(node.hub.stages().await.of.len());
+        stages = stages.max(node.hub.stages().await.value.len());
     }
-    let taken = |node: Arc<Node>| node.metrics.taken("beat") + node.metrics.taken("leave");
-    Kept {
+    let taken =
+        |node: Arc<Node>| node.metrics.events_total("beat") + node.metrics.events_total("leave");
+    SoakSample {
         day,
         events: running().map(taken).sum(),
         sessions: remembered.max().unwrap_or_default(),

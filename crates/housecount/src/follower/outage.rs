@@ -20,7 +20,7 @@ pub(super) struct Outage {
 
 impl Outage {
     /// A read has failed. True for the first one.
-    pub(super) fn begins(&mut self) -> bool {
+    pub(super) fn begin(&mut self) -> bool {
         let is_first = self.since_ms.is_none();
         self.since_ms.get_or_insert_with(mono_ms);
         is_first
@@ -28,7 +28,7 @@ impl Outage {
 
     /// A read has worked. How long none had, if that was long enough for players to have been
     /// turned away.
-    pub(super) fn over(&mut self) -> Option<u64> {
+    pub(super) fn end(&mut self) -> Option<u64> {
         let away_ms = mono_ms().saturating_sub(self.since_ms.take()?);
         if away_ms < LOG_STALE_MS {
             return None;
