@@ -289,7 +289,7 @@ mod tests {
         proptest::collection::vec(event, 1..50)
     }
 
-    fn said((at, handle, is_leave, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
+    fn some_entries((at, handle, is_leave, stage, viewer, session): &Drawn) -> RecordEntry<'_> {
         match handle {
             Some(handle) => RecordEntry::ByHandle {
                 at: UnixMs(*at),
@@ -305,7 +305,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(drawn in drawn()) {
-            let mut all: Vec<RecordEntry<'_>> = drawn.iter().map(said).collect();
+            let mut all: Vec<RecordEntry<'_>> = drawn.iter().map(some_entries).collect();
             let bytes = encode(&all);
             all.sort_by_key(|said| matches!(said, RecordEntry::ByHandle { .. }));
             prop_assert_eq!(decode(&bytes).unwrap(), all);
@@ -313,7 +313,7 @@ mod tests {
 
         #[test]
         fn a_flipped_bit_is_always_found(drawn in drawn(), at: usize, bit in 0u8..8) {
-            let mut bytes = encode(&drawn.iter().map(said).collect::<Vec<_>>());
+            let mut bytes = encode(&drawn.iter().map(some_entries).collect::<Vec<_>>());
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             prop_assert!(decode(&bytes).is_err());

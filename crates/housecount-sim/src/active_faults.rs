@@ -17,7 +17,7 @@ pub const COLD_SLOW_MS_MAX: u64 = 45_000;
 
 /// A call to the log, by what a store may refuse of it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum CallKind {
     /// It changes nothing.
     Read,
     /// It appends a record.
@@ -145,14 +145,14 @@ impl ActiveFaults {
 
     /// What a call from a node to the log meets.
     #[must_use]
-    pub fn to_log(&self, node: usize, call: Call) -> CallRoute {
+    pub fn to_log(&self, node: usize, call: CallKind) -> CallRoute {
         let writes = &self.writes[node];
-        let is_append_refused = call == Call::Append && writes.appends_refused.count > 0;
+        let is_append_refused = call == CallKind::Append && writes.appends_refused.count > 0;
         match call {
             _ if self.cut_off[node] > 0 => CallRoute::CutOff,
             _ if self.log_away > 0 => CallRoute::Refused,
             _ if self.log_frozen > 0 => CallRoute::Held,
-            Call::Read => CallRoute::Open,
+            CallKind::Read => CallRoute::Open,
             _ if writes.refused.count > 0 || is_append_refused => CallRoute::Refused,
             _ if writes.time_out.count > 0 => CallRoute::Lost,
             _ => CallRoute::Open,
@@ -161,9 +161,9 @@ impl ActiveFaults {
 
     /// Since when the log has taken no call of this kind from a node, for all that reads say.
     #[must_use]
-    pub fn refused_since_ms(&self, node: usize, call: Call) -> Option<u64> {
+    pub fn refused_since_ms(&self, node: usize, call: CallKind) -> Option<u64> {
         let writes = &self.writes[node];
-        let appends = writes.appends_refused.since_ms.filter(|_| call == Call::Append);
+        let appends = writes.appends_refused.since_ms.filter(|_| call == CallKind::Append);
         [writes.refused.since_ms, writes.time_out.since_ms, appends].into_iter().flatten().min()
     }
 

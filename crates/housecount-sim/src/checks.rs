@@ -18,7 +18,7 @@ use crate::oracle::presence::{Bounds, CountQuery, Online};
 use crate::oracle::proof::{Proven, missing};
 use crate::plan::FaultKind;
 use crate::world::World;
-use crate::world::log::BEGINNING;
+use crate::world::log::START_TIME;
 
 /// A count that is called complete has everything that the log had this long ago: the log was heard
 /// within `SILENCE_MS_MAX`, by reads that took half a second each at most.
@@ -57,7 +57,7 @@ pub fn counts(world: &World, node: &Node, run: usize, rules: Rules, figures: &mu
     // early are in no log yet.
     let is_set = world.plan.faults.iter().any(|fault| matches!(fault.kind, FaultKind::LogClock(_)));
     let is_promised = standing.complete && !is_set && !world.plan.is_acknowledged_early;
-    let as_of_ms = is_promised.then(|| standing.as_of.since(BEGINNING));
+    let as_of_ms = is_promised.then(|| standing.as_of.since(START_TIME));
     let of = |stage: Option<&str>| {
         let asked = CountQuery { stage, run, at, now_ms, slack_ms, as_of_ms };
         world.truth.lock().online(asked, rules)

@@ -118,7 +118,7 @@ fn main() -> ExitCode {
     if let Some(days) = args.days {
         return pass_days(args.seed.unwrap_or(0), days, args.viewers);
     }
-    let all = Sweep::new(&args).run();
+    let all = SeedSweep::new(&args).run();
     if all.failed.is_empty() && all.trouble.is_none() {
         ExitCode::SUCCESS
     } else {
@@ -161,7 +161,7 @@ fn resident_bytes() -> Option<u64> {
 }
 
 /// Many seeds, on all cores.
-struct Sweep<'a> {
+struct SeedSweep<'a> {
     args: &'a Args,
     first: u64,
     end: u64,
@@ -210,8 +210,8 @@ impl SweepTotals {
     }
 }
 
-impl<'a> Sweep<'a> {
-    fn new(args: &'a Args) -> Sweep<'a> {
+impl<'a> SeedSweep<'a> {
+    fn new(args: &'a Args) -> SeedSweep<'a> {
         let (first, end) = match args.seed {
             Some(seed) => (seed, seed.saturating_add(1)),
             None => (args.from, args.from.saturating_add(args.seeds)),
@@ -227,7 +227,7 @@ impl<'a> Sweep<'a> {
         }
         bar.enable_steady_tick(Duration::from_millis(200));
         let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
-        Sweep { args, first, end, next, stop, sum: Mutex::default(), bar }
+        SeedSweep { args, first, end, next, stop, sum: Mutex::default(), bar }
     }
 
     fn run(self) -> SweepTotals {

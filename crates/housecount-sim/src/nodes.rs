@@ -82,8 +82,8 @@ impl Nodes {
         }
         let run = self.world.truth.lock().begin();
         self.world.happened(&format!("node {number} starts, run {run}"));
-        let log = Arc::new(log::Wire::new(self.world.clone(), number, run));
-        let cold = Arc::new(cold::Wire::new(self.world.clone(), number));
+        let log = Arc::new(log::SimLog::new(self.world.clone(), number, run));
+        let cold = Arc::new(cold::SimCold::new(self.world.clone(), number));
         let app = App::with_stores(self.settings.clone(), log, Some(cold));
         let (node, (stop, stopped)) = (app.node.clone(), oneshot::channel());
         let world = self.world.clone();

@@ -22,7 +22,7 @@ use crate::plan::{Fault, FaultKind, SimPlan};
 use crate::player::SimAudience;
 use crate::standstill::Standstill;
 use crate::world::World;
-use crate::world::cold::Wire;
+use crate::world::cold::SimCold;
 
 /// A ttl after all is mended, everything is right again; and a little for starting, for the
 /// network, and for clocks that run slow.
@@ -120,7 +120,7 @@ async fn simulate(
 ) -> Result<(), String> {
     let rules = settings.rules;
     let nodes = Arc::new(Nodes::new(world.clone(), settings));
-    let cold: Arc<dyn Cold> = Arc::new(Wire::observing(world.clone()));
+    let cold: Arc<dyn Cold> = Arc::new(SimCold::observing(world.clone()));
     let mut simulation = Simulation {
         world: world.clone(),
         nodes: nodes.clone(),
@@ -191,7 +191,7 @@ async fn apply_fault(world: &World, nodes: &Nodes, kind: FaultKind) {
         FaultKind::LogClock(ahead_ms) => world.log.lock().ahead_ms = ahead_ms,
         FaultKind::LogEmptied => empty(world, nodes),
         FaultKind::LogFailedOver => {
-            let since_ms = world.log.lock().go_back(world.now_ms());
+            let since_ms = world.log.lock().fail_over(world.now_ms());
             world.truth.lock().log_lost(since_ms, &nodes.rebuilt_partitions(), world.now_ms());
         }
         FaultKind::HotLost => {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use housecount::node::Node;
 use housecount_core::time::UnixMs;
 
-use crate::active_faults::Call;
+use crate::active_faults::CallKind;
 use crate::world::World;
 
 /// Time by which a node without players knows: the longest wait between two writes, and what these
@@ -44,12 +44,12 @@ impl Standstill {
         let (waiting, taken) = (node.metrics.waiting.get().max(0) as u64, taken(node));
         let done_while_waiting = (waiting > 0).then(|| taken.saturating_sub(waiting));
         let refused_since_ms = |call| world.trouble.lock().refused_since_ms(number, call);
-        let learns = refused_since_ms(Call::Append)
+        let learns = refused_since_ms(CallKind::Append)
             .zip(started_ms)
             .is_some_and(|(since_ms, started_ms)| since_ms.max(started_ms) + LEARNS_MS <= now_ms);
         // The same event waits if none was done since.
         let waited = |before: &Seen| waiting > 0 && before.done_while_waiting == done_while_waiting;
-        let tries = refused_since_ms(Call::Append).zip(before.filter(waited));
+        let tries = refused_since_ms(CallKind::Append).zip(before.filter(waited));
         let tries = is_started
             && tries
                 .is_some_and(|(since_ms, before)| since_ms.max(before.at_ms) + TRIES_MS <= now_ms);

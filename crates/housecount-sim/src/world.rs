@@ -25,9 +25,9 @@ pub struct World {
     /// What is broken just now.
     pub trouble: Mutex<ActiveFaults>,
     /// The log's server.
-    pub log: Mutex<log::Server>,
+    pub log: Mutex<log::LogServer>,
     /// The cold tier's server.
-    pub cold: Mutex<cold::Server>,
+    pub cold: Mutex<cold::ColdServer>,
     /// What is true.
     pub truth: Mutex<Oracle>,
     /// `ttl`
@@ -52,7 +52,7 @@ impl World {
     pub fn new(plan: SimPlan, ttl_ms: u64, is_shown: bool) -> Arc<World> {
         Arc::new(World {
             trouble: Mutex::new(ActiveFaults::none(plan.nodes)),
-            log: Mutex::new(log::Server::new(plan.partitions)),
+            log: Mutex::new(log::LogServer::new(plan.partitions)),
             cold: Mutex::default(),
             truth: Mutex::new(Oracle::new(plan.partitions)),
             trace: Mutex::new(Trace { is_shown, hash: 0xcbf2_9ce4_8422_2325, violation: None }),

@@ -1,7 +1,7 @@
 //! The one HTTP client, over http and https, through `hyper-util` and `hyper-rustls`.
 //!
 //! [`Client`] is for our own commands, which call a node. The JWKS and the trace exporter send
-//! through the same [`Pool`]. Certificates are checked against those of the system, or of the file
+//! through the same [`HttpPool`]. Certificates are checked against those of the system, or of the file
 //! that the environment variable `SSL_CERT_FILE` names.
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::service_url::ServiceUrl;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Connections that are kept open between requests.
-pub type Pool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub type HttpPool = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A connection of its own, over TLS if the address is https.
 pub type Connection = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
@@ -54,11 +54,11 @@ fn connector() -> Result<HttpsConnector<HttpConnector>, String> {
 ///
 /// # Errors
 /// One line: the system's certificates can't be read.
-pub fn pool() -> Result<Pool, String> {
+pub fn pool() -> Result<HttpPool, String> {
     Ok(pool_over(connector()?))
 }
 
-fn pool_over(connector: HttpsConnector<HttpConnector>) -> Pool {
+fn pool_over(connector: HttpsConnector<HttpConnector>) -> HttpPool {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_WITHIN)
@@ -69,7 +69,7 @@ fn pool_over(connector: HttpsConnector<HttpConnector>) -> Pool {
 /// A client of one housecount.
 #[derive(Clone, Debug)]
 pub struct Client {
-    pool: Pool,
+    pool: HttpPool,
     connector: HttpsConnector<HttpConnector>,
     base: String,
     key: Option<HeaderValue>,

@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// A tier, with its address for messages.
 #[derive(Clone, Copy)]
-pub struct End<'a> {
+pub struct CopyEnd<'a> {
     /// The tier.
     pub cold: &'a dyn Bulk,
     /// Its address.
@@ -67,8 +67,8 @@ fn kind(row: &StoredRow) -> Kind {
 /// `Refused` if the target has data that the source hasn't, `Held` if a node works on one of them,
 /// `Corrupt` if what was written reads otherwise; and what the tiers return.
 pub async fn copy(
-    from: End<'_>,
-    to: End<'_>,
+    from: CopyEnd<'_>,
+    to: CopyEnd<'_>,
     now: UnixMs,
     progress: impl Fn(f64),
 ) -> StoreResult<Copied> {
@@ -137,7 +137,7 @@ async fn items_of(cold: &dyn Bulk, rows: &[StoredRow]) -> StoreResult<BTreeMap<S
 }
 
 /// That no node holds this lease now.
-fn is_free(end: End<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
+fn is_free(end: CopyEnd<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
     if end.is_locked || number_or_zero(&row.item, Lease::UNTIL) <= now.0 {
         return Ok(());
     }
@@ -146,7 +146,11 @@ fn is_free(end: End<'_>, row: &StoredRow, now: UnixMs) -> StoreResult<()> {
 }
 
 /// That every row of the target is the source's as well.
-async fn target_has_nothing_else(from: End<'_>, to: End<'_>, now: UnixMs) -> StoreResult<()> {
+async fn target_has_nothing_else(
+    from: CopyEnd<'_>,
+    to: CopyEnd<'_>,
+    now: UnixMs,
+) -> StoreResult<()> {
     let mut after = None;
     loop {
         let page = to.cold.scan(after).await?;
@@ -173,7 +177,7 @@ async fn target_has_nothing_else(from: End<'_>, to: End<'_>, now: UnixMs) -> Sto
     }
 }
 
-fn differs(to: End<'_>, pk: &str, sk: &str) -> StoreError {
+fn differs(to: CopyEnd<'_>, pk: &str, sk: &str) -> StoreError {
     let text = format!(
         "{} has other data than the source, such as {pk} / {sk}; choose an empty target, or the one of an earlier run",
         to.shown
@@ -182,7 +186,7 @@ fn differs(to: End<'_>, pk: &str, sk: &str) -> StoreError {
 }
 
 /// Writes what the target lacks of a page, reads it back and compares.
-async fn copy_page(to: End<'_>, rows: Vec<StoredRow>, copied: &mut Copied) -> StoreResult<()> {
+async fn copy_page(to: CopyEnd<'_>, rows: Vec<StoredRow>, copied: &mut Copied) -> StoreResult<()> {
     let mut missing = Vec::new();
     for run in rows.chunk_by(|a, b| a.pk == b.pk) {
         let found = items_of(to.cold, run).await?;

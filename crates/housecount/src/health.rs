@@ -44,7 +44,7 @@ impl fmt::Display for Stall {
 
 /// What is known of one partition's writes. Times are `mono_ms`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Partition {
+struct PartitionHealth {
     /// When the first append was refused after which none has worked.
     refused_since_ms: Option<u64>,
     /// When an append last worked, or was refused.
@@ -56,7 +56,7 @@ struct Partition {
 /// Health of the writes to every partition. Shared by all that write, and read with every count.
 #[derive(Debug)]
 pub struct WriteHealth {
-    partitions: Mutex<Vec<Partition>>,
+    partitions: Mutex<Vec<PartitionHealth>>,
     /// How long an event may wait for its append.
     wait_ms_max: AtomicU64,
     /// Whether any partition refuses writes: what a count asks, without the lock.
@@ -70,7 +70,7 @@ impl WriteHealth {
     #[must_use]
     pub fn new(partitions: u16, ttl_ms: u64) -> WriteHealth {
         WriteHealth {
-            partitions: Mutex::new(vec![Partition::default(); usize::from(partitions)]),
+            partitions: Mutex::new(vec![PartitionHealth::default(); usize::from(partitions)]),
             wait_ms_max: AtomicU64::new((ttl_ms / 3).min(ACK_TIMEOUT_MS)),
             is_refused: AtomicBool::new(false),
         }
@@ -100,7 +100,7 @@ impl WriteHealth {
         self.change(partition, |of| of.waiting_since_ms = since_ms);
     }
 
-    fn change(&self, partition: u16, change: impl FnOnce(&mut Partition)) {
+    fn change(&self, partition: u16, change: impl FnOnce(&mut PartitionHealth)) {
         let mut partitions = self.partitions.lock();
         if let Some(of) = partitions.get_mut(usize::from(partition)) {
             change(of);
@@ -119,7 +119,8 @@ impl WriteHealth {
     /// Whether a partition's last append was refused. Without the lock while no partition's was.
     #[must_use]
     pub fn refuses(&self, partition: u16) -> bool {
-        let of = |partitions: &Vec<Partition>| partitions.get(usize::from(partition)).copied();
+        let of =
+            |partitions: &Vec<PartitionHealth>| partitions.get(usize::from(partition)).copied();
         self.is_refused()
             && of(&self.partitions.lock()).is_some_and(|of| of.refused_since_ms.is_some())
     }
@@ -129,7 +130,7 @@ impl WriteHealth {
     #[must_use]
     pub fn needs_probe(&self, partition: u16, idle_ms: u64) -> bool {
         let now_ms = mono_ms();
-        let is_idle = |of: &Partition| now_ms.saturating_sub(of.tried_ms) >= idle_ms;
+        let is_idle = |of: &PartitionHealth| now_ms.saturating_sub(of.tried_ms) >= idle_ms;
         let partitions = self.partitions.lock();
         let of = partitions.get(usize::from(partition));
         of.is_some_and(|of| of.waiting_since_ms.is_none() && is_idle(of))
@@ -144,7 +145,7 @@ impl WriteHealth {
 
     fn stall_at(&self, now_ms: u64) -> Option<Stall> {
         let partitions = self.partitions.lock();
-        let longest = |since: fn(&Partition) -> Option<u64>| {
+        let longest = |since: fn(&PartitionHealth) -> Option<u64>| {
             partitions
                 .iter()
                 .filter_map(since)

@@ -127,7 +127,7 @@ impl<P: SpanProcessor> SpanProcessor for SlowSpanFilter<P> {
 #[derive(Clone, Debug)]
 struct OtlpClient {
     runtime: Handle,
-    pool: client::Pool,
+    pool: client::HttpPool,
     url: ServiceUrl,
     is_away: Arc<AtomicBool>,
 }

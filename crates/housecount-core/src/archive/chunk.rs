@@ -157,7 +157,7 @@ impl ArchiveEncoder {
         if self.new.is_empty() {
             return;
         }
-        let new = || self.new.iter().filter_map(|place| self.roll.who(*place));
+        let new = || self.new.iter().filter_map(|place| self.roll.session_ids(*place));
         let (viewers, sessions) =
             (Shapes::of(new().map(|who| who.viewer)), Shapes::of(new().map(|who| who.session)));
         viewers.put(out);
@@ -307,7 +307,7 @@ struct DecodedChunk {
 impl DecodedChunk {
     fn each(&self, mut with: impl FnMut(EventRef<'_>)) {
         for (at, kind, place) in &self.events {
-            if let Some(SessionIds { stage, viewer, session }) = self.roll.who(*place) {
+            if let Some(SessionIds { stage, viewer, session }) = self.roll.session_ids(*place) {
                 with(EventRef { at: UnixMs(at * TICK_MS), kind: *kind, stage, viewer, session });
             }
         }

@@ -179,7 +179,7 @@ impl SessionTable {
     }
 
     /// The ids of a session's place.
-    pub(super) fn who(&self, place: u32) -> Option<SessionIds<'_>> {
+    pub(super) fn session_ids(&self, place: u32) -> Option<SessionIds<'_>> {
         let seat = self.seats.get(place as usize)?.as_ref()?;
         let stage = self.stages.get(seat.stage as usize)?;
         Some(SessionIds { stage, viewer: &seat.viewer, session: &seat.session })

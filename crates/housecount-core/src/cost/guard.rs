@@ -15,7 +15,7 @@ use crate::limits::{
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
+pub enum BudgetGuard {
     /// It is said.
     Warn,
     /// It is said, and some things are written less often.
@@ -28,7 +28,7 @@ pub struct BudgetLimit {
     /// A month.
     pub month: Usd,
     /// What is done above it.
-    pub guard: Guard,
+    pub guard: BudgetGuard,
 }
 
 /// What has been decided.
@@ -86,7 +86,7 @@ pub fn decide(
     let back = Usd(share(limit.month.0, BACK_PERCENT, 100));
     let is_exceeded = projected.month > limit.month || before.is_exceeded && projected.month > back;
     let held = now_ms.saturating_sub(before.changed_ms) < COST_GUARD_HOLD_MS;
-    if limit.guard == Guard::Warn || held {
+    if limit.guard == BudgetGuard::Warn || held {
         return GuardState { is_exceeded, ..before };
     }
     let Projection { month, snapshots, flushes: flushed } = projected;
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: BudgetLimit = BudgetLimit { month: Usd(1_000), guard: Guard::Stretch };
+    const LIMIT: BudgetLimit = BudgetLimit { month: Usd(1_000), guard: BudgetGuard::Stretch };
 
     fn before(is_exceeded: bool, stretch: u64) -> GuardState {
         GuardState { is_exceeded, stretch, changed_ms: 0 }
@@ -160,7 +160,7 @@ mod tests {
             let warned = decide(
                 before(was.0, was.1),
                 projected,
-                BudgetLimit { guard: Guard::Warn, ..LIMIT },
+                BudgetLimit { guard: BudgetGuard::Warn, ..LIMIT },
                 now_ms,
             );
             assert_eq!(

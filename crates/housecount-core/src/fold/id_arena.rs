@@ -199,7 +199,7 @@ impl IdArena {
     }
 
     /// It is asked for next: it is on its way from memory from now on.
-    pub(crate) fn look_ahead(&self, name: IdRef) {
+    pub(crate) fn prefetch(&self, name: IdRef) {
         if let Some(room) = self.slot_bytes_of(name) {
             prefetch(room, 0);
             prefetch(room, room.len().saturating_sub(1));

@@ -221,7 +221,7 @@ impl SeatTable {
         let rings: Vec<SeatIndex> = self.shards[shard].drain().collect();
         let mut table = HashTable::with_capacity(rings.len() + rings.len() / 2 + 1);
         for rings in rings.chunks(AHEAD) {
-            rings.iter().for_each(|ring| self.seats.look_ahead(*ring as usize));
+            rings.iter().for_each(|ring| self.seats.prefetch(*ring as usize));
             for ring in rings {
                 table.insert_unique(hash_of(&self.seats, *ring), *ring, |seat| {
                     hash_of(&self.seats, *seat)

@@ -62,7 +62,7 @@ pub trait SpanVisitor {
     /// A span begins. What was open at a window's start is not said again.
     fn span_opened(&mut self, _stage: &str, _viewer: &str, _at: UnixMs) {}
     /// Whether nothing need be told.
-    fn is_deaf(&self) -> bool {
+    fn skips_spans(&self) -> bool {
         false
     }
     /// A span that began has come to its end.
@@ -75,7 +75,7 @@ pub trait SpanVisitor {
 
 /// Nobody listens.
 impl SpanVisitor for () {
-    fn is_deaf(&self) -> bool {
+    fn skips_spans(&self) -> bool {
         true
     }
     fn span_closed(&mut self, _stage: &str, _viewer: &str, _span: Span) {}
@@ -213,7 +213,7 @@ impl Book {
         for LateSpan { entry, span } in &chunk.late {
             let place = *entry as usize;
             self.entries.add_late(place, *span);
-            if !tell.is_deaf() {
+            if !tell.skips_spans() {
                 let entry = self.entries.get(place);
                 tell.late_span(
                     &self.stages[entry.stage as usize],

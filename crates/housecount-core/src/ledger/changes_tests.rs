@@ -17,7 +17,7 @@ const BASE: u64 = 1_000_000;
 const LENGTH_MS: u64 = 120_000;
 
 /// An event, and when the node hears of it.
-type Heard = (UnixMs, EventRef<'static>);
+type TestEvent = (UnixMs, EventRef<'static>);
 
 /// A step of a session: what it does, how long after the step before, and how late the node hears
 /// of it.
@@ -30,7 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What sessions say, by when the node hears of it.
-fn audience() -> impl Strategy<Value = Vec<Heard>> {
+fn audience() -> impl Strategy<Value = Vec<TestEvent>> {
     let session =
         (0..4usize, 0..2usize, 0..2usize, 0..60_000u64, proptest::collection::vec(step(), 1..40));
     proptest::collection::vec(session, 1..10).prop_map(|sessions| {
@@ -64,9 +64,9 @@ struct Node {
 }
 
 impl Node {
-    fn hear_until(
+    fn fold_until(
         &mut self,
-        heard: &mut std::iter::Peekable<std::slice::Iter<'_, Heard>>,
+        heard: &mut std::iter::Peekable<std::slice::Iter<'_, TestEvent>>,
         until: UnixMs,
     ) {
         while let Some((at, event)) = heard.next_if(|(at, _)| *at <= until) {
@@ -78,17 +78,17 @@ impl Node {
 
     fn draft(&self, mut draft: Draft<'_>, reach: UnixMs) -> Vec<u8> {
         let settled = match draft.scope() {
-            Scope::Whole => UnixMs::ZERO,
-            Scope::Changes => self.settled,
+            DraftScope::Whole => UnixMs::ZERO,
+            DraftScope::Changes => self.settled,
         };
         let walk = Walk { partition: 0, within: draft.within(), settled, reach };
         let passed_over =
             self.fold
                 .for_each_changed_since(&walk, 0..self.fold.places(), |proven| draft.add(proven));
-        if draft.scope() == Scope::Changes {
+        if draft.scope() == DraftScope::Changes {
             assert_eq!(
                 passed_over,
-                draft.unheard(),
+                draft.uncovered(),
                 "each viewer who was passed over is an open entry"
             );
         }
@@ -118,7 +118,7 @@ proptest! {
         let mut heard = heard.iter().peekable();
         for n in 0..(LENGTH_MS + LATENESS_MS) / WINDOW_MS {
             let window = Span::new(UnixMs(BASE + n * WINDOW_MS), UnixMs(BASE + (n + 1) * WINDOW_MS));
-            node.hear_until(&mut heard, window.to.plus(TTL_MS + after));
+            node.fold_until(&mut heard, window.to.plus(TTL_MS + after));
             node.commit(window, window.to.plus(reach_ms.min(after + TTL_MS)));
         }
     }

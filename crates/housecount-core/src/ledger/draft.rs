@@ -17,7 +17,7 @@ use crate::time::UnixMs;
 
 /// Whose proof a draft takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum DraftScope {
     /// Every viewer's. Open entries that no proof speaks of have ended at the window's start.
     Whole,
     /// That of viewers who did anything but stay. Open entries that no proof speaks of go on
@@ -33,7 +33,7 @@ pub struct Draft<'a> {
     kept_ms: u64,
     reach: UnixMs,
     is_keyframe: bool,
-    scope: Scope,
+    scope: DraftScope,
     /// The book's entries by name; for a keyframe, which goes on from none, they are in `before`.
     entries: BookIndex<'a>,
     before: BookIndex<'a>,
@@ -41,7 +41,7 @@ pub struct Draft<'a> {
     places: Vec<EntrySlot>,
     open: EntryChanges,
     closed: EntryChanges,
-    /// Open entries that have been spoken of, by rank. What the others did is the [`Scope`]'s to
+    /// Open entries that have been spoken of, by rank. What the others did is the [`DraftScope`]'s to
     /// say.
     is_covered: Vec<bool>,
     stages: HashMap<Box<str>, u32, RandomState>,
@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
             kept_ms,
             reach: reach.max(window.to),
             is_keyframe,
-            scope: Scope::Whole,
+            scope: DraftScope::Whole,
             entries,
             before,
             places,
@@ -140,20 +140,20 @@ impl<'a> Draft<'a> {
     pub fn of_changes(book: &'a Book, window: Span, kept_ms: u64, reach: UnixMs) -> Draft<'a> {
         let mut draft = Draft::new(book, window, kept_ms, reach);
         if !draft.is_keyframe && book.edge() == window.from {
-            draft.scope = Scope::Changes;
+            draft.scope = DraftScope::Changes;
         }
         draft
     }
 
     /// Whose proof is to be added.
     #[must_use]
-    pub fn scope(&self) -> Scope {
+    pub fn scope(&self) -> DraftScope {
         self.scope
     }
 
     /// How many open entries no proof has spoken of so far.
     #[must_use]
-    pub fn unheard(&self) -> usize {
+    pub fn uncovered(&self) -> usize {
         self.is_covered.iter().filter(|is_heard| !**is_heard).count()
     }
 
@@ -238,11 +238,11 @@ impl<'a> Draft<'a> {
         });
         for (place, _) in open.filter(|(place, _)| !self.is_covered[place.rank as usize]) {
             match self.scope {
-                Scope::Whole => {
+                DraftScope::Whole => {
                     let toggles = Toggles::from_slice(&[0]);
                     self.open.changed.push(ChangedEntry { rank: place.rank, toggles });
                 }
-                Scope::Changes => self.ends[place.index as usize] = Some(true),
+                DraftScope::Changes => self.ends[place.index as usize] = Some(true),
             }
         }
         for known in [&mut self.open, &mut self.closed] {

@@ -227,7 +227,7 @@ impl Entries {
                 if at > since {
                     times.add(Span::new(since, at));
                 }
-                if !tell.is_deaf() {
+                if !tell.skips_spans() {
                     tell.span_closed(
                         stage,
                         &self.viewer(entry),
@@ -236,7 +236,7 @@ impl Entries {
                 }
             } else {
                 times.unreported_from = at;
-                if !tell.is_deaf() {
+                if !tell.skips_spans() {
                     tell.span_opened(stage, &self.viewer(entry), at);
                 }
             }
@@ -261,7 +261,7 @@ impl Entries {
             if entry.is_open() {
                 let times = self.times(entry);
                 let span = Span::new(times.unreported_from, edge);
-                if !tell.is_deaf() {
+                if !tell.skips_spans() {
                     tell.span_closed(&stages[entry.stage as usize], &self.viewer(entry), span);
                 }
                 self.set(place, times, false);

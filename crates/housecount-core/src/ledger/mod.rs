@@ -29,4 +29,4 @@ pub mod watch;
 
 pub use book::{Book, ChunkError, GENERATION_MS_MAX, KEYFRAME_CHUNKS, SpanVisitor};
 pub use chunk::{Chunk, Link};
-pub use draft::{Draft, Scope};
+pub use draft::{Draft, DraftScope};

@@ -21,7 +21,7 @@ const KEPT_MS: u64 = LATENESS_MS + TTL_MS;
 const REACH_MS: u64 = 70;
 const BASE: u64 = 1_000_000;
 
-type Said = EventRef<'static>;
+type TestEvent = EventRef<'static>;
 /// By stage and viewer.
 type Spans = BTreeMap<(String, String), Vec<Span>>;
 
@@ -36,7 +36,7 @@ impl Node {
         Node { proof: Fold::new(RULES, 1, true), book: Book::default() }
     }
 
-    fn hear(&mut self, said: &[Said]) {
+    fn fold_events(&mut self, said: &[TestEvent]) {
         said.iter().for_each(|event| {
             self.proof.apply(event);
         });
@@ -70,14 +70,14 @@ fn read(chunks: &[Vec<u8>]) -> Spans {
 
 /// The same of chunks that others may know by another name than theirs.
 fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
-    let (mut book, mut told) = (Book::default(), Told::default());
+    let (mut book, mut told) = (Book::default(), ReadSpans::default());
     for (bytes, link) in chunks {
         let (chunk, link) = (Chunk::decode(bytes).unwrap().0, *link);
         assert_eq!(chunk.encode(), *bytes, "the same bytes again");
         book.apply(&chunk, link, &mut told).unwrap();
     }
     book.close_all(&mut told);
-    let Told { mut spans, ms } = told;
+    let ReadSpans { mut spans, ms } = told;
     spans.values_mut().for_each(normalize);
     spans.retain(|_, set| !set.is_empty());
     assert_eq!(ms, spans.values().map(|set| measure(set)).sum::<u64>());
@@ -85,19 +85,19 @@ fn read_named(chunks: &[(Vec<u8>, Link)]) -> Spans {
 }
 
 #[derive(Default)]
-struct Told {
+struct ReadSpans {
     spans: Spans,
     ms: u64,
 }
 
-impl SpanVisitor for Told {
+impl SpanVisitor for ReadSpans {
     fn span_closed(&mut self, stage: &str, viewer: &str, span: Span) {
         self.ms += span.ms();
         self.spans.entry((stage.to_string(), viewer.to_string())).or_default().push(span);
     }
 }
 
-fn proven(said: &[Said], until: UnixMs) -> Spans {
+fn proven(said: &[TestEvent], until: UnixMs) -> Spans {
     let mut proof = Fold::new(RULES, 1, true);
     said.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
     let mut spans = Spans::new();
@@ -112,7 +112,7 @@ const VIEWERS: [&str; 6] = ["ann", "bob", "viewer-10", "viewer-11", "Zoë", "d"]
 const SESSIONS: [&str; 2] = ["", "tab"];
 
 /// An event, and how late a node hears of it.
-fn said(length_ms: u64) -> impl Strategy<Value = (Said, u64)> {
+fn session_events(length_ms: u64) -> impl Strategy<Value = (TestEvent, u64)> {
     let late = prop_oneof![8 => Just(0u64), 1 => 0..LATENESS_MS];
     ((0..length_ms, 0..6usize, 0..3usize, 0..6usize, 0..2usize), late).prop_map(
         |((at, kind, stage, viewer, session), late)| {
@@ -136,13 +136,13 @@ fn windows(length_ms: u64) -> impl Iterator<Item = Span> {
 /// Plays events to nodes that take turns at committing. `lose` says, by window and node, whether
 /// what the node wrote came second: then it takes the other's.
 fn play(
-    said: &[(Said, u64)],
+    said: &[(TestEvent, u64)],
     length_ms: u64,
     nodes: usize,
     mut turn: impl FnMut(usize) -> usize,
 ) -> Vec<Vec<u8>> {
     let mut nodes: Vec<Node> = (0..nodes).map(|_| Node::new()).collect();
-    let mut said: Vec<&(Said, u64)> = said.iter().collect();
+    let mut said: Vec<&(TestEvent, u64)> = said.iter().collect();
     said.sort_by_key(|(event, late)| event.at.0 + late);
     let (mut heard, mut chunks) = (0, Vec::new());
     for (n, window) in windows(length_ms).enumerate() {
@@ -150,7 +150,7 @@ fn play(
         while let Some((event, _)) =
             said.get(heard).filter(|(event, late)| event.at.0 + late <= now)
         {
-            nodes.iter_mut().for_each(|node| node.hear(&[*event]));
+            nodes.iter_mut().for_each(|node| node.fold_events(&[*event]));
             heard += 1;
         }
         let written = nodes[turn(n) % nodes.len()].chunk(window);
@@ -187,7 +187,7 @@ proptest! {
     /// Under another name a viewer has the same time, and nobody else has another.
     #[test]
     fn a_renamed_viewer_keeps_its_time(
-        said in proptest::collection::vec(said(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
+        said in proptest::collection::vec(session_events(1_500), 1..200), who in 0..6usize, on in proptest::option::of(0..3usize),
     ) {
         let (viewer, on) = (VIEWERS[who], on.map(|on| STAGES[on]));
         let chunks = play(&said, 1_500, 2, |n| n);
@@ -206,11 +206,11 @@ proptest! {
     /// back is somebody new.
     #[test]
     fn nodes_go_on_after_a_viewer_was_renamed(
-        said in proptest::collection::vec(said(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
+        said in proptest::collection::vec(session_events(3_000), 1..300), who in 0..6usize, comes_back: bool, writes: [bool; 8],
     ) {
         let viewer = VIEWERS[who];
         let is_there = |at: UnixMs| at.0 < BASE + 400 || comes_back && at.0 >= BASE + 2_000;
-        let mut said: Vec<(Said, u64)> =
+        let mut said: Vec<(TestEvent, u64)> =
             said.into_iter().filter(|(event, _)| event.viewer != viewer || is_there(event.at)).collect();
         said.sort_by_key(|(event, late)| event.at.0 + late);
         let (mut old, mut new) = (Node::new(), Node::new());
@@ -221,9 +221,9 @@ proptest! {
             while said.get(heard).is_some_and(|(event, late)| event.at.0 + late <= window.to.plus(TTL_MS).0) {
                 heard += 1;
             }
-            let now: Vec<Said> = said[first..heard].iter().map(|(event, _)| *event).collect();
-            old.hear(&now);
-            new.hear(&now);
+            let now: Vec<TestEvent> = said[first..heard].iter().map(|(event, _)| *event).collect();
+            old.fold_events(&now);
+            new.fold_events(&now);
             let bytes: Vec<Vec<u8>> = chunks.iter().map(|(bytes, _)| bytes.clone()).collect();
             let last = if was.is_some() { None } else { Some(read(&bytes)) }.map(|spans| {
                 let of = spans.iter().filter(|((_, of), _)| of == viewer);
@@ -246,7 +246,7 @@ proptest! {
             chunks.push((written, link));
         }
         prop_assert!(was.is_some(), "or nothing was tried");
-        let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+        let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
         let mut expected = Spans::new();
         for ((stage, of), spans) in proven(&events, UnixMs::MAX) {
             for span in spans {
@@ -262,22 +262,22 @@ proptest! {
     /// commits.
     #[test]
     fn a_chain_says_what_was_proven(
-        said in proptest::collection::vec(said(1_500), 1..200), turns: u64,
+        said in proptest::collection::vec(session_events(1_500), 1..200), turns: u64,
     ) {
         let chunks = play(&said, 1_500, 2, |n| (turns >> (n % 64) & 1) as usize);
-        let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+        let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
         prop_assert_eq!(read(&chunks), proven(&events, UnixMs::MAX));
     }
 
     /// A node that knows only the latest events, and the chain, goes on where the others stopped.
     #[test]
-    fn a_node_that_starts_late_takes_over(said in proptest::collection::vec(said(1_500), 1..200), at in 2usize..25) {
-        let said: Vec<(Said, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
+    fn a_node_that_starts_late_takes_over(said in proptest::collection::vec(session_events(1_500), 1..200), at in 2usize..25) {
+        let said: Vec<(TestEvent, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
         let chunks = play(&said, 1_500, 1, |_| 0);
         let mut late = Node::new();
         chunks[..at].iter().for_each(|chunk| late.take(chunk));
         let from = late.book.edge().minus(TTL_MS);
-        said.iter().filter(|(event, _)| event.at >= from).for_each(|(event, _)| late.hear(&[*event]));
+        said.iter().filter(|(event, _)| event.at >= from).for_each(|(event, _)| late.fold_events(&[*event]));
         let mut all: Vec<Vec<u8>> = chunks[..at].to_vec();
         for window in windows(1_500).skip(at) {
             all.push(late.chunk(window));
@@ -290,14 +290,14 @@ proptest! {
     /// Nothing is left but the chain: what it says goes on was proven, and nothing that was is left
     /// out.
     #[test]
-    fn what_goes_on_is_carried(said in proptest::collection::vec(said(1_500), 1..200), at in 1usize..25) {
-        let said: Vec<(Said, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
+    fn what_goes_on_is_carried(said in proptest::collection::vec(session_events(1_500), 1..200), at in 1usize..25) {
+        let said: Vec<(TestEvent, u64)> = said.into_iter().map(|(event, _)| (event, 0)).collect();
         let chunks = play(&said, 1_500, 1, |_| 0);
         let mut node = Node::new();
         chunks[..at].iter().for_each(|chunk| node.take(chunk));
         let edge = node.book.edge();
         // When the chunk was written, this was known.
-        let known: Vec<Said> = said.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
+        let known: Vec<TestEvent> = said.iter().map(|(event, _)| *event).filter(|e| e.at.0 <= edge.0 + TTL_MS).collect();
         let span = Span::new(edge, edge.plus(REACH_MS));
         let goes_on = |set: &[Span]| set.iter().any(|s| s.from < edge && s.to >= span.to);
         let expected: Vec<_> = proven(&known, UnixMs::MAX).into_iter().filter(|(_, set)| goes_on(set)).map(|(who, _)| who).collect();
@@ -321,7 +321,7 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_found(said in proptest::collection::vec(said(100), 1..40), bit: prop::sample::Index) {
+    fn a_flipped_bit_is_found(said in proptest::collection::vec(session_events(100), 1..40), bit: prop::sample::Index) {
         let chunks = play(&said, 100, 1, |_| 0);
         let mut bytes = chunks[1].clone();
         let bit = bit.index(bytes.len() * 8);
@@ -337,7 +337,7 @@ fn keyframes_begin_anew() {
     let length_ms = WINDOW_MS * u64::from(book::KEYFRAME_CHUNKS) * 5 / 2;
     let mut rng = TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
     let mut at = 0;
-    let said: Vec<(Said, u64)> = (0..8_000)
+    let said: Vec<(TestEvent, u64)> = (0..8_000)
         .map(|_| {
             at += rng.random_range(0..5);
             let pick = |rng: &mut TestRng, n: usize| rng.random_range(0..n);
@@ -352,7 +352,7 @@ fn keyframes_begin_anew() {
         })
         .collect();
     let chunks = play(&said, length_ms, 2, |n| n);
-    let events: Vec<Said> = said.iter().map(|(event, _)| *event).collect();
+    let events: Vec<TestEvent> = said.iter().map(|(event, _)| *event).collect();
     let all = read(&chunks);
     assert_eq!(all, proven(&events, UnixMs::MAX));
 
@@ -391,7 +391,7 @@ fn a_removed_or_replaced_chunk_is_noticed() {
             0,
         )
     };
-    let said: Vec<(Said, u64)> = (0..10).map(|n| beat(n * 40)).collect();
+    let said: Vec<(TestEvent, u64)> = (0..10).map(|n| beat(n * 40)).collect();
     let chunks = play(&said, 400, 1, |_| 0);
     let mut book = Book::default();
     let mut apply = |n: usize| {
@@ -422,18 +422,18 @@ fn version_1_is_frozen() {
     };
     let window = |n: u64| Span::new(UnixMs(1_000_000 + n * 1_000), UnixMs(1_001_000 + n * 1_000));
     let mut node = Node::new();
-    let mut said: Vec<Said> =
+    let mut said: Vec<TestEvent> =
         (0..=20).map(|n| event(1_000_100 + n * 100, EventKind::Beat, "ann", "")).collect();
     said.extend((0..=4).map(|n| event(1_000_250 + n * 100, EventKind::Beat, "bob", "tab")));
     said.push(event(1_000_700, EventKind::Leave, "bob", "tab"));
     said.extend((0..=9).map(|n| event(1_001_300 + n * 100, EventKind::Beat, "bob", "")));
-    node.hear(&said);
+    node.fold_events(&said);
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
 
     let first = node.chunk(window(0));
     node.take(&first);
     // A beat that was cut off for a while: it proves 60 ms of the window before.
-    node.hear(&[
+    node.fold_events(&[
         event(1_000_760, EventKind::Beat, "bob", "tab"),
         event(1_000_820, EventKind::Leave, "bob", "tab"),
     ]);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use housecount::cold::{
-    Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, Transacted, Write,
+    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
 };
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount::rng;
@@ -33,7 +33,7 @@ const STALE_MS: u64 = 1_000;
 
 /// The server.
 #[derive(Debug, Default)]
-pub struct Server {
+pub struct ColdServer {
     rows: BTreeMap<String, BTreeMap<String, Versions>>,
 }
 
@@ -56,7 +56,7 @@ impl Versions {
     }
 }
 
-impl Server {
+impl ColdServer {
     fn set(&mut self, key: &Key, item: Option<Item>, now_ms: u64) {
         let rows = self.rows.entry(key.pk()).or_default();
         if item.is_none() {
@@ -71,13 +71,13 @@ impl Server {
         self.rows.get(&key.pk())?.get(&key.sk())?.item.as_ref()
     }
 
-    fn query(&self, range: &KeyRange, page: &Page, consistent: bool, now_ms: u64) -> Vec<Row> {
+    fn query(&self, range: &KeyRange, page: &Page, consistent: bool, now_ms: u64) -> Vec<KeyedRow> {
         let Some(rows) = self.rows.get(&range.pk) else { return Vec::new() };
         let found = rows.range(range.first.clone()..=range.last.clone());
         let seen = found.filter_map(|(sk, versions)| {
             versions.seen(now_ms, consistent).map(|item| (sk.clone(), item.clone()))
         });
-        let is_after = |(sk, _): &Row| match &page.after {
+        let is_after = |(sk, _): &KeyedRow| match &page.after {
             Some(after) if page.backwards => sk < after,
             Some(after) => sk > after,
             None => true,
@@ -115,14 +115,14 @@ impl Server {
 }
 
 /// A node's way to the cold tier.
-pub struct Wire {
+pub struct SimCold {
     world: Arc<World>,
     /// None for whoever looks on from outside: no fault is in the way.
     node: Option<usize>,
     meter: Meter,
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for SimCold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Wire({:?})", self.node)
     }
@@ -157,21 +157,21 @@ fn size(item: &Item) -> usize {
     item.iter().map(|(name, attr)| name.len() + of(attr)).sum()
 }
 
-impl Wire {
+impl SimCold {
     /// A node's way.
     #[must_use]
-    pub fn new(world: Arc<World>, node: usize) -> Wire {
-        Wire { world, node: Some(node), meter: Meter::default() }
+    pub fn new(world: Arc<World>, node: usize) -> SimCold {
+        SimCold { world, node: Some(node), meter: Meter::default() }
     }
 
     /// The way of whoever looks on from outside.
     #[must_use]
-    pub fn observing(world: Arc<World>) -> Wire {
-        Wire { world, node: None, meter: Meter::default() }
+    pub fn observing(world: Arc<World>) -> SimCold {
+        SimCold { world, node: None, meter: Meter::default() }
     }
 
     /// There, and what it meets.
-    async fn go(&self) -> StoreResult<()> {
+    async fn send(&self) -> StoreResult<()> {
         let Some(node) = self.node else { return Ok(()) };
         let (way, takes_ms) = {
             let trouble = self.world.trouble.lock();
@@ -192,7 +192,7 @@ impl Wire {
     }
 
     /// Back, with an answer: unless what was done is now denied.
-    async fn back<T>(&self, answer: T) -> StoreResult<T> {
+    async fn reply<T>(&self, answer: T) -> StoreResult<T> {
         let Some(node) = self.node else { return Ok(answer) };
         let is_lost = {
             let trouble = self.world.trouble.lock();
@@ -214,7 +214,7 @@ impl Wire {
             if size(item) > ITEM_BYTES_MAX {
                 self.world.violated(format!("ITEM_BYTES_MAX: {} / {}", key.pk(), key.sk()));
             }
-            self.tap(key, item);
+            self.observe_commit(key, item);
         }
         let is_final = matches!(key, Key::Chunk { .. } | Key::Series { .. } | Key::Version { .. });
         if is_final
@@ -239,7 +239,7 @@ impl Wire {
     }
 
     /// Whoever checks wants to know what is committed.
-    fn tap(&self, key: &Key, item: &Item) {
+    fn observe_commit(&self, key: &Key, item: &Item) {
         let Key::Chunk { chain, .. } = key else { return };
         if chain.series != Series::Ledger {
             return;
@@ -262,22 +262,22 @@ impl Wire {
 }
 
 #[async_trait]
-impl Cold for Wire {
+impl Cold for SimCold {
     async fn check(&self) -> StoreResult<()> {
-        self.go().await
+        self.send().await
     }
 
     async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()> {
-        self.go().await?;
+        self.send().await?;
         let part = self.part(records.len());
         for record in records.iter().take(part.unwrap_or(records.len())) {
             self.set(&record.key, Some(record.item.clone()));
         }
-        if part.is_some() { Err(failed()) } else { self.back(()).await }
+        if part.is_some() { Err(failed()) } else { self.reply(()).await }
     }
 
     async fn put_if(&self, record: KeyedItem, condition: Condition) -> StoreResult<PutOutcome> {
-        self.go().await?;
+        self.send().await?;
         if matches!(record.key, Key::Lease { .. }) && self.world.trouble.lock().lease_for_all > 0 {
             return Ok(PutOutcome::Done);
         }
@@ -285,16 +285,18 @@ impl Cold for Wire {
         // The very same item may always be put: an answer may have been lost.
         let holds = there.as_ref() == Some(&record.item) || holds(there.as_ref(), &condition);
         match there {
-            there if !holds => self.back(PutOutcome::Refused(there.unwrap_or_default())).await,
+            there if !holds => {
+                self.reply(PutOutcome::ConditionFailed(there.unwrap_or_default())).await
+            }
             _ => {
                 self.set(&record.key, Some(record.item));
-                self.back(PutOutcome::Done).await
+                self.reply(PutOutcome::Done).await
             }
         }
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
-        self.go().await?;
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome> {
+        self.send().await?;
         let is_refused = |write: &Write| match write {
             Write::Put { record, condition: Some(condition) } => {
                 !holds(self.world.cold.lock().get(&record.key), condition)
@@ -302,7 +304,7 @@ impl Cold for Wire {
             Write::Put { .. } | Write::Delete(_) => false,
         };
         if writes.iter().any(is_refused) {
-            return self.back(Transacted::Refused).await;
+            return self.reply(TransactOutcome::ConditionFailed).await;
         }
         for write in writes {
             match write {
@@ -310,29 +312,29 @@ impl Cold for Wire {
                 Write::Delete(key) => self.set(&key, None),
             }
         }
-        self.back(Transacted::Done).await
+        self.reply(TransactOutcome::Done).await
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
-        self.go().await?;
+        self.send().await?;
         let item = self.world.cold.lock().get(key).cloned();
-        self.back(item).await
+        self.reply(item).await
     }
 
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
-        self.go().await?;
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
+        self.send().await?;
         let consistent = page.consistent || self.node.is_none();
         let rows = self.world.cold.lock().query(range, page, consistent, self.world.now_ms());
-        self.back(rows).await
+        self.reply(rows).await
     }
 
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()> {
-        self.go().await?;
+        self.send().await?;
         let part = self.part(keys.len());
         for key in keys.iter().take(part.unwrap_or(keys.len())) {
             self.set(key, None);
         }
-        if part.is_some() { Err(failed()) } else { self.back(()).await }
+        if part.is_some() { Err(failed()) } else { self.reply(()).await }
     }
 
     fn metered_as_reads(self: Arc<Self>) -> Arc<dyn Cold> {
@@ -344,8 +346,8 @@ impl Cold for Wire {
     }
 
     async fn sweep(&self, now: UnixMs) -> StoreResult<bool> {
-        self.go().await?;
+        self.send().await?;
         self.world.cold.lock().sweep(now);
-        self.back(false).await
+        self.reply(false).await
     }
 }

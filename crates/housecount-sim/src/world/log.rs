@@ -23,10 +23,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::World;
-use crate::active_faults::{Call, CallRoute, advance};
+use crate::active_faults::{CallKind, CallRoute, advance};
 
 /// When the simulation begins, on the log's clock.
-pub const BEGINNING: UnixMs = UnixMs(1_790_000_000_000);
+pub const START_TIME: UnixMs = UnixMs(1_790_000_000_000);
 /// A driver gives up on a call after this long, as log/redis does.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a failover loses.
@@ -43,17 +43,17 @@ const COMMITTED: u8 = 3;
 
 /// The server.
 #[derive(Debug)]
-pub struct Server {
+pub struct LogServer {
     /// By how much its clock is ahead of the simulation's.
     pub ahead_ms: i64,
     /// The time of the last record with an event in it.
     last: UnixMs,
-    partitions: Vec<Partition>,
+    partitions: Vec<SimPartition>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Partition {
-    records: VecDeque<Held>,
+struct SimPartition {
+    records: VecDeque<StoredRecord>,
     last: Position,
     origin: Option<PartitionMeta>,
     /// What the origin was since when, for as long as a replica may lag.
@@ -61,13 +61,13 @@ struct Partition {
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct StoredRecord {
     position: Position,
     record: Bytes,
     applied_ms: u64,
 }
 
-impl Partition {
+impl SimPartition {
     fn set(&mut self, now_ms: u64, origin: Option<PartitionMeta>) {
         self.origin = origin;
         self.origins.push_back((now_ms, origin));
@@ -84,30 +84,30 @@ impl Partition {
     }
 }
 
-impl Server {
+impl LogServer {
     /// An empty server.
     #[must_use]
-    pub fn new(partitions: u16) -> Server {
-        Server {
+    pub fn new(partitions: u16) -> LogServer {
+        LogServer {
             ahead_ms: 0,
             last: UnixMs::ZERO,
-            partitions: vec![Partition::default(); usize::from(partitions)],
+            partitions: vec![SimPartition::default(); usize::from(partitions)],
         }
     }
 
     /// Its clock, when the simulation's says `now_ms`.
     #[must_use]
     pub fn clock(&self, now_ms: u64) -> UnixMs {
-        UnixMs(BEGINNING.plus(now_ms).0.saturating_add_signed(self.ahead_ms))
+        UnixMs(START_TIME.plus(now_ms).0.saturating_add_signed(self.ahead_ms))
     }
 
     /// It forgets everything.
     pub fn empty(&mut self) {
-        self.partitions.iter_mut().for_each(|partition| *partition = Partition::default());
+        self.partitions.iter_mut().for_each(|partition| *partition = SimPartition::default());
     }
 
     /// It is a replica now, which lacks the last second. Returns since when.
-    pub fn go_back(&mut self, now_ms: u64) -> u64 {
+    pub fn fail_over(&mut self, now_ms: u64) -> u64 {
         let lost_ms = now_ms.saturating_sub(LOST_MS);
         for partition in &mut self.partitions {
             while partition.records.back().is_some_and(|held| held.applied_ms >= lost_ms) {
@@ -132,7 +132,7 @@ impl Server {
     /// How many records it holds that lie before a time.
     #[must_use]
     pub fn records_before(&self, time: UnixMs) -> usize {
-        let old = |partition: &Partition| {
+        let old = |partition: &SimPartition| {
             partition.records.partition_point(|held| held.position.at < time)
         };
         self.partitions.iter().map(old).sum()
@@ -151,7 +151,7 @@ impl Server {
         if !record::decode(&record).is_ok_and(|events| events.is_empty()) {
             self.last = self.last.max(position.at);
         }
-        partition.records.push_back(Held { position, record, applied_ms: now_ms });
+        partition.records.push_back(StoredRecord { position, record, applied_ms: now_ms });
         position
     }
 
@@ -203,10 +203,10 @@ impl Server {
     }
 
     /// What a read of a partition is: the first one writes its beginning.
-    fn call_to_read(&self, partition: u16) -> Call {
+    fn call_to_read(&self, partition: u16) -> CallKind {
         let origin = self.partitions[usize::from(partition)].origin;
         let is_begun = origin.is_some_and(|origin| origin.key != HandleKey::default());
-        if is_begun { Call::Read } else { Call::Note }
+        if is_begun { CallKind::Read } else { CallKind::Note }
     }
 
     /// What a partition's handles are made with.
@@ -217,14 +217,14 @@ impl Server {
 }
 
 /// A node's way to the log.
-pub struct Wire {
+pub struct SimLog {
     world: Arc<World>,
     node: usize,
     /// Which start of the node: see [`crate::truth`].
     run: usize,
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for SimLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Wire({})", self.node)
     }
@@ -240,7 +240,7 @@ enum Reply<T> {
 async fn exchange<T>(
     world: Arc<World>,
     node: usize,
-    call: Call,
+    call: CallKind,
     work: impl FnOnce(&World) -> T,
 ) -> Reply<T> {
     let way_ms = world.trouble.lock().way_ms();
@@ -264,11 +264,11 @@ async fn exchange<T>(
     if is_lost { Reply::Lost } else { Reply::Here(done) }
 }
 
-impl Wire {
+impl SimLog {
     /// The way of a node's `run`.
     #[must_use]
-    pub fn new(world: Arc<World>, node: usize, run: usize) -> Wire {
-        Wire { world, node, run }
+    pub fn new(world: Arc<World>, node: usize, run: usize) -> SimLog {
+        SimLog { world, node, run }
     }
 
     async fn answered<T>(&self, reply: impl Future<Output = Reply<T>>) -> StoreResult<T> {
@@ -284,7 +284,7 @@ impl Wire {
     /// Sends something that is done even if nobody waits for it any more.
     async fn send<T: Send + 'static>(
         &self,
-        call: Call,
+        call: CallKind,
         work: impl FnOnce(&World) -> T + Send + 'static,
     ) -> StoreResult<T> {
         let (tell, told) = oneshot::channel();
@@ -297,7 +297,7 @@ impl Wire {
 }
 
 #[async_trait]
-impl Log for Wire {
+impl Log for SimLog {
     fn partitions(&self) -> u16 {
         self.world.plan.partitions
     }
@@ -311,10 +311,11 @@ impl Log for Wire {
             let (world, node, record) = (self.world.clone(), self.node, record.clone());
             tokio::spawn(async move {
                 advance(rng::random_range(1..=COPY_MS_MAX)).await;
-                exchange(world, node, Call::Append, |world| append(world, partition, record)).await;
+                exchange(world, node, CallKind::Append, |world| append(world, partition, record))
+                    .await;
             });
         }
-        self.send(Call::Append, move |world| append(world, partition, record)).await
+        self.send(CallKind::Append, move |world| append(world, partition, record)).await
     }
 
     async fn read(
@@ -333,7 +334,7 @@ impl Log for Wire {
     }
 
     async fn maintain(&self, partition: u16, before: UnixMs, attended: UnixMs) -> StoreResult<()> {
-        self.send(Call::Note, move |world| {
+        self.send(CallKind::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, ATTENDED, attended));
             let gone = world.log.lock().tend(partition, before, attended, world.now_ms());
             if let Some((gone, last)) = gone {
@@ -347,7 +348,7 @@ impl Log for Wire {
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mark =
             move |origin: &mut PartitionMeta| origin.is_complete |= origin.created_at == born;
-        self.send(Call::Note, move |world| {
+        self.send(CallKind::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, WHOLE, born));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), mark)
         })
@@ -356,7 +357,7 @@ impl Log for Wire {
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let note = move |origin: &mut PartitionMeta| origin.committed = origin.committed.max(to);
-        self.send(Call::Note, move |world| {
+        self.send(CallKind::Note, move |world| {
             world.digest(|hasher, now_ms| hasher.mark(now_ms, partition, COMMITTED, to));
             world.log.lock().partitions[usize::from(partition)].change(world.now_ms(), note)
         })

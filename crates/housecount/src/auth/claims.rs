@@ -56,7 +56,7 @@ impl AudienceClaim {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Claims {
     viewer: String,
-    stages: Stages,
+    stages: StageClaim,
     session: Option<String>,
     /// Its end, with the leeway.
     ends: UnixMs,
@@ -66,7 +66,7 @@ pub struct Claims {
 
 /// Which stages a token is for.
 #[derive(Clone, PartialEq, Eq)]
-enum Stages {
+enum StageClaim {
     One(String),
     BeginningWith(String),
 }
@@ -119,8 +119,8 @@ impl Claims {
             return Err(TokenError::Invalid("its `aud` is not what auth.audience says"));
         }
         let stages = match (payload.stage, payload.stage_prefix) {
-            (Some(stage), None) => Stages::One(stage),
-            (None, Some(prefix)) => Stages::BeginningWith(prefix),
+            (Some(stage), None) => StageClaim::One(stage),
+            (None, Some(prefix)) => StageClaim::BeginningWith(prefix),
             _ => {
                 return Err(TokenError::Invalid(
                     "it needs one of the claims `stage` and `stagePrefix`",
@@ -164,15 +164,15 @@ impl Claims {
     #[must_use]
     pub fn covers_stage(&self, stage: &str) -> bool {
         match &self.stages {
-            Stages::One(one) => stage == one,
-            Stages::BeginningWith(prefix) => stage.starts_with(prefix.as_str()),
+            StageClaim::One(one) => stage == one,
+            StageClaim::BeginningWith(prefix) => stage.starts_with(prefix.as_str()),
         }
     }
 
     /// Whether it is for all stages.
     #[must_use]
     pub fn covers_all_stages(&self) -> bool {
-        matches!(&self.stages, Stages::BeginningWith(prefix) if prefix.is_empty())
+        matches!(&self.stages, StageClaim::BeginningWith(prefix) if prefix.is_empty())
     }
 
     /// Whether its bearer may say this.

@@ -100,25 +100,25 @@ impl From<ClaimMismatch> for TokenError {
 
 /// What a look at a file of keys found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Changed {
+enum KeyChanges {
     /// The text of the last look, or no file.
     Nothing,
     /// Other keys, so many.
     Keys(usize),
 }
 
-impl Changed {
+impl KeyChanges {
     /// Says it, where it may surprise: without keys nobody is let in. `news`: also that there are
     /// other keys.
     fn log(self, whose: &str, news: bool) {
         match self {
-            Changed::Keys(0) => {
+            KeyChanges::Keys(0) => {
                 tracing::warn!(
                     keys = whose,
                     "there are no keys in the file: nobody is let in by it"
                 )
             }
-            Changed::Keys(count) if news => {
+            KeyChanges::Keys(count) if news => {
                 tracing::info!(keys = whose, count, "keys have changed")
             }
             _ => {}

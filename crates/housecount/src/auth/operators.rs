@@ -15,7 +15,7 @@ use serde::Deserialize;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::watch;
 
-use super::{Changed, Credential, digest, read_file};
+use super::{Credential, KeyChanges, digest, read_file};
 use crate::rng;
 
 /// In front of every key: whoever finds one in the wrong place knows what it is, and it can't be
@@ -143,8 +143,8 @@ impl OperatorKeys {
     ///
     /// # Errors
     /// It can't be read, or is wrong: the keys before stay.
-    pub(super) fn load(&self) -> Result<Changed, String> {
-        let Some(path) = &self.file else { return Ok(Changed::Nothing) };
+    pub(super) fn load(&self) -> Result<KeyChanges, String> {
+        let Some(path) = &self.file else { return Ok(KeyChanges::Nothing) };
         // A key in the place of its file's name is not repeated.
         if path.to_str().is_some_and(|name| name.starts_with(PREFIX)) && !path.exists() {
             return Err("a key stands where the name of the file of keys belongs".to_string());
@@ -152,14 +152,14 @@ impl OperatorKeys {
         let text = read_file(path)?;
         let now = Some(digest(text.as_bytes()));
         if *self.loaded.lock() == now {
-            return Ok(Changed::Nothing);
+            return Ok(KeyChanges::Nothing);
         }
         let keys = parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
         let count = keys.len();
         *self.keys.write() = keys;
         *self.loaded.lock() = now;
         self.changed.send_replace(());
-        Ok(Changed::Keys(count))
+        Ok(KeyChanges::Keys(count))
     }
 
     /// Told after each change of the keys.
@@ -326,13 +326,13 @@ mod tests {
             operators.load()
         };
         for empty in ["", "\n", "# nobody\n", "\u{feff}"] {
-            assert_eq!(load(&format!("\u{feff}{entry}")), Ok(Changed::Keys(1)));
+            assert_eq!(load(&format!("\u{feff}{entry}")), Ok(KeyChanges::Keys(1)));
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
             // What is wrong, or can't be read, changes nothing.
             assert!(load("[[key]]\nname = ").is_err());
             assert!(load(&entry.replace("read", "reed")).is_err());
             assert_eq!(operators.check(&key, Scope::Read), Ok(()));
-            assert_eq!(load(empty), Ok(Changed::Keys(0)));
+            assert_eq!(load(empty), Ok(KeyChanges::Keys(0)));
             assert_eq!(operators.check(&key, Scope::Read), Err(KeyError::Unknown));
             assert!(operators.is_on(), "nobody is let in without one");
         }

@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    fn said<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
+    fn event<'a>(stage: &'a str, viewer: &'a str, session: &'a str) -> UnstampedEvent<'a> {
         UnstampedEvent { kind: EventKind::Beat, stage, viewer, session }
     }
 
@@ -238,7 +238,7 @@ mod tests {
     fn only_the_same_bytes_are_proven_and_only_until_the_token_ends() {
         let proven = VerifiedCache::default();
         let mark = |token: &str, stage, viewer, session| {
-            proven.hash_token(token.as_bytes()).with_event(&said(stage, viewer, session))
+            proven.hash_token(token.as_bytes()).with_event(&event(stage, viewer, session))
         };
         let ann = mark("token", "s", "ann", "tab");
         assert!(!proven.contains(ann, NOW));
@@ -253,12 +253,12 @@ mod tests {
             mark("token", "n", "an", "stab"),
             mark("token", "s", "ann", "tab2"),
             mark("token", "s", "ann", ""),
-            VerifiedCache::default().hash_token(b"token").with_event(&said("s", "ann", "tab")),
+            VerifiedCache::default().hash_token(b"token").with_event(&event("s", "ann", "tab")),
         ] {
             assert!(!proven.contains(other, NOW));
         }
         // Leaves are as good as beats.
-        let leave = UnstampedEvent { kind: EventKind::Leave, ..said("s", "ann", "tab") };
+        let leave = UnstampedEvent { kind: EventKind::Leave, ..event("s", "ann", "tab") };
         assert!(proven.contains(proven.hash_token(b"token").with_event(&leave), NOW));
         assert!(proven.is_current(ann));
         proven.clear();
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn a_later_end_takes_the_place_of_an_earlier_one() {
         let proven = VerifiedCache::default();
-        let mark = || proven.hash_token(b"ann").with_event(&said("", "", ""));
+        let mark = || proven.hash_token(b"ann").with_event(&event("", "", ""));
         for (ends, until) in [(2_000, 2_000), (3_000, 3_000), (2_500, 3_000), (3_000, 3_000)] {
             proven.extend(mark(), UnixMs(ends), NOW);
             assert_eq!(proven.until(mark(), NOW), Some(UnixMs(until)));
@@ -290,7 +290,7 @@ mod tests {
         let marks = || {
             sessions
                 .iter()
-                .map(|session| proven.hash_token(b"token").with_event(&said("s", "ann", session)))
+                .map(|session| proven.hash_token(b"token").with_event(&event("s", "ann", session)))
         };
         marks().for_each(|mark| proven.insert(mark, ENDS, NOW));
         let known = marks().filter(|mark| proven.contains(*mark, NOW)).count();
@@ -301,7 +301,7 @@ mod tests {
     fn proven_max_bounds_it_and_what_ends_last_stays() {
         let proven = VerifiedCache::default();
         let mark =
-            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&said("s", "v", ""));
+            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&event("s", "v", ""));
         (0..2 * VERIFIED_TOKENS_MAX).for_each(|n| proven.insert(mark(n), ENDS, NOW));
         assert_eq!(proven.lines.bytes(), VERIFIED_TOKENS_MAX * 16);
         let late = mark(usize::MAX);
@@ -316,7 +316,7 @@ mod tests {
     fn an_audience_is_known_whole_in_little_memory() {
         let proven = VerifiedCache::default();
         let mark =
-            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&said("s", "v", ""));
+            |n: usize| proven.hash_token(n.to_string().as_bytes()).with_event(&event("s", "v", ""));
         let audience = 20_000;
         for _ in 0..20 {
             (0..audience)

@@ -15,7 +15,7 @@ use super::jwks::Jwks;
 use super::jwt::{self, VerificationKey};
 use super::verified::{TokenHash, VerifiedCache};
 use super::{
-    AuthSettings, Changed, KeyId, Policy, Secret, TokenError, TokenRules, digest, read_file,
+    AuthSettings, KeyChanges, KeyId, Policy, Secret, TokenError, TokenRules, digest, read_file,
 };
 use crate::clock;
 use crate::ingest::UnstampedEvent;
@@ -96,13 +96,13 @@ impl ViewerAuth {
     ///
     /// # Errors
     /// They can't be read, or can't be used: those before stay.
-    pub(super) fn load(&self) -> Result<Changed, String> {
-        let Some(source) = &self.source else { return Ok(Changed::Nothing) };
+    pub(super) fn load(&self) -> Result<KeyChanges, String> {
+        let Some(source) = &self.source else { return Ok(KeyChanges::Nothing) };
         let (text, named) = key_text(source)?;
         let now = Some(digest(text.as_bytes()));
         let mut loaded = self.loaded.lock();
         if loaded.digest == now {
-            return Ok(Changed::Nothing);
+            return Ok(KeyChanges::Nothing);
         }
         let own = jwt::keys(&text, jwt::KeySource::File).map_err(|e| format!("{named}: {e}"))?;
         let (count, has_secret) = (own.len(), own.iter().any(VerificationKey::is_secret));
@@ -121,7 +121,7 @@ impl ViewerAuth {
         // Without any keys it stays what it was: two steps lead no further than one.
         let are_public = if count == 0 { loaded.are_public } else { !has_secret };
         *loaded = Loaded { digest: now, are_public };
-        Ok(Changed::Keys(count))
+        Ok(KeyChanges::Keys(count))
     }
 
     /// What was proven by other keys is proven anew.
@@ -205,7 +205,7 @@ impl ViewerAuth {
     /// # Errors
     /// [`TokenError::Missing`]; where tokens are optional, [`TokenError::Shown`] for a viewer who
     /// has one.
-    pub fn may_say_without(&self, viewer: &str) -> Result<(), TokenError> {
+    pub fn authorize_without_token(&self, viewer: &str) -> Result<(), TokenError> {
         match self.policy {
             Policy::Off => Ok(()),
             Policy::Required => Err(TokenError::Missing),

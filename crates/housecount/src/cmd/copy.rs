@@ -9,7 +9,7 @@ use super::{CommandError, SettingArgs, print_line, progress_bar, runtime};
 use crate::clock::wall_clock;
 use crate::cold::ColdTarget;
 use crate::cold::bulk::Bulk;
-use crate::copy::{Copied, End, copy};
+use crate::copy::{Copied, CopyEnd, copy};
 use crate::folder::{self, FolderHold};
 
 /// Copy a whole cold tier into another one, and compare what was written.
@@ -59,8 +59,8 @@ pub(super) fn run(args: &CopyArgs) -> Result<ExitCode, CommandError> {
         let target = open_target(&to).await.map_err(failed)?;
         let is_locked = |target: &ColdTarget| matches!(target, ColdTarget::Embedded(_));
         let (from_shown, to_shown) = (from.to_string(), to.to_string());
-        let from = End { cold: &*source, shown: &from_shown, is_locked: is_locked(&from) };
-        let to = End { cold: &*target, shown: &to_shown, is_locked: is_locked(&to) };
+        let from = CopyEnd { cold: &*source, shown: &from_shown, is_locked: is_locked(&from) };
+        let to = CopyEnd { cold: &*target, shown: &to_shown, is_locked: is_locked(&to) };
         copy(from, to, wall_clock(), |part| bar.set_position((part * 1_000.0) as u64))
             .await
             .map_err(failed)

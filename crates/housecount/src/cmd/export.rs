@@ -11,7 +11,7 @@ use super::{CommandError, RangeArgs, print_line, progress_bar, runtime};
 use crate::calendar::{self, PeriodUnit, Zone};
 use crate::error::StoreResult;
 use crate::export::{
-    self, BillingRounding, CsvStyle, ExportRequest, ExportSummary, Format, atomic_file, raw,
+    self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, ExportSummary, atomic_file, raw,
 };
 
 /// Write watch records to a file: who watched what for how long, or what each customer is to pay
@@ -108,19 +108,19 @@ impl ExportArgs {
         self.range.range_in(&self.zone()?.unwrap_or_else(Zone::utc))
     }
 
-    fn format(&self) -> Result<Format, CommandError> {
+    fn format(&self) -> Result<ExportFormat, CommandError> {
         let style = match self.csv {
             CsvArg::Guarded => CsvStyle::Guarded,
             CsvArg::Raw => CsvStyle::Raw,
             CsvArg::Excel => CsvStyle::Excel,
         };
         match self.format {
-            FormatArg::Csv => Ok(Format::Csv(style)),
+            FormatArg::Csv => Ok(ExportFormat::Csv(style)),
             _ if self.csv != CsvArg::Guarded => {
                 Err("--csv is for --format csv; leave it out".to_string())
             }
-            FormatArg::Ndjson => Ok(Format::Ndjson),
-            FormatArg::Parquet => Ok(Format::Parquet),
+            FormatArg::Ndjson => Ok(ExportFormat::Ndjson),
+            FormatArg::Parquet => Ok(ExportFormat::Parquet),
         }
     }
 }

@@ -97,8 +97,11 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Comman
         return Err("--customer is empty; give the name as it is configured".to_string());
     }
     let (settings, stage) = (args.store.settings()?, args.stage.clone());
-    let request =
-        configuration::Request { text: customer.to_string(), stage, is_dry_run: args.dry_run };
+    let request = configuration::ForgetConfigurationRequest {
+        text: customer.to_string(),
+        stage,
+        is_dry_run: args.dry_run,
+    };
     let bar = progress_bar();
     let forgotten = runtime()?.block_on(async {
         let cold = open(&settings, args.dry_run).await?;
@@ -106,7 +109,8 @@ fn forget_customer(args: &ForgetArgs, customer: &str) -> Result<ExitCode, Comman
         configuration::forget(&cold, &request, progress).await.map_err(|e| e.to_string())
     });
     bar.finish_and_clear();
-    let configuration::Forgotten { pseudonym, versions, stages, problems } = forgotten?;
+    let configuration::ForgetConfigurationReport { pseudonym, versions, stages, problems } =
+        forgotten?;
     if args.json {
         let json = serde_json::json!({
             "pseudonym": pseudonym, "versions": versions, "stages": stages, "problems": problems,

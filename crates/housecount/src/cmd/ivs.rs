@@ -22,11 +22,11 @@ const STEP_MS_MIN: u64 = 60_000;
 #[derive(Debug, Args)]
 pub(super) struct IvsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: IvsCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum IvsCommand {
     /// How far the ledger and IVS's own figures in CloudWatch are apart, by stage and step.
     Reconcile(ReconcileArgs),
 }
@@ -72,7 +72,7 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &IvsArgs) -> Result<ExitCode, CommandError> {
-    let Action::Reconcile(args) = &args.action;
+    let IvsCommand::Reconcile(args) = &args.action;
     let wanted = args.wanted()?;
     let endpoint = args.endpoint.as_deref().map(ServiceUrl::parse).transpose();
     let endpoint = endpoint.map_err(|e| format!("--endpoint: {e}"))?.map(|url| url.to_string());

@@ -17,15 +17,15 @@ Examples:
   housecount table delete --cold 'dynamodb://audience?region=us-east-1' --yes")]
 pub(super) struct TableArgs {
     #[command(subcommand)]
-    action: Action,
+    action: TableCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum TableCommand {
     /// Make the table unless it is there, wait until it is ACTIVE, and switch TTL on.
     Create {
         #[command(flatten)]
-        cold: ColdArgs,
+        cold: TableColdArgs,
         /// Read and write units a second, instead of paying by request
         #[arg(long, value_name = "READ,WRITE", value_parser = units)]
         provisioned: Option<(u32, u32)>,
@@ -36,7 +36,7 @@ enum Action {
     /// Tell what the table is like. Exit 1 if there is none.
     Status {
         #[command(flatten)]
-        cold: ColdArgs,
+        cold: TableColdArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -44,7 +44,7 @@ enum Action {
     /// Delete the table and everything in it.
     Delete {
         #[command(flatten)]
-        cold: ColdArgs,
+        cold: TableColdArgs,
         /// Yes, delete everything
         #[arg(long)]
         yes: bool,
@@ -52,7 +52,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct ColdArgs {
+struct TableColdArgs {
     /// dynamodb://TABLE?region=R&endpoint=E
     #[arg(long = "cold", value_name = "URL")]
     url: Option<String>,
@@ -71,7 +71,7 @@ fn units(text: &str) -> Result<(u32, u32), String> {
 pub(super) fn run(args: &TableArgs) -> Result<ExitCode, CommandError> {
     runtime()?.block_on(async {
         match &args.action {
-            Action::Create { cold, provisioned, point_in_time_recovery } => {
+            TableCommand::Create { cold, provisioned, point_in_time_recovery } => {
                 let options = TableOptions {
                     provisioned: *provisioned,
                     point_in_time_recovery: *point_in_time_recovery,
@@ -83,13 +83,13 @@ pub(super) fn run(args: &TableArgs) -> Result<ExitCode, CommandError> {
                 created.map_err(|e| e.to_string())?;
                 Ok(ExitCode::SUCCESS)
             }
-            Action::Status { cold, json } => status(cold, *json).await,
-            Action::Delete { cold, yes } => delete(cold, *yes).await,
+            TableCommand::Status { cold, json } => status(cold, *json).await,
+            TableCommand::Delete { cold, yes } => delete(cold, *yes).await,
         }
     })
 }
 
-async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), CommandError> {
+async fn open(args: &TableColdArgs) -> Result<(DynamoCold, String), CommandError> {
     let settings =
         args.settings.settings(vec![("cold", args.url.clone())]).map_err(|e| e.to_string())?;
     match settings.cold {
@@ -102,7 +102,7 @@ async fn open(args: &ColdArgs) -> Result<(DynamoCold, String), CommandError> {
     }
 }
 
-async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, CommandError> {
+async fn status(args: &TableColdArgs, json: bool) -> Result<ExitCode, CommandError> {
     let (cold, shown) = open(args).await?;
     let Some(state) = cold.table_state().await.map_err(|e| e.to_string())? else {
         if json {
@@ -136,7 +136,7 @@ async fn status(args: &ColdArgs, json: bool) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn delete(args: &ColdArgs, yes: bool) -> Result<ExitCode, CommandError> {
+async fn delete(args: &TableColdArgs, yes: bool) -> Result<ExitCode, CommandError> {
     let (cold, shown) = open(args).await?;
     if !yes {
         return Err(format!("this deletes {shown} and everything in it, for good; add --yes"));

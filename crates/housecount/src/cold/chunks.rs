@@ -12,7 +12,7 @@ use housecount_core::limits::{CHUNK_PARTS_PUT_MAX, ITEM_BYTES_MAX};
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
-use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row};
+use super::{Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// The attribute with a chunk's bytes, or a part of them.
@@ -81,7 +81,7 @@ pub async fn write(
     let record = head(chain, window, chunk, expiry_s);
     match cold.put_if(record, Condition::Absent).await? {
         PutOutcome::Done => Ok(ChunkWrite::Done),
-        PutOutcome::Refused(_) => {
+        PutOutcome::ConditionFailed(_) => {
             let mut reader = ChunkReader::at(chain, window, window);
             let there = reader.next(cold).await?;
             let there = there.ok_or_else(|| {
@@ -167,7 +167,7 @@ pub async fn rewrite(
     let was = old.bytes[..old.head_bytes].to_vec();
     match cold.put_if(record, Condition::Equals { attr: CHUNK, value: Attr::B(was) }).await? {
         PutOutcome::Done => Ok(stale),
-        PutOutcome::Refused(_) => {
+        PutOutcome::ConditionFailed(_) => {
             let what = format!(
                 "the item {} / {window} was rewritten by somebody else meanwhile",
                 chain.pk()
@@ -183,7 +183,7 @@ pub struct ChunkReader {
     chain: Chain,
     range: KeyRange,
     after: Option<String>,
-    rows: VecDeque<Row>,
+    rows: VecDeque<KeyedRow>,
     is_at_end: bool,
     /// What has expired by then isn't there.
     now: Option<UnixMs>,
@@ -288,7 +288,7 @@ impl ChunkReader {
         Ok(self.rows.front().map(|(sk, _)| sk))
     }
 
-    async fn row(&mut self, cold: &dyn Cold) -> StoreResult<Option<Row>> {
+    async fn row(&mut self, cold: &dyn Cold) -> StoreResult<Option<KeyedRow>> {
         self.peek(cold).await?;
         Ok(self.rows.pop_front())
     }

@@ -19,7 +19,9 @@ use housecount_core::limits::WRITE_BATCH_ITEMS;
 
 use super::bulk::Bulk;
 use super::transact::{Expression, is_conflict};
-use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write, by_stored_key};
+use super::{
+    Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutcome, Write, by_stored_key,
+};
 use crate::backoff::Backoff;
 use crate::dynamo::attr::{self, from_sdk, key_attributes, sort_key};
 use crate::dynamo::{Address, connect, failure};
@@ -199,12 +201,16 @@ impl Cold for DynamoCold {
                 let bytes = |item| units::item_bytes(&record.key.pk(), &record.key.sk(), item);
                 self.meter.add(purpose, units::write(bytes(&record.item).max(bytes(&there))));
                 // The SDK tried again after an answer was lost: what is there is what we put.
-                Ok(if there == record.item { PutOutcome::Done } else { PutOutcome::Refused(there) })
+                Ok(if there == record.item {
+                    PutOutcome::Done
+                } else {
+                    PutOutcome::ConditionFailed(there)
+                })
             }
         }
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome> {
         self.write_all_or_none(&writes).await
     }
 
@@ -219,7 +225,7 @@ impl Cold for DynamoCold {
         Ok(answer.item.map(from_sdk))
     }
 
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         if range.first > range.last {
             return Ok(Vec::new()); // DynamoDB would call it a mistake
         }

@@ -86,7 +86,7 @@ pub enum PutOutcome {
     /// was lost.
     Done,
     /// The condition doesn't hold; this is what is there.
-    Refused(Item),
+    ConditionFailed(Item),
 }
 
 /// A write of a transaction.
@@ -116,11 +116,11 @@ impl Write {
 
 /// Outcome of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transacted {
+pub enum TransactOutcome {
     /// Every write is done.
     Done,
     /// A condition doesn't hold; no write is done.
-    Refused,
+    ConditionFailed,
 }
 
 /// How much of a range to read, and from which end.
@@ -151,7 +151,7 @@ impl Page {
 }
 
 /// A row of a range: its sort key and its item.
-pub type Row = (String, Item);
+pub type KeyedRow = (String, Item);
 
 /// The cold tier.
 #[async_trait]
@@ -163,7 +163,7 @@ pub trait Cold: Send + Sync + fmt::Debug {
     async fn check(&self) -> StoreResult<()>;
 
     /// Puts items, replacing what is there; of several at one key the last one stays. On an error
-    /// some of them may be there: put them all again. `Refused` if one of them is invalid: putting
+    /// some of them may be there: put them all again. `ConditionFailed` if one of them is invalid: putting
     /// them again is refused again.
     async fn put(&self, records: Vec<KeyedItem>) -> StoreResult<()>;
 
@@ -173,14 +173,14 @@ pub trait Cold: Send + Sync + fmt::Debug {
     /// Does all of these writes at once or none of them. Each has another key; 100 at most
     /// (DynamoDB API reference, 2026-10). After an error they may be done: then `Absent` refuses
     /// them the next time, also for the very same item.
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted>;
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome>;
 
     /// The item at a key, read consistently; `None` if there is none.
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>>;
 
     /// Rows of a range, in the order of their sort keys. Fewer than `limit` only if there are no
     /// more. Rows whose TTL has passed may be among them: readers look.
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>>;
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>>;
 
     /// Deletes what is at these keys; nothing where nothing is. As `put` otherwise.
     async fn delete(&self, keys: Vec<Key>) -> StoreResult<()>;

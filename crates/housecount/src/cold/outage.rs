@@ -9,7 +9,9 @@ use housecount_core::keys::{Key, KeyRange};
 use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
-use super::{Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, Transacted, Write};
+use super::{
+    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, TransactOutcome, Write,
+};
 use crate::clock::mono_ms;
 use crate::error::{ErrorKind, StoreResult};
 use crate::streak::{Change, FailureStreak};
@@ -22,12 +24,12 @@ const CALM_MS: u64 = 5_000;
 #[derive(Debug)]
 pub struct WatchedCold {
     cold: Arc<dyn Cold>,
-    outage: Arc<Mutex<Outage>>,
+    outage: Arc<Mutex<ColdOutage>>,
 }
 
 /// Whether calls fail, and which: a full store may still be read.
 #[derive(Debug, Default)]
-struct Outage {
+struct ColdOutage {
     streak: FailureStreak,
     reads_fail: bool,
     writes_fail: bool,
@@ -40,7 +42,7 @@ enum Access {
     Write,
 }
 
-impl Outage {
+impl ColdOutage {
     fn note(&mut self, access: Access, has_failed: bool, now_ms: u64) -> Change {
         match access {
             Access::Read => self.reads_fail = has_failed,
@@ -95,7 +97,7 @@ impl Cold for WatchedCold {
         self.seen(Access::Write, self.cold.put_if(record, condition).await)
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome> {
         self.seen(Access::Write, self.cold.transact(writes).await)
     }
 
@@ -103,7 +105,7 @@ impl Cold for WatchedCold {
         self.seen(Access::Read, self.cold.get(key).await)
     }
 
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         self.seen(Access::Read, self.cold.query(range, page).await)
     }
 
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_store_that_can_be_read_only_has_not_come_back() {
-        let mut outage = Outage::default();
+        let mut outage = ColdOutage::default();
         assert_eq!(outage.note(Access::Write, true, 1_000), Change::Begins);
         assert_eq!(outage.note(Access::Read, false, 2_000), Change::None);
         assert_eq!(outage.note(Access::Read, false, 2_000 + CALM_MS), Change::None);

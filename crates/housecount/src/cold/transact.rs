@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::{
 use housecount_core::cost::{Units, units};
 
 use super::dynamodb::{UNPROCESSED_RETRIES_MAX, resend_backoff, stored_bytes, to_sdk};
-use super::{Condition, DynamoCold, Transacted, Write};
+use super::{Condition, DynamoCold, TransactOutcome, Write};
 use crate::dynamo::attr::{self, Attributes, key_attributes};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::meter::Purpose;
@@ -57,12 +57,12 @@ pub(super) fn is_conflict(error: &SdkError<PutItemError>) -> bool {
 }
 
 impl DynamoCold {
-    pub(super) async fn write_all_or_none(&self, writes: &[Write]) -> StoreResult<Transacted> {
+    pub(super) async fn write_all_or_none(&self, writes: &[Write]) -> StoreResult<TransactOutcome> {
         let mut backoff = resend_backoff();
         for _ in 0..=UNPROCESSED_RETRIES_MAX {
             match self.try_transaction(writes).await? {
-                Outcome::Done => return Ok(Transacted::Done),
-                Outcome::Refused => return Ok(Transacted::Refused),
+                Outcome::Done => return Ok(TransactOutcome::Done),
+                Outcome::Refused => return Ok(TransactOutcome::ConditionFailed),
                 Outcome::Conflict => backoff.wait().await,
             }
         }

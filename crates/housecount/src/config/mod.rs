@@ -5,21 +5,21 @@
 //! only place that reads the environment.
 
 mod addresses;
+mod admission;
 mod auth;
-mod edge;
 mod layers;
 pub mod origin;
 mod prices;
 
 use std::path::PathBuf;
 
-use housecount_core::cost::guard::{BudgetLimit, Guard};
+use housecount_core::cost::guard::{BudgetGuard, BudgetLimit};
 use housecount_core::cost::{Prices, Usd};
 use housecount_core::fold::Rules;
 use housecount_core::limits::{DRAIN_MS_MAX, WINDOW_MS_MAX, WORKERS_MAX};
 
 use self::addresses::{origins, otlp, tls};
-use self::edge::edge;
+use self::admission::admission;
 pub use self::layers::{DEFAULT_TOML, Layers};
 use self::origin::OriginPattern;
 pub use self::prices::read_prices;
@@ -178,7 +178,7 @@ impl Settings {
             publish_counts: layers.boolean("publish_counts")?,
             cors_origins: origins(layers, "cors.origins")?,
             cors_operator_origins: origins(layers, "cors.operator_origins")?,
-            edge: edge(layers)?,
+            edge: admission(layers)?,
             stages_auto: layers.boolean("stages.auto")?,
             auth: auth::settings(layers)?,
             insecure: layers.boolean("insecure")?,
@@ -313,8 +313,8 @@ fn prices(layers: &Layers) -> Result<Prices, ConfigError> {
 }
 
 fn cost_limit(layers: &Layers) -> Result<Option<BudgetLimit>, ConfigError> {
-    let guard =
-        layers.choice("cost.guard", &[("warn", Guard::Warn), ("stretch", Guard::Stretch)])?;
+    let guard = layers
+        .choice("cost.guard", &[("warn", BudgetGuard::Warn), ("stretch", BudgetGuard::Stretch)])?;
     let month = Usd::parse(&layers.text("cost.monthly_limit_usd")?);
     let month = month.map_err(|e| layers.invalid("cost.monthly_limit_usd", e))?;
     Ok((month > Usd(0)).then_some(BudgetLimit { month, guard }))

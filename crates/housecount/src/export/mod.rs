@@ -46,7 +46,7 @@ pub async fn committed_to(cold: &Arc<dyn Cold>) -> StoreResult<UnixMs> {
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// Comma-separated values with a header, RFC 4180.
     Csv(CsvStyle),
     /// A JSON object a line.
@@ -82,8 +82,8 @@ pub struct ExportRequest {
     pub zone: Option<Zone>,
     /// See [`BillingRounding`].
     pub round: BillingRounding,
-    /// See [`Format`].
-    pub format: Format,
+    /// See [`ExportFormat`].
+    pub format: ExportFormat,
     /// Rows held in memory at once: [`EXPORT_ROWS_MAX`](housecount_core::limits::EXPORT_ROWS_MAX).
     pub rows_max: usize,
 }
@@ -175,15 +175,15 @@ pub async fn write(
 
 /// Where rows of a format go.
 fn sink(
-    format: Format,
+    format: ExportFormat,
     out: Box<dyn Write + Send>,
     columns: Vec<Column>,
 ) -> StoreResult<Box<dyn Sink + Send>> {
     let failed =
         |e: std::io::Error| StoreError::caused(ErrorKind::Unavailable, "writing the export", e);
     Ok(match format {
-        Format::Csv(style) => Box::new(csv::Csv::new(out, columns, style).map_err(failed)?),
-        Format::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
-        Format::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
+        ExportFormat::Csv(style) => Box::new(csv::Csv::new(out, columns, style).map_err(failed)?),
+        ExportFormat::Ndjson => Box::new(ndjson::Ndjson::new(out, columns)),
+        ExportFormat::Parquet => Box::new(parquet::Parquet::new(out, columns).map_err(failed)?),
     })
 }

@@ -8,7 +8,7 @@ use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
 
 use super::table::{Cell, Column, ColumnType};
-use super::{Format, sink};
+use super::{ExportFormat, sink};
 use crate::archive::read;
 use crate::calendar::Zone;
 use crate::cold::Cold;
@@ -21,8 +21,8 @@ pub struct RawExportRequest {
     pub range: Span,
     /// Only this stage.
     pub stage: Option<String>,
-    /// See [`Format`].
-    pub format: Format,
+    /// See [`ExportFormat`].
+    pub format: ExportFormat,
     /// Time zone of the times that are shown beside the milliseconds, if any are.
     pub zone: Option<Zone>,
     /// How much later than it was said a beat may have reached the log: the setting `lateness_max`.

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::calendar::Zone;
-    use crate::export::{CsvStyle, Format};
+    use crate::export::{CsvStyle, ExportFormat};
 
     fn request(round: BillingRounding, zone: Option<Zone>) -> ExportRequest {
         ExportRequest {
@@ -135,7 +135,7 @@ mod tests {
             period: PeriodUnit::Month,
             zone,
             round,
-            format: Format::Csv(CsvStyle::Raw),
+            format: ExportFormat::Csv(CsvStyle::Raw),
             rows_max: 1,
         }
     }

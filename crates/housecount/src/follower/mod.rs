@@ -17,7 +17,7 @@
 //! a node which starts later finds it there.
 
 mod outage;
-mod retell;
+mod rebuild;
 mod unreadable;
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ use housecount_core::record::{self, RecordEntry};
 use housecount_core::time::UnixMs;
 use tokio::sync::watch;
 
-use self::outage::Outage;
+use self::outage::ReadOutage;
 use self::unreadable::UnreadableLines;
 use crate::clock::{SharedClock, mono_ms};
 use crate::config::Settings;
@@ -356,7 +356,7 @@ impl Follower {
 
     /// Follows until `stop`.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) {
-        let mut outage = Outage::default();
+        let mut outage = ReadOutage::default();
         let mut last: Option<(u64, UnixMs)> = None;
         let mut overslept_ms = 0;
         loop {

@@ -12,13 +12,13 @@ const SETTLE_MS_MAX: u64 = 60_000;
 
 /// Outage of the log's reads: its beginning, and the time until which the clock is held back.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(super) struct ReadOutage {
     since_ms: Option<u64>,
     /// When time may go on: at the earliest, and at the latest.
     settled_ms: (u64, u64),
 }
 
-impl Outage {
+impl ReadOutage {
     /// A read has failed. True for the first one.
     pub(super) fn begin(&mut self) -> bool {
         let is_first = self.since_ms.is_none();

@@ -27,7 +27,7 @@ const SHOWN_MAX: usize = 5;
 
 /// What is to be forgotten.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct ForgetConfigurationRequest {
     /// The name, as a customer, a stage's name or a tag's value: all of it.
     pub text: String,
     /// Only of this stage.
@@ -38,7 +38,7 @@ pub struct Request {
 
 /// What was found, and changed unless it was a dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct ForgetConfigurationReport {
     /// What stands in the name's place; none if it was not found, or nothing was to be changed.
     pub pseudonym: Option<String>,
     /// Versions that had the name.
@@ -79,10 +79,10 @@ fn shown(stages: &[String]) -> String {
 /// See [`ForgetConfigurationError`]. What is damaged is found and passed over, and no error.
 pub async fn forget(
     cold: &Arc<dyn Cold>,
-    request: &Request,
+    request: &ForgetConfigurationRequest,
     mut progress: impl FnMut(f64),
-) -> Result<Forgotten, ForgetConfigurationError> {
-    let mut forgotten = Forgotten::default();
+) -> Result<ForgetConfigurationReport, ForgetConfigurationError> {
+    let mut forgotten = ForgetConfigurationReport::default();
     let stages = match &request.stage {
         Some(stage) => [stage.clone()].into(),
         None => stages(cold, &mut forgotten.problems).await?,

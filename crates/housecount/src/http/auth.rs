@@ -146,7 +146,7 @@ pub fn allow_drop_in(node: &Node, headers: &HeaderMap) -> Result<bool, Problem> 
 pub fn authorize_for(node: &Node, viewer: &str) -> Result<(), Problem> {
     match node.auth.operators.is_on() {
         true => Ok(()),
-        false => Ok(node.auth.viewers.may_say_without(viewer)?),
+        false => Ok(node.auth.viewers.authorize_without_token(viewer)?),
     }
 }
 
@@ -273,7 +273,7 @@ impl PlayerCredential {
     ) -> Result<(), Problem> {
         let viewers = &node.auth.viewers;
         let Some(token) = self.token(node, in_body)? else {
-            return Ok(viewers.may_say_without(said.viewer)?);
+            return Ok(viewers.authorize_without_token(said.viewer)?);
         };
         let presented = match self {
             PlayerCredential::Token(token) => token.presented.clone(),

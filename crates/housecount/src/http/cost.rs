@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use housecount_core::cost::guard::Guard;
+use housecount_core::cost::guard::BudgetGuard;
 use housecount_core::cost::{Units, Usd};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -181,8 +181,8 @@ pub async fn cost(State(node): State<Arc<Node>>) -> Json<CostBody> {
     let limit = costs.limit.map(|limit| LimitBody {
         month_usd: dollars(limit.month),
         guard: match limit.guard {
-            Guard::Warn => "warn",
-            Guard::Stretch => "stretch",
+            BudgetGuard::Warn => "warn",
+            BudgetGuard::Stretch => "stretch",
         },
         is_exceeded: figures.decided.is_exceeded,
         is_stretched: figures.decided.stretch > 1,

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::error::{Problem, ProblemBody, ProblemCode};
 use super::extract::check_percent_encoding;
-use crate::metrics::{Format, PathLabel, RouteLabel};
+use crate::metrics::{MetricsFormat, PathLabel, RouteLabel};
 use crate::node::{Node, StartProgress};
 use crate::traced;
 
@@ -83,7 +83,7 @@ pub async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Respo
     node.costs.update_metrics(&node.metrics);
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
-    let format = Format::accepted(&accept.join(","));
+    let format = MetricsFormat::accepted(&accept.join(","));
     let text = node.metrics.encode(node.figures(), format);
     let [kind, vary] = [format.content_type(), "accept"].map(HeaderValue::from_static);
     ([(header::CONTENT_TYPE, kind), (header::VARY, vary)], text).into_response()

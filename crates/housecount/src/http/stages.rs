@@ -23,7 +23,7 @@ use super::extract::{PageQuery, StageParam, ValidQuery};
 use super::live::CountStatusBody;
 use crate::hub::WithStatus;
 use crate::node::Node;
-use crate::stages::change::{ChangeError, Changed};
+use crate::stages::change::{ChangeError, ChangedStage};
 
 /// A stage: what is configured about it, and who watches it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -298,7 +298,7 @@ pub async fn create(
 fn change_answer(
     node: &Node,
     stage: &StageId,
-    Changed { config, effective_from }: Changed,
+    ChangedStage { config, effective_from }: ChangedStage,
 ) -> StageChangeAnswer {
     StageChangeAnswer { stage: answer(node, stage, config), effective_from: effective_from.0 }
 }

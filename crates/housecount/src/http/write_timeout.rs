@@ -19,20 +19,20 @@ use crate::workers::current_worker;
 #[derive(Debug)]
 pub struct WriteTimeoutStream<S> {
     inner: S,
-    stall: Option<Stall>,
+    stall: Option<WriteStall>,
 }
 
 /// The time since when the client takes nothing, as a timer that ends `ANSWER_READ_MS_MAX` later.
 #[derive(Debug)]
-struct Stall {
+struct WriteStall {
     timer: Pin<Box<Sleep>>,
     /// The worker whose timer it is.
     worker: usize,
 }
 
-impl Stall {
-    fn until(deadline: Instant) -> Stall {
-        Stall { timer: Box::pin(sleep_until(deadline)), worker: current_worker() }
+impl WriteStall {
+    fn until(deadline: Instant) -> WriteStall {
+        WriteStall { timer: Box::pin(sleep_until(deadline)), worker: current_worker() }
     }
 }
 
@@ -53,10 +53,11 @@ impl<S> WriteTimeoutStream<S> {
             self.stall = None;
             return done;
         }
-        let begun = || Stall::until(Instant::now() + Duration::from_millis(ANSWER_READ_MS_MAX));
+        let begun =
+            || WriteStall::until(Instant::now() + Duration::from_millis(ANSWER_READ_MS_MAX));
         let stall = self.stall.get_or_insert_with(begun);
         if stall.worker != current_worker() {
-            *stall = Stall::until(stall.timer.deadline());
+            *stall = WriteStall::until(stall.timer.deadline());
         }
         ready!(stall.timer.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))

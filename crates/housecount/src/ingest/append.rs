@@ -37,13 +37,13 @@ pub(super) struct Appender {
     pub(super) lane: Arc<Lane>,
     pub(super) shared: Arc<IngestShared>,
     pub(super) stop: watch::Receiver<bool>,
-    pub(super) outage: Outage,
+    pub(super) outage: AppendOutage,
 }
 
 /// What a committer remembers while the log takes nothing, so that an outage is one line when it
 /// begins and one when it ends.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(super) struct AppendOutage {
     is_failing: bool,
     /// Events given up since it began.
     given_up: usize,

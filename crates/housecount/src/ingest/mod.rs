@@ -266,7 +266,7 @@ impl Ingest {
                 lane: lane.clone(),
                 shared: shared.clone(),
                 stop: stop.clone(),
-                outage: append::Outage::default(),
+                outage: append::AppendOutage::default(),
             };
             // On a worker, so that half of those who wait, or more, are on the same thread.
             let workers = homes.get(1..).filter(|workers| !workers.is_empty()).unwrap_or(&homes);

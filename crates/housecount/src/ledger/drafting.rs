@@ -1,7 +1,7 @@
 //! The next chunk of a partition's ledger: this node's proof minus the book.
 
 use housecount_core::fold::Walk;
-use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, Link, Scope};
+use housecount_core::ledger::{Book, Chunk, ChunkError, Draft, DraftScope, Link};
 use housecount_core::mutants::{Mutant, is_on};
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -10,7 +10,7 @@ use super::Proofs;
 
 /// A chunk in the making, and the book it follows.
 #[derive(Debug)]
-pub struct Drafted {
+pub struct DraftedChunk {
     /// The book before it.
     pub book: Book,
     /// As it is stored.
@@ -20,7 +20,7 @@ pub struct Drafted {
     /// How the next chunk names it.
     pub link: Link,
     /// Whose proof was gone through.
-    pub scope: Scope,
+    pub scope: DraftScope,
 }
 
 /// Makes the chunk of a window, and sees that it can be read. `is_settled`: the ledger has all that
@@ -35,17 +35,17 @@ pub fn draft(
     window: Span,
     reach: UnixMs,
     is_settled: bool,
-) -> Result<Drafted, ChunkError> {
+) -> Result<DraftedChunk, ChunkError> {
     let changes =
         is_settled.then(|| draft_changes(proofs, &book, partition, window, reach)).flatten();
     let (chunk, scope) = match changes {
-        Some(chunk) => (chunk, Scope::Changes),
-        None => (draft_whole(proofs, &book, partition, window, reach), Scope::Whole),
+        Some(chunk) => (chunk, DraftScope::Changes),
+        None => (draft_whole(proofs, &book, partition, window, reach), DraftScope::Whole),
     };
     let bytes = chunk.encode();
     let (chunk, link) = Chunk::decode(&bytes).map_err(ChunkError::from)?;
     book.check(&chunk)?;
-    Ok(Drafted { book, bytes, chunk, link, scope })
+    Ok(DraftedChunk { book, bytes, chunk, link, scope })
 }
 
 /// The chunk of a window by all viewers' proof.
@@ -67,14 +67,14 @@ fn draft_changes(
     reach: UnixMs,
 ) -> Option<Chunk> {
     let mut draft = Draft::of_changes(book, window, proofs.kept_ms(), reach);
-    if draft.scope() != Scope::Changes {
+    if draft.scope() != DraftScope::Changes {
         return None;
     }
     let within = if is_on(Mutant::SkipLate) { window } else { draft.within() };
     let walk = Walk { partition, within, settled: window.from, reach: draft.within().to };
     let stayed = proofs.for_each_changed_since(&walk, |proven| draft.add(proven));
-    if stayed != draft.unheard() {
-        let unheard = draft.unheard();
+    if stayed != draft.uncovered() {
+        let unheard = draft.uncovered();
         tracing::error!(
             partition,
             stayed,

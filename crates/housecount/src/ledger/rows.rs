@@ -21,7 +21,7 @@ use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 
 /// A row of a list that is read page by page.
-pub trait Row: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub trait LedgerRow: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Its place in the order. No two rows have the same.
     type Key: Ord + Clone + std::fmt::Debug + Send + Sync + 'static;
     /// Its key.
@@ -30,7 +30,7 @@ pub trait Row: Clone + std::fmt::Debug + Send + Sync + 'static {
     fn bytes(&self) -> usize;
 }
 
-impl Row for (StageViewer, WatchTime) {
+impl LedgerRow for (StageViewer, WatchTime) {
     type Key = StageViewer;
     fn key(&self) -> &StageViewer {
         &self.0
@@ -41,7 +41,7 @@ impl Row for (StageViewer, WatchTime) {
     }
 }
 
-impl Row for (Box<str>, StageTotal) {
+impl LedgerRow for (Box<str>, StageTotal) {
     type Key = Box<str>;
     fn key(&self) -> &Box<str> {
         &self.0
@@ -53,7 +53,7 @@ impl Row for (Box<str>, StageTotal) {
 
 /// Rows that follow each other in a list, as of one moment.
 #[derive(Debug)]
-pub struct RowSet<R: Row> {
+pub struct RowSet<R: LedgerRow> {
     /// The range that they are of.
     pub range: Span,
     /// The key after which they begin; none if they begin with the first row.
@@ -71,7 +71,7 @@ pub struct RowSet<R: Row> {
 /// A page of rows. It shares them with the cache: a page is made on a worker, and copying a
 /// thousand rows would keep heartbeats waiting.
 #[derive(Clone, Debug)]
-pub struct RowPage<R: Row> {
+pub struct RowPage<R: LedgerRow> {
     set: Arc<RowSet<R>>,
     places: Range<usize>,
     /// Whether there are more after them.
@@ -82,7 +82,7 @@ pub struct RowPage<R: Row> {
     pub committed_to: UnixMs,
 }
 
-impl<R: Row> RowPage<R> {
+impl<R: LedgerRow> RowPage<R> {
     fn new(set: Arc<RowSet<R>>, start: usize, limit: usize) -> RowPage<R> {
         let end = set.rows.len().min(start + limit);
         let more = set.more || end < set.rows.len();
@@ -102,7 +102,7 @@ pub type Began = u64;
 
 /// Rows that were made for a query, or the mark that a first page of it was asked for.
 #[derive(Debug)]
-struct Kept<Q, R: Row> {
+struct Kept<Q, R: LedgerRow> {
     query: Q,
     began: Began,
     began_ms: u64,
@@ -115,12 +115,12 @@ struct Kept<Q, R: Row> {
 
 /// Row sets that were made lately, within [`SCAN_KEPT_BYTES_MAX`].
 #[derive(Debug)]
-pub struct RowCache<Q, R: Row> {
+pub struct RowCache<Q, R: LedgerRow> {
     inner: Mutex<Inner<Q, R>>,
 }
 
 #[derive(Debug)]
-struct Inner<Q, R: Row> {
+struct Inner<Q, R: LedgerRow> {
     kept: VecDeque<Kept<Q, R>>,
     bytes: usize,
     began: Began,
@@ -128,14 +128,14 @@ struct Inner<Q, R: Row> {
     floor: Began,
 }
 
-impl<Q, R: Row> Default for RowCache<Q, R> {
+impl<Q, R: LedgerRow> Default for RowCache<Q, R> {
     fn default() -> RowCache<Q, R> {
         let inner = Inner { kept: VecDeque::new(), bytes: 0, began: 0, floor: 0 };
         RowCache { inner: Mutex::new(inner) }
     }
 }
 
-impl<Q: PartialEq, R: Row> RowCache<Q, R> {
+impl<Q: PartialEq, R: LedgerRow> RowCache<Q, R> {
     /// The page after `after` from rows that are kept, if that is exact. `now_ms` is on the node's
     /// own clock. Old rows are passed over; [`Self::expire`] drops them.
     pub fn page(
@@ -192,7 +192,7 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
     ) -> RowPage<R> {
         let set = Arc::new(set);
         let page = RowPage::new(set.clone(), 0, limit);
-        let bytes = size_of::<RowSet<R>>() + set.rows.iter().map(Row::bytes).sum::<usize>();
+        let bytes = size_of::<RowSet<R>>() + set.rows.iter().map(LedgerRow::bytes).sum::<usize>();
         let given =
             page.more.then(|| limit.min(set.rows.len()).saturating_sub(1)).into_iter().collect();
         let mut inner = self.inner.lock();
@@ -229,7 +229,7 @@ impl<Q: PartialEq, R: Row> RowCache<Q, R> {
     }
 }
 
-impl<Q, R: Row> Inner<Q, R> {
+impl<Q, R: LedgerRow> Inner<Q, R> {
     fn push(&mut self, kept: Kept<Q, R>) {
         self.bytes += kept.bytes;
         self.kept.push_back(kept);
@@ -255,7 +255,7 @@ impl<Q, R: Row> Inner<Q, R> {
     }
 }
 
-impl<Q, R: Row> Kept<Q, R> {
+impl<Q, R: LedgerRow> Kept<Q, R> {
     fn is_old(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.began_ms) >= SCAN_KEPT_MS_MAX
     }

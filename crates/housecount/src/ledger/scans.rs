@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::proofs::Proofs;
-use super::rows::{Row, RowCache, RowPage, RowSet};
+use super::rows::{LedgerRow, RowCache, RowPage, RowSet};
 use super::scan;
 use crate::blocking::{run_at_low_priority, run_future_at_low_priority};
 use crate::clock::mono_ms;
@@ -185,7 +185,10 @@ impl Scans {
     }
 
     /// Drops rows that have just been made once they are old, even if no page is asked for then.
-    fn expire_later<Q: PartialEq + Send + 'static, R: Row>(&self, cache: &Arc<RowCache<Q, R>>) {
+    fn expire_later<Q: PartialEq + Send + 'static, R: LedgerRow>(
+        &self,
+        cache: &Arc<RowCache<Q, R>>,
+    ) {
         let cache = Arc::downgrade(cache);
         self.runtime.spawn(async move {
             sleep(Duration::from_millis(SCAN_KEPT_MS_MAX)).await;

@@ -30,7 +30,7 @@ const CALLS_MAX: usize = 8;
 /// There may be many thousands of these.
 const BUFFER_BYTES: usize = 1_024;
 
-type Socket = WebSocketStream<Connection>;
+type LoadSocket = WebSocketStream<Connection>;
 
 /// The viewers that are connected.
 pub(super) struct WsViewers {
@@ -111,7 +111,7 @@ async fn talk(
 
 /// Says it, and gives the answer the status that it would have over HTTP.
 async fn say(
-    socket: &mut Option<Socket>,
+    socket: &mut Option<LoadSocket>,
     node: &Client,
     connecting: &Semaphore,
     call: &PlannedCall,
@@ -156,7 +156,7 @@ fn answer(text: &str) -> (u16, Value) {
     (status, body)
 }
 
-async fn connect(node: &Client, token: Option<String>) -> Result<Socket, String> {
+async fn connect(node: &Client, token: Option<String>) -> Result<LoadSocket, String> {
     let stream = node.open().await?;
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)

@@ -8,38 +8,40 @@ use std::cmp::Reverse;
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum MetricsFormat {
     /// Prometheus's text format, version 0.0.4.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// The format that an `Accept` header asks for: the named one with the highest `q`, of two
     /// alike the first. Wildcards name neither, and what is asked for in vain is answered as if
     /// nothing were.
     #[must_use]
-    pub fn accepted(accept: &str) -> Format {
+    pub fn accepted(accept: &str) -> MetricsFormat {
         let ranges = accept.split(',').filter_map(Range::parse);
         let best =
             ranges.filter(|range| range.weight > 0).min_by_key(|range| Reverse(range.weight));
-        best.map_or(Format::Text, |range| range.format)
+        best.map_or(MetricsFormat::Text, |range| range.format)
     }
 
     /// Its content type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            MetricsFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => {
+                "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            }
         }
     }
 }
 
 /// One entry of an `Accept` header that names a format (RFC 9110, 12.5.1).
 struct Range {
-    format: Format,
+    format: MetricsFormat,
     /// `q` in thousandths.
     weight: u16,
 }
@@ -62,9 +64,9 @@ impl Range {
             "" | "1.0.0" | "0.0.1"
                 if media_type.eq_ignore_ascii_case("application/openmetrics-text") =>
             {
-                Format::OpenMetrics
+                MetricsFormat::OpenMetrics
             }
-            "" | "0.0.4" if media_type.eq_ignore_ascii_case("text/plain") => Format::Text,
+            "" | "0.0.4" if media_type.eq_ignore_ascii_case("text/plain") => MetricsFormat::Text,
             _ => return None,
         };
         Some(Range { format, weight })
@@ -150,7 +152,7 @@ mod tests {
             "application/openmetrics-text, text/plain",
             "text/html, application/openmetrics-text; q=0.1",
         ] {
-            assert_eq!(Format::accepted(accept), Format::OpenMetrics, "{accept}");
+            assert_eq!(MetricsFormat::accepted(accept), MetricsFormat::OpenMetrics, "{accept}");
         }
         for accept in [
             "",
@@ -170,7 +172,7 @@ mod tests {
             "application/openmetrics-text; q=",
             "application/openmetrics-texts",
         ] {
-            assert_eq!(Format::accepted(accept), Format::Text, "{accept}");
+            assert_eq!(MetricsFormat::accepted(accept), MetricsFormat::Text, "{accept}");
         }
     }
 

@@ -24,7 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::cost::CostMetrics;
-pub use self::format::Format;
+pub use self::format::MetricsFormat;
 use self::holds::{Hold, HoldTimes, LockHolds};
 pub use self::labels::{
     CodeLabel, CostLabel, KindLabel, PathLabel, RouteLabel, TransportLabel, UnitLabel,
@@ -245,7 +245,7 @@ impl std::ops::Deref for Metrics {
 impl Metrics {
     /// Everything, in one of the formats that Prometheus reads.
     #[must_use]
-    pub fn encode(&self, now: GaugeValues, format: Format) -> String {
+    pub fn encode(&self, now: GaugeValues, format: MetricsFormat) -> String {
         let (count, seconds) =
             (|n: u64| i64::try_from(n).unwrap_or(i64::MAX), |ms: u64| ms as f64 / 1_000.0);
         let live = &self.live;
@@ -267,8 +267,8 @@ impl Metrics {
         let _ = text::encode_registry(&mut out, &self.ours);
         let _ = text::encode(&mut out, &process);
         match format {
-            Format::Text => format::as_text(&out),
-            Format::OpenMetrics => out,
+            MetricsFormat::Text => format::as_text(&out),
+            MetricsFormat::OpenMetrics => out,
         }
     }
 
@@ -327,8 +327,8 @@ mod tests {
             "# EOF",
         ];
         for (format, own, others) in [
-            (Format::Text, &of_text[..], &of_open_metrics[..]),
-            (Format::OpenMetrics, &of_open_metrics, &of_text),
+            (MetricsFormat::Text, &of_text[..], &of_open_metrics[..]),
+            (MetricsFormat::OpenMetrics, &of_open_metrics, &of_text),
         ] {
             let text = metrics.encode(live.clone(), format);
             let count = |line: &str| text.lines().filter(|l| *l == line).count();
@@ -342,7 +342,7 @@ mod tests {
         let mut times = HoldTimes { sum_ns: 3_000_000, ..HoldTimes::default() };
         (times.buckets[0], times.buckets[3], times.buckets[13]) = (2, 1, 1);
         let live = GaugeValues { holds: vec![(Hold::List, times)], ..GaugeValues::default() };
-        let text = Metrics::default().encode(live, Format::Text);
+        let text = Metrics::default().encode(live, MetricsFormat::Text);
         for line in [
             "# TYPE housecount_lock_hold_seconds histogram",
             "housecount_lock_hold_seconds_bucket{le=\"0.000001\",place=\"list\"} 2",
@@ -359,7 +359,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_process_is_described_as_the_system_says() {
-        let text = Metrics::default().encode(GaugeValues::default(), Format::Text);
+        let text = Metrics::default().encode(GaugeValues::default(), MetricsFormat::Text);
         let value = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.unwrap_or_else(|| panic!("{name} is missing in\n{text}")).parse::<f64>().unwrap()

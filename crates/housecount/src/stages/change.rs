@@ -18,13 +18,13 @@ use housecount_core::version::{ChangeTime, ConfigVersion, TooManyVersions, VERSI
 
 use super::StageStore;
 use super::history::{parse, parse_version};
-use crate::cold::{Cold, Condition, KeyedItem, Page, Transacted, Write};
+use crate::cold::{Cold, Condition, KeyedItem, Page, TransactOutcome, Write};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::ledger::fence;
 
 /// A configuration as a change left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
+pub struct ChangedStage {
     /// What is configured now; none after a deletion.
     pub config: Option<StageConfig>,
     /// First millisecond of watch time that it applies to.
@@ -74,7 +74,11 @@ impl StageStore {
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn create(&self, config: StageConfig, now: UnixMs) -> Result<Changed, ChangeError> {
+    pub async fn create(
+        &self,
+        config: StageConfig,
+        now: UnixMs,
+    ) -> Result<ChangedStage, ChangeError> {
         config.check()?;
         let make = |before: Option<&StageConfig>| match before {
             Some(_) => Err(ChangeError::AlreadyConfigured),
@@ -92,7 +96,7 @@ impl StageStore {
         stage: &StageId,
         now: UnixMs,
         edit: impl Fn(&mut StageConfig) + Send + Sync,
-    ) -> Result<Changed, ChangeError> {
+    ) -> Result<ChangedStage, ChangeError> {
         let make = |before: Option<&StageConfig>| {
             let mut config = before.ok_or(ChangeError::NotConfigured)?.clone();
             edit(&mut config);
@@ -106,7 +110,7 @@ impl StageStore {
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn delete(&self, stage: &StageId, now: UnixMs) -> Result<Changed, ChangeError> {
+    pub async fn delete(&self, stage: &StageId, now: UnixMs) -> Result<ChangedStage, ChangeError> {
         let make =
             |before: Option<&StageConfig>| before.map(|_| None).ok_or(ChangeError::NotConfigured);
         self.change_to(stage.as_str(), now, make).await
@@ -117,7 +121,7 @@ impl StageStore {
         stage: &str,
         now: UnixMs,
         make: impl Fn(Option<&StageConfig>) -> Result<Option<StageConfig>, ChangeError>,
-    ) -> Result<Changed, ChangeError> {
+    ) -> Result<ChangedStage, ChangeError> {
         let cold = &**self.cold()?;
         // One after the other: transactions of one node that meet at the fence would only refuse
         // each other.
@@ -142,7 +146,7 @@ impl StageStore {
             };
             let next = ConfigVersion::after(&before.last, stage, config, &time);
             let next = next.map_err(ChangeError::TooMany)?;
-            if cold.transact(writes(&before, &next)).await? == Transacted::Done {
+            if cold.transact(writes(&before, &next)).await? == TransactOutcome::Done {
                 return Ok(self.done(stage, next.config, next.effective_from));
             }
             tried = Some(next);
@@ -153,11 +157,16 @@ impl StageStore {
         Err(StoreError::new(ErrorKind::Throttled, why).into())
     }
 
-    fn done(&self, stage: &str, config: Option<StageConfig>, effective_from: UnixMs) -> Changed {
+    fn done(
+        &self,
+        stage: &str,
+        config: Option<StageConfig>,
+        effective_from: UnixMs,
+    ) -> ChangedStage {
         if let Ok(stage) = StageId::parse(stage) {
             self.remember(&stage, config.clone());
         }
-        Changed { config, effective_from }
+        ChangedStage { config, effective_from }
     }
 }
 

@@ -10,7 +10,7 @@ use housecount_core::stage::StageConfig;
 use housecount_core::version::{ConfigHistory, ConfigVersion, HistoryFault, VERSION};
 
 use super::corrupt;
-use crate::cold::{Cold, Page, Row};
+use crate::cold::{Cold, KeyedRow, Page};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// How often a history is read again that changes while it is read.
@@ -127,7 +127,7 @@ async fn read_versions(cold: &dyn Cold, stage: &str) -> StoreResult<(ConfigHisto
 ///
 /// # Errors
 /// `Corrupt`, naming the item.
-pub(super) fn parse_version(stage: &str, (sk, item): &Row) -> StoreResult<ConfigVersion> {
+pub(super) fn parse_version(stage: &str, (sk, item): &KeyedRow) -> StoreResult<ConfigVersion> {
     let what = || format!("STAGE#{stage} / {sk}");
     let version = ConfigVersion::from_item(item).map_err(|e| corrupt(&what(), e))?;
     let key = Key::Version { stage: version.stage.clone(), number: version.number };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use housecount_core::item::{Attr, Item, number_or_zero};
 use housecount_core::keys::{Chain, Key, Series};
-use housecount_core::ledger::{Chunk, ChunkError, GENERATION_MS_MAX, Link, Scope};
+use housecount_core::ledger::{Chunk, ChunkError, DraftScope, GENERATION_MS_MAX, Link};
 use housecount_core::snapshot::expiry_s;
 use housecount_core::span::Span;
 use housecount_core::time::UnixMs;
@@ -28,7 +28,7 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::hub::Hub;
 use crate::ledger::Proofs;
 use crate::ledger::chain::{self, ChainReader};
-use crate::ledger::drafting::{self, Drafted};
+use crate::ledger::drafting::{self, DraftedChunk};
 use crate::ledger::fence::Fence;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -166,7 +166,7 @@ impl LedgerCommitter {
         // Whoever goes on has beaten since: one and a half intervals are enough, but for hidden
         // tabs.
         let reach = now.minus(self.interval_ms * 3 / 2).min(window.to.plus(self.ttl_ms));
-        let Drafted { book, bytes, chunk, link, scope } =
+        let DraftedChunk { book, bytes, chunk, link, scope } =
             self.draft(partition, reading, window, reach).await?;
         reading.book = book;
         let chain = self.writers[usize::from(partition)].chain;
@@ -177,7 +177,7 @@ impl LedgerCommitter {
         let expiry_s = self.retention_ms.map(|ms| expiry_s(until, ms));
         let written = chunks::write(&*self.cold, chain, link.from, &bytes, expiry_s).await?;
         let was_first = matches!(written, ChunkWrite::Done);
-        if was_first && scope == Scope::Whole {
+        if was_first && scope == DraftScope::Whole {
             self.proofs.clear_unwritten(partition);
         }
         // What this node knew of the window and another one that wrote it didn't is left over for
@@ -239,7 +239,7 @@ impl LedgerCommitter {
         let item = Item::from([(FROM.to_string(), Attr::N(from.0))]);
         match self.cold.put_if(KeyedItem { key, item }, Condition::Absent).await? {
             PutOutcome::Done => Ok(from),
-            PutOutcome::Refused(there) => match number_or_zero(&there, FROM) {
+            PutOutcome::ConditionFailed(there) => match number_or_zero(&there, FROM) {
                 0 => Ok(from),
                 from => Ok(UnixMs(from)),
             },
@@ -303,7 +303,7 @@ impl LedgerCommitter {
         reading: &mut ChainReader,
         window: Span,
         reach: UnixMs,
-    ) -> StoreResult<Drafted> {
+    ) -> StoreResult<DraftedChunk> {
         let (proofs, book) = (self.proofs.clone(), std::mem::take(&mut reading.book));
         let settled = self.writer(partition).settled;
         let is_settled = settled == window.from && !self.proofs.has_unwritten(partition);

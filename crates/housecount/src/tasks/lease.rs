@@ -60,7 +60,7 @@ pub async fn renew(
         Condition::AbsentOrAtMost { attr: Lease::UNTIL, value: held_until.max(now).0 };
     Ok(match cold.put_if(record(name, holder, until), ours_or_free).await? {
         PutOutcome::Done => LeaseState::Until(until),
-        PutOutcome::Refused(there) => {
+        PutOutcome::ConditionFailed(there) => {
             LeaseState::HeldByOther(UnixMs(number_or_zero(&there, Lease::UNTIL)))
         }
     })

@@ -6,7 +6,7 @@ use housecount_core::roster::Roster;
 use housecount_core::snapshot::is_expired;
 use housecount_core::time::UnixMs;
 
-use crate::cold::{Cold, Page, Row};
+use crate::cold::{Cold, KeyedRow, Page};
 use crate::error::StoreResult;
 
 /// How many rosters are looked at before we give up: one may lack parts if its writer died, be
@@ -72,7 +72,7 @@ pub async fn last_roster(cold: &dyn Cold, now: UnixMs) -> StoreResult<LastRoster
 }
 
 /// A roster from its parts.
-fn read(rows: &[Row]) -> Result<Roster, Box<dyn std::error::Error + Send + Sync>> {
+fn read(rows: &[KeyedRow]) -> Result<Roster, Box<dyn std::error::Error + Send + Sync>> {
     let mut roster = Roster::default();
     for (_, item) in rows {
         roster.add_part(bytes(item, "roster")?)?;

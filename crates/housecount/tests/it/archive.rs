@@ -11,7 +11,7 @@ use housecount::cold::{Cold, Page, chunks};
 use housecount::config::{Layers, Settings};
 use housecount::ingest::UnstampedEvent;
 use housecount::log::MemoryLog;
-use housecount::metrics::Format;
+use housecount::metrics::MetricsFormat;
 use housecount::node::Node as Inner;
 use housecount_core::archive::{ArchiveEncoder, ArchiveParams, KEYFRAME_MS};
 use housecount_core::beat_schedule::TICK_MS;
@@ -76,7 +76,7 @@ impl Inside {
     }
 
     fn archived_to(&self) -> UnixMs {
-        let text = self.node.metrics.encode(self.node.hub.gauge_values(), Format::Text);
+        let text = self.node.metrics.encode(self.node.hub.gauge_values(), MetricsFormat::Text);
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix("housecount_archived_timestamp_seconds "));

@@ -153,7 +153,7 @@ async fn who_reads_aside_is_not_paced_and_delays_nobody() {
     housecount::sim::begin(7);
     let emulator = Emulator::start();
     emulator.make_table("table");
-    let log = DynamoLog::over(emulator.inline(), &DynamoTarget::parse("//table").unwrap());
+    let log = DynamoLog::with_engine(emulator.inline(), &DynamoTarget::parse("//table").unwrap());
     let position = log.append(0, beat("ann")).await.unwrap();
     let follow = async || log.read(0, position, HandleKey(7)).await.unwrap();
     follow().await;
@@ -229,7 +229,7 @@ async fn dollars_of_a_log() {
         let rules = Rules { ttl_ms: 120_000, leave_grace_ms: 3_000 };
         let mut halves: Vec<Half> = (0..2)
             .map(|_| {
-                let log = Arc::new(DynamoLog::over(emulator.inline(), &target));
+                let log = Arc::new(DynamoLog::with_engine(emulator.inline(), &target));
                 log.set_append_spacing(stretch);
                 Half { log, hub: Arc::new(Hub::new(rules, 1, true)), said: Vec::new() }
             })

@@ -11,7 +11,7 @@ use housecount::config::{Layers, Settings};
 use housecount::http::BoundListener;
 use housecount::ingest::{IngestError, UnstampedEvent};
 use housecount::log::{Log, Position};
-use housecount::metrics::Format;
+use housecount::metrics::MetricsFormat;
 use housecount::node::Node;
 use housecount_core::event::{EventKind, EventRef, Seat};
 use housecount_core::fold::HandleKey;
@@ -74,7 +74,7 @@ impl Inside {
     pub fn metric(&self, line: &str) -> bool {
         self.node
             .metrics
-            .encode(self.node.hub.gauge_values(), Format::Text)
+            .encode(self.node.hub.gauge_values(), MetricsFormat::Text)
             .lines()
             .any(|l| l == line)
     }

@@ -31,7 +31,7 @@ impl<T: Copy> ChunkedVec<T> {
     }
 
     /// It is asked for next: it is on its way from memory from now on.
-    pub(super) fn look_ahead(&self, at: usize) {
+    pub(super) fn prefetch(&self, at: usize) {
         prefetch(&self.chunks[at / CHUNK], at % CHUNK);
     }
 

@@ -37,7 +37,7 @@ impl SeatTable {
             let head = handle?.head();
             self.shards[self.shard(head)].iter_hash(mix_head(head)).next().copied()
         });
-        likely.into_iter().flatten().for_each(|seat| self.seats.look_ahead(seat as usize));
+        likely.into_iter().flatten().for_each(|seat| self.seats.prefetch(seat as usize));
         std::array::from_fn(|n| {
             let handle = handles[n]?;
             likely[n]
@@ -49,7 +49,7 @@ impl SeatTable {
     /// The viewers of these are asked for next: their names are on their way from memory from now
     /// on.
     pub(in crate::fold) fn look_ahead(&self, seats: impl IntoIterator<Item = Option<SeatIndex>>) {
-        seats.into_iter().flatten().for_each(|seat| self.names.look_ahead(self[seat].viewer));
+        seats.into_iter().flatten().for_each(|seat| self.names.prefetch(self[seat].viewer));
     }
 
     /// Any seat of a viewer whose handles have this head.

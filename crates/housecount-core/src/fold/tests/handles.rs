@@ -25,7 +25,7 @@ fn handle(event: &EventRef<'_>) -> Handle {
     Handle::of(KEY, event.stage, event.viewer, event.session)
 }
 
-fn hear(fold: &mut Fold, said: RecordEntry<'_>) {
+fn fold_record(fold: &mut Fold, said: RecordEntry<'_>) {
     fold.apply_all(0, &[said], said.at(), |_| ());
 }
 
@@ -76,11 +76,11 @@ proptest! {
                 whole.insert((event.stage, event.viewer, event.session));
                 RecordEntry::Full(*event)
             };
-            hear(&mut told, said);
+            fold_record(&mut told, said);
         }
         let is_told = |e: &&EventRef<'_>| whole.contains(&(e.stage, e.viewer, e.session));
         for event in events.iter().filter(|e| !is_told(e)) {
-            hear(&mut told, RecordEntry::Full(*event));
+            fold_record(&mut told, RecordEntry::Full(*event));
         }
         prop_assert!(told.is_fully_resolved());
         plain.advance(UnixMs(now));
@@ -115,7 +115,7 @@ fn ids_are_told_first_and_again_after_a_while() {
         RecordEntry::Full(first),
         "known, but not told in the log"
     );
-    hear(&mut fold, RecordEntry::Full(first));
+    fold_record(&mut fold, RecordEntry::Full(first));
     let next = beat(2_000, "ann");
     assert_eq!(
         tell(&fold, next, 2_000),
@@ -140,14 +140,17 @@ fn ids_are_told_first_and_again_after_a_while() {
 fn without_names_nobody_is_counted_and_it_is_said_so() {
     let mut fold = fold();
     let said = RecordEntry::ByHandle { at: UnixMs(1_000), handle: handle(&beat(1_000, "ann")) };
-    hear(&mut fold, said);
+    fold_record(&mut fold, said);
     fold.advance(UnixMs(1_001));
     assert!(!fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 0);
-    hear(&mut fold, RecordEntry::Full(beat(500, "ann")));
+    fold_record(&mut fold, RecordEntry::Full(beat(500, "ann")));
     assert!(fold.is_fully_resolved());
     assert_eq!(fold.totals().count.viewers, 1);
-    hear(&mut fold, RecordEntry::ByHandle { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) });
+    fold_record(
+        &mut fold,
+        RecordEntry::ByHandle { at: UnixMs(1_500), handle: handle(&beat(1, "bob")) },
+    );
     assert!(!fold.is_fully_resolved());
     fold.advance(UnixMs(3_500));
     assert!(fold.is_fully_resolved(), "whoever it was has gone");

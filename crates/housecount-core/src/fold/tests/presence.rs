@@ -11,17 +11,17 @@ use crate::time::UnixMs;
 
 const RULES: Rules = Rules { ttl_ms: 120, leave_grace_ms: 3 };
 
-type Said = EventRef<'static>;
+type TestEvent = EventRef<'static>;
 
-fn beat(at: u64, viewer: &'static str, session: &'static str) -> Said {
+fn beat(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
     EventRef { at: UnixMs(at), kind: EventKind::Beat, stage: "stage", viewer, session }
 }
 
-fn leave(at: u64, viewer: &'static str, session: &'static str) -> Said {
+fn leave(at: u64, viewer: &'static str, session: &'static str) -> TestEvent {
     EventRef { kind: EventKind::Leave, ..beat(at, viewer, session) }
 }
 
-fn fold(events: &[Said], now: u64) -> Fold {
+fn fold(events: &[TestEvent], now: u64) -> Fold {
     let mut presence = Fold::new(RULES, 1, false);
     for event in events {
         presence.apply(event);
@@ -32,10 +32,10 @@ fn fold(events: &[Said], now: u64) -> Fold {
 
 /// Promise 1, word for word, over all events ever said.
 fn oracle_online(
-    events: &[Said],
+    events: &[TestEvent],
     now: u64,
 ) -> BTreeSet<(&'static str, &'static str, &'static str)> {
-    let covers = |l: &&Said, b: &&Said| {
+    let covers = |l: &&TestEvent, b: &&TestEvent| {
         l.kind == EventKind::Leave
             && l.stage == b.stage
             && l.viewer == b.viewer
@@ -50,7 +50,7 @@ fn oracle_online(
         .collect()
 }
 
-fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
+fn check_against_oracle(presence: &Fold, events: &[TestEvent], now: u64) {
     let online = oracle_online(events, now);
     for stage in STAGES {
         let here: Vec<_> = online.iter().filter(|o| o.0 == stage).collect();
@@ -93,12 +93,18 @@ fn check_against_oracle(presence: &Fold, events: &[Said], now: u64) {
 }
 
 /// The session's last beat, if no leave that covers it was said, in effect or not.
-fn oracle_standing(events: &[Said], stage: &str, viewer: &str, session: &str) -> Option<UnixMs> {
+fn oracle_standing(
+    events: &[TestEvent],
+    stage: &str,
+    viewer: &str,
+    session: &str,
+) -> Option<UnixMs> {
     let here = || events.iter().filter(move |e| (e.stage, e.viewer) == (stage, viewer));
     let last =
         here().filter(|e| e.kind == EventKind::Beat && e.session == session).map(|e| e.at).max()?;
-    let covers =
-        |l: &Said| l.kind == EventKind::Leave && (l.session == session || l.session.is_empty());
+    let covers = |l: &TestEvent| {
+        l.kind == EventKind::Leave && (l.session == session || l.session.is_empty())
+    };
     (!here().any(|l| covers(l) && l.at >= last)).then_some(last)
 }
 
@@ -106,7 +112,7 @@ fn oracle_standing(events: &[Said], stage: &str, viewer: &str, session: &str) ->
 fn check_sessions(
     presence: &Fold,
     online: &BTreeSet<(&'static str, &'static str, &'static str)>,
-    events: &[Said],
+    events: &[TestEvent],
     stage: &str,
     viewer: &str,
 ) {
@@ -127,7 +133,7 @@ const STAGES: [&str; 3] = ["stage", "stage-2", "stage-3"];
 const VIEWERS: [&str; 4] = ["ann", "bob", "cy", "dee0c0de-5a1e-4b0b-8a11-0123456789ab"];
 const SESSIONS: [&str; 3] = ["", "tab-1", "7ab20000-5a1e-4b0b-8a11-0123456789ab"];
 
-fn events() -> impl Strategy<Value = Vec<Said>> {
+fn events() -> impl Strategy<Value = Vec<TestEvent>> {
     let event = (1u64..600, 0..4usize, 0..3usize, 0..4usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
@@ -176,7 +182,7 @@ proptest! {
         delays in proptest::collection::vec(0u64..100, 80),
         repeat in 1..3usize,
     ) {
-        let mut arrivals: Vec<(u64, Said)> = events
+        let mut arrivals: Vec<(u64, TestEvent)> = events
             .iter()
             .cycle()
             .take(events.len() * repeat)
@@ -188,7 +194,7 @@ proptest! {
         for now in 1..800 {
             arrivals.iter().filter(|(at, _)| *at == now).for_each(|(_, e)| { presence.apply(e); });
             presence.advance(UnixMs(now));
-            let known: Vec<Said> = arrivals.iter().filter(|(at, _)| *at <= now).map(|(_, e)| *e).collect();
+            let known: Vec<TestEvent> = arrivals.iter().filter(|(at, _)| *at <= now).map(|(_, e)| *e).collect();
             check_against_oracle(&presence, &known, now);
         }
     }
@@ -215,7 +221,7 @@ proptest! {
     /// way is at a moment whose counts are right, but for seats of that very millisecond.
     #[test]
     fn time_advances_in_slices(events in events(), from in 0u64..500, by in 1u64..400, seats_max in 1..4usize) {
-        let events: Vec<Said> = events.into_iter().filter(|event| event.at.0 <= from).collect();
+        let events: Vec<TestEvent> = events.into_iter().filter(|event| event.at.0 <= from).collect();
         let mut presence = fold(&events, from);
         let (target, mut calls) = (UnixMs(from + by), 0);
         while !presence.advance_some(target, seats_max) {
@@ -234,7 +240,7 @@ proptest! {
     /// A checkpoint rebuilds the state: the same answers now and at every later moment.
     #[test]
     fn a_checkpoint_rebuilds_the_state(events in events(), now in 1u64..600) {
-        let known: Vec<Said> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
+        let known: Vec<TestEvent> = events.iter().filter(|e| e.at.0 <= now).copied().collect();
         let mut first = fold(&known, now);
         let mut second = Fold::new(RULES, 1, false);
         first.checkpoint_events(0, 0..usize::MAX, UnixMs::ZERO).for_each(|e| { second.apply(&e.event()); });

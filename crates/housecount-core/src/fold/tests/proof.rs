@@ -16,10 +16,10 @@ const VIEWERS: [&str; 2] = ["ann", "bob"];
 const STAGES: [&str; 2] = ["s/1", "s/2"];
 const SESSIONS: [&str; 3] = ["", "tab-1", "tab-2"];
 
-type Said = EventRef<'static>;
+type TestEvent = EventRef<'static>;
 
-fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
-    let here: Vec<&Said> =
+fn oracle(events: &[TestEvent], stage: &str, viewer: &str) -> Vec<Span> {
+    let here: Vec<&TestEvent> =
         events.iter().filter(|e| e.stage == stage && e.viewer == viewer).collect();
     let mut spans = Vec::new();
     for beat in here.iter().filter(|e| e.kind == EventKind::Beat) {
@@ -35,13 +35,13 @@ fn oracle(events: &[Said], stage: &str, viewer: &str) -> Vec<Span> {
     spans
 }
 
-fn proof_of(events: &[Said]) -> Fold {
+fn proof_of(events: &[TestEvent]) -> Fold {
     let mut proof = Fold::new(RULES, 1, true);
     events.iter().for_each(|event| assert_ne!(proof.apply(event), ApplyOutcome::Uncredited));
     proof
 }
 
-fn events() -> impl Strategy<Value = Vec<Said>> {
+fn events() -> impl Strategy<Value = Vec<TestEvent>> {
     let event = (1u64..1_500, 0..4usize, 0..2usize, 0..2usize, 0..3usize).prop_map(
         |(at, kind, stage, viewer, session)| EventRef {
             at: UnixMs(at),
@@ -54,7 +54,7 @@ fn events() -> impl Strategy<Value = Vec<Said>> {
     proptest::collection::vec(event, 1..80)
 }
 
-fn check(proof: &Fold, events: &[Said], within: Span) {
+fn check(proof: &Fold, events: &[TestEvent], within: Span) {
     for stage in STAGES {
         for viewer in VIEWERS {
             let mut expected = oracle(events, stage, viewer);
@@ -67,7 +67,7 @@ fn check(proof: &Fold, events: &[Said], within: Span) {
 proptest! {
     #[test]
     fn is_the_rule_whatever_the_order((said, shuffled) in events().prop_flat_map(|said| {
-        let twice: Vec<Said> = said.iter().chain(&said).copied().collect();
+        let twice: Vec<TestEvent> = said.iter().chain(&said).copied().collect();
         (Just(said), Just(twice).prop_shuffle())
     })) {
         check(&proof_of(&said), &said, ALWAYS);
@@ -80,11 +80,11 @@ proptest! {
     #[test]
     fn told_again_it_proves_the_same(said in events(), from in 0u64..1_500, later in events()) {
         let proof = proof_of(&said);
-        let told: Vec<Said> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| said_of(&e.event())).collect();
+        let told: Vec<TestEvent> = proof.checkpoint_events(0, 0..usize::MAX, UnixMs(from)).map(|e| events_of(&e.event())).collect();
         let mut again = proof_of(&told);
-        let later: Vec<Said> = later.into_iter().filter(|e| e.at.0 >= from).collect();
+        let later: Vec<TestEvent> = later.into_iter().filter(|e| e.at.0 >= from).collect();
         later.iter().for_each(|event| assert_ne!(again.apply(event), ApplyOutcome::Uncredited));
-        let all: Vec<Said> = said.iter().chain(&later).copied().collect();
+        let all: Vec<TestEvent> = said.iter().chain(&later).copied().collect();
         check(&again, &all, Span::new(UnixMs(from), UnixMs::MAX));
     }
 
@@ -95,18 +95,18 @@ proptest! {
         let floor = UnixMs(floor);
         proof.refuse_before(0, floor);
         proof.prune(0, 0..proof.places(), floor.minus(TTL_MS));
-        let later: Vec<Said> = later.into_iter().filter(|event| {
+        let later: Vec<TestEvent> = later.into_iter().filter(|event| {
             let taken = event.at >= floor;
             assert_eq!(proof.apply(event) != ApplyOutcome::Uncredited, taken);
             taken
         }).collect();
-        let all: Vec<Said> = said.iter().chain(&later).copied().collect();
+        let all: Vec<TestEvent> = said.iter().chain(&later).copied().collect();
         check(&proof, &all, Span::new(floor, UnixMs::MAX));
     }
 }
 
 /// An event whose ids live as long as the test's.
-fn said_of(event: &EventRef<'_>) -> Said {
+fn events_of(event: &EventRef<'_>) -> TestEvent {
     let of = |known: &[&'static str], id: &str| *known.iter().find(|k| **k == id).unwrap();
     EventRef {
         at: event.at,

@@ -72,19 +72,19 @@ fn joined(all: &Sessions, keeps_proof: bool) -> Fold {
     fold
 }
 
-fn hear(fold: &mut Fold, said: RecordEntry<'_>) {
+fn fold_entries(fold: &mut Fold, said: RecordEntry<'_>) {
     fold.apply_all(0, &[said], said.at(), |_| ());
 }
 
 /// All that a player's request asks of the fold, or changes there.
-fn speak(fold: &mut Fold, event: EventRef<'_>) {
+fn next_event(fold: &mut Fold, event: EventRef<'_>) {
     let EventRef { stage, viewer, session, .. } = event;
     few(|| fold.are_online([Some(Ids { stage, viewer, session })]));
     few(|| fold.session_context(stage, viewer, session));
     few(|| fold.online_sessions(stage, viewer, 20));
     few(|| fold.last_beat(stage, viewer, session));
     let told = few(|| fold.record_entries(&[event], event.at)).remove(0);
-    few(|| hear(fold, told));
+    few(|| fold_entries(fold, told));
     few(|| fold.resolve_entry(&told, |event| assert!(event.is_some())));
     few(|| fold.count(stage));
 }
@@ -94,8 +94,8 @@ fn beats_and_leaves_of_a_viewer_on_thousands_of_stages_take_few_steps() {
     let all = Sessions::on_stages_of_their_own(9_000);
     let mut fold = joined(&all, true);
     for n in 0..all.len() {
-        speak(&mut fold, all.event(n, EventKind::Beat, 2_000));
-        speak(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
+        next_event(&mut fold, all.event(n, EventKind::Beat, 2_000));
+        next_event(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
     }
     for n in 0..all.len() as u64 {
         few(|| fold.advance(UnixMs(3_000 + n + RULES.leave_grace_ms)));
@@ -108,8 +108,8 @@ fn beats_and_leaves_of_thousands_of_sessions_on_a_stage_take_few_steps() {
     let all = Sessions::on_one_stage(9_000);
     let mut fold = joined(&all, false);
     for n in (0..all.len()).step_by(7) {
-        speak(&mut fold, all.event(n, EventKind::Beat, 2_000));
-        speak(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
+        next_event(&mut fold, all.event(n, EventKind::Beat, 2_000));
+        next_event(&mut fold, all.event(n, EventKind::Leave, 3_000 + n as u64));
     }
     fold.advance(UnixMs(20_000));
     let left = fold.totals().count.sessions;
@@ -187,12 +187,14 @@ fn sessions_known_by_handle_only_take_few_steps() {
             for n in 0..all.len() {
                 let event = all.event(n, EventKind::Beat, at);
                 let handle = Handle::of(KEY, event.stage, event.viewer, event.session);
-                few(|| hear(&mut fold, RecordEntry::ByHandle { at: event.at, handle }));
+                few(|| fold_entries(&mut fold, RecordEntry::ByHandle { at: event.at, handle }));
             }
         }
         assert!(!fold.is_fully_resolved());
         for n in 0..all.len() {
-            few(|| hear(&mut fold, RecordEntry::Full(all.event(n, EventKind::Beat, 3_000))));
+            few(|| {
+                fold_entries(&mut fold, RecordEntry::Full(all.event(n, EventKind::Beat, 3_000)))
+            });
         }
         assert!(fold.is_fully_resolved());
         assert_eq!(fold.totals().count.sessions, all.len() as u64);

@@ -30,11 +30,13 @@ use housecount_core::time::UnixMs;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::layout::{DATABASE, RowError};
-use self::pool::Pool;
+use self::pool::ReaderPool;
 use self::read_only::{ReadOnly, Unchanged};
 use self::rows::StoredKey;
 use super::bulk::Bulk;
-use super::{Cold, Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write, by_stored_key};
+use super::{
+    Cold, Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutcome, Write, by_stored_key,
+};
 use crate::error::{ErrorKind, StoreError, StoreResult};
 use crate::folder::DataFolder;
 use crate::meter::{Meter, Purpose};
@@ -56,15 +58,15 @@ pub struct SqliteCold {
 #[derive(Debug)]
 struct Store {
     /// None where the writer's connection reads as well.
-    readers: Option<Pool>,
-    writer: Pool,
+    readers: Option<ReaderPool>,
+    writer: ReaderPool,
     path: PathBuf,
-    guard: Guard,
+    guard: WriterGuard,
 }
 
 /// What must be so, or a call is not answered.
 #[derive(Debug)]
-enum Guard {
+enum WriterGuard {
     /// Held, and the files in it are still the ones that were opened.
     Folder(Box<DataFolder>),
     /// The file is as it was found, if it is read as one that never changes.
@@ -73,16 +75,16 @@ enum Guard {
     Nothing,
 }
 
-impl Guard {
+impl WriterGuard {
     fn check(&self) -> StoreResult<()> {
         match self {
-            Guard::Folder(folder) => folder.check(),
-            Guard::Reader(Some(unchanged)) if !unchanged.is_so() => Err(StoreError::new(
+            WriterGuard::Folder(folder) => folder.check(),
+            WriterGuard::Reader(Some(unchanged)) if !unchanged.is_so() => Err(StoreError::new(
                 // Not one that is tried again: the file stays changed.
                 ErrorKind::Refused,
                 "a node has begun to write to the store while it was read; run this again",
             )),
-            Guard::Reader(_) | Guard::Nothing => Ok(()),
+            WriterGuard::Reader(_) | WriterGuard::Nothing => Ok(()),
         }
     }
 }
@@ -115,17 +117,17 @@ impl SqliteCold {
         let path = folder.path(DATABASE);
         let writer = layout::open_writer(&path)?;
         let readers = (0..COLD_READERS_MAX).map(|_| layout::open_beside(&path));
-        let readers = Pool::of(readers.collect::<StoreResult<_>>()?);
+        let readers = ReaderPool::of(readers.collect::<StoreResult<_>>()?);
         // What was acknowledged is in the second until SQLite takes it over into the first.
         for name in [DATABASE, &format!("{DATABASE}-wal")] {
             folder.watch(name)?;
         }
-        let writer = Pool::of(vec![writer]);
-        Ok(Self::over(Store {
+        let writer = ReaderPool::of(vec![writer]);
+        Ok(Self::with_connection(Store {
             readers: Some(readers),
             writer,
             path,
-            guard: Guard::Folder(Box::new(folder)),
+            guard: WriterGuard::Folder(Box::new(folder)),
         }))
     }
 
@@ -153,8 +155,13 @@ impl SqliteCold {
         for _ in 1..COLD_READERS_MAX {
             readers.push(open()?);
         }
-        let guard = Guard::Reader(read_only.unchanged);
-        Ok(Self::over(Store { readers: None, writer: Pool::of(readers), path, guard }))
+        let guard = WriterGuard::Reader(read_only.unchanged);
+        Ok(Self::with_connection(Store {
+            readers: None,
+            writer: ReaderPool::of(readers),
+            path,
+            guard,
+        }))
     }
 
     /// A store that forgets everything with the process. For tests.
@@ -162,16 +169,16 @@ impl SqliteCold {
     /// # Errors
     /// SQLite can't be started.
     pub fn memory() -> StoreResult<SqliteCold> {
-        let writer = Pool::of(vec![layout::open_memory()?]);
-        Ok(Self::over(Store {
+        let writer = ReaderPool::of(vec![layout::open_memory()?]);
+        Ok(Self::with_connection(Store {
             readers: None,
             writer,
             path: PathBuf::from(":memory:"),
-            guard: Guard::Nothing,
+            guard: WriterGuard::Nothing,
         }))
     }
 
-    fn over(store: Store) -> SqliteCold {
+    fn with_connection(store: Store) -> SqliteCold {
         SqliteCold { store: Arc::new(store), meter: Meter::default(), read_for: None }
     }
 
@@ -179,8 +186,9 @@ impl SqliteCold {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, RowError> + Send + 'static,
     ) -> StoreResult<T> {
-        let pool: fn(&Store) -> &Pool = |store| store.readers.as_ref().unwrap_or(&store.writer);
-        Pool::run(self.store.clone(), pool, move |store, connection| {
+        let pool: fn(&Store) -> &ReaderPool =
+            |store| store.readers.as_ref().unwrap_or(&store.writer);
+        ReaderPool::run(self.store.clone(), pool, move |store, connection| {
             let outcome = work(connection).map_err(|error| error.of(&store.path));
             // What lies in a deleted file is no longer there after a restart.
             store.guard.check().and(outcome)
@@ -193,7 +201,7 @@ impl SqliteCold {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, RowError> + Send + 'static,
     ) -> StoreResult<T> {
-        Pool::run(
+        ReaderPool::run(
             self.store.clone(),
             |store| &store.writer,
             move |store, connection| {
@@ -259,9 +267,9 @@ impl Cold for SqliteCold {
         Ok(done.put)
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome> {
         let Some(purpose) = writes.first().map(|write| Purpose::of(write.key())) else {
-            return Ok(Transacted::Done);
+            return Ok(TransactOutcome::Done);
         };
         let puts = writes.iter().filter_map(|write| match write {
             Write::Put { record, .. } => Some(record),
@@ -271,7 +279,7 @@ impl Cold for SqliteCold {
         let (transacted, units) =
             self.write(move |transaction| rows::transact(transaction, &writes)).await?;
         self.meter.add(purpose, units);
-        if transacted == Transacted::Done {
+        if transacted == TransactOutcome::Done {
             self.meter.put(bytes);
         }
         Ok(transacted)
@@ -285,7 +293,7 @@ impl Cold for SqliteCold {
         Ok(item)
     }
 
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         if range.first > range.last || page.limit == 0 {
             return Ok(Vec::new());
         }

@@ -12,21 +12,24 @@ use crate::error::{ErrorKind, StoreError, StoreResult};
 
 /// A pool of connections. Calls beyond their number wait in order, without a thread.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct ReaderPool {
     turns: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
 }
 
-impl Pool {
-    pub(super) fn of(connections: Vec<Connection>) -> Pool {
-        Pool { turns: Arc::new(Semaphore::new(connections.len())), idle: Mutex::new(connections) }
+impl ReaderPool {
+    pub(super) fn of(connections: Vec<Connection>) -> ReaderPool {
+        ReaderPool {
+            turns: Arc::new(Semaphore::new(connections.len())),
+            idle: Mutex::new(connections),
+        }
     }
 
     /// Runs `work` with one of the connections. `owner` keeps the pool until the work is done, even
     /// if the caller is dropped.
     pub(super) async fn run<O, T>(
         owner: Arc<O>,
-        pool: fn(&O) -> &Pool,
+        pool: fn(&O) -> &ReaderPool,
         work: impl FnOnce(&O, &mut Connection) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T>
     where
@@ -65,14 +68,14 @@ mod tests {
     #[tokio::test]
     async fn cold_readers_max_bounds_reads_at_once() {
         let connections = (0..COLD_READERS_MAX).map(|_| Connection::open_in_memory().unwrap());
-        let pool = Arc::new(Pool::of(connections.collect()));
+        let pool = Arc::new(ReaderPool::of(connections.collect()));
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         // Each waits until as many as may are at work.
         let all = Arc::new(Barrier::new(COLD_READERS_MAX));
         let mut reads = tokio::task::JoinSet::new();
         for _ in 0..3 * COLD_READERS_MAX {
             let (pool, now, most, all) = (pool.clone(), now.clone(), most.clone(), all.clone());
-            reads.spawn(Pool::run(
+            reads.spawn(ReaderPool::run(
                 pool,
                 |pool| pool,
                 move |_, _| {

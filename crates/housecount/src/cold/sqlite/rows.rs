@@ -13,7 +13,7 @@ use housecount_core::time::UnixMs;
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use super::layout::RowError;
-use crate::cold::{Condition, KeyedItem, Page, PutOutcome, Row, Transacted, Write};
+use crate::cold::{Condition, KeyedItem, KeyedRow, Page, PutOutcome, TransactOutcome, Write};
 
 /// Bytes of items after which DynamoDB ends a page of a Query (API reference, 2026-10).
 const PAGE_BYTES: u64 = 1_024 * 1_024;
@@ -78,7 +78,7 @@ pub(super) fn query(
     connection: &Connection,
     range: &KeyRange,
     page: &Page,
-) -> Result<(Vec<Row>, Units), RowError> {
+) -> Result<(Vec<KeyedRow>, Units), RowError> {
     let sql = match (page.backwards, page.after.is_some()) {
         (false, false) => {
             "SELECT sk, body FROM item WHERE pk = ?1 AND sk BETWEEN ?2 AND ?3 ORDER BY sk LIMIT ?5"
@@ -105,7 +105,7 @@ fn counted(
     mut found: Rows<'_>,
     pk: &str,
     consistency: Consistency,
-) -> Result<(Vec<Row>, Units), RowError> {
+) -> Result<(Vec<KeyedRow>, Units), RowError> {
     let (mut rows, mut units) = (Vec::new(), Units::default());
     let (mut page_bytes, mut page_rows) = (0, 0);
     while let Some(row) = found.next()? {
@@ -205,7 +205,7 @@ pub(super) fn put_if(
     let put = match there {
         _ if is_written => PutOutcome::Done,
         Some(there) if there == record.item => PutOutcome::Done,
-        there => PutOutcome::Refused(there.unwrap_or_default()),
+        there => PutOutcome::ConditionFailed(there.unwrap_or_default()),
     };
     // DynamoDB counts a refused write as well.
     let units = units::write(before.max(key.bytes(&record.item)));
@@ -216,13 +216,13 @@ pub(super) fn put_if(
 pub(super) fn transact(
     connection: &Connection,
     writes: &[Write],
-) -> Result<(Transacted, Units), RowError> {
+) -> Result<(TransactOutcome, Units), RowError> {
     for write in writes {
         if let Write::Put { record, condition: Some(condition) } = write
             && !holds(find(connection, &StoredKey::of(&record.key))?.as_ref(), condition)
         {
             let units = writes.iter().map(refused_units).fold(Units::default(), Units::plus);
-            return Ok((Transacted::Refused, units));
+            return Ok((TransactOutcome::ConditionFailed, units));
         }
     }
     let mut units = Units::default();
@@ -235,7 +235,7 @@ pub(super) fn transact(
         };
         units = units.plus(units::write_in_transaction(bytes));
     }
-    Ok((Transacted::Done, units))
+    Ok((TransactOutcome::Done, units))
 }
 
 fn refused_units(write: &Write) -> Units {

@@ -24,7 +24,7 @@ const DAYS_DEFAULT: u64 = 30;
 /// How many records, and how far back.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct HistoryQuery {
+pub struct ViewerHistoryQuery {
     /// Records at most: 1 to 1,000, 10 if not given.
     limit: Option<usize>,
     /// How many days to look back: 1 to 3,652, 30 if not given.
@@ -65,13 +65,13 @@ pub struct WatchRecord {
 
 /// When a viewer watched, and where, newest first.
 #[utoipa::path(get, path = "/api/viewer/history/{userId}", operation_id = "listDropInHistory", tag = "drop-in",
-    params(("userId" = String, Path, description = "percent-encoded"), HistoryQuery),
+    params(("userId" = String, Path, description = "percent-encoded"), ViewerHistoryQuery),
     responses((status = 200, body = Success<ViewerHistory>), Errors,
         (status = 501, description = "`NOT_IMPLEMENTED`: cold = none", body = ErrorBody)))]
 pub async fn history(
     State(node): State<Arc<Node>>,
     ViewerPath(viewer): ViewerPath,
-    ValidQuery(HistoryQuery { limit, days }): ValidQuery<HistoryQuery>,
+    ValidQuery(ViewerHistoryQuery { limit, days }): ValidQuery<ViewerHistoryQuery>,
 ) -> Result<Json<Success<ViewerHistory>>, DropInError> {
     let limit = limit.unwrap_or(RECORDS_DEFAULT);
     if !(1..=PAGE_ROWS_MAX).contains(&limit) {

@@ -9,7 +9,7 @@ use housecount_core::event::EventKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::request::{PlayerIds, PlayerRequest};
+use super::request::{DropInRequest, PlayerIds};
 use super::shape::{BodyErrors, DropInError, ErrorBody, Errors, Success};
 use crate::http::admit::{AdmissionOutcome, admit_event, admit_pseudonymized};
 use crate::http::error::Problem;
@@ -34,7 +34,7 @@ pub struct RejoinData {
 }
 
 /// A viewer comes, or comes back: a heartbeat of a session that is named.
-#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "sendDropInRejoin", tag = "drop-in", request_body = PlayerRequest,
+#[utoipa::path(post, path = "/api/viewer/rejoin", operation_id = "sendDropInRejoin", tag = "drop-in", request_body = DropInRequest,
     responses((status = 200, body = Success<RejoinData>), Errors, BodyErrors,
         (status = 404, description = "`NOT_FOUND`: the stage is not open", body = ErrorBody)))]
 pub async fn rejoin(
@@ -89,7 +89,7 @@ pub struct HeartbeatData {
 
 /// A viewer is still there. Without a participant it is the session that was heard last.
 #[utoipa::path(post, path = "/api/viewer/heartbeat", operation_id = "sendDropInHeartbeat", tag = "drop-in",
-    request_body = PlayerRequest,
+    request_body = DropInRequest,
     responses((status = 200, body = Success<HeartbeatData>), Errors, BodyErrors,
         (status = 404, description = "`NOT_FOUND`: the viewer has no live session there; rejoin", body = ErrorBody)))]
 pub async fn heartbeat(
@@ -132,7 +132,7 @@ pub struct LeaveData {
 }
 
 /// A viewer goes: with a participant that session, without one all of its sessions on the stage.
-#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "sendDropInLeave", tag = "drop-in", request_body = PlayerRequest,
+#[utoipa::path(post, path = "/api/viewer/leave", operation_id = "sendDropInLeave", tag = "drop-in", request_body = DropInRequest,
     responses((status = 200, body = Success<LeaveData>), Errors, BodyErrors))]
 pub async fn leave(
     State(node): State<Arc<Node>>,

@@ -30,7 +30,7 @@ const INTEGER_MAX: u64 = 1 << 53;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = DropInPlayerRequest)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PlayerRequest {
+pub struct DropInRequest {
     /// The viewer.
     #[schema(schema_with = viewer_id, required = true)]
     user_id: Value,
@@ -90,10 +90,13 @@ impl PlayerIds {
         needs_session: bool,
     ) -> Result<PlayerIds, DropInError> {
         let has_key = allow_drop_in(node, request.headers())?;
-        let given: PlayerRequest = body::read_json(request, BEAT_BODY_BYTES_MAX).await?;
+        let given: DropInRequest = body::read_json(request, BEAT_BODY_BYTES_MAX).await?;
         let ids = PlayerIds::parse(given, needs_session)?;
         if !has_key {
-            node.auth.viewers.may_say_without(ids.viewer.as_str()).map_err(Problem::from)?;
+            node.auth
+                .viewers
+                .authorize_without_token(ids.viewer.as_str())
+                .map_err(Problem::from)?;
         }
         Ok(ids)
     }
@@ -108,10 +111,10 @@ impl PlayerIds {
     ) -> Result<PlayerIds, DropInError> {
         let value = |text: Option<String>| text.map_or(Value::Null, Value::String);
         let (user_id, stage_arn) = (value(user_id), value(stage_arn));
-        PlayerIds::parse(PlayerRequest { user_id, stage_arn, participant_id: Value::Null }, false)
+        PlayerIds::parse(DropInRequest { user_id, stage_arn, participant_id: Value::Null }, false)
     }
 
-    fn parse(given: PlayerRequest, needs_session: bool) -> Result<PlayerIds, DropInError> {
+    fn parse(given: DropInRequest, needs_session: bool) -> Result<PlayerIds, DropInError> {
         let viewer = text("userId", given.user_id)?;
         let stage = text("stageArn", given.stage_arn)?;
         let session = text("participantId", given.participant_id)?;

@@ -50,7 +50,7 @@ pub async fn upgrade_required() -> RouterResponse {
 
 /// A message of the client's.
 #[derive(Debug, Deserialize)]
-struct Request {
+struct StatsRequest {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
@@ -60,7 +60,7 @@ struct Request {
 /// A message to the client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Message {
+enum StatsMessage {
     Subscribed { channel: String, timestamp: String },
     StatsUpdate { data: StatsUpdate },
     Error { error: MessageError, timestamp: String },
@@ -81,7 +81,7 @@ struct MessageError {
 }
 
 /// Why a socket is no longer served here.
-enum End {
+enum SocketEnd {
     Stopped,
     Credential(CredentialEnd),
     Silent,
@@ -138,16 +138,16 @@ impl StatsSocket {
         // Also in the middle of a message that a client doesn't take.
         let end = tokio::select! {
             biased;
-            () = async { drop(stop.wait_for(|stop| *stop).await) } => End::Stopped,
-            why = end_of(&mut ended) => End::Credential(why),
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => SocketEnd::Stopped,
+            why = end_of(&mut ended) => SocketEnd::Credential(why),
             end = self.serve() => end,
         };
         match end {
-            End::Gone => {}
-            End::Stopped => self.close(CloseCode::Away, "this node is stopping").await,
-            End::Silent => self.close(CloseCode::Normal, "nothing heard for too long").await,
-            End::BadMessages => self.close(CloseCode::Policy, "too many bad messages").await,
-            End::Credential(why) => {
+            SocketEnd::Gone => {}
+            SocketEnd::Stopped => self.close(CloseCode::Away, "this node is stopping").await,
+            SocketEnd::Silent => self.close(CloseCode::Normal, "nothing heard for too long").await,
+            SocketEnd::BadMessages => self.close(CloseCode::Policy, "too many bad messages").await,
+            SocketEnd::Credential(why) => {
                 let problem = Problem::from(why);
                 let _ = timeout(CLOSE_WAIT, self.send_error(&problem)).await;
                 self.close(CloseCode::Policy, problem.code()).await;
@@ -156,7 +156,7 @@ impl StatsSocket {
     }
 
     /// Sends updates, and answers what comes.
-    async fn serve(&mut self) -> End {
+    async fn serve(&mut self) -> SocketEnd {
         let mut updates = interval_at(Instant::now() + UPDATE_EVERY, UPDATE_EVERY);
         updates.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silence = IdleTimer::new(Duration::from_millis(REQUEST_WAIT_MS_MAX));
@@ -164,20 +164,20 @@ impl StatsSocket {
             let sent = tokio::select! {
                 biased;
                 _ = updates.tick() => self.send_update().await,
-                () = silence.expired() => return End::Silent,
+                () = silence.expired() => return SocketEnd::Silent,
                 frame = self.socket.next() => match frame {
                     Some(Ok(frame)) => {
                         silence.reset();
                         self.answer(frame).await
                     }
-                    Some(Err(_)) | None => return End::Gone,
+                    Some(Err(_)) | None => return SocketEnd::Gone,
                 },
             };
             if sent.is_err() {
-                return End::Gone;
+                return SocketEnd::Gone;
             }
             if self.bad >= WS_BAD_MESSAGES_MAX {
-                return End::BadMessages;
+                return SocketEnd::BadMessages;
             }
         }
     }
@@ -200,7 +200,7 @@ impl StatsSocket {
             Ok(Some(channel)) => {
                 self.bad = 0;
                 let timestamp = timestamp(&self.node);
-                self.send(&Message::Subscribed { channel, timestamp }).await
+                self.send(&StatsMessage::Subscribed { channel, timestamp }).await
             }
             Err(problem) => {
                 self.bad += 1;
@@ -218,7 +218,7 @@ impl StatsSocket {
             active_stages,
             timestamp: timestamp(&self.node),
         };
-        self.send(&Message::StatsUpdate { data }).await?;
+        self.send(&StatsMessage::StatsUpdate { data }).await?;
         self.socket.send(Frame::Ping(Bytes::new())).await
     }
 
@@ -227,10 +227,10 @@ impl StatsSocket {
         let message = detail[..detail.floor_char_boundary(WS_DETAIL_BYTES_MAX)].to_string();
         let error = MessageError { code: code_of(problem.status()), message };
         let timestamp = timestamp(&self.node);
-        self.send(&Message::Error { error, timestamp }).await
+        self.send(&StatsMessage::Error { error, timestamp }).await
     }
 
-    async fn send(&mut self, message: &Message) -> Result<(), Error> {
+    async fn send(&mut self, message: &StatsMessage) -> Result<(), Error> {
         // Our own messages can always be written.
         let text = serde_json::to_string(message).unwrap_or_default();
         self.socket.send(Frame::Text(Utf8Bytes::from(text))).await
@@ -250,7 +250,7 @@ impl StatsSocket {
 
 /// The channel that a message subscribes to. Every channel is told the same.
 fn channel(text: &str) -> Result<String, Problem> {
-    let request: Request =
+    let request: StatsRequest =
         serde_json::from_str(text).map_err(|e| Problem::body(format!("not a message: {e}")))?;
     if request.kind != "subscribe" {
         return Err(Problem::body(

@@ -226,7 +226,7 @@ impl PlayerSocket {
                 claims.check(&event)?;
                 viewers.note_holder(event.viewer, claims.expires_at());
             }
-            None => viewers.may_say_without(event.viewer)?,
+            None => viewers.authorize_without_token(event.viewer)?,
         }
         let admitted = admit_event(&self.node, event).await?;
         let ack = admitted.enqueue(&self.node)?;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-impl Row for (u32, u32) {
+impl LedgerRow for (u32, u32) {
     type Key = u32;
     fn key(&self) -> &u32 {
         &self.0

@@ -127,7 +127,7 @@ struct MetaCache {
 
 impl MetaCache {
     /// An item that says when a node was there lies in the table.
-    fn has_said(&mut self, attended: UnixMs) {
+    fn is_attended_sent(&mut self, attended: UnixMs) {
         self.attended_sent = self.attended_sent.max(attended);
         if self.attended_unsent == attended {
             self.attended_unsent = UnixMs::ZERO;
@@ -166,7 +166,7 @@ impl DynamoLog {
 
     /// As `open`, by this HTTP client. For tests in simulated time, in which a call must take none.
     #[must_use]
-    pub fn over(http: SharedHttpClient, target: &DynamoTarget) -> DynamoLog {
+    pub fn with_engine(http: SharedHttpClient, target: &DynamoTarget) -> DynamoLog {
         DynamoLog::with(connect::configuration_over(http), target.address.table.clone(), target)
     }
 
@@ -268,7 +268,7 @@ impl DynamoLog {
                 }
                 continue;
             }
-            self.past(partition).has_said(attended);
+            self.past(partition).is_attended_sent(attended);
             let flushes = timing::flushes_until_next(
                 item.len(),
                 writing.gathered,

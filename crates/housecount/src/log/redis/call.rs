@@ -35,7 +35,7 @@ impl Lua {
 }
 
 /// What is sent.
-pub(super) enum Call<'a> {
+pub(super) enum RedisCommand<'a> {
     Command(&'a Cmd),
     Script(&'a Lua, &'a ScriptInvocation<'a>),
     Pipeline(&'a Pipeline),
@@ -44,20 +44,24 @@ pub(super) enum Call<'a> {
     AtomicRead(&'a Pipeline, &'a Lua, &'a ScriptInvocation<'a>),
 }
 
-impl Call<'_> {
+impl RedisCommand<'_> {
     pub(super) fn commands(&self) -> u64 {
         match self {
-            Call::Command(_) | Call::Script(..) => 1,
-            Call::Pipeline(pipeline) | Call::AtomicRead(pipeline, ..) => pipeline.len() as u64,
+            RedisCommand::Command(_) | RedisCommand::Script(..) => 1,
+            RedisCommand::Pipeline(pipeline) | RedisCommand::AtomicRead(pipeline, ..) => {
+                pipeline.len() as u64
+            }
         }
     }
 
     /// The commands that a user must be allowed, for messages.
     pub(super) fn commands_named(&self) -> String {
         match self {
-            Call::Command(command) => name(command.args_iter()),
-            Call::Script(script, _) | Call::AtomicRead(_, script, _) => script.named(),
-            Call::Pipeline(pipeline) => {
+            RedisCommand::Command(command) => name(command.args_iter()),
+            RedisCommand::Script(script, _) | RedisCommand::AtomicRead(_, script, _) => {
+                script.named()
+            }
+            RedisCommand::Pipeline(pipeline) => {
                 let mut names: Vec<String> =
                     pipeline.cmd_iter().map(|command| name(command.args_iter())).collect();
                 names.sort_unstable();
@@ -74,16 +78,18 @@ impl Call<'_> {
         connection: &mut impl ConnectionLike,
     ) -> (Result<T, RedisError>, Option<RedisError>) {
         let outcome = match self {
-            Call::Command(command) => command.query_async(connection).await,
-            Call::Script(_, script) => script.invoke_async(connection).await,
-            Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
-            Call::AtomicRead(moment, _, script) => match transaction(moment, connection).await {
-                Ok(answer) => answer.and_then(|answer| Ok(T::from_redis_value(answer)?)),
-                Err(TransactionRefused(refused)) => {
-                    let denied = Some(refused).filter(is_denied);
-                    return (script.invoke_async(connection).await, denied);
+            RedisCommand::Command(command) => command.query_async(connection).await,
+            RedisCommand::Script(_, script) => script.invoke_async(connection).await,
+            RedisCommand::Pipeline(pipeline) => pipeline.query_async(connection).await,
+            RedisCommand::AtomicRead(moment, _, script) => {
+                match transaction(moment, connection).await {
+                    Ok(answer) => answer.and_then(|answer| Ok(T::from_redis_value(answer)?)),
+                    Err(TransactionRefused(refused)) => {
+                        let denied = Some(refused).filter(is_denied);
+                        return (script.invoke_async(connection).await, denied);
+                    }
                 }
-            },
+            }
         };
         (outcome, None)
     }
@@ -144,15 +150,15 @@ mod tests {
 
     #[test]
     fn the_commands_of_a_call_are_named() {
-        let named = |call: Call<'_>| call.commands_named();
-        assert_eq!(named(Call::Command(redis::cmd("XADD").arg("key"))), "XADD");
+        let named = |call: RedisCommand<'_>| call.commands_named();
+        assert_eq!(named(RedisCommand::Command(redis::cmd("XADD").arg("key"))), "XADD");
         let mut both = redis::pipe();
         both.cmd("SETEX").arg("a").cmd("DEL").arg("b").cmd("SETEX").arg("c");
-        assert_eq!(named(Call::Pipeline(&both)), "DEL, SETEX");
+        assert_eq!(named(RedisCommand::Pipeline(&both)), "DEL, SETEX");
         let script =
             Lua::new("redis.call('HGET', KEYS[1])\nredis.call('DEL')\nredis.call('HGET', KEYS[2])");
         assert_eq!(
-            named(Call::Script(&script, &script.prepare())),
+            named(RedisCommand::Script(&script, &script.prepare())),
             "EVALSHA, SCRIPT LOAD, DEL, HGET"
         );
     }

@@ -16,7 +16,7 @@ use redis::{
 };
 
 use super::RedisTarget;
-use super::call::Call;
+use super::call::RedisCommand;
 use super::sentinel::Sentinels;
 use super::target::{Login, Servers};
 use crate::clock::mono_ms;
@@ -149,7 +149,10 @@ impl ConnectionPool {
         self.moves.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn run<T: FromRedisValue>(&self, call: &Call<'_>) -> Result<T, RedisError> {
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        call: &RedisCommand<'_>,
+    ) -> Result<T, RedisError> {
         let done = async {
             let mut connection = self.connection().await?;
             let (outcome, denied) = match &mut connection {

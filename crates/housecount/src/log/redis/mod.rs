@@ -38,7 +38,7 @@ use housecount_core::time::UnixMs;
 use parking_lot::Mutex;
 use redis::{Cmd, ErrorKind as RedisKind, FromRedisValue, RedisError};
 
-use self::call::{Call, Lua, is_denied};
+use self::call::{Lua, RedisCommand, is_denied};
 use self::lengths::KnownLengths;
 use self::link::ConnectionPool;
 use self::memory::Memory;
@@ -142,7 +142,7 @@ impl RedisLog {
         if self.link.is_cluster() { 1 } else { PUBLISH_BATCH }
     }
 
-    fn failed(&self, doing: &str, call: &Call<'_>, error: RedisError) -> StoreError {
+    fn failed(&self, doing: &str, call: &RedisCommand<'_>, error: RedisError) -> StoreError {
         let is_denied = is_denied(&error);
         let kind = match error.kind() {
             RedisKind::AuthenticationFailed => ErrorKind::Denied,
@@ -169,7 +169,7 @@ impl RedisLog {
         StoreError::caused(kind, format!("{doing} the log {}{master}{hint}", self.shown), error)
     }
 
-    async fn run<T: FromRedisValue>(&self, doing: &str, call: &Call<'_>) -> StoreResult<T> {
+    async fn run<T: FromRedisValue>(&self, doing: &str, call: &RedisCommand<'_>) -> StoreResult<T> {
         self.counter.sent(call.commands(), 0);
         self.link.run(call).await.map_err(|error| self.failed(doing, call, error))
     }
@@ -193,7 +193,7 @@ impl RedisLog {
             );
             script.arg(name).arg(value);
         }
-        self.run("beginning", &Call::Script(&self.begin, &script)).await
+        self.run("beginning", &RedisCommand::Script(&self.begin, &script)).await
     }
 
     /// Deletes a partition's entries from `from` on. `is_forced`: also where there are none, but
@@ -211,7 +211,7 @@ impl RedisLog {
             .key(format!("{stream}:cut"))
             .arg(from.to_string())
             .arg(u8::from(is_forced));
-        self.run("cutting", &Call::Script(&self.cut, &script)).await
+        self.run("cutting", &RedisCommand::Script(&self.cut, &script)).await
     }
 
     /// The log's time, as it has gone on since the last read; zero before.
@@ -273,7 +273,8 @@ impl RedisLog {
             return;
         }
         self.ask_memory_ms.store(now_ms + MEMORY_EVERY_MS, Ordering::Relaxed);
-        let answer = match self.run("asking", &Call::Command(&Memory::info_command())).await {
+        let answer = match self.run("asking", &RedisCommand::Command(&Memory::info_command())).await
+        {
             Ok(answer) => answer,
             Err(error) => {
                 let is_new = error.kind() == ErrorKind::Denied
@@ -314,7 +315,7 @@ impl Log for RedisLog {
             .arg(read::RECORD_FIELD)
             .arg(record.as_ref());
         self.counter.sent(0, record.len() as u64);
-        let id: Vec<u8> = match self.run("appending to", &Call::Command(&command)).await {
+        let id: Vec<u8> = match self.run("appending to", &RedisCommand::Command(&command)).await {
             Err(error) if error.to_string().contains("exhausted the last possible ID") => {
                 self.free_ids(partition).await;
                 return Err(error);
@@ -371,8 +372,8 @@ impl Log for RedisLog {
         note.key(redis_meta(&self.prefix, partition)).arg(attended.0);
         // Trimmed first, and whatever becomes of the note: where memory is short, that is what
         // frees some.
-        let trimmed = self.run::<()>("trimming", &Call::Command(&trim)).await;
-        let noted = self.run::<()>("tending", &Call::Script(&self.tend, &note)).await;
+        let trimmed = self.run::<()>("trimming", &RedisCommand::Command(&trim)).await;
+        let noted = self.run::<()>("tending", &RedisCommand::Script(&self.tend, &note)).await;
         if partition == 0 {
             self.confirm_master().await;
             self.look_at_memory().await;
@@ -383,13 +384,13 @@ impl Log for RedisLog {
     async fn mark_complete(&self, partition: u16, born: UnixMs) -> StoreResult<()> {
         let mut script = self.mark_whole.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(born.0.to_string());
-        self.run("marking", &Call::Script(&self.mark_whole, &script)).await
+        self.run("marking", &RedisCommand::Script(&self.mark_whole, &script)).await
     }
 
     async fn note_committed(&self, partition: u16, to: UnixMs) -> StoreResult<()> {
         let mut script = self.note_committed.prepare();
         script.key(redis_meta(&self.prefix, partition)).arg(to.0);
-        self.run("noting in", &Call::Script(&self.note_committed, &script)).await
+        self.run("noting in", &RedisCommand::Script(&self.note_committed, &script)).await
     }
 
     async fn publish_counts(&self, counts: &[(String, u64)]) -> StoreResult<()> {
@@ -402,7 +403,7 @@ impl Log for RedisLog {
             for (stage, viewers) in batch {
                 pipeline.add_command(command(stage, *viewers)).ignore();
             }
-            self.run::<()>("publishing counts beside", &Call::Pipeline(&pipeline)).await?;
+            self.run::<()>("publishing counts beside", &RedisCommand::Pipeline(&pipeline)).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use housecount_core::keys::{redis_meta, redis_stream};
 
-use super::call::Call;
+use super::call::RedisCommand;
 use super::read::{self, Found};
 use super::{Position, ReadResult, RedisLog};
 use crate::error::{ErrorKind, StoreError, StoreResult};
@@ -70,7 +70,7 @@ impl RedisLog {
         let question = read::read_pipeline(&stream, &meta, after, asked);
         let script = read::asked_of(&self.read, &stream, &meta, after);
         let answer: read::ReadReply =
-            self.run("reading", &Call::AtomicRead(&question, &self.read, &script)).await?;
+            self.run("reading", &RedisCommand::AtomicRead(&question, &self.read, &script)).await?;
         self.counter.received(answer.past_bytes() as u64);
         if answer.is_replica {
             self.link.leave();

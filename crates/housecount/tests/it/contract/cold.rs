@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use housecount::cold::{
-    Cold, Condition, KeyedItem, Page, Purpose, PutOutcome, SqliteCold, TableOptions, Transacted,
-    Write,
+    Cold, Condition, KeyedItem, Page, Purpose, PutOutcome, SqliteCold, TableOptions,
+    TransactOutcome, Write,
 };
 use housecount::error::ErrorKind;
 use housecount_core::item::{Attr, Item};
@@ -126,18 +126,18 @@ async fn conditions_hold(cold: &dyn Cold) {
     };
     let at_most = |value| Condition::AbsentOrAtMost { attr: "n", value };
     assert_eq!(put(10, Condition::Absent).await, PutOutcome::Done);
-    assert_eq!(put(20, Condition::Absent).await, PutOutcome::Refused(item(10)));
+    assert_eq!(put(20, Condition::Absent).await, PutOutcome::ConditionFailed(item(10)));
     assert_eq!(
         put(10, Condition::Absent).await,
         PutOutcome::Done,
         "the very same item: an answer was lost"
     );
-    assert_eq!(put(20, at_most(9)).await, PutOutcome::Refused(item(10)));
+    assert_eq!(put(20, at_most(9)).await, PutOutcome::ConditionFailed(item(10)));
     assert_eq!(put(20, at_most(10)).await, PutOutcome::Done);
     cold.delete(vec![key.clone()]).await.unwrap();
     assert_eq!(put(30, at_most(0)).await, PutOutcome::Done);
     let is = |n| Condition::Equals { attr: "n", value: Attr::N(n) };
-    assert_eq!(put(40, is(29)).await, PutOutcome::Refused(item(30)));
+    assert_eq!(put(40, is(29)).await, PutOutcome::ConditionFailed(item(30)));
     assert_eq!(put(40, is(30)).await, PutOutcome::Done);
     assert_eq!(put(40, is(30)).await, PutOutcome::Done, "the very same item: an answer was lost");
     let of_bytes = |value: &[u8]| Item::from([("b".to_string(), Attr::B(value.to_vec()))]);
@@ -145,12 +145,12 @@ async fn conditions_hold(cold: &dyn Cold) {
         let condition = Condition::Equals { attr: "b", value: Attr::B(from.to_vec()) };
         cold.put_if(KeyedItem { key: key.clone(), item: of_bytes(to) }, condition).await.unwrap()
     };
-    assert_eq!(replace(b"old", b"new").await, PutOutcome::Refused(item(40)));
+    assert_eq!(replace(b"old", b"new").await, PutOutcome::ConditionFailed(item(40)));
     cold.put(vec![KeyedItem { key: key.clone(), item: of_bytes(b"old") }]).await.unwrap();
     assert_eq!(replace(b"old", b"new").await, PutOutcome::Done);
-    assert_eq!(replace(b"old", b"other").await, PutOutcome::Refused(of_bytes(b"new")));
+    assert_eq!(replace(b"old", b"other").await, PutOutcome::ConditionFailed(of_bytes(b"new")));
     cold.delete(vec![key.clone()]).await.unwrap();
-    assert_eq!(put(50, is(30)).await, PutOutcome::Refused(Item::new()), "nothing is there");
+    assert_eq!(put(50, is(30)).await, PutOutcome::ConditionFailed(Item::new()), "nothing is there");
 }
 
 async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
@@ -168,34 +168,34 @@ async fn a_transaction_is_all_or_nothing(cold: &dyn Cold) {
     };
     let is = |n| Some(Condition::Equals { attr: "n", value: Attr::N(n) });
     let both = || vec![write(1, 10, Some(Condition::Absent)), write(2, 20, None)];
-    assert_eq!(cold.transact(both()).await.unwrap(), Transacted::Done);
+    assert_eq!(cold.transact(both()).await.unwrap(), TransactOutcome::Done);
     assert_eq!(there().await, [10, 20]);
     assert_eq!(
         cold.transact(both()).await.unwrap(),
-        Transacted::Refused,
+        TransactOutcome::ConditionFailed,
         "also of the very same items"
     );
     let one_is_refused = vec![write(1, 11, is(10)), write(3, 30, None), write(2, 21, is(19))];
-    assert_eq!(cold.transact(one_is_refused).await.unwrap(), Transacted::Refused);
+    assert_eq!(cold.transact(one_is_refused).await.unwrap(), TransactOutcome::ConditionFailed);
     assert_eq!(there().await, [10, 20], "nothing is written");
     let absent = vec![write(3, 30, is(30)), Write::Delete(key(1))];
     assert_eq!(
         cold.transact(absent).await.unwrap(),
-        Transacted::Refused,
+        TransactOutcome::ConditionFailed,
         "nothing is there to be as it was"
     );
     let at_most = Some(Condition::AbsentOrAtMost { attr: "n", value: 10 });
     let all =
         vec![write(1, 12, at_most), write(3, 30, Some(Condition::Absent)), Write::Delete(key(2))];
-    assert_eq!(cold.transact(all).await.unwrap(), Transacted::Done);
+    assert_eq!(cold.transact(all).await.unwrap(), TransactOutcome::Done);
     assert_eq!(there().await, [12, 30]);
     let nothing_there = vec![Write::Delete(key(2)), Write::Delete(key(4))];
     assert_eq!(
         cold.transact(nothing_there).await.unwrap(),
-        Transacted::Done,
+        TransactOutcome::Done,
         "nothing where nothing is"
     );
-    assert_eq!(cold.transact(Vec::new()).await.unwrap(), Transacted::Done);
+    assert_eq!(cold.transact(Vec::new()).await.unwrap(), TransactOutcome::Done);
     cold.delete(vec![key(1), key(3)]).await.unwrap();
 }
 
@@ -288,7 +288,7 @@ async fn simulated() {
     let world = World::new(SimPlan::of(9), 1_000, false);
     // As somebody outside sees it: what a node reads may be of a second ago, as DynamoDB's cheaper
     // reads are.
-    keeps_the_contract(&housecount_sim::world::cold::Wire::observing(world.clone())).await;
+    keeps_the_contract(&housecount_sim::world::cold::SimCold::observing(world.clone())).await;
     assert_eq!(world.violation(), None, "no item was too large");
     housecount::sim::end();
 }
@@ -425,7 +425,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     let write = |n, condition| vec![Write::Put { record: record(n), condition }];
     dynamo.faults.conflicts.store(3, Ordering::SeqCst);
     let put = write(1, Some(Condition::Absent));
-    assert_eq!(cold.transact(put).await.unwrap(), Transacted::Done);
+    assert_eq!(cold.transact(put).await.unwrap(), TransactOutcome::Done);
     dynamo.faults.conflicts.store(3, Ordering::SeqCst);
     let raised =
         cold.put_if(record(2), Condition::AbsentOrAtMost { attr: "n", value: 2 }).await.unwrap();
@@ -439,7 +439,7 @@ async fn a_write_that_meets_a_transaction_is_sent_again() {
     let before = cold.meter().units(Purpose::Leases);
     assert_eq!(
         cold.transact(write(3, Some(Condition::Absent))).await.unwrap(),
-        Transacted::Refused
+        TransactOutcome::ConditionFailed
     );
     assert_eq!(cold.meter().units(Purpose::Leases).since(before).writes, 2);
     dynamo.faults.conflicts.store(u32::MAX, Ordering::SeqCst);

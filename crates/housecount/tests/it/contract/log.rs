@@ -299,7 +299,7 @@ async fn simulated() {
     let worlds: Vec<Arc<World>> = (0..30).map(|_| World::new(plan(), 1_000, false)).collect();
     let open = move |n: usize| -> Opening {
         let log: Arc<dyn Log> =
-            Arc::new(housecount_sim::world::log::Wire::new(worlds[n].clone(), 0, 0));
+            Arc::new(housecount_sim::world::log::SimLog::new(worlds[n].clone(), 0, 0));
         worlds[n].truth.lock().begin();
         Box::pin(async { log })
     };

@@ -9,7 +9,7 @@ use housecount::clock::mono_ms;
 use housecount::config::{Layers, Settings};
 use housecount::http::BoundListener;
 use housecount::log::Log;
-use housecount::metrics::Format;
+use housecount::metrics::MetricsFormat;
 use housecount::node::Node;
 use housecount_core::fold::HandleKey;
 use housecount_core::keys::{log_pk, parse_log_sk};
@@ -59,7 +59,7 @@ impl Inside {
     /// `/metrics` says that flushes, and snapshots, are so much stretched.
     fn shows(&self, flushes: u64, snapshots: u64) -> bool {
         self.node.costs.update_metrics(&self.node.metrics);
-        let text = self.node.metrics.encode(self.node.hub.gauge_values(), Format::Text);
+        let text = self.node.metrics.encode(self.node.hub.gauge_values(), MetricsFormat::Text);
         let has = |line: String| text.lines().any(|l| l == line);
         has(format!("housecount_cost_flush_stretch {flushes}"))
             && has(format!("housecount_cost_stretch {snapshots}"))

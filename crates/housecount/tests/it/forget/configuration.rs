@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use housecount::calendar::PeriodUnit;
 use housecount::cold::Cold;
-use housecount::export::{self, BillingRounding, CsvStyle, ExportRequest, Format, atomic_file};
-use housecount::forget::configuration::{self, ForgetConfigurationError, Forgotten};
+use housecount::export::{
+    self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, atomic_file,
+};
+use housecount::forget::configuration::{
+    self, ForgetConfigurationError, ForgetConfigurationReport,
+};
 use housecount::stages::StageStore;
 use housecount::verify::verify;
 use housecount_core::ids::StageId;
@@ -39,7 +43,7 @@ async fn exported(stage: &Stage) -> String {
         period: PeriodUnit::Month,
         zone: None,
         round: BillingRounding::None,
-        format: Format::Csv(CsvStyle::Raw),
+        format: ExportFormat::Csv(CsvStyle::Raw),
         rows_max: EXPORT_ROWS_MAX,
     };
     let cold = stage.cold();
@@ -55,9 +59,12 @@ async fn forget(
     cold: &Arc<dyn Cold>,
     stage: Option<&str>,
     is_dry_run: bool,
-) -> Result<Forgotten, ForgetConfigurationError> {
-    let request =
-        configuration::Request { text: JANE.into(), stage: stage.map(str::to_string), is_dry_run };
+) -> Result<ForgetConfigurationReport, ForgetConfigurationError> {
+    let request = configuration::ForgetConfigurationRequest {
+        text: JANE.into(),
+        stage: stage.map(str::to_string),
+        is_dry_run,
+    };
     configuration::forget(cold, &request, |_| ()).await
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use housecount::cold::{Cold, KeyedItem};
 use housecount::error::ErrorKind;
 use housecount::ledger::fence::Fence;
-use housecount::stages::change::{ChangeError, Changed};
+use housecount::stages::change::{ChangeError, ChangedStage};
 use housecount::stages::{StageStore, history};
 use housecount_core::ids::StageId;
 use housecount_core::keys::Key;
@@ -33,7 +33,11 @@ fn node(cold: &Arc<FaultyCold>) -> Arc<StageStore> {
     Arc::new(StageStore::new(Some(cold.clone()), true, WINDOW_MS))
 }
 
-async fn customer(node: &StageStore, customer: &str, now: UnixMs) -> Result<Changed, ChangeError> {
+async fn customer(
+    node: &StageStore,
+    customer: &str,
+    now: UnixMs,
+) -> Result<ChangedStage, ChangeError> {
     node.edit(&stage(), now, |config| config.customer = Some(customer.to_string())).await
 }
 

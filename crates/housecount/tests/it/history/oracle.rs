@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use housecount::calendar::PeriodUnit;
-use housecount::export::{self, BillingRounding, ExportRequest, Format};
+use housecount::export::{self, BillingRounding, ExportFormat, ExportRequest};
 use housecount::stages::StageStore;
 use housecount_core::event::EventKind;
 use housecount_core::ids::StageId;
@@ -40,7 +40,7 @@ impl Write for Out {
 
 async fn exported(stage: &Stage, range: Span, by_customer: bool, rows_max: usize) -> String {
     let (out, round) = (Out::default(), BillingRounding::ViewerMinute);
-    let (period, zone, format) = (PeriodUnit::Month, None, Format::Ndjson);
+    let (period, zone, format) = (PeriodUnit::Month, None, ExportFormat::Ndjson);
     let request =
         ExportRequest { range, stage: None, by_customer, period, zone, round, format, rows_max };
     export::write(&stage.cold(), &request, Box::new(out.clone()), |_| ()).await.unwrap();

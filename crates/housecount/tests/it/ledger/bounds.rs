@@ -9,7 +9,9 @@ use housecount::client::Client;
 use housecount::clock::{SharedClock, mono_ms};
 use housecount::cold::Cold;
 use housecount::cold::chunks::{self, ChunkWrite};
-use housecount::export::{self, BillingRounding, CsvStyle, ExportRequest, Format, atomic_file};
+use housecount::export::{
+    self, BillingRounding, CsvStyle, ExportFormat, ExportRequest, atomic_file,
+};
 use housecount::http::BoundListener;
 use housecount::hub::Hub;
 use housecount::ledger::Proofs;
@@ -90,7 +92,7 @@ async fn export_rows_max() {
             period: PeriodUnit::Month,
             zone: None,
             round: BillingRounding::ViewerMinute,
-            format: Format::Csv(CsvStyle::Guarded),
+            format: ExportFormat::Csv(CsvStyle::Guarded),
             rows_max,
         };
         let out = folder.path().join("out.csv");

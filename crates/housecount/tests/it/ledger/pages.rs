@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use housecount::ledger::rows::{Row, RowPage};
+use housecount::ledger::rows::{LedgerRow, RowPage};
 use housecount::ledger::scan;
 use housecount::ledger::scans::{AskedRange, Scans, StageList, Stores, WatchList};
 use housecount_core::event::EventKind;
@@ -56,7 +56,7 @@ async fn drawn(rng: &mut Rng) -> (Stage, Node, u64) {
 }
 
 /// All rows, page by page.
-async fn all<R: Row, K>(
+async fn all<R: LedgerRow, K>(
     mut page: impl AsyncFnMut(Option<K>) -> RowPage<R>,
     key: impl Fn(&R) -> K,
     limit: usize,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering}
 
 use async_trait::async_trait;
 use housecount::cold::{
-    Cold, Condition, KeyedItem, Meter, Page, PutOutcome, Row, SqliteCold, Transacted, Write,
+    Cold, Condition, KeyedItem, KeyedRow, Meter, Page, PutOutcome, SqliteCold, TransactOutcome,
+    Write,
 };
 use housecount::error::{ErrorKind, StoreError, StoreResult};
 use housecount_core::item::Item;
@@ -103,21 +104,21 @@ impl Cold for FaultyCold {
         self.call(self.cold.put_if(record, condition)).await
     }
 
-    async fn transact(&self, writes: Vec<Write>) -> StoreResult<Transacted> {
+    async fn transact(&self, writes: Vec<Write>) -> StoreResult<TransactOutcome> {
         self.held.fetch_add(1, Ordering::SeqCst);
         let _open = self.gate.read().await;
         if take(&self.refused) {
-            return Ok(Transacted::Refused);
+            return Ok(TransactOutcome::ConditionFailed);
         }
         let outcome = self.call(self.cold.transact(writes)).await?;
-        Ok(if take(&self.belied) { Transacted::Refused } else { outcome })
+        Ok(if take(&self.belied) { TransactOutcome::ConditionFailed } else { outcome })
     }
 
     async fn get(&self, key: &Key) -> StoreResult<Option<Item>> {
         self.call(self.cold.get(key)).await
     }
 
-    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<Row>> {
+    async fn query(&self, range: &KeyRange, page: &Page) -> StoreResult<Vec<KeyedRow>> {
         self.call(self.cold.query(range, page)).await
     }
 

@@ -10,26 +10,26 @@ use super::sources;
 /// Rooms of the core, lowest first.
 #[rustfmt::skip]
 const CORE: [&str; 32] = [
-    "ahead", "time", "pace", "limits", "ids", "event", "codec", "packing", "archive", "batch",
+    "prefetch", "time", "beat_schedule", "limits", "ids", "event", "codec", "packing", "archive", "batch",
     "mutants", "handle", "record", "span", "fold", "roster", "bridge", "clock", "ledger", "item",
-    "body", "cost", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib", "seconds", "stage",
+    "body", "cost", "fence", "flush", "keys", "snapshot", "heartbeat", "lease", "lib", "coarse_clock", "stage",
     "version",
 ];
 /// Rooms of the program, lowest first.
 #[rustfmt::skip]
 const PROGRAM: [&str; 56] = [
-    "features", "traced", "sim", "clock", "chance", "backoff", "streak", "metrics", "meter", "service_url",
-    "spread", "moderation", "blocking", "workers", "error", "tls", "folder", "dynamo", "without", "health",
-    "log", "hub", "cold", "archive", "lines", "client", "otlp", "ingest", "auth", "nearest",
-    "edge", "config", "cost", "calendar",
-    "ledger", "stages", "live", "tasks", "progress", "node", "http", "follow", "bootstrap", "app",
-    "audience", "ivs", "forget", "verify", "copy", "load", "export", "demo", "cmd", "fuzzed", "lib", "main",
+    "features", "traced", "sim", "clock", "rng", "backoff", "streak", "metrics", "meter", "service_url",
+    "balancer", "wake_coalescing", "blocking", "workers", "error", "tls", "folder", "dynamo", "without", "health",
+    "log", "hub", "cold", "archive", "cache_table", "client", "otlp", "ingest", "auth", "nearest",
+    "admission", "config", "cost", "calendar",
+    "ledger", "stages", "live", "tasks", "progress", "node", "http", "follower", "bootstrap", "app",
+    "audience", "ivs", "forget", "verify", "copy", "load", "export", "demo", "cmd", "fuzz_targets", "lib", "main",
 ];
 /// Rooms of the simulation, lowest first.
 #[rustfmt::skip]
 const SIMULATION: [&str; 15] = [
-    "plan", "truth", "digest", "trouble", "world", "audit", "nodes", "checks", "lib", "main", "operator",
-    "player", "standstill", "run", "week",
+    "plan", "oracle", "digest", "active_faults", "world", "archive_check", "nodes", "checks", "lib", "main", "operator",
+    "player", "standstill", "run", "soak",
 ];
 
 /// A file's crate and room, for files of `src`.

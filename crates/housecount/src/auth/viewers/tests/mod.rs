@@ -145,7 +145,7 @@ fn public_keys_never_become_a_secret_by_themselves() {
     let (ed, oct) = (token("ed", ED), token("oct", SECRET));
     let is_good = |token: &str| viewers.verify(token).is_ok();
     let secret = json!({ "kty": "oct", "kid": "oct", "k": "YSBzZWNyZXQgdGhhdCBzb21lYm9keSBoYXMgcHVibGlzaGVkIGJ5IG1pc3Rha2U" });
-    assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(Changed::Keys(1)));
+    assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(KeyChanges::Keys(1)));
     assert!(is_good(&ed) && !is_good(&oct));
     for with_a_secret in
         [SECRET.to_string(), secret.to_string(), jwks(&[jwk("ed", ED_X), secret.clone()])]
@@ -156,10 +156,10 @@ fn public_keys_never_become_a_secret_by_themselves() {
     }
     // Nor in two steps: without keys nobody is let in, and then the public ones only.
     for no_keys in ["", "\n", r#"{"keys":[]}"#] {
-        assert_eq!(load(no_keys), Ok(Changed::Keys(0)));
+        assert_eq!(load(no_keys), Ok(KeyChanges::Keys(0)));
         assert!(!is_good(&ed) && load(SECRET).is_err() && !is_good(&oct));
     }
-    assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(Changed::Keys(1)));
+    assert_eq!(load(&jwks(&[jwk("ed", ED_X)])), Ok(KeyChanges::Keys(1)));
     assert!(is_good(&ed));
     // A node that was started with a secret may change it, or leave it for public keys.
     let viewers = by_file(&file, Policy::Required);
@@ -192,7 +192,7 @@ fn a_viewer_who_has_shown_a_token_needs_one() {
     for policy in [Policy::Off, Policy::Optional, Policy::Required] {
         let viewers = by_file(&file, policy);
         viewers.load().unwrap();
-        let without = |viewer: &str| viewers.may_say_without(viewer);
+        let without = |viewer: &str| viewers.authorize_without_token(viewer);
         let (before, after) = match policy {
             Policy::Off => (Ok(()), Ok(())),
             Policy::Optional => (Ok(()), Err(TokenError::Shown)),

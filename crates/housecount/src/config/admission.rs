@@ -24,7 +24,7 @@ const KEY_HINT: &str =
 ///
 /// # Errors
 /// Returns the first that is wrong.
-pub(super) fn edge(layers: &Layers) -> Result<AdmissionSettings, ConfigError> {
+pub(super) fn admission(layers: &Layers) -> Result<AdmissionSettings, ConfigError> {
     let count = |name: &str| Ok::<_, ConfigError>(Some(layers.number(name)?).filter(|n| *n > 0));
     Ok(AdmissionSettings {
         session_beats: session_beats(layers)?,
@@ -140,7 +140,7 @@ mod tests {
             ("--set".to_string(), "limits.address_connections".to_string(), value.to_string())
         };
         let layers = Layers::of(None, Vec::new(), value.map(flag).into_iter().collect())?;
-        edge(&layers).map(|settings| settings.address_connections)
+        admission(&layers).map(|settings| settings.address_connections)
     }
 
     #[test]
